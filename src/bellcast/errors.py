@@ -1,0 +1,162 @@
+"""Everything that can go wrong, drawn once.
+
+BellcastError                 500 internal
+├── BadRequest                400 bad_request            unreadable: not JSON, a broken cursor
+├── Unauthenticated           401 unauthenticated        no credentials, or wrong ones
+├── Forbidden                 403 forbidden              right credentials at the wrong door, or without the right
+├── NotFound                  404 not_found
+├── MethodNotAllowed          405 method_not_allowed
+├── Conflict                  409 conflict
+├── TooLarge                  413 too_large              the whole request is over a limit
+├── UnsupportedMediaType      415 unsupported_media_type
+├── Invalid                   422 invalid                readable but wrong; names each bad field
+│   └── IdempotencyMismatch   422 idempotency_mismatch   the key was used with another body
+├── TooMany                   429 too_many               come back after `retry_after`
+├── Unavailable               503 unavailable            a store, broker or other server is away; come back
+├── DiskFull                  507 disk_full
+├── NoHandler                 404 no_handler             nobody answers this call
+├── HandlerFailed             502 handler_failed         the app's handler raised or answered nonsense
+└── SettingsError                                        a setting is wrong; the server does not start
+"""
+
+from typing import ClassVar, NamedTuple
+
+
+class FieldError(NamedTuple):
+    """One bad field: `field` is its path in the body (`to.topic`, `0.title`), `message` says what is expected."""
+
+    field: str
+    message: str
+
+
+class BellcastError(Exception):
+    """Something went wrong inside Bellcast; the log has the details."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self, detail: str | None = None, *, errors: tuple[FieldError, ...] = (), retry_after: int | None = None
+    ) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        self.errors = errors
+        self.retry_after = retry_after
+        super().__init__(self.detail)
+
+
+class BadRequest(BellcastError):
+    """The request could not be read."""
+
+    code, title, status = "bad_request", "Unreadable request", 400
+
+
+class Unauthenticated(BellcastError):
+    """Credentials are missing or wrong: send `Authorization: Bearer …`."""
+
+    code, title, status = "unauthenticated", "Not authenticated", 401
+
+
+class Forbidden(BellcastError):
+    """These credentials do not allow this."""
+
+    code, title, status = "forbidden", "Not allowed", 403
+
+
+class NotFound(BellcastError):
+    """There is nothing here under that name."""
+
+    code, title, status = "not_found", "Not found", 404
+
+
+class MethodNotAllowed(BellcastError):
+    """This path exists, but not with this method."""
+
+    code, title, status = "method_not_allowed", "Method not allowed", 405
+
+
+class Conflict(BellcastError):
+    """The thing is in a state that does not allow this."""
+
+    code, title, status = "conflict", "Conflict", 409
+
+
+class TooLarge(BellcastError):
+    """The request is larger than this server accepts."""
+
+    code, title, status = "too_large", "Too large", 413
+
+
+class UnsupportedMediaType(BellcastError):
+    """Send JSON: `Content-Type: application/json`."""
+
+    code, title, status = "unsupported_media_type", "Unsupported media type", 415
+
+
+class Invalid(BellcastError):
+    """The request is readable, but a field in it is wrong."""
+
+    code, title, status = "invalid", "Invalid request", 422
+
+    @classmethod
+    def of(cls, field: str, message: str) -> "Invalid":
+        """One bad field."""
+        return cls.fields([FieldError(field, message)])
+
+    @classmethod
+    def fields(cls, errors: list[FieldError]) -> "Invalid":
+        """Several bad fields at once, so that nobody has to find them one by one."""
+        return cls("; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors), errors=tuple(errors))
+
+
+class IdempotencyMismatch(Invalid):
+    """This Idempotency-Key was used with another body within the last 24 hours."""
+
+    code = "idempotency_mismatch"
+
+
+class TooMany(BellcastError):
+    """Too many requests or connections: come back later."""
+
+    code, title, status = "too_many", "Too many", 429
+
+
+class Unavailable(BellcastError):
+    """A part this server needs is away right now: try again."""
+
+    code, title, status = "unavailable", "Temporarily unavailable", 503
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(detail, retry_after=retry_after)
+
+
+class DiskFull(BellcastError):
+    """The disk of the store is full: nothing was changed. Make room and send it again."""
+
+    code, title, status = "disk_full", "Disk full", 507
+
+
+class NoHandler(BellcastError):
+    """No handler answers this call."""
+
+    code, title, status = "no_handler", "No handler", 404
+
+
+class HandlerFailed(BellcastError):
+    """The handler of this call failed."""
+
+    code, title, status = "handler_failed", "Handler failed", 502
+
+
+class SettingsError(BellcastError):
+    """A setting is wrong."""
+
+
+def every() -> list[type[BellcastError]]:
+    """Every error a client can be told, for the pages at `/errors/{code}` and the reference."""
+    found, queue = [], [BellcastError]
+    while queue:
+        error = queue.pop(0)
+        found.append(error)
+        queue += error.__subclasses__()
+    return [error for error in found if error is not SettingsError]

@@ -1,0 +1,56 @@
+"""Where an inbox stands: its counters, its revision, and the position that clients carry."""
+
+from msgspec import Struct
+
+
+class InboxState(Struct, frozen=True):
+    """One recipient's inbox after a change: which inbox, how many changes it has seen, what its badge shows."""
+
+    tenant: str
+    recipient: str
+    epoch: int  # of this inbox's life: a re-made or restored one starts another, so old positions are unknown
+    revision: int
+    unread: int
+    unseen: int
+
+    @property
+    def position(self) -> str:
+        """The position of this state, as clients carry it."""
+        return Position(self.epoch, self.revision).text
+
+
+class Position(Struct, frozen=True):
+    """A place in an inbox's changes. `base` is where the replay it was given out in began, if it was in one."""
+
+    epoch: int
+    revision: int
+    base: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Opaque outside: epoch, revision and, within a replay, its base."""
+        start = f"{self.epoch:x}-{self.revision:x}"
+        return start if self.base is None else f"{start}-{self.base:x}"
+
+
+class Inbox(Struct, frozen=True, kw_only=True):
+    """An opened inbox: its number in the store, where it stands and who owns it."""
+
+    number: int
+    state: InboxState
+    floor: int  # tombstones up to this revision are swept: a position before it cannot be resumed
+    name: str | None = None
+    roles: tuple[str, ...] = ()
+    revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused
+
+
+def parse_position(text: str) -> Position | None:
+    """The position in a client's text; None if it is none of ours (then the client is told to reset)."""
+    parts = text.split("-")
+    if len(parts) not in (2, 3) or len(text) > 64:
+        return None
+    try:
+        numbers = [int(part, 16) for part in parts]
+    except ValueError:
+        return None
+    return Position(*numbers) if min(numbers) >= 0 else None

@@ -1,0 +1,34 @@
+"""Every bound on what is sent to us, with its reason; 0 means none. Settings overwrite them (`BELLCAST_LIMIT_…`)."""
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Sizes in characters, `data` in bytes of compact JSON, whole requests and frames in bytes."""
+
+    key: int = 200  # e-mail addresses and UUIDs fit; an index entry stays small
+    topic: int = 164  # Pusher's channel names, prefix included
+    title: int = 500
+    body: int = 10_000  # a long letter; more belongs behind action_url
+    type: int = 100
+    group: int = 200
+    url: int = 2_000  # what browsers and proxies carry safely
+    tags: int = 20
+    tag: int = 50
+    data: int = 16_384
+    event_name: int = 200
+    event_data: int = 10_240  # Pusher's bound; live events are signals, not transfers
+    to: int = 1_000  # one transaction; more is a topic or bulk
+    request: int = 1_048_576
+    bulk: int = 16_777_216
+    bulk_items: int = 10_000
+    frame: int = 65_536
+    frames_per_second: int = 200
+    topics_per_connection: int = 100
+    unsent: int = 1_048_576  # a reader this far behind is gone or stuck; it resumes by position
+    connections_per_recipient: int = 100
+    connections_per_address: int = 0  # many people share one address behind a proxy or an office's NAT
+    connections: int = 0  # the process's open-file limit decides
+    replay: int = 1_000  # more changes than this are cheaper to fetch as a fresh inbox
+    ids: int = 1_000  # of one action
+    requests_per_second: int = 0  # per address; a reverse proxy's matter unless set

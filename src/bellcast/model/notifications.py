@@ -1,0 +1,118 @@
+"""What a recipient was told: the notification, the draft it comes from and the edit that corrects it."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+Priority = Literal["low", "normal", "high", "urgent"]
+View = Literal["all", "unread", "read", "archived"]
+
+
+class Actor(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who caused it."""
+
+    id: str | None = None
+    name: str | None = None
+    avatar: str | None = None
+
+
+class Notification(Struct, frozen=True, kw_only=True):
+    """One thing one recipient should know, exactly as clients see it."""
+
+    id: str
+    type: str
+    title: str
+    body: str | None = None
+    priority: Priority = "normal"
+    action_url: str | None = None
+    action_text: str | None = None
+    icon: str | None = None
+    actor: Actor | None = None
+    data: dict[str, Any] = {}
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+    seen_at: datetime | None = None
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
+
+
+class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Many recipients by one name: exactly one of topic, role, tenant alone, or all."""
+
+    topic: str | None = None
+    role: str | None = None
+    tenant: str | None = None
+    all: bool = False
+
+
+class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A notification as the app asks for it (`POST /v1/notifications`)."""
+
+    to: str | list[str] | Audience
+    title: str
+    body: str | None = None
+    type: str = "general"
+    priority: Priority = "normal"
+    action_url: str | None = None
+    action_text: str | None = None
+    icon: str | None = None
+    actor: Actor | str | None = None
+    data: dict[str, Any] = {}
+    tags: list[str] = []
+    group: str | None = None
+    tenant: str | None = None
+    expires_at: datetime | None = None
+    channels: list[str] | None = None
+    idempotency_key: str | None = None
+
+
+class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a later correction may change; what is absent stays."""
+
+    title: str | UnsetType = UNSET
+    body: str | None | UnsetType = UNSET
+    action_url: str | None | UnsetType = UNSET
+    action_text: str | None | UnsetType = UNSET
+    icon: str | None | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    data: dict[str, Any] | UnsetType = UNSET
+    expires_at: datetime | None | UnsetType = UNSET
+
+
+class Content(Struct, frozen=True, kw_only=True):
+    """What was said, apart from who it was said to and what they did about it."""
+
+    type: str
+    title: str
+    body: str | None
+    priority: Priority
+    action_url: str | None
+    action_text: str | None
+    icon: str | None
+    actor: Actor | None
+    data: dict[str, Any]
+    tags: tuple[str, ...]
+    group: str | None
+    expires_at: datetime | None
+
+
+def content(draft: Draft) -> Content:
+    """The content of a draft; a string actor is its name, tags lose their repeats."""
+    actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
+    return Content(
+        type=draft.type,
+        title=draft.title,
+        body=draft.body,
+        priority=draft.priority,
+        action_url=draft.action_url,
+        action_text=draft.action_text,
+        icon=draft.icon,
+        actor=actor,
+        data=draft.data,
+        tags=tuple(dict.fromkeys(draft.tags)),
+        group=draft.group,
+        expires_at=draft.expires_at,
+    )

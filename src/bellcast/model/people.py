@@ -1,0 +1,102 @@
+"""Recipients, tenants and those who ask: principals and callers."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+Scope = Literal["send", "read", "manage"]
+EVERY_TENANT = "*"
+DEFAULT_TENANT = ""
+
+
+class Recipient(Struct, frozen=True, kw_only=True):
+    """Who can be notified; `key` is the app's own user id."""
+
+    key: str
+    tenant: str | None = None
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    roles: tuple[str, ...] = ()
+    data: dict[str, Any] = {}
+    created_at: datetime
+    unread: int = 0
+    unseen: int = 0
+
+
+class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the app may say of a recipient; absent stays (PATCH) or is cleared (PUT)."""
+
+    name: str | None | UnsetType = UNSET
+    email: str | None | UnsetType = UNSET
+    phone: str | None | UnsetType = UNSET
+    locale: str | None | UnsetType = UNSET
+    timezone: str | None | UnsetType = UNSET
+    roles: list[str] | UnsetType = UNSET
+    data: dict[str, Any] | UnsetType = UNSET
+    tenant: str | None | UnsetType = UNSET
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """A customer organisation; `key` is null for the default one."""
+
+    key: str | None
+    name: str | None = None
+    settings: dict[str, Any] = {}
+    created_at: datetime
+
+
+class Subscription(Struct, frozen=True):
+    """A recipient on a topic."""
+
+    topic: str
+    recipient: str
+    created_at: datetime
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A server-side key without its secret part."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Project(Struct, frozen=True):
+    """One set of credentials: `key` is public, `secret` signs tokens and opens every server path."""
+
+    id: str
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Project(id={self.id!r}, key={self.key!r}, secret='…')"
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """The recipient side of a request or connection: who it is and what the signed session allows.
+
+    `recipient` None is a nameless connection: public topics only. Times are UTC milliseconds.
+    """
+
+    tenant: str = DEFAULT_TENANT
+    recipient: str | None = None
+    topics: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+    roles: tuple[str, ...] | None = None  # None: the session says nothing, the record decides
+    name: str | None = None
+    issued_at: int = 0
+    expires_at: int | None = None
+    by_cookie: bool = False
+
+
+class Caller(Struct, frozen=True):
+    """The server side of a request: the project secret (all scopes) or an API key."""
+
+    scopes: tuple[Scope, ...]
+    key: str | None = None

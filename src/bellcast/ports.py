@@ -1,0 +1,338 @@
+"""What the inside needs of the outside. Adapters in storage, brokers and outbound keep these contracts;
+one contract suite per port runs on every adapter."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from bellcast.model.events import Event, InboxEvent
+from bellcast.model.inboxes import Inbox, InboxState
+from bellcast.model.notifications import Content, Edit, Notification, View
+from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant
+
+Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "delete"]
+
+
+class Clock(Protocol):
+    """The time. Tests own a fake one."""
+
+    def now(self) -> int:
+        """UTC milliseconds."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; cancellable."""
+        ...
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """One page of an inbox: newest first, at most `limit`, made before the id `before`."""
+
+    view: View = "all"
+    type: str | None = None
+    tag: str | None = None
+    limit: int = 20
+    before: str | None = None
+
+
+class Marking(Struct, frozen=True, kw_only=True):
+    """What a recipient does to many at once. `ids` None is all not archived (unarchive: all archived), narrowed by
+    `type` and `view`."""
+
+    actions: tuple[Action, ...]
+    ids: tuple[str, ...] | None = None
+    type: str | None = None
+    view: View | None = None
+
+
+class Marked(Struct, frozen=True):
+    """What came of a marking: how many rows changed, the state after it, the event to publish (none if nothing changed)."""
+
+    changed: int
+    state: InboxState
+    events: tuple[InboxEvent, ...] = ()
+
+
+class Opened(Struct, frozen=True):
+    """An inbox after it took in what was announced; `events` tell its other devices."""
+
+    inbox: Inbox
+    events: tuple[Event, ...] = ()
+
+
+class Change(Struct, frozen=True):
+    """One row changed since a position. `made` is its first revision; `notification` is None when it is gone."""
+
+    id: str
+    made: int
+    revision: int
+    notification: Notification | None
+
+
+class Changes(Struct, frozen=True):
+    """Rows changed after a revision, oldest change first, each once, with the state they lead to."""
+
+    state: InboxState
+    floor: int
+    rows: tuple[Change, ...]
+
+
+class Sending(Struct, frozen=True, kw_only=True):
+    """One accepted send to named recipients: `ids` beside `recipients`. `answer` is kept under `idempotency_key`
+    together with the `fingerprint` of the body, for the next one who brings that key."""
+
+    tenant: str
+    recipients: tuple[str, ...]
+    ids: tuple[str, ...]
+    content: Content
+    created_at: int
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    answer: bytes = b""
+
+
+class Announcing(Struct, frozen=True, kw_only=True):
+    """One accepted send to many by one name. `tenant` "*" is every tenant; no `topic` is everyone."""
+
+    id: str
+    tenant: str
+    topic: str | None
+    content: Content
+    created_at: int
+    asked_tenant: str = ""  # whose idempotency keys
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    answer: bytes = b""
+
+
+class Sent(Struct, frozen=True):
+    """The answer to a send: the one made now, or the first one given under the same key (then no events)."""
+
+    answer: bytes
+    events: tuple[Event, ...] = ()
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """A notification or announcement as the server side sees it. `seq` is set for announcements."""
+
+    notification: Notification
+    tenant: str
+    recipient: str | None
+    announcement: bool = False
+    topic: str | None = None
+    edited_at: int | None = None
+
+
+class Inboxes(Protocol):
+    """The durable inboxes. Every change adds one to the inbox's revision, stamps the rows it changed and adjusts the
+    counters in one transaction; a method returns after the commit, with the events to publish, in order."""
+
+    async def open(
+        self, tenant: str, recipient: str, now: int, *, roles: tuple[str, ...] | None = None, name: str | None = None
+    ) -> Opened:
+        """The inbox, made on first sight, after taking in pending announcements. `roles` and `name` are written when given and different."""
+        ...
+
+    async def page(self, inbox: int, query: Query) -> list[Notification]:
+        """One page, newest first."""
+        ...
+
+    async def unread_by_type(self, inbox: int) -> dict[str, int]:
+        """Unread counts by type, zeros left out."""
+        ...
+
+    async def get(self, inbox: int, id: str) -> Notification | None:
+        """One notification of this inbox."""
+        ...
+
+    async def mark(self, inbox: int, marking: Marking, now: int) -> Marked:
+        """Do the actions to those of the ids that are there; one revision for all of them. Unknown ids are passed over."""
+        ...
+
+    async def changes(self, inbox: int, after: int, limit: int) -> Changes:
+        """At most `limit` rows changed after the revision `after`."""
+        ...
+
+
+class Sends(Protocol):
+    """Sending, correcting and taking back, from the server side."""
+
+    async def add(self, sendings: Sequence[Sending]) -> list[Sent | Exception]:
+        """Commit each sending whole or not at all, in order; a refused one (IdempotencyMismatch) harms no other."""
+        ...
+
+    async def announce(self, announcing: Announcing) -> Sent:
+        """Commit one row, whatever the size of its audience."""
+        ...
+
+    async def find(self, tenant: str, id: str) -> Found | None:
+        """A notification or announcement of that tenant (an announcement to every tenant belongs to the default one)."""
+        ...
+
+    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[Found, tuple[Event, ...]] | None:
+        """Correct it in every inbox that has it; None if there is none."""
+        ...
+
+    async def recall(self, tenant: str, id: str, now: int) -> tuple[Event, ...] | None:
+        """Take it out of every inbox that has it; None if there is none."""
+        ...
+
+    async def take_in(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
+        """Take pending announcements into these existing inboxes; the events tell them."""
+        ...
+
+
+class Recipients(Protocol):
+    """The people, their tenants and topics. Tenants and recipients come to be on first use."""
+
+    async def get(self, tenant: str, key: str) -> Recipient | None: ...
+
+    async def put(
+        self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
+    ) -> tuple[Recipient, bool, tuple[Event, ...]]:
+        """Write what is given (`replace` clears the rest). The recipient, whether it is new, and events (a lost role ends a topic)."""
+        ...
+
+    async def list(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
+        """By key, after the key `after`; `search` is a prefix of the key."""
+        ...
+
+    async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
+        """Erase the recipient and everything kept under it; its connections are to close. None if there is none."""
+        ...
+
+    async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+        """Everything kept of one recipient, as (kind, thing) pairs, in bounded reads. None if there is none."""
+        ...
+
+    async def revoke(self, tenant: str, key: str, now: int) -> tuple[Event, ...]:
+        """Refuse session tokens issued before now."""
+        ...
+
+    async def subscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Subscription, bool]:
+        """Put a recipient on a topic; whether it is new. It hears what is sent from now on."""
+        ...
+
+    async def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Event, ...] | None:
+        """Take it off; what was announced before stays in its inbox. None if it was not on it."""
+        ...
+
+    async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]: ...
+
+    async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
+        """Those of the topics the recipient is subscribed to."""
+        ...
+
+    async def tenant(self, key: str) -> Tenant | None: ...
+
+    async def put_tenant(
+        self, key: str, name: str | None, settings: dict[str, Any], now: int
+    ) -> tuple[Tenant, bool]: ...
+
+
+class Keys(Protocol):
+    """API keys: only digests of their secrets are kept."""
+
+    async def create(self, key: ApiKey, digest: bytes) -> None: ...
+
+    async def find(self, id: str) -> tuple[ApiKey, bytes] | None:
+        """The key and its digest, revoked ones too."""
+        ...
+
+    async def list(self) -> list[ApiKey]: ...
+
+    async def revoke(self, id: str, now: int) -> bool:
+        """Whether there was one to revoke."""
+        ...
+
+
+class Upkeep(Protocol):
+    """What time does to the store, in bounded steps so that nobody waits."""
+
+    async def next_expiry(self) -> int | None:
+        """When the next notification or announcement expires, UTC milliseconds."""
+        ...
+
+    async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Take out at most `limit` due rows; how many, and the events."""
+        ...
+
+    async def retire(self, now: int, older_than: int, limit: int) -> tuple[int, list[Event]]:
+        """Delete at most `limit` notifications made before `older_than`, leaving tombstones."""
+        ...
+
+    async def forget(self, older_than: int, limit: int) -> int:
+        """Drop at most `limit` tombstones and idempotency keys written before `older_than`; positions before a dropped
+        tombstone can no longer be resumed."""
+        ...
+
+    async def stats(self) -> dict[str, int]:
+        """Rows by kind, cheaply (estimates allowed)."""
+        ...
+
+
+class Store(Protocol):
+    """The truth. Raises Unavailable when it is away and DiskFull when it is full; then nothing was changed."""
+
+    @property
+    def inboxes(self) -> Inboxes: ...
+    @property
+    def sends(self) -> Sends: ...
+    @property
+    def recipients(self) -> Recipients: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def upkeep(self) -> Upkeep: ...
+
+    async def open(self) -> None:
+        """Connect and migrate under a lock."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless it can be read and written."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way, then let go."""
+        ...
+
+
+class Broker(Protocol):
+    """Carries events to every process. At most once, per-stream order kept. Losing one is safe: readers resume from the store."""
+
+    async def publish(self, *events: Event) -> None: ...
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every event, from the loop's own thread. One listener a process: its hub."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Response(Struct, frozen=True):
+    """What an outside server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Http(Protocol):
+    """Outbound HTTP. Raises Unavailable when the other side is away or slow; never follows redirects."""
+
+    async def request(
+        self, method: str, url: str, *, headers: dict[str, str], body: bytes = b"", timeout: float = 5.0
+    ) -> Response: ...
+
+    async def close(self) -> None: ...
+
+
+class Engines(Struct, frozen=True):
+    """What the rooms are given to work with."""
+
+    store: Store
+    broker: Broker
+    clock: Clock
+    new_id: Callable[[int], str]
