@@ -194,7 +194,7 @@ class Recipients(Protocol):
         """Write what is given (`replace` clears the rest). The recipient, whether it is new, and events (a lost role ends a topic)."""
         ...
 
-    async def list(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
+    async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
         """By key, after the key `after`; `search` is a prefix of the key."""
         ...
 
@@ -240,7 +240,7 @@ class Keys(Protocol):
         """The key and its digest, revoked ones too."""
         ...
 
-    async def list(self) -> list[ApiKey]: ...
+    async def all(self) -> list[ApiKey]: ...
 
     async def revoke(self, id: str, now: int) -> bool:
         """Whether there was one to revoke."""

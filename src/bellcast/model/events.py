@@ -25,7 +25,7 @@ def topic_stream(tenant: str, topic: str) -> Stream:
     return Stream(f"topic{SEPARATOR}{tenant}{SEPARATOR}{topic}")
 
 
-class NotificationAdded(Struct, frozen=True, tag="notification"):
+class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification"):
     """A new notification; `inbox` is the state after it."""
 
     inbox: InboxState
@@ -36,7 +36,7 @@ class NotificationAdded(Struct, frozen=True, tag="notification"):
         return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
 
-class NotificationUpdated(Struct, frozen=True, tag="notification-update"):
+class NotificationUpdated(Struct, frozen=True, tag_field="kind", tag="notification-update"):
     """A notification was seen, read, archived (or the reverse) or edited."""
 
     inbox: InboxState
@@ -47,7 +47,7 @@ class NotificationUpdated(Struct, frozen=True, tag="notification-update"):
         return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
 
-class NotificationDeleted(Struct, frozen=True, tag="notification-delete"):
+class NotificationDeleted(Struct, frozen=True, tag_field="kind", tag="notification-delete"):
     """A notification was deleted, recalled, or expired."""
 
     inbox: InboxState
@@ -58,7 +58,7 @@ class NotificationDeleted(Struct, frozen=True, tag="notification-delete"):
         return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
 
-class InboxCounted(Struct, frozen=True, tag="counts"):
+class InboxCounted(Struct, frozen=True, tag_field="kind", tag="counts"):
     """Many notifications changed at once. `ids` None means all, as narrowed by `type` and `view`; `at` is UTC milliseconds."""
 
     inbox: InboxState
@@ -76,7 +76,7 @@ class InboxCounted(Struct, frozen=True, tag="counts"):
 InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxCounted
 
 
-class LiveEvent(Struct, frozen=True, tag="event"):
+class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     """A live event on a topic or to a recipient; not stored. `sender` is the connection that must not hear it."""
 
     tenant: str
@@ -101,7 +101,7 @@ class Member(Struct, frozen=True, omit_defaults=True):
     connections: int | None = None
 
 
-class PresenceChanged(Struct, frozen=True, tag="presence"):
+class PresenceChanged(Struct, frozen=True, tag_field="kind", tag="presence"):
     """Who came to or left a presence topic."""
 
     tenant: str
@@ -115,7 +115,7 @@ class PresenceChanged(Struct, frozen=True, tag="presence"):
         return topic_stream(self.tenant, self.topic)
 
 
-class Typing(Struct, frozen=True, tag="typing"):
+class Typing(Struct, frozen=True, tag_field="kind", tag="typing"):
     """Somebody on a topic began or stopped typing."""
 
     tenant: str
@@ -129,7 +129,7 @@ class Typing(Struct, frozen=True, tag="typing"):
         return topic_stream(self.tenant, self.topic)
 
 
-class SessionsRevoked(Struct, frozen=True, tag="revoked"):
+class SessionsRevoked(Struct, frozen=True, tag_field="kind", tag="revoked"):
     """A recipient's sessions were ended: connections made with tokens issued before `before` (UTC milliseconds) close."""
 
     tenant: str
@@ -141,7 +141,7 @@ class SessionsRevoked(Struct, frozen=True, tag="revoked"):
         return inbox_stream(self.tenant, self.recipient)
 
 
-class SubscriptionEnded(Struct, frozen=True, tag="unsubscribed"):
+class SubscriptionEnded(Struct, frozen=True, tag_field="kind", tag="unsubscribed"):
     """A recipient was taken off a topic: what it followed by that right ends."""
 
     tenant: str
@@ -153,7 +153,7 @@ class SubscriptionEnded(Struct, frozen=True, tag="unsubscribed"):
         return inbox_stream(self.tenant, self.recipient)
 
 
-class AnnouncementChanged(Struct, frozen=True, tag="announcement"):
+class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announcement"):
     """An announcement was sent, edited, recalled or expired: connected inboxes of its audience take it in now."""
 
     tenant: str  # "*" is every tenant

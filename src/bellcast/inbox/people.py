@@ -1,0 +1,49 @@
+"""Recipients, topics and tenants: who there is, who follows what, and who is let go."""
+
+from bellcast.errors import NotFound
+from bellcast.model.people import Recipient, RecipientFields, Subscription
+from bellcast.ports import Engines
+
+
+async def put(
+    engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool
+) -> tuple[Recipient, bool]:
+    """Write a recipient; whether it is new."""
+    now = engines.clock.now()
+    recipient, created, events = await engines.store.recipients.put(tenant, key, fields, now, replace=replace)
+    await engines.broker.publish(*events)
+    return recipient, created
+
+
+async def get(engines: Engines, tenant: str, key: str) -> Recipient:
+    """The recipient; NotFound if that tenant has none of that key."""
+    recipient = await engines.store.recipients.get(tenant, key)
+    if recipient is None:
+        raise NotFound("There is no recipient with this key.")
+    return recipient
+
+
+async def delete(engines: Engines, tenant: str, key: str) -> None:
+    """Erase a recipient and everything kept of it; its live connections close."""
+    events = await engines.store.recipients.delete(tenant, key, engines.clock.now())
+    if events is None:
+        raise NotFound("There is no recipient with this key.")
+    await engines.broker.publish(*events)
+
+
+async def revoke(engines: Engines, tenant: str, key: str) -> None:
+    """End every session of a recipient, known or not yet."""
+    await engines.broker.publish(*await engines.store.recipients.revoke(tenant, key, engines.clock.now()))
+
+
+async def subscribe(engines: Engines, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:
+    """Put a recipient on a topic; whether it is new."""
+    return await engines.store.recipients.subscribe(tenant, topic, key, engines.clock.now())
+
+
+async def unsubscribe(engines: Engines, tenant: str, topic: str, key: str) -> None:
+    """Take a recipient off a topic; NotFound if it was not on it."""
+    events = await engines.store.recipients.unsubscribe(tenant, topic, key, engines.clock.now())
+    if events is None:
+        raise NotFound("This recipient is not subscribed to this topic.")
+    await engines.broker.publish(*events)

@@ -1,0 +1,75 @@
+"""Looking into an inbox: what is listed, what the badge counts, where it stands."""
+
+from msgspec import Struct
+
+from bellcast.errors import NotFound
+from bellcast.model import ids
+from bellcast.model.inboxes import Inbox
+from bellcast.model.notifications import Notification
+from bellcast.model.people import Principal
+from bellcast.ports import Engines, Query
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """A page as clients see it."""
+
+    notifications: list[Notification]
+    next: str | None
+    unread: int
+    unseen: int
+    position: str
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """The badge's numbers as clients see them."""
+
+    unread: int
+    unseen: int
+    by_type: dict[str, int]
+    position: str
+
+
+async def open(engines: Engines, principal: Principal) -> Inbox:
+    """The principal's inbox with everything announced taken in; its other devices are told.
+
+    The principal has a recipient; its revocation is the caller's to check (`inbox.revoked_before`)."""
+    opened = await engines.store.inboxes.open(
+        principal.tenant,
+        principal.recipient or "",
+        engines.clock.now(),
+        roles=principal.roles,
+        name=principal.name,
+    )
+    if opened.events:
+        await engines.broker.publish(*opened.events)
+    return opened.inbox
+
+
+async def listing(engines: Engines, inbox: Inbox, query: Query) -> Listing:
+    """One page; `next` is the cursor of the following one. One row more than asked tells whether there is one."""
+    asked = Query(view=query.view, type=query.type, tag=query.tag, limit=query.limit + 1, before=query.before)
+    rows = await engines.store.inboxes.page(inbox.number, asked)
+    page = rows[: query.limit]
+    state = inbox.state
+    return Listing(
+        notifications=page,
+        next=page[-1].id if len(rows) > query.limit else None,
+        unread=state.unread,
+        unseen=state.unseen,
+        position=state.position,
+    )
+
+
+async def counts(engines: Engines, inbox: Inbox) -> Counts:
+    """What the badge and the tabs show."""
+    by_type = await engines.store.inboxes.unread_by_type(inbox.number)
+    state = inbox.state
+    return Counts(unread=state.unread, unseen=state.unseen, by_type=by_type, position=state.position)
+
+
+async def get(engines: Engines, inbox: Inbox, id: str) -> Notification:
+    """One of its notifications; another's id is as unknown as one that never was."""
+    found = await engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
+    if found is None:
+        raise NotFound("This inbox has no notification with this id.")
+    return found
