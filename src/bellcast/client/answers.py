@@ -1,0 +1,217 @@
+"""What a Bellcast server answers, typed. Fields a newer server adds are passed over."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+Priority = Literal["low", "normal", "high", "urgent"]
+View = Literal["all", "unread", "read", "archived"]
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of a request that was wrong, `to.topic` or `0.title`, and why."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An RFC 9457 refusal."""
+
+    status: int
+    code: str
+    title: str = ""
+    detail: str | None = None
+    errors: list[FieldError] = []
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what the notification tells of."""
+
+    id: str | None = None
+    name: str | None = None
+    avatar: str | None = None
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a notification's timeline."""
+
+    at: datetime
+    what: str
+    detail: Any = None
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification as an inbox shows it. `recipient`, `tenant` and `timeline` come to the server side only."""
+
+    id: str
+    type: str
+    title: str
+    body: str | None = None
+    priority: Priority = "normal"
+    action_url: str | None = None
+    action_text: str | None = None
+    icon: str | None = None
+    actor: Actor | None = None
+    data: dict[str, Any] = {}
+    tags: list[str] = []
+    group: str | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+    seen_at: datetime | None = None
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
+    recipient: str | None = None
+    tenant: str | None = None
+    timeline: list[Moment] = []
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """The notification one recipient got."""
+
+    id: str
+    recipient: str
+
+
+class AnnouncementMade(msgspec.Struct, frozen=True, kw_only=True):
+    """The announcement everyone addressed will find."""
+
+    id: str
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `notify`: a notification for each named recipient, or one announcement for all the others."""
+
+    notifications: list[Delivered] = []
+    announcement: AnnouncementMade | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        return [self.announcement.id] if self.announcement else [made.id for made in self.notifications]
+
+    @property
+    def id(self) -> str:
+        """The id, when one recipient or one announcement was addressed (the first, when several were)."""
+        return self.ids[0]
+
+
+class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one item of a bulk send: an id, ids (several recipients), or the refusal."""
+
+    id: str | None = None
+    ids: list[str] = []
+    error: Problem | None = None
+
+
+class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
+    """One slice's results, in the order of its items."""
+
+    results: list[BulkResult]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A started workflow."""
+
+    run: str
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures a badge shows."""
+
+    unread: int
+    unseen: int
+    position: str
+    by_type: dict[str, int] = {}
+
+
+class InboxPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of an inbox, newest first; `next` asks for the page after it."""
+
+    notifications: list[Notification]
+    next: str | None = None
+    unread: int
+    unseen: int
+    position: str
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many notifications an action on many changed, and what is left."""
+
+    changed: int
+    unread: int
+    unseen: int
+
+
+class Recipient(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone who can be notified; `key` is your own user id."""
+
+    key: str
+    email: str | None = None
+    phone: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    name: str | None = None
+    roles: list[str] = []
+    data: dict[str, Any] = {}
+
+
+class RecipientPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of recipients; `next` asks for the page after it."""
+
+    recipients: list[Recipient]
+    next: str | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipient in a topic."""
+
+    topic: str | None = None
+    recipient: str
+
+
+class SubscriptionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a topic's subscriptions; `next` asks for the page after it."""
+
+    subscriptions: list[Subscription]
+    next: str | None = None
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone present in a topic, on one or more connections."""
+
+    recipient: str
+    name: str | None = None
+    connections: int = 1
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is on a topic right now."""
+
+    topic: str
+    members: list[Member] = []
+
+
+class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of live connections, each as the server tells it; `next` asks for the page after it."""
+
+    connections: list[dict[str, Any]]
+    next: str | None = None
+
+
+class IssuedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A session token as the server hands it out."""
+
+    token: str
+    expires_at: datetime
+
+
+class SessionToken(str):
+    """A session token, ready to hand to a page: a string that knows when it ends."""
+
+    expires_at: datetime
+
+    def __new__(cls, token: str, expires_at: datetime) -> "SessionToken":
+        made = super().__new__(cls, token)
+        made.expires_at = expires_at
+        return made

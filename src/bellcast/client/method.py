@@ -1,0 +1,49 @@
+"""How one pure function becomes a method of both clients.
+
+A builder takes what the caller gives and returns the plan: what to ask the server. Hung on a surface as
+`name = Method(builder)` it can be called there, and type checkers see the builder's own parameters, with the result
+returned by a blocking client and awaited on an awaiting one. Nothing is written twice.
+"""
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from bellcast.client.request import Plan
+from bellcast.client.senders import Awaiting, Blocking
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", Blocking, Awaiting)
+
+
+class Surface(Generic[S]):
+    """Something methods can be hung on: it knows who sends."""
+
+    def __init__(self, sender: S) -> None:
+        self.sender: S = sender
+
+
+class Method(Generic[P, T]):
+    """Sends what the builder builds."""
+
+    def __init__(self, build: Callable[P, Plan[T]]) -> None:
+        self.build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, surface: None, owner: type) -> "Method[P, T]": ...
+    @overload
+    def __get__(self, surface: Surface[Blocking], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, surface: Surface[Awaiting], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    def __get__(self, surface: Surface[Any] | None, owner: type) -> Any:
+        if surface is None:
+            return self
+
+        @functools.wraps(self.build)
+        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return surface.sender.send(self.build(*args, **kwargs))
+
+        return method

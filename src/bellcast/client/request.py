@@ -1,0 +1,86 @@
+"""One request as a value. Nothing here sends: pure functions build requests, an `Exchange` tries them."""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from bellcast.client.errors import Unreadable
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+# Asking these twice leaves the server as asking once.
+_REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """What to ask, and how to read the answer."""
+
+    method: str
+    path: str
+    decode: Callable[[Answer], T]
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    harmless: bool = False
+    """Asking twice does no harm although the method does not say so (it carries idempotency keys, for one)."""
+
+    @property
+    def repeatable(self) -> bool:
+        return self.harmless or self.method in _REPEATABLE
+
+    def __iter__(self) -> Generator["Request[Any]", Any, T]:
+        """A request is the shortest plan; in a longer one, `yield from` it."""
+        answer: T = yield self
+        return answer
+
+
+class Plan(Protocol[T_co]):
+    """One request or several in turn, ending in a result."""
+
+    def __iter__(self) -> Generator[Request[Any], Any, T_co]: ...
+
+
+def path(*segments: str) -> str:
+    """`/v1/…`, with every segment quoted whole: a key may hold any character."""
+    return "/".join(["/v1", *(quote(segment, safe="") for segment in segments)])
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Only what the caller gave: absent and None mean the same to the server."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def json(body: Any) -> dict[str, Any]:
+    """The content and headers of a JSON request; times become RFC 3339."""
+    return {"content": msgspec.json.encode(body), "headers": {"Content-Type": "application/json"}}
+
+
+def reads(kind: type[T]) -> Callable[[Answer], T]:
+    """A decoder for answers of that kind."""
+    decoder = msgspec.json.Decoder(kind)
+
+    def decode(answer: Answer) -> T:
+        try:
+            return decoder.decode(answer.content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unreadable(answer.status, kind.__name__) from error
+
+    return decode
+
+
+def nothing(answer: Answer) -> None:
+    """The decoder of answers that only say "done"."""
