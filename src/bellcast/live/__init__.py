@@ -1,0 +1,1 @@
+"""The live edge: connections, their transports and the dialects spoken on them."""

@@ -1,0 +1,55 @@
+"""WebSocket (RFC 6455), the server's side of it, strictly: handshake, frames out, messages in."""
+
+from bellcast.live.framing.websocket.frames import (
+    NO_CODE,
+    NOT_UTF8,
+    PING,
+    POLICY,
+    PROTOCOL_ERROR,
+    TOO_LARGE,
+    binary_frame,
+    close_frame,
+    ping_frame,
+    pong_frame,
+    text_frame,
+)
+from bellcast.live.framing.websocket.handshake import Refusal, Upgrade, accept_key, check_upgrade, response
+from bellcast.live.framing.websocket.reader import (
+    MAX_FRAGMENTS,
+    Binary,
+    Closed,
+    Failed,
+    FrameReader,
+    Ping,
+    Pong,
+    Received,
+    Text,
+)
+
+__all__ = [
+    "MAX_FRAGMENTS",
+    "NOT_UTF8",
+    "NO_CODE",
+    "PING",
+    "POLICY",
+    "PROTOCOL_ERROR",
+    "TOO_LARGE",
+    "Binary",
+    "Closed",
+    "Failed",
+    "FrameReader",
+    "Ping",
+    "Pong",
+    "Received",
+    "Refusal",
+    "Text",
+    "Upgrade",
+    "accept_key",
+    "binary_frame",
+    "check_upgrade",
+    "close_frame",
+    "ping_frame",
+    "pong_frame",
+    "response",
+    "text_frame",
+]

@@ -1,0 +1,74 @@
+"""The frame of RFC 6455 (5.2, 5.5, 7.4): its numbers, and the frames a server sends, which are whole and unmasked."""
+
+import struct
+from typing import Final
+
+FINAL: Final = 0x80
+RESERVED: Final = 0x70
+
+CONTINUATION_OPCODE: Final = 0x0
+TEXT_OPCODE: Final = 0x1
+BINARY_OPCODE: Final = 0x2
+CLOSE_OPCODE: Final = 0x8
+PING_OPCODE: Final = 0x9
+PONG_OPCODE: Final = 0xA
+
+PROTOCOL_ERROR: Final = 1002
+NO_CODE: Final = 1005  # stands for a close frame without a code, and is itself never written
+NOT_UTF8: Final = 1007
+POLICY: Final = 1008
+TOO_LARGE: Final = 1009
+
+CONTROL_LIMIT: Final = 125
+# The length field: up to 125 it is the length, these two say that 2 or 8 bytes with the length follow.
+TWO_BYTES_FOLLOW: Final = 126
+EIGHT_BYTES_FOLLOW: Final = 127
+
+PING: Final = b"\x89\x00"
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole text message; the payload is UTF-8 already."""
+    return _frame(TEXT_OPCODE, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    return _frame(BINARY_OPCODE, payload)
+
+
+def ping_frame(data: bytes) -> bytes:
+    return _control_frame(PING_OPCODE, data)
+
+
+def pong_frame(data: bytes) -> bytes:
+    return _control_frame(PONG_OPCODE, data)
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """The last frame; with `NO_CODE` an empty one. A reason beyond 123 bytes is cut between two characters."""
+    if code == NO_CODE:
+        return _control_frame(CLOSE_OPCODE, b"")
+    if not may_be_sent(code):
+        raise ValueError(f"close code {code} may not be sent")
+    fitting = reason.encode(errors="replace")[: CONTROL_LIMIT - 2].decode(errors="ignore")
+    return _control_frame(CLOSE_OPCODE, code.to_bytes(2) + fitting.encode())
+
+
+def may_be_sent(code: int) -> bool:
+    """1000-1014 are the protocol's (three of them only for APIs), 3000-4999 libraries' and applications'."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+
+
+def _control_frame(opcode: int, data: bytes) -> bytes:
+    if len(data) > CONTROL_LIMIT:
+        raise ValueError(f"a control frame holds at most {CONTROL_LIMIT} bytes, not {len(data)}")
+    return _frame(opcode, data)
+
+
+def _frame(opcode: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < TWO_BYTES_FOLLOW:
+        return b"%c%c%b" % (FINAL | opcode, size, payload)
+    if size < 1 << 16:
+        return struct.pack("!BBH", FINAL | opcode, TWO_BYTES_FOLLOW, size) + payload
+    return struct.pack("!BBQ", FINAL | opcode, EIGHT_BYTES_FOLLOW, size) + payload

@@ -1,0 +1,111 @@
+"""How a WebSocket begins (RFC 6455, 4.2): the request is checked here and the whole 101 is written here.
+
+No extension is negotiated: an offered permessage-deflate is simply not accepted.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+
+import msgspec
+
+from bellcast.live.framing.head import Headers, head
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """A handshake that may be answered with `response`."""
+
+    key: bytes
+    subprotocols: tuple[str, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A handshake that is answered with this, and with the end of the connection."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    detail: str
+
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+def accept_key(key: bytes) -> bytes:
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+
+
+def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | Refusal:
+    """May this request become a WebSocket? Header names may be in any case, and their lines repeated."""
+    fields = _fields(headers)
+    if b"websocket" not in _tokens(fields, b"upgrade"):
+        return _upgrade_required("This path speaks WebSocket only.")
+    if fields.get(b"sec-websocket-version") != b"13":
+        return _upgrade_required("Sec-WebSocket-Version must be 13.")
+    if fault := _request_fault(method, http_version, fields):
+        return Refusal(400, (), fault)
+    key, offered = fields.get(b"sec-websocket-key", b""), _items(fields, b"sec-websocket-protocol")
+    if not _is_key(key):
+        return Refusal(400, (), "Sec-WebSocket-Key must be 16 bytes in base64.")
+    if not all(_TOKEN.fullmatch(name) for name in offered):
+        return Refusal(400, (), "Sec-WebSocket-Protocol must be a list of names.")
+    return Upgrade(key, tuple(name.decode("ascii") for name in offered))
+
+
+def response(upgrade: Upgrade, subprotocol: str | None = None, extra: Headers = ()) -> bytes:
+    """The whole 101. A subprotocol must be one of those offered, or browsers drop the connection."""
+    if subprotocol is not None and subprotocol not in upgrade.subprotocols:
+        raise ValueError(f"subprotocol {subprotocol!r} was not offered")
+    return head(
+        b"101 Switching Protocols",
+        (
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Sec-WebSocket-Accept", accept_key(upgrade.key)),
+            *([] if subprotocol is None else [(b"Sec-WebSocket-Protocol", subprotocol.encode())]),
+            *extra,
+        ),
+    )
+
+
+def _request_fault(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
+    if method != "GET" or http_version != "1.1":
+        return "A WebSocket begins with an HTTP/1.1 GET."
+    if b"upgrade" not in _tokens(fields, b"connection"):
+        return "Connection: Upgrade is missing; a proxy on the way may have removed it."
+    if not fields.get(b"host"):
+        return "Host is missing."
+    # What follows the head is ours to read as frames; a proxy that reads it as a body would disagree with us.
+    if b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0":
+        return "A WebSocket handshake has no body."
+    return None
+
+
+def _upgrade_required(detail: str) -> Refusal:
+    headers = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13"))
+    return Refusal(426, headers, detail)
+
+
+def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Repeated lines are one list (RFC 9110, 5.3), so a single value that is sent twice is no longer that value."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in headers:
+        key, item = name.lower(), value.strip(b" \t")
+        fields[key] = b"%b, %b" % (fields[key], item) if key in fields else item
+    return fields
+
+
+def _items(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
+    return [item for part in fields.get(name, b"").split(b",") if (item := part.strip(b" \t"))]
+
+
+def _tokens(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
+    return [item.lower() for item in _items(fields, name)]
+
+
+def _is_key(key: bytes) -> bool:
+    try:
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
+    except binascii.Error:
+        return False
