@@ -1,0 +1,320 @@
+"""Bellcast's own dialect: one JSON object a frame, over SSE and WebSocket alike (CONTRACT, "Live, native dialect").
+
+A frame is a name, its fields, and over SSE an id. How it is wrapped is the only thing the ways of travel differ in,
+so an event is encoded once for each of them, never for a socket.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.errors import BadRequest, BellcastError, Invalid
+from bellcast.live.framing import sse, websocket
+from bellcast.live.reasons import Close
+from bellcast.model import times
+from bellcast.model.events import (
+    Event,
+    InboxCounted,
+    InboxEvent,
+    LiveEvent,
+    Member,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+    PresenceChanged,
+    Typing,
+)
+from bellcast.model.inboxes import InboxState
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Frame(NamedTuple):
+    """One thing told to a client. `id` is the position it brings the client to."""
+
+    name: str
+    fields: dict[str, Any]
+    id: str | None = None
+
+
+class Dialect(Struct, frozen=True, eq=False):
+    """One way the frames travel. Compared by identity: there are four, made once."""
+
+    transport: Literal["sse", "websocket"]
+    wrap: Callable[[Frame], bytes]
+    protocol: str = "native"
+
+    def encode(self, event: Event) -> bytes | None:
+        """The bytes of an event; None if this dialect has no word for it."""
+        told = frame(event)
+        return None if told is None else self.wrap(told)
+
+
+def _sse_event(frame: Frame) -> bytes:
+    return sse.event(frame.name, _encode(frame.fields), frame.id)
+
+
+def _sse_chunk(frame: Frame) -> bytes:
+    return sse.chunk(_sse_event(frame))
+
+
+def _message(frame: Frame) -> bytes:
+    return _encode({"type": frame.name, **frame.fields})
+
+
+def _websocket_frame(frame: Frame) -> bytes:
+    return websocket.text_frame(_message(frame))
+
+
+SSE_CHUNKED = Dialect("sse", _sse_chunk)  # straight to an HTTP/1.1 socket
+SSE_PLAIN = Dialect("sse", _sse_event)  # HTTP/1.0, or through another server's sends
+WEBSOCKET = Dialect("websocket", _websocket_frame)  # straight to the socket
+MESSAGE = Dialect("websocket", _message)  # through another server's sends
+
+
+def _counters(state: InboxState) -> dict[str, Any]:
+    return {"unread": state.unread, "unseen": state.unseen, "position": state.position}
+
+
+def frame(event: Event) -> Frame | None:
+    """The frame of an event, None for those between servers only."""
+    match event:
+        case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxCounted():
+            return inbox_frame(event, event.inbox.position)
+        case LiveEvent():
+            return Frame("event", _named_topic(event.topic) | {"name": event.name, "data": event.data})
+        case PresenceChanged():
+            return Frame("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
+        case Typing():
+            return Frame("typing", {"topic": event.topic, "recipient": event.recipient, "on": event.on})
+        case _:
+            return None
+
+
+def _named_topic(topic: str | None) -> dict[str, Any]:
+    return {} if topic is None else {"topic": topic}
+
+
+def inbox_frame(event: InboxEvent, position: str) -> Frame:
+    """The frame of an inbox change, with the position it brings the client to."""
+    counters = {"unread": event.inbox.unread, "unseen": event.inbox.unseen, "position": position}
+    match event:
+        case NotificationAdded():
+            return Frame("notification", {"notification": event.notification, **counters}, position)
+        case NotificationUpdated():
+            return Frame("notification-update", {"notification": event.notification, **counters}, position)
+        case NotificationDeleted():
+            return Frame("notification-delete", {"id": event.id, **counters}, position)
+        case InboxCounted():
+            return Frame("counts", counters | _counted(event), position)
+
+
+def _counted(event: InboxCounted) -> dict[str, Any]:
+    fields: dict[str, Any] = {"changed": event.changed, "at": times.moment(event.at)}
+    fields["ids"] = "all" if event.ids is None else event.ids
+    narrowed = {name: value for name, value in (("type", event.type), ("view", event.view)) if value is not None}
+    if event.ids is None and narrowed:
+        fields["of"] = narrowed
+    return fields
+
+
+class Greeting(NamedTuple):
+    """What `ready` says of a new connection."""
+
+    connection: str
+    recipient: str | None
+    state: InboxState | None
+    position: str | None
+    heartbeat: float
+    resumed: bool
+    topics: tuple[str, ...]
+    refused: tuple["TopicRefused", ...]
+    presence: dict[str, list[Member]]
+
+
+class TopicRefused(Struct, frozen=True):
+    """A topic that was asked for and not given."""
+
+    topic: str
+    code: str
+    message: str
+
+
+def ready(greeting: Greeting) -> Frame:
+    """The first frame. Its id stands only when nothing is to be replayed, so a cut in the replay loses nothing."""
+    state = greeting.state
+    heartbeat = greeting.heartbeat
+    fields: dict[str, Any] = {
+        "connection": greeting.connection,
+        "recipient": greeting.recipient,
+        "position": greeting.position,
+        "unread": state.unread if state else 0,
+        "unseen": state.unseen if state else 0,
+        "heartbeat": int(heartbeat) if heartbeat == int(heartbeat) else heartbeat,
+        "resumed": greeting.resumed,
+        "topics": greeting.topics,
+        "refused": greeting.refused,
+    }
+    if greeting.presence:
+        fields["presence"] = greeting.presence
+    return Frame("ready", fields, None if greeting.resumed else greeting.position)
+
+
+def reset(state: InboxState) -> Frame:
+    """The position is too old or unknown: fetch the inbox again."""
+    return Frame("reset", _counters(state), state.position)
+
+
+def heartbeat(now: int) -> Frame:
+    """Still here. Never carries an id."""
+    return Frame("heartbeat", {"time": times.moment(now)})
+
+
+def close(end: Close) -> Frame:
+    """Told before the server closes."""
+    after = {} if end.after is None else {"after": end.after}
+    return Frame("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **after})
+
+
+def ack(ref: Any, **fields: Any) -> Frame:
+    """What a client's frame came to."""
+    return Frame("ack", _ref(ref) | fields)
+
+
+def pong(ref: Any) -> Frame:
+    """The answer to `ping`."""
+    return Frame("pong", _ref(ref))
+
+
+def error(ref: Any, refusal: BellcastError) -> Frame:
+    """Why a client's frame came to nothing; `code` is the word REST uses."""
+    return Frame("error", _ref(ref) | {"code": refusal.code, "message": refusal.detail})
+
+
+def _ref(ref: Any) -> dict[str, Any]:
+    return {} if ref is None else {"ref": ref}
+
+
+# --- what clients send ------------------------------------------------------------------------------------------
+
+
+class Command(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+    """One frame from a client; `ref` comes back with its answer."""
+
+    ref: str | int | float | None = None
+
+
+class Subscribe(Command, frozen=True, kw_only=True, tag="subscribe"):
+    topics: list[str]
+
+
+class Unsubscribe(Command, frozen=True, kw_only=True, tag="unsubscribe"):
+    topics: list[str]
+
+
+class Publish(Command, frozen=True, kw_only=True, tag="publish"):
+    topic: str
+    name: str
+    data: Any = None
+
+
+class Of(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `all` is narrowed by."""
+
+    type: str | None = None
+
+
+class Mark(Command, frozen=True, kw_only=True):
+    """An action on many: ids, or all."""
+
+    ids: list[str] | None = None
+    all: bool = False
+    of: Of | None = None
+
+
+class Seen(Mark, frozen=True, kw_only=True, tag="seen"):
+    pass
+
+
+class Read(Mark, frozen=True, kw_only=True, tag="read"):
+    pass
+
+
+class Unread(Mark, frozen=True, kw_only=True, tag="unread"):
+    pass
+
+
+class Archive(Mark, frozen=True, kw_only=True, tag="archive"):
+    pass
+
+
+class Unarchive(Mark, frozen=True, kw_only=True, tag="unarchive"):
+    pass
+
+
+class Delete(Mark, frozen=True, kw_only=True, tag="delete"):
+    pass
+
+
+class TypingOn(Command, frozen=True, kw_only=True, tag="typing"):
+    topic: str
+    on: bool
+
+
+class CallFrame(Command, frozen=True, kw_only=True, tag="call"):
+    name: str
+    data: Any = None
+
+
+class Auth(Command, frozen=True, kw_only=True, tag="auth"):
+    token: str
+
+
+class Ping(Command, frozen=True, kw_only=True, tag="ping"):
+    pass
+
+
+AnyCommand = (
+    Subscribe
+    | Unsubscribe
+    | Publish
+    | Seen
+    | Read
+    | Unread
+    | Archive
+    | Unarchive
+    | Delete
+    | TypingOn
+    | CallFrame
+    | Auth
+    | Ping
+)
+_command = msgspec.json.Decoder(AnyCommand).decode
+
+
+def receive(text: str) -> "AnyCommand | Refused":
+    """The command in a client's frame, or why there is none."""
+    try:
+        return _command(text)
+    except msgspec.ValidationError as problem:
+        return Refused(_loose_ref(text), Invalid(str(problem)))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Refused(None, BadRequest("A frame must be one JSON object with a `type`."))
+
+
+class Refused(NamedTuple):
+    """A frame that is no command."""
+
+    ref: Any
+    refusal: BellcastError
+
+
+def _loose_ref(text: str) -> Any:
+    """The `ref` of a frame that is otherwise wrong, so that its sender can tell which."""
+    try:
+        ref = msgspec.json.decode(text).get("ref")
+    except (msgspec.DecodeError, AttributeError, RecursionError):
+        return None
+    return ref if isinstance(ref, str | int | float) else None
