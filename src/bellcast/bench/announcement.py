@@ -1,0 +1,85 @@
+"""Announcement: one row for a million people, whoever they are and whenever they look."""
+
+import sqlite3
+from pathlib import Path
+
+from bellcast.bench import bell, figures, stock
+from bellcast.bench.bell import Bell
+from bellcast.bench.callers import drive
+from bellcast.bench.crowd import RefusedError
+from bellcast.bench.figures import Figure
+from bellcast.bench.trial import Trial
+
+NAME = "announcement"
+GOAL_MS = 20.0
+GOAL_KIB = 2.0
+
+SQLITE = b"SQLite format 3\0"
+
+
+def measure(trial: Trial) -> list[Figure]:
+    with stock.stocked(trial) as server:
+        number = trial.scale.announcements
+        trial.say(f"{number} announcements to {trial.scale.rows:,} recipients")
+        unread = _unread(trial, server)
+        before = stored(server.data)
+        requests = [server.send("/v1/notifications", announcement(n)) for n in range(number)]
+        outcome = drive(trial.deadline, server.address, iter(requests), 1).must_be(201)
+        growth = stored(server.data) - before
+        if _unread(trial, server) != unread + number:
+            raise RefusedError("a recipient does not see the announcements")
+    return _figures(trial, outcome.waits, growth / number)
+
+
+def announcement(number: int) -> bell.Json:
+    return {
+        "to": {"all": True},
+        "type": "announcement",
+        "title": "The studio is closed on Monday",
+        "body": f"We are back on Tuesday at nine. Bookings {number} and later are not touched.",
+        "action_url": "/news/closed",
+    }
+
+
+def stored(data: Path) -> int:
+    """Bytes in the store's pages, as its own snapshot has them: what lies in the log is counted once."""
+    return sum(_pages(path) for path in data.iterdir() if path.is_file() and _is_sqlite(path))
+
+
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(SQLITE)) == SQLITE
+
+
+def _pages(path: Path) -> int:
+    link = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        values = [
+            link.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        ]
+    finally:
+        link.close()
+    pages, free, size = values
+    return int((pages - free) * size)
+
+
+def _unread(trial: Trial, server: Bell) -> int:
+    """Of one recipient among the million, who so far has looked at nothing."""
+    last = f"member-{trial.scale.rows - 1}"
+    return int(server.ask(trial.deadline, server.read("/v1/inbox/counts", server.token(last)))["unread"])
+
+
+def _figures(trial: Trial, waits: list[float], growth: float) -> list[Figure]:
+    people = f"announcement to {trial.scale.rows:,} recipients, none connected"
+    time = Figure(
+        benchmark=NAME,
+        name=f"{people}: time",
+        value=1e3 * figures.median(waits),
+        unit="ms",
+        goal=figures.at_most(GOAL_MS),
+        details={"first_ms": 1e3 * waits[0], "max_ms": 1e3 * max(waits), "announcements": len(waits)},
+    )
+    size = Figure(
+        benchmark=NAME, name=f"{people}: stored", value=growth / 1024, unit="KiB", goal=figures.at_most(GOAL_KIB)
+    )
+    return [time, size]

@@ -1,0 +1,112 @@
+"""The server under test: `bellcast serve` as anyone would start it, on a folder of its own."""
+
+import contextlib
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jwt
+import msgspec
+
+import bellcast
+from bellcast.bench import target
+from bellcast.bench.callers import ask
+from bellcast.bench.crowd import Kind
+from bellcast.bench.processes import Process, free_port
+from bellcast.bench.reactor import Deadline
+from bellcast.bench.target import Target
+
+KEY = "bench-key"
+SECRET = secrets.token_urlsafe(32)
+TOKEN_LIFE_S = 3600
+
+Json = Mapping[str, Any]
+
+
+class Bell:
+    """Requests and tokens for one running Bellcast."""
+
+    def __init__(self, process: Process, address: tuple[str, int], data: Path) -> None:
+        self.process = process
+        self.address = address
+        self.data = data
+        self._authorization = f"Authorization: Bearer {SECRET}\r\n"
+
+    def token(self, recipient: str, topics: Sequence[str] = ()) -> str:
+        now = int(time.time())
+        claims = {"sub": recipient, "iat": now, "exp": now + TOKEN_LIFE_S, "topics": list(topics)}
+        return jwt.encode(claims, SECRET, "HS256", headers={"kid": KEY})
+
+    def greeting(self, kind: Kind, token: str, topics: str = "", position: str = "") -> bytes:
+        query = f"token={token}" + (f"&topics={topics}" if topics else "")
+        query += f"&position={quote(position)}" if position else ""
+        if kind == "websocket":
+            return target.websocket_request(f"/v1/ws?{query}")
+        return target.sse_request(f"/v1/stream?{query}")
+
+    def send(self, path: str, body: Any) -> bytes:
+        return target.post(path, msgspec.json.encode(body), self._authorization)
+
+    def bulk(self, items: Sequence[Json]) -> bytes:
+        return self.send("/v1/notifications/bulk", items)
+
+    def bulk_lines(self, items: Sequence[Json]) -> bytes:
+        lines = b"\n".join(msgspec.json.encode(item) for item in items)
+        return target.post("/v1/notifications/bulk", lines, self._authorization, "application/x-ndjson")
+
+    def read(self, path: str, token: str) -> bytes:
+        return target.get(path, f"Authorization: Bearer {token}\r\n")
+
+    def ask(self, deadline: Deadline, request: bytes, status: int = 200) -> Any:
+        return msgspec.json.decode(ask(deadline, self.address, request, status))
+
+    def target(self) -> Target:
+        def greeting(kind: Kind, number: int) -> bytes:
+            return self.greeting(kind, self.token(f"recipient-{number}", ["bench"]), "bench")
+
+        def publish(data: bytes) -> bytes:
+            return self.send("/v1/events", {"topic": "bench", "name": "note", "data": msgspec.Raw(data)})
+
+        return Target(
+            name="bellcast",
+            process=self.process,
+            address=self.address,
+            kinds=("websocket", "sse"),
+            ready=b'"connection"',
+            greeting=greeting,
+            publish=publish,
+        )
+
+
+@contextlib.contextmanager
+def running(folder: Path, deadline: Deadline) -> Iterator[Bell]:
+    """A server with its data in that folder, ended afterwards."""
+    data, address = folder / "bellcast", ("127.0.0.1", free_port())
+    command = [sys.executable, "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
+    # Nothing of the caller's environment, so that only defaults are measured. The path makes it this very package.
+    env = {"BELLCAST_PROJECT": f"bench:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
+    with Process("bellcast", [*command, "--data", str(data)], folder / "bellcast.log", env) as process:
+        process.wait_for(address, deadline)
+        ask(deadline, address, target.get("/readyz"))
+        yield Bell(process, address, data)
+
+
+@contextlib.contextmanager
+def as_target(folder: Path, deadline: Deadline) -> Iterator[Target]:
+    with running(folder, deadline) as bell:
+        yield bell.target()
+
+
+def booking(recipient: str | Sequence[str], number: int = 0) -> Json:
+    """A notification as an app would send it."""
+    return {
+        "to": recipient,
+        "type": "booking",
+        "title": "New booking",
+        "body": f"{target.MARK.decode()}-{number:06d}: Saturday, 14:00, garden",
+        "action_url": f"/bookings/{number}",
+    }

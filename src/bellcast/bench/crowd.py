@@ -1,0 +1,175 @@
+"""A crowd: thousands of live clients in one process, each of which counts every event it hears."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from bellcast.bench import frames
+from bellcast.bench.reactor import Reactor, dial
+
+Kind = Literal["websocket", "sse"]
+Count = Callable[[bytes], int]
+
+# More than any event measured here; a longer one is read in pieces.
+READ_SIZE = 8192
+
+# Connections that are being made at once: well below the smallest listen backlog met (511).
+OPENING = 256
+
+# 28,000 ports are free on one address; 16 addresses leave room for what lingers in TIME_WAIT.
+SOURCES = [f"127.0.0.{number}" for number in range(2, 18)]
+
+
+class RefusedError(Exception):
+    """A server turned a client away, or hung up on it."""
+
+
+class Crowd:
+    """Clients of one server.
+
+    `count` says how many of the awaited events one frame is. With `alike`, everyone hears the same bytes: then each
+    distinct run of bytes is taken apart once and known again by its value, so that a delivery costs the
+    generator little more than the read, and still nothing is counted that was not decoded.
+    """
+
+    def __init__(
+        self, reactor: Reactor, address: tuple[str, int], kind: Kind, count: Count, *, ready: bytes, alike: bool = True
+    ) -> None:
+        self.heard: dict[int, int] = {}
+        self.total = 0
+        self.opening = 0
+        self._reactor = reactor
+        self._address = address
+        self._kind = kind
+        self._count = count
+        self._ready = ready
+        self._alike = alike
+        self._split: frames.Split = frames.websocket
+        self._sockets: dict[int, socket.socket] = {}
+        self._rest: dict[int, bytes] = {}
+        self._known: dict[bytes, int] = {}
+
+    def connect(self, greetings: Iterator[bytes]) -> None:
+        """Open a client for each greeting, some at a time, until all of them are ready."""
+        done = False
+        while not done or self.opening:
+            while not done and self.opening < OPENING:
+                greeting = next(greetings, None)
+                if greeting is None:
+                    done = True
+                else:
+                    self._open(greeting)
+            goal = 0 if done else OPENING // 2
+            self._reactor.run(lambda goal=goal: self.opening <= goal)  # type: ignore[misc]  # mypy: a default in a lambda
+
+    def listen(self, goal: int, tick: float = 0.001) -> None:
+        """Hear until all clients together have heard that many events."""
+        self._reactor.run(lambda: self.total >= goal, tick)
+
+    def start_again(self) -> None:
+        self.heard = dict.fromkeys(self.heard, 0)
+        self.total = 0
+        self._known.clear()
+
+    def all_heard(self, number: int) -> bool:
+        return all(count == number for count in self.heard.values())
+
+    def close(self) -> None:
+        for fd, sock in self._sockets.items():
+            self._reactor.forget(fd)
+            sock.close()
+        self._sockets.clear()
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def _open(self, greeting: bytes) -> None:
+        sock = dial(self._address, SOURCES[len(self._sockets) % len(SOURCES)])
+        fd = sock.fileno()
+        self._sockets[fd] = sock
+        self._rest[fd] = b""
+        self.heard[fd] = 0
+        self.opening += 1
+        self._reactor.watch(sock, self._on_head)
+        sock.send(greeting)
+
+    def _on_head(self, fd: int, _events: int) -> None:
+        data = self._rest[fd] + os.read(fd, READ_SIZE)
+        self._rest[fd] = data
+        head = frames.head(data)
+        if head is None:
+            if not data:
+                raise RefusedError("hung up before an answer")
+            return
+        if head.status != (101 if self._kind == "websocket" else 200):
+            raise RefusedError(data[:500].decode(errors="replace"))
+        if self._kind == "sse":
+            self._split = frames.chunked_events if head.chunked else frames.events
+        self._rest[fd] = data[head.size :]
+        if self._ready:
+            self._reactor.rename(fd, self._on_greeting)
+            self._greeted(fd, b"")
+        else:
+            self._begin(fd)
+
+    def _on_greeting(self, fd: int, _events: int) -> None:
+        self._greeted(fd, _read(fd))
+
+    def _greeted(self, fd: int, data: bytes) -> None:
+        """The first frame of a client is its `ready`; what follows may already be events."""
+        heard, taken = self._split(self._rest[fd] + data)
+        self._rest[fd] = (self._rest[fd] + data)[taken:]
+        if not heard:
+            return
+        if self._ready not in heard[0].payload:
+            raise RefusedError(heard[0].payload[:500].decode(errors="replace"))
+        self._begin(fd)
+        self._add(fd, sum(self._count(frame.payload) for frame in heard[1:]))
+
+    def _begin(self, fd: int) -> None:
+        self.opening -= 1
+        if not self._rest[fd]:
+            del self._rest[fd]
+        self._reactor.rename(fd, self._on_events)
+
+    def _on_events(self, fd: int, _events: int) -> None:
+        data = os.read(fd, READ_SIZE)
+        count = self._known.get(data)
+        if count is None or fd in self._rest:
+            count = self._take_apart(fd, data)
+        self.heard[fd] += count
+        self.total += count
+
+    def _add(self, fd: int, count: int) -> None:
+        self.heard[fd] += count
+        self.total += count
+
+    def _take_apart(self, fd: int, data: bytes) -> int:
+        if not data:
+            raise RefusedError("hung up while listening")
+        before = self._rest.pop(fd, b"")
+        heard, taken = self._split(before + data)
+        rest = (before + data)[taken:]
+        if rest:
+            self._rest[fd] = rest
+        count = sum(self._count(frame.payload) for frame in heard if frame.opcode == frames.TEXT)
+        ordinary = all(self._is_event(fd, frame) for frame in heard)
+        if self._alike and ordinary and not before and not rest:
+            self._known[data] = count
+        return count
+
+    def _is_event(self, fd: int, frame: frames.Frame) -> bool:
+        """Answer pings, notice a goodbye; anything else is an event."""
+        if frame.opcode == frames.PING:
+            self._sockets[fd].send(frames.pong(frame))
+        if frame.opcode == frames.CLOSE:
+            raise RefusedError(f"closed: {frame.payload[:200]!r}")
+        return frame.opcode == frames.TEXT
+
+
+def _read(fd: int) -> bytes:
+    data = os.read(fd, READ_SIZE)
+    if not data:
+        raise RefusedError("hung up before it was ready")
+    return data

@@ -1,0 +1,141 @@
+"""Fan-out: one event to thousands of live clients, and what a delivery costs the server in processor time."""
+
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import msgspec
+
+from bellcast.bench import bell, figures, peers
+from bellcast.bench.callers import Caller
+from bellcast.bench.crowd import Crowd, Kind, RefusedError
+from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.frames import Answer
+from bellcast.bench.peers import Running
+from bellcast.bench.reactor import Reactor
+from bellcast.bench.target import Target, event_data
+from bellcast.bench.trial import Trial
+
+NAME = "fanout"
+KINDS: dict[Kind, str] = {"websocket": "WebSocket", "sse": "SSE"}
+
+# Events sent before the measured ones, so that every server has its code and buffers warm.
+WARM_UP = 3
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """One server, one kind of client, one round. Microseconds of server processor time for each delivery."""
+
+    user: float
+    system: float
+    deliveries_per_second: float
+    generator_busy: float
+
+    @property
+    def cost(self) -> float:
+        return self.user + self.system
+
+
+def measure(trial: Trial) -> list[Figure | Absent]:
+    """All servers in turn, several rounds, a fresh process each time."""
+    here, reasons = peers.present(trial.folder, trial.deadline)
+    legs: dict[tuple[Kind, str], list[Leg]] = {}
+    for number in range(trial.scale.rounds):
+        for kind, name, running in _line_up(here):
+            trial.say(f"round {number + 1} of {trial.scale.rounds}: {KINDS[kind]}, {name}")
+            with running(trial.folder, trial.deadline) as target:
+                legs.setdefault((kind, name), []).append(_leg(trial, target, kind))
+    return [
+        *(_figure(trial, kind, legs) for kind in KINDS),
+        *(Absent(NAME, name, why) for name, why in reasons.items()),
+    ]
+
+
+def _line_up(here: dict[str, Running]) -> Iterator[tuple[Kind, str, Running]]:
+    for kind in KINDS:
+        yield kind, "bellcast", bell.as_target
+        for name, running in here.items():
+            if kind == "websocket" or name != "ws":
+                yield kind, name, running
+
+
+def _leg(trial: Trial, target: Target, kind: Kind) -> Leg:
+    reactor = Reactor(trial.deadline)
+    crowd = target.crowd(reactor, kind)
+    try:
+        crowd.connect(target.greeting(kind, number) for number in range(trial.scale.connections))
+        publisher = Publisher(reactor, target)
+        publisher.publish_to(crowd, WARM_UP)
+        return _measured(trial, target, crowd, publisher)
+    finally:
+        crowd.close()
+        reactor.close()
+
+
+def _measured(trial: Trial, target: Target, crowd: Crowd, publisher: "Publisher") -> Leg:
+    crowd.start_again()
+    before, busy, begin = target.process.cpu(), time.process_time(), time.perf_counter()
+    publisher.publish_to(crowd, trial.scale.publishes)
+    used, seconds = target.process.cpu().since(before), time.perf_counter() - begin
+    if not crowd.all_heard(trial.scale.publishes):
+        raise RefusedError(f"{target.name}: not everyone heard {trial.scale.publishes} events")
+    each = 1e6 / crowd.total
+    return Leg(
+        user=used.user * each,
+        system=used.system * each,
+        deliveries_per_second=crowd.total / seconds,
+        generator_busy=(time.process_time() - busy) / seconds,
+    )
+
+
+class Publisher:
+    """Sends one event at a time, the next when everybody has heard the last, so that none share a write."""
+
+    def __init__(self, reactor: Reactor, target: Target) -> None:
+        self._reactor = reactor
+        self._target = target
+        self._number = 0
+        self._answered = 0
+        self._caller = Caller(reactor, target.address, self._note)
+
+    def publish_to(self, crowd: Crowd, times: int) -> None:
+        for _ in range(times):
+            goal = crowd.total + len(crowd)
+            self._number += 1
+            self._caller.send(self._target.publish(event_data(self._number)))
+            crowd.listen(goal)
+            self._reactor.run(lambda: self._answered == self._number)
+
+    def _note(self, _caller: Caller, answer: Answer) -> None:
+        if answer.status >= 300:
+            raise RefusedError(f"{self._target.name} answered {answer.status} to an event")
+        self._answered += 1
+
+
+def _figure(trial: Trial, kind: Kind, legs: dict[tuple[Kind, str], list[Leg]]) -> Figure:
+    others = {name: legs[at, name] for at, name in legs if at == kind and name != "bellcast"}
+    theirs = {name: median(leg.cost for leg in done) for name, done in others.items()}
+    ours = legs[kind, "bellcast"]
+    return Figure(
+        benchmark=NAME,
+        name=f"fan-out to {trial.scale.connections:,} over {KINDS[kind]}: server CPU per delivery",
+        value=median(leg.cost for leg in ours),
+        unit="µs",
+        goal=figures.at_most(theirs["nchan"], "nchan") if "nchan" in theirs else None,
+        peers=theirs,
+        details={
+            "deliveries": len(ours) * trial.scale.connections * trial.scale.publishes,
+            **_details("", ours),
+            **{key: value for name, done in others.items() for key, value in _details(f"{name}_", done).items()},
+        },
+    )
+
+
+def _details(prefix: str, legs: list[Leg]) -> dict[str, figures.Detail]:
+    return {
+        f"{prefix}user_us": median(leg.user for leg in legs),
+        f"{prefix}best_us": min(leg.cost for leg in legs),
+        f"{prefix}worst_us": max(leg.cost for leg in legs),
+        f"{prefix}deliveries_per_second": median(leg.deliveries_per_second for leg in legs),
+        f"{prefix}generator_busy": max(leg.generator_busy for leg in legs),
+    }

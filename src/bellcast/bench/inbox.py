@@ -1,0 +1,102 @@
+"""Inbox: looking at a page and at the counts must not cost more because the store is large."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from bellcast.bench import bell, figures, stock
+from bellcast.bench.bell import Bell
+from bellcast.bench.callers import drive
+from bellcast.bench.crowd import RefusedError
+from bellcast.bench.figures import Figure, median
+from bellcast.bench.trial import Trial
+
+NAME = "inbox"
+GOAL_PER_SECOND = 3_000
+GOAL_RATIO = 1.2
+
+PATHS = {"page of 20": "/v1/inbox?limit=20", "counts": "/v1/inbox/counts"}
+IN_FLIGHT = 16
+WARM_UP = 200
+
+Samples = dict[tuple[str, str], list["Sample"]]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Requests a second, and microseconds of server processor time for each."""
+
+    per_second: float
+    cost: float
+
+
+def measure(trial: Trial) -> list[Figure]:
+    """Both stores are served at the same time and looked at in turn."""
+    with bell.running(trial.folder, trial.deadline) as little, stock.stocked(trial) as large:
+        stock.small(trial, little)
+        places = {
+            "100 rows": _looks(little, stock.READERS),
+            "large": _looks(large, stock.READERS),
+            "regulars": _looks(large, stock.REGULARS),
+        }
+        samples = _samples(trial, places)
+    return [figure for what in PATHS for figure in _figures(trial, what, samples)]
+
+
+Look = Callable[[Trial, str, int], Sample]
+
+
+def _samples(trial: Trial, places: dict[str, Look]) -> Samples:
+    samples: Samples = defaultdict(list)
+    for number in range(trial.scale.rounds):
+        for what, (place, look) in itertools.product(PATHS, places.items()):
+            trial.say(f"round {number + 1} of {trial.scale.rounds}: {what}, {place}")
+            look(trial, what, WARM_UP)
+            samples[what, place].append(look(trial, what, trial.scale.requests))
+    return samples
+
+
+def _looks(server: Bell, recipients: Sequence[str]) -> Look:
+    tokens = [server.token(recipient) for recipient in recipients]
+
+    def look(trial: Trial, what: str, number: int) -> Sample:
+        known = [server.read(PATHS[what], token) for token in tokens]
+        before = server.process.cpu()
+        requests = itertools.islice(itertools.cycle(known), number)
+        outcome = drive(trial.deadline, server.address, requests, IN_FLIGHT, _check).must_be(200)
+        used = server.process.cpu().since(before)
+        return Sample(outcome.per_second, 1e6 * used.total / number)
+
+    return look
+
+
+def _check(body: bytes) -> None:
+    if b'"unread":%d' % stock.PAGE not in body.replace(b" ", b""):
+        raise RefusedError(f"not the inbox that was sent: {body[:300]!r}")
+
+
+def _figures(trial: Trial, what: str, samples: Samples) -> list[Figure]:
+    cost = {place: median([sample.cost for sample in done]) for (at, place), done in samples.items() if at == what}
+    speed = {place: median([s.per_second for s in done]) for (at, place), done in samples.items() if at == what}
+    rate = Figure(
+        benchmark=NAME,
+        name=f"inbox, {what}, {trial.scale.rows:,} rows in the store",
+        value=speed["large"],
+        unit="/s",
+        goal=figures.at_least(GOAL_PER_SECOND),
+        details={"with_100_rows": speed["100 rows"], "1000_inboxes_in_turn": speed["regulars"]},
+    )
+    ratio = Figure(
+        benchmark=NAME,
+        name=f"inbox, {what}: server CPU per request, against 100 rows",
+        value=cost["large"] / cost["100 rows"],
+        unit="times",
+        goal=figures.at_most(GOAL_RATIO),
+        details={
+            "large_us": cost["large"],
+            "with_100_rows_us": cost["100 rows"],
+            "1000_inboxes_in_turn_us": cost["regulars"],
+        },
+    )
+    return [rate, ratio]

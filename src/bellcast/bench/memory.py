@@ -1,0 +1,69 @@
+"""Memory: what one idle client costs a server, measured as the growth of its proportional share."""
+
+import itertools
+
+from bellcast.bench import bell, figures, peers
+from bellcast.bench.crowd import Crowd, Kind
+from bellcast.bench.fanout import KINDS
+from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.reactor import Reactor
+from bellcast.bench.target import Target
+from bellcast.bench.trial import Trial
+
+NAME = "memory"
+GOAL_KIB = 4.0
+
+# Clients before the first look: they pay for what a server sets up once.
+FIRST = 200
+
+# Time to let go of what only the handshakes needed.
+SETTLE_S = 2.0
+
+
+def measure(trial: Trial) -> list[Figure | Absent]:
+    here, reasons = peers.present(trial.folder, trial.deadline)
+    found: list[Figure | Absent] = []
+    for kind in KINDS:
+        ours = _growth(trial, kind, "bellcast", bell.as_target)
+        theirs = {
+            name: _growth(trial, kind, name, running)
+            for name, running in here.items()
+            if kind == "websocket" or name != "ws"
+        }
+        found.append(_figure(trial, kind, ours, theirs))
+    return [*found, *(Absent(NAME, name, why) for name, why in reasons.items())]
+
+
+def _growth(trial: Trial, kind: Kind, name: str, running: peers.Running) -> float:
+    """KiB for each connection, each of another recipient with a token of its own."""
+    trial.say(f"{KINDS[kind]}, {name}")
+    with running(trial.folder, trial.deadline) as target:
+        reactor = Reactor(trial.deadline)
+        crowd = target.crowd(reactor, kind)
+        try:
+            return _growth_of(trial, target, crowd, reactor, kind)
+        finally:
+            crowd.close()
+            reactor.close()
+
+
+def _growth_of(trial: Trial, target: Target, crowd: Crowd, reactor: Reactor, kind: Kind) -> float:
+    greetings = (target.greeting(kind, number) for number in range(trial.scale.connections))
+    crowd.connect(itertools.islice(greetings, FIRST))
+    reactor.run_for(SETTLE_S)
+    before, first = target.process.memory(), len(crowd)
+    crowd.connect(greetings)
+    reactor.run_for(SETTLE_S)
+    return (target.process.memory() - before) / 1024 / (len(crowd) - first)
+
+
+def _figure(trial: Trial, kind: Kind, ours: float, theirs: dict[str, float]) -> Figure:
+    return Figure(
+        benchmark=NAME,
+        name=f"memory per idle authenticated {KINDS[kind]} connection",
+        value=ours,
+        unit="KiB",
+        goal=figures.at_most(GOAL_KIB),
+        peers=theirs,
+        details={"connections": trial.scale.connections},
+    )

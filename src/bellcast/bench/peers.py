@@ -1,0 +1,141 @@
+"""The peers: other servers that fan out, measured in the same run with the same clients.
+
+What they need lies in the checkout under benchmarks/peers. A peer that cannot be started here is absent, with
+the reason; it is never given a number from elsewhere.
+"""
+
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bellcast.bench import target
+from bellcast.bench.crowd import Kind
+from bellcast.bench.processes import Process, free_port
+from bellcast.bench.reactor import Deadline
+from bellcast.bench.target import Target
+
+RECIPES = Path(__file__).parents[3] / "benchmarks" / "peers"
+
+# Where Debian and its relatives put nginx and its modules; /usr/sbin is not on everybody's path.
+NGINX = "/usr/sbin/nginx"
+NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+
+# npm may wait on a slow network for long.
+INSTALL_S = 90
+
+Running = Callable[[Path, Deadline], contextlib.AbstractContextManager[Target]]
+
+
+class AbsentError(Exception):
+    """A peer cannot be started on this machine."""
+
+
+@contextlib.contextmanager
+def nchan(folder: Path, deadline: Deadline) -> Iterator[Target]:
+    """nginx with nchan, one worker, in a folder of its own."""
+    nginx = shutil.which("nginx") or shutil.which(NGINX)
+    if not (nginx and NCHAN.exists()):
+        raise AbsentError("needs the Debian packages nginx and libnginx-mod-nchan")
+    address = ("127.0.0.1", free_port())
+    prefix = folder / "nginx"
+    prefix.mkdir(exist_ok=True)
+    (prefix / "nginx.conf").write_text(_nginx_conf(address[1]))
+    command = [nginx, "-p", str(prefix), "-c", "nginx.conf", "-e", "error.log"]
+    with Process("nchan", command, folder / "nginx.log") as process:
+        process.wait_for(address, deadline)
+        yield _peer("nchan", process, address, ("websocket", "sse"))
+
+
+@contextlib.contextmanager
+def ws(folder: Path, deadline: Deadline) -> Iterator[Target]:
+    """Node with the package ws, installed by npm into a folder that is kept."""
+    node = shutil.which("node")
+    if not node:
+        raise AbsentError("needs node")
+    server = _ws_installed()
+    address = ("127.0.0.1", free_port())
+    with Process("ws", [node, str(server), str(address[1])], folder / "ws.log") as process:
+        process.wait_for(address, deadline)
+        yield _peer("ws", process, address, ("websocket",))
+
+
+ALL: dict[str, Running] = {"nchan": nchan, "ws": ws}
+
+
+def present(folder: Path, deadline: Deadline) -> tuple[dict[str, Running], dict[str, str]]:
+    """The peers that start here, and for the others why they do not."""
+    here: dict[str, Running] = {}
+    reasons: dict[str, str] = {}
+    for name, running in ALL.items():
+        try:
+            with running(folder, deadline):
+                here[name] = running
+        except AbsentError as absent:
+            reasons[name] = str(absent)
+    return here, reasons
+
+
+def versions() -> dict[str, str]:
+    """What the peers call themselves."""
+    found = {}
+    if nginx := shutil.which("nginx") or shutil.which(NGINX):
+        found["nginx"] = _said([nginx, "-v"]).removeprefix("nginx version: ")
+    if NCHAN.exists() and shutil.which("dpkg-query"):
+        found["nchan"] = _said(["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"])
+    if node := shutil.which("node"):
+        found["node"] = _said([node, "--version"])
+    return found
+
+
+def _said(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+def _peer(name: str, process: Process, address: tuple[str, int], kinds: tuple[Kind, ...]) -> Target:
+    def greeting(kind: Kind, _number: int) -> bytes:
+        return target.websocket_request("/subscribe") if kind == "websocket" else target.sse_request("/subscribe")
+
+    def publish(data: bytes) -> bytes:
+        return target.post("/publish", target.event(data))
+
+    return Target(
+        name=name, process=process, address=address, kinds=kinds, ready=b"", greeting=greeting, publish=publish
+    )
+
+
+def _nginx_conf(port: int) -> str:
+    text = (_recipe("nginx.conf")).read_text()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # As root nginx would hand its worker to a user who may not enter the folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    for name, value in {"PORT": port, "FILES": min(files, 65_536), "MODULE": NCHAN, "USER": user}.items():
+        text = text.replace(f"@{name}@", str(value))
+    return text
+
+
+def _ws_installed() -> Path:
+    npm = shutil.which("npm")
+    folder = Path.home() / ".cache" / "bellcast" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("ws_server.mjs", "package.json"):
+        shutil.copyfile(_recipe(name), folder / name)
+    if not (folder / "node_modules" / "ws").exists():
+        if not npm:
+            raise AbsentError("needs npm, to install the package ws")
+        command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts"]
+        try:
+            subprocess.run(command, cwd=folder, capture_output=True, timeout=INSTALL_S, check=True)
+        except (subprocess.SubprocessError, OSError) as error:
+            raise AbsentError(f"npm could not install the package ws: {error}") from error
+    return folder / "ws_server.mjs"
+
+
+def _recipe(name: str) -> Path:
+    if not (RECIPES / name).exists():
+        raise AbsentError("needs the source checkout (benchmarks/peers)")
+    return RECIPES / name

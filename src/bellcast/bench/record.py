@@ -1,0 +1,109 @@
+"""The record: on what machine and from what commit the figures are, and where they are kept."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bellcast.bench import peers
+from bellcast.bench.suite import Result
+
+CHECKOUT = Path(__file__).parents[3]
+PACKAGES = ("bellcast", "httptools", "litestar", "msgspec", "uvicorn", "uvloop")
+
+
+class Commit(msgspec.Struct, frozen=True):
+    id: str
+    dirty: bool
+
+
+def machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo").read_text()
+    models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": platform.release(),
+        "disk": _filesystem(Path(tempfile.gettempdir())),
+        "python": sys.version.split()[0],
+        "sqlite": sqlite3.sqlite_version,
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "peers": peers.versions(),
+    }
+
+
+def commit() -> Commit | None:
+    """None outside a checkout."""
+    git = shutil.which("git")
+    if not git or not (CHECKOUT / ".git").exists():
+        return None
+    head = _said([git, "rev-parse", "--short=10", "HEAD"])
+    # The results themselves do not change what is measured.
+    changes = _said([git, "status", "--porcelain", "--", ".", ":!benchmarks/results"])
+    return Commit(head, bool(changes))
+
+
+def whole(results: Sequence[Result]) -> dict[str, Any]:
+    """Everything about a run, ready for JSON."""
+    made = commit()
+    return {
+        "commit": msgspec.to_builtins(made),
+        "machine": machine(),
+        "benchmarks": {result.name: _plain(result, made) for result in results},
+    }
+
+
+def save(run: Mapping[str, Any]) -> Path | None:
+    """Into benchmarks/results of the checkout. A later run of the same day and commit adds its benchmarks."""
+    if run["commit"] is None:
+        return None
+    folder = CHECKOUT / "benchmarks" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{datetime.datetime.now(datetime.UTC).date()}-{run['commit']['id']}.json"
+    before = msgspec.json.decode(path.read_bytes())["benchmarks"] if path.exists() else {}
+    path.write_bytes(pretty({**run, "benchmarks": {**before, **run["benchmarks"]}}))
+    return path
+
+
+def pretty(run: Mapping[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
+
+
+def _plain(result: Result, made: Commit | None) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(result)
+    for figure, out in zip(result.figures, plain["figures"], strict=True):
+        out |= {"verdict": figure.verdict, "ratios": figure.ratios}
+    return {**plain, "dirty": made.dirty if made else None}
+
+
+def _filesystem(path: Path) -> str:
+    """Of the mount the data folders lie on: a durable send on a memory disk proves nothing."""
+    best = ("", "unknown")
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if path.resolve().is_relative_to(mount) and len(mount) > len(best[0]):
+            best = (mount, kind)
+    return best[1]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _said(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout.strip()

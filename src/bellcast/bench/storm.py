@@ -1,0 +1,92 @@
+"""Storm: everybody comes back at once, each with a token and the position where they were cut off."""
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from bellcast.bench import bell, figures
+from bellcast.bench.bell import Bell, booking
+from bellcast.bench.callers import drive
+from bellcast.bench.crowd import Crowd, Kind, RefusedError
+from bellcast.bench.fanout import KINDS
+from bellcast.bench.figures import Figure
+from bellcast.bench.reactor import Reactor
+from bellcast.bench.target import is_marked
+from bellcast.bench.trial import Trial
+
+NAME = "storm"
+GOAL_PER_SECOND = 4_000
+ITEMS = 1_000
+
+
+def measure(trial: Trial) -> list[Figure]:
+    with bell.running(trial.folder, trial.deadline) as server:
+        tokens = [server.token(f"guest-{number}") for number in range(trial.scale.storm)]
+        trial.say("everyone gets a notification, looks, and leaves")
+        _send_to_all(trial, server)
+        positions = _positions(trial, server, tokens)
+        _send_to_all(trial, server)
+        return [_storm(trial, server, kind, tokens, positions) for kind in KINDS]
+
+
+def _send_to_all(trial: Trial, server: Bell) -> None:
+    guests = range(trial.scale.storm)
+    loads = (guests[start : start + ITEMS] for start in range(0, len(guests), ITEMS))
+    requests = (server.bulk([booking(f"guest-{number}", number) for number in load]) for load in loads)
+    drive(trial.deadline, server.address, requests, 2).must_be(200)
+
+
+def _positions(trial: Trial, server: Bell, tokens: list[str]) -> dict[int, str]:
+    """Where each inbox is; the link of its notification tells whose it is."""
+    positions: dict[int, str] = {}
+
+    def look(body: bytes) -> None:
+        inbox = msgspec.json.decode(body)
+        number = int(inbox["notifications"][0]["action_url"].rpartition("/")[2])
+        positions[number] = inbox["position"]
+
+    requests = (server.read("/v1/inbox?limit=1", token) for token in tokens)
+    drive(trial.deadline, server.address, requests, 32, look).must_be(200)
+    return positions
+
+
+def _storm(trial: Trial, server: Bell, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
+    trial.say(f"{len(tokens):,} clients come back over {KINDS[kind]}")
+    greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
+    reactor = Reactor(trial.deadline)
+    crowd = Crowd(reactor, server.address, kind, is_marked, ready=b'"connection"', alike=False)
+    try:
+        return _figure(kind, len(tokens), *_timed(server, crowd, iter(greetings)))
+    finally:
+        crowd.close()
+        reactor.close()
+
+
+def _timed(server: Bell, crowd: Crowd, greetings: Iterator[bytes]) -> tuple[float, dict[str, figures.Detail]]:
+    """Seconds until all were ready, and until all had what they missed."""
+    before, busy, begin = server.process.cpu(), time.process_time(), time.perf_counter()
+    crowd.connect(greetings)
+    seconds = time.perf_counter() - begin
+    crowd.listen(len(crowd), tick=0)
+    caught_up = time.perf_counter() - begin
+    used = server.process.cpu().since(before)
+    if not crowd.all_heard(1):
+        raise RefusedError("not everyone got the one notification they had missed")
+    return seconds, {
+        "caught_up_per_second": len(crowd) / caught_up,
+        "server_cpu_us": 1e6 * used.total / len(crowd),
+        "server_user_us": 1e6 * used.user / len(crowd),
+        "generator_busy": (time.process_time() - busy) / caught_up,
+    }
+
+
+def _figure(kind: Kind, number: int, seconds: float, details: dict[str, figures.Detail]) -> Figure:
+    return Figure(
+        benchmark=NAME,
+        name=f"connection storm of {number:,} over {KINDS[kind]}, token and position checked",
+        value=number / seconds,
+        unit="/s",
+        goal=figures.at_least(GOAL_PER_SECOND),
+        details=details,
+    )

@@ -1,0 +1,93 @@
+"""The suite: which benchmarks there are, how long each may take, and running them one after another."""
+
+import datetime
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bellcast.bench import announcement, fanout, inbox, ingest, latency, memory, storm
+from bellcast.bench.crowd import RefusedError
+from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.processes import DiedError
+from bellcast.bench.reactor import Deadline, OutOfTimeError
+from bellcast.bench.trial import Scale, Trial
+
+Measure = Callable[[Trial], Sequence[Figure | Absent]]
+Say = Callable[[str], None]
+
+# What a benchmark may fail with. It is told instead of a figure, and the next one runs.
+Failure = (RefusedError, DiedError, OutOfTimeError, OSError, ValueError, LookupError, subprocess.SubprocessError)
+
+
+class Benchmark(msgspec.Struct, frozen=True):
+    """`seconds` is a hard bound, several times what two slow cores need."""
+
+    name: str
+    sentence: str
+    seconds: float
+    measure: Measure
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One benchmark of one run."""
+
+    name: str
+    started: str
+    scale: Scale
+    figures: list[Figure]
+    absent: list[Absent]
+    failure: str | None = None
+
+
+ALL = [
+    Benchmark(fanout.NAME, "server CPU per delivery, one event to 10,000 live clients", 600, fanout.measure),
+    Benchmark(memory.NAME, "server memory per idle authenticated connection", 300, memory.measure),
+    Benchmark(storm.NAME, "8,000 clients return at once with token and position", 120, storm.measure),
+    Benchmark(ingest.NAME, "durable sends a second, single and in bulk", 180, ingest.measure),
+    Benchmark(latency.NAME, "from the send to the client's socket at a steady rate", 60, latency.measure),
+    Benchmark(inbox.NAME, "inbox page and counts with 100 and 1,000,000 rows in the store", 420, inbox.measure),
+    Benchmark(announcement.NAME, "one announcement to 1,000,000 recipients", 300, announcement.measure),
+]
+BY_NAME = {benchmark.name: benchmark for benchmark in ALL}
+
+
+def chosen(names: Sequence[str]) -> list[Benchmark]:
+    """In the suite's order, which lets the large store be used twice; all of them when none is named."""
+    if unknown := sorted(set(names) - set(BY_NAME)):
+        raise ValueError(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
+    return [benchmark for benchmark in ALL if not names or benchmark.name in names]
+
+
+def run(benchmarks: Sequence[Benchmark], scale: Scale, say: Say) -> list[Result]:
+    with tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
+        return [_run(benchmark, scale, say, Path(folder)) for benchmark in benchmarks]
+
+
+def _run(benchmark: Benchmark, scale: Scale, say: Say, folder: Path) -> Result:
+    own = folder / benchmark.name
+    own.mkdir()
+    trial = Trial(
+        scale=scale,
+        deadline=Deadline(benchmark.seconds),
+        folder=own,
+        stock=folder / "stock",
+        say=lambda text: say(f"{benchmark.name}: {text}"),
+    )
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    found: Sequence[Figure | Absent] = []
+    failure = None
+    try:
+        found = benchmark.measure(trial)
+    except Failure as error:
+        failure = f"{type(error).__name__}: {error}"
+    return Result(
+        name=benchmark.name,
+        started=started,
+        scale=scale,
+        figures=[each for each in found if isinstance(each, Figure)],
+        absent=[each for each in found if isinstance(each, Absent)],
+        failure=failure,
+    )
