@@ -1,0 +1,85 @@
+"""A stream is what EventSource understands: each event whole, no field able to begin another one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellcast.live.framing import sse
+
+
+def test_a_stream_for_http_1_1_is_chunked_and_kept_from_caches_and_buffers():
+    assert sse.response_head("1.1", [(b"Vary", b"Origin")]) == (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store, no-transform\r\n"
+        b"X-Accel-Buffering: no\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nVary: Origin\r\n\r\n"
+    )
+
+
+def test_a_stream_for_http_1_0_ends_by_closing():
+    head = sse.response_head("1.0")
+    assert b"Transfer-Encoding" not in head
+    assert b"\r\nConnection: close\r\n" in head
+
+
+def test_an_origin_header_cannot_smuggle_a_second_one():
+    with pytest.raises(ValueError, match="CR, LF or NUL"):
+        sse.response_head("1.1", [(b"Access-Control-Allow-Origin", b"https://a\r\nSet-Cookie: evil=1")])
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param(sse.event("counts", b"{}"), b"event: counts\ndata: {}\n\n", id="an event"),
+        pytest.param(sse.event("counts", b"{}", "7"), b"event: counts\nid: 7\ndata: {}\n\n", id="an event with its id"),
+        pytest.param(
+            sse.event("counts", b"", ""), b"event: counts\nid: \ndata: \n\n", id="an event that erases the id"
+        ),
+        pytest.param(sse.retry(1500), b"retry: 1500\n\n", id="retry"),
+        pytest.param(sse.retry(0), b"retry: 0\n\n", id="retry at once"),
+        pytest.param(sse.comment("warm"), b": warm\n\n", id="a comment"),
+        pytest.param(sse.comment(), b": \n\n", id="an empty comment"),
+        pytest.param(sse.chunk(b"x" * 26), b"1a\r\n" + b"x" * 26 + b"\r\n", id="a chunk"),
+        pytest.param(sse.chunk(b""), b"", id="no chunk for no bytes"),
+        pytest.param(sse.LAST_CHUNK, b"0\r\n\r\n", id="the last chunk"),
+    ],
+)
+def test_what_is_written(written, expected):
+    assert written == expected
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\0"])
+@pytest.mark.parametrize(
+    "write",
+    [lambda text: sse.event(text, b""), lambda text: sse.event("counts", b"", text), sse.comment],
+    ids=["name", "id", "comment"],
+)
+def test_a_field_that_would_begin_another_is_a_mistake_of_ours(write, end):
+    with pytest.raises(ValueError, match="CR, LF or NUL"):
+        write(f"a{end}data: forged")
+
+
+def test_time_does_not_run_backwards():
+    with pytest.raises(ValueError, match="negative: -1"):
+        sse.retry(-1)
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"data: x", b"id: 1", b"", "é".encode()])).map(b"".join))
+def test_whatever_the_data_is_it_is_one_event_with_the_same_lines(data):
+    [(fields, received)] = dispatched(sse.event("note", data, "7"))
+    assert fields == {"event": "note", "id": "7"}
+    assert received == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode()
+
+
+def dispatched(stream: bytes) -> list[tuple[dict[str, str], str]]:
+    """What an EventSource makes of a stream, by the steps of WHATWG HTML 9.2.6."""
+    events, fields, data = [], {}, ""
+    for line in stream.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            data += value + "\n"
+        elif line:
+            fields[name] = value
+        elif data:
+            events.append((fields, data[:-1]))
+            fields, data = {}, ""
+    return events

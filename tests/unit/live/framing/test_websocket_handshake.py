@@ -1,0 +1,125 @@
+"""A handshake is accepted as RFC 6455 4.2 wants it, and refused with a status that tells why."""
+
+import pytest
+
+from bellcast.live.framing import websocket
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the RFC's own example (1.3), as is its answer
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+GOOD = {
+    b"host": b"bell.example",
+    b"upgrade": b"websocket",
+    b"connection": b"Upgrade",
+    b"sec-websocket-version": b"13",
+    b"sec-websocket-key": KEY,
+}
+
+
+def asked(method="GET", http_version="1.1", more=(), **changed):
+    """The answer to the good request, but for some headers (None: left out) and some lines more."""
+    fields = GOOD | {name.replace("_", "-").encode(): value for name, value in changed.items()}
+    lines = [(name, value) for name, value in fields.items() if value is not None]
+    return websocket.check_upgrade(method, http_version, [*lines, *more])
+
+
+def test_the_accept_key_is_the_one_in_the_rfc():
+    assert websocket.accept_key(KEY) == ACCEPT
+
+
+def test_a_good_handshake_is_answered_with_the_whole_101():
+    assert websocket.response(asked()) == (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"upgrade": b"WebSocket"}, id="capitals in Upgrade"),
+        pytest.param({"upgrade": b"h2c, websocket"}, id="websocket among others in Upgrade"),
+        pytest.param({"connection": b"keep-alive, upgrade"}, id="upgrade among others in Connection"),
+        pytest.param({"connection": b"close", "more": [(b"Connection", b"Upgrade")]}, id="Connection on two lines"),
+        pytest.param({"sec_websocket_key": b" " + KEY + b"\t"}, id="spaces around the key"),
+        pytest.param({"content_length": b"0"}, id="a body of no bytes"),
+        pytest.param({"sec_websocket_extensions": b"permessage-deflate"}, id="an extension is offered"),
+    ],
+)
+def test_a_handshake_is_accepted_with(changed):
+    assert asked(**changed) == websocket.Upgrade(KEY, ())
+
+
+def test_header_names_may_be_in_any_case():
+    lines = [(name.title(), value) for name, value in GOOD.items()]
+    assert websocket.check_upgrade("GET", "1.1", lines) == websocket.Upgrade(KEY, ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        pytest.param({"upgrade": None}, "WebSocket only", id="a plain GET"),
+        pytest.param({"upgrade": b"h2c"}, "WebSocket only", id="another protocol"),
+        pytest.param({"sec_websocket_version": None}, "must be 13", id="no version"),
+        pytest.param({"sec_websocket_version": b"8"}, "must be 13", id="an old version"),
+        pytest.param({"sec_websocket_version": b"13, 8"}, "must be 13", id="a choice of versions"),
+    ],
+)
+def test_upgrading_is_required_of(changed, told):
+    refusal = asked(**changed)
+    assert refusal.status == 426
+    assert refusal.headers == (
+        (b"Upgrade", b"websocket"),
+        (b"Connection", b"Upgrade"),
+        (b"Sec-WebSocket-Version", b"13"),
+    )
+    assert told in refusal.detail
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        pytest.param({"method": "POST"}, "HTTP/1.1 GET", id="a POST"),
+        pytest.param({"http_version": "1.0"}, "HTTP/1.1 GET", id="HTTP/1.0"),
+        pytest.param({"connection": None}, "Connection", id="no Connection"),
+        pytest.param({"connection": b"keep-alive"}, "Connection", id="Connection without upgrade"),
+        pytest.param({"connection": b"not-upgrade"}, "Connection", id="a Connection that only contains the word"),
+        pytest.param({"host": None}, "Host", id="no Host"),
+        pytest.param({"content_length": b"5"}, "no body", id="a body"),
+        pytest.param({"transfer_encoding": b"chunked"}, "no body", id="a chunked body"),
+        pytest.param({"sec_websocket_key": None}, "Key", id="no key"),
+        pytest.param({"sec_websocket_key": b""}, "Key", id="an empty key"),
+        pytest.param({"sec_websocket_key": b"c2hvcnQ="}, "Key", id="a key of 5 bytes"),
+        pytest.param({"sec_websocket_key": b"YWJjZGVmZ2hpamtsbW5vcHE="}, "Key", id="a key of 17 bytes"),
+        pytest.param({"sec_websocket_key": KEY[:-2]}, "Key", id="a key without its padding"),
+        pytest.param({"sec_websocket_key": b"!" + KEY[1:]}, "Key", id="a key that is no base64"),
+        pytest.param({"more": [(b"Sec-WebSocket-Key", KEY)]}, "Key", id="two keys"),
+        pytest.param({"sec_websocket_protocol": b"a b"}, "Protocol", id="a subprotocol with a space"),
+        pytest.param({"sec_websocket_protocol": b"caf\xe9"}, "Protocol", id="a subprotocol beyond ASCII"),
+    ],
+)
+def test_a_bad_request_is(changed, told):
+    refusal = asked(**changed)
+    assert (refusal.status, refusal.headers) == (400, ())
+    assert told in refusal.detail
+
+
+def test_subprotocols_are_listed_in_the_order_offered_over_all_lines():
+    upgrade = asked(sec_websocket_protocol=b"bellcast.v2, bellcast.v1,", more=[(b"Sec-WebSocket-Protocol", b"graphql")])
+    assert upgrade.subprotocols == ("bellcast.v2", "bellcast.v1", "graphql")
+
+
+def test_the_101_names_the_subprotocol_chosen_and_carries_further_headers():
+    upgrade = asked(sec_websocket_protocol=b"a, b")
+    answer = websocket.response(upgrade, "b", [(b"Set-Cookie", b"io=1")])
+    assert answer.endswith(b"\r\nSec-WebSocket-Protocol: b\r\nSet-Cookie: io=1\r\n\r\n")
+
+
+def test_a_subprotocol_nobody_offered_is_a_mistake_of_ours():
+    with pytest.raises(ValueError, match="'c' was not offered"):
+        websocket.response(asked(sec_websocket_protocol=b"a, b"), "c")
+
+
+@pytest.mark.parametrize("value", [b"1\r\nSet-Cookie: evil=1", b"1\n", b"1\0"])
+def test_a_header_cannot_smuggle_a_second_one(value):
+    with pytest.raises(ValueError, match="CR, LF or NUL"):
+        websocket.response(asked(), extra=[(b"X-Trace", value)])

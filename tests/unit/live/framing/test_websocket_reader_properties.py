@@ -1,0 +1,195 @@
+"""Whatever clients send and however it is cut: the same is heard, it costs little, and another implementation agrees."""
+
+import codecs
+import sys
+import tracemalloc
+from itertools import pairwise
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from websockets.frames import Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from bellcast.live.framing import websocket
+from bellcast.live.framing.websocket import Binary, Closed, Failed, FrameReader, Ping, Pong, Text
+
+from . import client
+
+LIMIT = 2000
+
+keys = st.binary(min_size=4, max_size=4)
+texts = st.text(max_size=40).map(str.encode)
+payloads = st.one_of(texts, st.binary(max_size=40), st.integers(120, 130).map(lambda size: b"p" * size))
+
+
+@st.composite
+def messages(draw):
+    """The frames of one message, with a control frame here and there."""
+    opcode = draw(st.sampled_from([client.TEXT, client.BINARY]))
+    parts = draw(st.lists(texts if opcode == client.TEXT else payloads, min_size=1, max_size=3))
+    frames = []
+    for at, part in enumerate(parts):
+        frames += [client.frame(client.PING, draw(texts)[:125], key=draw(keys))] * draw(st.booleans())
+        kind = client.CONTINUATION if at else opcode
+        frames.append(client.frame(kind, part, final=at == len(parts) - 1, key=draw(keys)))
+    return b"".join(frames)
+
+
+@st.composite
+def odd_frames(draw):
+    opcode = draw(st.sampled_from([0, 1, 2, 3, 8, 9, 10, 11]))
+    reserved = draw(st.sampled_from([0, 0, 0, 0, 4]))
+    return client.frame(opcode, draw(payloads), final=draw(st.booleans()), reserved=reserved, key=draw(keys))
+
+
+closes = st.builds(
+    client.close, st.sampled_from([1000, 1001, 1005, 1015, 2000, 3000, 4999]), texts.map(lambda t: t[:123])
+)
+streams = st.lists(st.one_of(messages(), messages(), odd_frames(), closes), min_size=1, max_size=4).map(b"".join)
+
+
+@st.composite
+def mutated_streams(draw):
+    stream = bytearray(draw(streams))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(stream) - 1))
+        stream[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2)) or b"\x81"
+    return bytes(stream)
+
+
+def heard(*pieces: bytes, limit: int = LIMIT) -> list:
+    reader = FrameReader(limit)
+    return [item for piece in pieces for item in reader.receive(piece)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(mutated_streams(), st.lists(st.integers(0, 400), max_size=6))
+def test_however_a_stream_is_cut_the_same_is_heard(stream, cuts):
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    at_once = heard(stream)
+    assert heard(*(stream[a:b] for a, b in pairwise(edges))) == at_once
+    assert heard(*(stream[at : at + 1] for at in range(len(stream)))) == at_once
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=300), st.binary(max_size=300), keys)
+def test_what_a_client_masks_comes_back(text, data, key):
+    stream = client.frame(client.TEXT, text.encode(), key=key) + client.frame(client.BINARY, data, key=key)
+    assert heard(stream) == [Text(text), Binary(data)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["text_frame", "binary_frame", "ping_frame", "pong_frame"]), payloads, keys)
+def test_frames_of_the_server_are_those_of_a_client_but_for_the_mask(name, payload, key):
+    payload = payload[:125]
+    ours = getattr(websocket, name)(payload)
+    opcode = {"text": client.TEXT, "binary": client.BINARY, "ping": client.PING, "pong": client.PONG}[name[:-6]]
+    assert bytes((ours[0], 0x80 | ours[1])) + key + client.masked(ours[2:], key) == client.frame(
+        opcode, payload, key=key
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(mutated_streams())
+@example(client.frame(client.TEXT, b"half", final=False) + client.close(1000))
+def test_the_websockets_library_hears_the_same(stream):
+    # With this behind it every frame gets its end, and then comes a fault, so both must pronounce on everything.
+    stream += bytes(LIMIT + 200)
+    ours, theirs = heard(stream), heard_by_websockets(stream)
+    assert len(ours) <= len(theirs)
+    assert ours[:-1] == theirs[: len(ours) - 1]
+    last, expected = ours[-1], theirs[len(ours) - 1]
+    if not is_known_difference(last, expected):
+        assert (last.code if isinstance(last, Failed) else last) == expected
+        assert len(ours) == len(theirs)
+
+
+def is_known_difference(ours, theirs) -> bool:
+    """Where we are stricter, or the RFC leaves a choice."""
+    match ours:
+        case Closed():
+            return theirs == 1002  # they forbid a close inside a message; the RFC and Autobahn 7.1.5 do not
+        case Failed(1002, "a close frame has no valid code"):
+            return theirs == 1007  # when its reason is wrong too
+        case Failed(1002, "a control frame has more than 125 bytes"):
+            return theirs == 1009  # when it is larger than any message may be
+        case Failed(1002, "a length is not written the shortest way" | "a length has its top bit set"):
+            return True
+    return False
+
+
+def heard_by_websockets(stream: bytes) -> list:
+    """Their frames as our messages, and a failure as its code. Characters are left to their caller, so to us."""
+    protocol = ServerProtocol(state=State.OPEN, max_size=LIMIT)
+    protocol.receive_data(stream)
+    heard, content, characters = [], None, None
+    for frame in protocol.events_received():
+        if frame.opcode is Opcode.PING:
+            heard.append(Ping(bytes(frame.data)))
+        elif frame.opcode is Opcode.PONG:
+            heard.append(Pong(bytes(frame.data)))
+        elif frame.opcode is Opcode.CLOSE:
+            return [*heard, Closed(protocol.close_rcvd.code, protocol.close_rcvd.reason)]
+        else:
+            if frame.opcode is not Opcode.CONT:
+                content = b""
+                characters = codecs.getincrementaldecoder("utf-8")() if frame.opcode is Opcode.TEXT else None
+            content += frame.data
+            try:
+                characters and characters.decode(bytes(frame.data), frame.fin)
+            except UnicodeDecodeError:
+                return [*heard, 1007]
+            if frame.fin:
+                heard.append(Text(content.decode()) if characters else Binary(content))
+    return [*heard, protocol.close_sent.code]
+
+
+def test_an_idle_reader_is_small_and_small_again_after_a_big_message():
+    size = sys.getsizeof(FrameReader(LIMIT))
+    assert size <= 100
+    reader, big = FrameReader(1 << 17), client.frame(client.TEXT, b"x" * 100_000)
+    tracemalloc.start()
+    try:
+        reader.receive(big[:50_000])
+        assert tracemalloc.get_traced_memory()[0] > 40_000
+        reader.receive(big[50_000:])
+        assert tracemalloc.get_traced_memory()[0] < 1000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_big_message_in_tiny_pieces_is_kept_in_little_more_than_its_size_and_never_copied_for_a_piece():
+    reader, message = FrameReader(1 << 17), client.frame(client.TEXT, "é".encode() * 8_000)
+    tracemalloc.start()
+    try:
+        for at in range(len(message) - 200):
+            reader.receive(message[at : at + 1])
+        kept = tracemalloc.get_traced_memory()[0]
+        assert kept < 24_000
+        copies = sum(
+            peak_of(reader.receive, message[at : at + 1]) > 4_000 for at in range(len(message) - 200, len(message) - 1)
+        )
+    finally:
+        tracemalloc.stop()
+    assert copies <= 1  # when the buffer grows
+
+
+def test_tiny_fragments_are_kept_in_little_more_than_their_size():
+    reader = FrameReader(1 << 17)
+    parts = client.fragments(client.TEXT, *["é".encode()] * 1000)
+    tracemalloc.start()
+    try:
+        for part in parts[:-1]:
+            reader.receive(part)
+        assert tracemalloc.get_traced_memory()[0] < 4000
+    finally:
+        tracemalloc.stop()
+
+
+def peak_of(call, piece: bytes) -> int:
+    """How much more than before is in use at the worst moment of a call."""
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    call(piece)
+    return tracemalloc.get_traced_memory()[1] - before
