@@ -1,0 +1,108 @@
+/** Asking the server over HTTP: the inbox and what is done to it. Says no by throwing `Refused`. */
+
+/** @import { Counts, Notification } from './events.js' */
+/** @import { Page, Query, Target, Verb } from './inbox.js' */
+
+/** The server understood and said no: the fields of its problem+json. */
+export class Refused extends Error {
+  /** @param {number} status @param {{code?: string, detail?: string, title?: string}} problem @param {number} [after] */
+  constructor(status, problem, after) {
+    super(problem.detail ?? problem.title ?? `HTTP ${status}`);
+    this.name = 'Refused';
+    this.status = status;
+    this.code = problem.code ?? 'unknown';
+    /** Milliseconds to wait before asking again. */
+    this.after = after;
+  }
+}
+
+/** The session token, asked for once however many need it. Without one the browser's cookies speak for the person. */
+export class Credential {
+  /** @type {Promise<string | null> | undefined} */
+  #token;
+  #ask;
+
+  /** @param {string | null | undefined} token @param {(() => string | null | Promise<string | null>) | undefined} ask */
+  constructor(token, ask) {
+    this.#ask = ask;
+    if (token) this.#token = Promise.resolve(token);
+  }
+
+  token() {
+    this.#token ??= Promise.resolve(this.#ask?.() ?? null);
+    this.#token.catch(() => (this.#token = undefined));
+    return this.#token;
+  }
+
+  /** Another token in place of one that was refused; false if there is none. @param {string | null} refused */
+  async renew(refused) {
+    if (!this.#ask) return false;
+    if ((await this.token()) === refused) this.#token = undefined;
+    const token = await this.token();
+    return Boolean(token) && token !== refused;
+  }
+}
+
+export class Api {
+  #base;
+  #credential;
+  #fetch;
+
+  /** @param {string} base @param {Credential} credential @param {typeof globalThis.fetch} fetch */
+  constructor(base, credential, fetch) {
+    this.#base = base;
+    this.#credential = credential;
+    this.#fetch = fetch;
+  }
+
+  /** @param {Query & {limit?: number, before?: string}} query @returns {Promise<Page>} */
+  inbox(query) {
+    return this.#ask('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
+  }
+
+  /** @returns {Promise<Counts>} */
+  counts() {
+    return this.#ask('GET', 'v1/inbox/counts');
+  }
+
+  /** Says how many it changed, where the server tells. @param {Verb} verb @param {Target} target @returns {Promise<number | undefined>} */
+  async act(verb, target) {
+    if (verb !== 'delete') return (await this.#ask('POST', `v1/inbox/${verb}`, target)).changed;
+    if ('all' in target) return (await this.#ask('DELETE', `v1/inbox?view=${target.of?.view ?? 'all'}`)).changed;
+    await Promise.all(target.ids.map((id) => this.#ask('DELETE', `v1/inbox/${encodeURIComponent(id)}`).catch(gone)));
+    return undefined;
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
+  async #ask(method, path, body) {
+    const token = await this.#credential.token();
+    const response = await this.#send(method, path, token, body);
+    if (response.status !== 401 || !(await this.#credential.renew(token))) return answer(response);
+    return answer(await this.#send(method, path, await this.#credential.token(), body));
+  }
+
+  /** @param {string} method @param {string} path @param {string | null} token @param {object} [body] */
+  #send(method, path, token, body) {
+    return this.#fetch(new URL(path, this.#base).href, {
+      method,
+      credentials: token ? 'omit' : 'include',
+      keepalive: method !== 'GET', // marking as read outlives the page that its click leaves
+      headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+  }
+}
+
+/** @param {Response} response */
+async function answer(response) {
+  if (response.status === 204) return null;
+  const body = await response.json().catch(() => null);
+  if (response.ok && body) return body;
+  const after = Number(response.headers.get('retry-after'));
+  throw new Refused(response.status, body ?? {}, after ? after * 1000 : undefined);
+}
+
+/** What another device deleted first is deleted all the same. @param {unknown} error */
+function gone(error) {
+  if (!(error instanceof Refused && error.status === 404)) throw error;
+}

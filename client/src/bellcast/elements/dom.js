@@ -1,0 +1,45 @@
+/** Making elements. Data becomes text and checked links only, never markup. */
+
+/**
+ * An element whose class is also its `part`, so that whatever we style, a page can.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag @param {string} name @param {Partial<HTMLElementTagNameMap[Tag]>} [props] @param {...(Node | string)} content
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function h(tag, name, props = {}, ...content) {
+  const element = Object.assign(document.createElement(tag), props);
+  element.className = name;
+  if (name) element.setAttribute('part', name);
+  element.append(...content);
+  return element;
+}
+
+/** An address that is safe to follow: http, https or relative; anything else is none. @param {string | null | undefined} address */
+export function link(address) {
+  if (!address || !URL.canParse(address, document.baseURI)) return null;
+  const { protocol, href } = new URL(address, document.baseURI);
+  return protocol === 'https:' || protocol === 'http:' ? href : null;
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+const ICONS = {
+  bell: 'M6 9.5a6 6 0 0 1 12 0c0 4.6 2 6.5 2 6.5H4s2-1.9 2-6.5M10 19.5a2.2 2.2 0 0 0 4 0',
+  check: 'M5 12.5 10 17.5 19.5 7',
+  checks: 'M2 12.5 7 17.5 15.5 8M11.5 17l.5.5L22.5 7',
+  unread: 'M12 8.5a3.5 3.5 0 1 0 .01 0',
+  trash: 'M4.5 7h15M9.5 7V4.5h5V7M6.5 7l.8 12.5h9.4L17.5 7',
+  close: 'M6 6l12 12M18 6 6 18',
+  alert: 'M12 7.5v5.5M12 16.5v.01M12 3a9 9 0 1 0 .01 0',
+  cloud: 'M4 4l16 16M7 17.5a4 4 0 0 1-.5-8M10 6.5a5.5 5.5 0 0 1 7.5 4.5 3.5 3.5 0 0 1 2 5.5',
+};
+
+/** @param {keyof typeof ICONS} name */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, 'svg');
+  const path = document.createElementNS(SVG, 'path');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('aria-hidden', 'true');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}

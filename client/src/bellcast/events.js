@@ -1,0 +1,95 @@
+/** What the server says: the native frames as one closed union. Anything else is not let in. */
+
+/**
+ * @typedef {{id?: string, name?: string, avatar?: string}} Actor
+ *
+ * @typedef {object} Notification
+ * @property {string} id  UUIDv7: sorts by time
+ * @property {string} type
+ * @property {string} title
+ * @property {string | null} body
+ * @property {'low' | 'normal' | 'high' | 'urgent'} priority
+ * @property {string | null} action_url
+ * @property {string | null} action_text
+ * @property {string | null} icon
+ * @property {Actor | null} actor
+ * @property {Record<string, unknown>} data
+ * @property {string[]} tags
+ * @property {string | null} group
+ * @property {string} created_at
+ * @property {string | null} expires_at
+ * @property {string | null} seen_at
+ * @property {string | null} read_at
+ * @property {string | null} archived_at
+ *
+ * @typedef {'all' | 'unread' | 'read' | 'archived'} View
+ * @typedef {'seen' | 'read' | 'unread' | 'archived' | 'unarchived' | 'deleted'} Change
+ * @typedef {{unread: number, unseen: number, position: string}} Counts
+ * @typedef {{topic: string, code: string, message: string}} RefusedTopic
+ * @typedef {{recipient: string, name?: string}} Member
+ *
+ * @typedef {Counts & {type: 'ready', connection: string, recipient: string | null, heartbeat: number, resumed: boolean,
+ *   topics: string[], refused: RefusedTopic[]}} Ready
+ * @typedef {Counts & {type: 'notification' | 'notification-update', notification: Notification}} Told
+ * @typedef {Counts & {type: 'notification-delete', id: string}} Gone
+ * @typedef {Counts & {type: 'counts', changed?: Change, ids?: string[] | 'all', of?: {type?: string, view?: View},
+ *   at?: string}} Counted  `at` is the time of the change
+ * @typedef {Counts & {type: 'reset'}} Reset
+ * @typedef {{type: 'event', topic?: string, name: string, data: unknown}} LiveEvent
+ * @typedef {{type: 'presence', topic: string, joined: Member[], left: Member[]}} Presence
+ * @typedef {{type: 'typing', topic: string, recipient: string, on: boolean}} Typing
+ * @typedef {{type: 'heartbeat', time: string}} Heartbeat
+ * @typedef {{type: 'close', code: number, reason: string, reconnect: boolean, after?: number}} Close
+ * @typedef {{type: 'ack', ref: string, [field: string]: unknown}} Ack
+ * @typedef {{type: 'pong', ref?: string}} Pong
+ * @typedef {{type: 'error', ref?: string, code: string, message: string}} Fault
+ *
+ * @typedef {Ready | Told | Gone | Counted | Reset | LiveEvent | Presence | Typing | Heartbeat | Close | Ack | Pong | Fault} BellcastEvent
+ */
+
+const COUNTS = { unread: 'number', unseen: 'number', position: 'string' };
+const TOLD = { notification: 'object', ...COUNTS };
+
+/** What each frame cannot do without. @type {Record<BellcastEvent['type'], Record<string, string>>} */
+const SHAPES = {
+  ready: { heartbeat: 'number' },
+  notification: TOLD,
+  'notification-update': TOLD,
+  'notification-delete': { id: 'string', ...COUNTS },
+  counts: COUNTS,
+  reset: COUNTS,
+  event: { name: 'string' },
+  presence: { topic: 'string', joined: 'object', left: 'object' },
+  typing: { topic: 'string', recipient: 'string', on: 'boolean' },
+  heartbeat: {},
+  close: { code: 'number', reconnect: 'boolean' },
+  ack: { ref: 'string' },
+  pong: {},
+  error: { code: 'string', message: 'string' },
+};
+
+/**
+ * One frame, or null if it is none of ours: a newer server may say more than we understand.
+ * @param {string} text
+ * @param {string} [type]  SSE names the event beside the data
+ * @returns {BellcastEvent | null}
+ */
+export function parse(text, type) {
+  try {
+    const frame = { ...JSON.parse(text), ...(type && { type }) };
+    return valid(frame) ? frame : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {any} frame @returns {frame is BellcastEvent} */
+function valid(frame) {
+  if (!Object.hasOwn(SHAPES, frame.type)) return false;
+  const shape = SHAPES[/** @type {BellcastEvent['type']} */ (frame.type)];
+  if (shape === TOLD && typeof frame.notification?.id !== 'string') return false;
+  return Object.entries(shape).every(([field, kind]) => typeof frame[field] === kind && frame[field] !== null);
+}
+
+/** The end of a switch that must name every type. @param {never} event */
+export const never = (event) => void event;

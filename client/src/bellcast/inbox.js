@@ -1,0 +1,148 @@
+/** The inbox as a client holds it. Pure, and the only place where its state changes: snapshot + events == fresh snapshot. */
+
+import { never } from './events.js';
+
+/** @import { BellcastEvent, Change, Counts, Notification, View } from './events.js' */
+
+/**
+ * @typedef {{view?: View, type?: string, tag?: string}} Query
+ * @typedef {Counts & {notifications: Notification[], next: string | null}} Page  the body of GET /v1/inbox
+ *
+ * @typedef {object} Inbox
+ * @property {readonly Notification[]} rows  newest first; also those that left the view, so that undo needs no fetch
+ * @property {Query} query
+ * @property {string} floor  the oldest id loaded, '' when that is all of them: what lies below is not ours to show
+ * @property {string | null} next
+ * @property {number} unread
+ * @property {number} unseen
+ * @property {string | null} position
+ * @property {boolean} stale  events cannot tell us what is true now: fetch again
+ *
+ * @typedef {'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete'} Verb
+ * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View}}} Target
+ * @typedef {{verb: Verb, target: Target, at: string}} Action
+ */
+
+/** @type {Record<Verb, Change>} */
+const CHANGES = {
+  seen: 'seen', read: 'read', unread: 'unread', archive: 'archived', unarchive: 'unarchived', delete: 'deleted',
+};
+
+/** @type {Record<Change, (row: Notification, at: string) => Notification[]>} */
+const EFFECTS = {
+  seen: (row, at) => [row.seen_at ? row : { ...row, seen_at: at }],
+  read: (row, at) => [row.read_at ? row : { ...row, read_at: at, seen_at: row.seen_at ?? at }],
+  unread: (row) => [row.read_at ? { ...row, read_at: null } : row],
+  archived: (row, at) => [row.archived_at ? row : { ...row, archived_at: at }],
+  unarchived: (row) => [{ ...row, archived_at: null }],
+  deleted: () => [],
+};
+
+/** @type {Inbox} */
+export const EMPTY = { rows: [], query: {}, floor: '', next: null, unread: 0, unseen: 0, position: null, stale: true };
+
+/** @param {Page} page @param {Query} [query] @returns {Inbox} */
+export function snapshot(page, query = {}) {
+  const { notifications, next, unread, unseen, position } = page;
+  return { rows: notifications, query, floor: bottom(page), next, unread, unseen, position, stale: false };
+}
+
+/** An older page below. @param {Inbox} inbox @param {Page} page @returns {Inbox} */
+export function extend(inbox, page) {
+  return page.notifications.reduce(put, { ...inbox, floor: bottom(page), next: page.next });
+}
+
+/** @param {Page} page */
+const bottom = ({ notifications, next }) => (next && notifications.at(-1)?.id) || '';
+
+/** What the view shows. @param {Inbox} inbox */
+export const shown = ({ rows, query }) => rows.filter((row) => belongs(row, query));
+
+/** @param {Notification} row @param {Query} query */
+function belongs(row, { view = 'all', type, tag }) {
+  if (type && row.type !== type) return false;
+  if (tag && !row.tags.includes(tag)) return false;
+  if (row.archived_at) return view === 'archived';
+  return view === 'all' || (view === 'read' ? row.read_at !== null : view === 'unread' && !row.read_at);
+}
+
+/**
+ * What the server said has happened. An event heard twice changes nothing.
+ * @param {Inbox} inbox @param {BellcastEvent} event @returns {Inbox}
+ */
+export function apply(inbox, event) {
+  switch (event.type) {
+    case 'notification':
+    case 'notification-update':
+      return counted(put(inbox, event.notification), event);
+    case 'notification-delete':
+      return counted(change(inbox, 'deleted', { ids: [event.id] }, ''), event);
+    case 'counts': {
+      const { changed, ids = [], of, at = '' } = event;
+      const target = ids === 'all' ? { all: /** @type {const} */ (true), ...(of && { of }) } : { ids };
+      return counted(changed ? change(inbox, changed, target, at) : inbox, event);
+    }
+    case 'ready': {
+      // A position told while a replay is still to come would skip the replay after a cut.
+      const { unread = inbox.unread, unseen = inbox.unseen, position, resumed } = event;
+      return { ...inbox, unread, unseen, stale: inbox.stale || !(resumed || position === inbox.position) };
+    }
+    case 'reset':
+      return { ...counted(inbox, event), stale: true };
+    case 'event': case 'presence': case 'typing': case 'heartbeat': case 'close': case 'ack': case 'pong': case 'error':
+      return inbox;
+    default:
+      never(event);
+      return inbox;
+  }
+}
+
+/**
+ * What the person did, before the server knows: the counters follow as far as loaded rows tell.
+ * @param {Inbox} inbox @param {Action} action @returns {Inbox}
+ */
+export function act(inbox, { verb, target, at }) {
+  const after = change(inbox, CHANGES[verb], target, at);
+  const whole = 'all' in target && !target.of && verb !== 'unread' && verb !== 'unarchive';
+  /** @param {'unread' | 'unseen'} counter @param {'read_at' | 'seen_at'} mark */
+  const left = (counter, mark) =>
+    whole ? 0 : Math.max(0, inbox[counter] + open(after.rows, mark) - open(inbox.rows, mark));
+  return {
+    ...after,
+    unread: whole && verb === 'seen' ? inbox.unread : left('unread', 'read_at'),
+    unseen: left('unseen', 'seen_at'),
+  };
+}
+
+/** @param {readonly Notification[]} rows @param {'read_at' | 'seen_at'} mark */
+const open = (rows, mark) => rows.filter((row) => !row[mark] && !row.archived_at).length;
+
+/** @param {Inbox} inbox @param {Counts} counts @returns {Inbox} */
+const counted = (inbox, { unread, unseen, position }) => ({ ...inbox, unread, unseen, position });
+
+/** A row as it is now, in its place. @param {Inbox} inbox @param {Notification} row @returns {Inbox} */
+function put(inbox, row) {
+  if (row.id < inbox.floor) return inbox;
+  const at = inbox.rows.findIndex(({ id }) => id <= row.id);
+  if (at < 0) return { ...inbox, rows: [...inbox.rows, row] };
+  return { ...inbox, rows: inbox.rows.toSpliced(at, inbox.rows[at]?.id === row.id ? 1 : 0, row) };
+}
+
+/** @param {Inbox} inbox @param {Change} changed @param {Target} target @param {string} at @returns {Inbox} */
+function change(inbox, changed, target, at) {
+  const meant = choose(target, changed);
+  const rows = inbox.rows.flatMap((row) => (meant(row) ? EFFECTS[changed](row, at) : [row]));
+  return { ...inbox, rows, stale: inbox.stale || (changed === 'unarchived' && unknown(inbox, target)) };
+}
+
+/** @param {Target} target @param {Change} changed @returns {(row: Notification) => boolean} */
+function choose(target, changed) {
+  if ('ids' in target) return ({ id }) => target.ids.includes(id);
+  const of = { view: changed === 'unarchived' ? /** @type {const} */ ('archived') : /** @type {const} */ ('all'), ...target.of };
+  return (row) => belongs(row, of);
+}
+
+/** Rows that come back to a view we did not keep them for. @param {Inbox} inbox @param {Target} target */
+function unknown({ rows, floor }, target) {
+  return !('ids' in target) || target.ids.some((id) => id >= floor && !rows.some((row) => row.id === id));
+}

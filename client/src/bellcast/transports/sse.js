@@ -1,0 +1,52 @@
+/** How bytes travel where a WebSocket cannot: server-sent events, one way. */
+
+import { parse } from '../events.js';
+
+/** @import { BellcastEvent, Close } from '../events.js' */
+
+/**
+ * The browser as the client needs it; tests bring their own.
+ * @typedef {object} World
+ * @property {new (url: string) => WebSocket} WebSocket
+ * @property {new (url: string, init?: EventSourceInit) => EventSource} EventSource
+ * @property {typeof globalThis.fetch} fetch
+ * @property {(run: () => void, after: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ * @property {() => number} now
+ * @property {() => number} random
+ * @property {() => boolean} online
+ * @property {Pick<EventTarget, 'addEventListener' | 'removeEventListener'>} page  tells `online` and `offline`
+ *
+ * @typedef {{send?: (frame: object) => void, close: () => void}} Link  without `send` it only listens
+ *
+ * @callback Open  hear() gets each event; end() comes once, when the link broke, unless close() was called
+ * @param {string} base
+ * @param {URLSearchParams} query
+ * @param {World} world
+ * @param {(event: BellcastEvent) => void} hear
+ * @param {(close?: Close) => void} end
+ * @returns {Link}
+ */
+
+const TYPES = [
+  'ready', 'notification', 'notification-update', 'notification-delete', 'counts', 'reset', 'event', 'presence',
+  'typing', 'heartbeat', 'close',
+];
+
+/** @type {Open} */
+export function sse(base, query, world, hear, end) {
+  const url = new URL('v1/stream', base);
+  url.search = query.toString();
+  const source = new world.EventSource(url.href, { withCredentials: !query.has('token') });
+  for (const type of TYPES) {
+    source.addEventListener(type, ({ data }) => {
+      const event = parse(data, type);
+      if (event) hear(event);
+    });
+  }
+  source.onerror = () => {
+    source.close(); // its own reconnecting knows neither backoff nor fresh tokens
+    end();
+  };
+  return { close: () => source.close() };
+}

@@ -1,0 +1,26 @@
+/** How bytes travel, first choice: a WebSocket, one JSON object a frame, both ways. */
+
+import { parse } from '../events.js';
+
+/** @import { Open } from './sse.js' */
+
+// 4400 bad request, 4401 unauthenticated, 4403 forbidden: asking again would get the same answer.
+const FINAL = [4400, 4401, 4403];
+
+/** @type {Open} */
+export function websocket(base, query, world, hear, end) {
+  const url = new URL('v1/ws', base);
+  url.protocol = url.protocol.replace('http', 'ws');
+  url.search = query.toString();
+  const socket = new world.WebSocket(url.href);
+  socket.onmessage = ({ data }) => {
+    const event = parse(data);
+    if (event) hear(event);
+  };
+  socket.onclose = ({ code, reason }) =>
+    end(code < 4400 ? undefined : { type: 'close', code, reason, reconnect: !FINAL.includes(code) });
+  return {
+    send: (frame) => socket.send(JSON.stringify(frame)),
+    close: () => socket.close(1000),
+  };
+}
