@@ -262,9 +262,9 @@ class Upkeep(Protocol):
         """Delete at most `limit` notifications made before `older_than`, leaving tombstones."""
         ...
 
-    async def forget(self, older_than: int, limit: int) -> int:
-        """Drop at most `limit` tombstones and idempotency keys written before `older_than`; positions before a dropped
-        tombstone can no longer be resumed."""
+    async def forget(self, *, tombstones_before: int, keys_before: int, limit: int) -> int:
+        """Drop at most `limit` tombstones, and at most as many idempotency keys, written before the given UTC
+        milliseconds; the larger of the two numbers. Positions before a dropped tombstone can no longer be resumed."""
         ...
 
     async def stats(self) -> dict[str, int]:

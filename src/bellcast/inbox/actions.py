@@ -10,9 +10,9 @@ from bellcast.model.notifications import Notification
 from bellcast.ports import Action, Engines, Marked, Marking
 
 
-async def mark(engines: Engines, inbox: Inbox, marking: Marking) -> Marked:
-    """Do it, and tell every device of this recipient."""
-    marked = await engines.store.inboxes.mark(inbox.number, marking, engines.clock.now())
+async def mark(engines: Engines, inbox: int, marking: Marking) -> Marked:
+    """Do it to the inbox of that number in the store, and tell every device of its recipient."""
+    marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now())
     await engines.broker.publish(*marked.events)
     return marked
 
@@ -22,7 +22,7 @@ async def change(engines: Engines, inbox: Inbox, id: str, actions: Sequence[Acti
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
     if not known:
         raise NotFound("This inbox has no notification with this id.")
-    await mark(engines, inbox, Marking(actions=tuple(actions), ids=(id,)))
+    await mark(engines, inbox.number, Marking(actions=tuple(actions), ids=(id,)))
     after = await engines.store.inboxes.get(inbox.number, id)
     if after is None:
         raise NotFound("This inbox has no notification with this id.")
@@ -32,7 +32,7 @@ async def change(engines: Engines, inbox: Inbox, id: str, actions: Sequence[Acti
 async def delete(engines: Engines, inbox: Inbox, id: str) -> None:
     """Delete one notification; NotFound if it is not there."""
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
-    marked = await mark(engines, inbox, Marking(actions=("delete",), ids=(id,))) if known else None
+    marked = await mark(engines, inbox.number, Marking(actions=("delete",), ids=(id,))) if known else None
     if marked is None or not marked.changed:
         raise NotFound("This inbox has no notification with this id.")
 

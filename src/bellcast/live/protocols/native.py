@@ -51,6 +51,22 @@ class Dialect(Struct, frozen=True, eq=False):
         told = frame(event)
         return None if told is None else self.wrap(told)
 
+    def replay(self, event: InboxEvent, position: str) -> bytes:
+        """The bytes of a change that is told again, with the position it brings the client to."""
+        return self.wrap(inbox_frame(event, position))
+
+    def reset(self, state: InboxState) -> bytes:
+        """The bytes that tell a client to fetch the inbox again."""
+        return self.wrap(reset(state))
+
+    def heartbeat(self, now: int) -> bytes:
+        """The bytes of a sign of life."""
+        return self.wrap(heartbeat(now))
+
+    def close(self, end: Close) -> bytes:
+        """The bytes told before the server closes."""
+        return self.wrap(close(end))
+
 
 def _sse_event(frame: Frame) -> bytes:
     return sse.event(frame.name, _encode(frame.fields), frame.id)
@@ -291,13 +307,13 @@ AnyCommand = (
     | Auth
     | Ping
 )
-_command = msgspec.json.Decoder(AnyCommand).decode
+_commands: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
 def receive(text: str) -> "AnyCommand | Refused":
     """The command in a client's frame, or why there is none."""
     try:
-        return _command(text)
+        return _commands.decode(text)
     except msgspec.ValidationError as problem:
         return Refused(_loose_ref(text), Invalid(str(problem)))
     except (msgspec.DecodeError, UnicodeError, RecursionError):

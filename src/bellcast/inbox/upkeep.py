@@ -1,0 +1,72 @@
+"""What time does to the inboxes: what is due expires, what is old is retired, what was deleted is forgotten."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from msgspec import Struct
+
+from bellcast.errors import BellcastError
+from bellcast.model.events import Event
+from bellcast.ports import Engines
+
+log = structlog.get_logger(__name__)
+
+# Rows a step: others wait no longer than one such commit, about 10 ms.
+STEP = 250
+# Between two looks at the clock. An expiry is heard of within this time.
+LOOK_SECONDS = 0.5
+# Old rows are swept this often: retention is counted in days.
+SWEEP_SECONDS = 600
+IDEMPOTENCY_MS = 24 * 3600 * 1000
+
+Step = Callable[[], Awaitable[tuple[int, list[Event]]]]
+
+
+class Retention(Struct, frozen=True):
+    """How long things are kept, in milliseconds; 0 is for ever."""
+
+    notifications: int
+    tombstones: int
+
+
+async def expire(engines: Engines) -> None:
+    """Take out everything that is due."""
+    now = engines.clock.now()
+    due = await engines.store.upkeep.next_expiry()
+    if due is not None and due <= now:
+        await _repeat(engines, lambda: engines.store.upkeep.expire(now, STEP))
+
+
+async def sweep(engines: Engines, retention: Retention) -> None:
+    """Retire what is older than its retention, then forget old tombstones and idempotency keys."""
+    now = engines.clock.now()
+    if retention.notifications:
+        older_than = now - retention.notifications
+        await _repeat(engines, lambda: engines.store.upkeep.retire(now, older_than, STEP))
+    forgotten = STEP
+    while forgotten >= STEP:
+        forgotten = await engines.store.upkeep.forget(
+            tombstones_before=now - retention.tombstones, keys_before=now - IDEMPOTENCY_MS, limit=STEP
+        )
+
+
+async def run(engines: Engines, retention: Retention) -> None:
+    """Keep at it until cancelled; a store that is away is tried again."""
+    swept = 0
+    while True:
+        try:
+            await expire(engines)
+            if engines.clock.now() - swept >= SWEEP_SECONDS * 1000:
+                swept = engines.clock.now()
+                await sweep(engines, retention)
+        except BellcastError as failure:
+            log.warning("upkeep waits", why=failure.detail)
+        await engines.clock.sleep(LOOK_SECONDS)
+
+
+async def _repeat(engines: Engines, step: Step) -> None:
+    """Step by step until there is nothing left, so that nobody waits behind a long one."""
+    done = STEP
+    while done >= STEP:
+        done, events = await step()
+        await engines.broker.publish(*events)

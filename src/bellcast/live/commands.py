@@ -1,0 +1,184 @@
+"""What clients ask over a WebSocket: done in order, one at a time a connection, each answered by `ack` or `error`."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import structlog
+
+from bellcast.auth import permissions
+from bellcast.errors import BadRequest, BellcastError, Forbidden, Invalid
+from bellcast.inbox import actions
+from bellcast.live import topics
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.hub import Hub
+from bellcast.live.protocols import native
+from bellcast.live.rules import Rules, Spawn
+from bellcast.model import drafts, times
+from bellcast.model.events import LiveEvent, Member, Typing
+from bellcast.model.people import Principal
+from bellcast.ports import Action, Engines, Marking
+
+log = structlog.get_logger(__name__)
+
+# Frames that wait while an earlier one is being done; then the socket is no longer read.
+WAITING = 64
+
+ACTIONS: dict[type[native.Mark], Action] = {
+    native.Seen: "seen",
+    native.Read: "read",
+    native.Unread: "unread",
+    native.Archive: "archive",
+    native.Unarchive: "unarchive",
+    native.Delete: "delete",
+}
+
+
+class Asking(Protocol):
+    """What the commands need of the rooms that know credentials and the app's handlers."""
+
+    async def renew(self, token: str) -> Principal:
+        """The principal of a fresh token; Unauthenticated if it is none."""
+        ...
+
+    async def call(self, connection: Connection, name: str, data: Any) -> Any:
+        """The handler's reply; NoHandler or HandlerFailed if there is none."""
+        ...
+
+
+class Commands:
+    """Does what clients ask."""
+
+    def __init__(self, engines: Engines, hub: Hub, rules: Rules, asking: Asking, spawn: Spawn) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._rules = rules
+        self._asking = asking
+        self._spawn = spawn
+        self._doing: dict[type[native.Command], Callable[[Connection, Any], Awaitable[native.Frame]]] = {
+            native.Subscribe: self._subscribe,
+            native.Unsubscribe: self._unsubscribe,
+            native.Publish: self._publish,
+            native.TypingOn: self._typing,
+            native.CallFrame: self._call,
+            native.Auth: self._auth,
+            native.Ping: self._ping,
+            **dict.fromkeys(ACTIONS, self._mark),
+        }
+        self.limits = rules.limits
+
+    def receive(self, connection: Connection, message: str | bytes) -> None:
+        """Take one frame in; it is done after the ones before it."""
+        if isinstance(message, bytes):
+            self._tell(connection, native.error(None, BadRequest("Frames are text, not binary.")))
+        elif connection.waiting is None:
+            connection.waiting = deque((message,))
+            self._spawn(self._work(connection, connection.waiting))
+        else:
+            connection.waiting.append(message)
+            if len(connection.waiting) == WAITING:
+                connection.outlet.pause_reading()
+
+    async def _work(self, connection: Connection, waiting: deque[str]) -> None:
+        while waiting and connection.phase is not Phase.ENDED:
+            paused = len(waiting) >= WAITING
+            self._tell(connection, await self._answer(connection, waiting.popleft()))
+            if paused and len(waiting) < WAITING and not connection.outlet.is_closing():
+                connection.outlet.resume_reading()
+        connection.waiting = None
+
+    async def _answer(self, connection: Connection, message: str) -> native.Frame:
+        command = native.receive(message)
+        if isinstance(command, native.Refused):
+            return native.error(command.ref, command.refusal)
+        try:
+            return await self._doing[type(command)](connection, command)
+        except BellcastError as refusal:
+            return native.error(command.ref, refusal)
+        except Exception:
+            log.exception("command failed", command=type(command).__name__)
+            return native.error(command.ref, BellcastError())
+
+    def _tell(self, connection: Connection, frame: native.Frame) -> None:
+        if connection.phase is not Phase.ENDED:
+            connection.told(connection.dialect.wrap(frame))
+
+    # --- one method a command
+
+    async def _subscribe(self, connection: Connection, asked: native.Subscribe) -> native.Frame:
+        followed = self._hub.topics(connection)
+        new = [topic for topic in asked.topics if topic not in followed]
+        given, refused = await topics.admitted(
+            self._engines.store, connection.principal, new, len(followed), self._rules
+        )
+        accepted = [topic for topic in dict.fromkeys(asked.topics) if topic in given or topic in followed]
+        if refused and not accepted:
+            raise Forbidden("; ".join(f"{one.topic}: {one.message}" for one in refused))
+        self._hub.follow(connection, given)
+        present = self.members(connection.principal, accepted)
+        return native.ack(asked.ref, topics=accepted, refused=refused, **({"presence": present} if present else {}))
+
+    def members(self, principal: Principal, asked: list[str] | tuple[str, ...]) -> dict[str, list[Member]]:
+        """Who is there, for those of the topics presence is kept on."""
+        presence = self._hub.presence
+        return {topic: presence.members(principal.tenant, topic) for topic in asked if presence.kept(topic)}
+
+    async def _unsubscribe(self, connection: Connection, asked: native.Unsubscribe) -> native.Frame:
+        self._hub.unfollow(connection, asked.topics)
+        return native.ack(asked.ref, topics=asked.topics, refused=[])
+
+    async def _publish(self, connection: Connection, asked: native.Publish) -> native.Frame:
+        principal = connection.principal
+        drafts.check(drafts.topic("topic", asked.topic, self.limits))
+        drafts.check_event(asked.name, asked.data, self.limits)
+        if (refusal := permissions.may_publish(principal, asked.topic)) is not None:
+            raise Forbidden(refusal.message)
+        event = LiveEvent(
+            tenant=principal.tenant, name=asked.name, data=asked.data, topic=asked.topic, sender=connection.id
+        )
+        await self._engines.broker.publish(event)
+        return native.ack(asked.ref)
+
+    async def _typing(self, connection: Connection, asked: native.TypingOn) -> native.Frame:
+        principal = connection.principal
+        if principal.recipient is None or asked.topic not in self._hub.topics(connection):
+            raise Forbidden("Typing is shown on topics this connection follows: subscribe first.")
+        event = Typing(
+            tenant=principal.tenant,
+            topic=asked.topic,
+            recipient=principal.recipient,
+            on=asked.on,
+            sender=connection.id,
+        )
+        await self._engines.broker.publish(event)
+        return native.ack(asked.ref)
+
+    async def _mark(self, connection: Connection, asked: native.Mark) -> native.Frame:
+        if connection.principal.recipient is None:
+            raise Forbidden("A nameless connection has no inbox: connect with a session token.")
+        if asked.of is not None and not asked.all:
+            raise Invalid.of("of", 'may only be given with "all": true')
+        marking = Marking(
+            actions=(ACTIONS[type(asked)],),
+            ids=actions.selected(asked.ids, asked.all, self.limits),
+            type=asked.of.type if asked.of else None,
+        )
+        marked = await actions.mark(self._engines, connection.inbox, marking)
+        state = marked.state
+        return native.ack(asked.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
+
+    async def _call(self, connection: Connection, asked: native.CallFrame) -> native.Frame:
+        drafts.check_event(asked.name, None, self.limits)
+        return native.ack(asked.ref, data=await self._asking.call(connection, asked.name, asked.data))
+
+    async def _auth(self, connection: Connection, asked: native.Auth) -> native.Frame:
+        fresh = await self._asking.renew(asked.token)
+        before = connection.principal
+        if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
+            raise Forbidden("A fresh token must be the same recipient's: connect anew to be somebody else.")
+        connection.principal = fresh
+        ends = None if fresh.expires_at is None else times.moment(fresh.expires_at)
+        return native.ack(asked.ref, expires_at=ends)
+
+    async def _ping(self, connection: Connection, asked: native.Ping) -> native.Frame:
+        return native.pong(asked.ref)

@@ -1,0 +1,237 @@
+"""The connections of this process: which streams they follow, and one dispatch an event.
+
+An event is encoded once for each dialect that somebody on its stream speaks; then the same bytes are written to all.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from bellcast.live import reasons
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.presence import Presence
+from bellcast.live.reasons import Close
+from bellcast.model.events import (
+    SEPARATOR,
+    AnnouncementChanged,
+    Event,
+    InboxCounted,
+    InboxEvent,
+    LiveEvent,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+    PresenceChanged,
+    SessionsRevoked,
+    Stream,
+    SubscriptionEnded,
+    Typing,
+    inbox_stream,
+    topic_stream,
+)
+from bellcast.model.people import EVERY_TENANT
+
+INBOX_EVENTS = (NotificationAdded, NotificationUpdated, NotificationDeleted, InboxCounted)
+
+
+class Notices(NamedTuple):
+    """What the hub asks of the rooms around it; wired by the server."""
+
+    catch_up: Callable[[Connection], None]
+    take_in: Callable[[AnnouncementChanged], None]
+    reconsider: Callable[[SubscriptionEnded], None]
+    publish: Callable[[Event], None]
+    gone: Callable[[Connection], None]
+
+
+class Hub:
+    """Stream to connections. Every method is called on the loop's thread."""
+
+    def __init__(self, presence: Presence) -> None:
+        self.tick = 0
+        self.presence = presence
+        self.notices: Notices
+        self._streams: dict[Stream, set[Connection]] = {}
+        self._by_id: dict[str, Connection] = {}
+        self._by_address: dict[str, int] = {}
+        self.newcomer: Callable[[Connection], None] = lambda _: None
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._by_id.values()))
+
+    # --- who is here
+
+    def add(self, connection: Connection) -> None:
+        """Know a connection, and let it follow its recipient's own stream."""
+        self._by_id[connection.id] = connection
+        if connection.address is not None:
+            self._by_address[connection.address] = self.at_address(connection.address) + 1
+        principal = connection.principal
+        if principal.recipient is not None:
+            self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
+        self.newcomer(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection. Safe to call twice."""
+        if self._by_id.pop(connection.id, None) is None:
+            return
+        if connection.address is not None:
+            self._leave_address(connection.address)
+        for stream in connection.streams:
+            self._drop(connection, stream)
+        self.notices.gone(connection)
+
+    def find(self, id: str) -> Connection | None:
+        """The connection of that public id."""
+        return self._by_id.get(id)
+
+    def at_address(self, address: str) -> int:
+        """How many connections come from an address."""
+        return self._by_address.get(address, 0)
+
+    def of_recipient(self, tenant: str, recipient: str) -> int:
+        """How many connections a recipient has here."""
+        return len(self._streams.get(inbox_stream(tenant, recipient), ()))
+
+    def _leave_address(self, address: str) -> None:
+        left = self.at_address(address) - 1
+        if left > 0:
+            self._by_address[address] = left
+        else:
+            self._by_address.pop(address, None)
+
+    # --- what they follow
+
+    def follow(self, connection: Connection, topics: Iterable[str]) -> None:
+        """Follow topics that are allowed; following twice is following once."""
+        principal = connection.principal
+        for topic in topics:
+            if self._follow(connection, topic_stream(principal.tenant, topic)):
+                self._announce(self.presence.arrive(principal, topic, connection.id))
+
+    def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
+        """Stop following; what is not followed is passed over."""
+        principal = connection.principal
+        for topic in topics:
+            stream = topic_stream(principal.tenant, topic)
+            if stream in connection.streams:
+                connection.streams = tuple(one for one in connection.streams if one != stream)
+                self._drop(connection, stream)
+
+    def topics(self, connection: Connection) -> tuple[str, ...]:
+        """The topics a connection follows."""
+        return tuple(topic for topic in map(_topic, connection.streams) if topic is not None)
+
+    def followers(self, tenant: str, topic: str) -> list[Connection]:
+        """The connections that follow a topic."""
+        return list(self._streams.get(topic_stream(tenant, topic), ()))
+
+    def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
+        """The connected recipients of a tenant (`*`: of each), by tenant."""
+        found = []
+        for stream in self._streams:
+            kind, owner, key = stream.split(SEPARATOR, 2)
+            if kind == "inbox" and tenant in (EVERY_TENANT, owner):
+                found.append((owner, key))
+        return [(owner, [key for _, key in group]) for owner, group in groupby(sorted(found), key=itemgetter(0))]
+
+    def _follow(self, connection: Connection, stream: Stream) -> bool:
+        followers = self._streams.get(stream)
+        if followers is None:
+            self._streams[stream] = {connection}
+        elif connection in followers:
+            return False
+        else:
+            followers.add(connection)
+        connection.streams += (stream,)
+        return True
+
+    def _drop(self, connection: Connection, stream: Stream) -> None:
+        followers = self._streams.get(stream)
+        if followers is None:
+            return
+        followers.discard(connection)
+        if not followers:
+            del self._streams[stream]
+        topic = _topic(stream)
+        if topic is not None:
+            self._announce(self.presence.depart(connection.principal, topic, connection.id))
+
+    def _announce(self, change: PresenceChanged | None) -> None:
+        if change is not None:
+            self.notices.publish(change)
+
+    # --- what they hear
+
+    def dispatch(self, event: Event) -> None:
+        """Give an event to everybody here who follows its stream."""
+        match event:
+            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxCounted():
+                self._dispatch_change(event)
+            case LiveEvent() | PresenceChanged() | Typing():
+                self._dispatch_live(event)
+            case AnnouncementChanged():
+                self.notices.take_in(event)
+            case SessionsRevoked():
+                self._revoke(event)
+            case SubscriptionEnded():
+                self.notices.reconsider(event)
+
+    def _dispatch_live(self, event: LiveEvent | PresenceChanged | Typing) -> None:
+        connections = self._streams.get(event.stream)
+        if not connections:
+            return
+        sender = self._by_id.get(event.sender) if event.sender is not None else None
+        encoded: dict[object, bytes | None] = {}
+        dialect, data, tick = None, None, self.tick
+        for connection in tuple(connections):  # a write may end a slow reader, who then leaves the set
+            if connection is sender or connection.phase is Phase.ENDED or connection.phase is Phase.HOLDING:
+                continue
+            if connection.dialect is not dialect:
+                dialect = connection.dialect
+                if dialect not in encoded:
+                    encoded[dialect] = dialect.encode(event)
+                data = encoded[dialect]
+            if data is not None:
+                connection.wrote_at = tick
+                connection.write(data)
+
+    def _dispatch_change(self, event: InboxEvent) -> None:
+        connections = self._streams.get(event.stream)
+        if not connections:
+            return
+        state = event.inbox
+        encoded: dict[object, bytes | None] = {}
+        for connection in tuple(connections):
+            if connection.phase is not Phase.LIVE:
+                connection.behind = True
+            elif connection.epoch == state.epoch and state.revision == connection.revision + 1:
+                if connection.dialect not in encoded:
+                    encoded[connection.dialect] = connection.dialect.encode(event)
+                connection.revision = state.revision
+                data = encoded[connection.dialect]
+                if data is not None:
+                    connection.told(data)
+            elif connection.epoch != state.epoch or state.revision > connection.revision:
+                self.notices.catch_up(connection)  # a hole: the store knows what went by
+
+    # --- how they end
+
+    def _revoke(self, event: SessionsRevoked) -> None:
+        for connection in tuple(self._streams.get(event.stream, ())):
+            if connection.principal.issued_at < event.before:
+                self.end(connection, reasons.REVOKED)
+
+    def end(self, connection: Connection, end: Close) -> None:
+        """Tell a connection why, close it, and forget it."""
+        connection.finish(end)
+        self.lost(connection)
+
+
+def _topic(stream: Stream) -> str | None:
+    kind, _, topic = stream.split(SEPARATOR, 2)
+    return topic if kind == "topic" else None

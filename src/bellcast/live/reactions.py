@@ -1,0 +1,62 @@
+"""What this process does when something happened: it fills holes, takes announcements in, and lets rights end."""
+
+import structlog
+
+from bellcast.auth import permissions
+from bellcast.errors import BellcastError
+from bellcast.inbox import announcements
+from bellcast.live import resume
+from bellcast.live.connection import Connection
+from bellcast.live.hub import Hub
+from bellcast.live.rules import Rules, Spawn
+from bellcast.model.events import AnnouncementChanged, SubscriptionEnded
+from bellcast.ports import Engines
+
+log = structlog.get_logger(__name__)
+
+
+class Reactions:
+    """Started by the hub, done beside it."""
+
+    def __init__(self, engines: Engines, hub: Hub, rules: Rules, spawn: Spawn) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._rules = rules
+        self._spawn = spawn
+        self._taking_in: dict[str, bool] = {}  # tenant -> whether another announcement came meanwhile
+
+    def catch_up(self, connection: Connection) -> None:
+        """A connection saw a hole: the store knows what went by."""
+        self._spawn(resume.go_live(self._engines.store, connection, self._rules.limits))
+
+    def take_in(self, event: AnnouncementChanged) -> None:
+        """An announcement came: bring it into every inbox that is looked at here. One run a tenant, repeated if more came."""
+        again = event.tenant in self._taking_in
+        self._taking_in[event.tenant] = again
+        if not again:
+            self._spawn(self._take_in(event.tenant))
+
+    async def _take_in(self, tenant: str) -> None:
+        try:
+            more = True
+            while more:
+                self._taking_in[tenant] = False
+                for owner, recipients in self._hub.recipients(tenant):
+                    await announcements.take_in(self._engines, owner, recipients)
+                more = self._taking_in[tenant]
+        except BellcastError as failure:
+            log.warning("announcement not taken in; the next look will", tenant=tenant, why=failure.detail)
+        finally:
+            self._taking_in.pop(tenant, None)
+
+    def reconsider(self, event: SubscriptionEnded) -> None:
+        """A subscription ended: connections that followed the topic by it follow no more."""
+        for connection in self._hub.followers(event.tenant, event.topic):
+            principal = connection.principal
+            if principal.recipient != event.recipient:
+                continue
+            refusal = permissions.may_follow(
+                principal, event.topic, subscribed=False, public=self._rules.access.public_topics, record_roles=()
+            )
+            if refusal is not None:
+                self._hub.unfollow(connection, (event.topic,))

@@ -1,0 +1,70 @@
+"""What a request for a live connection says, read once from its ASGI scope."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+Headers = list[tuple[bytes, bytes]]
+# More parameters than this are somebody's mistake; the topic limit is reached long before.
+MAX_PARAMETERS = 1_000
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """Headers as sent, parameters decoded; `position` is where the client says it was."""
+
+    method: str
+    http_version: str
+    scheme: str
+    headers: Headers
+    query: bytes
+    address: str | None
+    parameters: list[tuple[str, str]]
+
+    def header(self, name: bytes) -> str | None:
+        """The last header of that name."""
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                found = value.decode("latin-1")
+        return found
+
+    @property
+    def topics(self) -> list[str]:
+        """`topics=a,b` and `topic=` repeated."""
+        found = []
+        for name, value in self.parameters:
+            if name == "topics":
+                found += [topic for topic in value.split(",") if topic]
+            elif name == "topic":
+                found.append(value)
+        return found
+
+    @property
+    def position(self) -> str | None:
+        """`Last-Event-ID` wins over `?position=`: the address of a page stays while its position moves on."""
+        last = self.header(b"last-event-id")
+        return last or dict(self.parameters).get("position") or None
+
+
+def read(scope: Mapping[str, Any]) -> Request:
+    """The request in an ASGI scope."""
+    client = scope.get("client")
+    query = scope.get("query_string", b"")
+    return Request(
+        method=scope.get("method", "GET"),
+        http_version=scope.get("http_version", "1.1"),
+        scheme={"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"]),
+        headers=scope["headers"],
+        query=query,
+        address=client[0] if client else None,
+        parameters=_parameters(query),
+    )
+
+
+def _parameters(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return []

@@ -1,0 +1,109 @@
+"""What a connection missed: a query to the store, replayed at the reader's pace.
+
+Holes, cuts and slow starts all end here. Nothing is queued meanwhile: while a connection is not live, newer changes
+wait in the store, and the replay goes on until it finds none.
+"""
+
+from collections.abc import Iterator
+
+from bellcast.live.connection import REPLAY_BUFFER, Connection, Phase
+from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.model.inboxes import Inbox, Position
+from bellcast.model.limits import Limits
+from bellcast.ports import Change, Changes, Store
+
+# Rows written before the reader is waited for: about 50 KiB on the wire.
+SLICE = 100
+NO_LIMIT = 1_000_000
+
+
+async def missed(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
+    """What changed since a position; None when that cannot be told: another life of the inbox, ahead of it, no longer
+    kept, or more than is worth telling one by one."""
+    if position.epoch != inbox.state.epoch or position.revision > inbox.state.revision:
+        return None
+    if position.base is not None and position.base > position.revision:
+        return None
+    return await _since(store, inbox.number, position.revision, limits)
+
+
+async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Changes | None:
+    limit = limits.replay or NO_LIMIT
+    changes = await store.inboxes.changes(inbox, revision, limit + 1)
+    return None if revision < changes.floor or len(changes.rows) > limit else changes
+
+
+async def go_live(store: Store, connection: Connection, limits: Limits) -> None:
+    """Bring a connection that is held, or has seen a hole, up to date: from its revision to the newest, then live."""
+    if connection.phase is Phase.REPLAYING or connection.phase is Phase.ENDED:
+        return
+    await replay(store, connection, None, connection.revision, limits)
+
+
+async def replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
+    """Tell a connection `first`, then whatever came meanwhile, then let it go live.
+
+    Positions on the way carry `base`, the revision where the replay began, so that a second cut in the middle does
+    not turn what is new to the client into updates."""
+    connection.phase = Phase.REPLAYING
+    connection.bound(REPLAY_BUFFER)
+    changes = first
+    while connection.phase is Phase.REPLAYING:
+        connection.behind = False
+        if changes is None:
+            changes = await _since(store, connection.inbox, connection.revision, limits)
+        if changes is None or changes.state.epoch != connection.epoch:
+            await _reset(store, connection)
+        else:
+            await _tell(connection, changes, base)
+        if not connection.behind:
+            break
+        changes = None
+    _live(connection, limits)
+
+
+def _live(connection: Connection, limits: Limits) -> None:
+    if connection.phase is Phase.REPLAYING:
+        connection.bound(limits.unsent)
+        connection.phase = Phase.LIVE
+
+
+async def _reset(store: Store, connection: Connection) -> None:
+    state = (await store.inboxes.changes(connection.inbox, NO_REVISION, 1)).state
+    connection.epoch, connection.revision = state.epoch, state.revision
+    connection.told(connection.dialect.reset(state))
+
+
+# Beyond every revision: asks for the state alone.
+NO_REVISION = 2**62
+
+
+async def _tell(connection: Connection, changes: Changes, base: int) -> None:
+    """Write the changes, oldest first; between slices, wait for the reader."""
+    for index, (row, position) in enumerate(_positioned(changes, base, connection.revision)):
+        if connection.phase is not Phase.REPLAYING:
+            return
+        connection.told(connection.dialect.replay(_event(row, changes, base), position.text))
+        if index % SLICE == SLICE - 1:
+            await connection.drain()
+    await connection.drain()
+    connection.revision = max(connection.revision, changes.state.revision)
+
+
+def _positioned(changes: Changes, base: int, begun: int) -> Iterator[tuple[Change, Position]]:
+    """Each row with the position it brings the client to. Rows of one action share its revision, and only the last of
+    them completes it; the last row of all ends the replay and needs no base."""
+    epoch = changes.state.epoch
+    for row, following in zip(changes.rows, (*changes.rows[1:], None), strict=True):
+        if following is None:
+            yield row, Position(epoch, changes.state.revision)
+        else:
+            complete = following.revision != row.revision
+            yield row, Position(epoch, row.revision if complete else max(row.revision - 1, begun), base)
+
+
+def _event(row: Change, changes: Changes, base: int) -> InboxEvent:
+    if row.notification is None:
+        return NotificationDeleted(inbox=changes.state, id=row.id)
+    kind = NotificationAdded if row.made > base else NotificationUpdated
+    return kind(inbox=changes.state, notification=row.notification)

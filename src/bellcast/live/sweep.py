@@ -1,0 +1,69 @@
+"""Heartbeats, dead peers and the ends of sessions, swept by one timer in slices: a wheel of connections by when they are due."""
+
+import asyncio
+
+from bellcast.live import reasons
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.hub import Hub
+from bellcast.ports import Clock
+
+# The heartbeat interval is cut into this many ticks; each tick looks at the connections due in it.
+TICKS = 25
+
+
+class Sweep:
+    """The wheel. A connection sits in one slot; it is looked at when that comes round, about once an interval."""
+
+    def __init__(self, hub: Hub, clock: Clock, heartbeat: float) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._tick = heartbeat / TICKS
+        self._wheel: list[list[Connection]] = [[] for _ in range(TICKS + 1)]
+        hub.newcomer = self.expect
+
+    async def run(self) -> None:
+        """Turn for ever."""
+        while True:
+            await self._clock.sleep(self._tick)
+            self.turn()
+            await asyncio.sleep(0)
+
+    def turn(self) -> None:
+        """One tick: look at who is due."""
+        self._hub.tick += 1
+        slot = self._hub.tick % len(self._wheel)
+        due, self._wheel[slot] = self._wheel[slot], []
+        now = self._clock.now()
+        for connection in due:
+            if connection.phase is not Phase.ENDED:
+                self._look(connection, now)
+
+    def expect(self, connection: Connection) -> None:
+        """Put a connection where it is due next: a full interval after it was last told something, or when its session ends."""
+        ticks = connection.wrote_at + TICKS - self._hub.tick
+        ends = connection.principal.expires_at
+        if ends is not None:
+            ticks = min(ticks, int((ends - self._clock.now()) / 1000 / self._tick) + 1)
+        self._wheel[(self._hub.tick + max(1, min(ticks, TICKS))) % len(self._wheel)].append(connection)
+
+    def _look(self, connection: Connection, now: int) -> None:
+        ends = connection.principal.expires_at
+        if ends is not None and ends <= now:
+            self._hub.end(connection, reasons.EXPIRED)
+            return
+        if not self._alive(connection):
+            self._hub.end(connection, reasons.NO_PONG)
+            return
+        if self._hub.tick - connection.wrote_at >= TICKS and connection.phase is not Phase.HOLDING:
+            connection.told(connection.dialect.heartbeat(now))
+        self.expect(connection)
+
+    def _alive(self, connection: Connection) -> bool:
+        """Whether the peer was heard within an interval, or has until the next look to answer a ping."""
+        if self._hub.tick - connection.heard_at < TICKS:
+            connection.asked = False
+            return True
+        if connection.asked:
+            return self._hub.tick - connection.heard_at < 2 * TICKS
+        connection.asked = connection.ping()
+        return True
