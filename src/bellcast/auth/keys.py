@@ -1,0 +1,51 @@
+"""API keys: `bc_<id>_<secret>`, shown once; the store keeps a digest.
+
+Scopes are exactly what they say: `manage` does not imply `send` or `read`. Only the project secret has all three."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bellcast.errors import Invalid
+from bellcast.model import times
+from bellcast.model.people import ApiKey, Scope
+
+PREFIX = "bc"
+SCOPES: tuple[Scope, ...] = ("send", "read", "manage")
+
+
+class Made(NamedTuple):
+    """A new key: what is kept of it, and the text that is shown once."""
+
+    key: ApiKey
+    text: str
+    digest: bytes
+
+
+def make(name: str, scopes: Sequence[str], now: int) -> Made:
+    """A new key with 256 random bits, so one round of SHA-256 is enough to keep it."""
+    granted = tuple(scope for scope in SCOPES if scope in scopes)
+    if not granted or not set(scopes) <= set(SCOPES):
+        raise Invalid.of("scopes", f"must be one or more of: {', '.join(SCOPES)}")
+    id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    key = ApiKey(id=id, name=name, scopes=granted, created_at=times.moment(now))
+    return Made(key, f"{PREFIX}_{id}_{secret}", digest(secret))
+
+
+def parse(text: str) -> tuple[str, str] | None:
+    """The id and the secret of a key's text; None if it is no key's."""
+    prefix, _, rest = text.partition("_")
+    id, _, secret = rest.partition("_")
+    return (id, secret) if prefix == PREFIX and id and secret else None
+
+
+def digest(secret: str) -> bytes:
+    """What the store keeps."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+def matches(secret: str, kept: bytes) -> bool:
+    """Whether this is the secret the digest was made of, in constant time."""
+    return hmac.compare_digest(digest(secret), kept)

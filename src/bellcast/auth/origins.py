@@ -1,0 +1,90 @@
+"""Which pages may ask: the rules for `Origin`, and the CORS headers that tell browsers. Pure."""
+
+from collections.abc import Collection
+from typing import Literal
+from urllib.parse import urlsplit
+
+# How a request will be answered: once, as a stream of events, or as a WebSocket.
+Kind = Literal["request", "stream", "websocket"]
+Headers = list[tuple[bytes, bytes]]
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+DEFAULT_PORTS = {"http": 80, "https": 443}
+METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+ASKABLE = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
+READABLE = b"ETag, Location, Retry-After"
+# Browsers forget a preflight after two hours whatever we say (Chromium's bound).
+MAX_AGE = b"7200"
+
+
+def canonical(origin: str) -> str | None:
+    """`scheme://host[:port]` in lower case without a default port; None if no page has such an origin, as `null`."""
+    try:
+        parts = urlsplit(origin.lower())
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or origin.lower() != f"{parts.scheme}://{parts.netloc}":
+        return None
+    if "@" in parts.netloc:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return (
+        f"{parts.scheme}://{host}" if port in (None, DEFAULT_PORTS[parts.scheme]) else f"{parts.scheme}://{host}:{port}"
+    )
+
+
+def is_same(origin: str, scheme: str, host: str) -> bool:
+    """Whether a page of `origin` asks the server it came from."""
+    asked = canonical(origin)
+    return asked is not None and asked == canonical(f"{scheme}://{host}")
+
+
+def token_allowed(origin: str | None, *, scheme: str, host: str, origins: Collection[str]) -> bool:
+    """Whether a request that carries a token may come from there: from anywhere until origins are declared."""
+    if not origins or origin is None:
+        return True
+    return is_same(origin, scheme, host) or canonical(origin) in origins
+
+
+def cookie_allowed(
+    kind: Kind, method: str, origin: str | None, *, scheme: str, host: str, site: str | None, origins: Collection[str]
+) -> bool:
+    """Whether a request that carries cookies may come from there. `site` is `Sec-Fetch-Site`.
+
+    Browsers send cookies along from any page, so what changes something or stays open needs a known origin."""
+    if origin is not None:
+        return _harmless(kind, method) or is_same(origin, scheme, host) or canonical(origin) in origins
+    if kind == "stream":
+        # EventSource names no origin on its own server; another site's page would be named by one of the two headers.
+        return site in (None, "same-origin")
+    return _harmless(kind, method)
+
+
+def _harmless(kind: Kind, method: str) -> bool:
+    return kind == "request" and method in SAFE_METHODS
+
+
+def cors_headers(origin: str | None, origins: Collection[str]) -> Headers:
+    """What an answer tells the browser: any page may read it, or once origins are declared only theirs."""
+    if not origins:
+        return [] if origin is None else [(b"access-control-allow-origin", b"*"), _readable()]
+    vary = (b"vary", b"Origin")
+    if origin is None or canonical(origin) not in origins:
+        return [vary]
+    named = (b"access-control-allow-origin", origin.encode("latin-1"))
+    return [named, (b"access-control-allow-credentials", b"true"), _readable(), vary]
+
+
+def preflight_headers(origin: str | None, origins: Collection[str]) -> Headers:
+    """What the answer to a preflight (OPTIONS) tells the browser."""
+    return [
+        *cors_headers(origin, origins),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-allow-headers", ASKABLE),
+        (b"access-control-max-age", MAX_AGE),
+    ]
+
+
+def _readable() -> tuple[bytes, bytes]:
+    return (b"access-control-expose-headers", READABLE)

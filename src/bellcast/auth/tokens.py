@@ -1,0 +1,116 @@
+"""Session tokens: short-lived JWTs, HS256 under the project secret, one recipient each.
+
+HS256 is one HMAC, so it is done right here: 15 µs a token, claims and all, against 40 through a JWT library, at every
+connection of a reconnect storm. Public-key signatures (jwks.py) are PyJWT's."""
+
+import binascii
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast.auth import claims
+from bellcast.errors import Unauthenticated
+from bellcast.model.limits import Limits
+from bellcast.model.people import DEFAULT_TENANT, Principal, Project
+
+# Cookies and URLs stop at about this, and a longer one would make every refused request expensive.
+MAX_LENGTH = 8_192
+PADDING = ("", "===", "==", "=")
+# base64url to base64; its own two letters become what strict decoding refuses.
+URL_SAFE = str.maketrans("-_+/", "+/!!")
+
+
+class Header(Struct, frozen=True):
+    """A JOSE header; `crit` asks for extensions, and there are none."""
+
+    alg: str
+    kid: str | None = None
+    crit: Any | UnsetType = UNSET
+
+
+class Jwt(NamedTuple):
+    """A token taken apart; nothing in it is true until the signature holds."""
+
+    header: Header
+    signed: bytes
+    payload: bytes
+    signature: bytes
+
+
+_header_decoder = msgspec.json.Decoder(Header)
+
+
+def sign(
+    project: Project,
+    recipient: str,
+    *,
+    now: int,
+    expires_at: int,
+    tenant: str = DEFAULT_TENANT,
+    topics: Sequence[str] = (),
+    publish: Sequence[str] = (),
+    roles: Sequence[str] | None = None,
+    name: str | None = None,
+) -> str:
+    """A session token for one recipient. Times are UTC milliseconds; the caller has checked the names."""
+    said: dict[str, Any] = {"sub": recipient, "iat": now / 1000, "exp": expires_at / 1000}
+    asked = {"tenant": tenant, "topics": list(topics), "publish": list(publish), "name": name}
+    said |= {claim: value for claim, value in asked.items() if value}
+    if roles is not None:
+        said["roles"] = list(roles)
+    signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{_encode(said)}"
+    return f"{signed}.{_base64(_digest(project, signed.encode()))}"
+
+
+def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
+    """Who a token of this project speaks of; Unauthenticated says what is wrong with it."""
+    jwt = parse(token)
+    if jwt.header.alg != "HS256":
+        raise Unauthenticated("The session token's algorithm is not accepted: sign with HS256.")
+    if jwt.header.kid is not None and jwt.header.kid != project.key:
+        raise Unauthenticated("The session token's kid is not this project's key.")
+    if not hmac.compare_digest(_digest(project, jwt.signed), jwt.signature):
+        raise Unauthenticated("The session token's signature is wrong: sign with the project secret.")
+    return claims.principal(claims.decode(jwt.payload), now, limits)
+
+
+def looks_like_one(credential: str) -> bool:
+    """Whether a credential has a JWT's three parts; secrets and API keys of ours never do."""
+    return credential.count(".") == 2
+
+
+def parse(token: str) -> Jwt:
+    """Take a token apart, believing nothing."""
+    if len(token) > MAX_LENGTH:
+        raise Unauthenticated(f"The session token is longer than {MAX_LENGTH} characters.")
+    if not looks_like_one(token):
+        raise Unauthenticated("The session token is not a JWT: three parts with dots between.")
+    head, body, signature = token.split(".")
+    try:
+        header = _header_decoder.decode(_decode(head))
+        jwt = Jwt(header, f"{head}.{body}".encode("ascii"), _decode(body), _decode(signature))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Unauthenticated("The session token is broken: its parts are not base64url JSON.") from None
+    if header.crit is not UNSET:
+        raise Unauthenticated("The session token asks for extensions (crit) that are not known here.")
+    return jwt
+
+
+def _digest(project: Project, signed: bytes) -> bytes:
+    return hmac.digest(project.secret.encode(), signed, "sha256")
+
+
+def _encode(value: dict[str, Any]) -> str:
+    return _base64(msgspec.json.encode(value))
+
+
+def _base64(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(part: str) -> bytes:
+    return binascii.a2b_base64(part.translate(URL_SAFE) + PADDING[len(part) % 4], strict_mode=True)

@@ -1,0 +1,126 @@
+"""Settings: typed, frozen, read once at start; the only reader of the environment.
+
+A setting comes from its flag, else `BELLCAST_<NAME>`, else the file that `BELLCAST_<NAME>_FILE` names, else its
+default. Whatever is wrong stops the start with the name of the setting that is."""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from bellcast.auth.access import Access
+from bellcast.errors import SettingsError
+from bellcast.model.limits import Limits
+from bellcast.model.people import Project
+from bellcast.settings import readers
+from bellcast.settings.credentials import project, secret
+from bellcast.settings.groups import MASK, Client, Native, Server, Settings, Store
+from bellcast.settings.table import PREFIX, TABLE, Setting
+
+__all__ = ["Settings", "load", "project", "secret", "shown"]
+
+# Where a value came from, by the name its owner knows it by, and the text found there.
+Source = tuple[str, str]
+
+
+def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of these flags and this environment. A flag is named in lower case; None is one not given."""
+    _refuse_unknown(environ)
+    given = {setting.place: _given(setting, flags.get(setting.key), environ) for setting in TABLE}
+    settings = Settings(
+        server=Server(**_group("server", given)),
+        store=Store(**_group("store", given)),
+        project=given["project"],
+        client=Client(**_group("client", given)),
+        access=Access(**_group("access", given)),
+        limits=Limits(**_group("limits", given)),
+        native=Native(**_group("native", given)),
+    )
+    _check(settings)
+    return settings
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every setting in effect by its variable, written as it could be given; secrets masked."""
+    return {setting.variable: _written(setting, attrgetter(setting.place)(settings)) for setting in TABLE}
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {name for setting in TABLE for name in (setting.variable, f"{setting.variable}_FILE")}
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            raise SettingsError(f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "."))
+
+
+def _given(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Any:
+    """The value somebody gave; None if nobody did. An empty text counts as not given, except for a list."""
+    for source, raw in _sources(setting, flag, environ):
+        if raw or setting.is_list:
+            return _read(setting, source, raw)
+    return None
+
+
+def _sources(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Iterator[Source]:
+    if flag is not None:
+        yield setting.flag, _text(flag)
+    if setting.variable in environ:
+        yield setting.variable, environ[setting.variable].strip()
+    if environ.get(f"{setting.variable}_FILE"):
+        yield _content(f"{setting.variable}_FILE", environ)
+
+
+def _content(variable: str, environ: Mapping[str, str]) -> Source:
+    try:
+        return variable, Path(environ[variable]).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{variable}: the file cannot be read: {error}.") from None
+
+
+def _text(flag: object) -> str:
+    if isinstance(flag, bool):
+        return "on" if flag else "off"
+    return ",".join(map(str, flag)) if isinstance(flag, list | tuple) else str(flag)
+
+
+def _read(setting: Setting, source: str, raw: str) -> Any:
+    try:
+        return setting.read(raw)
+    except (ValueError, KeyError):
+        got = "" if setting.is_secret else f", got {raw!r}"
+        raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
+
+
+def _group(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    prefix = f"{name}."
+    found = {place.removeprefix(prefix): value for place, value in given.items() if place.startswith(prefix)}
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def _check(settings: Settings) -> None:
+    """What no setting can see alone."""
+    if settings.server.workers > 1:
+        raise SettingsError("BELLCAST_WORKERS: expected 1: a SQLite store and the memory broker serve one process.")
+    if settings.server.handlers and settings.server.handler_url:
+        raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
+
+
+def _written(setting: Setting, value: Any) -> str:
+    if isinstance(value, Project):
+        return f"{value.id}:{value.key}:{MASK}"
+    if value is None:
+        return ""
+    if setting.is_secret:
+        return MASK
+    if isinstance(value, bool):
+        yes, no = ("allow", "deny") if setting.read is readers.permission else ("on", "off")
+        return yes if value else no
+    if isinstance(value, float):
+        return _duration(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 86_400:.0f}d" if seconds and seconds % 86_400 == 0 else f"{seconds:g}"

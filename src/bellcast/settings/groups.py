@@ -1,0 +1,78 @@
+"""The values that can be set, in groups, each with its default."""
+
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from bellcast.auth.access import Access
+from bellcast.model.limits import Limits
+from bellcast.model.people import Project
+
+MASK = "…"
+SQLITE = "sqlite:///"
+MEMORY = "memory:"
+
+
+class Secret(str):
+    """A text that keeps itself out of logs and tracebacks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """Where it listens, who answers calls, how it leaves and what it writes down. Durations are seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    workers: int = 1
+    drain: float = 10.0
+    trusted_proxies: tuple[str, ...] = ()
+    handlers: str | None = None
+    handler_url: str | None = None
+    no_jobs: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """Where the truth is kept, for how long, and what carries events. `url` None is a file in the data folder."""
+
+    data: Path = Path("bellcast-data")
+    url: str | None = None
+    broker: str = MEMORY
+    retention: float = 180 * 86_400.0
+    tombstones: float = 30 * 86_400.0
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return self.data / "bellcast.db" if self.url is None else Path(self.url.removeprefix(SQLITE))
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    """What commands that talk to a running server need."""
+
+    url: str = "http://127.0.0.1:8787"
+    secret: Secret | None = None
+
+
+class Native(Struct, frozen=True, kw_only=True):
+    """Bellcast's own dialect."""
+
+    heartbeat: float = 25.0
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set. `project` None means the credentials of the data folder."""
+
+    server: Server = Server()
+    store: Store = Store()
+    project: Project | None = None
+    client: Client = Client()
+    access: Access = Access()
+    limits: Limits = Limits()
+    native: Native = Native()

@@ -1,0 +1,138 @@
+"""From a text to a value. A reader's docstring is what it expects, in messages and in the reference; it raises
+ValueError or KeyError at anything else."""
+
+import ipaddress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bellcast.auth import origins
+from bellcast.model import times
+from bellcast.model.people import Project
+from bellcast.settings.groups import MEMORY, SQLITE, Secret
+
+
+def text(given: str) -> str:
+    """a text"""
+    return given
+
+
+def whole(given: str) -> int:
+    """a whole number, 0 or more"""
+    if not given.isascii() or not given.isdigit():
+        raise ValueError(given)
+    return int(given)
+
+
+def port(given: str) -> int:
+    """a port, 0 to 65535 (0: any free one)"""
+    if whole(given) > 65_535:
+        raise ValueError(given)
+    return int(given)
+
+
+def one_or_more(given: str) -> int:
+    """a whole number, 1 or more"""
+    if whole(given) < 1:
+        raise ValueError(given)
+    return int(given)
+
+
+def switch(given: str) -> bool:
+    """on, off, true, false, 1 or 0"""
+    return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[given.lower()]
+
+
+def permission(given: str) -> bool:
+    """allow or deny"""
+    return switch({"allow": "on", "deny": "off"}.get(given.lower(), given))
+
+
+def duration(given: str) -> float:
+    """a duration such as 25, 300ms, 2m, 1h or 7d"""
+    return times.seconds(given)
+
+
+def period(given: str) -> float:
+    """a duration longer than none, such as 25, 300ms or 2m"""
+    if times.seconds(given) <= 0:
+        raise ValueError(given)
+    return times.seconds(given)
+
+
+def names(given: str) -> tuple[str, ...]:
+    """a list with commas between"""
+    return tuple(name for name in map(str.strip, given.split(",")) if name)
+
+
+def pages(given: str) -> tuple[str, ...]:
+    """a list of origins such as https://app.example.com, with commas between"""
+    return tuple(page(one) for one in names(given))
+
+
+def networks(given: str) -> tuple[str, ...]:
+    """a list of addresses and networks such as 10.0.0.0/8, with commas between"""
+    return tuple(str(ipaddress.ip_network(network, strict=False)) for network in names(given))
+
+
+def url(given: str) -> str:
+    """an http or https URL"""
+    parts = urlsplit(given)
+    if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port or 1) < 0:
+        raise ValueError(given)
+    return given
+
+
+def folder(given: str) -> Path:
+    """a folder"""
+    return Path(given).expanduser()
+
+
+def store(given: str) -> str:
+    """sqlite:///path (a fourth slash begins an absolute path)"""
+    if not given.startswith(SQLITE) or given == SQLITE:
+        raise ValueError(given)
+    return given
+
+
+def broker(given: str) -> str:
+    """memory:"""
+    return {MEMORY: given}[given]
+
+
+def target(given: str) -> str:
+    """module:name, such as shop.bells:handlers"""
+    module, _, name = given.partition(":")
+    if not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
+        raise ValueError(given)
+    return given
+
+
+def credentials(given: str) -> Project:
+    """id:key:secret"""
+    id, key, secret = given.split(":", 2)
+    if not (id.isalnum() and key.replace("-", "").replace("_", "").isalnum() and secret):
+        raise ValueError(given)
+    return Project(id, key, Secret(secret))
+
+
+def level(given: str) -> str:
+    """debug, info, warning or error"""
+    return {name: name for name in ("debug", "info", "warning", "error")}[given.lower()]
+
+
+def layout(given: str) -> str:
+    """console or json"""
+    return {name: name for name in ("console", "json")}[given.lower()]
+
+
+def page(given: str) -> str:
+    """an origin such as https://app.example.com"""
+    origin = origins.canonical(given)
+    if origin is None:
+        raise ValueError(given)
+    return origin
+
+
+def secret(given: str) -> Secret:
+    """a secret"""
+    return Secret(given)

@@ -1,0 +1,174 @@
+"""Every setting: its name, how it is read, what it is for and why. The reference page is made of this."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from bellcast.settings import readers
+
+PREFIX = "BELLCAST_"
+Reader = Callable[[str], Any]
+
+
+class Setting(Struct, frozen=True):
+    """One line of the table. `place` is where its value stands in Settings."""
+
+    name: str
+    place: str
+    read: Reader
+    what: str
+
+    @property
+    def key(self) -> str:
+        """Its name among the command line's options."""
+        return self.name.lower()
+
+    @property
+    def flag(self) -> str:
+        """The option as it is written."""
+        return f"--{self.key.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.name
+
+    @property
+    def expects(self) -> str:
+        """What a value must look like."""
+        return self.read.__doc__ or ""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether an empty text is a value: the empty list."""
+        return self.read in (readers.names, readers.pages, readers.networks)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value is never shown."""
+        return self.read in (readers.secret, readers.credentials)
+
+
+SERVER: dict[str, tuple[Reader, str]] = {
+    "HOST": (readers.text, "Address to listen on. Only this machine until said otherwise."),
+    "PORT": (readers.port, "Port to listen on."),
+    "WORKERS": (readers.one_or_more, "Server processes. A SQLite store and the memory broker serve one."),
+    "DRAIN": (readers.duration, "How long SIGTERM waits. Clients are told to come back spread over it."),
+    "TRUSTED_PROXIES": (
+        readers.networks,
+        "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. From anyone else they could be forged.",
+    ),
+    "HANDLERS": (readers.target, "Python handlers that answer what clients call."),
+    "HANDLER_URL": (readers.url, "A URL that answers what clients call, by signed POST."),
+    "NO_JOBS": (readers.switch, "Leave durable jobs to `bellcast worker`."),
+    "LOG_LEVEL": (readers.level, "The least important lines that are logged."),
+    "LOG_FORMAT": (readers.layout, "Log lines for a person, or JSON for a collector."),
+}
+
+STORE: dict[str, tuple[Reader, str]] = {
+    "DATA": (readers.folder, "Folder of everything that is kept: the SQLite store and the credentials."),
+    "STORE": (readers.store, "The store. By default a SQLite file in the data folder."),
+    "BROKER": (readers.broker, "What carries events between processes. Memory serves one process."),
+    "RETENTION": (readers.duration, "How long notifications are kept. 0 keeps them for ever."),
+    "TOMBSTONES": (
+        readers.period,
+        "How long a deletion is remembered. A client away for longer fetches its inbox anew.",
+    ),
+}
+
+PROJECT: dict[str, tuple[Reader, str]] = {
+    "PROJECT": (readers.credentials, "The project's credentials. By default made at the first start."),
+}
+
+CLIENT: dict[str, tuple[Reader, str]] = {
+    "URL": (readers.url, "The server that notify, tail and key talk to."),
+    "SECRET": (readers.secret, "The secret those commands use. By default the data folder's."),
+}
+
+ACCESS: dict[str, tuple[Reader, str]] = {
+    "JWKS_URL": (readers.url, "Keys of another issuer whose RS256 and ES256 session tokens hold here."),
+    "JWKS_ISSUER": (readers.text, "The `iss` its tokens must have. Set it if those keys sign for several issuers."),
+    "JWKS_AUDIENCE": (readers.text, "The `aud` its tokens must have. Set it if it signs for other servers too."),
+    "SESSION_URL": (readers.url, "Your app's URL that says whose session a request's cookies are."),
+    "ORIGINS": (
+        readers.pages,
+        "Origins of pages that may ask with cookies. Once set, tokens too come only from them and this server's own.",
+    ),
+    "PUBLIC_TOPICS": (readers.names, "Patterns of topics anyone may follow. A `role.` topic never is public."),
+    "PRESENCE_TOPICS": (readers.names, "Patterns of topics that keep track of who is there."),
+    "ANONYMOUS": (readers.permission, "Whether live clients without a token may follow public topics."),
+}
+
+NATIVE: dict[str, tuple[Reader, str]] = {
+    "HEARTBEAT": (readers.period, "Silence after which a heartbeat goes out. Proxies cut idle links at 60 s."),
+}
+
+LIMITS: dict[str, tuple[Reader, str]] = {
+    "LIMIT_KEY": (
+        readers.whole,
+        "Characters of a recipient's, tenant's or idempotency key. E-mail addresses and UUIDs fit.",
+    ),
+    "LIMIT_TOPIC": (readers.whole, "Characters of a topic's name; the default is Pusher's, prefix included."),
+    "LIMIT_TITLE": (readers.whole, "Characters of a title, an action's text or a name."),
+    "LIMIT_BODY": (readers.whole, "Characters of a body. More belongs behind the action's link."),
+    "LIMIT_TYPE": (readers.whole, "Characters of a type."),
+    "LIMIT_GROUP": (readers.whole, "Characters of a group."),
+    "LIMIT_URL": (readers.whole, "Characters of a link. Browsers and proxies carry this much safely."),
+    "LIMIT_TAGS": (readers.whole, "Tags of one notification."),
+    "LIMIT_TAG": (readers.whole, "Characters of one tag."),
+    "LIMIT_DATA": (readers.whole, "Bytes of a notification's data as compact JSON."),
+    "LIMIT_EVENT_NAME": (readers.whole, "Characters of a live event's name."),
+    "LIMIT_EVENT_DATA": (
+        readers.whole,
+        "Bytes of a live event's data as compact JSON. Live events are signals, not transfers.",
+    ),
+    "LIMIT_TO": (readers.whole, "Recipients named in one send. For more there are topics, tenants and bulk."),
+    "LIMIT_REQUEST": (readers.whole, "Bytes of a request's body."),
+    "LIMIT_BULK": (readers.whole, "Bytes of a bulk request's body."),
+    "LIMIT_BULK_ITEMS": (readers.whole, "Notifications in one bulk request."),
+    "LIMIT_FRAME": (readers.whole, "Bytes of one message from a live client."),
+    "LIMIT_FRAMES_PER_SECOND": (readers.whole, "Messages a second from one live connection."),
+    "LIMIT_TOPICS_PER_CONNECTION": (readers.whole, "Topics one connection follows."),
+    "LIMIT_UNSENT": (readers.whole, "Bytes waiting for a slow reader before it is let go, to resume by its position."),
+    "LIMIT_CONNECTIONS_PER_RECIPIENT": (
+        readers.whole,
+        "Live connections of one recipient; the next is told to come back after a minute.",
+    ),
+    "LIMIT_CONNECTIONS_PER_ADDRESS": (
+        readers.whole,
+        "Live connections of one address. An office or a proxy shares one, so none by default.",
+    ),
+    "LIMIT_CONNECTIONS": (
+        readers.whole,
+        "Live connections of one process. By default the system's limit on open files decides.",
+    ),
+    "LIMIT_REPLAY": (readers.whole, "Changes replayed to a returning client; beyond them a fresh inbox is cheaper."),
+    "LIMIT_IDS": (readers.whole, "Notifications named in one action."),
+    "LIMIT_REQUESTS_PER_SECOND": (
+        readers.whole,
+        "Requests a second from one address. A reverse proxy's matter unless set.",
+    ),
+}
+
+# Where a value stands, if not in its group under its own name.
+PLACES = {"STORE": "store.url", "PROJECT": "project"}
+
+
+def _rows(group: str, lines: dict[str, tuple[Reader, str]], prefix: str = "") -> list[Setting]:
+    return [
+        Setting(name, PLACES.get(name, f"{group}.{name.removeprefix(prefix).lower()}"), read, what)
+        for name, (read, what) in lines.items()
+    ]
+
+
+GROUPS: dict[str, list[Setting]] = {
+    "server": _rows("server", SERVER),
+    "store": _rows("store", STORE),
+    "project": _rows("project", PROJECT),
+    "client": _rows("client", CLIENT),
+    "access": _rows("access", ACCESS),
+    "native": _rows("native", NATIVE),
+    "limits": _rows("limits", LIMITS, "LIMIT_"),
+}
+TABLE = [setting for rows in GROUPS.values() for setting in rows]
