@@ -1,0 +1,83 @@
+"""What people do with bookings: book, assign, upload, hand in."""
+
+from datetime import datetime
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from . import bookings, people
+from .bookings import KINDS, Booking, Photo
+from .people import CAST
+from .reading import body_up_to, fields_of
+
+# Pictures a browser shows without running anything in them; SVG is not among these.
+PICTURES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"})
+
+
+def booking_of(request: Request) -> Booking:
+    """The booking in the address, if it concerns whoever is asking."""
+    booking: Booking | None = request.app.state.diary.find(request.path_params["booking"], people.asking(request))
+    if booking is None:
+        raise HTTPException(404, "There is no such booking.")
+    return booking
+
+
+async def book(request: Request) -> Response:
+    person, fields = people.asking(request), await fields_of(request)
+    kind = KINDS.get(_text(fields, "kind"))
+    if kind is None:
+        raise HTTPException(422, f"kind must be one of {', '.join(KINDS)}.")
+    booking = request.app.state.diary.book(
+        person, kind, _moment(fields), _text(fields, "place"), _text(fields, "notes")
+    )
+    return JSONResponse({"id": booking.id}, 201)
+
+
+async def assign(request: Request) -> Response:
+    booking, fields = booking_of(request), await fields_of(request)
+    bookings.assign(booking, people.asking(request), CAST.get(_text(fields, "photographerId")))
+    return JSONResponse({"id": booking.id, "status": booking.status})
+
+
+async def upload(request: Request) -> Response:
+    booking = booking_of(request)
+    media_type = request.headers.get("Content-Type", "")
+    if media_type not in PICTURES:
+        raise HTTPException(415, "A JPEG, PNG, WebP, GIF or AVIF picture is expected.")
+    photo = Photo(await body_up_to(request, bookings.MOST_BYTES), media_type)
+    bookings.add_photo(booking, people.asking(request), photo)
+    return JSONResponse({"photos": len(booking.uploads)}, 201)
+
+
+async def finish(request: Request) -> Response:
+    booking, fields = booking_of(request), await fields_of(request)
+    photos = fields.get("photos")
+    if not isinstance(photos, int):
+        raise HTTPException(422, "photos must be a number.")
+    bookings.finish(booking, people.asking(request), _text(fields, "title"), photos)
+    return JSONResponse({"id": booking.id, "status": booking.status}, 201)
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name, "")
+    if not isinstance(value, str) or len(value) > 500:
+        raise HTTPException(422, f"{name} must be a text of up to 500 characters.")
+    return value
+
+
+def _moment(fields: dict[str, Any]) -> datetime:
+    try:
+        return datetime.fromisoformat(_text(fields, "starts_at")).replace(tzinfo=None)
+    except ValueError as error:
+        raise HTTPException(422, "starts_at must be a date and a time.") from error
+
+
+routes = [
+    Route("/api/bookings", book, methods=["POST"]),
+    Route("/api/bookings/{booking:int}/photographer", assign, methods=["PUT"]),
+    Route("/api/bookings/{booking:int}/photos", upload, methods=["POST"]),
+    Route("/api/bookings/{booking:int}/work", finish, methods=["POST"]),
+]

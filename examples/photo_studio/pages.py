@@ -1,0 +1,114 @@
+"""The pages people see."""
+
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from . import people, pictures
+from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking
+from .desk import booking_of
+from .people import CAST, Person
+
+HERE = Path(__file__).parent
+STATUSES = {"requested": "Waiting for a photographer", "assigned": "Coming up", "finished": "Delivered"}
+# Pictures and pages are shown with the media type they are given, never with one a browser guesses.
+_PICTURE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
+
+_templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A page. `root` is where the site is mounted; every link begins with it."""
+    root = request.scope["root_path"]
+    shown = _templates.get_template(template).render(root=root, here=request.url.path.removeprefix(root), **values)
+    return HTMLResponse(shown, status)
+
+
+def render_for(request: Request, person: Person, template: str, **values: Any) -> Response:
+    """A page with somebody's bell on it."""
+    return render(
+        request, template, me=person, bellcast=request.app.state.bellcast_url,
+        seated="seated" in request.scope, statuses=STATUSES, **values,
+    )  # fmt: skip
+
+
+async def login(request: Request) -> Response:
+    return render(request, "login.html", cast=CAST.values())
+
+
+async def enter(request: Request) -> Response:
+    if request.path_params["person"] not in CAST:
+        return missing(request)
+    people.sign_in(request, request.path_params["person"])
+    return _redirect(request, "/bookings")
+
+
+async def leave(request: Request) -> Response:
+    people.sign_out(request)
+    return _redirect(request, "/login")
+
+
+async def home(request: Request) -> Response:
+    person = people.asking(request)
+    return render_for(request, person, "bookings.html", groups=_by_status(request.app.state.diary.of(person)))
+
+
+async def booking(request: Request) -> Response:
+    return render_for(
+        request, people.asking(request), "booking.html",
+        booking=booking_of(request), photographers=people.with_role("photographer"),
+        most_photos=MOST_PHOTOS, most_files=MOST_FILES,
+    )  # fmt: skip
+
+
+async def photo(request: Request) -> Response:
+    """One picture of a finished gallery: the uploaded one, or a stand-in."""
+    shown, number = booking_of(request), request.path_params["number"]
+    if shown.work is None or not 1 <= number <= shown.work.photos:
+        return missing(request)
+    if number <= len(shown.uploads):
+        upload = shown.uploads[number - 1]
+        return Response(upload.content, media_type=upload.media_type, headers=_PICTURE_HEADERS)
+    drawn = pictures.draw(shown.kind.key, shown.id * 100 + number)
+    return Response(drawn, media_type="image/svg+xml", headers=_PICTURE_HEADERS)
+
+
+async def new_booking(request: Request) -> Response:
+    return render_for(request, people.asking(request), "book.html", kinds=KINDS.values())
+
+
+async def classic(request: Request) -> Response:
+    """The old bell, which asks every 30 seconds, beside the new one."""
+    return render_for(request, people.asking(request), "classic.html")
+
+
+def missing(request: Request) -> Response:
+    return render(request, "missing.html", 404)
+
+
+def _redirect(request: Request, path: str) -> Response:
+    return RedirectResponse(request.scope["root_path"] + path, 303)
+
+
+def _by_status(bookings: list[Booking]) -> Mapping[str, list[Booking]]:
+    order = list(STATUSES)
+    ranked = sorted(bookings, key=lambda booking: order.index(booking.status))
+    return {status: list(group) for status, group in groupby(ranked, key=lambda booking: booking.status)}
+
+
+routes = [
+    Route("/login", login),
+    Route("/login/{person}", enter, methods=["POST"]),
+    Route("/logout", leave, methods=["POST"]),
+    Route("/bookings", home),
+    Route("/bookings/new", new_booking),
+    Route("/bookings/{booking:int}", booking),
+    Route("/bookings/{booking:int}/photos/{number:int}", photo),
+    Route("/classic", classic),
+]
