@@ -24,6 +24,9 @@ KEY = "bench-key"
 SECRET = secrets.token_urlsafe(32)
 TOKEN_LIFE_S = 3600
 
+# A field that only `ready` has.
+READY = b'"connection"'
+
 Json = Mapping[str, Any]
 
 
@@ -76,7 +79,7 @@ class Bell:
             process=self.process,
             address=self.address,
             kinds=("websocket", "sse"),
-            ready=b'"connection"',
+            ready=READY,
             greeting=greeting,
             publish=publish,
         )

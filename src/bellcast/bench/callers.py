@@ -34,10 +34,6 @@ class Caller:
         self._unsent = memoryview(request)
         self._write()
 
-    def close(self) -> None:
-        self._reactor.forget(self._sock.fileno())
-        self._sock.close()
-
     def _write(self) -> None:
         """A request larger than the socket's buffer goes out in pieces."""
         with contextlib.suppress(BlockingIOError):
@@ -101,7 +97,7 @@ def drive(
     look: Callable[[bytes], None] | None = None,
 ) -> Outcome:
     """Send all requests, that many at a time, and look into each answer's body."""
-    outcome, reactor = Outcome(), Reactor(deadline)
+    outcome = Outcome()
     busy = 0
 
     def answered(caller: Caller, answer: frames.Answer) -> None:
@@ -115,16 +111,14 @@ def drive(
         else:
             caller.send(request)
 
-    callers = [Caller(reactor, address, answered) for _ in range(in_flight)]
-    begin = time.perf_counter()
-    for caller, request in zip(callers, itertools.islice(requests, in_flight), strict=False):
-        busy += 1
-        caller.send(request)
-    reactor.run(lambda: busy == 0)
-    outcome.seconds = time.perf_counter() - begin
-    for caller in callers:
-        caller.close()
-    reactor.close()
+    with Reactor(deadline) as reactor:
+        callers = [Caller(reactor, address, answered) for _ in range(in_flight)]
+        begin = time.perf_counter()
+        for caller, request in zip(callers, itertools.islice(requests, in_flight), strict=False):
+            busy += 1
+            caller.send(request)
+        reactor.run(lambda: busy == 0)
+        outcome.seconds = time.perf_counter() - begin
     return outcome
 
 

@@ -75,12 +75,6 @@ class Crowd:
     def all_heard(self, number: int) -> bool:
         return all(count == number for count in self.heard.values())
 
-    def close(self) -> None:
-        for fd, sock in self._sockets.items():
-            self._reactor.forget(fd)
-            sock.close()
-        self._sockets.clear()
-
     def __len__(self) -> int:
         return len(self._sockets)
 
@@ -106,32 +100,33 @@ class Crowd:
             raise RefusedError(data[:500].decode(errors="replace"))
         if self._kind == "sse":
             self._split = frames.chunked_events if head.chunked else frames.events
-        self._rest[fd] = data[head.size :]
+        self._rest[fd] = b""
         if self._ready:
             self._reactor.rename(fd, self._on_greeting)
-            self._greeted(fd, b"")
+            self._greeted(fd, data[head.size :])
         else:
-            self._begin(fd)
+            self._begin(fd, data[head.size :])
 
     def _on_greeting(self, fd: int, _events: int) -> None:
         self._greeted(fd, _read(fd))
 
     def _greeted(self, fd: int, data: bytes) -> None:
-        """The first frame of a client is its `ready`; what follows may already be events."""
-        heard, taken = self._split(self._rest[fd] + data)
-        self._rest[fd] = (self._rest[fd] + data)[taken:]
-        if not heard:
-            return
-        if self._ready not in heard[0].payload:
+        """The first frame of a client is its `ready`, which is none of the awaited events; what is behind it may be."""
+        data = self._rest[fd] + data
+        heard, _ = self._split(data)
+        if heard and self._ready not in heard[0].payload:
             raise RefusedError(heard[0].payload[:500].decode(errors="replace"))
-        self._begin(fd)
-        self._add(fd, sum(self._count(frame.payload) for frame in heard[1:]))
+        if heard:
+            self._begin(fd, data)
+        else:
+            self._rest[fd] = data
 
-    def _begin(self, fd: int) -> None:
+    def _begin(self, fd: int, data: bytes) -> None:
         self.opening -= 1
-        if not self._rest[fd]:
-            del self._rest[fd]
         self._reactor.rename(fd, self._on_events)
+        del self._rest[fd]
+        if data:
+            self._add(fd, self._take_apart(fd, data))
 
     def _on_events(self, fd: int, _events: int) -> None:
         data = os.read(fd, READ_SIZE)

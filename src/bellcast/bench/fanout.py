@@ -60,16 +60,12 @@ def _line_up(here: dict[str, Running]) -> Iterator[tuple[Kind, str, Running]]:
 
 
 def _leg(trial: Trial, target: Target, kind: Kind) -> Leg:
-    reactor = Reactor(trial.deadline)
-    crowd = target.crowd(reactor, kind)
-    try:
+    with Reactor(trial.deadline) as reactor:
+        crowd = target.crowd(reactor, kind)
         crowd.connect(target.greeting(kind, number) for number in range(trial.scale.connections))
         publisher = Publisher(reactor, target)
         publisher.publish_to(crowd, WARM_UP)
         return _measured(trial, target, crowd, publisher)
-    finally:
-        crowd.close()
-        reactor.close()
 
 
 def _measured(trial: Trial, target: Target, crowd: Crowd, publisher: "Publisher") -> Leg:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -88,10 +88,11 @@ def _bulk_figure(trial: Trial, server: Bell, form: str, request: Callable[[Seque
 def _must_all_be_there(trial: Trial, server: Bell, number: int) -> None:
     """Every acknowledged send is one unread row."""
     unread: list[int] = []
-    requests: Iterator[bytes] = (
-        server.read("/v1/inbox/counts", server.token(f"reader-{n}")) for n in range(RECIPIENTS)
-    )
-    look = lambda body: unread.append(msgspec.json.decode(body)["unread"])  # noqa: E731  # one use, one line
+
+    def look(body: bytes) -> None:
+        unread.append(msgspec.json.decode(body)["unread"])
+
+    requests = (server.read("/v1/inbox/counts", server.token(f"reader-{n}")) for n in range(RECIPIENTS))
     drive(trial.deadline, server.address, requests, 16, look).must_be(200)
     if sum(unread) != number:
         raise RefusedError(f"{number} sends were acknowledged, {sum(unread)} are in the inboxes")

@@ -5,7 +5,7 @@ import time
 from collections import deque
 
 from bellcast.bench import bell, figures
-from bellcast.bench.bell import Bell, booking
+from bellcast.bench.bell import READY, Bell, booking
 from bellcast.bench.callers import Caller
 from bellcast.bench.crowd import Crowd, RefusedError
 from bellcast.bench.figures import Figure
@@ -28,15 +28,10 @@ PATIENCE_S = 5.0
 
 
 def measure(trial: Trial) -> list[Figure]:
-    with bell.running(trial.folder, trial.deadline) as server:
-        reactor = Reactor(trial.deadline)
-        clock = Clock()
-        crowd = Crowd(reactor, server.address, "websocket", clock.hear, ready=b'"connection"', alike=False)
-        try:
-            return [_figure(trial, _sent_and_heard(trial, server, reactor, crowd, clock))]
-        finally:
-            crowd.close()
-            reactor.close()
+    clock = Clock()
+    with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
+        crowd = Crowd(reactor, server.address, "websocket", clock.hear, ready=READY, alike=False)
+        return [_figure(trial, _sent_and_heard(trial, server, reactor, crowd, clock))]
 
 
 class Clock:

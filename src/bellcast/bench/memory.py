@@ -1,6 +1,7 @@
 """Memory: what one idle client costs a server, measured as the growth of its proportional share."""
 
 import itertools
+from collections.abc import Iterator
 
 from bellcast.bench import bell, figures, peers
 from bellcast.bench.crowd import Crowd, Kind
@@ -37,18 +38,12 @@ def measure(trial: Trial) -> list[Figure | Absent]:
 def _growth(trial: Trial, kind: Kind, name: str, running: peers.Running) -> float:
     """KiB for each connection, each of another recipient with a token of its own."""
     trial.say(f"{KINDS[kind]}, {name}")
-    with running(trial.folder, trial.deadline) as target:
-        reactor = Reactor(trial.deadline)
-        crowd = target.crowd(reactor, kind)
-        try:
-            return _growth_of(trial, target, crowd, reactor, kind)
-        finally:
-            crowd.close()
-            reactor.close()
+    with running(trial.folder, trial.deadline) as target, Reactor(trial.deadline) as reactor:
+        greetings = (target.greeting(kind, number) for number in range(trial.scale.connections))
+        return _growth_of(target, target.crowd(reactor, kind), reactor, greetings)
 
 
-def _growth_of(trial: Trial, target: Target, crowd: Crowd, reactor: Reactor, kind: Kind) -> float:
-    greetings = (target.greeting(kind, number) for number in range(trial.scale.connections))
+def _growth_of(target: Target, crowd: Crowd, reactor: Reactor, greetings: Iterator[bytes]) -> float:
     crowd.connect(itertools.islice(greetings, FIRST))
     reactor.run_for(SETTLE_S)
     before, first = target.process.memory(), len(crowd)

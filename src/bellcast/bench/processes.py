@@ -5,7 +5,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from bellcast.bench.reactor import Deadline, pause
 
@@ -76,7 +76,7 @@ class Process:
             self._popen.kill()
             self._popen.wait()
 
-    def __enter__(self) -> "Process":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

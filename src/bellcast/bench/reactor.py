@@ -8,6 +8,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from typing import Self
 
 OnReady = Callable[[int, int], None]
 
@@ -35,15 +36,17 @@ class Deadline:
 
 
 class Reactor:
-    """Calls back for each socket that can be read or written."""
+    """Calls back for each socket that can be read or written, and closes them all in the end."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
         self._epoll = select.epoll()
         self._on_ready: dict[int, OnReady] = {}
+        self._sockets: list[socket.socket] = []
 
     def watch(self, sock: socket.socket, on_ready: OnReady, events: int = READ) -> None:
         self._on_ready[sock.fileno()] = on_ready
+        self._sockets.append(sock)
         self._epoll.register(sock, events)
 
     def change(self, fd: int, on_ready: OnReady, events: int = READ) -> None:
@@ -53,10 +56,6 @@ class Reactor:
     def rename(self, fd: int, on_ready: OnReady) -> None:
         """Another callback for the same readiness: no system call."""
         self._on_ready[fd] = on_ready
-
-    def forget(self, fd: int) -> None:
-        del self._on_ready[fd]
-        self._epoll.unregister(fd)
 
     def step(self, seconds: float) -> None:
         """Serve what is ready, or becomes ready within that time."""
@@ -80,8 +79,13 @@ class Reactor:
         end = time.monotonic() + seconds
         self.run(lambda: time.monotonic() >= end)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._epoll.close()
+        for sock in self._sockets:
+            sock.close()
 
 
 def pause(seconds: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from bellcast.bench import bell, figures
-from bellcast.bench.bell import Bell, booking
+from bellcast.bench.bell import READY, Bell, booking
 from bellcast.bench.callers import drive
 from bellcast.bench.crowd import Crowd, Kind, RefusedError
 from bellcast.bench.fanout import KINDS
@@ -54,13 +54,9 @@ def _positions(trial: Trial, server: Bell, tokens: list[str]) -> dict[int, str]:
 def _storm(trial: Trial, server: Bell, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
     trial.say(f"{len(tokens):,} clients come back over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
-    reactor = Reactor(trial.deadline)
-    crowd = Crowd(reactor, server.address, kind, is_marked, ready=b'"connection"', alike=False)
-    try:
+    with Reactor(trial.deadline) as reactor:
+        crowd = Crowd(reactor, server.address, kind, is_marked, ready=READY, alike=False)
         return _figure(kind, len(tokens), *_timed(server, crowd, iter(greetings)))
-    finally:
-        crowd.close()
-        reactor.close()
 
 
 def _timed(server: Bell, crowd: Crowd, greetings: Iterator[bytes]) -> tuple[float, dict[str, figures.Detail]]:

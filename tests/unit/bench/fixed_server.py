@@ -1,0 +1,50 @@
+"""A server in a thread that answers each connection with pieces of bytes agreed beforehand."""
+
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+from bellcast.bench.reactor import Deadline, Reactor
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def frame(payload: bytes, opcode: int = 1) -> bytes:
+    size = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
+    return bytes([0x80 | opcode]) + size + payload
+
+
+def chunk(payload: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(payload), payload)
+
+
+@contextmanager
+def serving(*connections: Sequence[bytes]):
+    """Each connection gets its own pieces, once it has asked. Tells the address and the servers' ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    links: list[socket.socket] = []
+
+    def serve():
+        for pieces in connections:
+            link, _ = listener.accept()
+            links.append(link)
+            link.recv(1_000)
+            for piece in pieces:
+                link.sendall(piece)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname(), links
+    finally:
+        thread.join(5)
+        for link in links:
+            link.close()
+        listener.close()
+
+
+def reacting(seconds: float = 5) -> Reactor:
+    return Reactor(Deadline(seconds))

@@ -1,0 +1,38 @@
+"""Requests to Bellcast carry what its contract asks for."""
+
+import sys
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import msgspec
+import pytest
+
+from bellcast.bench.bell import KEY, SECRET, Bell, booking
+from bellcast.bench.processes import Process
+
+
+@pytest.fixture
+def server(tmp_path):
+    with Process("nothing", [sys.executable, "-c", "pass"], tmp_path / "log") as process:
+        yield Bell(process, ("127.0.0.1", 1), tmp_path)
+
+
+def test_a_token_is_signed_with_the_projects_secret_and_expires(server):
+    token = server.token("alice", ["bench"])
+    claims = jwt.decode(token, SECRET, ["HS256"], options={"require": ["exp", "sub"]})
+    assert jwt.get_unverified_header(token)["kid"] == KEY
+    assert (claims["sub"], claims["topics"]) == ("alice", ["bench"])
+
+
+@pytest.mark.parametrize(("kind", "path"), [("websocket", "/v1/ws"), ("sse", "/v1/stream")])
+def test_a_greeting_carries_token_topics_and_position(server, kind, path):
+    url = urlsplit(server.greeting(kind, "a.b.c", "bench", "1+2=3&").split(b" ")[1].decode())
+    assert url.path == path
+    assert parse_qs(url.query) == {"token": ["a.b.c"], "topics": ["bench"], "position": ["1+2=3&"]}
+
+
+def test_lines_hold_one_notification_each(server):
+    request = server.bulk_lines([booking("alice", 1), booking("bob", 2)])
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert b"Content-Type: application/x-ndjson" in head
+    assert [msgspec.json.decode(line)["to"] for line in body.split(b"\n")] == ["alice", "bob"]

@@ -1,0 +1,107 @@
+"""Every event is counted once, however it arrives, and nothing else is."""
+
+import pytest
+
+from bellcast.bench.crowd import Crowd, RefusedError
+from bellcast.bench.frames import CLOSE, PING
+
+from .fixed_server import CHUNKED, STREAM, SWITCHING, chunk, frame, reacting, serving
+
+READY = frame(b'{"type":"ready"}')
+NOTE = frame(b'{"note":1}')
+
+
+def is_note(payload: bytes) -> int:
+    return b"note" in payload
+
+
+def connected(reactor, address, clients, *, kind="websocket", ready=b"ready", alike=True):
+    crowd = Crowd(reactor, address, kind, is_note, ready=ready, alike=alike)
+    crowd.connect(b"GET / HTTP/1.1\r\n\r\n" for _ in range(clients))
+    return crowd
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_each_client_counts_every_event(alike):
+    pieces = [SWITCHING + READY, NOTE, NOTE + NOTE]
+    with serving(pieces, pieces, pieces) as (address, _), reacting() as reactor:
+        crowd = connected(reactor, address, 3, alike=alike)
+        crowd.listen(9)
+        assert crowd.all_heard(3)
+
+
+def test_events_right_behind_ready_are_counted():
+    with serving([SWITCHING + READY + NOTE + NOTE]) as (address, _), reacting() as reactor:
+        crowd = connected(reactor, address, 1)
+        assert crowd.all_heard(2)
+
+
+def test_an_event_in_two_pieces_counts_once_and_does_not_confuse_the_next():
+    with serving([SWITCHING + READY]) as (address, links), reacting() as reactor:
+        crowd = connected(reactor, address, 1)
+        for piece in (NOTE[:5], NOTE[5:] + NOTE[:1], NOTE[1:], NOTE):
+            links[0].sendall(piece)
+            reactor.step(1)
+        assert crowd.all_heard(3)
+
+
+def test_what_is_no_event_is_not_counted():
+    heartbeat = frame(b'{"type":"heartbeat"}')
+    with serving([SWITCHING + READY, heartbeat + NOTE + heartbeat]) as (address, _), reacting() as reactor:
+        crowd = connected(reactor, address, 1)
+        crowd.listen(1)
+        assert crowd.all_heard(1)
+
+
+def test_a_ping_is_answered_each_time():
+    with serving([SWITCHING + READY]) as (address, links), reacting() as reactor:
+        connected(reactor, address, 1)
+        for _ in range(2):
+            links[0].sendall(frame(b"42", PING))
+            reactor.step(1)
+            assert links[0].recv(100) == b"\x8a\x82\0\0\0\x0042"
+
+
+@pytest.mark.parametrize(
+    ("head", "event"),
+    [(STREAM, b"data: note\n\n"), (CHUNKED, chunk(b"data: note\n\n"))],
+    ids=["plain", "chunked"],
+)
+def test_server_sent_events_are_counted(head, event):
+    with serving([head, event + event]) as (address, _), reacting() as reactor:
+        crowd = connected(reactor, address, 1, kind="sse", ready=b"")
+        crowd.listen(2)
+        assert crowd.all_heard(2)
+
+
+def test_starting_again_forgets_the_count_and_keeps_the_clients():
+    with serving([SWITCHING + READY + NOTE]) as (address, links), reacting() as reactor:
+        crowd = connected(reactor, address, 1)
+        crowd.start_again()
+        assert (crowd.total, len(crowd)) == (0, 1)
+        links[0].sendall(NOTE)
+        crowd.listen(1)
+        assert crowd.all_heard(1)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"HTTP/1.1 401 Unauthorized\r\n\r\n"],
+        [SWITCHING + frame(b'{"type":"close"}')],
+    ],
+    ids=["refused", "closed instead of ready"],
+)
+def test_a_refusal_is_an_error_and_not_a_client(pieces):
+    with serving(pieces) as (address, _), reacting() as reactor, pytest.raises(RefusedError):
+        connected(reactor, address, 1)
+
+
+@pytest.mark.parametrize("goodbye", [frame(b"\x10\x2e", CLOSE), b""], ids=["close frame", "end of stream"])
+def test_a_client_that_is_cut_off_is_an_error(goodbye):
+    with serving([SWITCHING + READY]) as (address, links), reacting() as reactor:
+        crowd = connected(reactor, address, 1)
+        links[0].sendall(goodbye)
+        links[0].close()
+        with pytest.raises(RefusedError):
+            crowd.listen(1)

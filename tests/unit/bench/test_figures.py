@@ -1,0 +1,36 @@
+"""A figure says whether it kept its bound, and never more than was measured."""
+
+import pytest
+
+from bellcast.bench.figures import Figure, at_least, at_most, percentile
+
+
+def figure(value, **more):
+    return Figure(benchmark="fanout", name="cost", value=value, unit="µs", **more)
+
+
+@pytest.mark.parametrize(
+    ("value", "goal", "verdict"),
+    [
+        (4.0, at_most(4.0), "reached"),
+        (4.1, at_most(4.0), "missed"),
+        (4_000, at_least(4_000), "reached"),
+        (3_999, at_least(4_000), "missed"),
+        (1.0, None, "not judged"),
+    ],
+)
+def test_a_bound_itself_is_kept(value, goal, verdict):
+    assert figure(value, goal=goal).verdict == verdict
+
+
+def test_the_ratio_is_ours_of_theirs():
+    assert figure(3.0, peers={"nchan": 6.0, "ws": 0.0}).ratios == {"nchan": 0.5}
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
+def test_a_percentile_is_one_of_the_numbers(share, number):
+    assert percentile(range(100, 0, -1), share) == number
+
+
+def test_the_ninety_ninth_percentile_of_few_is_the_largest():
+    assert percentile([3, 9, 1], 0.99) == 9

@@ -1,0 +1,66 @@
+"""Whole things are taken, the rest is left, whatever the cut."""
+
+import pytest
+
+from bellcast.bench import frames
+from bellcast.bench.frames import CLOSE, PING, TEXT, Answer, Frame
+
+from .fixed_server import chunk, frame
+
+
+def test_frames_of_all_three_length_forms_are_taken_whole():
+    short, middle, long = b"a" * 125, b"b" * 126, b"c" * 70_000
+    data = frame(short) + frame(middle) + b"\x81\x7f" + len(long).to_bytes(8, "big") + long
+    assert frames.websocket(data) == ([Frame(TEXT, short), Frame(TEXT, middle), Frame(TEXT, long)], len(data))
+
+
+def test_control_frames_keep_their_opcode():
+    heard, _ = frames.websocket(frame(b"hi", PING) + frame(b"\x03\xe8", CLOSE))
+    assert [each.opcode for each in heard] == [PING, CLOSE]
+
+
+@pytest.mark.parametrize(
+    ("split", "first", "second"),
+    [
+        (frames.websocket, frame(b"one"), frame(b"x" * 300)),
+        (frames.events, b"data: one\n\n", b"event: note\ndata: two\n\n"),
+        (frames.chunked_events, chunk(b"data: one\n\n"), chunk(b"data: two\n\n")),
+    ],
+)
+def test_at_any_cut_the_first_is_taken_once_it_is_whole_and_the_rest_is_left(split, first, second):
+    whole = first + second
+    for cut in range(len(whole)):
+        heard, taken = split(whole[:cut])
+        assert (len(heard), taken) == ((1, len(first)) if cut >= len(first) else (0, 0))
+    assert split(whole)[1] == len(whole)
+
+
+def test_an_event_across_chunks_waits_for_its_last_chunk():
+    begin, end = chunk(b"data: o"), chunk(b"ne\n\n")
+    assert frames.chunked_events(begin) == ([], 0)
+    assert frames.chunked_events(begin + end) == ([Frame(TEXT, b"data: one")], len(begin + end))
+
+
+def test_comments_are_taken_but_are_no_events():
+    assert frames.events(b": hi\n\n") == ([], 6)
+
+
+def test_an_answer_is_whole_when_its_length_is_there():
+    data = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}"
+    assert frames.answer(data[:-1]) is None
+    assert frames.answer(data + b"HTTP") == (Answer(201, b"{}"), len(data))
+
+
+def test_an_answer_without_a_length_has_no_body():
+    data = b"HTTP/1.1 304 Not Modified\r\n\r\n"
+    assert frames.answer(data) == (Answer(304, b""), len(data))
+
+
+def test_a_chunked_answer_is_joined_when_its_last_chunk_is_there():
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"ab") + chunk(b"c")
+    assert frames.answer(data) is None
+    assert frames.answer(data + b"0\r\n\r\n") == (Answer(200, b"abc"), len(data) + 5)
+
+
+def test_a_pong_carries_the_pings_payload_masked():
+    assert frames.pong(Frame(PING, b"42")) == b"\x8a\x82\0\0\0\x0042"

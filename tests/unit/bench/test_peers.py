@@ -1,0 +1,21 @@
+"""A peer runs in its own folder or is absent with a reason."""
+
+import pytest
+
+from bellcast.bench import peers
+from bellcast.bench.reactor import Deadline
+
+
+def test_outside_the_checkout_every_peer_is_absent_with_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "RECIPES", tmp_path)
+    here, reasons = peers.present(tmp_path, Deadline(20))
+    assert here == {}
+    assert set(reasons) == {"nchan", "ws"}
+    assert all(reason.startswith("needs ") for reason in reasons.values())
+
+
+@pytest.mark.parametrize("port", [8080, 65_535])
+def test_every_blank_of_the_nginx_recipe_is_filled(port):
+    conf = peers._nginx_conf(port)
+    assert "@" not in conf.partition("\n")[2]
+    assert f"listen 127.0.0.1:{port} " in conf

@@ -1,0 +1,51 @@
+"""What a server used is read from /proc, with all of its threads and children, and it ends when told."""
+
+import sys
+
+import pytest
+
+from bellcast.bench.processes import TICKS_PER_SECOND, Cpu, DiedError, Process, cpu_of, family, free_port, pss_of
+from bellcast.bench.reactor import Deadline, pause
+
+BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+WAIT = "import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n"
+PARENT = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN + WAIT!r}])\n"
+
+
+def until_it_said(text, log):
+    deadline = Deadline(10)
+    while text not in log.read_text():
+        deadline.check()
+        pause(0.01)
+
+
+def test_a_name_with_spaces_and_brackets_does_not_shift_the_fields():
+    stat = "7 (a ) b) S " + " ".join(str(number) for number in range(4, 53))
+    assert cpu_of(stat) == Cpu(14 / TICKS_PER_SECOND, 15 / TICKS_PER_SECOND)
+
+
+def test_memory_is_the_proportional_share():
+    assert pss_of("00400000-7fff rollup\nRss:  900 kB\nPss:  12 kB\nPss_Dirty: 3 kB\n") == 12 * 1024
+
+
+def test_what_a_child_process_burns_is_counted(tmp_path):
+    with Process("parent", [sys.executable, "-c", PARENT], tmp_path / "log") as process:
+        until_it_said("up", tmp_path / "log")
+        assert process.cpu().total >= 0.3
+        assert len(family(process.pid)) == 2
+        assert process.memory() > 1_000_000
+
+
+def test_the_end_of_the_block_ends_the_process(tmp_path):
+    with Process("sleeper", [sys.executable, "-c", WAIT], tmp_path / "log") as process:
+        until_it_said("up", tmp_path / "log")
+    with pytest.raises(DiedError):
+        process.must_live()
+
+
+def test_a_server_that_dies_at_its_start_is_told_with_its_last_words(tmp_path):
+    with (
+        Process("broken", [sys.executable, "-c", "raise SystemExit('no such option')"], tmp_path / "log") as process,
+        pytest.raises(DiedError, match="no such option"),
+    ):
+        process.wait_for(("127.0.0.1", free_port()), Deadline(10))

@@ -1,0 +1,50 @@
+"""Results are kept with machine and commit, and a second run of the day adds to the first."""
+
+import msgspec
+import pytest
+
+from bellcast.bench import record
+from bellcast.bench.figures import Figure, at_most
+from bellcast.bench.suite import Result
+from bellcast.bench.trial import FULL
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "CHECKOUT", tmp_path)
+    return tmp_path
+
+
+def result(name, value):
+    figure = Figure(benchmark=name, name="cost", value=value, unit="µs", goal=at_most(2), peers={"nchan": 4.0})
+    return Result(name=name, started="2026-01-01T00:00:00+00:00", scale=FULL, figures=[figure], absent=[])
+
+
+def kept(checkout, *results):
+    run = {**record.whole(results), "commit": {"id": "0123456789", "dirty": True}}
+    return msgspec.json.decode(record.save(run).read_bytes())
+
+
+def test_figures_are_kept_with_verdict_and_ratio(checkout):
+    [figure] = kept(checkout, result("fanout", 1.0))["benchmarks"]["fanout"]["figures"]
+    assert (figure["verdict"], figure["ratios"]) == ("reached", {"nchan": 0.25})
+
+
+def test_a_second_run_replaces_what_it_measured_and_keeps_the_rest(checkout):
+    kept(checkout, result("fanout", 1.0), result("storm", 1.0))
+    benchmarks = kept(checkout, result("fanout", 3.0))["benchmarks"]
+    assert {name: each["figures"][0]["value"] for name, each in benchmarks.items()} == {"fanout": 3.0, "storm": 1.0}
+
+
+def test_outside_a_checkout_nothing_is_kept(checkout):
+    run = record.whole([result("fanout", 1.0)])
+    assert run["commit"] is None
+    assert record.save(run) is None
+    assert list(checkout.iterdir()) == []
+
+
+def test_the_machine_is_told():
+    machine = record.machine()
+    assert machine["cores"] >= 1
+    assert machine["disk"] != "unknown"
+    assert machine["packages"]["msgspec"]

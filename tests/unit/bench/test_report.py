@@ -1,0 +1,42 @@
+"""The table shows every figure, and what is missing from it and why."""
+
+import io
+
+from rich.console import Console
+
+from bellcast.bench import report
+from bellcast.bench.figures import Absent, Figure, at_most
+from bellcast.bench.suite import Result
+from bellcast.bench.trial import FULL
+
+
+def shown(**more):
+    out = io.StringIO()
+    result = Result(name="fanout", started="", scale=FULL, **{"figures": [], "absent": [], **more})
+    report.show(Console(file=out, width=160), [result])
+    return out.getvalue()
+
+
+def test_a_figure_stands_beside_its_bound_and_its_peers():
+    figure = Figure(
+        benchmark="fanout", name="cost", value=6.351, unit="µs", goal=at_most(7.4, "nchan"), peers={"nchan": 7.4}
+    )
+    line = next(line for line in shown(figures=[figure]).splitlines() if "cost" in line)
+    assert [cell.strip() for cell in line.strip("│ ").split("│")] == [
+        "cost", "6.35 µs", "≤ 7.4 (nchan)", "reached", "nchan 7.4 (86%)",
+    ]  # fmt: skip
+
+
+def test_an_absent_peer_and_a_failure_are_told_with_their_reasons():
+    text = shown(absent=[Absent("fanout", "ws", "needs npm")], failure="OutOfTimeError: not done after 60 s")
+    assert "absent ws: needs npm" in text
+    assert "failed fanout: OutOfTimeError: not done after 60 s" in text
+
+
+def test_numbers_have_three_digits_that_matter():
+    assert [report.number(value) for value in (0.24349, 6.3451, 83.27, 12_252.55)] == [
+        "0.243",
+        "6.35",
+        "83.3",
+        "12,253",
+    ]
