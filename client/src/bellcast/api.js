@@ -37,7 +37,8 @@ export class Credential {
   /** Another token in place of one that was refused; false if there is none. @param {string | null} refused */
   async renew(refused) {
     if (!this.#ask) return false;
-    if ((await this.token()) === refused) this.#token = undefined;
+    const held = this.token();
+    if ((await held) === refused && this.#token === held) this.#token = undefined;
     const token = await this.token();
     return Boolean(token) && token !== refused;
   }

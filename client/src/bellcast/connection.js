@@ -125,13 +125,13 @@ export class Connection {
     const open = TRANSPORTS[this.#way] ?? websocket;
     this.#farewell = undefined;
     this.#watch(PATIENCE);
-    this.#link = open(
-      base,
-      this.#query(),
-      world,
-      (event) => turn === this.#turn && this.#hear(event),
-      (close) => turn === this.#turn && void this.#ended(this.#farewell ?? close),
-    );
+    /** @param {Close} [close] */
+    const end = (close) => turn === this.#turn && void this.#ended(this.#farewell ?? close);
+    try {
+      this.#link = open(base, this.#query(), world, (event) => turn === this.#turn && this.#hear(event), end);
+    } catch {
+      end(); // a browser may forbid it, as ws: on a page of https:
+    }
   }
 
   #query() {

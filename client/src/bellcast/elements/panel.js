@@ -51,7 +51,7 @@ export class Panel {
     this.#readAll.hidden = !unread;
     this.#unread.count.textContent = String(unread || '');
     this.#more.hidden = !next;
-    this.#fill(state.error && !loaded ? 'ended' : loaded ? (notifications.length || next ? '' : 'empty') : waitingOr(state));
+    this.#fill(loaded ? (notifications.length || next ? '' : 'empty') : this.#why(state));
     if (focused >= 0 && this.#focused() < 0) this.#focus(focused);
   }
 
@@ -61,10 +61,10 @@ export class Panel {
   }
 
   /** @param {State} state @param {number} now */
-  #say({ status, error }, now) {
+  #say({ status, loaded, error }, now) {
     const { texts } = this.#desk;
     const noticed = now < this.#noticed;
-    const text = noticed ? texts.refused : error ? texts.ended : texts[status];
+    const text = noticed ? texts.refused : error ? texts.ended : texts[loaded && status === 'connecting' ? 'waiting' : status];
     if (this.#status.textContent !== text) this.#status.textContent = text;
     this.#status.dataset.status = noticed ? 'refused' : status;
   }
@@ -86,6 +86,12 @@ export class Panel {
   #row(notification) {
     const known = this.#rows.get(notification.id);
     return known?.update(notification) ? known : row(notification, this.#desk);
+  }
+
+  /** Why there is no list; trying again does not look like starting anew. @param {State} state */
+  #why({ status, error }) {
+    if (error) return 'ended';
+    return status === 'waiting' || status === 'offline' || this.#shown === 'failed' ? 'failed' : 'loading';
   }
 
   /** The page in place of a list. @param {'' | 'loading' | 'empty' | 'failed' | 'ended'} which */
@@ -131,9 +137,6 @@ export class Panel {
     this.#focus(to);
   }
 }
-
-/** @param {State} state */
-const waitingOr = ({ status }) => (status === 'waiting' || status === 'offline' ? 'failed' : 'loading');
 
 /** @param {string} name @param {string} text @param {() => void} onclick */
 const button = (name, text, onclick) => h('button', name, { type: 'button', onclick }, text);

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import * as inbox from '../src/bellcast/inbox.js';
+import { notification, ready } from './world.js';
+
+const AT = '2026-02-02T00:00:00.000Z';
+const seen = { seen_at: AT };
+const read = { seen_at: AT, read_at: AT };
+const page = (notifications, { next = null, unread, unseen, position = 'p1' } = {}) => ({
+  notifications, next, position,
+  unread: unread ?? notifications.filter((n) => !n.read_at).length, unseen: unseen ?? notifications.filter((n) => !n.seen_at).length,
+});
+const numbers = (state) => inbox.shown(state).map(({ id }) => Number(id.slice(-4)));
+const loaded = () => inbox.snapshot(page([notification(9), notification(5), notification(3, read)]));
+const counts = { unread: 0, unseen: 0, position: 'p2' };
+
+test('a new notification takes its place by id, wherever that is', () => {
+  const told = (number) => ({ type: 'notification', notification: notification(number), ...counts });
+  assert.deepEqual(numbers([11, 7, 1].map(told).reduce(inbox.apply, loaded())), [11, 9, 7, 5, 3, 1]);
+});
+
+test('the same event twice is the same inbox as once', () => {
+  for (const event of [
+    { type: 'notification', notification: notification(11), ...counts },
+    { type: 'notification-update', notification: notification(5, read), ...counts },
+    { type: 'notification-delete', id: notification(5).id, ...counts },
+    { type: 'counts', changed: 'read', ids: 'all', at: AT, ...counts },
+  ]) {
+    const once = inbox.apply(loaded(), event);
+    assert.deepEqual(inbox.apply(once, event), once, event.type);
+  }
+});
+
+test('rows below what is loaded stay below', () => {
+  const state = inbox.snapshot(page([notification(9), notification(5)], { next: 'more' }));
+  const after = inbox.apply(state, { type: 'notification-update', notification: notification(2), ...counts });
+  assert.deepEqual(numbers(after), [9, 5]);
+  assert.equal(after.position, 'p2');
+  assert.deepEqual(numbers(inbox.extend(after, page([notification(2), notification(1)]))), [9, 5, 2, 1]);
+});
+
+test('an archived row leaves, and comes back without asking the server', () => {
+  const archived = inbox.apply(loaded(), { type: 'counts', changed: 'archived', ids: [notification(5).id], at: AT, ...counts });
+  assert.deepEqual(numbers(archived), [9, 3]);
+  const back = inbox.apply(archived, { type: 'counts', changed: 'unarchived', ids: [notification(5).id], at: AT, ...counts });
+  assert.deepEqual(numbers(back), [9, 5, 3]);
+  assert.equal(back.stale, false);
+});
+
+test('rows that come back unknown ask for a fetch', () => {
+  for (const ids of ['all', [notification(4).id]]) {
+    assert.equal(inbox.apply(loaded(), { type: 'counts', changed: 'unarchived', ids, at: AT, ...counts }).stale, true);
+  }
+});
+
+test('a reset asks for a fetch, and the fetch answers it', () => {
+  const state = inbox.apply(loaded(), { type: 'reset', ...counts });
+  assert.equal(state.stale, true);
+  assert.equal(inbox.snapshot(page([])).stale, false);
+});
+
+test('a greeting does not move the position: the replay is still to come', () => {
+  const state = inbox.apply(loaded(), ready({ position: 'p1', unread: 7 }));
+  assert.deepEqual([state.position, state.unread, state.stale], ['p1', 7, false]);
+});
+
+test('a greeting that did not resume is only good if nothing was missed', () => {
+  assert.equal(inbox.apply(loaded(), ready({ resumed: false, position: 'p1' })).stale, false);
+  assert.equal(inbox.apply(loaded(), ready({ resumed: false, position: 'p8' })).stale, true);
+});
+
+test('a greeting to nobody in particular brings no counters', () => {
+  const { unread, unseen, ...nameless } = ready({ recipient: null });
+  assert.equal(inbox.apply(loaded(), nameless).unread, 2);
+});
+
+test('live events are not the inbox’s business', () => {
+  const state = loaded();
+  for (const type of ['event', 'presence', 'typing', 'heartbeat', 'close', 'ack', 'pong', 'error']) {
+    assert.equal(inbox.apply(state, { type }), state);
+  }
+});
+
+const mixed = () => inbox.snapshot(page([notification(9), notification(7, seen), notification(5, { ...read, type: 'booking' }), notification(3, { type: 'booking' })]));
+const action = (verb, target) => ({ verb, target, at: AT });
+for (const [verb, target, unread, unseen, rows] of [
+  ['seen', { ids: [notification(9).id] }, 3, 1, [9, 7, 5, 3]],
+  ['read', { ids: [notification(9).id, notification(5).id, 'unknown'] }, 2, 1, [9, 7, 5, 3]],
+  ['unread', { ids: [notification(5).id] }, 4, 2, [9, 7, 5, 3]],
+  ['archive', { ids: [notification(7).id] }, 2, 2, [9, 5, 3]],
+  ['delete', { ids: [notification(9).id] }, 2, 1, [7, 5, 3]],
+  ['read', { all: true }, 0, 0, [9, 7, 5, 3]],
+  ['seen', { all: true }, 3, 0, [9, 7, 5, 3]],
+  ['read', { all: true, of: { type: 'booking' } }, 2, 1, [9, 7, 5, 3]],
+  ['delete', { all: true, of: { view: 'read' } }, 3, 2, [9, 7, 3]],
+  ['archive', { all: true }, 0, 0, []],
+]) {
+  test(`${verb} ${JSON.stringify(target)} moves the counters at once`, () => {
+    const state = inbox.act(mixed(), action(verb, target));
+    assert.deepEqual([state.unread, state.unseen, numbers(state)], [unread, unseen, rows]);
+    assert.deepEqual(inbox.act(state, action(verb, target)).unread, unread, 'and only once');
+  });
+}
+
+test('all of them counts those that are not loaded', () => {
+  const state = inbox.snapshot(page([notification(9)], { next: 'more', unread: 50, unseen: 40 }));
+  assert.equal(inbox.act(state, action('read', { all: true })).unread, 0);
+  assert.equal(inbox.act(state, action('seen', { all: true })).unread, 50);
+});
+
+test('each view shows its own', () => {
+  const rows = [notification(4), notification(3, read), notification(2, { archived_at: AT }), notification(1, { type: 'booking', tags: ['vip'] })];
+  const view = (query) => numbers(inbox.snapshot(page(rows), query));
+  assert.deepEqual(view({}), [4, 3, 1]);
+  assert.deepEqual(view({ view: 'unread' }), [4, 1]);
+  assert.deepEqual(view({ view: 'read' }), [3]);
+  assert.deepEqual(view({ view: 'archived' }), [2]);
+  assert.deepEqual(view({ type: 'booking' }), [1]);
+  assert.deepEqual(view({ tag: 'vip' }), [1]);
+});

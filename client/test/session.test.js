@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Session } from '../src/bellcast/session.js';
+import { notification, ready, settled, world } from './world.js';
+
+const page = (numbers, fields = {}) => ({
+  notifications: numbers.map((number) => notification(number)), next: null, unread: numbers.length, unseen: numbers.length, position: 'p1', ...fields,
+});
+
+/** A session that is live, over a server that answers `routes` by "METHOD last-word" or with the page. */
+async function open(routes = {}, first = page([3, 2, 1])) {
+  const bench = world(async ({ method, url }) => {
+    const route = routes[`${method} ${url.pathname.split('/').at(-1)}`];
+    return route ? route(url) : method === 'GET' ? first : { changed: 1 };
+  });
+  const session = new Session({ server: 'https://bell.example', token: 'one', topics: ['team'], world: bench });
+  const told = [];
+  for (const type of ['notification', 'event', 'presence', 'typing', 'refused']) session.addEventListener(type, (event) => told.push(event));
+  session.open();
+  await settled();
+  await settled();
+  bench.link?.says(ready({ unread: first.unread, unseen: first.unseen }));
+  return { bench, session, told };
+}
+
+const numbers = ({ state }) => state.notifications.map(({ id }) => Number(id.slice(-4)));
+const later = () => {
+  let resolve;
+  const promise = new Promise((done) => (resolve = done));
+  return { promise, resolve };
+};
+const counts = (unread, unseen = unread, position = 'p2') => ({ unread, unseen, position });
+const told = (number, unread, fields) => ({ type: 'notification', notification: notification(number, fields), ...counts(unread) });
+
+test('loads the inbox, then goes live from its position', async () => {
+  const { bench, session } = await open();
+  assert.deepEqual(numbers(session), [3, 2, 1]);
+  const { status, loaded, unread, error } = session.state;
+  assert.deepEqual([status, loaded, unread, error], ['live', true, 3, null]);
+  assert.equal(bench.link.url.searchParams.get('position'), 'p1');
+});
+
+test('a new notification is shown and told once, however often it comes', async () => {
+  const { bench, session, told: heard } = await open();
+  bench.link.says(told(4, 4));
+  bench.link.says(told(4, 4));
+  assert.deepEqual(numbers(session), [4, 3, 2, 1]);
+  assert.deepEqual(heard.map(({ type, detail }) => [type, detail.id]), [['notification', notification(4).id]]);
+});
+
+test('an action shows before the server knows', async () => {
+  const answer = later();
+  const { session } = await open({ 'POST read': () => answer.promise });
+  const acting = session.read(notification(2).id);
+  assert.equal(session.state.unread, 2);
+  assert.ok(session.state.notifications[1].read_at);
+  answer.resolve({ changed: 1 });
+  await acting;
+  assert.equal(session.state.unread, 2, 'and does not flicker until its event comes');
+});
+
+test('a refused action is taken back and said', async () => {
+  const { session, told: heard } = await open({ 'POST read': () => ({ status: 422, code: 'invalid' }) });
+  await assert.rejects(session.read('all'), { code: 'invalid' });
+  assert.equal(session.state.unread, 3);
+  assert.equal(session.state.notifications[0].read_at, null);
+  assert.deepEqual(heard.map(({ type, detail }) => [type, detail.code]), [['refused', 'invalid']]);
+});
+
+test('what arrives during an action stays when the action is taken back', async () => {
+  const answer = later();
+  const { bench, session } = await open({ 'POST archive': () => answer.promise });
+  const acting = assert.rejects(session.archive([notification(3).id]));
+  bench.link.says(told(4, 4));
+  assert.deepEqual(numbers(session), [4, 2, 1]);
+  answer.resolve({ status: 500 });
+  await acting;
+  assert.deepEqual(numbers(session), [4, 3, 2, 1]);
+  assert.equal(session.state.unread, 4);
+});
+
+test('another event does not undo an action still on its way', async () => {
+  const answer = later();
+  const { bench, session } = await open({ 'POST read': () => answer.promise });
+  const acting = session.read([notification(3).id]);
+  bench.link.says(told(4, 4));
+  assert.equal(session.state.unread, 3);
+  answer.resolve({ changed: 1 });
+  await acting;
+  bench.link.says({ type: 'counts', changed: 'read', ids: [notification(3).id], at: '2026-01-02T00:00:00Z', ...counts(3) });
+  assert.equal(session.state.unread, 3);
+  assert.equal(session.state.notifications[1].read_at, '2026-01-02T00:00:00Z', 'the server’s clock is the one that counts');
+});
+
+test('another device marks it unread again: that is what shows', async () => {
+  const { bench, session } = await open();
+  await session.read([notification(3).id]);
+  bench.link.says({ type: 'notification-update', notification: notification(3), ...counts(3) });
+  assert.equal(session.state.unread, 3);
+});
+
+test('older pages come below, and are asked for once', async () => {
+  const pages = [page([9, 8], { next: 'c1', unread: 4 }), page([5, 4], { unread: 4 })];
+  const { bench, session } = await open({ 'GET inbox': (url) => pages[url.searchParams.get('before') === 'c1' ? 1 : 0] });
+  assert.equal(session.state.next, 'c1');
+  await Promise.all([session.loadMore(), session.loadMore()]);
+  assert.deepEqual(numbers(session), [9, 8, 5, 4]);
+  assert.equal(session.state.next, null);
+  await session.loadMore();
+  assert.equal(bench.requests.length, 2);
+});
+
+test('a change heard while an older page is on its way is in it', async () => {
+  const answer = later();
+  const first = page([9, 8], { next: 'c1' });
+  const { bench, session } = await open({ 'GET inbox': (url) => (url.searchParams.has('before') ? answer.promise : first) });
+  const loading = session.loadMore();
+  bench.link.says({ type: 'notification-update', notification: notification(5, { title: 'Edited' }), ...counts(4) });
+  answer.resolve(page([5, 4]));
+  await loading;
+  assert.equal(session.state.notifications[2].title, 'Edited');
+});
+
+test('after a reset the inbox is fetched again, with what was heard meanwhile', async () => {
+  const answer = later();
+  let fetches = 0;
+  const { bench, session } = await open({ 'GET inbox': () => (fetches++ ? answer.promise : page([3, 2, 1])) });
+  bench.link.says({ type: 'reset', ...counts(2) });
+  bench.link.says(told(8, 3));
+  answer.resolve(page([7, 6], { position: 'p2' }));
+  await settled();
+  await settled();
+  assert.deepEqual(numbers(session), [8, 7, 6]);
+  assert.equal(fetches, 2);
+});
+
+test('where no line holds, asking still finds what is new', async () => {
+  let inbox = page([1]);
+  const { bench, session } = await open({ 'GET inbox': () => inbox, 'GET counts': () => inbox });
+  inbox = page([2, 1], { position: 'p7' });
+  bench.link.breaks();
+  for (let i = 0; i < 3; i++) {
+    await bench.timers.advance(30_000);
+    bench.link.breaks();
+    await settled();
+  }
+  assert.deepEqual(numbers(session), [2, 1]);
+});
+
+test('topics: live events are told, and speaking waits for its answer', async () => {
+  const { bench, session, told: heard } = await open();
+  bench.link.says({ type: 'event', topic: 'team', name: 'lead.assigned', data: { lead: 7 } });
+  bench.link.says({ type: 'typing', topic: 'team', recipient: 'bob', on: true });
+  assert.deepEqual(heard.map(({ type }) => type), ['event', 'typing']);
+  assert.deepEqual(heard[0].detail.data, { lead: 7 });
+  const called = session.call('sum', [1, 2]);
+  const { ref, ...frame } = bench.link.sent.at(-1);
+  assert.deepEqual(frame, { type: 'call', name: 'sum', data: [1, 2] });
+  bench.link.says({ type: 'ack', ref, data: 3 });
+  assert.equal(await called, 3);
+});
+
+test('a topic followed later is followed after a reconnect too', async () => {
+  const { bench, session } = await open();
+  const asked = session.subscribe('room');
+  const { ref, ...frame } = bench.link.sent.at(-1);
+  assert.deepEqual(frame, { type: 'subscribe', topics: ['room'] });
+  bench.link.says({ type: 'ack', ref, topics: ['room'], refused: [] });
+  await asked;
+  bench.link.breaks();
+  await bench.timers.advance(1_000);
+  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team', 'room']);
+});
+
+test('over server-sent events a new topic reopens the stream', async () => {
+  const { bench, session } = await open();
+  bench.link.breaks();
+  bench.WebSocket = function blocked() {
+    throw new Error('blocked');
+  };
+  await bench.timers.advance(1_000);
+  bench.link.breaks?.();
+  await bench.timers.advance(3_000);
+  bench.link.says(ready());
+  await session.subscribe('room');
+  await settled();
+  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team', 'room']);
+});
+
+test('a refused token ends the session and says why', async () => {
+  const { session } = await open({ 'GET inbox': () => ({ status: 401, code: 'unauthenticated' }) });
+  const { status, error, loaded } = session.state;
+  assert.deepEqual([status, error?.code, loaded], ['closed', 'unauthenticated', false]);
+});
+
+test('closed, it is silent', async () => {
+  const { bench, session } = await open();
+  session.close();
+  assert.equal(session.state.status, 'closed');
+  assert.equal(bench.timers.count, 0);
+  assert.equal(bench.link.closed, true);
+});

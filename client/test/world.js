@@ -1,0 +1,134 @@
+/** A browser for the tests: its clock, sockets, streams and network stand still until told otherwise. */
+
+class Timers {
+  time = 1_000_000;
+  #next = 1;
+  #set = new Map();
+
+  set = (run, after) => {
+    this.#set.set(this.#next, { run, at: this.time + after });
+    return this.#next++;
+  };
+
+  clear = (timer) => void this.#set.delete(timer);
+
+  async advance(by) {
+    const until = this.time + by;
+    for (;;) {
+      await settled();
+      const due = [...this.#set].filter(([, { at }]) => at <= until).sort(([, a], [, b]) => a.at - b.at)[0];
+      if (!due) break;
+      this.#set.delete(due[0]);
+      this.time = due[1].at;
+      due[1].run();
+    }
+    this.time = until;
+  }
+
+  get count() {
+    return this.#set.size;
+  }
+}
+
+/** Everything that was ready to happen has happened. */
+export const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+class FakeSocket {
+  sent = [];
+  closed = false;
+
+  constructor(url) {
+    this.url = new URL(url);
+  }
+
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+
+  close() {
+    this.closed = true;
+  }
+
+  says(frame) {
+    this.onmessage({ data: JSON.stringify(frame) });
+  }
+
+  breaks(code = 1006, reason = '') {
+    this.onclose({ code, reason });
+  }
+}
+
+class FakeSource extends EventTarget {
+  closed = false;
+
+  constructor(url, init) {
+    super();
+    this.url = new URL(url);
+    this.withCredentials = init.withCredentials;
+  }
+
+  close() {
+    this.closed = true;
+  }
+
+  says({ type, ...fields }) {
+    this.dispatchEvent(Object.assign(new Event(type), { data: JSON.stringify(fields) }));
+  }
+
+  breaks() {
+    this.onerror();
+  }
+}
+
+/** `answer(request)` is the server: a body, `{status, ...problem}`, or a promise of either. */
+export function world(answer = () => ({})) {
+  const timers = new Timers();
+  const links = [];
+  const requests = [];
+  const keep = (Kind) =>
+    function open(...given) {
+      links.push(new Kind(...given));
+      return links.at(-1);
+    };
+  const made = {
+    network: true,
+    links,
+    requests,
+    timers,
+    page: new EventTarget(),
+    WebSocket: keep(FakeSocket),
+    EventSource: keep(FakeSource),
+    setTimeout: timers.set,
+    clearTimeout: timers.clear,
+    now: () => timers.time,
+    random: () => 0.5,
+    online: () => made.network,
+    async fetch(url, { method, headers, body, ...rest }) {
+      const request = { method, url: new URL(url), token: headers.authorization?.slice(7), body: body && JSON.parse(body), ...rest };
+      requests.push(request);
+      const { status = 200, retryAfter, ...content } = await answer(request);
+      const extra = retryAfter ? { headers: { 'retry-after': String(retryAfter) } } : {};
+      return status === 204 ? new Response(null, { status }) : new Response(JSON.stringify(content), { status, ...extra });
+    },
+    /** The link in use. */
+    get link() {
+      return links.at(-1);
+    },
+    goes(type) {
+      made.network = type === 'online';
+      made.page.dispatchEvent(new Event(type));
+    },
+  };
+  return made;
+}
+
+/** A notification as the server writes it; the number is its age rank, 1 the oldest. */
+export const notification = (number, fields = {}) => ({
+  id: `0190-${String(number).padStart(4, '0')}`, type: 'general', title: `Number ${number}`, body: null, priority: 'normal', action_url: null,
+  action_text: null, icon: null, actor: null, data: {}, tags: [], group: null, created_at: '2026-01-01T00:00:00.000Z', expires_at: null,
+  seen_at: null, read_at: null, archived_at: null, ...fields,
+});
+
+export const ready = (fields = {}) => ({
+  type: 'ready', connection: 'c1', recipient: 'alice', heartbeat: 25, resumed: true, topics: [], refused: [], unread: 0, unseen: 0, position: 'p1', ...fields,
+});
