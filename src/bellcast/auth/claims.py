@@ -1,5 +1,6 @@
-"""What a session token says, read strictly: every claim has its type and its bounds, whoever signed it."""
+"""What a session says of its recipient, read strictly: every claim has its type and bounds, whoever vouches for it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -16,18 +17,46 @@ LEEWAY = 2_000
 Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
 
-class Claims(Struct, frozen=True, kw_only=True):
-    """The claims Bellcast knows; others are passed over."""
+class Said(Struct, frozen=True, kw_only=True):
+    """What a session may say beside who it is; null says nothing."""
 
-    sub: str
-    exp: Seconds
-    nbf: Seconds | UnsetType = UNSET
-    iat: Seconds | UnsetType = UNSET
     tenant: str | None = None
     topics: tuple[str, ...] | None = None
     publish: tuple[str, ...] | None = None
     roles: tuple[str, ...] | None = None
     name: str | None = None
+
+    def principal(self, recipient: str, *, issued_at: int, expires_at: int | None, by_cookie: bool) -> Principal:
+        """The principal of whom this is said."""
+        return Principal(
+            tenant=DEFAULT_TENANT if self.tenant is None else self.tenant,
+            recipient=recipient,
+            topics=self.topics or (),
+            publish=self.publish or (),
+            roles=self.roles,
+            name=self.name,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            by_cookie=by_cookie,
+        )
+
+    def wrong(self, limits: Limits) -> Iterator[FieldError]:
+        """What of it is out of bounds."""
+        if self.tenant is not None:
+            yield from drafts.tenant("tenant", self.tenant, limits)
+        yield from drafts.text("name", self.name, limits.title)
+        for field, values in (("topics", self.topics), ("publish", self.publish), ("roles", self.roles)):
+            for number, value in enumerate(values or ()):
+                yield from drafts.key(f"{field}.{number}", value, limits)
+
+
+class Claims(Said, frozen=True, kw_only=True):
+    """The claims of a token that Bellcast knows; others are passed over."""
+
+    sub: str
+    exp: Seconds
+    nbf: Seconds | UnsetType = UNSET
+    iat: Seconds | UnsetType = UNSET
     iss: Any = None
     aud: Any = None
 
@@ -36,7 +65,7 @@ _decoder = msgspec.json.Decoder(Claims)
 
 
 def decode(payload: bytes) -> Claims:
-    """The claims of a payload whose signature holds; Unauthenticated names the wrong one."""
+    """The claims in a payload whose signature holds."""
     try:
         return _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -46,17 +75,16 @@ def decode(payload: bytes) -> Claims:
 def principal(claims: Claims, now: int, limits: Limits) -> Principal:
     """Who the claims speak of, if they hold at `now` (UTC milliseconds)."""
     _check_times(claims, now)
-    _check_names(claims, limits)
-    return Principal(
-        tenant=DEFAULT_TENANT if claims.tenant is None else claims.tenant,
-        recipient=claims.sub,
-        topics=claims.topics or (),
-        publish=claims.publish or (),
-        roles=claims.roles,
-        name=claims.name,
-        issued_at=0 if claims.iat is UNSET else _milliseconds(claims.iat),
-        expires_at=_milliseconds(claims.exp),
-    )
+    wrong = [*drafts.key("sub", claims.sub, limits), *claims.wrong(limits)]
+    if wrong:
+        raise Unauthenticated(f"The session token's claims are wrong: {listed(wrong)}.")
+    issued_at = 0 if claims.iat is UNSET else _milliseconds(claims.iat)
+    return claims.principal(claims.sub, issued_at=issued_at, expires_at=_milliseconds(claims.exp), by_cookie=False)
+
+
+def listed(wrong: list[FieldError]) -> str:
+    """The bad fields in one sentence."""
+    return "; ".join(f"{field} {message}" for field, message in wrong)
 
 
 def _check_times(claims: Claims, now: int) -> None:
@@ -67,21 +95,6 @@ def _check_times(claims: Claims, now: int) -> None:
     # A token from the future would outlive a revocation.
     if claims.iat is not UNSET and now < _milliseconds(claims.iat) - LEEWAY:
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
-
-
-def _check_names(claims: Claims, limits: Limits) -> None:
-    found = list(drafts.key("sub", claims.sub, limits))
-    if claims.tenant is not None:
-        found += drafts.tenant("tenant", claims.tenant, limits)
-    found += drafts.text("name", claims.name, limits.title)
-    for field in ("topics", "publish", "roles"):
-        found += _check_list(field, getattr(claims, field) or (), limits)
-    if found:
-        raise Unauthenticated("The session token's claims are wrong: " + "; ".join(f"{f} {why}" for f, why in found))
-
-
-def _check_list(field: str, values: tuple[str, ...], limits: Limits) -> list[FieldError]:
-    return [error for number, value in enumerate(values) for error in drafts.key(f"{field}.{number}", value, limits)]
 
 
 def _milliseconds(seconds: float) -> int:

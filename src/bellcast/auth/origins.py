@@ -4,6 +4,8 @@ from collections.abc import Collection
 from typing import Literal
 from urllib.parse import urlsplit
 
+from bellcast.errors import Forbidden
+
 # How a request will be answered: once, as a stream of events, or as a WebSocket.
 Kind = Literal["request", "stream", "websocket"]
 Headers = list[tuple[bytes, bytes]]
@@ -15,6 +17,10 @@ ASKABLE = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Ev
 READABLE = b"ETag, Location, Retry-After"
 # Browsers forget a preflight after two hours whatever we say (Chromium's bound).
 MAX_AGE = b"7200"
+
+
+class WrongOrigin(Forbidden):
+    """Pages of this origin may not ask here: add it to BELLCAST_ORIGINS."""
 
 
 def canonical(origin: str) -> str | None:

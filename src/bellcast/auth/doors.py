@@ -1,0 +1,167 @@
+"""Who comes in: reads a request's credentials, whoever vouches for them, and lets each in at its own door only."""
+
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from bellcast import ports
+from bellcast.auth import callers, origins, tokens
+from bellcast.auth.access import Access
+from bellcast.auth.jwks import ALGORITHMS, Jwks
+from bellcast.auth.origins import Headers, Kind, WrongOrigin
+from bellcast.auth.sessions import Sessions
+from bellcast.errors import Forbidden, Unauthenticated
+from bellcast.model.inboxes import Inbox
+from bellcast.model.limits import Limits
+from bellcast.model.people import Caller, Principal, Project
+
+FOR_RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
+FOR_SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
+
+
+class Request(Protocol):
+    """What the doors look at; headers and query as ASGI has them, the scheme as the browser sees it."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def headers(self) -> Headers: ...
+    @property
+    def query(self) -> bytes: ...
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    """What a request brings to prove who it is, and where its page comes from."""
+
+    bearer: str | None
+    token: str | None
+    cookies: bytes
+    host: str
+    origin: str | None
+    site: str | None
+
+
+class Doors:
+    """The recipients' door and the callers'."""
+
+    def __init__(
+        self,
+        project: Project,
+        access: Access,
+        limits: Limits,
+        *,
+        keys: ports.Keys,
+        http: ports.Http,
+        clock: ports.Clock,
+    ) -> None:
+        self._project = project
+        self._access = access
+        self._limits = limits
+        self._keys = keys
+        self._clock = clock
+        self._jwks = Jwks(access.jwks_url, access, http, clock, limits) if access.jwks_url else None
+        self._sessions = Sessions(access.session_url, http, clock, limits) if access.session_url else None
+
+    async def recipient(self, request: Request, kind: Kind) -> Principal:
+        """Whose inbox is asked for. Nameless only on live paths, and only where the operator allows it."""
+        brought = read(request)
+        credential = brought.bearer or brought.token
+        if credential is not None:
+            self._check_origin(request, brought)
+            return await self.session(credential)
+        nameless = kind != "request" and self._access.anonymous
+        if self._sessions is not None and brought.cookies:
+            try:
+                return await self._by_cookie(self._sessions, request, brought, kind)
+            except (Unauthenticated, WrongOrigin):
+                if not nameless:
+                    raise
+        if not nameless:
+            raise Unauthenticated
+        self._check_origin(request, brought)
+        return Principal()
+
+    async def session(self, token: str) -> Principal:
+        """Who a session token speaks of."""
+        if await callers.recognise(self._project, self._keys, token) is not None:
+            raise Forbidden(FOR_SERVERS_ONLY)
+        if self._jwks is not None:
+            parts = tokens.parse(token)
+            if parts.header.alg in ALGORITHMS.values():
+                return await self._jwks.verify(parts)
+        return tokens.verify(self._project, token, self._clock.now(), self._limits)
+
+    async def caller(self, request: Request) -> Caller:
+        """Which server asks. Only by header: addresses are logged, and the secret opens everything."""
+        brought = read(request)
+        if brought.bearer is not None:
+            caller = await callers.recognise(self._project, self._keys, brought.bearer)
+            if caller is not None:
+                return caller
+        credential = brought.bearer or brought.token
+        if credential is None or not tokens.looks_like_one(credential):
+            raise Unauthenticated("Send the project secret or an API key: `Authorization: Bearer …`.")
+        await self.session(credential)
+        raise Forbidden(FOR_RECIPIENTS_ONLY)
+
+    @staticmethod
+    def revoked(principal: Principal, inbox: Inbox) -> bool:
+        """Whether the session began before the recipient's were ended. Without a time of issue it counts as older."""
+        return principal.issued_at < inbox.revoked_before
+
+    async def _by_cookie(self, sessions: Sessions, request: Request, brought: Credentials, kind: Kind) -> Principal:
+        allowed = origins.cookie_allowed(
+            kind,
+            request.method,
+            brought.origin,
+            scheme=request.scheme,
+            host=brought.host,
+            site=brought.site,
+            origins=self._access.origins,
+        )
+        if not allowed:
+            raise WrongOrigin(
+                "Pages of this origin may not ask with cookies: add it to BELLCAST_ORIGINS; if it is this server's "
+                "own, behind a proxy that ends TLS, name the proxy in BELLCAST_TRUSTED_PROXIES."
+            )
+        return await sessions.recipient(brought.cookies)
+
+    def _check_origin(self, request: Request, brought: Credentials) -> None:
+        origin, declared = brought.origin, self._access.origins
+        if not origins.token_allowed(origin, scheme=request.scheme, host=brought.host, origins=declared):
+            raise WrongOrigin
+
+
+def read(request: Request) -> Credentials:
+    """The credentials in a request, none of them checked."""
+    found: dict[bytes, bytes] = {}
+    for name, value in request.headers:
+        # HTTP/2 splits cookies over several headers (RFC 9113 §8.2.3); of others the last counts.
+        found[name] = found[name] + b"; " + value if name == b"cookie" and name in found else value
+    return Credentials(
+        bearer=_bearer(found.get(b"authorization", b"").decode("latin-1")),
+        token=_query_token(request.query),
+        cookies=found.get(b"cookie", b""),
+        host=found.get(b"host", b"").decode("latin-1"),
+        origin=_text(found.get(b"origin")),
+        site=_text(found.get(b"sec-fetch-site")),
+    )
+
+
+def _bearer(authorization: str) -> str | None:
+    """The bearer credential; other schemes are a proxy's matter."""
+    scheme, _, credential = authorization.partition(" ")
+    return credential.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _query_token(query: bytes) -> str | None:
+    if b"token" not in query:
+        return None
+    return dict(parse_qsl(query.decode("latin-1"))).get("token")
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")

@@ -1,0 +1,133 @@
+"""Session tokens of other issuers: RS256 and ES256 under the keys they publish (RFC 7517)."""
+
+import asyncio
+from typing import Any, NamedTuple
+
+import jwt
+import msgspec
+from msgspec import Struct
+
+from bellcast import ports
+from bellcast.auth import claims
+from bellcast.auth.access import Access
+from bellcast.auth.claims import Claims
+from bellcast.auth.tokens import Jwt
+from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.model.limits import Limits
+from bellcast.model.people import Principal
+
+# By key type and curve: what its keys are good for here.
+ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}
+FRESH_MS = 300_000  # Issuers announce a new key long before they sign with it.
+# A forged kid must not make this server hammer the issuer; after a failure it may ask again sooner.
+PAUSE_MS = 30_000
+FAILED_PAUSE_MS = 5_000
+# An issuer that is away cannot withdraw a key, nor should it lock everybody out at once.
+STALE_MS = 3_600_000
+MIN_RSA_BITS = 2_048  # RFC 7518 §3.3
+
+
+class Published(Struct, frozen=True):
+    """A JWK set; its keys are looked at one by one, since one strange key must not spoil the others."""
+
+    keys: list[dict[str, Any]]
+
+
+class Key(NamedTuple):
+    """A public key and the one algorithm it is good for."""
+
+    kid: object
+    algorithm: str
+    key: jwt.PyJWK
+
+
+class Jwks:
+    """Knows the issuer's keys and asks for them anew when they are old or one is unknown; one question at a time."""
+
+    def __init__(self, url: str, access: Access, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
+        self._url = url
+        self._access = access
+        self._http = http
+        self._clock = clock
+        self._limits = limits
+        self._asking = asyncio.Lock()
+        self._keys: list[Key] = []
+        self._fetched_at = -STALE_MS
+        self._may_ask_at = 0
+        self._failure: Unavailable | None = None
+
+    async def verify(self, token: Jwt) -> Principal:
+        """Who the token speaks of, if a key of the issuer signed it."""
+        key = await self._key(token)
+        if key is None:
+            raise Unauthenticated("The session token's key (kid) is not among its issuer's.")
+        if not key.Algorithm.verify(token.signed, key.key, token.signature):
+            raise Unauthenticated("The session token's signature is wrong.")
+        said = claims.decode(token.payload)
+        self._check_issuer(said)
+        return claims.principal(said, self._clock.now(), self._limits)
+
+    async def _key(self, token: Jwt) -> jwt.PyJWK | None:
+        if self._is_old() or self._find(token) is None:
+            async with self._asking:
+                # Those who waited for the lock find the answer already there.
+                if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._may_ask_at:
+                    await self._refresh()
+        found = self._find(token)
+        if found is None and self._failure is not None:
+            raise Unavailable(self._failure.detail)
+        return found
+
+    def _is_old(self) -> bool:
+        return self._clock.now() >= self._fetched_at + FRESH_MS
+
+    def _find(self, token: Jwt) -> jwt.PyJWK | None:
+        """The key the token names; without a name, the only one of its algorithm."""
+        fitting = [key for key in self._keys if key.algorithm == token.header.alg]
+        if token.header.kid is None:
+            return fitting[0].key if len(fitting) == 1 else None
+        return next((key.key for key in fitting if key.kid == token.header.kid), None)
+
+    async def _refresh(self) -> None:
+        try:
+            self._keys = await self._fetch()
+        except Unavailable as failure:
+            now = self._clock.now()
+            self._failure, self._may_ask_at = failure, now + FAILED_PAUSE_MS
+            if now >= self._fetched_at + STALE_MS:
+                self._keys = []
+        else:
+            now = self._clock.now()
+            self._failure, self._fetched_at, self._may_ask_at = None, now, now + PAUSE_MS
+
+    async def _fetch(self) -> list[Key]:
+        response = await self._http.request("GET", self._url, headers={"accept": "application/json"})
+        if response.status != 200:
+            raise Unavailable(f"BELLCAST_JWKS_URL answered {response.status}; 200 is expected.")
+        try:
+            published = msgspec.json.decode(response.body, type=Published)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Unavailable("BELLCAST_JWKS_URL answered what is no JWK set.") from None
+        return [key for key in map(_usable, published.keys) if key is not None]
+
+    def _check_issuer(self, said: Claims) -> None:
+        issuer, audience = self._access.jwks_issuer, self._access.jwks_audience
+        if issuer is not None and said.iss != issuer:
+            raise Unauthenticated("The session token's iss is not the one this server takes (BELLCAST_JWKS_ISSUER).")
+        meant_for = said.aud if isinstance(said.aud, list) else [said.aud]
+        if audience is not None and audience not in meant_for:
+            raise Unauthenticated("The session token's aud is not this server's (BELLCAST_JWKS_AUDIENCE).")
+
+
+def _usable(published: dict[str, Any]) -> Key | None:
+    """The key, if it is one to check RS256 or ES256 signatures with; its type decides which, never the token."""
+    algorithm = ALGORITHMS.get(f"{published.get('kty')} {published.get('crv')}")
+    if algorithm is None or published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
+        return None
+    try:
+        key = jwt.PyJWK(published, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if algorithm == "RS256" and key.key.key_size < MIN_RSA_BITS:
+        return None
+    return Key(published.get("kid"), algorithm, key)

@@ -1,0 +1,82 @@
+"""Recipients by their session cookie: the app that set it is asked whose it is."""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from bellcast import ports
+from bellcast.auth import claims
+from bellcast.auth.claims import Said, Seconds
+from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.model import drafts, times
+from bellcast.model.limits import Limits
+from bellcast.model.people import Principal
+
+# A page asks for its inbox, its counts and its stream at once: one question to the app is enough.
+REMEMBERED_MS = 5_000
+MAX_REMEMBERED = 10_000
+
+
+class Answer(Said, frozen=True, kw_only=True):
+    """What the app answers about a session; a time is RFC 3339 or Unix seconds."""
+
+    recipient: str
+    expires_at: Annotated[datetime, Meta(tz=True)] | Seconds | None = None
+
+
+class Sessions:
+    """Asks the app, and remembers for a moment what it said. `issued_at` is the time of asking, so that after a
+    revocation the app is asked again."""
+
+    def __init__(self, url: str, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
+        self._url = url
+        self._http = http
+        self._clock = clock
+        self._limits = limits
+        self._remembered: dict[bytes, Principal] = {}
+
+    async def recipient(self, cookies: bytes) -> Principal:
+        """Whose session these cookies are."""
+        digest = hashlib.sha256(cookies).digest()
+        known = self._remembered.get(digest)
+        now = self._clock.now()
+        if known is None or now >= known.issued_at + REMEMBERED_MS:
+            known = await self._ask(cookies, now)
+            self._remember(digest, known)
+        if known.expires_at is not None and self._clock.now() >= known.expires_at:
+            raise Unauthenticated("This session has expired: sign in again.")
+        return known
+
+    def _remember(self, digest: bytes, principal: Principal) -> None:
+        self._remembered.pop(digest, None)  # so that the oldest answer always stands first
+        if len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[digest] = principal
+
+    async def _ask(self, cookies: bytes, now: int) -> Principal:
+        headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
+        response = await self._http.request("GET", self._url, headers=headers)
+        if response.status in (401, 403):
+            raise Unauthenticated("The app knows no session by these cookies: sign in again.")
+        if response.status != 200:
+            raise Unavailable(f"BELLCAST_SESSION_URL answered {response.status}; 200 or 401 is expected.")
+        return self._read(response.body, now)
+
+    def _read(self, body: bytes, now: int) -> Principal:
+        try:
+            answer = msgspec.json.decode(body, type=Answer)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {error}.") from None
+        wrong = [*drafts.key("recipient", answer.recipient, self._limits), *answer.wrong(self._limits)]
+        if wrong:
+            raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {claims.listed(wrong)}.")
+        return answer.principal(answer.recipient, issued_at=now, expires_at=_end(answer), by_cookie=True)
+
+
+def _end(answer: Answer) -> int | None:
+    if isinstance(answer.expires_at, datetime):
+        return times.milliseconds(answer.expires_at)
+    return None if answer.expires_at is None else round(answer.expires_at * 1000)
