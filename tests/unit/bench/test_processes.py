@@ -31,7 +31,8 @@ def test_memory_is_the_proportional_share():
 def test_what_a_child_process_burns_is_counted(tmp_path):
     with Process("parent", [sys.executable, "-c", PARENT], tmp_path / "log") as process:
         until_it_said("up", tmp_path / "log")
-        assert process.cpu().total >= 0.3
+        # Each of the two times is cut to whole ticks.
+        assert process.cpu().total >= 0.25
         assert len(family(process.pid)) == 2
         assert process.memory() > 1_000_000
 
