@@ -64,7 +64,7 @@ def _seated(site: ASGIApp, person: Person) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["session"].setdefault("person", person.key)
-        await site(scope | {"seated": True}, receive, send)
+        await site({**scope, "seated": True}, receive, send)
 
     return app
 

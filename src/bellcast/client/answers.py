@@ -39,11 +39,14 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
     at: datetime
     what: str
-    detail: Any = None
+    detail: str | None = None
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification as an inbox shows it. `recipient`, `tenant` and `timeline` come to the server side only."""
+    """A notification as an inbox shows it; the last four come to the server side only.
+
+    An announcement has an `audience` instead of a `recipient`.
+    """
 
     id: str
     type: str
@@ -64,6 +67,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     archived_at: datetime | None = None
     recipient: str | None = None
     tenant: str | None = None
+    audience: dict[str, Any] | None = None
     timeline: list[Moment] = []
 
 
@@ -154,6 +158,10 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     roles: list[str] = []
     data: dict[str, Any] = {}
+    tenant: str | None = None
+    created_at: datetime | None = None
+    unread: int = 0
+    unseen: int = 0
 
 
 class RecipientPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,8 +174,9 @@ class RecipientPage(msgspec.Struct, frozen=True, kw_only=True):
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     """A recipient in a topic."""
 
-    topic: str | None = None
+    topic: str
     recipient: str
+    created_at: datetime
 
 
 class SubscriptionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,10 +201,23 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     members: list[Member] = []
 
 
-class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of live connections, each as the server tells it; `next` asks for the page after it."""
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """One live connection: whose, how it speaks (`protocol`), and over what (`transport`)."""
 
-    connections: list[dict[str, Any]]
+    id: str
+    recipient: str | None = None
+    tenant: str | None = None
+    protocol: str
+    transport: str
+    topics: list[str] = []
+    address: str | None = None
+    connected_at: datetime
+
+
+class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of live connections; `next` asks for the page after it."""
+
+    connections: list[Connection]
     next: str | None = None
 
 

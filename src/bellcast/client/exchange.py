@@ -146,7 +146,7 @@ def _retry_after(outcome: Outcome) -> float | None:
 
 def _failure(outcome: Outcome) -> BellcastError:
     if isinstance(outcome, Lost):
-        error = Unavailable(f"no answer: {outcome.error or type(outcome.error).__name__}")
+        error = Unavailable(f"no answer: {str(outcome.error) or type(outcome.error).__name__}")
         error.__cause__ = outcome.error
         return error
     problem, retry_after = _problem(outcome), _retry_after(outcome)

@@ -39,6 +39,11 @@ def counts() -> Request[Counts]:
     return Request("GET", "/v1/inbox/counts", reads(Counts))
 
 
+def get(id: str) -> Request[Notification]:
+    """One notification."""
+    return Request("GET", path("inbox", id), reads(Notification))
+
+
 def mark(
     id: str, *, seen: bool | None = None, read: bool | None = None, archived: bool | None = None
 ) -> Request[Notification]:

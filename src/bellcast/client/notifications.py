@@ -9,7 +9,7 @@ import msgspec
 
 from bellcast.client.answers import BulkResult, BulkResults, Notification, Priority, Run, Sent
 from bellcast.client.errors import BellcastError, BulkInterrupted
-from bellcast.client.request import Request, given, json, nothing, path, reads
+from bellcast.client.request import Body, Request, T, given, json, nothing, path, reads
 
 # What the server takes in one bulk request: 10,000 items, 16 MiB; a little room is left for whoever stands between.
 SLICE_ITEMS = 10_000
@@ -83,7 +83,7 @@ class Edit(TypedDict, total=False):
 
 def notify(to: Target, *, idempotency_key: str | None = None, **content: Unpack[Content]) -> Request[Sent]:
     """Tell one recipient, several, or an audience. Sent once, however often it has to be tried."""
-    return _once("/v1/notifications", {"to": to, **content}, idempotency_key, Sent)
+    return _once("/v1/notifications", json({"to": to, **content}), idempotency_key, Sent)
 
 
 def bulk(items: Iterable[Item]) -> Generator[Request[Any], Any, list[BulkResult]]:
@@ -95,7 +95,7 @@ def bulk(items: Iterable[Item]) -> Generator[Request[Any], Any, list[BulkResult]
     results: list[BulkResult] = []
     try:
         for lines in _slices(items):
-            answer = yield from _bulk_request(lines)
+            answer = yield from _slice(lines)
             results += answer.results
     except BellcastError as error:
         raise BulkInterrupted(results) from error
@@ -113,7 +113,7 @@ def trigger(
 ) -> Request[Run]:
     """Start a workflow for everyone addressed."""
     body = given(to=to, data=data, actor=actor, tenant=tenant)
-    return _once(path("workflows", workflow, "trigger"), body, idempotency_key, Run)
+    return _once(path("workflows", workflow, "trigger"), json(body), idempotency_key, Run)
 
 
 def cancel(run: str) -> Request[None]:
@@ -138,26 +138,23 @@ def recall(id: str, *, tenant: str | None = None) -> Request[None]:
     return Request("DELETE", path("notifications", id), nothing, params=given(tenant=tenant))
 
 
-def _once(where: str, body: object, idempotency_key: str | None, kind: type[Any]) -> Request[Any]:
+def _once(where: str, body: Body, idempotency_key: str | None, kind: type[T]) -> Request[T]:
     """A send that stays one send: every try carries the same key."""
-    made = json(body)
-    headers = made["headers"] | {"Idempotency-Key": idempotency_key or str(uuid4())}
-    return Request("POST", where, reads(kind), headers=headers, content=made["content"], harmless=True)
+    headers = body["headers"] | {"Idempotency-Key": idempotency_key or str(uuid4())}
+    return Request("POST", where, reads(kind), headers=headers, content=body["content"], harmless=True)
 
 
-def _bulk_request(lines: Sequence[bytes]) -> Request[BulkResults]:
-    headers = {"Content-Type": "application/x-ndjson"}
-    content = b"".join(lines)
-    return Request(
-        "POST", "/v1/notifications/bulk", reads(BulkResults), headers=headers, content=content, harmless=True
-    )
+def _slice(lines: Sequence[bytes]) -> Request[BulkResults]:
+    """One slice. The server makes a key for each item that has none from the key of the slice."""
+    body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
+    return _once("/v1/notifications/bulk", body, None, BulkResults)
 
 
 def _slices(items: Iterable[Item]) -> Generator[list[bytes], None, None]:
     lines: list[bytes] = []
     size = 0
     for item in items:
-        line = msgspec.json.encode({"idempotency_key": str(uuid4()), **item}) + b"\n"
+        line = msgspec.json.encode(item) + b"\n"
         if lines and (len(lines) == SLICE_ITEMS or size + len(line) > SLICE_BYTES):
             yield lines
             lines, size = [], 0

@@ -39,9 +39,11 @@ def delete(key: str, *, tenant: str | None = None) -> Request[None]:
     return Request("DELETE", path("recipients", key), nothing, params=given(tenant=tenant))
 
 
-def page(*, limit: int | None = None, before: str | None = None, tenant: str | None = None) -> Request[RecipientPage]:
-    """A page of recipients; give its `next` as `before` to get the page after it."""
-    params = given(limit=limit, before=before, tenant=tenant)
+def page(
+    *, search: str | None = None, limit: int | None = None, after: str | None = None, tenant: str | None = None
+) -> Request[RecipientPage]:
+    """A page of recipients whose keys begin with `search`; give its `next` as `after` to get the page after it."""
+    params = given(search=search, limit=limit, after=after, tenant=tenant)
     return Request("GET", "/v1/recipients", reads(RecipientPage), params=params)
 
 

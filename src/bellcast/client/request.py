@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -64,7 +64,14 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def json(body: Any) -> dict[str, Any]:
+class Body(TypedDict):
+    """What a request carries."""
+
+    content: bytes
+    headers: dict[str, str]
+
+
+def json(body: Any) -> Body:
     """The content and headers of a JSON request; times become RFC 3339."""
     return {"content": msgspec.json.encode(body), "headers": {"Content-Type": "application/json"}}
 

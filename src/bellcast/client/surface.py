@@ -20,6 +20,7 @@ class Inbox(Surface[S]):
     list = Method(inbox.page)
     changed = Method(inbox.changed)
     counts = Method(inbox.counts)
+    get = Method(inbox.get)
     seen = Method(inbox.seen)
     read = Method(inbox.read)
     unread = Method(inbox.unread)

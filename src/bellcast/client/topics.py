@@ -22,10 +22,10 @@ def unsubscribe(topic: str, recipient: str, *, tenant: str | None = None) -> Req
 
 
 def subscriptions(
-    topic: str, *, limit: int | None = None, before: str | None = None, tenant: str | None = None
+    topic: str, *, limit: int | None = None, after: str | None = None, tenant: str | None = None
 ) -> Request[SubscriptionPage]:
-    """A page of those in a topic; give its `next` as `before` to get the page after it."""
-    params = given(limit=limit, before=before, tenant=tenant)
+    """A page of those in a topic; give its `next` as `after` to get the page after it."""
+    params = given(limit=limit, after=after, tenant=tenant)
     return Request("GET", path("topics", topic, "subscriptions"), reads(SubscriptionPage), params=params)
 
 
@@ -51,10 +51,10 @@ def publish(
 
 
 def connections(
-    *, limit: int | None = None, before: str | None = None, tenant: str | None = None
+    *, limit: int | None = None, after: str | None = None, tenant: str | None = None
 ) -> Request[ConnectionPage]:
-    """A page of the live connections; give its `next` as `before` to get the page after it."""
-    params = given(limit=limit, before=before, tenant=tenant)
+    """A page of the live connections; give its `next` as `after` to get the page after it."""
+    params = given(limit=limit, after=after, tenant=tenant)
     return Request("GET", "/v1/connections", reads(ConnectionPage), params=params)
 
 

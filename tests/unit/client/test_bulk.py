@@ -44,12 +44,11 @@ def test_nothing_to_send_asks_nothing():
     assert played(notifications.bulk([])) == ([], [])
 
 
-def test_every_item_gets_a_key_unless_it_brings_one():
-    [request], _ = played(notifications.bulk([*items(2), *items(1, idempotency_key="mine")]))
-    first, second, third = (line["idempotency_key"] for line in lines(request))
-    assert first != second
-    assert third == "mine"
-    assert request.repeatable
+def test_every_slice_gets_a_key_and_items_keep_theirs():
+    [one, two], _ = played(notifications.bulk([*items(10_000), *items(1, idempotency_key="mine")]))
+    assert one.headers["Idempotency-Key"] != two.headers["Idempotency-Key"]
+    assert [line.get("idempotency_key") for line in lines(two)] == ["mine"]
+    assert one.repeatable
 
 
 def test_items_are_taken_as_they_are_needed():

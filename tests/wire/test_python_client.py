@@ -1,0 +1,331 @@
+"""The Python client against a running server, blocking and awaiting alike."""
+
+import asyncio
+import inspect
+import socket
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from bellcast.client import (
+    AsyncBellcast,
+    Bellcast,
+    Forbidden,
+    NotFound,
+    RequestRefused,
+    Retries,
+    Unauthorized,
+    Unavailable,
+    Unreadable,
+)
+
+QUICK = Retries(first=0.01, longest=0.05)
+
+
+class Awaited:
+    """An awaiting client whose methods are awaited for the test, so that both clients take the same test."""
+
+    def __init__(self, target, runner):
+        self._target, self._runner = target, runner
+
+    def __getattr__(self, name):
+        attribute = getattr(self._target, name)
+        return self._awaited(attribute) if callable(attribute) else Awaited(attribute, self._runner)
+
+    def _awaited(self, method):
+        def call(*args, **kwargs):
+            result = method(*args, **kwargs)
+            return self._runner.run(result) if inspect.iscoroutine(result) else Awaited(result, self._runner)
+
+        return call
+
+
+@contextmanager
+def client(kind, url, secret, **options):
+    """A client of either kind, closed at the end."""
+    if kind == "blocking":
+        with Bellcast(url, secret, **options) as bell:
+            yield bell
+        return
+    with asyncio.Runner() as runner:
+        bell = AsyncBellcast(url, secret, **options)
+        try:
+            yield Awaited(bell, runner)
+        finally:
+            runner.run(bell.close())
+
+
+@pytest.fixture(params=["blocking", "awaiting"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def bell(kind, bellcast_server):
+    with client(kind, bellcast_server.url, bellcast_server.secret) as bell:
+        yield bell
+
+
+@pytest.fixture
+def alice():
+    return f"alice-{uuid4()}"
+
+
+def titles(page):
+    return [notification.title for notification in page.notifications]
+
+
+def test_a_notification_is_in_the_inbox(bell, alice):
+    sent = bell.notify(
+        alice,
+        title="New booking",
+        body="Saturday, 14:00",
+        type="booking",
+        priority="high",
+        action_url="/bookings/7",
+        actor="Ann",
+        data={"booking": 7},
+        tags=["vip"],
+        expires_at=datetime.now(UTC) + timedelta(days=1),
+    )
+    page = bell.inbox(bell.token(alice)).list()
+    [notification] = page.notifications
+    assert notification.id == sent.id
+    assert (notification.title, notification.body, notification.type) == ("New booking", "Saturday, 14:00", "booking")
+    assert (notification.actor.name, notification.data, notification.tags) == ("Ann", {"booking": 7}, ["vip"])
+    assert (page.unread, page.unseen, page.next) == (1, 1, None)
+
+
+def test_several_recipients_get_one_each(bell, alice):
+    bob = f"bob-{uuid4()}"
+    sent = bell.notify([alice, bob], title="Hello")
+    assert {made.recipient for made in sent.notifications} == {alice, bob}
+    assert len(set(sent.ids)) == 2
+
+
+def test_a_topic_gets_one_announcement(bell, alice):
+    topic = f"admins-{uuid4()}"
+    bell.subscribe(topic, alice)
+    sent = bell.notify({"topic": topic}, title="All hands")
+    assert sent.announcement.id == sent.id
+    assert titles(bell.inbox(bell.token(alice)).list()) == ["All hands"]
+    assert [subscription.recipient for subscription in bell.subscriptions(topic).subscriptions] == [alice]
+    bell.unsubscribe(topic, alice)
+    bell.notify({"topic": topic}, title="Without Alice")
+    assert titles(bell.inbox(bell.token(alice)).list()) == ["All hands"]
+
+
+def test_a_bulk_send_of_any_size_answers_in_order(bell, alice):
+    items = [{"to": alice, "title": f"Number {number}"} for number in range(12_000)]
+    items[7]["title"] = ""
+    results = bell.bulk(items)
+    assert len(results) == 12_000
+    assert (results[7].error.code, results[7].error.errors[0].field) == ("invalid", "7.title")
+    assert len({result.id for result in results if result.id}) == 11_999
+    assert bell.inbox(bell.token(alice)).counts().unread == 11_999
+
+
+def test_what_was_sent_can_be_read_edited_and_recalled(bell, alice):
+    sent = bell.notify(alice, title="At two", body="In the hall")
+    edited = bell.edit(sent.id, title="At three", body=None)
+    assert (edited.title, edited.body) == ("At three", None)
+    assert bell.notification(sent.id).recipient == alice
+    bell.recall(sent.id)
+    assert bell.inbox(bell.token(alice)).list().notifications == []
+    with pytest.raises(NotFound):
+        bell.notification(sent.id)
+
+
+def test_an_inbox_is_acted_on(bell, alice):
+    ids = bell.notify([alice], title="First").ids + bell.notify(alice, title="Second", type="booking").ids
+    inbox = bell.inbox(bell.token(alice))
+    assert inbox.seen(all=True).unseen == 0
+    assert (inbox.read(ids[0]).changed, inbox.counts().unread) == (1, 1)
+    assert inbox.unread(ids[0]).unread == 2
+    assert inbox.read(all=True, type="booking").unread == 1
+    assert inbox.mark(ids[0], read=True).read_at is not None
+    assert inbox.archive(ids[0]).changed == 1
+    assert titles(inbox.list(view="archived")) == ["First"]
+    assert inbox.unarchive(ids[0]).changed == 1
+    inbox.delete(ids[1])
+    assert titles(inbox.list()) == ["First"]
+    assert inbox.clear("read").changed == 1
+
+
+def test_pages_follow_one_another(bell, alice):
+    for number in range(5):
+        bell.notify(alice, title=str(number))
+    inbox = bell.inbox(bell.token(alice))
+    first = inbox.list(limit=3)
+    assert titles(first) + titles(inbox.list(limit=3, before=first.next)) == ["4", "3", "2", "1", "0"]
+
+
+def test_polling_hears_of_changes_only(bell, alice):
+    inbox = bell.inbox(bell.token(alice))
+    position = inbox.list().position
+    assert inbox.changed(position) is None
+    bell.notify(alice, title="News")
+    assert titles(inbox.changed(position)) == ["News"]
+
+
+def test_a_recipient_is_recorded(bell):
+    key = f"oauth|7/é {uuid4()}"
+    assert bell.recipients.put(key, name="Alice", roles=["admin"], data={"floor": 3}).name == "Alice"
+    assert bell.recipients.patch(key, email="alice@example.com", name=None).email == "alice@example.com"
+    recipient = bell.recipients.get(key)
+    assert (recipient.key, recipient.name, recipient.roles, recipient.data) == (key, None, ["admin"], {"floor": 3})
+    assert key in [recipient.key for recipient in bell.recipients.list(limit=100).recipients]
+    bell.recipients.delete(key)
+    with pytest.raises(NotFound):
+        bell.recipients.get(key)
+
+
+def test_two_tenants_never_meet(bell, alice):
+    bell.notify(alice, title="For Acme", tenant="acme")
+    bell.notify(alice, title="For Globex", tenant="globex")
+    assert titles(bell.inbox(bell.token(alice, tenant="acme")).list()) == ["For Acme"]
+
+
+def test_a_token_says_when_it_ends_and_revoking_ends_it_before(bell, alice):
+    token = bell.token(alice, ttl="1h")
+    left = token.expires_at - datetime.now(UTC)
+    assert timedelta(minutes=58) < left <= timedelta(hours=1)
+    bell.inbox(token).counts()
+    bell.revoke(alice)
+    with pytest.raises(Unauthorized):
+        bell.inbox(token).counts()
+
+
+def test_live_things_are_asked_for(bell):
+    assert bell.publish("lobby", "doorbell", {"by": "Bob"}) is None
+    assert bell.publish({"recipient": "alice"}, "doorbell") is None
+    assert bell.connections(limit=5).connections == []
+    assert isinstance(bell.stats(), dict)
+
+
+def test_a_wrong_secret_is_unauthorized(kind, bellcast_server):
+    with client(kind, bellcast_server.url, "wrong") as bell, pytest.raises(Unauthorized) as refused:
+        bell.stats()
+    assert (refused.value.status, refused.value.code) == (401, "unauthenticated")
+
+
+def test_the_secret_does_not_open_an_inbox(bell, bellcast_server):
+    with pytest.raises(Forbidden):
+        bell.inbox(bellcast_server.secret).counts()
+
+
+def test_a_refusal_names_the_field_and_changes_nothing(bell, alice):
+    with pytest.raises(RequestRefused) as refused:
+        bell.notify(alice, title="x", priority="very high")
+    assert (refused.value.status, [error.field for error in refused.value.errors]) == (422, ["priority"])
+    assert bell.inbox(bell.token(alice)).list().notifications == []
+
+
+def test_the_same_key_sends_once(bell, alice):
+    first = bell.notify(alice, title="Once", idempotency_key=f"once-{alice}")
+    again = bell.notify(alice, title="Once", idempotency_key=f"once-{alice}")
+    assert first == again
+    assert bell.inbox(bell.token(alice)).counts().unread == 1
+
+
+def test_a_send_whose_answer_was_lost_is_sent_once(kind, bellcast_server, alice):
+    with (
+        losing_answers(bellcast_server.url, 2) as way,
+        client(kind, way.url, bellcast_server.secret, retries=QUICK) as bell,
+    ):
+        bell.notify(alice, title="Once")
+        assert way.lost == 2
+        assert bell.inbox(bell.token(alice)).counts().unread == 1
+
+
+def test_a_bulk_send_whose_answer_was_lost_is_sent_once(kind, bellcast_server, alice):
+    with (
+        losing_answers(bellcast_server.url, 1) as way,
+        client(kind, way.url, bellcast_server.secret, retries=QUICK) as bell,
+    ):
+        results = bell.bulk({"to": alice, "title": str(number)} for number in range(50))
+        assert way.lost == 1
+        assert len({result.id for result in results}) == 50
+        assert bell.inbox(bell.token(alice)).counts().unread == 50
+
+
+def test_nobody_at_the_address_is_unavailable(kind):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with client(kind, url, "secret", retries=QUICK) as bell, pytest.raises(Unavailable, match="no answer"):
+            bell.stats()
+
+
+def test_a_page_of_something_else_is_unreadable(kind):
+    with somebody_else() as url, client(kind, url, "secret", retries=QUICK) as bell, pytest.raises(Unreadable):
+        bell.stats()
+
+
+def test_a_silent_server_is_unavailable_after_the_timeout(kind):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        once = Retries(tries=1)
+        with client(kind, url, "secret", timeout=0.2, retries=once) as bell, pytest.raises(Unavailable):
+            bell.stats()
+
+
+class Way:
+    """A way to the server on which the first answers get lost after the server has done the work."""
+
+    def __init__(self, target, losing):
+        self.target, self.losing, self.lost = target, losing, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(near,), daemon=True).start()
+
+    def carry(self, near):
+        with near, socket.create_connection(self.target) as far:
+            threading.Thread(target=self.pour, args=(near, far), daemon=True).start()
+            while answer := far.recv(65536):
+                if self.lost < self.losing:
+                    self.lost += 1
+                    near.shutdown(socket.SHUT_RDWR)
+                    return
+                near.sendall(answer)
+
+    def pour(self, near, far):
+        try:
+            while sent := near.recv(65536):
+                far.sendall(sent)
+        except OSError:
+            return
+
+
+@contextmanager
+def losing_answers(url, count):
+    host, port = url.removeprefix("http://").split(":")
+    way = Way((host, int(port)), count)
+    yield way
+    way.listener.close()
+
+
+@contextmanager
+def somebody_else():
+    """A web server that is not Bellcast."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            near, _ = listener.accept()
+            with near:
+                near.recv(65536)
+                near.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n<h1>Welcome</h1>"[:-1])
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
