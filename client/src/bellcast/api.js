@@ -1,7 +1,6 @@
 /** Asking the server over HTTP: the inbox and what is done to it. Says no by throwing `Refused`. */
 
-/** @import { Counts, Notification } from './events.js' */
-/** @import { Page, Query, Target, Verb } from './inbox.js' */
+/** @import { Counts, Page, Query, Target, Verb } from './events.js' */
 
 /** The server understood and said no: the fields of its problem+json. */
 export class Refused extends Error {

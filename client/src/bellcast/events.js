@@ -1,4 +1,4 @@
-/** What the server says: the native frames as one closed union. Anything else is not let in. */
+/** The words of the wire: what is asked of the server, and what it says, as one closed union. Anything else is not let in. */
 
 /**
  * @typedef {{id?: string, name?: string, avatar?: string}} Actor
@@ -27,6 +27,11 @@
  * @typedef {{unread: number, unseen: number, position: string}} Counts
  * @typedef {{topic: string, code: string, message: string}} RefusedTopic
  * @typedef {{recipient: string, name?: string}} Member
+ *
+ * @typedef {'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete'} Verb
+ * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View}}} Target
+ * @typedef {{view?: View, type?: string, tag?: string}} Query
+ * @typedef {Counts & {notifications: Notification[], next: string | null}} Page  the body of GET /v1/inbox
  *
  * @typedef {Counts & {type: 'ready', connection: string, recipient: string | null, heartbeat: number, resumed: boolean,
  *   topics: string[], refused: RefusedTopic[]}} Ready

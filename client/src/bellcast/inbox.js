@@ -2,12 +2,9 @@
 
 import { never } from './events.js';
 
-/** @import { BellcastEvent, Change, Counts, Notification, View } from './events.js' */
+/** @import { BellcastEvent, Change, Counts, Notification, Page, Query, Target, Verb } from './events.js' */
 
 /**
- * @typedef {{view?: View, type?: string, tag?: string}} Query
- * @typedef {Counts & {notifications: Notification[], next: string | null}} Page  the body of GET /v1/inbox
- *
  * @typedef {object} Inbox
  * @property {readonly Notification[]} rows  newest first; also those that left the view, so that undo needs no fetch
  * @property {Query} query
@@ -18,8 +15,6 @@ import { never } from './events.js';
  * @property {string | null} position
  * @property {boolean} stale  events cannot tell us what is true now: fetch again
  *
- * @typedef {'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete'} Verb
- * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View}}} Target
  * @typedef {{verb: Verb, target: Target, at: string}} Action
  */
 

@@ -4,10 +4,10 @@ import { Api, Credential } from './api.js';
 import { Connection } from './connection.js';
 import * as inbox from './inbox.js';
 
-/** @import { BellcastEvent, Notification } from './events.js' */
+/** @import { BellcastEvent, Notification, Page, Query, Target, Verb } from './events.js' */
 /** @import { Refused } from './api.js' */
 /** @import { Status } from './connection.js' */
-/** @import { Action, Page, Query, Target, Verb } from './inbox.js' */
+/** @import { Action } from './inbox.js' */
 /** @import { World } from './transports/sse.js' */
 
 /**

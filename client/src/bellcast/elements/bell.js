@@ -8,8 +8,7 @@ import * as popover from './popover.js';
 import { sheet } from './styles.js';
 import { clock } from './time.js';
 
-/** @import { Notification } from '../events.js' */
-/** @import { Verb } from '../inbox.js' */
+/** @import { Notification, Verb } from '../events.js' */
 
 const MOST = 99;
 const TICK = 30_000; // ms: the times are in minutes
@@ -154,7 +153,7 @@ export class Bell extends Base {
     addEventListener('scroll', place, { signal, capture: true, passive: true });
     document.addEventListener('visibilitychange', () => this.#draw(), { signal });
     document.addEventListener('pointerdown', (event) => event.composedPath().includes(this) || this.#toggle(false, false), { signal });
-    this.addEventListener('keydown', (event) => event.key === 'Escape' && this.#escape(event), { signal });
+    document.addEventListener('keydown', (event) => event.key === 'Escape' && this.#escape(event), { signal });
     this.addEventListener('focusout', ({ relatedTarget }) => {
       if (relatedTarget instanceof Node && !this.contains(relatedTarget)) this.#toggle(false, false);
     }, { signal });
@@ -164,8 +163,7 @@ export class Bell extends Base {
 
   /** @param {KeyboardEvent} event */
   #escape(event) {
-    if (!this.hasAttribute('open')) return;
-    event.stopPropagation();
+    if (event.defaultPrevented || !this.hasAttribute('open')) return;
     event.preventDefault();
     this.#toggle(false);
   }

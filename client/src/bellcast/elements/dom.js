@@ -21,6 +21,9 @@ export function link(address) {
   return protocol === 'https:' || protocol === 'http:' ? href : null;
 }
 
+/** Text that reads as it is stored: without overrides that turn `exe.png` out of `gnp.exe`. @param {string} text */
+export const plain = (text) => text.replace(/[\u202d\u202e]/g, '');
+
 const SVG = 'http://www.w3.org/2000/svg';
 const ICONS = {
   bell: 'M6 9.5a6 6 0 0 1 12 0c0 4.6 2 6.5 2 6.5H4s2-1.9 2-6.5M10 19.5a2.2 2.2 0 0 0 4 0',

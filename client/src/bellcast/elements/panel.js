@@ -28,7 +28,7 @@ export class Panel {
     this.#desk = desk;
     const heading = h('h2', 'heading', { id: 'heading' }, texts.title);
     this.#status = h('span', 'status', { role: 'status' });
-    this.#readAll = button('read-all', texts.readAll, () => act('read', 'all'));
+    this.#readAll = button('read-all', texts.readAll, () => (act('read', 'all'), this.element.focus())); // the button goes, the focus must not
     this.#readAll.prepend(icon('checks'));
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;

@@ -1,9 +1,8 @@
 /** One notification as a list item. Made once; what a person does to it changes it in place. */
 
-import { h, icon, link } from './dom.js';
+import { h, icon, link, plain } from './dom.js';
 
-/** @import { Notification } from '../events.js' */
-/** @import { Verb } from '../inbox.js' */
+/** @import { Notification, Verb } from '../events.js' */
 /** @import { clock } from './time.js' */
 /** @import { Texts } from './messages.js' */
 
@@ -66,7 +65,7 @@ export function row(made, desk) {
 function main({ body, priority, action_url, action_text }, title, texts, follow) {
   const lines = h('div', 'main', {}, title);
   if (priority === 'urgent' || priority === 'high') title.appendChild(h('span', 'chip', {}, texts[priority]));
-  if (body) lines.append(h('p', 'body', { dir: 'auto' }, body));
+  if (body) lines.append(h('p', 'body', { dir: 'auto' }, plain(body)));
   if (action_text && link(action_url)) lines.append(anchor('action', action_text, action_url, follow));
   return lines;
 }
@@ -74,7 +73,7 @@ function main({ body, priority, action_url, action_text }, title, texts, follow)
 /** A link where there is somewhere to go, a button elsewhere. @param {string} name @param {string} text @param {string | null} address @param {(event: MouseEvent) => void} onclick */
 function anchor(name, text, address, onclick) {
   const href = link(address);
-  const words = h('span', 'words', { dir: 'auto' }, text);
+  const words = h('span', 'words', { dir: 'auto' }, plain(text));
   if (!href) return h('button', name, { type: 'button', onclick }, words);
   return h('a', name, { href, onclick, onauxclick: (event) => event.button === 1 && onclick(event) }, words);
 }

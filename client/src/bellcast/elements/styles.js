@@ -19,7 +19,7 @@ const CSS = `
   -webkit-font-smoothing: antialiased;
 }
 [hidden] { display: none !important; }
-* { box-sizing: border-box; margin: 0; }
+:host * { box-sizing: border-box; margin: 0; }
 button, a { font: inherit; color: inherit; text-decoration: none; }
 button { padding: 0; border: 0; background: none; cursor: pointer; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
@@ -34,7 +34,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 
 .panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room, 600px)); padding: 0; overflow: hidden; border: 1px solid var(--border); border-radius: var(--radius); background: var(--background); color: var(--text); box-shadow: 0 1px 2px #0000000f, 0 16px 48px -8px light-dark(#14152e38, #000000b0); outline: 0; animation: drop .16s cubic-bezier(.2, .8, .3, 1); }
 .panel:is([open], :popover-open) { display: flex; }
-.header { display: flex; align-items: center; gap: 10px; min-height: 54px; padding: 0 10px 0 18px; padding-inline: 18px 10px; border-bottom: 1px solid var(--border); }
+.header { display: flex; align-items: center; gap: 10px; min-height: 54px; padding-inline: 18px 10px; border-bottom: 1px solid var(--border); }
 .heading { font-size: 15px; font-weight: 650; letter-spacing: -.01em; }
 .status { flex: 1; display: flex; align-items: center; gap: 6px; min-width: 0; color: var(--muted); font-size: 12px; white-space: nowrap; }
 .status::before { content: ""; flex: none; width: 7px; height: 7px; border-radius: 50%; background: var(--muted); }
@@ -57,7 +57,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .row[data-priority=urgent] { --tone: var(--urgent); }
 .row[data-priority=high] { --tone: var(--high); }
 .row[data-priority=urgent][data-unread] { background: color-mix(in srgb, var(--urgent) 7%, var(--background)); }
-.row[data-priority=urgent][data-unread]::before { content: ""; position: absolute; inset: 10px auto 10px 0; inset-inline: 0 auto; width: 3px; border-radius: 3px; background: var(--urgent); }
+.row[data-priority=urgent][data-unread]::before { content: ""; position: absolute; inset-block: 10px; inset-inline-start: 0; width: 3px; border-radius: 3px; background: var(--urgent); }
 .avatar { flex: none; display: grid; place-items: center; width: 36px; height: 36px; overflow: hidden; border-radius: 50%; background: color-mix(in srgb, var(--tone) 13%, var(--background)); color: var(--tone); font-size: 13px; font-weight: 600; }
 .avatar img { width: 100%; height: 100%; object-fit: cover; }
 .main { flex: 1; min-width: 0; overflow-wrap: anywhere; }
@@ -67,16 +67,16 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .title:focus-visible::after { border-radius: 10px; outline: 2px solid var(--accent); outline-offset: -2px; }
 .words { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .row[data-unread] .title { font-weight: 600; }
-.row:not([data-unread]) :is(.title, .avatar) { color: var(--muted); }
+.row:not([data-unread]) .avatar { background: var(--hover); color: var(--muted); }
 .row:not([data-unread]) .title { color: color-mix(in srgb, var(--text) 82%, transparent); }
-.chip { display: inline-block; margin-top: 3px; padding: 0 6px; border-radius: 5px; background: color-mix(in srgb, var(--tone) 14%, transparent); color: var(--tone); font-size: 11px; font-weight: 600; line-height: 18px; }
+.chip { display: inline-block; margin-block: 4px 3px; padding: 0 6px; border-radius: 5px; background: color-mix(in srgb, var(--tone) 14%, transparent); color: var(--tone); font-size: 11px; font-weight: 600; line-height: 18px; }
 .body { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; margin-top: 1px; color: var(--muted); font-size: 13px; white-space: pre-line; }
 .action { position: relative; z-index: 1; display: inline-block; max-width: 100%; margin-top: 8px; padding: 4px 11px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); font-size: 12.5px; font-weight: 550; }
 .action:hover { border-color: color-mix(in srgb, var(--tone) 50%, var(--border)); color: var(--tone); }
 .side { flex: none; display: flex; flex-direction: column; align-items: end; gap: 4px; }
 .when { display: flex; align-items: center; gap: 7px; height: 20px; color: var(--muted); font-size: 12px; white-space: nowrap; }
 .dot { width: 8px; height: 8px; border-radius: 50%; background: var(--tone); }
-.row:not([data-unread]) .dot { visibility: hidden; }
+.row:not([data-unread]) .dot { display: none; }
 .tools { position: relative; z-index: 1; display: flex; }
 .tool { padding: 6px; }
 .tool svg { width: 16px; height: 16px; }
@@ -84,6 +84,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 @media (hover: hover) {
   .tools { position: absolute; top: 7px; inset-inline-end: 8px; border: 1px solid var(--border); border-radius: 9px; background: var(--background); opacity: 0; transition: opacity .12s; }
   .row:is(:hover, :focus-within) .tools { opacity: 1; }
+  .row:is(:hover, :focus-within) .when { visibility: hidden; }
 }
 
 .more { display: block; width: calc(100% - 24px); margin: 6px 12px 12px; padding: 9px; border-radius: 9px; color: var(--muted); font-size: 13px; font-weight: 550; }

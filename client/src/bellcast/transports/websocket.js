@@ -4,8 +4,8 @@ import { parse } from '../events.js';
 
 /** @import { Open } from './sse.js' */
 
-// 4400 bad request, 4401 unauthenticated, 4403 forbidden: asking again would get the same answer.
-const FINAL = [4400, 4401, 4403];
+// Bad request, unauthenticated, forbidden, frame too large: asking again would get the same answer.
+const FINAL = [4400, 4401, 4403, 4413];
 
 /** @type {Open} */
 export function websocket(base, query, world, hear, end) {

@@ -1,0 +1,54 @@
+/** The pure corners of the elements; the rest is tried in a browser. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { link, plain } from '../src/bellcast/elements/dom.js';
+import { texts } from '../src/bellcast/elements/messages.js';
+import { clock } from '../src/bellcast/elements/time.js';
+
+globalThis.document ??= { baseURI: 'https://shop.example/account/' };
+
+for (const [address, href] of [
+  ['/bookings/7', 'https://shop.example/bookings/7'],
+  ['bookings', 'https://shop.example/account/bookings'],
+  ['?tab=2', 'https://shop.example/account/?tab=2'],
+  ['https://other.example/', 'https://other.example/'],
+  ['//other.example/a', 'https://other.example/a'],
+]) {
+  test(`followed: ${address}`, () => assert.equal(link(address), href));
+}
+
+for (const address of [
+  null, '', 'javascript:alert(1)', 'JaVaScRiPt:alert(1)', ' \tjava\nscript:alert(1)', '\u0001javascript:alert(1)', 'data:text/html,<b>', 'vbscript:x',
+  'blob:https://shop.example/1', 'file:///etc/passwd', 'mailto:a@b.example', 'https://[', 'view-source:https://a.example',
+]) {
+  test(`not followed: ${JSON.stringify(address)}`, () => assert.equal(link(address), null));
+}
+
+test('a text cannot turn its letters around', () => assert.equal(plain('invoice\u202Egnp.exe'), 'invoicegnp.exe'));
+
+const NOW = Date.parse('2026-06-15T12:00:00Z');
+for (const [at, text] of [
+  ['2026-06-15T12:00:30Z', 'now'],
+  ['2026-06-15T11:59:20Z', 'now'],
+  ['2026-06-15T11:58:00Z', '2m ago'],
+  ['2026-06-15T11:00:01Z', '59m ago'],
+  ['2026-06-15T09:30:00Z', '2h ago'],
+  ['2026-06-12T11:00:00Z', '3d ago'],
+  ['2026-03-04T12:00:00Z', 'Mar 4'],
+  ['2025-12-24T12:00:00Z', 'Dec 24, 2025'],
+]) {
+  test(`${at} is "${text}"`, () => assert.equal(clock('en', 'now').ago(at, NOW), text));
+}
+
+test('a language we do not speak yet is answered in English, dates and all', () => {
+  assert.deepEqual([texts('xx').lang, texts('xx').title], ['en', 'Notifications']);
+  assert.equal(texts('en-GB').lang, 'en-GB');
+});
+
+test('where there is no DOM the package still loads, for its session', async () => {
+  const { Session, Bell } = await import('../src/bellcast.js');
+  assert.equal(typeof Session, 'function');
+  assert.equal(typeof Bell, 'function');
+});

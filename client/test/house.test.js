@@ -1,0 +1,56 @@
+/** The house: who may import whom, and what none may do. */
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+const SRC = new URL('../src/', import.meta.url);
+const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js'));
+const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
+
+/** From the top floor down. Rooms of one floor do not see each other, elements do: they are one room. */
+const FLOORS = [
+  ['bellcast.js'], ['bellcast/index.js'], ['bellcast/elements/'], ['bellcast/session.js'], ['bellcast/inbox.js', 'bellcast/connection.js'],
+  ['bellcast/api.js'], ['bellcast/transports/'], ['bellcast/events.js'],
+];
+const floor = (name) => FLOORS.findIndex((rooms) => rooms.some((room) => (room.endsWith('/') ? name.startsWith(room) : name === room)));
+
+/** Types are imports too. */
+function imports(name) {
+  const found = text(name).matchAll(/(?:from|import|@import [^*]*? from|import\() ?'(\.[^']+)'/g);
+  return [...found].map(([, path]) => new URL(path, new URL(name, SRC)).href.slice(SRC.href.length));
+}
+
+test('every file has its floor', () => {
+  assert.deepEqual(files.filter((name) => floor(name) < 0), []);
+});
+
+test('imports point down only', () => {
+  const wrong = files.flatMap((name) =>
+    imports(name)
+      .filter((other) => floor(other) < floor(name) || (floor(other) === floor(name) && !name.includes('elements/') && !name.includes('transports/')))
+      .map((other) => `${name} -> ${other}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('every import leads to a file and every file is used', () => {
+  const used = new Set(files.flatMap(imports));
+  assert.deepEqual([...used].filter((name) => !files.includes(name)), []);
+  assert.deepEqual(files.filter((name) => !used.has(name)), ['bellcast.js']);
+});
+
+for (const [never, pattern] of [
+  ['markup from text', /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser/],
+  ['code from text', /\beval\(|new Function/],
+  ['a global', /(?:window|globalThis|self)\.\w+ = /],
+  ['a style attribute', /setAttribute\('style'/],
+  ['the console', /console\./],
+]) {
+  test(`never: ${never}`, () => assert.deepEqual(files.filter((name) => pattern.test(text(name))), []));
+}
+
+test('a line that begins as a comment is one, so that leaving comments out is safe', () => {
+  const inside = files.flatMap((name) => [...text(name).matchAll(/`[^`]*`/g)].flatMap(([literal]) => literal.split('\n')));
+  assert.deepEqual(inside.filter((line) => /^\s*(\/[/*]|\*)/.test(line)), []);
+});
