@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from bellcast.auth import origins
+from bellcast.auth.doors import Doors
+from bellcast.auth.origins import WrongOrigin
 from bellcast.errors import BellcastError, Forbidden, MethodNotAllowed, TooMany, Unauthenticated, Unavailable
 from bellcast.inbox import views
 from bellcast.live import reasons, requests, resume, topics
@@ -38,16 +40,6 @@ Scope = dict[str, Any]
 RETRY_MS = (1_500, 4_500)
 # A process at its bound of connections asks newcomers to wait this long.
 FULL_MS = 5_000
-
-
-class Doors(Protocol):
-    """Who is asking, and whether the session was ended since."""
-
-    async def recipient(self, request: Request, kind: origins.Kind) -> Principal:
-        """Unauthenticated, Forbidden (wrong door, wrong origin) or Unavailable if it is nobody."""
-        ...
-
-    def revoked(self, principal: Principal, inbox: Inbox) -> bool: ...
 
 
 class Arrival(Protocol):
@@ -334,10 +326,6 @@ class Endpoint:
 
 def _nothing() -> None:
     """Nothing waits for `ready`."""
-
-
-class WrongOrigin(Forbidden):
-    """This page's origin is not allowed here: add it to BELLCAST_ORIGINS."""
 
 
 class Revoked(Unauthenticated):

@@ -244,8 +244,8 @@ def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
 def _closed(payload: bytes) -> Closed:
     if not payload:
         return Closed(frames.NO_CODE, "")
-    code = int.from_bytes(payload[:2])
-    if len(payload) == 1 or not frames.may_be_sent(code):
+    code = int.from_bytes(payload[:2])  # of one byte alone it is below 1000, so no valid one
+    if not frames.may_be_sent(code):
         raise _wrong("a close frame has no valid code")
     return Closed(code, _utf8(payload[2:]))
 

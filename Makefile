@@ -1,0 +1,53 @@
+# `make demo` and `make test` are all a newcomer needs: each installs whatever it lacks.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/
+INSTALLED := $(VENV)/.installed
+CLIENT := client/node_modules/.installed
+
+.PHONY: demo test check format bench docs lock system clean
+
+demo: $(INSTALLED) ## Start the server and its demo apps
+	$(RUN)bellcast demo
+
+test: system $(INSTALLED) $(CLIENT) check ## Everything that must hold, as CI runs it
+	cd client && npm test --silent
+	$(RUN)pytest
+
+check: $(INSTALLED) $(CLIENT) ## Lint, types, layers, formatting
+	$(RUN)ruff format --check .
+	$(RUN)ruff check .
+	$(RUN)mypy
+	$(RUN)lint-imports --no-cache
+	cd client && npm run check --silent
+
+format: $(INSTALLED) ## Write the formatting
+	$(RUN)ruff format .
+	$(RUN)ruff check --fix .
+
+bench: system $(INSTALLED) ## Measure against the peers; results go to benchmarks/results
+	$(RUN)bellcast bench
+
+docs: $(INSTALLED) ## Write the generated reference pages
+	$(RUN)python scripts/reference.py
+
+lock: ## Pin the development environment again
+	$(RUN)uv pip compile --quiet --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
+	$(RUN)pip install --quiet --disable-pip-version-check uv
+	$(RUN)uv pip install --quiet --python $(RUN)python --require-hashes -r requirements.lock
+	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
+	touch $@
+
+$(CLIENT): client/package-lock.json
+	cd client && npm ci --silent --no-audit --no-fund
+	touch $@
+
+system: ## Debian packages the tests drive: a browser, and nginx with nchan to measure against
+	scripts/install_system.sh
+
+clean: ## Remove what was installed here
+	rm -rf $(VENV) client/node_modules dist

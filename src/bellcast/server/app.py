@@ -1,0 +1,151 @@
+"""The wired server as one ASGI application: the live paths go to the live edge, everything else to the API."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from bellcast import calls
+from bellcast.api import app as api
+from bellcast.auth.doors import Doors
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import SettingsError
+from bellcast.inbox import upkeep
+from bellcast.live.answering import Answering
+from bellcast.live.commands import Commands
+from bellcast.live.drain import drain
+from bellcast.live.hub import Hub, Notices
+from bellcast.live.presence import Presence
+from bellcast.live.reactions import Reactions
+from bellcast.live.roll import Roll
+from bellcast.live.rules import Rules
+from bellcast.live.sweep import Sweep
+from bellcast.live.transports.endpoint import Endpoint
+from bellcast.model.events import Event
+from bellcast.model.ids import Ids
+from bellcast.model.people import Project
+from bellcast.outbound.http import HttpxClient
+from bellcast.ports import Broker, Engines
+from bellcast.server.clock import SystemClock
+from bellcast.server.tasks import Tasks
+from bellcast.settings import Settings, project
+from bellcast.storage.sqlite import SQLite
+from bellcast.storage.store import SQLStore
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Serving = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class App:
+    """An ASGI 3 application. Under a server that sends lifespan events it starts and stops with it; mounted where none
+    arrive, it starts with its first request, and `stop` is the owner's to call."""
+
+    def __init__(self, settings: Settings, project: Project, handlers: calls.Handlers | None = None) -> None:
+        self.settings = settings
+        self.project = project
+        self.tasks = Tasks()
+        clock = SystemClock()
+        self.store = SQLStore(SQLite(settings.store.path, clock), clock)
+        self.broker: Broker = MemoryBroker()
+        self.engines = Engines(store=self.store, broker=self.broker, clock=clock, new_id=Ids().new)
+        self._http = HttpxClient(guarded=False)
+        self._starting = asyncio.Lock()
+        self._started = False
+        self._wire(handlers)
+
+    def _wire(self, handlers: calls.Handlers | None) -> None:
+        settings, engines, spawn = self.settings, self.engines, self.tasks.spawn
+        doors = Doors(
+            self.project,
+            settings.access,
+            settings.limits,
+            keys=self.store.keys,
+            http=self._http,
+            clock=engines.clock,
+        )
+        rules = Rules(limits=settings.limits, heartbeat=settings.native.heartbeat, access=settings.access)
+        self.hub = Hub(Presence(settings.access.presence_topics))
+        reactions = Reactions(engines, self.hub, rules, spawn)
+        answers = calls.answers(handlers, settings.server.handler_url, self.project, self._http)
+        answering = Answering(engines, self.hub, doors, answers, spawn)
+        self.hub.notices = Notices(
+            catch_up=reactions.catch_up,
+            take_in=reactions.take_in,
+            reconsider=reactions.reconsider,
+            publish=self._publish_soon,
+            gone=answering.gone,
+        )
+        self.broker.listen(self.hub.dispatch)
+        commands = Commands(engines, self.hub, rules, answering, spawn)
+        endpoint = Endpoint(engines, self.hub, rules, doors, commands, answering, spawn)
+        self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat)
+        self._api = api.build(settings, self.project, engines, doors, Roll(self.hub))
+        self._live: dict[str, Serving] = {"/v1/stream": endpoint.stream, "/v1/ws": endpoint.websocket}
+
+    def _publish_soon(self, event: Event) -> None:
+        self.tasks.spawn(self.broker.publish(event))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if not self._started:
+            await self.start()
+        path = scope["path"]
+        root = scope.get("root_path", "")
+        if root and path.startswith(root):
+            path = path[len(root) :] or "/"
+            scope = {**scope, "path": path, "raw_path": path.encode(), "root_path": ""}
+        await self._live.get(path, self._api)(scope, receive, send)
+
+    async def start(self) -> None:
+        """Open the store, catch up with what fell due, and begin the sweeps. Safe to call twice."""
+        async with self._starting:
+            if self._started:
+                return
+            await self.store.open()
+            await upkeep.expire(self.engines)
+            self.tasks.spawn(self._sweep.run())
+            if not self.settings.server.no_jobs:
+                self.tasks.spawn(upkeep.run(self.engines, self._retention()))
+            self._started = True
+
+    def _retention(self) -> upkeep.Retention:
+        kept = self.settings.store
+        return upkeep.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000))
+
+    async def drain(self) -> None:
+        """Tell every live connection to come back, spread over the drain window."""
+        await drain(self.hub, self.engines.clock, self.settings.server.drain)
+
+    async def stop(self) -> None:
+        """Finish what is under way and let everything go."""
+        if self._started:
+            self._started = False
+            await drain(self.hub, self.engines.clock, 0)
+            await self.tasks.close()
+            await self.broker.close()
+            await self._http.close()
+            await self.store.close()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except Exception as failure:
+            await send({"type": "lifespan.startup.failed", "message": str(failure)})
+            raise
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: Settings, handlers: calls.Handlers | None = None) -> App:
+    """The server of these settings; `handlers` answer what clients ask (else BELLCAST_HANDLERS or BELLCAST_HANDLER_URL)."""
+    if handlers is None and settings.server.handlers is not None:
+        handlers = calls.load(settings.server.handlers)
+    elif handlers is not None and settings.server.handler_url is not None:
+        raise SettingsError("BELLCAST_HANDLER_URL: handlers are given in Python already; give one of the two.")
+    return App(settings, project(settings)[0], handlers)

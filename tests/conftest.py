@@ -1,0 +1,30 @@
+"""What every test may ask for: a running server, and servers of one's own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ServerProcess
+
+
+@pytest.fixture(scope="session")
+def bellcast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server shared by tests that keep to recipients of their own."""
+    with ServerProcess(tmp_path_factory.mktemp("shared") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts servers with settings of their own; all are ended with the test."""
+    started: list[ServerProcess] = []
+
+    def start(*flags: str, **environ: str) -> ServerProcess:
+        server = ServerProcess(tmp_path / f"data{len(started)}", environ, *flags)
+        started.append(server)
+        return server.start()
+
+    yield start
+    for server in started:
+        server.kill()

@@ -1,0 +1,100 @@
+"""A real Bellcast process for tests: started on a free port, killed, restarted on the same one, always ended."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import jwt
+
+PROJECT = ("770077", "test-project-key", "test-project-secret-of-forty-characters-x")
+STARTS_WITHIN = 20  # seconds; a loaded machine needs three
+
+
+class ServerProcess:
+    """One `bellcast serve`. `url` is known once it accepts connections."""
+
+    def __init__(self, data: Path, environ: Mapping[str, str] | None = None, *flags: str) -> None:
+        self.data = data
+        self.environ = dict(environ or {})
+        self.flags = flags
+        self.project, self.key, self.secret = PROJECT
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[str] | None = None
+        self.log = data / "server.log"
+
+    def start(self) -> "ServerProcess":
+        """Start it and wait until it accepts connections."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("BELLCAST_")}
+        environ |= {"BELLCAST_PROJECT": ":".join(PROJECT)} | self.environ
+        command = [sys.executable, "-m", "bellcast", "serve", "--port", str(self.port), "--data", str(self.data)]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [*command, *self.flags], env=environ, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if re.search(r"http://\S+", line):
+                return self
+        raise AssertionError(f"the server did not start: {self.log.read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """As a power cut would: no goodbye."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def restart(self) -> "ServerProcess":
+        """Kill it and start it again on the same port and data."""
+        self.kill()
+        return self.start()
+
+    def token(self, recipient: str, ttl: int = 3600, **claims: object) -> str:
+        """A session token, signed as an app would sign it."""
+        import time
+
+        now = time.time()
+        body = {"sub": recipient, "iat": now, "exp": int(now) + ttl, **claims}
+        return jwt.encode(body, self.secret, "HS256", headers={"kid": self.key})
+
+    def as_app(self) -> dict[str, str]:
+        """The headers of the app's own server."""
+        return {"authorization": f"Bearer {self.secret}"}
+
+    def as_recipient(self, recipient: str, **claims: object) -> dict[str, str]:
+        """The headers of somebody's browser."""
+        return {"authorization": f"Bearer {self.token(recipient, **claims)}"}
+
+    def _end(self, how: signal.Signals) -> int:
+        if self.process is None:
+            return 0
+        process, self.process = self.process, None
+        if process.poll() is None:
+            process.send_signal(how)
+        status = process.wait(timeout=30)
+        if process.stdout is not None:
+            process.stdout.close()
+        return status
+
+    def __enter__(self) -> "ServerProcess":
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end(signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
