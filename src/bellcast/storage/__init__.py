@@ -1,0 +1,1 @@
+"""The truth on disk: scripts and SQL written once, an engine for each database."""

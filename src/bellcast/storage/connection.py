@@ -1,0 +1,105 @@
+"""One SQLite connection: opened the same way everywhere, driven by scripts, its errors translated once."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar, cast
+
+from bellcast.errors import DiskFull, Unavailable
+from bellcast.storage.engine import Row, Script, Statement
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Primary result codes that say the database, not the statement, is at fault.
+AWAY = {
+    sqlite3.SQLITE_BUSY: "The database is locked by another program.",
+    sqlite3.SQLITE_LOCKED: "The database is locked by another program.",
+    sqlite3.SQLITE_IOERR: "The disk of the store cannot be read or written.",
+    sqlite3.SQLITE_READONLY: "The database file cannot be written.",
+    sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened.",
+    sqlite3.SQLITE_CORRUPT: "The database file is damaged: restore a backup.",
+    sqlite3.SQLITE_NOTADB: "The database file is not a database.",
+    sqlite3.SQLITE_PROTOCOL: "The database is locked by another program.",
+}
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # an acknowledged notification survives a power cut
+    "PRAGMA busy_timeout = 0",  # waiting is the writer's, and never on the loop's thread
+    "PRAGMA cache_size = -32768",  # KiB: the hot pages of a million rows
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = ON",  # what is deleted is overwritten with zeros
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode: transactions are begun where they are meant."""
+    # check_same_thread: the loop's thread and the commit thread take turns, never both at once.
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512)
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    return connection
+
+
+def translated(error: Exception) -> Exception:
+    """The error of a database as callers know it; one that is our own mistake stays as it is."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return DiskFull()
+        return Unavailable(AWAY[code]) if code in AWAY else error
+    if isinstance(error, OSError):
+        return Unavailable(f"The data folder cannot be used: {error.strerror}.")
+    return error
+
+
+class Connection:
+    """Runs scripts on one SQLite connection. With `aside` no statement runs on the loop's thread."""
+
+    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, str], *, aside: bool = False) -> None:
+        self.raw = raw
+        self._cursor = raw.cursor()
+        self._texts = texts
+        self._aside = aside
+        self._thread = ThreadPoolExecutor(1, "bellcast-store")
+
+    async def run(self, script: Script[T]) -> T:
+        """Drive a script to its end. Without heavy statements this never suspends."""
+        rows: list[Row] | None = None
+        try:
+            while True:
+                statement = script.send(rows)  # type: ignore[arg-type]  # a generator's first send is None
+                if statement.heavy or self._aside:
+                    rows = await self.in_thread(self._execute, statement)
+                else:
+                    rows = self._execute(statement)
+        except StopIteration as done:
+            return cast(T, done.value)
+
+    def _execute(self, statement: Statement) -> list[Row]:
+        name, params, many, _ = statement
+        if many is None:
+            return self._cursor.execute(self._texts[name], params).fetchall()
+        self._cursor.executemany(self._texts[name], many)
+        return []
+
+    async def in_thread(self, call: Callable[..., R], *args: object) -> R:
+        """Call something that waits for the disk; SQLite lets go of the interpreter while it does."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    def end(self) -> None:
+        """End what `snapshot` began."""
+        if self.raw.in_transaction:
+            self.raw.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Undo the transaction, unless SQLite already did (as it does when the disk is full)."""
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._thread.shutdown()
+        self.raw.close()

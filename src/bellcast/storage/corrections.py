@@ -1,0 +1,100 @@
+"""What was sent, seen from the server side: found, corrected, taken back."""
+
+from typing import Any
+
+from bellcast.errors import NotFound
+from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
+from bellcast.model.notifications import Edit
+from bellcast.ports import Found
+from bellcast.storage import marking, rows
+from bellcast.storage.engine import Row, Script, Statement
+
+
+def find(tenant: str, id: str) -> Script[Found | None]:
+    """A notification or announcement of that tenant."""
+    direct = yield from _direct(tenant, id)
+    if direct is not None:
+        return _found_direct(tenant, direct)
+    announced = yield from _announced(tenant, id)
+    return None if announced is None else _found_announced(announced)
+
+
+def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[Found, tuple[Event, ...]] | None]:
+    """Correct it; the one row of an announcement is right for everybody."""
+    before = yield from find(tenant, id)
+    if before is None:
+        return None
+    if edit == Edit():
+        return before, ()
+    columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
+    change = _edit_announcement if before.announcement else _edit_direct
+    return (yield from change(tenant, id, columns))
+
+
+def recall(tenant: str, id: str, now: int) -> Script[tuple[Event, ...] | None]:
+    """Take it back; inboxes that have the announcement give it up when they are looked at."""
+    direct = yield from _direct(tenant, id)
+    if direct is not None:
+        return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
+    announced = yield from _announced(tenant, id)
+    if announced is None:
+        return None
+    changed = yield from next_number()
+    yield Statement("announcement_recall", {"id": id, "now": now, "changed": changed})
+    found = _found_announced(announced)
+    return (AnnouncementChanged(found.tenant, found.topic),)
+
+
+def next_number() -> Script[int]:
+    """The number of the next change of an announcement."""
+    ((number,),) = yield Statement("announcement_number")
+    return int(number)
+
+
+def _edit_direct(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[Found, tuple[Event, ...]]]:
+    row = _there((yield from _direct(tenant, id)))
+    inbox = row[rows.RECIPIENT]
+    state = yield from marking.revise(inbox, 0, 0)
+    yield Statement("direct_edit", {**columns, "inbox": inbox, "revision": state.revision})
+    found = _found_direct(tenant, _there((yield from _direct(tenant, id))))
+    return found, (NotificationUpdated(state, found.notification),)
+
+
+def _edit_announcement(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[Found, tuple[Event, ...]]]:
+    changed = yield from next_number()
+    yield Statement("announcement_edit", {**columns, "changed": changed})
+    found = _found_announced(_there((yield from _announced(tenant, id))))
+    return found, (AnnouncementChanged(found.tenant, found.topic),)
+
+
+def _direct(tenant: str, id: str) -> Script[Row | None]:
+    found = yield Statement("direct_find", {"tenant": tenant, "id": id})
+    return found[0] if found else None
+
+
+def _announced(tenant: str, id: str) -> Script[Row | None]:
+    found = yield Statement("announcement_find", {"tenant": tenant, "id": id})
+    return found[0] if found else None
+
+
+def _there(row: Row | None) -> Row:
+    if row is None:
+        raise NotFound("There is no notification or announcement with this id.")
+    return row
+
+
+def _found_direct(tenant: str, row: Row) -> Found:
+    *_, edited_at, key = row
+    return Found(notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at)
+
+
+def _found_announced(row: Row) -> Found:
+    tenant, topic, edited_at = row[rows.ENTRY_COLUMNS :]
+    return Found(
+        notification=rows.notification(row),
+        tenant=tenant,
+        recipient=None,
+        announcement=True,
+        topic=topic,
+        edited_at=edited_at,
+    )

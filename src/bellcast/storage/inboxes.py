@@ -1,0 +1,150 @@
+"""Looking into an inbox and acting on it."""
+
+from typing import NamedTuple
+
+from bellcast.errors import NotFound
+from bellcast.model.events import Event
+from bellcast.model.inboxes import Inbox
+from bellcast.model.notifications import Notification
+from bellcast.ports import Change, Changes, Marked, Marking, Opened, Query
+from bellcast.storage import arrivals, intake, marking, people, rows
+from bellcast.storage.engine import Engine, Row, Script, Statement
+
+AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
+
+
+class Inboxes:
+    """ports.Inboxes on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def open(
+        self, tenant: str, recipient: str, now: int, *, roles: tuple[str, ...] | None = None, name: str | None = None
+    ) -> Opened:
+        """The inbox as it is; a write only where there is something to write."""
+        wanted = _Wanted(tenant, recipient, now, roles, name)
+        inbox = await self._engine.read(_look, wanted)
+        if inbox is not None:
+            return Opened(inbox)
+        return await self._engine.write(_open, wanted)
+
+    async def page(self, inbox: int, query: Query) -> list[Notification]:
+        """One page, newest first."""
+        return await self._engine.read(_page, inbox, query)
+
+    async def unread_by_type(self, inbox: int) -> dict[str, int]:
+        """Unread counts by type, zeros left out."""
+        return await self._engine.read(_unread_by_type, inbox)
+
+    async def get(self, inbox: int, id: str) -> Notification | None:
+        """One notification of this inbox."""
+        return await self._engine.read(_get, inbox, id)
+
+    async def mark(self, inbox: int, asked: Marking, now: int) -> Marked:
+        """Do the actions to those of the ids that are there."""
+        return await self._engine.write(marking.mark, inbox, asked, now)
+
+    async def changes(self, inbox: int, after: int, limit: int) -> Changes:
+        """At most `limit` rows changed after the revision `after`."""
+        return await self._engine.read(_changes, inbox, after, limit)
+
+
+class _Wanted(NamedTuple):
+    """Whose inbox is opened, and what the session says of them."""
+
+    tenant: str
+    key: str
+    now: int
+    roles: tuple[str, ...] | None
+    name: str | None
+
+    def written(self, inbox: Inbox) -> bool:
+        """Whether the record already says what the session says."""
+        same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
+        return same_roles and (self.name is None or self.name == inbox.name)
+
+
+def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
+    found = yield Statement("inbox_open", {"tenant": tenant, "key": key})
+    if not found:
+        return None
+    *row, behind = found[0]
+    return rows.inbox(tenant, key, tuple(row)), bool(behind)
+
+
+def _look(wanted: _Wanted) -> Script[Inbox | None]:
+    """The inbox, if there is nothing to write."""
+    found = yield from _find(wanted.tenant, wanted.key)
+    if found is None:
+        return None
+    inbox, behind = found
+    return inbox if not behind and wanted.written(inbox) else None
+
+
+def _open(wanted: _Wanted) -> Script[Opened]:
+    tenant, key, now, roles, name = wanted
+    inbox, behind = yield from _found_or_made(tenant, key, now)
+    events: list[Event] = (yield from intake.take_in(tenant, [key], now)) if behind else []
+    if roles is not None:
+        events += yield from people.give_roles(tenant, inbox.number, key, inbox.roles, roles, now)
+    if name is not None and name != inbox.name:
+        yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
+    inbox, _ = yield from _found_or_made(tenant, key, now)
+    return Opened(inbox, tuple(events))
+
+
+def _found_or_made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
+    found = yield from _find(tenant, key)
+    if found is None:
+        yield from arrivals.arrive(tenant, key, now)
+        found = yield from _find(tenant, key)
+    if found is None:
+        raise NotFound("This recipient was erased.")
+    return found
+
+
+def _page(inbox: int, query: Query) -> Script[list[Notification]]:
+    found = yield _page_statement(inbox, query)
+    return [rows.notification(row) for row in found]
+
+
+def _page_statement(inbox: int, query: Query) -> Statement:
+    params = {"inbox": inbox, "before": query.before or AFTER_ALL_IDS, "type": query.type, "limit": query.limit}
+    first, last = marking.PARTS[query.view]
+    if query.tag is not None:
+        return Statement("page_tag", {**params, "tag": query.tag, "first": first, "last": last})
+    if first == last:
+        return Statement("page_part", {**params, "part": first})
+    return Statement("page_all", params)
+
+
+def _unread_by_type(inbox: int) -> Script[dict[str, int]]:
+    found = yield Statement("unread_by_type", {"inbox": inbox})
+    return dict(found)
+
+
+def _get(inbox: int, id: str) -> Script[Notification | None]:
+    found = yield Statement("entry", {"inbox": inbox, "id": id})
+    return rows.notification(found[0]) if found else None
+
+
+def _changes(inbox: int, after: int, limit: int) -> Script[Changes]:
+    yield Statement("snapshot")
+    found = yield Statement("inbox_state", {"inbox": inbox})
+    if not found:
+        raise NotFound("This inbox is gone.")
+    *row, floor = found[0]
+    state = rows.state(tuple(row))
+    if state.revision <= after:
+        return Changes(state, floor, ())
+    params = {"inbox": inbox, "after": after, "limit": limit}
+    changed = [_changed(row) for row in (yield Statement("changed_entries", params))]
+    gone = [Change(id, made, revision, None) for id, made, revision in (yield Statement("changed_tombstones", params))]
+    in_order = sorted(changed + gone, key=lambda change: (change.revision, change.id))
+    return Changes(state, floor, tuple(in_order[:limit]))
+
+
+def _changed(row: Row) -> Change:
+    made, revision = row[rows.ENTRY_COLUMNS : rows.ENTRY_COLUMNS + 2]
+    return Change(row[0], made, revision, rows.notification(row))

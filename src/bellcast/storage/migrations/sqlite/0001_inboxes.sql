@@ -1,0 +1,163 @@
+-- Everything the embedded store keeps. Times are UTC milliseconds; JSON is compact text.
+
+-- Numbers that only grow. `announcements` numbers every change of any announcement.
+CREATE TABLE counters (
+  name TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO counters (name, value) VALUES ('announcements', 0);
+
+CREATE TABLE tenants (
+  key TEXT PRIMARY KEY,
+  name TEXT,
+  settings TEXT NOT NULL DEFAULT '{}',
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A recipient and its inbox. AUTOINCREMENT: an erased inbox's number never names another.
+-- `watermark`: announcements changed up to it are taken in. `floor`: tombstones up to this revision are swept.
+CREATE TABLE recipients (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  revision INTEGER NOT NULL DEFAULT 0,
+  unread INTEGER NOT NULL DEFAULT 0,
+  unseen INTEGER NOT NULL DEFAULT 0,
+  floor INTEGER NOT NULL DEFAULT 0,
+  watermark INTEGER NOT NULL,
+  revoked_before INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL,
+  name TEXT,
+  email TEXT,
+  phone TEXT,
+  locale TEXT,
+  timezone TEXT,
+  roles TEXT NOT NULL DEFAULT '[]',
+  data TEXT NOT NULL DEFAULT '{}',
+  UNIQUE (tenant, key)
+) STRICT;
+
+-- `seq` is the counter when it was sent, `changed` when it was sent, edited or recalled last. Tenant '*' is every tenant.
+CREATE TABLE announcements (
+  seq INTEGER PRIMARY KEY,
+  changed INTEGER NOT NULL,
+  id TEXT NOT NULL UNIQUE,
+  tenant TEXT NOT NULL,
+  topic TEXT,
+  type TEXT NOT NULL,
+  title TEXT NOT NULL,
+  body TEXT,
+  priority TEXT NOT NULL,
+  action_url TEXT,
+  action_text TEXT,
+  icon TEXT,
+  actor TEXT,
+  data TEXT,
+  tags TEXT,
+  "group" TEXT,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  edited_at INTEGER,
+  recalled_at INTEGER
+) STRICT;
+CREATE INDEX announcements_changed ON announcements (tenant, changed);
+CREATE INDEX announcements_expiry ON announcements (expires_at) WHERE expires_at IS NOT NULL AND recalled_at IS NULL;
+CREATE INDEX announcements_recalled ON announcements (recalled_at) WHERE recalled_at IS NOT NULL;
+
+-- A row of an inbox. One taken in from an announcement keeps what cannot change and reads the rest through `entries`.
+-- `part`: 0 unread, 1 read, 2 archived; the view all is the parts 0 and 1.
+CREATE TABLE notifications (
+  recipient INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  announcement INTEGER,
+  first_revision INTEGER NOT NULL,
+  revision INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  title TEXT,
+  body TEXT,
+  priority TEXT,
+  action_url TEXT,
+  action_text TEXT,
+  icon TEXT,
+  actor TEXT,
+  data TEXT,
+  tags TEXT,
+  "group" TEXT,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  edited_at INTEGER,
+  seen_at INTEGER,
+  read_at INTEGER,
+  archived_at INTEGER,
+  part INTEGER NOT NULL GENERATED ALWAYS AS (
+    CASE WHEN archived_at IS NOT NULL THEN 2 WHEN read_at IS NOT NULL THEN 1 ELSE 0 END
+  ) STORED,
+  PRIMARY KEY (recipient, id)
+) STRICT, WITHOUT ROWID;
+-- Every view, its counts and its types from one index: each index more is one more page to write for every send.
+CREATE INDEX notifications_part ON notifications (recipient, part, id, type);
+CREATE INDEX notifications_revision ON notifications (recipient, revision);
+CREATE INDEX notifications_direct ON notifications (id) WHERE announcement IS NULL;
+CREATE INDEX notifications_announced ON notifications (announcement) WHERE announcement IS NOT NULL;
+CREATE INDEX notifications_expiry ON notifications (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Notifications as clients see them, then what the store knows about each.
+CREATE VIEW entries AS
+SELECT
+  n.id, n.type, coalesce(n.title, a.title) AS title, coalesce(n.body, a.body) AS body,
+  coalesce(n.priority, a.priority) AS priority, coalesce(n.action_url, a.action_url) AS action_url,
+  coalesce(n.action_text, a.action_text) AS action_text, coalesce(n.icon, a.icon) AS icon,
+  coalesce(n.actor, a.actor) AS actor, coalesce(n.data, a.data) AS data, n.tags, n."group", n.created_at,
+  coalesce(n.expires_at, a.expires_at) AS expires_at, n.seen_at, n.read_at, n.archived_at,
+  n.first_revision, n.revision, n.recipient, n.part, n.edited_at
+FROM notifications n LEFT JOIN announcements a ON a.seq = n.announcement;
+
+CREATE TABLE notification_tags (
+  recipient INTEGER NOT NULL,
+  tag TEXT NOT NULL,
+  id TEXT NOT NULL,
+  PRIMARY KEY (recipient, tag, id)
+) STRICT, WITHOUT ROWID;
+
+-- What a deleted row leaves for those who resume: that it is gone, nothing of what it said.
+CREATE TABLE tombstones (
+  recipient INTEGER NOT NULL,
+  revision INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  first_revision INTEGER NOT NULL,
+  deleted_at INTEGER NOT NULL,
+  PRIMARY KEY (recipient, revision, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstones_deleted ON tombstones (deleted_at);
+
+-- `joined` is the announcement counter at joining: what was announced up to it is not for this recipient.
+CREATE TABLE subscriptions (
+  tenant TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  recipient INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  joined INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (recipient, topic)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX subscriptions_topic ON subscriptions (tenant, topic, key);
+
+CREATE TABLE idempotency (
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  answer BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_created ON idempotency (created_at);
+
+CREATE TABLE api_keys (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  revoked_at INTEGER
+) STRICT, WITHOUT ROWID;

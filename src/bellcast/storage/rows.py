@@ -1,0 +1,197 @@
+"""Between rows and values: JSON columns, times as integers, the order in which statements select columns."""
+
+from typing import Any
+
+import msgspec
+
+from bellcast.model import times
+from bellcast.model.inboxes import Inbox, InboxState
+from bellcast.model.notifications import Actor, Content, Edit, Notification
+from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant
+from bellcast.storage.engine import Row
+
+_actor = msgspec.json.Decoder(Actor)
+_texts = msgspec.json.Decoder(tuple[str, ...])
+_object = msgspec.json.Decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
+
+# Of the view `entries`: how many columns make a notification, and where the recipient stands behind them.
+ENTRY_COLUMNS = 17
+RECIPIENT = 19
+RECORD_COLUMNS = ("name", "email", "phone", "locale", "timezone", "data")
+
+
+def text(value: Any) -> str:
+    """A value as compact JSON text."""
+    return _encode(value).decode()
+
+
+def text_or_null(value: Any) -> str | None:
+    """As `text`; what is empty takes no room."""
+    return _encode(value).decode() if value else None
+
+
+def notification(row: Row) -> Notification:
+    """From the first columns of the view `entries`."""
+    id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, group = row[:12]
+    created_at, expires_at, seen_at, read_at, archived_at = row[12:ENTRY_COLUMNS]
+    return Notification(
+        id=id,
+        type=type,
+        title=title,
+        body=body,
+        priority=priority,
+        action_url=action_url,
+        action_text=action_text,
+        icon=icon,
+        actor=None if actor is None else _actor.decode(actor),
+        data={} if data is None else _object.decode(data),
+        tags=() if tags is None else _texts.decode(tags),
+        group=group,
+        created_at=times.moment(created_at),
+        expires_at=times.maybe_moment(expires_at),
+        seen_at=times.maybe_moment(seen_at),
+        read_at=times.maybe_moment(read_at),
+        archived_at=times.maybe_moment(archived_at),
+    )
+
+
+def fresh(id: str, content: Content, created_at: int) -> Notification:
+    """The notification of a content nobody has looked at yet."""
+    return Notification(
+        id=id,
+        type=content.type,
+        title=content.title,
+        body=content.body,
+        priority=content.priority,
+        action_url=content.action_url,
+        action_text=content.action_text,
+        icon=content.icon,
+        actor=content.actor,
+        data=content.data,
+        tags=content.tags,
+        group=content.group,
+        created_at=times.moment(created_at),
+        expires_at=content.expires_at,
+    )
+
+
+def content_params(content: Content, created_at: int) -> dict[str, Any]:
+    """A content as the parameters that statements name after their columns."""
+    return {
+        "type": content.type,
+        "title": content.title,
+        "body": content.body,
+        "priority": content.priority,
+        "action_url": content.action_url,
+        "action_text": content.action_text,
+        "icon": content.icon,
+        "actor": None if content.actor is None else text(content.actor),
+        "data": text_or_null(content.data),
+        "tags": text_or_null(content.tags),
+        "group": content.group,
+        "created_at": created_at,
+        "expires_at": None if content.expires_at is None else times.milliseconds(content.expires_at),
+    }
+
+
+def edited_params(before: Notification, edit: Edit) -> dict[str, Any]:
+    """The columns an edit may change, as they are after it."""
+    expires_at = edit.expires_at if edit.expires_at is not msgspec.UNSET else before.expires_at
+    return {
+        "title": _either(edit.title, before.title),
+        "body": _either(edit.body, before.body),
+        "priority": _either(edit.priority, before.priority),
+        "action_url": _either(edit.action_url, before.action_url),
+        "action_text": _either(edit.action_text, before.action_text),
+        "icon": _either(edit.icon, before.icon),
+        "data": text_or_null(_either(edit.data, before.data)),
+        "expires_at": None if expires_at is None else times.milliseconds(expires_at),
+    }
+
+
+def _either(given: Any, before: Any) -> Any:
+    return before if given is msgspec.UNSET else given
+
+
+def first_id(milliseconds: int) -> str:
+    """What sorts before every id made at that time or later."""
+    digits = f"{milliseconds:012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+def state(row: Row) -> InboxState:
+    """From tenant, key, epoch, revision, unread, unseen."""
+    return InboxState(*row)
+
+
+def inbox(tenant: str, key: str, row: Row) -> Inbox:
+    """From id, epoch, revision, unread, unseen, floor, revoked_before, name, roles."""
+    number, epoch, revision, unread, unseen, floor, revoked_before, name, roles = row
+    return Inbox(
+        number=number,
+        state=InboxState(tenant, key, epoch, revision, unread, unseen),
+        floor=floor,
+        name=name,
+        roles=texts(roles),
+        revoked_before=revoked_before,
+    )
+
+
+def texts(json: str) -> tuple[str, ...]:
+    """From a JSON list of texts."""
+    return () if json == "[]" else _texts.decode(json)
+
+
+def recipient(row: Row) -> Recipient:
+    """From tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen."""
+    tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen = row
+    return Recipient(
+        key=key,
+        tenant=tenant or None,
+        name=name,
+        email=email,
+        phone=phone,
+        locale=locale,
+        timezone=timezone,
+        roles=texts(roles),
+        data=_object.decode(data),
+        created_at=times.moment(created_at),
+        unread=unread,
+        unseen=unseen,
+    )
+
+
+def written_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
+    """A record's columns after what the app says of it; roles are kept apart."""
+    if replace:
+        before = Recipient(key=before.key, created_at=before.created_at)
+    columns = {name: _either(getattr(fields, name), getattr(before, name)) for name in RECORD_COLUMNS}
+    return {**columns, "data": text(columns["data"])}
+
+
+def subscription(row: Row) -> Subscription:
+    """From topic, key, created_at."""
+    topic, key, created_at = row
+    return Subscription(topic, key, times.moment(created_at))
+
+
+def tenant(row: Row) -> Tenant:
+    """From key, name, settings, created_at."""
+    key, name, settings, created_at = row
+    return Tenant(key=key or None, name=name, settings=_object.decode(settings), created_at=times.moment(created_at))
+
+
+def api_key(row: Row) -> ApiKey:
+    """From id, name, scopes, created_at, revoked_at."""
+    id, name, scopes, created_at, revoked_at = row
+    return msgspec.convert(
+        {
+            "id": id,
+            "name": name,
+            "scopes": msgspec.json.decode(scopes),
+            "created_at": times.moment(created_at),
+            "revoked_at": times.maybe_moment(revoked_at),
+        },
+        ApiKey,
+    )

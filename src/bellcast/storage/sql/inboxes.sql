@@ -1,0 +1,82 @@
+-- name: snapshot @sqlite
+-- What the script reads from here on is of one moment.
+BEGIN
+
+-- name: inbox_open
+-- The inbox of a recipient, and the last change of an announcement that may concern it.
+SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles,
+  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark)
+FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
+
+-- name: inbox_state
+-- Where one inbox stands, and up to where its tombstones are swept.
+SELECT tenant, key, epoch, revision, unread, unseen, floor FROM recipients WHERE id = :inbox
+
+-- name: inbox_receive
+-- One more notification for a recipient known here.
+UPDATE recipients SET revision = revision + 1, unread = unread + 1, unseen = unseen + 1
+WHERE tenant = :tenant AND key = :key
+RETURNING id, epoch, revision, unread, unseen
+
+-- name: inbox_revise
+-- One more change of an inbox, with what it does to the counters.
+UPDATE recipients SET revision = revision + 1, unread = unread + :unread, unseen = unseen + :unseen
+WHERE id = :inbox
+RETURNING tenant, key, epoch, revision, unread, unseen
+
+-- name: inbox_stand
+-- Where an inbox stands after several changes.
+UPDATE recipients SET revision = :revision, unread = :unread, unseen = :unseen WHERE id = :inbox
+
+-- name: entry
+-- One notification of one inbox.
+SELECT * FROM entries WHERE recipient = :inbox AND id = :id
+
+-- name: page_all
+-- The newest that are not archived.
+SELECT e.* FROM (
+  SELECT id FROM (
+    SELECT id FROM notifications
+    WHERE recipient = :inbox AND part = 0 AND id < :before AND (:type IS NULL OR type = :type)
+    ORDER BY id DESC LIMIT :limit
+  )
+  UNION ALL
+  SELECT id FROM (
+    SELECT id FROM notifications
+    WHERE recipient = :inbox AND part = 1 AND id < :before AND (:type IS NULL OR type = :type)
+    ORDER BY id DESC LIMIT :limit
+  )
+  ORDER BY id DESC LIMIT :limit
+) p CROSS JOIN entries e
+WHERE e.recipient = :inbox AND e.id = p.id
+ORDER BY p.id DESC
+
+-- name: page_part
+-- The newest of one part.
+SELECT e.* FROM (
+  SELECT id FROM notifications
+  WHERE recipient = :inbox AND part = :part AND id < :before AND (:type IS NULL OR type = :type)
+  ORDER BY id DESC LIMIT :limit
+) p CROSS JOIN entries e
+WHERE e.recipient = :inbox AND e.id = p.id
+ORDER BY p.id DESC
+
+-- name: page_tag
+-- The newest with a tag, of the parts from :first to :last.
+SELECT e.* FROM notification_tags t CROSS JOIN entries e
+WHERE t.recipient = :inbox AND t.tag = :tag AND t.id < :before
+  AND e.recipient = :inbox AND e.id = t.id AND e.part BETWEEN :first AND :last AND (:type IS NULL OR e.type = :type)
+ORDER BY t.id DESC LIMIT :limit
+
+-- name: unread_by_type
+-- How many are unread of each type.
+SELECT type, count(*) FROM notifications WHERE recipient = :inbox AND part = 0 GROUP BY type
+
+-- name: changed_entries
+-- Rows changed after a revision, oldest change first.
+SELECT * FROM entries WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit
+
+-- name: changed_tombstones
+-- Rows gone after a revision, oldest first.
+SELECT id, first_revision, revision FROM tombstones
+WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit

@@ -1,0 +1,72 @@
+-- name: recipient_first_seen
+-- A recipient comes to be on first use; what was announced before is not for it.
+INSERT INTO recipients (tenant, key, epoch, watermark, created_at)
+SELECT :tenant, :key, :epoch, value, :now FROM counters WHERE name = 'announcements'
+ON CONFLICT (tenant, key) DO NOTHING
+RETURNING id
+
+-- name: recipient_number
+-- The number of a recipient's inbox.
+SELECT id FROM recipients WHERE tenant = :tenant AND key = :key
+
+-- name: recipient_find
+-- A recipient's record.
+SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen
+FROM recipients WHERE tenant = :tenant AND key = :key
+
+-- name: recipient_page
+-- Records by key, those from :first up to :last.
+SELECT tenant, key, name, email, phone, locale, timezone, roles, data, created_at, unread, unseen
+FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
+ORDER BY key LIMIT :limit
+
+-- name: recipient_write
+-- A recipient's record as the app wrote it.
+UPDATE recipients SET name = :name, email = :email, phone = :phone, locale = :locale, timezone = :timezone, data = :data
+WHERE id = :inbox
+
+-- name: recipient_named
+-- What a session says the recipient is called.
+UPDATE recipients SET name = :name WHERE id = :inbox
+
+-- name: recipient_roles
+-- The roles a recipient has from now on.
+UPDATE recipients SET roles = :roles WHERE id = :inbox
+
+-- name: recipient_revoke
+-- Session tokens issued before are refused.
+UPDATE recipients SET revoked_before = :now WHERE id = :inbox
+
+-- name: erase_notifications
+-- Everything one recipient was told.
+DELETE FROM notifications WHERE recipient = :inbox
+
+-- name: erase_tags
+-- The tags of everything it was told.
+DELETE FROM notification_tags WHERE recipient = :inbox
+
+-- name: erase_tombstones
+-- What its deleted notifications left.
+DELETE FROM tombstones WHERE recipient = :inbox
+
+-- name: erase_subscriptions
+-- The topics it was on.
+DELETE FROM subscriptions WHERE recipient = :inbox
+
+-- name: erase_recipient
+-- The recipient itself.
+DELETE FROM recipients WHERE id = :inbox
+
+-- name: export_subscriptions
+-- The topics of one recipient.
+SELECT s.topic, s.key, s.created_at
+FROM recipients r JOIN subscriptions s ON s.recipient = r.id
+WHERE r.tenant = :tenant AND r.key = :key
+ORDER BY s.topic
+
+-- name: export_notifications
+-- The notifications of one recipient, oldest first.
+SELECT e.*
+FROM recipients r JOIN entries e ON e.recipient = r.id
+WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
+ORDER BY e.id LIMIT :limit

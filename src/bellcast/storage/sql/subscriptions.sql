@@ -1,0 +1,25 @@
+-- name: subscription_insert
+-- A recipient joins a topic; what was announced before is not for it.
+INSERT INTO subscriptions (tenant, topic, recipient, key, joined, created_at)
+SELECT :tenant, :topic, :inbox, :key, value, :now FROM counters WHERE name = 'announcements'
+ON CONFLICT (recipient, topic) DO NOTHING
+RETURNING topic
+
+-- name: subscription_find
+-- A recipient on a topic.
+SELECT topic, key, created_at FROM subscriptions WHERE recipient = :inbox AND topic = :topic
+
+-- name: subscription_delete
+-- A recipient leaves a topic.
+DELETE FROM subscriptions WHERE recipient = :inbox AND topic = :topic
+
+-- name: subscription_page
+-- The recipients on a topic, by key.
+SELECT topic, key, created_at FROM subscriptions
+WHERE tenant = :tenant AND topic = :topic AND key > :after ORDER BY key LIMIT :limit
+
+-- name: subscribed @sqlite
+-- Those of the topics a recipient is on.
+SELECT s.topic FROM json_each(:topics) t
+CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = :key
+CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value

@@ -1,0 +1,76 @@
+-- name: next_expiry
+-- When the next notification or announcement expires.
+SELECT min(expires_at) FROM (
+  SELECT expires_at FROM (
+    SELECT expires_at FROM notifications WHERE expires_at IS NOT NULL ORDER BY expires_at LIMIT 1
+  ) n
+  UNION ALL
+  SELECT expires_at FROM (
+    SELECT expires_at FROM announcements
+    WHERE expires_at IS NOT NULL AND recalled_at IS NULL ORDER BY expires_at LIMIT 1
+  ) a
+) soonest
+
+-- name: due_notifications
+-- Notifications that have expired, the longest due first.
+SELECT recipient, id FROM notifications
+WHERE expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit
+
+-- name: due_announcements
+-- Announcements that have expired, the longest due first.
+SELECT id, tenant, topic FROM announcements
+WHERE expires_at IS NOT NULL AND recalled_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit
+
+-- name: old_notifications
+-- Notifications made before a time, the oldest first.
+SELECT recipient, id FROM notifications
+WHERE announcement IS NULL AND id < :before AND created_at < :older_than ORDER BY id LIMIT :limit
+
+-- name: old_announcements
+-- Announcements made before a time.
+SELECT id, tenant, topic FROM announcements
+WHERE id < :before AND created_at < :older_than AND recalled_at IS NULL ORDER BY id LIMIT :limit
+
+-- name: old_tombstones
+-- Tombstones put up before a time, the oldest first.
+SELECT recipient, revision, id FROM tombstones WHERE deleted_at < :older_than ORDER BY deleted_at LIMIT :limit
+
+-- name: raise_floor
+-- Positions before a swept tombstone can no longer be resumed.
+UPDATE recipients SET floor = :revision WHERE id = :inbox AND floor < :revision
+
+-- name: tombstone_delete
+-- Sweep one tombstone.
+DELETE FROM tombstones WHERE recipient = :inbox AND revision = :revision AND id = :id
+
+-- name: idempotency_forget
+-- Forget the oldest keys of before a time.
+DELETE FROM idempotency WHERE (tenant, key) IN (
+  SELECT tenant, key FROM idempotency WHERE created_at < :older_than ORDER BY created_at LIMIT :limit
+)
+RETURNING key
+
+-- name: recalled_announcements
+-- Announcements taken back before a time, and whether some inbox still has them.
+SELECT seq, (SELECT count(*) FROM (
+  SELECT 1 FROM notifications n WHERE n.announcement = a.seq LIMIT 1
+) held) FROM announcements a
+WHERE recalled_at IS NOT NULL AND recalled_at < :older_than ORDER BY recalled_at LIMIT :limit
+
+-- name: announcement_holders
+-- Recipients whose inboxes still have an announcement.
+SELECT r.tenant, r.key FROM notifications n JOIN recipients r ON r.id = n.recipient
+WHERE n.announcement = :seq ORDER BY r.tenant, r.key LIMIT :limit
+
+-- name: announcement_delete
+-- An announcement no inbox has.
+DELETE FROM announcements WHERE seq = :seq
+
+-- name: stats
+-- Rows by kind.
+SELECT 'tenants', count(*) FROM tenants
+UNION ALL SELECT 'recipients', count(*) FROM recipients
+UNION ALL SELECT 'notifications', count(*) FROM notifications
+UNION ALL SELECT 'announcements', count(*) FROM announcements
+UNION ALL SELECT 'subscriptions', count(*) FROM subscriptions
+UNION ALL SELECT 'tombstones', count(*) FROM tombstones

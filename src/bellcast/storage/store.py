@@ -1,0 +1,58 @@
+"""The store: every port of it on one engine."""
+
+from bellcast import ports
+from bellcast.storage.engine import Engine
+from bellcast.storage.inboxes import Inboxes
+from bellcast.storage.keys import Keys
+from bellcast.storage.recipients import Recipients
+from bellcast.storage.sends import Sends
+from bellcast.storage.upkeep import Upkeep
+
+
+class SQLStore:
+    """ports.Store on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._inboxes = Inboxes(engine)
+        self._sends = Sends(engine)
+        self._recipients = Recipients(engine)
+        self._keys = Keys(engine)
+        self._upkeep = Upkeep(engine)
+
+    @property
+    def inboxes(self) -> ports.Inboxes:
+        """The durable inboxes."""
+        return self._inboxes
+
+    @property
+    def sends(self) -> ports.Sends:
+        """Sending, correcting and taking back."""
+        return self._sends
+
+    @property
+    def recipients(self) -> ports.Recipients:
+        """The people, their tenants and topics."""
+        return self._recipients
+
+    @property
+    def keys(self) -> ports.Keys:
+        """API keys."""
+        return self._keys
+
+    @property
+    def upkeep(self) -> ports.Upkeep:
+        """What time does to the store."""
+        return self._upkeep
+
+    async def open(self) -> None:
+        """Connect and migrate under a lock."""
+        await self._engine.open()
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless it can be read and written."""
+        await self._engine.ping()
+
+    async def close(self) -> None:
+        """Finish what is under way, then let go."""
+        await self._engine.close()

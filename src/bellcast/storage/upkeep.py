@@ -1,0 +1,115 @@
+"""What time does to the store: expiry, retention, forgetting. Bounded steps, so that nobody waits."""
+
+from itertools import groupby
+from operator import itemgetter
+
+from bellcast.model.events import AnnouncementChanged, Event
+from bellcast.storage import corrections, intake, marking, rows
+from bellcast.storage.engine import Engine, Row, Script, Statement
+
+
+class Upkeep:
+    """ports.Upkeep on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def next_expiry(self) -> int | None:
+        """When the next notification or announcement expires."""
+        return await self._engine.read(_next_expiry)
+
+    async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Take out at most `limit` due rows."""
+        return await self._engine.write(_expire, now, limit)
+
+    async def retire(self, now: int, older_than: int, limit: int) -> tuple[int, list[Event]]:
+        """Delete at most `limit` notifications made before `older_than`."""
+        return await self._engine.write(_retire, now, older_than, limit)
+
+    async def forget(self, *, tombstones_before: int, keys_before: int, limit: int) -> int:
+        """Drop at most `limit` of each kind of what was left behind before those times; the largest of the numbers."""
+        return await self._engine.write(_forget, tombstones_before, keys_before, limit)
+
+    async def stats(self) -> dict[str, int]:
+        """Rows by kind."""
+        return dict(await self._engine.read_aside(_stats))
+
+
+def _next_expiry() -> Script[int | None]:
+    ((soonest,),) = yield Statement("next_expiry")
+    return None if soonest is None else int(soonest)
+
+
+def _expire(now: int, limit: int) -> Script[tuple[int, list[Event]]]:
+    due = yield Statement("due_notifications", {"now": now, "limit": limit})
+    events = yield from _remove(due, now)
+    ended = yield Statement("due_announcements", {"now": now, "limit": limit - len(due)})
+    events += yield from _end(ended, now)
+    return len(due) + len(ended), events
+
+
+def _retire(now: int, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
+    # Ids begin with the time they were made: the index of ids is the index of age.
+    params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit}
+    old = yield Statement("old_notifications", params)
+    events = yield from _remove(old, now)
+    ended = yield Statement("old_announcements", {**params, "limit": limit - len(old)})
+    events += yield from _end(ended, now)
+    return len(old) + len(ended), events
+
+
+def _remove(found: list[Row], now: int) -> Script[list[Event]]:
+    events: list[Event] = []
+    for inbox, id in found:
+        events += yield from marking.remove(inbox, id, now)
+    return events
+
+
+def _end(found: list[Row], now: int) -> Script[list[Event]]:
+    events: list[Event] = []
+    for id, tenant, topic in found:
+        changed = yield from corrections.next_number()
+        yield Statement("announcement_recall", {"id": id, "now": now, "changed": changed})
+        events.append(AnnouncementChanged(tenant, topic))
+    return events
+
+
+def _forget(tombstones_before: int, keys_before: int, limit: int) -> Script[int]:
+    tombstones = yield from _forget_tombstones(tombstones_before, limit)
+    keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
+    announcements = yield from _forget_announcements(tombstones_before, limit)
+    return max(tombstones, len(keys), announcements)
+
+
+def _forget_tombstones(older_than: int, limit: int) -> Script[int]:
+    old = yield Statement("old_tombstones", {"older_than": older_than, "limit": limit})
+    swept = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in old]
+    if swept:
+        yield Statement("raise_floor", many=swept)
+        yield Statement("tombstone_delete", many=swept)
+    return len(swept)
+
+
+def _forget_announcements(older_than: int, limit: int) -> Script[int]:
+    """Those taken back go for good once the last inbox gave them up; inboxes nobody looks at are helped to."""
+    dropped = 0
+    for seq, held in (yield Statement("recalled_announcements", {"older_than": older_than, "limit": limit})):
+        if dropped >= limit:
+            break
+        if held:
+            dropped += yield from _give_up(seq, limit - dropped, older_than)
+        else:
+            yield Statement("announcement_delete", {"seq": seq})
+            dropped += 1
+    return dropped
+
+
+def _give_up(seq: int, limit: int, now: int) -> Script[int]:
+    holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit})
+    for tenant, group in groupby(holders, key=itemgetter(0)):
+        yield from intake.take_in(tenant, [key for _, key in group], now)
+    return len(holders)
+
+
+def _stats() -> Script[list[Row]]:
+    return (yield Statement("stats"))

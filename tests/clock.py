@@ -1,0 +1,43 @@
+"""A clock that moves only when a test moves it."""
+
+import asyncio
+
+
+class FakeClock:
+    """ports.Clock for tests: `advance` is the only thing that makes time pass, and wakes whoever slept that long."""
+
+    def __init__(self, now: int = 1_750_000_000_000) -> None:
+        self._now = now
+        self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
+
+    def now(self) -> int:
+        """UTC milliseconds."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock was advanced by that much; 0 lets others run once."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.get_running_loop().create_future()
+        sleeper = (self._now + round(seconds * 1000), woken)
+        self._sleepers.append(sleeper)
+        try:
+            await woken
+        finally:
+            if sleeper in self._sleepers:
+                self._sleepers.remove(sleeper)
+
+    @property
+    def sleeping(self) -> int:
+        """How many wait for time to pass."""
+        return len(self._sleepers)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; sleepers that are due run at the loop's next turn, the earliest first."""
+        self._now += round(seconds * 1000)
+        due = sorted((sleeper for sleeper in self._sleepers if sleeper[0] <= self._now), key=lambda sleeper: sleeper[0])
+        for sleeper in due:
+            self._sleepers.remove(sleeper)
+            if not sleeper[1].done():
+                sleeper[1].set_result(None)
