@@ -1,0 +1,35 @@
+"""Whoever answers calls, and the one who stands in where nobody does."""
+
+from typing import Any, Protocol
+
+from bellcast.calls.call import ROOT, Call
+from bellcast.errors import NoHandler
+
+
+class Answerer(Protocol):
+    """Whoever answers calls."""
+
+    def has(self, name: str) -> bool:
+        """Whether it has a handler of that name; so that nobody asks for nothing at every connection."""
+        ...
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether clients may enter the namespace."""
+        ...
+
+    async def answer(self, call: Call) -> Any:
+        """The reply: None is an empty one, a tuple several values. Refused, NoHandler or HandlerFailed if there is none."""
+        ...
+
+
+class NoAnswerer:
+    """For an app without handlers."""
+
+    def has(self, name: str) -> bool:
+        return False
+
+    def has_namespace(self, namespace: str) -> bool:
+        return namespace == ROOT
+
+    async def answer(self, call: Call) -> Any:
+        raise NoHandler("This server has no handlers: set BELLCAST_HANDLERS or BELLCAST_HANDLER_URL.")

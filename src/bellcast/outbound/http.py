@@ -1,0 +1,109 @@
+"""Outbound HTTP: one request, one bounded answer, nothing followed, nothing remembered."""
+
+import asyncio
+import socket
+import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from bellcast.errors import Unavailable
+from bellcast.outbound import addresses
+from bellcast.ports import Response
+
+# Sessions, key sets and replies are far smaller; more is a mistake or an attack on this server's memory.
+MAX_ANSWER = 1_048_576
+
+
+class HttpxClient:
+    """The Http port. Guarded: for URLs of people other than the operator, public addresses only."""
+
+    def __init__(self, *, guarded: bool) -> None:
+        self._guarded = guarded
+        self._client = httpx.AsyncClient(
+            verify=_trusted(),
+            follow_redirects=False,
+            trust_env=False,  # a proxy from the environment would resolve names behind the guard's back
+            # One answer's Set-Cookie must not travel with another person's request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # A guarded connection is addressed by number, so it must not be reused for another name behind it.
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=0 if guarded else 20),
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        body: bytes = b"",
+        timeout: float = 5.0,  # noqa: ASYNC109 - the port's promise, kept with asyncio.timeout
+    ) -> Response:
+        """Send it and read the whole answer, all within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                request = self._client.build_request(
+                    method, url, headers=_raw(headers), content=body, timeout=httpx.Timeout(timeout)
+                )
+                if self._guarded:
+                    await pin(request)
+                return await self._exchange(request)
+        except (TimeoutError, httpx.TimeoutException):
+            raise Unavailable(f"{_place(url)} did not answer within {timeout:g} s.") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            raise Unavailable(f"{_place(url)} cannot be reached: {str(error) or type(error).__name__}.") from None
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._client.aclose()
+
+    async def _exchange(self, request: httpx.Request) -> Response:
+        response = await self._client.send(request, stream=True)
+        try:
+            body = bytearray()
+            # Raw: an answer compressed against our wish stays small instead of unfolding in memory.
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    raise Unavailable(f"{_place(str(request.url))} answered more than {MAX_ANSWER} bytes.")
+        finally:
+            await response.aclose()
+        return Response(response.status_code, dict(response.headers), bytes(body))
+
+
+async def pin(request: httpx.Request) -> None:
+    """Look the name up once, refuse it if it leads inside, and address the request by the number that was checked: a
+    second look-up could answer otherwise. Host and TLS keep the name."""
+    host, port = request.url.host, request.url.port
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    numbers = [str(entry[4][0]) for entry in found]
+    if not all(map(addresses.is_public, numbers)):
+        raise Unavailable(f"{host} leads to an address that is not public, where requests from here must not go.")
+    address(request, numbers[0])
+
+
+def address(request: httpx.Request, number: str) -> None:
+    """Send the request to this number under its own name."""
+    request.extensions["sni_hostname"] = request.url.host
+    request.url = request.url.copy_with(host=number)
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    asked = {"user-agent": "bellcast", "accept-encoding": "identity", **headers}
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in asked.items()]
+
+
+def _trusted() -> ssl.SSLContext:
+    """The well-known authorities and those the operator installed on this machine."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
+
+
+def _place(url: str) -> str:
+    """Where a URL leads, without what may be secret in it."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return "The URL"
+    return f"{parsed.scheme}://{parsed.host}" + (f":{parsed.port}" if parsed.port else "")
