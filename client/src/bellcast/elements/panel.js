@@ -107,7 +107,7 @@ export class Panel {
   #page(which) {
     const { texts, retry } = this.#desk;
     const sign = h('span', 'sign', {}, icon(which === 'empty' ? 'bell' : 'cloud'));
-    const words = [h('strong', 'headline', {}, texts[which]), h('p', 'hint', {}, texts[`${which}More`])];
+    const words = [h('b', 'headline', {}, texts[which]), h('p', 'hint', {}, texts[`${which}More`])];
     return [sign, ...words, ...(which === 'empty' ? [] : [button('retry', texts.retry, retry)])];
   }
 
