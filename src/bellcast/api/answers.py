@@ -1,0 +1,38 @@
+"""Answers as the bytes that go out: a handler returns an ASGI application, which Litestar passes through untouched."""
+
+from collections.abc import Mapping
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+JSON = "application/json"
+_encode = msgspec.json.Encoder().encode
+
+
+def whole(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:
+    """An answer whose bytes are there already."""
+    told = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+    if headers:
+        told += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": told})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return answer
+
+
+def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ASGIApp:
+    """A value as JSON."""
+    return whole(status, _encode(value), headers=headers)
+
+
+def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
+    """An answer without a body: done, or not modified."""
+    told = [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": told})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return answer

@@ -1,0 +1,50 @@
+"""The API as one ASGI application."""
+
+from litestar import Litestar
+
+from bellcast.api import (
+    bulk,
+    client,
+    connections,
+    docs,
+    events,
+    export,
+    health,
+    inbox,
+    keys,
+    metrics,
+    notifications,
+    openapi,
+    problems,
+    recipients,
+    tenants,
+    tokens,
+    topics,
+)
+from bellcast.api.edge import Edge
+from bellcast.api.rooms import Rooms
+
+HANDLERS = [
+    *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
+    *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
+    *(export.export, tenants.read, tenants.write, tokens.make, keys.create, keys.page, keys.revoke),
+    *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
+    *inbox.HANDLERS,
+    *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
+    *(client.entry, client.module),
+]
+
+
+def build(rooms: Rooms) -> Edge:
+    """The application that serves every REST path, to be called for `http` and `lifespan` scopes."""
+    app = Litestar(
+        route_handlers=HANDLERS,
+        exception_handlers=problems.HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # each operation reads its body within its own limit
+    )
+    requests = metrics.Requests()
+    app.state.registry = metrics.registry(requests, rooms.connections)
+    app.state.document = openapi.document([*openapi.routes(app)], rooms.limits)
+    return Edge(app, rooms, requests)

@@ -1,0 +1,104 @@
+"""What a field must keep beyond its type, told in the OpenAPI document. The rules themselves are in `model.drafts`."""
+
+from typing import Any
+
+from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
+from bellcast.api.tokens import PATTERNS
+from bellcast.model.drafts import CHANNELS
+from bellcast.model.limits import Limits
+
+Schema = dict[str, Any]
+
+KEY = r"^[^\x00-\x1f\x7f-\x9f]+$"
+TENANT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]+$"
+TOPIC = r"^[A-Za-z0-9_=@,.;-]+$"
+PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
+PLAIN = r"^[^\x00]*$"
+NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
+TIME = {"format": "date-time"}
+
+
+def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
+    """By schema and field: what is added to the type."""
+    key, topic = text(limits.key, KEY), text(limits.topic, TOPIC)
+    tenant, link = text(limits.key, TENANT), text(limits.url)
+    editable = {
+        "title": text(limits.title, NOT_BLANK),
+        "body": text(limits.body),
+        "action_url": link,
+        "action_text": text(limits.title),
+        "icon": link,
+        "expires_at": TIME,
+    }
+    draft = {
+        "to": key | several(limits.to, key, least=1),
+        "type": text(limits.type) | {"minLength": 1},
+        "actor": text(limits.title),
+        "tags": several(limits.tags, text(limits.tag) | {"minLength": 1}),
+        "group": text(limits.group),
+        "channels": {"items": {"type": "string", "enum": sorted(CHANNELS)}},
+        "idempotency_key": key,
+    }
+    return {
+        "Draft": editable | draft | {"tenant": text(limits.key, KEY)},
+        "Correction": editable | {"tenant": tenant},
+        "Actor": {"id": text(limits.key), "name": text(limits.title), "avatar": link},
+        "Audience": {"topic": topic, "role": topic, "tenant": text(limits.key, KEY)},
+        "EventDraft": {
+            "name": text(limits.event_name) | {"minLength": 1},
+            "topic": topic,
+            "topics": several(limits.to, topic, least=1),
+            "recipient": key,
+            "tenant": tenant,
+        },
+        "RecipientFields": {
+            "name": text(limits.title),
+            "email": text(EMAIL),
+            "phone": text(PHONE),
+            "locale": text(LABEL),
+            "timezone": text(LABEL),
+            "roles": several(ROLES, text(limits.topic - len("role."), TOPIC)),
+            "tenant": tenant,
+        },
+        "TenantFields": {"name": text(limits.title)},
+        "TokenRequest": {
+            "recipient": key,
+            "tenant": tenant,
+            "topics": several(PATTERNS, text(limits.topic, PATTERN)),
+            "publish": several(PATTERNS, text(limits.topic, PATTERN)),
+            "roles": several(PATTERNS, text(limits.topic, PATTERN)),
+            "name": text(limits.title),
+        },
+        "KeyRequest": {"name": key, "scopes": {"minItems": 1}},
+        "Selection": {"ids": several(limits.ids, {"type": "string"})},
+        "Narrowing": {"type": text(limits.type)},
+    }
+
+
+def text(most: int, pattern: str = PLAIN) -> Schema:
+    """A text of at most `most` characters (0: any)."""
+    return {"pattern": pattern} | ({"maxLength": most} if most else {})
+
+
+def several(most: int, each: Schema, least: int = 0) -> Schema:
+    """A list of at most `most` (0: any)."""
+    return {"items": {"type": "string"} | each, "minItems": least} | ({"maxItems": most} if most else {})
+
+
+def parameters(limits: Limits) -> dict[str, Schema]:
+    """By name: what a part of a path or query must keep."""
+    return {
+        "key": text(limits.key, KEY),
+        "recipient": text(limits.key, KEY),
+        "topic": text(limits.topic, TOPIC),
+        "tenant": text(limits.key, TENANT),
+    }
+
+
+def narrow(schema: Schema, bound: Schema) -> Schema:
+    """A field's schema with its bound put on those of its alternatives that it speaks of."""
+    if "anyOf" in schema:
+        return schema | {"anyOf": [narrow(one, bound) for one in schema["anyOf"]]}
+    ours = {"string": ("pattern", "minLength", "maxLength", "format"), "array": ("items", "minItems", "maxItems")}
+    names = ours.get(schema.get("type", ""), ())
+    return schema | {name: value for name, value in bound.items() if name in names}

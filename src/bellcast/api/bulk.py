@@ -1,0 +1,147 @@
+"""Many notifications in one request: a JSON array or one JSON object a line, each accepted or refused alone.
+
+Items are read and sent slice by slice: decoding 10,000 at once would hold up every live connection for 30 ms."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import answers, notifications, reading, rooms
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.api.rooms import Rooms
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import BellcastError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.inbox import sending
+from bellcast.model import drafts, problems
+from bellcast.model.notifications import Draft
+
+NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+SLICE = 250  # as many as one commit takes
+
+Item = bytes | msgspec.Raw
+
+
+class One(Struct, frozen=True):
+    """The item was accepted; the id of its notification or announcement."""
+
+    id: str
+
+
+class Several(Struct, frozen=True):
+    """The item named a list of recipients; the ids of its notifications, in that order."""
+
+    ids: list[str]
+
+
+class Refused(Struct, frozen=True):
+    """The item was refused with this problem; nothing of it was sent."""
+
+    error: dict[str, Any]
+
+
+class Results(Struct, frozen=True):
+    """One result for each item, in order."""
+
+    results: list[One | Several | Refused]
+
+
+class Answered(Struct, frozen=True):
+    """The parts of a send's answer that a result repeats."""
+
+    notifications: list[One] = []
+    announcement: One | None = None
+
+
+_answered = msgspec.json.Decoder(Answered)
+
+
+@operation(
+    "POST",
+    "/v1/notifications/bulk",
+    tag="Sending",
+    door="send",
+    query=TenantQuery,
+    body=list[Draft],
+    body_types=("application/json", *NDJSON),
+    headers=("Idempotency-Key",),
+    answers={200: Results},
+    example=[{"to": "alice", "title": "New booking"}, {"to": {"role": "admin"}, "title": "Night backup done"}],
+)
+async def send(request: Asked) -> ASGIApp:
+    """Send up to 10,000 notifications, each accepted or refused alone.
+
+    A JSON array, or one JSON object a line (`application/x-ndjson`). Items may have an `idempotency_key` each; an
+    `Idempotency-Key` header gives one to every item that has none."""
+    here = rooms.of(request)
+    kind = reading.media_type(request)
+    if kind not in NDJSON and not reading.JSON_TYPE.fullmatch(kind):
+        raise UnsupportedMediaType("Send a JSON array, or one JSON object a line as application/x-ndjson.")
+    tenant = reading.query(request, TenantQuery).tenant
+    key = request.headers.get("idempotency-key")
+    if key is not None:
+        drafts.check(drafts.key("Idempotency-Key", key, here.limits))
+    text = await reading.raw(request, here.limits.bulk)
+    items: Sequence[Item] = _lines(text) if kind in NDJSON else _elements(text)
+    return answers.json({"results": await _send(here, items, tenant, key)})
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _elements(text: bytes) -> list[msgspec.Raw]:
+    """The elements of a JSON array, each still unread."""
+    try:
+        return reading.decoder(list[msgspec.Raw]).decode(text)
+    except msgspec.ValidationError:
+        raise Invalid.of("", "must be a list of notifications") from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
+        raise reading.unreadable(text, broken) from None
+
+
+async def _send(
+    here: Rooms, items: Sequence[Item], tenant: str | None, key: str | None
+) -> list[One | Several | Refused]:
+    limit = here.limits.bulk_items
+    if limit and len(items) > limit:
+        raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
+    keys = _keys(key, len(items))
+    results: list[One | Several | Refused] = []
+    for start in range(0, len(items), SLICE):
+        cut = slice(start, start + SLICE)
+        asked = [_read(here, item, tenant, key) for item, key in zip(items[cut], keys[cut], strict=True)]
+        outcomes = await sending.send_many(here.engines, here.limits, asked)
+        results += map(_result, asked, outcomes)
+    return results
+
+
+def _keys(key: str | None, count: int) -> list[str | None]:
+    """A key for each item, made of the request's one; hashed, so that a long one leaves room for the number."""
+    if key is None:
+        return [None] * count
+    root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return [f"{root}.{number}" for number in range(count)]
+
+
+def _read(here: Rooms, item: Item, tenant: str | None, key: str | None) -> Draft | BellcastError:
+    try:
+        draft = reading.json(bytes(item), notifications.DRAFT, here)
+        return notifications.completed(draft, tenant, key if draft.idempotency_key is None else None)
+    except BellcastError as refusal:
+        return refusal
+
+
+def _result(asked: Draft | BellcastError, outcome: bytes | BellcastError) -> One | Several | Refused:
+    if isinstance(outcome, BellcastError):
+        return Refused(problems.problem(outcome))
+    answered = _answered.decode(outcome)
+    if answered.announcement is not None:
+        return answered.announcement
+    if isinstance(asked, Draft) and isinstance(asked.to, list):
+        return Several([one.id for one in answered.notifications])
+    return answered.notifications[0]

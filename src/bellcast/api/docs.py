@@ -1,0 +1,44 @@
+"""The reference as people read it: one page made of the OpenAPI document, and a page for every error. No scripts, nothing
+from elsewhere, so they work offline and behind any policy."""
+
+from litestar.types import ASGIApp
+
+from bellcast import errors
+from bellcast.api import answers, page, reading
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.errors import NotFound
+
+HTML = "text/html; charset=utf-8"
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    "cache-control": "no-cache",
+}
+
+
+@operation("GET", "/openapi.json", tag="Server", door=None, answers={200: dict[str, object]})
+async def document(request: Asked) -> ASGIApp:
+    """This document."""
+    return answers.json(request.app.state.document, headers={"cache-control": "no-cache"})
+
+
+@operation("GET", "/docs", tag="Server", door=None, answers={200: HTML})
+async def reference(request: Asked) -> ASGIApp:
+    """The reference as a page."""
+    return answers.whole(200, page.reference(request.app.state.document), HTML, HEADERS)
+
+
+@operation("GET", "/errors", tag="Server", door=None, answers={200: HTML})
+async def all_errors(request: Asked) -> ASGIApp:
+    """Every error, as a page."""
+    return answers.whole(200, page.errors(errors.every()), HTML, HEADERS)
+
+
+@operation("GET", "/errors/{code:str}", tag="Server", door=None, answers={200: HTML}, refusals=(NotFound,))
+async def error(request: Asked) -> ASGIApp:
+    """What an error means; the `type` of a problem leads here."""
+    code = reading.path(request, "code")
+    for one in errors.every():
+        if one.code == code:
+            return answers.whole(200, page.errors([one]), HTML, HEADERS)
+    raise NotFound("There is no error with this code. They are listed at /errors")

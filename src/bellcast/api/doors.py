@@ -1,0 +1,60 @@
+"""Letting requests in: an operation names its door, one guard keeps it, and handlers ask who came."""
+
+from typing import Any, Literal
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from msgspec import Struct
+
+from bellcast.api import rooms
+from bellcast.auth import callers
+from bellcast.auth.origins import Headers
+from bellcast.errors import Unauthenticated
+from bellcast.inbox import views
+from bellcast.model.inboxes import Inbox
+from bellcast.model.people import Caller, Principal
+
+# A scope of the server side, or the recipient side.
+Door = Literal["send", "read", "manage", "recipient"]
+Asked = Request[Any, Any, Any]
+
+
+class Visitor(Struct, frozen=True):
+    """A request as the doors look at it."""
+
+    method: str
+    scheme: str
+    headers: Headers
+    query: bytes
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let the request through the door of its operation, or refuse it; nothing of its body is read before."""
+    scope: Any = connection.scope
+    state = scope["state"]
+    here: rooms.Rooms = state["rooms"]
+    visitor = Visitor(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    door: Door = handler.opt["operation"].door
+    if door == "recipient":
+        state["principal"] = await here.doors.recipient(visitor, "request")
+    else:
+        caller = await here.doors.caller(visitor)
+        callers.require(caller, door)
+        state["caller"] = caller
+
+
+def caller(request: Asked) -> Caller:
+    """Which server asks."""
+    found: Caller = request.scope["state"]["caller"]
+    return found
+
+
+async def inbox(request: Asked) -> Inbox:
+    """The inbox of the recipient who asks, unless the session was ended since."""
+    here = rooms.of(request)
+    principal: Principal = request.scope["state"]["principal"]
+    opened = await views.open(here.engines, principal)
+    if here.doors.revoked(principal, opened):
+        raise Unauthenticated("This session was ended: sign in again.")
+    return opened

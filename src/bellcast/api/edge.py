@@ -1,0 +1,81 @@
+"""What every request passes: its path as sent, HEAD as GET, CORS, security headers, and a count."""
+
+import time
+from typing import Any
+from urllib.parse import quote, unquote
+
+from litestar.types import ASGIApp, Message, Send
+
+from bellcast.api.metrics import Requests
+from bellcast.api.rooms import Rooms
+from bellcast.auth import origins
+
+# No sniffing, and no address (it may carry a token) told to other sites.
+SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+
+
+class Edge:
+    """One ASGI layer around the whole API."""
+
+    def __init__(self, app: ASGIApp, rooms: Rooms, requests: Requests) -> None:
+        self._app = app
+        self._rooms = rooms
+        self._requests = requests
+        self._origins = rooms.access.origins
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve a request; the lifespan and anything else passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        asked = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
+        if asked is not None:
+            headers = origins.preflight_headers(_header(scope, b"origin"), self._origins)
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        inner = {
+            **scope,
+            "path": path_as_sent(scope),
+            "root_path": "",
+            "method": "GET" if method == "HEAD" else method,
+            "state": {"rooms": self._rooms},
+        }
+        await self._app(inner, receive, self._telling(inner, method, send))  # type: ignore[arg-type]  # still a scope
+
+    def _telling(self, scope: dict[str, Any], method: str, send: Send) -> Send:
+        """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
+        started = time.perf_counter()
+        extra = SAFETY + origins.cors_headers(_header(scope, b"origin"), self._origins)
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("path_template", "")
+                self._requests.count(method, route, message["status"], time.perf_counter() - started)
+                message["headers"] = [*message["headers"], *extra]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        return tell
+
+
+def path_as_sent(scope: dict[str, Any]) -> str:
+    """The path still percent-encoded, below the place we are mounted at.
+
+    Keys may contain a slash (`%2F`); on the decoded path it could not be told from one between two parts."""
+    path: str = scope["path"]
+    raw = scope.get("raw_path")
+    sent = raw.decode("latin-1") if raw is not None else path
+    if "%" not in sent or unquote(sent) != path:
+        sent = quote(path, safe="/:@!$&'()*+,;=~") if "%" in path else path
+    return sent.removeprefix(scope.get("root_path", ""))
+
+
+def _header(scope: dict[str, Any], name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            found: str = value.decode("latin-1")
+            return found
+    return None

@@ -1,0 +1,128 @@
+"""Every bad field of a value at once. The decoder stops at the first, so what it refused is walked field by field."""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from bellcast.errors import FieldError, Invalid
+
+EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `([^`]+)`)?(?: - at .*)?", re.DOTALL)
+# The decoder speaks of types; people read words.
+WORDS = {
+    "str": "text",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "a time",
+}
+
+
+def names(type: Any) -> tuple[str, ...]:
+    """The field names a struct type knows."""
+    known: tuple[str, ...] = type.__struct_encode_fields__
+    return known
+
+
+def found(
+    value: Any,
+    type: Any,
+    rules: Callable[[Any], None] | None = None,
+    stand_ins: Mapping[str, Any] | None = None,
+    *,
+    strict: bool = True,
+) -> list[FieldError]:
+    """The bad fields of a value that is no `type`; then what `rules` say of the good ones, with `stand_ins` for the rest."""
+    if not isinstance(value, dict):
+        return [FieldError("", f"must be an object, got {_kind(value)}")]
+    errors = list(_in_struct(type, value, "", strict=strict))
+    if rules is not None:
+        errors += _by_rules(value, type, {_root(error.field) for error in errors}, rules, stand_ins or {})
+    return errors
+
+
+def _by_rules(
+    value: dict[str, Any], type: Any, bad: Collection[str], rules: Callable[[Any], None], stand_ins: Mapping[str, Any]
+) -> Iterable[FieldError]:
+    good = {name: inner for name, inner in value.items() if name in names(type) and name not in bad}
+    try:
+        rules(msgspec.convert({**stand_ins, **good}, type))
+    except Invalid as more:
+        return [error for error in more.errors if _root(error.field) in good]
+    return ()
+
+
+def _root(field: str) -> str:
+    return field.partition(".")[0]
+
+
+def _in_struct(type: Any, value: dict[str, Any], prefix: str, *, strict: bool) -> Iterator[FieldError]:
+    known = names(type)
+    for name in value:
+        if name not in known:
+            yield FieldError(prefix + name, _unknown(name, known))
+    for field in msgspec.structs.fields(type):
+        if field.encode_name in value:
+            yield from _in_value(field.type, value[field.encode_name], prefix + field.encode_name, strict=strict)
+        elif field.required:
+            yield FieldError(prefix + field.encode_name, "is required")
+
+
+def _in_value(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
+    try:
+        msgspec.convert(value, type, strict=strict)
+    except msgspec.ValidationError as refusal:
+        yield from list(_inside(type, value, path, strict=strict)) or [FieldError(path, _message(type, str(refusal)))]
+
+
+def _inside(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
+    for part in _parts(type):
+        if isinstance(value, dict) and hasattr(part, "__struct_fields__"):
+            yield from _in_struct(part, value, f"{path}.", strict=strict)
+        elif isinstance(value, list) and get_origin(part) is list:
+            for number, one in enumerate(value):
+                yield from _in_value(get_args(part)[0], one, f"{path}.{number}", strict=strict)
+
+
+def _parts(type: Any) -> Iterator[Any]:
+    """The members of a union, seen through annotations."""
+    if get_origin(type) is Annotated:
+        yield from _parts(get_args(type)[0])
+    elif get_origin(type) in (Union, UnionType):
+        for part in get_args(type):
+            yield from _parts(part)
+    else:
+        yield type
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'is not a known field; did you mean "{close[0]}"?' if close else "is not a known field"
+
+
+def _message(type: Any, refusal: str) -> str:
+    choices = [str(one) for part in _parts(type) if get_origin(part) is Literal for one in get_args(part)]
+    if choices:
+        return f"must be one of: {', '.join(choices)}"
+    if "RFC3339" in refusal:
+        return "must be a time such as 2030-01-31T12:00:00Z"
+    match = EXPECTED.fullmatch(refusal)
+    if match is None:
+        return refusal.partition(" - at ")[0]
+    expected, bound, got = match.groups()
+    told = f"must be {_words(expected)}{bound}"
+    return f"{told}, got {_words(got)}" if got else told
+
+
+def _words(types: str) -> str:
+    return " or ".join(WORDS.get(one, one) for one in types.split(" | "))
+
+
+def _kind(value: Any) -> str:
+    kinds = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+    return kinds.get(value.__class__, "null")

@@ -1,0 +1,225 @@
+"""The recipient's own inbox: look at it, count it, and act on what is in it."""
+
+from typing import Annotated
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from bellcast.api import answers, doors, reading, rooms
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.errors import BadRequest, Invalid, NotFound
+from bellcast.inbox import actions, views
+from bellcast.model import drafts, ids
+from bellcast.model.inboxes import Inbox
+from bellcast.model.notifications import Notification, View
+from bellcast.ports import Action, Marked, Marking, Query
+
+
+class InboxQuery(Struct, frozen=True, kw_only=True):
+    """Which part of the inbox: newest first, `before` is the `next` of the page before."""
+
+    view: View = "all"
+    type: str | None = None
+    tag: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    before: str | None = None
+
+
+class ViewQuery(Struct, frozen=True, kw_only=True):
+    """The view to empty."""
+
+    view: View
+
+
+class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of one notification; at least one of the three."""
+
+    seen: bool | None = None
+    read: bool | None = None
+    archived: bool | None = None
+
+
+class Narrowing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Those of all that have this type."""
+
+    type: str | None = None
+
+
+class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The notifications to act on: some ids, or all of them, perhaps of one type."""
+
+    ids: list[str] | None = None
+    all: bool = False
+    of: Narrowing | None = None
+
+
+class Outcome(Struct, frozen=True):
+    """How many changed, and what the badge shows now."""
+
+    changed: int
+    unread: int
+    unseen: int
+
+
+PATCH = reading.Shape(Patch)
+SELECTION = reading.Shape(Selection)
+
+
+def tag_of(inbox: Inbox) -> str:
+    """The ETag of anything read from an inbox: it changes when, and only when, the inbox does."""
+    return f'"{inbox.state.position}"'
+
+
+def unchanged(request: Asked, etag: str) -> bool:
+    """Whether the client has this already (If-None-Match, compared weakly)."""
+    known = request.headers.get("if-none-match")
+    if known is None:
+        return False
+    tags = [one.strip().removeprefix("W/") for one in known.split(",")]
+    return etag in tags or "*" in tags
+
+
+def _etagged(etag: str) -> dict[str, str]:
+    return {"etag": etag, "cache-control": "private, no-cache"}
+
+
+@operation(
+    "GET",
+    "/v1/inbox",
+    tag="Inbox",
+    door="recipient",
+    query=InboxQuery,
+    headers=("If-None-Match",),
+    answers={200: views.Listing, 304: None},
+    answer_headers=("ETag",),
+    refusals=(BadRequest,),
+)
+async def listing(request: Asked) -> ASGIApp:
+    """Look into the inbox: a page of notifications, newest first, and what the badge shows.
+
+    `view=all` is everything not archived; `unread` and `read` are parts of it."""
+    here = rooms.of(request)
+    asked = reading.query(request, InboxQuery)
+    if asked.before is not None and not ids.is_id(asked.before):
+        raise BadRequest("before: this is no cursor; use the `next` of a page.")
+    inbox = await doors.inbox(request)
+    etag = tag_of(inbox)
+    if unchanged(request, etag):
+        return answers.empty(304, _etagged(etag))
+    query = Query(view=asked.view, type=asked.type, tag=asked.tag, limit=asked.limit, before=asked.before)
+    return answers.json(await views.listing(here.engines, inbox, query), headers=_etagged(etag))
+
+
+@operation(
+    "GET",
+    "/v1/inbox/counts",
+    tag="Inbox",
+    door="recipient",
+    headers=("If-None-Match",),
+    answers={200: views.Counts, 304: None},
+    answer_headers=("ETag",),
+)
+async def counts(request: Asked) -> ASGIApp:
+    """What the badge and the tabs show. Made for polling: unchanged is a 304 without a body."""
+    inbox = await doors.inbox(request)
+    etag = tag_of(inbox)
+    if unchanged(request, etag):
+        return answers.empty(304, _etagged(etag))
+    return answers.json(await views.counts(rooms.of(request).engines, inbox), headers=_etagged(etag))
+
+
+@operation(
+    "GET", "/v1/inbox/{id:str}", tag="Inbox", door="recipient", answers={200: Notification}, refusals=(NotFound,)
+)
+async def read(request: Asked) -> ASGIApp:
+    """Read one notification."""
+    inbox = await doors.inbox(request)
+    return answers.json(await views.get(rooms.of(request).engines, inbox, reading.path(request, "id")))
+
+
+@operation(
+    "PATCH",
+    "/v1/inbox/{id:str}",
+    tag="Inbox",
+    door="recipient",
+    body=Patch,
+    answers={200: Notification},
+    refusals=(NotFound,),
+    example={"read": True},
+)
+async def change(request: Asked) -> ASGIApp:
+    """Mark one notification seen, read or archived, or the reverse."""
+    here = rooms.of(request)
+    asked = await reading.body(request, PATCH)
+    wanted = actions.patched(asked.seen, asked.read, asked.archived)
+    if not wanted:
+        raise Invalid.of("", "give at least one of seen, read and archived")
+    inbox = await doors.inbox(request)
+    return answers.json(await actions.change(here.engines, inbox, reading.path(request, "id"), wanted))
+
+
+@operation("DELETE", "/v1/inbox/{id:str}", tag="Inbox", door="recipient", answers={204: None}, refusals=(NotFound,))
+async def delete(request: Asked) -> ASGIApp:
+    """Delete one notification."""
+    inbox = await doors.inbox(request)
+    await actions.delete(rooms.of(request).engines, inbox, reading.path(request, "id"))
+    return answers.empty()
+
+
+@operation("DELETE", "/v1/inbox", tag="Inbox", door="recipient", query=ViewQuery, answers={200: Outcome})
+async def clear(request: Asked) -> ASGIApp:
+    """Delete everything in a view."""
+    view = reading.query(request, ViewQuery).view
+    return await _mark(request, Marking(actions=("delete",), view=view))
+
+
+async def _mark(request: Asked, marking: Marking) -> ASGIApp:
+    inbox = await doors.inbox(request)
+    marked = await actions.mark(rooms.of(request).engines, inbox.number, marking)
+    return answers.json(outcome(marked))
+
+
+def outcome(marked: Marked) -> Outcome:
+    """What came of a marking, as clients see it."""
+    return Outcome(marked.changed, marked.state.unread, marked.state.unseen)
+
+
+async def _act(request: Asked, action: Action) -> ASGIApp:
+    here = rooms.of(request)
+    asked = await reading.body(request, SELECTION)
+    chosen = actions.selected(asked.ids, asked.all, here.limits)
+    if asked.of is not None and chosen is not None:
+        raise Invalid.of("of", "narrows all, so it cannot be given together with ids")
+    type = asked.of.type if asked.of is not None else None
+    drafts.check(drafts.text("of.type", type, here.limits.type))
+    return await _mark(request, Marking(actions=(action,), ids=chosen, type=type))
+
+
+def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
+    """The path that does one thing to many."""
+
+    async def act(request: Asked) -> ASGIApp:
+        return await _act(request, action)
+
+    act.__doc__ = summary
+    return operation(
+        "POST",
+        f"/v1/inbox/{word}",
+        tag="Inbox",
+        door="recipient",
+        body=Selection,
+        answers={200: Outcome},
+        example={"all": True},
+    )(act)
+
+
+ACTIONS = [
+    _action("seen", "seen", "Mark notifications seen: they were shown in an opened inbox."),
+    _action("read", "read", "Mark notifications read, and so seen."),
+    _action("unread", "unread", "Mark notifications unread again."),
+    _action("archive", "archive", "Put notifications away."),
+    _action("unarchive", "unarchive", "Take notifications back from the archive."),
+]
+HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS]

@@ -1,0 +1,80 @@
+"""API keys for servers: made, listed and revoked; the secret part is shown once."""
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import answers, doors, reading, rooms
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.api.rooms import Rooms
+from bellcast.auth import callers, keys
+from bellcast.errors import FieldError, NotFound
+from bellcast.model import drafts
+from bellcast.model.people import ApiKey, Scope
+
+
+class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a new key is called and what it may do."""
+
+    name: str
+    scopes: list[Scope]
+
+
+class NewKey(ApiKey, frozen=True, kw_only=True):
+    """A new key with its text, which is shown this once."""
+
+    key: str
+
+
+class ApiKeys(Struct, frozen=True):
+    """Every key, revoked ones too, without their secret parts."""
+
+    keys: list[ApiKey]
+
+
+@operation(
+    "POST",
+    "/v1/keys",
+    tag="Access",
+    door="manage",
+    body=KeyRequest,
+    answers={201: NewKey},
+    example={"name": "booking service", "scopes": ["send"]},
+)
+async def create(request: Asked) -> ASGIApp:
+    """Make an API key. Its text is in this answer and nowhere else."""
+    here = rooms.of(request)
+    asked = await reading.body(request, KEY)
+    for scope in asked.scopes:  # or a key could give itself what it was not given
+        callers.require(doors.caller(request), scope)
+    made = keys.make(asked.name, asked.scopes, here.engines.clock.now())
+    await here.engines.store.keys.create(made.key, made.digest)
+    return answers.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
+
+
+@operation("GET", "/v1/keys", tag="Access", door="manage", answers={200: ApiKeys})
+async def page(request: Asked) -> ASGIApp:
+    """List the API keys."""
+    return answers.json(ApiKeys(await rooms.of(request).engines.store.keys.all()))
+
+
+@operation("DELETE", "/v1/keys/{id:str}", tag="Access", door="manage", answers={204: None}, refusals=(NotFound,))
+async def revoke(request: Asked) -> ASGIApp:
+    """Revoke an API key: it is refused from now on."""
+    engines = rooms.of(request).engines
+    if not await engines.store.keys.revoke(reading.path(request, "id"), engines.clock.now()):
+        raise NotFound("There is no API key with this id.")
+    return answers.empty()
+
+
+def _check(asked: KeyRequest, here: Rooms) -> None:
+    drafts.check(drafts.key("name", asked.name, here.limits), _scopes(asked.scopes))
+
+
+def _scopes(scopes: list[Scope]) -> drafts.Found:
+    if not scopes:
+        yield FieldError("scopes", f"must be one or more of: {', '.join(keys.SCOPES)}")
+
+
+KEY = reading.Shape(KeyRequest, _check, {"name": "x", "scopes": ["read"]})

@@ -1,0 +1,211 @@
+"""Send a notification, look at what was sent, correct it, take it back."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import answers, reading, rooms, tenants
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.api.rooms import Rooms
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import IdempotencyMismatch, Invalid, NotFound
+from bellcast.inbox import entries, sending
+from bellcast.model import drafts, patterns, times
+from bellcast.model.notifications import Audience, Draft, Edit, Notification
+from bellcast.model.people import EVERY_TENANT
+from bellcast.ports import Found
+
+EXAMPLE = {
+    "to": "alice",
+    "title": "New booking",
+    "body": "Saturday, 14:00",
+    "type": "booking",
+    "action_url": "/bookings/7",
+}
+
+
+class Made(Struct, frozen=True):
+    """A notification that was made, and for whom."""
+
+    id: str
+    recipient: str
+
+
+class Notified(Struct, frozen=True):
+    """The answer when recipients were named."""
+
+    notifications: list[Made]
+
+
+class AnnouncementMade(Struct, frozen=True):
+    """An announcement that was made."""
+
+    id: str
+
+
+class Announced(Struct, frozen=True):
+    """The answer when an audience was named."""
+
+    announcement: AnnouncementMade
+
+
+class Moment(Struct, frozen=True):
+    """Something that happened to a notification, or will."""
+
+    at: datetime
+    what: str
+    detail: str | None = None
+
+
+class SentNotification(Notification, frozen=True, kw_only=True):
+    """A notification or announcement as the server side sees it. An announcement has an audience instead of a recipient."""
+
+    recipient: str | None
+    tenant: str | None
+    audience: Audience | None
+    timeline: list[Moment]
+
+
+class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be changed afterwards; what is absent stays."""
+
+    tenant: str | None = None
+
+
+@operation(
+    "POST",
+    "/v1/notifications",
+    tag="Sending",
+    door="send",
+    query=TenantQuery,
+    body=Draft,
+    headers=("Idempotency-Key",),
+    answers={201: Notified | Announced},
+    refusals=(IdempotencyMismatch,),
+    example=EXAMPLE,
+)
+async def send(request: Asked) -> ASGIApp:
+    """Send a notification to a recipient, to several, or to an audience.
+
+    Answered after the commit: what is acknowledged is never lost. The same `Idempotency-Key` with the same body is
+    answered with the first answer for 24 hours."""
+    here = rooms.of(request)
+    draft = await reading.body(request, DRAFT)
+    tenant = reading.query(request, TenantQuery).tenant
+    draft = completed(draft, tenant, request.headers.get("idempotency-key"))
+    return answers.whole(201, await sending.send(here.engines, here.limits, draft))
+
+
+def completed(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
+    """The draft with what the query and the headers say about it."""
+    chosen = tenants.chosen(tenant, draft.tenant)
+    if idempotency_key is not None and draft.idempotency_key not in (None, idempotency_key):
+        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
+    key = draft.idempotency_key if idempotency_key is None else idempotency_key
+    if chosen == draft.tenant and key == draft.idempotency_key:
+        return draft
+    return msgspec.structs.replace(draft, tenant=chosen, idempotency_key=key)
+
+
+@operation(
+    "GET",
+    "/v1/notifications/{id:str}",
+    tag="Sending",
+    door="read",
+    query=TenantQuery,
+    answers={200: SentNotification},
+    refusals=(NotFound,),
+)
+async def read(request: Asked) -> ASGIApp:
+    """Read a notification or announcement, with who has it and what became of it."""
+    here = rooms.of(request)
+    found = await entries.find(here.engines, tenants.one(request), reading.path(request, "id"))
+    return answers.json(told(found, here.engines.clock.now()))
+
+
+@operation(
+    "PATCH",
+    "/v1/notifications/{id:str}",
+    tag="Sending",
+    door="manage",
+    query=TenantQuery,
+    body=Correction,
+    answers={200: SentNotification},
+    refusals=(NotFound,),
+    example={"title": "Booking moved", "body": "Sunday, 10:00"},
+)
+async def correct(request: Asked) -> ASGIApp:
+    """Correct what was sent, in every inbox that has it."""
+    here = rooms.of(request)
+    asked = await reading.body(request, CORRECTION)
+    tenant = tenants.one(request, asked.tenant)
+    edit = Edit(**{field: getattr(asked, field) for field in Edit.__struct_fields__})
+    found = await entries.edit(here.engines, here.limits, tenant, reading.path(request, "id"), edit)
+    return answers.json(told(found, here.engines.clock.now()))
+
+
+@operation(
+    "DELETE",
+    "/v1/notifications/{id:str}",
+    tag="Sending",
+    door="manage",
+    query=TenantQuery,
+    answers={204: None},
+    refusals=(NotFound,),
+)
+async def recall(request: Asked) -> ASGIApp:
+    """Take back what was sent, from every inbox that has it."""
+    here = rooms.of(request)
+    await entries.recall(here.engines, tenants.one(request), reading.path(request, "id"))
+    return answers.empty()
+
+
+def told(found: Found, now: int) -> SentNotification:
+    """What the server side sees of a notification or announcement."""
+    return SentNotification(
+        **msgspec.structs.asdict(found.notification),
+        recipient=found.recipient,
+        tenant=tenants.outside(found.tenant),
+        audience=_audience(found) if found.announcement else None,
+        timeline=_timeline(found, now),
+    )
+
+
+def _audience(found: Found) -> Audience:
+    if found.topic is not None and found.topic.startswith(patterns.ROLE_PREFIX):
+        return Audience(role=found.topic.removeprefix(patterns.ROLE_PREFIX))
+    if found.topic is not None:
+        return Audience(topic=found.topic)
+    if found.tenant in ("", EVERY_TENANT):
+        return Audience(all=True, tenant=found.tenant or None)
+    return Audience(tenant=found.tenant)
+
+
+def _timeline(found: Found, now: int) -> list[Moment]:
+    it = found.notification
+    expired = it.expires_at is not None and times.milliseconds(it.expires_at) <= now
+    happened: dict[str, Any] = {
+        "created": it.created_at,
+        "edited": times.maybe_moment(found.edited_at),
+        "seen": it.seen_at,
+        "read": it.read_at,
+        "archived": it.archived_at,
+        "expired" if expired else "expires": it.expires_at,
+    }
+    return sorted((Moment(at, what) for what, at in happened.items() if at is not None), key=lambda one: one.at)
+
+
+def _check(draft: Draft, here: Rooms) -> None:
+    drafts.check_draft(draft, here.limits, times.moment(here.engines.clock.now()))
+
+
+def _check_correction(edit: Correction, here: Rooms) -> None:
+    drafts.check_edit(edit, here.limits, times.moment(here.engines.clock.now()))
+
+
+DRAFT = reading.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
+CORRECTION = reading.Shape(Correction, _check_correction, ruled_later=True)

@@ -1,0 +1,252 @@
+"""The OpenAPI document, made of the operations themselves and the types they read and answer."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+
+from bellcast import __version__
+from bellcast.api import bounds
+from bellcast.api.operations import Operation, refusals
+from bellcast.errors import BellcastError
+from bellcast.model import problems
+from bellcast.model.limits import Limits
+
+Json = dict[str, Any]
+REF = "#/components/schemas/{name}"
+JSON = "application/json"
+
+ABOUT = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
+own inbox with a session token. Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
+absent is null, lists are newest first or in the order of their keys."""
+
+SECURITY: Json = {
+    "server": {"type": "http", "scheme": "bearer", "description": "The project secret or an API key."},
+    "session": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A recipient's session token.",
+    },
+    "sessionInQuery": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "The session token, where a browser's API takes no headers.",
+    },
+}
+ASKED_HEADERS = {
+    "Idempotency-Key": "The same key and body again within 24 hours is answered with the first answer.",
+    "If-None-Match": "The ETag of what the client has: if nothing changed, the answer is a 304.",
+}
+TOLD_HEADERS = {"ETag": "The position of the inbox, quoted."}
+PARTS = {
+    "key": "A key: the app's own id.",
+    "recipient": "The recipient's key.",
+    "topic": "The topic's name.",
+    "id": "An id as given by an answer.",
+    "code": "An error's code.",
+}
+
+
+class FieldProblem(Struct, frozen=True):
+    """One bad field."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, frozen=True):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str
+    code: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = []
+
+
+class Route(Struct, frozen=True):
+    """One operation where it is served."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    description: str
+    operation: Operation
+
+
+def routes(app: Litestar) -> Iterator[Route]:
+    """Every documented operation of the app."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if "operation" in handler.opt:
+                    yield _route(handler, route.path_format)
+
+
+def _route(handler: HTTPRouteHandler, path: str) -> Route:
+    function = handler.fn
+    summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
+    room = function.__module__.rpartition(".")[2]
+    return Route(
+        method=min(handler.http_methods).lower(),
+        path=path,
+        name=f"{room}.{function.__name__}",
+        summary=" ".join(summary.split()).removesuffix("."),
+        description=" ".join(description.split()),
+        operation=handler.opt["operation"],
+    )
+
+
+def document(served: Sequence[Route], limits: Limits) -> Json:
+    """The whole document."""
+    schemas = _Schemas(served, limits)
+    paths: defaultdict[str, Json] = defaultdict(dict)
+    for route in sorted(served, key=lambda one: one.path):
+        paths[route.path][route.method] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Bellcast", "version": __version__, "description": ABOUT, "license": {"name": "Apache-2.0"}},
+        "paths": dict(paths),
+        "components": {"schemas": schemas.components, "securitySchemes": SECURITY},
+        "tags": [{"name": name} for name in dict.fromkeys(route.operation.tag for route in served)],
+    }
+
+
+class _Schemas:
+    """The schemas of every type that is read or answered, narrowed by the limits in force."""
+
+    def __init__(self, served: Sequence[Route], limits: Limits) -> None:
+        types = [Problem, *(type for route in served for type in _types(route.operation))]
+        found, self.components = msgspec.json.schema_components(types, ref_template=REF)
+        self._by_type = dict(zip(map(repr, types), found, strict=True))
+        self.parameters = bounds.parameters(limits)
+        for name, fields in bounds.fields(limits).items():
+            properties = self.components[name]["properties"]
+            for field, bound in fields.items():
+                properties[field] = bounds.narrow(properties[field], bound)
+        for schema in self.components.values():
+            _say_times(schema)
+
+    def of(self, type: Any) -> Json:
+        """The schema of a type, by reference."""
+        found: Json = self._by_type[repr(type)]
+        return found
+
+    def query(self, type: Any) -> Iterator[tuple[str, Json, bool]]:
+        """Name, schema and necessity of each field of a query."""
+        schema = self.components[type.__name__]
+        for name, field in schema["properties"].items():
+            yield (
+                name,
+                bounds.narrow(field, self.parameters.get(name, {"pattern": bounds.PLAIN})),
+                name in schema["required"],
+            )
+
+
+def _types(operation: Operation) -> Iterator[Any]:
+    candidates = [operation.query, operation.body, *operation.answers.values()]
+    return (one for one in candidates if one is not None and not isinstance(one, str))
+
+
+def _say_times(schema: Json) -> None:
+    for name, field in schema.get("properties", {}).items():
+        if name.endswith("_at"):
+            schema["properties"][name] = bounds.narrow(field, bounds.TIME)
+
+
+def _operation(route: Route, schemas: _Schemas) -> Json:
+    promised = route.operation
+    said: Json = {
+        "operationId": route.name,
+        "tags": [promised.tag],
+        "summary": route.summary,
+        "parameters": [*_parameters(route, schemas)],
+        "responses": _answers(route, schemas),
+        "security": _security(promised),
+    }
+    if route.description:
+        said["description"] = route.description
+    if promised.door in ("send", "read", "manage"):
+        said["x-scope"] = promised.door
+    if promised.body is not None:
+        content = {"schema": schemas.of(promised.body)}
+        if promised.example is not None:
+            content["example"] = promised.example
+        said["requestBody"] = {"required": True, "content": {JSON: content} | _lines(promised)}
+    return said
+
+
+def _lines(promised: Operation) -> Json:
+    """Media types of one JSON text a line have no schema of their own."""
+    return {kind: {"schema": {"type": "string"}} for kind in promised.body_types if kind != JSON}
+
+
+def _security(promised: Operation) -> list[Json]:
+    if promised.door is None:
+        return []
+    names = ("session", "sessionInQuery") if promised.door == "recipient" else ("server",)
+    return [{name: []} for name in names]
+
+
+def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
+    for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
+        schema = {"type": "string", "minLength": 1} | schemas.parameters.get(name, {})
+        yield {"name": name, "in": "path", "required": True, "description": PARTS[name], "schema": schema}
+    if route.operation.query is not None:
+        for name, schema, required in schemas.query(route.operation.query):
+            yield {"name": name, "in": "query", "required": required, "schema": _without_null(schema)}
+    for name in route.operation.headers:
+        yield {"name": name, "in": "header", "description": ASKED_HEADERS[name], "schema": {"type": "string"}}
+
+
+def _without_null(schema: Json) -> Json:
+    """A query cannot say null; it leaves the name out."""
+    kept = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return kept[0] if len(kept) == 1 else {name: value for name, value in schema.items() if value is not None}
+
+
+def _answers(route: Route, schemas: _Schemas) -> Json:
+    promised = route.operation
+    answers: Json = {}
+    for status, answered in promised.answers.items():
+        answers[str(status)] = {"description": HTTPStatus(status).phrase} | _content(answered, schemas)
+        if promised.answer_headers:
+            told = {
+                name: {"description": TOLD_HEADERS[name], "schema": {"type": "string"}}
+                for name in promised.answer_headers
+            }
+            answers[str(status)]["headers"] = told
+    by_status: defaultdict[int, list[type[BellcastError]]] = defaultdict(list)
+    for error in refusals(promised, route.path):
+        by_status[error.status].append(error)
+    return answers | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
+
+
+def _content(type: Any, schemas: _Schemas) -> Json:
+    if type is None:
+        return {}
+    if isinstance(type, str):
+        return {"content": {type.partition(";")[0]: {"schema": {"type": "string"}}}}
+    return {"content": {JSON: {"schema": schemas.of(type)}}}
+
+
+def _refusal(errors: list[type[BellcastError]], schemas: _Schemas) -> Json:
+    told: Json = {
+        "description": " ".join(" ".join((error.__doc__ or "").split()) for error in errors),
+        "content": {problems.MEDIA_TYPE: {"schema": schemas.of(Problem)}},
+    }
+    status = errors[0].status
+    header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
+    if header:
+        told["headers"] = {header: {"schema": {"type": "string"}}}
+    return told

@@ -1,0 +1,50 @@
+"""One operation of the surface: its path, who may use it, what it reads and answers. Routing, guards and the OpenAPI
+document all come from here, so they cannot disagree."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Method
+from msgspec import Struct
+
+from bellcast import errors
+from bellcast.api import doors
+from bellcast.errors import BellcastError
+
+Tag = Literal["Sending", "Live", "Recipients", "Topics", "Tenants", "Access", "Inbox", "Server"]
+Handler = Callable[..., Awaitable[ASGIApp]]
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """What a path promises. An answer's type is None when it has no body, or a media type when it is not JSON."""
+
+    tag: Tag
+    door: doors.Door | None
+    answers: Mapping[int, Any]
+    query: Any = None
+    body: Any = None
+    body_types: tuple[str, ...] = ("application/json",)
+    example: Any = None
+    headers: tuple[str, ...] = ()
+    answer_headers: tuple[str, ...] = ()
+    refusals: tuple[type[BellcastError], ...] = ()
+
+
+def operation(method: Method, path: str, **promise: Any) -> Callable[[Handler], HTTPRouteHandler]:
+    """Make a function the handler of an operation."""
+    promised = Operation(**promise)
+    guards = [doors.guard] if promised.door else []
+    return HTTPRouteHandler(path, http_method=method, guards=guards, opt={"operation": promised}, status_code=200)
+
+
+def refusals(operation: Operation, path: str) -> list[type[BellcastError]]:
+    """Every refusal an operation may answer with: its own, and those its shape implies."""
+    implied: list[type[BellcastError]] = list(operation.refusals)
+    if operation.door:
+        implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]
+    if operation.body is not None:
+        implied += [errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Invalid, errors.DiskFull]
+    if operation.query is not None or "{" in path:
+        implied += [errors.BadRequest, errors.Invalid]
+    return list(dict.fromkeys(implied))

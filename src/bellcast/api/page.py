@@ -1,0 +1,166 @@
+"""HTML out of the OpenAPI document and the errors. Pure."""
+
+import json
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any
+
+from bellcast.errors import BellcastError
+
+Json = dict[str, Any]
+METHODS = ("get", "post", "put", "patch", "delete")
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2330; --soft: #5b6578; --line: #dfe3ea; --paper: #fff; --tint: #f5f7fa; --accent: #2f5bd8 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9f0; --soft: #9aa5b8; --line: #2c3444; --paper: #12161f; --tint: #1a202c; --accent: #8aa8ff } }
+* { box-sizing: border-box }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif }
+.frame { display: grid; grid-template-columns: 17rem minmax(0, 52rem); gap: 3rem; max-width: 76rem; margin: auto; padding: 0 1.5rem }
+nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow: auto; padding: 2rem 0; font-size: .85rem }
+nav h2 { margin: 1.2rem 0 .3rem; font-size: .75rem; letter-spacing: .06em; text-transform: uppercase; color: var(--soft) }
+nav a { display: block; padding: .1rem 0; color: inherit; text-decoration: none; overflow-wrap: anywhere }
+nav a:hover, main a { color: var(--accent) }
+main { padding: 2rem 0 6rem } h1 { margin: 0 0 .5rem; font-size: 2rem } h2 { margin: 3rem 0 1rem; font-size: 1.35rem }
+article { padding: 1.25rem 0; border-top: 1px solid var(--line) } article h3 { margin: 0; font-size: 1.05rem }
+code, pre { font: .86em/1.5 ui-monospace, monospace } pre { margin: .6rem 0; padding: .9rem 1rem; overflow: auto; background: var(--tint); border-radius: 8px }
+.path { overflow-wrap: anywhere } .method { display: inline-block; min-width: 4.2em; font-weight: 700; color: var(--accent) }
+.soft { color: var(--soft); font-size: .9rem } table { width: 100%; border-collapse: collapse; font-size: .9rem }
+th { text-align: left; font-weight: 600; color: var(--soft) } td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+summary { cursor: pointer; padding: .4rem 0; color: var(--accent); font-size: .9rem }
+@media (max-width: 60rem) { .frame { grid-template-columns: minmax(0, 1fr); gap: 0 } nav { position: static; max-height: none; padding-bottom: 0 } }
+"""
+
+
+def _whole(title: str, nav: str, main: str) -> bytes:
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    body = f'<div class="frame"><nav>{nav}</nav><main>{main}</main></div>'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>'.encode()
+    )
+
+
+def reference(document: Json) -> bytes:
+    """The reference of every operation and every schema."""
+    by_tag = _by_tag(document)
+    schemas = document["components"]["schemas"]
+    info = document["info"]
+    parts = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"]
+    parts.append(
+        '<p class="soft">For machines: <a href="openapi.json">openapi.json</a>. <a href="errors">Every error</a>.</p>'
+    )
+    for tag, operations in by_tag.items():
+        parts.append(f"<h2>{escape(tag)}</h2>{''.join(_operation(*one) for one in operations)}")
+    parts.append(f"<h2>Types</h2>{''.join(_schema(name, schema) for name, schema in sorted(schemas.items()))}")
+    return _whole(f"{info['title']} reference", _contents(by_tag), "".join(parts))
+
+
+def _by_tag(document: Json) -> dict[str, list[tuple[str, str, Json]]]:
+    found: defaultdict[str, list[tuple[str, str, Json]]] = defaultdict(list)
+    for tag in document["tags"]:
+        found[tag["name"]] = []
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                found[item[method]["tags"][0]].append((method, path, item[method]))
+    return found
+
+
+def _contents(by_tag: dict[str, list[tuple[str, str, Json]]]) -> str:
+    def links(operations: Sequence[tuple[str, str, Json]]) -> Iterator[str]:
+        for _, _, said in operations:
+            yield f'<a href="#{escape(said["operationId"])}">{escape(said["summary"])}</a>'
+
+    return "".join(f"<h2>{escape(tag)}</h2>{''.join(links(found))}" for tag, found in by_tag.items())
+
+
+def _operation(method: str, path: str, said: Json) -> str:
+    parts = [
+        f'<article id="{escape(said["operationId"])}"><h3>{escape(said["summary"])}</h3>',
+        f'<p class="path"><code><span class="method">{method.upper()}</span>{escape(path)}</code></p>',
+        f"<p>{escape(said['description'])}</p>" if "description" in said else "",
+        f'<p class="soft">{_access(said)}</p>',
+        _parameters(said["parameters"]),
+        _body(said.get("requestBody")),
+        _answers(said["responses"]),
+        "</article>",
+    ]
+    return "".join(parts)
+
+
+def _access(said: Json) -> str:
+    if "x-scope" in said:
+        return f"The project secret, or an API key with the scope <code>{escape(said['x-scope'])}</code>."
+    return "A recipient's session token." if said["security"] else "Open to everyone."
+
+
+def _parameters(parameters: Sequence[Json]) -> str:
+    if not parameters:
+        return ""
+    rows = "".join(
+        f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}{', required' if one.get('required') else ''}"
+        f"</td><td>{_type(one['schema'])}</td><td>{escape(one.get('description', ''))}</td></tr>"
+        for one in parameters
+    )
+    return f"<table><tr><th>Parameter</th><th>In</th><th>Type</th><th></th></tr>{rows}</table>"
+
+
+def _body(body: Json | None) -> str:
+    if body is None:
+        return ""
+    content = body["content"]["application/json"]
+    others = [kind for kind in body["content"] if kind != "application/json"]
+    also = f" Also one a line, as {', '.join(f'<code>{escape(kind)}</code>' for kind in others)}." if others else ""
+    example = f"<pre>{escape(json.dumps(content['example'], indent=2))}</pre>" if "example" in content else ""
+    return f"<p>Body: {_type(content['schema'])}.{also}</p>{example}"
+
+
+def _answers(answers: Json) -> str:
+    def row(status: str, answer: Json) -> str:
+        types = [_type(one["schema"]) for kind, one in answer.get("content", {}).items() if "problem" not in kind]
+        said = textwrap.shorten(answer["description"], 160, placeholder=" …")
+        return f"<tr><td><code>{escape(status)}</code></td><td>{escape(said)}</td><td>{' '.join(types)}</td></tr>"
+
+    return (
+        f"<details><summary>Answers</summary><table>{''.join(row(*one) for one in answers.items())}</table></details>"
+    )
+
+
+def _schema(name: str, schema: Json) -> str:
+    required = schema.get("required", ())
+    rows = "".join(
+        f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}</td><td>{_type(said)}</td></tr>"
+        for field, said in schema.get("properties", {}).items()
+    )
+    told = escape(schema.get("description", ""))
+    return (
+        f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p class="soft">{told}</p><table>{rows}</table></article>'
+    )
+
+
+def _type(schema: Json) -> str:
+    """A schema in a few words, with a link where it has a name."""
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#{name}">{name}</a>'
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(f"<code>{escape(json.dumps(one))}</code>" for one in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    return escape(str(schema.get("format") or schema.get("type", "anything")))
+
+
+def errors(told: Sequence[type[BellcastError]]) -> bytes:
+    """What errors mean and what to do about them."""
+    parts = [
+        f'<article id="{error.code}"><h3>{escape(error.title)}</h3><p class="path"><code>{error.status} {error.code}</code></p>'
+        f"<p>{escape(' '.join((error.__doc__ or '').split()))}</p></article>"
+        for error in told
+    ]
+    heading = told[0].title if len(told) == 1 else "Errors"
+    nav = '<a href="/docs">Reference</a><a href="/errors">Every error</a>'
+    return _whole(f"{heading} · Bellcast", nav, f"<h1>{escape(heading)}</h1>{''.join(parts)}")

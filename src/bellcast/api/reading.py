@@ -1,0 +1,172 @@
+"""Reading what was sent: the body within its limit, its media type, its JSON; every bad field named at once."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+from litestar import Request
+from msgspec import Struct
+
+from bellcast.api import faults, rooms
+from bellcast.api.rooms import Rooms
+from bellcast.errors import BadRequest, BellcastError, Invalid, TooLarge, UnsupportedMediaType
+
+T = TypeVar("T")
+Asked = Request[Any, Any, Any]
+
+JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
+# Deeper data is an attack on whoever reads it next; 100 levels hold any honest document.
+DEPTH = 100
+BRACKETS = re.compile(rb"[\[\]{}]")
+STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+class Disconnected(Exception):
+    """The client left before its request was read; there is nobody to answer."""
+
+
+async def raw(request: Asked, limit: int) -> bytes:
+    """The body, refused as soon as it is known to be over the limit: by its header, or while it comes in."""
+    announced = request.headers.get("content-length", "")
+    if limit and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    receive = request.receive
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if limit and len(body) > limit:
+            raise _too_large(limit)
+        return body
+    return await _chunks(request, message, limit)
+
+
+async def _chunks(request: Asked, message: Any, limit: int) -> bytes:
+    received = bytearray()
+    while True:
+        if message["type"] != "http.request":
+            raise Disconnected
+        received += message.get("body", b"")
+        if limit and len(received) > limit:
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return bytes(received)
+        message = await request.receive()
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request must have at most {limit} bytes.")
+
+
+def media_type(request: Asked) -> str:
+    """The content type without its parameters, in lower case; JSON if the client did not say."""
+    said = request.headers.get("content-type", "")
+    return said.partition(";")[0].strip().lower() or "application/json"
+
+
+class Shape(Struct, Generic[T], frozen=True):
+    """What a body must be: its type, and the rules beyond types. `stand_ins` are good values for the fields without a
+    default: they let the rules speak of the other fields when one of these has the wrong type."""
+
+    type: type[T]
+    rules: Callable[[T, Rooms], None] | None = None
+    stand_ins: dict[str, Any] = {}
+    ruled_later: bool = False  # the room that takes it keeps the rules itself; once is enough
+
+
+async def body(request: Asked, shape: Shape[T]) -> T:
+    """The JSON body in that shape."""
+    if not JSON_TYPE.fullmatch(media_type(request)):
+        raise UnsupportedMediaType
+    here = rooms.of(request)
+    return json(await raw(request, here.limits.request), shape, here)
+
+
+def json(text: bytes, shape: Shape[T], here: Rooms) -> T:
+    """JSON text in that shape: BadRequest if it is not JSON, Invalid naming every bad field if it is not that."""
+    if text.count(b"[") + text.count(b"{") > DEPTH:
+        check_depth(text)
+    try:
+        value = decoder(shape.type).decode(text)
+    except msgspec.ValidationError:
+        raise Invalid.fields(faults.found(anything(text), shape.type, _ruled(shape, here), shape.stand_ins)) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
+        raise unreadable(text, broken) from None
+    if shape.rules is not None and not shape.ruled_later:
+        shape.rules(value, here)
+    return value
+
+
+def _ruled(shape: Shape[T], here: Rooms) -> Callable[[T], None] | None:
+    rules = shape.rules
+    return None if rules is None else lambda value: rules(value, here)
+
+
+def anything(text: bytes) -> Any:
+    """Whatever JSON says, as plain values."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
+        raise unreadable(text, broken) from None
+
+
+def check_depth(text: bytes) -> None:
+    """Refuse what is nested more than DEPTH levels, by its brackets outside of strings."""
+    depth = 0
+    for bracket in BRACKETS.findall(STRINGS.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEPTH:
+            raise BadRequest(f"The JSON is nested deeper than {DEPTH} levels.")
+
+
+def unreadable(text: bytes, broken: Exception) -> BellcastError:
+    if not text.strip():
+        return BadRequest("The body is empty; send JSON.")
+    if isinstance(broken, UnicodeDecodeError):
+        return BadRequest(f"The JSON is not UTF-8: {broken.reason} at byte {broken.start}.")
+    return BadRequest(f"The body is not JSON: {broken}.")
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
+    """The decoder of a type, made once."""
+    found = _decoders.get(type)
+    if found is None:
+        found = _decoders[type] = msgspec.json.Decoder(type)
+    return found
+
+
+def query(request: Asked, type: type[T]) -> T:
+    """The query string as a `type`; names it does not know are passed over, a name given twice is refused."""
+    text = request.scope["query_string"]
+    given = _pairs(text) if text else {}
+    known = {name: given[name] for name in faults.names(type) if name in given}
+    try:
+        return msgspec.convert(known, type, strict=False)
+    except msgspec.ValidationError:
+        raise Invalid.fields(faults.found(known, type, strict=False)) from None
+
+
+def _pairs(text: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if given.setdefault(name, value) != value:
+            raise Invalid.of(name, "must not be given twice")
+        if "\x00" in value:
+            raise Invalid.of(name, "must not contain the NUL character")
+    return given
+
+
+def path(request: Asked, name: str) -> str:
+    """One part of the path, decoded. Routing was done on the path as sent, so a key may contain a slash."""
+    try:
+        return unquote(request.scope["path_params"][name], errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest(f"The {name} in the path is not valid percent-encoded UTF-8.") from None

@@ -1,0 +1,70 @@
+"""What the API is built from: the engines, the limits, who may enter, and a view of the live connections."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from litestar import Request
+from msgspec import Struct
+
+from bellcast.auth.access import Access
+from bellcast.auth.doors import Doors
+from bellcast.model.events import Member
+from bellcast.model.limits import Limits
+from bellcast.model.people import Project
+from bellcast.ports import Engines
+
+
+class ConnectionInfo(Protocol):
+    """One live connection as its hub tells of it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def recipient(self) -> str | None: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def topics(self) -> Sequence[str]: ...
+    @property
+    def address(self) -> str | None: ...
+    @property
+    def connected_at(self) -> int:
+        """UTC milliseconds."""
+        ...
+
+
+class Connections(Protocol):
+    """What the live half tells about itself."""
+
+    def list(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
+        """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
+        ...
+
+    def presence(self, tenant: str, topic: str) -> Sequence[Member]:
+        """Who is present on a topic."""
+        ...
+
+    def stats(self) -> Mapping[str, Any]:
+        """Numbers by name; `connections` is a list of `{"protocol","transport","count"}`."""
+        ...
+
+
+class Rooms(Struct, frozen=True, kw_only=True):
+    """Everything a request may need, wired once by the server."""
+
+    engines: Engines
+    limits: Limits
+    project: Project
+    doors: Doors
+    access: Access
+    connections: Connections
+
+
+def of(request: "Request[Any, Any, Any]") -> Rooms:
+    """The rooms this request was brought to."""
+    found: Rooms = request.scope["state"]["rooms"]
+    return found

@@ -1,0 +1,93 @@
+"""Which tenant a request is about, and what the app says of a tenant."""
+
+from typing import Any
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import answers, reading, rooms
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.api.rooms import Rooms
+from bellcast.errors import Invalid, NotFound
+from bellcast.model import drafts
+from bellcast.model.people import DEFAULT_TENANT, Tenant
+
+
+class TenantQuery(Struct, frozen=True, kw_only=True):
+    """The tenant a server path is about; absent is the default one."""
+
+    tenant: str | None = None
+
+
+class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the app may say of a tenant."""
+
+    name: str | None = None
+    settings: dict[str, Any] = {}
+
+
+def chosen(query: str | None, body: str | None = None) -> str | None:
+    """The tenant named by the query or the body; Invalid if they name two. None if neither names one."""
+    if query and body is not None and query != body:
+        raise Invalid.of("tenant", "must be the same in the query and in the body")
+    return query or body
+
+
+def one(request: Asked, body: str | None = None) -> str:
+    """The one tenant a request is about."""
+    tenant = chosen(reading.query(request, TenantQuery).tenant, body)
+    if tenant is None:
+        return DEFAULT_TENANT
+    drafts.check(drafts.tenant("tenant", tenant, rooms.of(request).limits))
+    return tenant
+
+
+def outside(tenant: str) -> str | None:
+    """A tenant's key as clients see it: the default one has no name."""
+    return tenant or None
+
+
+def key(request: Asked) -> str:
+    """The tenant's key in the path."""
+    found = reading.path(request, "key")
+    drafts.check(drafts.tenant("key", found, rooms.of(request).limits))
+    return found
+
+
+@operation("GET", "/v1/tenants/{key:str}", tag="Tenants", door="read", answers={200: Tenant}, refusals=(NotFound,))
+async def read(request: Asked) -> ASGIApp:
+    """Read a tenant."""
+    found = await rooms.of(request).engines.store.recipients.tenant(key(request))
+    if found is None:
+        raise NotFound("There is no tenant with this key.")
+    return answers.json(found)
+
+
+@operation(
+    "PUT",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    door="manage",
+    body=TenantFields,
+    answers={200: Tenant, 201: Tenant},
+    example={"name": "Acme Studios", "settings": {"plan": "team"}},
+)
+async def write(request: Asked) -> ASGIApp:
+    """Give a tenant its name and settings. They replace the old ones; 201 when the tenant is new."""
+    here = rooms.of(request)
+    named = key(request)
+    fields = await reading.body(request, FIELDS)
+    engines = here.engines
+    tenant, created = await engines.store.recipients.put_tenant(
+        named, fields.name, fields.settings, engines.clock.now()
+    )
+    return answers.json(tenant, 201 if created else 200)
+
+
+def _check(fields: TenantFields, here: Rooms) -> None:
+    limits = here.limits
+    drafts.check(drafts.text("name", fields.name, limits.title), drafts.data("settings", fields.settings, limits.data))
+
+
+FIELDS = reading.Shape(TenantFields, _check)

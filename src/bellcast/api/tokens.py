@@ -1,0 +1,106 @@
+"""Session tokens for browsers, made by the app's server."""
+
+from datetime import datetime
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import answers, reading, rooms, tenants
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.api.rooms import Rooms
+from bellcast.api.tenants import TenantQuery
+from bellcast.auth import tokens
+from bellcast.errors import FieldError
+from bellcast.model import drafts, times
+from bellcast.model.limits import Limits
+
+HOUR = 3_600
+# Longer sessions are the app's own business: it can always ask for a fresh token.
+LONGEST = 30 * 24 * HOUR
+PATTERNS = 100
+
+
+class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose session, for how long (seconds, or as `1h`), and what it may do besides following its own inbox."""
+
+    recipient: str
+    tenant: str | None = None
+    ttl: int | float | str = HOUR
+    topics: list[str] = []
+    publish: list[str] = []
+    roles: list[str] | None = None
+    name: str | None = None
+
+
+class Token(Struct, frozen=True):
+    """A signed session token and when it ends."""
+
+    token: str
+    expires_at: datetime
+
+
+@operation(
+    "POST",
+    "/v1/tokens",
+    tag="Access",
+    door="manage",
+    query=TenantQuery,
+    body=TokenRequest,
+    answers={201: Token},
+    example={"recipient": "alice", "ttl": "1h", "topics": ["project.*"]},
+)
+async def make(request: Asked) -> ASGIApp:
+    """Make a session token for one recipient, to hand to its browser."""
+    here = rooms.of(request)
+    asked = await reading.body(request, TOKEN)
+    tenant = tenants.one(request, asked.tenant)
+    now = here.engines.clock.now()
+    expires_at = now + round(times.seconds(asked.ttl) * 1000)
+    token = tokens.sign(
+        here.project,
+        asked.recipient,
+        now=now,
+        expires_at=expires_at,
+        tenant=tenant,
+        topics=asked.topics,
+        publish=asked.publish,
+        roles=asked.roles,
+        name=asked.name,
+    )
+    return answers.json(Token(token, times.moment(expires_at)), 201)
+
+
+def _check(asked: TokenRequest, here: Rooms) -> None:
+    limits = here.limits
+    drafts.check(
+        drafts.key("recipient", asked.recipient, limits),
+        drafts.tenant("tenant", asked.tenant, limits) if asked.tenant is not None else iter(()),
+        _ttl(asked.ttl),
+        _patterns("topics", asked.topics, limits),
+        _patterns("publish", asked.publish, limits),
+        _patterns("roles", asked.roles or [], limits),
+        drafts.text("name", asked.name, limits.title),
+    )
+
+
+def _ttl(ttl: float | str) -> drafts.Found:
+    try:
+        seconds = times.seconds(ttl)
+    except ValueError as expected:
+        yield FieldError("ttl", str(expected))
+        return
+    if not 1 <= seconds <= LONGEST:
+        yield FieldError("ttl", "must be between 1 second and 30 days")
+
+
+def _patterns(field: str, patterns: list[str], limits: Limits) -> drafts.Found:
+    if len(patterns) > PATTERNS:
+        yield FieldError(field, f"must have at most {PATTERNS} patterns, got {len(patterns)}")
+        return
+    for number, pattern in enumerate(patterns):
+        # The star stands for any characters; the others are a topic's.
+        yield from drafts.topic(f"{field}.{number}", pattern.replace("*", "-"), limits)
+
+
+TOKEN = reading.Shape(TokenRequest, _check, {"recipient": "x"})

@@ -1,0 +1,101 @@
+"""Who is on a topic, and who is there right now."""
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast.api import answers, reading, recipients, rooms, tenants
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.api.recipients import PageQuery
+from bellcast.api.tenants import TenantQuery
+from bellcast.errors import NotFound
+from bellcast.inbox import people
+from bellcast.model import drafts
+from bellcast.model.events import Member
+from bellcast.model.people import Subscription
+
+
+class Subscriptions(Struct, frozen=True):
+    """A page of a topic's subscriptions; `next` goes into `after`."""
+
+    subscriptions: list[Subscription]
+    next: str | None
+
+
+class Presence(Struct, frozen=True):
+    """Who is present on a topic."""
+
+    topic: str
+    members: list[Member]
+
+
+def topic(request: Asked) -> str:
+    """The topic in the path."""
+    found = reading.path(request, "topic")
+    drafts.check(drafts.topic("topic", found, rooms.of(request).limits))
+    return found
+
+
+@operation(
+    "PUT",
+    "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
+    tag="Topics",
+    door="manage",
+    query=TenantQuery,
+    answers={200: Subscription, 201: Subscription},
+)
+async def subscribe(request: Asked) -> ASGIApp:
+    """Put a recipient on a topic: it gets what is sent to the topic from now on. 201 when it was not on it."""
+    here = rooms.of(request)
+    asked = tenants.one(request), topic(request), recipients.key(request, "recipient")
+    subscription, created = await people.subscribe(here.engines, *asked)
+    return answers.json(subscription, 201 if created else 200)
+
+
+@operation(
+    "DELETE",
+    "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
+    tag="Topics",
+    door="manage",
+    query=TenantQuery,
+    answers={204: None},
+    refusals=(NotFound,),
+)
+async def unsubscribe(request: Asked) -> ASGIApp:
+    """Take a recipient off a topic. What it was sent before stays in its inbox."""
+    here = rooms.of(request)
+    asked = tenants.one(request), topic(request), recipients.key(request, "recipient")
+    await people.unsubscribe(here.engines, *asked)
+    return answers.empty()
+
+
+@operation(
+    "GET",
+    "/v1/topics/{topic:str}/subscriptions",
+    tag="Topics",
+    door="read",
+    query=PageQuery,
+    answers={200: Subscriptions},
+)
+async def page(request: Asked) -> ASGIApp:
+    """List who is on a topic, by recipient."""
+    asked = reading.query(request, PageQuery)
+    store = rooms.of(request).engines.store
+    found = await store.recipients.subscriptions(tenants.one(request), topic(request), asked.after, asked.limit + 1)
+    shown = found[: asked.limit]
+    return answers.json(Subscriptions(shown, shown[-1].recipient if len(found) > asked.limit else None))
+
+
+@operation(
+    "GET",
+    "/v1/topics/{topic:str}/presence",
+    tag="Topics",
+    door="read",
+    query=TenantQuery,
+    answers={200: Presence},
+)
+async def presence(request: Asked) -> ASGIApp:
+    """Who is connected and follows a presence topic right now."""
+    named = topic(request)
+    members = rooms.of(request).connections.presence(tenants.one(request), named)
+    return answers.json(Presence(named, list(members)))
