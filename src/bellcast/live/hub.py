@@ -42,7 +42,7 @@ class Notices(NamedTuple):
     take_in: Callable[[AnnouncementChanged], None]
     reconsider: Callable[[SubscriptionEnded], None]
     publish: Callable[[Event], None]
-    gone: Callable[[Connection], None]
+    gone: Callable[[Connection], object]
 
 
 class Hub:

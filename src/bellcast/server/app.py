@@ -6,6 +6,7 @@ from typing import Any
 
 from bellcast import calls
 from bellcast.api import app as api
+from bellcast.api.rooms import Rooms
 from bellcast.auth.doors import Doors
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
@@ -31,7 +32,7 @@ from bellcast.settings import Settings, project
 from bellcast.storage.sqlite import SQLite
 from bellcast.storage.store import SQLStore
 
-Scope = MutableMapping[str, Any]
+Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Serving = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -46,7 +47,7 @@ class App:
         self.project = project
         self.tasks = Tasks()
         clock = SystemClock()
-        self.store = SQLStore(SQLite(settings.store.path, clock), clock)
+        self.store = SQLStore(SQLite(settings.store.path, clock))
         self.broker: Broker = MemoryBroker()
         self.engines = Engines(store=self.store, broker=self.broker, clock=clock, new_id=Ids().new)
         self._http = HttpxClient(guarded=False)
@@ -67,20 +68,28 @@ class App:
         rules = Rules(limits=settings.limits, heartbeat=settings.native.heartbeat, access=settings.access)
         self.hub = Hub(Presence(settings.access.presence_topics))
         reactions = Reactions(engines, self.hub, rules, spawn)
-        answers = calls.answers(handlers, settings.server.handler_url, self.project, self._http)
-        answering = Answering(engines, self.hub, doors, answers, spawn)
+        answers = calls.answers(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
+        answering = Answering(engines, self.hub, doors, answers)
         self.hub.notices = Notices(
             catch_up=reactions.catch_up,
             take_in=reactions.take_in,
             reconsider=reactions.reconsider,
             publish=self._publish_soon,
-            gone=answering.gone,
+            gone=lambda connection: spawn(answering.gone(connection)) if answering.wants_farewells else None,
         )
         self.broker.listen(self.hub.dispatch)
         commands = Commands(engines, self.hub, rules, answering, spawn)
         endpoint = Endpoint(engines, self.hub, rules, doors, commands, answering, spawn)
         self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat)
-        self._api = api.build(settings, self.project, engines, doors, Roll(self.hub))
+        rooms = Rooms(
+            engines=engines,
+            limits=settings.limits,
+            project=self.project,
+            doors=doors,
+            access=settings.access,
+            connections=Roll(self.hub),
+        )
+        self._api = api.build(rooms)
         self._live: dict[str, Serving] = {"/v1/stream": endpoint.stream, "/v1/ws": endpoint.websocket}
 
     def _publish_soon(self, event: Event) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from bellcast.auth import origins
 from bellcast.auth.doors import Doors
@@ -17,6 +17,7 @@ from bellcast.auth.origins import WrongOrigin
 from bellcast.errors import BellcastError, Forbidden, MethodNotAllowed, TooMany, Unauthenticated, Unavailable
 from bellcast.inbox import views
 from bellcast.live import reasons, requests, resume, topics
+from bellcast.live.answering import Answering, NativePort
 from bellcast.live.commands import Commands
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.framing import sse, websocket
@@ -42,24 +43,25 @@ RETRY_MS = (1_500, 4_500)
 FULL_MS = 5_000
 
 
-class Arrival(Protocol):
-    """What the app is asked when a connection comes: it may refuse it (Forbidden)."""
-
-    async def connected(self, connection: Connection) -> None: ...
-
-
 class Endpoint:
     """An ASGI application for the two paths."""
 
     def __init__(
-        self, engines: Engines, hub: Hub, rules: Rules, doors: Doors, commands: Commands, arrival: Arrival, spawn: Spawn
+        self,
+        engines: Engines,
+        hub: Hub,
+        rules: Rules,
+        doors: Doors,
+        commands: Commands,
+        answering: Answering,
+        spawn: Spawn,
     ) -> None:
         self._engines = engines
         self._hub = hub
         self._rules = rules
         self._doors = doors
         self._commands = commands
-        self._arrival = arrival
+        self._answering = answering
         self._spawn = spawn
 
     # --- SSE
@@ -75,18 +77,19 @@ class Endpoint:
             principal = await self._doors.recipient(request, "stream")
             take_over = scope.get("extensions", {}).get(EXTENSION)
             connection = self._stream_connection(request, principal, take_over is not None)
+            port = await self._answering.connected(connection, None)
             inbox = await self._enter(connection)
         except BellcastError as refusal:
             await self._refuse_stream(connection, request, refusal, send)
             return
         cors = tuple(origins.cors_headers(request.header(b"origin"), self._rules.access.origins))
         if take_over is None:
-            await self._foreign_stream(connection, inbox, request, cors, receive, send)
+            await self._foreign_stream(connection, inbox, request, cors, receive, send, self._started(connection, port))
             return
         transport, _ = _taken(take_over, self._hub, connection)
         connection.own(transport, self._rules.limits.unsent)
         connection.write(sse.response_head(request.http_version, cors) + self._retry(connection))
-        await self._welcome(connection, inbox, request, at_ready=_nothing)
+        await self._welcome(connection, inbox, request, self._started(connection, port))
 
     def _stream_connection(self, request: Request, principal: Principal, ours: bool) -> Connection:
         kind = SseConnection if ours else ForeignConnection
@@ -129,6 +132,7 @@ class Endpoint:
         cors: tuple[tuple[bytes, bytes], ...],
         receive: foreign.Receive,
         send: foreign.Send,
+        at_ready: Callable[[], None],
     ) -> None:
         outlet = SendOutlet(connection, foreign.body_message)
         connection.own(outlet, self._rules.limits.unsent)
@@ -140,7 +144,7 @@ class Endpoint:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         connection.write(self._retry(connection))
-        self._spawn(self._welcome(connection, inbox, request, at_ready=_nothing))
+        self._spawn(self._welcome(connection, inbox, request, at_ready))
         await foreign.serve(connection, outlet, send, foreign.end_of_body, foreign.hear_stream(receive))
 
     # --- WebSocket
@@ -211,12 +215,19 @@ class Endpoint:
         try:
             if refusal is not None:
                 raise refusal
+            port = await self._answering.connected(connection, None)
             inbox = await self._enter(connection)
         except BellcastError as turned_away:
             self._hub.end(connection, _end_of(turned_away))
             at_ready()  # its close frame is still to be heard
             return
-        await self._welcome(connection, inbox, request, at_ready)
+        started = self._started(connection, port)
+
+        def ready() -> None:
+            started()
+            at_ready()
+
+        await self._welcome(connection, inbox, request, ready)
 
     # --- both
 
@@ -273,7 +284,6 @@ class Endpoint:
         """Say `ready`. What is to be replayed and the revision where that began; nothing when it is live already."""
         store, limits = self._engines.store, self._rules.limits
         given, refused = await topics.admitted(store, connection.principal, request.topics, 0, self._rules)
-        await self._arrival.connected(connection)
         asked = request.position if inbox is not None else None
         position = None if asked is None else parse_position(asked)
         missed = None
@@ -289,6 +299,19 @@ class Endpoint:
             return missed, resumed.revision if resumed.base is None else resumed.base
         self._start(connection, inbox, lost=asked is not None)
         return None, connection.revision
+
+    def _started(self, connection: Connection, port: NativePort | None) -> Callable[[], None]:
+        """What the app's `connect` handler did happens right after `ready`."""
+
+        def started() -> None:
+            if port is None or port.held is None or connection.phase is Phase.ENDED:
+                return
+            self._hub.follow(connection, port.joined)
+            for frame in port.held:
+                connection.told(connection.dialect.wrap(frame))
+            port.held = None
+
+        return started
 
     def _ready(
         self,

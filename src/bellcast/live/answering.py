@@ -1,0 +1,152 @@
+"""The app's handlers, asked on behalf of a connection; what they do to it, done in the native dialect."""
+
+from typing import Any
+
+import structlog
+
+from bellcast import calls
+from bellcast.auth.doors import Doors
+from bellcast.calls import Answerer, Call
+from bellcast.errors import BellcastError, Forbidden, HandlerFailed, Unauthenticated
+from bellcast.inbox import views
+from bellcast.live import reasons
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.hub import Hub
+from bellcast.live.protocols import native
+from bellcast.live.reasons import Close
+from bellcast.live.rules import Spawn
+from bellcast.model.events import LiveEvent
+from bellcast.model.people import Principal
+from bellcast.ports import Engines
+
+log = structlog.get_logger(__name__)
+
+CLOSED_BY_APP = Close(reasons.FORBIDDEN.code, "closed_by_app", reconnect=False)
+RESTART_BY_APP = Close(reasons.RESTARTING.code, "closed_by_app", reconnect=True)
+
+
+class NativePort:
+    """A calls.CallPort on one connection. What is emitted before `ready` waits in `held`."""
+
+    def __init__(self, engines: Engines, hub: Hub, connection: Connection) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._connection = connection
+        self.held: list[native.Frame] | None = [] if connection.phase is Phase.HOLDING else None
+        self.joined: list[str] = []
+
+    async def emit(self, name: str, args: tuple[Any, ...]) -> None:
+        """Tell the caller: an `event` whose data is the first argument, or all of them if several."""
+        frame = native.Frame("event", {"name": name, "data": args[0] if len(args) == 1 else list(args) or None})
+        if self.held is not None:
+            self.held.append(frame)
+        elif self._connection.phase is not Phase.ENDED:
+            self._connection.told(self._connection.dialect.wrap(frame))
+
+    async def publish(self, topic: str, name: str, data: Any) -> None:
+        """Tell everyone on a topic of the caller's tenant."""
+        tenant = self._connection.principal.tenant
+        await self._engines.broker.publish(LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+
+    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109, ARG002 - CallPort's
+        """The native dialect's clients answer no questions: they call."""
+        raise HandlerFailed("A native client cannot be asked: emit to it, and let it call.")
+
+    async def join(self, topic: str) -> None:
+        """Make the connection follow a topic; the app's word is the right."""
+        if self.held is not None:
+            self.joined.append(topic)
+        else:
+            self._hub.follow(self._connection, (topic,))
+
+    async def leave(self, topic: str) -> None:
+        """Make it follow the topic no more."""
+        self._hub.unfollow(self._connection, (topic,))
+
+    async def disconnect(self) -> None:
+        """The native dialect has one namespace: leaving it ends the connection."""
+        await self.close(reconnect=False)
+
+    async def close(self, *, reconnect: bool) -> None:
+        """End the connection."""
+        self._hub.end(self._connection, RESTART_BY_APP if reconnect else CLOSED_BY_APP)
+
+
+class Answering:
+    """Asks the doors about fresh tokens and the app about everything else."""
+
+    def __init__(self, engines: Engines, hub: Hub, doors: Doors, app: Answerer) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._doors = doors
+        self._app = app
+
+    async def renew(self, token: str) -> Principal:
+        """The principal of a fresh token."""
+        principal = await self._doors.session(token)
+        if self._doors.revoked(principal, await views.open(self._engines, principal)):
+            raise Unauthenticated("This token was issued before the recipient's sessions were ended.")
+        return principal
+
+    async def call(self, connection: Connection, name: str, data: Any) -> Any:
+        """The reply of the app's handler."""
+        try:
+            return await self._app.answer(
+                self._call(NativePort(self._engines, self._hub, connection), connection, name, data)
+            )
+        except calls.Refused as refused:
+            raise Forbidden(refused.message) from None
+
+    async def connected(self, connection: Connection, data: Any) -> NativePort | None:
+        """Ask the app about a newcomer, before it is known: it may refuse it, or say who it is."""
+        if not self._app.has(calls.CONNECT):
+            return None
+        port = NativePort(self._engines, self._hub, connection)
+        call = self._call(port, connection, calls.CONNECT, data)
+        try:
+            await self._app.answer(call)
+        except calls.Refused as refused:
+            raise Forbidden(refused.message) from None
+        if call.accepted is not None:
+            connection.principal = accepted(call.accepted, connection.principal)
+        return port
+
+    async def gone(self, connection: Connection) -> None:
+        """Tell the app that a connection has ended."""
+        try:
+            port = NativePort(self._engines, self._hub, connection)
+            await self._app.answer(self._call(port, connection, calls.DISCONNECT, None))
+        except BellcastError as failure:
+            log.warning("disconnect handler", why=failure.detail)
+
+    @property
+    def wants_farewells(self) -> bool:
+        """Whether the app has a `disconnect` handler."""
+        return self._app.has(calls.DISCONNECT)
+
+    def _call(self, port: NativePort, connection: Connection, name: str, data: Any) -> Call:
+        principal = connection.principal
+        return Call(
+            port,
+            name,
+            () if data is None else (data,),
+            recipient=principal.recipient,
+            connection=connection.id,
+            dialect=connection.dialect.protocol,
+            tenant=principal.tenant,
+            roles=principal.roles or (),
+        )
+
+
+def accepted(word: calls.Accepted, session: Principal) -> Principal:
+    """The principal a `connect` handler named; what the session allowed stays."""
+    return Principal(
+        tenant=session.tenant if word.tenant is None else word.tenant,
+        recipient=word.recipient,
+        topics=session.topics,
+        publish=session.publish,
+        roles=session.roles if word.roles is None else word.roles,
+        name=session.name,
+        issued_at=session.issued_at,
+        expires_at=session.expires_at,
+    )
