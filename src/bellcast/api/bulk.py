@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import answers, notifications, reading, rooms
 from bellcast.api.operations import operation
@@ -26,28 +26,25 @@ SLICE = 250  # as many as one commit takes
 Item = bytes | msgspec.Raw
 
 
-class One(Struct, frozen=True):
-    """The item was accepted; the id of its notification or announcement."""
+class Result(Struct, frozen=True, omit_defaults=True):
+    """What became of one item: the id of its notification or announcement, or the ids for a list of recipients, or the
+    problem it was refused with; then nothing of it was sent."""
 
-    id: str
-
-
-class Several(Struct, frozen=True):
-    """The item named a list of recipients; the ids of its notifications, in that order."""
-
-    ids: list[str]
-
-
-class Refused(Struct, frozen=True):
-    """The item was refused with this problem; nothing of it was sent."""
-
-    error: dict[str, Any]
+    id: str | UnsetType = UNSET
+    ids: list[str] | UnsetType = UNSET
+    error: dict[str, Any] | UnsetType = UNSET
 
 
 class Results(Struct, frozen=True):
     """One result for each item, in order."""
 
-    results: list[One | Several | Refused]
+    results: list[Result]
+
+
+class One(Struct, frozen=True):
+    """The id of one that was made."""
+
+    id: str
 
 
 class Answered(Struct, frozen=True):
@@ -87,7 +84,7 @@ async def send(request: Asked) -> ASGIApp:
         drafts.check(drafts.key("Idempotency-Key", key, here.limits))
     text = await reading.raw(request, here.limits.bulk)
     items: Sequence[Item] = _lines(text) if kind in NDJSON else _elements(text)
-    return answers.json({"results": await _send(here, items, tenant, key)})
+    return answers.json(Results(await _send(here, items, tenant, key)))
 
 
 def _lines(text: bytes) -> list[bytes]:
@@ -104,14 +101,12 @@ def _elements(text: bytes) -> list[msgspec.Raw]:
         raise reading.unreadable(text, broken) from None
 
 
-async def _send(
-    here: Rooms, items: Sequence[Item], tenant: str | None, key: str | None
-) -> list[One | Several | Refused]:
+async def _send(here: Rooms, items: Sequence[Item], tenant: str | None, key: str | None) -> list[Result]:
     limit = here.limits.bulk_items
     if limit and len(items) > limit:
         raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
     keys = _keys(key, len(items))
-    results: list[One | Several | Refused] = []
+    results: list[Result] = []
     for start in range(0, len(items), SLICE):
         cut = slice(start, start + SLICE)
         asked = [_read(here, item, tenant, key) for item, key in zip(items[cut], keys[cut], strict=True)]
@@ -136,12 +131,12 @@ def _read(here: Rooms, item: Item, tenant: str | None, key: str | None) -> Draft
         return refusal
 
 
-def _result(asked: Draft | BellcastError, outcome: bytes | BellcastError) -> One | Several | Refused:
+def _result(asked: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
-        return Refused(problems.problem(outcome))
+        return Result(error=problems.problem(outcome))
     answered = _answered.decode(outcome)
     if answered.announcement is not None:
-        return answered.announcement
+        return Result(answered.announcement.id)
     if isinstance(asked, Draft) and isinstance(asked.to, list):
-        return Several([one.id for one in answered.notifications])
-    return answered.notifications[0]
+        return Result(ids=[one.id for one in answered.notifications])
+    return Result(answered.notifications[0].id)

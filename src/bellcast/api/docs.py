@@ -1,6 +1,8 @@
 """The reference as people read it: one page made of the OpenAPI document, and a page for every error. No scripts, nothing
 from elsewhere, so they work offline and behind any policy."""
 
+from typing import Any
+
 from litestar.types import ASGIApp
 
 from bellcast import errors
@@ -16,7 +18,7 @@ HEADERS = {
 }
 
 
-@operation("GET", "/openapi.json", tag="Server", door=None, answers={200: dict[str, object]})
+@operation("GET", "/openapi.json", tag="Server", door=None, answers={200: dict[str, Any]})
 async def document(request: Asked) -> ASGIApp:
     """This document."""
     return answers.json(request.app.state.document, headers={"cache-control": "no-cache"})

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.api import answers, reading, rooms, tenants
 from bellcast.api.operations import operation
@@ -35,22 +35,17 @@ class Made(Struct, frozen=True):
     recipient: str
 
 
-class Notified(Struct, frozen=True):
-    """The answer when recipients were named."""
-
-    notifications: list[Made]
-
-
 class AnnouncementMade(Struct, frozen=True):
     """An announcement that was made."""
 
     id: str
 
 
-class Announced(Struct, frozen=True):
-    """The answer when an audience was named."""
+class Sent(Struct, frozen=True):
+    """What was made: notifications if recipients were named, an announcement if an audience was."""
 
-    announcement: AnnouncementMade
+    notifications: list[Made] | UnsetType = UNSET
+    announcement: AnnouncementMade | UnsetType = UNSET
 
 
 class Moment(Struct, frozen=True):
@@ -84,7 +79,7 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     query=TenantQuery,
     body=Draft,
     headers=("Idempotency-Key",),
-    answers={201: Notified | Announced},
+    answers={201: Sent},
     refusals=(IdempotencyMismatch,),
     example=EXAMPLE,
 )

@@ -52,6 +52,7 @@ PARTS = {
     "topic": "The topic's name.",
     "id": "An id as given by an answer.",
     "code": "An error's code.",
+    "name": "The path of a module.",
 }
 
 
