@@ -132,7 +132,10 @@ function change(inbox, changed, target, at) {
 
 /** @param {Target} target @param {Change} changed @returns {(row: Notification) => boolean} */
 function choose(target, changed) {
-  if ('ids' in target) return ({ id }) => target.ids.includes(id);
+  if ('ids' in target) {
+    const ids = new Set(target.ids);
+    return ({ id }) => ids.has(id);
+  }
   const of = { view: changed === 'unarchived' ? /** @type {const} */ ('archived') : /** @type {const} */ ('all'), ...target.of };
   return (row) => belongs(row, of);
 }

@@ -100,7 +100,7 @@ export class Bell extends Base {
     const session = this.#given ?? this.#own();
     this.#session = session;
     session.addEventListener('change', () => this.#draw(), { signal });
-    session.addEventListener('notification', (event) => this.#ring(/** @type {CustomEvent} */ (event).detail), { signal });
+    session.addEventListener('notification', (event) => this.#arrived.push(/** @type {CustomEvent} */ (event).detail.title), { signal });
     session.addEventListener('refused', () => (panel.refuse(Date.now()), this.#draw()), { signal });
     this.#listen(panel, signal);
     if (!this.#given) session.open();
@@ -138,12 +138,18 @@ export class Bell extends Base {
       act: (verb, which) => this.#act(verb, which),
       follow: (notification, event) => this.#follow(notification, event),
       close: () => this.#toggle(false),
-      more: () => void this.#session?.loadMore().catch(() => panel.refuse(Date.now())),
+      more: () => void this.#more(panel),
       retry: () => void this.#session?.open(),
     });
     this.#panel = panel;
     this.shadowRoot?.replaceChildren(this.#button, panel.element, this.#live);
     return panel;
+  }
+
+  /** @param {Panel} panel */
+  async #more(panel) {
+    await this.#session?.loadMore().catch(() => panel.refuse(Date.now()));
+    this.#draw();
   }
 
   /** @param {Panel} panel @param {AbortSignal} signal */
@@ -198,10 +204,10 @@ export class Bell extends Base {
     if (!session || !this.#panel) return;
     const { state } = session;
     this.#count(state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread']);
-    this.#announce();
+    this.#ring();
     if (!this.hasAttribute('open')) return;
-    this.#panel.render(state, Date.now());
-    if (!document.hidden) this.#see(state.notifications);
+    const shown = this.#panel.render(state, Date.now());
+    if (!document.hidden) this.#see(shown);
   }
 
   /** @param {number} count */
@@ -220,19 +226,14 @@ export class Bell extends Base {
     this.#session?.seen(ids).catch(() => {});
   }
 
-  /** @param {Notification} notification */
-  #ring(notification) {
-    this.#arrived.push(notification.title);
-    if (!matchMedia('(prefers-reduced-motion: reduce)').matches) {
-      const rotate = ['0deg', '14deg', '-11deg', '7deg', '-4deg', '0deg'];
-      this.#button.querySelector('.icon')?.animate({ rotate }, { duration: 700, easing: 'ease-out' });
-    }
-    this.#draw();
-  }
-
-  #announce() {
+  /** However many came, it rings once. */
+  #ring() {
     const [title, ...others] = this.#arrived.splice(0);
-    if (title) this.#live.textContent = others.length ? this.#texts.arrivedMany(others.length + 1) : this.#texts.arrived(title);
+    if (!title) return;
+    this.#live.textContent = others.length ? this.#texts.arrivedMany(others.length + 1) : this.#texts.arrived(title);
+    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    const rotate = ['0deg', '14deg', '-11deg', '7deg', '-4deg', '0deg'];
+    if (!still) this.#button.querySelector('.icon')?.animate({ rotate }, { duration: 700, easing: 'ease-out' });
   }
 
   /** A page may do it otherwise: every step is asked for by an event it can cancel. @param {string} step @param {object | null} detail */

@@ -8,6 +8,7 @@ import { row } from './row.js';
 /** @import { Desk, Row } from './row.js' */
 
 const NOTICE = 5_000; // ms a refusal stays to be read
+const PAGE = 40; // rows shown, and added by "load more": a flood must not become a thousand elements
 
 export class Panel {
   #desk;
@@ -21,6 +22,7 @@ export class Panel {
   #blank = h('div', 'blank');
   #shown = ''; // which blank page that is
   #noticed = 0;
+  #most = PAGE;
 
   /** @param {Desk & {close: () => void, more: () => void, retry: () => void}} desk */
   constructor(desk) {
@@ -35,24 +37,29 @@ export class Panel {
     leave.append(icon('close'));
     this.#unread = section(texts.unread);
     this.#earlier = section(texts.earlier);
-    this.#more = button('more', texts.more, more);
+    this.#more = button('more', texts.more, () => {
+      this.#most += PAGE;
+      more();
+    });
     const scroll = h('div', 'scroll', {}, this.#unread.element, this.#earlier.element, this.#blank, this.#more);
     this.element = h('dialog', 'panel', { tabIndex: -1, onkeydown: (event) => this.#key(event) },
-      h('header', 'header', {}, heading, this.#status, this.#readAll, leave), scroll);
+      h('div', 'header', {}, heading, this.#status, this.#readAll, leave), scroll);
     this.element.setAttribute('aria-labelledby', 'heading');
   }
 
-  /** @param {State} state @param {number} now */
+  /** Returns what it shows. @param {State} state @param {number} now */
   render(state, now) {
-    const { notifications, unread, next, loaded } = state;
+    const { unread, next, loaded } = state;
+    const shown = state.notifications.slice(0, this.#most);
     const focused = this.#focused();
     this.#say(state, now);
-    this.#list(notifications, now);
+    this.#list(shown, now);
     this.#readAll.hidden = !unread;
     this.#unread.count.textContent = String(unread || '');
-    this.#more.hidden = !next;
-    this.#fill(loaded ? (notifications.length || next ? '' : 'empty') : this.#why(state));
+    this.#more.hidden = !next && shown.length === state.notifications.length;
+    this.#fill(loaded ? (shown.length || next ? '' : 'empty') : this.#why(state));
     if (focused >= 0 && this.#focused() < 0) this.#focus(focused);
+    return shown;
   }
 
   /** Said in place of the connection for a moment. @param {number} now */

@@ -26,6 +26,7 @@ const content = (n) =>
 export function row(made, desk) {
   const { texts, clock, act } = desk;
   let now = made;
+  let age = '';
   /** @param {MouseEvent} event */
   const follow = (event) => desk.follow(now, event);
 
@@ -57,7 +58,10 @@ export function row(made, desk) {
     title,
     update,
     /** @param {number} today */
-    tick: (today) => void (time.textContent = clock.ago(made.created_at, today)),
+    tick(today) {
+      const next = clock.ago(made.created_at, today);
+      if (next !== age) time.textContent = age = next;
+    },
   };
 }
 

@@ -48,7 +48,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .subheading { position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 550; }
 .count { margin-inline-start: 6px; color: var(--accent); }
 .list { padding: 0; list-style: none; }
-.row { --tone: var(--accent); position: relative; display: flex; gap: 12px; margin: 0 6px 2px; padding: 11px 12px; border-radius: 10px; }
+.row { --tone: var(--accent); position: relative; display: flex; gap: 12px; margin: 0 6px 2px; padding: 11px 12px; border-radius: 10px; content-visibility: auto; contain-intrinsic-height: auto 76px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }
 .row[data-priority=urgent] { --tone: var(--urgent); }
 .row[data-priority=high] { --tone: var(--high); }
