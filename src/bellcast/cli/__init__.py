@@ -1,0 +1,50 @@
+"""The command line: one file a command, put together here.
+
+A command imports what it works with inside its function, so that help and completion answer at once."""
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from bellcast import __version__, errors
+from bellcast.cli import options, screen, serve
+from bellcast.cli.screen import Stop
+
+EPILOG = """\
+[dim]Begin with[/] bellcast demo[dim], or with[/] bellcast serve [dim]and, beside it,[/] bellcast notify alice "Hello"[dim].
+Options are environment variables too:[/] --port 80 [dim]is[/] BELLCAST_PORT=80[dim]. \
+Scripts read[/] --json[dim]; every command has[/] --help[dim].[/]
+"""
+
+app = typer.Typer(name="bellcast", cls=options.Group, rich_markup_mode="rich", pretty_exceptions_enable=False)
+for command in (serve,):
+    app.add_typer(command.app)
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOG)
+def bellcast(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """A self-hosted notification server: one durable inbox behind every live client."""
+    if version:
+        print(f"bellcast {__version__}")
+    elif ctx.invoked_subcommand is None:
+        ctx.get_help()  # rich prints it
+
+
+def main() -> NoReturn:
+    """Run the command that was asked for. Status 0: done, 1: it could not be done, 2: it was asked for wrongly."""
+    try:
+        sys.exit(app(prog_name="bellcast", standalone_mode=False))
+    except Stop as stop:
+        screen.fail(str(stop), stop.status)
+    except typer.TyperException as refusal:
+        screen.fail(*screen.usage(refusal))
+    except errors.SettingsError as wrong:
+        screen.fail(wrong.detail, 2)
+    except errors.BellcastError as refusal:
+        screen.fail(refusal.detail, 1)
+    except typer.Abort:
+        screen.fail("Stopped.", 1)

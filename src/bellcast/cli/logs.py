@@ -1,0 +1,53 @@
+"""Logging: lines for a person or JSON for a collector, from us and from what we run on, all on stderr."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+from structlog.typing import Processor
+
+from bellcast.cli import screen
+
+if TYPE_CHECKING:  # a type only: this room is imported by commands that have the settings already
+    from bellcast.settings.groups import Server
+
+# uvicorn tells of every start and connection at this level; a person wants what went wrong.
+QUIET = ("uvicorn.error", "httpx", "httpcore", "asyncio")
+
+
+def configure(server: "Server") -> None:
+    """Log as these settings say."""
+    level = logging.getLevelNamesMapping()[server.log_level.upper()]
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Texts without locals: a traceback's variables hold secrets.
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last = _json() if server.log_format == "json" else _console()
+    structlog.configure(
+        processors=[*before, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _json() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _console() -> list[Processor]:
+    colours = screen.err.is_terminal and not screen.err.no_color
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]

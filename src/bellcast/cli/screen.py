@@ -1,0 +1,43 @@
+"""What the person at the terminal sees: results on stdout, everything else on stderr.
+
+Colours are rich's to leave out: when nobody watches, and where NO_COLOR is set."""
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+class Stop(Exception):
+    """A command that cannot be done: what is wrong, and what to do next."""
+
+    def __init__(self, wrong: str, todo: str, status: int = 1) -> None:
+        super().__init__(f"{wrong.rstrip('.')}; {todo.rstrip('.')}.")
+        self.status = status
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """End with one line on stderr."""
+    err.print("[bold red]Error:[/] ", end="")
+    err.print(message, markup=False, soft_wrap=True)
+    sys.exit(status)
+
+
+def usage(refusal: typer.TyperException) -> tuple[str, int]:
+    """What was asked wrongly, with where to read how to ask."""
+    ctx = getattr(refusal, "ctx", None)
+    help = f"{ctx.command_path} --help" if ctx else "bellcast --help"
+    return f"{refusal.format_message().rstrip('.')}; see `{help}`.", refusal.exit_code
+
+
+def json(value: Any) -> None:
+    """Print a result for scripts."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -1,0 +1,101 @@
+"""`bellcast serve`: the server."""
+
+import errno
+import logging
+from typing import TYPE_CHECKING
+
+import typer
+
+from bellcast import __version__
+from bellcast.cli import options, screen
+from bellcast.cli.screen import Stop
+
+if TYPE_CHECKING:  # the house is imported when the server starts, not for --help
+    from bellcast.model.people import Project
+    from bellcast.server import App
+    from bellcast.settings import Settings
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast serve                                    [dim]on http://127.0.0.1:8787, data in ./bellcast-data[/]
+  bellcast serve --host 0.0.0.0 --port 80 --data /var/lib/bellcast
+  bellcast serve --handlers shop.bells:handlers     [dim]your Python answers what clients call[/]
+
+[dim]The first start makes the project's credentials, prints them once and keeps them in the data folder;[/] \
+BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]gives your own.
+Every limit is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
+clients are told to come back, then it ends with status 0.[/]
+"""
+GROUPS = ("server", "store", "access", "native", "limits")
+
+app = typer.Typer()
+
+
+@app.command(cls=options.taking(groups=GROUPS), rich_help_panel="Server", epilog=EPILOG)
+def serve(ctx: typer.Context) -> None:
+    """Run the server."""
+    from bellcast import server
+    from bellcast.cli import logs
+    from bellcast.settings import project
+
+    settings = options.settings(ctx)
+    logs.configure(settings.server)
+    made, is_new = project(settings)
+    if is_new:
+        introduce(made, settings)
+    run(server.create_app(settings))
+
+
+def introduce(project: "Project", settings: "Settings") -> None:
+    """Show new credentials, once."""
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
+        table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
+    table.add_row("[dim]kept in[/]", f"{settings.store.data / 'project.json'} [dim](readable by you only)[/]")
+    screen.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
+
+
+def run(app: "App") -> None:
+    """Serve until told to end."""
+    from bellcast import server
+
+    start = Start()
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.addFilter(start)
+
+    def ready(url: str) -> None:
+        uvicorn.removeFilter(start)
+        print(f"Bellcast {__version__} is listening on {url}", flush=True)
+
+    try:
+        server.serve(app, ready)
+    except SystemExit:
+        raise start.failure(app.settings) from None
+
+
+class Start(logging.Filter):
+    """uvicorn logs why it cannot start and leaves. Its lines are kept back here, to be told as one error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: list[object] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Nothing passes."""
+        if record.levelno >= logging.ERROR:
+            self.reasons.append(record.msg)
+        return False
+
+    def failure(self, settings: "Settings") -> Stop:
+        """Why there was no start."""
+        reason = self.reasons[0] if self.reasons else "the server did not start"
+        if not isinstance(reason, OSError):
+            return Stop(str(reason), "nothing was changed")
+        where = f"{settings.server.host} port {settings.server.port}"
+        if reason.errno == errno.EADDRINUSE:
+            return Stop(f"{where} is in use", "stop what listens there, or choose another with --port")
+        return Stop(f"cannot listen on {where}: {reason.strerror}", "choose another with --host and --port")
