@@ -6,14 +6,14 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 JSON = "application/json"
+NO_STORE = (b"cache-control", b"no-store")
 _encode = msgspec.json.Encoder().encode
 
 
 def whole(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:
     """An answer whose bytes are there already."""
     told = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    if headers:
-        told += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    told += _encoded(headers)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": told})
@@ -29,10 +29,16 @@ def json(value: object, status: int = 200, headers: Mapping[str, str] | None = N
 
 def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
     """An answer without a body: done, or not modified."""
-    told = [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
+    told = _encoded(headers)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": told})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return answer
+
+
+def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:
+    if headers is None:
+        return [NO_STORE]  # what is said to one is for nobody else, unless an operation says otherwise
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]

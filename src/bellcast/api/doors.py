@@ -1,10 +1,8 @@
-"""Letting requests in: an operation names its door, one guard keeps it, and handlers ask who came."""
+"""Letting requests in: an operation names its door, it is kept here, and handlers ask who came."""
 
 from typing import Any, Literal
 
 from litestar import Request
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 
 from bellcast.api import rooms
@@ -29,13 +27,11 @@ class Visitor(Struct, frozen=True):
     query: bytes
 
 
-async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let the request through the door of its operation, or refuse it; nothing of its body is read before."""
-    scope: Any = connection.scope
-    state = scope["state"]
-    here: rooms.Rooms = state["rooms"]
+async def enter(request: Asked, door: Door) -> None:
+    """Let the request through this door, or refuse it; nothing of its body is read before."""
+    scope: Any = request.scope
+    here, state = rooms.of(request), scope["state"]
     visitor = Visitor(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
-    door: Door = handler.opt["operation"].door
     if door == "recipient":
         state["principal"] = await here.doors.recipient(visitor, "request")
     else:

@@ -1,4 +1,4 @@
-"""What every request passes: its path as sent, HEAD as GET, CORS, security headers, and a count."""
+"""What every request passes: its path as sent, HEAD as GET, CORS, security headers, a bound on haste, and a count."""
 
 import time
 from typing import Any
@@ -6,9 +6,13 @@ from urllib.parse import quote, unquote
 
 from litestar.types import ASGIApp, Message, Send
 
+from bellcast.api import answers
 from bellcast.api.metrics import Requests
+from bellcast.api.rates import Rates
 from bellcast.api.rooms import Rooms
 from bellcast.auth import origins
+from bellcast.errors import TooMany
+from bellcast.model import problems
 
 # No sniffing, and no address (it may carry a token) told to other sites.
 SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
@@ -22,6 +26,7 @@ class Edge:
         self._rooms = rooms
         self._requests = requests
         self._origins = rooms.access.origins
+        self._rates = Rates(rooms.limits.requests_per_second)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request; the lifespan and anything else passes through."""
@@ -42,7 +47,13 @@ class Edge:
             "method": "GET" if method == "HEAD" else method,
             "state": {"rooms": self._rooms},
         }
-        await self._app(inner, receive, self._telling(inner, method, send))  # type: ignore[arg-type]  # still a scope
+        tell = self._telling(inner, method, send)
+        answer = _too_many() if self._is_too_fast(scope) else self._app
+        await answer(inner, receive, tell)  # type: ignore[arg-type]  # a copied scope is still one
+
+    def _is_too_fast(self, scope: dict[str, Any]) -> bool:
+        client = scope.get("client")
+        return client is not None and self._rates.exceeded(client[0], self._rooms.engines.clock.now())
 
     def _telling(self, scope: dict[str, Any], method: str, send: Send) -> Send:
         """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
@@ -59,6 +70,12 @@ class Edge:
             await send(message)
 
         return tell
+
+
+def _too_many() -> ASGIApp:
+    refusal = TooMany("More requests a second than this server takes from one address.", retry_after=1)
+    headers = {"retry-after": "1", "cache-control": "no-store"}
+    return answers.whole(refusal.status, problems.body(refusal), problems.MEDIA_TYPE, headers)
 
 
 def path_as_sent(scope: dict[str, Any]) -> str:

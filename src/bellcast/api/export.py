@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
 
 from bellcast.api import rooms, tenants
 from bellcast.api.operations import operation
@@ -12,9 +13,22 @@ from bellcast.api.reading import Asked
 from bellcast.api.recipients import key
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
+from bellcast.model.notifications import Notification
+from bellcast.model.people import Recipient, Subscription
 
 # A chunk is worth a system call; smaller ones would cost more than the rows in them.
 CHUNK = 64 * 1024
+
+
+LISTS = ("subscription", "notification")
+
+
+class Export(Struct, frozen=True):
+    """Everything kept of a recipient."""
+
+    recipient: Recipient
+    subscriptions: list[Subscription]
+    notifications: list[Notification]
 
 
 @operation(
@@ -23,11 +37,11 @@ CHUNK = 64 * 1024
     tag="Recipients",
     door="read",
     query=TenantQuery,
-    answers={200: dict[str, list[Any]]},
+    answers={200: Export},
     refusals=(NotFound,),
 )
 async def export(request: Asked) -> ASGIApp:
-    """Everything kept of a recipient: a list for each kind of thing."""
+    """Everything kept of a recipient, in one document."""
     store = rooms.of(request).engines.store
     found = await store.recipients.export(tenants.one(request), key(request))
     if found is None:
@@ -48,17 +62,27 @@ def _streamed(things: AsyncIterator[tuple[str, Any]]) -> ASGIApp:
 
 
 async def _chunks(things: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
-    """`{"kind":[…],"kind":[…]}`; the store gives things kind by kind."""
-    chunk = bytearray(b"{")
+    """The document, piece by piece: the store gives the recipient first, then each kind's things together."""
+    _, recipient = await anext(things)
+    chunk = bytearray(b'{"recipient":' + msgspec.json.encode(recipient))
+    missing = list(LISTS)
     before: str | None = None
     async for kind, thing in things:
-        if kind == before:
-            chunk += b","
+        if kind != before:
+            chunk += (b"" if before is None else b"]") + _opened(kind)
+            missing.remove(kind)
         else:
-            chunk += (b"" if before is None else b"],") + msgspec.json.encode(kind) + b":["
+            chunk += b","
         chunk += msgspec.json.encode(thing)
         before = kind
         if len(chunk) >= CHUNK:
             yield bytes(chunk)
             chunk.clear()
-    yield bytes(chunk) + (b"}" if before is None else b"]}")
+    chunk += b"" if before is None else b"]"
+    for kind in missing:
+        chunk += _opened(kind) + b"]"
+    yield bytes(chunk) + b"}"
+
+
+def _opened(kind: str) -> bytes:
+    return f',"{kind}s":['.encode()

@@ -1,6 +1,7 @@
 """One operation of the surface: its path, who may use it, what it reads and answers. Routing, guards and the OpenAPI
 document all come from here, so they cannot disagree."""
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
@@ -34,8 +35,19 @@ class Operation(Struct, frozen=True, kw_only=True):
 def operation(method: Method, path: str, **promise: Any) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a function the handler of an operation."""
     promised = Operation(**promise)
-    guards = [doors.guard] if promised.door else []
-    return HTTPRouteHandler(path, http_method=method, guards=guards, opt={"operation": promised}, status_code=200)
+    routed = HTTPRouteHandler(path, http_method=method, opt={"operation": promised}, status_code=200)
+    return lambda handler: routed(handler if promised.door is None else _guarded(handler, promised.door))
+
+
+def _guarded(handler: Handler, door: doors.Door) -> Handler:
+    """The handler behind its door. (The framework's guards copy the route for each request: 15 µs.)"""
+
+    @functools.wraps(handler)
+    async def guarded(request: doors.Asked) -> ASGIApp:
+        await doors.enter(request, door)
+        return await handler(request)
+
+    return guarded
 
 
 def refusals(operation: Operation, path: str) -> list[type[BellcastError]]:
