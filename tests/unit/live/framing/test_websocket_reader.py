@@ -46,6 +46,25 @@ def test_1_messages_of_every_kind_of_length_arrive(length, size):
     assert heard(frame(BINARY, b"\xfe" * length), size) == [Binary(b"\xfe" * length)]
 
 
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("length", [100, 126, 200, 65536])
+def test_1_a_message_may_be_cut_anywhere_near_its_beginning(length, opcode):
+    stream = frame(opcode, b"*" * length)
+    whole = heard(stream)
+    for cut in range(1, 140):
+        reader = FrameReader(LIMIT)
+        assert reader.receive(stream[:cut]) + reader.receive(stream[cut:]) == whole, cut
+
+
+@pytest.mark.parametrize(("opcode", "kind"), [(BINARY, Binary), (PING, Ping)])
+def test_what_looks_like_a_frame_inside_a_payload_is_payload(opcode, kind):
+    reader, unmasking = FrameReader(LIMIT), bytes(4)
+    stream = frame(opcode, HELLO, key=unmasking)
+    assert reader.receive(stream[:6]) == []
+    assert reader.receive(HELLO) == [kind(HELLO)]
+    assert reader.receive(HELLO) == [Text("Hello, world!")]
+
+
 @pieces
 @pytest.mark.parametrize(
     ("stream", "expected"),
