@@ -1,0 +1,174 @@
+"""The photo studio in Chromium: three people side by side, and each other's bells."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from bellcast.client import Bellcast
+from tests.servers import ServerProcess
+from tests.studios import photo_studio
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    with ServerProcess(tmp_path / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def studio(server):
+    with photo_studio(server.url, server.secret) as url:
+        yield url
+
+
+@pytest.fixture
+def page(chromium, studio):
+    """A page that may say nothing in the error console."""
+    context = chromium.new_context(base_url=studio, viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(10_000)
+    complaints = []
+    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    yield context.new_page()
+    context.close()
+    assert complaints == []
+
+
+def bell(desk, count=None):
+    """Somebody's bell; with a count, the bell when it shows that many."""
+    name = "Notifications" if count is None else f"Notifications, {count} unread" if count else "Notifications"
+    return desk.get_by_role("button", name=name, exact=count is not None)
+
+
+def open_notification(desk, title):
+    """Open the bell and follow what it says."""
+    bell(desk).click()
+    desk.get_by_role("link", name=re.compile(title)).first.click()
+
+
+def book(desk, place):
+    desk.get_by_role("link", name="Book a session").first.click()
+    desk.get_by_text("Family", exact=True).click()
+    desk.get_by_role("button", name="Continue").click()
+    desk.get_by_label("Place").fill(place)
+    desk.get_by_role("button", name="Continue").click()
+    expect(desk.locator(".summary")).to_contain_text(place)
+    desk.get_by_role("button", name="Book this session").click()
+    expect(desk.get_by_role("heading", name="Family session")).to_be_visible()
+
+
+def sign_in(page, name):
+    page.goto("/login")
+    page.get_by_role("button", name=re.compile(name)).click()
+    expect(page.get_by_role("heading", name=f"Hello, {name.split()[0]}")).to_be_visible()
+
+
+def test_three_people_ring_each_others_bells(page, tmp_path):
+    picture = tmp_path / "picture.png"
+    page.goto("/")
+    page.locator("header").screenshot(path=picture)
+    clara, mira, theo = (page.frame_locator(f"iframe[name={key}]") for key in ("clara", "mira", "theo"))
+    for desk in (clara, mira, theo):
+        expect(bell(desk, 0)).to_be_visible()
+
+    book(clara, "The old orchard")
+    expect(bell(mira, 1)).to_be_visible()
+    # The list shows it too, without a reload.
+    expect(mira.get_by_text("The old orchard").first).to_be_visible()
+    open_notification(mira, "New booking from Clara Jensen")
+    expect(mira.get_by_role("heading", name="Assign a photographer")).to_be_visible()
+    expect(bell(mira, 0)).to_be_visible()
+
+    mira.get_by_text("Theo Lindqvist").click()
+    mira.get_by_role("button", name="Assign").click()
+    expect(bell(theo, 1)).to_be_visible()
+    open_notification(theo, "Family session for Clara Jensen")
+    expect(bell(theo, 0)).to_be_visible()
+
+    theo.get_by_label("Title of the gallery").fill("Under the apple trees")
+    theo.get_by_label("Photographs").fill("9")
+    theo.get_by_label("Pictures from your card").set_input_files(picture)
+    theo.get_by_role("button", name="Deliver to Clara").click()
+    expect(bell(clara, 1)).to_be_visible()
+    open_notification(clara, "Your photographs are ready")
+    expect(clara.get_by_role("heading", name="Under the apple trees")).to_be_visible()
+    expect(bell(clara, 0)).to_be_visible()
+    photographs = clara.get_by_role("img", name=re.compile("Photograph"))
+    expect(photographs).to_have_count(9)
+    assert photographs.first.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 1000
+
+    photographs.first.click()
+    expect(clara.get_by_role("dialog", name="Photograph")).to_be_visible()
+    clara.get_by_role("button", name="Close").click()
+    expect(clara.get_by_role("dialog", name="Photograph")).to_be_hidden()
+
+
+def test_a_form_somebody_is_filling_in_is_left_alone(page, server):
+    sign_in(page, "Theo Lindqvist")
+    page.get_by_role("link", name="Portrait").click()
+    page.get_by_label("Title of the gallery").fill("Half a title")
+    with Bellcast(server.url, server.secret) as app:
+        app.notify("theo", title="Something else")
+    expect(bell(page, 1)).to_be_visible()
+    expect(page.get_by_label("Title of the gallery")).to_have_value("Half a title")
+
+
+def test_read_on_one_device_is_read_on_the_other(chromium, page, server, studio):
+    sign_in(page, "Mira Okafor")
+    phone = chromium.new_context(base_url=studio, viewport={"width": 390, "height": 800})
+    try:
+        other = phone.new_page()
+        sign_in(other, "Mira Okafor")
+        with Bellcast(server.url, server.secret) as app:
+            app.notify("mira", title="Look", action_url="/bookings/1044")
+        expect(bell(page, 1)).to_be_visible()
+        expect(bell(other, 1)).to_be_visible()
+        open_notification(other, "Look")
+        expect(other.get_by_role("heading", name="Wedding session")).to_be_visible()
+        expect(bell(page, 0)).to_be_visible()
+    finally:
+        phone.close()
+
+
+def test_the_old_bell_hears_later_what_the_new_one_hears_at_once(page, server):
+    sign_in(page, "Mira Okafor")
+    page.clock.install()
+    page.get_by_role("link", name="Old and new bell").click()
+    old = page.get_by_role("region", name="Asks every 30 seconds")
+    new = page.get_by_role("region", name="Is told")
+    page.clock.run_for(1_000)
+    expect(old.get_by_role("list")).to_contain_text("an empty inbox")
+    expect(new.get_by_role("list")).to_contain_text("connected")
+
+    with Bellcast(server.url, server.secret) as app:
+        app.notify("mira", title="The lights are on")
+    expect(new.get_by_role("list")).to_contain_text("The lights are on")
+    expect(new.get_by_role("status")).to_have_text("1")
+    expect(old.get_by_role("status")).to_have_text("0")
+
+    page.clock.run_for(30_000)
+    expect(old.get_by_role("list")).to_contain_text("The lights are on")
+    expect(old.get_by_role("status")).to_have_text("1")
+    page.clock.run_for(30_000)
+    expect(old.get_by_role("list")).to_contain_text("nothing new")
+
+
+def test_a_booking_without_a_place_goes_no_further(page):
+    sign_in(page, "Clara Jensen")
+    page.get_by_role("link", name="Book a session").first.click()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("Place").fill("   ")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_label("Place")).to_be_focused()
+    expect(page.get_by_text("Step 2 of 3")).to_be_visible()
