@@ -63,10 +63,11 @@ def _frame_end(data: bytes, start: int) -> tuple[int, int] | None:
 
 
 def events(data: bytes) -> tuple[list[Frame], int]:
-    """Server-sent events in a body that comes as it is. Comments are no events."""
+    """Server-sent events in a body that comes as it is. What has no data (comments, `retry`) is no event."""
     blocks = data.split(b"\n\n")
     rest = blocks.pop()
-    return [Frame(TEXT, block) for block in blocks if not block.startswith(b":")], len(data) - len(rest)
+    heard = [Frame(TEXT, block) for block in blocks if block.startswith(b"data:") or b"\ndata:" in block]
+    return heard, len(data) - len(rest)
 
 
 def chunked_events(data: bytes) -> tuple[list[Frame], int]:

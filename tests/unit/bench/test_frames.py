@@ -41,8 +41,9 @@ def test_an_event_across_chunks_waits_for_its_last_chunk():
     assert frames.chunked_events(begin + end) == ([Frame(TEXT, b"data: one")], len(begin + end))
 
 
-def test_comments_are_taken_but_are_no_events():
-    assert frames.events(b": hi\n\n") == ([], 6)
+@pytest.mark.parametrize("block", [b": hi\n\n", b"retry: 100\n\n", b"id: 7\n: data:\n\n"])
+def test_what_has_no_data_is_taken_but_is_no_event(block):
+    assert frames.events(block) == ([], len(block))
 
 
 def test_an_answer_is_whole_when_its_length_is_there():
