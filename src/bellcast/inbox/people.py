@@ -32,8 +32,14 @@ async def delete(engines: Engines, tenant: str, key: str) -> None:
 
 
 async def revoke(engines: Engines, tenant: str, key: str) -> None:
-    """End every session of a recipient, known or not yet."""
-    await engines.broker.publish(*await engines.store.recipients.revoke(tenant, key, engines.clock.now()))
+    """End every session of a recipient, known or not yet.
+
+    Tokens tell their time to the millisecond. The one under way counts as before, and the answer waits until it has
+    passed, so that older tokens are refused and those made after the answer are not."""
+    ends = engines.clock.now() + 1
+    await engines.broker.publish(*await engines.store.recipients.revoke(tenant, key, ends))
+    while engines.clock.now() < ends:
+        await engines.clock.sleep(0.001)
 
 
 async def subscribe(engines: Engines, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:

@@ -1,0 +1,430 @@
+"""The native dialect on real sockets: what CONTRACT promises of `/v1/stream` and `/v1/ws`."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.servers import ServerProcess
+from tests.wire.clients import stream, websocket
+
+names = (f"person{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def alice() -> str:
+    """A recipient nobody else uses."""
+    return next(names)
+
+
+@pytest.fixture
+def http(bellcast_server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
+        yield client
+
+
+def notify(http: httpx.Client, to: Any, title: str = "Hello", **fields: Any) -> str:
+    answer = http.post("/v1/notifications", json={"to": to, "title": title, **fields})
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    return body["announcement"]["id"] if "announcement" in body else body["notifications"][0]["id"]
+
+
+FOLLOWING = [stream, websocket]
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=["sse", "websocket"])
+def test_a_notification_rings_at_once_with_counters_and_position(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any]
+) -> None:
+    with follow(bellcast_server, alice) as bell:
+        ready = bell.next()
+        assert ready["type"] == "ready"
+        assert (ready["recipient"], ready["unread"], ready["unseen"]) == (alice, 0, 0)
+        assert (ready["resumed"], ready["heartbeat"]) == (False, 25)
+        id = notify(http, alice, "New booking", data={"booking": 7})
+        rung = bell.next()
+        assert (rung["type"], rung["notification"]["id"], rung["unread"], rung["unseen"]) == ("notification", id, 1, 1)
+        assert rung["notification"]["data"] == {"booking": 7}
+        assert rung["position"] != ready["position"]
+
+
+def test_an_event_stream_says_what_proxies_and_browsers_need(bellcast_server: ServerProcess, alice: str) -> None:
+    with stream(bellcast_server, alice) as bell:
+        assert bell.status == 200
+        assert bell.headers["content-type"].startswith("text/event-stream")
+        assert bell.headers["x-accel-buffering"] == "no"
+        assert "no-store" in bell.headers["cache-control"]
+        assert 1_500 <= int(bell.block()["retry"]) <= 4_500
+        assert bell.next()["id"] is not None
+
+
+def test_an_http_1_0_stream_is_not_chunked(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+    with stream(bellcast_server, alice, version="1.0") as bell:
+        assert "transfer-encoding" not in bell.headers
+        assert bell.next()["type"] == "ready"
+        notify(http, alice)
+        assert bell.next()["type"] == "notification"
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=["sse", "websocket"])
+def test_resuming_tells_each_missed_change_once_oldest_first(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any]
+) -> None:
+    read, gone = notify(http, alice, "read"), notify(http, alice, "gone")
+    with follow(bellcast_server, alice) as bell:
+        position = bell.next()["position"]
+    new = notify(http, alice, "new")
+    browser = bellcast_server.as_recipient(alice)
+    http.patch(f"/v1/inbox/{read}", json={"read": True}, headers=browser)
+    http.delete(f"/v1/inbox/{gone}", headers=browser)
+    with follow(bellcast_server, alice, position=position) as bell:
+        ready = bell.next()
+        assert (ready["resumed"], ready["position"], ready["unread"]) == (True, position, 1)
+        assert ready.get("id") is None
+        told = [bell.next() for _ in range(3)]
+        assert [event["type"] for event in told] == ["notification", "notification-update", "notification-delete"]
+        assert [told[0]["notification"]["id"], told[1]["notification"]["id"], told[2]["id"]][:2] == [new, read]
+        assert {event["unread"] for event in told} == {1}
+        live = notify(http, alice, "live")
+        assert bell.next()["notification"]["id"] == live
+
+
+def test_a_second_cut_in_the_middle_of_a_replay_keeps_new_things_new(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    with websocket(bellcast_server, alice) as bell:
+        position = bell.next()["position"]
+    first = notify(http, alice, "first")
+    second = notify(http, alice, "second")
+    http.patch(f"/v1/inbox/{first}", json={"seen": True}, headers=bellcast_server.as_recipient(alice))
+    # Told in the order of the last change: second, then first (made since, and seen since).
+    with websocket(bellcast_server, alice, position=position) as bell:
+        assert bell.next()["type"] == "ready"
+        cut = bell.next()
+        assert (cut["type"], cut["notification"]["id"]) == ("notification", second)
+    with websocket(bellcast_server, alice, position=cut["position"]) as bell:
+        assert bell.next()["resumed"] is True
+        rest = bell.next()
+        assert (rest["type"], rest["notification"]["id"]) == ("notification", first)
+
+
+@pytest.mark.parametrize("position", ["nonsense", "ffffffffffff-1", "", "0-0-0-0"])
+def test_an_unknown_position_is_one_reset(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str, position: str
+) -> None:
+    notify(http, alice)
+    with websocket(bellcast_server, alice, position=position) as bell:
+        ready = bell.next()
+        assert ready["resumed"] is False
+        if position:
+            reset = bell.next()
+            assert (reset["type"], reset["unread"], reset["position"]) == ("reset", 1, ready["position"])
+
+
+def test_another_recipients_position_is_a_reset(bellcast_server: ServerProcess, alice: str) -> None:
+    bob = next(names)
+    with websocket(bellcast_server, alice) as bell:
+        position = bell.next()["position"]
+    with websocket(bellcast_server, bob, position=position) as bell:
+        assert bell.next()["resumed"] is False
+        assert bell.next()["type"] == "reset"
+
+
+def test_last_event_id_wins_over_the_position_of_the_address(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    with stream(bellcast_server, alice) as bell:
+        old = bell.next()["id"]
+        notify(http, alice)
+        newest = bell.next()["id"]
+    with stream(bellcast_server, alice, last=newest, position=old) as bell:
+        assert bell.next()["position"] == newest
+
+
+def test_many_devices_stay_in_step(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+    with stream(bellcast_server, alice) as phone, websocket(bellcast_server, alice) as laptop:
+        phone.next()
+        laptop.next()
+        id = notify(http, alice)
+        assert phone.next()["unread"] == laptop.next()["unread"] == 1
+        assert laptop.ask("read", ids=[id])["changed"] == 1
+        update = phone.next()
+        assert (update["type"], update["unread"], update["unseen"]) == ("notification-update", 0, 0)
+        assert update["notification"]["read_at"] is not None
+
+
+def test_the_one_who_acts_hears_the_event_before_its_ack(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    ids = [notify(http, alice) for _ in range(3)]
+    with websocket(bellcast_server, alice) as bell:
+        bell.next()
+        bell.send("read", all=True, ref="r1")
+        counts, ack = bell.next(), bell.next()
+        assert (counts["type"], counts["changed"], sorted(counts["ids"])) == ("counts", "read", sorted(ids))
+        assert ack == {"type": "ack", "ref": "r1", "changed": 3, "unread": 0, "unseen": 0}
+
+
+def test_beyond_200_rows_counts_say_all(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+    sends = [{"to": alice, "title": str(number), "type": "tick"} for number in range(201)]
+    http.post("/v1/notifications/bulk", json=sends)
+    with websocket(bellcast_server, alice) as bell:
+        bell.next()
+        assert bell.ask("read", all=True, of={"type": "none"})["changed"] == 0
+        bell.send("read", all=True, of={"type": "tick"})
+        counts = bell.next()
+        assert (counts["ids"], counts["of"], counts["unread"]) == ("all", {"type": "tick"}, 0)
+
+
+def test_an_announcement_rings_everyone_who_looks_with_counters_of_their_own(
+    bellcast_server: ServerProcess, http: httpx.Client
+) -> None:
+    alice, bob, tenant = next(names), next(names), next(names)
+    params = {"tenant": tenant}
+    http.post("/v1/notifications", json={"to": bob, "title": "before"}, params=params)
+    claims = {"tenant": tenant}
+    with websocket(bellcast_server, alice, claims=claims) as a, stream(bellcast_server, bob, claims=claims) as b:
+        a.next(), b.next()
+        id = notify(http, {"tenant": tenant}, "To everyone")
+        rung = a.next(), b.next()
+        assert [event["notification"]["id"] for event in rung] == [id, id]
+        assert [event["unread"] for event in rung] == [1, 2]
+        http.delete(f"/v1/notifications/{id}", params=params)
+        gone = a.next(), b.next()
+        assert [(event["type"], event["id"] if "id" in event else "") for event in gone][0][0] == "notification-delete"
+        assert [event["unread"] for event in gone] == [0, 1]
+
+
+def test_topics_need_a_right_and_refusals_say_which(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    with websocket(bellcast_server, alice, topics="room-1,room-2", claims={"topics": ["room-1"]}) as bell:
+        ready = bell.next()
+        assert ready["topics"] == ["room-1"]
+        assert [(one["topic"], one["code"]) for one in ready["refused"]] == [("room-2", "forbidden")]
+        assert bell.ask("subscribe", topics=["room-2"])["type"] == "error"
+        http.put(f"/v1/topics/room-2/subscriptions/{alice}")
+        assert bell.ask("subscribe", topics=["room-2"])["topics"] == ["room-2"]
+        http.post("/v1/events", json={"topic": "room-2", "name": "moved", "data": {"by": 1}})
+        assert bell.next() == {"type": "event", "topic": "room-2", "name": "moved", "data": {"by": 1}}
+        http.delete(f"/v1/topics/room-2/subscriptions/{alice}")
+        http.post("/v1/events", json={"topic": "room-2", "name": "unheard"})
+        http.post("/v1/events", json={"topic": "room-1", "name": "heard"})
+        assert bell.next()["name"] == "heard"
+
+
+def test_a_role_from_the_token_or_the_record_opens_its_topic(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    with websocket(bellcast_server, alice, topics="role.admin", claims={"roles": ["admin"]}) as bell:
+        assert bell.next()["topics"] == ["role.admin"]
+    bob = next(names)
+    http.put(f"/v1/recipients/{bob}", json={"roles": ["admin"]})
+    with websocket(bellcast_server, bob, topics="role.admin,role.owner") as bell:
+        assert bell.next()["topics"] == ["role.admin"]
+
+
+def test_publishing_needs_a_claim_and_spares_the_sender(bellcast_server: ServerProcess) -> None:
+    claims = {"topics": ["chat-*"], "publish": ["chat-*"]}
+    room = f"chat-{next(names)}"
+    with (
+        websocket(bellcast_server, next(names), topics=room, claims=claims) as ann,
+        websocket(bellcast_server, next(names), topics=room, claims={"topics": ["*"]}) as ben,
+    ):
+        ann.next(), ben.next()
+        assert ann.ask("publish", topic=room, name="said", data="hi")["type"] == "ack"
+        assert ben.next()["data"] == "hi"
+        assert ben.ask("publish", topic=room, name="said", data="hi")["code"] == "forbidden"
+        ann.send("typing", topic=room, on=True)
+        typing = ben.until("typing")
+        assert typing["on"] is True
+        assert ann.ask("ping")["type"] == "pong"
+
+
+def test_presence_tells_who_came_and_who_left(bellcast_server: ServerProcess) -> None:
+    room, ann, ben = f"presence-{next(names)}", next(names), next(names)
+    claims = {"topics": ["presence-*"]}
+    with websocket(bellcast_server, ann, claims=claims) as first:
+        first.next()
+        ack = first.ask("subscribe", topics=[room])
+        assert [member["recipient"] for member in ack["presence"][room]] == [ann]
+        with websocket(bellcast_server, ben, topics=room, claims={**claims, "name": "Ben"}) as second:
+            second.next()
+            joined = first.next()
+            assert (joined["type"], joined["joined"][0]["recipient"]) == ("presence", ben)
+            assert joined["joined"][0]["name"] == "Ben"
+        assert first.next()["left"][0]["recipient"] == ben
+
+
+def test_bad_credentials_are_told_in_a_close_frame_on_websocket_and_a_status_on_sse(
+    bellcast_server: ServerProcess, alice: str
+) -> None:
+    with websocket(bellcast_server, None, token="forged") as bell:
+        assert bell.next() == {"type": "close", "code": 4401, "reason": "unauthenticated", "reconnect": False}
+        with pytest.raises(ConnectionClosed) as closed:
+            bell.next()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4401
+    with stream(bellcast_server, None, token="forged") as refused:
+        assert refused.status == 401
+    with websocket(bellcast_server, None, token=bellcast_server.secret) as bell:
+        assert bell.next()["code"] == 4403
+
+
+def test_revocation_closes_and_refuses_older_tokens(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    with websocket(bellcast_server, alice) as bell, stream(bellcast_server, alice) as page:
+        bell.next(), page.next()
+        old = bellcast_server.token(alice)
+        assert http.delete(f"/v1/recipients/{alice}/sessions").status_code == 204
+        close = bell.next()
+        assert (close["code"], close["reason"], close["reconnect"]) == (4401, "revoked", False)
+        assert page.next()["reason"] == "revoked"
+        assert page.ends()
+    with stream(bellcast_server, None, token=old) as refused:
+        assert refused.status == 204
+    with websocket(bellcast_server, alice) as fresh:
+        assert fresh.next()["type"] == "ready"
+
+
+def test_a_session_ends_when_its_token_does_unless_it_is_renewed(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
+    server = start_server(BELLCAST_HEARTBEAT="500ms")
+    with websocket(server, alice, ttl=2) as short, websocket(server, alice, ttl=2) as renewed:
+        short.next(), renewed.next()
+        assert renewed.ask("auth", token="nonsense")["code"] == "unauthenticated"
+        assert renewed.ask("auth", token=server.token("somebody-else"))["code"] == "forbidden"
+        assert renewed.ask("auth", token=server.token(alice))["type"] == "ack"
+        assert short.until("close")["code"] == 4402
+        assert renewed.ask("ping")["type"] == "pong"
+
+
+def test_heartbeats_come_in_silence_and_carry_no_id(start_server: Callable[..., ServerProcess], alice: str) -> None:
+    server = start_server(BELLCAST_HEARTBEAT="300ms")
+    with stream(server, alice) as page, websocket(server, alice) as bell:
+        assert page.next()["heartbeat"] == 0.3
+        beat = page.next()
+        assert (beat["type"], beat["id"]) == ("heartbeat", None)
+        assert "time" in beat
+        bell.next()
+        assert bell.next()["type"] == "heartbeat"
+
+
+def test_the_next_connection_beyond_the_bound_is_told_to_come_back_later(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
+    server = start_server(BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT="1")
+    with websocket(server, alice) as first:
+        first.next()
+        with websocket(server, alice) as second:
+            assert second.next() == {
+                "type": "close",
+                "code": 4409,
+                "reason": "too_many_connections",
+                "reconnect": True,
+                "after": 60_000,
+            }
+        with stream(server, alice) as third:
+            assert third.status == 200
+            assert third.next()["code"] == 4409
+        with websocket(server, "another") as other:
+            assert other.next()["type"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("nonsense", "bad_request"),
+        ("[]", "invalid"),
+        ('{"type":"fly","ref":1}', "invalid"),
+        ('{"type":"subscribe","ref":1}', "invalid"),
+        ('{"type":"subscribe","topics":"a","ref":1}', "invalid"),
+        ('{"type":"read","ids":["x"],"all":true,"ref":1}', "invalid"),
+        ('{"type":"read","ref":1}', "invalid"),
+        ('{"type":"publish","topic":"a b","name":"x","ref":1}', "invalid"),
+        ('{"type":"call","name":"nobody","ref":1}', "no_handler"),
+        ('{"type":"ping","more":1,"ref":1}', "invalid"),
+    ],
+)
+def test_a_bad_frame_is_answered_and_the_connection_lives_on(
+    bellcast_server: ServerProcess, alice: str, frame: str, code: str
+) -> None:
+    with websocket(bellcast_server, alice, claims={"publish": ["*"]}) as bell:
+        bell.next()
+        bell.raw.send(frame)
+        error = bell.next()
+        assert (error["type"], error["code"]) == ("error", code)
+        if '"ref"' in frame:
+            assert error["ref"] == 1
+        assert bell.ask("ping")["type"] == "pong"
+
+
+def test_a_frame_beyond_the_bound_closes_4413(bellcast_server: ServerProcess, alice: str) -> None:
+    with websocket(bellcast_server, alice) as bell:
+        bell.next()
+        bell.raw.send("x" * 70_000)
+        assert bell.until("close")["code"] == 4413
+
+
+def test_a_flood_of_frames_closes_4429(start_server: Callable[..., ServerProcess], alice: str) -> None:
+    server = start_server(BELLCAST_LIMIT_FRAMES_PER_SECOND="20")
+    with websocket(server, alice) as bell:
+        bell.next()
+        for _ in range(60):
+            bell.send("ping")
+        assert bell.until("close")["code"] == 4429
+
+
+def test_a_foreign_page_is_refused_before_the_handshake_once_origins_are_declared(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
+    server = start_server(BELLCAST_ORIGINS="https://shop.example")
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    url = f"{server.url}/v1/ws?token={server.token(alice)}"
+    assert httpx.get(url, headers={**handshake, "Origin": "https://evil.example"}).status_code == 403
+    with httpx.stream("GET", url.replace("/ws", "/stream"), headers={"Origin": "https://shop.example"}) as answer:
+        assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+
+
+def test_plain_requests_on_the_socket_path_are_told_to_upgrade(bellcast_server: ServerProcess) -> None:
+    answer = httpx.get(f"{bellcast_server.url}/v1/ws")
+    assert (answer.status_code, answer.headers["sec-websocket-version"]) == (426, "13")
+    assert httpx.post(f"{bellcast_server.url}/v1/stream").status_code == 405
+
+
+def test_sigterm_tells_everybody_to_come_back_and_exits_0(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
+    server = start_server(BELLCAST_DRAIN="1")
+    with websocket(server, alice) as bell, stream(server, alice) as page:
+        bell.next(), page.next()
+        assert server.stop() == 0
+        close = bell.next()
+        assert (close["code"], close["reconnect"]) == (1012, True)
+        assert close["after"] >= 100
+        assert page.next()["reason"] == "restarting"
+
+
+def test_an_expiring_notification_leaves_live_bells_when_it_is_due(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    with websocket(bellcast_server, alice) as bell:
+        bell.next()
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        id = notify(http, alice, expires_at=soon.isoformat())
+        assert bell.next()["unread"] == 1
+        gone = bell.next()
+        assert (gone["type"], gone["id"], gone["unread"]) == ("notification-delete", id, 0)
