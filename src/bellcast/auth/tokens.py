@@ -20,8 +20,8 @@ from bellcast.model.people import DEFAULT_TENANT, Principal, Project
 # Cookies and URLs stop at about this, and a longer one would make every refused request expensive.
 MAX_LENGTH = 8_192
 PADDING = ("", "===", "==", "=")
-# base64url to base64; its own two letters become what strict decoding refuses.
-URL_SAFE = str.maketrans("-_+/", "+/!!")
+# base64url to base64; what only base64 has becomes what strict decoding refuses.
+URL_SAFE = str.maketrans("-_+/=", "+/!!!")
 
 
 class Header(Struct, frozen=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from bellcast.auth.access import Access
 from bellcast.errors import SettingsError
@@ -119,7 +120,14 @@ def _written(setting: Setting, value: Any) -> str:
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)
+    if setting.read is readers.url:
+        return _without_password(value)
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url if password is None else url.replace(f":{password}@", f":{MASK}@", 1)
 
 
 def _duration(seconds: float) -> str:

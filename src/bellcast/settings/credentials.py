@@ -50,6 +50,8 @@ def _kept(file: Path) -> Project:
         kept = msgspec.json.decode(file.read_bytes(), type=Project)
     except (OSError, msgspec.DecodeError) as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}.") from None
+    if not (kept.id and kept.key and kept.secret):
+        raise SettingsError(f"BELLCAST_DATA: {file} lacks a part of the credentials.")
     return Project(kept.id, kept.key, Secret(kept.secret))
 
 

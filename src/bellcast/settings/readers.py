@@ -2,6 +2,7 @@
 ValueError or KeyError at anything else."""
 
 import ipaddress
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,11 @@ from bellcast.auth import origins
 from bellcast.model import times
 from bellcast.model.people import Project
 from bellcast.settings.groups import MEMORY, SQLITE, Secret
+
+# A hundred years: what is longer is a slip of the hand, and times beyond the calendar cannot be kept.
+LONGEST = 36_525 * 86_400
+# The id and the key stand in addresses.
+CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
 
 
 def text(given: str) -> str:
@@ -49,14 +55,17 @@ def permission(given: str) -> bool:
 
 def duration(given: str) -> float:
     """a duration such as 25, 300ms, 2m, 1h or 7d"""
-    return times.seconds(given)
+    seconds = times.seconds(given)
+    if seconds > LONGEST:
+        raise ValueError(given)
+    return seconds
 
 
 def period(given: str) -> float:
     """a duration longer than none, such as 25, 300ms or 2m"""
-    if times.seconds(given) <= 0:
+    if duration(given) == 0:
         raise ValueError(given)
-    return times.seconds(given)
+    return duration(given)
 
 
 def names(given: str) -> tuple[str, ...]:
@@ -77,7 +86,7 @@ def networks(given: str) -> tuple[str, ...]:
 def url(given: str) -> str:
     """an http or https URL"""
     parts = urlsplit(given)
-    if parts.scheme not in ("http", "https") or not parts.hostname or (parts.port or 1) < 0:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(given)
     return given
 
@@ -109,10 +118,11 @@ def target(given: str) -> str:
 
 def credentials(given: str) -> Project:
     """id:key:secret"""
-    id, key, secret = given.split(":", 2)
-    if not (id.isalnum() and key.replace("-", "").replace("_", "").isalnum() and secret):
+    match = CREDENTIALS.fullmatch(given)
+    if match is None:
         raise ValueError(given)
-    return Project(id, key, Secret(secret))
+    given.encode()  # what is not Unicode can sign nothing
+    return Project(match[1], match[2], Secret(match[3]))
 
 
 def level(given: str) -> str:

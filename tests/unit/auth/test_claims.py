@@ -1,0 +1,101 @@
+import pytest
+from tests.unit.auth.world import NOW, PROJECT, token
+
+from bellcast.auth import tokens
+from bellcast.errors import Unauthenticated
+from bellcast.model.limits import Limits
+from bellcast.model.people import Principal
+
+SECONDS = NOW // 1000
+LIMITS = Limits()
+
+
+def verify(claims: dict[str, object], limits: Limits = LIMITS, now: int = NOW) -> Principal:
+    return tokens.verify(PROJECT, token(claims), now, limits)
+
+
+def refusal(claims: dict[str, object], limits: Limits = LIMITS) -> str:
+    with pytest.raises(Unauthenticated) as caught:
+        verify(claims, limits)
+    return caught.value.detail
+
+
+def test_a_token_holds_until_two_seconds_after_its_end() -> None:
+    assert verify({"exp": SECONDS}).expires_at == NOW
+    assert verify({"exp": SECONDS - 2}).expires_at == NOW - 2_000
+    assert "has expired" in refusal({"exp": SECONDS - 2.001})
+
+
+def test_a_token_holds_from_two_seconds_before_its_beginning() -> None:
+    assert verify({"nbf": SECONDS + 2}).recipient == "alice"
+    assert "nbf" in refusal({"nbf": SECONDS + 2.001})
+
+
+def test_a_token_from_the_future_is_refused_since_it_would_outlive_a_revocation() -> None:
+    assert verify({"iat": SECONDS + 2}).issued_at == NOW + 2_000
+    assert "iat" in refusal({"iat": SECONDS + 2.001})
+
+
+def test_the_time_of_issue_keeps_its_fraction_and_is_the_oldest_when_missing() -> None:
+    assert verify({"iat": SECONDS - 0.877}).issued_at == NOW - 877
+    assert verify({}).issued_at == 0
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        ({"sub": ...}, "required field `sub`"),
+        ({"exp": ...}, "required field `exp`"),
+        ({"sub": ""}, "sub must not be empty"),
+        ({"sub": 7}, "$.sub"),
+        ({"sub": None}, "$.sub"),
+        ({"sub": "a" * 201}, "sub must be at most 200 characters"),
+        ({"sub": "a\nb"}, "sub must not contain control characters"),
+        ({"exp": "2030-01-01"}, "$.exp"),
+        ({"exp": str(SECONDS + 60)}, "$.exp"),
+        ({"exp": True}, "$.exp"),
+        ({"exp": None}, "$.exp"),
+        ({"exp": -1}, "$.exp"),
+        ({"exp": 10**15}, "$.exp"),
+        ({"exp": 10**400}, "claims are wrong"),
+        ({"iat": True}, "$.iat"),
+        ({"iat": "now"}, "$.iat"),
+        ({"iat": None}, "$.iat"),
+        ({"nbf": False}, "$.nbf"),
+        ({"tenant": "*"}, 'tenant must not be "*"'),
+        ({"tenant": ""}, "tenant must not be empty"),
+        ({"tenant": ["acme"]}, "$.tenant"),
+        ({"topics": "admin"}, "$.topics"),
+        ({"topics": [1]}, "$.topics"),
+        ({"topics": [""]}, "topics.0 must not be empty"),
+        ({"publish": {"a": 1}}, "$.publish"),
+        ({"roles": ["admin", "a\x00"]}, "roles.1 must not contain"),
+        ({"roles": "admin"}, "$.roles"),
+        ({"name": 7}, "$.name"),
+        ({"name": "n" * 501}, "name must be at most 500 characters"),
+    ],
+)
+def test_a_wrong_claim_is_refused_by_its_name(claims: dict[str, object], says: str) -> None:
+    assert says in refusal(claims)
+
+
+def test_every_claim_out_of_bounds_is_named_at_once() -> None:
+    said = refusal({"sub": "", "tenant": "*", "topics": ["", "x"]})
+    assert "sub must" in said
+    assert "tenant must" in said
+    assert "topics.0 must" in said
+
+
+def test_bounds_are_the_settings() -> None:
+    assert verify({"sub": "a" * 201}, Limits(key=0)).recipient == "a" * 201
+    assert "at most 3" in refusal({"sub": "alice"}, Limits(key=3))
+
+
+def test_null_says_nothing() -> None:
+    nothing = dict.fromkeys(("tenant", "topics", "publish", "roles", "name"))
+    assert verify(nothing) == verify({})
+
+
+def test_claims_of_other_libraries_are_passed_over() -> None:
+    others = {"iss": "https://app.example", "aud": ["bell"], "jti": 7, "scope": {"a": [1, 2]}}
+    assert verify(others) == verify({})

@@ -1,0 +1,77 @@
+import pytest
+
+from bellcast.auth import permissions
+from bellcast.auth.permissions import Refusal
+from bellcast.model.people import Principal
+
+ALICE = Principal(recipient="alice")
+NAMELESS = Principal()
+
+
+def follow(principal: Principal, topic: str, **more: object) -> Refusal | None:
+    asked = {"subscribed": False, "public": (), "record_roles": ()} | more
+    return permissions.may_follow(principal, topic, **asked)  # type: ignore[arg-type]  # the rule's own keywords
+
+
+@pytest.mark.parametrize(
+    ("principal", "topic", "more"),
+    [
+        (ALICE, "lobby", {"subscribed": True}),
+        (Principal(recipient="alice", topics=("lobby",)), "lobby", {}),
+        (Principal(recipient="alice", topics=("x", "project.*")), "project.7.files", {}),
+        (Principal(recipient="alice", topics=("*",)), "role.admin", {}),
+        (ALICE, "news.today", {"public": ("news.*",)}),
+        (NAMELESS, "news.today", {"public": ("news.*",)}),
+        (ALICE, "role.admin", {"record_roles": ("admin",)}),
+        (ALICE, "role.admin", {"subscribed": True}),
+        (Principal(recipient="alice", roles=("admin",)), "role.admin", {}),
+    ],
+)
+def test_what_allows_following(principal: Principal, topic: str, more: dict[str, object]) -> None:
+    assert follow(principal, topic, **more) is None
+
+
+@pytest.mark.parametrize(
+    ("principal", "topic", "more", "says"),
+    [
+        (ALICE, "lobby", {}, ["subscription", '"topics" claim', "BELLCAST_PUBLIC_TOPICS"]),
+        (Principal(recipient="alice", topics=("project.*",)), "projects", {}, ["subscription"]),
+        (Principal(recipient="alice", publish=("*",)), "lobby", {}, ["subscription"]),
+        (NAMELESS, "lobby", {"public": ("news.*",)}, ["BELLCAST_PUBLIC_TOPICS", "token"]),
+        (NAMELESS, "lobby", {"subscribed": True}, ["BELLCAST_PUBLIC_TOPICS"]),
+        (Principal(topics=("*",)), "lobby", {}, ["BELLCAST_PUBLIC_TOPICS"]),
+        (NAMELESS, "role.admin", {"public": ("*",)}, ["role"]),
+        (NAMELESS, "role.admin", {"record_roles": ("admin",)}, ["role"]),
+        (ALICE, "role.admin", {"public": ("role.*", "*")}, ["record", '"roles" claim']),
+        (ALICE, "role.admin", {"record_roles": ("editor",)}, ["record"]),
+        (Principal(recipient="alice", roles=()), "role.admin", {"record_roles": ("admin",)}, ["record"]),
+        (ALICE, "admin", {"record_roles": ("admin",)}, ["subscription"]),
+    ],
+)
+def test_what_does_not_allow_it_and_what_the_refusal_says_would(
+    principal: Principal, topic: str, more: dict[str, object], says: list[str]
+) -> None:
+    refused = follow(principal, topic, **more)
+    assert refused is not None
+    assert refused.code == "forbidden"
+    assert all(word in refused.message for word in says)
+
+
+def test_publishing_needs_a_publish_claim_and_nothing_else_will_do() -> None:
+    chatting = Principal(recipient="alice", publish=("chat.*",))
+    assert permissions.may_publish(chatting, "chat.7") is None
+    for principal, topic in (
+        (chatting, "news"),
+        (ALICE, "chat.7"),
+        (Principal(recipient="alice", topics=("*",)), "chat.7"),
+        (Principal(publish=("*",)), "chat.7"),
+    ):
+        refused = permissions.may_publish(principal, topic)
+        assert refused is not None
+        assert '"publish" claim' in refused.message
+
+
+def test_presence_is_kept_where_a_pattern_says_so() -> None:
+    assert permissions.is_presence("presence-room", ("presence-*",))
+    assert not permissions.is_presence("room", ("presence-*",))
+    assert not permissions.is_presence("presence-room", ())

@@ -1,0 +1,153 @@
+from typing import Any
+
+import pytest
+from tests.unit.auth.world import NOW, Clock, Web, answering
+
+from bellcast.auth import sessions
+from bellcast.auth.sessions import Sessions
+from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.model.limits import Limits
+from bellcast.model.people import Principal
+from bellcast.ports import Response
+
+URL = "https://app.example/session"
+COOKIES = b"sessionid=abc; theme=d\xe4rk"
+
+
+class AppServer:
+    """The app that knows its sessions, and the server that asks it."""
+
+    def __init__(self, body: Any = None, status: int = 200) -> None:
+        self.clock = Clock()
+        self.web = Web(answering({"recipient": "alice"} if body is None else body, status))
+        self.sessions = Sessions(URL, self.web, self.clock, Limits())
+
+    async def recipient(self, cookies: bytes = COOKIES) -> Principal:
+        return await self.sessions.recipient(cookies)
+
+
+async def test_the_app_says_whose_session_it_is() -> None:
+    app = AppServer(
+        {"recipient": "alice", "tenant": "acme", "topics": ["a.*"], "publish": ["b"], "roles": ["admin"], "name": "Al"}
+    )
+    assert await app.recipient() == Principal(
+        tenant="acme",
+        recipient="alice",
+        topics=("a.*",),
+        publish=("b",),
+        roles=("admin",),
+        name="Al",
+        issued_at=NOW,
+        by_cookie=True,
+    )
+
+
+async def test_the_app_is_sent_the_cookies_and_nothing_else_of_the_request() -> None:
+    app = AppServer()
+    await app.recipient()
+    assert app.web.asked == [
+        {"method": "GET", "url": URL, "cookie": COOKIES.decode("latin-1"), "accept": "application/json"}
+    ]
+
+
+async def test_a_page_that_asks_many_things_at_once_costs_the_app_one_question_in_five_seconds() -> None:
+    app = AppServer()
+    first = await app.recipient()
+    app.clock.pass_by(4.999)
+    assert await app.recipient() is first
+    app.clock.pass_by(0.001)
+    assert (await app.recipient()).issued_at == NOW + 5_000
+    assert len(app.web.asked) == 2
+
+
+async def test_nobody_gets_anothers_answer() -> None:
+    app = AppServer()
+    app.web.answer = lambda asked: Response(200, {}, b'{"recipient":"%s"}' % asked["cookie"].encode())
+    assert (await app.recipient(b"alice")).recipient == "alice"
+    assert (await app.recipient(b"bob")).recipient == "bob"
+    assert (await app.recipient(b"alice")).recipient == "alice"
+    assert len(app.web.asked) == 2
+
+
+async def test_only_so_many_answers_are_remembered_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_REMEMBERED", 3)
+    app = AppServer()
+    for cookies in (b"1", b"2", b"3"):
+        await app.recipient(cookies)
+    app.clock.pass_by(5)
+    await app.recipient(b"1")  # the newest answer now
+    await app.recipient(b"4")
+    asked = len(app.web.asked)
+    await app.recipient(b"1")
+    await app.recipient(b"4")
+    assert len(app.web.asked) == asked
+    assert len(app.sessions._remembered) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "ends"),
+    [
+        ("2027-01-15T08:00:10Z", NOW + 10_000),
+        ("2027-01-15T09:00:10+01:00", NOW + 10_000),
+        (NOW // 1000 + 10, NOW + 10_000),
+        (None, None),
+    ],
+)
+async def test_a_session_ends_when_the_app_says(said: object, ends: int | None) -> None:
+    app = AppServer({"recipient": "alice", "expires_at": said})
+    assert (await app.recipient()).expires_at == ends
+
+
+async def test_an_ended_session_is_refused_even_while_it_is_remembered() -> None:
+    app = AppServer({"recipient": "alice", "expires_at": NOW / 1000 + 2})
+    await app.recipient()
+    app.clock.pass_by(2)
+    with pytest.raises(Unauthenticated, match="expired"):
+        await app.recipient()
+    assert len(app.web.asked) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_session_the_app_does_not_know_is_refused_and_asked_again(status: int) -> None:
+    app = AppServer({}, status)
+    for _ in range(2):
+        with pytest.raises(Unauthenticated, match="sign in"):
+            await app.recipient()
+    assert len(app.web.asked) == 2
+
+
+@pytest.mark.parametrize("status", [204, 302, 404, 500, 503])
+async def test_an_app_in_trouble_is_unavailable(status: int) -> None:
+    with pytest.raises(Unavailable, match=f"answered {status}"):
+        await AppServer({"recipient": "alice"}, status).recipient()
+
+
+async def test_an_app_that_is_away_is_unavailable() -> None:
+    app = AppServer()
+    app.web.answer = lambda _: None
+    with pytest.raises(Unavailable):
+        await app.recipient()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"\xff",
+        b"[" * 100_000,
+        [],
+        {},
+        {"recipient": None},
+        {"recipient": 7},
+        {"recipient": ""},
+        {"recipient": "a\nb"},
+        {"recipient": "alice", "tenant": "*"},
+        {"recipient": "alice", "topics": "all"},
+        {"recipient": "alice", "expires_at": "tomorrow"},
+        {"recipient": "alice", "expires_at": "2027-01-15T08:00:10"},
+        {"recipient": "alice", "expires_at": True},
+    ],
+)
+async def test_an_app_that_answers_nonsense_is_unavailable_and_nobody_is_let_in(body: object) -> None:
+    with pytest.raises(Unavailable, match="no session"):
+        await AppServer(body).recipient()
