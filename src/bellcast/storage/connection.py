@@ -27,6 +27,7 @@ AWAY = {
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged notification survives a power cut
+    "PRAGMA wal_autocheckpoint = 4000",  # pages: hot ones are copied home once in 16 MiB of writing, not once in 4
     "PRAGMA busy_timeout = 0",  # waiting is the writer's, and never on the loop's thread
     "PRAGMA cache_size = -32768",  # KiB: the hot pages of a million rows
     "PRAGMA temp_store = MEMORY",

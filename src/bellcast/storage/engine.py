@@ -5,6 +5,7 @@ never opens a transaction, so the same script runs on every database; the engine
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
 
 P = ParamSpec("P")
@@ -13,6 +14,7 @@ I = TypeVar("I")  # noqa: E741  an item of many, beside the parameters P and the
 
 # Rows are read by position, in the order the statement selects: unpacking is the fastest way on every driver.
 Row: TypeAlias = tuple[Any, ...]
+Params: TypeAlias = Mapping[str, Any]
 
 
 class Statement(NamedTuple):
@@ -23,8 +25,8 @@ class Statement(NamedTuple):
     """
 
     name: str
-    params: Mapping[str, Any] = {}
-    many: Sequence[Mapping[str, Any]] | None = None
+    params: Params = MappingProxyType({})
+    many: Sequence[Params] | None = None
     heavy: bool = False
 
 

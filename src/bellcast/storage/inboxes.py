@@ -79,7 +79,9 @@ def _look(wanted: _Wanted) -> Script[Inbox | None]:
     if found is None:
         return None
     inbox, behind = found
-    return inbox if not behind and wanted.written(inbox) else None
+    if not wanted.written(inbox) or (behind and (yield from intake.concerned(inbox.number))):
+        return None
+    return inbox
 
 
 def _open(wanted: _Wanted) -> Script[Opened]:
@@ -106,6 +108,7 @@ def _found_or_made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]
 
 def _page(inbox: int, query: Query) -> Script[list[Notification]]:
     found = yield _page_statement(inbox, query)
+    found.sort(reverse=True)  # by id, the first column: no two are equal
     return [rows.notification(row) for row in found]
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from operator import attrgetter
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -11,10 +12,35 @@ from bellcast.model.events import Event, NotificationAdded, NotificationDeleted,
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification
 from bellcast.storage import rows
-from bellcast.storage.engine import Row, Script, Statement
+from bellcast.storage.engine import Params, Script, Statement
 
-# Inboxes a transaction: about 5 ms, so that sends go on in between.
+# Inboxes a transaction: about 8 ms, so that sends go on in between.
 SLICE = 500
+# An inbox this many announcements behind catches up though none concerns it, so that looking at it stays cheap.
+FAR = 100
+
+
+class Pending(NamedTuple):
+    """One row an inbox has to take in, change or give up, and where the inbox stood before."""
+
+    inbox: int
+    key: str
+    epoch: int
+    revision: int
+    unread: int
+    unseen: int
+    seq: int
+    first_revision: int | None  # None: the inbox does not have it
+    gone: bool  # recalled or expired
+    seen_at: int | None
+    read_at: int | None
+    archived_at: int | None
+
+
+def concerned(inbox: int) -> Script[bool]:
+    """Whether an inbox that is behind has reason to catch up."""
+    ((reason,),) = yield Statement("intake_concerned", {"inbox": inbox, "far": FAR})
+    return bool(reason)
 
 
 def take_in(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
@@ -23,101 +49,103 @@ def take_in(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
     if not behind:
         return []
     inboxes = rows.text([inbox for (inbox,) in behind])
-    pending = yield Statement("intake_pending", {"tenant": tenant, "inboxes": inboxes, "now": now})
-    known = yield from _announced(pending)
-    intake = Intake(tenant, known, now)
-    for _, group in groupby(pending, key=lambda row: row[0]):
+    found = yield Statement("intake_pending", {"inboxes": inboxes, "now": now})
+    pending = [Pending._make(row) for row in found]
+    intake = Intake(tenant, (yield from _announced(pending)), now)
+    for _, group in groupby(pending, key=attrgetter("inbox")):
         intake.catch_up(group)
     yield from intake.write()
     yield Statement("intake_done", {"inboxes": inboxes})
     return intake.events
 
 
-def _announced(pending: list[Row]) -> Script[dict[int, Notification]]:
+def _announced(pending: list[Pending]) -> Script[dict[int, Notification]]:
+    """The announcements as notifications nobody has looked at: one value for however many inboxes."""
     if not pending:
         return {}
-    seqs = rows.text(list({row[6] for row in pending}))
+    seqs = rows.text(list({row.seq for row in pending}))
     found = yield Statement("announcements_of_seqs", {"seqs": seqs})
     return {row[rows.ENTRY_COLUMNS]: rows.notification(row) for row in found}
 
 
 class Intake:
-    """What catching up does to rows and counters, gathered for many inboxes before it is written."""
+    """What catching up does to many inboxes, gathered so that each kind of statement runs once for all."""
 
-    def __init__(self, tenant: str, known: dict[int, Notification], now: int) -> None:
+    def __init__(self, tenant: str, announced: dict[int, Notification], now: int) -> None:
         self.events: list[Event] = []
         self._tenant = tenant
-        self._known = known
+        self._announced = announced
         self._now = now
-        self._inserted: list[dict[str, Any]] = []
-        self._tagged: list[dict[str, Any]] = []
-        self._revised: list[dict[str, Any]] = []
-        self._buried: list[dict[str, Any]] = []
-        self._untagged: list[dict[str, Any]] = []
-        self._stands: list[dict[str, Any]] = []
-
-    def catch_up(self, pending: Iterable[Row]) -> None:
-        """Plan one inbox's rows: each takes one revision."""
-        inbox = revision = unread = unseen = 0
-        for row in pending:
-            inbox, key, epoch, before, unread_before, unseen_before, seq, first_revision, gone = row[:9]
-            if not revision:
-                revision, unread, unseen = before, unread_before, unseen_before
-            revision += 1
-            seen_at, read_at, archived_at = row[9:]
-            notification = self._known[seq]
-            mark = {"inbox": inbox, "id": notification.id, "revision": revision}
-            if first_revision is None:
-                unread, unseen = unread + 1, unseen + 1
-                self._insert(mark, seq, notification)
-                self.events.append(NotificationAdded(self._state(key, epoch, revision, unread, unseen), notification))
-            elif gone:
-                unread -= read_at is None and archived_at is None
-                unseen -= seen_at is None and archived_at is None
-                self._bury(mark, first_revision, notification)
-                self.events.append(
-                    NotificationDeleted(self._state(key, epoch, revision, unread, unseen), notification.id)
-                )
-            else:
-                self._revised.append(mark)
-                state = self._state(key, epoch, revision, unread, unseen)
-                self.events.append(NotificationUpdated(state, _marked(notification, seen_at, read_at, archived_at)))
-        self._stands.append({"inbox": inbox, "revision": revision, "unread": unread, "unseen": unseen})
-
-    def _state(self, key: str, epoch: int, revision: int, unread: int, unseen: int) -> InboxState:
-        return InboxState(self._tenant, key, epoch, revision, unread, unseen)
-
-    def _insert(self, mark: dict[str, Any], seq: int, notification: Notification) -> None:
-        mark["seq"] = seq
-        self._inserted.append(mark)
-        self._tagged += [{**mark, "tag": tag} for tag in notification.tags]
-
-    def _bury(self, mark: dict[str, Any], first_revision: int, notification: Notification) -> None:
-        self._buried.append({**mark, "first_revision": first_revision, "now": self._now})
-        self._untagged += [{**mark, "tag": tag} for tag in notification.tags]
+        self._planned: dict[str, list[Params]] = {
+            "intake_insert": [],
+            "tag_row": [],
+            "intake_revise": [],
+            "bury_row": [],
+            "untag_row": [],
+            "delete_row": [],
+            "inbox_stand": [],
+        }
 
     def write(self) -> Script[None]:
-        """Write everything planned, each kind in one go."""
-        planned = {
-            "intake_insert": self._inserted,
-            "tag_row": self._tagged,
-            "intake_revise": self._revised,
-            "bury_row": self._buried,
-            "untag_row": self._untagged,
-            "delete_row": self._buried,
-            "inbox_stand": self._stands,
-        }
-        for name, sets in planned.items():
+        """Everything planned, in an order that keeps the rules of the tables."""
+        for name, sets in self._planned.items():
             if sets:
                 yield Statement(name, many=sets)
 
+    def catch_up(self, pending: Iterable[Pending]) -> None:
+        """Plan one inbox: each of its rows is a change of its own."""
+        state: InboxState | None = None
+        for row in pending:
+            before = state or InboxState(self._tenant, row.key, row.epoch, row.revision, row.unread, row.unseen)
+            state = self._plan(row, before)
+        if state is not None:
+            stand = {"inbox": row.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}
+            self._planned["inbox_stand"].append(stand)
 
-def _marked(
-    notification: Notification, seen_at: int | None, read_at: int | None, archived_at: int | None
-) -> Notification:
+    def _plan(self, row: Pending, before: InboxState) -> InboxState:
+        if row.first_revision is not None:
+            return self._give_up(row, before) if row.gone else self._correct(row, before)
+        return before if row.gone else self._add(row, before)
+
+    def _add(self, row: Pending, before: InboxState) -> InboxState:
+        notification = self._announced[row.seq]
+        state = _after(before, 1, 1)
+        mark = {"inbox": row.inbox, "id": notification.id, "seq": row.seq, "revision": state.revision}
+        self._planned["intake_insert"].append(mark)
+        self._planned["tag_row"] += [{**mark, "tag": tag} for tag in notification.tags]
+        self.events.append(NotificationAdded(state, notification))
+        return state
+
+    def _correct(self, row: Pending, before: InboxState) -> InboxState:
+        notification = self._announced[row.seq]
+        state = _after(before, 0, 0)
+        mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
+        self._planned["intake_revise"].append(mark)
+        self.events.append(NotificationUpdated(state, _marked(notification, row)))
+        return state
+
+    def _give_up(self, row: Pending, before: InboxState) -> InboxState:
+        notification = self._announced[row.seq]
+        active = row.archived_at is None
+        state = _after(before, -(active and row.read_at is None), -(active and row.seen_at is None))
+        mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
+        self._planned["bury_row"].append({**mark, "first_revision": row.first_revision, "now": self._now})
+        self._planned["untag_row"] += [{**mark, "tag": tag} for tag in notification.tags]
+        self._planned["delete_row"].append(mark)
+        self.events.append(NotificationDeleted(state, notification.id))
+        return state
+
+
+def _after(before: InboxState, unread: int, unseen: int) -> InboxState:
+    tenant, recipient = before.tenant, before.recipient
+    revision = before.revision + 1
+    return InboxState(tenant, recipient, before.epoch, revision, before.unread + unread, before.unseen + unseen)
+
+
+def _marked(notification: Notification, row: Pending) -> Notification:
     return replace(
         notification,
-        seen_at=times.maybe_moment(seen_at),
-        read_at=times.maybe_moment(read_at),
-        archived_at=times.maybe_moment(archived_at),
+        seen_at=times.maybe_moment(row.seen_at),
+        read_at=times.maybe_moment(row.read_at),
+        archived_at=times.maybe_moment(row.archived_at),
     )

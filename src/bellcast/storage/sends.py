@@ -6,8 +6,9 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event, NotificationAdded
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Edit
+from bellcast.model.people import EVERY_TENANT
 from bellcast.ports import Announcing, Found, Sending, Sent
-from bellcast.storage import arrivals, corrections, intake, rows
+from bellcast.storage import arrivals, corrections, intake, rows, tenants
 from bellcast.storage.engine import Engine, Row, Script, Statement
 
 REMEMBERED = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
@@ -106,6 +107,8 @@ def _announce(announcing: Announcing) -> Script[Sent]:
     given = yield from _given(announcing.asked_tenant, announcing)
     if given is not None:
         return Sent(given)
+    if announcing.tenant != EVERY_TENANT:
+        yield from tenants.arrive(announcing.tenant, announcing.created_at)
     seq = yield from corrections.next_number()
     columns = rows.content_params(announcing.content, announcing.created_at)
     where = {"seq": seq, "id": announcing.id, "tenant": announcing.tenant, "topic": announcing.topic}

@@ -4,19 +4,23 @@ A statement takes 3 to 10 µs; handing it to a thread and back takes 60 µs more
 commit, which waits for the disk, and what calls itself heavy leave the loop's thread.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from bellcast import ports
-from bellcast.errors import Unavailable
+from bellcast.errors import SettingsError, Unavailable
 from bellcast.storage import statements
 from bellcast.storage.connection import Connection, connect, translated
 from bellcast.storage.engine import I, P, Script, T
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.writer import Writer
+
+
+OLDEST = (3, 37)  # STRICT tables; RETURNING came with 3.35
 
 
 class SQLite:
@@ -29,10 +33,13 @@ class SQLite:
         self._lock = FolderLock(path)
         self._reader: Connection | None = None
         self._aside: Connection | None = None
+        self._aside_free = asyncio.Lock()
         self._writer: Writer | None = None
 
     async def open(self) -> None:
         """Take the folder, bring the tables up to date, connect. Conflict if another server is there."""
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise SettingsError(f"SQLite {sqlite3.sqlite_version} is too old: Bellcast needs 3.37 (2021) or newer.")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._exclusive:
@@ -69,7 +76,8 @@ class SQLite:
 
     async def read_aside(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in a thread, on a connection of its own."""
-        return await _read(self._aside, script(*args, **kwargs))
+        async with self._aside_free:
+            return await _read(self._aside, script(*args, **kwargs))
 
     async def write(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in the next shared transaction; return when that is on the disk."""

@@ -81,7 +81,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001  whatever it is, the waiters must hear it
             self._connection.roll_back()
             jobs = jobs or self._all_queued()
-            outcomes = [[translated(error)] * len(job.starts) for job in jobs]
+            outcomes = [[translated(error) for _ in job.starts] for job in jobs]
         for job, outcome in zip(jobs, outcomes, strict=True):
             if not job.outcomes.done():
                 job.outcomes.set_result(outcome)

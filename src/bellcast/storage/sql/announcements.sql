@@ -30,6 +30,15 @@ WHERE id = :id
 -- Take an announcement back.
 UPDATE announcements SET recalled_at = :now, changed = :changed WHERE id = :id
 
+-- name: intake_concerned
+-- Whether an inbox that is behind has rows to catch up with, or is so far behind that asking this gets slow.
+SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
+  SELECT count(*) FROM (
+    SELECT 1 FROM recipients r CROSS JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
+    WHERE r.id = :inbox LIMIT :far
+  ) lag
+) = :far
+
 -- name: intake_behind @sqlite
 -- Those of the recipients whose inboxes are behind the announcements.
 SELECT r.id FROM json_each(:keys) k
@@ -37,20 +46,11 @@ CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
 -- name: intake_pending @sqlite
--- What the inboxes have to do to catch up: in order, each row to come, to change or to go.
-SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, n.first_revision,
-  a.recalled_at IS NOT NULL OR coalesce(a.expires_at <= :now, 0), n.seen_at, n.read_at, n.archived_at
-FROM json_each(:inboxes) k
-CROSS JOIN recipients r ON r.id = k.value
-CROSS JOIN announcements a ON a.tenant IN (:tenant, '*') AND a.changed > r.watermark
-LEFT JOIN notifications n ON n.recipient = r.id AND n.id = a.id
-WHERE n.id IS NOT NULL OR (
-  a.seq > r.watermark AND a.recalled_at IS NULL AND (a.expires_at IS NULL OR a.expires_at > :now)
-  AND (a.topic IS NULL OR EXISTS (
-    SELECT 1 FROM subscriptions s WHERE s.recipient = r.id AND s.topic = a.topic AND s.joined < a.seq
-  ))
-)
-ORDER BY r.id, a.changed
+-- What these inboxes have to do to catch up, in order.
+SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
+  p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at
+FROM json_each(:inboxes) k CROSS JOIN pending p ON p.inbox = k.value
+ORDER BY p.inbox, p.changed
 
 -- name: announcements_of_seqs @sqlite
 -- Announcements by number, as notifications nobody has looked at.

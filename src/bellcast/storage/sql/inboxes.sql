@@ -33,33 +33,25 @@ UPDATE recipients SET revision = :revision, unread = :unread, unseen = :unseen W
 SELECT * FROM entries WHERE recipient = :inbox AND id = :id
 
 -- name: page_all
--- The newest that are not archived.
+-- The newest that are not archived, in no order.
 SELECT e.* FROM (
-  SELECT id FROM (
-    SELECT id FROM notifications
-    WHERE recipient = :inbox AND part = 0 AND id < :before AND (:type IS NULL OR type = :type)
-    ORDER BY id DESC LIMIT :limit
-  )
+  SELECT id FROM notifications
+  WHERE recipient = :inbox AND part = 0 AND id < :before AND (:type IS NULL OR type = :type)
   UNION ALL
-  SELECT id FROM (
-    SELECT id FROM notifications
-    WHERE recipient = :inbox AND part = 1 AND id < :before AND (:type IS NULL OR type = :type)
-    ORDER BY id DESC LIMIT :limit
-  )
+  SELECT id FROM notifications
+  WHERE recipient = :inbox AND part = 1 AND id < :before AND (:type IS NULL OR type = :type)
   ORDER BY id DESC LIMIT :limit
 ) p CROSS JOIN entries e
 WHERE e.recipient = :inbox AND e.id = p.id
-ORDER BY p.id DESC
 
 -- name: page_part
--- The newest of one part.
+-- The newest of one part, in no order.
 SELECT e.* FROM (
   SELECT id FROM notifications
   WHERE recipient = :inbox AND part = :part AND id < :before AND (:type IS NULL OR type = :type)
   ORDER BY id DESC LIMIT :limit
 ) p CROSS JOIN entries e
 WHERE e.recipient = :inbox AND e.id = p.id
-ORDER BY p.id DESC
 
 -- name: page_tag
 -- The newest with a tag, of the parts from :first to :last.

@@ -161,3 +161,43 @@ CREATE TABLE api_keys (
   created_at INTEGER NOT NULL,
   revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- What inboxes have to do to catch up with the announcements: each row that is to come, to change or to go.
+-- One that was recalled or has expired before it came is left out or passed over; a row it already has goes.
+CREATE VIEW pending AS
+SELECT
+  r.id AS inbox, r.tenant, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, a.changed, n.first_revision,
+  a.recalled_at, a.expires_at, n.seen_at, n.read_at, n.archived_at
+FROM recipients r
+CROSS JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
+LEFT JOIN notifications n ON n.recipient = r.id AND n.id = a.id
+WHERE n.id IS NOT NULL OR (
+  a.seq > r.watermark AND a.recalled_at IS NULL AND (a.topic IS NULL OR EXISTS (
+    SELECT 1 FROM subscriptions s WHERE s.recipient = r.id AND s.topic = a.topic AND s.joined < a.seq
+  ))
+);
+
+-- What the planner is to believe of the tables, instead of guessing while they are empty: how many rows there are, then
+-- how many share the first column of an index, the first two, and so on. It never learns otherwise (no ANALYZE runs), so
+-- every store has the plans that were tested.
+ANALYZE sqlite_schema;
+DELETE FROM sqlite_stat1;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('notifications', 'notifications', '1000000 100 1'),
+  ('notifications', 'notifications_part', '1000000 100 30 1 1'),
+  ('notifications', 'notifications_revision', '1000000 100 1'),
+  ('notifications', 'notifications_direct', '900000 1'),
+  ('notifications', 'notifications_announced', '100000 1000'),
+  ('notifications', 'notifications_expiry', '10000 10'),
+  ('notification_tags', 'notification_tags', '1000000 100 10 1'),
+  ('tombstones', 'tombstones', '100000 10 2 1'),
+  ('tombstones', 'tombstones_deleted', '100000 10'),
+  ('recipients', 'sqlite_autoindex_recipients_1', '100000 10000 1'),
+  ('subscriptions', 'subscriptions', '100000 10 1'),
+  ('subscriptions', 'subscriptions_topic', '100000 10000 100 1'),
+  ('announcements', 'sqlite_autoindex_announcements_1', '10000 1'),
+  ('announcements', 'announcements_changed', '10000 1000 1'),
+  ('announcements', 'announcements_expiry', '1000 1'),
+  ('announcements', 'announcements_recalled', '1000 1'),
+  ('idempotency', 'idempotency', '100000 10000 1'),
+  ('idempotency', 'idempotency_created', '100000 2');
