@@ -1,6 +1,7 @@
 """The suite: which benchmarks there are, how long each may take, and running them one after another."""
 
 import datetime
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,10 +33,11 @@ class Benchmark(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One benchmark of one run."""
+    """One benchmark of one run. `load` is the machine's load when it began: more than 1 means that others ran too."""
 
     name: str
     started: str
+    load: float
     scale: Scale
     figures: list[Figure]
     absent: list[Absent]
@@ -76,6 +78,7 @@ def _run(benchmark: Benchmark, scale: Scale, say: Say, folder: Path) -> Result:
         stock=folder / "stock",
         say=lambda text: say(f"{benchmark.name}: {text}"),
     )
+    load = os.getloadavg()[0]
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     found: Sequence[Figure | Absent] = []
     failure = None
@@ -86,6 +89,7 @@ def _run(benchmark: Benchmark, scale: Scale, say: Say, folder: Path) -> Result:
     return Result(
         name=benchmark.name,
         started=started,
+        load=load,
         scale=scale,
         figures=[each for each in found if isinstance(each, Figure)],
         absent=[each for each in found if isinstance(each, Absent)],

@@ -17,7 +17,7 @@ def checkout(tmp_path, monkeypatch):
 
 def result(name, value):
     figure = Figure(benchmark=name, name="cost", value=value, unit="µs", goal=at_most(2), peers={"nchan": 4.0})
-    return Result(name=name, started="2026-01-01T00:00:00+00:00", scale=FULL, figures=[figure], absent=[])
+    return Result(name=name, started="2026-01-01T00:00:00+00:00", load=0.0, scale=FULL, figures=[figure], absent=[])
 
 
 def kept(checkout, *results):

@@ -12,7 +12,7 @@ from bellcast.bench.trial import FULL
 
 def shown(**more):
     out = io.StringIO()
-    result = Result(name="fanout", started="", scale=FULL, **{"figures": [], "absent": [], **more})
+    result = Result(name="fanout", started="", load=0.0, scale=FULL, **{"figures": [], "absent": [], **more})
     report.show(Console(file=out, width=160), [result])
     return out.getvalue()
 
