@@ -49,11 +49,12 @@ def shown(settings: Settings) -> dict[str, str]:
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = {name for setting in TABLE for name in (setting.variable, f"{setting.variable}_FILE")}
-    for name in environ:
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            raise SettingsError(f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "."))
+    known = [name for setting in TABLE for name in (setting.name, f"{setting.name}_FILE")]
+    given = [name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX)]
+    for name in given:
+        if name not in known:
+            near = [f"; did you mean {PREFIX}{one}?" for one in difflib.get_close_matches(name, known, n=1)]
+            raise SettingsError(f"{PREFIX}{name}: there is no such setting{''.join(near) or '.'}")
 
 
 def _given(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Any:
