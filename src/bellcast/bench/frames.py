@@ -73,7 +73,7 @@ def events(data: bytes) -> tuple[list[Frame], int]:
 def chunked_events(data: bytes) -> tuple[list[Frame], int]:
     """Server-sent events in a chunked body. An event may lie across chunks, so only the chunks up to the end of
     a whole event count as taken."""
-    body = b""
+    body = whole = b""
     start = taken = 0
     while (chunk := _chunk_end(data, start)) is not None:
         begin, stop = chunk
@@ -81,7 +81,7 @@ def chunked_events(data: bytes) -> tuple[list[Frame], int]:
         start = stop + 2
         if body.endswith(b"\n\n"):
             taken, whole = start, body
-    return (events(whole)[0], taken) if taken else ([], 0)
+    return events(whole)[0], taken
 
 
 def _chunk_end(data: bytes, start: int) -> tuple[int, int] | None:
