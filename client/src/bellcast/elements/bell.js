@@ -246,12 +246,12 @@ export class Bell extends Base {
     if (this.#ask('action', { verb, which })) this.#session?.[verb](which).catch(() => {}); // said by `refused`
   }
 
-  /** @param {Notification} notification @param {MouseEvent} event */
+  /** A page that cancels goes there its own way; another tab is the browser's. @param {Notification} notification @param {MouseEvent} event */
   #follow(notification, event) {
-    if (!this.#ask('open-notification', { notification })) return event.preventDefault();
+    const elsewhere = event.button || event.ctrlKey || event.metaKey || event.shiftKey;
+    if (!elsewhere && !this.#ask('open-notification', { notification })) event.preventDefault();
     if (!notification.read_at) this.#act('read', notification.id);
-    const { button, ctrlKey, metaKey, shiftKey } = event;
-    if (link(notification.action_url) && !(button || ctrlKey || metaKey || shiftKey)) this.#toggle(false);
+    if (!elsewhere && (event.defaultPrevented || link(notification.action_url))) this.#toggle(false);
   }
 }
 
