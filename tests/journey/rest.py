@@ -1,0 +1,122 @@
+"""The whole API over a real store, asked as an app's server and as recipients would ask it; time is the test's."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bellcast.api import app as api
+from bellcast.api.rooms import Rooms
+from bellcast.auth import tokens
+from bellcast.auth.access import Access
+from bellcast.auth.doors import Doors
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.live.hub import Hub
+from bellcast.live.presence import Presence
+from bellcast.live.roll import Roll
+from bellcast.model.events import Event
+from bellcast.model.ids import Ids
+from bellcast.model.limits import Limits
+from bellcast.model.people import Project
+from bellcast.outbound.http import HttpxClient
+from bellcast.ports import Engines
+from bellcast.storage.sqlite import SQLite
+from bellcast.storage.store import SQLStore
+from tests.clock import FakeClock
+
+PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
+HOUR = 3_600_000
+
+
+class Asker:
+    """Somebody with credentials; `get`, `post` and so on answer with the response."""
+
+    def __init__(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+        self._client = client
+        self.headers = headers
+
+    async def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        return await self._client.request(method, path, headers=self.headers | (headers or {}), **more)
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        return await self.ask("GET", path, **more)
+
+    async def post(self, path: str, **more: Any) -> httpx.Response:
+        return await self.ask("POST", path, **more)
+
+    async def put(self, path: str, **more: Any) -> httpx.Response:
+        return await self.ask("PUT", path, **more)
+
+    async def patch(self, path: str, **more: Any) -> httpx.Response:
+        return await self.ask("PATCH", path, **more)
+
+    async def delete(self, path: str, **more: Any) -> httpx.Response:
+        return await self.ask("DELETE", path, **more)
+
+
+class Rest:
+    """One API. `app` is the app's server, `heard` every event that was published."""
+
+    def __init__(self, client: httpx.AsyncClient, clock: FakeClock, store: SQLStore, heard: list[Event]) -> None:
+        self.client = client
+        self.clock = clock
+        self.store = store
+        self.heard = heard
+        self.nobody = Asker(client, {})
+        self.app = Asker(client, {"authorization": f"Bearer {PROJECT.secret}"})
+
+    def recipient(self, key: str, tenant: str = "", **claims: Any) -> Asker:
+        """A recipient's browser with a session of an hour."""
+        now = self.clock.now()
+        token = tokens.sign(PROJECT, key, now=now, expires_at=now + HOUR, tenant=tenant, **claims)
+        return Asker(self.client, {"authorization": f"Bearer {token}"})
+
+    async def tell(self, to: Any, title: str = "Hello", **more: Any) -> str:
+        """Send; the id of the (first) notification or of the announcement."""
+        answer = await self.app.post("/v1/notifications", json={"to": to, "title": title, **more})
+        assert answer.status_code == 201, answer.text
+        sent = answer.json()
+        made: str = sent["announcement"]["id"] if "announcement" in sent else sent["notifications"][0]["id"]
+        return made
+
+
+@contextlib.asynccontextmanager
+async def opened(folder: Path, *, limits: Limits | None = None, access: Access | None = None) -> AsyncIterator[Rest]:
+    """The API on a new store in the folder."""
+    clock, broker, heard = FakeClock(), MemoryBroker(), list[Event]()
+    limits, access = limits or Limits(), access or Access()
+    store, http = SQLStore(SQLite(folder / "bellcast.sqlite3", clock)), HttpxClient(guarded=False)
+    broker.listen(heard.append)
+    rooms = Rooms(
+        engines=Engines(store=store, broker=broker, clock=clock, new_id=Ids().new),
+        limits=limits,
+        project=PROJECT,
+        doors=Doors(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
+        access=access,
+        connections=Roll(Hub(Presence(access.presence_topics))),
+    )
+    await store.open()
+    transport = httpx.ASGITransport(api.build(rooms), raise_app_exceptions=False)
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
+            yield Rest(client, clock, store, heard)
+    finally:
+        await http.close()
+        await store.close()
+
+
+def fields(answer: httpx.Response) -> dict[str, str]:
+    """The bad fields a problem names, with what it says of them."""
+    return {error["field"]: error["message"] for error in answer.json().get("errors", [])}
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> bool:
+    """Whether an answer is this refusal, told as a problem."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    told = answer.json()
+    assert told["type"] == f"/errors/{told['code']}"
+    assert {"title", "detail"} <= told.keys()
+    assert told["status"] == answer.status_code
+    return (answer.status_code, told["code"]) == (status, code)

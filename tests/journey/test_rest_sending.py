@@ -1,0 +1,251 @@
+"""The app's server sends, looks at what it sent, corrects it and takes it back."""
+
+import json
+
+import pytest
+
+from tests.journey.rest import fields, refused
+
+
+async def test_a_sent_notification_is_in_the_inbox_exactly_as_sent(rest):
+    sent = {
+        "title": "New booking",
+        "body": "Saturday, 14:00",
+        "type": "booking",
+        "priority": "high",
+        "action_url": "/bookings/7",
+        "action_text": "Open",
+        "icon": "https://img.example/bell.svg",
+        "actor": {"id": "ann", "name": "Ann", "avatar": "/ann.png"},
+        "data": {"booking": 7, "paid": True},
+        "tags": ["wedding", "new"],
+        "group": "bookings",
+        "expires_at": "2030-01-31T12:00:00Z",
+    }
+    answer = await rest.app.post("/v1/notifications", json={"to": "alice", **sent})
+    assert answer.status_code == 201
+    [made] = answer.json()["notifications"]
+    assert made["recipient"] == "alice"
+    [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
+    for field, value in sent.items():
+        assert listed[field] == value, field
+    assert listed["id"] == made["id"]
+    assert listed["created_at"].startswith("2025-06-15T15:06:40")
+    assert [listed[field] for field in ("seen_at", "read_at", "archived_at")] == [None, None, None]
+
+
+async def test_what_is_left_out_is_null_outside_and_lists_and_data_are_empty(rest):
+    await rest.tell("alice", "Only a title")
+    [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
+    assert listed == listed | {
+        "type": "general",
+        "priority": "normal",
+        "body": None,
+        "actor": None,
+        "group": None,
+        "expires_at": None,
+        "tags": [],
+        "data": {},
+    }
+
+
+async def test_an_actor_may_be_just_a_name(rest):
+    await rest.tell("alice", actor="Ann")
+    [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
+    assert listed["actor"] == {"id": None, "name": "Ann", "avatar": None}
+
+
+async def test_a_recipient_named_twice_is_told_once(rest):
+    answer = await rest.app.post("/v1/notifications", json={"to": ["alice", "bob", "alice"], "title": "Hello"})
+    assert [made["recipient"] for made in answer.json()["notifications"]] == ["alice", "bob"]
+    assert (await rest.recipient("alice").get("/v1/inbox/counts")).json()["unread"] == 1
+
+
+@pytest.mark.parametrize("to", [{"topic": "admins"}, {"role": "admin"}, {"all": True}], ids=["topic", "role", "all"])
+async def test_an_audience_gets_an_announcement_with_one_id_in_every_inbox(rest, to):
+    for key in ("alice", "bob"):
+        await rest.app.put(f"/v1/topics/admins/subscriptions/{key}")
+        await rest.app.put(f"/v1/recipients/{key}", json={"roles": ["admin"]})
+    rest.clock.advance(1)
+    id = await rest.tell(to, "Meeting at ten")
+    for key in ("alice", "bob"):
+        [listed] = (await rest.recipient(key).get("/v1/inbox")).json()["notifications"]
+        assert (listed["id"], listed["title"]) == (id, "Meeting at ten")
+
+
+async def test_who_is_not_addressed_does_not_get_an_announcement(rest):
+    await rest.app.put("/v1/topics/admins/subscriptions/alice")
+    await rest.app.put("/v1/recipients/bob", json={})
+    rest.clock.advance(1)
+    await rest.tell({"topic": "admins"})
+    assert (await rest.recipient("bob").get("/v1/inbox")).json()["notifications"] == []
+
+
+class TestIdempotency:
+    draft = {"to": ["alice", "bob"], "title": "Once"}
+
+    async def test_the_same_key_and_body_again_is_answered_with_the_first_answer_byte_for_byte(self, rest):
+        asked = {"json": self.draft, "headers": {"idempotency-key": "order-7"}}
+        first = await rest.app.post("/v1/notifications", **asked)
+        rest.clock.advance(60)
+        again = await rest.app.post("/v1/notifications", **asked)
+        assert (again.status_code, again.content) == (201, first.content)
+        assert (await rest.recipient("alice").get("/v1/inbox/counts")).json()["unread"] == 1
+
+    async def test_the_key_may_stand_in_the_body_too(self, rest):
+        first = await rest.app.post("/v1/notifications", json={**self.draft, "idempotency_key": "order-7"})
+        again = await rest.app.post("/v1/notifications", json=self.draft, headers={"idempotency-key": "order-7"})
+        assert again.content == first.content
+
+    async def test_two_different_keys_are_refused(self, rest):
+        answer = await rest.app.post(
+            "/v1/notifications", json={**self.draft, "idempotency_key": "one"}, headers={"idempotency-key": "two"}
+        )
+        assert refused(answer, 422, "invalid")
+        assert "idempotency_key" in fields(answer)
+
+    async def test_the_key_with_another_body_is_refused(self, rest):
+        headers = {"idempotency-key": "order-7"}
+        await rest.app.post("/v1/notifications", json=self.draft, headers=headers)
+        answer = await rest.app.post("/v1/notifications", json={**self.draft, "title": "Other"}, headers=headers)
+        assert refused(answer, 422, "idempotency_mismatch")
+
+    async def test_a_refusal_leaves_the_key_free(self, rest):
+        headers = {"idempotency-key": "order-7"}
+        assert (await rest.app.post("/v1/notifications", json={"to": "alice"}, headers=headers)).status_code == 422
+        assert (await rest.app.post("/v1/notifications", json=self.draft, headers=headers)).status_code == 201
+
+    async def test_a_key_belongs_to_its_tenant(self, rest):
+        headers = {"idempotency-key": "order-7"}
+        acme = await rest.app.post("/v1/notifications?tenant=acme", json=self.draft, headers=headers)
+        globex = await rest.app.post("/v1/notifications?tenant=globex", json=self.draft, headers=headers)
+        assert acme.json() != globex.json()
+
+
+class TestLookingAtWhatWasSent:
+    async def test_it_tells_the_recipient_and_what_became_of_it(self, rest):
+        id = await rest.tell("alice", expires_at="2030-01-31T12:00:00Z")
+        rest.clock.advance(5)
+        await rest.recipient("alice").patch(f"/v1/inbox/{id}", json={"read": True})
+        told = (await rest.app.get(f"/v1/notifications/{id}")).json()
+        assert (told["recipient"], told["tenant"], told["audience"]) == ("alice", None, None)
+        assert [one["what"] for one in told["timeline"]] == ["created", "seen", "read", "expires"]
+        assert told["timeline"][2] == {"at": told["read_at"], "what": "read", "detail": None}
+
+    @pytest.mark.parametrize(
+        "to", [{"topic": "admins"}, {"role": "admin"}, {"all": True}, {"tenant": "acme"}], ids=lambda to: next(iter(to))
+    )
+    async def test_an_announcement_has_an_audience_instead(self, rest, to):
+        id = await rest.tell(to)
+        told = (await rest.app.get(f"/v1/notifications/{id}", params={"tenant": to.get("tenant", "")})).json()
+        assert told["recipient"] is None
+        assert {name: value for name, value in told["audience"].items() if value} == to
+
+    async def test_everyone_in_the_project_is_its_own_audience(self, rest):
+        id = await rest.tell({"all": True, "tenant": "*"})
+        told = (await rest.app.get(f"/v1/notifications/{id}")).json()
+        assert (told["tenant"], told["audience"]) == ("*", {"all": True, "tenant": "*"})
+
+    @pytest.mark.parametrize("id", ["nonsense", "01a1f804-8b85-7030-8305-21c740aa26df", "%2e%2e"])
+    async def test_what_never_was_is_a_404(self, rest, id):
+        for method in ("GET", "DELETE"):
+            assert refused(await rest.app.ask(method, f"/v1/notifications/{id}"), 404, "not_found")
+        assert refused(await rest.app.patch(f"/v1/notifications/{id}", json={"title": "x"}), 404, "not_found")
+
+
+class TestCorrecting:
+    async def test_a_correction_shows_in_the_inbox_and_in_the_timeline(self, rest):
+        id = await rest.tell("alice", "Saturday", body="At ten")
+        rest.clock.advance(5)
+        answer = await rest.app.patch(f"/v1/notifications/{id}", json={"title": "Sunday", "body": None})
+        assert answer.status_code == 200
+        assert [one["what"] for one in answer.json()["timeline"]] == ["created", "edited"]
+        [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
+        assert (listed["title"], listed["body"]) == ("Sunday", None)
+
+    async def test_an_announcement_is_corrected_for_everybody(self, rest):
+        await rest.recipient("alice").get("/v1/inbox")
+        rest.clock.advance(1)
+        id = await rest.tell({"all": True}, "Saturday")
+        await rest.recipient("alice").get("/v1/inbox")
+        await rest.app.patch(f"/v1/notifications/{id}", json={"title": "Sunday"})
+        [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
+        assert listed["title"] == "Sunday"
+
+    async def test_every_wrong_field_of_a_correction_is_named_and_nothing_changes(self, rest):
+        id = await rest.tell("alice", "Saturday")
+        wrong = {"title": None, "priority": "loud", "body": "x" * 10_001, "type": "other", "action_url": "javascript:1"}
+        answer = await rest.app.patch(f"/v1/notifications/{id}", json=wrong)
+        assert refused(answer, 422, "invalid")
+        assert fields(answer).keys() == wrong.keys()
+        assert (await rest.app.get(f"/v1/notifications/{id}")).json()["title"] == "Saturday"
+
+    async def test_a_recall_takes_it_out_of_the_inbox(self, rest):
+        id = await rest.tell("alice")
+        answer = await rest.app.delete(f"/v1/notifications/{id}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"] == []
+        assert refused(await rest.app.delete(f"/v1/notifications/{id}"), 404, "not_found")
+
+
+class TestRefusals:
+    async def test_every_wrong_field_is_named_at_once(self, rest):
+        wrong = {
+            "to": ["alice", "", 7],
+            "title": " ",
+            "body": "x" * 10_001,
+            "priority": "loud",
+            "actor": {"nick": "Ann"},
+            "tags": "wedding",
+            "data": [1],
+            "expires_at": "tomorrow",
+            "subtitle": "no such field",
+        }
+        answer = await rest.app.post("/v1/notifications", json=wrong)
+        assert refused(answer, 422, "invalid")
+        expected = {"to.2", "title", "body", "priority", "actor.nick", "tags", "data", "expires_at", "subtitle"}
+        assert fields(answer).keys() == expected
+        assert fields(answer)["subtitle"] == 'is not a known field; did you mean "title"?'
+
+    async def test_a_field_of_an_audience_is_named_by_its_path(self, rest):
+        answer = await rest.app.post("/v1/notifications", json={"to": {"topic": "no spaces"}, "title": "x"})
+        assert fields(answer).keys() == {"to.topic"}
+
+    @pytest.mark.parametrize(
+        ("draft", "field"),
+        [
+            ({"to": "alice"}, "title"),
+            ({"title": "x"}, "to"),
+            ({"to": "", "title": "x"}, "to"),
+            ({"to": [], "title": "x"}, "to"),
+            ({"to": ["x"] * 1001, "title": "x"}, "to"),
+            ({"to": "a\x07b", "title": "x"}, "to"),
+            ({"to": "a" * 201, "title": "x"}, "to"),
+            ({"to": {}, "title": "x"}, "to"),
+            ({"to": {"all": False}, "title": "x"}, "to"),
+            ({"to": {"topic": "a", "role": "b"}, "title": "x"}, "to"),
+            ({"to": "a", "title": "x" * 501}, "title"),
+            ({"to": "a", "title": "x", "type": "t" * 101}, "type"),
+            ({"to": "a", "title": "x", "group": "g" * 201}, "group"),
+            ({"to": "a", "title": "x", "tags": ["t"] * 21}, "tags"),
+            ({"to": "a", "title": "x", "tags": ["t" * 51]}, "tags.0"),
+            ({"to": "a", "title": "x", "action_url": "data:text/html,x"}, "action_url"),
+            ({"to": "a", "title": "x", "data": {"d": "x" * 16_384}}, "data"),
+            ({"to": "a", "title": "x", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+            ({"to": "a", "title": "x", "expires_at": "2030-01-01T00:00:00"}, "expires_at"),
+            ({"to": "a", "title": "x", "channels": ["pigeon"]}, "channels.0"),
+            ({"to": {"tenant": "acme"}, "tenant": "globex", "title": "x"}, "to.tenant"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:40],
+    )
+    async def test_a_wrong_draft_names_its_field_and_sends_nothing(self, rest, draft, field):
+        answer = await rest.app.post("/v1/notifications", json=draft)
+        assert refused(answer, 422, "invalid")
+        assert fields(answer).keys() == {field}
+        assert rest.heard == []
+
+    async def test_two_tenants_in_one_request_are_refused(self, rest):
+        draft = {"to": "alice", "title": "x", "tenant": "acme"}
+        answer = await rest.app.post("/v1/notifications?tenant=globex", json=draft)
+        assert refused(answer, 422, "invalid")
+        assert fields(answer).keys() == {"tenant"}
