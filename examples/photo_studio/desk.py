@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import bookings, people
+from . import bookings, notifications, people
 from .bookings import KINDS, Booking, Photo
 from .people import CAST
 from .reading import body_up_to, fields_of
@@ -39,7 +40,7 @@ async def book(request: Request) -> Response:
 async def assign(request: Request) -> Response:
     booking, fields = booking_of(request), await fields_of(request)
     bookings.assign(booking, people.asking(request), CAST.get(_text(fields, "photographerId")))
-    return JSONResponse({"id": booking.id, "status": booking.status})
+    return _changed(request, booking)
 
 
 async def upload(request: Request) -> Response:
@@ -58,7 +59,13 @@ async def finish(request: Request) -> Response:
     if not isinstance(photos, int):
         raise HTTPException(422, "photos must be a number.")
     bookings.finish(booking, people.asking(request), _text(fields, "title"), photos)
-    return JSONResponse({"id": booking.id, "status": booking.status}, 201)
+    return _changed(request, booking, 201)
+
+
+def _changed(request: Request, booking: Booking, status: int = 200) -> Response:
+    """The answer; open pages hear of the change once it is out."""
+    look = BackgroundTask(notifications.show_change, request.app.state.bell, booking)
+    return JSONResponse({"id": booking.id, "status": booking.status}, status, background=look)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

@@ -1,6 +1,8 @@
 """Telling people what happened to a booking. This is all of the studio that knows how its bells are rung."""
 
-from bellcast.client import AsyncBellcast, Sent
+from contextlib import suppress
+
+from bellcast.client import AsyncBellcast, BellcastError, Sent
 
 from . import people
 from .bookings import Booking
@@ -49,3 +51,13 @@ async def notify_client_work_completed(bell: AsyncBellcast, booking: Booking) ->
         data={"bookingId": booking.id},
         idempotency_key=f"completed-{booking.id}-{booking.work.finished_at:%Y%m%d%H%M%S%f}",
     )
+
+
+async def show_change(bell: AsyncBellcast, booking: Booking) -> None:
+    """Tell open pages to look again. Live only: it rings no bell, and a page opened later shows the booking as it is."""
+    looking = [booking.client, *people.with_role("administrator")]
+    if booking.photographer:
+        looking.append(booking.photographer)
+    with suppress(BellcastError):
+        for person in looking:
+            await bell.publish({"recipient": person.key}, "booking-changed", {"bookingId": booking.id})

@@ -86,7 +86,7 @@ def _two_people(dice: Random, width: int, height: int, color: str) -> str:
 
 
 def _family(dice: Random, width: int, height: int, color: str) -> str:
-    x, foot, tall = dice.uniform(0.3, 0.5) * width, height * 0.94, height * dice.uniform(0.38, 0.5)
+    x, foot, tall = dice.uniform(0.3, 0.5) * width, height * 0.85, height * dice.uniform(0.38, 0.5)
     sizes = [1.0, 0.55, 0.93, 0.62][: dice.randint(3, 4)]
     return "".join(
         _figure(x + number * tall * 0.27, foot, tall * size, color, 0.12) for number, size in enumerate(sizes)

@@ -93,6 +93,9 @@ def test_three_people_ring_each_others_bells(page, tmp_path):
     mira.get_by_text("Theo Lindqvist").click()
     mira.get_by_role("button", name="Assign").click()
     expect(bell(theo, 1)).to_be_visible()
+    # Clara's page shows it; her bell has no reason to ring.
+    expect(clara.get_by_text("Theo will photograph this session")).to_be_visible()
+    expect(bell(clara, 0)).to_be_visible()
     open_notification(theo, "Family session for Clara Jensen")
     expect(bell(theo, 0)).to_be_visible()
 

@@ -15,8 +15,8 @@ from tests.studios import photo_studio
 
 # The smallest PNG: one transparent pixel.
 PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001"
-    "5a5a9d160000000049454e44ae426082"
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000b49444154789c6360000200000500017a5eab3f"
+    "0000000049454e44ae426082"
 )
 
 
@@ -175,6 +175,17 @@ def test_one_stream_is_one_person(people):
         tell(mira, "photographer-assigned", booking)
         _, first = next_event(events, "notification")
     assert first["notification"]["type"] == "photographer-assigned"
+
+
+def test_open_pages_hear_of_a_change_that_rings_no_bell(people):
+    clara, mira = people["clara"], people["mira"]
+    booking = booked(clara)
+    with listening(clara) as events:
+        next_event(events, "ready")
+        mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
+        _, heard = next_event(events, "event")
+    assert (heard["name"], heard["data"]) == ("booking-changed", {"bookingId": booking})
+    assert rung(clara) == (0, [])
 
 
 def test_the_old_client_is_told_nothing_new_until_there_is(people):

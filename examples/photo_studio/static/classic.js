@@ -55,5 +55,6 @@ follow({
   'notification-update': heard(({ notification }) => `${notification.read_at ? 'read' : 'changed'}: ${notification.title}`),
   'notification-delete': heard(() => 'one was deleted'),
   counts: heard(({ changed }) => `several at once: ${changed}`),
+  event: heard(({ name }) => `live: ${name}`),
   heartbeat: () => put(told, 'line', 'live'),
 });

@@ -69,7 +69,8 @@ mindTheBell(document.querySelector('bellcast-bell'));
 const main = document.querySelector('main[data-live]');
 if (main) {
   main.addEventListener('input', ({ target }) => target.form?.setAttribute('data-touched', ''));
-  follow({ notification: () => refresh(main) });
+  const look = () => refresh(main);
+  follow({ notification: look, event: look });
 }
 document.addEventListener('click', ({ target }) => {
   for (const menu of document.querySelectorAll('details[open]')) menu.open = menu.contains(target);
