@@ -144,6 +144,20 @@ def test_read_on_one_device_is_read_on_the_other(chromium, page, server, studio)
         phone.close()
 
 
+def test_an_open_page_comes_back_after_the_server_was_killed(chromium, server, studio):
+    context = chromium.new_context(base_url=studio)
+    try:
+        page = context.new_page()
+        sign_in(page, "Mira Okafor")
+        expect(bell(page, 0)).to_be_visible()
+        server.restart()
+        with Bellcast(server.url, server.secret) as app:
+            app.notify("mira", title="Still here")
+        expect(bell(page, 1)).to_be_visible(timeout=30_000)
+    finally:
+        context.close()
+
+
 def test_the_old_bell_hears_later_what_the_new_one_hears_at_once(page, server):
     sign_in(page, "Mira Okafor")
     page.clock.install()
