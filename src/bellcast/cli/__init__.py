@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bellcast import __version__, errors
-from bellcast.cli import options, screen, serve
+from bellcast.cli import key, notify, options, screen, serve, tail, token
 from bellcast.cli.screen import Stop
 
 EPILOG = """\
@@ -18,7 +18,7 @@ Scripts read[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 
 app = typer.Typer(name="bellcast", cls=options.Group, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for command in (serve,):
+for command in (serve, notify, tail, token, key):
     app.add_typer(command.app)
 
 

@@ -39,19 +39,30 @@ METAVARS = {
 
 
 class Tidy:
-    """Help without a type beside switches: they take none."""
+    """Help without types where they say nothing: beside switches and arguments."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """As typer has them."""
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # of the command this is mixed into
         for param in params:
-            if getattr(param, "is_flag", False):
+            if param.param_type_name == "argument":
+                param.display_type_rich = _no_type
+            elif param.is_flag:
                 param.metavar = ""
         return params
 
 
+def _no_type(ctx: Any) -> str:
+    return ""
+
+
 class Command(Tidy, TyperCommand):
-    """A command."""
+    """A command. Its usage shows each argument as its metavar is written."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`[OPTIONS] RECIPIENT`."""
+        arguments = [param.metavar for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        return [self.options_metavar or "", *arguments]
 
 
 class Group(Tidy, TyperGroup):

@@ -41,3 +41,18 @@ def json(value: Any) -> None:
     import msgspec
 
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def done(what: str) -> None:
+    """Tell what was done."""
+    out.print(f"[green]✓[/] {what}")
+
+
+def note(text: str) -> None:
+    """Tell the person beside what a script reads."""
+    err.print(f"[dim]{text}[/]")
+
+
+def plain(text: str) -> str:
+    """Somebody else's text, without the control characters that could drive this terminal."""
+    return "".join("\ufffd" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
