@@ -81,7 +81,7 @@ def load(target: str) -> Handlers:
             f"BELLCAST_HANDLERS: {target} cannot be loaded: {type(error).__name__}: {error}."
         ) from error
     if not isinstance(found, Handlers):
-        raise SettingsError(f"BELLCAST_HANDLERS: {target} is a {type(found).__name__}, not bellcast.Handlers.")
+        raise SettingsError(f"BELLCAST_HANDLERS: {target} must be bellcast.Handlers, got {type(found).__name__}.")
     return found
 
 

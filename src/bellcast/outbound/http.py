@@ -13,6 +13,7 @@ from bellcast.ports import Response
 
 # Sessions, key sets and replies are far smaller; more is a mistake or an attack on this server's memory.
 MAX_ANSWER = 1_048_576
+MAX_PORT = 65_535
 
 
 class HttpxClient:
@@ -43,7 +44,7 @@ class HttpxClient:
         try:
             async with asyncio.timeout(timeout):
                 request = self._client.build_request(
-                    method, url, headers=_raw(headers), content=body, timeout=httpx.Timeout(timeout)
+                    method, _checked(url), headers=_raw(headers), content=body, timeout=httpx.Timeout(timeout)
                 )
                 if self._guarded:
                     await pin(request)
@@ -86,6 +87,13 @@ def address(request: httpx.Request, number: str) -> None:
     """Send the request to this number under its own name."""
     request.extensions["sni_hostname"] = request.url.host
     request.url = request.url.copy_with(host=number)
+
+
+def _checked(url: str) -> httpx.URL:
+    checked = httpx.URL(url)
+    if (checked.port or 0) > MAX_PORT:
+        raise httpx.InvalidURL("there is no such port")
+    return checked
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

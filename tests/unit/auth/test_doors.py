@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 from tests.unit.auth.test_jwks import published, signed
-from tests.unit.auth.world import NOW, PROJECT, RIVAL, Clock, Keyring, Web, answering, headers, token
+from tests.unit.auth.world import NOW, PROJECT, RIVAL, Keyring, Web, answering, clock, headers, token
 
 from bellcast.auth import doors, keys, tokens
 from bellcast.auth.access import Access
@@ -40,7 +40,7 @@ class House:
     def __init__(self, **access: Any) -> None:
         self.keyring = Keyring()
         self.web = Web()
-        self.clock = Clock()
+        self.clock = clock()
         self.doors = Doors(PROJECT, Access(**access), Limits(), keys=self.keyring, http=self.web, clock=self.clock)
 
     async def new_key(self) -> str:

@@ -7,7 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from tests.unit.auth.world import NOW, Clock, Web, answering, encoded
+from tests.unit.auth.world import NOW, Web, answering, clock, encoded
 
 from bellcast.auth import tokens
 from bellcast.auth.access import Access
@@ -38,7 +38,7 @@ class Issuer:
     """An issuer that publishes keys, and the server that takes its tokens."""
 
     def __init__(self, *keys: dict[str, Any], **access: Any) -> None:
-        self.clock = Clock()
+        self.clock = clock()
         self.web = Web(answering({"keys": list(keys)}))
         self.jwks = Jwks(URL, Access(jwks_url=URL, **access), self.web, self.clock, Limits())
 
@@ -127,11 +127,11 @@ async def test_a_strange_key_is_passed_over_and_spoils_no_other(strange: dict[st
 async def test_keys_are_kept_for_five_minutes() -> None:
     issuer = Issuer(published(RSA, "one"))
     await issuer.verify(RSA_TOKEN)
-    issuer.clock.pass_by(299)
+    issuer.clock.advance(299)
     await issuer.verify(RSA_TOKEN)
     assert len(issuer.web.asked) == 1
     issuer.publishes(published(RSA_NEXT, "two"))
-    issuer.clock.pass_by(1)
+    issuer.clock.advance(1)
     assert "not among" in await issuer.refusal(RSA_TOKEN)
     assert len(issuer.web.asked) == 2
 
@@ -139,16 +139,16 @@ async def test_keys_are_kept_for_five_minutes() -> None:
 async def test_a_new_key_is_found_at_once_and_forged_ones_ask_once_in_thirty_seconds() -> None:
     issuer = Issuer(published(RSA, "one"))
     await issuer.verify(RSA_TOKEN)
-    issuer.clock.pass_by(30)
+    issuer.clock.advance(30)
     issuer.publishes(published(RSA, "one"), published(RSA_NEXT, "two"))
     assert (await issuer.verify(signed(RSA_NEXT, "RS256", "two"))).recipient == "alice"
     assert len(issuer.web.asked) == 2
     for forged in range(20):
         assert "not among" in await issuer.refusal(signed(RSA, "RS256", f"forged {forged}"))
-    issuer.clock.pass_by(29)
+    issuer.clock.advance(29)
     await issuer.refusal(signed(RSA, "RS256", "forged"))
     assert len(issuer.web.asked) == 2
-    issuer.clock.pass_by(1)
+    issuer.clock.advance(1)
     await issuer.refusal(signed(RSA, "RS256", "forged"))
     assert len(issuer.web.asked) == 3
 
@@ -168,7 +168,7 @@ async def test_an_issuer_that_was_never_reached_is_unavailable_and_asked_again_a
             await issuer.verify(RSA_TOKEN)
     assert len(issuer.web.asked) == 1
     issuer.publishes(published(RSA, "one"))
-    issuer.clock.pass_by(5)
+    issuer.clock.advance(5)
     assert (await issuer.verify(RSA_TOKEN)).recipient == "alice"
     assert "not among" in await issuer.refusal(signed(RSA, "RS256", "forged"))
 
@@ -178,10 +178,10 @@ async def test_known_keys_outlive_an_absence_of_the_issuer_for_an_hour() -> None
     long_lived = signed(RSA, "RS256", "one", exp=NOW // 1000 + 90_000)
     await issuer.verify(long_lived)
     issuer.is_away()
-    issuer.clock.pass_by(3_599)
+    issuer.clock.advance(3_599)
     assert (await issuer.verify(long_lived)).recipient == "alice"
     assert len(issuer.web.asked) == 2
-    issuer.clock.pass_by(5)
+    issuer.clock.advance(5)
     with pytest.raises(Unavailable):
         await issuer.verify(long_lived)
 

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.auth.world import NOW, Clock, Web, answering
+from tests.unit.auth.world import NOW, Web, answering, clock
 
 from bellcast.auth import sessions
 from bellcast.auth.sessions import Sessions
@@ -18,7 +18,7 @@ class AppServer:
     """The app that knows its sessions, and the server that asks it."""
 
     def __init__(self, body: Any = None, status: int = 200) -> None:
-        self.clock = Clock()
+        self.clock = clock()
         self.web = Web(answering({"recipient": "alice"} if body is None else body, status))
         self.sessions = Sessions(URL, self.web, self.clock, Limits())
 
@@ -53,9 +53,9 @@ async def test_the_app_is_sent_the_cookies_and_nothing_else_of_the_request() -> 
 async def test_a_page_that_asks_many_things_at_once_costs_the_app_one_question_in_five_seconds() -> None:
     app = AppServer()
     first = await app.recipient()
-    app.clock.pass_by(4.999)
+    app.clock.advance(4.999)
     assert await app.recipient() is first
-    app.clock.pass_by(0.001)
+    app.clock.advance(0.001)
     assert (await app.recipient()).issued_at == NOW + 5_000
     assert len(app.web.asked) == 2
 
@@ -74,7 +74,7 @@ async def test_only_so_many_answers_are_remembered_the_oldest_go_first(monkeypat
     app = AppServer()
     for cookies in (b"1", b"2", b"3"):
         await app.recipient(cookies)
-    app.clock.pass_by(5)
+    app.clock.advance(5)
     await app.recipient(b"1")  # the newest answer now
     await app.recipient(b"4")
     asked = len(app.web.asked)
@@ -101,7 +101,7 @@ async def test_a_session_ends_when_the_app_says(said: object, ends: int | None) 
 async def test_an_ended_session_is_refused_even_while_it_is_remembered() -> None:
     app = AppServer({"recipient": "alice", "expires_at": NOW / 1000 + 2})
     await app.recipient()
-    app.clock.pass_by(2)
+    app.clock.advance(2)
     with pytest.raises(Unauthenticated, match="expired"):
         await app.recipient()
     assert len(app.web.asked) == 1

@@ -1,4 +1,4 @@
-"""The world around the doors: a clock that stands still, a project, its keys, and the servers it asks."""
+"""The world around the doors: a clock, a project, its keys, and the servers it asks."""
 
 import asyncio
 import base64
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
+from tests.clock import FakeClock
 
 from bellcast.errors import Unavailable
 from bellcast.model.people import ApiKey, Project
@@ -17,18 +18,9 @@ PROJECT = Project("7", "public-key", "a secret of enough length for an HMAC")
 RIVAL = Project("8", "rival-key", "the secret of somebody else entirely, too")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> int:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += round(seconds * 1000)
-
-    def pass_by(self, seconds: float) -> None:
-        self.time += round(seconds * 1000)
+def clock() -> FakeClock:
+    """Stands at NOW until it is advanced."""
+    return FakeClock(NOW)
 
 
 class Web:
