@@ -16,7 +16,7 @@ async function connect({ token = 'one', ask, ...plan } = {}) {
     credential: new Credential(token, ask),
     topics: () => ['team', 'a,b'],
     position: () => 'p1',
-    prepare: async (again) => void prepared.push(again),
+    prepare: async (barren) => void prepared.push(barren),
     hear: (event) => heard.push(event.type),
     moved() {},
     ...plan,

@@ -148,6 +148,15 @@ test('where no line holds, asking still finds what is new', async () => {
   assert.deepEqual(numbers(session), [2, 1]);
 });
 
+test('after a cut it resumes, and fetches nothing it has', async () => {
+  const { bench } = await open();
+  bench.link.breaks();
+  await settled();
+  await bench.timers.advance(1_000);
+  bench.link.says(ready());
+  assert.deepEqual(bench.requests.map(({ url }) => url.pathname), ['/v1/inbox']);
+});
+
 test('topics: live events are told, and speaking waits for its answer', async () => {
   const { bench, session, told: heard } = await open();
   bench.link.says({ type: 'event', topic: 'team', name: 'lead.assigned', data: { lead: 7 } });
@@ -171,6 +180,16 @@ test('a topic followed later is followed after a reconnect too', async () => {
   bench.link.breaks();
   await bench.timers.advance(1_000);
   assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team', 'room']);
+});
+
+test('a refused topic is not asked for again', async () => {
+  const { bench, session } = await open();
+  const asked = session.subscribe('secret');
+  bench.link.says({ type: 'error', ref: bench.link.sent.at(-1).ref, code: 'forbidden', message: 'no' });
+  await assert.rejects(asked, { code: 'forbidden' });
+  bench.link.breaks();
+  await bench.timers.advance(1_000);
+  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team']);
 });
 
 test('over server-sent events a new topic reopens the stream', async () => {

@@ -22,8 +22,8 @@ const kilobytes = (texts, as) => texts.reduce((sum, text) => sum + gzipSync(as(t
 
 // Raising a budget takes a line in the changelog.
 for (const [entry, budget] of [
-  ['bellcast.js', 19.5],
-  ['bellcast/session.js', 8],
+  ['bellcast.js', 20],
+  ['bellcast/session.js', 8.2],
 ]) {
   test(`${entry} and all it loads stay within ${budget} kB`, (t) => {
     const texts = [...loaded(entry).values()];

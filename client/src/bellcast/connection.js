@@ -17,7 +17,7 @@ import { websocket } from './transports/websocket.js';
  * @property {Credential} credential
  * @property {() => Iterable<string>} topics
  * @property {() => string | null} position
- * @property {(again: boolean) => Promise<void>} prepare  asked over HTTP before each round; EventSource cannot see a 401
+ * @property {(again: boolean) => Promise<void>} prepare  asked over HTTP before each round, knowing whether the last was barren: EventSource cannot see a 401
  * @property {(event: BellcastEvent) => void} hear
  * @property {() => void} moved
  */
@@ -38,6 +38,7 @@ export class Connection {
   #link = null;
   #turn = 0; // whoever waited and finds another turn has been overtaken
   #failures = 0;
+  #barren = false; // the last round brought no line, nor a reason
   #way = 0;
   #best = TRANSPORTS.length; // the first transport that ever went live
   #silence = PATIENCE;
@@ -111,7 +112,7 @@ export class Connection {
     const { credential, prepare } = this.#plan;
     this.#move('connecting');
     try {
-      if (this.#way === 0 || this.#way === this.#best) await prepare(this.#failures > 0);
+      if (this.#way === 0 || this.#way === this.#best) await prepare(this.#barren);
       this.#token = await credential.token();
       if (turn === this.#turn) this.#open(turn);
     } catch (error) {
@@ -180,6 +181,7 @@ export class Connection {
     if (steady) this.#failures = 0;
     if (!wasLive && !close && ++this.#way < TRANSPORTS.length) return this.#try();
     this.#way = wasLive ? this.#best : 0;
+    this.#barren = !wasLive && !close;
     this.#wait(close?.after);
   }
 
@@ -198,6 +200,7 @@ export class Connection {
     const refused = error instanceof Refused ? error : null;
     if (refused && (refused.status === 401 || refused.status === 403)) return this.#giveUp(refused);
     this.#way = 0;
+    this.#barren = true;
     this.#wait(refused?.after);
   }
 

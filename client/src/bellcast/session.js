@@ -65,6 +65,7 @@ export class Session extends EventTarget {
   #state = null;
   /** @type {Promise<void> | null} */
   #more = null;
+  #lineless = false; // the server answered since a line last held
 
   /** @param {Options} [options] */
   constructor({ server = '', token, getToken, topics = [], world } = {}) {
@@ -81,7 +82,7 @@ export class Session extends EventTarget {
       world: this.#world,
       topics: () => this.#topics,
       position: () => this.#truth.position,
-      prepare: (again) => this.#prepare(again),
+      prepare: (barren) => this.#prepare(barren),
       hear: (event) => this.#hear(event),
       moved: () => this.#changed(),
     });
@@ -132,7 +133,12 @@ export class Session extends EventTarget {
   /** Follow live topics. @param {...string} topics */
   async subscribe(...topics) {
     for (const topic of topics) this.#topics.add(topic);
-    return this.#follow('subscribe', topics);
+    try {
+      return await this.#follow('subscribe', topics);
+    } catch (error) {
+      for (const topic of topics) this.#topics.delete(topic);
+      throw error;
+    }
   }
 
   /** @param {...string} topics */
@@ -163,15 +169,22 @@ export class Session extends EventTarget {
     return null;
   }
 
-  /** @param {boolean} again  after a failure: is it us, the way, or the server? And without any live way this still polls. */
-  async #prepare(again) {
-    const { stale, position } = this.#truth;
-    if (stale || (again && (await this.#api.counts()).position !== position)) await this.#refresh();
+  /**
+   * After a barren round: is it the token? And if the server answers but no line holds, asking is how the inbox stays new.
+   * @param {boolean} barren
+   */
+  async #prepare(barren) {
+    if (barren) {
+      const { position } = await this.#api.counts();
+      if (this.#lineless && position !== this.#truth.position) return this.#refresh();
+      this.#lineless = true;
+    }
+    if (this.#truth.stale) await this.#refresh();
   }
 
   async #refresh() {
     const { query, rows } = this.#truth;
-    const limit = Math.min(MOST, Math.max(PAGE, rows.length));
+    const limit = Math.min(MOST, rows.length + PAGE); // new ones must not push out what was loaded
     do await this.#load({ ...query, limit }, (_, page) => inbox.snapshot(page, query));
     while (this.#truth.stale);
   }
@@ -198,6 +211,7 @@ export class Session extends EventTarget {
   /** @param {BellcastEvent} event */
   #hear(event) {
     const before = this.#truth;
+    if (event.type === 'ready') this.#lineless = false;
     this.#truth = inbox.apply(before, event);
     if (this.#truth !== before) this.#heardOfInbox(event, before);
     if (event.type === 'event' || event.type === 'presence' || event.type === 'typing') this.#tell(event.type, event);
