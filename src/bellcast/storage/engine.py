@@ -5,7 +5,6 @@ never opens a transaction, so the same script runs on every database; the engine
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
 
 P = ParamSpec("P")
@@ -15,6 +14,7 @@ I = TypeVar("I")  # noqa: E741  an item of many, beside the parameters P and the
 # Rows are read by position, in the order the statement selects: unpacking is the fastest way on every driver.
 Row: TypeAlias = tuple[Any, ...]
 Params: TypeAlias = Mapping[str, Any]
+NO_PARAMS: Params = {}
 
 
 class Statement(NamedTuple):
@@ -25,7 +25,7 @@ class Statement(NamedTuple):
     """
 
     name: str
-    params: Params = MappingProxyType({})
+    params: Params = NO_PARAMS
     many: Sequence[Params] | None = None
     heavy: bool = False
 

@@ -102,12 +102,12 @@ def _mark_rows(inbox: int, asked: Marking, wanted: Effect, found: list[Row], now
     unseen = sum((new is not None and new.unseen) - old.unseen for old, new in changed)
     state = yield from revise(inbox, unread, unseen)
     if wanted.deleted:
-        yield from delete_rows(inbox, [old for old, _ in changed], state.revision, now)
+        yield from _delete_rows(inbox, [old for old, _ in changed], state.revision, now)
     else:
         written = [{**new._asdict(), "inbox": inbox, "revision": state.revision} for _, new in changed if new]
         yield Statement("mark_row", many=written)
-    event = yield from _told(inbox, state, asked, [old.id for old, _ in changed], now)
-    return Marked(len(changed), state, (event,))
+    events = yield from _told(inbox, state, asked, [old.id for old, _ in changed], now)
+    return Marked(len(changed), state, events)
 
 
 def _after(row: Mark, wanted: Effect, now: int) -> Mark | None:
@@ -126,7 +126,7 @@ def _time(before: int | None, change: int, now: int) -> int | None:
     return None if change < 0 else (before if before is not None else now)
 
 
-def delete_rows(inbox: int, gone: list[Mark], revision: int, now: int) -> Script[None]:
+def _delete_rows(inbox: int, gone: list[Mark], revision: int, now: int) -> Script[None]:
     """Erase rows and leave their tombstones."""
     buried = [
         {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": revision, "now": now}
@@ -141,6 +141,9 @@ def delete_rows(inbox: int, gone: list[Mark], revision: int, now: int) -> Script
 
 def _mark_parts(where: dict[str, Any], asked: Marking, wanted: Effect, now: int) -> Script[Marked]:
     """As `_mark_rows`, by statements over whole parts: a hundred thousand rows in well under a second."""
+    word = _word(asked.actions)
+    if word is None:
+        raise ValueError(f"no one word tells {asked.actions} to other devices: name the notifications")
     where = {**where, **wanted._asdict(), "now": now}
     tally = "deletion_tally" if wanted.deleted else "marking_tally"
     ((changed, unread, unseen),) = yield Statement(tally, where, heavy=True)
@@ -150,18 +153,25 @@ def _mark_parts(where: dict[str, Any], asked: Marking, wanted: Effect, now: int)
     where["revision"] = state.revision
     for name in ("bury_parts", "untag_buried", "delete_parts") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
-    word = WORDS[asked.actions[-1]]
     return Marked(changed, state, (InboxCounted(state, word, now, None, asked.type, asked.view),))
 
 
-def _told(inbox: int, state: InboxState, asked: Marking, ids: list[str], now: int) -> Script[InboxEvent]:
-    """One row is told with all it is now, several by their ids."""
-    if len(ids) > 1:
-        return InboxCounted(state, WORDS[asked.actions[-1]], now, tuple(ids))
+def _told(inbox: int, state: InboxState, asked: Marking, ids: list[str], now: int) -> Script[tuple[InboxEvent, ...]]:
+    """One row is told with all it is now, several by one word and their ids; where no one word says it, row by row."""
+    word = _word(asked.actions)
+    if len(ids) > 1 and word is not None:
+        return (InboxCounted(state, word, now, tuple(ids)),)
     if "delete" in asked.actions:
-        return NotificationDeleted(state, ids[0])
-    ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": ids[0]})
-    return NotificationUpdated(state, rows.notification(tuple(row)))
+        return tuple(NotificationDeleted(state, id) for id in ids)
+    events: list[InboxEvent] = []
+    for id in ids:
+        ((*row,),) = yield Statement("entry", {"inbox": inbox, "id": id})
+        events.append(NotificationUpdated(state, rows.notification(tuple(row))))
+    return tuple(events)
+
+
+def _word(actions: tuple[Action, ...]) -> Changed | None:
+    return "deleted" if "delete" in actions else WORDS.get(actions[0]) if len(actions) == 1 else None
 
 
 def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:

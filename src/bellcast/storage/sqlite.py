@@ -19,7 +19,6 @@ from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.writer import Writer
 
-
 OLDEST = (3, 37)  # STRICT tables; RETURNING came with 3.35
 
 

@@ -1,0 +1,110 @@
+"""An app as the store sees it: says things to people, looks into their inboxes, lets time pass."""
+
+from typing import Any
+
+from bellcast.model.ids import Ids
+from bellcast.model.inboxes import Inbox
+from bellcast.model.notifications import Content, Notification
+from bellcast.model.people import EVERY_TENANT
+from bellcast.ports import Action, Announcing, Marked, Marking, Opened, Query, Sending, Sent, Store
+from tests.clock import FakeClock
+
+
+def content(**given: Any) -> Content:
+    """A content with as little in it as can be."""
+    plain: dict[str, Any] = dict.fromkeys(Content.__struct_fields__)
+    return Content(
+        **{**plain, "type": "general", "title": "Hello", "priority": "normal", "data": {}, "tags": (), **given}
+    )
+
+
+class App:
+    """Short words for what tests do most."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        self.store = store
+        self.clock = clock
+        self._ids = Ids()
+
+    @property
+    def now(self) -> int:
+        return self.clock.now()
+
+    def new_id(self) -> str:
+        return self._ids.new(self.now)
+
+    def sending(
+        self, *to: str, tenant: str = "", key: str | None = None, fingerprint: bytes = b"", **said: Any
+    ) -> Sending:
+        ids = tuple(self.new_id() for _ in to)
+        return Sending(
+            tenant=tenant,
+            recipients=to,
+            ids=ids,
+            content=content(**said),
+            created_at=self.now,
+            idempotency_key=key,
+            fingerprint=fingerprint,
+            answer=" ".join(ids).encode(),
+        )
+
+    def announcing(
+        self,
+        *,
+        topic: str | None = None,
+        tenant: str = "",
+        key: str | None = None,
+        fingerprint: bytes = b"",
+        **said: Any,
+    ) -> Announcing:
+        id = self.new_id()
+        return Announcing(
+            id=id,
+            tenant=tenant,
+            topic=topic,
+            content=content(**said),
+            created_at=self.now,
+            asked_tenant="" if tenant == EVERY_TENANT else tenant,
+            idempotency_key=key,
+            fingerprint=fingerprint,
+            answer=id.encode(),
+        )
+
+    async def add(self, sending: Sending) -> Sent:
+        """Send it; what the store refuses is raised."""
+        (outcome,) = await self.store.sends.add([sending])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def send(self, to: str, title: str = "Hello", **said: Any) -> str:
+        """Tell one recipient something; its id."""
+        return (await self.add(self.sending(to, title=title, **said))).answer.decode()
+
+    async def announce(self, title: str = "Hello", **said: Any) -> str:
+        """Tell many by one name; its id."""
+        return (await self.store.sends.announce(self.announcing(title=title, **said))).answer.decode()
+
+    async def open(self, key: str, tenant: str = "", **given: Any) -> Opened:
+        return await self.store.inboxes.open(tenant, key, self.now, **given)
+
+    async def inbox(self, key: str, tenant: str = "") -> Inbox:
+        return (await self.open(key, tenant)).inbox
+
+    async def page(self, key: str, *, tenant: str = "", **query: Any) -> list[Notification]:
+        number = (await self.inbox(key, tenant)).number
+        return await self.store.inboxes.page(number, Query(**{"limit": 100, **query}))
+
+    async def titles(self, key: str, *, tenant: str = "", **query: Any) -> list[str]:
+        return [one.title for one in await self.page(key, tenant=tenant, **query)]
+
+    async def mark(
+        self, key: str, *actions: Action, ids: tuple[str, ...] | None = None, tenant: str = "", **narrowed: Any
+    ) -> Marked:
+        number = (await self.inbox(key, tenant)).number
+        return await self.store.inboxes.mark(number, Marking(actions=actions, ids=ids, **narrowed), self.now)
+
+    async def counts(self, key: str, tenant: str = "") -> tuple[int, int]:
+        """Unread and unseen."""
+        state = (await self.inbox(key, tenant)).state
+        return state.unread, state.unseen

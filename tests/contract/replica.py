@@ -1,0 +1,83 @@
+"""A client's copy of an inbox, kept by events alone: what every device must arrive at."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from bellcast.model import times
+from bellcast.model.events import (
+    Event,
+    InboxCounted,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+)
+from bellcast.model.notifications import Notification
+from bellcast.ports import Change
+
+CLEARED_BY = {"unread": ("read_at",), "unarchived": ("archived_at",)}
+SET_BY = {"seen": ("seen_at",), "read": ("seen_at", "read_at"), "archived": ("archived_at",)}
+
+
+class Replica:
+    """Rows by id, the counters last told, the revision they belong to."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Notification] = {}
+        self.revision = 0
+        self.counts = (0, 0)
+
+    def hear(self, event: Event) -> None:
+        """Apply one event; revisions come without a hole."""
+        assert isinstance(event, NotificationAdded | NotificationUpdated | NotificationDeleted | InboxCounted)
+        assert event.inbox.revision in (self.revision, self.revision + 1)
+        self.revision = event.inbox.revision
+        self.counts = (event.inbox.unread, event.inbox.unseen)
+        match event:
+            case NotificationAdded(notification=notification):
+                assert notification.id not in self.rows
+                self.rows[notification.id] = notification
+            case NotificationUpdated(notification=notification):
+                assert notification.id in self.rows
+                self.rows[notification.id] = notification
+            case NotificationDeleted(id=id):
+                del self.rows[id]
+            case InboxCounted():
+                self._hear_counted(event)
+
+    def _hear_counted(self, event: InboxCounted) -> None:
+        for id in list(self._meant(event)):
+            if event.changed == "deleted":
+                del self.rows[id]
+                continue
+            row = self.rows[id]
+            now = times.moment(event.at)
+            times_set = {name: getattr(row, name) or now for name in SET_BY.get(event.changed, ())}
+            self.rows[id] = replace(row, **times_set, **dict.fromkeys(CLEARED_BY.get(event.changed, ())))
+
+    def _meant(self, event: InboxCounted) -> Iterable[str]:
+        if event.ids is not None:
+            return event.ids
+        view = event.view or ("archived" if event.changed == "unarchived" else "all")
+        return [row.id for row in self.rows.values() if event.type in (None, row.type) and _in_view(row, view)]
+
+    def resume(self, changes: Iterable[Change], revision: int, counts: tuple[int, int]) -> None:
+        """Apply what changed while away."""
+        for change in changes:
+            if change.notification is None:
+                self.rows.pop(change.id, None)
+            else:
+                self.rows[change.id] = change.notification
+        self.revision, self.counts = revision, counts
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Unread and unseen, counted from the rows."""
+        active = [row for row in self.rows.values() if row.archived_at is None]
+        return sum(row.read_at is None for row in active), sum(row.seen_at is None for row in active)
+
+
+def _in_view(row: Notification, view: str) -> bool:
+    if row.archived_at is not None:
+        return view == "archived"
+    return view == "all" or view == ("unread" if row.read_at is None else "read")

@@ -1,0 +1,171 @@
+"""The people, their tenants and topics, and their keys' holders."""
+
+import pytest
+
+from bellcast.model import times
+from bellcast.model.events import SessionsRevoked, SubscriptionEnded
+from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription
+from tests.contract.app import App
+
+
+async def test_a_record_keeps_what_the_app_says(app: App) -> None:
+    fields = RecipientFields(
+        name="Alice",
+        email="a@example.com",
+        phone="+49",
+        locale="de",
+        timezone="Europe/Berlin",
+        roles=["admin", "admin"],
+        data={"n": 1},
+    )
+    recipient, created, events = await app.store.recipients.put("acme", "alice", fields, app.now, replace=True)
+    assert (created, events) == (True, ())
+    assert recipient == Recipient(
+        key="alice",
+        tenant="acme",
+        name="Alice",
+        email="a@example.com",
+        phone="+49",
+        locale="de",
+        timezone="Europe/Berlin",
+        roles=("admin",),
+        data={"n": 1},
+        created_at=times.moment(app.now),
+    )
+    assert await app.store.recipients.get("acme", "alice") == recipient
+
+
+async def test_patching_keeps_the_rest_and_putting_clears_it(app: App) -> None:
+    put = app.store.recipients.put
+    await put("", "alice", RecipientFields(name="Alice", email="a@example.com", roles=["admin"]), app.now, replace=True)
+    patched, created, _ = await put("", "alice", RecipientFields(email=None), app.now, replace=False)
+    assert (created, patched.name, patched.email, patched.roles) == (False, "Alice", None, ("admin",))
+    replaced, _, events = await put("", "alice", RecipientFields(email="b@example.com"), app.now, replace=True)
+    assert (replaced.name, replaced.email, replaced.roles) == (None, "b@example.com", ())
+    assert events == (SubscriptionEnded("", "alice", "role.admin"),)
+
+
+async def test_a_record_shows_the_badge(app: App) -> None:
+    id = await app.send("alice")
+    await app.send("alice")
+    await app.mark("alice", "seen", ids=(id,))
+    recipient = await app.store.recipients.get("", "alice")
+    assert recipient is not None
+    assert (recipient.unread, recipient.unseen) == (2, 1)
+
+
+async def test_records_are_listed_by_key_and_by_prefix(app: App) -> None:
+    for key in ("bob", "alice", "alan", "al%", "älice"):
+        await app.open(key)
+    await app.open("alien", "acme")
+    page = app.store.recipients.page
+    assert [one.key for one in await page("", None, 10)] == ["al%", "alan", "alice", "bob", "älice"]
+    assert [one.key for one in await page("", "alan", 2)] == ["alice", "bob"]
+    assert [one.key for one in await page("", None, 10, "al")] == ["al%", "alan", "alice"]
+    assert [one.key for one in await page("", None, 10, "al%")] == ["al%"]
+    assert [one.key for one in await page("", "alan", 10, "al")] == ["alice"]
+
+
+async def test_a_subscription_is_new_once(app: App) -> None:
+    subscription, created = await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    assert (subscription, created) == (Subscription("admins", "alice", times.moment(app.now)), True)
+    app.clock.advance(1)
+    assert await app.store.recipients.subscribe("", "admins", "alice", app.now) == (subscription, False)
+    assert await app.store.recipients.subscribed("", "alice", ["admins", "others"]) == {"admins"}
+    assert await app.store.recipients.subscribed("", "nobody", ["admins"]) == frozenset()
+    assert await app.store.recipients.subscribed("", "alice", []) == frozenset()
+
+
+async def test_subscriptions_are_listed_by_key(app: App) -> None:
+    for key in ("carol", "alice", "bob"):
+        await app.store.recipients.subscribe("", "admins", key, app.now)
+    page = app.store.recipients.subscriptions
+    assert [one.recipient for one in await page("", "admins", None, 2)] == ["alice", "bob"]
+    assert [one.recipient for one in await page("", "admins", "bob", 2)] == ["carol"]
+    assert await page("", "others", None, 2) == []
+
+
+async def test_unsubscribing_ends_it_once(app: App) -> None:
+    await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    events = await app.store.recipients.unsubscribe("", "admins", "alice", app.now)
+    assert events == (SubscriptionEnded("", "alice", "admins"),)
+    assert await app.store.recipients.unsubscribe("", "admins", "alice", app.now) is None
+    assert await app.store.recipients.unsubscribe("", "admins", "nobody", app.now) is None
+    assert await app.store.recipients.get("", "nobody") is None
+
+
+async def test_revoking_reaches_the_known_and_the_not_yet_known(app: App) -> None:
+    await app.open("alice")
+    app.clock.advance(1)
+    for key in ("alice", "bob"):
+        assert await app.store.recipients.revoke("", key, app.now) == (SessionsRevoked("", key, app.now),)
+        assert (await app.inbox(key)).revoked_before == app.now
+
+
+async def test_erasing_leaves_nothing_and_the_next_life_is_another(app: App) -> None:
+    id = await app.send("alice", tags=("x",), expires_at=times.moment(app.now + 1000))
+    gone = await app.send("alice")
+    await app.mark("alice", "delete", ids=(gone,))
+    await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    before = await app.inbox("alice")
+    assert await app.store.recipients.delete("", "alice", app.now) == (SessionsRevoked("", "alice", app.now),)
+    assert await app.store.recipients.delete("", "alice", app.now) is None
+    assert await app.store.recipients.get("", "alice") is None
+    assert await app.store.sends.find("", id) is None
+    stats = await app.store.upkeep.stats()
+    assert (stats["recipients"], stats["notifications"], stats["tombstones"], stats["subscriptions"]) == (0, 0, 0, 0)
+    after = await app.inbox("alice")
+    assert after.number != before.number
+    assert after.state.epoch != before.state.epoch
+    assert await app.page("alice") == await app.page("alice", tag="x") == []
+    assert await app.store.upkeep.next_expiry() is None
+
+
+async def test_an_export_is_everything_kept_of_one(app: App) -> None:
+    await app.store.recipients.put("", "alice", RecipientFields(name="Alice"), app.now, replace=True)
+    await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    await app.store.sends.add([app.sending("alice", title=f"{number}") for number in range(600)])
+    await app.mark("alice", "archive", ids=((await app.page("alice"))[0].id,))
+    await app.send("bob", "not hers")
+    pairs = await app.store.recipients.export("", "alice")
+    assert pairs is not None
+    kept = [pair async for pair in pairs]
+    assert [kind for kind, _ in kept] == ["recipient", "subscription", *["notification"] * 600]
+    assert kept[0][1] == await app.store.recipients.get("", "alice")
+    assert [thing.title for kind, thing in kept[2:]] == [f"{number}" for number in range(600)]
+    assert await app.store.recipients.export("", "nobody") is None
+
+
+async def test_a_tenant_gets_its_name_and_settings(app: App) -> None:
+    put, get = app.store.recipients.put_tenant, app.store.recipients.tenant
+    tenant, created = await put("acme", "Acme", {"colour": "red"}, app.now)
+    assert (tenant.key, tenant.name, tenant.settings, created) == ("acme", "Acme", {"colour": "red"}, True)
+    assert await get("acme") == tenant
+    renamed, created = await put("acme", None, {}, app.now + 5)
+    assert (renamed.name, renamed.settings, renamed.created_at, created) == (None, {}, tenant.created_at, False)
+    default, _ = await put("", "Ours", {}, app.now)
+    assert default.key is None
+
+
+async def test_keys_are_kept_by_digest_and_end_once(app: App) -> None:
+    keys = app.store.keys
+    first = ApiKey(id="one", name="Shop", scopes=("send", "read"), created_at=times.moment(app.now))
+    second = ApiKey(id="two", name="Desk", scopes=("manage",), created_at=times.moment(app.now + 1))
+    await keys.create(first, b"digest")
+    await keys.create(second, b"other")
+    assert await keys.find("one") == (first, b"digest")
+    assert await keys.find("three") is None
+    assert await keys.all() == [first, second]
+    assert await keys.revoke("one", app.now + 2)
+    assert not await keys.revoke("one", app.now + 3)
+    assert not await keys.revoke("three", app.now)
+    found = await keys.find("one")
+    assert found is not None
+    assert found[0].revoked_at == times.moment(app.now + 2)
+
+
+@pytest.mark.parametrize("key", ["1", "ünïcode ключ 🔔", "a'b\"c;--", "x" * 200, "%_"])
+async def test_any_key_is_itself(app: App, key: str) -> None:
+    id = await app.send(key)
+    assert [one.id for one in await app.page(key)] == [id]
+    assert [one.key for one in await app.store.recipients.page("", None, 10, key)] == [key]

@@ -1,0 +1,151 @@
+"""Sending to named recipients, and correcting and taking back what was sent."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from bellcast.errors import IdempotencyMismatch
+from bellcast.model import times
+from bellcast.model.events import NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.model.notifications import Edit
+from bellcast.ports import Sent
+from tests.contract.app import App
+
+DAY = 24 * 3600
+
+
+async def test_each_recipient_gets_a_row_a_revision_and_an_event(app: App) -> None:
+    sending = app.sending("alice", "bob", title="Hello")
+    sent = await app.add(sending)
+    alice, bob = await app.inbox("alice"), await app.inbox("bob")
+    (for_alice,), (for_bob,) = await app.page("alice"), await app.page("bob")
+    assert sent.events == (NotificationAdded(alice.state, for_alice), NotificationAdded(bob.state, for_bob))
+    assert (for_alice.id, for_bob.id) == sending.ids
+    assert (alice.state.revision, alice.state.unread, alice.state.unseen) == (1, 1, 1)
+
+
+async def test_tenants_and_recipients_come_to_be_when_sent_to(app: App) -> None:
+    await app.send("alice", tenant="acme")
+    assert await app.store.recipients.get("acme", "alice") is not None
+    assert await app.store.recipients.tenant("acme") is not None
+    assert await app.store.recipients.tenant("globex") is None
+
+
+async def test_a_refused_sending_harms_no_other(app: App) -> None:
+    await app.add(app.sending("alice", key="k", fingerprint=b"one"))
+    sendings = [app.sending("alice"), app.sending("alice", key="k", fingerprint=b"two"), app.sending("bob")]
+    first, second, third = await app.store.sends.add(sendings)
+    assert isinstance(first, Sent)
+    assert isinstance(second, IdempotencyMismatch)
+    assert isinstance(third, Sent)
+    assert len(await app.page("alice")) == 2
+    assert len(await app.page("bob")) == 1
+
+
+async def test_a_sending_that_breaks_in_the_middle_is_undone_whole_and_harms_no_other(app: App) -> None:
+    await app.send("bob")
+    (taken,) = [one.id for one in await app.page("bob")]
+    broken = app.sending("alice", "bob", key="k")
+    broken = replace(broken, ids=(broken.ids[0], taken))
+    first, second, third = await app.store.sends.add(
+        [app.sending("alice", title="before"), broken, app.sending("alice", title="after")]
+    )
+    assert isinstance(second, Exception)
+    assert isinstance(first, Sent)
+    assert isinstance(third, Sent)
+    assert await app.titles("alice") == ["after", "before"]
+    assert await app.counts("alice") == (2, 2)
+    await app.add(app.sending("alice", key="k"))
+    assert len(await app.page("alice")) == 3
+
+
+async def test_the_same_key_and_body_give_the_first_answer_and_send_nothing(app: App) -> None:
+    first = await app.add(app.sending("alice", key="k", fingerprint=b"one"))
+    app.clock.advance(DAY - 1)
+    again = await app.add(app.sending("alice", key="k", fingerprint=b"one"))
+    assert again == Sent(first.answer, ())
+    assert len(await app.page("alice")) == 1
+
+
+async def test_a_key_is_free_again_after_a_day(app: App) -> None:
+    await app.add(app.sending("alice", key="k", fingerprint=b"one"))
+    app.clock.advance(DAY)
+    second = await app.add(app.sending("alice", key="k", fingerprint=b"two"))
+    assert len(second.events) == 1
+    again = await app.add(app.sending("alice", key="k", fingerprint=b"two"))
+    assert again == Sent(second.answer, ())
+
+
+async def test_one_key_used_by_many_at_once_sends_once(app: App) -> None:
+    sendings = [app.sending("alice", key="k", fingerprint=b"one") for _ in range(20)]
+    outcomes = await asyncio.gather(*(app.add(sending) for sending in sendings))
+    assert {outcome.answer for outcome in outcomes} == {outcomes[0].answer}
+    assert sum(len(outcome.events) for outcome in outcomes) == 1
+    assert len(await app.page("alice")) == 1
+
+
+async def test_keys_of_two_tenants_never_meet(app: App) -> None:
+    await app.add(app.sending("alice", tenant="acme", key="k", fingerprint=b"one"))
+    sent = await app.add(app.sending("alice", tenant="globex", key="k", fingerprint=b"two"))
+    assert len(sent.events) == 1
+
+
+async def test_an_announcement_shares_the_keys_of_its_tenant(app: App) -> None:
+    first = await app.store.sends.announce(app.announcing(key="k", fingerprint=b"one"))
+    again = await app.store.sends.announce(app.announcing(key="k", fingerprint=b"one"))
+    assert again == Sent(first.answer, ())
+    with pytest.raises(IdempotencyMismatch):
+        await app.store.sends.announce(app.announcing(key="k", fingerprint=b"two"))
+    with pytest.raises(IdempotencyMismatch):
+        await app.add(app.sending("alice", key="k", fingerprint=b"two"))
+
+
+async def test_sends_at_once_all_arrive_with_their_own_revisions(app: App) -> None:
+    sent = await asyncio.gather(*(app.add(app.sending("alice")) for _ in range(50)))
+    revisions = [event.inbox.revision for one in sent for event in one.events if isinstance(event, NotificationAdded)]
+    assert sorted(revisions) == list(range(1, 51))
+    assert await app.counts("alice") == (50, 50)
+
+
+async def test_what_was_sent_is_found_with_its_recipient(app: App) -> None:
+    id = await app.send("alice", tenant="acme")
+    found = await app.store.sends.find("acme", id)
+    assert found is not None
+    assert (found.tenant, found.recipient, found.announcement) == ("acme", "alice", False)
+    assert [found.notification] == await app.page("alice", tenant="acme")
+    assert await app.store.sends.find("acme", app.new_id()) is None
+
+
+async def test_an_edit_changes_what_it_names_and_is_told(app: App) -> None:
+    id = await app.send("alice", "Wrong", body="Keep", data={"a": 1}, expires_at=times.moment(app.now + 5000))
+    await app.mark("alice", "read", ids=(id,))
+    edited = await app.store.sends.edit("", id, Edit(title="Right", data={}, expires_at=None), app.now + 1)
+    assert edited is not None
+    found, events = edited
+    (shown,) = await app.page("alice")
+    state = (await app.inbox("alice")).state
+    assert (shown.title, shown.body, shown.data, shown.expires_at) == ("Right", "Keep", {}, None)
+    assert shown.read_at is not None
+    assert (found.notification, found.edited_at) == (shown, app.now + 1)
+    assert events == (NotificationUpdated(state, shown),)
+    assert (state.revision, state.unread) == (3, 0)
+
+
+async def test_an_edit_of_nothing_changes_nothing(app: App) -> None:
+    id = await app.send("alice")
+    edited = await app.store.sends.edit("", id, Edit(), app.now)
+    assert edited is not None
+    assert edited[1] == ()
+    assert (await app.inbox("alice")).state.revision == 1
+    assert await app.store.sends.edit("", app.new_id(), Edit(title="x"), app.now) is None
+
+
+async def test_a_recall_takes_it_out_and_is_told(app: App) -> None:
+    id = await app.send("alice", tags=("x",))
+    events = await app.store.sends.recall("", id, app.now)
+    assert events == (NotificationDeleted((await app.inbox("alice")).state, id),)
+    assert await app.page("alice") == await app.page("alice", tag="x") == []
+    assert await app.counts("alice") == (0, 0)
+    assert await app.store.sends.recall("", id, app.now) is None
+    assert await app.store.sends.find("", id) is None

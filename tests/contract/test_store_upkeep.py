@@ -1,0 +1,116 @@
+"""What time does: expiry, retention, forgetting."""
+
+from bellcast.model import times
+from bellcast.model.events import AnnouncementChanged, NotificationDeleted
+from tests.contract.app import App
+
+DAY = 24 * 3600
+
+
+async def test_the_next_expiry_is_the_soonest_of_both_kinds(app: App) -> None:
+    assert await app.store.upkeep.next_expiry() is None
+    await app.send("alice", expires_at=times.moment(app.now + 3000))
+    assert await app.store.upkeep.next_expiry() == app.now + 3000
+    await app.announce(expires_at=times.moment(app.now + 2000))
+    assert await app.store.upkeep.next_expiry() == app.now + 2000
+    await app.send("bob", expires_at=times.moment(app.now + 1000))
+    assert await app.store.upkeep.next_expiry() == app.now + 1000
+
+
+async def test_what_is_due_leaves_lists_and_counts_and_is_told(app: App) -> None:
+    id = await app.send("alice", "due", expires_at=times.moment(app.now + 1000))
+    await app.send("alice", "later", expires_at=times.moment(app.now + 9000))
+    await app.send("alice", "never")
+    assert await app.store.upkeep.expire(app.now + 999, 10) == (0, [])
+    app.clock.advance(1)
+    number, events = await app.store.upkeep.expire(app.now, 10)
+    assert (number, events) == (1, [NotificationDeleted((await app.inbox("alice")).state, id)])
+    assert await app.titles("alice") == ["never", "later"]
+    assert await app.counts("alice") == (2, 2)
+    assert await app.store.upkeep.next_expiry() == app.now + 8000
+
+
+async def test_expiry_takes_no_more_than_it_is_allowed(app: App) -> None:
+    for _ in range(3):
+        await app.send("alice", expires_at=times.moment(app.now + 1000))
+    await app.announce(expires_at=times.moment(app.now + 1000))
+    app.clock.advance(1)
+    assert [(await app.store.upkeep.expire(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
+
+
+async def test_an_expired_row_is_told_to_those_who_resume(app: App) -> None:
+    id = await app.send("alice", expires_at=times.moment(app.now + 1000))
+    before = await app.inbox("alice")
+    app.clock.advance(1)
+    await app.store.upkeep.expire(app.now, 10)
+    changes = await app.store.inboxes.changes(before.number, before.state.revision, 10)
+    assert [(change.id, change.notification) for change in changes.rows] == [(id, None)]
+
+
+async def test_retention_takes_what_is_old_and_leaves_the_rest(app: App) -> None:
+    await app.open("alice")
+    old = [await app.send("alice", "old", tags=("x",)), await app.send("bob", "old")]
+    await app.announce("old, to all")
+    await app.open("alice")
+    app.clock.advance(DAY)
+    limit = app.now
+    await app.send("alice", "new")
+    await app.announce("new, to all")
+    number, events = await app.store.upkeep.retire(app.now, limit, 2)
+    assert number == 2
+    assert [event.id for event in events if isinstance(event, NotificationDeleted)] == old
+    assert await app.store.upkeep.retire(app.now, limit, 2) == (1, [AnnouncementChanged("", None)])
+    assert await app.store.upkeep.retire(app.now, limit, 2) == (0, [])
+    assert await app.titles("alice") == ["new, to all", "new"]
+    assert await app.counts("alice") == (2, 2)
+
+
+async def test_forgetting_tombstones_raises_the_floor(app: App) -> None:
+    first, second = await app.send("alice"), await app.send("alice")
+    await app.mark("alice", "delete", ids=(first,))
+    app.clock.advance(DAY)
+    forget = app.now
+    await app.mark("alice", "delete", ids=(second,))
+    assert await app.store.upkeep.forget(tombstones_before=forget, keys_before=0, limit=10) == 1
+    inbox = await app.inbox("alice")
+    assert inbox.floor == 3
+    changes = await app.store.inboxes.changes(inbox.number, 3, 10)
+    assert (changes.floor, [change.id for change in changes.rows]) == (3, [second])
+    assert await app.store.upkeep.forget(tombstones_before=forget, keys_before=0, limit=10) == 0
+
+
+async def test_forgetting_keys_is_bounded_and_frees_them(app: App) -> None:
+    for number in range(3):
+        await app.add(app.sending("alice", key=f"{number}", fingerprint=b"one"))
+    app.clock.advance(1)
+    forget = app.store.upkeep.forget
+    assert [await forget(tombstones_before=0, keys_before=app.now, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert len((await app.add(app.sending("alice", key="0", fingerprint=b"two"))).events) == 1
+
+
+async def test_a_recalled_announcement_goes_for_good_once_nobody_has_it(app: App) -> None:
+    for key in ("saw", "saw too", "did not"):
+        await app.open(key)
+    id = await app.announce("Recalled")
+    await app.announce("Stays")
+    for key in ("saw", "saw too"):
+        await app.open(key)
+    await app.store.sends.recall("", id, app.now)
+    app.clock.advance(DAY)
+    while await app.store.upkeep.forget(tombstones_before=app.now, keys_before=0, limit=1):
+        pass
+    assert (await app.store.upkeep.stats())["announcements"] == 1
+    for key in ("saw", "saw too", "did not"):
+        assert await app.titles(key) == ["Stays"]
+        assert await app.counts(key) == (1, 1)
+
+
+async def test_stats_count_by_kind(app: App) -> None:
+    await app.send("alice", tenant="acme")
+    await app.announce()
+    stats = await app.store.upkeep.stats()
+    assert (stats["tenants"], stats["recipients"], stats["notifications"], stats["announcements"]) == (2, 1, 1, 1)
+
+
+async def test_a_store_that_is_there_answers_a_ping(app: App) -> None:
+    await app.store.ping()
