@@ -49,12 +49,12 @@ export class Panel {
 
   /** Returns what it shows. @param {State} state @param {number} now */
   render(state, now) {
-    const { unread, next, loaded } = state;
+    const { unread, next, loaded, error } = state;
     const shown = state.notifications.slice(0, this.#most);
     const focused = this.#focused();
     this.#say(state, now);
     this.#list(shown, now);
-    this.#readAll.hidden = !unread;
+    this.#readAll.hidden = !unread || error !== null;
     this.#unread.count.textContent = String(unread || '');
     this.#more.hidden = !next && shown.length === state.notifications.length;
     this.#fill(loaded ? (shown.length || next ? '' : 'empty') : this.#why(state));

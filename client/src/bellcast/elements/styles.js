@@ -45,11 +45,12 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .close { display: none; }
 
 .scroll { flex: 1; overflow: hidden auto; overscroll-behavior: contain; scrollbar-width: thin; }
-.subheading { position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 550; }
-.count { margin-inline-start: 6px; color: var(--accent); }
+.subheading { display: flex; gap: 6px; position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 550; }
+.count { color: var(--accent); }
 .list { padding: 0; list-style: none; }
 .row { --tone: var(--accent); position: relative; display: flex; gap: 12px; margin: 0 6px 2px; padding: 11px 12px; border-radius: 10px; content-visibility: auto; contain-intrinsic-height: auto 76px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }
+.row:not(:has(.body, .chip, .action)) { align-items: center; }
 .row[data-priority=urgent] { --tone: var(--urgent); }
 .row[data-priority=high] { --tone: var(--high); }
 .row[data-priority=urgent][data-unread] { background: color-mix(in srgb, var(--urgent) 7%, var(--background)); }
