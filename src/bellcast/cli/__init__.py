@@ -8,7 +8,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from bellcast import __version__, errors
-from bellcast.cli import key, notify, options, screen, serve, tail, token
+from bellcast.cli import (
+    backup,
+    bench,
+    config,
+    demo,
+    doctor,
+    key,
+    migrate,
+    notify,
+    options,
+    restore,
+    screen,
+    serve,
+    tail,
+    token,
+)
 from bellcast.cli.screen import Stop
 
 EPILOG = """\
@@ -18,7 +33,7 @@ Scripts read[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 
 app = typer.Typer(name="bellcast", cls=options.Group, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for command in (serve, notify, tail, token, key):
+for command in (demo, serve, notify, tail, token, key, config, doctor, backup, restore, migrate, bench):
     app.add_typer(command.app)
 
 

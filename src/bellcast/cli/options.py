@@ -18,6 +18,8 @@ FLAGS = "bellcast.flags"
 PANELS = {
     "server": "Server",
     "store": "What is kept",
+    "project": "Credentials",
+    "client": "Talking to a server",
     "access": "Who may ask",
     "native": "Bellcast's own dialect",
     "limits": "Limits",

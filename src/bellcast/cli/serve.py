@@ -2,6 +2,9 @@
 
 import errno
 import logging
+import os
+import resource
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,15 +39,17 @@ app = typer.Typer()
 def serve(ctx: typer.Context) -> None:
     """Run the server."""
     from bellcast import server
-    from bellcast.cli import logs
+    from bellcast.cli import folder, logs
     from bellcast.settings import project
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
+    folder.prepare(settings)
+    _allow_files()
     made, is_new = project(settings)
     if is_new:
         introduce(made, settings)
-    run(server.create_app(settings))
+    run(server.create_app(settings), lambda url: print(f"Bellcast {__version__} is listening on {url}", flush=True))
 
 
 def introduce(project: "Project", settings: "Settings") -> None:
@@ -52,27 +57,35 @@ def introduce(project: "Project", settings: "Settings") -> None:
     from rich.panel import Panel
     from rich.table import Table
 
+    from bellcast.cli import folder
+
     table = Table.grid(padding=(0, 2))
     for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
         table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
-    table.add_row("[dim]kept in[/]", f"{settings.store.data / 'project.json'} [dim](readable by you only)[/]")
+    table.add_row("[dim]kept in[/]", f"{folder.credentials(settings)} [dim](readable by you only)[/]")
     screen.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 
-def run(app: "App") -> None:
-    """Serve until told to end."""
+def _allow_files() -> None:
+    """Each live connection is an open file: take as many as the system lets us."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def run(app: "App", ready: Callable[[str], None]) -> None:
+    """Serve until told to end; `ready` hears the URL once connections are accepted."""
     from bellcast import server
 
     start = Start()
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.addFilter(start)
 
-    def ready(url: str) -> None:
+    def started(url: str) -> None:
         uvicorn.removeFilter(start)
-        print(f"Bellcast {__version__} is listening on {url}", flush=True)
+        ready(url)
 
     try:
-        server.serve(app, ready)
+        server.serve(app, started)
     except SystemExit:
         raise start.failure(app.settings) from None
 
@@ -98,4 +111,5 @@ class Start(logging.Filter):
         where = f"{settings.server.host} port {settings.server.port}"
         if reason.errno == errno.EADDRINUSE:
             return Stop(f"{where} is in use", "stop what listens there, or choose another with --port")
-        return Stop(f"cannot listen on {where}: {reason.strerror}", "choose another with --host and --port")
+        why = os.strerror(reason.errno) if reason.errno else str(reason)
+        return Stop(f"cannot listen on {where}: {why}", "choose another with --host and --port")

@@ -39,11 +39,12 @@ def token(
     import time
 
     from bellcast.auth import tokens
+    from bellcast.cli import folder
     from bellcast.model import times
     from bellcast.settings import Settings, project
 
     settings: Settings = options.settings(ctx)
-    if settings.project is None and not (settings.store.data / "project.json").exists():
+    if settings.project is None and not folder.credentials(settings).exists():
         raise Stop(
             f"{settings.store.data} has no credentials to sign with",
             "start `bellcast serve` there once, name its folder with --data, or set BELLCAST_PROJECT",

@@ -1,0 +1,72 @@
+"""`bellcast config`: the settings in effect, and where each was set."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bellcast.cli import options, screen
+
+if TYPE_CHECKING:  # the settings are read when they are asked for
+    from bellcast.settings import Settings
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast config --set
+  bellcast config --json | jq -r .BELLCAST_PORT.value
+
+[dim]Secrets are masked. Everything listed can be given to[/] bellcast serve [dim]as an option, as the variable, or as \
+a file that[/] <VARIABLE>_FILE [dim]names.[/]
+"""
+
+app = typer.Typer()
+
+
+@app.command(cls=options.taking("DATA"), rich_help_panel="Look after it", epilog=EPILOG)
+def config(
+    ctx: typer.Context,
+    only_set: Annotated[bool, typer.Option("--set", help="Only what differs from the defaults.")] = False,
+    json: screen.Json = False,
+) -> None:
+    """Show the settings in effect."""
+    from bellcast.settings import load, shown
+    from bellcast.settings.groups import Settings
+
+    flags = options.flags(ctx)
+    defaults, given, values = shown(Settings()), shown(load(flags, {})), shown(load(flags))
+    rows = {}
+    for variable, value in values.items():
+        source = "option" if given[variable] != defaults[variable] else "environment"
+        rows[variable] = (value, "default" if value == defaults[variable] else source)
+    if json:
+        screen.json({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
+    else:
+        _show(rows, only_set)
+        _credentials(options.settings(ctx))
+
+
+def _show(rows: dict[str, tuple[str, str]], only_set: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bellcast.settings import table
+
+    sheet = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    for group, settings in table.GROUPS.items():
+        chosen = [setting for setting in settings if not only_set or rows[setting.variable][1] != "default"]
+        if chosen:
+            sheet.add_row(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
+        for setting in chosen:
+            value, source = rows[setting.variable]
+            style = "dim" if source == "default" else "cyan"
+            sheet.add_row(setting.variable, escape(value), source, style=style)
+    screen.out.print(sheet)
+
+
+def _credentials(settings: "Settings") -> None:
+    from bellcast.cli import folder
+
+    kept = folder.credentials(settings)
+    if settings.project is None:
+        state = "" if kept.exists() else ", made at the first start"
+        screen.out.print(f"\nCredentials: {kept}{state}", markup=False)

@@ -1,0 +1,75 @@
+"""`bellcast demo`: the server with the demo apps around it, and nothing to configure."""
+
+import tempfile
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bellcast.cli import options, screen, serve
+
+if TYPE_CHECKING:  # servers are imported when they start, not for --help
+    from bellcast.cli.neighbours import Neighbour
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast demo
+  bellcast demo --port 9000 --no-browser
+
+[dim]Everything is kept in a temporary folder and gone when it ends. The environment's settings do not count.[/]
+"""
+PORT = 8787
+# The few pages that are open come back at once; nobody waits for them.
+FLAGS = {"drain": "1s", "log_level": "warning"}
+
+app = typer.Typer()
+
+
+@app.command(cls=options.Command, rich_help_panel="Server", epilog=EPILOG)
+def demo(
+    port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65_535, help=f"The server's; {PORT} or a free one if not said."),
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
+) -> None:
+    """See it work: the server, the demo apps and an open page."""
+    from bellcast import server
+    from bellcast.cli import logs, neighbours
+    from bellcast.settings import load, project
+
+    apps = neighbours.every()
+    with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
+        chosen = neighbours.free_port(PORT) if port is None else port
+        settings = load({**FLAGS, "data": data, "port": chosen}, {})
+        logs.configure(settings.server)
+        secret = project(settings)[0].secret
+
+        def ready(url: str) -> None:
+            for number, neighbour in enumerate(apps, 1):
+                neighbour.start(url, secret, chosen + number)
+            _introduce(url, data, apps)
+            if not no_browser:
+                neighbours.open_page(apps[0].url)
+
+        try:
+            serve.run(server.create_app(settings), ready)
+        finally:
+            for neighbour in apps:
+                neighbour.stop()
+    screen.note("The demo has ended, and nothing of it is left.")
+
+
+def _introduce(url: str, data: str, apps: list["Neighbour"]) -> None:
+    """Where everything is, and what to try."""
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for neighbour in apps:
+        table.add_row(f"[bold]{neighbour.name}[/]", f"[bold cyan]{neighbour.url}[/]")
+    table.add_row("Server", f"[cyan]{url}[/]")
+    table.add_row("API", f"[cyan]{url}/docs[/]")
+    table.add_row("From a shell", f'bellcast notify clara "Hello" --url {url} --data {data}')
+    table.add_row("To end it", "Ctrl-C [dim](nothing is kept)[/]")
+    screen.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))

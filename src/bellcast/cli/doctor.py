@@ -1,0 +1,81 @@
+"""`bellcast doctor`: look at everything, and say what to do."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bellcast.cli import options, screen
+
+if TYPE_CHECKING:  # it looks at everything, so it imports everything: not for --help
+    from bellcast.cli.findings import Finding
+
+EPILOG = """\
+[dim]Examples[/]
+
+  bellcast doctor
+  bellcast doctor --url https://bell.example.com        [dim]through your proxy, as browsers come[/]
+  bellcast doctor --json | jq '.findings[] | select(.state != "ok")'
+
+[dim]Status 1 if there is a problem; warnings leave it 0.[/]
+"""
+MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[bold red]✗[/]"}
+
+app = typer.Typer()
+
+
+@app.command(cls=options.taking("DATA", "STORE", "URL"), rich_help_panel="Look after it", epilog=EPILOG)
+def doctor(
+    ctx: typer.Context,
+    local: Annotated[bool, typer.Option("--local", help="Look at this machine only, at no server.")] = False,
+    json: screen.Json = False,
+) -> None:
+    """Look for what is wrong, and say what to do."""
+    found = []
+    with screen.err.status("Looking"):
+        for finding in _examine(ctx, local):
+            found.append(finding)
+            if not json:
+                _show(finding)
+    problems = sum(finding.state == "problem" for finding in found)
+    if json:
+        screen.json({"ok": not problems, "findings": [finding._asdict() for finding in found]})
+    else:
+        screen.out.print(_summary(found))
+    raise typer.Exit(1 if problems else 0)
+
+
+def _examine(ctx: typer.Context, local: bool) -> Iterator["Finding"]:
+    from bellcast.cli import checks, through
+    from bellcast.cli.findings import Finding
+    from bellcast.errors import SettingsError
+
+    try:
+        settings = options.settings(ctx)
+    except SettingsError as wrong:
+        yield Finding("settings", "problem", wrong.detail, "correct it; `bellcast serve` would not start")
+        return
+    yield Finding("settings", "ok", "all can be read")
+    yield from checks.machine(settings)
+    if not local:
+        yield from through.server(settings)
+
+
+def _show(finding: "Finding") -> None:
+    from rich.markup import escape
+
+    screen.out.print(f"{MARKS[finding.state]} {finding.check:<14} {escape(finding.what)}", soft_wrap=True)
+    if finding.fix:
+        screen.out.print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
+
+
+def _summary(found: list["Finding"]) -> str:
+    problems = sum(finding.state == "problem" for finding in found)
+    warnings = sum(finding.state == "warning" for finding in found)
+    if problems:
+        return f"\n[bold red]{_counted(problems, 'problem')}[/], {_counted(warnings, 'warning')}."
+    return f"\n[green]No problems[/], {_counted(warnings, 'warning')}."
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

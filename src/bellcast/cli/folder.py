@@ -1,0 +1,20 @@
+"""The data folder: for its owner only, with the credentials beside the store."""
+
+from pathlib import Path
+
+from bellcast.errors import SettingsError
+from bellcast.settings import Settings
+
+
+def credentials(settings: Settings) -> Path:
+    """Where the first start keeps the credentials it makes."""
+    return settings.store.data / "project.json"
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folders that are missing: everybody's notifications will be in them."""
+    for folder in {settings.store.data, settings.store.path.parent}:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"BELLCAST_DATA: {folder} cannot be made: {error.strerror}.") from None
