@@ -1,5 +1,6 @@
 """Recipients by their session cookie: the app that set it is asked whose it is."""
 
+import asyncio
 import hashlib
 from datetime import datetime
 from typing import Annotated
@@ -10,7 +11,7 @@ from msgspec import Meta
 from bellcast import ports
 from bellcast.auth import claims
 from bellcast.auth.claims import Said, Seconds
-from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.model import drafts, times
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
@@ -37,18 +38,38 @@ class Sessions:
         self._clock = clock
         self._limits = limits
         self._remembered: dict[bytes, Principal] = {}
+        self._asking: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
         """Whose session these cookies are."""
         digest = hashlib.sha256(cookies).digest()
         known = self._remembered.get(digest)
-        now = self._clock.now()
-        if known is None or now >= known.issued_at + REMEMBERED_MS:
-            known = await self._ask(cookies, now)
-            self._remember(digest, known)
+        if known is None or self._clock.now() >= known.issued_at + REMEMBERED_MS:
+            outcome = await self._outcome(digest, cookies)
+            if isinstance(outcome, BellcastError):
+                raise outcome
+            known = outcome
         if known.expires_at is not None and self._clock.now() >= known.expires_at:
             raise Unauthenticated("This session has expired: sign in again.")
         return known
+
+    async def _outcome(self, digest: bytes, cookies: bytes) -> Principal | BellcastError:
+        """What the app answers, or what came of asking: those who come meanwhile with the same cookies share it."""
+        while (asked := self._asking.get(digest)) is not None:
+            outcome = await asyncio.shield(asked)
+            if outcome is not None:  # None: whoever asked has gone without waiting for the answer
+                return outcome
+        asked = self._asking[digest] = asyncio.get_running_loop().create_future()
+        outcome = None
+        try:
+            outcome = await self._ask(cookies, self._clock.now())
+            self._remember(digest, outcome)
+        except BellcastError as refusal:
+            outcome = refusal
+        finally:
+            del self._asking[digest]
+            asked.set_result(outcome)
+        return outcome
 
     def _remember(self, digest: bytes, principal: Principal) -> None:
         self._remembered.pop(digest, None)  # so that the oldest answer always stands first

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -75,13 +76,43 @@ async def test_only_so_many_answers_are_remembered_the_oldest_go_first(monkeypat
     for cookies in (b"1", b"2", b"3"):
         await app.recipient(cookies)
     app.clock.advance(5)
-    await app.recipient(b"1")  # the newest answer now
-    await app.recipient(b"4")
+    await app.recipient(b"2")  # the newest answer now
+    for cookies in (b"4", b"5"):
+        await app.recipient(cookies)
     asked = len(app.web.asked)
-    await app.recipient(b"1")
-    await app.recipient(b"4")
+    for cookies in (b"2", b"4", b"5"):
+        await app.recipient(cookies)
     assert len(app.web.asked) == asked
     assert len(app.sessions._remembered) == 3
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+async def test_those_who_come_at_once_share_one_question_whatever_the_answer(status: int) -> None:
+    app = AppServer({"recipient": "alice"}, status)
+    outcomes = await asyncio.gather(*(app.recipient() for _ in range(20)), return_exceptions=True)
+    assert {type(one) for one in outcomes} == {{200: Principal, 401: Unauthenticated, 500: Unavailable}[status]}
+    assert len(app.web.asked) == 1
+    assert app.sessions._asking == {}
+
+
+async def test_one_who_goes_away_while_asking_takes_nobody_along() -> None:
+    app = AppServer()
+    asking = [asyncio.ensure_future(app.recipient()) for _ in range(3)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking[0]
+    assert [(await one).recipient for one in asking[1:]] == ["alice", "alice"]
+    assert len(app.web.asked) == 2
+
+
+async def test_one_who_goes_away_while_waiting_takes_nobody_along() -> None:
+    app = AppServer()
+    asking = [asyncio.ensure_future(app.recipient()) for _ in range(3)]
+    await asyncio.sleep(0)
+    asking[1].cancel()
+    assert [(await asking[n]).recipient for n in (0, 2)] == ["alice", "alice"]
+    assert len(app.web.asked) == 1
 
 
 @pytest.mark.parametrize(
