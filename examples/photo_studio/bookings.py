@@ -106,7 +106,7 @@ class Diary:
     def book(self, client: Person, kind: Kind, starts_at: datetime, place: str, notes: str) -> Booking:
         if client.role != "client":
             raise Refused("Only clients book sessions.")
-        if starts_at < datetime.now():
+        if starts_at < _now_here():
             raise Refused("That time has passed; please choose another.")
         if not place.strip():
             raise Refused("Please say where it will be.")
@@ -171,5 +171,10 @@ def _already_in_the_book(ids: Iterator[int]) -> Iterator[Booking]:
 
 
 def _at(days: int, hour: int) -> datetime:
-    day = datetime.now() + timedelta(days=days)
+    day = _now_here() + timedelta(days=days)
     return day.replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+def _now_here() -> datetime:
+    """The studio's own wall clock: sessions are booked by it, so their times carry no zone."""
+    return datetime.now().astimezone().replace(tzinfo=None)

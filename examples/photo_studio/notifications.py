@@ -39,7 +39,8 @@ async def notify_photographer_of_assignment(bell: AsyncBellcast, booking: Bookin
 
 
 async def notify_client_work_completed(bell: AsyncBellcast, booking: Booking) -> Sent:
-    assert booking.work and booking.photographer, "the work was handed in"
+    assert booking.photographer, "the booking was assigned"
+    assert booking.work, "the work was handed in"
     return await bell.notify(
         booking.client.key,
         title="Your photographs are ready",

@@ -21,7 +21,7 @@ SCENES = {
 
 def draw(kind: str, number: int) -> str:
     """The picture with that number in a gallery of that kind; the same one each time."""
-    dice = Random(f"{kind} {number}")  # noqa: S311 (a picture is no secret)
+    dice = Random(f"{kind} {number}")
     width, height = SHAPES[number % len(SHAPES)]
     top, horizon, land = LIGHTS[dice.choice(SCENES[kind])]
     subject = {"wedding": _two_people, "portrait": _bust, "family": _family, "product": _still_life}[kind]

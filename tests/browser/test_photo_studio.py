@@ -4,10 +4,10 @@ import re
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
-
-from bellcast.client import Bellcast
 from tests.servers import ServerProcess
 from tests.studios import photo_studio
+
+from bellcast.client import Bellcast
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

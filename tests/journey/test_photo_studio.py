@@ -3,7 +3,7 @@
 import json
 import threading
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import jwt
@@ -54,7 +54,11 @@ def people(studio, bell):
 
 def booked(person, **fields):
     """Book a session; its number."""
-    asked = {"kind": "family", "starts_at": f"{datetime.now() + timedelta(days=9):%Y-%m-%dT14:00}", "place": "The park"}
+    asked = {
+        "kind": "family",
+        "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
+        "place": "The park",
+    }
     answer = person.post("/api/bookings", json=asked | fields)
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]

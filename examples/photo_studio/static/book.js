@@ -1,7 +1,7 @@
 /** Booking a session in three steps; the last one shows a summary, books, and tells the front desk. */
 
 import { notifyAdminOfNewBooking } from './booking_notifications.js';
-import { root, send, submit } from './site.js';
+import { ready, root, send, submit } from './site.js';
 
 const form = document.querySelector('form[data-form=book]');
 const steps = [...form.querySelectorAll('fieldset')];
@@ -49,3 +49,4 @@ form.addEventListener('submit', (event) => {
   else if (at < 2) show(at + 1);
   else submit(form, book);
 });
+ready(document);

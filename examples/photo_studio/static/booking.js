@@ -1,7 +1,7 @@
 /** One booking: the front desk assigns it, the photographer hands in the work, everybody looks at the pictures. */
 
 import { notifyClientWorkCompleted, notifyPhotographerOfAssignment } from './booking_notifications.js';
-import { send, submit } from './site.js';
+import { ready, send, submit } from './site.js';
 
 const id = Number(document.querySelector('[data-booking]').dataset.booking);
 
@@ -35,3 +35,5 @@ document.addEventListener('click', (event) => {
   viewer.querySelector('img').src = picture.href;
   viewer.showModal();
 });
+
+ready(document);

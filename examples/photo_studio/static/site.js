@@ -25,6 +25,11 @@ export async function submit(form, work) {
   }
 }
 
+/** Let people at the forms. Until then they are inert: without its script a form would only reload the page. */
+export function ready(part) {
+  for (const form of part.querySelectorAll('form[inert]')) form.inert = false;
+}
+
 /** The person's live events under the site's own address, while the page is in view. */
 export function follow(listeners) {
   let source = null;
@@ -51,7 +56,9 @@ async function refresh(main) {
   const response = await fetch(location.href);
   const page = new DOMParser().parseFromString(await response.text(), 'text/html');
   const fresh = page.querySelector('main[data-live]');
-  if (fresh) main.replaceChildren(...fresh.childNodes);
+  if (!fresh) return;
+  ready(fresh);
+  main.replaceChildren(...fresh.childNodes);
 }
 
 function mindTheBell(bell) {
