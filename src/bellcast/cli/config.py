@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # the settings are read when they are asked for
 EPILOG = """\
 [dim]Examples[/]
 
-  bellcast config --set
+  bellcast config --changed
   bellcast config --json | jq -r .BELLCAST_PORT.value
 
 [dim]Secrets are masked. Everything listed can be given to[/] bellcast serve [dim]as an option, as the variable, or as \
@@ -25,7 +25,7 @@ app = typer.Typer()
 @app.command(cls=options.taking("DATA"), rich_help_panel="Look after it", epilog=EPILOG)
 def config(
     ctx: typer.Context,
-    only_set: Annotated[bool, typer.Option("--set", help="Only what differs from the defaults.")] = False,
+    only_changed: Annotated[bool, typer.Option("--changed", help="Only what differs from the defaults.")] = False,
     json: screen.Json = False,
 ) -> None:
     """Show the settings in effect."""
@@ -41,11 +41,11 @@ def config(
     if json:
         screen.json({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
     else:
-        _show(rows, only_set)
+        _show(rows, only_changed)
         _credentials(options.settings(ctx))
 
 
-def _show(rows: dict[str, tuple[str, str]], only_set: bool) -> None:
+def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -53,7 +53,7 @@ def _show(rows: dict[str, tuple[str, str]], only_set: bool) -> None:
 
     sheet = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
     for group, settings in table.GROUPS.items():
-        chosen = [setting for setting in settings if not only_set or rows[setting.variable][1] != "default"]
+        chosen = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
         if chosen:
             sheet.add_row(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
         for setting in chosen:

@@ -70,6 +70,8 @@ def _introduce(url: str, data: str, apps: list["Neighbour"]) -> None:
         table.add_row(f"[bold]{neighbour.name}[/]", f"[bold cyan]{neighbour.url}[/]")
     table.add_row("Server", f"[cyan]{url}[/]")
     table.add_row("API", f"[cyan]{url}/docs[/]")
-    table.add_row("From a shell", f'bellcast notify clara "Hello" --url {url} --data {data}')
     table.add_row("To end it", "Ctrl-C [dim](nothing is kept)[/]")
     screen.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
+    # Outside the panel, where it can be copied whole.
+    screen.out.print("[dim]Ring a bell from another terminal:[/]")
+    screen.out.print(f'  bellcast notify clara "Hello" --url {url} --data {data}\n', soft_wrap=True)

@@ -14,7 +14,7 @@ EPILOG = """\
 [dim]Examples[/]
 
   bellcast doctor
-  bellcast doctor --url https://bell.example.com        [dim]through your proxy, as browsers come[/]
+  bellcast doctor --url https://bell.example.com   [dim]# through your proxy, as browsers come[/]
   bellcast doctor --json | jq '.findings[] | select(.state != "ok")'
 
 [dim]Status 1 if there is a problem; warnings leave it 0.[/]
@@ -32,7 +32,7 @@ def doctor(
 ) -> None:
     """Look for what is wrong, and say what to do."""
     found = []
-    with screen.err.status("Looking"):
+    with (screen.err if json else screen.out).status("Looking"):
         for finding in _examine(ctx, local):
             found.append(finding)
             if not json:

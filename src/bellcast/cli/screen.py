@@ -20,8 +20,8 @@ class Stop(Exception):
     """A command that cannot be done: what is wrong, and what to do next."""
 
     def __init__(self, wrong: str, todo: str, status: int = 1) -> None:
-        super().__init__(f"{wrong.rstrip('.')}; {todo.rstrip('.')}.")
-        self.status = status
+        self.wrong, self.todo, self.status = wrong.rstrip("."), todo.rstrip("."), status
+        super().__init__(f"{self.wrong}; {self.todo}.")
 
 
 def fail(message: str, status: int) -> NoReturn:

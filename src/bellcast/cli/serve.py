@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # the house is imported when the server starts, not for --hel
 EPILOG = """\
 [dim]Examples[/]
 
-  bellcast serve                                    [dim]on http://127.0.0.1:8787, data in ./bellcast-data[/]
+  bellcast serve                                  [dim]# on port 8787, data in ./bellcast-data[/]
   bellcast serve --host 0.0.0.0 --port 80 --data /var/lib/bellcast
-  bellcast serve --handlers shop.bells:handlers     [dim]your Python answers what clients call[/]
+  bellcast serve --handlers shop.bells:handlers   [dim]# your Python answers what clients call[/]
 
 [dim]The first start makes the project's credentials, prints them once and keeps them in the data folder;[/] \
 BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]gives your own.

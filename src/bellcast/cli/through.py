@@ -12,7 +12,7 @@ from bellcast import __version__
 from bellcast.cli import asking, stream
 from bellcast.cli.findings import Finding
 from bellcast.cli.screen import Stop
-from bellcast.client import Bellcast, BellcastError
+from bellcast.client import Bellcast
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(5)
@@ -37,8 +37,8 @@ def server(settings: Settings) -> Iterator[Finding]:
         try:
             with asking.server(settings) as bell:
                 yield from _live(bell, http)
-        except (Stop, BellcastError) as error:
-            yield Finding("live path", "warning", f"not tried: {error}", "give the project secret to have it tried")
+        except Stop as stop:
+            yield Finding("live path", "warning", f"not tried: {stop.wrong}", stop.todo)
 
 
 def _health(http: httpx.Client, url: str) -> Iterator[Finding]:
