@@ -1,3 +1,23 @@
 """Bellcast: one durable inbox behind every live client."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bellcast.calls import Handlers, Refused
+    from bellcast.client import AsyncBellcast, Bellcast
+
+__all__ = ["AsyncBellcast", "Bellcast", "Handlers", "Refused", "__version__"]
+
 __version__ = "0.1.0"
+
+# Loaded when asked for: an app that only sends needs no server, and a server no client.
+_HOMES = {"AsyncBellcast": "client", "Bellcast": "client", "Handlers": "calls", "Refused": "calls"}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, each from its room."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bellcast.{_HOMES[name]}"), name)

@@ -36,6 +36,20 @@ class Query(Struct, frozen=True, kw_only=True):
     before: str | None = None
 
 
+class Listed(Struct, frozen=True):
+    """A page and where the inbox stood at that moment."""
+
+    state: InboxState
+    notifications: list[Notification]
+
+
+class Counted(Struct, frozen=True):
+    """Unread counts by type and where the inbox stood at that moment."""
+
+    state: InboxState
+    by_type: dict[str, int]
+
+
 class Marking(Struct, frozen=True, kw_only=True):
     """What a recipient does to many at once. `ids` None is all not archived (unarchive: all archived), narrowed by
     `type` and `view`."""
@@ -134,12 +148,12 @@ class Inboxes(Protocol):
         """The inbox, made on first sight, after taking in pending announcements. `roles` and `name` are written when given and different."""
         ...
 
-    async def page(self, inbox: int, query: Query) -> list[Notification]:
-        """One page, newest first."""
+    async def page(self, inbox: int, query: Query) -> Listed:
+        """One page, newest first, and the state of the same moment."""
         ...
 
-    async def unread_by_type(self, inbox: int) -> dict[str, int]:
-        """Unread counts by type, zeros left out."""
+    async def unread_by_type(self, inbox: int) -> Counted:
+        """Unread counts by type, zeros left out, and the state of the same moment."""
         ...
 
     async def get(self, inbox: int, id: str) -> Notification | None:

@@ -93,7 +93,7 @@ class App:
 
     async def page(self, key: str, *, tenant: str = "", **query: Any) -> list[Notification]:
         number = (await self.inbox(key, tenant)).number
-        return await self.store.inboxes.page(number, Query(**{"limit": 100, **query}))
+        return (await self.store.inboxes.page(number, Query(**{"limit": 100, **query}))).notifications
 
     async def titles(self, key: str, *, tenant: str = "", **query: Any) -> list[str]:
         return [one.title for one in await self.page(key, tenant=tenant, **query)]

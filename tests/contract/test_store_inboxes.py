@@ -88,7 +88,7 @@ async def test_unread_is_counted_by_type(app: App) -> None:
     read = await app.send("alice", type="read only")
     await app.mark("alice", "read", ids=(read,))
     inbox = await app.inbox("alice")
-    assert await app.store.inboxes.unread_by_type(inbox.number) == {"booking": 2, "general": 1}
+    assert (await app.store.inboxes.unread_by_type(inbox.number)).by_type == {"booking": 2, "general": 1}
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,8 @@ async def test_an_erased_inbox_cannot_be_acted_on(app: App) -> None:
         await app.store.inboxes.mark(inbox.number, Marking(actions=("read",)), app.now)
     with pytest.raises(NotFound):
         await app.store.inboxes.changes(inbox.number, 0, 10)
-    assert await app.store.inboxes.page(inbox.number, Query()) == []
+    with pytest.raises(NotFound):
+        await app.store.inboxes.page(inbox.number, Query())
 
 
 async def test_opening_writes_the_name_and_the_roles_of_the_session(app: App) -> None:

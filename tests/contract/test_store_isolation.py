@@ -88,9 +88,9 @@ async def test_nobody_else_notices(cast: Cast, deed: str, few: int, monkeypatch:
 
 async def test_looking_shows_only_what_is_ones_own(cast: Cast) -> None:
     inboxes = cast.app.store.inboxes
-    assert [one.id for one in await inboxes.page(cast.number, Query())] == [cast.own]
-    assert [one.id for one in await inboxes.page(cast.number, Query(tag="x"))] == [cast.own]
-    assert await inboxes.unread_by_type(cast.number) == {"general": 1}
+    assert [one.id for one in (await inboxes.page(cast.number, Query())).notifications] == [cast.own]
+    assert [one.id for one in (await inboxes.page(cast.number, Query(tag="x"))).notifications] == [cast.own]
+    assert (await inboxes.unread_by_type(cast.number)).by_type == {"general": 1}
     assert [change.id for change in (await inboxes.changes(cast.number, 0, 10)).rows] == [cast.own]
     for other in cast.others:
         assert await inboxes.get(cast.number, other) is None

@@ -67,9 +67,9 @@ PATCH = reading.Shape(Patch)
 SELECTION = reading.Shape(Selection)
 
 
-def tag_of(inbox: Inbox) -> str:
+def tag_of(position: str) -> str:
     """The ETag of anything read from an inbox: it changes when, and only when, the inbox does."""
-    return f'"{inbox.state.position}"'
+    return f'"{position}"'
 
 
 def unchanged(request: Asked, etag: str) -> bool:
@@ -105,11 +105,12 @@ async def listing(request: Asked) -> ASGIApp:
     if asked.before is not None and not ids.is_id(asked.before):
         raise BadRequest("before: this is no cursor; use the `next` of a page.")
     inbox = await doors.inbox(request)
-    etag = tag_of(inbox)
+    etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
         return answers.empty(304, _etagged(etag))
     query = Query(view=asked.view, type=asked.type, tag=asked.tag, limit=asked.limit, before=asked.before)
-    return answers.json(await views.listing(here.engines, inbox, query), headers=_etagged(etag))
+    found = await views.listing(here.engines, inbox, query)
+    return answers.json(found, headers=_etagged(tag_of(found.position)))
 
 
 @operation(
@@ -124,10 +125,11 @@ async def listing(request: Asked) -> ASGIApp:
 async def counts(request: Asked) -> ASGIApp:
     """What the badge and the tabs show. Made for polling: unchanged is a 304 without a body."""
     inbox = await doors.inbox(request)
-    etag = tag_of(inbox)
+    etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
         return answers.empty(304, _etagged(etag))
-    return answers.json(await views.counts(rooms.of(request).engines, inbox), headers=_etagged(etag))
+    found = await views.counts(rooms.of(request).engines, inbox)
+    return answers.json(found, headers=_etagged(tag_of(found.position)))
 
 
 @operation(

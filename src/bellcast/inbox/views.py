@@ -48,12 +48,11 @@ async def open(engines: Engines, principal: Principal) -> Inbox:
 async def listing(engines: Engines, inbox: Inbox, query: Query) -> Listing:
     """One page; `next` is the cursor of the following one. One row more than asked tells whether there is one."""
     asked = Query(view=query.view, type=query.type, tag=query.tag, limit=query.limit + 1, before=query.before)
-    rows = await engines.store.inboxes.page(inbox.number, asked)
-    page = rows[: query.limit]
-    state = inbox.state
+    found = await engines.store.inboxes.page(inbox.number, asked)
+    page, state = found.notifications[: query.limit], found.state
     return Listing(
         notifications=page,
-        next=page[-1].id if len(rows) > query.limit else None,
+        next=page[-1].id if len(found.notifications) > query.limit else None,
         unread=state.unread,
         unseen=state.unseen,
         position=state.position,
@@ -62,9 +61,9 @@ async def listing(engines: Engines, inbox: Inbox, query: Query) -> Listing:
 
 async def counts(engines: Engines, inbox: Inbox) -> Counts:
     """What the badge and the tabs show."""
-    by_type = await engines.store.inboxes.unread_by_type(inbox.number)
-    state = inbox.state
-    return Counts(unread=state.unread, unseen=state.unseen, by_type=by_type, position=state.position)
+    found = await engines.store.inboxes.unread_by_type(inbox.number)
+    state = found.state
+    return Counts(unread=state.unread, unseen=state.unseen, by_type=found.by_type, position=state.position)
 
 
 async def get(engines: Engines, inbox: Inbox, id: str) -> Notification:

@@ -7,7 +7,7 @@ import structlog
 from bellcast import calls
 from bellcast.auth.doors import Doors
 from bellcast.calls import Answerer, Call
-from bellcast.errors import BellcastError, Forbidden, HandlerFailed, Unauthenticated
+from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unauthenticated
 from bellcast.inbox import views
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Phase
@@ -89,7 +89,9 @@ class Answering:
         return principal
 
     async def call(self, connection: Connection, name: str, data: Any) -> Any:
-        """The reply of the app's handler."""
+        """The reply of the app's handler. A newcomer and a farewell are ours to tell, not a client's."""
+        if name in (calls.CONNECT, calls.DISCONNECT):
+            raise NoHandler(f"{name!r} cannot be called.")
         try:
             return await self._app.answer(
                 self._call(NativePort(self._engines, self._hub, connection), connection, name, data)

@@ -94,7 +94,7 @@ def _positioned(changes: Changes, base: int, begun: int) -> Iterator[tuple[Chang
     """Each row with the position it brings the client to. Rows of one action share its revision, and only the last of
     them completes it; the last row of all ends the replay and needs no base."""
     epoch = changes.state.epoch
-    for row, following in zip(changes.rows, (*changes.rows[1:], None), strict=True):
+    for row, following in zip(changes.rows, (*changes.rows[1:], None), strict=False):
         if following is None:
             yield row, Position(epoch, changes.state.revision)
         else:

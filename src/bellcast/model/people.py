@@ -77,6 +77,9 @@ class Project(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Project(id={self.id!r}, key={self.key!r}, secret='…')"
 
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("id", self.id), ("key", self.key), ("secret", "…")]
+
 
 class Principal(Struct, frozen=True, kw_only=True):
     """The recipient side of a request or connection: who it is and what the signed session allows.

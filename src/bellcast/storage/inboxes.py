@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from bellcast.errors import NotFound
 from bellcast.model.events import Event
-from bellcast.model.inboxes import Inbox
+from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Notification
-from bellcast.ports import Change, Changes, Marked, Marking, Opened, Query
+from bellcast.ports import Change, Changes, Counted, Listed, Marked, Marking, Opened, Query
 from bellcast.storage import arrivals, intake, marking, people, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
 
@@ -29,12 +29,12 @@ class Inboxes:
             return Opened(inbox)
         return await self._engine.write(_open, wanted)
 
-    async def page(self, inbox: int, query: Query) -> list[Notification]:
-        """One page, newest first."""
+    async def page(self, inbox: int, query: Query) -> Listed:
+        """One page, newest first, and the state of the same moment."""
         return await self._engine.read(_page, inbox, query)
 
-    async def unread_by_type(self, inbox: int) -> dict[str, int]:
-        """Unread counts by type, zeros left out."""
+    async def unread_by_type(self, inbox: int) -> Counted:
+        """Unread counts by type, zeros left out, and the state of the same moment."""
         return await self._engine.read(_unread_by_type, inbox)
 
     async def get(self, inbox: int, id: str) -> Notification | None:
@@ -106,10 +106,11 @@ def _found_or_made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]
     return found
 
 
-def _page(inbox: int, query: Query) -> Script[list[Notification]]:
+def _page(inbox: int, query: Query) -> Script[Listed]:
+    state, _ = yield from _moment(inbox)
     found = yield _page_statement(inbox, query)
     found.sort(reverse=True)  # by id, the first column: no two are equal
-    return [rows.notification(row) for row in found]
+    return Listed(state, [rows.notification(row) for row in found])
 
 
 def _page_statement(inbox: int, query: Query) -> Statement:
@@ -122,9 +123,20 @@ def _page_statement(inbox: int, query: Query) -> Statement:
     return Statement("page_all", params)
 
 
-def _unread_by_type(inbox: int) -> Script[dict[str, int]]:
+def _unread_by_type(inbox: int) -> Script[Counted]:
+    state, _ = yield from _moment(inbox)
     found = yield Statement("unread_by_type", {"inbox": inbox})
-    return dict(found)
+    return Counted(state, dict(found))
+
+
+def _moment(inbox: int) -> Script[tuple[InboxState, int]]:
+    """Where the inbox stands and up to where its tombstones are swept; what is read after is of the same moment."""
+    yield Statement("snapshot")
+    found = yield Statement("inbox_state", {"inbox": inbox})
+    if not found:
+        raise NotFound("This inbox is gone.")
+    *row, floor = found[0]
+    return rows.state(tuple(row)), floor
 
 
 def _get(inbox: int, id: str) -> Script[Notification | None]:
@@ -133,12 +145,7 @@ def _get(inbox: int, id: str) -> Script[Notification | None]:
 
 
 def _changes(inbox: int, after: int, limit: int) -> Script[Changes]:
-    yield Statement("snapshot")
-    found = yield Statement("inbox_state", {"inbox": inbox})
-    if not found:
-        raise NotFound("This inbox is gone.")
-    *row, floor = found[0]
-    state = rows.state(tuple(row))
+    state, floor = yield from _moment(inbox)
     if state.revision <= after:
         return Changes(state, floor, ())
     params = {"inbox": inbox, "after": after, "limit": limit}
