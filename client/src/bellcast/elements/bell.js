@@ -3,7 +3,7 @@
 import { Session } from '../session.js';
 import { h, icon, link } from './dom.js';
 import { texts } from './messages.js';
-import { Panel } from './panel.js';
+import { NOTICE, Panel } from './panel.js';
 import * as popover from './popover.js';
 import { sheet } from './styles.js';
 import { clock } from './time.js';
@@ -37,7 +37,7 @@ export class Bell extends Base {
   #frame = 0;
   /** @type {string[]} */
   #arrived = [];
-  /** Told to be seen; a refusal is not asked again. @type {Set<string>} */
+  /** Told to be seen since it opened; a refusal is not asked again. @type {Set<string>} */
   #seen = new Set();
 
   constructor() {
@@ -101,7 +101,6 @@ export class Bell extends Base {
     this.#session = session;
     session.addEventListener('change', () => this.#draw(), { signal });
     session.addEventListener('notification', (event) => this.#arrived.push(/** @type {CustomEvent} */ (event).detail.title), { signal });
-    session.addEventListener('refused', () => (panel.refuse(Date.now()), this.#draw()), { signal });
     this.#listen(panel, signal);
     if (!this.#given) session.open();
     const ticking = setInterval(() => this.#draw(), TICK);
@@ -138,7 +137,7 @@ export class Bell extends Base {
       act: (verb, which) => this.#act(verb, which),
       follow: (notification, event) => this.#follow(notification, event),
       close: () => this.#toggle(false),
-      more: () => void this.#more(panel),
+      more: () => void this.#more(),
       retry: () => void this.#session?.open(),
     });
     this.#panel = panel;
@@ -146,11 +145,17 @@ export class Bell extends Base {
     return panel;
   }
 
-  /** @param {Panel} panel */
-  async #more(panel) {
-    await this.#session?.loadMore().catch(() => panel.refuse(Date.now()));
+  async #more() {
+    await this.#session?.loadMore().catch(this.#refused);
     this.#draw();
   }
+
+  /** What a person asked for and did not get is said; what we asked for by ourselves is not. */
+  #refused = () => {
+    this.#panel?.refuse(Date.now());
+    this.#draw();
+    setTimeout(() => this.#draw(), NOTICE);
+  };
 
   /** @param {Panel} panel @param {AbortSignal} signal */
   #listen({ element }, signal) {
@@ -187,6 +192,7 @@ export class Bell extends Base {
     if (!this.#while || !this.#panel) return;
     const open = this.hasAttribute('open');
     this.#button.ariaExpanded = String(open);
+    this.#seen.clear();
     popover.hide(this.#panel.element);
     this.#render();
     if (open) popover.show(this.#panel.element, this.#button);
@@ -243,7 +249,7 @@ export class Bell extends Base {
 
   /** @param {Verb} verb @param {string | 'all'} which */
   #act(verb, which) {
-    if (this.#ask('action', { verb, which })) this.#session?.[verb](which).catch(() => {}); // said by `refused`
+    if (this.#ask('action', { verb, which })) this.#session?.[verb](which).catch(this.#refused);
   }
 
   /** A page that cancels goes there its own way; another tab is the browser's. @param {Notification} notification @param {MouseEvent} event */

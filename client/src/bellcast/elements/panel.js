@@ -7,7 +7,7 @@ import { row } from './row.js';
 /** @import { State } from '../session.js' */
 /** @import { Desk, Row } from './row.js' */
 
-const NOTICE = 5_000; // ms a refusal stays to be read
+export const NOTICE = 5_000; // ms a refusal stays to be read
 const PAGE = 40; // rows shown, and added by "load more": a flood must not become a thousand elements
 
 export class Panel {
