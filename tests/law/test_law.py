@@ -215,7 +215,7 @@ def write_fixtures(histories: int = 12, steps: int = 14) -> None:
     """Live random histories against a real server, kept for the browser's client."""
     with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder) / "data") as server:
         for number in range(histories):
-            chance = random.Random(number)  # noqa: S311 - the same histories every time
+            chance = random.Random(number)
             (FIXTURES / f"history{number:02}.json").write_text(json.dumps(_history(server, chance, steps, number)))
 
 

@@ -195,7 +195,7 @@ def test_an_announcement_rings_everyone_who_looks_with_counters_of_their_own(
         assert [event["unread"] for event in rung] == [1, 2]
         http.delete(f"/v1/notifications/{id}", params=params)
         gone = a.next(), b.next()
-        assert [(event["type"], event["id"] if "id" in event else "") for event in gone][0][0] == "notification-delete"
+        assert {event["type"] for event in gone} == {"notification-delete"}
         assert [event["unread"] for event in gone] == [0, 1]
 
 
@@ -295,7 +295,7 @@ def test_revocation_closes_and_refuses_older_tokens(
 def test_a_session_ends_when_its_token_does_unless_it_is_renewed(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:
-    server = start_server(BELLCAST_HEARTBEAT="500ms")
+    server = start_server(BELLCAST_HEARTBEAT="5s")
     with websocket(server, alice, ttl=2) as short, websocket(server, alice, ttl=2) as renewed:
         short.next(), renewed.next()
         assert renewed.ask("auth", token="nonsense")["code"] == "unauthenticated"

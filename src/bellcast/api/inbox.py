@@ -155,7 +155,7 @@ async def change(request: Asked) -> ASGIApp:
     """Mark one notification seen, read or archived, or the reverse."""
     here = rooms.of(request)
     asked = await reading.body(request, PATCH)
-    wanted = actions.patched(asked.seen, asked.read, asked.archived)
+    wanted = actions.patched(seen=asked.seen, read=asked.read, archived=asked.archived)
     if not wanted:
         raise Invalid.of("", "give at least one of seen, read and archived")
     inbox = await doors.inbox(request)
@@ -191,7 +191,7 @@ def outcome(marked: Marked) -> Outcome:
 async def _act(request: Asked, action: Action) -> ASGIApp:
     here = rooms.of(request)
     asked = await reading.body(request, SELECTION)
-    chosen = actions.selected(asked.ids, asked.all, here.limits)
+    chosen = actions.selected(asked.ids, everything=asked.all, limits=here.limits)
     if asked.of is not None and chosen is not None:
         raise Invalid.of("of", "narrows all, so it cannot be given together with ids")
     type = asked.of.type if asked.of is not None else None

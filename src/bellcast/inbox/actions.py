@@ -37,7 +37,7 @@ async def delete(engines: Engines, inbox: Inbox, id: str) -> None:
         raise NotFound("This inbox has no notification with this id.")
 
 
-def patched(seen: bool | None, read: bool | None, archived: bool | None) -> tuple[Action, ...]:
+def patched(*, seen: bool | None, read: bool | None, archived: bool | None) -> tuple[Action, ...]:
     """The actions a PATCH asks for. Read implies seen, so read and not seen at once is refused."""
     if read and seen is False:
         raise Invalid.of("seen", "must not be false while read is true: what is read has been seen")
@@ -51,7 +51,7 @@ def patched(seen: bool | None, read: bool | None, archived: bool | None) -> tupl
     return tuple(actions)
 
 
-def selected(asked: Sequence[str] | None, everything: bool, limits: Limits) -> tuple[str, ...] | None:
+def selected(asked: Sequence[str] | None, *, everything: bool, limits: Limits) -> tuple[str, ...] | None:
     """The ids an action names, None for all; exactly one of the two may be asked for."""
     if everything and asked is not None:
         raise Invalid.of("all", "must not be given together with ids")

@@ -14,7 +14,6 @@ from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
 from bellcast.live.reasons import Close
-from bellcast.live.rules import Spawn
 from bellcast.model.events import LiveEvent
 from bellcast.model.people import Principal
 from bellcast.ports import Engines
@@ -48,7 +47,7 @@ class NativePort:
         tenant = self._connection.principal.tenant
         await self._engines.broker.publish(LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
-    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109, ARG002 - CallPort's
+    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         """The native dialect's clients answer no questions: they call."""
         raise HandlerFailed("A native client cannot be asked: emit to it, and let it call.")
 

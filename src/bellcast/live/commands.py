@@ -160,7 +160,7 @@ class Commands:
             raise Invalid.of("of", 'may only be given with "all": true')
         marking = Marking(
             actions=(ACTIONS[type(asked)],),
-            ids=actions.selected(asked.ids, asked.all, self.limits),
+            ids=actions.selected(asked.ids, everything=asked.all, limits=self.limits),
             type=asked.of.type if asked.of else None,
         )
         marked = await actions.mark(self._engines, connection.inbox, marking)

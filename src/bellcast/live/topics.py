@@ -21,7 +21,7 @@ async def admitted(
     given: list[str] = []
     refused: list[TopicRefused] = []
     for topic in topics:
-        refusal = _refusal(principal, topic, topic in subscribed, followed + len(given), rules)
+        refusal = _refusal(principal, topic, followed + len(given), rules, subscribed=topic in subscribed)
         if refusal is None:
             given.append(topic)
         else:
@@ -36,7 +36,7 @@ async def _subscribed(store: Store, principal: Principal, topics: list[str]) -> 
     return await store.recipients.subscribed(principal.tenant, principal.recipient, topics)
 
 
-def _refusal(principal: Principal, topic: str, subscribed: bool, followed: int, rules: Rules) -> TopicRefused | None:
+def _refusal(principal: Principal, topic: str, followed: int, rules: Rules, *, subscribed: bool) -> TopicRefused | None:
     for wrong in drafts.topic("topic", topic, rules.limits):
         return TopicRefused(topic[: rules.limits.topic or 200], Invalid.code, f"A topic {wrong.message}.")
     limit = rules.limits.topics_per_connection

@@ -73,13 +73,13 @@ class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a later correction may change; what is absent stays."""
 
     title: str | UnsetType = UNSET
-    body: str | None | UnsetType = UNSET
-    action_url: str | None | UnsetType = UNSET
-    action_text: str | None | UnsetType = UNSET
-    icon: str | None | UnsetType = UNSET
+    body: str | UnsetType | None = UNSET
+    action_url: str | UnsetType | None = UNSET
+    action_text: str | UnsetType | None = UNSET
+    icon: str | UnsetType | None = UNSET
     priority: Priority | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
-    expires_at: datetime | None | UnsetType = UNSET
+    expires_at: datetime | UnsetType | None = UNSET
 
 
 class Content(Struct, frozen=True, kw_only=True):

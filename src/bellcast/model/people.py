@@ -30,14 +30,14 @@ class Recipient(Struct, frozen=True, kw_only=True):
 class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the app may say of a recipient; absent stays (PATCH) or is cleared (PUT)."""
 
-    name: str | None | UnsetType = UNSET
-    email: str | None | UnsetType = UNSET
-    phone: str | None | UnsetType = UNSET
-    locale: str | None | UnsetType = UNSET
-    timezone: str | None | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
+    email: str | UnsetType | None = UNSET
+    phone: str | UnsetType | None = UNSET
+    locale: str | UnsetType | None = UNSET
+    timezone: str | UnsetType | None = UNSET
     roles: list[str] | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
-    tenant: str | None | UnsetType = UNSET
+    tenant: str | UnsetType | None = UNSET
 
 
 class Tenant(Struct, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ class Endpoint:
             self._check_address(request)
             principal = await self._doors.recipient(request, "stream")
             take_over = scope.get("extensions", {}).get(EXTENSION)
-            connection = self._stream_connection(request, principal, take_over is not None)
+            connection = self._stream_connection(request, principal, ours=take_over is not None)
             port = await self._answering.connected(connection, None)
             inbox = await self._enter(connection)
         except BellcastError as refusal:
@@ -91,7 +91,7 @@ class Endpoint:
         connection.write(sse.response_head(request.http_version, cors) + self._retry(connection))
         await self._welcome(connection, inbox, request, self._started(connection, port))
 
-    def _stream_connection(self, request: Request, principal: Principal, ours: bool) -> Connection:
+    def _stream_connection(self, request: Request, principal: Principal, *, ours: bool) -> Connection:
         kind = SseConnection if ours else ForeignConnection
         chunked = ours and request.http_version != "1.0"
         connection: Connection = self._connection(
