@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -190,6 +191,19 @@ def test_open_pages_hear_of_a_change_that_rings_no_bell(people):
         _, heard = next_event(events, "event")
     assert (heard["name"], heard["data"]) == ("booking-changed", {"bookingId": booking})
     assert rung(clara) == (0, [])
+
+
+def test_a_page_that_is_gone_holds_no_line(people, bell):
+    def lines():
+        return [line for line in bell.connections().connections if line.recipient == "ines"]
+
+    with listening(people["ines"]) as events:
+        next_event(events, "ready")
+        assert len(lines()) == 1
+    until = time.monotonic() + 10
+    while lines() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert lines() == []
 
 
 def test_the_old_client_is_told_nothing_new_until_there_is(people):
