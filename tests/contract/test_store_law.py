@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bellcast.model import times
 from bellcast.model.events import AnnouncementChanged, Event, SessionsRevoked, SubscriptionEnded
-from bellcast.model.notifications import Edit
+from bellcast.model.notifications import Edit, View
 from bellcast.ports import Action, Query
 from bellcast.storage import marking
 from tests.clock import FakeClock
@@ -24,6 +24,7 @@ KEYS = st.sampled_from(["alice", "bob"])
 TYPES = st.sampled_from(["booking", "general"])
 ACTIONS = st.sampled_from(["seen", "read", "unread", "archive", "unarchive", "delete"])
 VIEWS = st.sampled_from([None, None, None, "all", "unread", "read", "archived"])
+SHELVES: tuple[View, ...] = ("all", "archived")  # together: everything
 LIFETIMES = st.sampled_from([None, None, 5, 20])
 PICKS = st.lists(st.integers(0, 30), min_size=1, max_size=4)
 
@@ -167,16 +168,16 @@ class Law(RuleBasedStateMachine):
         self.look()
         for key, replica in self.replicas.items():
             inbox = self.do(self.app.inbox(key))
-            rows = {row.id: row for view in ("all", "archived") for row in self._view(inbox.number, view)}
+            rows = {row.id: row for view in SHELVES for row in self._view(inbox.number, view)}
             assert rows == replica.rows
             assert (inbox.state.unread, inbox.state.unseen) == replica.counts == replica.counted
             assert inbox.state.revision == replica.revision
             for tag in "xy":
-                tagged = {row.id for view in ("all", "archived") for row in self._view(inbox.number, view, tag=tag)}
+                tagged = {row.id for view in SHELVES for row in self._view(inbox.number, view, tag=tag)}
                 assert tagged == {row.id for row in rows.values() if tag in row.tags}
 
-    def _view(self, number: int, view: str, **narrowed: Any) -> Any:
-        return self.do(self.app.store.inboxes.page(number, Query(view=view, limit=1000, **narrowed))).notifications  # type: ignore[arg-type]
+    def _view(self, number: int, view: View, **narrowed: Any) -> Any:
+        return self.do(self.app.store.inboxes.page(number, Query(view=view, limit=1000, **narrowed))).notifications
 
 
 @pytest.mark.parametrize("engine", ENGINES)
