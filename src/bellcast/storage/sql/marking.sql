@@ -11,7 +11,9 @@ ORDER BY part, id LIMIT :limit
 
 -- name: mark_row
 -- Write what was done to one row.
-UPDATE notifications SET seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at, revision = :revision
+UPDATE notifications SET
+  seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at, revision = :revision,
+  part = CASE WHEN :archived_at IS NOT NULL THEN 2 WHEN :read_at IS NOT NULL THEN 1 ELSE 0 END
 WHERE recipient = :inbox AND id = :id
 
 -- name: marking_tally
@@ -38,6 +40,11 @@ UPDATE notifications SET
   seen_at = CASE :seen WHEN 0 THEN seen_at WHEN 1 THEN coalesce(seen_at, :now) END,
   read_at = CASE :read WHEN 0 THEN read_at WHEN 1 THEN coalesce(read_at, :now) END,
   archived_at = CASE :archived WHEN 0 THEN archived_at WHEN 1 THEN coalesce(archived_at, :now) END,
+  part = CASE
+    WHEN :archived = 1 OR (:archived = 0 AND archived_at IS NOT NULL) THEN 2
+    WHEN :read = 1 OR (:read = 0 AND read_at IS NOT NULL) THEN 1
+    ELSE 0
+  END,
   revision = :revision
 WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR type = :type)
   AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0

@@ -66,7 +66,8 @@ CREATE INDEX announcements_expiry ON announcements (expires_at) WHERE expires_at
 CREATE INDEX announcements_recalled ON announcements (recalled_at) WHERE recalled_at IS NOT NULL;
 
 -- A row of an inbox. One taken in from an announcement keeps what cannot change and reads the rest through `entries`.
--- `part`: 0 unread, 1 read, 2 archived; the view all is the parts 0 and 1.
+-- `part`: 0 unread, 1 read, 2 archived; the view all is the parts 0 and 1. It is checked rather than generated: an index
+-- on a generated column never covers a query.
 CREATE TABLE notifications (
   recipient INTEGER NOT NULL,
   id TEXT NOT NULL,
@@ -90,10 +91,9 @@ CREATE TABLE notifications (
   seen_at INTEGER,
   read_at INTEGER,
   archived_at INTEGER,
-  part INTEGER NOT NULL GENERATED ALWAYS AS (
-    CASE WHEN archived_at IS NOT NULL THEN 2 WHEN read_at IS NOT NULL THEN 1 ELSE 0 END
-  ) STORED,
-  PRIMARY KEY (recipient, id)
+  part INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (recipient, id),
+  CHECK (part = CASE WHEN archived_at IS NOT NULL THEN 2 WHEN read_at IS NOT NULL THEN 1 ELSE 0 END)
 ) STRICT, WITHOUT ROWID;
 -- Every view, its counts and its types from one index: each index more is one more page to write for every send.
 CREATE INDEX notifications_part ON notifications (recipient, part, id, type);
