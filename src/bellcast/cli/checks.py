@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from bellcast.auth import origins
 from bellcast.cli import folder
 from bellcast.cli.findings import Finding, State
 from bellcast.errors import BellcastError
@@ -29,7 +29,7 @@ CLOCK_LEEWAY_S = 60
 EARLIEST = 1_750_000_000
 # Names that speak of one person. Whoever follows a public topic hears everything on it.
 PERSONAL = ("user", "private", "recipient", "inbox", "account", "customer", "person", "profile", "@")
-LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def machine(settings: Settings) -> Iterator[Finding]:
@@ -142,7 +142,7 @@ def _is_personal(pattern: str) -> bool:
 
 def _origins(settings: Settings) -> Iterator[Finding]:
     declared = settings.access.origins
-    open_ = [origin for origin in declared if origin.startswith("http://") and _host(origin) not in LOCAL]
+    open_ = [origin for origin in declared if origin.startswith("http://") and urlsplit(origin).hostname not in LOCAL]
     if open_:
         what = f"{', '.join(open_)}: pages without TLS, whose tokens anybody on the way can read"
         yield Finding("origins", "warning", what, "serve them with https://")
@@ -151,10 +151,6 @@ def _origins(settings: Settings) -> Iterator[Finding]:
         yield Finding("origins", "warning", what, "name your pages' origins in BELLCAST_ORIGINS")
     else:
         yield Finding("origins", "ok", ", ".join(declared) or "any page that has a session token")
-
-
-def _host(origin: str) -> str:
-    return (origins.canonical(origin) or origin).split("://")[1].rsplit(":", 1)[0]
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:

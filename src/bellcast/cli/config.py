@@ -69,4 +69,4 @@ def _credentials(settings: "Settings") -> None:
     kept = folder.credentials(settings)
     if settings.project is None:
         state = "" if kept.exists() else ", made at the first start"
-        screen.out.print(f"\nCredentials: {kept}{state}", markup=False)
+        screen.out.print(f"\nCredentials: {kept}{state}", markup=False, soft_wrap=True)

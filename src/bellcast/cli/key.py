@@ -95,12 +95,13 @@ def _ask(ctx: typer.Context, method: str, where: str, body: dict[str, Any] | Non
 
 def _show(keys: list[dict[str, Any]]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("ID", "NAME", "SCOPES", "CREATED", ""):
         table.add_column(heading, no_wrap=heading != "NAME")
     for one in keys:
         state = f"revoked {one['revoked_at'][:10]}" if one.get("revoked_at") else ""
-        row = (one["id"], screen.plain(one["name"]), ",".join(one["scopes"]), one["created_at"][:10], state)
+        row = (one["id"], Text(screen.plain(one["name"])), ",".join(one["scopes"]), one["created_at"][:10], state)
         table.add_row(*row, style="dim strike" if state else None)
     screen.out.print(table)

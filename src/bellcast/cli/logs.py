@@ -12,7 +12,7 @@ from bellcast.cli import screen
 if TYPE_CHECKING:  # a type only: this room is imported by commands that have the settings already
     from bellcast.settings.groups import Server
 
-# uvicorn tells of every start and connection at this level; a person wants what went wrong.
+# What these tell at `info` is for who debugs them; a person wants what went wrong.
 QUIET = ("uvicorn.error", "httpx", "httpcore", "asyncio")
 
 
@@ -40,7 +40,7 @@ def configure(server: "Server") -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        logging.getLogger(name).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
 
 
 def _json() -> list[Processor]:

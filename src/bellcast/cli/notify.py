@@ -78,7 +78,7 @@ def notify(
     given: Any = {field: value for field, value in said.items() if value is not None}
     with asking.server(options.settings(ctx)) as bell:
         sent = bell.notify(to, idempotency_key=idempotency_key, **given)
-    screen.json(_told(sent)) if json else screen.done(_sentence(sent, to))
+    screen.json(_told(sent)) if json else screen.done(_sentence(sent, to), sent.id)
 
 
 def _addressed(words: list[str], has_audience: bool) -> tuple[str | None, str]:
@@ -130,6 +130,6 @@ def _told(sent: "Sent") -> dict[str, Any]:
 
 def _sentence(sent: "Sent", to: Any) -> str:
     if not sent.announcement:
-        return f"Sent to {to} [dim]{sent.id}[/]"
+        return f"Sent to {to}"
     audience = "everyone" if "all" in to else f"everyone of {' '.join(map(str, *to.items()))}"
-    return f"Announced to {audience} [dim]{sent.id}[/]"
+    return f"Announced to {audience}"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import options, screen
+from bellcast.cli.migrate import version
 from bellcast.cli.screen import Stop
 
 EPILOG = """\
@@ -35,6 +36,8 @@ def restore(
     path = settings.store.path
     if path.exists() and not force:
         raise Stop(f"{path} has data already", "name another folder with --data, or replace it with --force")
+    if version(file) == 0:
+        raise Stop(f"{file} is empty, or not there", "name a file that `bellcast backup` made")
     folder.prepare(settings)
     with screen.progress(f"Restoring {path}") as progress:
         copies.restore(file, path, progress)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
@@ -45,14 +46,14 @@ def json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def done(what: str) -> None:
+def done(what: str, aside: str = "") -> None:
     """Tell what was done."""
-    out.print(f"[green]✓[/] {what}")
+    out.print(Text.assemble(("✓ ", "green"), plain(what), (f" {aside}" if aside else "", "dim")), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Tell the person beside what a script reads."""
-    err.print(f"[dim]{text}[/]")
+    err.print(Text(text, "dim"), soft_wrap=True)
 
 
 def plain(text: str) -> str:

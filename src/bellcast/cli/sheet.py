@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
+from rich.markup import escape
 from rich.text import Text
 
 from bellcast.cli import screen
@@ -53,7 +54,7 @@ class Sheet:
     """Frames as lines for a person, with the state of things in the last one."""
 
     def __init__(self, recipient: str) -> None:
-        self._recipient = screen.plain(recipient)
+        self._recipient = escape(screen.plain(recipient))
         self._titles: dict[str, str] = {}
         self._state = screen.out.status("")
         self._tellers: dict[str, Callable[[dict[str, Any]], Text | None]] = {
@@ -76,7 +77,7 @@ class Sheet:
 
     def away(self, reason: str) -> None:
         """The connection is lost; it is being tried again."""
-        self._state.update(f"[yellow]{screen.plain(reason)}: trying again[/]")
+        self._state.update(f"[yellow]{escape(screen.plain(reason))}: trying again[/]")
 
     def show(self, frame: Frame) -> None:
         """A line for what happened; the counters for the state of things."""
@@ -90,7 +91,9 @@ class Sheet:
             )
 
     def _ready(self, fields: dict[str, Any]) -> Text | None:
-        refused = [f"not following {screen.plain(it['topic'])}: {it['message']}" for it in fields["refused"]]
+        refused = [
+            f"not following {screen.plain(it['topic'])}: {screen.plain(it['message'])}" for it in fields["refused"]
+        ]
         return Text("\n".join(refused), "yellow") if refused else None
 
     def _notification(self, fields: dict[str, Any]) -> Text:
@@ -99,7 +102,8 @@ class Sheet:
         look = READ if it["read_at"] else LOOKS[it["priority"]]
         when = datetime.fromisoformat(it["created_at"]).astimezone().strftime("%d %b %H:%M")
         title = Text(screen.plain(it["title"]), look.title_style)
-        head = Text.assemble((f"{when}  ", "dim"), (f"{look.mark} ", look.mark_style), title, "  ", (it["type"], "dim"))
+        type = (f"  {screen.plain(it['type'])}", "dim")
+        head = Text.assemble((f"{when}  ", "dim"), (f"{look.mark} ", look.mark_style), title, type)
         return Text("\n").join([head, *_details(it)])
 
     def _update(self, fields: dict[str, Any]) -> Text:

@@ -1,0 +1,123 @@
+"""The command line as a person or a script uses it: the real program in a process of its own."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+PATIENCE = 30  # seconds; a loaded machine needs three
+ESCAPE = "\x1b["
+
+
+class Finished(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def environ(**given: str) -> dict[str, str]:
+    """This process's environment without any setting of Bellcast's but the given ones."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELLCAST_", "NO_COLOR"))}
+    return kept | {"TERM": "xterm-256color"} | given
+
+
+def command(*args: object) -> list[str]:
+    return [sys.executable, "-m", "bellcast", *map(str, args)]
+
+
+def bellcast(*args: object, stdin: str = "", **given: str) -> Finished:
+    """Run a command to its end; keywords are environment variables."""
+    ended = subprocess.run(
+        command(*args), input=stdin, env=environ(**given), capture_output=True, text=True, timeout=PATIENCE
+    )
+    return Finished(ended.returncode, ended.stdout, ended.stderr)
+
+
+@contextmanager
+def running(*args: object, **given: str) -> Iterator[subprocess.Popen[str]]:
+    """A command under way, its output in pipes; ended with the block."""
+    process = subprocess.Popen(
+        command(*args), env=environ(**given), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    """The lines a running command prints, as they come."""
+    assert process.stdout is not None
+    yield from (line.rstrip("\n") for line in process.stdout)
+
+
+def end(process: subprocess.Popen[str], how: signal.Signals) -> Finished:
+    """Send a signal and wait for the end; what was printed after the lines that were read."""
+    process.send_signal(how)
+    out, err = process.communicate(timeout=PATIENCE)
+    return Finished(process.returncode, out, err)
+
+
+class Terminal:
+    """A command at a terminal of 100 columns, where colours and moving lines appear."""
+
+    def __init__(self, *args: object, **given: str) -> None:
+        self.text = ""
+        self._fd, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        self.process = subprocess.Popen(
+            command(*args), env=environ(**given), stdin=side, stdout=side, stderr=side, start_new_session=True
+        )
+        os.close(side)
+
+    def read_until(self, pattern: str) -> re.Match[str]:
+        """Wait until what was shown so far has the pattern."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            if found := re.search(pattern, self.text):
+                return found
+            if not self._more(until - time.monotonic()):
+                break
+        raise AssertionError(f"{pattern!r} did not appear in {self.text!r}")
+
+    def wait(self) -> int:
+        """Read to the end; the status."""
+        while self._more(PATIENCE):
+            pass
+        return self.process.wait(PATIENCE)
+
+    def _more(self, patience: float) -> bool:
+        if not select.select([self._fd], [], [], patience)[0]:
+            return False
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # how a terminal ends
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._fd)

@@ -1,0 +1,49 @@
+"""`bellcast demo`: one command, two servers, a bell that rings, and nothing left behind."""
+
+import re
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+
+from tests.journey.shell import bellcast, end, lines, running
+
+
+def introduced(process) -> tuple[str, str, list[str]]:
+    """The addresses of the studio and the server, and the command that rings a bell."""
+    shown = ""
+    for line in lines(process):
+        shown += line + "\n"
+        if "bellcast notify" in line:
+            break
+    studio = re.search(r"Photo studio\s+(http://\S+)", shown)
+    server = re.search(r"Server\s+(http://\S+)", shown)
+    assert studio, shown
+    assert server, shown
+    return studio[1], server[1], re.sub('"', "", line).split()[1:]
+
+
+def test_it_works_at_once_and_leaves_nothing():
+    with running("demo", "--no-browser", BELLCAST_PORT="not a port, and not asked") as process:
+        studio, server, notify = introduced(process)
+        data = Path(notify[notify.index("--data") + 1])
+        assert (data / "bellcast.db").exists()
+        assert httpx.get(f"{server}/readyz").status_code == 200
+        assert httpx.get(studio).status_code == 200
+        assert bellcast(*notify).status == 0
+        with httpx.stream("GET", f"{studio}/as/clara/api/notifications/stream") as stream:
+            frame = next(line for line in stream.iter_lines() if line.startswith("data:"))
+            assert '"unread":1' in frame
+            ended = end(process, signal.SIGINT)
+    assert ended.status == 0
+    assert "nothing of it is left" in ended.err
+    assert "Traceback" not in ended.err
+    assert not data.exists()
+
+
+def test_a_taken_port_is_told_when_it_was_asked_for():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = bellcast("demo", "--no-browser", "--port", taken.getsockname()[1])
+    assert refused.status == 1
+    assert "is in use" in refused.err

@@ -1,0 +1,127 @@
+"""The first look: help that answers at once, one clear line when something was asked wrongly."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bellcast as package
+from tests.journey.shell import ESCAPE, Terminal, bellcast, command, environ
+
+COMMANDS = [
+    "demo",
+    "serve",
+    "notify",
+    "tail",
+    "token",
+    "key",
+    "config",
+    "doctor",
+    "backup",
+    "restore",
+    "migrate",
+    "bench",
+]
+ALL_COMMANDS = [[name] for name in COMMANDS] + [["key", name] for name in ("create", "list", "revoke")]
+# CPU, because the wall clock also shows what else this machine does.
+HELP_SECONDS = 0.2
+
+
+def test_nothing_said_is_answered_with_every_command():
+    shown = bellcast()
+    assert shown.status == 0
+    assert [name for name in COMMANDS if f"│ {name} " not in shown.out] == []
+    assert bellcast("--help").out.strip() == shown.out.strip()
+
+
+@pytest.mark.parametrize("words", ALL_COMMANDS, ids=" ".join)
+def test_every_command_tells_what_it_does(words):
+    shown = bellcast(*words, "--help", COLUMNS="120")
+    assert shown.status == 0
+    assert shown.out.lstrip().startswith(f"Usage: bellcast {' '.join(words)}")
+    assert ESCAPE not in shown.out
+
+
+def test_help_names_the_default_and_the_variable_of_a_setting():
+    shown = " ".join(bellcast("serve", "--help", COLUMNS="200").out.split())
+    assert "Port to listen on. [BELLCAST_PORT] [default: 8787]" in shown
+
+
+def test_a_command_group_alone_lists_its_commands():
+    shown = bellcast("key")
+    assert shown.status == 0
+    assert "revoke" in shown.out
+
+
+def test_version():
+    assert bellcast("--version").out == f"bellcast {package.__version__}\n"
+
+
+def test_the_installed_program_is_the_same():
+    program = Path(sys.executable).with_name("bellcast")
+    ended = subprocess.run([program, "--version"], capture_output=True, text=True, env=environ())
+    assert ended.stdout == f"bellcast {package.__version__}\n"
+
+
+def test_help_answers_at_once(tmp_path):
+    warm = environ(PYTHONPYCACHEPREFIX=str(tmp_path))
+    warm.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run(command("--help"), env=warm, capture_output=True)
+
+    def cpu() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command("--help"), env=warm, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cpu() for _ in range(5)) < HELP_SECONDS
+
+
+def test_colours_are_for_terminals_that_want_them():
+    with Terminal("--help") as coloured, Terminal("--help", NO_COLOR="1") as plain:
+        assert coloured.wait() == plain.wait() == 0
+        assert "\x1b[1;36m" in coloured.text
+        assert "\x1b[1;36m" not in plain.text
+    assert ESCAPE not in bellcast("--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong", "todo"),
+    [
+        (["srve"], "No such command 'srve'. Did you mean 'serve'?", "bellcast --help"),
+        (
+            ["serve", "--prot", "80"],
+            "No such option: --prot (Possible options: --host, --port",
+            "bellcast serve --help",
+        ),
+        (["token"], "Missing argument 'recipient'", "bellcast token --help"),
+        (["tail", "alice", "-n", "many"], "'--last' / '-n': Input should be a valid integer", "bellcast tail --help"),
+        (["key", "create", "ci"], "Missing option '--scope'", "bellcast key create --help"),
+        (["bench", "speed"], "no benchmark is called speed", "fanout"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_was_asked_wrongly_is_told_in_one_line(words, wrong, todo):
+    ended = bellcast(*words, COLUMNS="300")
+    assert ended.status == 2
+    assert ended.out == ""
+    assert wrong.lower() in ended.err.lower()
+    assert todo in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_the_benchmarks_are_listed():
+    shown = bellcast("bench", "--list")
+    assert shown.status == 0
+    assert {line.split()[0] for line in shown.out.splitlines()} >= {"fanout", "storm", "ingest", "inbox", "memory"}
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(command("config"), env=environ(), stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert ended.stderr == ""

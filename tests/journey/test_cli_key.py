@@ -1,0 +1,54 @@
+"""`bellcast key`: API keys from the shell, used and revoked."""
+
+import pytest
+
+from tests.journey.shell import bellcast
+
+
+@pytest.fixture
+def project(bellcast_server):
+    return {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+
+
+def test_a_key_does_what_its_scopes_say_until_it_is_revoked(project):
+    made = bellcast("key", "create", "booking service", "--scope", "send", **project)
+    assert made.status == 0
+    key = made.out.strip()
+    assert "may send" in made.err
+    as_key = project | {"BELLCAST_SECRET": key}
+
+    assert bellcast("notify", "key-alice", "Hello", **as_key).status == 0
+    refused = bellcast("key", "list", **as_key)
+    assert refused.status == 1
+    assert "lacks the scope manage" in refused.err
+
+    id = key.split("_")[1]
+    assert f"{id}   booking service" in bellcast("key", "list", **project).out
+    assert bellcast("key", "revoke", id, **project).status == 0
+    refused = bellcast("notify", "key-alice", "Hello", **as_key)
+    assert refused.status == 1
+    assert "does not know this secret (from BELLCAST_SECRET)" in refused.err
+
+
+def test_scripts_get_json(project):
+    made = bellcast("key", "create", "backoffice", "--scope", "manage,read", "--json", **project).json
+    assert made["scopes"] == ["read", "manage"]
+    assert made["key"].startswith(f"bc_{made['id']}_")
+    listed = bellcast("key", "list", "--json", **project).json
+    assert made["id"] in [key["id"] for key in listed]
+    assert made["key"] not in str(listed)
+    assert bellcast("key", "revoke", made["id"], "--json", **project).json == {"revoked": made["id"]}
+
+
+def test_what_cannot_be_is_told(project):
+    unknown = bellcast("key", "revoke", "nosuchkey", **project)
+    assert unknown.status == 1
+    assert "no API key with this id" in unknown.err
+    wrong = bellcast("key", "create", "ci", "--scope", "destroy", **project)
+    assert wrong.status == 1
+    assert "must be one of: send, read, manage" in wrong.err
+
+
+def test_a_name_cannot_drive_the_terminal(project):
+    bellcast("key", "create", "tidy \u009b31m name", "--scope", "read", **project)
+    assert "\u009b" not in bellcast("key", "list", **project).out

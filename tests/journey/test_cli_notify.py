@@ -1,0 +1,118 @@
+"""`bellcast notify`: every field from the shell, and what may stand in the way."""
+
+import httpx
+import pytest
+
+from tests.journey.shell import bellcast
+
+
+@pytest.fixture
+def project(bellcast_server):
+    return {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+
+
+def inbox(server, recipient, **claims):
+    headers = server.as_recipient(recipient, **claims)
+    return httpx.get(f"{server.url}/v1/inbox", headers=headers).json()["notifications"]
+
+
+def test_every_field_arrives(bellcast_server, project):
+    said = {
+        "body": "Saturday, 14:00",
+        "type": "booking",
+        "priority": "high",
+        "action_url": "/bookings/7",
+        "action_text": "Open",
+        "icon": "calendar",
+        "group": "bookings",
+        "expires_at": "2035-01-31T12:00:00Z",
+    }
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in said.items() if name != "expires_at"]
+    options += ["--expires", said["expires_at"], "--tag", "vip", "--tag", "new", "--payload", '{"id": 7}']
+    sent = bellcast("notify", "fields-alice", "New booking", *options, "--actor", "Clara", "--json", **project).json
+    (found,) = inbox(bellcast_server, "fields-alice")
+    assert sent == {"notifications": [{"id": found["id"], "recipient": "fields-alice"}]}
+    assert {name: found[name] for name in said} == said
+    assert found["actor"] == {"id": None, "name": "Clara", "avatar": None} or found["actor"] == {"name": "Clara"}
+    assert (found["title"], found["tags"], found["data"]) == ("New booking", ["vip", "new"], {"id": 7})
+
+
+def test_the_body_may_come_from_a_pipe(bellcast_server, project):
+    sent = bellcast("notify", "pipe-alice", "Disk report", "--body", "-", stdin="80 %\n\u2713 fine\n", **project)
+    assert "Sent to pipe-alice" in sent.out
+    assert inbox(bellcast_server, "pipe-alice")[0]["body"] == "80 %\n\u2713 fine"
+
+
+def test_many_are_told_by_one_name(bellcast_server, project):
+    url, app = bellcast_server.url, bellcast_server.as_app()
+    httpx.put(f"{url}/v1/topics/ops/subscriptions/many-alice", headers=app)
+    httpx.put(f"{url}/v1/recipients/many-bob", headers=app, json={"roles": ["admin"]})
+    httpx.put(f"{url}/v1/recipients/many-carol?tenant=notify-acme", headers=app, json={})
+    to_topic = bellcast("notify", "--to-topic", "ops", "For the topic", "--json", **project).json
+    assert to_topic["announcement"]["id"] == inbox(bellcast_server, "many-alice")[0]["id"]
+    bellcast("notify", "--to-role", "admin", "For the role", **project)
+    assert inbox(bellcast_server, "many-bob")[0]["title"] == "For the role"
+    told = bellcast("notify", "--all", "For all", "--tenant", "notify-acme", "--expires", "1h", **project)
+    assert "Announced to everyone" in told.out
+    assert inbox(bellcast_server, "many-carol", tenant="notify-acme")[0]["title"] == "For all"
+
+
+def test_the_same_idempotency_key_sends_once(bellcast_server, project):
+    ids = {
+        bellcast("notify", "once-alice", "Once", "--idempotency-key", "o-1", "--json", **project).json["notifications"][
+            0
+        ]["id"]
+        for _ in range(2)
+    }
+    assert len(ids) == 1
+    assert len(inbox(bellcast_server, "once-alice")) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["alice"], "expected a recipient and a title; put a title of several words in quotes"),
+        (["alice", "Hello", "there"], "put a title of several words in quotes"),
+        (["alice", "Hello", "--all"], "expected only a title"),
+        (["Hello", "--all", "--to-topic", "ops"], "choose one of --to-topic, --to-role and --all"),
+        (["alice", "Hello", "--payload", "{"], "--payload: expected JSON"),
+    ],
+    ids=["no title", "no quotes", "two addresses", "two audiences", "no JSON"],
+)
+def test_what_is_asked_wrongly_is_sent_to_nobody(bellcast_server, project, args, said):
+    refused = bellcast("notify", *args, **project)
+    assert (refused.status, refused.out) == (2, "")
+    assert said in refused.err
+
+
+def test_a_refused_field_is_named(project):
+    refused = bellcast("notify", "alice", "Hello", "--action-url", "javascript:alert(1)", **project)
+    assert refused.status == 1
+    assert "action_url: must be a path or an http, https, mailto or tel URL" in refused.err
+
+
+def test_nobody_answers():
+    refused = bellcast("notify", "alice", "Hello", "--url", "http://127.0.0.1:1", BELLCAST_SECRET="any")
+    assert refused.status == 1
+    assert "no server answers at http://127.0.0.1:1; start one with `bellcast serve`" in refused.err
+
+
+def test_somebody_else_answers(bellcast_server):
+    # A path of ours that is no API: the answer is a page, as any web server's would be.
+    url = f"{bellcast_server.url}/docs"
+    refused = bellcast("notify", "alice", "Hello", "--url", url, BELLCAST_SECRET="any")
+    assert refused.status == 1
+    assert len(refused.err.splitlines()) == 1
+
+
+def test_a_wrong_secret(bellcast_server):
+    refused = bellcast("notify", "alice", "Hello", "--url", bellcast_server.url, BELLCAST_SECRET="wrong")
+    assert refused.status == 1
+    assert "does not know this secret (from BELLCAST_SECRET); set BELLCAST_SECRET" in refused.err
+    assert "wrong" not in refused.err.replace("Error", "")
+
+
+def test_no_secret_anywhere(bellcast_server, tmp_path):
+    refused = bellcast("notify", "alice", "Hello", "--url", bellcast_server.url, "--data", tmp_path)
+    assert refused.status == 1
+    assert "no secret: BELLCAST_SECRET is not set" in refused.err

@@ -1,0 +1,135 @@
+"""`bellcast serve`: from the first start to a graceful end, and every reason not to start."""
+
+import json
+import re
+import signal
+import socket
+import stat
+
+import httpx
+import pytest
+
+from tests.journey.shell import ESCAPE, bellcast, end, lines, running
+
+
+def listening(process) -> str:
+    """The URL in the one line a server prints."""
+    line = next(lines(process))
+    found = re.fullmatch(r"Bellcast \S+ is listening on (http://\S+)", line)
+    assert found, line
+    return found[1]
+
+
+def test_the_first_start_makes_credentials_and_shows_them_once(tmp_path):
+    data = tmp_path / "new" / "data"
+    with running("serve", "--port", 0, "--data", data) as first:
+        listening(first)
+        shown = end(first, signal.SIGTERM)
+    kept = json.loads((data / "project.json").read_text())
+    assert all(kept[name] in shown.err for name in ("id", "key", "secret"))
+    assert stat.S_IMODE((data / "project.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+
+    with running("serve", "--port", 0, "--data", data) as second:
+        listening(second)
+        again = end(second, signal.SIGTERM)
+    assert kept["secret"] not in again.err + again.out
+    assert json.loads((data / "project.json").read_text()) == kept
+
+
+def test_one_line_says_where_it_listens_and_nothing_else_is_on_stdout(tmp_path):
+    with running("serve", "--port", 0, "--data", tmp_path) as process:
+        url = listening(process)
+        assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
+        assert ESCAPE not in end(process, signal.SIGTERM).out == ""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_it_tells_clients_to_come_back_and_ends_with_status_0(tmp_path, how):
+    with running("serve", "--port", 0, "--data", tmp_path) as process:
+        url = listening(process)
+        token = bellcast("token", "alice", "--data", tmp_path).out.strip()
+        with httpx.stream("GET", f"{url}/v1/stream", headers={"Authorization": f"Bearer {token}"}) as stream:
+            told = stream.iter_lines()
+            assert "event: ready" in (next(told), next(told), next(told))
+            ended = end(process, how)
+            rest = "\n".join(told)
+    assert '"reason":"restarting","reconnect":true' in rest
+    assert ended.status == 0
+    assert "Traceback" not in ended.err
+
+
+def test_settings_come_from_options_before_the_environment(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        taken = str(probe.getsockname()[1])
+        with running("serve", "--port", 0, "--data", tmp_path, "--limit-title", 5, BELLCAST_PORT=taken) as process:
+            url = listening(process)
+            assert not url.endswith(f":{taken}")
+            refused = bellcast("notify", "alice", "Too long", "--url", url, "--data", tmp_path)
+    assert refused.status == 1
+    assert "title: must be at most 5 characters, got 8" in refused.err
+
+
+def one_line(ended, status: int) -> str:
+    """The error of a command that could not be done: one line, no traceback, nothing on stdout."""
+    assert ended.status == status
+    assert ended.out == ""
+    errors = [line for line in ended.err.splitlines() if line.startswith("Error:")]
+    assert len(errors) == 1
+    assert ended.err.splitlines()[-1] == errors[0]
+    assert "Traceback" not in ended.err
+    return errors[0]
+
+
+def test_a_port_in_use(bellcast_server, tmp_path):
+    error = one_line(bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path), 1)
+    assert f"127.0.0.1 port {bellcast_server.port} is in use; stop what listens there, or choose another" in error
+
+
+def test_an_address_this_machine_does_not_have(tmp_path):
+    error = one_line(bellcast("serve", "--host", "203.0.113.7", "--port", 0, "--data", tmp_path), 1)
+    assert "cannot listen on 203.0.113.7 port 0" in error
+    assert "--host" in error
+
+
+def test_a_data_folder_another_server_uses(bellcast_server):
+    error = one_line(bellcast("serve", "--port", 0, "--data", bellcast_server.data), 1)
+    assert f"Another Bellcast server is using the data folder {bellcast_server.data}" in error
+    assert httpx.get(f"{bellcast_server.url}/readyz").status_code == 200
+
+
+def test_a_database_that_is_none(tmp_path):
+    (tmp_path / "bellcast.db").write_text("This is a letter to my landlord, and far longer than a file's header." * 9)
+    error = one_line(bellcast("serve", "--port", 0, "--data", tmp_path), 1)
+    assert "not a database" in error
+
+
+def test_a_data_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    error = one_line(bellcast("serve", "--port", 0, "--data", tmp_path / "file" / "data"), 2)
+    assert "BELLCAST_DATA" in error
+
+
+@pytest.mark.parametrize(
+    ("args", "environ", "named"),
+    [
+        (["--port", "eighty"], {}, "--port: expected a port"),
+        ([], {"BELLCAST_PORT": "eighty"}, "BELLCAST_PORT: expected a port"),
+        ([], {"BELLCAST_PROT": "80"}, "BELLCAST_PROT: there is no such setting; did you mean BELLCAST_PORT?"),
+        ([], {"BELLCAST_PROJECT_FILE": "/nowhere"}, "BELLCAST_PROJECT_FILE: the file cannot be read"),
+        (["--handlers", "nowhere:handlers"], {}, "nowhere:handlers cannot be loaded"),
+        (["--store", "mysql://db"], {}, "--store: expected sqlite:///path"),
+    ],
+    ids=["option", "variable", "unknown variable", "file", "handlers", "store"],
+)
+def test_a_wrong_setting_is_named(tmp_path, args, environ, named):
+    error = one_line(bellcast("serve", "--data", tmp_path, *args, **environ), 2)
+    assert named in error
+
+
+def test_handlers_are_found_in_the_folder_it_is_started_in(tmp_path, monkeypatch):
+    (tmp_path / "bells.py").write_text("from bellcast.calls import Handlers\nhandlers = Handlers()\n")
+    monkeypatch.chdir(tmp_path)
+    with running("serve", "--port", 0, "--data", tmp_path / "data", "--handlers", "bells:handlers") as process:
+        assert listening(process)

@@ -1,0 +1,118 @@
+"""`bellcast tail`: an inbox followed live, whatever happens to the server meanwhile."""
+
+import json
+import signal
+
+import httpx
+import pytest
+
+from tests.journey.shell import Terminal, bellcast, end, lines, running
+
+
+@pytest.fixture
+def project(bellcast_server):
+    return {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+
+
+def send(server, **draft):
+    answer = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=draft)
+    answer.raise_for_status()
+    return answer.json()["notifications"][0]["id"]
+
+
+def told(process, name):
+    """The next frame of that name."""
+    return next(frame for frame in map(json.loads, lines(process)) if frame["type"] == name)
+
+
+def test_the_newest_come_first_then_what_happens(bellcast_server, project):
+    for title in ("one", "two", "three"):
+        send(bellcast_server, to="tail-alice", title=title)
+    with running("tail", "tail-alice", "-n", 2, "--json", **project) as process:
+        assert [told(process, "notification")["notification"]["title"] for _ in range(2)] == ["two", "three"]
+        assert told(process, "ready")["unread"] == 3
+        id = send(bellcast_server, to="tail-alice", title="four")
+        live = told(process, "notification")
+        assert (live["notification"]["id"], live["unread"]) == (id, 4)
+        headers = bellcast_server.as_recipient("tail-alice")
+        httpx.patch(f"{bellcast_server.url}/v1/inbox/{id}", headers=headers, json={"read": True})
+        assert told(process, "notification-update")["unread"] == 3
+        httpx.delete(f"{bellcast_server.url}/v1/inbox/{id}", headers=headers)
+        assert told(process, "notification-delete")["id"] == id
+        assert end(process, signal.SIGINT).status == 0
+
+
+def test_looking_on_marks_nothing(bellcast_server, project):
+    send(bellcast_server, to="tail-bob", title="Unseen")
+    with running("tail", "tail-bob", "--json", **project) as process:
+        assert told(process, "notification")["notification"]["seen_at"] is None
+        told(process, "ready")
+    headers = bellcast_server.as_recipient("tail-bob")
+    assert httpx.get(f"{bellcast_server.url}/v1/inbox", headers=headers).json()["unseen"] == 1
+
+
+def test_topics_are_heard_beside_the_inbox(bellcast_server, project):
+    with running("tail", "tail-carol", "--topic", "deploys", "--topic", "alerts", "--json", **project) as process:
+        assert told(process, "ready")["topics"] == ["deploys", "alerts"]
+        body = {"topic": "alerts", "name": "fired", "data": {"level": 3}}
+        httpx.post(f"{bellcast_server.url}/v1/events", headers=bellcast_server.as_app(), json=body)
+        assert told(process, "event")["data"] == {"level": 3}
+
+
+def test_a_killed_server_costs_nothing(start_server):
+    server = start_server()
+    project = {"BELLCAST_URL": server.url, "BELLCAST_SECRET": server.secret}
+    with running("tail", "alice", "--json", **project) as process:
+        told(process, "ready")
+        sent = [send(server, to="alice", title="before")]
+        heard = [told(process, "notification")["notification"]["id"]]
+        for _ in range(2):
+            server.restart()
+            sent += [send(server, to="alice", title=f"number {number}") for number in range(3)]
+            heard += [told(process, "notification")["notification"]["id"] for _ in range(3)]
+    assert heard == sent
+
+
+def test_a_person_sees_what_presses_most(bellcast_server, project):
+    send(bellcast_server, to="tail-dora", title="Disk almost full", priority="urgent", type="ops", tags=["db"])
+    with Terminal("tail", "tail-dora", **project) as screen:
+        shown = screen.read_until(r"[^\n]*Disk almost full[^\n]*\n[^\n]*#db")[0]
+        assert "\x1b[1;37;41m" in shown
+        screen.read_until(r"tail-dora.*1 unread")
+        send(bellcast_server, to="tail-dora", title="Tea?", priority="low", body="At four", actor="Bob")
+        screen.read_until(r"Tea\?(.|\n)*At four(.|\n)*by Bob(.|\n)*2 unread")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.wait() == 0
+
+
+def test_a_notification_cannot_drive_the_terminal(bellcast_server, project):
+    # The first would rename the window, the second hide the rest.
+    send(bellcast_server, to="tail-eve", title="\x1b]0;owned\x07 title", body="\x9b8m body", type="t\x1b[8m")
+    with Terminal("tail", "tail-eve", **project) as screen:
+        shown = screen.read_until(r"(.|\n)*1 unread")[0]
+    assert "\x1b]0" not in shown
+    assert "\x9b" not in shown
+    assert "\x1b[8m" not in shown
+
+
+def test_what_stands_in_the_way_is_told(project):
+    wrong = bellcast("tail", "alice", **project | {"BELLCAST_SECRET": "wrong"})
+    assert wrong.status == 1
+    assert "does not know this secret" in wrong.err
+    away = bellcast("tail", "alice", **project | {"BELLCAST_URL": "http://127.0.0.1:1"})
+    assert away.status == 1
+    assert "no server answers at http://127.0.0.1:1" in away.err
+    nobody = bellcast("tail", "", **project)
+    assert nobody.status == 1
+    assert "recipient: must not be empty" in nobody.err
+
+
+def test_a_revoked_session_ends_it(bellcast_server, project):
+    with running("tail", "tail-frank", "--json", **project) as process:
+        told(process, "ready")
+        url = f"{bellcast_server.url}/v1/recipients/tail-frank/sessions"
+        httpx.delete(url, headers=bellcast_server.as_app())
+        assert told(process, "close")["reason"] == "revoked"
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "the server ended the stream (revoked); run it again for a fresh session" in err

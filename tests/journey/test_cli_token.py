@@ -1,0 +1,59 @@
+"""`bellcast token`: signed without a server, taken by one."""
+
+import httpx
+import jwt
+
+from tests.journey.shell import bellcast
+from tests.servers import PROJECT
+
+OURS = {"BELLCAST_PROJECT": ":".join(PROJECT)}
+
+
+def claims(token: str) -> dict:
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT", "kid": PROJECT[1]}
+    return jwt.decode(token, PROJECT[2], ["HS256"])
+
+
+def test_a_token_opens_its_recipients_inbox(bellcast_server):
+    token = bellcast("token", "token-alice", **OURS).out.strip()
+    answer = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    assert answer.json()["unread"] == 0
+
+
+def test_it_says_what_was_asked_for():
+    options = ["--tenant", "acme", "--ttl", "2h", "--topic", "a.*", "--topic", "b", "--publish", "chat-*"]
+    shown = bellcast("token", "alice", *options, "--role", "admin", "--name", "Alice A.", **OURS)
+    said = claims(shown.out.strip())
+    assert said["exp"] - said["iat"] == 7200
+    assert {name: said[name] for name in said.keys() - {"iat", "exp"}} == {
+        "sub": "alice",
+        "tenant": "acme",
+        "topics": ["a.*", "b"],
+        "publish": ["chat-*"],
+        "roles": ["admin"],
+        "name": "Alice A.",
+    }
+
+
+def test_scripts_get_json():
+    told = bellcast("token", "alice", "--json", **OURS).json
+    assert told.keys() == {"token", "recipient", "tenant", "expires_at"}
+    assert (told["recipient"], told["tenant"]) == ("alice", None)
+    assert claims(told["token"])["sub"] == "alice"
+
+
+def test_a_folder_without_credentials_gets_none_made(tmp_path):
+    refused = bellcast("token", "alice", "--data", tmp_path / "typo")
+    assert refused.status == 1
+    assert "has no credentials to sign with; start `bellcast serve`" in refused.err
+    assert not (tmp_path / "typo").exists()
+
+
+def test_what_no_server_would_take_is_refused_here():
+    assert "must not be empty" in bellcast("token", "", **OURS).err
+    assert "at most 200 characters" in bellcast("token", "x" * 201, **OURS).err
+    for ttl in ("soon", "0", "-1"):
+        refused = bellcast("token", "alice", "--ttl", ttl, **OURS)
+        assert (refused.status, refused.out) == (2, "")
+        assert "--ttl" in refused.err

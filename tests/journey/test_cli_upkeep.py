@@ -1,0 +1,202 @@
+"""Looking after a server from the shell: config, doctor, backup, restore, migrate."""
+
+import shutil
+import sqlite3
+import threading
+
+import httpx
+import pytest
+
+from tests.journey.shell import bellcast
+from tests.servers import ServerProcess
+
+
+@pytest.fixture
+def project(bellcast_server):
+    return {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
+
+
+def found(told):
+    """What the doctor says of each check."""
+    return {finding["check"]: finding for finding in told.json["findings"]}
+
+
+def test_config_tells_what_is_in_effect_and_where_it_was_set(tmp_path):
+    given = {"BELLCAST_PORT": "80", "BELLCAST_SECRET": "hush-hush", "BELLCAST_PROJECT": "7:key:very-secret"}
+    told = bellcast("config", "--data", tmp_path, "--json", **given)
+    assert told.json["BELLCAST_PORT"] == {"value": "80", "source": "environment"}
+    assert told.json["BELLCAST_DATA"] == {"value": str(tmp_path), "source": "option"}
+    assert told.json["BELLCAST_HOST"] == {"value": "127.0.0.1", "source": "default"}
+    shown = bellcast("config", "--changed", "--data", tmp_path, **given).out
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith("BELLCAST_")] == [
+        "BELLCAST_PORT",
+        "BELLCAST_DATA",
+        "BELLCAST_PROJECT",
+        "BELLCAST_SECRET",
+    ]
+    assert not any(secret in told.out + shown for secret in ("hush-hush", "very-secret"))
+    assert not (tmp_path / "project.json").exists()
+
+
+def test_the_doctor_finds_a_good_server_good(bellcast_server, project):
+    told = bellcast("doctor", "--data", bellcast_server.data, "--json", **project)
+    checks = found(told)
+    assert {checks[name]["state"] for name in ("store", "server", "SSE", "WebSocket", "clock")} == {"ok"}
+    assert told.status == 0
+    assert told.json["ok"] is True
+    patient = httpx.get(f"{bellcast_server.url}/v1/recipients/bellcast-doctor", headers=bellcast_server.as_app())
+    assert patient.status_code == 404
+
+
+def test_the_doctor_names_what_is_wrong_and_what_to_do(tmp_path):
+    (tmp_path / "project.json").write_text("{}")
+    (tmp_path / "project.json").chmod(0o644)
+    (tmp_path / "bellcast.db").write_bytes(b"no database " * 1000)
+    wrong = {"BELLCAST_PUBLIC_TOPICS": "user.*", "BELLCAST_TRUSTED_PROXIES": "0.0.0.0/0"}
+    asked = ["doctor", "--data", tmp_path, "--url", "http://127.0.0.1:1"]
+    told = bellcast(*asked, "--json", **wrong)
+    checks = found(told)
+    assert told.status == 1
+    assert told.json["ok"] is False
+    assert {name for name, finding in checks.items() if finding["state"] == "problem"} == {
+        "credentials",
+        "store",
+        "proxies",
+        "server",
+    }
+    assert checks["credentials"]["fix"] == f"chmod 600 {tmp_path / 'project.json'}"
+    assert "user.*" in checks["public topics"]["what"]
+    shown = bellcast(*asked, **wrong)
+    assert shown.status == 1
+    assert all(f"→ {finding['fix']}" in shown.out for finding in checks.values() if finding["fix"])
+    assert "4 problems" in shown.out
+
+
+def test_the_doctor_reads_wrong_settings_too():
+    told = bellcast("doctor", "--json", BELLCAST_PORT="eighty")
+    assert told.status == 1
+    assert "BELLCAST_PORT" in found(told)["settings"]["what"]
+
+
+def test_the_doctor_without_the_secret_looks_at_what_it_can(bellcast_server, project):
+    told = bellcast("doctor", "--json", **project | {"BELLCAST_SECRET": "wrong"})
+    assert found(told)["server"]["state"] == "ok"
+    assert found(told)["live path"]["state"] == "warning"
+    assert "SSE" not in found(told)
+
+
+def test_the_doctor_may_stay_at_home(tmp_path):
+    told = bellcast("doctor", "--local", "--data", tmp_path, "--url", "http://127.0.0.1:1", "--json")
+    assert told.status == 0
+    assert "server" not in found(told)
+
+
+def sent_while(server, work):
+    """The ids that were acknowledged before `work` was called, and while it went on."""
+    before, during, ends = [], [], threading.Event()
+
+    def send(into):
+        body = {"to": "alice", "title": "Keep me"}
+        answer = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
+        into.append(answer.json()["notifications"][0]["id"])
+
+    def keep_sending():
+        while not ends.is_set():
+            send(during)
+
+    for _ in range(20):
+        send(before)
+    busy = threading.Thread(target=keep_sending)
+    busy.start()
+    try:
+        work()
+    finally:
+        ends.set()
+        busy.join()
+    return before, during
+
+
+def test_a_backup_of_a_busy_server_is_a_whole_store(start_server, tmp_path):
+    server = start_server()
+    copy = tmp_path / "copy.db"
+    told = []
+    before, during = sent_while(server, lambda: told.append(bellcast("backup", copy, "--data", server.data, "--json")))
+    assert told[0].json["bytes"] == copy.stat().st_size
+    assert copy.stat().st_mode & 0o077 == 0
+    assert during
+
+    restored = tmp_path / "elsewhere"
+    assert bellcast("restore", copy, "--data", restored).status == 0
+    with ServerProcess(restored) as second:
+        ids = set()
+        url = f"{second.url}/v1/inbox?limit=100"
+        page = {"next": ""}
+        while page["next"] is not None:
+            page = httpx.get(url + page["next"], headers=second.as_recipient("alice")).json()
+            ids |= {notification["id"] for notification in page["notifications"]}
+            page["next"] = page["next"] and f"&before={page['next']}"
+        assert ids >= set(before)
+        assert ids <= {*before, *during}
+        assert page["unread"] == len(ids)
+
+
+def test_a_backup_never_writes_over_a_file(bellcast_server, tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("dear diary")
+    refused = bellcast("backup", mine, "--data", bellcast_server.data)
+    assert refused.status == 1
+    assert "is already there" in refused.err
+    assert mine.read_text() == "dear diary"
+    nothing = bellcast("backup", tmp_path / "new.db", "--data", tmp_path / "nothing")
+    assert nothing.status == 1
+    assert "There is no file" in nothing.err
+
+
+def test_a_restore_spares_what_is_there(bellcast_server, tmp_path):
+    copy, data = tmp_path / "copy.db", tmp_path / "data"
+    bellcast("backup", copy, "--data", bellcast_server.data)
+    for force in ([], ["--force"]):
+        running = bellcast("restore", copy, "--data", bellcast_server.data, *force)
+        assert running.status == 1
+    assert "Another Bellcast server is using the data folder" in running.err
+
+    bellcast("restore", copy, "--data", data)
+    before = (data / "bellcast.db").read_bytes()
+    refused = bellcast("restore", copy, "--data", data)
+    assert refused.status == 1
+    assert "has data already; name another folder with --data, or replace it with --force" in refused.err
+    assert (data / "bellcast.db").read_bytes() == before
+    assert bellcast("restore", copy, "--data", data, "--force").status == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"a letter, not a database" * 100], ids=["empty", "letter"])
+def test_what_is_no_backup_is_not_restored(tmp_path, content):
+    (tmp_path / "letter").write_bytes(content)
+    refused = bellcast("restore", tmp_path / "letter", "--data", tmp_path / "data")
+    assert refused.status == 1
+    assert refused.err.startswith("Error: ")
+    assert len(refused.err.splitlines()) == 1
+    assert not (tmp_path / "data" / "bellcast.db").exists()
+
+
+def test_migrate_says_from_where_to_where(tmp_path):
+    first = bellcast("migrate", "--data", tmp_path, "--json").json
+    assert first["from"] == 0
+    assert first["to"] >= 1
+    assert f"is up to date (version {first['to']})" in bellcast("migrate", "--data", tmp_path).out
+    with sqlite3.connect(tmp_path / "bellcast.db") as store:
+        assert store.execute("PRAGMA user_version").fetchone() == (first["to"],)
+
+
+def test_migrate_keeps_off_a_running_server_and_foreign_files(bellcast_server, tmp_path):
+    refused = bellcast("migrate", "--data", bellcast_server.data)
+    assert refused.status == 1
+    assert "Another Bellcast server is using the data folder" in refused.err
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as other:
+        other.execute("CREATE TABLE recipes (name TEXT)")
+    before = shutil.copy(foreign, tmp_path / "before.db").read_bytes()
+    refused = bellcast("migrate", "--store", f"sqlite:///{foreign}", "--data", tmp_path)
+    assert refused.status == 1
+    assert "was not made by Bellcast" in refused.err
+    assert foreign.read_bytes() == before
