@@ -1,0 +1,34 @@
+"""One SQLite engine, opened on a folder of its own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.clock import FakeClock
+from tests.contract.app import App
+
+from bellcast.storage.sqlite import SQLite
+from bellcast.storage.store import SQLStore
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "bellcast.db"
+
+
+@pytest.fixture
+async def engine(database: Path, clock: FakeClock) -> AsyncIterator[SQLite]:
+    engine = SQLite(database, clock)
+    await engine.open()
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture
+def app(engine: SQLite, clock: FakeClock) -> App:
+    return App(SQLStore(engine), clock)

@@ -1,0 +1,132 @@
+"""Copies of a store: made beside a running server, put back where none runs."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.clock import FakeClock
+from tests.contract.app import App
+
+from bellcast.errors import Conflict, NotFound, Unavailable
+from bellcast.storage import backup
+from bellcast.storage.sqlite import SQLite
+from bellcast.storage.store import SQLStore
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def no_progress(done: int, of: int) -> None:
+    assert 0 < done <= of
+
+
+async def test_what_is_restored_is_what_was_backed_up(
+    app: App, engine: SQLite, database: Path, tmp_path: Path, clock: FakeClock
+) -> None:
+    await app.send("alice", "kept", tags=("x",))
+    backup.backup(database, tmp_path / "copy", no_progress)
+    await app.send("alice", "lost")
+    await engine.close()
+    backup.restore(tmp_path / "copy", database, no_progress)
+    await engine.open()
+    assert await app.titles("alice") == await app.titles("alice", tag="x") == ["kept"]
+    await app.send("alice", "new")
+    assert await app.titles("alice") == ["new", "kept"]
+
+
+async def test_positions_from_before_a_restore_are_unknown(
+    app: App, engine: SQLite, database: Path, tmp_path: Path
+) -> None:
+    await app.send("alice")
+    await app.send("bob")
+    before = [(await app.inbox(key)).state.epoch for key in ("alice", "bob")]
+    backup.backup(database, tmp_path / "copy", no_progress)
+    await engine.close()
+    backup.restore(tmp_path / "copy", database, no_progress)
+    await engine.open()
+    after = [(await app.inbox(key)).state.epoch for key in ("alice", "bob")]
+    assert len({*before, *after}) == 4
+
+
+async def test_a_backup_is_of_one_moment_and_waits_for_nobody(app: App, database: Path, tmp_path: Path) -> None:
+    await app.store.sends.add([app.sending("alice", data={"text": "x" * 10_000}) for _ in range(1000)])
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=0)) as other:
+        steps: list[tuple[int, int]] = []
+
+        def write_meanwhile(done: int, of: int) -> None:
+            steps.append((done, of))
+            other.execute("UPDATE recipients SET name = 'changed meanwhile'")
+
+        backup.backup(database, tmp_path / "copy", write_meanwhile)
+    assert len(steps) > 1
+    assert steps[-1][0] == steps[-1][1]
+    with closing(sqlite3.connect(tmp_path / "copy")) as copy:
+        assert copy.execute("SELECT name FROM recipients").fetchall() == [(None,)]
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+async def test_a_backup_is_one_file(app: App, database: Path, tmp_path: Path) -> None:
+    backup.backup(database, tmp_path / "backups.db", no_progress)
+    assert [name for name in names(tmp_path) if name.startswith("backups")] == ["backups.db"]
+
+
+async def test_a_backup_overwrites_nothing(app: App, database: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("precious")
+    for there in (tmp_path / "copy", database):
+        with pytest.raises(Conflict, match="already there"):
+            backup.backup(database, there, no_progress)
+    assert (tmp_path / "copy").read_text() == "precious"
+
+
+async def test_nothing_is_restored_under_a_running_server(app: App, database: Path, tmp_path: Path) -> None:
+    backup.backup(database, tmp_path / "copy", no_progress)
+    await app.send("alice")
+    with pytest.raises(Conflict, match="Another Bellcast server"):
+        backup.restore(tmp_path / "copy", database, no_progress)
+    assert len(await app.page("alice")) == 1
+
+
+async def test_a_damaged_backup_is_refused_and_the_store_stays(
+    app: App, engine: SQLite, database: Path, tmp_path: Path
+) -> None:
+    await app.store.sends.add([app.sending("alice", data={"text": "x" * 10_000}) for _ in range(100)])
+    copy = tmp_path / "copy"
+    backup.backup(database, copy, no_progress)
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:200_000] + b"\x00" * 50_000 + whole[250_000:])
+    await engine.close()
+    with pytest.raises(Unavailable, match="damaged"):
+        backup.restore(copy, database, no_progress)
+    copy.write_bytes(b"no database at all, just text" * 100)
+    with pytest.raises(Unavailable):
+        backup.restore(copy, database, no_progress)
+    with pytest.raises(NotFound):
+        backup.restore(tmp_path / "nowhere", database, no_progress)
+    await engine.open()
+    assert (await app.counts("alice"))[0] == 100
+
+
+async def test_another_programs_database_is_refused(tmp_path: Path, database: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other")) as other:
+        other.execute("CREATE TABLE notes (text)")
+    with pytest.raises(Conflict, match="not made by Bellcast"):
+        backup.restore(tmp_path / "other", database, no_progress)
+    with pytest.raises(Conflict, match="not made by Bellcast"):
+        backup.backup(tmp_path / "other", tmp_path / "copy", no_progress)
+    assert names(tmp_path) == {"other", "data"}
+    assert names(database.parent) == {"bellcast.db.lock"}
+
+
+async def test_a_store_can_be_restored_where_none_was(
+    app: App, database: Path, tmp_path: Path, clock: FakeClock
+) -> None:
+    await app.send("alice")
+    backup.backup(database, tmp_path / "copy", no_progress)
+    elsewhere = tmp_path / "new" / "folder" / "bellcast.db"
+    backup.restore(tmp_path / "copy", elsewhere, no_progress)
+    store = SQLStore(SQLite(elsewhere, clock))
+    await store.open()
+    assert await App(store, clock).counts("alice") == (1, 1)
+    await store.close()

@@ -1,0 +1,77 @@
+"""How a store comes to the shape this version needs."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.clock import FakeClock
+
+from bellcast.errors import Conflict
+from bellcast.storage.connection import connect
+from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.sqlite import SQLite
+
+
+async def test_a_new_store_has_every_step(engine: SQLite, database: Path) -> None:
+    with closing(connect(database)) as raw:
+        assert migrations.version(raw) == len(migrations.steps())
+        assert not migrations.pending(raw)
+
+
+async def test_opening_again_migrates_nothing(engine: SQLite, database: Path) -> None:
+    await engine.close()
+    before = schema(database)
+    await engine.open()
+    assert schema(database) == before
+
+
+async def test_a_store_of_a_newer_version_is_refused(engine: SQLite, database: Path) -> None:
+    await engine.close()
+    with closing(connect(database)) as raw:
+        raw.execute(f"PRAGMA user_version = {len(migrations.steps()) + 1}")
+    with pytest.raises(Conflict, match="newer Bellcast"):
+        await engine.open()
+
+
+async def test_another_programs_database_is_refused(database: Path, clock: FakeClock) -> None:
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("CREATE TABLE notes (text)")
+    with pytest.raises(Conflict, match="not made by Bellcast"):
+        await SQLite(database, clock).open()
+
+
+def test_a_step_that_breaks_undoes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = migrations.steps()
+    monkeypatch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a);\nCREATE NONSENSE;\n"])
+    with closing(connect(tmp_path / "x.db")) as raw:
+        with pytest.raises(sqlite3.OperationalError):
+            migrations.migrate(raw)
+        assert raw.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        assert migrations.version(raw) == 0
+
+
+def test_an_older_store_gets_only_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = migrations.steps()
+    with closing(connect(tmp_path / "x.db")) as raw:
+        migrations.migrate(raw)
+        raw.execute("INSERT INTO tenants (key, created_at) VALUES ('acme', 1)")
+        monkeypatch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a);\n"])
+        assert migrations.pending(raw)
+        migrations.migrate(raw)
+        assert migrations.version(raw) == len(known) + 1
+        assert raw.execute("SELECT key FROM tenants").fetchall() == [("acme",)]
+
+
+async def test_the_tables_keep_the_parts_in_step(engine: SQLite, database: Path) -> None:
+    with closing(connect(database)) as raw, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        raw.execute(
+            "INSERT INTO notifications (recipient, id, first_revision, revision, type, created_at, read_at)"
+            " VALUES (1, 'a', 1, 1, 'general', 1, 1)"
+        )
+
+
+def schema(database: Path) -> list[tuple[str, str]]:
+    with closing(connect(database)) as raw:
+        return raw.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()

@@ -1,0 +1,97 @@
+"""What a statement costs does not grow with the store: no scans, and the same steps whatever others have."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.contract.app import App
+
+from bellcast.model.notifications import Edit
+from bellcast.ports import Marking, Query
+from bellcast.storage import statements
+from bellcast.storage.sqlite import SQLite
+
+# Statements that mean the whole of a table: few rows, or none of a request's business.
+WHOLE = {"key_all", "stats", "epochs_renew", "snapshot"}
+# What a statement makes for itself, in the order it wants: SQLite calls reading that a scan too.
+OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a)$")
+
+
+def of_the_engine(engine: SQLite, text: str) -> list[str]:
+    params = dict.fromkeys(re.findall(r":(\w+)", text))
+    reader = engine._reader
+    assert reader is not None
+    return [row[3] for row in reader.raw.execute(f"EXPLAIN QUERY PLAN {text}", params)]
+
+
+@pytest.mark.parametrize("name", sorted(set(statements.load("sqlite")) - WHOLE))
+async def test_no_statement_scans_a_table(engine: SQLite, name: str) -> None:
+    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    assert [step for step in plan if step.startswith("SCAN") and not OWN.match(step)] == []
+
+
+@pytest.mark.parametrize("name", ["page_all", "page_part", "unread_by_type"])
+async def test_views_and_their_counts_are_read_from_one_index(engine: SQLite, name: str) -> None:
+    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    searched = [step for step in plan if step.startswith("SEARCH notifications")]
+    assert searched
+    assert all("COVERING INDEX notifications_part" in step for step in searched)
+
+
+DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
+    "open": lambda app, number, id: app.open("alice"),
+    "page": lambda app, number, id: app.store.inboxes.page(number, Query()),
+    "page of a type": lambda app, number, id: app.store.inboxes.page(number, Query(type="general", view="unread")),
+    "page of a tag": lambda app, number, id: app.store.inboxes.page(number, Query(tag="x")),
+    "counts": lambda app, number, id: app.store.inboxes.unread_by_type(number),
+    "get": lambda app, number, id: app.store.inboxes.get(number, id),
+    "changes": lambda app, number, id: app.store.inboxes.changes(number, 3, 100),
+    "read": lambda app, number, id: app.store.inboxes.mark(number, Marking(actions=("read",), ids=(id,)), 1),
+    "send": lambda app, number, id: app.send("alice", key="k"),
+    "find": lambda app, number, id: app.store.sends.find("", id),
+    "edit": lambda app, number, id: app.store.sends.edit("", id, Edit(title="Edited"), 1),
+    "recall": lambda app, number, id: app.store.sends.recall("", id, 1),
+    "announce": lambda app, number, id: app.announce(),
+    "take in": lambda app, number, id: app.store.sends.take_in("", ["alice"], 1),
+    "subscribed": lambda app, number, id: app.store.recipients.subscribed("", "alice", ["room"]),
+    "next expiry": lambda app, number, id: app.store.upkeep.next_expiry(),
+    "expire": lambda app, number, id: app.store.upkeep.expire(1, 10),
+}
+
+
+async def test_what_others_have_costs_nothing(app: App, engine: SQLite) -> None:
+    sendings = [app.sending("alice", tags=("x",)) for _ in range(100)]
+    await app.store.sends.add(sendings)
+    number = (await app.inbox("alice")).number
+    alone = [await steps(engine, DEEDS[name](app, number, sendings[at].ids[0])) for at, name in enumerate(DEEDS)]
+    for _ in range(40):
+        await app.store.sends.add([app.sending(f"r{at}", tags=("x",)) for at in range(250)])
+    among_many = [
+        await steps(engine, DEEDS[name](app, number, sendings[50 + at].ids[0])) for at, name in enumerate(DEEDS)
+    ]
+    for name, before, after in zip(DEEDS, alone, among_many, strict=True):
+        assert after <= before * 1.2 + 20, f"{name}: {before} steps alone, {after} among 10,000 rows of others"
+
+
+async def steps(engine: SQLite, deed: Awaitable[Any]) -> int:
+    """How many steps SQLite's machine took for something."""
+    taken = 0
+
+    def step() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    reader, writer = engine._reader, engine._writer
+    assert reader is not None
+    assert writer is not None
+    raws = (reader.raw, writer._connection.raw)
+    for raw in raws:
+        raw.set_progress_handler(step, 1)
+    try:
+        await deed
+    finally:
+        for raw in raws:
+            raw.set_progress_handler(None, 1)
+    return taken

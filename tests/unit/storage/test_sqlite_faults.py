@@ -1,0 +1,184 @@
+"""Full disks, locked databases, second servers: a clear error, nothing changed, and on it goes afterwards."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.clock import FakeClock
+from tests.contract.app import App
+
+from bellcast.errors import Conflict, DiskFull, NotFound, Unavailable
+from bellcast.ports import Sent
+from bellcast.storage.sqlite import SQLite
+from bellcast.storage.store import SQLStore
+
+LARGE = {"text": "x" * 16_000}
+
+
+@contextmanager
+def page_limit(folder: Path) -> Iterator[tuple[Path, Callable[[SQLite], None], Callable[[SQLite], None]]]:
+    """A database that may not grow."""
+
+    def fill(engine: SQLite) -> None:
+        raw = writing(engine)
+        ((pages,),) = raw.execute("PRAGMA page_count").fetchall()
+        raw.execute(f"PRAGMA max_page_count = {pages + 20}")
+
+    def make_room(engine: SQLite) -> None:
+        writing(engine).execute("PRAGMA max_page_count = 1000000")
+
+    yield folder, fill, make_room
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[SQLite], None], Callable[[SQLite], None]]]:
+    """A real file system of 4 MiB."""
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
+    ballast = disk / "ballast"
+
+    def fill(_: SQLite) -> None:
+        left = shutil.disk_usage(disk).free
+        ballast.write_bytes(b"x" * (left - 300_000))
+
+    try:
+        yield disk, fill, lambda _: ballast.unlink()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def may_mount() -> bool:
+    """Whether this process may mount a file system: only then is there a small disk to fill."""
+    if os.geteuid() != 0:
+        return False
+    tried = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False, capture_output=True
+    )
+    return tried.returncode == 0
+
+
+DISKS = {"page limit": page_limit, **({"small disk": small_disk} if may_mount() else {})}
+
+
+def writing(engine: SQLite) -> sqlite3.Connection:
+    assert engine._writer is not None
+    return engine._writer._connection.raw
+
+
+@pytest.mark.parametrize("disk", DISKS)
+async def test_a_full_disk_refuses_changes_nothing_and_goes_on_when_there_is_room(
+    disk: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    with DISKS[disk](tmp_path) as (folder, fill, make_room):
+        engine = SQLite(folder / "bellcast.db", clock)
+        store = SQLStore(engine)
+        app = App(store, clock)
+        await store.open()
+        try:
+            await app.send("alice", "before")
+            fill(engine)
+            outcomes = await asyncio.gather(
+                *(app.add(app.sending("alice", title=f"{at}", data=LARGE)) for at in range(60)), return_exceptions=True
+            )
+            assert {type(outcome) for outcome in outcomes} <= {Sent, DiskFull}
+            assert any(isinstance(outcome, DiskFull) for outcome in outcomes)
+            kept = [f"{at}" for at, outcome in enumerate(outcomes) if isinstance(outcome, Sent)]
+            assert sorted(await app.titles("alice")) == sorted(["before", *kept])
+            assert (await app.counts("alice"))[0] == 1 + len(kept)
+            make_room(engine)
+            await app.send("alice", "after", data=LARGE)
+            assert (await app.titles("alice"))[0] == "after"
+        finally:
+            await store.close()
+
+
+async def test_a_lock_held_too_long_is_told_and_changes_nothing(app: App, database: Path, clock: FakeClock) -> None:
+    await app.send("alice", "before")
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sending = asyncio.create_task(app.send("alice", "never"))
+        await time_passes(clock, 4.9)
+        assert not sending.done()
+        assert await app.titles("alice") == ["before"]
+        await time_passes(clock, 0.2)
+        with pytest.raises(Unavailable, match="locked"):
+            await sending
+        pinging = asyncio.create_task(app.store.ping())
+        await time_passes(clock, 5.1)
+        with pytest.raises(Unavailable):
+            await pinging
+        other.execute("ROLLBACK")
+    await app.send("alice", "after")
+    assert await app.titles("alice") == ["after", "before"]
+
+
+async def test_a_lock_let_go_in_time_is_only_waited_for(app: App, database: Path, clock: FakeClock) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sending = asyncio.create_task(app.send("alice", "late"))
+        await time_passes(clock, 3)
+        other.execute("ROLLBACK")
+        await time_passes(clock, 0.1)
+    await sending
+    assert await app.titles("alice") == ["late"]
+
+
+async def time_passes(clock: FakeClock, seconds: float) -> None:
+    """In steps of a hundredth of a second, as the writer tries again."""
+    for _ in range(round(seconds * 100)):
+        await asyncio.sleep(0)
+        clock.advance(0.01)
+        await asyncio.sleep(0)
+
+
+async def test_a_second_server_on_the_folder_is_told(engine: SQLite, database: Path, clock: FakeClock) -> None:
+    second = SQLite(database, clock)
+    with pytest.raises(Conflict, match="Another Bellcast server"):
+        await second.open()
+    await engine.close()
+    await second.open()
+    await second.ping()
+    await second.close()
+
+
+async def test_a_tool_may_look_in_beside_a_server(app: App, database: Path, clock: FakeClock) -> None:
+    await app.send("alice")
+    tool = SQLStore(SQLite(database, clock, exclusive=False))
+    await tool.open()
+    assert await tool.recipients.get("", "alice") is not None
+    await tool.close()
+    await app.send("alice")
+    assert len(await app.page("alice")) == 2
+
+
+async def test_a_server_that_could_not_open_lets_the_folder_go(database: Path, clock: FakeClock) -> None:
+    spoil(database)
+    with pytest.raises(Unavailable):
+        await SQLite(database, clock).open()
+    shutil.rmtree(database.parent)
+    engine = SQLite(database, clock)
+    await engine.open()
+    await engine.close()
+
+
+def spoil(database: Path) -> None:
+    database.parent.mkdir()
+    database.write_bytes(b"this is no database" * 1000)
+
+
+async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="data folder"):
+        await SQLite(tmp_path / "file" / "bellcast.db", clock).open()
+
+
+async def test_an_error_of_ours_is_not_called_the_databases(app: App) -> None:
+    with pytest.raises(NotFound):
+        await app.store.inboxes.changes(12345, 0, 1)
