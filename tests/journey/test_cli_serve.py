@@ -41,7 +41,9 @@ def test_one_line_says_where_it_listens_and_nothing_else_is_on_stdout(tmp_path):
     with running("serve", "--port", 0, "--data", tmp_path) as process:
         url = listening(process)
         assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
-        assert ESCAPE not in end(process, signal.SIGTERM).out == ""
+        ended = end(process, signal.SIGTERM)
+    assert ended.out == ""
+    assert ESCAPE not in ended.err
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])

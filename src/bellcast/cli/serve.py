@@ -1,5 +1,6 @@
 """`bellcast serve`: the server."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -54,6 +55,7 @@ def serve(ctx: typer.Context) -> None:
 
 def introduce(project: "Project", settings: "Settings") -> None:
     """Show new credentials, once."""
+    from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
 
@@ -62,14 +64,16 @@ def introduce(project: "Project", settings: "Settings") -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
         table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
-    table.add_row("[dim]kept in[/]", f"{folder.credentials(settings)} [dim](readable by you only)[/]")
+    table.add_row("[dim]kept in[/]", f"{escape(str(folder.credentials(settings)))} [dim](readable by you only)[/]")
     screen.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 
 def _allow_files() -> None:
     """Each live connection is an open file: take as many as the system lets us."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # macOS names no hard limit, and refuses what it names.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def run(app: "App", ready: Callable[[str], None]) -> None:
@@ -77,16 +81,17 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
     from bellcast import server
 
     start = Start()
-    uvicorn = logging.getLogger("uvicorn.error")
-    uvicorn.addFilter(start)
+    logging.getLogger("uvicorn.error").addFilter(start)
 
     def started(url: str) -> None:
-        uvicorn.removeFilter(start)
+        start.is_over = True
         ready(url)
 
     try:
         server.serve(app, started)
     except SystemExit:
+        if start.is_over:
+            raise
         raise start.failure(app.settings) from None
 
 
@@ -95,13 +100,14 @@ class Start(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_over = False
         self.reasons: list[object] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Nothing passes."""
-        if record.levelno >= logging.ERROR:
+        """Nothing passes until the start is over."""
+        if not self.is_over and record.levelno >= logging.ERROR:
             self.reasons.append(record.msg)
-        return False
+        return self.is_over
 
     def failure(self, settings: "Settings") -> Stop:
         """Why there was no start."""

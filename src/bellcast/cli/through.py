@@ -15,7 +15,7 @@ from bellcast.cli.screen import Stop
 from bellcast.client import Bellcast
 from bellcast.settings import Settings
 
-TIMEOUT = httpx.Timeout(5)
+TIMEOUT = httpx.Timeout(3)
 # A stream that nobody buffers begins within milliseconds.
 SLOW_S = 1.0
 # Two clocks may differ by 2 s before session tokens fail; HTTP dates are whole seconds.

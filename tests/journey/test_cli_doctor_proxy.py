@@ -1,0 +1,68 @@
+"""`bellcast doctor` through a reverse proxy, as browsers come: one set up well, one as it comes out of the box."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.journey.shell import PATIENCE, bellcast
+from tests.servers import free_port
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
+CONFIG = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 100; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {url}; {more} }} }}
+}}
+"""
+PASSING = (
+    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;"
+)
+# Our answers ask nginx not to buffer; this is a proxy that does not listen.
+BUFFERING = "proxy_ignore_headers X-Accel-Buffering;"
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def proxy(folder, url: str, more: str) -> Iterator[str]:
+    """The address of an nginx in front of that server."""
+    port = free_port()
+    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, url=url, more=more))
+    process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"])
+    try:
+        until = time.monotonic() + PATIENCE
+        while not listens(port):
+            assert process.poll() is None, (folder / "error.log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("more", "sse", "websocket"), [(PASSING, "ok", "ok"), (BUFFERING, "problem", "problem")], ids=["well", "buffering"]
+)
+def test_what_a_proxy_does_to_the_live_path(bellcast_server, tmp_path, more, sse, websocket):
+    with proxy(tmp_path, bellcast_server.url, more) as url:
+        told = bellcast("doctor", "--url", url, "--json", BELLCAST_SECRET=bellcast_server.secret)
+    checks = {finding["check"]: finding for finding in told.json["findings"]}
+    assert checks["server"]["state"] == "ok"
+    assert (checks["SSE"]["state"], checks["WebSocket"]["state"]) == (sse, websocket)
+    if sse == "problem":
+        assert "proxy_buffering off" in checks["SSE"]["fix"]
+        assert "Upgrade" in checks["WebSocket"]["fix"]
+    assert told.status == (1 if sse == "problem" else 0)
