@@ -37,7 +37,9 @@ class Asker:
         self._client = client
         self.headers = headers
 
-    async def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+    async def ask(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
         return await self._client.request(method, path, headers=self.headers | (headers or {}), **more)
 
     async def get(self, path: str, **more: Any) -> httpx.Response:

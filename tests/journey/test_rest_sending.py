@@ -81,11 +81,12 @@ async def test_who_is_not_addressed_does_not_get_an_announcement(rest):
     assert (await rest.recipient("bob").get("/v1/inbox")).json()["notifications"] == []
 
 
-class TestIdempotency:
-    draft = {"to": ["alice", "bob"], "title": "Once"}
+DRAFT = {"to": ["alice", "bob"], "title": "Once"}
 
+
+class TestIdempotency:
     async def test_the_same_key_and_body_again_is_answered_with_the_first_answer_byte_for_byte(self, rest):
-        asked = {"json": self.draft, "headers": {"idempotency-key": "order-7"}}
+        asked = {"json": DRAFT, "headers": {"idempotency-key": "order-7"}}
         first = await rest.app.post("/v1/notifications", **asked)
         rest.clock.advance(60)
         again = await rest.app.post("/v1/notifications", **asked)
@@ -93,32 +94,32 @@ class TestIdempotency:
         assert (await rest.recipient("alice").get("/v1/inbox/counts")).json()["unread"] == 1
 
     async def test_the_key_may_stand_in_the_body_too(self, rest):
-        first = await rest.app.post("/v1/notifications", json={**self.draft, "idempotency_key": "order-7"})
-        again = await rest.app.post("/v1/notifications", json=self.draft, headers={"idempotency-key": "order-7"})
+        first = await rest.app.post("/v1/notifications", json={**DRAFT, "idempotency_key": "order-7"})
+        again = await rest.app.post("/v1/notifications", json=DRAFT, headers={"idempotency-key": "order-7"})
         assert again.content == first.content
 
     async def test_two_different_keys_are_refused(self, rest):
         answer = await rest.app.post(
-            "/v1/notifications", json={**self.draft, "idempotency_key": "one"}, headers={"idempotency-key": "two"}
+            "/v1/notifications", json={**DRAFT, "idempotency_key": "one"}, headers={"idempotency-key": "two"}
         )
         assert refused(answer, 422, "invalid")
         assert "idempotency_key" in fields(answer)
 
     async def test_the_key_with_another_body_is_refused(self, rest):
         headers = {"idempotency-key": "order-7"}
-        await rest.app.post("/v1/notifications", json=self.draft, headers=headers)
-        answer = await rest.app.post("/v1/notifications", json={**self.draft, "title": "Other"}, headers=headers)
+        await rest.app.post("/v1/notifications", json=DRAFT, headers=headers)
+        answer = await rest.app.post("/v1/notifications", json={**DRAFT, "title": "Other"}, headers=headers)
         assert refused(answer, 422, "idempotency_mismatch")
 
     async def test_a_refusal_leaves_the_key_free(self, rest):
         headers = {"idempotency-key": "order-7"}
         assert (await rest.app.post("/v1/notifications", json={"to": "alice"}, headers=headers)).status_code == 422
-        assert (await rest.app.post("/v1/notifications", json=self.draft, headers=headers)).status_code == 201
+        assert (await rest.app.post("/v1/notifications", json=DRAFT, headers=headers)).status_code == 201
 
     async def test_a_key_belongs_to_its_tenant(self, rest):
         headers = {"idempotency-key": "order-7"}
-        acme = await rest.app.post("/v1/notifications?tenant=acme", json=self.draft, headers=headers)
-        globex = await rest.app.post("/v1/notifications?tenant=globex", json=self.draft, headers=headers)
+        acme = await rest.app.post("/v1/notifications?tenant=acme", json=DRAFT, headers=headers)
+        globex = await rest.app.post("/v1/notifications?tenant=globex", json=DRAFT, headers=headers)
         assert acme.json() != globex.json()
 
 

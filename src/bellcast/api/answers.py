@@ -5,6 +5,9 @@ from collections.abc import Mapping
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from bellcast.errors import BellcastError
+from bellcast.model import problems
+
 JSON = "application/json"
 NO_STORE = (b"cache-control", b"no-store")
 _encode = msgspec.json.Encoder().encode
@@ -36,6 +39,12 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return answer
+
+
+def refusal(refused: BellcastError) -> ASGIApp:
+    """A refusal as a problem."""
+    headers = problems.headers(refused) | {"cache-control": "no-store"}
+    return whole(refused.status, problems.body(refused), headers.pop("content-type"), headers)
 
 
 def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:

@@ -1,5 +1,7 @@
 """The API as one ASGI application."""
 
+from typing import Any
+
 from litestar import Litestar
 
 from bellcast.api import (
@@ -12,6 +14,7 @@ from bellcast.api import (
     health,
     inbox,
     keys,
+    methods,
     metrics,
     notifications,
     openapi,
@@ -23,6 +26,7 @@ from bellcast.api import (
 )
 from bellcast.api.edge import Edge
 from bellcast.api.rooms import Rooms
+from bellcast.model.limits import Limits
 
 HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
@@ -37,14 +41,23 @@ HANDLERS = [
 
 def build(rooms: Rooms) -> Edge:
     """The application that serves every REST path, to be called for `http` and `lifespan` scopes."""
-    app = Litestar(
-        route_handlers=HANDLERS,
+    app = _routed()
+    requests = metrics.Requests()
+    app.state.registry = metrics.registry(requests, rooms.connections)
+    app.state.document = openapi.document(openapi.routes(app), rooms.limits)
+    return Edge(app, rooms, requests)
+
+
+def described(limits: Limits) -> dict[str, Any]:
+    """The OpenAPI document, without a server."""
+    return openapi.document(openapi.routes(_routed()), limits)
+
+
+def _routed() -> Litestar:
+    return Litestar(
+        route_handlers=[*methods.options(HANDLERS), *HANDLERS],
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,  # each operation reads its body within its own limit
     )
-    requests = metrics.Requests()
-    app.state.registry = metrics.registry(requests, rooms.connections)
-    app.state.document = openapi.document([*openapi.routes(app)], rooms.limits)
-    return Edge(app, rooms, requests)

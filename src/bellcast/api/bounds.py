@@ -3,19 +3,31 @@
 from typing import Any
 
 from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
-from bellcast.api.tokens import PATTERNS
+from bellcast.api.tokens import LONGEST, PATTERNS
 from bellcast.model.drafts import CHANNELS
 from bellcast.model.limits import Limits
+from bellcast.model.times import DURATION
 
 Schema = dict[str, Any]
 
 KEY = r"^[^\x00-\x1f\x7f-\x9f]+$"
 TENANT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]+$"
+# In a query the default tenant may be named, by nothing.
+TENANT_ASKED = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
+ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 TOPIC = r"^[A-Za-z0-9_=@,.;-]+$"
 PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
 PLAIN = r"^[^\x00]*$"
 NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
 TIME = {"format": "date-time"}
+SPEAKS_OF = {
+    "string": ("pattern", "minLength", "maxLength", "format"),
+    "array": ("items", "minItems", "maxItems"),
+    "integer": ("minimum", "maximum"),
+    "number": ("minimum", "maximum"),
+}
+NULL: Schema = {"type": "null"}
+NO: Schema = {"const": False}
 
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
@@ -64,6 +76,7 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "TokenRequest": {
             "recipient": key,
             "tenant": tenant,
+            "ttl": {"minimum": 1, "maximum": LONGEST, "pattern": f"^{DURATION.pattern}$", "maxLength": 20},
             "topics": several(PATTERNS, text(limits.topic, PATTERN)),
             "publish": several(PATTERNS, text(limits.topic, PATTERN)),
             "roles": several(PATTERNS, text(limits.topic, PATTERN)),
@@ -73,6 +86,42 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "Selection": {"ids": several(limits.ids, {"type": "string"})},
         "Narrowing": {"type": text(limits.type)},
     }
+
+
+def alternatives() -> dict[str, Schema]:
+    """By schema: what several of its fields must keep together."""
+    return {
+        "Patch": {
+            "anyOf": [_given(name, "boolean") for name in ("seen", "read", "archived")],
+            "not": {"properties": {"seen": NO, "read": {"const": True}}, "required": ["seen", "read"]},
+        },
+        "Selection": {
+            "oneOf": [
+                _given("ids", "array", all=NO, of=NULL),
+                {"properties": {"ids": NULL, "all": {"const": True}}, "required": ["all"]},
+            ]
+        },
+        "EventDraft": {
+            "oneOf": [
+                _given("topic", "string", topics=NULL, recipient=NULL),
+                _given("topics", "array", topic=NULL, recipient=NULL),
+                _given("recipient", "string", topic=NULL, topics=NULL),
+            ]
+        },
+        "Audience": {
+            "oneOf": [
+                _given("topic", "string", role=NULL, all=NO),
+                _given("role", "string", topic=NULL, all=NO),
+                _given("tenant", "string", topic=NULL, role=NULL, all=NO),
+                {"properties": {"topic": NULL, "role": NULL, "all": {"const": True}}, "required": ["all"]},
+            ]
+        },
+    }
+
+
+def _given(field: str, kind: str, **others: Schema) -> Schema:
+    """One alternative: the field is given, the others are not."""
+    return {"properties": {field: {"type": kind}, **others}, "required": [field]}
 
 
 def text(most: int, pattern: str = PLAIN) -> Schema:
@@ -91,7 +140,8 @@ def parameters(limits: Limits) -> dict[str, Schema]:
         "key": text(limits.key, KEY),
         "recipient": text(limits.key, KEY),
         "topic": text(limits.topic, TOPIC),
-        "tenant": text(limits.key, TENANT),
+        "tenant": text(limits.key, TENANT_ASKED),
+        "before": {"pattern": ID},
     }
 
 
@@ -99,6 +149,5 @@ def narrow(schema: Schema, bound: Schema) -> Schema:
     """A field's schema with its bound put on those of its alternatives that it speaks of."""
     if "anyOf" in schema:
         return schema | {"anyOf": [narrow(one, bound) for one in schema["anyOf"]]}
-    ours = {"string": ("pattern", "minLength", "maxLength", "format"), "array": ("items", "minItems", "maxItems")}
-    names = ours.get(schema.get("type", ""), ())
+    names = SPEAKS_OF.get(schema.get("type", ""), ())
     return schema | {name: value for name, value in bound.items() if name in names}

@@ -11,8 +11,7 @@ from bellcast.api.metrics import Requests
 from bellcast.api.rates import Rates
 from bellcast.api.rooms import Rooms
 from bellcast.auth import origins
-from bellcast.errors import TooMany
-from bellcast.model import problems
+from bellcast.errors import BellcastError, NotFound, TooMany
 
 # No sniffing, and no address (it may carry a token) told to other sites.
 SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
@@ -47,13 +46,16 @@ class Edge:
             "method": "GET" if method == "HEAD" else method,
             "state": {"rooms": self._rooms},
         }
-        tell = self._telling(inner, method, send)
-        answer = _too_many() if self._is_too_fast(scope) else self._app
-        await answer(inner, receive, tell)  # type: ignore[arg-type]  # a copied scope is still one
+        refusal = self._refusal(inner)
+        answer = self._app if refusal is None else answers.refusal(refusal)
+        await answer(inner, receive, self._telling(inner, method, send))  # type: ignore[arg-type]  # still a scope
 
-    def _is_too_fast(self, scope: dict[str, Any]) -> bool:
+    def _refusal(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
-        return client is not None and self._rates.exceeded(client[0], self._rooms.engines.clock.now())
+        if client is not None and self._rates.exceeded(client[0], self._rooms.engines.clock.now()):
+            return TooMany("More requests a second than this server takes from one address.", retry_after=1)
+        # Routing would read two slashes as one: a forgotten key must not make `{key}` of what follows it.
+        return NotFound("A part of the path is empty.") if "//" in scope["path"] else None
 
     def _telling(self, scope: dict[str, Any], method: str, send: Send) -> Send:
         """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
@@ -70,12 +72,6 @@ class Edge:
             await send(message)
 
         return tell
-
-
-def _too_many() -> ASGIApp:
-    refusal = TooMany("More requests a second than this server takes from one address.", retry_after=1)
-    headers = {"retry-after": "1", "cache-control": "no-store"}
-    return answers.whole(refusal.status, problems.body(refusal), problems.MEDIA_TYPE, headers)
 
 
 def path_as_sent(scope: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from bellcast.api.reading import Asked
 from bellcast.errors import BadRequest, Invalid, NotFound
 from bellcast.inbox import actions, views
 from bellcast.model import drafts, ids
-from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Notification, View
 from bellcast.ports import Action, Marked, Marking, Query
 

@@ -85,13 +85,15 @@ class Route(Struct, frozen=True):
     operation: Operation
 
 
-def routes(app: Litestar) -> Iterator[Route]:
+def routes(app: Litestar) -> list[Route]:
     """Every documented operation of the app."""
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for handler in route.route_handlers:
-                if "operation" in handler.opt:
-                    yield _route(handler, route.path_format)
+    return [
+        _route(handler, route.path_format)
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if "operation" in handler.opt
+    ]
 
 
 def _route(handler: HTTPRouteHandler, path: str) -> Route:
@@ -135,6 +137,8 @@ class _Schemas:
             properties = self.components[name]["properties"]
             for field, bound in fields.items():
                 properties[field] = bounds.narrow(properties[field], bound)
+        for name, together in bounds.alternatives().items():
+            self.components[name].update(together)
         for schema in self.components.values():
             _say_times(schema)
 
@@ -188,8 +192,8 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 
 
 def _lines(promised: Operation) -> Json:
-    """Media types of one JSON text a line have no schema of their own."""
-    return {kind: {"schema": {"type": "string"}} for kind in promised.body_types if kind != JSON}
+    """OpenAPI has no schema for one JSON text a line; and what is wrong with a line is told in its result."""
+    return {kind: {"schema": {"description": "One a line."}} for kind in promised.body_types if kind != JSON}
 
 
 def _security(promised: Operation) -> list[Json]:

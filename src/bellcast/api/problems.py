@@ -8,6 +8,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from bellcast import errors
+from bellcast.api import methods
 from bellcast.api.reading import Disconnected
 from bellcast.errors import BellcastError
 from bellcast.model import problems
@@ -39,13 +40,8 @@ def routing(request: Asked, refusal: HTTPException) -> Response[bytes]:
     if kind is BellcastError:
         return unforeseen(request, refusal)
     detail = PATH_UNKNOWN if kind is errors.NotFound else None
-    allowed = {name: value for name, value in (refusal.headers or {}).items() if name.lower() == "allow"}
-    return refuse(kind(detail), {name: _with_head(value) for name, value in allowed.items()})
-
-
-def _with_head(allowed: str) -> str:
-    methods = set(allowed.split(", "))
-    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+    allow = (refusal.headers or {}).get("allow")
+    return refuse(kind(detail), {"allow": methods.allowed(allow.split(", "))} if allow else None)
 
 
 def unforeseen(request: Asked, failure: Exception) -> Response[bytes]:

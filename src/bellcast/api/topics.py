@@ -8,9 +8,9 @@ from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.api.recipients import PageQuery
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import NotFound
+from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import people
-from bellcast.model import drafts
+from bellcast.model import drafts, patterns
 from bellcast.model.events import Member
 from bellcast.model.people import Subscription
 
@@ -36,6 +36,14 @@ def topic(request: Asked) -> str:
     return found
 
 
+def _changeable(request: Asked) -> str:
+    """The topic in the path, if who is on it is for anybody to say."""
+    found = topic(request)
+    if found.startswith(patterns.ROLE_PREFIX):
+        raise Invalid.of("topic", "is the topic of a role: give or take the role in the recipient's record")
+    return found
+
+
 @operation(
     "PUT",
     "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
@@ -47,7 +55,7 @@ def topic(request: Asked) -> str:
 async def subscribe(request: Asked) -> ASGIApp:
     """Put a recipient on a topic: it gets what is sent to the topic from now on. 201 when it was not on it."""
     here = rooms.of(request)
-    asked = tenants.one(request), topic(request), recipients.key(request, "recipient")
+    asked = tenants.one(request), _changeable(request), recipients.key(request, "recipient")
     subscription, created = await people.subscribe(here.engines, *asked)
     return answers.json(subscription, 201 if created else 200)
 
@@ -64,7 +72,7 @@ async def subscribe(request: Asked) -> ASGIApp:
 async def unsubscribe(request: Asked) -> ASGIApp:
     """Take a recipient off a topic. What it was sent before stays in its inbox."""
     here = rooms.of(request)
-    asked = tenants.one(request), topic(request), recipients.key(request, "recipient")
+    asked = tenants.one(request), _changeable(request), recipients.key(request, "recipient")
     await people.unsubscribe(here.engines, *asked)
     return answers.empty()
 

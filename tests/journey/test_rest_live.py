@@ -1,0 +1,114 @@
+"""What the app's server says to, and asks about, who is connected right now."""
+
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+
+from bellcast.model.events import LiveEvent
+from tests.journey.rest import fields, refused
+
+
+class TestEvents:
+    @pytest.mark.parametrize(
+        ("to", "heard"),
+        [
+            ({"topic": "admin"}, [{"topic": "admin"}]),
+            ({"topics": ["b", "a", "b"]}, [{"topic": "b"}, {"topic": "a"}]),
+            ({"recipient": "alice"}, [{"recipient": "alice"}]),
+        ],
+        ids=["topic", "topics", "recipient"],
+    )
+    async def test_it_is_published_where_it_is_addressed(self, rest, to, heard):
+        asked = {**to, "name": "lead.assigned", "data": {"lead": 7}, "except": "c1", "tenant": "acme"}
+        assert (await rest.app.post("/v1/events", json=asked)).status_code == 202
+        assert rest.heard == [
+            LiveEvent(tenant="acme", name="lead.assigned", data={"lead": 7}, sender="c1", **one) for one in heard
+        ]
+
+    @pytest.mark.parametrize("data", [None, 0, "text", [1, [2]], {"a": {"b": None}}, 1.5, True])
+    async def test_data_may_be_any_json(self, rest, data):
+        assert (await rest.app.post("/v1/events", json={"topic": "t", "name": "n", "data": data})).status_code == 202
+        assert rest.heard[0].data == data
+
+    @pytest.mark.parametrize(
+        ("asked", "named"),
+        [
+            ({"name": "n"}, {"topic"}),
+            ({"topic": "t"}, {"name"}),
+            ({"topic": "t", "name": ""}, {"name"}),
+            ({"topic": "t", "name": "n" * 201}, {"name"}),
+            ({"topic": "t", "recipient": "r", "name": "n"}, {"recipient"}),
+            ({"topics": [], "name": "n"}, {"topics"}),
+            ({"topics": ["t"] * 1001, "name": "n"}, {"topics"}),
+            ({"topics": ["t", "no spaces", 5], "name": "n"}, {"topics.2"}),
+            ({"topics": ["t", "no spaces"], "name": "n"}, {"topics.1"}),
+            ({"topic": "no spaces", "name": 5, "data": 1, "to": "x"}, {"topic", "name", "to"}),
+            ({"recipient": "a\nb", "name": "n"}, {"recipient"}),
+            ({"topic": "t", "name": "n", "data": "x" * 10_240}, {"data"}),
+            ({"topic": "t", "name": "n", "tenant": "*"}, {"tenant"}),
+        ],
+        ids=str,
+    )
+    async def test_a_wrong_event_names_its_fields_and_is_heard_by_nobody(self, rest, asked, named):
+        answer = await rest.app.post("/v1/events", json=asked)
+        assert refused(answer, 422, "invalid")
+        assert fields(answer).keys() == named
+        assert rest.heard == []
+
+
+class TestConnections:
+    @pytest.fixture
+    def asked(self, bellcast_server):
+        import httpx
+
+        with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
+            yield client
+
+    async def test_who_is_connected_is_listed_and_present(self, bellcast_server, asked):
+        token = bellcast_server.token("rest-live", name="Livia", tenant="rest-live", topics=["presence-*"])
+        url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}&topics=presence-room"
+        async with connect(url) as socket:
+            ready = json.loads(await socket.recv())
+            listed = asked.get("/v1/connections?tenant=rest-live").json()
+            [one] = listed["connections"]
+            assert (one["id"], one["recipient"], one["tenant"]) == (ready["connection"], "rest-live", "rest-live")
+            assert (one["protocol"], one["transport"], one["topics"]) == ("native", "websocket", ["presence-room"])
+            assert listed["next"] is None
+            told = asked.get("/v1/topics/presence-room/presence?tenant=rest-live").json()
+            member = {"recipient": "rest-live", "name": "Livia", "connections": 1}
+            assert told == {"topic": "presence-room", "members": [member]}
+            assert asked.get("/v1/topics/presence-room/presence").json()["members"] == []
+            assert asked.get("/v1/connections").json()["connections"] == []
+            counted = {"protocol": "native", "transport": "websocket"}
+            assert any(counted.items() <= kind.items() for kind in asked.get("/v1/stats").json()["connections"])
+            assert 'bellcast_connections{protocol="native",transport="websocket"}' in asked.get("/metrics").text
+
+    async def test_ending_the_sessions_closes_the_connection_and_its_token_opens_nothing(self, bellcast_server, asked):
+        token = bellcast_server.token("rest-ended")
+        async with connect(f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}") as socket:
+            assert json.loads(await socket.recv())["type"] == "ready"
+            assert asked.delete("/v1/recipients/rest-ended/sessions").status_code == 204
+            close = json.loads(await socket.recv())
+            assert (close["type"], close["code"], close["reconnect"]) == ("close", 4401, False)
+        refusal = asked.get("/v1/inbox", headers={"authorization": f"Bearer {token}"})
+        assert refusal.status_code == 401
+
+    async def test_an_event_reaches_the_connected_except_the_one_named(self, bellcast_server, asked):
+        url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?topics=rest-room&token="
+        first = bellcast_server.token("rest-one", topics=["rest-room"])
+        second = bellcast_server.token("rest-two", topics=["rest-room"])
+        async with connect(url + first) as one, connect(url + second) as two:
+            [own] = [json.loads(await socket.recv())["connection"] for socket in (one,)]
+            await two.recv()
+            said = {"topic": "rest-room", "name": "moved", "data": {"to": 3}}
+            assert asked.post("/v1/events", json={**said, "except": own}).status_code == 202
+            heard = json.loads(await two.recv())
+            assert (heard["type"], heard["topic"], heard["name"], heard["data"]) == (
+                "event",
+                "rest-room",
+                "moved",
+                {"to": 3},
+            )
+            asked.post("/v1/events", json={"recipient": "rest-one", "name": "after", "data": None})
+            assert json.loads(await one.recv())["name"] == "after"

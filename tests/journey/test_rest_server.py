@@ -1,0 +1,184 @@
+"""What the server tells about itself: health, numbers, the reference, its errors, and the browser client."""
+
+import re
+
+import pytest
+import schemathesis
+
+from bellcast import __version__, errors
+from bellcast.api import client
+from tests.journey.rest import refused
+
+
+class TestHealth:
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+    async def test_it_is_well(self, rest, path):
+        answer = await rest.nobody.get(path)
+        assert (answer.status_code, answer.json()["version"]) == (200, __version__)
+
+    async def test_without_its_store_it_is_alive_but_not_ready(self, rest):
+        await rest.store.close()
+        assert (await rest.nobody.get("/healthz")).status_code == 200
+        answer = await rest.nobody.get("/readyz")
+        assert refused(answer, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+
+    async def test_requests_are_counted_by_their_route_and_never_by_what_was_in_it(self, rest):
+        await rest.app.get("/v1/recipients/alice")
+        await rest.app.get("/v1/recipients/bob")
+        await rest.nobody.get("/nowhere/at/all?token=secret")
+        told = (await rest.nobody.get("/metrics")).text
+        assert 'bellcast_requests_total{method="GET",route="/v1/recipients/{key}",status="404"} 2.0' in told
+        assert "bellcast_request_seconds_count 3.0" in told
+        assert all(line.startswith(("#", "bellcast_")) for line in told.splitlines())
+        for word in ("alice", "nowhere", "secret"):
+            assert word not in told
+
+
+class TestEveryPath:
+    async def test_head_is_get_without_a_body(self, rest):
+        for asker, path in (
+            (rest.nobody, "/healthz"),
+            (rest.app, "/v1/recipients"),
+            (rest.recipient("a"), "/v1/inbox"),
+        ):
+            got, head = await asker.get(path), await asker.ask("HEAD", path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == got.headers["content-length"]
+            assert head.headers["content-type"] == got.headers["content-type"]
+
+    async def test_another_method_is_a_405_that_says_which_there_are(self, rest):
+        answer = await rest.app.put("/v1/notifications", json={})
+        assert refused(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == "OPTIONS, POST"
+        assert (await rest.nobody.delete("/healthz")).headers["allow"] == "GET, HEAD, OPTIONS"
+
+    @pytest.mark.parametrize(
+        "path", ["/", "/v1", "/v2/inbox", "/v1/inbox/a/b", "/v1//inbox", "/v1/recipients//sessions", "/%2e%2e/etc"]
+    )
+    async def test_an_unknown_path_is_a_404(self, rest, path):
+        assert refused(await rest.app.get(path), 404, "not_found")
+
+    async def test_answers_are_for_nobody_else(self, rest):
+        for answer in (await rest.app.get("/v1/recipients"), await rest.app.get("/v1/notifications/x")):
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+class TestReference:
+    async def test_the_document_is_valid_openapi(self, rest):
+        answer = await rest.nobody.get("/openapi.json")
+        assert answer.status_code == 200
+        schemathesis.openapi.from_dict(answer.json()).validate()
+
+    async def test_every_operation_is_in_it_with_what_it_needs_and_answers(self, rest):
+        document = (await rest.nobody.get("/openapi.json")).json()
+        operations = [(path, method, said) for path, item in document["paths"].items() for method, said in item.items()]
+        assert len(operations) > 40
+        for path, method, said in operations:
+            assert said["summary"], path
+            expected = {"401", "403"} if said["security"] else set()
+            expected |= {"400", "413", "415", "422"} if "requestBody" in said else set()
+            assert expected <= said["responses"].keys(), (method, path)
+            assert any(status.startswith("2") for status in said["responses"])
+            for body in said.get("requestBody", {}).get("content", {}).values():
+                assert "schema" in body
+        assert {path for path, _, said in operations if not said["security"]}.isdisjoint(
+            path for path in document["paths"] if path.startswith("/v1/")
+        )
+
+    async def test_the_page_works_offline(self, rest):
+        answer = await rest.nobody.get("/docs")
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", answer.text)
+        assert "<script" not in answer.text
+        document = (await rest.nobody.get("/openapi.json")).json()
+        for item in document["paths"].values():
+            for said in item.values():
+                assert f'id="{said["operationId"]}"' in answer.text
+
+    async def test_every_link_on_the_page_leads_somewhere(self, rest):
+        page = (await rest.nobody.get("/docs")).text
+        known = set(re.findall(r'id="([^"]+)"', page))
+        inside, outside = set(), set()
+        for target in re.findall(r'href="([^"]+)"', page):
+            (inside if target.startswith("#") else outside).add(target)
+        assert {target.removeprefix("#") for target in inside} <= known
+        for target in outside:
+            assert (await rest.nobody.get(f"/{target}")).status_code == 200
+
+    @pytest.mark.parametrize("error", errors.every(), ids=lambda error: error.code)
+    async def test_every_error_has_its_page(self, rest, error):
+        answer = await rest.nobody.get(f"/errors/{error.code}")
+        assert answer.status_code == 200
+        assert str(error.status) in answer.text
+        assert error.title in answer.text
+
+    async def test_an_unknown_error_has_none(self, rest):
+        assert refused(await rest.nobody.get("/errors/nonsense"), 404, "not_found")
+        assert (await rest.nobody.get("/errors")).text.count("<article") == len(errors.every())
+
+
+class TestBrowserClient:
+    async def test_the_entry_and_everything_it_imports_is_served(self, rest):
+        queue, seen = ["/bellcast.js"], set()
+        while queue:
+            path = queue.pop()
+            answer = await rest.nobody.get(path, headers={"origin": "https://shop.example"})
+            assert answer.status_code == 200, path
+            assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+            assert answer.headers["cache-control"] == "no-cache"
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+            seen.add(path)
+            for target in re.findall(r"""(?:from|import)\s*\(?['"](\.[^'"]+)['"]""", answer.text):
+                found = _joined(path, target)
+                if found not in seen:
+                    queue.append(found)
+        assert len(seen) > 5
+
+    async def test_what_the_browser_has_is_a_304(self, rest):
+        first = await rest.nobody.get("/bellcast.js")
+        again = await rest.nobody.get("/bellcast.js", headers={"if-none-match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["cross-origin-resource-policy"] == "cross-origin"
+
+    async def test_a_changed_file_is_a_new_answer(self, rest, tmp_path, monkeypatch):
+        file = tmp_path / "browser" / "bellcast.js"
+        file.parent.mkdir()
+        file.write_text("export const version = 1")
+        monkeypatch.setattr(client, "FOLDER", file.parent)
+        first = await rest.nobody.get("/bellcast.js")
+        file.write_text("export const version = 22")
+        again = await rest.nobody.get("/bellcast.js", headers={"if-none-match": first.headers["etag"]})
+        assert (again.status_code, again.text) == (200, "export const version = 22")
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/bellcast/../../errors.py",
+            "/bellcast/%2e%2e/%2e%2e/errors.py",
+            "/bellcast/..%2f..%2fmodel%2fids.py",
+            "/bellcast/%2fetc%2fpasswd",
+            "/bellcast/..%5c..%5cerrors.py",
+            "/bellcast/.env.js",
+            "/bellcast/elements",
+            "/bellcast/elements/",
+            "/bellcast/nothing.js",
+            "/bellcast/index.js%00.js",
+            "/bellcast/index.js/x.js",
+            "/bellcast/" + "a/" * 300 + "x.js",
+            "/bellcast/" + "a" * 300 + ".js",
+        ],
+    )
+    async def test_nothing_but_its_files_can_be_named(self, rest, path):
+        answer = await rest.nobody.get(path)
+        assert answer.status_code == 404
+
+
+def _joined(path, target):
+    from urllib.parse import urljoin
+
+    return urljoin(path, target)
