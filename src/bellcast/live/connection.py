@@ -1,13 +1,15 @@
 """One live client link: who it is, what it follows, where it is in its inbox, and how bytes reach it.
 
-No task, no queue, no timer of its own: a connection that is told nothing costs its socket and this object.
+No task, no queue, and until its end no timer of its own: a connection that is told nothing costs its socket and this
+object.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
+from socket import SocketType
+from typing import Any, Protocol
 
 from bellcast.live import reasons
 from bellcast.live.protocols import native
@@ -17,6 +19,9 @@ from bellcast.model.people import Principal
 
 # While a replay is written, the transport holds at most this much of it: the reader sets the pace.
 REPLAY_BUFFER = 65_536
+# How long a peer may take over its end: to read what was still written, and on a WebSocket to say goodbye too
+# (RFC 6455, 7.1.1). Then the socket is cut, or a reader who never reads would hold it for ever.
+PARTING_SECONDS = 5
 
 
 class Phase(IntEnum):
@@ -36,9 +41,33 @@ class Outlet(Protocol):
     def abort(self) -> None: ...
     def is_closing(self) -> bool: ...
     def get_write_buffer_size(self) -> int: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
+
+
+class Nowhere:
+    """The outlet of a connection whose socket is not its own yet: what it says is heard by nobody."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool:
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+NOWHERE = Nowhere()
 
 
 class Keeper(Protocol):
@@ -62,19 +91,23 @@ class Connection(asyncio.Protocol):
         "address",
         "asked",
         "behind",
+        "beside",
         "dialect",
-        "drained",
         "epoch",
+        "full",
         "heard_at",
         "id",
         "inbox",
         "keeper",
         "outlet",
+        "parting",
         "phase",
         "principal",
         "revision",
         "since",
+        "sock",
         "streams",
+        "unsent",
         "waiting",
         "write",
         "wrote_at",
@@ -98,43 +131,77 @@ class Connection(asyncio.Protocol):
         self.wrote_at = keeper.tick
         self.heard_at = keeper.tick
         self.asked = False  # a ping is out
-        self.drained: asyncio.Future[None] | None = None
+        self.full: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
+        self.beside = 0  # bytes written beside the replay while it waits
+        self.parting: asyncio.TimerHandle | None = None
         self.waiting: deque[str] | None = None  # frames heard while an earlier one is still being done
-        self.outlet: Outlet
-        self.write: Callable[[bytes], None]
+        self.unsent = 0
+        self.outlet: Outlet = NOWHERE
+        self.sock: SocketType | None = None
+        self.write: Callable[[bytes], None] = NOWHERE.write
 
     def own(self, outlet: Outlet, unsent: int) -> None:
         """Take the outlet over; past `unsent` waiting bytes (0: no bound) the reader counts as too slow."""
+        self.unsent = unsent
         self.outlet = outlet
         self.write = outlet.write
-        self.bound(unsent)
-
-    def bound(self, unsent: int) -> None:
-        """Set how many bytes may wait."""
-        high = unsent or 2**31 - 1
-        self.outlet.set_write_buffer_limits(high=high, low=high // 4)
+        self.sock = _borrowed(outlet)
+        self._bound(unsent)
 
     def told(self, data: bytes) -> None:
         """Write, and remember when."""
         self.wrote_at = self.keeper.tick
         self.write(data)
 
-    async def drain(self) -> None:
-        """Wait until what was written is nearly gone."""
-        if self.outlet.get_write_buffer_size() > REPLAY_BUFFER // 4 and not self.outlet.is_closing():
-            self.drained = asyncio.get_running_loop().create_future()
-            try:
-                await self.drained
-            finally:
-                self.drained = None
+    # --- a replay
+
+    def begin_replay(self) -> None:
+        """From here on the reader sets the pace; what others write beside the replay is bounded as ever."""
+        self.phase = Phase.REPLAYING
+        self.write = self._write_beside
+        self._bound(REPLAY_BUFFER)
+
+    async def room(self) -> None:
+        """Wait until the reader has room for more of the replay."""
+        if self.full is not None:
+            await self.full
+
+    def replay(self, data: bytes) -> None:
+        """Write a piece of the replay."""
+        self.wrote_at = self.keeper.tick
+        self.outlet.write(data)
+
+    def end_replay(self) -> None:
+        """Live, unless it ended meanwhile."""
+        if self.phase is Phase.REPLAYING:
+            self.phase = Phase.LIVE
+            self.write = self.outlet.write
+            self._bound(self.unsent)
+
+    def _write_beside(self, data: bytes) -> None:
+        self.outlet.write(data)
+        if self.full is not None and self.unsent:
+            self.beside += len(data)
+            if self.beside > self.unsent:
+                self.keeper.end(self, reasons.TOO_SLOW)
+
+    def _bound(self, unsent: int) -> None:
+        high = unsent or 2**31 - 1
+        self.outlet.set_write_buffer_limits(high=high, low=high // 4)
+
+    # --- its end
 
     def finish(self, end: Close) -> None:
         """Say why, then close. Safe to call twice."""
-        if self.phase is Phase.ENDED:
-            return
+        if self.phase is not Phase.ENDED:
+            self.part()
+            self.say_goodbye(end)
+
+    def part(self) -> None:
+        """Nothing more is done for this connection; its socket is cut unless it closes in time."""
         self.phase = Phase.ENDED
         self._wake()
-        self.say_goodbye(end)
+        self.parting = asyncio.get_running_loop().call_later(PARTING_SECONDS, self.outlet.abort)
 
     def say_goodbye(self, end: Close) -> None:
         """How this way of travel ends."""
@@ -145,7 +212,9 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        if self.phase is not Phase.REPLAYING:
+        if self.phase is Phase.REPLAYING:
+            self.full = asyncio.get_running_loop().create_future()
+        else:
             self.keeper.end(self, reasons.TOO_SLOW)
 
     def resume_writing(self) -> None:
@@ -154,8 +223,24 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = Phase.ENDED
         self._wake()
+        if self.parting is not None:
+            self.parting.cancel()
         self.keeper.lost(self)
+        if self.sock is not None:
+            self.sock.detach()  # the transport closes it right after this
+            self.sock = None
 
     def _wake(self) -> None:
-        if self.drained is not None and not self.drained.done():
-            self.drained.set_result(None)
+        full, self.full, self.beside = self.full, None, 0
+        if full is not None and not full.done():
+            full.set_result(None)
+
+
+def _borrowed(outlet: Outlet) -> SocketType | None:
+    """The socket of a plain transport, to be sent on directly; None where bytes pass through TLS or another server.
+
+    It shares the transport's descriptor, which stays open until `connection_lost` has been called."""
+    lent = outlet.get_extra_info("socket")
+    if lent is None or outlet.get_extra_info("ssl_object") is not None:
+        return None
+    return SocketType(lent.family, lent.type, lent.proto, lent.fileno())

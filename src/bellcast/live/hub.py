@@ -3,9 +3,11 @@
 An event is encoded once for each dialect that somebody on its stream speaks; then the same bytes are written to all.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
+from socket import SocketType
 from typing import NamedTuple
 
 from bellcast.live import reasons
@@ -55,6 +57,7 @@ class Hub:
         self._streams: dict[Stream, set[Connection]] = {}
         self._by_id: dict[str, Connection] = {}
         self._by_address: dict[str, int] = {}
+        self._busy = False
         self.newcomer: Callable[[Connection], None] = lambda _: None
 
     def __len__(self) -> int:
@@ -182,23 +185,51 @@ class Hub:
                 self.notices.reconsider(event)
 
     def _dispatch_live(self, event: LiveEvent | PresenceChanged | Typing) -> None:
-        connections = self._streams.get(event.stream)
+        """The widest path: thousands of followers, one event.
+
+        The first event of a loop turn goes straight to the sockets: `send` on the socket costs a tenth less than the
+        transport's `write`. Later ones of the same turn are joined by the transport, as is everything behind bytes
+        that still wait."""
+        connections = self._told(event)
         if not connections:
             return
+        joined = self._turn_has_events()
         sender = self._by_id.get(event.sender) if event.sender is not None else None
         encoded: dict[object, bytes | None] = {}
-        dialect, data, tick = None, None, self.tick
-        for connection in tuple(connections):  # a write may end a slow reader, who then leaves the set
-            if connection is sender or connection.phase is Phase.ENDED or connection.phase is Phase.HOLDING:
-                continue
+        dialect, data, tick, live = None, None, self.tick, Phase.LIVE
+        for connection in connections:
             if connection.dialect is not dialect:
                 dialect = connection.dialect
                 if dialect not in encoded:
                     encoded[dialect] = dialect.encode(event)
                 data = encoded[dialect]
-            if data is not None:
-                connection.wrote_at = tick
+            if data is None or connection is sender:
+                continue
+            connection.wrote_at = tick
+            sock = connection.sock
+            if joined or sock is None or connection.phase is not live or connection.outlet.get_write_buffer_size():
                 connection.write(data)
+            else:
+                _send(connection, sock, data)
+
+    def _told(self, event: LiveEvent | PresenceChanged | Typing) -> Sequence[Connection]:
+        """Who hears a live event: a copy, for a write may end a slow reader, who then leaves the set. Topics are
+        followed from `ready` on; a recipient's own stream earlier."""
+        connections = self._streams.get(event.stream, ())
+        if isinstance(event, LiveEvent) and event.topic is None:
+            return [one for one in connections if one.phase is not Phase.HOLDING]
+        return tuple(connections)
+
+    def _turn_has_events(self) -> bool:
+        """Whether another event was told in this turn of the loop."""
+        if self._busy:
+            return True
+        self._busy = True
+        asyncio.get_running_loop().call_soon(self._turn_over)
+        return False
+
+    def _turn_over(self) -> None:
+        self._busy = False
 
     def _dispatch_change(self, event: InboxEvent) -> None:
         connections = self._streams.get(event.stream)
@@ -230,6 +261,16 @@ class Hub:
         """Tell a connection why, close it, and forget it."""
         connection.finish(end)
         self.lost(connection)
+
+
+def _send(connection: Connection, sock: SocketType, data: bytes) -> None:
+    """Send at once what the socket takes; the transport has the rest."""
+    try:
+        sent = sock.send(data)
+    except OSError:  # full, or gone: the transport finds out which
+        sent = 0
+    if sent != len(data):
+        connection.write(data[sent:])
 
 
 def _topic(stream: Stream) -> str | None:

@@ -6,14 +6,18 @@ wait in the store, and the replay goes on until it finds none.
 
 from collections.abc import Iterator
 
-from bellcast.live.connection import REPLAY_BUFFER, Connection, Phase
+import structlog
+
+from bellcast.errors import BellcastError
+from bellcast.live import reasons
+from bellcast.live.connection import Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import Inbox, Position
 from bellcast.model.limits import Limits
 from bellcast.ports import Change, Changes, Store
 
-# Rows written before the reader is waited for: about 50 KiB on the wire.
-SLICE = 100
+log = structlog.get_logger(__name__)
+
 NO_LIMIT = 1_000_000
 
 
@@ -45,8 +49,16 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
 
     Positions on the way carry `base`, the revision where the replay began, so that a second cut in the middle does
     not turn what is new to the client into updates."""
-    connection.phase = Phase.REPLAYING
-    connection.bound(REPLAY_BUFFER)
+    connection.begin_replay()
+    try:
+        await _replay(store, connection, first, base, limits)
+    except BellcastError as failure:
+        log.warning("replay broken off; the client comes back", connection=connection.id, why=failure.detail)
+        connection.keeper.end(connection, reasons.UNAVAILABLE)
+    connection.end_replay()
+
+
+async def _replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
     changes = first
     while connection.phase is Phase.REPLAYING:
         connection.behind = False
@@ -56,22 +68,16 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
             await _reset(store, connection)
         else:
             await _tell(connection, changes, base)
+        await connection.room()  # once live, what waits counts as unsent
         if not connection.behind:
             break
-        changes = None
-    _live(connection, limits)
-
-
-def _live(connection: Connection, limits: Limits) -> None:
-    if connection.phase is Phase.REPLAYING:
-        connection.bound(limits.unsent)
-        connection.phase = Phase.LIVE
+        changes, base = None, connection.revision
 
 
 async def _reset(store: Store, connection: Connection) -> None:
     state = (await store.inboxes.changes(connection.inbox, NO_REVISION, 1)).state
     connection.epoch, connection.revision = state.epoch, state.revision
-    connection.told(connection.dialect.reset(state))
+    connection.replay(connection.dialect.reset(state))
 
 
 # Beyond every revision: asks for the state alone.
@@ -79,14 +85,12 @@ NO_REVISION = 2**62
 
 
 async def _tell(connection: Connection, changes: Changes, base: int) -> None:
-    """Write the changes, oldest first; between slices, wait for the reader."""
-    for index, (row, position) in enumerate(_positioned(changes, base, connection.revision)):
+    """Write the changes, oldest first, at the reader's pace."""
+    for row, position in _positioned(changes, base, connection.revision):
+        await connection.room()
         if connection.phase is not Phase.REPLAYING:
             return
-        connection.told(connection.dialect.replay(_event(row, changes, base), position.text))
-        if index % SLICE == SLICE - 1:
-            await connection.drain()
-    await connection.drain()
+        connection.replay(connection.dialect.replay(_event(row, changes, base), position.text))
     connection.revision = max(connection.revision, changes.state.revision)
 
 

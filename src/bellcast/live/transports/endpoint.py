@@ -73,7 +73,7 @@ class Endpoint:
         try:
             if request.method != "GET":
                 raise MethodNotAllowed("An event stream is opened with GET.")
-            self._check_address(request)
+            self._check_address(request.address)
             principal = await self._doors.recipient(request, "stream")
             take_over = scope.get("extensions", {}).get(EXTENSION)
             connection = self._stream_connection(request, principal, ours=take_over is not None)
@@ -86,8 +86,9 @@ class Endpoint:
         if take_over is None:
             await self._foreign_stream(connection, inbox, request, cors, receive, send, self._started(connection, port))
             return
-        transport, _ = _taken(take_over, self._hub, connection)
-        connection.own(transport, self._rules.limits.unsent)
+        if (taken := _taken(take_over, self._hub, connection)) is None:
+            return
+        connection.own(taken[0], self._rules.limits.unsent)
         connection.write(sse.response_head(request.http_version, cors) + self._retry(connection))
         await self._welcome(connection, inbox, request, self._started(connection, port))
 
@@ -142,10 +143,11 @@ class Endpoint:
             (b"x-accel-buffering", b"no"),
             *cors,
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
         connection.write(self._retry(connection))
         self._spawn(self._welcome(connection, inbox, request, at_ready))
-        await foreign.serve(connection, outlet, send, foreign.end_of_body, foreign.hear_stream(receive))
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        speaking = outlet.run(send, start, foreign.end_of_body)
+        await foreign.serve(connection, outlet, speaking, foreign.hear_stream(receive))
 
     # --- WebSocket
 
@@ -161,7 +163,7 @@ class Endpoint:
             await _decline(send, upgrade)
             return
         try:
-            self._check_address(request)
+            self._check_address(request.address)
             principal, refusal = await self._visitor(request)
         except BellcastError as forbidden:
             told = [(name.encode(), value.encode()) for name, value in problems.headers(forbidden).items()]
@@ -170,23 +172,25 @@ class Endpoint:
         connection = self._connection(
             WebSocketConnection, native.WEBSOCKET, request, principal, commands=self._commands
         )
-        transport, early = _taken(take_over, self._hub, connection)
+        if (taken := _taken(take_over, self._hub, connection)) is None:
+            return
+        transport, early = taken
         connection.own(transport, self._rules.limits.unsent)
         transport.pause_reading()  # what came behind the handshake comes before what is still to come
         connection.write(websocket.response(upgrade))
 
         def listen() -> None:
-            if early:
-                connection.data_received(early)
             if not transport.is_closing():
                 transport.resume_reading()
+            if early:  # last, since many frames at once pause the reading again
+                connection.data_received(early)
 
         await self._begin(connection, request, refusal, at_ready=listen)
 
     async def _foreign_websocket(self, request: Request, receive: foreign.Receive, send: foreign.Send) -> None:
         await receive()  # websocket.connect
         try:
-            self._check_address(request)
+            self._check_address(request.address)
             principal, refusal = await self._visitor(request)
         except BellcastError:
             await send({"type": "websocket.close", "code": reasons.FORBIDDEN.code})  # before accepting: an HTTP 403
@@ -194,10 +198,10 @@ class Endpoint:
         connection = self._connection(ForeignConnection, native.MESSAGE, request, principal)
         outlet = SendOutlet(connection, foreign.websocket_message)
         connection.own(outlet, self._rules.limits.unsent)
-        await send({"type": "websocket.accept"})
-        self._spawn(self._begin(connection, request, refusal, at_ready=_nothing))
-        hearing = foreign.hear_websocket(connection, receive, self._commands)
-        await foreign.serve(connection, outlet, send, connection.closing, hearing)
+        self._spawn(self._begin(connection, request, refusal, at_ready=outlet.resume_reading))
+        hearing = foreign.hear_websocket(connection, outlet, receive, self._commands)
+        speaking = outlet.run(send, {"type": "websocket.accept"}, connection.closing)
+        await foreign.serve(connection, outlet, speaking, hearing)
 
     async def _visitor(self, request: Request) -> tuple[Principal, BellcastError | None]:
         """Who comes, or a nameless principal with the reason it will be turned away for once it can be told."""
@@ -243,25 +247,34 @@ class Endpoint:
         address = request.address if self._rules.limits.connections_per_address else None
         return kind(id, dialect, principal, self._hub, self._engines.clock.now(), address, **more)
 
-    def _check_address(self, request: Request) -> None:
+    def _check_address(self, address: str | None) -> None:
         limit = self._rules.limits.connections_per_address
-        if limit and request.address is not None and self._hub.at_address(request.address) >= limit:
+        if limit and address is not None and self._hub.at_address(address) >= limit:
             raise TooMany(f"There are {limit} connections from this address already.", retry_after=FULL_MS // 1000)
 
     async def _enter(self, connection: Connection) -> Inbox | None:
         """Know the connection before its inbox is read; None for a nameless one."""
+        self._check_room(connection)
+        self._hub.add(connection)
+        inbox = None if connection.principal.recipient is None else await self._inbox(connection)
+        if connection.phase is Phase.ENDED:
+            raise Unavailable("This connection ended while it began.")
+        return inbox
+
+    def _check_room(self, connection: Connection) -> None:
         limits, principal = self._rules.limits, connection.principal
+        self._check_address(connection.address)  # again: others came while this one was looked at
         if limits.connections and len(self._hub) >= limits.connections:
             raise Unavailable("This server is at its bound of connections.", retry_after=FULL_MS // 1000)
         if principal.recipient is None:
-            self._hub.add(connection)
-            return None
+            return
         here = self._hub.of_recipient(principal.tenant, principal.recipient)
         if limits.connections_per_recipient and here >= limits.connections_per_recipient:
             raise TooMany(f"This recipient has {here} connections already.", retry_after=60)
-        self._hub.add(connection)
-        inbox = await views.open(self._engines, principal)
-        if self._doors.revoked(principal, inbox):
+
+    async def _inbox(self, connection: Connection) -> Inbox:
+        inbox = await views.open(self._engines, connection.principal)
+        if self._doors.revoked(connection.principal, inbox):
             raise Revoked("This session was ended: sign in again.")
         connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
         return inbox
@@ -347,20 +360,17 @@ class Endpoint:
             connection.phase = Phase.LIVE
 
 
-def _nothing() -> None:
-    """Nothing waits for `ready`."""
-
-
 class Revoked(Unauthenticated):
     """This session was ended."""
 
 
-def _taken(take_over: Any, hub: Hub, connection: Connection) -> tuple[asyncio.Transport, bytes]:
+def _taken(take_over: Any, hub: Hub, connection: Connection) -> tuple[asyncio.Transport, bytes] | None:
+    """The socket and what is behind the request; None if the client left while it was looked at."""
     try:
         taken: tuple[asyncio.Transport, bytes] = take_over(connection)
     except ConnectionResetError:
         hub.lost(connection)
-        raise
+        return None
     return taken
 
 

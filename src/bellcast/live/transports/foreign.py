@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from bellcast.live import reasons
-from bellcast.live.commands import Commands
-from bellcast.live.connection import Connection
+from bellcast.live.commands import Commands, Pace
+from bellcast.live.connection import Connection, Phase
 from bellcast.live.reasons import Close
 
 Message = MutableMapping[str, Any]
@@ -17,7 +17,7 @@ Pack = Callable[[bytes], Message]
 
 
 class SendOutlet:
-    """What a connection writes waits here until the server's `send` takes it."""
+    """What a connection writes waits here until the server's `send` takes it. Reading begins when it is resumed."""
 
     def __init__(self, connection: Connection, pack: Pack) -> None:
         self._connection = connection
@@ -28,9 +28,12 @@ class SendOutlet:
         self._full = False
         self._stirred = asyncio.Event()
         self._closing = False
+        self.reading = asyncio.Event()
+        self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, send: Send, last: Callable[[], Message]) -> None:
-        """Send what is written until the outlet is closed, then the server's own last message."""
+    async def run(self, send: Send, first: Message, last: Callable[[], Message]) -> None:
+        """Send what is written until the outlet is closed, between the server's own first and last message."""
+        await send(first)
         while self._waiting or not self._closing:
             while self._waiting:
                 data = self._waiting.popleft()
@@ -47,6 +50,9 @@ class SendOutlet:
         self._waiting.append(data)
         self._size += len(data)
         self._stirred.set()
+        self._swell()
+
+    def _swell(self) -> None:
         if self._size > self._high and not self._full:
             self._full = True
             self._connection.pause_writing()
@@ -62,8 +68,9 @@ class SendOutlet:
         self._stirred.set()
 
     def abort(self) -> None:
-        self._waiting.clear()
         self.close()
+        if not self.aborted.done():
+            self.aborted.set_result(None)
 
     def is_closing(self) -> bool:
         return self._closing
@@ -71,14 +78,18 @@ class SendOutlet:
     def get_write_buffer_size(self) -> int:
         return self._size
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high, self._low = high or 2**31, low or 0
+        self._swell()
 
     def pause_reading(self) -> None:
-        """Reading is the server's business; frames wait in its queue."""
+        self.reading.clear()  # frames wait in the server's queue, which has bounds of its own
 
     def resume_reading(self) -> None:
-        """As `pause_reading`."""
+        self.reading.set()
 
 
 class ForeignConnection(Connection):
@@ -115,17 +126,22 @@ def end_of_body() -> Message:
     return {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def hear_websocket(connection: Connection, receive: Receive, commands: Commands) -> None:
+async def hear_websocket(connection: Connection, outlet: SendOutlet, receive: Receive, commands: Commands) -> None:
     """Hand on what the client says until it goes."""
+    pace = Pace(commands.limits.frames_per_second)
+    await outlet.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
         connection.heard_at = connection.keeper.tick
         said = message.get("text")
         if said is None:
             said = message.get("bytes") or b""
-        if 0 < commands.limits.frame < len(said):
+        if pace.exceeded(asyncio.get_running_loop().time()):
+            connection.keeper.end(connection, reasons.TOO_FAST)
+        elif 0 < commands.limits.frame < (len(said.encode()) if isinstance(said, str) else len(said)):
             connection.keeper.end(connection, reasons.TOO_LARGE)
-        else:
+        elif connection.phase is not Phase.ENDED:
             commands.receive(connection, said)
+        await outlet.reading.wait()
 
 
 async def hear_stream(receive: Receive) -> None:
@@ -135,15 +151,14 @@ async def hear_stream(receive: Receive) -> None:
 
 
 async def serve(
-    connection: Connection, outlet: SendOutlet, send: Send, last: Callable[[], Message], hearing: Awaitable[None]
+    connection: Connection, outlet: SendOutlet, speaking: Awaitable[None], hearing: Awaitable[None]
 ) -> None:
-    """Carry a connection until either side ends it."""
-    speaking = asyncio.ensure_future(outlet.run(send, last))
-    listening = asyncio.ensure_future(hearing)
+    """Carry a connection until either side ends it, or it is cut."""
+    ends = [asyncio.ensure_future(one) for one in (speaking, hearing, outlet.aborted)]
     try:
-        await asyncio.wait((speaking, listening), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for one in (speaking, listening):
+        for one in ends:
             one.cancel()
-        await asyncio.gather(speaking, listening, return_exceptions=True)
+        await asyncio.gather(*ends, return_exceptions=True)
         connection.connection_lost(None)

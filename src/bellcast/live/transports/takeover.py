@@ -6,10 +6,11 @@ way, as plain requests. Bytes that arrive behind an upgrade wait here for the ne
 """
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 EXTENSION = "bellcast.takeover"
 # A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB.
@@ -18,6 +19,8 @@ HEAD_LIMIT = 65_536
 HEAD_SECONDS = 10
 # Bytes behind an upgrade that wait while the client is being authenticated.
 EARLY_LIMIT = 65_536
+# Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
+AHEAD = 100
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -26,13 +29,14 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._early: bytearray | None = None  # not None once an upgrade was asked for
-        self._head = 0
-        self._impatience: asyncio.TimerHandle | None = None
+        self._early: bytearray | None = None  # not None once WebSocket was asked for
+        self._head = 0  # bytes of the head, as its parts are told by the parser
+        self._endless = 0  # bytes of the head, as they came: a part that never ends is never told
+        self._impatience: asyncio.TimerHandle | None = None  # not None while a head is awaited
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self._impatience = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._patient()
@@ -44,19 +48,43 @@ class TakeoverProtocol(HttpToolsProtocol):
             if len(self._early) > EARLY_LIMIT:
                 self.flow.pause_reading()
             return
-        self._unset_keepalive_if_required()
+        awaited = self._impatience
+        self._parse(data)
+        if awaited is not None and awaited is self._impatience:
+            self._endless += len(data)
+            if self._endless > HEAD_LIMIT:
+                self._refuse_head()
+
+    def _parse(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._early = bytearray(data[upgrade.args[0] :])
+            behind = data[upgrade.args[0] :]
+            if self._should_upgrade():
+                self._parse_again(behind)
+            else:
+                self._early = bytearray(behind)
         except httptools.HttpParserError:
             if not self.transport.is_closing():
                 self.send_400_response("Invalid HTTP request received.")
 
+    def _should_upgrade(self) -> bool:
+        """uvicorn's word for requests it passes over. Those that wish for a protocol we do not speak, as Java's client
+        does for HTTP/2, are answered without it (RFC 9110, 7.8): they are parsed again."""
+        return self._get_upgrade() not in (None, b"websocket")
+
+    def _parse_again(self, behind: bytes) -> None:
+        """The same request without its wish; the parser would take its body for the other protocol."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._parse(b"\r\n".join((b"%b %b HTTP/%b" % (method, self.url, version), *lines, b"", behind)))
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head = 0
-        self.scope["extensions"] = {EXTENSION: self.take_over}  # type: ignore[dict-item]  # ASGI allows any value
+        self._unset_keepalive_if_required()
+        self._head = self._endless = 0
+        self._await_head()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -70,15 +98,23 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._patient()
         super().on_headers_complete()
         if self.parser.should_upgrade():
+            if self._should_upgrade():
+                return
             self.cycle.keep_alive = False  # whatever answers, nothing more is parsed on this socket
+        self.scope["extensions"] = {EXTENSION: partial(self._take_over, self.cycle)}  # type: ignore[dict-item]  # ASGI allows any value
+        if len(self.pipeline) > AHEAD:
+            self.transport.close()
+            raise ValueError("too many requests at once")  # stops the parser
 
-    def take_over(self, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+    def _take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Give the socket to `owner`: the transport, and what the client has sent behind its request.
 
         Raises ConnectionResetError if the client has gone. Afterwards this request may send nothing."""
-        if self.cycle.disconnected or self.transport.is_closing():
+        gone = cycle.disconnected or self.transport.is_closing()
+        cycle.disconnected = True  # so that uvicorn asks for no response
+        if gone:
             raise ConnectionResetError("the client has gone")
-        self.cycle.disconnected = True  # so that uvicorn asks for no response
+        self.pipeline.clear()  # there is no second request on this socket
         self.connections.discard(self)
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
@@ -88,9 +124,16 @@ class TakeoverProtocol(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > HEAD_LIMIT and not self.transport.is_closing():
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
+            self._refuse_head()
             raise ValueError("request head too large")  # stops the parser
+
+    def _refuse_head(self) -> None:
+        self.transport.write(TOO_LARGE)
+        self.transport.close()
+
+    def _await_head(self) -> None:
+        if self._impatience is None:
+            self._impatience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _patient(self) -> None:
         if self._impatience is not None:

@@ -4,27 +4,22 @@ import asyncio
 from typing import Any
 
 from bellcast.live import reasons
-from bellcast.live.commands import Commands
+from bellcast.live.commands import Commands, Pace
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.framing import websocket
 from bellcast.live.reasons import Close
-
-# RFC 6455 §7.1.1: the server waits for the peer's close frame, but not for ever.
-CLOSE_SECONDS = 5
 
 
 class WebSocketConnection(Connection):
     """Reads frames strictly, answers control frames, hands messages to the commands."""
 
-    __slots__ = ("_commands", "_frames", "_patience", "_reader", "_second")
+    __slots__ = ("_commands", "_pace", "_reader")
 
     def __init__(self, *args: Any, commands: Commands) -> None:
         super().__init__(*args)
         self._commands = commands
         self._reader = websocket.FrameReader(commands.limits.frame)
-        self._patience: asyncio.TimerHandle | None = None
-        self._second = 0
-        self._frames = 0
+        self._pace = Pace(commands.limits.frames_per_second)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.keeper.tick
@@ -41,7 +36,7 @@ class WebSocketConnection(Connection):
                 too_large = code == websocket.TOO_LARGE
                 end = reasons.TOO_LARGE if too_large else Close(code, reason, reconnect=False)
                 self.keeper.end(self, end)
-            case _ if self._too_fast():
+            case _ if self._pace.exceeded(asyncio.get_running_loop().time()):
                 self.keeper.end(self, reasons.TOO_FAST)
             case websocket.Text(text):
                 self._commands.receive(self, text)
@@ -50,29 +45,15 @@ class WebSocketConnection(Connection):
             case websocket.Ping(data):
                 self.write(websocket.pong_frame(data))
 
-    def _too_fast(self) -> bool:
-        second = int(asyncio.get_running_loop().time())
-        if second != self._second:
-            self._second, self._frames = second, 0
-        self._frames += 1
-        return 0 < self._commands.limits.frames_per_second < self._frames
-
     def ping(self) -> bool:
         self.write(websocket.PING)
         return True
 
     def say_goodbye(self, end: Close) -> None:
         self.write(self.dialect.close(end) + websocket.close_frame(end.code, end.reason))
-        self._patience = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self.outlet.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-        super().connection_lost(exc)
 
     def _answer_close(self, code: int) -> None:
         if self.phase is not Phase.ENDED:
-            self.phase = Phase.ENDED
+            self.part()
             self.write(websocket.close_frame(code))
         self.outlet.close()
