@@ -96,6 +96,7 @@ def _elements(text: bytes) -> list[msgspec.Raw]:
     try:
         return reading.decoder(list[msgspec.Raw]).decode(text)
     except msgspec.ValidationError:
+        reading.anything(text)  # not JSON at all is another refusal
         raise Invalid.of("", "must be a list of notifications") from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise reading.unreadable(text, broken) from None

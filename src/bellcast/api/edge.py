@@ -80,9 +80,9 @@ def path_as_sent(scope: dict[str, Any]) -> str:
     Keys may contain a slash (`%2F`); on the decoded path it could not be told from one between two parts."""
     path: str = scope["path"]
     raw = scope.get("raw_path")
-    sent = raw.decode("latin-1") if raw is not None else path
-    if "%" not in sent or unquote(sent) != path:
-        sent = quote(path, safe="/:@!$&'()*+,;=~") if "%" in path else path
+    sent = None if raw is None else raw.decode("latin-1")
+    if sent is None or unquote(sent) != path:  # not told, or rewritten on the way
+        sent = quote(path, safe="/:@!$&'()*+,;=~")
     return sent.removeprefix(scope.get("root_path", ""))
 
 

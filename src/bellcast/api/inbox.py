@@ -204,7 +204,7 @@ def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
     async def act(request: Asked) -> ASGIApp:
         return await _act(request, action)
 
-    act.__doc__ = summary
+    act.__name__, act.__doc__ = f"mark_{word}", summary
     return operation(
         "POST",
         f"/v1/inbox/{word}",

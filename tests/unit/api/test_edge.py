@@ -1,0 +1,35 @@
+"""The path a request is routed by."""
+
+import pytest
+
+from bellcast.api.edge import path_as_sent
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "root", "expected"),
+    [
+        ("/v1/inbox", b"/v1/inbox", "", "/v1/inbox"),
+        ("/v1/recipients/a/b", b"/v1/recipients/a%2Fb", "", "/v1/recipients/a%2Fb"),
+        ("/v1/recipients/é", b"/v1/recipients/%C3%A9", "", "/v1/recipients/%C3%A9"),
+        ("/v1/recipients/a%2Fb", b"/v1/recipients/a%252Fb", "", "/v1/recipients/a%252Fb"),
+        ("/bell/v1/inbox", b"/bell/v1/inbox", "/bell", "/v1/inbox"),
+        ("/bell/v1/recipients/a/b", b"/bell/v1/recipients/a%2Fb", "/bell", "/v1/recipients/a%2Fb"),
+        ("/v1/inbox", None, "", "/v1/inbox"),
+        ("/v1/recipients/50%", None, "", "/v1/recipients/50%25"),
+        ("/v1/inbox", b"/bell/v1/inbox", "", "/v1/inbox"),
+    ],
+    ids=[
+        "plain",
+        "a slash in a key",
+        "beyond ASCII",
+        "an escape of an escape",
+        "mounted",
+        "mounted, a slash in a key",
+        "a server that does not tell",
+        "a server that does not tell, a per cent sign",
+        "rewritten on the way",
+    ],
+)
+def test_it_is_the_path_as_sent_below_the_mount(path, raw, root, expected):
+    scope = {"path": path, "root_path": root} | ({} if raw is None else {"raw_path": raw})
+    assert path_as_sent(scope) == expected

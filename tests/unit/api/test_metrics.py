@@ -1,0 +1,68 @@
+"""What Prometheus is told."""
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bellcast.api import metrics
+
+
+class Roll:
+    """A live half with two kinds of connections."""
+
+    def list(self, tenant, after, limit):
+        return []
+
+    def presence(self, tenant, topic):
+        return []
+
+    def stats(self):
+        kinds = [("native", "sse", 3), ("pusher", "websocket", 4)]
+        rows = [{"protocol": one, "transport": two, "count": count} for one, two, count in kinds]
+        return {"connections": rows, "dispatched": 17, "words": "are no number"}
+
+
+@pytest.fixture
+def requests():
+    return metrics.Requests()
+
+
+def told(requests):
+    text = generate_latest(metrics.registry(requests, Roll())).decode()
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_requests_are_counted_by_method_route_and_status(requests):
+    for _ in range(3):
+        requests.count("GET", "/v1/inbox", 200, 0.002)
+    requests.count("GET", "/v1/inbox", 304, 0.002)
+    found = told(requests)
+    assert found["bellcast_requests_total", "/v1/inbox", "200", "GET"] == 3
+    assert found["bellcast_requests_total", "/v1/inbox", "304", "GET"] == 1
+
+
+def test_their_time_is_a_cumulative_histogram(requests):
+    for seconds in (0.0005, 0.001, 0.002, 99):
+        requests.count("GET", "/", 200, seconds)
+    found = told(requests)
+    buckets = [found["bellcast_request_seconds_bucket", bound] for bound in ("0.001", "0.0025", "10.0", "+Inf")]
+    assert buckets == [2, 3, 3, 4]
+    assert found["bellcast_request_seconds_count",] == 4
+    assert found["bellcast_request_seconds_sum",] == pytest.approx(99.0035)
+
+
+def test_connections_are_told_by_protocol_and_transport_and_other_numbers_by_name(requests):
+    found = told(requests)
+    assert found["bellcast_connections", "native", "sse"] == 3
+    assert found["bellcast_connections", "pusher", "websocket"] == 4
+    assert found["bellcast_dispatched",] == 17
+    assert all(name[0].startswith("bellcast_") for name in found)
+
+
+def test_two_apps_in_one_process_do_not_meet(requests):
+    requests.count("GET", "/", 200, 0.1)
+    assert ("bellcast_requests_total", "/", "200", "GET") not in told(metrics.Requests())
