@@ -33,7 +33,7 @@ docs: $(INSTALLED) ## Write the generated reference pages
 	$(RUN)python scripts/reference.py
 
 lock: ## Pin the development environment again
-	$(RUN)uv pip compile --quiet --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+	$(RUN)uv pip compile --quiet --extra demo --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)

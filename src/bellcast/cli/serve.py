@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import logging
 import os
 import resource
 from collections.abc import Callable
@@ -80,42 +79,16 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
     """Serve until told to end; `ready` hears the URL once connections are accepted."""
     from bellcast import server
 
-    start = Start()
-    logging.getLogger("uvicorn.error").addFilter(start)
-
-    def started(url: str) -> None:
-        start.is_over = True
-        ready(url)
-
     try:
-        server.serve(app, started)
-    except SystemExit:
-        if start.is_over:
-            raise
-        raise start.failure(app.settings) from None
+        server.serve(app, ready)
+    except OSError as reason:
+        raise _no_start(reason, app.settings) from None
 
 
-class Start(logging.Filter):
-    """uvicorn logs why it cannot start and leaves. Its lines are kept back here, to be told as one error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_over = False
-        self.reasons: list[object] = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Nothing passes until the start is over."""
-        if not self.is_over and record.levelno >= logging.ERROR:
-            self.reasons.append(record.msg)
-        return self.is_over
-
-    def failure(self, settings: "Settings") -> Stop:
-        """Why there was no start."""
-        reason = self.reasons[0] if self.reasons else "the server did not start"
-        if not isinstance(reason, OSError):
-            return Stop(str(reason), "nothing was changed")
-        where = f"{settings.server.host} port {settings.server.port}"
-        if reason.errno == errno.EADDRINUSE:
-            return Stop(f"{where} is in use", "stop what listens there, or choose another with --port")
-        why = os.strerror(reason.errno) if reason.errno else str(reason)
-        return Stop(f"cannot listen on {where}: {why}", "choose another with --host and --port")
+def _no_start(reason: OSError, settings: "Settings") -> Stop:
+    """Why it cannot listen."""
+    where = f"{settings.server.host} port {settings.server.port}"
+    if reason.errno == errno.EADDRINUSE:
+        return Stop(f"{where} is in use", "stop what listens there, or choose another with --port")
+    why = os.strerror(reason.errno) if reason.errno else str(reason)
+    return Stop(f"cannot listen on {where}: {why}", "choose another with --host and --port")

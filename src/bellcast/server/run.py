@@ -27,6 +27,7 @@ class Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._app.start()  # what fails here is told as it is; uvicorn would only log it
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
@@ -52,12 +53,12 @@ class Server(uvicorn.Server):
 
 
 def serve(app: App, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. `ready` is called with the URL once connections are accepted."""
-    settings = app.settings
+    """Serve until SIGTERM or SIGINT. `ready` is called with the URL once connections are accepted.
+
+    Raises OSError when it cannot listen there, and whatever keeps the store from opening."""
+    settings = app.settings.server
     config = uvicorn.Config(
         app,
-        host=settings.server.host,
-        port=settings.server.port,
         loop="uvloop",
         http=TakeoverProtocol,
         ws="none",
@@ -66,8 +67,14 @@ def serve(app: App, ready: Callable[[str], None]) -> None:
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
-        proxy_headers=bool(settings.server.trusted_proxies),
-        forwarded_allow_ips=list(settings.server.trusted_proxies),
-        timeout_graceful_shutdown=int(settings.server.drain) + 1,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=int(settings.drain) + 1,
     )
-    Server(config, app, ready).run()
+    with _listening(settings.host, settings.port) as listener:
+        Server(config, app, ready).run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
