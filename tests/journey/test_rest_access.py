@@ -1,6 +1,7 @@
 """Who may ask what: secrets, keys, session tokens, tenants of both, and the pages of other origins."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -247,6 +248,60 @@ class TestOrigins:
             same = await alice.get("/v1/inbox", headers={"origin": "http://bell.test"})
             assert same.status_code == 200
             assert (await alice.get("/v1/inbox")).status_code == 200
+
+
+class TestCookies:
+    """The app's own session cookie, told apart by the app (BELLCAST_SESSION_URL)."""
+
+    @pytest.fixture
+    async def app(self):
+        async def answer(reader, writer):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            body = json.dumps({"recipient": "alice"}) if "session=alices" in head else "{}"
+            status = "200 OK" if "session=alices" in head else "401 Unauthorized"
+            told = f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+            writer.write(told.encode())
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/session"
+
+    @pytest.fixture
+    async def bell(self, app, tmp_path):
+        access = Access(session_url=app, origins=("https://shop.example",))
+        async with rests.opened(tmp_path, access=access) as rest:
+            yield rest
+
+    async def test_a_cookie_opens_the_inbox_of_whoever_it_belongs_to(self, bell):
+        await bell.tell("alice")
+        asked = await Asker(bell.client, {"cookie": "session=alices"}).get("/v1/inbox/counts")
+        assert (asked.status_code, asked.json()["unread"]) == (200, 1)
+        assert refused(
+            await Asker(bell.client, {"cookie": "session=forged"}).get("/v1/inbox/counts"), 401, "unauthenticated"
+        )
+
+    @pytest.mark.parametrize(
+        ("origin", "may"),
+        [
+            ("http://bell.test", True),
+            ("https://shop.example", True),
+            ("https://evil.example", False),
+            ("null", False),
+            (None, False),
+        ],
+    )
+    async def test_what_changes_something_must_come_from_a_known_page(self, bell, origin, may):
+        await bell.tell("alice")
+        alice = Asker(bell.client, {"cookie": "session=alices"} | ({"origin": origin} if origin else {}))
+        answer = await alice.post("/v1/inbox/read", json={"all": True})
+        assert answer.status_code == (200 if may else 403)
+        unread = (await bell.recipient("alice").get("/v1/inbox/counts")).json()["unread"]
+        assert unread == (0 if may else 1)
+
+    async def test_cookies_open_no_server_path(self, bell):
+        alice = Asker(bell.client, {"cookie": "session=alices", "origin": "http://bell.test"})
+        assert refused(await alice.get("/v1/recipients"), 401, "unauthenticated")
 
 
 async def test_an_address_that_asks_too_often_is_told_when_to_come_back(tmp_path):
