@@ -1,0 +1,299 @@
+"""Clients that speak HTTP badly, endlessly, or not at all: they cost themselves only."""
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from tests.faults.raw import (
+    Raw,
+    RawSocket,
+    eventually,
+    files,
+    live,
+    memory,
+    raw_stream,
+    raw_websocket,
+    request,
+    upgrade,
+)
+from tests.servers import ServerProcess
+from tests.wire.clients import stream, websocket
+
+HEAD_SECONDS = 10
+
+
+# --- slow
+
+
+def test_a_request_head_that_does_not_come_ends_the_connection_after_ten_seconds(sturdy: ServerProcess) -> None:
+    """Byte by byte, in every place where a client could take its time, all at once."""
+    drips = {
+        "says nothing": b"",
+        "a slow request line": b"x",
+        "a slow header": b"x",
+        "a slow second head": b"x",
+        "empty lines for ever": b"\r\n",
+    }
+    with ExitStack() as stack:
+        clients = {name: stack.enter_context(Raw(sturdy)) for name in drips}
+        for name in ("a slow second head", "empty lines for ever"):
+            clients[name].send(request("/healthz"))
+            assert b"ok" in clients[name].body()
+        clients["a slow request line"].send(b"GET /")
+        for name in ("a slow header", "a slow second head"):
+            clients[name].send(b"GET / HTTP/1.1\r\nX: ")
+        began, ended = time.monotonic(), dict[str, float]()
+        while clients.keys() != ended.keys() and time.monotonic() < began + HEAD_SECONDS + 3:
+            for name in clients.keys() - ended.keys():
+                if not _takes(clients[name].socket, drips[name]):
+                    ended[name] = time.monotonic() - began
+            assert httpx.get(f"{sturdy.url}/healthz", timeout=1).status_code == 200
+            time.sleep(0.2)
+    assert clients.keys() == ended.keys()
+    assert ended.pop("empty lines for ever") > 4  # uvicorn's patience between two requests
+    assert all(seconds > HEAD_SECONDS - 1 for seconds in ended.values()), ended
+
+
+def _takes(client: socket.socket, drip: bytes) -> bool:
+    """Whether the other end still listens."""
+    client.setblocking(False)
+    try:
+        client.send(drip)
+        while client.recv(65_536):
+            pass
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+# --- large
+
+
+LARGE = {
+    "many headers": request("/healthz", **{f"X-{number}": "x" * 1_000 for number in range(100)}),
+    "one large header": request("/healthz", X="x" * 100_000),
+    "a large path": request("/" + "x" * 100_000),
+    "a large token": request("/v1/stream?token=" + "x" * 100_000),
+}
+
+
+@pytest.mark.parametrize("head", LARGE.values(), ids=LARGE.keys())
+def test_a_head_beyond_64_kib_is_told_so_and_hung_up_on(sturdy: ServerProcess, head: bytes) -> None:
+    with Raw(sturdy) as client:
+        client.send(head)
+        assert client.answer()[0] == 431
+        assert client.hangs_up()
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\nX", request("/healthz") + b"GET /?"]
+)
+def test_a_head_that_never_ends_is_cut_off_long_before_it_fills_the_memory(
+    sturdy: ServerProcess, beginning: bytes
+) -> None:
+    with Raw(sturdy) as client:
+        client.send(beginning)
+        assert client.pour(b"x" * 16_384, most=32_000_000) < 8_000_000  # what the kernel takes by itself
+
+
+def test_a_head_in_small_pieces_below_the_bound_is_served(sturdy: ServerProcess) -> None:
+    head = request("/healthz", **{f"X-{number}": "x" * 900 for number in range(60)})
+    with Raw(sturdy) as client:
+        client.send(request("/healthz"), head[:10])
+        assert b"ok" in client.body()
+        for start in range(10, len(head), 5_000):
+            client.send(head[start : start + 5_000])
+        assert b"ok" in client.body()
+
+
+# --- wrong
+
+
+GARBAGE = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),  # TLS on the plain port
+    b"\0" * 1_000,
+    b"GET\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /v1/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"G\x00T / HTTP/1.1\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+def test_what_is_no_request_is_told_so_and_hung_up_on(sturdy: ServerProcess, garbage: bytes) -> None:
+    with Raw(sturdy) as client:
+        client.send(garbage)
+        assert client.answer()[0] in (400, 401, 404)
+        assert client.hangs_up()
+
+
+def test_noise_is_hung_up_on(sturdy: ServerProcess) -> None:
+    chance = random.Random(7)
+    for _ in range(200):
+        with Raw(sturdy) as client:
+            client.send(chance.randbytes(chance.randint(1, 300)), b"\r\n\r\n")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.hangs_up()
+
+
+# --- several at once
+
+
+def test_pipelined_requests_are_answered_in_order(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as client:
+        client.send(*(request(path) for path in ("/healthz", "/nowhere", "/healthz", "/readyz")))
+        assert b"ok" in client.body()
+        assert b"not_found" in client.body()
+        assert b"ok" in client.body()
+        assert client.answer()[0] == 200
+
+
+def test_requests_behind_a_stream_are_not_answered_into_it(sturdy: ServerProcess, http: httpx.Client) -> None:
+    path = f"/v1/stream?token={sturdy.token('piped')}"
+    with Raw(sturdy) as page:
+        page.send(request("/healthz"), request(path), request("/healthz"), request(path))
+        assert b"ok" in page.body()
+        assert page.answer()[1]["content-type"] == "text/event-stream"
+        http.post("/v1/events", json={"recipient": "piped", "name": "heard"})
+        said = b""
+        while b"heard" not in said:
+            said += page.line()
+        assert b"HTTP/1.1" not in said
+        assert said.count(b"event: ready") == 1
+
+
+def test_a_flood_of_pipelined_requests_costs_its_sender_the_connection(sturdy: ServerProcess) -> None:
+    before = memory(sturdy)
+    with Raw(sturdy) as client:
+        assert client.pour(request("/healthz") * 2_000, most=32_000_000) < 8_000_000
+    assert memory(sturdy) < before + 32
+
+
+# --- half-hearted upgrades
+
+
+def test_a_wish_for_http_2_is_passed_over(sturdy: ServerProcess) -> None:
+    """As Java's client sends it with its first request, body and all."""
+    wish = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA"}
+    send = request(
+        "/v1/notifications",
+        method="POST",
+        body=b'{"to": "java", "title": "Hello"}',
+        **wish,
+        **sturdy.as_app(),
+        Content_Type="application/json",
+    )
+    with Raw(sturdy) as client:
+        for cut in (len(send), len(send) - 10, 20):
+            client.send(request("/healthz", **wish))
+            assert b"ok" in client.body()
+            client.send(send[:cut])
+            client.send(send[cut:])
+            assert b"notifications" in client.body()
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"version": "1.0"}, 400),
+        ({"Sec_WebSocket_Version": "8"}, 426),
+        ({"Sec_WebSocket_Key": ""}, 400),
+        ({"Sec_WebSocket_Key": "c2hvcnQ="}, 400),
+        ({"Host": ""}, 400),
+        ({"Upgrade": "h2c"}, 426),
+        ({"Connection": "keep-alive"}, 400),
+        ({"Content_Length": "5"}, 400),
+    ],
+)
+def test_a_handshake_that_breaks_the_rules_is_refused(
+    sturdy: ServerProcess, changed: dict[str, str], status: int
+) -> None:
+    with Raw(sturdy) as client:
+        client.send(upgrade(sturdy, "nobody", **changed))
+        assert client.answer()[0] == status
+
+
+def test_sockets_closed_in_one_direction_are_closed_in_both(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as halved, raw_stream(sturdy, "half") as page, raw_websocket(sturdy, "half") as bell:
+        halved.send(b"GET /healthz HT")
+        assert eventually(lambda: live(sturdy) == 2)
+        for one in (halved, page, bell):
+            one.socket.shutdown(socket.SHUT_WR)
+            assert one.hangs_up()
+
+
+# --- many
+
+
+def test_two_thousand_connections_that_open_and_vanish_leave_nothing_behind(sturdy: ServerProcess) -> None:
+    beginnings = [
+        b"",
+        b"GET /v1/str",
+        request(f"/v1/stream?token={sturdy.token('ghost')}"),
+        upgrade(sturdy, "ghost"),
+        upgrade(sturdy, "ghost") + b"\x81",
+    ]
+    before = files(sturdy)
+
+    def haunt(number: int) -> None:
+        client = Raw(sturdy)
+        client.send(beginnings[number % len(beginnings)])
+        if number % 3 and number % len(beginnings) > 1:
+            client.socket.recv(1)
+        client.vanish() if number % 2 else client.socket.close()
+
+    with ThreadPoolExecutor(20) as crowd:
+        list(crowd.map(haunt, range(2_000)))
+    assert eventually(lambda: live(sturdy) == 0)
+    assert eventually(lambda: files(sturdy) <= before + 2), (files(sturdy), before)
+
+
+@pytest.mark.parametrize("setting", ["BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS", "BELLCAST_LIMIT_CONNECTIONS"])
+def test_connections_beyond_a_bound_are_told_to_come_back(
+    start_server: Callable[..., ServerProcess], setting: str
+) -> None:
+    server = start_server(**{setting: "3"})
+    with raw_websocket(server, "a"), raw_websocket(server, "b"), raw_stream(server, "c") as last:
+        with stream(server, "d") as page:
+            assert page.status == 200  # any other status and EventSource would never come back
+            close = page.next()
+            assert (close["type"], close["reconnect"], close["after"]) == ("close", True, 5_000)
+        with RawSocket(server) as client:
+            client.send(upgrade(server, "d"))
+            _is_put_off(client, before_the_handshake="ADDRESS" in setting)
+        last.socket.close()
+        assert eventually(lambda: live(server) == 2)
+        with websocket(server, "d") as bell:
+            assert bell.next()["type"] == "ready"
+
+
+def _is_put_off(client: RawSocket, before_the_handshake: bool) -> None:
+    status, headers = client.answer()
+    if before_the_handshake:
+        assert (status, headers["retry-after"]) == (429, "5")
+    else:
+        assert status == 101
+        assert client.parts() == 1013
+
+
+def test_tokens_in_addresses_are_not_logged(sturdy: ServerProcess) -> None:
+    token = sturdy.token("quiet")
+    with websocket(sturdy, None, token=token) as bell, stream(sturdy, None, token=token) as page:
+        bell.next(), page.next()
+    httpx.get(f"{sturdy.url}/v1/inbox", params={"token": token})
+    assert token not in sturdy.log.read_text()
