@@ -48,5 +48,5 @@ def test_no_names_means_all_and_names_keep_the_suites_order():
 
 
 def test_an_unknown_name_is_told_with_the_known_ones():
-    with pytest.raises(ValueError, match="speed.*fanout"):
+    with pytest.raises(ValueError, match=r"speed.*fanout"):
         suite.chosen(["speed"])
