@@ -70,9 +70,9 @@ _answered = msgspec.json.Decoder(Answered)
     example=[{"to": "alice", "title": "New booking"}, {"to": {"role": "admin"}, "title": "Night backup done"}],
 )
 async def send(request: Asked) -> ASGIApp:
-    """Send up to 10,000 notifications, each accepted or refused alone.
+    """Send many notifications.
 
-    A JSON array, or one JSON object a line (`application/x-ndjson`). Items may have an `idempotency_key` each; an
+    Up to 10,000, each accepted or refused alone: a JSON array, or one JSON object a line (`application/x-ndjson`). Items may have an `idempotency_key` each; an
     `Idempotency-Key` header gives one to every item that has none."""
     here = rooms.of(request)
     kind = reading.media_type(request)

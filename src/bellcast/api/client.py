@@ -40,7 +40,9 @@ _served: dict[str, Served] = {}
     "GET", "/bellcast.js", tag="Server", door=None, answers={200: "text/javascript", 304: None}, refusals=(NotFound,)
 )
 async def entry(request: Asked) -> ASGIApp:
-    """The browser client: defines `<bellcast-bell>` and its sisters."""
+    """The browser client.
+
+    An ES module that defines `<bellcast-bell>` and its sisters."""
     return _file(request, "bellcast.js")
 
 

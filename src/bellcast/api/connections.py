@@ -58,7 +58,9 @@ def _told(one: ConnectionInfo) -> Connection:
 
 @operation("GET", "/v1/stats", tag="Server", door="read", answers={200: dict[str, Any]})
 async def stats(request: Asked) -> ASGIApp:
-    """The numbers of this server: connections by protocol and transport, and rows in the store by kind."""
+    """Numbers of this server.
+
+    Connections by protocol and transport, rows in the store by kind."""
     here = rooms.of(request)
     store = await here.engines.store.upkeep.stats()
     return answers.json({**here.connections.stats(), "store": store})

@@ -38,7 +38,9 @@ async def all_errors(request: Asked) -> ASGIApp:
 
 @operation("GET", "/errors/{code:str}", tag="Server", door=None, answers={200: HTML}, refusals=(NotFound,))
 async def error(request: Asked) -> ASGIApp:
-    """What an error means; the `type` of a problem leads here."""
+    """What an error means.
+
+    The `type` of a problem leads here."""
     code = reading.path(request, "code")
     for one in errors.every():
         if one.code == code:

@@ -43,9 +43,9 @@ class Accepted(Struct, frozen=True):
     example={"topic": "admin", "name": "lead.assigned", "data": {"lead": 7}},
 )
 async def publish(request: Asked) -> ASGIApp:
-    """Publish a live event to a topic, to several topics, or to one recipient's connections.
+    """Publish a live event.
 
-    It is not stored: who is not connected does not hear it. `except` is the connection that must not hear it."""
+    To a topic, to several, or to one recipient's connections. It is not stored: who is not connected does not hear it. `except` is the connection that must not hear it."""
     here = rooms.of(request)
     asked = await reading.body(request, EVENT)
     tenant = tenants.one(request, asked.tenant)

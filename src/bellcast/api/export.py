@@ -41,7 +41,9 @@ class Export(Struct, frozen=True):
     refusals=(NotFound,),
 )
 async def export(request: Asked) -> ASGIApp:
-    """Everything kept of a recipient, in one document."""
+    """Export a recipient.
+
+    Everything kept of it, in one document."""
     store = rooms.of(request).engines.store
     found = await store.recipients.export(tenants.one(request), key(request))
     if found is None:

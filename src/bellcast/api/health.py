@@ -21,19 +21,25 @@ class Health(Struct, frozen=True):
 
 @operation("GET", "/healthz", tag="Server", door=None, answers={200: Health})
 async def alive(request: Asked) -> ASGIApp:
-    """Whether the process is alive. Restart it if this is not answered."""
+    """Is the process alive.
+
+    Restart it if this is not answered."""
     return answers.json(Health("ok", __version__))
 
 
 @operation("GET", "/readyz", tag="Server", door=None, answers={200: Health}, refusals=(Unavailable,))
 async def ready(request: Asked) -> ASGIApp:
-    """Whether requests can be served: the store can be read and written. Send no traffic while this is a 503."""
+    """Can requests be served.
+
+    The store can be read and written. Send no traffic while this is a 503."""
     await rooms.of(request).engines.store.ping()
     return answers.json(Health("ready", __version__))
 
 
 @operation("GET", "/metrics", tag="Server", door=None, answers={200: CONTENT_TYPE_PLAIN_0_0_4})
 async def metrics(request: Asked) -> ASGIApp:
-    """Numbers for Prometheus; their names begin with `bellcast_`."""
+    """Numbers for Prometheus.
+
+    Their names begin with `bellcast_`."""
     registry: CollectorRegistry = request.app.state.registry
     return answers.whole(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)

@@ -96,9 +96,9 @@ def _etagged(etag: str) -> dict[str, str]:
     refusals=(BadRequest,),
 )
 async def listing(request: Asked) -> ASGIApp:
-    """Look into the inbox: a page of notifications, newest first, and what the badge shows.
+    """Look into the inbox.
 
-    `view=all` is everything not archived; `unread` and `read` are parts of it."""
+    A page of notifications, newest first, and what the badge shows.     `view=all` is everything not archived; `unread` and `read` are parts of it."""
     here = rooms.of(request)
     asked = reading.query(request, InboxQuery)
     if asked.before is not None and not ids.is_id(asked.before):
@@ -122,7 +122,9 @@ async def listing(request: Asked) -> ASGIApp:
     answer_headers=("ETag",),
 )
 async def counts(request: Asked) -> ASGIApp:
-    """What the badge and the tabs show. Made for polling: unchanged is a 304 without a body."""
+    """Count what is unread.
+
+    What the badge and the tabs show. Made for polling: unchanged is a 304 without a body."""
     inbox = await doors.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
@@ -151,7 +153,9 @@ async def read(request: Asked) -> ASGIApp:
     example={"read": True},
 )
 async def change(request: Asked) -> ASGIApp:
-    """Mark one notification seen, read or archived, or the reverse."""
+    """Change one notification.
+
+    Seen, read or archived, or the reverse."""
     here = rooms.of(request)
     asked = await reading.body(request, PATCH)
     wanted = actions.patched(seen=asked.seen, read=asked.read, archived=asked.archived)
@@ -217,10 +221,10 @@ def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
 
 
 ACTIONS = [
-    _action("seen", "seen", "Mark notifications seen: they were shown in an opened inbox."),
-    _action("read", "read", "Mark notifications read, and so seen."),
-    _action("unread", "unread", "Mark notifications unread again."),
-    _action("archive", "archive", "Put notifications away."),
-    _action("unarchive", "unarchive", "Take notifications back from the archive."),
+    _action("seen", "seen", "Mark seen.\n\nThey were shown in an opened inbox."),
+    _action("read", "read", "Mark read.\n\nAnd so seen: they were opened or acted on."),
+    _action("unread", "unread", "Mark unread again."),
+    _action("archive", "archive", "Put into the archive."),
+    _action("unarchive", "unarchive", "Take back from the archive."),
 ]
 HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS]

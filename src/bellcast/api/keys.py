@@ -43,7 +43,9 @@ class ApiKeys(Struct, frozen=True):
     example={"name": "booking service", "scopes": ["send"]},
 )
 async def create(request: Asked) -> ASGIApp:
-    """Make an API key. Its text is in this answer and nowhere else."""
+    """Make an API key.
+
+    Its text is in this answer and nowhere else. A key can only be given scopes its maker has."""
     here = rooms.of(request)
     asked = await reading.body(request, KEY)
     for scope in asked.scopes:  # or a key could give itself what it was not given
@@ -61,7 +63,9 @@ async def page(request: Asked) -> ASGIApp:
 
 @operation("DELETE", "/v1/keys/{id:str}", tag="Access", door="manage", answers={204: None}, refusals=(NotFound,))
 async def revoke(request: Asked) -> ASGIApp:
-    """Revoke an API key: it is refused from now on."""
+    """Revoke an API key.
+
+    It is refused from now on."""
     engines = rooms.of(request).engines
     if not await engines.store.keys.revoke(reading.path(request, "id"), engines.clock.now()):
         raise NotFound("There is no API key with this id.")

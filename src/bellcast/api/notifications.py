@@ -84,9 +84,9 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     example=EXAMPLE,
 )
 async def send(request: Asked) -> ASGIApp:
-    """Send a notification to a recipient, to several, or to an audience.
+    """Send a notification.
 
-    Answered after the commit: what is acknowledged is never lost. The same `Idempotency-Key` with the same body is
+    To a recipient, to several, or to an audience.     Answered after the commit: what is acknowledged is never lost. The same `Idempotency-Key` with the same body is
     answered with the first answer for 24 hours."""
     here = rooms.of(request)
     draft = await reading.body(request, DRAFT)
@@ -116,7 +116,9 @@ def completed(draft: Draft, tenant: str | None, idempotency_key: str | None) -> 
     refusals=(NotFound,),
 )
 async def read(request: Asked) -> ASGIApp:
-    """Read a notification or announcement, with who has it and what became of it."""
+    """Read what was sent.
+
+    A notification or an announcement, with who has it and what became of it."""
     here = rooms.of(request)
     found = await entries.find(here.engines, tenants.one(request), reading.path(request, "id"))
     return answers.json(told(found, here.engines.clock.now()))
@@ -134,7 +136,9 @@ async def read(request: Asked) -> ASGIApp:
     example={"title": "Booking moved", "body": "Sunday, 10:00"},
 )
 async def correct(request: Asked) -> ASGIApp:
-    """Correct what was sent, in every inbox that has it."""
+    """Correct what was sent.
+
+    In every inbox that has it."""
     here = rooms.of(request)
     asked = await reading.body(request, CORRECTION)
     tenant = tenants.one(request, asked.tenant)
@@ -153,7 +157,9 @@ async def correct(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
 )
 async def recall(request: Asked) -> ASGIApp:
-    """Take back what was sent, from every inbox that has it."""
+    """Take back what was sent.
+
+    From every inbox that has it."""
     here = rooms.of(request)
     await entries.recall(here.engines, tenants.one(request), reading.path(request, "id"))
     return answers.empty()

@@ -53,6 +53,14 @@ PARTS = {
     "id": "An id as given by an answer.",
     "code": "An error's code.",
     "name": "The path of a module.",
+    "tenant": "The tenant; absent is the default one.",
+    "limit": "How many at most.",
+    "after": "The `next` of the page before.",
+    "before": "The `next` of the page before.",
+    "search": "How the key begins.",
+    "view": "A part of the inbox: `all` is everything not archived.",
+    "type": "Only of this type.",
+    "tag": "Only with this tag.",
 }
 
 
@@ -209,7 +217,8 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
         yield {"name": name, "in": "path", "required": True, "description": PARTS[name], "schema": schema}
     if route.operation.query is not None:
         for name, schema, required in schemas.query(route.operation.query):
-            yield {"name": name, "in": "query", "required": required, "schema": _without_null(schema)}
+            told = {"description": PARTS[name], "schema": _without_null(schema)}
+            yield {"name": name, "in": "query", "required": required, **told}
     for name in route.operation.headers:
         yield {"name": name, "in": "header", "description": ASKED_HEADERS[name], "schema": {"type": "string"}}
 
@@ -232,7 +241,7 @@ def _answers(route: Route, schemas: _Schemas) -> Json:
             }
             answers[str(status)]["headers"] = told
     by_status: defaultdict[int, list[type[BellcastError]]] = defaultdict(list)
-    for error in refusals(promised, route.path):
+    for error in refusals(promised, route.method, route.path):
         by_status[error.status].append(error)
     return answers | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
 

@@ -50,13 +50,15 @@ def _guarded(handler: Handler, door: doors.Door) -> Handler:
     return guarded
 
 
-def refusals(operation: Operation, path: str) -> list[type[BellcastError]]:
+def refusals(operation: Operation, method: str, path: str) -> list[type[BellcastError]]:
     """Every refusal an operation may answer with: its own, and those its shape implies."""
-    implied: list[type[BellcastError]] = list(operation.refusals)
+    implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
     if operation.door:
         implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]
+    if operation.door and method != "get":
+        implied.append(errors.DiskFull)
     if operation.body is not None:
-        implied += [errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Invalid, errors.DiskFull]
+        implied += [errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Invalid]
     if operation.query is not None or "{" in path:
         implied += [errors.BadRequest, errors.Invalid]
     return list(dict.fromkeys(implied))

@@ -1,7 +1,7 @@
 """HTML out of the OpenAPI document and the errors. Pure."""
 
 import json
-import textwrap
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -10,6 +10,13 @@ from typing import Any
 from bellcast.errors import BellcastError
 
 Json = dict[str, Any]
+NAMES = re.compile("`([^`]+)`")
+BOUNDS = {
+    "minimum": "from {}",
+    "maximum": "to {}",
+    "maxLength": "of at most {:,} characters",
+    "maxItems": "of at most {:,}",
+}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 STYLE = """
@@ -47,7 +54,7 @@ def reference(document: Json) -> bytes:
     by_tag = _by_tag(document)
     schemas = document["components"]["schemas"]
     info = document["info"]
-    parts = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"]
+    parts = [f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{_prose(info['description'])}</p>"]
     parts.append(
         '<p class="soft">For machines: <a href="openapi.json">openapi.json</a>. <a href="errors">Every error</a>.</p>'
     )
@@ -80,7 +87,7 @@ def _operation(method: str, path: str, said: Json) -> str:
     parts = [
         f'<article id="{escape(said["operationId"])}"><h3>{escape(said["summary"])}</h3>',
         f'<p class="path"><code><span class="method">{method.upper()}</span>{escape(path)}</code></p>',
-        f"<p>{escape(said['description'])}</p>" if "description" in said else "",
+        f"<p>{_prose(said['description'])}</p>" if "description" in said else "",
         f'<p class="soft">{_access(said)}</p>',
         _parameters(said["parameters"]),
         _body(said.get("requestBody")),
@@ -101,7 +108,7 @@ def _parameters(parameters: Sequence[Json]) -> str:
         return ""
     rows = "".join(
         f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}{', required' if one.get('required') else ''}"
-        f"</td><td>{_type(one['schema'])}</td><td>{escape(one.get('description', ''))}</td></tr>"
+        f"</td><td>{_type(one['schema'])}{_bounds(one['schema'])}</td><td>{_prose(one.get('description', ''))}</td></tr>"
         for one in parameters
     )
     return f"<table><tr><th>Parameter</th><th>In</th><th>Type</th><th></th></tr>{rows}</table>"
@@ -120,8 +127,8 @@ def _body(body: Json | None) -> str:
 def _answers(answers: Json) -> str:
     def row(status: str, answer: Json) -> str:
         types = [_type(one["schema"]) for kind, one in answer.get("content", {}).items() if "problem" not in kind]
-        said = textwrap.shorten(answer["description"], 160, placeholder=" …")
-        return f"<tr><td><code>{escape(status)}</code></td><td>{escape(said)}</td><td>{' '.join(types)}</td></tr>"
+        said = answer["description"]
+        return f"<tr><td><code>{escape(status)}</code></td><td>{_prose(said)}</td><td>{' '.join(types)}</td></tr>"
 
     return (
         f"<details><summary>Answers</summary><table>{''.join(row(*one) for one in answers.items())}</table></details>"
@@ -131,10 +138,11 @@ def _answers(answers: Json) -> str:
 def _schema(name: str, schema: Json) -> str:
     required = schema.get("required", ())
     rows = "".join(
-        f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}</td><td>{_type(said)}</td></tr>"
+        f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}</td>"
+        f"<td>{_type(said)}{_bounds(said)}</td></tr>"
         for field, said in schema.get("properties", {}).items()
     )
-    told = escape(schema.get("description", ""))
+    told = _prose(schema.get("description", ""))
     return (
         f'<article id="{escape(name)}"><h3>{escape(name)}</h3><p class="soft">{told}</p><table>{rows}</table></article>'
     )
@@ -154,11 +162,27 @@ def _type(schema: Json) -> str:
     return escape(str(schema.get("format") or schema.get("type", "anything")))
 
 
+def _bounds(schema: Json) -> str:
+    """How long, how many, how much, and what it is when absent."""
+    told = [_bounds(one) for one in schema.get("anyOf", ())]
+    for name, word in BOUNDS.items():
+        if schema.get(name):
+            told.append(f" {word.format(schema[name])}")
+    if schema.get("default") not in (None, [], {}):
+        told.append(f", <code>{escape(json.dumps(schema['default']))}</code> if absent")
+    return "".join(told)
+
+
+def _prose(text: str) -> str:
+    """A sentence or two with `names` in it."""
+    return NAMES.sub(r"<code>\1</code>", escape(text))
+
+
 def errors(told: Sequence[type[BellcastError]]) -> bytes:
     """What errors mean and what to do about them."""
     parts = [
         f'<article id="{error.code}"><h3>{escape(error.title)}</h3><p class="path"><code>{error.status} {error.code}</code></p>'
-        f"<p>{escape(' '.join((error.__doc__ or '').split()))}</p></article>"
+        f"<p>{_prose(' '.join((error.__doc__ or '').split()))}</p></article>"
         for error in told
     ]
     heading = told[0].title if len(told) == 1 else "Errors"

@@ -70,7 +70,9 @@ async def page(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
 )
 async def read(request: Asked) -> ASGIApp:
-    """Read a recipient, with the counters of its inbox."""
+    """Read a recipient.
+
+    With the counters of its inbox."""
     here = rooms.of(request)
     return answers.json(await people.get(here.engines, tenants.one(request), key(request)))
 
@@ -86,7 +88,9 @@ async def read(request: Asked) -> ASGIApp:
     example=EXAMPLE,
 )
 async def write(request: Asked) -> ASGIApp:
-    """Say everything of a recipient: what is absent is cleared. 201 when it is new."""
+    """Write a recipient.
+
+    It replaces what was there: what is absent is cleared. 201 when the recipient is new."""
     recipient, created = await _put(request, replace=True)
     return answers.json(recipient, 201 if created else 200)
 
@@ -103,7 +107,9 @@ async def write(request: Asked) -> ASGIApp:
     example={"locale": "de"},
 )
 async def change(request: Asked) -> ASGIApp:
-    """Change a recipient: what is absent stays."""
+    """Change a recipient.
+
+    What is absent stays."""
     recipient, _ = await _put(request, replace=False)
     return answers.json(recipient)
 
@@ -128,7 +134,9 @@ async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
     refusals=(NotFound,),
 )
 async def erase(request: Asked) -> ASGIApp:
-    """Erase a recipient and everything kept of it; its live connections close."""
+    """Erase a recipient.
+
+    Everything kept of it goes with it, and its live connections close."""
     here = rooms.of(request)
     await people.delete(here.engines, tenants.one(request), key(request))
     return answers.empty()
@@ -143,7 +151,9 @@ async def erase(request: Asked) -> ASGIApp:
     answers={204: None},
 )
 async def revoke(request: Asked) -> ASGIApp:
-    """End every session of a recipient: its live connections close now, tokens issued before are refused."""
+    """End every session of a recipient.
+
+    Its live connections close now, and tokens issued before are refused."""
     here = rooms.of(request)
     await people.revoke(here.engines, tenants.one(request), key(request))
     return answers.empty()

@@ -74,7 +74,9 @@ async def read(request: Asked) -> ASGIApp:
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
 )
 async def write(request: Asked) -> ASGIApp:
-    """Give a tenant its name and settings. They replace the old ones; 201 when the tenant is new."""
+    """Give a tenant its name and settings.
+
+    They replace the old ones. 201 when the tenant is new."""
     here = rooms.of(request)
     named = key(request)
     fields = await reading.body(request, FIELDS)

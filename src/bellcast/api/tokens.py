@@ -51,7 +51,9 @@ class Token(Struct, frozen=True):
     example={"recipient": "alice", "ttl": "1h", "topics": ["project.*"]},
 )
 async def make(request: Asked) -> ASGIApp:
-    """Make a session token for one recipient, to hand to its browser."""
+    """Make a session token.
+
+    It opens one recipient's side, for a while: hand it to that recipient's browser."""
     here = rooms.of(request)
     asked = await reading.body(request, TOKEN)
     tenant = tenants.one(request, asked.tenant)

@@ -53,7 +53,9 @@ def _changeable(request: Asked) -> str:
     answers={200: Subscription, 201: Subscription},
 )
 async def subscribe(request: Asked) -> ASGIApp:
-    """Put a recipient on a topic: it gets what is sent to the topic from now on. 201 when it was not on it."""
+    """Put a recipient on a topic.
+
+    It gets what is sent to the topic from now on. 201 when it was not on it."""
     here = rooms.of(request)
     asked = tenants.one(request), _changeable(request), recipients.key(request, "recipient")
     subscription, created = await people.subscribe(here.engines, *asked)
@@ -70,7 +72,9 @@ async def subscribe(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
 )
 async def unsubscribe(request: Asked) -> ASGIApp:
-    """Take a recipient off a topic. What it was sent before stays in its inbox."""
+    """Take a recipient off a topic.
+
+    What it was sent before stays in its inbox."""
     here = rooms.of(request)
     asked = tenants.one(request), _changeable(request), recipients.key(request, "recipient")
     await people.unsubscribe(here.engines, *asked)
@@ -103,7 +107,7 @@ async def page(request: Asked) -> ASGIApp:
     answers={200: Presence},
 )
 async def presence(request: Asked) -> ASGIApp:
-    """Who is connected and follows a presence topic right now."""
+    """List who is present on a topic."""
     named = topic(request)
     members = rooms.of(request).connections.presence(tenants.one(request), named)
     return answers.json(Presence(named, list(members)))
