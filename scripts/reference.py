@@ -1,14 +1,17 @@
-"""Write the reference pages that are made of the code: `python scripts/reference.py [PAGE…]`."""
+"""Write the pages that are made of the code: `python scripts/reference.py [--check] [PAGE…]`.
 
+`--check` writes nothing and ends with status 1 if a page is not what the code says."""
+
+import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from bellcast import settings
 from bellcast.settings import table
 from bellcast.settings.groups import Settings
 
-FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "reference"
 
 INTRODUCTION = """\
 # Settings
@@ -65,16 +68,47 @@ def _row(setting: table.Setting, default: str) -> str:
     return f"| `{setting.variable}` | {f'`{default}`' if default else ''} | {setting.expects} | {setting.what} |"
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings": settings_page}
+# The other pages have a file each, `reference_<page>.py`. Of the README only the figures are made.
+PAGES = {
+    "settings": FOLDER / "settings.md",
+    "cli": FOLDER / "cli.md",
+    "errors": FOLDER / "errors.md",
+    "frames": FOLDER / "frames.md",
+    "rest": FOLDER / "rest.md",
+    "figures": ROOT / "README.md",
+}
 
 
-def main(names: list[str]) -> None:
-    """Write the named pages, or all."""
-    for name in names or PAGES:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        page = FOLDER / f"{name}.md"
-        page.write_text(PAGES[name](), encoding="utf-8")
-        print(page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page)
+def made(name: str) -> str:
+    """The text of a page as the code says it now."""
+    if name == "settings":
+        return settings_page()
+    folder = str(Path(__file__).parent)
+    if folder not in sys.path:  # a test imports this file from elsewhere
+        sys.path.append(folder)
+    page: str = importlib.import_module(f"reference_{name}").page()
+    return page
+
+
+def check(names: list[str]) -> None:
+    """End with status 1 if one of the pages is not what the code says. (Figures stay those of their own commit.)"""
+    names = [name for name in names if name != "figures"]
+    stale = [name for name in names if PAGES[name].read_text(encoding="utf-8") != made(name)]
+    if stale:
+        sys.exit(f"out of date: {', '.join(stale)}. Run: make docs")
+
+
+def write(names: list[str]) -> None:
+    """Write the pages."""
+    for name in names:
+        PAGES[name].write_text(made(name), encoding="utf-8")
+        print(PAGES[name].relative_to(ROOT))
+
+
+def main(arguments: list[str]) -> None:
+    """Write the named pages, or all; or check them."""
+    names = [name for name in arguments if name != "--check"] or list(PAGES)
+    (check if "--check" in arguments else write)(names)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""The figures of the README: copied from the newest results that `bellcast bench` wrote, never typed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BETWEEN = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
+NONE = "There is no committed run yet; `make bench` makes one, with the peers that are installed.\n"
+
+
+def page() -> str:
+    """The README with the newest figures in their place."""
+    runs = sorted(RESULTS.glob("*.json"))
+    said = figures(runs[-1]) if runs else NONE
+    return BETWEEN.sub(lambda found: found[1] + said + found[2], README.read_text(encoding="utf-8"))
+
+
+def shown() -> str:
+    """The figures as they stand in the README."""
+    found = re.search(r"<!-- figures -->\n(.*?)<!-- /figures -->", README.read_text(encoding="utf-8"), re.DOTALL)
+    return found[1] if found else ""
+
+
+def figures(run: Path) -> str:
+    """One run as a table, with the machine it was made on."""
+    told = json.loads(run.read_bytes())
+    rows = [_row(figure) for result in told["benchmarks"].values() for figure in result["figures"]]
+    machine = told["machine"]
+    about = f"{machine['cores']} × {machine['cpu']}, Python {machine['python']}, {machine['disk']}"
+    where = f"[{run.stem}](benchmarks/results/{run.name})"
+    table = "".join(["| | measured | to reach | peers, same run |\n", "|---|---|---|---|\n", *rows])
+    return f"\n{table}\n{about}; {where}, made by `make bench`.\n\n"
+
+
+def _row(figure: dict[str, Any]) -> str:
+    peers = ", ".join(f"{name} {_number(value)}" for name, value in figure.get("peers", {}).items())
+    return f"| {figure['name']} | {_number(figure['value'])} {figure['unit']} | {_goal(figure['goal'])} | {peers} |\n"
+
+
+def _goal(goal: dict[str, Any] | None) -> str:
+    return f"{'≤' if goal['at_most'] else '≥'} {_number(goal['bound'])}" if goal else ""
+
+
+def _number(value: float) -> str:
+    """Three digits that matter."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

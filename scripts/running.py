@@ -1,0 +1,47 @@
+"""A server of their own for the scripts: on a free port, in a folder that goes with it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = ("100001", "public-key-of-the-docs", "the-secret-of-the-docs-forty-characters-x")
+
+
+class Running(NamedTuple):
+    """Where it listens, and its secret."""
+
+    url: str
+    secret: str
+
+
+@contextmanager
+def server(handlers: str | None = None, **settings: str) -> Iterator[Running]:
+    """`bellcast serve` until the end of the block. `handlers` is the text of a module with a `handlers`."""
+    with tempfile.TemporaryDirectory(prefix="bellcast-docs-") as folder:
+        ours = os.environ.items()  # noqa: TID251 - handed on to the server, without settings of this machine
+        environ = {name: value for name, value in ours if not name.startswith("BELLCAST_")}
+        given = {"project": ":".join(PROJECT), "port": "0", "drain": "0", **settings}
+        if handlers is not None:
+            (Path(folder) / "answers.py").write_text(handlers, encoding="utf-8")
+            given["handlers"] = "answers:handlers"
+        environ |= {f"BELLCAST_{name.upper()}": value for name, value in given.items()}
+        command = [sys.executable, "-m", "bellcast", "serve"]
+        process = subprocess.Popen(command, env=environ, cwd=folder, stdout=subprocess.PIPE, text=True)
+        try:
+            yield Running(_url(process), PROJECT[2])
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+def _url(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "listening on" in line:
+            return line.split()[-1]
+    raise RuntimeError("the server did not start")
