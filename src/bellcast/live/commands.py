@@ -46,24 +46,6 @@ class Asking(Protocol):
         ...
 
 
-class Pace:
-    """How many frames came from one connection in the current second."""
-
-    __slots__ = ("_frames", "_limit", "_second")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._second = 0
-        self._frames = 0
-
-    def exceeded(self, now: float) -> bool:
-        """Count one more frame; whether that is one too many."""
-        if int(now) != self._second:
-            self._second, self._frames = int(now), 0
-        self._frames += 1
-        return 0 < self._limit < self._frames
-
-
 class Commands:
     """Does what clients ask."""
 

@@ -15,6 +15,7 @@ from bellcast.live import reasons
 from bellcast.live.protocols import native
 from bellcast.live.reasons import Close
 from bellcast.model.events import Stream
+from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
 
 # While a replay is written, the transport holds at most this much of it: the reader sets the pace.
@@ -37,6 +38,7 @@ class Outlet(Protocol):
     """How bytes leave: a uvloop transport, or sends through another ASGI server."""
 
     def write(self, data: bytes, /) -> None: ...
+    def write_eof(self) -> None: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...
     def is_closing(self) -> bool: ...
@@ -51,6 +53,7 @@ class Nowhere:
     """The outlet of a connection whose socket is not its own yet: what it says is heard by nobody."""
 
     def write(self, data: bytes, /) -> None: ...
+    def write_eof(self) -> None: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...
     def is_closing(self) -> bool:
@@ -81,6 +84,17 @@ class Keeper(Protocol):
 
     def end(self, connection: "Connection", end: Close) -> None:
         """It must end: tell it why, close it, forget it."""
+        ...
+
+
+class Listener(Protocol):
+    """Whoever takes in what clients say on a WebSocket, within its limits."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def receive(self, connection: "Connection", message: str | bytes) -> None:
+        """Take one message in; it is done after the ones before it."""
         ...
 
 
@@ -201,6 +215,7 @@ class Connection(asyncio.Protocol):
         """Nothing more is done for this connection; its socket is cut unless it closes in time."""
         self.phase = Phase.ENDED
         self._wake()
+        self.keeper.lost(self)
         self.parting = asyncio.get_running_loop().call_later(PARTING_SECONDS, self.outlet.abort)
 
     def say_goodbye(self, end: Close) -> None:

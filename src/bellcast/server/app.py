@@ -12,6 +12,7 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
 from bellcast.inbox import upkeep
 from bellcast.live.answering import Answering
+from bellcast.live.arrivals import Arrivals
 from bellcast.live.commands import Commands
 from bellcast.live.drain import drain
 from bellcast.live.hub import Hub, Notices
@@ -19,8 +20,10 @@ from bellcast.live.presence import Presence
 from bellcast.live.reactions import Reactions
 from bellcast.live.roll import Roll
 from bellcast.live.rules import Rules
+from bellcast.live.sessions.native import NativeSessions
 from bellcast.live.sweep import Sweep
-from bellcast.live.transports.endpoint import Endpoint
+from bellcast.live.transports.stream import StreamEndpoint
+from bellcast.live.transports.upgrade import WebSocketEndpoint
 from bellcast.model.events import Event
 from bellcast.model.ids import Ids
 from bellcast.model.people import Project
@@ -79,7 +82,8 @@ class App:
         )
         self.broker.listen(self.hub.dispatch)
         commands = Commands(engines, self.hub, rules, answering, spawn)
-        endpoint = Endpoint(engines, self.hub, rules, doors, commands, answering, spawn)
+        arrivals = Arrivals(engines, self.hub, rules, doors)
+        sessions = NativeSessions(engines.store, self.hub, rules, doors, arrivals, commands, answering)
         self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat)
         rooms = Rooms(
             engines=engines,
@@ -90,7 +94,10 @@ class App:
             connections=Roll(self.hub),
         )
         self._api = api.build(rooms)
-        self._live: dict[str, Serving] = {"/v1/stream": endpoint.stream, "/v1/ws": endpoint.websocket}
+        self._live: dict[str, Serving] = {
+            "/v1/stream": StreamEndpoint(doors, rules, arrivals, sessions, spawn),
+            "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
+        }
 
     def _publish_soon(self, event: Event) -> None:
         self.tasks.spawn(self.broker.publish(event))

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from bellcast.live import reasons
-from bellcast.live.commands import Commands, Pace
-from bellcast.live.connection import Connection, Phase
+from bellcast.live.connection import Connection, Listener, Phase
+from bellcast.live.pace import Pace
 from bellcast.live.reasons import Close
 
+Scope = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -62,6 +63,9 @@ class SendOutlet:
         if self._full and self._size <= self._low:
             self._full = False
             self._connection.resume_writing()
+
+    def write_eof(self) -> None:
+        self.close()
 
     def close(self) -> None:
         self._closing = True
@@ -126,9 +130,9 @@ def end_of_body() -> Message:
     return {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def hear_websocket(connection: Connection, outlet: SendOutlet, receive: Receive, commands: Commands) -> None:
+async def hear_websocket(connection: Connection, outlet: SendOutlet, receive: Receive, listener: Listener) -> None:
     """Hand on what the client says until it goes."""
-    pace = Pace(commands.limits.frames_per_second)
+    pace = Pace(listener.limits.frames_per_second)
     await outlet.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
         connection.heard_at = connection.keeper.tick
@@ -137,10 +141,10 @@ async def hear_websocket(connection: Connection, outlet: SendOutlet, receive: Re
             said = message.get("bytes") or b""
         if pace.exceeded(asyncio.get_running_loop().time()):
             connection.keeper.end(connection, reasons.TOO_FAST)
-        elif 0 < commands.limits.frame < (len(said.encode()) if isinstance(said, str) else len(said)):
+        elif 0 < listener.limits.frame < (len(said.encode()) if isinstance(said, str) else len(said)):
             connection.keeper.end(connection, reasons.TOO_LARGE)
         elif connection.phase is not Phase.ENDED:
-            commands.receive(connection, said)
+            listener.receive(connection, said)
         await outlet.reading.wait()
 
 

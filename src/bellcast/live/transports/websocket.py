@@ -4,22 +4,22 @@ import asyncio
 from typing import Any
 
 from bellcast.live import reasons
-from bellcast.live.commands import Commands, Pace
-from bellcast.live.connection import Connection, Phase
+from bellcast.live.connection import Connection, Listener, Phase
 from bellcast.live.framing import websocket
+from bellcast.live.pace import Pace
 from bellcast.live.reasons import Close
 
 
 class WebSocketConnection(Connection):
-    """Reads frames strictly, answers control frames, hands messages to the commands."""
+    """Reads frames strictly, answers control frames, hands messages to its listener."""
 
-    __slots__ = ("_commands", "_pace", "_reader")
+    __slots__ = ("_listener", "_pace", "_reader")
 
-    def __init__(self, *args: Any, commands: Commands) -> None:
+    def __init__(self, *args: Any, listener: Listener) -> None:
         super().__init__(*args)
-        self._commands = commands
-        self._reader = websocket.FrameReader(commands.limits.frame)
-        self._pace = Pace(commands.limits.frames_per_second)
+        self._listener = listener
+        self._reader = websocket.FrameReader(listener.limits.frame)
+        self._pace = Pace(listener.limits.frames_per_second)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.keeper.tick
@@ -36,12 +36,13 @@ class WebSocketConnection(Connection):
                 too_large = code == websocket.TOO_LARGE
                 end = reasons.TOO_LARGE if too_large else Close(code, reason, reconnect=False)
                 self.keeper.end(self, end)
+                self.outlet.write_eof()  # the reader is deaf now, so no goodbye is waited for
             case _ if self._pace.exceeded(asyncio.get_running_loop().time()):
                 self.keeper.end(self, reasons.TOO_FAST)
             case websocket.Text(text):
-                self._commands.receive(self, text)
+                self._listener.receive(self, text)
             case websocket.Binary(data):
-                self._commands.receive(self, data)
+                self._listener.receive(self, data)
             case websocket.Ping(data):
                 self.write(websocket.pong_frame(data))
 

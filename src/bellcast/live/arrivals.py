@@ -1,0 +1,103 @@
+"""How a connection comes in, whatever it speaks: is there room, whose inbox is it, was its session ended.
+
+The connection is known to the hub before its inbox is read, so that nothing falls between the snapshot and the first
+live event."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from bellcast.auth.doors import Doors
+from bellcast.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
+from bellcast.inbox import views
+from bellcast.live import reasons
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.hub import Hub
+from bellcast.live.reasons import Close
+from bellcast.live.rules import Rules
+from bellcast.model.inboxes import Inbox
+from bellcast.model.people import Principal
+from bellcast.ports import Engines
+
+# A process or an address at its bound of connections asks newcomers to wait this long.
+FULL_SECONDS = 5
+# A recipient at its bound has a runaway page somewhere: a minute gives it time to be noticed.
+RECIPIENT_FULL_SECONDS = 60
+
+AnyConnection = TypeVar("AnyConnection", bound=Connection)
+
+
+class Revoked(Unauthenticated):
+    """This session was ended: sign in again."""
+
+
+class Arrivals:
+    """Counts who is here, and opens inboxes for who may come."""
+
+    def __init__(self, engines: Engines, hub: Hub, rules: Rules, doors: Doors) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._limits = rules.limits
+        self._doors = doors
+
+    def make(
+        self,
+        kind: Callable[..., AnyConnection],
+        dialect: Any,
+        principal: Principal,
+        address: str | None,
+        **more: Any,
+    ) -> AnyConnection:
+        """A connection nobody knows yet. Addresses are kept only where they are counted."""
+        kept = address if self._limits.connections_per_address else None
+        return kind(secrets.token_urlsafe(12), dialect, principal, self._hub, self._engines.clock.now(), kept, **more)
+
+    def check_address(self, address: str | None) -> None:
+        """TooMany if that address has its bound of connections."""
+        limit = self._limits.connections_per_address
+        if limit and address is not None and self._hub.at_address(address) >= limit:
+            raise TooMany(f"There are {limit} connections from this address already.", retry_after=FULL_SECONDS)
+
+    async def enter(self, connection: Connection) -> Inbox | None:
+        """Know the connection, then open its recipient's inbox; None for a nameless one."""
+        self._check_room(connection)
+        self._hub.add(connection)
+        inbox = None if connection.principal.recipient is None else await self._inbox(connection)
+        if connection.phase is Phase.ENDED:
+            raise Unavailable("This connection ended while it began.")
+        return inbox
+
+    def _check_room(self, connection: Connection) -> None:
+        limits, principal = self._limits, connection.principal
+        self.check_address(connection.address)  # again: others came while this one was looked at
+        if limits.connections and len(self._hub) >= limits.connections:
+            raise Unavailable("This server is at its bound of connections.", retry_after=FULL_SECONDS)
+        if principal.recipient is None:
+            return
+        here = self._hub.of_recipient(principal.tenant, principal.recipient)
+        if limits.connections_per_recipient and here >= limits.connections_per_recipient:
+            raise TooMany(f"This recipient has {here} connections already.", retry_after=RECIPIENT_FULL_SECONDS)
+
+    async def _inbox(self, connection: Connection) -> Inbox:
+        inbox = await views.open(self._engines, connection.principal)
+        if self._doors.revoked(connection.principal, inbox):
+            raise Revoked
+        connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
+        return inbox
+
+
+def end_of(refusal: BellcastError) -> Close:
+    """How a live client is told of a refusal."""
+    match refusal:
+        case Revoked():
+            return reasons.REVOKED
+        case Unauthenticated():
+            return reasons.UNAUTHENTICATED
+        case TooMany():
+            return reasons.TOO_MANY.delayed((refusal.retry_after or RECIPIENT_FULL_SECONDS) * 1000)
+        case Unavailable():
+            return reasons.UNAVAILABLE.delayed((refusal.retry_after or 1) * 1000)
+        case Forbidden():
+            return reasons.FORBIDDEN
+        case _:
+            return reasons.UNAVAILABLE if refusal.status >= 500 else reasons.BAD_REQUEST

@@ -1,0 +1,1 @@
+"""From an accepted socket to a live connection: how each dialect greets."""

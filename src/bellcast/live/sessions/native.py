@@ -1,0 +1,148 @@
+"""How the native dialect greets: `ready`, then what was missed, then live events."""
+
+from collections.abc import Callable
+
+from bellcast.auth.doors import Doors
+from bellcast.auth.origins import WrongOrigin
+from bellcast.errors import BellcastError
+from bellcast.live import resume, topics
+from bellcast.live.answering import Answering, NativePort
+from bellcast.live.arrivals import Arrivals, end_of
+from bellcast.live.commands import Commands
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.hub import Hub
+from bellcast.live.protocols import native
+from bellcast.live.requests import Request
+from bellcast.live.rules import Rules
+from bellcast.model.inboxes import Inbox, Position, parse_position
+from bellcast.model.people import Principal
+from bellcast.ports import Changes, Store
+
+AtReady = Callable[[], None]
+
+
+class NativeSessions:
+    """Greets over SSE and WebSocket alike; a WebSocket's frames go to `listener`."""
+
+    direct = native.WEBSOCKET
+    foreign = native.MESSAGE
+
+    def __init__(
+        self, store: Store, hub: Hub, rules: Rules, doors: Doors, arrivals: Arrivals, commands: Commands, app: Answering
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._rules = rules
+        self._doors = doors
+        self._arrivals = arrivals
+        self._app = app
+        self.listener = commands
+
+    async def visitor(self, request: Request) -> tuple[Principal, BellcastError | None]:
+        """Who comes, or a nameless principal with the reason it is turned away for, once that can be told."""
+        try:
+            return await self._doors.recipient(request, "websocket"), None
+        except WrongOrigin:
+            raise
+        except BellcastError as refusal:
+            return Principal(), refusal
+
+    async def begin(
+        self, connection: Connection, request: Request, refusal: BellcastError | None, at_ready: AtReady
+    ) -> None:
+        """From the accepted WebSocket to a live one, or to its end. `at_ready` lets the client be heard."""
+        try:
+            if refusal is not None:
+                raise refusal
+            inbox, started = await self.enter(connection)
+        except BellcastError as turned_away:
+            self._hub.end(connection, end_of(turned_away))
+            at_ready()  # its close frame is still to be heard
+            return
+
+        def ready() -> None:
+            started()
+            at_ready()
+
+        await self.welcome(connection, inbox, request, ready)
+
+    async def enter(self, connection: Connection) -> tuple[Inbox | None, AtReady]:
+        """Ask the app and open the inbox; what the app's `connect` handler did happens right after `ready`."""
+        port = await self._app.connected(connection, None)
+        return await self._arrivals.enter(connection), self._started(connection, port)
+
+    async def welcome(self, connection: Connection, inbox: Inbox | None, request: Request, at_ready: AtReady) -> None:
+        """Say `ready`, then what was missed, then go live; or why not."""
+        try:
+            missed, base = await self._greet(connection, inbox, request)
+        except BellcastError as turned_away:
+            self._hub.end(connection, end_of(turned_away))
+            at_ready()
+            return
+        at_ready()
+        if connection.phase is Phase.HOLDING:
+            await resume.replay(self._store, connection, missed, base, self._rules.limits)
+
+    async def _greet(self, connection: Connection, inbox: Inbox | None, request: Request) -> tuple[Changes | None, int]:
+        """Say `ready`. What is to be replayed and the revision where that began; nothing when it is live already."""
+        given, refused = await topics.admitted(self._store, connection.principal, request.topics, 0, self._rules)
+        asked = request.position if inbox is not None else None
+        position = None if asked is None else parse_position(asked)
+        missed = None
+        if inbox is not None and position is not None:
+            missed = await resume.missed(self._store, inbox, position, self._rules.limits)
+        if connection.phase is Phase.ENDED:
+            return None, 0
+        self._hub.follow(connection, given)
+        resumed = position if missed is not None else None
+        connection.told(connection.dialect.wrap(self._ready(connection, inbox, resumed, given, refused)))
+        if resumed is not None:
+            connection.revision = resumed.revision
+            return missed, resumed.revision if resumed.base is None else resumed.base
+        _start(connection, inbox, lost=asked is not None)
+        return None, connection.revision
+
+    def _started(self, connection: Connection, port: NativePort | None) -> AtReady:
+        def started() -> None:
+            if port is None or port.held is None or connection.phase is Phase.ENDED:
+                return
+            self._hub.follow(connection, port.joined)
+            for frame in port.held:
+                connection.told(connection.dialect.wrap(frame))
+            port.held = None
+
+        return started
+
+    def _ready(
+        self,
+        connection: Connection,
+        inbox: Inbox | None,
+        resumed: Position | None,
+        given: tuple[str, ...],
+        refused: tuple[native.TopicRefused, ...],
+    ) -> native.Frame:
+        state = None if inbox is None else inbox.state
+        here = None if state is None else state.position
+        return native.ready(
+            native.Greeting(
+                connection=connection.id,
+                recipient=connection.principal.recipient,
+                state=state,
+                position=here if resumed is None else resumed.text,
+                heartbeat=self._rules.heartbeat,
+                resumed=resumed is not None,
+                topics=given,
+                refused=refused,
+                presence=self.listener.members(connection.principal, given),
+            )
+        )
+
+
+def _start(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:
+    """Live from the state that `ready` told, unless something went by; a position that was lost is a `reset`."""
+    if inbox is not None:
+        connection.revision = inbox.state.revision
+        if lost:
+            connection.told(connection.dialect.reset(inbox.state))
+    if not connection.behind:
+        connection.phase = Phase.LIVE

@@ -1,0 +1,40 @@
+"""What is answered before, or instead of, a live connection; and how its socket is taken."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from bellcast.errors import BellcastError
+from bellcast.live.connection import Connection
+from bellcast.live.requests import Headers
+from bellcast.live.transports import foreign
+from bellcast.live.transports.takeover import EXTENSION
+from bellcast.model import problems
+
+
+async def answer(send: foreign.Send, status: int, headers: Headers, body: bytes = b"") -> None:
+    """One whole HTTP answer."""
+    sized = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *sized]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(send: foreign.Send, refusal: BellcastError, cors: Headers) -> None:
+    """A refusal as problem+json."""
+    told = [(name.encode(), value.encode()) for name, value in problems.headers(refusal).items()]
+    await answer(send, refusal.status, [*cors, *told], problems.body(refusal))
+
+
+def is_ours(scope: Mapping[str, Any]) -> bool:
+    """Whether the socket behind this request can be taken over."""
+    return EXTENSION in (scope.get("extensions") or {})
+
+
+def take(scope: Mapping[str, Any], connection: Connection) -> tuple[asyncio.Transport, bytes] | None:
+    """The socket, and the bytes behind the request; None if the client left while it was looked at."""
+    try:
+        taken: tuple[asyncio.Transport, bytes] = scope["extensions"][EXTENSION](connection)
+    except ConnectionResetError:
+        connection.keeper.lost(connection)
+        return None
+    return taken

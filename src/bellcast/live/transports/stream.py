@@ -1,0 +1,111 @@
+"""`GET /v1/stream`: the native dialect as an event stream.
+
+EventSource ends for good on any status but 200 and shows no status to its script, so only what will not get better by
+itself is a status; what will is a stream that says when to come back (WHATWG HTML, 9.2)."""
+
+import random
+
+from bellcast.auth import origins
+from bellcast.auth.doors import Doors
+from bellcast.errors import BellcastError, MethodNotAllowed
+from bellcast.live import requests
+from bellcast.live.arrivals import Arrivals, Revoked, end_of
+from bellcast.live.connection import Connection
+from bellcast.live.framing import sse
+from bellcast.live.protocols import native
+from bellcast.live.reasons import Close
+from bellcast.live.requests import Headers, Request
+from bellcast.live.rules import Rules, Spawn
+from bellcast.live.sessions.native import AtReady, NativeSessions
+from bellcast.live.transports import foreign, http
+from bellcast.live.transports.foreign import ForeignConnection, SendOutlet
+from bellcast.live.transports.sse import SseConnection
+from bellcast.model.inboxes import Inbox
+
+# Browsers wait this long before they reconnect an event stream; spread, so that a server's death is no storm.
+RETRY_MS = (1_500, 4_500)
+
+
+class StreamEndpoint:
+    """An ASGI application for event streams."""
+
+    def __init__(self, doors: Doors, rules: Rules, arrivals: Arrivals, sessions: NativeSessions, spawn: Spawn) -> None:
+        self._doors = doors
+        self._rules = rules
+        self._arrivals = arrivals
+        self._sessions = sessions
+        self._spawn = spawn
+
+    async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
+        request = requests.read(scope)
+        cors = origins.cors_headers(request.header(b"origin"), self._rules.access.origins)
+        connection: Connection | None = None
+        try:
+            connection = await self._admitted(request, ours=http.is_ours(scope))
+            inbox, started = await self._sessions.enter(connection)
+        except BellcastError as refusal:
+            if connection is not None:
+                connection.keeper.lost(connection)
+            await _refuse(refusal, cors, send)
+            return
+        if not http.is_ours(scope):
+            await self._carry(connection, inbox, request, cors, receive, send, started)
+        elif (taken := http.take(scope, connection)) is not None:
+            connection.own(taken[0], self._rules.limits.unsent)
+            connection.write(sse.response_head(request.http_version, cors) + _retry(connection))
+            await self._sessions.welcome(connection, inbox, request, started)
+
+    async def _admitted(self, request: Request, *, ours: bool) -> Connection:
+        if request.method != "GET":
+            raise MethodNotAllowed("An event stream is opened with GET.")
+        self._arrivals.check_address(request.address)
+        principal = await self._doors.recipient(request, "stream")
+        chunked = ours and request.http_version != "1.0"
+        dialect = native.SSE_CHUNKED if chunked else native.SSE_PLAIN
+        kind = SseConnection if ours else ForeignConnection
+        return self._arrivals.make(kind, dialect, principal, request.address)
+
+    async def _carry(
+        self,
+        connection: Connection,
+        inbox: Inbox | None,
+        request: Request,
+        cors: Headers,
+        receive: foreign.Receive,
+        send: foreign.Send,
+        at_ready: AtReady,
+    ) -> None:
+        """Through another server's sends."""
+        outlet = SendOutlet(connection, foreign.body_message)
+        connection.own(outlet, self._rules.limits.unsent)
+        headers = [
+            (b"content-type", b"text/event-stream"),
+            (b"cache-control", b"no-store, no-transform"),
+            (b"x-accel-buffering", b"no"),
+            *cors,
+        ]
+        connection.write(_retry(connection))
+        self._spawn(self._sessions.welcome(connection, inbox, request, at_ready))
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        speaking = outlet.run(send, start, foreign.end_of_body)
+        await foreign.serve(connection, outlet, speaking, foreign.hear_stream(receive))
+
+
+def _retry(connection: Connection) -> bytes:
+    said = sse.retry(random.randint(*RETRY_MS))
+    return sse.chunk(said) if connection.dialect is native.SSE_CHUNKED else said
+
+
+async def _refuse(refusal: BellcastError, cors: Headers, send: foreign.Send) -> None:
+    end = end_of(refusal)
+    if isinstance(refusal, Revoked):
+        await http.answer(send, 204, cors)  # the polite "do not come back"
+    elif end.reconnect:
+        await _come_back(end, cors, send)
+    else:
+        await http.refuse(send, refusal, cors)
+
+
+async def _come_back(end: Close, cors: Headers, send: foreign.Send) -> None:
+    kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
+    await http.answer(send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + native.SSE_PLAIN.close(end))

@@ -1,0 +1,118 @@
+"""A WebSocket, from its handshake to the dialect that greets it.
+
+It is accepted first and turned away in a close frame, because a script cannot see a refused handshake; only a wrong
+Origin, version or path, and an address at its bound, are refused before."""
+
+from typing import Protocol
+
+from bellcast.errors import BellcastError
+from bellcast.live import reasons, requests
+from bellcast.live.arrivals import Arrivals
+from bellcast.live.connection import Connection, Listener
+from bellcast.live.framing import websocket
+from bellcast.live.protocols.native import Dialect
+from bellcast.live.requests import Request
+from bellcast.live.rules import Rules, Spawn
+from bellcast.live.sessions.native import AtReady
+from bellcast.live.transports import foreign, http
+from bellcast.live.transports.foreign import ForeignConnection, SendOutlet
+from bellcast.live.transports.websocket import WebSocketConnection
+from bellcast.model.people import Principal
+
+
+class Sessions(Protocol):
+    """One dialect's way to greet. `direct` writes whole WebSocket frames, `foreign` their payloads."""
+
+    @property
+    def direct(self) -> Dialect: ...
+    @property
+    def foreign(self) -> Dialect: ...
+    @property
+    def listener(self) -> Listener: ...
+
+    async def visitor(self, request: Request) -> tuple[Principal, BellcastError | None]:
+        """Who comes; or why it will be turned away once it can be told. Raises what is refused before the handshake."""
+        ...
+
+    async def begin(
+        self, connection: Connection, request: Request, refusal: BellcastError | None, at_ready: AtReady
+    ) -> None:
+        """From the accepted WebSocket to a live one, or to its end. Calls `at_ready` once the client may be heard."""
+        ...
+
+
+class WebSocketEndpoint:
+    """An ASGI application for one WebSocket path."""
+
+    def __init__(self, rules: Rules, arrivals: Arrivals, sessions: Sessions, spawn: Spawn) -> None:
+        self._limits = rules.limits
+        self._arrivals = arrivals
+        self._sessions = sessions
+        self._spawn = spawn
+
+    async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
+        request = requests.read(scope)
+        if scope["type"] == "websocket":
+            await self._carry(request, receive, send)
+            return
+        upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
+        if isinstance(upgrade, websocket.Refusal) or not http.is_ours(scope):
+            await _decline(send, upgrade)
+            return
+        try:
+            self._arrivals.check_address(request.address)
+            principal, refusal = await self._sessions.visitor(request)
+        except BellcastError as forbidden:
+            await http.refuse(send, forbidden, [])
+            return
+        connection = self._arrivals.make(
+            WebSocketConnection, self._sessions.direct, principal, request.address, listener=self._sessions.listener
+        )
+        await self._own(scope, connection, request, upgrade, refusal)
+
+    async def _own(
+        self,
+        scope: foreign.Scope,
+        connection: WebSocketConnection,
+        request: Request,
+        upgrade: websocket.Upgrade,
+        refusal: BellcastError | None,
+    ) -> None:
+        """On a socket of our own."""
+        if (taken := http.take(scope, connection)) is None:
+            return
+        transport, early = taken
+        connection.own(transport, self._limits.unsent)
+        transport.pause_reading()  # what came behind the handshake comes before what is still to come
+        connection.write(websocket.response(upgrade))
+
+        def listen() -> None:
+            if not transport.is_closing():
+                transport.resume_reading()
+            if early:  # last, since many frames at once pause the reading again
+                connection.data_received(early)
+
+        await self._sessions.begin(connection, request, refusal, listen)
+
+    async def _carry(self, request: Request, receive: foreign.Receive, send: foreign.Send) -> None:
+        """Through another server's sends."""
+        await receive()  # websocket.connect
+        try:
+            self._arrivals.check_address(request.address)
+            principal, refusal = await self._sessions.visitor(request)
+        except BellcastError:
+            await send({"type": "websocket.close", "code": reasons.FORBIDDEN.code})  # before accepting: an HTTP 403
+            return
+        connection = self._arrivals.make(ForeignConnection, self._sessions.foreign, principal, request.address)
+        outlet = SendOutlet(connection, foreign.websocket_message)
+        connection.own(outlet, self._limits.unsent)
+        self._spawn(self._sessions.begin(connection, request, refusal, outlet.resume_reading))
+        hearing = foreign.hear_websocket(connection, outlet, receive, self._sessions.listener)
+        speaking = outlet.run(send, {"type": "websocket.accept"}, connection.closing)
+        await foreign.serve(connection, outlet, speaking, hearing)
+
+
+async def _decline(send: foreign.Send, upgrade: websocket.Upgrade | websocket.Refusal) -> None:
+    refusal = upgrade if isinstance(upgrade, websocket.Refusal) else websocket.Refusal(426, (), "Use WebSocket here.")
+    headers = [*refusal.headers, (b"content-type", b"text/plain")]
+    await http.answer(send, refusal.status, headers, refusal.detail.encode())
