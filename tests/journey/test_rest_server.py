@@ -1,12 +1,14 @@
 """What the server tells about itself: health, numbers, the reference, its errors, and the browser client."""
 
 import re
+from urllib.parse import urljoin
 
 import pytest
 import schemathesis
 
 from bellcast import __version__, errors
 from bellcast.api import client
+from bellcast.inbox import people
 from tests.journey.rest import refused
 
 
@@ -65,6 +67,16 @@ class TestEveryPath:
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["referrer-policy"] == "no-referrer"
 
+    async def test_a_bug_is_told_as_ours_and_keeps_its_insides_for_the_log(self, rest, monkeypatch):
+        async def broken(*_):
+            raise RuntimeError("the password is 1234")
+
+        monkeypatch.setattr(people, "get", broken)
+        answer = await rest.app.get("/v1/recipients/alice")
+        assert refused(answer, 500, "internal")
+        assert "1234" not in answer.text
+        assert (await rest.nobody.get("/healthz")).status_code == 200
+
 
 class TestReference:
     async def test_the_document_is_valid_openapi(self, rest):
@@ -116,6 +128,12 @@ class TestReference:
         assert str(error.status) in answer.text
         assert error.title in answer.text
 
+    async def test_its_page_leads_back_to_the_others(self, rest):
+        for place in ("/errors", "/errors/invalid"):
+            page = (await rest.nobody.get(place)).text
+            targets = [urljoin(place, target) for target in re.findall(r'href="([^"#]+)"', page)]
+            assert targets == ["/docs", "/errors"]
+
     async def test_an_unknown_error_has_none(self, rest):
         assert refused(await rest.nobody.get("/errors/nonsense"), 404, "not_found")
         assert (await rest.nobody.get("/errors")).text.count("<article") == len(errors.every())
@@ -134,7 +152,7 @@ class TestBrowserClient:
             assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
             seen.add(path)
             for target in re.findall(r"""(?:from|import)\s*\(?['"](\.[^'"]+)['"]""", answer.text):
-                found = _joined(path, target)
+                found = urljoin(path, target)
                 if found not in seen:
                     queue.append(found)
         assert len(seen) > 5
@@ -176,9 +194,3 @@ class TestBrowserClient:
     async def test_nothing_but_its_files_can_be_named(self, rest, path):
         answer = await rest.nobody.get(path)
         assert answer.status_code == 404
-
-
-def _joined(path, target):
-    from urllib.parse import urljoin
-
-    return urljoin(path, target)

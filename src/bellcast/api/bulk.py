@@ -79,7 +79,7 @@ async def send(request: Asked) -> ASGIApp:
     if kind not in NDJSON and not reading.JSON_TYPE.fullmatch(kind):
         raise UnsupportedMediaType("Send a JSON array, or one JSON object a line as application/x-ndjson.")
     tenant = reading.query(request, TenantQuery).tenant
-    key = request.headers.get("idempotency-key")
+    key = reading.header(request, b"idempotency-key")
     if key is not None:
         drafts.check(drafts.key("Idempotency-Key", key, here.limits))
     text = await reading.raw(request, here.limits.bulk)

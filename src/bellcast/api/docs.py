@@ -44,5 +44,5 @@ async def error(request: Asked) -> ASGIApp:
     code = reading.path(request, "code")
     for one in errors.every():
         if one.code == code:
-            return answers.whole(200, page.errors([one]), HTML, HEADERS)
+            return answers.whole(200, page.errors([one], up="../"), HTML, HEADERS)
     raise NotFound("There is no error with this code. They are listed at /errors")

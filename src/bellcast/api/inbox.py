@@ -73,7 +73,7 @@ def tag_of(position: str) -> str:
 
 def unchanged(request: Asked, etag: str) -> bool:
     """Whether the client has this already (If-None-Match, compared weakly)."""
-    known = request.headers.get("if-none-match")
+    known = reading.header(request, b"if-none-match")
     if known is None:
         return False
     tags = [one.strip().removeprefix("W/") for one in known.split(",")]

@@ -91,7 +91,7 @@ async def send(request: Asked) -> ASGIApp:
     here = rooms.of(request)
     draft = await reading.body(request, DRAFT)
     tenant = reading.query(request, TenantQuery).tenant
-    draft = completed(draft, tenant, request.headers.get("idempotency-key"))
+    draft = completed(draft, tenant, reading.header(request, b"idempotency-key"))
     return answers.whole(201, await sending.send(here.engines, here.limits, draft))
 
 

@@ -178,13 +178,13 @@ def _prose(text: str) -> str:
     return NAMES.sub(r"<code>\1</code>", escape(text))
 
 
-def errors(told: Sequence[type[BellcastError]]) -> bytes:
-    """What errors mean and what to do about them."""
+def errors(told: Sequence[type[BellcastError]], up: str = "") -> bytes:
+    """What errors mean and what to do about them. `up` leads from the page to where the reference is."""
     parts = [
         f'<article id="{error.code}"><h3>{escape(error.title)}</h3><p class="path"><code>{error.status} {error.code}</code></p>'
         f"<p>{_prose(' '.join((error.__doc__ or '').split()))}</p></article>"
         for error in told
     ]
     heading = told[0].title if len(told) == 1 else "Errors"
-    nav = '<a href="/docs">Reference</a><a href="/errors">Every error</a>'
+    nav = f'<a href="{up}docs">Reference</a><a href="{up}errors">Every error</a>'
     return _whole(f"{heading} · Bellcast", nav, f"<h1>{escape(heading)}</h1>{''.join(parts)}")
