@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -18,7 +19,7 @@ from playwright.sync_api import Browser, Page
 
 from bellcast.client import Bellcast
 from tests.docs.blocks import Block
-from tests.servers import PROJECT, ServerProcess, free_port
+from tests.servers import PROJECT, ServerProcess
 
 PATIENCE = 20.0  # seconds; a loaded machine needs three
 # The ports of the examples; each story has free ones in their place.
@@ -31,7 +32,7 @@ class Story:
     def __init__(self, folder: Path, browser: Browser, server: ServerProcess | None, *, credentials: bool) -> None:
         self.folder = folder
         self.printed = ""
-        self.ports = {shown: str(free_port()) for shown in ("8787", "8000", "8080", "9000")}
+        self.ports = {shown: str(quiet_port()) for shown in ("8787", "8000", "8080", "9000")}
         if server is not None:
             self.ports["8787"] = str(server.port)
         self.names: dict[str, Any] = {"__name__": "__main__"}
@@ -126,7 +127,7 @@ class Story:
 
     def _javascript(self, text: str) -> None:
         """On an empty page of a site whose server hands out tokens for Alice."""
-        page, site = self.page(), f"http://127.0.0.1:{free_port()}"
+        page, site = self.page(), f"http://127.0.0.1:{quiet_port()}"
         page.route(f"{site}/", lambda route: route.fulfill(content_type="text/html", body="<!doctype html>"))
         page.route(f"{site}/bell-token", lambda route: route.fulfill(json=self._token()))
         self.printed = ""
@@ -183,6 +184,13 @@ def _fits(expected: str, printed: str) -> bool:
     """Whether the expected lines stand in what was printed; `…` is anything."""
     pattern = ".*?".join(re.escape(part) for part in expected.strip().split("…"))
     return re.search(pattern, "\n".join(line.rstrip() for line in printed.splitlines()), re.DOTALL) is not None
+
+
+def quiet_port() -> int:
+    """A free port below those that the system gives to outgoing connections: it is still free when somebody listens."""
+    while _answers(port := random.randrange(20_000, 32_000)):
+        pass
+    return port
 
 
 def _answers(port: int) -> bool:
