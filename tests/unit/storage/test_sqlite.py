@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tests.clock import FakeClock
@@ -29,6 +30,11 @@ def fail(key: str) -> Script[str]:
     raise NotFound("before writing")
 
 
+def lose(key: str) -> Script[str]:
+    yield Statement("roll_back")
+    raise NotFound("after the transaction was lost")
+
+
 def have() -> Script[set[str]]:
     found = []
     for key in ("a", "b", "c", "d"):
@@ -49,13 +55,28 @@ def statements_of(engine: SQLite) -> Iterator[list[str]]:
         raw.set_trace_callback(None)
 
 
-async def until(statement: str, told: list[str]) -> None:
-    """Wait until the writing connection is told so, a thousand turns of the loop at most."""
-    for _ in range(1000):
-        if statement in told:
-            return
-        await asyncio.sleep(0)
-    raise AssertionError(f"{statement} never came")
+class HeldCommit:
+    """A commit that reaches the disk when a test lets it: the thread that commits waits, the loop goes on."""
+
+    def __init__(self, engine: SQLite) -> None:
+        assert engine._writer is not None
+        self.told: list[str] = []
+        self._reached, self._released = Event(), Event()
+        self._raw = engine._writer._connection.raw
+        self._raw.set_trace_callback(self._hear)
+
+    def _hear(self, statement: str) -> None:
+        self.told.append(statement)
+        if statement == "COMMIT" and not self._reached.is_set():
+            self._reached.set()
+            assert self._released.wait(10)
+
+    async def reached(self) -> None:
+        assert await asyncio.to_thread(self._reached.wait, 10)
+        assert not self._released.is_set()
+
+    def release(self) -> None:
+        self._released.set()
 
 
 async def test_everyone_who_waits_shares_one_commit(engine: SQLite) -> None:
@@ -66,12 +87,15 @@ async def test_everyone_who_waits_shares_one_commit(engine: SQLite) -> None:
 
 
 async def test_those_who_come_during_a_commit_share_the_next(engine: SQLite) -> None:
+    commit = HeldCommit(engine)
     first = asyncio.create_task(engine.write(put, "a"))
-    with statements_of(engine) as told:
-        await until("COMMIT", told)
-        rest = [asyncio.create_task(engine.write(put, key)) for key in "bcd"]
-        await asyncio.gather(first, *rest)
-    assert told.count("COMMIT") == 2
+    await commit.reached()
+    rest = [asyncio.create_task(engine.write(put, key)) for key in "bcd"]
+    await asyncio.sleep(0)
+    assert not first.done()
+    commit.release()
+    assert await asyncio.gather(first, *rest) == ["a", "b", "c", "d"]
+    assert commit.told.count("COMMIT") == 2
 
 
 async def test_what_is_committed_is_read_at_once(engine: SQLite) -> None:
@@ -98,6 +122,16 @@ async def test_a_script_that_fails_after_it_wrote_is_undone_and_the_others_are_n
     assert await engine.write(put, "d") == "d"
 
 
+async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: SQLite) -> None:
+    """As it does when the disk is full, though the script that met it had written nothing yet."""
+    assert engine._writer is not None
+    texts = dict(engine._writer._connection._texts)
+    engine._writer._connection._texts = {**texts, "roll_back": "ROLLBACK"}
+    outcomes = await asyncio.gather(engine.write(put, "a"), engine.write(lose, "b"), return_exceptions=True)
+    assert (outcomes[0], type(outcomes[1])) == ("a", NotFound)
+    assert await engine.read(have) == {"a"}
+
+
 async def test_each_of_many_has_its_own_outcome(engine: SQLite) -> None:
     assert await engine.write_each(put, ["a", "b"]) == ["a", "b"]
     (outcome,) = await engine.write_each(put_then_fail, ["c"])
@@ -106,22 +140,36 @@ async def test_each_of_many_has_its_own_outcome(engine: SQLite) -> None:
     assert await engine.read(have) == {"a", "b"}
 
 
-async def test_a_waiter_that_gives_up_harms_no_other(engine: SQLite) -> None:
+async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: SQLite) -> None:
     tasks = [asyncio.create_task(engine.write(put, key)) for key in "abcd"]
     await asyncio.sleep(0)
     tasks[1].cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["a", "c", "d"]
-    assert {"a", "c", "d"} <= await engine.read(have)
+    assert await engine.read(have) == {"a", "c", "d"}
+
+
+async def test_a_waiter_that_gives_up_during_the_commit_harms_no_other(engine: SQLite) -> None:
+    commit = HeldCommit(engine)
+    tasks = [asyncio.create_task(engine.write(put, key)) for key in "abc"]
+    await commit.reached()
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    commit.release()
+    assert await asyncio.gather(*tasks[1:]) == ["b", "c"]
+    assert await engine.write(put, "d") == "d"
+    assert await engine.read(have) == {"a", "b", "c", "d"}
 
 
 async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SQLite) -> None:
     await engine.write(put, "a")
+    commit = HeldCommit(engine)
     writing = asyncio.create_task(engine.write(put, "b"))
-    with statements_of(engine) as told:
-        await until("COMMIT", told)
-        assert await engine.read(have) in ({"a"}, {"a", "b"})
+    await commit.reached()
+    assert await engine.read(have) == {"a"}
+    commit.release()
     await writing
+    assert await engine.read(have) == {"a", "b"}
 
 
 async def test_closing_commits_what_waits(engine: SQLite, database: Path, clock: FakeClock) -> None:
@@ -142,6 +190,13 @@ async def test_a_closed_store_is_away(engine: SQLite) -> None:
         await engine.read(have)
     with pytest.raises(Unavailable):
         await engine.ping()
+
+
+async def test_what_is_acknowledged_is_on_the_disk_and_what_is_deleted_is_overwritten(engine: SQLite) -> None:
+    assert engine._writer is not None
+    raw = engine._writer._connection.raw
+    kept = [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "secure_delete")]
+    assert kept == ["wal", 2, 1]
 
 
 async def test_marking_ten_thousand_rows_does_not_hold_up_the_loop(app: App) -> None:
