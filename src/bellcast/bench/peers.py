@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from bellcast.bench import target
 from bellcast.bench.crowd import Kind
 from bellcast.bench.processes import Process, free_port
@@ -23,6 +25,9 @@ RECIPES = Path(__file__).parents[3] / "benchmarks" / "peers"
 # Where Debian and its relatives put nginx and its modules; /usr/sbin is not on everybody's path.
 NGINX = "/usr/sbin/nginx"
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+
+# Kept, so that the package is fetched once.
+INSTALLED = Path.home() / ".cache" / "bellcast" / "bench"
 
 # npm may wait on a slow network for long.
 INSTALL_S = 90
@@ -88,6 +93,8 @@ def versions() -> dict[str, str]:
         found["nchan"] = _said(["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"])
     if node := shutil.which("node"):
         found["node"] = _said([node, "--version"])
+    if (package := INSTALLED / "node_modules" / "ws" / "package.json").exists():
+        found["ws"] = msgspec.json.decode(package.read_bytes())["version"]
     return found
 
 
@@ -120,19 +127,18 @@ def _nginx_conf(port: int) -> str:
 
 def _ws_installed() -> Path:
     npm = shutil.which("npm")
-    folder = Path.home() / ".cache" / "bellcast" / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
+    INSTALLED.mkdir(parents=True, exist_ok=True)
     for name in ("ws_server.mjs", "package.json"):
-        shutil.copyfile(_recipe(name), folder / name)
-    if not (folder / "node_modules" / "ws").exists():
+        shutil.copyfile(_recipe(name), INSTALLED / name)
+    if not (INSTALLED / "node_modules" / "ws").exists():
         if not npm:
             raise AbsentError("needs npm, to install the package ws")
-        command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts"]
+        command = [npm, "install", "--prefix", str(INSTALLED), "--no-audit", "--no-fund", "--ignore-scripts"]
         try:
-            subprocess.run(command, cwd=folder, capture_output=True, timeout=INSTALL_S, check=True)
+            subprocess.run(command, cwd=INSTALLED, capture_output=True, timeout=INSTALL_S, check=True)
         except (subprocess.SubprocessError, OSError) as error:
             raise AbsentError(f"npm could not install the package ws: {error}") from error
-    return folder / "ws_server.mjs"
+    return INSTALLED / "ws_server.mjs"
 
 
 def _recipe(name: str) -> Path:
