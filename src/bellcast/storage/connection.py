@@ -4,7 +4,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar, cast
 
 from bellcast.errors import DiskFull, Unavailable
@@ -13,6 +15,8 @@ from bellcast.storage.engine import Row, Script, Statement
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Statements run on the loop's thread for so long at a stretch; then live connections get their turn.
+SLICE_SECONDS = 0.008
 # Primary result codes that say the database, not the statement, is at fault.
 AWAY = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program.",
@@ -65,9 +69,14 @@ class Connection:
         self._texts = texts
         self._aside = aside
         self._thread = ThreadPoolExecutor(1, "bellcast-store")
+        self._until = inf
+
+    def share_loop(self) -> None:
+        """From now on let others run every SLICE_SECONDS: for a connection that nobody else uses meanwhile."""
+        self._until = perf_counter() + SLICE_SECONDS
 
     async def run(self, script: Script[T]) -> T:
-        """Drive a script to its end. Without heavy statements this never suspends."""
+        """Drive a script to its end. Unless a statement is heavy or the loop is shared, this never suspends."""
         rows: list[Row] | None = None
         try:
             while True:
@@ -76,6 +85,9 @@ class Connection:
                     rows = await self.in_thread(self._execute, statement)
                 else:
                     rows = self._execute(statement)
+                if perf_counter() > self._until:
+                    await asyncio.sleep(0)
+                    self.share_loop()
         except StopIteration as done:
             return cast(T, done.value)
 

@@ -31,8 +31,7 @@ def put(
     tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
 ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
     """Write what is given; `replace` clears the rest."""
-    new = yield from arrivals.arrive(tenant, key, now)
-    inbox = yield from arrivals.inbox_of(tenant, key, now)
+    inbox, new = yield from arrivals.arrive(tenant, key, now)
     ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
     before = rows.recipient(tuple(row))
     yield Statement("recipient_write", {**rows.written_fields(before, fields, replace=replace), "inbox": inbox})
@@ -60,7 +59,7 @@ def give_roles(
 
 def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
     """Refuse the sessions of a recipient, known or not yet, that began before now."""
-    inbox = yield from arrivals.inbox_of(tenant, key, now)
+    inbox, _ = yield from arrivals.arrive(tenant, key, now)
     yield Statement("recipient_revoke", {"inbox": inbox, "now": now})
     return (SessionsRevoked(tenant, key, now),)
 

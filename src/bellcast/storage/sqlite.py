@@ -40,13 +40,13 @@ class SQLite:
         if sqlite3.sqlite_version_info < OLDEST:
             raise SettingsError(f"SQLite {sqlite3.sqlite_version} is too old: Bellcast needs 3.37 (2021) or newer.")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what people are told is theirs
             if self._exclusive:
                 self._lock.take()
             self._migrate()
             self._connect()
         except BaseException as error:
-            self._lock.release()
+            await self.close()
             if isinstance(error, sqlite3.Error | OSError):
                 raise translated(error) from error
             raise

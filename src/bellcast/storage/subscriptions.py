@@ -10,7 +10,7 @@ from bellcast.storage.engine import Script, Statement
 
 def join(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
     """Put a recipient on a topic; whether it is new."""
-    inbox = yield from arrivals.inbox_of(tenant, key, now)
+    inbox, _ = yield from arrivals.arrive(tenant, key, now)
     new = yield from follow(tenant, topic, inbox, key, now)
     found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
     return rows.subscription(found[0]), new
@@ -21,7 +21,7 @@ def leave(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ..
     among_them = yield from among(tenant, key, [topic])
     if not among_them:
         return None
-    inbox = yield from arrivals.inbox_of(tenant, key, now)
+    inbox, _ = yield from arrivals.arrive(tenant, key, now)
     return tuple((yield from unfollow(tenant, [topic], inbox, key, now)))
 
 

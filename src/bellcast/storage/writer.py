@@ -14,7 +14,7 @@ from bellcast import ports
 from bellcast.storage.connection import Connection, translated
 from bellcast.storage.engine import Script
 
-# A group holds up the loop for as long as its scripts run: 8 ms keeps live delivery smooth.
+# A group takes in scripts until it has so many or has run so long: its first waits for its last.
 GROUP = 256
 GROUP_SECONDS = 0.008
 # How long another program may hold the write lock before writers are told; backups and tools take milliseconds.
@@ -107,6 +107,7 @@ class Writer:
     async def _run(self, jobs: list[Job]) -> list[list[Outcome]]:
         """Run queued jobs until the group is full, putting each into `jobs` as it begins."""
         outcomes: list[list[Outcome]] = []
+        self._connection.share_loop()
         room = GROUP
         until = perf_counter() + GROUP_SECONDS
         while self._queue and room > 0 and perf_counter() < until:
