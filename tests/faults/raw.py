@@ -5,9 +5,10 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -26,6 +27,10 @@ HANDSHAKE = {
 }
 
 
+Claims = Mapping[str, Any]
+NO_CLAIMS: Claims = MappingProxyType({})
+
+
 class Raw:
     """One TCP connection. A small `window` makes the kernel take little on behalf of a reader who does not read."""
 
@@ -41,13 +46,13 @@ class Raw:
         self.socket.sendall(b"".join(data))
 
     def pour(self, data: bytes, most: int) -> int:
-        """Send it over and over until the server hangs up; how many bytes went out, at most `most`."""
+        """Send it over and over until the server hangs up or takes no more; how many bytes went out, at most `most`."""
         sent = 0
         try:
             while sent < most:
                 self.send(data)
                 sent += len(data)
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             pass
         return sent
 
@@ -162,28 +167,32 @@ def request(path: str, *, method: str = "GET", version: str = "1.1", body: bytes
 
 
 def upgrade(
-    server: ServerProcess, recipient: str, *, version: str = "1.1", claims: Any = None, **changed: str
+    server: ServerProcess, recipient: str, query: str = "", claims: Claims = NO_CLAIMS, **changed: str
 ) -> bytes:
     """The bytes of a WebSocket handshake."""
-    path = f"/v1/ws?token={server.token(recipient, **(claims or {}))}"
-    return request(path, version=version, **{**HANDSHAKE, **{k.replace("_", "-"): v for k, v in changed.items()}})
+    said = {**HANDSHAKE, **{name.replace("_", "-"): value for name, value in changed.items()}}
+    return request(f"/v1/ws?token={server.token(recipient, **claims)}{query}", **said)
 
 
 @contextmanager
-def raw_websocket(server: ServerProcess, recipient: str, *, window: int = 0, **claims: Any) -> Iterator[RawSocket]:
+def raw_websocket(
+    server: ServerProcess, recipient: str, query: str = "", claims: Claims = NO_CLAIMS, *, window: int = 0
+) -> Iterator[RawSocket]:
     """A WebSocket that has been let in and greeted."""
     with RawSocket(server, window) as bell:
-        bell.send(upgrade(server, recipient, claims=claims))
+        bell.send(upgrade(server, recipient, query, claims))
         assert bell.answer()[0] == 101
         assert bell.next()["type"] == "ready"
         yield bell
 
 
 @contextmanager
-def raw_stream(server: ServerProcess, recipient: str, *, window: int = 0, query: str = "") -> Iterator[Raw]:
+def raw_stream(
+    server: ServerProcess, recipient: str, query: str = "", claims: Claims = NO_CLAIMS, *, window: int = 0
+) -> Iterator[Raw]:
     """An event stream whose head has come."""
     with Raw(server, window) as page:
-        page.send(request(f"/v1/stream?token={server.token(recipient)}{query}"))
+        page.send(request(f"/v1/stream?token={server.token(recipient, **claims)}{query}"))
         assert page.answer()[0] == 200
         yield page
 

@@ -1,0 +1,283 @@
+"""WebSocket clients that break the rules, hurry, or leave in odd ways; everybody else hears nothing of it."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.faults.raw import (
+    RawSocket,
+    eventually,
+    files,
+    live,
+    memory,
+    raw_stream,
+    raw_websocket,
+    unharmed,
+    upgrade,
+)
+from tests.servers import ServerProcess
+from tests.unit.live.framing.client import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    close,
+    fragments,
+    frame,
+    header,
+)
+from tests.wire.clients import websocket
+
+NO_MASK = b"\0\0\0\0"
+PARTING_SECONDS = 5
+SLOW_APP = """
+import asyncio
+import bellcast
+
+handlers = bellcast.Handlers()
+
+@handlers.on("slow")
+async def slow(call):
+    await asyncio.sleep(call.data["for"])
+
+@handlers.on("connect")
+async def connect(call):
+    if call.recipient.startswith("slow"):
+        await asyncio.sleep(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server whose app takes its time, with no bound on haste but one on connections from one address."""
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "slow_app.py").write_text(SLOW_APP)
+    environ = {"PYTHONPATH": str(folder), "BELLCAST_LIMIT_FRAMES_PER_SECOND": "0"}
+    environ["BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS"] = "5"
+    with ServerProcess(folder / "data", environ, "--handlers", "slow_app:handlers") as server:
+        yield server
+
+
+@pytest.fixture
+def slow_app(slow_server: ServerProcess) -> Iterator[ServerProcess]:
+    """That server; after the test it must be whole, and have forgotten every connection."""
+    yield slow_server
+    assert unharmed(slow_server)
+    assert eventually(lambda: live(slow_server) == 0)
+
+
+# --- RFC 6455
+
+BROKEN = {
+    "not masked": (b"\x81\x02hi", 1002),
+    "a reserved bit": (frame(TEXT, b"{}", reserved=4), 1002),
+    "an unknown opcode": (frame(3, b"x"), 1002),
+    "an unknown control opcode": (frame(0xB, b"x"), 1002),
+    "a fragmented ping": (frame(PING, b"x", final=False), 1002),
+    "a ping of 126 bytes": (frame(PING, b"x" * 126), 1002),
+    "a continuation of nothing": (frame(CONTINUATION, b"x"), 1002),
+    "a text within a text": (frame(TEXT, b"{", final=False) + frame(TEXT, b"}"), 1002),
+    "a length the long way": (b"\x81\xfe\x00\x05" + NO_MASK + b"hello", 1002),
+    "a length with its top bit set": (b"\x81\xff" + b"\xff" * 8 + NO_MASK, 1002),
+    "not UTF-8": (frame(TEXT, b'"\xff"'), 1007),
+    "a surrogate": (frame(TEXT, b'"\xed\xa0\x80"'), 1007),
+    "not UTF-8, in fragments": (b"".join(fragments(TEXT, b'"\xc3', b'"')), 1007),
+    "too large": (header(TEXT, 1 << 40) + NO_MASK, 4413),
+    "too large, in fragments": (b"".join(fragments(TEXT, b"x" * 40_000, b"x" * 40_000)), 4413),
+    "too many fragments": (frame(TEXT, final=False) + frame(CONTINUATION, final=False) * 1_100, 1008),
+    "a close code of one byte": (frame(CLOSE, b"x"), 1002),
+    "a close code nobody may send": (close(1005), 1002),
+    "a close code out of range": (close(999), 1002),
+    "a close reason that is not UTF-8": (close(1000, b"\xff"), 1007),
+}
+
+
+@pytest.mark.parametrize(("sent", "code"), BROKEN.values(), ids=BROKEN.keys())
+def test_who_breaks_the_rules_is_told_which_and_hung_up_on(sturdy: ServerProcess, sent: bytes, code: int) -> None:
+    with raw_websocket(sturdy, "peer") as peer, raw_websocket(sturdy, "rude") as rude:
+        rude.send(sent)
+        told = rude.until("close")
+        assert told["code"] == code
+        assert rude.parts() == code
+        peer.say("ping")
+        assert peer.next() == {"type": "pong"}
+
+
+def test_a_ping_within_a_fragmented_message_is_answered_at_once(sturdy: ServerProcess) -> None:
+    with raw_websocket(sturdy, "careful") as bell:
+        first, second, third = fragments(TEXT, b'{"type":', b'"ping",', b'"ref":1}')
+        bell.send(first, frame(PING, b"still there?"))
+        assert bell.frame() == (PONG, b"still there?")
+        bell.send(second, frame(PONG, b"unasked"), frame(PING), third)
+        assert bell.frame() == (PONG, b"")
+        assert bell.next() == {"type": "pong", "ref": 1}
+
+
+def test_a_message_that_comes_byte_by_byte_is_one_message(sturdy: ServerProcess) -> None:
+    with raw_websocket(sturdy, "patient") as bell:
+        for byte in frame(TEXT, json.dumps({"type": "ping", "ref": "é" * 80}, ensure_ascii=False).encode()):
+            bell.send(bytes([byte]))
+        assert bell.next() == {"type": "pong", "ref": "é" * 80}
+
+
+def test_binary_and_empty_messages_are_refused_and_the_connection_lives(sturdy: ServerProcess) -> None:
+    with raw_websocket(sturdy, "odd") as bell:
+        for message in (frame(BINARY, b'{"type":"ping"}'), frame(TEXT), frame(BINARY)):
+            bell.send(message)
+            assert bell.next()["code"] == "bad_request"
+        bell.say("ping")
+        assert bell.next() == {"type": "pong"}
+
+
+# --- the beginning
+
+
+def test_frames_right_behind_the_handshake_belong_to_the_websocket(sturdy: ServerProcess) -> None:
+    commands = b"".join(frame(TEXT, json.dumps({"type": "ping", "ref": ref}).encode()) for ref in range(150))
+    for cut in (0, 1, 700):
+        behind, later = commands[: len(commands) - cut], commands[len(commands) - cut :]
+        with RawSocket(sturdy) as bell:
+            bell.send(upgrade(sturdy, "hasty"), behind)
+            bell.send(later)
+            assert bell.answer()[0] == 101
+            assert bell.next()["type"] == "ready"
+            assert [bell.next()["ref"] for _ in range(150)] == list(range(150))
+
+
+def test_broken_frames_behind_the_handshake_are_told_after_the_greeting(sturdy: ServerProcess) -> None:
+    with RawSocket(sturdy) as rude:
+        rude.send(upgrade(sturdy, "hasty"), b"\x81\x02hi")
+        assert rude.answer()[0] == 101
+        assert rude.next()["type"] == "ready"
+        assert rude.parts() == 1002
+
+
+# --- the end
+
+
+@pytest.mark.parametrize(("goodbye", "code"), [(close(1000, b"bye"), 1000), (close(4999), 4999), (frame(CLOSE), 0)])
+def test_a_clients_goodbye_is_answered_with_its_own_code(sturdy: ServerProcess, goodbye: bytes, code: int) -> None:
+    with raw_websocket(sturdy, "leaving") as bell:
+        bell.send(goodbye, frame(TEXT, b'{"type":"ping"}'))
+        opcode, payload = bell.frame()
+        assert (opcode, int.from_bytes(payload)) == (CLOSE, code)
+        assert bell.rest() == b""
+
+
+def test_who_does_not_part_is_cut_off_after_five_seconds(start_server: Callable[..., ServerProcess]) -> None:
+    """One who answers no close frame, and readers who never read, whichever side ends it."""
+    server = start_server(BELLCAST_LIMIT_UNSENT="0", BELLCAST_PUBLIC_TOPICS="news")
+    before = files(server)
+    with (
+        raw_websocket(server, "mute") as mute,
+        raw_websocket(server, "deaf", "&topics=news", window=4_096) as deaf,
+        raw_stream(server, "deaf", "&topics=news", window=4_096) as page,
+        raw_websocket(server, "leaving", "&topics=news", window=4_096) as leaving,
+        httpx.Client(base_url=server.url, headers=server.as_app()) as http,
+    ):
+        for _ in range(600):  # 6 MB: more than the kernel takes by itself
+            assert http.post("/v1/events", json={"topic": "news", "name": "n", "data": "x" * 10_000}).is_success
+        for recipient in ("mute", "deaf"):
+            http.delete(f"/v1/recipients/{recipient}/sessions")
+        leaving.send(close(1000))
+        assert mute.closed() == 4401
+        began = time.monotonic()
+        assert mute.rest() == b""
+        assert time.monotonic() - began > PARTING_SECONDS - 1
+        http.close()
+        assert eventually(lambda: files(server) == before), "sockets of readers who never read are still held"
+        assert all(one.socket.fileno() > 0 for one in (deaf, page, leaving))
+    assert live(server) == 0
+    assert unharmed(server)
+
+
+# --- haste
+
+
+def test_frames_are_done_in_order_however_fast_they_come(slow_app: ServerProcess) -> None:
+    times = [0.03 if ref % 50 == 0 else 0 for ref in range(400)]
+    calls = [{"type": "call", "name": "slow", "data": {"for": time}, "ref": ref} for ref, time in enumerate(times)]
+    with raw_websocket(slow_app, "hasty") as bell:
+        bell.send(*(frame(TEXT, json.dumps(call).encode()) for call in calls))
+        assert [bell.next()["ref"] for _ in calls] == list(range(400))
+
+
+def test_who_sends_more_than_is_done_is_read_no_further(slow_app: ServerProcess) -> None:
+    """While one call takes three seconds, the frames behind it wait in the sender's own machine."""
+    before = memory(slow_app)
+    body = json.dumps({"type": "call", "name": "slow", "data": {"for": 0, "more": "x" * 60_000}}).encode()
+    large = header(TEXT, len(body)) + NO_MASK + body
+    with raw_websocket(slow_app, "hasty") as bell:
+        bell.say("call", name="slow", data={"for": 3})
+        bell.socket.settimeout(1)
+        assert bell.pour(large, most=90_000_000) < 60_000_000  # what the kernel takes by itself, and 64 frames
+        assert memory(slow_app) < before + 40
+        with websocket(slow_app, "calm") as calm:
+            assert calm.next()["type"] == "ready"
+            began = time.monotonic()
+            assert calm.ask("ping")["type"] == "pong"
+            assert time.monotonic() - began < 1
+
+
+def test_a_flood_of_subscribing_and_publishing_delays_nobody_for_long(slow_app: ServerProcess) -> None:
+    claims = {"topics": ["*"], "publish": ["*"]}
+    with raw_websocket(slow_app, "flood", claims=claims) as flood, websocket(slow_app, "calm") as calm:
+        calm.next()
+        said = [
+            {"type": "subscribe", "topics": ["presence-a", "b"]},
+            {"type": "publish", "topic": "b", "name": "n", "data": 1},
+            {"type": "typing", "topic": "b", "on": True},
+            {"type": "unsubscribe", "topics": ["presence-a", "b"]},
+        ]
+        flood.send(b"".join(frame(TEXT, json.dumps(one).encode()) for one in said) * 1_000)
+        slowest = 0.0
+        for _ in range(20):
+            began = time.monotonic()
+            assert calm.ask("ping")["type"] == "pong"
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 1
+        answers = [flood.next()["type"] for _ in range(4_000)]
+        assert set(answers) == {"ack"}
+
+
+def test_thousands_of_topics_are_refused_one_by_one_and_cost_little(sturdy: ServerProcess) -> None:
+    names = [f"t{number}" for number in range(6_000)]
+    with websocket(sturdy, "greedy", claims={"topics": ["t*"]}, topics=",".join(names[:5_000])) as bell:
+        ready = bell.next()
+        assert ready["topics"] == names[:100]
+        assert {one["code"] for one in ready["refused"]} == {"too_many"}
+        assert bell.ask("unsubscribe", topics=names)["type"] == "ack"
+        ack = bell.ask("subscribe", topics=names)
+        assert (len(ack["topics"]), len(ack["refused"])) == (100, 5_900)
+        assert bell.ask("subscribe", topics=["t" * 165])["code"] == "forbidden"
+
+
+# --- those who do not wait
+
+
+def test_who_vanishes_while_the_app_decides_leaves_nothing_behind(slow_app: ServerProcess) -> None:
+    for number in range(5):
+        with RawSocket(slow_app) as ghost:
+            ghost.send(upgrade(slow_app, f"slow{number}"))
+            assert ghost.answer()[0] == 101
+            ghost.vanish()
+    with raw_websocket(slow_app, "slow-but-there"):
+        assert eventually(lambda: live(slow_app) == 1)
+    assert eventually(lambda: live(slow_app) == 0)
+
+
+def test_who_comes_while_others_are_let_in_counts_too(slow_app: ServerProcess) -> None:
+    """Twelve at once from one address, where five may be."""
+    crowd = [RawSocket(slow_app) for _ in range(12)]
+    for number, one in enumerate(crowd):
+        one.send(upgrade(slow_app, f"slow{number}"))
+    greeted = [one.next()["type"] for one in crowd if one.answer()[0] == 101]
+    assert (greeted.count("ready"), live(slow_app)) == (5, 5)
+    for one in crowd:
+        one.socket.close()
+    assert eventually(lambda: live(slow_app) == 0)
