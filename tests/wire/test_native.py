@@ -1,6 +1,7 @@
 """The native dialect on real sockets: what CONTRACT promises of `/v1/stream` and `/v1/ws`."""
 
 import itertools
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -428,3 +429,29 @@ def test_an_expiring_notification_leaves_live_bells_when_it_is_due(
         assert bell.next()["unread"] == 1
         gone = bell.next()
         assert (gone["type"], gone["id"], gone["unread"]) == ("notification-delete", id, 0)
+
+
+def test_a_silent_client_that_answers_pings_stays(start_server: Callable[..., ServerProcess], alice: str) -> None:
+    server = start_server(BELLCAST_HEARTBEAT="400ms")
+    with websocket(server, alice) as bell:
+        bell.next()
+        assert [bell.next()["type"] for _ in range(8)] == ["heartbeat"] * 8
+
+
+def test_a_client_that_answers_no_ping_is_closed_4408(start_server: Callable[..., ServerProcess], alice: str) -> None:
+    server = start_server(BELLCAST_HEARTBEAT="400ms")
+    parts = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((parts[0], int(parts[1])), timeout=10) as mute:
+        lines = [
+            f"GET /v1/ws?token={server.token(alice)} HTTP/1.1",
+            "Host: bell",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        ]
+        mute.sendall("\r\n".join([*lines, "", ""]).encode())
+        heard = b""
+        while b'"code":4408' not in heard:
+            heard += mute.recv(4096) or pytest.fail(f"closed without a word: {heard!r}")
+        assert b'"reconnect":true' in heard

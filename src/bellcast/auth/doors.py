@@ -1,7 +1,7 @@
 """Who comes in: reads a request's credentials, whoever vouches for them, and lets each in at its own door only."""
 
 from typing import Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
@@ -18,6 +18,9 @@ from bellcast.model.people import Caller, Principal, Project
 
 FOR_RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
 FOR_SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
+
+
+TOKEN_PARAMETER = b"token="
 
 
 class Request(Protocol):
@@ -158,9 +161,11 @@ def _bearer(authorization: str) -> str | None:
 
 
 def _query_token(query: bytes) -> str | None:
-    if b"token" not in query:
-        return None
-    return dict(parse_qsl(query.decode("latin-1"))).get("token")
+    found = None
+    for parameter in query.split(b"&"):
+        if parameter.startswith(TOKEN_PARAMETER):
+            found = unquote_plus(parameter[len(TOKEN_PARAMETER) :].decode("latin-1")) or found
+    return found
 
 
 def _text(value: bytes | None) -> str | None:

@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "address",
-        "asked",
+        "asked_at",
         "behind",
         "beside",
         "dialect",
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         self.behind = False  # an inbox change went by while it was not live
         self.wrote_at = keeper.tick
         self.heard_at = keeper.tick
-        self.asked = False  # a ping is out
+        self.asked_at = 0  # the tick of the last ping
         self.full: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
         self.beside = 0  # bytes written beside the replay while it waits
         self.parting: asyncio.TimerHandle | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
@@ -64,7 +64,13 @@ def read(scope: Mapping[str, Any]) -> Request:
 
 
 def _parameters(query: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
-    except ValueError:
+    """Names and values; `parse_qsl` takes twice as long, at every connection of a storm."""
+    if not query:
         return []
+    said = query.decode("latin-1").split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]
+    split = (parameter.partition("=") for parameter in said)
+    return [(_unquoted(name), _unquoted(value)) for name, _, value in split]
+
+
+def _unquoted(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text

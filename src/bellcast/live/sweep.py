@@ -59,11 +59,10 @@ class Sweep:
         self.expect(connection)
 
     def _alive(self, connection: Connection) -> bool:
-        """Whether the peer was heard within an interval, or has until the next look to answer a ping."""
-        if self._hub.tick - connection.heard_at < TICKS:
-            connection.asked = False
-            return True
-        if connection.asked:
-            return self._hub.tick - connection.heard_at < 2 * TICKS
-        connection.asked = connection.ping()
+        """Whether the peer was heard within an interval, or since it was last asked, or still has time to answer."""
+        tick = self._hub.tick
+        if connection.heard_at < connection.asked_at:
+            return tick - connection.asked_at < TICKS
+        if tick - connection.heard_at >= TICKS and connection.ping():
+            connection.asked_at = tick
         return True

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import BadRequest, BellcastError, Invalid
+from bellcast.live import changes
 from bellcast.live.framing import sse, websocket
 from bellcast.live.reasons import Close
 from bellcast.model import times
@@ -90,10 +91,6 @@ WEBSOCKET = Dialect("websocket", _websocket_frame)  # straight to the socket
 MESSAGE = Dialect("websocket", _message)  # through another server's sends
 
 
-def _counters(state: InboxState) -> dict[str, Any]:
-    return {"unread": state.unread, "unseen": state.unseen, "position": state.position}
-
-
 def frame(event: Event) -> Frame | None:
     """The frame of an event, None for those between servers only."""
     match event:
@@ -115,25 +112,8 @@ def _named_topic(topic: str | None) -> dict[str, Any]:
 
 def inbox_frame(event: InboxEvent, position: str) -> Frame:
     """The frame of an inbox change, with the position it brings the client to."""
-    counters = {"unread": event.inbox.unread, "unseen": event.inbox.unseen, "position": position}
-    match event:
-        case NotificationAdded():
-            return Frame("notification", {"notification": event.notification, **counters}, position)
-        case NotificationUpdated():
-            return Frame("notification-update", {"notification": event.notification, **counters}, position)
-        case NotificationDeleted():
-            return Frame("notification-delete", {"id": event.id, **counters}, position)
-        case InboxCounted():
-            return Frame("counts", counters | _counted(event), position)
-
-
-def _counted(event: InboxCounted) -> dict[str, Any]:
-    fields: dict[str, Any] = {"changed": event.changed, "at": times.moment(event.at)}
-    fields["ids"] = "all" if event.ids is None else event.ids
-    narrowed = {name: value for name, value in (("type", event.type), ("view", event.view)) if value is not None}
-    if event.ids is None and narrowed:
-        fields["of"] = narrowed
-    return fields
+    change = changes.told(event, position)
+    return Frame(change.name, change.fields, position)
 
 
 class Greeting(NamedTuple):
@@ -180,7 +160,8 @@ def ready(greeting: Greeting) -> Frame:
 
 def reset(state: InboxState) -> Frame:
     """The position is too old or unknown: fetch the inbox again."""
-    return Frame("reset", _counters(state), state.position)
+    change = changes.reset(state)
+    return Frame(change.name, change.fields, state.position)
 
 
 def heartbeat(now: int) -> Frame:

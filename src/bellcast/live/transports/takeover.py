@@ -10,7 +10,9 @@ from functools import partial
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_remote_addr, is_ssl
 
 EXTENSION = "bellcast.takeover"
 # A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB.
@@ -35,7 +37,12 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._impatience: asyncio.TimerHandle | None = None  # not None while a head is awaited
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
+        # As uvicorn's own, but for the server's address: nobody asks for it, and it is a system call.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.client = get_remote_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,8 +125,15 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
-        self.transport.set_protocol(owner)
-        return self.transport, bytes(self._early or b"")
+        transport, early = self.transport, bytes(self._early or b"")
+        transport.set_protocol(owner)
+        self._let_go()
+        return transport, early
+
+    def _let_go(self) -> None:
+        """Undo the circles this request's objects stand in: otherwise thousands of them wait for the garbage collector."""
+        self.scope["extensions"] = {}
+        self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
 
     def _count(self, size: int) -> None:
         self._head += size
