@@ -12,9 +12,9 @@ from socket import SocketType
 from typing import Any, Protocol
 
 from bellcast.live import reasons
-from bellcast.live.protocols import native
 from bellcast.live.reasons import Close
-from bellcast.model.events import Stream
+from bellcast.model.events import Event, InboxEvent, Stream
+from bellcast.model.inboxes import InboxState
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
 
@@ -47,6 +47,43 @@ class Outlet(Protocol):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """What a connection speaks. Compared by identity: an event is encoded once for each that somebody speaks."""
+
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def wrap(self) -> Callable[[Any], bytes]:
+        """The bytes of one of the dialect's own frames."""
+        ...
+
+    def encode(self, event: Event) -> bytes | None:
+        """The bytes of an event; None if this dialect has no word for it."""
+        ...
+
+    def replay(self, event: InboxEvent, position: str) -> bytes:
+        """The bytes of a change that is told again, with the position it brings the client to."""
+        ...
+
+    def reset(self, state: InboxState) -> bytes:
+        """The bytes that tell a client to fetch the inbox again."""
+        ...
+
+    def heartbeat(self, now: int) -> bytes:
+        """The bytes of a sign of life."""
+        ...
+
+    def ending(self, end: Close) -> Close:
+        """The same end in the dialect's own codes."""
+        ...
+
+    def close(self, end: Close) -> bytes:
+        """The bytes told before the server closes, of an end in the dialect's own codes."""
+        ...
 
 
 class Nowhere:
@@ -128,7 +165,7 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, id: str, dialect: native.Dialect, principal: Principal, keeper: Keeper, since: int, address: str | None
+        self, id: str, dialect: Dialect, principal: Principal, keeper: Keeper, since: int, address: str | None
     ) -> None:
         self.id = id
         self.dialect = dialect
@@ -209,7 +246,7 @@ class Connection(asyncio.Protocol):
         """Say why, then close. Safe to call twice."""
         if self.phase is not Phase.ENDED:
             self.part()
-            self.say_goodbye(end)
+            self.say_goodbye(self.dialect.ending(end))
 
     def part(self) -> None:
         """Nothing more is done for this connection; its socket is cut unless it closes in time."""

@@ -64,6 +64,10 @@ class Dialect(Struct, frozen=True, eq=False):
         """The bytes of a sign of life."""
         return self.wrap(heartbeat(now))
 
+    def ending(self, end: Close) -> Close:
+        """Reasons are written in this dialect's codes."""
+        return end
+
     def close(self, end: Close) -> bytes:
         """The bytes told before the server closes."""
         return self.wrap(close(end))

@@ -8,9 +8,8 @@ from typing import Protocol
 from bellcast.errors import BellcastError
 from bellcast.live import reasons, requests
 from bellcast.live.arrivals import Arrivals
-from bellcast.live.connection import Connection, Listener
+from bellcast.live.connection import Connection, Dialect, Listener
 from bellcast.live.framing import websocket
-from bellcast.live.protocols.native import Dialect
 from bellcast.live.requests import Request
 from bellcast.live.rules import Rules, Spawn
 from bellcast.live.sessions.native import AtReady
