@@ -1,0 +1,202 @@
+"""Readers who do not read: let go in time, able to come back where they were, and nobody else's problem."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.faults.raw import Raw, RawSocket, eventually, live, memory, raw_stream, raw_websocket, unharmed
+from tests.law.device import Device
+from tests.servers import ServerProcess
+from tests.unit.live.framing.client import TEXT, frame
+from tests.wire.clients import stream, websocket
+
+names = (f"reader{number}" for number in itertools.count())
+WINDOW = 4_096  # bytes the reader's own kernel takes
+LARGE = "x" * 50_000
+FOLLOWING = [raw_websocket, raw_stream]
+WAYS = ["websocket", "sse"]
+
+
+@pytest.fixture(scope="module")
+def tight_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """64 KiB may wait for a reader, who may say as much as it likes."""
+    limits = {"UNSENT": "65536", "FRAMES_PER_SECOND": "0", "EVENT_DATA": "60000"}
+    environ = {f"BELLCAST_LIMIT_{name}": value for name, value in limits.items()}
+    with ServerProcess(tmp_path_factory.mktemp("tight") / "data", environ) as server:
+        yield server
+
+
+@pytest.fixture
+def tight(tight_server: ServerProcess) -> Iterator[ServerProcess]:
+    """That server; after the test it must be whole, and have forgotten every connection."""
+    yield tight_server
+    assert unharmed(tight_server)
+    assert eventually(lambda: live(tight_server) == 0)
+
+
+@pytest.fixture
+def app(tight: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=tight.url, headers=tight.as_app()) as client:
+        yield client
+
+
+def tell(app: httpx.Client, who: str, count: int, size: int) -> None:
+    """So many notifications of about that size."""
+    sends = [{"to": who, "title": str(number), "body": "x" * size} for number in range(count)]
+    results = app.post("/v1/notifications/bulk", json=sends).json()["results"]
+    assert all("id" in one for one in results)
+
+
+def snapshot(server: ServerProcess, who: str) -> dict[str, Any]:
+    """The whole inbox, page by page."""
+    with httpx.Client(base_url=server.url, headers=server.as_recipient(who)) as client:
+        whole = page = client.get("/v1/inbox", params={"limit": 100}).json()
+        while page["next"] is not None:
+            page = client.get("/v1/inbox", params={"limit": 100, "before": page["next"]}).json()
+            whole["notifications"] += page["notifications"]
+    return {name: whole[name] for name in ("notifications", "unread", "unseen", "position")}
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+def test_a_reader_who_does_not_read_is_closed_and_resumes_where_it_was(
+    tight: ServerProcess, app: httpx.Client, follow: Callable[..., Any]
+) -> None:
+    who = next(names)
+    device = Device(snapshot(tight, who))
+    with follow(tight, who, window=WINDOW) as slow, websocket(tight, who) as quick:
+        quick.next()
+        began = time.monotonic()
+        while live(tight) == 2:
+            tell(app, who, 20, 9_000)
+            for _ in range(20):
+                assert quick.next()["type"] == "notification"
+        assert time.monotonic() - began < 10
+        for event in _events(slow):
+            device.hear(event)
+            if event["type"] == "close":
+                break
+        assert (event["code"], event["reconnect"]) == (4430, True)
+    fresh = snapshot(tight, who)
+    assert device.position != fresh["position"]
+    with websocket(tight, who, position=device.position) as back:
+        assert back.next()["resumed"] is True
+        while device.position != fresh["position"]:
+            device.hear(back.next())
+    assert device.snapshot == fresh
+
+
+def _events(slow: Raw) -> Iterator[dict[str, Any]]:
+    """What had been written to a slow reader, now that it does read."""
+    if isinstance(slow, RawSocket):
+        while True:
+            yield slow.next()
+    name = ""
+    while True:
+        line = slow.line()
+        if line.startswith(b"event: "):
+            name = line[7:].decode()
+        elif line.startswith(b"data: "):
+            yield {"type": name, **json.loads(line[6:])}
+
+
+def test_slow_readers_of_a_topic_delay_nobody_and_fill_no_memory(tight: ServerProcess, app: httpx.Client) -> None:
+    claims = {"topics": ["news"]}
+    with ExitStack() as stack, websocket(tight, next(names), topics="news", claims=claims) as quick:
+        quick.next()
+        for follow in FOLLOWING * 10:
+            stack.enter_context(follow(tight, next(names), "&topics=news", claims, window=WINDOW))
+        before, slowest, told = memory(tight), 0.0, 0
+        while live(tight) > 1 and told < 200:  # 12 MB, of which the kernel takes 4
+            began = time.monotonic()
+            assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": LARGE}).is_success
+            assert quick.next()["name"] == str(told)
+            slowest = max(slowest, time.monotonic() - began)
+            told += 1
+        assert live(tight) == 1
+        assert slowest < 0.5
+        assert memory(tight) < before + 20
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+def test_a_long_replay_goes_at_the_readers_pace_and_arrives_whole(
+    tight: ServerProcess, app: httpx.Client, follow: Callable[..., Any]
+) -> None:
+    """Ten megabytes where 64 KiB may wait; what changes meanwhile comes behind, as what it is to the client."""
+    who = next(names)
+    device = Device(snapshot(tight, who))
+    tell(app, who, 1_000, 9_500)
+    with _resuming(follow, tight, who, device.position) as slow:
+        newest = snapshot(tight, who)["notifications"][0]["id"]
+        app.patch(f"/v1/notifications/{newest}", json={"title": "edited"})
+        tell(app, who, 5, 10)
+        fresh = snapshot(tight, who)
+        told = []
+        for event in _events(slow):
+            device.hear(event)
+            if "notification" in event:
+                told.append((event["type"], event["notification"]["id"]))
+            if device.position == fresh["position"]:
+                break
+        assert device.snapshot == fresh
+        assert [kind for kind, _ in told[:1_000]] == ["notification"] * 1_000
+        assert sorted(told[1_000:]) == sorted(
+            [("notification-update", newest), *(("notification", one["id"]) for one in fresh["notifications"][:5])]
+        )
+        tell(app, who, 1, 10)
+        assert next(_events(slow))["type"] == "notification"
+
+
+def test_live_events_beside_a_replay_that_is_not_read_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
+    who = next(names)
+    position = snapshot(tight, who)["position"]
+    tell(app, who, 1_000, 9_500)
+    with _resuming(raw_websocket, tight, who, position), _resuming(raw_stream, tight, who, position):
+        before, told = memory(tight), 0
+        while live(tight) > 0 and told < 50:
+            assert app.post("/v1/events", json={"recipient": who, "name": "n", "data": LARGE}).is_success
+            told += 1
+        assert live(tight) == 0
+        assert told < 10
+        assert memory(tight) < before + 20
+
+
+def test_answers_that_are_not_read_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
+    """Someone who asks and asks, and never reads what comes back; in the midst of a replay, too."""
+    who = next(names)
+    position = snapshot(tight, who)["position"]
+    tell(app, who, 1_000, 9_500)
+    before = memory(tight)
+    ping = frame(TEXT, json.dumps({"type": "ping", "ref": "x" * 60_000}).encode())
+    with (
+        _resuming(raw_websocket, tight, who, position) as replaying,
+        raw_websocket(tight, next(names), window=WINDOW) as reading_nothing,
+    ):
+        for asking in (replaying, reading_nothing):
+            asking.pour(ping, most=20_000_000)
+        assert eventually(lambda: live(tight) == 0, within=2)
+        assert memory(tight) < before + 20
+
+
+@contextmanager
+def _resuming(follow: Callable[..., Any], server: ServerProcess, who: str, position: str) -> Iterator[Raw]:
+    with follow(server, who, f"&position={position}", window=WINDOW) as slow:
+        yield slow
+
+
+def test_beyond_a_thousand_changes_a_returning_client_hears_one_reset(tight: ServerProcess, app: httpx.Client) -> None:
+    who = next(names)
+    position = snapshot(tight, who)["position"]
+    tell(app, who, 1_001, 10)
+    for follow in (stream, websocket):
+        with follow(tight, who, position=position) as back:
+            ready, reset = back.next(), back.next()
+            assert (ready["resumed"], reset["type"], reset["unread"]) == (False, "reset", 1_001)
+            assert reset["position"] == ready["position"] == snapshot(tight, who)["position"]
+            app.post("/v1/events", json={"recipient": who, "name": "live"})
+            assert back.next()["name"] == "live"
