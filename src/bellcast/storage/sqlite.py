@@ -103,10 +103,11 @@ class SQLite:
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.close()
-        for connection in (self._aside, self._reader):
-            if connection is not None:
-                connection.close()
-        self._aside = self._reader = None
+        async with self._aside_free:
+            for connection in (self._aside, self._reader):
+                if connection is not None:
+                    connection.close()
+            self._aside = self._reader = None
         self._lock.release()
 
 

@@ -182,6 +182,13 @@ async def test_closing_commits_what_waits(engine: SQLite, database: Path, clock:
     assert await engine.read(have) == {"a", "b", "c", "d"}
 
 
+async def test_closing_waits_for_what_is_read_aside(engine: SQLite) -> None:
+    reading = asyncio.create_task(engine.read_aside(have))
+    await asyncio.sleep(0)
+    await engine.close()
+    assert await reading == set()
+
+
 async def test_a_closed_store_is_away(engine: SQLite) -> None:
     await engine.close()
     await engine.close()

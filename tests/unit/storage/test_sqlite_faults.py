@@ -13,7 +13,7 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.errors import Conflict, DiskFull, NotFound, Unavailable
+from bellcast.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
 from bellcast.ports import Sent
 from bellcast.storage.sqlite import SQLite
 from bellcast.storage.store import SQLStore
@@ -177,6 +177,12 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, clock: Fake
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="data folder"):
         await SQLite(tmp_path / "file" / "bellcast.db", clock).open()
+
+
+async def test_a_sqlite_too_old_is_named(database: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(SettingsError, match=r"3\.37"):
+        await SQLite(database, clock).open()
 
 
 async def test_an_error_of_ours_is_not_called_the_databases(app: App) -> None:
