@@ -188,7 +188,7 @@ class Hub:
         """The widest path: thousands of followers, one event.
 
         The first event of a loop turn goes straight to the sockets: `send` on the socket costs a tenth less than the
-        transport's `write`. Later ones of the same turn are joined by the transport, as is everything behind bytes
+        transport's `write`. Later ones of the same turn are joined by the outlet, as is everything behind bytes
         that still wait."""
         connections = self._told(event)
         if not connections:

@@ -1,6 +1,5 @@
 """What is answered before, or instead of, a live connection; and how its socket is taken."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from bellcast.errors import BellcastError
 from bellcast.live.connection import Connection
 from bellcast.live.requests import Headers
 from bellcast.live.transports import foreign
+from bellcast.live.transports.joining import JoiningOutlet
 from bellcast.live.transports.takeover import EXTENSION
 from bellcast.model import problems
 
@@ -30,11 +30,11 @@ def is_ours(scope: Mapping[str, Any]) -> bool:
     return EXTENSION in (scope.get("extensions") or {})
 
 
-def take(scope: Mapping[str, Any], connection: Connection) -> tuple[asyncio.Transport, bytes] | None:
-    """The socket, and the bytes behind the request; None if the client left while it was looked at."""
+def take(scope: Mapping[str, Any], connection: Connection) -> tuple[JoiningOutlet, bytes] | None:
+    """The socket's outlet, and the bytes behind the request; None if the client left while it was looked at."""
     try:
-        taken: tuple[asyncio.Transport, bytes] = scope["extensions"][EXTENSION](connection)
+        transport, early = scope["extensions"][EXTENSION](connection)
     except ConnectionResetError:
         connection.keeper.lost(connection)
         return None
-    return taken
+    return JoiningOutlet(transport), early

@@ -80,14 +80,14 @@ class WebSocketEndpoint:
         """On a socket of our own."""
         if (taken := http.take(scope, connection)) is None:
             return
-        transport, early = taken
-        connection.own(transport, self._limits.unsent)
-        transport.pause_reading()  # what came behind the handshake comes before what is still to come
+        outlet, early = taken
+        connection.own(outlet, self._limits.unsent)
+        outlet.pause_reading()  # what came behind the handshake comes before what is still to come
         connection.write(websocket.response(upgrade))
 
         def listen() -> None:
-            if not transport.is_closing():
-                transport.resume_reading()
+            if not outlet.is_closing():
+                outlet.resume_reading()
             if early:  # last, since many frames at once pause the reading again
                 connection.data_received(early)
 
