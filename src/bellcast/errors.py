@@ -159,4 +159,5 @@ def every() -> list[type[BellcastError]]:
         error = queue.pop(0)
         found.append(error)
         queue += error.__subclasses__()
-    return [error for error in found if error is not SettingsError]
+    # Other rooms' own kinds of these are told by the same codes.
+    return [error for error in found if error.__module__ == __name__ and error is not SettingsError]

@@ -318,6 +318,10 @@ class Broker(Protocol):
 
     async def publish(self, *events: Event) -> None: ...
 
+    async def ping(self) -> None:
+        """Raise Unavailable unless events can be carried."""
+        ...
+
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event, from the loop's own thread. One listener a process: its hub."""
         ...

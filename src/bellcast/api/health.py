@@ -31,8 +31,10 @@ async def alive(request: Asked) -> ASGIApp:
 async def ready(request: Asked) -> ASGIApp:
     """Can requests be served.
 
-    The store can be read and written. Send no traffic while this is a 503."""
-    await rooms.of(request).engines.store.ping()
+    The store can be read and written, and events can be carried. Send no traffic while this is a 503."""
+    engines = rooms.of(request).engines
+    await engines.store.ping()
+    await engines.broker.ping()
     return answers.json(Health("ready", __version__))
 
 

@@ -17,6 +17,9 @@ class MemoryBroker:
             for event in events:
                 self._listener(event)
 
+    async def ping(self) -> None:
+        """A function call is always there."""
+
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Tell `listener` of every event from now on."""
         self._listener = listener

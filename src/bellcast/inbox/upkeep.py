@@ -46,7 +46,9 @@ async def sweep(engines: Engines, retention: Retention) -> None:
     forgotten = STEP
     while forgotten >= STEP:
         forgotten = await engines.store.upkeep.forget(
-            tombstones_before=now - retention.tombstones, keys_before=now - IDEMPOTENCY_MS, limit=STEP
+            tombstones_before=now - retention.tombstones if retention.tombstones else 0,
+            keys_before=now - IDEMPOTENCY_MS,
+            limit=STEP,
         )
 
 

@@ -108,11 +108,7 @@ class App:
             return
         if not self._started:
             await self.start()
-        path = scope["path"]
-        root = scope.get("root_path", "")
-        if root and path.startswith(root):
-            path = path[len(root) :] or "/"
-            scope = {**scope, "path": path, "raw_path": path.encode(), "root_path": ""}
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
         await self._live.get(path, self._api)(scope, receive, send)
 
     async def start(self) -> None:
