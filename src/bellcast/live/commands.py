@@ -1,6 +1,5 @@
 """What clients ask over a WebSocket: done in order, one at a time a connection, each answered by `ack` or `error`."""
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -14,15 +13,13 @@ from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
 from bellcast.live.rules import Rules, Spawn
+from bellcast.live.turns import Turns
 from bellcast.model import drafts, times
 from bellcast.model.events import LiveEvent, Member, Typing
 from bellcast.model.people import Principal
 from bellcast.ports import Action, Engines, Marking
 
 log = structlog.get_logger(__name__)
-
-# Frames that wait while an earlier one is being done; then the socket is no longer read.
-WAITING = 64
 
 ACTIONS: dict[type[native.Mark], Action] = {
     native.Seen: "seen",
@@ -54,7 +51,7 @@ class Commands:
         self._hub = hub
         self._rules = rules
         self._asking = asking
-        self._spawn = spawn
+        self._turns = Turns(self._do, spawn)
         self._doing: dict[type[native.Command], Callable[[Connection, Any], Awaitable[native.Frame]]] = {
             native.Subscribe: self._subscribe,
             native.Unsubscribe: self._unsubscribe,
@@ -71,21 +68,11 @@ class Commands:
         """Take one frame in; it is done after the ones before it."""
         if isinstance(message, bytes):
             self._tell(connection, native.error(None, BadRequest("Frames are text, not binary.")))
-        elif connection.waiting is None:
-            connection.waiting = deque((message,))
-            self._spawn(self._work(connection, connection.waiting))
         else:
-            connection.waiting.append(message)
-            if len(connection.waiting) == WAITING:
-                connection.outlet.pause_reading()
+            self._turns.take(connection, message)
 
-    async def _work(self, connection: Connection, waiting: deque[str]) -> None:
-        while waiting and connection.phase is not Phase.ENDED:
-            paused = len(waiting) >= WAITING
-            self._tell(connection, await self._answer(connection, waiting.popleft()))
-            if paused and len(waiting) < WAITING and not connection.outlet.is_closing():
-                connection.outlet.resume_reading()
-        connection.waiting = None
+    async def _do(self, connection: Connection, message: str) -> None:
+        self._tell(connection, await self._answer(connection, message))
 
     async def _answer(self, connection: Connection, message: str) -> native.Frame:
         command = native.receive(message)

@@ -123,6 +123,10 @@ class Keeper(Protocol):
         """It must end: tell it why, close it, forget it."""
         ...
 
+    def answered(self, connection: "Connection", data: bytes) -> None:
+        """Its peer answered a ping that carried these data."""
+        ...
+
 
 class Listener(Protocol):
     """Whoever takes in what clients say on a WebSocket, within its limits."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from socket import SocketType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bellcast.live import reasons
-from bellcast.live.connection import Connection, Phase
+from bellcast.live.connection import Connection, Dialect, Phase
 from bellcast.live.presence import Presence
 from bellcast.live.reasons import Close
 from bellcast.model.events import (
@@ -21,6 +21,7 @@ from bellcast.model.events import (
     InboxCounted,
     InboxEvent,
     LiveEvent,
+    Member,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
@@ -47,6 +48,26 @@ class Notices(NamedTuple):
     gone: Callable[[Connection], object]
 
 
+class Watcher(Protocol):
+    """A dialect that tells its clients more than the events of their streams."""
+
+    def counted(self, stream: Stream, count: int, change: int) -> None:
+        """A stream has that many followers now: one more or one less than before."""
+        ...
+
+    def changed(self, event: InboxEvent) -> None:
+        """An inbox changed, whoever follows it."""
+        ...
+
+    def recipient_of(self, topic: str) -> str | None:
+        """Whose inbox changes that topic carries too."""
+        ...
+
+    def answered(self, connection: Connection, data: bytes) -> None:
+        """A ping with those data was answered."""
+        ...
+
+
 class Hub:
     """Stream to connections. Every method is called on the loop's thread."""
 
@@ -59,6 +80,7 @@ class Hub:
         self._by_address: dict[str, int] = {}
         self._busy = False
         self.newcomer: Callable[[Connection], None] = lambda _: None
+        self.watcher: Watcher | None = None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -73,10 +95,14 @@ class Hub:
         self._by_id[connection.id] = connection
         if connection.address is not None:
             self._by_address[connection.address] = self.at_address(connection.address) + 1
+        self.identify(connection)
+        self.newcomer(connection)
+
+    def identify(self, connection: Connection) -> None:
+        """Let a connection follow its recipient's own stream, now that it has one."""
         principal = connection.principal
         if principal.recipient is not None:
             self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
-        self.newcomer(connection)
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection. Safe to call twice."""
@@ -109,12 +135,13 @@ class Hub:
 
     # --- what they follow
 
-    def follow(self, connection: Connection, topics: Iterable[str]) -> None:
-        """Follow topics that are allowed; following twice is following once."""
+    def follow(self, connection: Connection, topics: Iterable[str], member: Member | None = None) -> None:
+        """Follow topics that are allowed; following twice is following once. `member` is who is present there, if not
+        the connection's recipient."""
         principal = connection.principal
         for topic in topics:
             if self._follow(connection, topic_stream(principal.tenant, topic)):
-                self._announce(self.presence.arrive(principal, topic, connection.id))
+                self._announce(self.presence.arrive(principal, topic, connection.id, member))
 
     def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
         """Stop following; what is not followed is passed over."""
@@ -133,24 +160,44 @@ class Hub:
         """The connections that follow a topic."""
         return list(self._streams.get(topic_stream(tenant, topic), ()))
 
+    def followed(self, tenant: str) -> dict[str, int]:
+        """The topics of a tenant that somebody follows, and how many connections do."""
+        prefix = topic_stream(tenant, "")
+        return {
+            stream.removeprefix(prefix): len(followers)
+            for stream, followers in self._streams.items()
+            if stream.startswith(prefix)
+        }
+
+    def count(self, stream: Stream) -> int:
+        """How many connections follow a stream."""
+        return len(self._streams.get(stream, ()))
+
     def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
-        """The connected recipients of a tenant (`*`: of each), by tenant."""
-        found = []
+        """The recipients of a tenant (`*`: of each) whose inboxes are looked at here, by tenant."""
+        found = set()
         for stream in self._streams:
-            kind, owner, key = stream.split(SEPARATOR, 2)
-            if kind == "inbox" and tenant in (EVERY_TENANT, owner):
-                found.append((owner, key))
+            kind, owner, name = stream.split(SEPARATOR, 2)
+            if tenant in (EVERY_TENANT, owner):
+                key = name if kind == "inbox" else self._recipient_of(name)
+                if key is not None:
+                    found.add((owner, key))
         return [(owner, [key for _, key in group]) for owner, group in groupby(sorted(found), key=itemgetter(0))]
+
+    def _recipient_of(self, topic: str) -> str | None:
+        return None if self.watcher is None else self.watcher.recipient_of(topic)
 
     def _follow(self, connection: Connection, stream: Stream) -> bool:
         followers = self._streams.get(stream)
         if followers is None:
-            self._streams[stream] = {connection}
+            followers = self._streams[stream] = {connection}
         elif connection in followers:
             return False
         else:
             followers.add(connection)
         connection.streams += (stream,)
+        if self.watcher is not None:
+            self.watcher.counted(stream, len(followers), 1)
         return True
 
     def _drop(self, connection: Connection, stream: Stream) -> None:
@@ -163,6 +210,8 @@ class Hub:
         topic = _topic(stream)
         if topic is not None:
             self._announce(self.presence.depart(connection.principal, topic, connection.id))
+        if self.watcher is not None:
+            self.watcher.counted(stream, len(followers), -1)
 
     def _announce(self, change: PresenceChanged | None) -> None:
         if change is not None:
@@ -175,6 +224,8 @@ class Hub:
         match event:
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxCounted():
                 self._dispatch_change(event)
+                if self.watcher is not None:
+                    self.watcher.changed(event)
             case LiveEvent() | PresenceChanged() | Typing():
                 self._dispatch_live(event)
             case AnnouncementChanged():
@@ -191,17 +242,27 @@ class Hub:
         transport's `write`. Later ones of the same turn are joined by the outlet, as is everything behind bytes
         that still wait."""
         connections = self._told(event)
-        if not connections:
-            return
+        if connections:
+            self._tell(connections, lambda dialect: dialect.encode(event), event.sender)
+
+    def tell(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
+        """Give everybody on a stream what their dialect makes of something; nothing where it has no word for it."""
+        connections = tuple(self._streams.get(stream, ()))
+        if connections:
+            self._tell(connections, encode, None)
+
+    def _tell(
+        self, connections: Sequence[Connection], encode: Callable[[Dialect], bytes | None], but: str | None
+    ) -> None:
         joined = self._turn_has_events()
-        sender = self._by_id.get(event.sender) if event.sender is not None else None
+        sender = self._by_id.get(but) if but is not None else None
         encoded: dict[object, bytes | None] = {}
         dialect, data, tick, live = None, None, self.tick, Phase.LIVE
         for connection in connections:
             if connection.dialect is not dialect:
                 dialect = connection.dialect
                 if dialect not in encoded:
-                    encoded[dialect] = dialect.encode(event)
+                    encoded[dialect] = encode(dialect)
                 data = encoded[dialect]
             if data is None or connection is sender:
                 continue
@@ -249,6 +310,11 @@ class Hub:
                     connection.told(data)
             elif connection.epoch != state.epoch or state.revision > connection.revision:
                 self.notices.catch_up(connection)  # a hole: the store knows what went by
+
+    def answered(self, connection: Connection, data: bytes) -> None:
+        """A ping that carried data was answered."""
+        if self.watcher is not None:
+            self.watcher.answered(connection, data)
 
     # --- how they end
 

@@ -77,7 +77,10 @@ InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | Inb
 
 
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
-    """A live event on a topic or to a recipient; not stored. `sender` is the connection that must not hear it."""
+    """A live event on a topic or to a recipient; not stored. `sender` is the connection that must not hear it.
+
+    `text` is the data as its publisher wrote it, for dialects whose data are texts; `member` is who of a presence topic
+    says it."""
 
     tenant: str
     name: str
@@ -85,6 +88,8 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     topic: str | None = None
     recipient: str | None = None
     sender: str | None = None
+    text: str | None = None
+    member: str | None = None
 
     @property
     def stream(self) -> Stream:
@@ -94,11 +99,12 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
 
 
 class Member(Struct, frozen=True, omit_defaults=True):
-    """Somebody present on a topic."""
+    """Somebody present on a topic. `info` is what the app said of them when it let them in."""
 
     recipient: str
     name: str | None = None
     connections: int | None = None
+    info: Any = None
 
 
 class PresenceChanged(Struct, frozen=True, tag_field="kind", tag="presence"):

@@ -45,6 +45,8 @@ class WebSocketConnection(Connection):
                 self._listener.receive(self, data)
             case websocket.Ping(data):
                 self.write(websocket.pong_frame(data))
+            case websocket.Pong(data) if data:
+                self.keeper.answered(self, data)
 
     def ping(self) -> bool:
         self.write(websocket.PING)

@@ -1,0 +1,36 @@
+"""What a connection says is done in order, one message at a time, without a task for those who say nothing."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.rules import Spawn
+
+# Messages that wait while an earlier one is being done; then the socket is no longer read.
+WAITING = 64
+
+
+class Turns:
+    """Calls `do` for each message after the ones before it."""
+
+    def __init__(self, do: Callable[[Connection, str], Awaitable[None]], spawn: Spawn) -> None:
+        self._do = do
+        self._spawn = spawn
+
+    def take(self, connection: Connection, message: str) -> None:
+        """Take one message in."""
+        if connection.waiting is None:
+            connection.waiting = deque((message,))
+            self._spawn(self._work(connection, connection.waiting))
+        else:
+            connection.waiting.append(message)
+            if len(connection.waiting) == WAITING:
+                connection.outlet.pause_reading()
+
+    async def _work(self, connection: Connection, waiting: deque[str]) -> None:
+        while waiting and connection.phase is not Phase.ENDED:
+            paused = len(waiting) >= WAITING
+            await self._do(connection, waiting.popleft())
+            if paused and len(waiting) < WAITING and not connection.outlet.is_closing():
+                connection.outlet.resume_reading()
+        connection.waiting = None
