@@ -1,0 +1,234 @@
+"""`kill -9` at any moment under load: what was acknowledged is there, once, and every client that comes back agrees."""
+
+import random
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import WebSocketException
+
+from tests.faults.raw import eventually, unharmed
+from tests.law.device import Device
+from tests.servers import ServerProcess
+from tests.wire.clients import Socket, Stream, stream, websocket
+
+PEOPLE = ["alice", "bob", "carol"]
+TENANT = "acme"
+ROUNDS = 5
+SECONDS = (0.05, 0.8)  # of load before the next kill
+BREATH = 0.005  # between two requests of one writer; the machine is also the clients'
+# What a client whose server has just died may see.
+CUT = (OSError, EOFError, ValueError, IndexError, StopIteration, WebSocketException, RuntimeError)
+
+
+class Load:
+    """What the threads share: when to stop, and what was promised to whom."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.over = threading.Event()
+        self.promised: dict[str, list[str]] = {}  # title -> who was told, acknowledged by the server
+        self.answers: list[tuple[dict[str, Any], str, Any]] = []  # body, key, answer
+
+    @contextmanager
+    def client(self, recipient: str | None = None) -> Iterator[httpx.Client]:
+        server = self.server
+        who = server.as_app() if recipient is None else server.as_recipient(recipient, tenant=TENANT)
+        with httpx.Client(base_url=server.url, headers=who, timeout=10) as client:
+            yield client
+
+    def until_answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
+        """As a careful client: the same request again until somebody answers it."""
+        deadline = time.monotonic() + 15
+        while True:
+            try:
+                return ask()
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    # --- what the threads do
+
+    def write(self, number: int) -> None:
+        """Single sends, bulk and announcements, each under a key, each repeated until acknowledged."""
+        chance = random.Random(number)
+        with self.client() as app:
+            for count in range(1_000_000):
+                if self.over.is_set():
+                    return
+                key = f"{number}.{count}"
+                [self._send, self._send, self._send_many, self._announce][chance.randrange(4)](app, key, chance)
+                time.sleep(BREATH)
+
+    def _send(self, app: httpx.Client, key: str, chance: random.Random) -> None:
+        to = chance.sample(PEOPLE, chance.randint(1, 3))
+        self.post(app, {"to": to, "title": key, "tenant": TENANT}, key)
+        self.promised[key] = to
+
+    def _announce(self, app: httpx.Client, key: str, _: random.Random) -> None:
+        self.post(app, {"to": {"tenant": TENANT}, "title": key}, key)
+        self.promised[key] = PEOPLE
+
+    def post(self, app: httpx.Client, body: dict[str, Any], key: str) -> None:
+        headers = {"Idempotency-Key": key}
+        answer = self.until_answered(lambda: app.post("/v1/notifications", json=body, headers=headers))
+        assert answer.status_code == 201, answer.text
+        self.answers.append((body, key, answer.json()))
+
+    def _send_many(self, app: httpx.Client, key: str, chance: random.Random) -> None:
+        to = chance.choice(PEOPLE)
+        keys = [f"{key}.{item}" for item in range(chance.randint(2, 12))]
+        body = [{"to": to, "title": one, "idempotency_key": one, "tenant": TENANT} for one in keys]
+        answer = self.until_answered(lambda: app.post("/v1/notifications/bulk", json=body))
+        assert all("id" in one for one in answer.json()["results"]), answer.text
+        self.promised |= {one: [to] for one in keys}
+
+    def act(self, recipient: str) -> None:
+        """Look into the inbox and do something about it."""
+        chance = random.Random(recipient)
+        with self.client(recipient) as person:
+            while not self.over.is_set():
+                try:
+                    self._do_something(person, chance)
+                except httpx.TransportError:
+                    time.sleep(0.02)
+
+    def _do_something(self, person: httpx.Client, chance: random.Random) -> None:
+        found = person.get("/v1/inbox").json()["notifications"]
+        some = [one["id"] for one in chance.sample(found, min(len(found), 3))]
+        match chance.randrange(6):
+            case 0:
+                person.post("/v1/inbox/read", json={"all": True})
+            case 1 if some:
+                person.patch(f"/v1/inbox/{some[0]}", json={"read": True})
+            case 2:
+                person.post("/v1/inbox/archive", json={"ids": some})
+            case 3:
+                person.post("/v1/inbox/unread", json={"ids": some})
+            case _:
+                person.post("/v1/inbox/seen", json={"ids": some})
+        time.sleep(4 * BREATH)
+
+    # --- what is true
+
+    def inbox(self, recipient: str, view: str = "all") -> dict[str, Any]:
+        """A fresh snapshot, page by page."""
+        with self.client(recipient) as person:
+            whole = page = person.get("/v1/inbox", params={"view": view, "limit": 100}).json()
+            while page["next"] is not None:
+                asked = {"view": view, "limit": 100, "before": page["next"]}
+                page = person.get("/v1/inbox", params=asked).json()
+                whole["notifications"] += page["notifications"]
+        return {name: whole[name] for name in ("notifications", "unread", "unseen", "position")}
+
+
+class Follower:
+    """A client that comes back by itself, as browsers do, and never fetches its inbox a second time."""
+
+    def __init__(self, load: Load, recipient: str, follow: Callable[..., Any]) -> None:
+        self._load = load
+        self.recipient = recipient
+        self._follow = follow
+        self._live: Stream | Socket | None = None
+        self.device = Device(load.inbox(recipient))
+        self._last: str | None = None
+        self.came_back = -1
+
+    def run(self) -> None:
+        while not self._load.over.is_set():
+            try:
+                self._listen()
+            except CUT:
+                time.sleep(0.02)
+
+    def _listen(self) -> None:
+        claims = {"tenant": TENANT}
+        resume = {"position": self.device.position} if self._last is None else {"last": self._last}
+        with self._follow(self._load.server, self.recipient, claims=claims, **resume) as self._live:
+            ready = self._live.next()
+            assert ready["type"] == "ready", ready
+            self.came_back += 1
+            while True:
+                event = self._live.next()
+                self.device.hear(event)
+                self._last = event.get("id") or self._last
+
+    def arrives_at(self, position: str) -> bool:
+        return eventually(lambda: self.device.position == position)
+
+    def leave(self) -> None:
+        if isinstance(self._live, Stream):
+            self._live._socket.shutdown(socket.SHUT_RDWR)
+        elif self._live is not None:
+            self._live.raw.close()
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    with ServerProcess(tmp_path / "data") as server:
+        load = Load(server)
+        with load.client() as app:
+            for recipient in PEOPLE:
+                load.post(app, {"to": recipient, "title": "welcome", "tenant": TENANT}, f"welcome {recipient}")
+        load.promised["welcome"] = PEOPLE
+        yield load
+
+
+def test_what_was_acknowledged_survives_every_kill_once_and_all_who_come_back_agree(load: Load) -> None:
+    chance = random.Random()
+    followers = [Follower(load, who, follow) for who in PEOPLE for follow in (stream, websocket)]
+    with ThreadPoolExecutor(16) as threads:
+        work = [threads.submit(load.write, number) for number in range(4)]
+        work += [threads.submit(load.act, recipient) for recipient in PEOPLE]
+        listening = [threads.submit(follower.run) for follower in followers]
+        try:
+            for _ in range(ROUNDS):
+                time.sleep(chance.uniform(*SECONDS))
+                load.server.restart()
+            before = len(load.promised)
+            assert eventually(lambda: len(load.promised) > before + 10)
+        finally:
+            load.over.set()
+        for one in work:
+            one.result(timeout=20)
+        fresh = {who: load.inbox(who) for who in PEOPLE}
+        for follower in followers:
+            assert follower.arrives_at(fresh[follower.recipient]["position"])
+            follower.leave()
+        for one in listening:
+            one.result(timeout=20)
+    assert [follower.came_back for follower in followers] == [ROUNDS] * len(followers)
+    for follower in followers:
+        assert not follower.device.lost
+        assert follower.device.snapshot == fresh[follower.recipient]
+    for who in PEOPLE:
+        _is_whole(load, who, fresh[who])
+    _answers_stand(load)
+    assert unharmed(load.server)
+
+
+def _is_whole(load: Load, who: str, fresh: dict[str, Any]) -> None:
+    """Every promise kept, exactly once, and the counters those of the rows."""
+    rows = fresh["notifications"] + load.inbox(who, "archived")["notifications"]
+    told = Counter(one["title"] for one in rows)
+    assert told == Counter(title for title, promised in load.promised.items() if who in promised)
+    assert len({one["id"] for one in rows}) == len(rows)
+    assert fresh["unread"] == sum(one["read_at"] is None for one in fresh["notifications"])
+    assert fresh["unseen"] == sum(one["seen_at"] is None for one in fresh["notifications"])
+
+
+def _answers_stand(load: Load) -> None:
+    """The same key and body: the first answer again, whichever life of the server gave it."""
+    with load.client() as app:
+        for body, key, answer in random.sample(load.answers, 50):
+            again = app.post("/v1/notifications", json=body, headers={"Idempotency-Key": key})
+            assert again.json() == answer
