@@ -71,6 +71,9 @@ class Bell:
         def greeting(kind: Kind, number: int) -> bytes:
             return self.greeting(kind, self.token(f"recipient-{number}", ["bench"]), "bench")
 
+        def idle(kind: Kind, number: int) -> bytes:
+            return self.greeting(kind, self.token(f"recipient-{number}"))
+
         def publish(data: bytes) -> bytes:
             return self.send("/v1/events", {"topic": "bench", "name": "note", "data": msgspec.Raw(data)})
 
@@ -81,6 +84,7 @@ class Bell:
             kinds=("websocket", "sse"),
             ready=READY,
             greeting=greeting,
+            idle=idle,
             publish=publish,
         )
 

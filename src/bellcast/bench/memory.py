@@ -39,7 +39,7 @@ def _growth(trial: Trial, kind: Kind, name: str, running: peers.Running) -> floa
     """KiB for each connection, each of another recipient with a token of its own."""
     trial.say(f"{KINDS[kind]}, {name}")
     with running(trial.folder, trial.deadline) as target, Reactor(trial.deadline) as reactor:
-        greetings = (target.greeting(kind, number) for number in range(trial.scale.connections))
+        greetings = (target.idle(kind, number) for number in range(trial.scale.connections))
         return _growth_of(target, target.crowd(reactor, kind), reactor, greetings)
 
 

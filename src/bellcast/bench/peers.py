@@ -111,7 +111,14 @@ def _peer(name: str, process: Process, address: tuple[str, int], kinds: tuple[Ki
         return target.post("/publish", target.event(data))
 
     return Target(
-        name=name, process=process, address=address, kinds=kinds, ready=b"", greeting=greeting, publish=publish
+        name=name,
+        process=process,
+        address=address,
+        kinds=kinds,
+        ready=b"",
+        greeting=greeting,
+        idle=greeting,
+        publish=publish,
     )
 
 

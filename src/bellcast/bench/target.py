@@ -17,7 +17,7 @@ EVENT_SIZE = 180
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """`ready` is in the first frame of a client, or empty where a server sends none. `greeting` is what client
-    number n opens with, `publish` the request that sends one event to everyone."""
+    number n opens with to follow the topic, `idle` what it opens with to follow no more than it must, `publish` the request that sends one event to everyone."""
 
     name: str
     process: Process
@@ -25,6 +25,7 @@ class Target:
     kinds: tuple[Kind, ...]
     ready: bytes
     greeting: Callable[[Kind, int], bytes]
+    idle: Callable[[Kind, int], bytes]
     publish: Callable[[bytes], bytes]
 
     def crowd(self, reactor: Reactor, kind: Kind) -> Crowd:
