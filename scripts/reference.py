@@ -38,6 +38,10 @@ TITLES = {
     "client": ("Commands that talk to a running server", ""),
     "access": ("Who may ask", ""),
     "native": ("Bellcast's own dialect", ""),
+    "pusher": (
+        "Pusher Channels",
+        "For clients and server libraries of Pusher: [moving from Pusher](../howto/move-from-pusher.md).",
+    ),
     "limits": (
         "Limits",
         "Each takes a whole number; 0 means none. Over a limit the answer is 422 naming the field, 413 for a whole "

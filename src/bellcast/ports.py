@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from bellcast.model.events import Event, InboxEvent
-from bellcast.model.inboxes import Inbox, InboxState
+from bellcast.model.inboxes import Inbox, InboxState, Position
 from bellcast.model.notifications import Content, Edit, Notification, View
 from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant
 
@@ -261,6 +261,82 @@ class Keys(Protocol):
         ...
 
 
+class Kept(Struct, frozen=True):
+    """The last event of a topic: its name, its data as text, and when it was told."""
+
+    name: str
+    data: str
+    at: int
+
+
+class Topics(Protocol):
+    """What is kept of topics themselves: the last event of those that keep it."""
+
+    async def keep(self, tenant: str, topic: str, last: Kept) -> None:
+        """Keep this event instead of the one before."""
+        ...
+
+    async def last(self, tenant: str, topic: str, since: int) -> Kept | None:
+        """The event kept, if it was told at `since` (UTC milliseconds) or later."""
+        ...
+
+
+class Reached(Struct, frozen=True):
+    """How far a connection is known to have been told: it answered after that revision was written to it."""
+
+    inbox: int
+    device: bytes
+    connection: str
+    epoch: int
+    revision: int
+
+
+class Devices(Protocol):
+    """How far each device was told its recipient's inbox, for clients that carry no position themselves."""
+
+    async def arrive(self, reached: Reached, here: frozenset[str], now: int) -> Position | None:
+        """Note a new connection. The position from which nothing is missed by any of the device's connections that are
+        not `here` any more, one of which this is; None if none is known."""
+        ...
+
+    async def reach(self, reached: Sequence[Reached], now: int) -> None:
+        """Note how far connections have come."""
+        ...
+
+    async def forget(self, before: int) -> None:
+        """Drop what was noted before a time."""
+        ...
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """Durable later work. `attempts` counts the leases so far."""
+
+    id: str
+    kind: str
+    payload: bytes
+    run_at: int
+    created_at: int
+    attempts: int = 0
+
+
+class Jobs(Protocol):
+    """Work that outlives the process: done at least once."""
+
+    async def add(self, jobs: Sequence[Job]) -> None: ...
+
+    async def lease(self, now: int, until: int, limit: int) -> list[Job]:
+        """At most `limit` due jobs, the longest due first; each is due again at `until` unless it is done by then."""
+        ...
+
+    async def done(self, ids: Sequence[str]) -> None:
+        """Forget them."""
+        ...
+
+    async def again(self, id: str, run_at: int) -> None:
+        """Try one again at a time."""
+        ...
+
+
 class Upkeep(Protocol):
     """What time does to the store, in bounded steps so that nobody waits."""
 
@@ -297,6 +373,12 @@ class Store(Protocol):
     def recipients(self) -> Recipients: ...
     @property
     def keys(self) -> Keys: ...
+    @property
+    def topics(self) -> Topics: ...
+    @property
+    def devices(self) -> Devices: ...
+    @property
+    def jobs(self) -> Jobs: ...
     @property
     def upkeep(self) -> Upkeep: ...
 

@@ -11,6 +11,7 @@ from bellcast.api.reading import Asked
 from bellcast.api.rooms import Rooms
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, Invalid
+from bellcast.inbox import events as live_events
 from bellcast.model import drafts
 from bellcast.model.events import LiveEvent
 from bellcast.model.limits import Limits
@@ -49,7 +50,7 @@ async def publish(request: Asked) -> ASGIApp:
     here = rooms.of(request)
     asked = await reading.body(request, EVENT)
     tenant = tenants.one(request, asked.tenant)
-    await here.engines.broker.publish(*_events(asked, tenant))
+    await live_events.publish(here.engines, *_events(asked, tenant))
     return answers.json(Accepted(), 202)
 
 

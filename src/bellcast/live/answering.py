@@ -8,7 +8,7 @@ from bellcast import calls
 from bellcast.auth.doors import Doors
 from bellcast.calls import Answerer, Call
 from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unauthenticated
-from bellcast.inbox import views
+from bellcast.inbox import events, views
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
@@ -45,7 +45,7 @@ class NativePort:
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Tell everyone on a topic of the caller's tenant."""
         tenant = self._connection.principal.tenant
-        await self._engines.broker.publish(LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+        await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         """The native dialect's clients answer no questions: they call."""

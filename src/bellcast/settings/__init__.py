@@ -15,6 +15,7 @@ from bellcast.auth.access import Access
 from bellcast.errors import SettingsError
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
+from bellcast.model.pusher import PusherRules
 from bellcast.settings import readers
 from bellcast.settings.credentials import project, secret
 from bellcast.settings.groups import MASK, Client, Native, Server, Settings, Store
@@ -38,6 +39,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         access=Access(**_group("access", given)),
         limits=Limits(**_group("limits", given)),
         native=Native(**_group("native", given)),
+        pusher=PusherRules(**_group("pusher", given)),
     )
     _check(settings)
     return settings

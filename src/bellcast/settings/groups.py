@@ -8,6 +8,7 @@ from msgspec import Struct
 from bellcast.auth.access import Access
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
+from bellcast.model.pusher import PusherRules
 
 MASK = "…"
 SQLITE = "sqlite:///"
@@ -76,3 +77,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     access: Access = Access()
     limits: Limits = Limits()
     native: Native = Native()
+    pusher: PusherRules = PusherRules()

@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bellcast.auth import origins
-from bellcast.model import times
+from bellcast.model import times, topics
 from bellcast.model.people import Project
+from bellcast.model.pusher import RECIPIENT
 from bellcast.settings.groups import MEMORY, SQLITE, Secret
 
 # A hundred years: what is longer is a slip of the hand, and times beyond the calendar cannot be kept.
@@ -71,6 +72,14 @@ def period(given: str) -> float:
 def names(given: str) -> tuple[str, ...]:
     """a list with commas between"""
     return tuple(name for name in map(str.strip, given.split(",")) if name)
+
+
+def aliases(given: str) -> tuple[str, ...]:
+    """a list of private channels with {recipient} in each, such as private-user.{recipient}, with commas between"""
+    for pattern in names(given):
+        if not topics.is_private(pattern) or pattern.count(RECIPIENT) != 1:
+            raise ValueError(pattern)
+    return names(given)
 
 
 def pages(given: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_list(self) -> bool:
         """Whether an empty text is a value: the empty list."""
-        return self.read in (readers.names, readers.pages, readers.networks)
+        return self.read in (readers.names, readers.pages, readers.networks, readers.aliases)
 
     @property
     def is_secret(self) -> bool:
@@ -102,6 +102,40 @@ ACCESS: dict[str, tuple[Reader, str]] = {
 
 NATIVE: dict[str, tuple[Reader, str]] = {
     "HEARTBEAT": (readers.period, "Silence after which a heartbeat goes out. Proxies cut idle links at 60 s."),
+}
+
+PUSHER: dict[str, tuple[Reader, str]] = {
+    "PUSHER_ACTIVITY_TIMEOUT": (
+        readers.period,
+        "Silence after which a Pusher client asks whether the server is there, and the server it.",
+    ),
+    "PUSHER_CLIENT_EVENTS": (readers.switch, "Whether clients may tell each other events on private channels."),
+    "PUSHER_CLIENT_EVENTS_PER_SECOND": (
+        readers.whole,
+        "Client events a second from one connection; the default is Pusher's.",
+    ),
+    "PUSHER_SUBSCRIPTION_COUNT": (
+        readers.switch,
+        "Whether followers of a channel are told how many they are; beyond 100 at most every 5 s.",
+    ),
+    "PUSHER_WATCHLISTS": (readers.switch, "Whether signed-in users may watch who else is online."),
+    "PUSHER_WATCHLIST": (readers.whole, "Users one user watches; the rest of a longer list is passed over."),
+    "PUSHER_AUTHORIZED_WITHIN": (
+        readers.duration,
+        "Close connections that have neither signed in nor followed a private channel by then. 0 asks for neither.",
+    ),
+    "PUSHER_PRESENCE_MEMBERS": (readers.whole, "Members of one presence channel. Pusher stops at 100."),
+    "PUSHER_CHANNELS_PER_EVENT": (readers.whole, "Channels one event is published to; the default is Pusher's."),
+    "PUSHER_BATCH": (readers.whole, "Events in one batch; the default is Pusher's."),
+    "PUSHER_CACHE_TTL": (
+        readers.period,
+        "How long the last event of a cache channel is kept; the default is Pusher's.",
+    ),
+    "PUSHER_WEBHOOK_URL": (readers.url, "Your app's URL that is told of channels, members and client events, signed."),
+    "PUSHER_ALIASES": (
+        readers.aliases,
+        "Channels that carry a recipient's inbox changes too, beside the user's own. Laravel's by default.",
+    ),
 }
 
 LIMITS: dict[str, tuple[Reader, str]] = {
@@ -169,6 +203,7 @@ GROUPS: dict[str, list[Setting]] = {
     "client": _rows("client", CLIENT),
     "access": _rows("access", ACCESS),
     "native": _rows("native", NATIVE),
+    "pusher": _rows("pusher", PUSHER, "PUSHER_"),
     "limits": _rows("limits", LIMITS, "LIMIT_"),
 }
 TABLE = [setting for rows in GROUPS.values() for setting in rows]

@@ -1,11 +1,14 @@
 """The store: every port of it on one engine."""
 
 from bellcast import ports
+from bellcast.storage.devices import Devices
 from bellcast.storage.engine import Engine
 from bellcast.storage.inboxes import Inboxes
+from bellcast.storage.jobs import Jobs
 from bellcast.storage.keys import Keys
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.sends import Sends
+from bellcast.storage.topics import Topics
 from bellcast.storage.upkeep import Upkeep
 
 
@@ -18,6 +21,9 @@ class SQLStore:
         self._sends = Sends(engine)
         self._recipients = Recipients(engine)
         self._keys = Keys(engine)
+        self._topics = Topics(engine)
+        self._devices = Devices(engine)
+        self._jobs = Jobs(engine)
         self._upkeep = Upkeep(engine)
 
     @property
@@ -39,6 +45,21 @@ class SQLStore:
     def keys(self) -> ports.Keys:
         """API keys."""
         return self._keys
+
+    @property
+    def topics(self) -> ports.Topics:
+        """The last events of topics."""
+        return self._topics
+
+    @property
+    def devices(self) -> ports.Devices:
+        """How far each device was told."""
+        return self._devices
+
+    @property
+    def jobs(self) -> ports.Jobs:
+        """Durable later work."""
+        return self._jobs
 
     @property
     def upkeep(self) -> ports.Upkeep:

@@ -1,0 +1,99 @@
+"""Durable later work: added in a transaction, leased in batches, tried again with growing pauses, given up after a while."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from bellcast import ports
+from bellcast.errors import BellcastError
+from bellcast.ports import Job
+
+log = structlog.get_logger(__name__)
+
+BATCH = 32
+# A process that dies while it works lets the others wait this long for its jobs.
+LEASE_MS = 30_000
+# Between two looks when nobody says that there is work; a due retry waits no longer than this.
+LOOK_SECONDS = 0.5
+FIRST_PAUSE_MS = 1_000
+LONGEST_PAUSE_MS = 60_000
+GIVEN_UP_AFTER_MS = 300_000
+
+Doer = Callable[[Job], Awaitable[None]]
+
+
+class Jobs:
+    """The jobs of this process: what it adds, and what it does of what anybody added."""
+
+    def __init__(self, store: ports.Jobs, clock: ports.Clock, new_id: Callable[[int], str]) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._doers: dict[str, Doer] = {}
+        self._added = asyncio.Event()
+
+    def on(self, kind: str, doer: Doer) -> None:
+        """Jobs of that kind are done by this; what it raises is tried again."""
+        self._doers[kind] = doer
+
+    async def add(self, kind: str, payload: bytes, *, after: int = 0) -> None:
+        """Do it in `after` milliseconds, in whatever process is there then."""
+        now = self._clock.now()
+        job = Job(id=self._new_id(now), kind=kind, payload=payload, run_at=now + after, created_at=now)
+        await self._store.add([job])
+        self._added.set()
+
+    async def run(self) -> None:
+        """Work for ever; a store that is away is tried again."""
+        while True:
+            try:
+                while await self.work_off() == BATCH:
+                    pass
+            except BellcastError as failure:
+                log.warning("jobs wait", why=failure.detail)
+            await self._look()
+
+    async def work_off(self) -> int:
+        """One batch of what is due; how many that were."""
+        now = self._clock.now()
+        leased = await self._store.lease(now, now + LEASE_MS, BATCH)
+        done = [job.id for job, good in zip(leased, await self._all(leased), strict=True) if good]
+        if done:
+            await self._store.done(done)
+        return len(leased)
+
+    async def _all(self, leased: Sequence[Job]) -> Sequence[bool]:
+        return await asyncio.gather(*map(self._one, leased))
+
+    async def _one(self, job: Job) -> bool:
+        """Whether nothing is left to do."""
+        doer = self._doers.get(job.kind)
+        if doer is None:
+            return False  # a newer process's: it will be due again
+        try:
+            await doer(job)
+        except BellcastError as failure:
+            return await self._failed(job, failure.detail)
+        except Exception:
+            log.exception("job failed", kind=job.kind, job=job.id)
+            return await self._failed(job, "unforeseen")
+        return True
+
+    async def _failed(self, job: Job, why: str) -> bool:
+        now = self._clock.now()
+        pause = min(FIRST_PAUSE_MS << min(job.attempts - 1, 16), LONGEST_PAUSE_MS)
+        if now + pause > job.created_at + GIVEN_UP_AFTER_MS:
+            log.error("job given up", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
+            return True
+        log.warning("job failed; tried again", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
+        await self._store.again(job.id, now + pause)
+        return False
+
+    async def _look(self) -> None:
+        self._added.clear()
+        waiting = asyncio.ensure_future(self._added.wait())
+        try:
+            await asyncio.wait((waiting,), timeout=LOOK_SECONDS)
+        finally:
+            waiting.cancel()

@@ -1,0 +1,35 @@
+"""What the operator decides about the Pusher dialect; settings fill it in (`BELLCAST_PUSHER_…`)."""
+
+from msgspec import Struct
+
+RECIPIENT = "{recipient}"
+
+
+class PusherRules(Struct, frozen=True, kw_only=True):
+    """Durations in seconds. The bounds are Pusher's own; 0 means none."""
+
+    activity_timeout: float = 120.0
+    client_events: bool = True
+    client_events_per_second: int = 10
+    subscription_count: bool = True
+    watchlists: bool = True
+    watchlist: int = 100
+    authorized_within: float = 0.0
+    presence_members: int = 0
+    channels_per_event: int = 100
+    batch: int = 10
+    cache_ttl: float = 1_800.0
+    webhook_url: str | None = None
+    aliases: tuple[str, ...] = (f"private-App.Models.User.{RECIPIENT}",)
+
+
+def alias(pattern: str, recipient: str) -> str:
+    """The channel that carries a recipient's inbox changes by this alias."""
+    return pattern.replace(RECIPIENT, recipient)
+
+
+def aliased(pattern: str, channel: str) -> str | None:
+    """Whose inbox changes the channel carries by this alias."""
+    before, _, after = pattern.partition(RECIPIENT)
+    fits = len(channel) > len(before) + len(after) and channel.startswith(before) and channel.endswith(after)
+    return channel[len(before) : len(channel) - len(after)] if fits else None

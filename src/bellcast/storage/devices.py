@@ -1,0 +1,50 @@
+"""How far each device was told its recipient's inbox."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.model.inboxes import Position
+from bellcast.ports import Reached
+from bellcast.storage.engine import Engine, Script, Statement
+
+
+class Devices:
+    """ports.Devices on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def arrive(self, reached: Reached, here: frozenset[str], now: int) -> Position | None:
+        """Note a new connection; where those of its device that are away had come to."""
+        return await self._engine.write(_arrive, reached, here, now)
+
+    async def reach(self, reached: Sequence[Reached], now: int) -> None:
+        """Note how far connections have come."""
+        await self._engine.write(_reach, reached, now)
+
+    async def forget(self, before: int) -> None:
+        """Drop what was noted before a time."""
+        await self._engine.write(_forget, before)
+
+
+def _arrive(reached: Reached, here: frozenset[str], now: int) -> Script[Position | None]:
+    device = {"inbox": reached.inbox, "device": reached.device}
+    known = yield Statement("device_connections", device)
+    away = sorted((epoch, revision, connection) for connection, epoch, revision in known if connection not in here)
+    yield from _reach([reached], now)
+    if not away:
+        return None
+    # Nobody says which of them comes back. All are told from the lowest on, and the highest is taken off: whichever
+    # order they return in, none is told from beyond its own.
+    yield Statement("device_leave", {**device, "connection": away[-1][2]})
+    epoch, revision, _ = away[0]
+    return Position(epoch, revision)
+
+
+def _reach(reached: Sequence[Reached], now: int) -> Script[None]:
+    yield Statement("device_arrive", many=[{**msgspec.structs.asdict(one), "now": now} for one in reached])
+
+
+def _forget(before: int) -> Script[None]:
+    yield Statement("device_forget", {"before": before})

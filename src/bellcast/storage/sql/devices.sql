@@ -1,0 +1,18 @@
+-- name: device_connections
+-- How far each connection of a device was told.
+SELECT connection, epoch, revision FROM devices WHERE inbox = :inbox AND device = :device
+
+-- name: device_arrive
+-- A connection of a device.
+INSERT INTO devices (inbox, device, connection, epoch, revision, heard_at)
+VALUES (:inbox, :device, :connection, :epoch, :revision, :now)
+ON CONFLICT (inbox, device, connection)
+DO UPDATE SET epoch = excluded.epoch, revision = excluded.revision, heard_at = excluded.heard_at
+
+-- name: device_leave
+-- A connection that came back as another.
+DELETE FROM devices WHERE inbox = :inbox AND device = :device AND connection = :connection
+
+-- name: device_forget
+-- Connections last heard of before a time.
+DELETE FROM devices WHERE heard_at < :before

@@ -1,0 +1,18 @@
+-- name: job_add
+-- Work for later.
+INSERT INTO jobs (id, kind, payload, run_at, created_at) VALUES (:id, :kind, :payload, :run_at, :created_at)
+
+-- name: job_lease
+-- The longest due jobs; they are due again when the lease ends.
+UPDATE jobs SET run_at = :until, attempts = attempts + 1 WHERE id IN (
+  SELECT id FROM jobs WHERE run_at <= :now ORDER BY run_at LIMIT :limit
+)
+RETURNING id, kind, payload, run_at, created_at, attempts
+
+-- name: job_done
+-- Done: nothing is kept of it.
+DELETE FROM jobs WHERE id = :id
+
+-- name: job_again
+-- To be tried again.
+UPDATE jobs SET run_at = :run_at WHERE id = :id
