@@ -11,7 +11,8 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 
 def moment(milliseconds: int) -> datetime:
     """The aware datetime of a UTC millisecond count."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)  # exact to the millisecond until the year 2100, at a third of the cost
+    # Exact to the millisecond until the year 2100 (tested), at a third of the cost of adding to the epoch.
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def maybe_moment(milliseconds: int | None) -> datetime | None:

@@ -1,0 +1,35 @@
+"""Times cross the store's border unharmed."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellcast.model import times
+
+YEAR_2100 = 4_102_444_800_000
+
+
+@given(st.integers(0, YEAR_2100))
+def test_a_moment_is_exact_to_the_millisecond(milliseconds: int) -> None:
+    assert times.moment(milliseconds) == times.EPOCH + milliseconds * times.MILLISECOND
+    assert times.milliseconds(times.moment(milliseconds)) == milliseconds
+
+
+def test_nothing_stays_nothing() -> None:
+    assert times.maybe_moment(None) is None
+    assert times.maybe_moment(0) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("25", 25), (25, 25), ("300ms", 0.3), ("2m", 120), ("1.5h", 5400), (" 7d ", 604_800)]
+)
+def test_durations_are_read_in_every_unit(text: str, seconds: float) -> None:
+    assert times.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1 week", "1h30m"])
+def test_what_is_no_duration_says_what_one_is(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 25, 300ms, 2m, 1h or 7d"):
+        times.seconds(text)
