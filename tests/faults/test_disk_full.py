@@ -1,0 +1,165 @@
+"""No room on the disk: a clear refusal, nothing half done, and everything as before once there is room again."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.faults.raw import unharmed
+from tests.servers import ServerProcess
+from tests.wire.clients import stream, websocket
+
+NOTE = {"to": "alice", "title": "Hello", "body": "x" * 5_000}
+ENOUGH = 2_000  # notes that do not fit, whatever the store had set aside
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes."""
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mounted)], check=True)
+    yield mounted
+    subprocess.run([*as_root, "umount", "--lazy", str(mounted)], check=True)
+
+
+class Shop:
+    """An app on a server whose disk fills up, and Alice, who is connected."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.app = httpx.Client(base_url=server.url, headers=server.as_app())
+        self.alice = httpx.Client(base_url=server.url, headers=server.as_recipient("alice"))
+        self.told: list[str] = []
+
+    def __enter__(self) -> "Shop":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.app.close()
+        self.alice.close()
+
+    def tell(self) -> httpx.Response:
+        """One note; kept in mind if it was acknowledged."""
+        answer = self.app.post("/v1/notifications", json=NOTE)
+        if answer.status_code == 201:
+            self.told.append(answer.json()["notifications"][0]["id"])
+        return answer
+
+    def tell_until_refused(self) -> httpx.Response:
+        for _ in range(ENOUGH):
+            if (answer := self.tell()).status_code != 201:
+                return answer
+        raise AssertionError("the disk never filled up")
+
+    def inbox(self) -> dict[str, Any]:
+        """All of Alice's inbox."""
+        whole = page = self.alice.get("/v1/inbox", params={"limit": 100}).json()
+        while page["next"] is not None:
+            page = self.alice.get("/v1/inbox", params={"limit": 100, "before": page["next"]}).json()
+            whole["notifications"] += page["notifications"]
+        return whole
+
+    def is_consistent(self) -> None:
+        """What was acknowledged is there, what was refused is not, and the counters are the rows'."""
+        inbox = self.inbox()
+        assert [one["id"] for one in inbox["notifications"]] == self.told[::-1]
+        assert inbox["unread"] == sum(one["read_at"] is None for one in inbox["notifications"])
+
+    def refuses_every_change(self, status: int, code: str) -> None:
+        """Whatever is to be written is refused with the same words, and none of it is there afterwards."""
+        newest = self.told[-1]
+        refused = [
+            self.app.post("/v1/notifications", json={**NOTE, "to": ["alice", "bob"]}),
+            self.app.post("/v1/notifications", json={**NOTE, "to": {"all": True}}),
+            self.app.patch(f"/v1/notifications/{newest}", json={"body": "y" * 9_000}),
+        ]
+        assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(status, code)] * 3
+        assert all(answer.headers["content-type"] == "application/problem+json" for answer in refused)
+        bulk = self.app.post("/v1/notifications/bulk", json=[NOTE] * 40)
+        assert {one["error"]["code"] for one in bulk.json()["results"]} == {code}
+        assert self.app.get(f"/v1/notifications/{newest}").json()["body"] == NOTE["body"]
+        assert self.app.get("/v1/recipients/bob").status_code == 404
+        self.is_consistent()
+
+
+def served_from(disk: Path) -> ServerProcess:
+    """A server that keeps its data there, and its log elsewhere."""
+    server = ServerProcess(disk / "data")
+    server.log = disk.parent / "server.log"
+    return server
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes what room there is."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65_536, 4_096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                pass
+    return ballast
+
+
+def test_a_full_disk_refuses_what_it_cannot_keep_and_goes_on_when_there_is_room(disk: Path) -> None:
+    with served_from(disk) as server, Shop(server) as shop:
+        shop.tell()
+        with websocket(server, "alice") as bell, stream(server, "alice") as page:
+            bell.next(), page.next()
+            ballast = fill(disk)
+            refusal = shop.tell_until_refused()
+            assert (refusal.status_code, refusal.json()["code"]) == (507, "disk_full")
+            shop.refuses_every_change(507, "disk_full")
+            heard = [bell.next()["notification"]["id"] for _ in shop.told[1:]]
+            assert heard == [page.next()["notification"]["id"] for _ in shop.told[1:]] == shop.told[1:]
+            assert bell.ask("read", ids=shop.told[:1])["code"] == "disk_full"
+            with stream(server, "newcomer") as put_off:
+                assert put_off.next()["reconnect"] is True
+            ballast.unlink()
+            assert shop.tell().status_code == 201
+            assert bell.until("notification")["notification"]["id"] == shop.told[-1]
+            assert page.until("notification")["notification"]["id"] == shop.told[-1]
+        shop.is_consistent()
+        assert unharmed(server)
+        server.restart()
+        shop.is_consistent()
+
+
+def test_a_server_does_not_start_on_a_full_disk_and_says_why(disk: Path) -> None:
+    fill(disk)
+    data = disk / "data"
+    failed = subprocess.run(
+        [sys.executable, "-m", "bellcast", "serve", "--port", "0", "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert failed.returncode != 0
+    assert "Traceback" not in failed.stderr
+    assert "No space left on device" in failed.stderr
+
+
+def test_a_file_that_may_not_grow_refuses_and_goes_on(start_server: Callable[..., ServerProcess]) -> None:
+    """As a quota does: the disk has room, but not for us."""
+    with Shop(start_server()) as shop:
+        shop.tell()
+        assert shop.server.process is not None
+        pid = shop.server.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (256 * 1024, resource.RLIM_INFINITY))
+        refusal = shop.tell_until_refused()
+        assert (refusal.status_code, refusal.json()["code"]) == (503, "unavailable")
+        assert int(refusal.headers["retry-after"]) >= 1
+        shop.refuses_every_change(503, "unavailable")
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        assert shop.tell().status_code == 201
+        shop.is_consistent()
+        assert unharmed(shop.server)
