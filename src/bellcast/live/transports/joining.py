@@ -31,7 +31,7 @@ class JoiningOutlet:
 
     def _flush(self) -> None:
         pieces, self._pieces, self._size = self._pieces, None, 0
-        if pieces is not None:
+        if pieces is not None and not self._transport.is_closing():
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def write_eof(self) -> None:
