@@ -93,8 +93,8 @@ class Bell:
 def running(folder: Path, deadline: Deadline) -> Iterator[Bell]:
     """A server with its data in that folder, ended afterwards."""
     data, address = folder / "bellcast", ("127.0.0.1", free_port())
-    command = [sys.executable, "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
-    # Nothing of the caller's environment, so that only defaults are measured. The path makes it this very package.
+    command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
+    # Nothing of the caller's environment or folder (-P), so that only defaults are measured, and of this very package.
     env = {"BELLCAST_PROJECT": f"bench:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
     with Process("bellcast", [*command, "--data", str(data)], folder / "bellcast.log", env) as process:
         process.wait_for(address, deadline)
