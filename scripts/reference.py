@@ -42,6 +42,10 @@ TITLES = {
         "Pusher Channels",
         "For clients and server libraries of Pusher: [moving from Pusher](../howto/move-from-pusher.md).",
     ),
+    "socketio": (
+        "Socket.IO",
+        "For the stock clients of Socket.IO: [moving from Socket.IO](../howto/move-from-socketio.md).",
+    ),
     "limits": (
         "Limits",
         "Each takes a whole number; 0 means none. Over a limit the answer is 422 naming the field, 413 for a whole "

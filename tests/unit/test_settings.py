@@ -11,6 +11,7 @@ from bellcast.auth.access import Access
 from bellcast.errors import SettingsError
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
+from bellcast.live.rules import SocketIO
 from bellcast.model.pusher import PusherRules
 from bellcast.settings import table
 from bellcast.settings.groups import Client, Native, Server, Settings, Store
@@ -304,7 +305,7 @@ def test_what_is_shown_can_be_given_back() -> None:
 
 def test_every_value_has_one_line_in_the_table_and_every_line_a_sentence() -> None:
     groups = {"server": Server, "store": Store, "client": Client, "access": Access, "limits": Limits, "native": Native}
-    groups["pusher"] = PusherRules
+    groups |= {"pusher": PusherRules, "socketio": SocketIO}
     places = [f"{name}.{field.name}" for name, group in groups.items() for field in msgspec.structs.fields(group)]
     assert sorted(setting.place for setting in table.TABLE) == sorted([*places, "project"])
     assert len({setting.name for setting in table.TABLE}) == len(table.TABLE)

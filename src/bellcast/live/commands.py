@@ -79,12 +79,16 @@ class Commands:
         if isinstance(command, native.Refused):
             return native.error(command.ref, command.refusal)
         try:
-            return await self._doing[type(command)](connection, command)
+            return await self.perform(connection, command)
         except BellcastError as refusal:
             return native.error(command.ref, refusal)
         except Exception:
             log.exception("command failed", command=type(command).__name__)
             return native.error(command.ref, BellcastError())
+
+    async def perform(self, connection: Connection, command: native.AnyCommand) -> native.Frame:
+        """Do one command; its ack, or raises why it came to nothing."""
+        return await self._doing[type(command)](connection, command)
 
     def _tell(self, connection: Connection, frame: native.Frame) -> None:
         if connection.phase is not Phase.ENDED:

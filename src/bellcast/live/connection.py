@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
         self.full: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
         self.beside = 0  # bytes written beside the replay while it waits
         self.parting: asyncio.TimerHandle | None = None
-        self.waiting: deque[str] | None = None  # frames heard while an earlier one is still being done
+        self.waiting: deque[Any] | None = None  # frames heard while an earlier one is still being done
         self.unsent = 0
         self.outlet: Outlet = NOWHERE
         self.sock: SocketType | None = None
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
         self.unsent = unsent
         self.outlet = outlet
         self.write = outlet.write
-        self.sock = _borrowed(outlet)
+        self.sock = borrowed(outlet)
         self._bound(unsent)
 
     def told(self, data: bytes) -> None:
@@ -292,7 +292,7 @@ class Connection(asyncio.Protocol):
             full.set_result(None)
 
 
-def _borrowed(outlet: Outlet) -> SocketType | None:
+def borrowed(outlet: Outlet) -> SocketType | None:
     """The socket of a plain transport, to be sent on directly; None where bytes pass through TLS or another server.
 
     It shares the transport's descriptor, which stays open until `connection_lost` has been called."""

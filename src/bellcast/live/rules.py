@@ -1,6 +1,7 @@
 """What the live edge is told by the settings."""
 
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -18,3 +19,16 @@ class Rules(Struct, frozen=True, kw_only=True):
     limits: Limits
     heartbeat: float = 25
     access: Access = Access()
+
+
+class SocketIO(Struct, frozen=True, kw_only=True):
+    """What Socket.IO clients are told and held to. Durations in seconds."""
+
+    ping_interval: float = 25.0
+    ping_timeout: float = 20.0
+    upgrade_timeout: float = 10.0
+    connect_timeout: float = 45.0
+    max_payload: int = 1_000_000
+    recovery: bool = True
+    path: str = "/socket.io/"
+    client_file: Path | None = None

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.rules import Spawn
@@ -11,13 +12,13 @@ WAITING = 64
 
 
 class Turns:
-    """Calls `do` for each message after the ones before it."""
+    """Calls `do` for each message after the ones before it. What a message is, is the dialect's matter."""
 
-    def __init__(self, do: Callable[[Connection, str], Awaitable[None]], spawn: Spawn) -> None:
+    def __init__(self, do: Callable[[Any, Any], Awaitable[None]], spawn: Spawn) -> None:
         self._do = do
         self._spawn = spawn
 
-    def take(self, connection: Connection, message: str) -> None:
+    def take(self, connection: Connection, message: Any) -> None:
         """Take one message in."""
         if connection.waiting is None:
             connection.waiting = deque((message,))
@@ -27,7 +28,7 @@ class Turns:
             if len(connection.waiting) == WAITING:
                 connection.outlet.pause_reading()
 
-    async def _work(self, connection: Connection, waiting: deque[str]) -> None:
+    async def _work(self, connection: Connection, waiting: deque[Any]) -> None:
         while waiting and connection.phase is not Phase.ENDED:
             paused = len(waiting) >= WAITING
             await self._do(connection, waiting.popleft())

@@ -29,6 +29,7 @@ from bellcast.model.ids import Ids
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Broker, Engines
+from bellcast.server import socketio
 from bellcast.server.clock import SystemClock
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings, project
@@ -94,7 +95,11 @@ class App:
             connections=Roll(self.hub),
         )
         self._api = api.build(rooms)
+        self._pipes = socketio.pipes(
+            settings.socketio, rules, self.project, engines, self.hub, doors, arrivals, commands, answers, spawn
+        )
         self._live: dict[str, Serving] = {
+            **socketio.paths(self._pipes, arrivals, rules),
             "/v1/stream": StreamEndpoint(doors, rules, arrivals, sessions, spawn),
             "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
         }
@@ -119,6 +124,7 @@ class App:
             await self.store.open()
             await upkeep.expire(self.engines)
             self.tasks.spawn(self._sweep.run())
+            self.tasks.spawn(self._pipes.run())
             if not self.settings.server.no_jobs:
                 self.tasks.spawn(upkeep.run(self.engines, self._retention()))
             self._started = True
@@ -130,12 +136,14 @@ class App:
     async def drain(self) -> None:
         """Tell every live connection to come back, spread over the drain window."""
         await drain(self.hub, self.engines.clock, self.settings.server.drain)
+        self._pipes.close()  # those in no namespace
 
     async def stop(self) -> None:
         """Finish what is under way and let everything go."""
         if self._started:
             self._started = False
             await drain(self.hub, self.engines.clock, 0)
+            self._pipes.close()
             await self.tasks.close()
             await self.broker.close()
             await self._http.close()

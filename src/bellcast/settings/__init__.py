@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from bellcast.auth.access import Access
 from bellcast.errors import SettingsError
+from bellcast.live.rules import SocketIO
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
 from bellcast.model.pusher import PusherRules
@@ -40,6 +41,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         limits=Limits(**_group("limits", given)),
         native=Native(**_group("native", given)),
         pusher=PusherRules(**_group("pusher", given)),
+        socketio=SocketIO(**_group("socketio", given)),
     )
     _check(settings)
     return settings

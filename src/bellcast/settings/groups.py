@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bellcast.auth.access import Access
+from bellcast.live.rules import SocketIO
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
 from bellcast.model.pusher import PusherRules
@@ -78,3 +79,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     native: Native = Native()
     pusher: PusherRules = PusherRules()
+    socketio: SocketIO = SocketIO()

@@ -69,6 +69,20 @@ def period(given: str) -> float:
     return duration(given)
 
 
+def path(given: str) -> str:
+    """a path that begins and ends with a slash, such as /socket.io/"""
+    if not re.fullmatch(r"/([\w.~-]+/)+", given, re.ASCII):
+        raise ValueError(given)
+    return given
+
+
+def file(given: str) -> Path:
+    """a file that can be read"""
+    if not Path(given).is_file():
+        raise ValueError(given)
+    return Path(given)
+
+
 def names(given: str) -> tuple[str, ...]:
     """a list with commas between"""
     return tuple(name for name in map(str.strip, given.split(",")) if name)

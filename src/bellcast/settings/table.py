@@ -138,6 +138,29 @@ PUSHER: dict[str, tuple[Reader, str]] = {
     ),
 }
 
+SOCKETIO: dict[str, tuple[Reader, str]] = {
+    "SOCKETIO_PING_INTERVAL": (readers.period, "How often a Socket.IO client is pinged. Clients keep to it themselves."),
+    "SOCKETIO_PING_TIMEOUT": (readers.period, "How long a Socket.IO client may take over its pong."),
+    "SOCKETIO_UPGRADE_TIMEOUT": (
+        readers.period,
+        "How long a client may try a WebSocket beside its polling. Proxies that swallow frames leave it undecided.",
+    ),
+    "SOCKETIO_CONNECT_TIMEOUT": (readers.period, "How long a Socket.IO connection may stay without a namespace."),
+    "SOCKETIO_MAX_PAYLOAD": (
+        readers.whole,
+        "Bytes of one Socket.IO packet or polling body, and of the binary values of one event together.",
+    ),
+    "SOCKETIO_RECOVERY": (
+        readers.switch,
+        "Whether Socket.IO clients may come back as who they were. It gives events a last argument, their offset.",
+    ),
+    "SOCKETIO_PATH": (readers.path, "Where Socket.IO clients connect."),
+    "SOCKETIO_CLIENT_FILE": (
+        readers.file,
+        "A copy of the Socket.IO client, for pages that load `socket.io.js` from their server.",
+    ),
+}
+
 LIMITS: dict[str, tuple[Reader, str]] = {
     "LIMIT_KEY": (
         readers.whole,
@@ -204,6 +227,7 @@ GROUPS: dict[str, list[Setting]] = {
     "access": _rows("access", ACCESS),
     "native": _rows("native", NATIVE),
     "pusher": _rows("pusher", PUSHER, "PUSHER_"),
+    "socketio": _rows("socketio", SOCKETIO, "SOCKETIO_"),
     "limits": _rows("limits", LIMITS, "LIMIT_"),
 }
 TABLE = [setting for rows in GROUPS.values() for setting in rows]

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Listener, Phase
@@ -17,10 +17,18 @@ Send = Callable[[Message], Awaitable[None]]
 Pack = Callable[[bytes], Message]
 
 
+class Carried(Protocol):
+    """Whoever is carried through another server's sends: a connection, or a pipe's socket."""
+
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+
 class SendOutlet:
     """What a connection writes waits here until the server's `send` takes it. Reading begins when it is resumed."""
 
-    def __init__(self, connection: Connection, pack: Pack) -> None:
+    def __init__(self, connection: Carried, pack: Pack) -> None:
         self._connection = connection
         self._pack = pack
         self._waiting: deque[bytes] = deque()
@@ -154,9 +162,7 @@ async def hear_stream(receive: Receive) -> None:
         pass
 
 
-async def serve(
-    connection: Connection, outlet: SendOutlet, speaking: Awaitable[None], hearing: Awaitable[None]
-) -> None:
+async def serve(connection: Carried, outlet: SendOutlet, speaking: Awaitable[None], hearing: Awaitable[None]) -> None:
     """Carry a connection until either side ends it, or it is cut."""
     ends = [asyncio.ensure_future(one) for one in (speaking, hearing, outlet.aborted)]
     try:

@@ -1,0 +1,246 @@
+"""Engine.IO sessions: each a pipe of messages that begins on polling or on a WebSocket, and may move to the second.
+
+The server pings; only a pong counts as an answer. Pings and ends are swept by one timer, in slots by when a pipe is due.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from socket import SocketType
+from typing import Any, Protocol
+
+from bellcast.live import reasons
+from bellcast.live.connection import PARTING_SECONDS, Outlet
+from bellcast.live.protocols.socketio import engineio
+from bellcast.live.protocols.socketio.engineio import Form, Handshake, Packet
+from bellcast.live.reasons import Close
+from bellcast.live.requests import Request
+from bellcast.live.rules import SocketIO
+from bellcast.ports import Clock
+
+# The id opens the session to whoever has it: 144 random bits.
+SID_BYTES = 18
+# The shorter of interval and timeout is cut into this many slots: an end is late by a twentieth at most.
+SLOTS = 20
+
+UNREADABLE = Close(reasons.BAD_REQUEST.code, "parse_error", reconnect=True)
+PING_TIMEOUT = Close(reasons.NO_PONG.code, "ping_timeout", reconnect=True)
+LEFT = Close(1000, "closed by the client", reconnect=True)
+
+
+class Link(Protocol):
+    """What carries a pipe's packets at the time."""
+
+    @property
+    def form(self) -> Form: ...
+    @property
+    def outlet(self) -> Outlet: ...
+    @property
+    def sock(self) -> SocketType | None:
+        """The plain socket below, if packets may be sent on it directly."""
+        ...
+
+    def part(self, end: Close, last: bytes) -> None:
+        """Close, telling `last` to a poll that waits."""
+        ...
+
+
+class Upper(Protocol):
+    """Whoever speaks through pipes."""
+
+    def opened(self, pipe: "Pipe") -> None: ...
+    def heard(self, pipe: "Pipe", message: str | bytes) -> None: ...
+
+    def moved(self, pipe: "Pipe") -> None:
+        """The pipe has another link."""
+        ...
+
+    def full(self, pipe: "Pipe") -> None:
+        """What is written waits for a slow reader."""
+        ...
+
+    def drained(self, pipe: "Pipe") -> None:
+        """There is room again."""
+        ...
+
+    def closed(self, pipe: "Pipe") -> None: ...
+
+
+class Pipe:
+    """One session. `talk` is the upper layer's, for what it knows of the pipe."""
+
+    __slots__ = ("_pipes", "_pong_due", "born", "due", "link", "over", "request", "sid", "talk")
+
+    def __init__(self, pipes: "Pipes", request: Request) -> None:
+        self._pipes = pipes
+        self._pong_due = False
+        self.sid = secrets.token_urlsafe(SID_BYTES)
+        self.request = request
+        self.over = False
+        self.due = 0.0
+        self.link: Link
+        self.talk: Any = None
+
+    def begin(self, link: Link) -> None:
+        """Say what the client needs to know, and begin the pulse."""
+        self.link = link
+        self._pipes.begin(self)
+
+    def say(self, packet: bytes) -> None:
+        """One text packet."""
+        link = self.link
+        link.outlet.write(link.form.text(packet))
+
+    def send(self, head: bytes, attachments: Iterable[bytes]) -> None:
+        """A message and the binary messages behind it: nothing comes between."""
+        self.say(head)
+        link = self.link
+        for attachment in attachments:
+            link.outlet.write(link.form.binary(attachment))
+
+    def hear(self, packet: Packet) -> None:
+        """What the client sent, by whatever way."""
+        if self.over:
+            return
+        match packet.type:
+            case "4":
+                self._pipes.upper.heard(self, packet.data)
+            case "3":
+                self._beat()
+            case "1":
+                self.end(LEFT, engineio.NOOP)
+            case "2":
+                self.end(UNREADABLE)  # this way only the server pings
+
+    def move(self, link: Link, waiting: Iterable[bytes]) -> None:
+        """Go on over another link, beginning with what waited on the one before."""
+        self.link = link
+        for packet in waiting:
+            link.outlet.write(engineio.reshaped(packet, link.form))
+        self._pipes.upper.moved(self)
+
+    def full(self) -> None:
+        """The link holds more than it may."""
+        self._pipes.upper.full(self)
+
+    def drained(self) -> None:
+        """The link has room again."""
+        self._pipes.upper.drained(self)
+
+    def end(self, end: Close, last: bytes = engineio.CLOSE) -> None:
+        """Close. Safe to call twice."""
+        if not self.over:
+            self.forget()
+            self.link.part(end, last)
+
+    def leave(self, end: Close) -> None:
+        """Close, and see that a client between two polls hears it from the next."""
+        self.end(end)
+        if self.link.form is engineio.BODY and self.link.outlet.get_write_buffer_size():
+            self._pipes.keep_parted(self)
+
+    def forget(self) -> None:
+        """The session is over, and its link is gone or will see to itself."""
+        if not self.over:
+            self.over = True
+            self._pipes.forget(self)
+
+    def look(self, now: float) -> None:
+        """Ping if it is time; end if no pong came."""
+        if self.over or now < self.due:
+            return
+        if self._pong_due:
+            self.end(PING_TIMEOUT)
+            return
+        self._pong_due = True
+        # From when the ping was due: what the sweep is late by is not given to the client.
+        self.due += self._pipes.rules.ping_timeout
+        self.say(engineio.PING)
+
+    def _beat(self) -> None:
+        if self._pong_due:
+            self._pong_due = False
+            self.due = asyncio.get_running_loop().time() + self._pipes.rules.ping_interval
+
+
+class Pipes:
+    """The sessions of this process, by their secret id."""
+
+    def __init__(self, upper: Upper, rules: SocketIO, clock: Clock) -> None:
+        self.upper = upper
+        self.rules = rules
+        self._clock = clock
+        self._by_sid: dict[str, Pipe] = {}
+        self._parted: dict[str, Pipe] = {}
+        self._width = min(rules.ping_interval, rules.ping_timeout) / SLOTS
+        self._slots: dict[int, list[Pipe]] = {}
+        self._turned = 0
+
+    def __len__(self) -> int:
+        return len(self._by_sid)
+
+    def find(self, sid: str) -> Pipe | None:
+        """The session of that id, unless its time is over."""
+        pipe = self._by_sid.get(sid)
+        if pipe is not None:
+            pipe.look(asyncio.get_running_loop().time())
+        return None if pipe is None or pipe.over else pipe
+
+    def begin(self, pipe: Pipe) -> None:
+        """Open a session on its first link."""
+        pipe.due = asyncio.get_running_loop().time() + self.rules.ping_interval
+        self._by_sid[pipe.sid] = pipe
+        self._expect(pipe)
+        pipe.say(engineio.opened(self._handshake(pipe)))
+        self.upper.opened(pipe)
+
+    def forget(self, pipe: Pipe) -> None:
+        """Its id opens nothing any more."""
+        self._by_sid.pop(pipe.sid, None)
+        self.upper.closed(pipe)
+
+    def parted(self, sid: str) -> Pipe | None:
+        """A session that has ended and whose client has not heard it; it is told once."""
+        return self._parted.pop(sid, None)
+
+    def keep_parted(self, pipe: Pipe) -> None:
+        """Keep what an ended session has still to say, for as long as a client may take to ask."""
+        self._parted[pipe.sid] = pipe
+        asyncio.get_running_loop().call_later(PARTING_SECONDS, self.parted, pipe.sid)
+
+    def close(self) -> None:
+        """End every session: clients come back by themselves."""
+        for pipe in list(self._by_sid.values()):
+            pipe.end(reasons.RESTARTING)
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        self._turned = self._slot(asyncio.get_running_loop().time())
+        while True:
+            await self._clock.sleep(self._width)
+            self.turn(asyncio.get_running_loop().time())
+
+    def turn(self, now: float) -> None:
+        """Look at who was due until now."""
+        for slot in range(self._turned, self._slot(now)):
+            for pipe in self._slots.pop(slot, ()):
+                pipe.look(now)
+                if not pipe.over:
+                    self._expect(pipe)
+        self._turned = self._slot(now)
+
+    def _expect(self, pipe: Pipe) -> None:
+        self._slots.setdefault(max(self._slot(pipe.due), self._turned), []).append(pipe)
+
+    def _slot(self, at: float) -> int:
+        return int(at / self._width)
+
+    def _handshake(self, pipe: Pipe) -> Handshake:
+        rules = self.rules
+        return Handshake(
+            sid=pipe.sid,
+            upgrades=("websocket",) if pipe.link.form is engineio.BODY else (),
+            pingInterval=round(rules.ping_interval * 1000),
+            pingTimeout=round(rules.ping_timeout * 1000),
+            maxPayload=rules.max_payload,
+        )

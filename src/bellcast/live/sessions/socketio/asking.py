@@ -1,0 +1,206 @@
+"""What clients ask of a namespace, done in order and answered by an ack: the app's handlers first, then our own words."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import structlog
+
+from bellcast import calls
+from bellcast.calls import Answerer, Call
+from bellcast.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
+from bellcast.live.answering import CLOSED_BY_APP, RESTART_BY_APP
+from bellcast.live.commands import Commands
+from bellcast.live.connection import Phase
+from bellcast.live.hub import Hub
+from bellcast.live.protocols import native
+from bellcast.live.protocols.socketio.packets import Packet
+from bellcast.live.rules import Spawn
+from bellcast.live.sessions.socketio.member import Member
+from bellcast.live.turns import Turns
+from bellcast.model import drafts
+from bellcast.model.events import LiveEvent
+from bellcast.ports import Broker
+
+log = structlog.get_logger(__name__)
+
+# What a client may ask without a handler of the app's, and the field a bare argument stands for.
+OWN = {
+    "subscribe": "topics",
+    "unsubscribe": "topics",
+    "seen": "ids",
+    "read": "ids",
+    "unread": "ids",
+    "archive": "ids",
+    "unarchive": "ids",
+    "delete": "ids",
+    "publish": "",
+    "typing": "",
+    "auth": "token",
+    "ping": "",
+}
+LISTS = ("topics", "ids")
+
+
+class Port:
+    """A calls.CallPort on one member. What is emitted before the client is in waits in `held`."""
+
+    def __init__(self, broker: Broker, hub: Hub, member: Member) -> None:
+        self._broker = broker
+        self._hub = hub
+        self._member = member
+        self.held: list[tuple[str, tuple[Any, ...]]] | None = [] if member.phase is Phase.HOLDING else None
+        self.joined: list[str] = []
+
+    async def emit(self, name: str, args: tuple[Any, ...]) -> None:
+        """Tell the caller, bytes and all."""
+        if self.held is not None:
+            self.held.append((name, args))
+        else:
+            self._member.emit(name, args)
+
+    async def publish(self, topic: str, name: str, data: Any) -> None:
+        """Tell everyone on a topic of the caller's tenant, whatever they speak."""
+        tenant = self._member.principal.tenant
+        await self._broker.publish(LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+
+    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
+        """Emit and wait for the ack: its one argument, a list of several, or None."""
+        if self.held is not None:
+            raise HandlerFailed("A client is asked once it is in: not by its own `connect` handler.")
+        id, answer = self._member.ask(name, args)
+        try:
+            async with asyncio.timeout(timeout):
+                said = await answer
+        finally:
+            self._member.stop_asking(id)
+        return said if len(said) > 1 else next(iter(said), None)
+
+    async def join(self, topic: str) -> None:
+        """Make the member follow a topic; the app's word is the right."""
+        if self.held is not None:
+            self.joined.append(topic)
+        elif self._member.phase is not Phase.ENDED:
+            self._hub.follow(self._member, (topic,))
+
+    async def leave(self, topic: str) -> None:
+        """Make it follow the topic no more."""
+        self._hub.unfollow(self._member, (topic,))
+
+    async def disconnect(self) -> None:
+        """Put it out of its namespace; the pipe and its other namespaces stay."""
+        self._hub.end(self._member, CLOSED_BY_APP)
+
+    async def close(self, *, reconnect: bool) -> None:
+        """End the pipe; a client that shall not come back is put out of every namespace first."""
+        pipe = self._member.pipe
+        if not reconnect:
+            for member in list(pipe.talk.members.values()):
+                if member is not None:
+                    self._hub.end(member, CLOSED_BY_APP)
+        pipe.leave(RESTART_BY_APP)
+
+
+class Asking:
+    """Takes events in and answers them."""
+
+    def __init__(self, app: Answerer, commands: Commands, broker: Broker, hub: Hub, spawn: Spawn) -> None:
+        self.app = app
+        self._commands = commands
+        self._broker = broker
+        self._hub = hub
+        self._turns = Turns(self._answer, spawn)
+
+    def port(self, member: Member) -> Port:
+        """What a call may do to a member."""
+        return Port(self._broker, self._hub, member)
+
+    def call(self, port: Port, member: Member, name: str, args: list[Any]) -> Call:
+        """One call of a member's."""
+        principal = member.principal
+        return Call(
+            port,
+            name,
+            args,
+            recipient=principal.recipient,
+            connection=member.id,
+            dialect=member.dialect.protocol,
+            tenant=principal.tenant,
+            roles=principal.roles or (),
+            namespace=member.namespace,
+        )
+
+    def receive(self, member: Member, packet: Packet) -> None:
+        """Take one event in; it is done after the ones before it."""
+        self._turns.take(member, packet)
+
+    async def _answer(self, member: Member, packet: Packet) -> None:
+        name, *args = packet.data
+        try:
+            said = _ack(await self._reply(member, str(name), args))
+        except calls.Refused as refused:
+            said = [_error(Forbidden.code, refused.message, data=refused.data)]
+        except NoHandler as refusal:
+            said = [_error(refusal.code, refusal.detail)]
+            if packet.id is None:
+                return  # an event nobody handles is no error
+        except BellcastError as refusal:
+            said = [_error(refusal.code, refusal.detail)]
+        except Exception:
+            log.exception("event failed", name=name)
+            said = [_error(BellcastError.code, BellcastError().detail)]
+        self._tell(member, packet, said)
+
+    def _tell(self, member: Member, packet: Packet, said: list[Any]) -> None:
+        """By ack where one is waited for; else only an error is told, as an event."""
+        try:
+            if packet.id is not None:
+                member.acknowledge(packet.id, said)
+            elif said and isinstance(said[0], Failure):
+                member.emit("error", ({**said[0]["error"], "event": packet.data[0]},))
+        except (ValueError, TypeError) as failure:  # more than ten binary values, or what no JSON can say
+            log.warning("answer cannot be sent", name=packet.data[0], why=str(failure))
+
+    async def _reply(self, member: Member, name: str, args: list[Any]) -> Any:
+        drafts.check_event(name, None, self._commands.limits)
+        if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
+            try:
+                return await self.app.answer(self.call(self.port(member), member, name, args))
+            except NoHandler:
+                if name not in OWN:
+                    raise
+        elif name not in OWN:
+            raise NoHandler(f"No handler answers {name!r}.")
+        done = await self._commands.perform(member, _command(name, args))
+        if name == "ping":
+            member.emit("pong", ())
+        return done.fields
+
+
+class Failure(dict[str, Any]):
+    """An answer that says what went wrong."""
+
+
+def _error(code: str, message: str, **more: Any) -> Failure:
+    told = {name: value for name, value in more.items() if value is not None}
+    return Failure(error={"code": code, "message": message, **told})
+
+
+def _ack(reply: Any) -> list[Any]:
+    """A reply as an ack's arguments: None has none, a tuple several."""
+    if reply is None:
+        return []
+    return list(reply) if isinstance(reply, tuple) else [reply]
+
+
+def _command(name: str, args: list[Any]) -> native.AnyCommand:
+    """One of our own words: its fields in an object, or the one that matters bare."""
+    said, field = args[0] if args else {}, OWN[name]
+    if not isinstance(said, dict):
+        listed = [said] if field in LISTS and isinstance(said, str) else said
+        said = {field: listed} if field else {}
+    try:
+        command: native.AnyCommand = msgspec.convert({**said, "type": name}, native.AnyCommand)
+    except msgspec.ValidationError as problem:
+        raise Invalid(str(problem)) from None
+    return command

@@ -1,0 +1,237 @@
+"""Engine.IO over long-polling: packets wait here for the client's next GET, and come in by POST.
+
+At most one GET and one POST are in flight; a request whose connection drops before its end ends the session, as does
+a second one beside the first. An end is told to a poll that waits, or kept a moment for the next.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from bellcast.live.protocols.socketio import engineio
+from bellcast.live.protocols.socketio.engineio import Broken
+from bellcast.live.reasons import Close
+from bellcast.live.requests import Headers
+from bellcast.live.sessions.engineio import UNREADABLE, Pipe
+from bellcast.live.transports import foreign, http
+
+# Caches on the way must not answer one poll with another's events.
+TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
+OK = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
+
+
+class Gone(Exception):
+    """The request's connection dropped before its end."""
+
+
+class Polling:
+    """The link, and its own outlet: what is written waits until a poll takes it."""
+
+    form = engineio.BODY
+    sock = None
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._high = 2**31
+        self._full = False
+        self._closing = False
+        self._stirred = False
+        self._held: asyncio.Future[bytes] | None = None
+        self.posting = False
+        self.candidate: object | None = None  # the one WebSocket that may try to take over
+        self.probed = False  # a WebSocket is being tried: polls are answered at once
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    @property
+    def outlet(self) -> "Polling":
+        return self
+
+    # --- as a link
+
+    @property
+    def polled(self) -> bool:
+        """Whether a poll waits."""
+        return self._held is not None
+
+    async def poll(self, receive: foreign.Receive) -> bytes:
+        """What waits, or what comes first. Raises Gone if the client hangs up."""
+        if self._waiting or self._closing:
+            return self.take()
+        if self.probed:
+            return engineio.NOOP
+        held: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._held = held
+        hung_up = asyncio.ensure_future(foreign.hear_stream(receive))
+        try:
+            await asyncio.wait((held, hung_up), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._held = None
+            hung_up.cancel()
+        if not held.done():
+            raise Gone
+        return held.result()
+
+    def probe(self, *, begun: bool) -> None:
+        """A WebSocket is tried, or was given up: the client must be free to leave its poll."""
+        self.probed = begun
+        if begun:
+            self._answer(engineio.NOOP)
+
+    def retire(self) -> list[bytes]:
+        """Another link takes over: what still waits is told there."""
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        self._answer(engineio.NOOP)
+        self._closing = True
+        self.reading.set()
+        return waiting
+
+    def part(self, end: Close, last: bytes) -> None:
+        self._waiting.append(last)
+        self._size += len(last)
+        self._closing = True
+        self.reading.set()
+        self._flush()
+
+    def take(self) -> bytes:
+        """All that waits, as one body."""
+        body = engineio.SEPARATOR.join(self._waiting)
+        self._waiting, self._size = [], 0
+        if self._full:
+            self._full = False
+            self._pipe.drained()
+        return body
+
+    def _flush(self) -> None:
+        """Answer the poll that waits with what there is."""
+        self._stirred = False
+        if self._waiting:
+            self._answer(None)
+
+    def _answer(self, body: bytes | None) -> None:
+        held = self._held
+        if held is not None and not held.done():
+            held.set_result(self.take() if body is None else body)
+
+    # --- as an outlet
+
+    def write(self, data: bytes, /) -> None:
+        if self._closing or not data:
+            return
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._held is not None:
+            self._flush_soon()
+        elif self._size > self._high and not self._full:
+            self._full = True
+            self._pipe.full()
+
+    def _flush_soon(self) -> None:
+        """Packets of one turn of the loop travel together."""
+        if not self._stirred:
+            self._stirred = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def write_eof(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._closing = True
+
+    def abort(self) -> None:
+        self.close()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def get_write_buffer_size(self) -> int:
+        return self._size
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = high or 2**31
+
+    def pause_reading(self) -> None:
+        self.reading.clear()
+
+    def resume_reading(self) -> None:
+        self.reading.set()
+
+
+async def answer_poll(pipe: Pipe, link: Polling, receive: foreign.Receive, send: foreign.Send, cors: Headers) -> None:
+    """One GET of a session."""
+    if link.polled:
+        pipe.end(UNREADABLE)
+        await refuse(send, engineio.BAD_REQUEST, cors)
+        return
+    try:
+        body = await link.poll(receive)
+    except Gone:
+        pipe.forget()
+        return
+    await http.answer(send, 200, [*TEXT, *cors], body)
+
+
+async def answer_post(
+    pipe: Pipe, link: Polling, receive: foreign.Receive, send: foreign.Send, cors: Headers, limits: tuple[int, float]
+) -> None:
+    """One POST of a session; `limits` are its bytes and its seconds."""
+    if link.posting:
+        pipe.end(UNREADABLE)
+        await refuse(send, engineio.BAD_REQUEST, cors)
+        return
+    link.posting = True
+    try:
+        async with asyncio.timeout(limits[1]):
+            body = await _body(receive, limits[0])
+    except (Gone, TimeoutError):
+        pipe.end(UNREADABLE)
+        with suppress(OSError):
+            await refuse(send, engineio.BAD_REQUEST, cors)
+        return
+    finally:
+        link.posting = False
+    if body is None:
+        await http.answer(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
+    elif _heard(pipe, body):
+        await link.reading.wait()  # until what it asked for is nearly done: the next POST waits that long
+        await http.answer(send, 200, [*OK, *cors], b"ok")
+    else:
+        await refuse(send, engineio.BAD_REQUEST, cors)
+
+
+def _heard(pipe: Pipe, body: bytes) -> bool:
+    """Whether the session could read all of a body."""
+    try:
+        packets = engineio.read_body(body)
+    except Broken:
+        pipe.end(UNREADABLE)
+        return False
+    for packet in packets:
+        pipe.hear(packet)
+    return True
+
+
+async def _body(receive: foreign.Receive, limit: int) -> bytes | None:
+    """The whole body; None if it is too large."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body += message.get("body", b"")
+        if 0 < limit < len(body):
+            return None
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+async def refuse(send: foreign.Send, refusal: engineio.Refusal, cors: Headers) -> None:
+    """Why there is no session."""
+    kind = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await http.answer(send, refusal.status, [*kind, *cors], refusal.body)

@@ -1,0 +1,263 @@
+"""`/socket.io/`: where stock clients knock, by GET, POST or WebSocket, and where their pages find the client file."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+from bellcast.auth import origins
+from bellcast.errors import BellcastError
+from bellcast.live import requests
+from bellcast.live.arrivals import Arrivals
+from bellcast.live.framing import websocket
+from bellcast.live.protocols.socketio import engineio
+from bellcast.live.protocols.socketio.engineio import Refusal
+from bellcast.live.requests import Headers, Request
+from bellcast.live.rules import Rules, SocketIO
+from bellcast.live.sessions.engineio import Pipe, Pipes
+from bellcast.live.transports import foreign, http, polling
+from bellcast.live.transports.engineio import Socket
+from bellcast.live.transports.foreign import SendOutlet
+from bellcast.live.transports.polling import Polling
+from bellcast.live.transports.takeover import EXTENSION
+
+# What later namespaces may need of the handshake; the rest of its headers is let go, or it would be most of a connection.
+KEPT = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
+PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
+# The names the reference serves its client under, and what each is a build of.
+CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
+
+
+class SocketIOEndpoint:
+    """An ASGI application for the one path."""
+
+    def __init__(self, pipes: Pipes, arrivals: Arrivals, rules: Rules) -> None:
+        self._pipes = pipes
+        self._arrivals = arrivals
+        self._rules = rules
+
+    @property
+    def _settings(self) -> SocketIO:
+        return self._pipes.rules
+
+    async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
+        request = requests.read(scope)
+        asked = dict(request.parameters)
+        if scope["type"] == "websocket":
+            await self._carry(request, asked, receive, send)
+        elif (request.header(b"upgrade") or "").lower() == "websocket":
+            await self._upgrade(scope, request, asked, send)
+        else:
+            await self._answer(request, asked, receive, send)
+
+    # --- polling
+
+    async def _answer(
+        self, request: Request, asked: dict[str, str], receive: foreign.Receive, send: foreign.Send
+    ) -> None:
+        cors = origins.cors_headers(request.header(b"origin"), self._rules.access.origins)
+        if request.method == "OPTIONS":
+            await http.answer(send, 204, [*cors, PREFLIGHT_METHODS, *_asked_headers(request)])
+            return
+        sid = asked.get("sid")
+        refusal = self._refusal(request, asked, upgrading=False)
+        if refusal is not None:
+            if refusal is engineio.UNKNOWN_SESSION and sid and await self._tell_parted(sid, send, cors):
+                return
+            await polling.refuse(send, refusal, cors)
+        elif sid is None:
+            await self._open(request, send, cors)
+        else:
+            await self._exchange(request, sid, receive, send, cors)
+
+    async def _open(self, request: Request, send: foreign.Send, cors: Headers) -> None:
+        pipe = Pipe(self._pipes, _slim(request))
+        link = Polling(pipe)
+        pipe.begin(link)
+        await http.answer(send, 200, [*polling.TEXT, *cors], link.take())
+
+    async def _exchange(
+        self, request: Request, sid: str, receive: foreign.Receive, send: foreign.Send, cors: Headers
+    ) -> None:
+        pipe = self._pipes.find(sid)
+        if pipe is None or not isinstance(pipe.link, Polling):
+            await polling.refuse(send, engineio.BAD_REQUEST, cors)
+        elif request.method == "GET":
+            await polling.answer_poll(pipe, pipe.link, receive, send, cors)
+        elif request.method != "POST" or _is_octets(request):
+            await polling.refuse(send, engineio.BAD_REQUEST, cors)
+        else:
+            settings = self._settings
+            limits = (settings.max_payload, settings.ping_interval + settings.ping_timeout)
+            await polling.answer_post(pipe, pipe.link, receive, send, cors, limits)
+
+    async def _tell_parted(self, sid: str, send: foreign.Send, cors: Headers) -> bool:
+        pipe = self._pipes.parted(sid)
+        if pipe is None or not isinstance(pipe.link, Polling):
+            return False
+        await http.answer(send, 200, [*polling.TEXT, *cors], pipe.link.take())
+        return True
+
+    # --- WebSocket
+
+    async def _upgrade(self, scope: foreign.Scope, request: Request, asked: dict[str, str], send: foreign.Send) -> None:
+        refusal = self._refusal(request, asked, upgrading=True)
+        upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
+        if refusal is not None:
+            await polling.refuse(send, refusal, [])
+        elif isinstance(upgrade, websocket.Refusal) or not http.is_ours(scope):
+            await polling.refuse(send, engineio.BAD_REQUEST, [])
+        else:
+            self._own(scope, request, asked, upgrade)
+
+    def _own(self, scope: foreign.Scope, request: Request, asked: dict[str, str], upgrade: websocket.Upgrade) -> None:
+        """On a socket of our own."""
+        pipe = self._pipe(request, asked)
+        socket = self._socket(pipe, engineio.FRAMES)
+        try:
+            transport, early = scope["extensions"][EXTENSION](socket)
+        except ConnectionResetError:
+            return
+        transport.set_write_buffer_limits(high=self._rules.limits.unsent or 2**31 - 1)
+        transport.write(websocket.response(upgrade))
+        socket.own(transport)
+        self._begin(pipe, socket, asked)
+        if early:
+            socket.data_received(early)
+
+    async def _carry(
+        self, request: Request, asked: dict[str, str], receive: foreign.Receive, send: foreign.Send
+    ) -> None:
+        """Through another server's sends."""
+        await receive()  # websocket.connect
+        if self._refusal(request, asked, upgrading=True) is not None:
+            await send({"type": "websocket.close", "code": 1008})  # before accepting: an HTTP 403
+            return
+        pipe = self._pipe(request, asked)
+        socket = self._socket(pipe, engineio.SENDS)
+        outlet = SendOutlet(socket, _packed)
+        outlet.set_write_buffer_limits(high=self._rules.limits.unsent)
+        outlet.resume_reading()
+        socket.own(outlet)
+        self._begin(pipe, socket, asked)
+        speaking = outlet.run(send, {"type": "websocket.accept"}, socket.closing)
+        await foreign.serve(socket, outlet, speaking, _hear(socket, outlet, receive, self._settings.max_payload))
+
+    def _pipe(self, request: Request, asked: dict[str, str]) -> Pipe:
+        sid = asked.get("sid")
+        found = None if sid is None else self._pipes.find(sid)
+        return found or Pipe(self._pipes, _slim(request))
+
+    def _socket(self, pipe: Pipe, form: engineio.Form) -> Socket:
+        return Socket(pipe, form, self._settings.max_payload, self._rules.limits.frames_per_second)
+
+    def _begin(self, pipe: Pipe, socket: Socket, asked: dict[str, str]) -> None:
+        """A session of its own, or a try to take one over; a second socket for the same one is closed."""
+        if "sid" not in asked:
+            socket.begin()
+        else:
+            socket.probe(self._settings.upgrade_timeout)
+
+    # --- who may knock
+
+    def _refusal(self, request: Request, asked: dict[str, str], *, upgrading: bool) -> Refusal | None:
+        """Why this request has no session, in the reference's order."""
+        transport, sid = asked.get("transport"), asked.get("sid")
+        if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
+            return engineio.UNKNOWN_TRANSPORT
+        if not self._may_ask(request):
+            return engineio.FORBIDDEN
+        if sid is not None:
+            if self._pipes.find(sid) is None:
+                return engineio.UNKNOWN_SESSION
+            return None if upgrading or transport == "polling" else engineio.BAD_REQUEST
+        if request.method != "GET":
+            return engineio.BAD_METHOD
+        if transport == "websocket" and not upgrading:
+            return engineio.BAD_REQUEST
+        if asked.get("EIO") != engineio.VERSION:
+            return engineio.BAD_VERSION
+        return self._full(request)
+
+    def _may_ask(self, request: Request) -> bool:
+        host = request.header(b"host") or ""
+        declared = self._rules.access.origins
+        return origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared)
+
+    def _full(self, request: Request) -> Refusal | None:
+        """Whether there is room for one more; clients try the handshake again."""
+        limit = self._rules.limits.connections
+        try:
+            self._arrivals.check_address(request.address)
+        except BellcastError as refusal:
+            return Refusal(engineio.FORBIDDEN.code, refusal.detail, refusal.status)
+        if limit and len(self._pipes) >= limit:
+            return Refusal(engineio.FORBIDDEN.code, "This server is at its bound of connections.", 503)
+        return None
+
+
+class ClientFile:
+    """The stock client, for pages that load it from here as they did from their old server."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+
+    async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
+        name = scope["path"].rpartition("/")[2]
+        found = None if self._file is None else await asyncio.to_thread(_read, self._file, name)
+        if found is None:
+            text = b"There is no Socket.IO client here: name a copy of it with BELLCAST_SOCKETIO_CLIENT_FILE.\n"
+            await http.answer(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
+            return
+        tag = b'"' + hashlib.sha256(found).hexdigest()[:32].encode() + b'"'
+        headers = [(b"etag", tag), (b"cache-control", b"public, max-age=0"), *origins.cors_headers("*", ())]
+        if requests.read(scope).header(b"if-none-match") == tag.decode():
+            await http.answer(send, 304, headers)
+        else:
+            await http.answer(send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], found)
+
+
+def _read(file: Path, name: str) -> bytes | None:
+    """The build of that name beside the given file, or the file itself for the two that are the same script."""
+    beside = file.with_name(name)
+    if beside.is_file():
+        return beside.read_bytes()
+    return file.read_bytes() if ".esm." not in name and file.is_file() else None
+
+
+def _slim(request: Request) -> Request:
+    headers = [(name, value) for name, value in request.headers if name in KEPT]
+    return Request(
+        method=request.method,
+        path=request.path,
+        http_version=request.http_version,
+        scheme=request.scheme,
+        headers=headers,
+        query=request.query if b"token=" in request.query else b"",
+        address=request.address,
+        parameters=[],
+    )
+
+
+def _is_octets(request: Request) -> bool:
+    return (request.header(b"content-type") or "").startswith("application/octet-stream")
+
+
+def _asked_headers(request: Request) -> Headers:
+    asked = request.header(b"access-control-request-headers")
+    return [] if asked is None else [(b"access-control-allow-headers", asked.encode("latin-1"))]
+
+
+def _packed(data: bytes) -> foreign.Message:
+    """One frame through another server's sends."""
+    if data[:1] == engineio.BINARY_MARK:
+        return {"type": "websocket.send", "bytes": data[1:]}
+    return {"type": "websocket.send", "text": data.decode()}
+
+
+async def _hear(socket: Socket, outlet: SendOutlet, receive: foreign.Receive, limit: int) -> None:
+    """Hand on what the client says until it goes."""
+    await outlet.reading.wait()
+    while (message := await receive())["type"] != "websocket.disconnect":
+        said = message.get("text")
+        socket.hear_within(message.get("bytes") or b"" if said is None else said, limit)
+        await outlet.reading.wait()

@@ -1,0 +1,44 @@
+"""The Socket.IO dialect, wired: its sessions, and the paths it is served at."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bellcast.auth.doors import Doors
+from bellcast.calls import Answerer
+from bellcast.live.arrivals import Arrivals
+from bellcast.live.commands import Commands
+from bellcast.live.hub import Hub
+from bellcast.live.rules import Rules, SocketIO, Spawn
+from bellcast.live.sessions.engineio import Pipes
+from bellcast.live.sessions.socketio import Talks
+from bellcast.live.sessions.socketio.asking import Asking
+from bellcast.live.sessions.socketio.joining import Joining
+from bellcast.live.transports.socketio import CLIENT_FILES, ClientFile, SocketIOEndpoint
+from bellcast.model.people import Project
+from bellcast.ports import Engines
+
+Serving = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def pipes(
+    settings: SocketIO,
+    rules: Rules,
+    project: Project,
+    engines: Engines,
+    hub: Hub,
+    doors: Doors,
+    arrivals: Arrivals,
+    commands: Commands,
+    app: Answerer,
+    spawn: Spawn,
+) -> Pipes:
+    """The sessions of Engine.IO with Socket.IO on top."""
+    asking = Asking(app, commands, engines.broker, hub, spawn)
+    joining = Joining(project, engines.store, hub, rules, settings, doors, arrivals, asking)
+    return Pipes(Talks(settings, joining, asking, spawn), settings, engines.clock)
+
+
+def paths(pipes: Pipes, arrivals: Arrivals, rules: Rules) -> dict[str, Serving]:
+    """What is served where."""
+    path, file = pipes.rules.path, ClientFile(pipes.rules.client_file)
+    return {path: SocketIOEndpoint(pipes, arrivals, rules), **{path + name: file for name in CLIENT_FILES}}

@@ -1,0 +1,23 @@
+"""What the protocol authors' conformance suites expect of an app: it says everything back."""
+
+import re
+
+import bellcast
+from bellcast.calls import Call
+
+handlers = bellcast.Handlers(namespaces=["/custom", re.compile(r"/room-\d+")])
+
+
+@handlers.on("connect")
+async def connect(call: Call) -> None:
+    await call.emit("auth", call.data)
+
+
+@handlers.on("message")
+async def message(call: Call) -> None:
+    await call.emit("message-back", *call.args)
+
+
+@handlers.on("message-with-ack")
+async def message_with_ack(call: Call) -> tuple[object, ...]:
+    return call.args

@@ -1,0 +1,63 @@
+"""`python -m tests.wire.engineio_echo PORT`: our Engine.IO alone, saying every message back, as its authors' suite expects."""
+
+import asyncio
+import sys
+from typing import Any
+
+import uvicorn
+
+from bellcast.auth.access import Access
+from bellcast.live.arrivals import Arrivals
+from bellcast.live.rules import Rules, SocketIO
+from bellcast.live.sessions.engineio import Pipe, Pipes
+from bellcast.live.transports.socketio import SocketIOEndpoint
+from bellcast.live.transports.takeover import TakeoverProtocol
+from bellcast.model.limits import Limits
+from bellcast.server.clock import SystemClock
+
+
+class Echo:
+    """The upper layer: nothing but an echo."""
+
+    def opened(self, pipe: Pipe) -> None:
+        pass
+
+    def heard(self, pipe: Pipe, message: str | bytes) -> None:
+        link = pipe.link
+        form = link.form
+        link.outlet.write(form.text(b"4" + message.encode()) if isinstance(message, str) else form.binary(message))
+
+    moved = full = drained = closed = opened
+
+
+class Anyone(Arrivals):
+    """Room for everybody."""
+
+    def __init__(self) -> None:
+        pass
+
+    def check_address(self, address: str | None) -> None:
+        pass
+
+
+def build(settings: SocketIO) -> tuple[Any, Pipes]:
+    """The ASGI application, and its sessions."""
+    pipes = Pipes(Echo(), settings, SystemClock())
+    endpoint = SocketIOEndpoint(pipes, Anyone(), Rules(limits=Limits(), access=Access()))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await endpoint(scope, receive, send)
+
+    return app, pipes
+
+
+async def main(port: int) -> None:
+    app, pipes = build(SocketIO(ping_interval=0.3, ping_timeout=0.2, upgrade_timeout=0.5))
+    config = uvicorn.Config(app, port=port, lifespan="off", log_level="warning", http=TakeoverProtocol, loop="uvloop")
+    sweep = asyncio.ensure_future(pipes.run())
+    await uvicorn.Server(config).serve()
+    sweep.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))
