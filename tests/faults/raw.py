@@ -98,6 +98,10 @@ class Raw:
             return False
         return True
 
+    def half_close(self) -> None:
+        """Say no more, and go on listening."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def vanish(self) -> None:
         """Go without a goodbye: the peer is told by a reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

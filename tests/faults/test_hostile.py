@@ -147,7 +147,7 @@ def test_noise_is_hung_up_on(sturdy: ServerProcess) -> None:
     for _ in range(200):
         with Raw(sturdy) as client:
             client.send(chance.randbytes(chance.randint(1, 300)), b"\r\n\r\n")
-            client.socket.shutdown(socket.SHUT_WR)
+            client.half_close()
             assert client.hangs_up()
 
 
@@ -233,7 +233,7 @@ def test_sockets_closed_in_one_direction_are_closed_in_both(sturdy: ServerProces
         halved.send(b"GET /healthz HT")
         assert eventually(lambda: live(sturdy) == 2)
         for one in (halved, page, bell):
-            one.socket.shutdown(socket.SHUT_WR)
+            one.half_close()
             assert one.hangs_up()
 
 

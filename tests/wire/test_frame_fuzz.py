@@ -1,0 +1,190 @@
+"""Whatever bytes come over a WebSocket: each command is answered, each violation is told, everybody else is well."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.faults.raw import RawSocket, eventually, live, raw_websocket, unharmed
+from tests.servers import ServerProcess
+from tests.unit.live.framing.client import CLOSE, CONTINUATION, PING, TEXT, frame
+
+COMMANDS = ["subscribe", "unsubscribe", "publish", "typing", "call", "auth", "ping"]
+MARKS = ["seen", "read", "unread", "archive", "unarchive", "delete"]
+FIELDS = ["topics", "topic", "name", "data", "ids", "all", "of", "on", "token", "ref", "type", "more"]
+CLAIMS = {"topics": ["*"], "publish": ["*"]}
+LAST = "the last one"  # a ref no other command has
+ANSWERS = {"ack", "error", "pong"}
+many = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+text = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+number = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+scalar = st.none() | st.booleans() | number | text
+anything = st.recursive(
+    scalar, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4), max_leaves=12
+)
+topic = st.sampled_from(["a", "presence-a", "a,b", "role.admin", "", "x" * 165]) | text
+LIKELY: dict[str, st.SearchStrategy[Any]] = {
+    "topics": st.lists(topic, max_size=5),
+    "topic": topic,
+    "name": text,
+    "ids": st.lists(text | st.uuids().map(str), max_size=5),
+    "all": st.booleans(),
+    "of": st.fixed_dictionaries({}, optional={"type": text}),
+    "on": st.booleans(),
+    "token": text,
+    "type": st.sampled_from(COMMANDS + MARKS),
+}
+field = st.sampled_from(FIELDS).flatmap(lambda name: st.tuples(st.just(name), LIKELY.get(name, anything) | anything))
+command = st.tuples(st.sampled_from(COMMANDS + MARKS), st.lists(field, max_size=5)).map(
+    lambda made: {"type": made[0], **dict(made[1])}
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """With no bound on haste: nothing here waits."""
+    environ = {"BELLCAST_LIMIT_FRAMES_PER_SECOND": "0"}
+    with ServerProcess(tmp_path_factory.mktemp("fuzzed") / "data", environ) as server:
+        yield server
+        assert eventually(lambda: live(server) == 0)
+        assert unharmed(server)
+
+
+@pytest.fixture(scope="module")
+def bystander(server: ServerProcess) -> Iterator[RawSocket]:
+    """Somebody who minds their own business."""
+    with raw_websocket(server, "bystander") as bell:
+        yield bell
+
+
+def is_well(bystander: RawSocket) -> None:
+    bystander.say("ping")
+    bystander.until("pong")
+
+
+def answers(bell: RawSocket) -> list[dict[str, Any]]:
+    """The answers up to the last command's; events between them are passed over."""
+    found = []
+    bell.say("ping", ref=LAST)
+    while (told := bell.next()).get("ref") != LAST:
+        if told["type"] in ANSWERS:
+            found.append(told)
+    return found
+
+
+@many
+@given(commands=st.lists(command | anything, min_size=1, max_size=8))
+def test_every_json_frame_is_answered_whatever_it_says(
+    server: ServerProcess, bystander: RawSocket, commands: list[Any]
+) -> None:
+    with raw_websocket(server, "fuzz", claims=CLAIMS) as bell:
+        for one in commands:
+            bell.text(json.dumps(one))
+        assert len(answers(bell)) == len(commands)
+    is_well(bystander)
+
+
+@many
+@given(texts=st.lists(text | st.text(alphabet='{}[]":,\\utype 0e', max_size=60), min_size=1, max_size=8))
+def test_every_text_is_answered_even_one_that_is_no_json(server: ServerProcess, texts: list[str]) -> None:
+    with raw_websocket(server, "fuzz") as bell:
+        for one in texts:
+            bell.text(one)
+        found = answers(bell)
+        assert [one["type"] for one in found] == ["error"] * len(texts)
+        assert {one["code"] for one in found} <= {"bad_request", "invalid"}
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        "[" * 30_000,
+        '{"a":' * 10_000,
+        '{"type":"publish","topic":"a","name":"n","data":' + "[" * 5_000 + "]" * 5_000 + "}",
+    ],
+)
+def test_deep_nesting_is_answered(server: ServerProcess, nested: str) -> None:
+    with raw_websocket(server, "fuzz", claims=CLAIMS) as bell:
+        bell.text(nested)
+        assert len(answers(bell)) == 1
+
+
+@pytest.mark.parametrize("ref", [0, -1, 1.5, "", "ü", "x" * 60_000, True, None, [], {}, 2**53, 2**70, -(2**70)])
+def test_a_ref_comes_back_as_it_went_or_the_frame_is_refused(server: ServerProcess, ref: Any) -> None:
+    with raw_websocket(server, "fuzz") as bell:
+        bell.say("ping", ref=ref)
+        (told,) = answers(bell)
+        assert told["type"] == "error" or told.get("ref") == ref
+
+
+@many
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 3_000))
+def test_random_bytes_end_in_a_close_frame_or_in_waiting_for_more(
+    server: ServerProcess, bystander: RawSocket, seed: int, size: int
+) -> None:
+    with raw_websocket(server, "fuzz") as bell:
+        bell.send(random.Random(seed).randbytes(size))
+        _ends_well(bell)
+    is_well(bystander)
+
+
+VALID = [
+    frame(TEXT, b'{"type":"ping","ref":1}'),
+    frame(TEXT, '{"type":"call","name":"é"}'.encode(), final=False) + frame(CONTINUATION, b""),
+    frame(TEXT, b'{"type":"seen",', final=False) + frame(PING, b"!") + frame(CONTINUATION, b'"all":true}'),
+    frame(TEXT, json.dumps({"type": "subscribe", "topics": ["t" * 40] * 20}).encode()),
+    frame(PING, b"x" * 125),
+]
+
+
+@many
+@given(data=st.data())
+def test_valid_frames_with_a_few_bytes_changed_end_well(
+    server: ServerProcess, bystander: RawSocket, data: st.DataObject
+) -> None:
+    sent = bytearray(b"".join(data.draw(st.lists(st.sampled_from(VALID), min_size=1, max_size=4))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(sent) - 1))
+        match data.draw(st.sampled_from(["change", "cut", "insert"])):
+            case "change":
+                sent[at] = data.draw(st.integers(0, 255))
+            case "cut":
+                del sent[at : at + data.draw(st.integers(1, 10))]
+            case _:
+                sent[at:at] = data.draw(st.binary(min_size=1, max_size=4))
+        if not sent:
+            break
+    pieces = data.draw(st.integers(1, 3))
+    with raw_websocket(server, "fuzz") as bell:
+        for piece in range(pieces):
+            bell.send(bytes(sent[piece * len(sent) // pieces : (piece + 1) * len(sent) // pieces]))
+        _ends_well(bell)
+    is_well(bystander)
+
+
+def _ends_well(bell: RawSocket) -> None:
+    """The client says no more: the server, which read all of it, hangs up after frames that are whole."""
+    bell.half_close()
+    said = bell.rest()
+    closes = [payload for opcode, payload in _frames(said) if opcode == CLOSE]
+    assert len(closes) <= 1
+    assert all(int.from_bytes(one[:2]) in (0, *range(1000, 1015), *range(3000, 5000)) for one in closes)
+
+
+def _frames(said: bytes) -> Iterator[tuple[int, bytes]]:
+    """The frames in what the server said, each of them whole."""
+    at = 0
+    while at < len(said):
+        assert said[at] & 0x70 == 0
+        size, start = said[at + 1], at + 2
+        if size > 125:
+            width = 2 if size == 126 else 8
+            size, start = int.from_bytes(said[start : start + width]), start + width
+        assert start + size <= len(said)
+        yield said[at] & 0x0F, said[start : start + size]
+        at = start + size
