@@ -14,7 +14,7 @@ from scripts import reference, reference_figures
 import bellcast
 from bellcast import cli, errors
 from bellcast.api.app import HANDLERS
-from bellcast.live import reasons
+from bellcast.live import changes, reasons
 from bellcast.live.protocols import native
 from bellcast.settings import table
 
@@ -74,10 +74,9 @@ def test_every_end_of_a_connection_is_documented() -> None:
 
 def test_every_frame_is_documented() -> None:
     page = read("reference/frames.md")
-    source = ast.parse(Path(native.__file__).read_text(encoding="utf-8"))
-    calls = [
-        node for node in ast.walk(source) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Frame"
-    ]
+    sources = [ast.parse(Path(room.__file__).read_text(encoding="utf-8")) for room in (native, changes)]
+    nodes = [node for source in sources for node in ast.walk(source) if isinstance(node, ast.Call)]
+    calls = [node for node in nodes if getattr(node.func, "id", "") in ("Frame", "Change")]
     told = {name.value for call in calls for name in call.args[:1] if isinstance(name, ast.Constant)}
     assert len(told) > 10
     assert [name for name in sorted(told) if f'"type": "{name}"' not in page] == []

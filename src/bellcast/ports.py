@@ -281,6 +281,10 @@ class Topics(Protocol):
         ...
 
 
+# The revision of a connection that has answered nothing yet.
+UNKNOWN = -1
+
+
 class Reached(Struct, frozen=True):
     """How far a connection is known to have been told: it answered after that revision was written to it."""
 
@@ -296,7 +300,7 @@ class Devices(Protocol):
 
     async def arrive(self, reached: Reached, here: frozenset[str], now: int) -> Position | None:
         """Note a new connection. The position from which nothing is missed by any of the device's connections that are
-        not `here` any more, one of which this is; None if none is known."""
+        not `here` any more, one of which it continues (then it is noted there); None if none is known."""
         ...
 
     async def reach(self, reached: Sequence[Reached], now: int) -> None:

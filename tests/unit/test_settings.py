@@ -9,9 +9,9 @@ from scripts import reference
 from bellcast import settings
 from bellcast.auth.access import Access
 from bellcast.errors import SettingsError
+from bellcast.live.rules import SocketIO
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
-from bellcast.live.rules import SocketIO
 from bellcast.model.pusher import PusherRules
 from bellcast.settings import table
 from bellcast.settings.groups import Client, Native, Server, Settings, Store

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Litestar
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from bellcast.api import (
     bulk,
@@ -19,6 +20,7 @@ from bellcast.api import (
     notifications,
     openapi,
     problems,
+    pusher,
     recipients,
     tenants,
     tokens,
@@ -45,7 +47,17 @@ def build(rooms: Rooms) -> Edge:
     requests = metrics.Requests()
     app.state.registry = metrics.registry(requests, rooms.connections)
     app.state.document = openapi.document(openapi.routes(app), rooms.limits)
-    return Edge(app, rooms, requests)
+    return Edge(_beside(app), rooms, requests)
+
+
+def _beside(app: Litestar) -> ASGIApp:
+    """Our own surface, and Pusher's beside it."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        there = scope.get("path", "").startswith(pusher.PREFIXES)
+        await (pusher.serve if there else app)(scope, receive, send)
+
+    return serve
 
 
 def described(limits: Limits) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""The browser client: plain ES modules out of the package, for a `<script type="module">` on any page."""
+"""The browser client out of the package, for a `<script type="module">` on any page: built and small, or its sources."""
 
+import gzip
 import hashlib
 import re
 from pathlib import Path
@@ -14,7 +15,9 @@ from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.errors import NotFound
 
-FOLDER = Path(bellcast.__file__).parent / "browser"
+BROWSER = Path(bellcast.__file__).parent / "browser"
+# A checkout where nobody has built the client serves its sources, which run as they are.
+FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
 # Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
 TYPES = {
@@ -31,6 +34,24 @@ class Served(NamedTuple):
     written: int
     body: bytes
     etag: str
+    packed: bytes
+
+    def answer(self, request: Asked, media_type: str) -> ASGIApp:
+        """The file, as small as the browser takes it. Each form has its own ETag, as RFC 9110 asks of strong ones."""
+        packed = "gzip" in (reading.header(request, b"accept-encoding") or "")
+        etag = f'{self.etag[:-1]}-gzip"' if packed else self.etag
+        # Asked again on every page, answered with a 304: an upgrade of the server is an upgrade of the page.
+        headers = {
+            "etag": etag,
+            "cache-control": "no-cache",
+            "cross-origin-resource-policy": "cross-origin",
+            "vary": "Accept-Encoding",
+        }
+        if unchanged(request, etag):
+            return answers.empty(304, headers)
+        if packed:
+            return answers.whole(200, self.packed, media_type, headers | {"content-encoding": "gzip"})
+        return answers.whole(200, self.body, media_type, headers)
 
 
 _served: dict[str, Served] = {}
@@ -64,11 +85,7 @@ def _file(request: Asked, name: str) -> ASGIApp:
     found = _read(name) if match else None
     if match is None or found is None:
         raise NotFound("The browser client has no such file.")
-    # Asked again on every page, answered with a 304: an upgrade of the server is an upgrade of the page.
-    headers = {"etag": found.etag, "cache-control": "no-cache", "cross-origin-resource-policy": "cross-origin"}
-    if unchanged(request, found.etag):
-        return answers.empty(304, headers)
-    return answers.whole(200, found.body, TYPES[match[1]], headers)
+    return found.answer(request, TYPES[match[1]])
 
 
 def _read(name: str) -> Served | None:
@@ -78,7 +95,8 @@ def _read(name: str) -> Served | None:
         known = _served.get(name)
         if known is None or known.written != written:
             body = file.read_bytes()
-            known = _served[name] = Served(written, body, f'"{hashlib.sha256(body).hexdigest()[:20]}"')
+            etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+            known = _served[name] = Served(written, body, etag, gzip.compress(body, 9, mtime=0))
     except OSError:
         return None
     return known

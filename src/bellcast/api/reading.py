@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -23,11 +23,18 @@ BRACKETS = re.compile(rb"[\[\]{}]")
 STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
+class Incoming(NamedTuple):
+    """A request outside of the framework."""
+
+    scope: Any
+    receive: Any
+
+
 class Disconnected(Exception):
     """The client left before its request was read; there is nobody to answer."""
 
 
-def header(request: Asked, name: bytes) -> str | None:
+def header(request: Asked | Incoming, name: bytes) -> str | None:
     """A header as sent. The framework's own reading makes an object of all of them first: 10 µs."""
     for key, value in request.scope["headers"]:
         if key == name:
@@ -35,13 +42,12 @@ def header(request: Asked, name: bytes) -> str | None:
     return None
 
 
-async def raw(request: Asked, limit: int) -> bytes:
+async def raw(request: Asked | Incoming, limit: int) -> bytes:
     """The body, refused as soon as it is known to be over the limit: by its header, or while it comes in."""
     announced = header(request, b"content-length") or ""
     if limit and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    receive = request.receive
-    message = await receive()
+    message: Any = await request.receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
         if limit and len(body) > limit:
@@ -50,7 +56,7 @@ async def raw(request: Asked, limit: int) -> bytes:
     return await _chunks(request, message, limit)
 
 
-async def _chunks(request: Asked, message: Any, limit: int) -> bytes:
+async def _chunks(request: Asked | Incoming, message: Any, limit: int) -> bytes:
     received = bytearray()
     while True:
         if message["type"] != "http.request":

@@ -11,6 +11,7 @@ from bellcast.auth.doors import Doors
 from bellcast.model.events import Member
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
+from bellcast.model.pusher import PusherRules
 from bellcast.ports import Engines
 
 
@@ -48,6 +49,14 @@ class Connections(Protocol):
         """Who is present on a topic."""
         ...
 
+    def followed(self, tenant: str) -> Mapping[str, int]:
+        """The topics that somebody follows, and how many connections do."""
+        ...
+
+    def followers(self, tenant: str, topic: str) -> int:
+        """How many connections follow a topic."""
+        ...
+
     def stats(self) -> Mapping[str, Any]:
         """Numbers by name; `connections` is a list of `{"protocol","transport","count"}`."""
         ...
@@ -62,6 +71,7 @@ class Rooms(Struct, frozen=True, kw_only=True):
     doors: Doors
     access: Access
     connections: Connections
+    pusher: PusherRules = PusherRules()
 
 
 def of(request: "Request[Any, Any, Any]") -> Rooms:

@@ -67,11 +67,25 @@ class Arrivals:
             raise Unavailable("This connection ended while it began.")
         return inbox
 
+    async def identify(self, connection: Connection, principal: Principal) -> Inbox:
+        """Open the inbox of a nameless connection that has said whose it is."""
+        self._check_recipient(principal)
+        connection.phase, connection.principal = Phase.HOLDING, principal
+        self._hub.identify(connection)
+        inbox = await self._inbox(connection)
+        if connection.phase is Phase.ENDED:
+            raise Unavailable("This connection ended while it signed in.")
+        return inbox
+
     def _check_room(self, connection: Connection) -> None:
-        limits, principal = self._limits, connection.principal
+        limits = self._limits
         self.check_address(connection.address)  # again: others came while this one was looked at
         if limits.connections and len(self._hub) >= limits.connections:
             raise Unavailable("This server is at its bound of connections.", retry_after=FULL_SECONDS)
+        self._check_recipient(connection.principal)
+
+    def _check_recipient(self, principal: Principal) -> None:
+        limits = self._limits
         if principal.recipient is None:
             return
         here = self._hub.of_recipient(principal.tenant, principal.recipient)

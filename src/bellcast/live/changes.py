@@ -6,8 +6,6 @@ from bellcast.model import times
 from bellcast.model.events import InboxCounted, InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import InboxState
 
-RESET = "reset"
-
 
 class Change(NamedTuple):
     """One change in words: `notification`, `notification-update`, `notification-delete`, `counts` or `reset`."""
@@ -32,7 +30,7 @@ def told(event: InboxEvent, position: str) -> Change:
 
 def reset(state: InboxState) -> Change:
     """The position is too old or unknown: fetch the inbox again."""
-    return Change(RESET, {"unread": state.unread, "unseen": state.unseen, "position": state.position})
+    return Change("reset", {"unread": state.unread, "unseen": state.unseen, "position": state.position})
 
 
 def _counted(event: InboxCounted) -> dict[str, Any]:

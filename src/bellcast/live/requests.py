@@ -15,6 +15,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Headers as sent, parameters decoded; `position` is where the client says it was."""
 
     method: str
+    path: str
     http_version: str
     scheme: str
     headers: Headers
@@ -54,6 +55,7 @@ def read(scope: Mapping[str, Any]) -> Request:
     query = scope.get("query_string", b"")
     return Request(
         method=scope.get("method", "GET"),
+        path=scope["path"].removeprefix(scope.get("root_path", "")),
         http_version=scope.get("http_version", "1.1"),
         scheme={"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"]),
         headers=scope["headers"],

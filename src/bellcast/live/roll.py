@@ -1,14 +1,14 @@
 """Who is connected, for operators: lists, counts and presence."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from bellcast.live.connection import Connection
 from bellcast.live.hub import Hub
-from bellcast.model.events import Member
+from bellcast.model.events import Member, topic_stream
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -42,6 +42,14 @@ class Roll:
     def presence(self, tenant: str, topic: str) -> Sequence[Member]:
         """Who is present on a topic."""
         return self._hub.presence.members(tenant, topic)
+
+    def followed(self, tenant: str) -> Mapping[str, int]:
+        """The topics that somebody follows, and how many connections do."""
+        return self._hub.followed(tenant)
+
+    def followers(self, tenant: str, topic: str) -> int:
+        """How many connections follow a topic."""
+        return self._hub.count(topic_stream(tenant, topic))
 
     def stats(self) -> dict[str, Any]:
         """Connections by dialect and way of travel."""

@@ -11,9 +11,11 @@ from bellcast.auth.doors import Doors
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
 from bellcast.inbox import upkeep
+from bellcast.jobs import Jobs
 from bellcast.live.answering import Answering
 from bellcast.live.arrivals import Arrivals
 from bellcast.live.commands import Commands
+from bellcast.live.connection import Connection
 from bellcast.live.drain import drain
 from bellcast.live.hub import Hub, Notices
 from bellcast.live.presence import Presence
@@ -29,8 +31,9 @@ from bellcast.model.ids import Ids
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Broker, Engines
-from bellcast.server import socketio
+from bellcast.server import pusher, socketio
 from bellcast.server.clock import SystemClock
+from bellcast.server.pusher import Pusher
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings, project
 from bellcast.storage.sqlite import SQLite
@@ -73,18 +76,32 @@ class App:
         self.hub = Hub(Presence(settings.access.presence_topics))
         reactions = Reactions(engines, self.hub, rules, spawn)
         answers = calls.answers(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
-        answering = Answering(engines, self.hub, doors, answers)
+        self._answering = answering = Answering(engines, self.hub, doors, answers)
         self.hub.notices = Notices(
             catch_up=reactions.catch_up,
             take_in=reactions.take_in,
             reconsider=reactions.reconsider,
             publish=self._publish_soon,
-            gone=lambda connection: spawn(answering.gone(connection)) if answering.wants_farewells else None,
+            gone=self._gone,
         )
         self.broker.listen(self.hub.dispatch)
         commands = Commands(engines, self.hub, rules, answering, spawn)
         arrivals = Arrivals(engines, self.hub, rules, doors)
         sessions = NativeSessions(engines.store, self.hub, rules, doors, arrivals, commands, answering)
+        self._jobs = Jobs(self.store.jobs, engines.clock, engines.new_id)
+        self._pusher = Pusher(
+            settings.pusher,
+            rules,
+            self.project,
+            engines,
+            self.hub,
+            arrivals,
+            answers,
+            self._http,
+            self._jobs,
+            spawn,
+            settings.access,
+        )
         self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat)
         rooms = Rooms(
             engines=engines,
@@ -93,6 +110,7 @@ class App:
             doors=doors,
             access=settings.access,
             connections=Roll(self.hub),
+            pusher=settings.pusher,
         )
         self._api = api.build(rooms)
         self._pipes = socketio.pipes(
@@ -104,7 +122,13 @@ class App:
             "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
         }
 
+    def _gone(self, connection: Connection) -> None:
+        self._pusher.gone(connection)
+        if self._answering.wants_farewells:
+            self.tasks.spawn(self._answering.gone(connection))
+
     def _publish_soon(self, event: Event) -> None:
+        self._pusher.published(event)
         self.tasks.spawn(self.broker.publish(event))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,7 +138,8 @@ class App:
         if not self._started:
             await self.start()
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        await self._live.get(path, self._api)(scope, receive, send)
+        live = self._pusher.endpoint if path.startswith(pusher.PATH) else self._live.get(path, self._api)
+        await live(scope, receive, send)
 
     async def start(self) -> None:
         """Open the store, catch up with what fell due, and begin the sweeps. Safe to call twice."""
@@ -124,9 +149,11 @@ class App:
             await self.store.open()
             await upkeep.expire(self.engines)
             self.tasks.spawn(self._sweep.run())
+            self.tasks.spawn(self._pusher.run())
             self.tasks.spawn(self._pipes.run())
             if not self.settings.server.no_jobs:
                 self.tasks.spawn(upkeep.run(self.engines, self._retention()))
+                self.tasks.spawn(self._jobs.run())
             self._started = True
 
     def _retention(self) -> upkeep.Retention:

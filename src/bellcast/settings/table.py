@@ -139,7 +139,10 @@ PUSHER: dict[str, tuple[Reader, str]] = {
 }
 
 SOCKETIO: dict[str, tuple[Reader, str]] = {
-    "SOCKETIO_PING_INTERVAL": (readers.period, "How often a Socket.IO client is pinged. Clients keep to it themselves."),
+    "SOCKETIO_PING_INTERVAL": (
+        readers.period,
+        "How often a Socket.IO client is pinged. Clients keep to it themselves.",
+    ),
     "SOCKETIO_PING_TIMEOUT": (readers.period, "How long a Socket.IO client may take over its pong."),
     "SOCKETIO_UPGRADE_TIMEOUT": (
         readers.period,

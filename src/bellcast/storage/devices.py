@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.model.inboxes import Position
-from bellcast.ports import Reached
+from bellcast.ports import UNKNOWN, Reached
 from bellcast.storage.engine import Engine, Script, Statement
+from bellcast.storage.touching import touches
 
 
 class Devices:
@@ -32,19 +33,22 @@ def _arrive(reached: Reached, here: frozenset[str], now: int) -> Script[Position
     device = {"inbox": reached.inbox, "device": reached.device}
     known = yield Statement("device_connections", device)
     away = sorted((epoch, revision, connection) for connection, epoch, revision in known if connection not in here)
-    yield from _reach([reached], now)
     if not away:
+        yield from _reach([reached], now)
         return None
     # Nobody says which of them comes back. All are told from the lowest on, and the highest is taken off: whichever
     # order they return in, none is told from beyond its own.
-    yield Statement("device_leave", {**device, "connection": away[-1][2]})
     epoch, revision, _ = away[0]
-    return Position(epoch, revision)
+    yield Statement("device_leave", {**device, "connection": away[-1][2]})
+    yield from _reach([Reached(reached.inbox, reached.device, reached.connection, epoch, revision)], now)
+    return None if revision == UNKNOWN else Position(epoch, revision)
 
 
+@touches(lambda *_: [])
 def _reach(reached: Sequence[Reached], now: int) -> Script[None]:
     yield Statement("device_arrive", many=[{**msgspec.structs.asdict(one), "now": now} for one in reached])
 
 
+@touches(lambda *_: [])
 def _forget(before: int) -> Script[None]:
     yield Statement("device_forget", {"before": before})

@@ -29,10 +29,12 @@ QUIET_CODES = 4200
 
 
 class Dialect(Struct, frozen=True, eq=False):
-    """One way the frames travel. Compared by identity: there are two, made once."""
+    """One way the frames travel. Compared by identity: there are two, made once. `ask` asks whether everything up to a
+    revision has arrived."""
 
     wrap: Callable[[bytes], bytes]
     sign_of_life: bytes
+    ask: Callable[[int], bytes]
     transport: Literal["websocket"] = "websocket"
     protocol: str = "pusher"
 
@@ -88,5 +90,14 @@ def _itself(payload: bytes) -> bytes:
     return payload
 
 
-WEBSOCKET = Dialect(websocket.text_frame, websocket.PING)  # straight to the socket
-MESSAGE = Dialect(_itself, frames.PONG)  # through another server's sends
+def _ping(revision: int) -> bytes:
+    """The answer carries the same bytes back, behind everything written before."""
+    return websocket.ping_frame(b"%d" % revision)
+
+
+def _ping_in_words(revision: int) -> bytes:
+    return frames.PING
+
+
+WEBSOCKET = Dialect(websocket.text_frame, websocket.PING, _ping)  # straight to the socket
+MESSAGE = Dialect(_itself, frames.PONG, _ping_in_words)  # through another server's sends

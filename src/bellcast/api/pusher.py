@@ -1,0 +1,110 @@
+"""Pusher's HTTP API, whole: signed requests of its server SDKs, and the endpoints that sign for its clients.
+
+It has paths, answers and errors of its own, so it stands beside the operations and the document of our own surface."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+import structlog
+from litestar.types import ASGIApp
+
+from bellcast.api import answers, pusher_auth, pusher_channels, pusher_events, reading
+from bellcast.api.pusher_request import PusherRequest
+from bellcast.api.rooms import Rooms
+from bellcast.auth import pusher as signatures
+from bellcast.errors import BadRequest, BellcastError, MethodNotAllowed, NotFound
+
+log = structlog.get_logger(__name__)
+
+PREFIXES = ("/apps/", "/users/", "/pusher/")
+# Ten events of a batch, 10,240 bytes each, with every byte escaped.
+LEAST_REQUEST = 131_072
+TEXT = "text/plain; charset=utf-8"
+
+Operation = Callable[[PusherRequest], Awaitable[object]]
+
+
+class Route(NamedTuple):
+    """Where an operation is asked for; `template` is what metrics call it."""
+
+    method: str
+    template: str
+    operation: Operation
+    signed: bool = True
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.template))
+
+
+ROUTES = [
+    Route("POST", "/apps/{app}/events", pusher_events.trigger),
+    Route("POST", "/apps/{app}/batch_events", pusher_events.batch),
+    Route("GET", "/apps/{app}/channels", pusher_channels.channels),
+    Route("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel),
+    Route("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),
+    Route("POST", "/apps/{app}/users/{user}/terminate_connections", pusher_channels.terminate),
+    # The Python SDK leaves the app out; its key says which one is meant.
+    Route("POST", "/users/{user}/terminate_connections", pusher_channels.terminate),
+    Route("POST", "/pusher/auth", pusher_auth.channel, signed=False),
+    Route("POST", "/pusher/user-auth", pusher_auth.user, signed=False),
+]
+PATTERNS = [(route.pattern, route) for route in ROUTES]
+
+
+async def serve(scope: Any, receive: Any, send: Any) -> None:
+    """The ASGI application of these paths."""
+    try:
+        answer = answers.json(await _answer(scope, receive))
+    except reading.Disconnected:
+        return
+    except BellcastError as refusal:
+        answer = _refusal(refusal)
+    except Exception:
+        log.exception("request failed", path=scope["path"])
+        answer = _refusal(BellcastError())
+    await answer(scope, receive, send)
+
+
+async def _answer(scope: Any, receive: Any) -> object:
+    here: Rooms = scope["state"]["rooms"]
+    route, parts = _route(scope["method"], scope["path"])
+    scope["path_template"] = route.template
+    if parts.get("app", here.project.id) != here.project.id:
+        raise NotFound("There is no app with this id here.")
+    limit = here.limits.request
+    body = await reading.raw(reading.Incoming(scope, receive), limit and max(limit, LEAST_REQUEST))
+    pairs = _pairs(scope["query_string"])
+    if route.signed:
+        now = here.engines.clock.now()
+        signatures.check_request(here.project, scope["method"], scope["path"], pairs, body, now)
+    return await route.operation(PusherRequest(here, scope, parts, signatures.parameters(pairs), body))
+
+
+def _route(method: str, path: str) -> tuple[Route, dict[str, str]]:
+    known = False
+    for pattern, route in PATTERNS:
+        found = pattern.fullmatch(path)
+        if found is not None:
+            known = True
+            if route.method == method:
+                return route, {name: unquote(part) for name, part in found.groupdict().items()}
+    raise MethodNotAllowed if known else NotFound
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
+
+
+def _refusal(refused: BellcastError) -> ASGIApp:
+    """A sentence, as the SDKs put it into their exceptions; a wrong field is a bad request to them."""
+    status = 400 if refused.status == 422 else refused.status
+    headers = {"cache-control": "no-store"}
+    if refused.retry_after is not None:
+        headers["retry-after"] = str(refused.retry_after)
+    return answers.whole(status, refused.detail.encode(errors="replace"), TEXT, headers)

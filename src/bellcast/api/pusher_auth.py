@@ -1,0 +1,117 @@
+"""Signing for Pusher's clients, for apps that want no endpoint of their own: a session token or cookie comes in, a
+signature goes out, by the same rules as everywhere."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.api.doors import Visitor
+from bellcast.api.pusher_request import PusherRequest
+from bellcast.auth import permissions
+from bellcast.auth import pusher as signatures
+from bellcast.errors import BadRequest, Forbidden, Invalid, Unauthenticated
+from bellcast.inbox import views
+from bellcast.model import drafts, pusher, topics
+from bellcast.model.inboxes import Inbox
+from bellcast.model.people import DEFAULT_TENANT, Principal
+
+MAX_DEVICE = 64
+
+
+class ChannelAsked(Struct, frozen=True):
+    """What pusher-js asks before it follows a channel."""
+
+    socket_id: str
+    channel_name: str
+
+
+class UserAsked(Struct, frozen=True):
+    """What it asks before it signs in; `device` names the device, for clients that are told what they missed."""
+
+    socket_id: str
+    device: str | None = None
+
+
+async def channel(request: PusherRequest) -> object:
+    """`POST /pusher/auth`."""
+    asked = _form(request, ChannelAsked)
+    principal, inbox = await _recipient(request, asked.socket_id)
+    name = asked.channel_name
+    drafts.check(drafts.topic("channel_name", name, request.rooms.limits))
+    if topics.is_encrypted(name):
+        raise Forbidden("Encrypted channels need the app's own endpoint: only the app knows their keys.")
+    await _check_right(request, principal, name)
+    project = request.rooms.project
+    if not topics.is_presence(name):
+        return {"auth": signatures.sign(project, signatures.channel_string(asked.socket_id, name))}
+    data = _text({"user_id": principal.recipient, "user_info": _info(inbox)})
+    return {
+        "auth": signatures.sign(project, signatures.channel_string(asked.socket_id, name, data)),
+        "channel_data": data,
+    }
+
+
+async def user(request: PusherRequest) -> object:
+    """`POST /pusher/user-auth`."""
+    asked = _form(request, UserAsked)
+    principal, inbox = await _recipient(request, asked.socket_id)
+    said: dict[str, Any] = {"id": principal.recipient, "user_info": _info(inbox)}
+    if asked.device is not None:
+        drafts.check(drafts.text("device", asked.device, MAX_DEVICE))
+        said["device"] = asked.device
+    data = _text(said)
+    signed = signatures.user_string(asked.socket_id, data)
+    return {"auth": signatures.sign(request.rooms.project, signed), "user_data": data}
+
+
+def _form(request: PusherRequest, type: type[Any]) -> Any:
+    """The fields of a form, as pusher-js sends them, or of JSON."""
+    try:
+        if request.body.lstrip().startswith(b"{"):
+            return msgspec.json.decode(request.body, type=type)
+        fields = dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=100))
+        return msgspec.convert(fields, type)
+    except (msgspec.DecodeError, ValueError, RecursionError) as wrong:
+        raise BadRequest(f"The body is not the form that is expected here: {wrong}.") from None
+
+
+async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox]:
+    here, scope = request.rooms, request.scope
+    visitor = Visitor(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    principal = await here.doors.recipient(visitor, "request")
+    if not signatures.is_socket_id(socket_id):
+        raise Invalid.of("socket_id", "must be two whole numbers with a dot between")
+    if principal.tenant != DEFAULT_TENANT:
+        raise Forbidden("Pusher's clients live in the default tenant: this session is another tenant's.")
+    inbox = await views.open(here.engines, principal)
+    if here.doors.revoked(principal, inbox):
+        raise Unauthenticated("This session was ended: sign in again.")
+    return principal, inbox
+
+
+async def _check_right(request: PusherRequest, principal: Principal, channel: str) -> None:
+    here, recipient = request.rooms, principal.recipient or ""
+    if _is_own(here.pusher.aliases, channel, recipient):
+        return
+    subscribed = await here.engines.store.recipients.subscribed(principal.tenant, recipient, [channel])
+    refusal = permissions.may_follow(
+        principal, channel, subscribed=channel in subscribed, public=here.access.public_topics, record_roles=()
+    )
+    if refusal is not None:
+        raise Forbidden(f"{channel}: {refusal.message}")
+
+
+def _is_own(aliases: Sequence[str], channel: str, recipient: str) -> bool:
+    """Whether the channel carries the recipient's own inbox."""
+    return any(pusher.aliased(pattern, channel) == recipient for pattern in aliases)
+
+
+def _info(inbox: Inbox) -> dict[str, str]:
+    return {} if inbox.name is None else {"name": inbox.name}
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,71 @@
+"""Asking about channels and users through Pusher's HTTP API."""
+
+from typing import Any
+
+from bellcast.api.pusher_request import PusherRequest, check_channel
+from bellcast.errors import Invalid
+from bellcast.model import drafts, topics
+from bellcast.model.events import SessionsRevoked
+from bellcast.model.people import DEFAULT_TENANT
+
+LIST_INFO = frozenset({"user_count", "subscription_count"})
+CHANNEL_INFO = LIST_INFO | {"cache"}
+
+
+async def channels(request: PusherRequest) -> object:
+    """`GET /apps/{id}/channels`: those somebody follows."""
+    asked = request.infos(LIST_INFO)
+    prefix = request.parameters.get("filter_by_prefix", "")
+    if "user_count" in asked and not topics.is_presence(prefix):
+        raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {topics.PRESENCE}")
+    followed = request.rooms.connections.followed(DEFAULT_TENANT)
+    return {
+        "channels": {name: attributes(request, name, asked) for name in sorted(followed) if name.startswith(prefix)}
+    }
+
+
+async def channel(request: PusherRequest) -> object:
+    """`GET /apps/{id}/channels/{name}`."""
+    name, asked = request.parts["channel"], request.infos(CHANNEL_INFO)
+    check_channel(request, "channel", name)
+    if "user_count" in asked and not topics.is_presence(name):
+        raise Invalid.of("info", "user_count is kept of presence channels only")
+    if "subscription_count" in asked and topics.is_presence(name):
+        raise Invalid.of("info", "subscription_count is told of other than presence channels only")
+    found = {"occupied": request.rooms.connections.followers(DEFAULT_TENANT, name) > 0}
+    return {**found, **attributes(request, name, asked), **(await _cache(request, name) if "cache" in asked else {})}
+
+
+async def users(request: PusherRequest) -> object:
+    """`GET /apps/{id}/channels/{name}/users`."""
+    name = request.parts["channel"]
+    check_channel(request, "channel", name)
+    if not topics.is_presence(name):
+        raise Invalid.of("channel", "users are known of presence channels only")
+    present = request.rooms.connections.presence(DEFAULT_TENANT, name)
+    return {"users": [{"id": member.recipient} for member in present]}
+
+
+async def terminate(request: PusherRequest) -> object:
+    """`POST /apps/{id}/users/{user}/terminate_connections`: every connection signed in as that user ends."""
+    user, engines = request.parts["user"], request.rooms.engines
+    drafts.check(drafts.key("user", user, request.rooms.limits))
+    await engines.broker.publish(SessionsRevoked(DEFAULT_TENANT, user, engines.clock.now() + 1))
+    return {}
+
+
+def attributes(request: PusherRequest, channel: str, asked: frozenset[str]) -> dict[str, int]:
+    """What is asked of a channel, as far as it is kept of its kind."""
+    connections, found = request.rooms.connections, {}
+    if "user_count" in asked and topics.is_presence(channel):
+        found["user_count"] = len(connections.presence(DEFAULT_TENANT, channel))
+    if "subscription_count" in asked and not topics.is_presence(channel):
+        found["subscription_count"] = connections.followers(DEFAULT_TENANT, channel)
+    return found
+
+
+async def _cache(request: PusherRequest, channel: str) -> dict[str, Any]:
+    engines, ttl = request.rooms.engines, int(request.rooms.pusher.cache_ttl * 1000)
+    now = engines.clock.now()
+    last = await engines.store.topics.last(DEFAULT_TENANT, channel, now - ttl)
+    return {"cache": None if last is None else {"data": last.data, "ttl": max(0, last.at + ttl - now) // 1000}}

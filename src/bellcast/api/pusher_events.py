@@ -1,0 +1,108 @@
+"""Publishing through Pusher's HTTP API: one event to many channels, or a batch. Nothing is told unless all of it is good."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.api import pusher_channels
+from bellcast.api.pusher_request import PusherRequest, check_channel, infos
+from bellcast.auth import pusher as signatures
+from bellcast.errors import Invalid, TooLarge
+from bellcast.inbox import events
+from bellcast.model import drafts, topics
+from bellcast.model.events import LiveEvent
+from bellcast.model.people import DEFAULT_TENANT
+
+RESERVED = ("pusher:", "pusher_internal:")
+TRIGGER_INFO = frozenset({"user_count", "subscription_count"})
+
+
+class Trigger(Struct, frozen=True):
+    """An event as the SDKs send it."""
+
+    name: str
+    data: str
+    channels: list[str] | None = None
+    channel: str | None = None
+    socket_id: str | None = None
+    info: str | None = None
+
+
+class Batch(Struct, frozen=True):
+    """Several at once, each to one channel."""
+
+    batch: list[Trigger]
+
+
+async def trigger(request: PusherRequest) -> object:
+    """`POST /apps/{id}/events`."""
+    asked = request.json(Trigger)
+    channels = _channels(request, asked)
+    attributes = _checked(request, "", asked, channels)
+    await events.publish(request.rooms.engines, *_events(asked, channels))
+    if not attributes:
+        return {}
+    return {"channels": {channel: pusher_channels.attributes(request, channel, attributes) for channel in channels}}
+
+
+async def batch(request: PusherRequest) -> object:
+    """`POST /apps/{id}/batch_events`."""
+    asked = request.json(Batch).batch
+    limit = request.rooms.pusher.batch
+    if limit and len(asked) > limit:
+        raise Invalid.of("batch", f"must have at most {limit} events, got {len(asked)}")
+    attributes = []
+    for number, one in enumerate(asked):
+        if one.channel is None:
+            raise Invalid.of(f"batch.{number}.channel", "must be given")
+        attributes.append(_checked(request, f"batch.{number}.", one, [one.channel]))
+    await events.publish(request.rooms.engines, *(e for one in asked for e in _events(one, [one.channel or ""])))
+    if not any(attributes):
+        return {}
+    pairs = zip(asked, attributes, strict=True)
+    return {"batch": [pusher_channels.attributes(request, one.channel or "", wanted) for one, wanted in pairs]}
+
+
+def _channels(request: PusherRequest, asked: Trigger) -> list[str]:
+    given = [asked.channel] if asked.channels is None and asked.channel is not None else asked.channels or []
+    limit = request.rooms.pusher.channels_per_event
+    if not given:
+        raise Invalid.of("channels", "must name at least one channel")
+    if limit and len(given) > limit:
+        raise Invalid.of("channels", f"must name at most {limit} channels, got {len(given)}")
+    return list(dict.fromkeys(given))
+
+
+def _checked(request: PusherRequest, field: str, asked: Trigger, channels: list[str]) -> frozenset[str]:
+    """The attributes asked for; Invalid or TooLarge for what cannot be told."""
+    limits = request.rooms.limits
+    drafts.check(drafts.text(f"{field}name", asked.name, limits.event_name))
+    if not asked.name or asked.name.startswith(RESERVED):
+        raise Invalid.of(f"{field}name", f"must not be empty nor begin with {' or '.join(RESERVED)}")
+    if limits.event_data and len(asked.data) * 4 > limits.event_data < len(asked.data.encode()):
+        raise TooLarge(f"{field}data: must be at most {limits.event_data} bytes")
+    if asked.socket_id is not None and not signatures.is_socket_id(asked.socket_id):
+        raise Invalid.of(f"{field}socket_id", "must be two whole numbers with a dot between")
+    for channel in channels:
+        check_channel(request, f"{field}channel", channel)
+    return infos(f"{field}info", asked.info, TRIGGER_INFO)
+
+
+def _events(asked: Trigger, channels: list[str]) -> list[LiveEvent]:
+    data = _value(asked.data)
+    return [_event(asked, channel, data) for channel in channels]
+
+
+def _event(asked: Trigger, channel: str, data: Any) -> LiveEvent:
+    recipient = topics.recipient(channel)
+    topic = channel if recipient is None else None
+    return LiveEvent(DEFAULT_TENANT, asked.name, data, topic, recipient, sender=asked.socket_id, text=asked.data)
+
+
+def _value(text: str) -> Any:
+    """What other dialects are told: the value, if the text is JSON, as the SDKs make it."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text

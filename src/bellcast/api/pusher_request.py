@@ -1,0 +1,46 @@
+"""A request of Pusher's HTTP API, let in: what its operations are given."""
+
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from bellcast.api.rooms import Rooms
+from bellcast.errors import BadRequest, Invalid
+from bellcast.model import drafts, topics
+
+T = TypeVar("T")
+
+
+class PusherRequest(NamedTuple):
+    """`parts` are the path's, decoded; `parameters` the query's."""
+
+    rooms: Rooms
+    scope: Any
+    parts: dict[str, str]
+    parameters: dict[str, str]
+    body: bytes
+
+    def json(self, type: type[T]) -> T:
+        """The body in that shape."""
+        try:
+            return msgspec.json.decode(self.body, type=type)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+            raise BadRequest(f"The body is not what is expected here: {wrong}.") from None
+
+    def infos(self, allowed: frozenset[str]) -> frozenset[str]:
+        """The attributes asked for by `info`."""
+        return infos("info", self.parameters.get("info"), allowed)
+
+
+def infos(field: str, said: str | None, allowed: frozenset[str]) -> frozenset[str]:
+    """The attributes in a list with commas between."""
+    asked = frozenset(one for one in (said or "").split(",") if one)
+    for unknown in sorted(asked - allowed):
+        raise Invalid.of(field, f"{unknown[:50]!r} is none of {', '.join(sorted(allowed))}")
+    return asked
+
+
+def check_channel(request: PusherRequest, field: str, channel: str) -> None:
+    """Invalid unless an event can be addressed to this."""
+    recipient, limits = topics.recipient(channel), request.rooms.limits
+    drafts.check(drafts.topic(field, channel, limits) if recipient is None else drafts.key(field, recipient, limits))

@@ -1,0 +1,235 @@
+"""Pusher's channels: who may follow one, what newcomers are told, and what clients tell each other."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from bellcast import calls
+from bellcast.auth import pusher as signatures
+from bellcast.calls import Call
+from bellcast.errors import BadRequest, Forbidden, NoHandler
+from bellcast.live import topics as following
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.pace import Pace
+from bellcast.live.protocols import pusher
+from bellcast.live.protocols.pusher import frames
+from bellcast.live.sessions.pusher_port import PusherPort
+from bellcast.live.sessions.pusher_users import Users
+from bellcast.live.sessions.pusher_wiring import Wiring
+from bellcast.model import drafts, topics
+from bellcast.model.events import LiveEvent, Member, topic_stream
+
+log = structlog.get_logger(__name__)
+
+TOO_FAST = 4301
+
+
+class Refused(Exception):
+    """A subscription that is not given, in the words pusher-js is told."""
+
+    def __init__(self, kind: str, message: str, status: int) -> None:
+        super().__init__(message)
+        self.kind, self.message, self.status = kind, message, status
+
+
+class Channels:
+    """Does what clients ask of channels."""
+
+    def __init__(self, wiring: Wiring, users: Users) -> None:
+        self._wiring = wiring
+        self._users = users
+        self._hub = wiring.hub
+        self._limits = wiring.rules.limits
+        self._rules = wiring.pusher
+        self._paces: dict[Connection, Pace] = {}
+
+    # --- following
+
+    async def subscribe(self, connection: Connection, asked: pusher.Subscribe) -> None:
+        """Let it follow the channel, or tell it why not, in both ways that clients listen for."""
+        try:
+            await self._subscribe(connection, asked)
+        except Refused as refused:
+            log.info("subscription refused", channel=asked.channel[:200], why=refused.message)
+            channel = asked.channel
+            self._tell(connection, frames.refused(channel, refused.kind, refused.message, refused.status))
+            self._tell(connection, frames.error(refused.message))
+
+    async def _subscribe(self, connection: Connection, asked: pusher.Subscribe) -> None:
+        channel = asked.channel
+        if channel.startswith(topics.TO_RECIPIENT):
+            self._check_own(connection, channel)
+            self._tell(connection, frames.subscribed(channel))
+            return
+        self._check_name(channel)
+        followed = self._hub.topics(connection)
+        if channel in followed:
+            raise BadRequest(f"This connection follows {channel} already.")
+        self._check_room(len(followed))
+        member = await self._admitted(connection, asked, len(followed))
+        if connection.phase is not Phase.ENDED:
+            self._hub.follow(connection, (channel,), member)
+            self._tell(connection, frames.subscribed(channel, self._roster(connection, channel)))
+            if topics.is_cache(channel):
+                await self._tell_last(connection, channel)
+
+    def unsubscribe(self, connection: Connection, channel: str) -> None:
+        """Follow it no more; nothing is answered."""
+        self._hub.unfollow(connection, (channel,))
+
+    async def _admitted(self, connection: Connection, asked: pusher.Subscribe, followed: int) -> Member | None:
+        """Who is to be present there, on a presence channel; Refused where the right is missing."""
+        if topics.is_presence(asked.channel):
+            return self._present(connection, asked)
+        if topics.is_private(asked.channel):
+            self._check_signature(connection, asked, None)
+            return None
+        wiring = self._wiring
+        _, refused = await following.admitted(
+            wiring.engines.store, connection.principal, (asked.channel,), followed, wiring.rules
+        )
+        if refused:
+            raise Refused("AuthError", f"{asked.channel}: {refused[0].message}", 403)
+        return None
+
+    def _check_own(self, connection: Connection, channel: str) -> None:
+        if connection.principal.recipient != topics.recipient(channel):
+            raise Refused("AuthError", f"{channel} is for the connections signed in as that user only.", 401)
+
+    def _check_name(self, channel: str) -> None:
+        for wrong in drafts.topic("channel", channel, self._limits):
+            raise Refused("InvalidName", f"A channel's name {wrong.message}.", 400)
+
+    def _check_room(self, followed: int) -> None:
+        limit = self._limits.topics_per_connection
+        if limit and followed >= limit:
+            raise Refused("LimitReached", f"A connection follows at most {limit} channels.", 403)
+
+    def _check_signature(self, connection: Connection, asked: pusher.Subscribe, channel_data: str | None) -> None:
+        project = self._wiring.project
+        signed = signatures.channel_string(connection.id, asked.channel, channel_data)
+        if not signatures.holds(project, asked.auth or "", signed):
+            message = f"{asked.channel}: the signature does not hold. It must be {project.key}:<hex HMAC-SHA256> of "
+            raise Refused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
+
+    def _present(self, connection: Connection, asked: pusher.Subscribe) -> Member:
+        self._check_signature(connection, asked, asked.channel_data)
+        principal, limit = connection.principal, self._rules.presence_members
+        people = self._hub.presence.people(principal.tenant, asked.channel)
+        if limit and len(people) >= limit:
+            raise Refused("LimitReached", f"{asked.channel} has {limit} members already.", 403)
+        if asked.channel_data is None:
+            if principal.recipient is None:
+                raise Refused("AuthError", f"{asked.channel}: send channel_data, or sign in first.", 401)
+            return Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
+        said = pusher.read_member(asked.channel_data)
+        if isinstance(said, str):
+            raise Refused("AuthError", f"{asked.channel}: {said}", 401)
+        return Member(recipient=said.user_id, info=said.user_info)
+
+    def _roster(self, connection: Connection, channel: str) -> str:
+        if not topics.is_presence(channel):
+            return frames.EMPTY
+        return frames.roster(self._hub.presence.people(connection.principal.tenant, channel))
+
+    async def _tell_last(self, connection: Connection, channel: str) -> None:
+        engines, tenant = self._wiring.engines, connection.principal.tenant
+        since = engines.clock.now() - int(self._rules.cache_ttl * 1000)
+        last = await engines.store.topics.last(tenant, channel, since)
+        if last is None:
+            self._tell(connection, frames.cache_miss(channel))
+            self._wiring.webhooks.missed(channel)
+        else:
+            self._tell(connection, frames.event(last.name, channel, last.data))
+
+    # --- client events
+
+    async def client_event(self, connection: Connection, asked: pusher.ClientEvent) -> None:
+        """Tell the others, as one of them, and the app."""
+        self._check_event(connection, asked)
+        if self._too_fast(connection):
+            limit = self._rules.client_events_per_second
+            self._tell(connection, frames.error(f"At most {limit} client events a second.", TOO_FAST))
+            return
+        wiring, principal = self._wiring, connection.principal
+        member = None
+        if topics.is_presence(asked.channel):
+            member = self._hub.presence.recipient(principal, asked.channel, connection.id)
+        event = LiveEvent(
+            tenant=principal.tenant,
+            name=asked.event,
+            data=asked.data,
+            topic=asked.channel,
+            sender=connection.id,
+            member=member,
+        )
+        await wiring.engines.broker.publish(event)
+        wiring.webhooks.client_event(event)
+        await self._call(connection, asked)
+
+    def _check_event(self, connection: Connection, asked: pusher.ClientEvent) -> None:
+        if not self._rules.client_events:
+            raise Forbidden("Client events are off here (BELLCAST_PUSHER_CLIENT_EVENTS).")
+        stream = topic_stream(connection.principal.tenant, asked.channel)
+        if not topics.is_private(asked.channel) or stream not in connection.streams:
+            raise Forbidden("Client events are told on private and presence channels that the sender follows.")
+        drafts.check_event(asked.event, None, self._limits)
+        limit = self._limits.event_data
+        if limit and len(frames.text(asked.data).encode(errors="surrogatepass")) > limit:
+            raise BadRequest(f"{asked.event[:50]}: the data must have at most {limit} bytes.")
+
+    def _too_fast(self, connection: Connection) -> bool:
+        pace = self._paces.get(connection)
+        if pace is None:
+            pace = self._paces[connection] = Pace(self._rules.client_events_per_second)
+        return pace.exceeded(asyncio.get_running_loop().time())
+
+    # --- the app's handlers
+
+    async def _call(self, connection: Connection, asked: pusher.ClientEvent) -> None:
+        """The handler of the event's name without its prefix; a reply is told under that name."""
+        name = asked.event.removeprefix("client-")
+        if name in (calls.CONNECT, calls.DISCONNECT):
+            return
+        try:
+            call = await self.ask(connection, name, asked.channel, asked.data)
+        except NoHandler:
+            return
+        except calls.Refused as refused:
+            raise Forbidden(refused.message) from None
+        if call is not None and call.reply is not None:
+            self._tell(connection, frames.event(name, asked.channel, frames.text(call.reply)))
+
+    async def ask(self, connection: Connection, name: str, channel: str | None, data: Any) -> "Answered | None":
+        """Ask the app's handler of that name, where there is one."""
+        wiring, principal = self._wiring, connection.principal
+        if not wiring.app.has(name):
+            return None
+        call = Call(
+            PusherPort(wiring.engines, wiring.hub, connection, channel),
+            name,
+            () if data is None else (data,),
+            recipient=principal.recipient,
+            connection=connection.id,
+            dialect="pusher",
+            tenant=principal.tenant,
+            roles=principal.roles or (),
+        )
+        return Answered(await wiring.app.answer(call), call.accepted)
+
+    def gone(self, connection: Connection) -> None:
+        """Forget how fast it spoke."""
+        self._paces.pop(connection, None)
+
+    def _tell(self, connection: Connection, frame: bytes) -> None:
+        if connection.phase is not Phase.ENDED:
+            connection.told(connection.dialect.wrap(frame))
+
+
+class Answered(Struct, frozen=True):
+    """What came of a call."""
+
+    reply: Any
+    accepted: calls.Accepted | None

@@ -1,0 +1,226 @@
+"""Pusher's own clients for tests: pusher-js and Laravel Echo in Node, driven line by line, and a bare WebSocket."""
+
+import hashlib
+import hmac
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from websockets.sync.client import ClientConnection, connect
+
+from tests.servers import ServerProcess
+
+NODE = Path(__file__).parent / "node"
+WAIT = 10
+Heard = dict[str, Any]
+
+
+def installed() -> Path:
+    """The folder of the stock libraries, installed from its lock on first use."""
+    if not (NODE / "node_modules" / ".package-lock.json").exists():
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=180)
+    return NODE
+
+
+def sign(server: ServerProcess, text: str) -> str:
+    digest = hmac.new(server.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return f"{server.key}:{digest}"
+
+
+class Node:
+    """One Node process with any number of pusher-js clients, each by a name."""
+
+    def __init__(self, server: ServerProcess, endpoint: str | None = None) -> None:
+        self.server = server
+        self.endpoint = endpoint
+        self._process = subprocess.Popen(
+            ["node", "client.mjs"], cwd=installed(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._heard: queue.Queue[Heard] = queue.Queue()
+        self._kept: list[Heard] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                self._heard.put(json.loads(line))
+
+    def tell(self, *command: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        done = self.until("done", command=command[0])
+        assert done["what"] == "done"
+
+    def until(self, what: str, **fields: Any) -> Heard:
+        """The next thing heard of that kind with those fields; others are kept for later."""
+        for number, heard in enumerate(self._kept):
+            if fits(heard, what, fields):
+                return self._kept.pop(number)
+        while True:
+            try:
+                heard = self._heard.get(timeout=WAIT)
+            except queue.Empty:
+                raise AssertionError(f"no {what} {fields}; heard {self._kept[-8:]}") from None
+            if heard["what"] == "failed":
+                raise AssertionError(heard["error"])
+            if fits(heard, what, fields):
+                return heard
+            self._kept.append(heard)
+
+    def heard(self, what: str, **fields: Any) -> list[Heard]:
+        """Everything of that kind heard so far and not taken yet."""
+        while not self._heard.empty():
+            self._kept.append(self._heard.get())
+        return [one for one in self._kept if fits(one, what, fields)]
+
+    def connect(self, name: str = "a", *, key: str | None = None, **options: Any) -> str:
+        """A connected pusher-js; its socket id."""
+        self.start(name, key=key, **options)
+        return str(self.until("state", name=name, state="connected")["socket_id"])
+
+    def start(self, name: str = "a", *, key: str | None = None, **options: Any) -> None:
+        self.tell("connect", name, key or self.server.key, self.options(**options))
+
+    def options(self, **more: Any) -> dict[str, Any]:
+        """How the guide says that a client is pointed here."""
+        options = {
+            "cluster": "",
+            "wsHost": "127.0.0.1",
+            "wsPort": self.server.port,
+            "forceTLS": False,
+            "enabledTransports": ["ws", "wss"],
+        }
+        if self.endpoint is not None:
+            options["channelAuthorization"] = {"endpoint": f"{self.endpoint}/auth"}
+            options["userAuthentication"] = {"endpoint": f"{self.endpoint}/user-auth"}
+            options["authEndpoint"] = f"{self.endpoint}/auth"
+        return {**options, **more}
+
+    def subscribe(self, name: str, channel: str) -> Heard:
+        self.tell("subscribe", name, channel)
+        return self.until("subscribed", name=name, channel=channel)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=WAIT)
+
+
+def fits(heard: Heard, what: str, fields: dict[str, Any]) -> bool:
+    return heard["what"] == what and all(heard.get(name) == value for name, value in fields.items())
+
+
+@contextmanager
+def node(server: ServerProcess, endpoint: str | None = None) -> Iterator[Node]:
+    opened = Node(server, endpoint)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+class AppEndpoint:
+    """An app's own auth endpoint: it signs whatever it is asked, as whoever `user` says."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.member: dict[str, Any] = {"user_id": 1, "user_info": {"name": "One"}}
+        self.user: dict[str, Any] = {"id": "one"}
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def _handler(self) -> Callable[..., BaseHTTPRequestHandler]:
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+                asked = {name: values[0] for name, values in form.items()}
+                body = json.dumps(endpoint.sign(asked)).encode()
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Handler
+
+    def sign(self, asked: dict[str, str]) -> dict[str, str]:
+        socket_id, channel = asked["socket_id"], asked.get("channel_name")
+        if channel is None:
+            data = json.dumps(asked.get("as") or self.user)
+            return {"auth": sign(self.server, f"{socket_id}::user::{data}"), "user_data": data}
+        if channel.startswith("presence-"):
+            data = json.dumps(json.loads(asked["as"]) if "as" in asked else self.member)
+            return {"auth": sign(self.server, f"{socket_id}:{channel}:{data}"), "channel_data": data}
+        return {"auth": sign(self.server, f"{socket_id}:{channel}")}
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class Bare:
+    """A WebSocket that speaks protocol 7 word by word."""
+
+    def __init__(self, server: ServerProcess, raw: ClientConnection) -> None:
+        self.server = server
+        self.raw = raw
+        self.socket_id = ""
+
+    def next(self) -> Heard:
+        frame: Heard = json.loads(self.raw.recv(timeout=WAIT))
+        return frame
+
+    def until(self, event: str) -> Heard:
+        while (frame := self.next())["event"] != event:
+            pass
+        return frame
+
+    def say(self, event: str, data: Any = None, **fields: Any) -> None:
+        self.raw.send(json.dumps({"event": event, "data": data, **fields}))
+
+    def subscribe(self, channel: str, channel_data: str | None = None) -> Heard:
+        """Follow a channel with the signature it needs."""
+        text = f"{self.socket_id}:{channel}" + ("" if channel_data is None else f":{channel_data}")
+        data = {"channel": channel, "auth": sign(self.server, text)}
+        self.say("pusher:subscribe", data if channel_data is None else {**data, "channel_data": channel_data})
+        return self.until("pusher_internal:subscription_succeeded")
+
+    def sign_in(self, **user: Any) -> None:
+        """Say who it is, without waiting for the answer."""
+        data = json.dumps(user)
+        self.say("pusher:signin", {"auth": sign(self.server, f"{self.socket_id}::user::{data}"), "user_data": data})
+
+    def settled(self) -> list[Heard]:
+        """Everything heard until the answer to a ping."""
+        self.say("pusher:ping", {})
+        heard = []
+        while (frame := self.next())["event"] != "pusher:pong":
+            heard.append(frame)
+        return heard
+
+
+@contextmanager
+def bare(server: ServerProcess, path: str | None = None, **headers: str) -> Iterator[Bare]:
+    """A bare connection past its first frame; with a `path`, before it."""
+    url = server.url.replace("http", "ws") + (path or f"/app/{server.key}?protocol=7&client=test&version=1")
+    with connect(url, open_timeout=WAIT, close_timeout=1, additional_headers=headers) as raw:
+        opened = Bare(server, raw)
+        if path is None:
+            opened.socket_id = json.loads(opened.until("pusher:connection_established")["data"])["socket_id"]
+        yield opened
