@@ -37,6 +37,8 @@ class Phase(IntEnum):
 class Outlet(Protocol):
     """How bytes leave: a uvloop transport, or sends through another ASGI server."""
 
+    clear: bool  # known to hold nothing back; False says only that it has to be asked
+
     def write(self, data: bytes, /) -> None: ...
     def write_eof(self) -> None: ...
     def close(self) -> None: ...
@@ -88,6 +90,8 @@ class Dialect(Protocol):
 
 class Nowhere:
     """The outlet of a connection whose socket is not its own yet: what it says is heard by nobody."""
+
+    clear = False
 
     def write(self, data: bytes, /) -> None: ...
     def write_eof(self) -> None: ...

@@ -267,11 +267,13 @@ class Hub:
             if data is None or connection is sender:
                 continue
             connection.wrote_at = tick
-            sock = connection.sock
-            if joined or sock is None or connection.phase is not live or connection.outlet.get_write_buffer_size():
+            sock, outlet = connection.sock, connection.outlet
+            if joined or sock is None or connection.phase is not live:
                 connection.write(data)
-            else:
+            elif outlet.clear or not outlet.get_write_buffer_size():
                 _send(connection, sock, data)
+            else:
+                connection.write(data)
 
     def _told(self, event: LiveEvent | PresenceChanged | Typing) -> Sequence[Connection]:
         """Who hears a live event: a copy, for a write may end a slow reader, who then leaves the set. Topics are

@@ -29,6 +29,7 @@ class SendOutlet:
     """What a connection writes waits here until the server's `send` takes it. Reading begins when it is resumed."""
 
     def __init__(self, connection: Carried, pack: Pack) -> None:
+        self.clear = False
         self._connection = connection
         self._pack = pack
         self._waiting: deque[bytes] = deque()

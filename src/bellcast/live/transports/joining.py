@@ -11,14 +11,16 @@ ENOUGH = 65_536
 class JoiningOutlet:
     """An Outlet in front of a transport of our own."""
 
-    __slots__ = ("_pieces", "_size", "_transport")
+    __slots__ = ("_pieces", "_size", "_transport", "clear")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._pieces: list[bytes] | None = None  # not None while something waits for the end of the turn
         self._size = 0
+        self.clear = True
 
     def write(self, data: bytes, /) -> None:
+        self.clear = False
         if self._pieces is None:
             self._pieces = [data]
             self._size = len(data)
@@ -49,7 +51,9 @@ class JoiningOutlet:
         return self._transport.is_closing()
 
     def get_write_buffer_size(self) -> int:
-        return self._size + self._transport.get_write_buffer_size()
+        size = self._size + self._transport.get_write_buffer_size()
+        self.clear = size == 0
+        return size
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._transport.get_extra_info(name, default)

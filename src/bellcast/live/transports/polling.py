@@ -27,6 +27,8 @@ class Gone(Exception):
 class Polling:
     """The link, and its own outlet: what is written waits until a poll takes it."""
 
+    clear = False  # nothing is ever sent directly
+
     form = engineio.BODY
     sock = None
 
