@@ -45,7 +45,8 @@ class Node:
         )
         self._heard: queue.Queue[Heard] = queue.Queue()
         self._kept: list[Heard] = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -114,6 +115,8 @@ class Node:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(timeout=WAIT)
+        self._reader.join()
+        self._process.stdout.close()
 
 
 def fits(heard: Heard, what: str, fields: dict[str, Any]) -> bool:

@@ -61,9 +61,12 @@ const commands = {
     followed.bind('pusher:member_removed', (member) => tell('member_removed', { name, channel, member }))
     followed.bind('pusher:subscription_count', (data) => tell('subscription_count', { name, channel, data }))
     followed.bind('pusher:cache_miss', () => tell('cache_miss', { name, channel }))
-    followed.bind_global((event, data, metadata) => {
-      if (!event.startsWith('pusher:')) tell('event', { name, channel, event, data: data ?? null, metadata: metadata ?? null })
+    followed.bind_global((event, data) => {
+      if (!event.startsWith('pusher:')) tell('event', { name, channel, event, data: data ?? null })
     })
+  },
+  bind(name, channel, event) {
+    clients.get(name).channel(channel).bind(event, (data, metadata) => tell('bound', { name, data, metadata: metadata ?? null }))
   },
   unsubscribe(name, channel) {
     clients.get(name).unsubscribe(channel)

@@ -1,0 +1,282 @@
+"""Channels through pusher-js itself: following, refusals, presence, client events, the cache."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+from tests.wire.pusher_clients import AppEndpoint, Node, bare, node, sign
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    settings = {"BELLCAST_PUBLIC_TOPICS": "admin,news-*,cache-*"}
+    with ServerProcess(tmp_path_factory.mktemp("pusher") / "data", settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def endpoint(server: ServerProcess) -> Iterator[AppEndpoint]:
+    opened = AppEndpoint(server)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(server: ServerProcess, endpoint: AppEndpoint) -> Iterator[Node]:
+    with node(server, endpoint.url) as opened:
+        yield opened
+
+
+def publish(server: ServerProcess, topic: str, name: str, data: object) -> None:
+    answer = httpx.post(
+        f"{server.url}/v1/events", headers=server.as_app(), json={"topic": topic, "name": name, "data": data}
+    )
+    assert answer.status_code == 202, answer.text
+
+
+def test_a_public_channel_is_followed_and_heard_where_it_is_declared(server: ServerProcess, page: Node) -> None:
+    page.connect("a")
+    page.subscribe("a", "admin")
+    publish(server, "admin", "lead.assigned", {"lead": 7})
+    assert page.until("event", channel="admin")["data"] == {"lead": 7}
+
+
+def test_an_undeclared_public_channel_is_refused_by_the_setting_s_name(server: ServerProcess, page: Node) -> None:
+    page.connect("a")
+    page.tell("subscribe", "a", "secrets")
+    refused = page.until("refused", channel="secrets")["error"]
+    assert (refused["type"], refused["status"]) == ("AuthError", 403)
+    assert "BELLCAST_PUBLIC_TOPICS" in refused["error"]
+    assert "secrets" in server.log.read_text()
+
+
+def test_a_private_channel_is_followed_by_the_app_s_signature(server: ServerProcess, page: Node) -> None:
+    page.connect("a")
+    page.subscribe("a", "private-provider.42")
+    publish(server, "private-provider.42", "lead.assigned", "as text")
+    assert page.until("event", channel="private-provider.42")["data"] == "as text"
+
+
+@pytest.mark.parametrize("forged", ["", "wrong", "other-key:{digest}", "{key}:{digest}0", "{key}:{digest_of_other}"])
+def test_a_forged_signature_follows_nothing_and_is_told_what_to_sign(server: ServerProcess, forged: str) -> None:
+    with bare(server) as client:
+        text = f"{client.socket_id}:private-a"
+        auth = forged.format(
+            key=server.key,
+            digest=sign(server, text).partition(":")[2],
+            digest_of_other=sign(server, f"{client.socket_id}:private-b").partition(":")[2],
+        )
+        client.say("pusher:subscribe", {"channel": "private-a", "auth": auth})
+        refused, error = client.next(), client.next()
+        said = json.loads(refused["data"])
+        assert (refused["event"], refused["channel"]) == ("pusher:subscription_error", "private-a")
+        assert (said["type"], said["status"]) == ("AuthError", 401)
+        assert text in said["error"]
+        assert server.key in said["error"]
+        assert sign(server, text).partition(":")[2] not in said["error"]
+        assert (error["event"], error["data"]) == ("pusher:error", {"code": None, "message": said["error"]})
+        publish(server, "private-a", "secret", 1)
+        assert client.settled() == []
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "a/b", "#x", "x" * 165, "private-" + "x" * 157])
+def test_names_that_no_channel_has_are_refused(server: ServerProcess, name: str) -> None:
+    with bare(server) as client:
+        client.say("pusher:subscribe", {"channel": name, "auth": ""})
+        refused = client.next()
+        assert refused["event"] == "pusher:subscription_error"
+        assert json.loads(refused["data"])["type"] == "InvalidName"
+
+
+def test_every_allowed_character_is(server: ServerProcess) -> None:
+    with bare(server) as client:
+        assert client.subscribe("private-aZ09_-=@,.;")["data"] == "{}"
+
+
+def test_following_twice_is_an_error_and_no_double_delivery(server: ServerProcess) -> None:
+    with bare(server) as client:
+        client.subscribe("private-twice")
+        client.settled()
+        client.say(
+            "pusher:subscribe", {"channel": "private-twice", "auth": sign(server, f"{client.socket_id}:private-twice")}
+        )
+        assert client.next()["event"] == "pusher:error"
+        publish(server, "private-twice", "once", {})
+        assert [frame["event"] for frame in client.settled()] == ["once"]
+
+
+def test_unsubscribing_is_silent_and_ends_it(server: ServerProcess) -> None:
+    with bare(server) as client:
+        client.subscribe("private-left")
+        client.settled()
+        client.say("pusher:unsubscribe", {"channel": "private-left"})
+        client.say("pusher:unsubscribe", {"channel": "private-never"})
+        publish(server, "private-left", "late", {})
+        assert client.settled() == []
+
+
+def test_presence_counts_people_not_tabs(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
+    endpoint.member = {"user_id": 10, "user_info": {"name": "Ten"}}
+    page.connect("watcher")
+    assert page.subscribe("watcher", "presence-room")["members"] == {"count": 1, "members": {"10": {"name": "Ten"}}}
+    endpoint.member = {"user_id": "11", "user_info": True}
+    page.connect("first")
+    page.subscribe("first", "presence-room")
+    assert page.until("member_added", name="watcher")["member"] == {"id": "11", "info": True}
+    page.connect("second")
+    assert page.subscribe("second", "presence-room")["members"]["count"] == 2
+    page.tell("disconnect", "first")
+    page.tell("unsubscribe", "second", "presence-room")
+    assert page.until("member_removed", name="watcher")["member"]["id"] == "11"
+    assert page.heard("member_added") == []
+    assert page.heard("member_removed") == []
+
+
+def test_a_number_and_its_text_are_one_person(server: ServerProcess) -> None:
+    with bare(server) as one, bare(server) as other:
+        one.subscribe("presence-ids", '{"user_id":10}')
+        roster = json.loads(other.subscribe("presence-ids", '{"user_id":"10","user_info":null}')["data"])["presence"]
+        assert roster == {"ids": ["10"], "hash": {"10": {}}, "count": 1}
+        assert one.settled() == []
+
+
+def test_people_of_two_dialects_see_each_other(server: ServerProcess) -> None:
+    with bare(server) as client, websocket(server, "native", claims={"topics": ["presence-both"]}) as bell:
+        client.subscribe("presence-both", '{"user_id":"pusher","user_info":{"name":"P"}}')
+        bell.next()
+        answer = bell.ask("subscribe", topics=["presence-both"])
+        assert {member["recipient"] for member in answer["presence"]["presence-both"]} == {"pusher", "native"}
+        added = client.until("pusher_internal:member_added")
+        assert json.loads(added["data"]) == {"user_id": "native", "user_info": {}}
+
+
+def test_client_events_reach_the_others_with_the_server_s_word_on_who_spoke(
+    server: ServerProcess, endpoint: AppEndpoint, page: Node
+) -> None:
+    endpoint.member = {"user_id": "speaker"}
+    page.connect("a")
+    page.subscribe("a", "presence-chat")
+    endpoint.member = {"user_id": "hearer"}
+    page.connect("b")
+    page.subscribe("b", "presence-chat")
+    page.tell("bind", "b", "presence-chat", "client-typing")
+    page.tell(
+        "send",
+        "a",
+        json.dumps(
+            {
+                "event": "client-typing",
+                "channel": "presence-chat",
+                "data": {"on": True},
+                "user_id": "forged",
+                "extra": 1,
+            }
+        ),
+    )
+    heard = page.until("bound", name="b")
+    assert (heard["data"], heard["metadata"]) == ({"on": True}, {"user_id": "speaker"})
+    assert page.heard("event", name="a") == []
+
+
+def test_client_events_reach_native_followers_as_events(server: ServerProcess) -> None:
+    with bare(server) as client, websocket(server, "n1", claims={"topics": ["private-chat"]}) as bell:
+        bell.next()
+        bell.ask("subscribe", topics=["private-chat"])
+        client.subscribe("private-chat")
+        client.say("client-hello", "just text", channel="private-chat")
+        event = bell.until("event")
+        assert (event["topic"], event["name"], event["data"]) == ("private-chat", "client-hello", "just text")
+
+
+def test_client_events_need_membership_a_private_channel_and_a_client_name(server: ServerProcess) -> None:
+    with bare(server) as inside, bare(server) as client:
+        inside.subscribe("private-closed")
+        inside.subscribe("private-other")
+        inside.settled()
+        client.subscribe("private-other")
+        client.say("pusher:subscribe", {"channel": "admin", "auth": ""})
+        client.settled()
+        inside.settled()
+        for event, channel in [
+            ("client-x", "private-closed"),
+            ("client-x", "admin"),
+            ("x", "private-other"),
+            ("pusher_internal:member_added", "private-other"),
+            ("pusher:whatever", "private-other"),
+            ("client-" + "x" * 200, "private-other"),
+        ]:
+            client.say(event, {}, channel=channel)
+            refused = client.next()
+            assert (refused["event"], refused["data"]["code"]) == ("pusher:error", None)
+        assert inside.settled() == []
+
+
+def test_a_flood_of_client_events_is_refused_by_its_code_and_harms_nobody(server: ServerProcess) -> None:
+    with bare(server) as client, bare(server) as other:
+        client.subscribe("private-flood")
+        other.subscribe("private-flood")
+        other.settled()
+        for number in range(25):
+            client.say("client-x", number, channel="private-flood")
+        codes = [frame["data"]["code"] for frame in client.settled() if frame["event"] == "pusher:error"]
+        assert codes
+        assert set(codes) == {4301}
+        heard = [frame for frame in other.settled() if frame["event"] == "client-x"]
+        assert len(heard) == 25 - len(codes)
+        client.say("pusher:ping", {})
+        assert client.next()["event"] == "pusher:pong"
+
+
+def test_a_cache_channel_tells_newcomers_its_last_event_also_after_a_restart(server: ServerProcess, page: Node) -> None:
+    page.connect("a")
+    page.subscribe("a", "private-cache-price")
+    assert page.until("cache_miss", channel="private-cache-price")
+    publish(server, "private-cache-price", "price", {"eur": 5})
+    page.until("event", name="a", channel="private-cache-price")
+    server.restart()
+    page.connect("b")
+    page.subscribe("b", "private-cache-price")
+    told = page.until("event", name="b", channel="private-cache-price")
+    assert (told["event"], told["data"]) == ("price", {"eur": 5})
+
+
+def test_followers_are_told_how_many_they_are(server: ServerProcess) -> None:
+    with bare(server) as one:
+        one.subscribe("private-counted")
+        assert json.loads(one.next()["data"]) == {"subscription_count": 1}
+        with bare(server) as other:
+            other.subscribe("private-counted")
+            counted = one.next()
+            assert counted["event"] == "pusher_internal:subscription_count"
+            assert json.loads(counted["data"]) == {"subscription_count": 2}
+        assert json.loads(one.next()["data"]) == {"subscription_count": 1}
+
+
+def test_ten_thousand_subscriptions_of_one_client_stop_at_its_bound(server: ServerProcess) -> None:
+    with bare(server) as client, bare(server) as other:
+        frames = [
+            json.dumps({"event": "pusher:subscribe", "data": {"channel": f"news-{number}", "auth": ""}})
+            for number in range(150)
+        ]
+        for frame in frames:
+            client.raw.send(frame)
+        heard = client.settled()
+        given = [frame for frame in heard if frame["event"] == "pusher_internal:subscription_succeeded"]
+        refused = [json.loads(frame["data"]) for frame in heard if frame["event"] == "pusher:subscription_error"]
+        assert len(given) == 100
+        assert {one["type"] for one in refused} == {"LimitReached"}
+        assert other.subscribe("private-unharmed")
+
+
+def test_an_event_told_by_a_native_client_can_not_speak_for_the_server(server: ServerProcess) -> None:
+    with bare(server) as client:
+        client.subscribe("private-forged")
+        client.settled()
+        publish(server, "private-forged", "pusher_internal:member_added", {})
+        publish(server, "private-forged", "pusher:error", {})
+        publish(server, "private-forged", "real", {})
+        assert [frame["event"] for frame in client.settled()] == ["real"]
