@@ -1,5 +1,9 @@
 /** A browser for the tests: its clock, sockets, streams and network stand still until told otherwise. */
 
+// What the client fetches later is here already, so that a test need not wait for a disk.
+import '../src/bellcast/line.js';
+import '../src/bellcast/transports/fallbacks.js';
+
 class Timers {
   time = 1_000_000;
   #next = 1;
@@ -30,8 +34,10 @@ class Timers {
   }
 }
 
-/** Everything that was ready to happen has happened. */
-export const settled = () => new Promise((resolve) => setImmediate(resolve));
+/** Everything that was ready to happen has happened; a module that is there takes a few turns. */
+export async function settled() {
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
 
 class FakeSocket {
   sent = [];
@@ -96,6 +102,9 @@ export function world(answer = () => ({})) {
     requests,
     timers,
     page: new EventTarget(),
+    attention: () => 'focused',
+    locks: undefined,
+    storage: () => undefined,
     WebSocket: keep(FakeSocket),
     EventSource: keep(FakeSource),
     setTimeout: timers.set,

@@ -1,12 +1,11 @@
 /** Staying connected: which transport, when to try again, when to give up. Resumes by position; never decides what is true. */
 
 import { Refused } from './api.js';
-import { sse } from './transports/sse.js';
 import { websocket } from './transports/websocket.js';
 
 /** @import { Credential } from './api.js' */
 /** @import { BellcastEvent, Close } from './events.js' */
-/** @import { Link, World } from './transports/sse.js' */
+/** @import { Link, Open, World } from './transports/sse.js' */
 
 /**
  * @typedef {'closed' | 'connecting' | 'live' | 'waiting' | 'offline'} Status
@@ -14,19 +13,38 @@ import { websocket } from './transports/websocket.js';
  * @typedef {object} Plan
  * @property {string} base
  * @property {World} world
- * @property {Credential} credential
+ * @property {Pick<Credential, 'token' | 'renew' | 'patience'>} credential
  * @property {() => Iterable<string>} topics
  * @property {() => string | null} position
- * @property {(again: boolean) => Promise<void>} prepare  asked over HTTP before each round, knowing whether the last was barren: EventSource cannot see a 401
- * @property {(event: BellcastEvent) => void} hear
+ * @property {() => Promise<void>} prepare  what must be there before the line is opened
+ * @property {(event: BellcastEvent, since?: string | null) => void} hear  `since` is the position of who passed it on
  * @property {() => void} moved
  */
 
-const TRANSPORTS = [websocket, sse];
+/** Fetched when a WebSocket could not pass. @param {'sse' | 'polling'} name @returns {Open} */
+const fallback = (name) => (base, query, world, hear, end) => {
+  /** @type {Link | undefined} */
+  let link;
+  let over = false;
+  import('./transports/fallbacks.js').then((all) => over || (link = all[name](base, query, world, hear, end)), () => end());
+  return {
+    close() {
+      over = true;
+      link?.close();
+    },
+  };
+};
+
+const TRANSPORTS = [websocket, fallback('sse'), fallback('polling')]; // the best first
 const PATIENCE = 10_000; // ms until `ready`: some proxies swallow an upgrade without a word
 const SILENCE = 2.5; // heartbeats
+const LOOK = 10_000; // ms between looks at the clock: a machine that slept must not wait out a timer that slept too
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
+const FIRST_RISE = 60_000; // ms until a better transport is tried again, doubling
+const LONGEST_RISE = 600_000;
+const LONGEST_TIMER = 2 ** 31 - 1;
+const WAKING = ['visibilitychange', 'pageshow', 'resume', 'focus'];
 
 export class Connection {
   /** @type {Status} */
@@ -34,14 +52,17 @@ export class Connection {
   /** Why it was given up. @type {Refused | null} */
   error = null;
   #plan;
+  #transports;
   /** @type {Link | null} */
   #link = null;
   #turn = 0; // whoever waited and finds another turn has been overtaken
   #failures = 0;
-  #barren = false; // the last round brought no line, nor a reason
   #way = 0;
-  #best = TRANSPORTS.length; // the first transport that ever went live
+  #best; // the first transport that ever went live
+  #rise = FIRST_RISE;
   #silence = PATIENCE;
+  #heartbeat = PATIENCE;
+  #heard = 0;
   #since = 0;
   #renewed = false;
   /** @type {string | null} */
@@ -50,13 +71,17 @@ export class Connection {
   #farewell;
   /** @type {any} */
   #timer;
+  /** What is to be done while the line holds. @type {any[]} */
+  #chores = [];
   #asked = 0;
   /** @type {Map<string, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
 
-  /** @param {Plan} plan */
-  constructor(plan) {
+  /** @param {Plan} plan @param {Open[]} [transports] */
+  constructor(plan, transports = TRANSPORTS) {
     this.#plan = plan;
+    this.#transports = transports;
+    this.#best = transports.length;
   }
 
   /** Start; or, while waiting, wait no longer. */
@@ -64,8 +89,7 @@ export class Connection {
     if (this.status !== 'closed') return this.#online();
     this.error = null;
     this.#failures = 0;
-    this.#plan.world.page.addEventListener('online', this.#online);
-    this.#plan.world.page.addEventListener('offline', this.#offline);
+    this.#listen('addEventListener');
     this.reopen();
   }
 
@@ -77,8 +101,7 @@ export class Connection {
 
   close() {
     this.#drop();
-    this.#plan.world.page.removeEventListener('online', this.#online);
-    this.#plan.world.page.removeEventListener('offline', this.#offline);
+    this.#listen('removeEventListener');
     this.#move('closed');
   }
 
@@ -98,6 +121,21 @@ export class Connection {
     });
   }
 
+  /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */
+  async follow(type, topics) {
+    if (this.twoWay) return this.ask({ type, topics });
+    if (this.status === 'live') this.reopen(); // SSE learns its topics from the address
+    return null;
+  }
+
+  /** @param {'addEventListener' | 'removeEventListener'} how */
+  #listen(how) {
+    const { page } = this.#plan.world;
+    page[how]('online', this.#online);
+    page[how]('offline', this.#offline);
+    for (const type of WAKING) page[how](type, this.#wake);
+  }
+
   #online = () => {
     if (this.status === 'offline' || this.status === 'waiting') this.reopen();
   };
@@ -107,31 +145,41 @@ export class Connection {
     this.#move('offline');
   };
 
+  /** Somebody looks: a line silent for longer than its heartbeat may have died in a sleep, and nobody waits for a timer. */
+  #wake = () => {
+    if (this.status === 'waiting') return this.reopen();
+    if (this.status === 'live' && this.#plan.world.now() - this.#heard > this.#heartbeat * 1.2) this.reopen();
+  };
+
   async #try() {
     const turn = this.#turn;
     const { credential, prepare } = this.#plan;
     this.#move('connecting');
     try {
-      if (this.#way === 0 || this.#way === this.#best) await prepare(this.#barren);
+      if (this.#way === 0 || this.#way === this.#best) await prepare();
       this.#token = await credential.token();
-      if (turn === this.#turn) this.#open(turn);
+      if (turn === this.#turn) this.#open();
     } catch (error) {
       if (turn === this.#turn) this.#failed(error);
     }
   }
 
-  /** @param {number} turn */
-  #open(turn) {
-    const { base, world } = this.#plan;
-    const open = TRANSPORTS[this.#way] ?? websocket;
+  #open() {
     this.#farewell = undefined;
     this.#watch(PATIENCE);
-    /** @param {Close} [close] */
-    const end = (close) => turn === this.#turn && void this.#ended(this.#farewell ?? close);
+    this.#link = this.#dial(this.#way, (event) => this.#hear(event), (close) => void this.#ended(this.#farewell ?? close));
+  }
+
+  /** What comes after the turn is over is not heard. @param {number} way @param {(event: BellcastEvent) => void} hear @param {(close?: Close) => void} end */
+  #dial(way, hear, end) {
+    const { base, world } = this.#plan;
+    const turn = this.#turn;
+    const transport = this.#transports[way] ?? websocket;
     try {
-      this.#link = open(base, this.#query(), world, (event) => turn === this.#turn && this.#hear(event), end);
+      return transport(base, this.#query(), world, (event) => turn === this.#turn && hear(event), (close) => turn === this.#turn && end(close));
     } catch {
       end(); // a browser may forbid it, as ws: on a page of https:
+      return null;
     }
   }
 
@@ -145,7 +193,7 @@ export class Connection {
 
   /** @param {BellcastEvent} event */
   #hear(event) {
-    this.#watch(this.status === 'live' ? this.#silence : PATIENCE);
+    this.#heard = this.#plan.world.now();
     if (event.type === 'close') this.#farewell = event;
     if (event.type === 'ready') this.#ready(event.heartbeat);
     if (event.type === 'ack' || event.type === 'pong' || event.type === 'error') this.#answer(event);
@@ -154,12 +202,60 @@ export class Connection {
 
   /** @param {number} heartbeat */
   #ready(heartbeat) {
-    this.#silence = (heartbeat || 25) * 1000 * SILENCE;
+    const { world, credential } = this.#plan;
+    this.#heartbeat = (heartbeat || 25) * 1000;
+    this.#silence = this.#heartbeat * SILENCE;
     this.#watch(this.#silence);
     this.#best = Math.min(this.#best, this.#way);
-    this.#since = this.#plan.world.now();
+    this.#since = world.now();
     this.#renewed = false;
+    this.#later(credential.patience(this.#token, this.#since), () => this.#refresh());
+    if (this.#way) this.#later(this.#rise, () => this.#climb(0));
     this.#move('live');
+  }
+
+  /** @param {number | undefined} after @param {() => unknown} run */
+  #later(after, run) {
+    if (after !== undefined) this.#chores.push(this.#plan.world.setTimeout(() => void run(), Math.min(after, LONGEST_TIMER)));
+  }
+
+  /** A fresh token before the old one ends. */
+  async #refresh() {
+    const { credential, world } = this.#plan;
+    const turn = this.#turn;
+    const renewed = await credential.renew(this.#token).catch(() => false);
+    if (turn !== this.#turn) return;
+    const token = renewed ? await credential.token() : this.#token;
+    if (renewed && !this.twoWay) return this.reopen();
+    if (renewed) await this.ask({ type: 'auth', token }).catch(() => {}); // a bad one is refused and the old one goes on
+    this.#token = token;
+    if (turn === this.#turn) this.#later(credential.patience(token, world.now()), () => this.#refresh());
+  }
+
+  /** Is a better transport to be had by now? The one in use goes on until it is. @param {number} way @returns {void} */
+  #climb(way) {
+    const { world } = this.#plan;
+    if (way >= this.#way) {
+      this.#rise = Math.min(LONGEST_RISE, this.#rise * 2);
+      return this.#later(this.#rise, () => this.#climb(0));
+    }
+    const next = () => {
+      world.clearTimeout(timer);
+      link?.close();
+      if (!adopted) this.#climb(way + 1);
+    };
+    let adopted = false;
+    /** @type {Link | null} */
+    let link = null;
+    const timer = world.setTimeout(next, PATIENCE);
+    this.#chores.push(timer);
+    link = this.#dial(way, (event) => {
+      if (event.type !== 'ready') return;
+      adopted = true;
+      link?.close();
+      this.#way = way;
+      this.reopen();
+    }, next);
   }
 
   /** @param {BellcastEvent & {ref?: string}} answer */
@@ -179,9 +275,8 @@ export class Connection {
     if (close && !close.reconnect) return this.#giveUp(new Refused(close.code, { code: close.reason }));
     // A server that greets and hangs up is waited for as one that does not greet.
     if (steady) this.#failures = 0;
-    if (!wasLive && !close && ++this.#way < TRANSPORTS.length) return this.#try();
+    if (!wasLive && !close && ++this.#way < this.#transports.length) return this.#try();
     this.#way = wasLive ? this.#best : 0;
-    this.#barren = !wasLive && !close;
     this.#wait(close?.after);
   }
 
@@ -197,11 +292,10 @@ export class Connection {
 
   /** @param {unknown} error */
   #failed(error) {
-    const refused = error instanceof Refused ? error : null;
-    if (refused && (refused.status === 401 || refused.status === 403)) return this.#giveUp(refused);
+    const { status, after } = /** @type {Partial<Refused>} */ (error);
+    if (status === 401 || status === 403) return this.#giveUp(/** @type {Refused} */ (error));
     this.#way = 0;
-    this.#barren = true;
-    this.#wait(refused?.after);
+    this.#wait(after);
   }
 
   /** @param {number} [after] */
@@ -219,18 +313,29 @@ export class Connection {
     this.close();
   }
 
-  /** @param {number} patience */
+  /** Give it so long from when it was last heard. @param {number} patience */
   #watch(patience) {
-    this.#plan.world.clearTimeout(this.#timer);
-    this.#timer = this.#plan.world.setTimeout(() => {
-      this.#link?.close();
-      void this.#ended();
-    }, patience);
+    const { world } = this.#plan;
+    world.clearTimeout(this.#timer);
+    this.#heard = world.now();
+    const look = () => {
+      const left = this.#heard + patience - world.now();
+      if (left > 0) this.#timer = world.setTimeout(look, Math.min(left, LOOK));
+      else this.#silent();
+    };
+    look();
+  }
+
+  #silent() {
+    this.#link?.close();
+    void this.#ended();
   }
 
   #drop() {
+    const { world } = this.#plan;
     this.#turn++;
-    this.#plan.world.clearTimeout(this.#timer);
+    world.clearTimeout(this.#timer);
+    for (const chore of this.#chores.splice(0)) world.clearTimeout(chore);
     this.#link?.close();
     this.#link = null;
     for (const { reject } of this.#waiting.values()) reject(new Refused(0, { code: 'not_connected' }));

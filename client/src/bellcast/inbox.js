@@ -2,7 +2,7 @@
 
 import { never } from './events.js';
 
-/** @import { BellcastEvent, Change, Counts, Notification, Page, Query, Target, Verb } from './events.js' */
+/** @import { BellcastEvent, Change, Counts, Notification, Page, Query, Target, Verb, View } from './events.js' */
 
 /**
  * @typedef {object} Inbox
@@ -49,6 +49,9 @@ export function extend(inbox, page) {
 
 /** @param {Page} page */
 const bottom = ({ notifications, next }) => (next && notifications.at(-1)?.id) || '';
+
+/** What brings rows into a view that it was not kept for. @type {Record<View, Change[]>} */
+const BRINGS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'] };
 
 /** What the view shows. @param {Inbox} inbox */
 export const shown = ({ rows, query }) => rows.filter((row) => belongs(row, query));
@@ -127,7 +130,7 @@ function put(inbox, row) {
 function change(inbox, changed, target, at) {
   const meant = choose(target, changed);
   const rows = inbox.rows.flatMap((row) => (meant(row) ? EFFECTS[changed](row, at) : [row]));
-  return { ...inbox, rows, stale: inbox.stale || (changed === 'unarchived' && unknown(inbox, target)) };
+  return { ...inbox, rows, stale: inbox.stale || (BRINGS[inbox.query.view ?? 'all'].includes(changed) && unknown(inbox, target)) };
 }
 
 /** @param {Target} target @param {Change} changed @returns {(row: Notification) => boolean} */
@@ -140,7 +143,7 @@ function choose(target, changed) {
   return (row) => belongs(row, of);
 }
 
-/** Rows that come back to a view we did not keep them for. @param {Inbox} inbox @param {Target} target */
+/** Rows we do not have. @param {Inbox} inbox @param {Target} target */
 function unknown({ rows, floor }, target) {
   return !('ids' in target) || target.ids.some((id) => id >= floor && !rows.some((row) => row.id === id));
 }

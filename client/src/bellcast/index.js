@@ -1,11 +1,19 @@
 /** What the package gives: the session, the elements. */
 
 import { Bell } from './elements/bell.js';
+import { Inbox } from './elements/inbox.js';
+import { Toasts } from './elements/toasts.js';
 
 export { Refused } from './api.js';
 export { Session } from './session.js';
-export { Bell };
+export { Bell, Inbox, Toasts };
 
-// Two copies of the script in one page must not break it; without a DOM (server rendering) there is nothing to register.
-const { customElements } = globalThis;
-if (customElements && !customElements.get('bellcast-bell')) customElements.define('bellcast-bell', Bell);
+/** Two copies of the script in one page must not break it; without a DOM (server rendering) there is nothing to register. @param {string} name @param {CustomElementConstructor} Kind */
+function define(name, Kind) {
+  const { customElements } = globalThis;
+  if (customElements && !customElements.get(name)) customElements.define(name, Kind);
+}
+
+define('bellcast-bell', Bell);
+define('bellcast-inbox', Inbox);
+define('bellcast-toasts', Toasts);

@@ -1,12 +1,12 @@
 /** One person's inbox, live: holds the state, stays connected, does what they ask at once and takes it back if refused. */
 
-import { Api, Credential } from './api.js';
-import { Connection } from './connection.js';
-import * as inbox from './inbox.js';
+import { Api, Credential, Refused } from './api.js';
+import { Feed } from './feed.js';
+import { shown } from './inbox.js';
 
-/** @import { BellcastEvent, Notification, Page, Query, Target, Verb } from './events.js' */
-/** @import { Refused } from './api.js' */
-/** @import { Status } from './connection.js' */
+/** @import { BellcastEvent, Member, Notification, Query, Target, Verb } from './events.js' */
+/** @import { Connection, Status } from './connection.js' */
+/** @import { Tabs } from './tabs.js' */
 /** @import { Action } from './inbox.js' */
 /** @import { World } from './transports/sse.js' */
 
@@ -14,25 +14,36 @@ import * as inbox from './inbox.js';
  * @typedef {object} Options
  * @property {string} [server]  where Bellcast answers; this page's own origin by default
  * @property {string | null} [token]
- * @property {() => string | null | Promise<string | null>} [getToken]  asked for the first token and when one is refused
+ * @property {() => string | null | Promise<string | null>} [getToken]  asked for the first token, and for a fresh one before each ends
+ * @property {string} [recipient]  who is signed in, where cookies speak: lets this person's tabs share a line
  * @property {Iterable<string>} [topics]
  * @property {Partial<World>} [world]
  *
- * @typedef {object} State
+ * @typedef {object} Listing
  * @property {readonly Notification[]} notifications  newest first
  * @property {number} unread
  * @property {number} unseen
  * @property {string | null} next  not null: there is more to load
- * @property {Status} status
  * @property {boolean} loaded
+ *
+ * @typedef {object} Standing
+ * @property {Status} status
+ * @property {number} queued  actions that wait for the server to be back
  * @property {Refused | null} error  why the session ended
  *
+ * @typedef {Listing & Standing} State
+ * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} Viewed
+ *
  * @typedef {string | readonly string[] | 'all' | {all: true, of?: {type?: string}}} Which
- * @typedef {Action & {done: boolean}} Pending
+ * @typedef {{resolve: () => void, reject: (error: unknown) => void}} Asker
+ * @typedef {Action & Partial<Asker> & {id: string, done?: boolean, kept?: boolean, held?: boolean}} Pending
  */
 
-const PAGE = 20;
-const MOST = 100; // the server's limit of a page
+const AWAY = [429, 502, 503, 504]; // nobody decided anything: ask again
+const AGAIN = 5_000; // ms
+const MOST = 1_000; // ids in one request, the server's limit
+const RING = { focused: 40, visible: 200, hidden: 600 }; // ms: who looks tells first, and many at once are told as one
+const TOLD = ['notification', 'event', 'presence', 'typing', 'refused', 'change'];
 
 /** @returns {World} */
 const browser = () => ({
@@ -45,30 +56,50 @@ const browser = () => ({
   random: Math.random,
   online: () => globalThis.navigator?.onLine ?? true,
   page: 'addEventListener' in globalThis ? globalThis : new EventTarget(),
+  attention: () => (document.hasFocus() ? 'focused' : document.hidden ? 'hidden' : 'visible'),
+  locks: globalThis.document && navigator.locks,
+  Channel: globalThis.BroadcastChannel,
+  storage: () => globalThis.localStorage,
 });
 
 /**
- * Events: `change` (read `state`), `notification` (a new one), `event`, `presence`, `typing` (on topics), `refused` (an action was taken back).
+ * Events: `change` (read `state`), `notification` (a new one), `ring` (new ones, in the one tab that is to tell the person),
+ * `event`, `presence`, `typing` (on topics), `refused` (an action was taken back).
  */
 export class Session extends EventTarget {
   /** @type {Set<string>} */
   #topics;
   #world;
   #api;
-  #connection;
-  #truth = inbox.EMPTY;
+  #plan;
+  #whose;
+  /** @type {Connection | Tabs | null} */
+  #line = null;
+  /** The line, where it is shared. @type {Tabs | null} */
+  #tabs = null;
+  #main;
+  /** @type {Map<string, Feed>} */
+  #feeds = new Map();
   /** @type {Pending[]} */
   #pending = [];
-  /** What was heard while a page is on its way. @type {Set<BellcastEvent[]>} */
-  #heard = new Set();
-  /** @type {State | null} */
-  #state = null;
-  /** @type {Promise<void> | null} */
-  #more = null;
-  #lineless = false; // the server answered since a line last held
+  #delivering = false;
+  /** Whoever waited and finds another has been overtaken. @type {object | null} */
+  #turn = null;
+  /** @type {any} */
+  #again;
+  /** @type {any} */
+  #ringing;
+  /** @type {Notification[]} */
+  #rung = [];
+  /** Who is there, by topic. @type {Map<string, Map<string, Member>>} */
+  #present = new Map();
+  /** @type {Status} */
+  #status = 'closed';
+  /** What was computed since the last change. @type {Map<Feed | null, any>} */
+  #known = new Map();
 
   /** @param {Options} [options] */
-  constructor({ server = '', token, getToken, topics = [], world } = {}) {
+  constructor({ server = '', token, getToken, recipient, topics = [], world } = {}) {
     super();
     const here = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? here : globalThis.location?.origin).href;
@@ -76,32 +107,58 @@ export class Session extends EventTarget {
     this.#topics = new Set(topics);
     this.#world = { ...browser(), ...world };
     this.#api = new Api(base, credential, this.#world.fetch);
-    this.#connection = new Connection({
+    this.#main = this.#feed({});
+    this.#whose = async () => (await credential.whose()) || ((await credential.token()) === null && recipient) || '';
+    /** @type {import('./tabs.js').SharedPlan} */
+    this.#plan = {
       base,
       credential,
       world: this.#world,
       topics: () => this.#topics,
-      position: () => this.#truth.position,
-      prepare: (barren) => this.#prepare(barren),
-      hear: (event) => this.#hear(event),
-      moved: () => this.#changed(),
-    });
+      position: () => this.#main.truth.position,
+      prepare: async () => void (this.#main.truth.stale && (await this.#refresh(this.#main))),
+      hear: (event, since) => this.#hear(event, since),
+      moved: () => this.#moved(),
+      recalled: () => this.#recall(),
+    };
   }
 
   /** Load the inbox and stay connected until `close()`. Asked again, it tries again at once. */
   open() {
-    this.#connection.open();
+    const { page } = this.#world;
+    page.addEventListener('pagehide', this.#hidden);
+    if (this.#line && !this.#line.error) this.#line.open();
+    else {
+      this.#line?.close();
+      this.#line = null;
+      void this.#enter((this.#turn = {}));
+    }
     return this;
   }
 
   close() {
-    this.#connection.close();
+    const { page, clearTimeout } = this.#world;
+    this.#hidden();
+    page.removeEventListener('pagehide', this.#hidden);
+    clearTimeout(this.#again);
+    clearTimeout(this.#ringing);
+    this.#turn = null;
+    this.#line?.close();
+    this.#line = null;
+    this.#moved();
   }
 
   /** @returns {State} */
   get state() {
-    this.#state ??= this.#view();
-    return this.#state;
+    return this.#once(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#pending.filter(({ kept, done }) => kept && !done).length, error: this.#line?.error ?? null }));
+  }
+
+  /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {Viewed} */
+  view(query) {
+    const feed = this.#feed(query);
+    if (!feed.loaded) void this.#refresh(feed).catch(() => {});
+    const listing = () => this.#listing(feed);
+    return { get state() { return listing(); }, loadMore: () => this.#more(feed) };
   }
 
   /** @param {Which} which */
@@ -122,19 +179,28 @@ export class Session extends EventTarget {
   /** @param {Which} which */
   delete(which) { return this.#act('delete', which); }
 
+  /** Shown as done, told to the server when the person can no longer change their mind. @param {Verb} verb @param {Which} which */
+  hold(verb, which) {
+    const pending = this.#add(verb, which, { held: true });
+    return {
+      undo: () => this.#withdraw(pending),
+      commit: () => {
+        pending.held = false;
+        void this.#deliver();
+      },
+    };
+  }
+
   /** The next older page. Called again meanwhile it is the same one. */
   loadMore() {
-    const before = this.#truth.next;
-    if (!before) return Promise.resolve();
-    this.#more ??= this.#load({ limit: PAGE, before }, inbox.extend).finally(() => (this.#more = null));
-    return this.#more;
+    return this.#more(this.#main);
   }
 
   /** Follow live topics. @param {...string} topics */
   async subscribe(...topics) {
     for (const topic of topics) this.#topics.add(topic);
     try {
-      return await this.#follow('subscribe', topics);
+      return this.#meet(await this.#line?.follow('subscribe', topics));
     } catch (error) {
       for (const topic of topics) this.#topics.delete(topic);
       throw error;
@@ -143,108 +209,276 @@ export class Session extends EventTarget {
 
   /** @param {...string} topics */
   async unsubscribe(...topics) {
-    for (const topic of topics) this.#topics.delete(topic);
-    return this.#follow('unsubscribe', topics);
+    for (const topic of topics) {
+      this.#topics.delete(topic);
+      this.#present.delete(topic);
+    }
+    return this.#line?.follow('unsubscribe', topics);
+  }
+
+  /** Who is on a topic that presence is kept on. @param {string} topic @returns {Member[]} */
+  members(topic) {
+    return [...(this.#present.get(topic)?.values() ?? [])];
   }
 
   /** To the others on a topic. Needs a WebSocket, as all that follows. @param {string} topic @param {string} name @param {unknown} data */
   publish(topic, name, data) {
-    return this.#connection.ask({ type: 'publish', topic, name, data });
+    return this.#ask({ type: 'publish', topic, name, data });
   }
 
   /** @param {string} topic @param {boolean} on */
   typing(topic, on) {
-    return this.#connection.ask({ type: 'typing', topic, on });
+    return this.#ask({ type: 'typing', topic, on });
   }
 
   /** Ask the app; resolves with its handler's reply. @param {string} name @param {unknown} [data] @returns {Promise<unknown>} */
   async call(name, data) {
-    return (await this.#connection.ask({ type: 'call', name, data })).data;
+    return (await this.#ask({ type: 'call', name, data })).data;
   }
 
-  /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics */
-  #follow(type, topics) {
-    if (this.#connection.twoWay) return this.#connection.ask({ type, topics });
-    if (this.#connection.status === 'live') this.#connection.reopen(); // SSE learns its topics from the address
-    return null;
-  }
-
-  /**
-   * After a barren round: is it the token? And if the server answers but no line holds, asking is how the inbox stays new.
-   * @param {boolean} barren
-   */
-  async #prepare(barren) {
-    if (barren) {
-      const { position } = await this.#api.counts();
-      if (this.#lineless && position !== this.#truth.position) return this.#refresh();
-      this.#lineless = true;
-    }
-    if (this.#truth.stale) await this.#refresh();
-  }
-
-  async #refresh() {
-    const { query, rows } = this.#truth;
-    const limit = Math.min(MOST, rows.length + PAGE); // new ones must not push out what was loaded
-    do await this.#load({ ...query, limit }, (_, page) => inbox.snapshot(page, query));
-    while (this.#truth.stale);
-  }
-
-  /**
-   * @param {Query & {limit: number, before?: string}} query
-   * @param {(truth: inbox.Inbox, page: Page) => inbox.Inbox} merge
-   */
-  async #load(query, merge) {
-    /** @type {BellcastEvent[]} */
+  /** All that is told from now on, until the session closes. @returns {AsyncGenerator<CustomEvent, void>} */
+  async *[Symbol.asyncIterator]() {
+    /** @type {CustomEvent[]} */
     const heard = [];
-    this.#heard.add(heard);
+    let wake = () => {};
+    /** @param {Event} event */
+    const hear = (event) => {
+      heard.push(/** @type {CustomEvent} */ (event));
+      wake();
+    };
+    for (const type of TOLD) this.addEventListener(type, hear);
     try {
-      const page = await this.#api.inbox(query);
-      // The page may be older or newer than any of these; applied in order, they end at the same truth either way.
-      this.#truth = heard.reduce(inbox.apply, merge(this.#truth, page));
-      this.#forget();
-      this.#changed();
+      while (this.state.status !== 'closed' || heard.length) {
+        const event = heard.shift();
+        if (!event) await new Promise((resolve) => (wake = () => resolve(null)));
+        else if (event.type !== 'change') yield event;
+      }
     } finally {
-      this.#heard.delete(heard);
+      for (const type of TOLD) this.removeEventListener(type, hear);
     }
   }
 
-  /** @param {BellcastEvent} event */
-  #hear(event) {
-    const before = this.#truth;
-    if (event.type === 'ready') this.#lineless = false;
-    this.#truth = inbox.apply(before, event);
-    if (this.#truth !== before) this.#heardOfInbox(event, before);
-    if (event.type === 'event' || event.type === 'presence' || event.type === 'typing') this.#tell(event.type, event);
+  /** As one of this browser's tabs, where they can share a line; else alone. @param {object} turn */
+  async #enter(turn) {
+    this.#moved();
+    if (this.#main.truth.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
+    const { locks, Channel } = this.#world;
+    const [line, whose] = await Promise.all([import('./line.js').catch(() => null), this.#whose().catch(() => '')]);
+    if (turn !== this.#turn) return;
+    if (!line) return void (this.#again = this.#world.setTimeout(() => void this.#enter(turn), AGAIN));
+    this.#tabs = whose && locks && Channel ? new line.Tabs(`bellcast ${this.#plan.base} ${whose}`, this.#plan) : null;
+    this.#line = this.#tabs ?? new line.Connection(this.#plan);
+    this.#recall();
+    this.#line.open();
   }
 
-  /** @param {BellcastEvent} event @param {inbox.Inbox} before */
-  #heardOfInbox(event, before) {
-    for (const heard of this.#heard) heard.push(event);
+  /** @param {object} frame @returns {Promise<any>} */
+  #ask(frame) {
+    return this.#line?.ask(frame) ?? Promise.reject(new Refused(0, { code: 'not_connected' }));
+  }
+
+  /** @param {Query} query */
+  #feed(query) {
+    const key = JSON.stringify(query);
+    const feed = this.#feeds.get(key) ?? new Feed(query, (part) => this.#api.inbox(part));
+    this.#feeds.set(key, feed);
+    return feed;
+  }
+
+  /** @template T @param {Feed | null} key @param {() => T} compute @returns {T} */
+  #once(key, compute) {
+    if (!this.#known.has(key)) this.#known.set(key, compute());
+    return this.#known.get(key);
+  }
+
+  /** @param {Feed} feed @returns {Listing} */
+  #listing(feed) {
+    return this.#once(feed, () => feed.after(this.#pending));
+  }
+
+  /** @param {Feed} feed */
+  async #more(feed) {
+    await feed.more();
+    this.#changed();
+  }
+
+  /** Where nobody says what is new, looking finds it. @param {Feed} feed */
+  async #refresh(feed) {
+    const { loaded, truth } = feed;
+    await feed.refresh();
+    this.#forget();
+    this.#changed();
+    if (feed !== this.#main || !loaded) return;
+    const newest = truth.rows[0]?.id ?? '';
+    const found = feed.truth.rows.filter(({ id, read_at }) => id > newest && !read_at);
+    for (const row of found.reverse()) this.#arrived(row);
+  }
+
+  #moved() {
+    const status = this.#line?.status ?? (this.#turn ? 'connecting' : 'closed');
+    if (status === this.#status) return this.#changed();
+    this.#status = status;
+    this.#changed();
+    if (status === 'live') this.#live();
+  }
+
+  #live() {
+    this.#recall();
+    void this.#deliver();
+    const topics = [...this.#present.keys()];
+    if (topics.length && this.#line?.twoWay) this.#line.follow('subscribe', topics).then((met) => this.#meet(met), () => {});
+  }
+
+  /** @param {BellcastEvent} event @param {string | null} [since] */
+  #hear(event, since) {
+    if (event.type === 'event' || event.type === 'presence' || event.type === 'typing') this.#heardLive(event);
+    else this.#heardInbox(event, since);
+  }
+
+  /** What other tabs follow is heard as well. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing'}>} event */
+  #heardLive(event) {
+    if (event.topic && !this.#topics.has(event.topic)) return;
+    if (event.type === 'presence') {
+      const present = this.#members(event.topic);
+      for (const each of event.joined) present.set(each.recipient, each);
+      for (const each of event.left) present.delete(each.recipient);
+    }
+    this.#tell(event.type, event);
+  }
+
+  /** @param {BellcastEvent} event @param {string | null} [since] */
+  #heardInbox(event, since) {
+    const { truth: before, loaded } = this.#main;
+    if (since !== undefined && since !== before.position) for (const feed of this.#feeds.values()) feed.doubt();
+    for (const feed of this.#feeds.values()) feed.hear(event);
+    if (this.#main.truth === before) return;
     if (event.type !== 'ready') this.#forget();
     this.#changed();
-    if (event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) {
-      this.#tell('notification', event.notification);
-    }
-    if (this.#truth.stale && !before.stale) this.#refresh().catch(() => this.#connection.reopen());
+    if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#arrived(event.notification);
+    for (const feed of this.#feeds.values()) if (feed.truth.stale && feed.loaded) this.#refresh(feed).catch(() => this.#line?.reopen());
   }
 
-  /** @param {Verb} verb @param {Which} which */
-  async #act(verb, which) {
-    const target = aim(which);
-    const pending = { verb, target, at: new Date(this.#world.now()).toISOString(), done: false };
+  /** @param {Notification} notification */
+  #arrived(notification) {
+    this.#tell('notification', notification);
+    this.#rung.push(notification);
+    this.#ringing ??= this.#world.setTimeout(() => void this.#ring(), RING[this.#world.attention()]);
+  }
+
+  async #ring() {
+    this.#ringing = undefined;
+    const fresh = new Set(this.#main.truth.rows.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
+    const rung = this.#rung.splice(0).filter(({ id }) => fresh.has(id));
+    const ids = rung.map(({ id }) => id);
+    const mine = new Set(this.#tabs ? await this.#tabs.first(ids) : ids);
+    const told = rung.filter(({ id }) => mine.has(id));
+    if (told.length) this.#tell('ring', told);
+  }
+
+  /** @param {string} topic */
+  #members(topic) {
+    const present = this.#present.get(topic) ?? new Map();
+    this.#present.set(topic, present);
+    return present;
+  }
+
+  /** @param {{presence?: Record<string, Member[]>} | null} met */
+  #meet(met) {
+    for (const [topic, members] of Object.entries(met?.presence ?? {})) {
+      this.#present.set(topic, new Map(members.map((each) => [each.recipient, each])));
+      this.#tell('presence', { type: 'presence', topic, joined: members, left: [] });
+    }
+    return met;
+  }
+
+  /** @param {Verb} verb @param {Which} which @returns {Promise<void>} */
+  #act(verb, which) {
+    return new Promise((resolve, reject) => {
+      this.#add(verb, which, { resolve, reject });
+      void this.#deliver();
+    });
+  }
+
+  /** @param {Verb} verb @param {Which} which @param {Partial<Pending>} more */
+  #add(verb, which, more) {
+    const now = this.#world.now();
+    /** @type {Pending} */
+    const pending = { id: `${now} ${this.#world.random()}`, verb, target: aim(which), at: new Date(now).toISOString(), ...more };
     this.#pending.push(pending);
     this.#changed();
+    return pending;
+  }
+
+  /** One after the other: read, then unread, must not arrive the other way round. */
+  async #deliver() {
+    if (this.#delivering) return;
+    this.#delivering = true;
+    let next;
+    do next = this.#pending.find(({ done, held }) => !done && !held);
+    while (next && (await this.#sent(next)));
+    this.#delivering = false;
+  }
+
+  /** Whether the next may follow. @param {Pending} pending */
+  async #sent(pending) {
+    const send = () => this.#api.act(pending.verb, pending.target);
+    const { id, kept, resolve } = pending;
     try {
-      const changed = await this.#api.act(verb, target);
+      const changed = await (kept && this.#tabs ? this.#tabs.alone(id, send) : send());
+      this.#tabs?.drop(id);
       // It stays on top until the next event, so that nothing flickers; none comes if nothing changed.
       pending.done = true;
       if (changed === 0) this.#withdraw(pending);
+      resolve?.();
     } catch (error) {
-      this.#withdraw(pending);
-      this.#tell('refused', error);
-      throw error;
+      if (!(error instanceof Refused) || AWAY.includes(error.status)) return this.#keep();
+      this.#refused(pending, error);
     }
+    return true;
   }
+
+  /** @param {Pending} pending @param {unknown} error */
+  #refused(pending, error) {
+    this.#tabs?.drop(pending.id);
+    this.#withdraw(pending);
+    this.#tell('refused', error);
+    pending.reject?.(error);
+  }
+
+  #keep() {
+    for (const each of this.#pending) if (!each.done && !each.held) this.#tabs?.keep(this.#fixed(each));
+    this.#world.clearTimeout(this.#again);
+    if (this.#status !== 'closed') this.#again = this.#world.setTimeout(() => void this.#deliver(), AGAIN);
+    this.#changed();
+    return false;
+  }
+
+  /** "All" said now must not mean what comes before it is told. @param {Pending} pending */
+  #fixed(pending) {
+    const rows = shown(this.#main.truth);
+    const whole = 'all' in pending.target && !pending.target.of && !this.#main.truth.next && rows.length <= MOST;
+    if (whole && !pending.kept) pending.target = { ids: rows.map(({ id }) => id) };
+    pending.kept = true;
+    return pending;
+  }
+
+  /** What was kept: before a reload, or by another tab. */
+  #recall() {
+    const kept = new Map(this.#tabs?.kept().map((each) => [each.id, each]));
+    const ours = this.#pending.filter(({ id, kept: was, done }) => !was || done || kept.has(id));
+    for (const { id } of ours) kept.delete(id);
+    this.#pending = [...Array.from(kept.values(), (each) => ({ ...each, kept: true })), ...ours];
+    this.#changed();
+  }
+
+  /** The last moment to tell the server. */
+  #hidden = () => {
+    for (const each of this.#pending) {
+      if (!each.held) continue;
+      each.held = false;
+      void this.#deliver();
+    }
+  };
 
   /** @param {Pending} pending */
   #withdraw(pending) {
@@ -258,16 +492,8 @@ export class Session extends EventTarget {
   }
 
   #changed() {
-    this.#state = null;
+    this.#known.clear();
     this.#tell('change', null);
-  }
-
-  /** @returns {State} */
-  #view() {
-    const now = this.#pending.reduce(inbox.act, this.#truth);
-    const { status, error } = this.#connection;
-    const { next, unread, unseen } = now;
-    return { notifications: inbox.shown(now), unread, unseen, next, status, loaded: this.#truth !== inbox.EMPTY, error };
   }
 
   /** @param {string} type @param {unknown} detail */

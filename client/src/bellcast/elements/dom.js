@@ -22,7 +22,7 @@ export function link(address) {
 }
 
 /** Text that reads as it is stored: without overrides that turn `exe.png` out of `gnp.exe`. @param {string} text */
-export const plain = (text) => text.replace(/[\u202d\u202e]/g, '');
+export const plain = (text) => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
 
 const SVG = 'http://www.w3.org/2000/svg';
 const ICONS = {
@@ -31,6 +31,10 @@ const ICONS = {
   checks: 'M2 12.5 7 17.5 15.5 8M11.5 17l.5.5L22.5 7',
   unread: 'M12 8.5a3.5 3.5 0 1 0 .01 0',
   trash: 'M4.5 7h15M9.5 7V4.5h5V7M6.5 7l.8 12.5h9.4L17.5 7',
+  archive: 'M3.5 5h17v4h-17zM5 9v10h14V9M10 13h4',
+  inbox: 'M4 13l2.5-8h11L20 13v6H4zM4 13h5a3 3 0 0 0 6 0h5',
+  sound: 'M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4 4 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11',
+  desktop: 'M3.5 5h17v11h-17zM9 20h6M12 16v4',
   close: 'M6 6l12 12M18 6 6 18',
   alert: 'M12 7.5v5.5M12 16.5v.01M12 3a9 9 0 1 0 .01 0',
   cloud: 'M4 4l16 16M7 17.5a4 4 0 0 1-.5-8M10 6.5a5.5 5.5 0 0 1 7.5 4.5 3.5 3.5 0 0 1 2 5.5',

@@ -1,121 +1,180 @@
-/** What opens under the bell: the list with its heading, its states and its keys. */
+/** An inbox to look at: its heading and tabs, its lists, its states and its keys. The same in a bell and on a page. */
 
+import { Blank } from './blank.js';
 import { h, icon } from './dom.js';
-import { row } from './row.js';
+import { fold } from './grouping.js';
+import { List } from './list.js';
+import { Views } from './views.js';
 
 /** @import { Notification } from '../events.js' */
-/** @import { State } from '../session.js' */
-/** @import { Desk, Row } from './row.js' */
+/** @import { Listing, Session, State } from '../session.js' */
+/** @import { Desk } from './row.js' */
+/** @import { Tab } from './views.js' */
 
-export const NOTICE = 5_000; // ms a refusal stays to be read
-const PAGE = 40; // rows shown, and added by "load more": a flood must not become a thousand elements
+/**
+ * @typedef {Omit<Desk, 'unfold'> & {session: Session, tabs: readonly Tab[], close: () => void, draw: () => void, retry: () => void,
+ *   footer: Node}} Frame
+ */
+
+const NEAR = 600; // px above the end where the next page is asked for
+const NOTICE = 6_000; // ms to read a notice and to think again
 
 export class Panel {
-  #desk;
-  /** @type {Map<string, Row>} */
-  #rows = new Map();
-  #status;
+  element;
+  views;
+  #frame;
+  #status = h('span', 'status', { role: 'status' });
   #readAll;
+  #scroll;
   #unread;
   #earlier;
   #more;
-  #blank = h('div', 'blank');
-  #shown = ''; // which blank page that is
-  #noticed = 0;
-  #most = PAGE;
+  #blank;
+  #notice = h('div', 'notice', { role: 'status' });
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #fading;
+  /** @type {(() => void) | undefined} */
+  #settled;
+  /** @type {Set<string>} */
+  #open = new Set();
+  #loading = false;
+  #failed = false;
 
-  /** @param {Desk & {close: () => void, more: () => void, retry: () => void}} desk */
-  constructor(desk) {
-    const { texts, act, close, more } = desk;
-    this.#desk = desk;
-    const heading = h('h2', 'heading', { id: 'heading' }, texts.title);
-    this.#status = h('span', 'status', { role: 'status' });
-    this.#readAll = button('read-all', texts.readAll, () => (act('read', 'all'), this.element.focus())); // the button goes, the focus must not
+  /** @param {HTMLElement} element @param {Frame} frame */
+  constructor(element, frame) {
+    const { texts, act, close } = frame;
+    this.element = element;
+    this.#frame = frame;
+    const desk = { ...frame, unfold: (/** @type {string} */ group) => this.#unfold(group) };
+    this.#readAll = button('read-all', texts.readAll, () => (act('read', 'all'), element.focus())); // the button goes, the focus must not
     this.#readAll.prepend(icon('checks'));
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;
     leave.append(icon('close'));
-    this.#unread = section(texts.unread);
-    this.#earlier = section(texts.earlier);
-    this.#more = button('more', texts.more, () => {
-      this.#most += PAGE;
-      more();
-    });
-    const scroll = h('div', 'scroll', {}, this.#unread.element, this.#earlier.element, this.#blank, this.#more);
-    this.element = h('dialog', 'panel', { tabIndex: -1, onkeydown: (event) => this.#key(event) },
-      h('div', 'header', {}, heading, this.#status, this.#readAll, leave), scroll);
-    this.element.setAttribute('aria-labelledby', 'heading');
+    this.views = new Views(frame.tabs, texts, () => this.#turn());
+    this.#unread = section(texts.unread, desk);
+    this.#earlier = section(texts.earlier, desk);
+    this.#blank = new Blank(texts, frame.retry);
+    this.#more = button('more', texts.more, () => void this.more());
+    this.#scroll = h('div', 'scroll', { ...(frame.tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: frame.draw },
+      this.#unread.element, this.#earlier.element, this.#blank.element, this.#more);
+    element.append(
+      h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, leave),
+      this.views.element, this.#scroll, this.#notice, frame.footer);
+    this.#notice.hidden = true;
+    element.tabIndex = -1;
+    element.dir = texts.dir;
+    element.lang = texts.lang;
+    element.setAttribute('aria-labelledby', 'heading');
+    element.addEventListener('keydown', (event) => this.#key(/** @type {KeyboardEvent} */ (event)));
   }
 
-  /** Returns what it shows. @param {State} state @param {number} now */
-  render(state, now) {
-    const { unread, next, loaded, error } = state;
-    const shown = state.notifications.slice(0, this.#most);
+  get #view() {
+    return this.#frame.session.view(this.views.query);
+  }
+
+  /** Returns what it shows. @param {number} now */
+  render(now) {
+    const { session } = this.#frame;
+    const { state } = session;
+    const view = this.#view.state;
     const focused = this.#focused();
-    this.#say(state, now);
-    this.#list(shown, now);
-    this.#readAll.hidden = !unread || error !== null;
-    this.#unread.count.textContent = String(unread || '');
-    this.#more.hidden = !next && shown.length === state.notifications.length;
-    this.#fill(loaded ? (shown.length || next ? '' : 'empty') : this.#why(state));
+    this.#say(state);
+    this.views.render(session);
+    const shown = this.#list(view, now);
+    this.#readAll.hidden = !state.unread || state.error !== null;
+    this.#more.hidden = !view.next || !view.loaded;
+    this.#blank.show(view.loaded ? (view.notifications.length || view.next ? '' : this.views.chosen ? 'none' : 'empty') : this.#why(state));
     if (focused >= 0 && this.#focused() < 0) this.#focus(focused);
+    this.#fill();
     return shown;
   }
 
-  /** Said in place of the connection for a moment. @param {number} now */
-  refuse(now) {
-    this.#noticed = now + NOTICE;
+  /** The next older page. */
+  async more() {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.#more.ariaBusy = 'true';
+    this.#failed = await this.#view.loadMore().then(() => false, () => true);
+    if (this.#failed) this.say(this.#frame.texts.refused);
+    this.#loading = false;
+    this.#more.ariaBusy = null;
+    this.#frame.draw();
   }
 
-  /** @param {State} state @param {number} now */
-  #say({ status, loaded, error }, now) {
-    const { texts } = this.#desk;
-    const noticed = now < this.#noticed;
-    const text = noticed ? texts.refused : error ? texts.ended : texts[loaded && status === 'connecting' ? 'waiting' : status];
+  /** For a moment, with a way back where there is one; without it taken, it is settled. @param {string} text @param {() => void} [undo] @param {() => void} [settled] */
+  say(text, undo, settled) {
+    this.hush();
+    const { texts } = this.#frame;
+    const back = button('undo', texts.undo, () => {
+      this.#settled = undefined;
+      undo?.();
+      this.hush();
+      this.element.focus();
+    });
+    this.#settled = settled;
+    this.#notice.replaceChildren(h('span', 'said', {}, text), ...(undo ? [back] : []));
+    this.#notice.hidden = false;
+    this.#fading = setTimeout(() => this.hush(), NOTICE);
+  }
+
+  hush() {
+    clearTimeout(this.#fading);
+    this.#notice.hidden = true;
+    this.#settled?.();
+    this.#settled = undefined;
+  }
+
+  /** @param {State} state */
+  #say({ status, loaded, error, queued }) {
+    const { texts } = this.#frame;
+    const word = loaded && status === 'connecting' ? 'waiting' : status;
+    const text = error ? texts.ended : queued && status !== 'live' ? texts.queued(queued) : texts[word];
     if (this.#status.textContent !== text) this.#status.textContent = text;
-    this.#status.dataset.status = noticed ? 'refused' : status;
+    this.#status.dataset.status = word;
   }
 
-  /** @param {readonly Notification[]} notifications @param {number} now */
-  #list(notifications, now) {
-    const rows = new Map(notifications.map((each) => [each.id, this.#row(each)]));
-    for (const [id, { element }] of this.#rows) if (rows.get(id)?.element !== element) element.remove();
-    this.#rows = rows;
-    for (const { tick } of rows.values()) tick(now);
-    /** @param {boolean} read */
-    const elements = (read) =>
-      notifications.flatMap((each) => (Boolean(each.read_at) === read ? rows.get(each.id)?.element ?? [] : []));
-    arrange(this.#unread, elements(false));
-    arrange(this.#earlier, elements(true));
+  /** @param {Listing} view @param {number} now @returns {Notification[]} */
+  #list({ notifications, unread }, now) {
+    const apart = !this.views.query.view;
+    const [fresh, old] = apart ? [notifications.filter((each) => !each.read_at), notifications.filter((each) => each.read_at)] : [notifications, []];
+    this.#unread.count.textContent = String((this.views.chosen ? fresh.length : unread) || '');
+    this.#unread.heading.hidden = !apart;
+    return [this.#part(this.#unread, fresh, now), this.#part(this.#earlier, old, now)].flat();
   }
 
-  /** @param {Notification} notification */
-  #row(notification) {
-    const known = this.#rows.get(notification.id);
-    return known?.update(notification) ? known : row(notification, this.#desk);
+  /** @param {ReturnType<typeof section>} part @param {readonly Notification[]} notifications @param {number} now */
+  #part({ element, list, heading }, notifications, now) {
+    element.hidden = !notifications.length;
+    const { scrollTop, clientHeight } = this.#scroll;
+    const top = scrollTop - element.offsetTop - heading.offsetHeight;
+    return list.render(fold(notifications, this.#open), top, clientHeight, now).map(({ notification }) => notification);
+  }
+
+  /** @param {string} group */
+  #unfold(group) {
+    if (!this.#open.delete(group)) this.#open.add(group);
+    this.#frame.draw();
+  }
+
+  /** To another tab. */
+  #turn() {
+    this.#scroll.scrollTop = 0;
+    this.#failed = false;
+    this.#frame.draw();
+  }
+
+  /** Endless: who nears the end finds more. After a failure they say when. */
+  #fill() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
+    const near = clientHeight > 0 && scrollHeight - scrollTop - clientHeight < NEAR;
+    if (near && !this.#more.hidden && !this.#failed) void this.more();
   }
 
   /** Why there is no list; trying again does not look like starting anew. @param {State} state */
   #why({ status, error }) {
     if (error) return 'ended';
-    return status === 'waiting' || status === 'offline' || this.#shown === 'failed' ? 'failed' : 'loading';
-  }
-
-  /** The page in place of a list. @param {'' | 'loading' | 'empty' | 'failed' | 'ended'} which */
-  #fill(which) {
-    this.#blank.hidden = !which;
-    if (which === this.#shown) return;
-    this.#shown = which;
-    this.#blank.dataset.state = which;
-    this.#blank.replaceChildren(...(which === 'loading' ? Array.from({ length: 4 }, skeleton) : which ? this.#page(which) : []));
-  }
-
-  /** @param {'empty' | 'failed' | 'ended'} which */
-  #page(which) {
-    const { texts, retry } = this.#desk;
-    const sign = h('span', 'sign', {}, icon(which === 'empty' ? 'bell' : 'cloud'));
-    const words = [h('b', 'headline', {}, texts[which]), h('p', 'hint', {}, texts[`${which}More`])];
-    return [sign, ...words, ...(which === 'empty' ? [] : [button('retry', texts.retry, retry)])];
+    return status === 'waiting' || status === 'offline' || this.#blank.shown === 'failed' ? 'failed' : 'loading';
   }
 
   get #titles() {
@@ -141,29 +200,19 @@ export class Panel {
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: Infinity }[event.key];
     if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
+    if (event.key === 'Home' || event.key === 'End') this.#scroll.scrollTop = event.key === 'End' ? this.#scroll.scrollHeight : 0;
+    if (event.key === 'Home' || event.key === 'End') this.render(Date.now());
     this.#focus(to);
   }
 }
 
 /** @param {string} name @param {string} text @param {() => void} onclick */
-const button = (name, text, onclick) => h('button', name, { type: 'button', onclick }, text);
+export const button = (name, text, onclick) => h('button', name, { type: 'button', onclick }, text);
 
-/** @param {string} text */
-function section(text) {
+/** @param {string} text @param {Desk} desk */
+function section(text, desk) {
   const count = h('span', 'count');
-  const list = h('ul', 'list', { role: 'list', ariaLabel: text });
-  const element = h('section', 'section', {}, h('h3', 'subheading', {}, text, count), list);
-  return { element, list, count };
-}
-
-const skeleton = () => h('div', 'skeleton', { ariaHidden: 'true' }, h('i', ''), h('b', ''), h('b', ''));
-
-/** Moves only what is out of place: a moved element loses its focus. @param {ReturnType<typeof section>} into @param {HTMLElement[]} elements */
-function arrange({ element, list }, elements) {
-  element.hidden = !elements.length;
-  let at = list.firstChild;
-  for (const each of elements) {
-    if (each === at) at = at.nextSibling;
-    else list.insertBefore(each, at);
-  }
+  const list = new List(desk, text);
+  const heading = h('h3', 'subheading', {}, text, count);
+  return { element: h('section', 'section', {}, heading, list.element), list, count, heading };
 }

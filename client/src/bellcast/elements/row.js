@@ -3,6 +3,7 @@
 import { h, icon, link, plain } from './dom.js';
 
 /** @import { Notification, Verb } from '../events.js' */
+/** @import { Item } from './grouping.js' */
 /** @import { clock } from './time.js' */
 /** @import { Texts } from './messages.js' */
 
@@ -12,87 +13,102 @@ import { h, icon, link, plain } from './dom.js';
  * @property {ReturnType<typeof clock>} clock
  * @property {(verb: Verb, which: string | 'all') => void} act
  * @property {(notification: Notification, event: MouseEvent) => void} follow
+ * @property {(group: string) => void} unfold
  *
  * @typedef {ReturnType<typeof row>} Row
  */
 
 const SYMBOL = 8; // an emoji may take that many UTF-16 units; longer is a name we do not know
 
-/** What makes it another row, not the same one in another state. @param {Notification} n */
-const content = (n) =>
-  JSON.stringify([n.title, n.body, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at]);
+/** What makes it another row, not the same one in another state. @param {Item} item */
+const content = ({ notification: n, others, open, inner }) =>
+  JSON.stringify([n.title, n.body, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, others, open, inner]);
 
-/** @param {Notification} made @param {Desk} desk */
+/** @param {Item} made @param {Desk} desk */
 export function row(made, desk) {
   const { texts, clock, act } = desk;
-  let now = made;
+  let { notification: now } = made;
   let age = '';
   /** @param {MouseEvent} event */
   const follow = (event) => desk.follow(now, event);
 
-  const title = anchor('title', made.title, made.action_url, follow);
-  const time = h('time', 'time', { dateTime: made.created_at, title: clock.full(made.created_at) });
+  const time = h('time', 'time', { dateTime: now.created_at, title: clock.full(now.created_at) });
   const toggle = tool('toggle', () => act(now.read_at ? 'unread' : 'read', now.id));
+  const shelve = tool('archive', () => act(now.archived_at ? 'unarchive' : 'archive', now.id));
   const remove = tool('delete', () => act('delete', now.id));
   label(remove, 'trash', texts.delete);
-  const element = h('li', 'row', {}, avatar(made), main(made, title, texts, follow),
-    h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, remove)));
-  element.dataset.priority = made.priority;
-  element.dataset.type = made.type;
+  const lines = words(now, texts, follow);
+  const title = /** @type {HTMLElement} */ (lines.firstElementChild);
+  if (made.others) lines.append(more(made, desk));
+  const element = h('li', 'row', {}, avatar(now), lines,
+    h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove)));
+  element.dataset.priority = now.priority;
+  element.dataset.type = now.type;
+  element.toggleAttribute('data-inner', made.inner);
 
-  /** @param {Notification} next  @returns {boolean} false if it takes a new row */
-  function update(next) {
-    if (next !== made && content(next) !== content(made)) return false;
-    if (next.read_at !== now.read_at || next === made) {
-      element.toggleAttribute('data-unread', !next.read_at);
-      title.ariaDescription = next.read_at ? null : texts.unread;
-      label(toggle, next.read_at ? 'unread' : 'check', next.read_at ? texts.unreadAgain : texts.read);
-    }
-    now = next;
-    return true;
+  function state() {
+    element.toggleAttribute('data-unread', !now.read_at);
+    title.ariaDescription = now.read_at ? null : texts.unread;
+    label(toggle, now.read_at ? 'unread' : 'check', now.read_at ? texts.unreadAgain : texts.read);
+    label(shelve, now.archived_at ? 'inbox' : 'archive', now.archived_at ? texts.unarchive : texts.archive);
   }
 
-  update(made);
+  state();
   return {
     element,
     title,
-    update,
+    /** @param {Item} next @returns {boolean} false if it takes a new row */
+    update(next) {
+      const { notification } = next;
+      if ((notification !== now || next.others !== made.others || next.open !== made.open || next.inner !== made.inner) && content(next) !== content(made)) return false;
+      const changed = notification.read_at !== now.read_at || notification.archived_at !== now.archived_at;
+      now = notification;
+      if (changed) state();
+      return true;
+    },
     /** @param {number} today */
     tick(today) {
-      const next = clock.ago(made.created_at, today);
+      const next = clock.ago(now.created_at, today);
       if (next !== age) time.textContent = age = next;
     },
   };
 }
 
-/** @param {Notification} made @param {Node} title @param {Texts} texts @param {(event: MouseEvent) => void} follow */
-function main({ body, priority, action_url, action_text }, title, texts, follow) {
-  const lines = h('div', 'main', {}, title);
-  if (priority === 'urgent' || priority === 'high') title.appendChild(h('span', 'chip', {}, texts[priority]));
+/** Title, body and action. @param {Notification} made @param {Texts} texts @param {(event: MouseEvent) => void} follow */
+export function words({ title, body, priority, action_url, action_text }, texts, follow) {
+  const heading = anchor('title', title, action_url, follow);
+  const lines = h('div', 'main', {}, heading);
+  if (priority === 'urgent' || priority === 'high') heading.appendChild(h('span', 'chip', {}, texts[priority]));
   if (body) lines.append(h('p', 'body', { dir: 'auto' }, plain(body)));
   if (action_text && link(action_url)) lines.append(anchor('action', action_text, action_url, follow));
   return lines;
 }
 
+/** The ones it stands for. @param {Item} item @param {Desk} desk */
+function more({ notification: { group }, others, open }, { texts, unfold }) {
+  const text = open ? texts.fewer : texts.folded(others);
+  return h('button', 'fold', { type: 'button', ariaExpanded: String(open), onclick: () => unfold(group ?? '') }, text);
+}
+
 /** A link where there is somewhere to go, a button elsewhere. @param {string} name @param {string} text @param {string | null} address @param {(event: MouseEvent) => void} onclick */
 function anchor(name, text, address, onclick) {
   const href = link(address);
-  const words = h('span', 'words', { dir: 'auto' }, plain(text));
-  if (!href) return h('button', name, { type: 'button', onclick }, words);
-  return h('a', name, { href, onclick, onauxclick: (event) => event.button === 1 && onclick(event) }, words);
+  const inner = h('span', 'words', { dir: 'auto' }, plain(text));
+  if (!href) return h('button', name, { type: 'button', onclick }, inner);
+  return h('a', name, { href, onclick, onauxclick: (event) => event.button === 1 && onclick(event) }, inner);
 }
 
 /** @param {string} name @param {() => void} onclick */
 const tool = (name, onclick) => h('button', `tool ${name}`, { type: 'button', onclick });
 
 /** @param {HTMLElement} button @param {Parameters<typeof icon>[0]} sign @param {string} text */
-function label(button, sign, text) {
+export function label(button, sign, text) {
   button.replaceChildren(icon(sign));
   button.ariaLabel = button.title = text;
 }
 
 /** Face, picture, symbol, initials or a bell: the first there is. @param {Notification} made */
-function avatar({ actor, icon: sign, priority }) {
+export function avatar({ actor, icon: sign, priority }) {
   const frame = h('span', 'avatar', { ariaHidden: 'true' });
   const drawn = () => icon(priority === 'urgent' ? 'alert' : 'bell');
   const picture = link(actor?.avatar) ?? (sign && /^(https?:)?\//.test(sign) ? link(sign) : null);

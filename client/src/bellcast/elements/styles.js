@@ -11,7 +11,6 @@ const CSS = `
   --border: var(--bellcast-border, light-dark(#e6e7ec, #2d2f35));
   --urgent: var(--bellcast-urgent, light-dark(#c62a37, #ff8a91));
   --high: var(--bellcast-high, light-dark(#9a5b00, #f2b84b));
-  --live: var(--bellcast-live, light-dark(#2f9e5b, #4cc38a));
   --badge: var(--bellcast-badge, #d92d3d);
   --size: var(--bellcast-size, 40px);
   display: inline-block;
@@ -22,6 +21,10 @@ const CSS = `
 button, a { padding: 0; border: 0; background: none; color: inherit; font: inherit; text-decoration: none; cursor: pointer; transition: background .12s, color .12s; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+:host(bellcast-inbox) { display: block; height: var(--bellcast-height, 640px); }
+:host(bellcast-toasts) { position: fixed; inset: auto 0 0 auto; inset-inline: auto 0; inset-block: auto 0; z-index: 2147483000; max-width: 100vw; pointer-events: none; }
+:host(bellcast-toasts[position^=top]) { inset-block: 0 auto; }
+:host(bellcast-toasts[position$=start]) { inset-inline: 0 auto; }
 .live { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 
 .button { position: relative; display: grid; place-items: center; width: var(--size); height: var(--size); border-radius: 10px; color: var(--bellcast-icon, currentColor); }
@@ -30,29 +33,37 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .icon svg { width: 22px; height: 22px; }
 .badge { position: absolute; top: 1px; inset-inline-start: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--badge); color: var(--bellcast-badge-text, #fff); font-size: 11px; font-weight: 650; line-height: 18px; text-align: center; animation: pop .25s; }
 
-.panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room)); padding: 0; overflow: hidden; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); outline: 0; animation: drop .16s; }
+.panel { position: fixed; inset: auto; direction: inherit; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room)); padding: 0; overflow: hidden; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); outline: 0; animation: lift .16s; }
 .panel:is([open], :popover-open) { display: flex; }
-.header { display: flex; align-items: center; gap: 10px; min-height: 54px; padding-inline: 18px 10px; border-bottom: 1px solid var(--border); }
-.heading { font-size: 15px; font-weight: 650; }
+.page { position: relative; display: flex; width: 100%; height: 100%; max-height: none; box-shadow: none; animation: none; }
+.header { flex: none; display: flex; align-items: center; gap: 10px; min-height: 52px; padding-inline: 18px 10px; }
+.heading { font-size: 16px; font-weight: 650; letter-spacing: -.01em; }
+.tabs { flex: none; display: flex; gap: 16px; padding-inline: 18px; overflow: auto hidden; border-bottom: 1px solid var(--border); scrollbar-width: none; }
+.tabs[hidden] + .scroll { border-top: 1px solid var(--border); }
+.tab { flex: none; position: relative; display: flex; align-items: center; gap: 6px; padding: 6px 0 10px; color: var(--muted); font-size: 13px; font-weight: 550; white-space: nowrap; }
+.tab:hover, .tab[aria-selected=true] { color: var(--text); }
+.tab[aria-selected=true]::after { content: ""; position: absolute; inset: auto 0 0; height: 2px; border-radius: 2px 2px 0 0; background: var(--accent); }
+.tab-count:not(:empty) { min-width: 18px; padding: 0 5px; border-radius: 9px; background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); font-size: 11px; font-weight: 600; line-height: 18px; text-align: center; }
+.tab[aria-selected=true] .tab-count:not(:empty) { background: color-mix(in srgb, var(--accent) 14%, var(--background)); color: var(--accent); }
 .status { flex: 1; display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; line-height: 1.25; }
-.status::before { content: ""; flex: none; width: 7px; height: 7px; border-radius: 50%; background: currentColor; }
-.status[data-status=live]::before { background: var(--live); }
-.status:is([data-status=waiting], [data-status=connecting])::before { background: var(--high); animation: pulse 1s infinite alternate; }
-.status:is([data-status=refused], [data-status=closed]) { color: var(--urgent); }
+.status[data-status=live] { visibility: hidden; }
+.status:is([data-status=waiting], [data-status=connecting]) { color: var(--high); }
+.status[data-status=closed] { color: var(--urgent); }
 .read-all, .close, .tool { display: flex; align-items: center; gap: 6px; padding: 7px; border-radius: 8px; color: var(--muted); font-size: 12.5px; font-weight: 500; white-space: nowrap; }
-:is(.read-all, .close, .tool, .more):hover { background: color-mix(in srgb, var(--text) 8%, transparent); color: var(--text); }
-:is(.read-all, .tool) svg { width: 16px; height: 16px; }
+:is(.read-all, .close, .tool, .more, .choice, .toast-close):hover { background: color-mix(in srgb, var(--text) 8%, transparent); color: var(--text); }
+:is(.read-all, .tool, .choice, .toast-close) svg { width: 16px; height: 16px; }
 .close { display: none; }
 
-.scroll { flex: 1; overflow: hidden auto; overscroll-behavior: contain; scrollbar-width: thin; }
+.scroll { position: relative; flex: 1; min-height: 0; overflow: hidden auto; overscroll-behavior: contain; scrollbar-width: thin; }
 .subheading { display: flex; gap: 6px; position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 550; }
 .count { color: var(--accent); }
-.list { padding: 0; list-style: none; }
-.row { --tone: var(--accent); position: relative; display: flex; gap: 12px; margin: 0 6px 2px; padding: 11px 12px; border-radius: 10px; content-visibility: auto; contain-intrinsic-height: auto 76px; }
+.list { padding-inline: 0; list-style: none; }
+.row { --tone: var(--accent); position: relative; display: flex; gap: 12px; margin: 0 6px; padding: 11px 12px 13px; border-radius: 12px; border-bottom: 2px solid transparent; background-clip: padding-box; }
+.row[data-inner] { margin-inline-start: 30px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }
-.row:not(:has(.body, .chip, .action)) { align-items: center; }
-.row[data-priority=urgent] { --tone: var(--urgent); }
-.row[data-priority=high] { --tone: var(--high); }
+.row:not(:has(.body, .chip, .action, .fold)) { align-items: center; }
+[data-priority=urgent] { --tone: var(--urgent) !important; }
+[data-priority=high] { --tone: var(--high) !important; }
 .row[data-priority=urgent][data-unread] { background: color-mix(in srgb, var(--urgent) 7%, var(--background)); }
 .row[data-priority=urgent][data-unread]::before { content: ""; position: absolute; inset-block: 10px; inset-inline-start: 0; width: 3px; border-radius: 3px; background: var(--urgent); }
 .avatar { flex: none; display: grid; place-items: center; width: 36px; height: 36px; overflow: hidden; border-radius: 50%; background: color-mix(in srgb, var(--tone) 13%, var(--background)); color: var(--tone); font-size: 13px; font-weight: 600; }
@@ -69,13 +80,21 @@ img { width: 100%; height: 100%; object-fit: cover; }
 .chip { display: inline-block; margin-block: 4px 3px; padding: 0 6px; border-radius: 5px; background: color-mix(in srgb, var(--tone) 13%, transparent); color: var(--tone); font-size: 11px; font-weight: 600; line-height: 18px; }
 .body { margin-top: 1px; color: var(--muted); font-size: 13px; white-space: pre-line; }
 .action { position: relative; z-index: 1; display: inline-block; margin-top: 8px; padding: 4px 11px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); font-size: 12.5px; font-weight: 550; }
+.fold { position: relative; z-index: 1; display: block; margin-top: 6px; color: var(--accent); font-size: 12.5px; font-weight: 550; }
+.fold:hover { text-decoration: underline; }
 .action:hover { border-color: currentColor; color: var(--tone); }
 .side { flex: none; display: flex; flex-direction: column; align-items: end; gap: 4px; }
 .when { display: flex; align-items: center; gap: 7px; height: 20px; color: var(--muted); font-size: 12px; }
 .dot { width: 8px; height: 8px; border-radius: 50%; background: var(--tone); }
 .tools { position: relative; z-index: 1; display: flex; }
 .delete:hover { color: var(--urgent); }
-@media (hover: none) { .tool { padding: 10px; } }
+@media (hover: none) {
+  .row { flex-wrap: wrap; }
+  .side { display: contents; }
+  .when { order: 1; }
+  .tools { order: 2; width: 100%; justify-content: end; gap: 4px; margin: -6px 0 -8px; }
+  .tool { padding: 10px; }
+}
 @media (hover: hover) {
   .tools { position: absolute; top: 7px; inset-inline-end: 8px; border: 1px solid var(--border); border-radius: 9px; background: var(--background); opacity: 0; }
   .row:is(:hover, :focus-within) .tools { opacity: 1; }
@@ -93,14 +112,30 @@ img { width: 100%; height: 100%; object-fit: cover; }
 .skeleton i { grid-row: 1 / 3; height: 36px; }
 .skeleton b + b { width: 60%; }
 
+.notice { position: absolute; z-index: 3; inset-inline: 0; bottom: 54px; display: flex; align-items: center; gap: 14px; width: fit-content; max-width: calc(100% - 32px); margin-inline: auto; padding: 6px 8px 6px 14px; border-radius: 10px; background: var(--text); color: var(--background); font-size: 13px; box-shadow: 0 6px 20px #0004; animation: lift .18s; }
+.said { padding-block: 4px; }
+.undo { padding: 4px 8px; border-radius: 7px; font-weight: 650; text-decoration: underline; text-underline-offset: 2px; }
+.notice :focus-visible { outline-color: var(--background); }
+.footer { flex: none; display: flex; gap: 4px; padding: 6px 10px; border-top: 1px solid var(--border); }
+.footer:empty { display: none; }
+.choice { display: flex; align-items: center; gap: 6px; padding: 5px 9px; border-radius: 8px; color: var(--muted); font-size: 12px; font-weight: 500; }
+.choice[aria-pressed=true] { background: color-mix(in srgb, var(--accent) 13%, var(--background)); color: var(--accent); }
+
+.toasts { display: flex; flex-direction: column; gap: 10px; width: 380px; max-width: 100vw; padding: 16px; }
+.toast { --tone: var(--accent); position: relative; display: flex; gap: 12px; padding: 13px 14px; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 10px 32px -6px light-dark(#14152e40, #000b); pointer-events: auto; animation: lift .22s; }
+.toast[data-priority=urgent] { border-inline-start: 3px solid var(--urgent); }
+.toast-close { position: relative; z-index: 1; align-self: start; padding: 4px; border-radius: 7px; color: var(--muted); }
+
 @media (max-width: 480px) {
-  .panel { inset: auto 0 0; width: 100vw; height: 88dvh; max-height: none; border-width: 1px 0 0; border-radius: 18px 18px 0 0; animation: rise .28s; }
+  .toasts { width: 100vw; padding: 10px; }
+  .panel.page { width: 100%; height: 100%; border-width: 1px; border-radius: var(--bellcast-radius, 14px); animation: none; }
+  .page .close { display: none !important; }
+  .panel:not(.page) { inset: auto 0 0; width: 100vw; height: 88dvh; max-height: none; border-width: 1px 0 0; border-radius: 18px 18px 0 0; animation-duration: .28s; }
   .panel::backdrop { background: #0007; }
   .close { display: flex; }
 }
 @keyframes pop { from { scale: .4; } }
-@keyframes drop { from { opacity: 0; translate: 0 -6px; } }
-@keyframes rise { from { translate: 0 100%; } }
+@keyframes lift { from { opacity: 0; translate: 0 8px; } }
 @keyframes pulse { to { opacity: .45; } }
 @media (prefers-reduced-motion: reduce) { *, ::before { animation: none !important; transition: none !important; } }
 `;

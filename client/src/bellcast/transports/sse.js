@@ -15,7 +15,11 @@ import { parse } from '../events.js';
  * @property {() => number} now
  * @property {() => number} random
  * @property {() => boolean} online
- * @property {Pick<EventTarget, 'addEventListener' | 'removeEventListener'>} page  tells `online` and `offline`
+ * @property {Pick<EventTarget, 'addEventListener' | 'removeEventListener'>} page  tells `online` and `offline`, and when somebody looks
+ * @property {() => 'focused' | 'visible' | 'hidden'} attention  whether somebody looks
+ * @property {LockManager | undefined} locks  with `Channel`, what tabs need to share a line
+ * @property {(new (name: string) => BroadcastChannel) | undefined} Channel
+ * @property {() => Storage | undefined} storage  where what was done offline outlives a reload; may throw
  *
  * @typedef {{send?: (frame: object) => void, close: () => void}} Link  without `send` it only listens
  *

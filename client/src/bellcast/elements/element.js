@@ -1,0 +1,281 @@
+/** What every element of ours does: attributes, a session while it is in a page, texts in its language, one picture a frame. */
+
+import { h, icon, link } from './dom.js';
+import { attend, chosen, possible, toggle } from './herald.js';
+import { fetching, texts } from './messages.js';
+import { Panel } from './panel.js';
+import { acquire } from './sessions.js';
+import { sheet } from './styles.js';
+import { clock } from './time.js';
+import { parse } from './views.js';
+
+/** @import { Notification, Verb } from '../events.js' */
+/** @import { Options, Session } from '../session.js' */
+/** @import { Messages } from './messages.js' */
+/** @import { Choice } from './herald.js' */
+/** @import { Tab } from './views.js' */
+
+const TICK = 20_000; // ms: the times are in minutes
+const COMMON = ['server', 'token', 'recipient', 'topics', 'lang'];
+const PROPERTIES = ['getToken', 'session', 'messages', 'tabs'];
+
+/** Where there is no DOM (server rendering) the class still loads. @type {typeof HTMLElement} */
+const Plain = globalThis.HTMLElement ?? class {};
+
+export class Element extends Plain {
+  static observedAttributes = COMMON;
+
+  /** @type {Options['getToken']} */
+  #getToken;
+  /** @type {Session | null} */
+  #session = null;
+  /** @type {Session | null} */
+  #given = null;
+  /** @type {Partial<Messages> | undefined} */
+  #messages;
+  /** @type {Tab[] | undefined} */
+  #tabs;
+  /** @type {AbortController | null} */
+  #while = null;
+  #drawing = 0;
+  /** Told to be seen; a refusal is not asked again. @type {Set<string>} */
+  #seen = new Set();
+  texts = texts('en');
+
+  constructor() {
+    super();
+    this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [sheet()];
+  }
+
+  /** The headless session. Give one to share it; a given one is left open. */
+  get session() {
+    return this.#session ?? this.#given;
+  }
+
+  set session(session) {
+    this.#given = session;
+    this.restart();
+  }
+
+  /** Asked for a token at first, and for a fresh one before each ends. */
+  get getToken() {
+    return this.#getToken;
+  }
+
+  set getToken(getToken) {
+    this.#getToken = getToken;
+    this.restart();
+  }
+
+  /** Texts of a page's own, by the names of `messages.js`. */
+  get messages() {
+    return this.#messages;
+  }
+
+  set messages(messages) {
+    this.#messages = messages;
+    this.restart();
+  }
+
+  /** The tabs, as objects; the attribute says the same as text. @returns {Tab[]} */
+  get tabs() {
+    return this.#tabs ?? parse(this.getAttribute('tabs') ?? 'all,unread,archived');
+  }
+
+  set tabs(tabs) {
+    this.#tabs = Array.isArray(tabs) ? tabs : parse(String(tabs));
+    this.restart();
+  }
+
+  /** Ends when the element leaves the page, or starts anew. */
+  get while() {
+    return this.#while?.signal;
+  }
+
+  connectedCallback() {
+    const { observedAttributes } = /** @type {typeof Element} */ (this.constructor);
+    for (const name of [...PROPERTIES, ...observedAttributes]) adopt(this, name);
+    if (this.#while) this.moved();
+    else this.#start();
+  }
+
+  disconnectedCallback() {
+    queueMicrotask(() => this.isConnected || this.#stop());
+  }
+
+  /** @param {string} _name */
+  attributeChangedCallback(_name) {
+    this.restart();
+  }
+
+  /** In the same breath to another place. */
+  moved() {}
+
+  /** What it is made of, for as long as `while` says. @param {Session} _session @returns {Node[]} */
+  build(_session) {
+    return [];
+  }
+
+  /** @param {Session} _session */
+  render(_session) {}
+
+  restart() {
+    if (!this.#while) return;
+    this.#stop();
+    queueMicrotask(() => this.isConnected && !this.#while && this.#start());
+  }
+
+  #start() {
+    const end = (this.#while = new AbortController());
+    const { signal } = end;
+    const lang = this.lang || document.documentElement.lang;
+    fetching(lang)?.then(() => signal.aborted || this.restart());
+    this.texts = texts(lang, this.#messages);
+    const { session, release } = this.#given ? { session: this.#given, release() {} } : this.#own();
+    this.#session = session;
+    this.#seen.clear();
+    signal.addEventListener('abort', release);
+    signal.addEventListener('abort', attend(session, this.texts.arrivedMany, (notification) => this.open(notification)));
+    this.shadowRoot?.replaceChildren(...this.build(session));
+    session.addEventListener('change', () => this.draw(), { signal });
+    document.addEventListener('visibilitychange', () => this.draw(), { signal });
+    const ticking = setInterval(() => this.draw(), TICK);
+    signal.addEventListener('abort', () => clearInterval(ticking));
+    this.moved();
+    this.now();
+  }
+
+  #stop() {
+    this.#while?.abort();
+    this.#while = null;
+    cancelAnimationFrame(this.#drawing);
+    this.#drawing = 0;
+    this.#session = null;
+  }
+
+  #own() {
+    const { getToken } = this;
+    const recipient = this.getAttribute('recipient');
+    return acquire({
+      server: this.getAttribute('server') ?? '',
+      token: this.getAttribute('token'),
+      topics: (this.getAttribute('topics') ?? '').split(',').map((topic) => topic.trim()).filter(Boolean),
+      ...(getToken && { getToken }),
+      ...(recipient && { recipient }),
+    });
+  }
+
+  /** However many changes, one picture. */
+  draw() {
+    if (this.#while) this.#drawing ||= requestAnimationFrame(() => this.now());
+  }
+
+  /** At once: who has a number to show does not wait for a frame. */
+  now() {
+    cancelAnimationFrame(this.#drawing);
+    this.#drawing = 0;
+    if (this.session) this.render(this.session);
+  }
+
+  /** A page may do it otherwise: every step is asked for by an event it can cancel. @param {string} step @param {object | null} detail */
+  ask(step, detail) {
+    return this.dispatchEvent(new CustomEvent(`bellcast:${step}`, { detail, bubbles: true, composed: true, cancelable: true }));
+  }
+
+  /** @param {HTMLElement} element @param {Session} session @param {() => void} close */
+  panel(element, session, close) {
+    const panel = new Panel(element, {
+      session,
+      close,
+      texts: this.texts,
+      tabs: this.tabs,
+      clock: clock(this.texts.lang, this.texts.now),
+      act: (verb, which) => this.act(verb, which, panel),
+      follow: (notification, event) => this.follow(notification, event, panel),
+      draw: () => this.draw(),
+      retry: () => void session.open(),
+      footer: this.#choices(),
+    });
+    this.while?.addEventListener('abort', () => panel.hush());
+    return panel;
+  }
+
+  /** What a person chooses for this browser. */
+  #choices() {
+    const choices = /** @type {Choice[]} */ (['sound', 'desktop']).filter(possible);
+    return h('div', 'footer', {}, ...choices.map((choice) => {
+      const button = h('button', 'choice', { type: 'button', ariaPressed: String(chosen(choice)) }, icon(choice), this.texts[choice]);
+      button.onclick = async () => (button.ariaPressed = String(await toggle(choice)));
+      return button;
+    }));
+  }
+
+  /** What may be undone is told to the server when it no longer may. @param {Verb} verb @param {string | 'all'} which @param {Panel} [panel] */
+  act(verb, which, panel) {
+    const { session, texts: said } = this;
+    if (!session || !this.ask('action', { verb, which })) return;
+    if (verb === 'delete' && panel) return this.#hold(session, which, panel);
+    // What a person asked for and did not get is said.
+    session[verb](which).catch(() => panel?.say(said.refused));
+    if (verb === 'archive') panel?.say(said.wasArchived, () => void session.unarchive(which).catch(() => {}));
+  }
+
+  /** @param {Session} session @param {string | 'all'} which @param {Panel} panel */
+  #hold(session, which, panel) {
+    const { undo, commit } = session.hold('delete', which);
+    panel.say(this.texts.wasDeleted, undo, commit);
+  }
+
+  /** A page that cancels goes there its own way; another tab is the browser's. @param {Notification} notification @param {MouseEvent} event @param {Panel} [panel] */
+  follow(notification, event, panel) {
+    const elsewhere = Boolean(event.button || event.ctrlKey || event.metaKey || event.shiftKey);
+    if (!elsewhere && !this.ask('open-notification', { notification })) event.preventDefault();
+    if (!notification.read_at) this.act('read', notification.id, panel);
+    return !elsewhere && (event.defaultPrevented || Boolean(link(notification.action_url)));
+  }
+
+  /** From outside of our elements. @param {Notification} notification */
+  open(notification) {
+    const href = link(notification.action_url);
+    const free = this.ask('open-notification', { notification });
+    this.act('read', notification.id);
+    if (free && href) location.href = href;
+  }
+
+  /** What is looked at is seen; what we ask for by ourselves is asked once. @param {readonly Notification[]} notifications */
+  see(notifications) {
+    const ids = document.hidden ? [] : notifications.filter(({ id, seen_at }) => !seen_at && !this.#seen.has(id)).map(({ id }) => id);
+    if (!ids.length) return;
+    for (const id of ids) this.#seen.add(id);
+    this.session?.seen(ids).catch(() => {});
+  }
+}
+
+/** A property set before the element was defined hides its accessor until it is set again. @param {any} element @param {string} name */
+function adopt(element, name) {
+  if (!Object.hasOwn(element, name) || element[name] === undefined) return;
+  const value = element[name];
+  delete element[name];
+  element[name] = value;
+}
+
+/** Attributes that are properties too. @param {typeof Element} Kind @param {string[]} names @param {string[]} [flags] */
+export function reflect(Kind, names, flags = []) {
+  for (const name of [...names, ...flags]) {
+    const flag = flags.includes(name);
+    Object.defineProperty(Kind.prototype, name, {
+      configurable: true,
+      /** @this {HTMLElement} */
+      get() {
+        return flag ? this.hasAttribute(name) : this.getAttribute(name);
+      },
+      /** @this {HTMLElement} @param {any} value */
+      set(value) {
+        if (value === null || value === undefined || value === false) this.removeAttribute(name);
+        else this.setAttribute(name, flag ? '' : String(value));
+      },
+    });
+  }
+}
+
+reflect(Element, ['server', 'token', 'recipient', 'topics']);

@@ -1,0 +1,33 @@
+/** Folding what belongs together: of each `group` the newest stands for the others until somebody unfolds it. Pure. */
+
+/** @import { Notification } from '../events.js' */
+
+/**
+ * @typedef {object} Item  what takes a line in a list
+ * @property {Notification} notification
+ * @property {number} others  how many it stands for
+ * @property {boolean} open  and whether they are shown
+ * @property {boolean} inner  one of those others
+ */
+
+/** @param {readonly Notification[]} notifications  newest first @param {ReadonlySet<string>} open  unfolded groups @returns {Item[]} */
+export function fold(notifications, open) {
+  /** @type {Map<string, Notification[]>} */
+  const groups = new Map();
+  for (const each of notifications) {
+    const key = each.group ? `group ${each.group}` : each.id;
+    const members = groups.get(key);
+    if (members) members.push(each);
+    else groups.set(key, [each]);
+  }
+  return [...groups.values()].flatMap((members) => lines(members, open));
+}
+
+/** @param {Notification[]} members @param {ReadonlySet<string>} open @returns {Item[]} */
+function lines([first, ...others], open) {
+  if (!first) return [];
+  const shown = Boolean(first.group && open.has(first.group));
+  const head = { notification: first, others: others.length, open: shown, inner: false };
+  if (!shown) return [head];
+  return [head, ...others.map((notification) => ({ notification, others: 0, open: false, inner: true }))];
+}

@@ -1,0 +1,78 @@
+/** Telling a person outside of our own elements: a sound, the desktop, the app's badge. As often as they allowed, once a person. */
+
+/** @import { Notification as Told } from '../events.js' */
+/** @import { Session } from '../session.js' */
+
+/** @typedef {'sound' | 'desktop'} Choice */
+
+/** @type {WeakMap<Session, {users: number, end: AbortController}>} */
+const heralds = new WeakMap();
+const alerts = () => import('./alerts.js');
+
+/** What this person chose in this browser. @param {Choice} choice */
+export function chosen(choice) {
+  try {
+    return localStorage.getItem(`bellcast ${choice}`) === 'on' && (choice === 'sound' || globalThis.Notification?.permission === 'granted');
+  } catch {
+    return false; // a page may be forbidden to keep anything
+  }
+}
+
+/** On their own click, the only time a browser's question is welcome. @param {Choice} choice */
+export async function toggle(choice) {
+  const on = !chosen(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
+  try {
+    localStorage.setItem(`bellcast ${choice}`, on ? 'on' : 'off');
+  } catch {
+    return false;
+  }
+  if (on && choice === 'sound') void alerts().then(({ chime }) => chime());
+  return on;
+}
+
+/** @param {Choice} choice */
+export const possible = (choice) => (choice === 'sound' ? 'AudioContext' : 'Notification') in globalThis;
+
+/** Once a session, however many elements show it. Returns how to stop. @param {Session} session @param {(count: number) => string} many @param {(told: Told) => void} open */
+export function attend(session, many, open) {
+  const herald = heralds.get(session) ?? { users: 0, end: announce(session, many, open) };
+  heralds.set(session, herald);
+  herald.users++;
+  return () => {
+    if (--herald.users) return;
+    herald.end.abort();
+    heralds.delete(session);
+  };
+}
+
+/** @param {Session} session @param {(count: number) => string} many @param {(told: Told) => void} open */
+function announce(session, many, open) {
+  const end = new AbortController();
+  const { signal } = end;
+  let told = false;
+  session.addEventListener('change', () => {
+    badge(session.state.unread);
+    if (told) void alerts().then(({ close }) => close(session.state.notifications));
+  }, { signal });
+  session.addEventListener('ring', async (event) => {
+    const { detail } = /** @type {CustomEvent<Told[]>} */ (event);
+    const [sound, desktop] = [chosen('sound'), chosen('desktop') && !document.hasFocus()];
+    if (!sound && !desktop) return;
+    const { chime, show } = await alerts();
+    if (sound) void chime();
+    if (!desktop) return;
+    told = true;
+    show(detail, many, open);
+  }, { signal });
+  signal.addEventListener('abort', () => badge(0));
+  return end;
+}
+
+let badged = 0;
+
+/** @param {number} count */
+function badge(count) {
+  if (count === badged || !navigator.setAppBadge) return;
+  badged = count;
+  navigator.setAppBadge(count).catch(() => {});
+}

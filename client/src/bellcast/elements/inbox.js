@@ -1,0 +1,29 @@
+/** `<bellcast-inbox>`: the inbox as a part of a page. */
+
+import { h } from './dom.js';
+import { Element } from './element.js';
+
+/** @import { Session } from '../session.js' */
+/** @import { Panel } from './panel.js' */
+
+export class Inbox extends Element {
+  static observedAttributes = [...Element.observedAttributes, 'tabs'];
+
+  /** @type {Panel | null} */
+  #panel = null;
+
+  /** @param {Session} session @override */
+  build(session) {
+    const element = h('section', 'panel page');
+    this.#panel = this.panel(element, session, () => {});
+    const sizes = new ResizeObserver(() => this.draw());
+    sizes.observe(element);
+    this.while?.addEventListener('abort', () => sizes.disconnect());
+    return [element];
+  }
+
+  /** @override */
+  render() {
+    if (this.#panel) this.see(this.#panel.render(Date.now()));
+  }
+}

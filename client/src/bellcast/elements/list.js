@@ -1,0 +1,109 @@
+/** A long list of which only what is looked at is there: ten thousand rows cost what forty do. */
+
+import { h } from './dom.js';
+import { row } from './row.js';
+
+/** @import { Item } from './grouping.js' */
+/** @import { Desk, Row } from './row.js' */
+
+const ABOUT = 84; // px of a row nobody has measured yet
+const AROUND = 500; // px kept above and below of what is seen, so that scrolling finds rows ready
+
+export class List {
+  element;
+  #desk;
+  /** @type {Map<string, Row>} */
+  #rows = new Map();
+  /** @type {Map<string, number>} */
+  #heights = new Map();
+  #width = 0;
+
+  /** @param {Desk} desk @param {string} label */
+  constructor(desk, label) {
+    this.#desk = desk;
+    this.element = h('ul', 'list', { role: 'list', ariaLabel: label });
+  }
+
+  /**
+   * @param {readonly Item[]} items @param {number} top  where the view begins, in the list's own pixels
+   * @param {number} height  of the view @param {number} now @returns {Item[]} what is there now
+   */
+  render(items, top, height, now) {
+    this.#resized();
+    const [first, last, before, after] = this.#window(items, top - AROUND, top + height + AROUND);
+    const focused = this.#focused();
+    const held = items.findIndex(({ notification: { id } }) => id === focused); // the focus must not lose its row
+    const there = Array.from({ length: last - first }, (_, at) => first + at);
+    if (held >= 0 && held < first) there.unshift(held);
+    if (held >= last) there.push(held);
+    const shown = there.flatMap((at) => items[at] ?? []);
+    const size = held < first || held >= last ? this.#heights.get(focused ?? '') ?? 0 : 0;
+    this.element.style.paddingBlock = `${held < first ? before - size : before}px ${held >= last ? after - size : after}px`;
+    this.#arrange(shown, now);
+    shown.forEach(({ notification: { id } }, index) => this.#place(id, there[index] ?? 0, items.length));
+    this.#measure();
+    return shown;
+  }
+
+  /** Which rows, and the room the others take. @param {readonly Item[]} items @param {number} from @param {number} to */
+  #window(items, from, to) {
+    let [first, last, before, after, at] = [-1, items.length, 0, 0, 0];
+    items.forEach(({ notification: { id } }, index) => {
+      const size = this.#heights.get(id) ?? ABOUT;
+      if (at + size <= from) before += size;
+      else if (first < 0) first = index;
+      if (at >= to && first >= 0) {
+        last = Math.min(last, index);
+        after += size;
+      }
+      at += size;
+    });
+    return /** @type {const} */ ([first < 0 ? items.length : first, last, before, after]);
+  }
+
+  /** @param {Item[]} items @param {number} now */
+  #arrange(items, now) {
+    const rows = new Map(items.map((item) => [item.notification.id, this.#row(item)]));
+    for (const [id, { element }] of this.#rows) if (rows.get(id)?.element !== element) element.remove();
+    this.#rows = rows;
+    let at = this.element.firstChild;
+    for (const { element, tick } of rows.values()) {
+      tick(now);
+      // Moves only what is out of place: a moved element loses its focus.
+      if (element === at) at = at.nextSibling;
+      else this.element.insertBefore(element, at);
+    }
+  }
+
+  /** @param {Item} item */
+  #row(item) {
+    const known = this.#rows.get(item.notification.id);
+    return known?.update(item) ? known : row(item, this.#desk);
+  }
+
+  /** Who cannot see the room left for the others is told of it. @param {string} id @param {number} at @param {number} of */
+  #place(id, at, of) {
+    const element = this.#rows.get(id)?.element;
+    element?.setAttribute('aria-posinset', String(at + 1));
+    element?.setAttribute('aria-setsize', String(of));
+  }
+
+  #focused() {
+    const root = this.element.getRootNode();
+    const active = root instanceof ShadowRoot ? root.activeElement : null;
+    for (const [id, { element }] of this.#rows) if (active && element.contains(active)) return id;
+    return null;
+  }
+
+  /** All are read, then none is written: one layout for all. */
+  #measure() {
+    for (const [id, { element }] of this.#rows) this.#heights.set(id, element.offsetHeight || ABOUT);
+  }
+
+  /** Another width breaks lines elsewhere. */
+  #resized() {
+    const { offsetWidth } = this.element;
+    if (offsetWidth !== this.#width) this.#heights.clear();
+    this.#width = offsetWidth;
+  }
+}

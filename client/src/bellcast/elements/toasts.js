@@ -1,0 +1,81 @@
+/** `<bellcast-toasts>`: what has just come, for a moment, in the tab the person looks at. */
+
+import { h, icon, link } from './dom.js';
+import { Element, reflect } from './element.js';
+import { avatar, words } from './row.js';
+
+/** @import { Notification } from '../events.js' */
+/** @import { Session } from '../session.js' */
+
+const MOST = 3;
+const STAYS = 6_000; // ms; an urgent one until it is closed
+
+export class Toasts extends Element {
+  static observedAttributes = [...Element.observedAttributes, 'position', 'duration'];
+
+  #list = h('div', 'toasts');
+  /** @type {Map<string, HTMLElement>} */
+  #shown = new Map();
+
+  /** @param {string} name @override */
+  attributeChangedCallback(name) {
+    if (name !== 'position' && name !== 'duration') this.restart();
+  }
+
+  /** @param {Session} session @override */
+  build(session) {
+    this.#list = h('div', 'toasts', { role: 'log', ariaLive: 'polite', ariaLabel: this.texts.title, dir: this.texts.dir });
+    this.#shown.clear();
+    const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.while });
+    session.addEventListener('ring', (event) => this.#ring(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
+    return [this.#list];
+  }
+
+  /** What was read elsewhere needs no telling any more. @param {Session} session @override */
+  render({ state }) {
+    const open = new Set(state.notifications.flatMap(({ id, read_at }) => (read_at ? [] : [id])));
+    for (const id of this.#shown.keys()) if (!open.has(id)) this.#close(id);
+  }
+
+  /** @param {Notification[]} told */
+  #ring(told) {
+    if (document.hidden) return;
+    for (const one of told.slice(-MOST)) this.#show(one);
+    for (const id of [...this.#shown.keys()].slice(0, -MOST)) this.#close(id);
+  }
+
+  /** @param {Notification} notification */
+  #show(notification) {
+    const { id, priority, type } = notification;
+    if (!this.ask('toast', { notification })) return;
+    const lines = words(notification, this.texts, (event) => {
+      this.follow(notification, event);
+      if (event.defaultPrevented || !link(notification.action_url)) this.#close(id);
+    });
+    const leave = h('button', 'toast-close', { type: 'button', ariaLabel: this.texts.close, onclick: () => this.#close(id) }, icon('close'));
+    const toast = h('div', 'toast', {}, avatar(notification), lines, leave);
+    Object.assign(toast.dataset, { priority, type });
+    this.#shown.set(id, toast);
+    this.#list.append(toast);
+    if (priority !== 'urgent') this.#fade(toast, id);
+  }
+
+  /** Not under somebody's hand. @param {HTMLElement} toast @param {string} id */
+  #fade(toast, id) {
+    const stays = Number(this.getAttribute('duration')) || STAYS;
+    const fade = () => (toast.matches(':hover, :focus-within') ? again() : this.#close(id));
+    const again = () => {
+      const timer = setTimeout(fade, stays);
+      this.while?.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    };
+    again();
+  }
+
+  /** @param {string} id */
+  #close(id) {
+    this.#shown.get(id)?.remove();
+    this.#shown.delete(id);
+  }
+}
+
+reflect(Toasts, ['position', 'duration']);

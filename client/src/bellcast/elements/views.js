@@ -1,0 +1,105 @@
+/** The tabs over a list: which part of the inbox each shows, and how many unread are in it. */
+
+import { h } from './dom.js';
+
+/** @import { Query, View } from '../events.js' */
+/** @import { Session } from '../session.js' */
+/** @import { Texts } from './messages.js' */
+
+/** @typedef {Query & {label?: string}} Tab  one part of the inbox; its name, where the texts have none */
+
+const VIEWS = new Set(['all', 'unread', 'read', 'archived']);
+const KEYS = { ArrowRight: 1, ArrowLeft: -1 };
+
+/** `all, unread, type:booking=Bookings, tag:vip`. @param {string} text @returns {Tab[]} */
+export function parse(text) {
+  return text.split(',').map((each) => each.trim()).filter(Boolean).map((each) => {
+    const [what = '', label] = each.split('=');
+    const [kind, value] = what.includes(':') ? what.split(/:(.*)/) : ['view', what];
+    return { [kind ?? '']: VIEWS.has(what) ? what : value, ...(label && { label }) };
+  });
+}
+
+/** @param {Tab} tab @returns {Query} */
+export function query({ view, type, tag }) {
+  return { ...(view && view !== 'all' && { view }), ...(type && { type }), ...(tag && { tag }) };
+}
+
+export class Views {
+  element = h('div', 'tabs', { role: 'tablist', onkeydown: (event) => this.#key(event) });
+  chosen = 0;
+  tabs;
+  #buttons;
+  #choose;
+
+  /** @param {readonly Tab[]} tabs @param {Texts} texts @param {() => void} choose */
+  constructor(tabs, texts, choose) {
+    this.tabs = tabs;
+    this.#choose = choose;
+    this.#buttons = tabs.map((tab, at) => button(name(tab, texts), () => this.#to(at)));
+    this.element.append(...this.#buttons.map(({ element }) => element));
+    this.element.ariaLabel = texts.title;
+    this.element.hidden = tabs.length < 2;
+    this.#mark();
+  }
+
+  /** @returns {Query} */
+  get query() {
+    return query(this.tabs[this.chosen] ?? {});
+  }
+
+  /** @param {Session} session */
+  render(session) {
+    this.tabs.forEach((tab, at) => {
+      const count = this.#buttons[at]?.count;
+      if (count) count.textContent = unread(tab, session);
+    });
+  }
+
+  /** @param {number} at */
+  #to(at) {
+    this.chosen = (at + this.tabs.length) % this.tabs.length;
+    this.#mark();
+    this.#buttons[this.chosen]?.element.focus();
+    this.#choose();
+  }
+
+  #mark() {
+    this.#buttons.forEach(({ element }, at) => {
+      element.ariaSelected = String(at === this.chosen);
+      element.tabIndex = at === this.chosen ? 0 : -1;
+    });
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const step = KEYS[/** @type {keyof typeof KEYS} */ (event.key)];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.#to(this.chosen + (getComputedStyle(this.element).direction === 'rtl' ? -step : step));
+  }
+}
+
+/** @param {Tab} tab @param {Session} session */
+function unread(tab, session) {
+  const { view, type, tag } = tab;
+  if (view === 'archived' || view === 'read') return '';
+  if (!type && !tag) return String(session.state.unread || '');
+  const { notifications, next } = session.view({ ...query(tab), view: 'unread' }).state;
+  return notifications.length ? `${notifications.length}${next ? '+' : ''}` : '';
+}
+
+/** @param {Tab} tab @param {Texts} texts */
+function name({ label, view, type, tag }, texts) {
+  if (label) return label;
+  if (view === 'read') return texts.earlier;
+  const own = type ?? tag;
+  return own ? own.charAt(0).toUpperCase() + own.slice(1) : texts[/** @type {'all'} */ (view)];
+}
+
+/** @param {string} text @param {() => void} onclick */
+function button(text, onclick) {
+  const count = h('span', 'tab-count');
+  return { element: h('button', 'tab', { type: 'button', role: 'tab', onclick }, text, count), count };
+}

@@ -1,0 +1,166 @@
+/** The same in React: one session for a tree, hooks that read it, the bell as a component. No JSX, nothing to compile. */
+
+import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+
+import { Session } from '../bellcast.js';
+
+/** @import { ReactNode } from 'react' */
+/** @import { Member, Notification, Query } from './events.js' */
+/** @import { Options, Session as Live } from './session.js' */
+
+/** @typedef {{type: string, [field: string]: unknown}} Message */
+
+const Context = createContext(/** @type {Live | null} */ (null));
+
+/** Opens a session while it is mounted, or hands down a given one, left as it is. @param {Options & {session?: Live, children?: ReactNode}} props */
+export function BellcastProvider({ session: given, children, server, token, recipient, getToken }) {
+  const ask = useRef(getToken);
+  ask.current = getToken;
+  const made = useMemo(() => {
+    if (given) return null;
+    const renew = getToken && (() => ask.current?.() ?? null);
+    return new Session({ ...(server && { server }), ...(token && { token }), ...(recipient && { recipient }), ...(renew && { getToken: renew }) });
+  }, [given, server, token, recipient, Boolean(getToken)]);
+  useEffect(() => {
+    made?.open();
+    return () => made?.close();
+  }, [made]);
+  return createElement(Context.Provider, { value: given ?? made }, children);
+}
+
+/** The session of this tree. @returns {Live} */
+export function useBellcast() {
+  const session = useContext(Context);
+  if (!session) throw new Error('useBellcast() needs a <BellcastProvider> above it.');
+  return session;
+}
+
+/** @template T @param {(session: Live) => T} read  the same answer for the same state */
+function useRead(read) {
+  const session = useBellcast();
+  const subscribe = useCallback((/** @type {() => void} */ changed) => {
+    session.addEventListener('change', changed);
+    return () => session.removeEventListener('change', changed);
+  }, [session]);
+  const get = () => read(session);
+  return useSyncExternalStore(subscribe, get, get);
+}
+
+/** The state of the inbox, or of a view of it, and what can be done to it. @param {Query} [query] */
+export function useInbox(query) {
+  const session = useBellcast();
+  const key = query && JSON.stringify(query);
+  const view = useMemo(() => (key ? session.view(JSON.parse(key)) : session), [session, key]);
+  const state = useRead(() => session.state);
+  const listing = useRead(() => view.state);
+  const verbs = useMemo(() => Object.fromEntries(
+    /** @type {const} */ (['seen', 'read', 'unread', 'archive', 'unarchive', 'delete']).map((verb) => [verb, session[verb].bind(session)]),
+  ), [session]);
+  const loadMore = useCallback(() => view.loadMore(), [view]);
+  return /** @type {typeof state & Pick<Live, 'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete' | 'loadMore'>} */ (
+    { ...state, ...listing, ...verbs, loadMore });
+}
+
+export const useUnread = () => useRead((session) => session.state.unread);
+
+/** Calls back for each live event of a name; of a topic too, where one is given. @param {string} name @param {(data: any) => void} heard @param {string} [topic] */
+export function useEvent(name, heard, topic) {
+  const session = useBellcast();
+  const latest = useRef(heard);
+  latest.current = heard;
+  useTopic(session, topic);
+  useEffect(() => {
+    /** @param {Event} event */
+    const listen = (event) => {
+      const { detail } = /** @type {CustomEvent} */ (event);
+      if (detail.name === name && (!topic || detail.topic === topic)) latest.current(detail.data);
+    };
+    session.addEventListener('event', listen);
+    return () => session.removeEventListener('event', listen);
+  }, [session, name, topic]);
+}
+
+/** Who is on a topic now. @param {string} topic @returns {Member[]} */
+export function usePresence(topic) {
+  const session = useBellcast();
+  const [members, set] = useState(/** @type {Member[]} */ ([]));
+  useEffect(() => {
+    const listen = () => set(session.members(topic));
+    session.addEventListener('presence', listen);
+    listen();
+    return () => session.removeEventListener('presence', listen);
+  }, [session, topic]);
+  useTopic(session, topic);
+  return members;
+}
+
+/** @type {WeakMap<Live, Map<string, number>>} */
+const followed = new WeakMap();
+
+/** Followed for as long as somebody here wants it. @param {Live} session @param {string | undefined} topic */
+function useTopic(session, topic) {
+  useEffect(() => {
+    if (!topic) return undefined;
+    const counts = followed.get(session) ?? new Map();
+    followed.set(session, counts);
+    counts.set(topic, (counts.get(topic) ?? 0) + 1);
+    if (counts.get(topic) === 1) session.subscribe(topic).catch(() => {});
+    return () => {
+      counts.set(topic, counts.get(topic) - 1);
+      if (!counts.get(topic)) session.unsubscribe(topic).catch(() => {});
+    };
+  }, [session, topic]);
+}
+
+/** `<bellcast-bell>` on the session of this tree; its attributes are properties. @param {Record<string, unknown>} props */
+export function Bell(props) {
+  const session = useBellcast();
+  const set = useCallback((/** @type {HTMLElement | null} */ element) => void (element && Object.assign(element, { session })), [session]);
+  return createElement('bellcast-bell', { ...props, ref: set });
+}
+
+const BOOKING = /booking/;
+const PAYMENT = /^payment/;
+
+/**
+ * The hook marketplaces know: bookings, payments and all else, each to its own callback, be it a live event or a notification.
+ * @param {{onBookingUpdate?: (data: Message) => void, onPaymentUpdate?: (data: Message) => void, onNotification?: (data: any) => void}} [callbacks]
+ */
+export function useWebSocket(callbacks = {}) {
+  const session = useBellcast();
+  const latest = useRef(callbacks);
+  latest.current = callbacks;
+  const isConnected = useRead(({ state }) => state.status === 'live');
+  useEffect(() => {
+    /** @param {Event} event */
+    const listen = (event) => route(latest.current, message(/** @type {CustomEvent} */ (event)));
+    const types = ['event', 'notification'];
+    for (const type of types) session.addEventListener(type, listen);
+    return () => types.forEach((type) => session.removeEventListener(type, listen));
+  }, [session]);
+  const sendMessage = useCallback((/** @type {Message} */ { type, ...data }) => speak(session, type, data), [session]);
+  return { isConnected, sendMessage };
+}
+
+/** @param {CustomEvent} event @returns {Message} */
+function message({ type, detail }) {
+  const { data } = detail;
+  if (type === 'event') return { ...data, type: detail.name };
+  return { message: detail.body ?? detail.title, ...data, id: detail.id, title: detail.title, type: detail.type };
+}
+
+/** @param {Parameters<typeof useWebSocket>[0] & {}} callbacks @param {Message} heard */
+function route({ onBookingUpdate, onPaymentUpdate, onNotification }, heard) {
+  if (BOOKING.test(heard.type)) onBookingUpdate?.(heard);
+  else if (PAYMENT.test(heard.type)) onPaymentUpdate?.(heard);
+  else onNotification?.(heard);
+}
+
+/** Now, or as soon as there is a line. @param {Live} session @param {string} type @param {object} data */
+async function speak(session, type, data) {
+  while (session.state.status !== 'live') {
+    if (session.state.error) throw session.state.error;
+    await new Promise((resolve) => session.addEventListener('change', resolve, { once: true }));
+  }
+  return session.call(type, data);
+}

@@ -1,0 +1,33 @@
+/** How bytes travel between the tabs of one browser: through the tab that holds the line. */
+
+/** @import { BellcastEvent } from '../events.js' */
+/** @import { Open } from './sse.js' */
+
+/**
+ * @typedef {object} Note  what tabs post to each other
+ * @property {string} from  the tab that posts
+ * @property {string} [to]  the only one it is for
+ * @property {BellcastEvent} [event]  heard by the leader
+ * @property {string | null} [since]  its position before that
+ * @property {object & {ref?: string}} [ask]  a frame for the server
+ * @property {string[]} [topics]  hello: what this tab follows
+ * @property {'led' | 'lost' | 'retry'} [word]  a new leader; its line broke; somebody pressed "try again"
+ * @property {string[]} [took]  what this tab tells the person, so that no other does
+ */
+
+/** @param {BroadcastChannel} channel @param {string} me @returns {Open} */
+export const tab = (channel, me) => (_base, query, _world, hear, end) => {
+  /** @param {MessageEvent<Note>} message */
+  const listen = ({ data: { to = me, event, word, since } }) => {
+    if (to === me && event) /** @type {(event: BellcastEvent, since?: string | null) => void} */ (hear)(event, since);
+    else if (word === 'lost') end();
+  };
+  /** @param {object} note */
+  const post = (note) => channel.postMessage({ from: me, ...note });
+  channel.addEventListener('message', listen);
+  post({ topics: query.getAll('topic') });
+  return {
+    send: (ask) => post({ ask }),
+    close: () => channel.removeEventListener('message', listen),
+  };
+};

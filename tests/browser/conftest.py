@@ -1,0 +1,67 @@
+"""What the browser's tests may ask for: Chromium, and a shop whose page holds a person's bell under a strict policy."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from bellcast.client import Bellcast
+from tests.browser.shop import FLAGS, POLICY, WIDE, Shop
+from tests.servers import ServerProcess
+
+# What a browser itself says of a server that is away or refuses is not ours to silence.
+BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def person() -> str:
+    """Somebody nobody else knows, so that tests may share a server."""
+    return f"person-{next(_numbers)}"
+
+
+@pytest.fixture
+def app(bellcast_server: ServerProcess) -> Iterator[Bellcast]:
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as app:
+        yield app
+
+
+@pytest.fixture
+def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
+    """Opens shops on devices of their own; none of their pages may say anything in its error console."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_shop(server: ServerProcess, person: str, viewport: dict[str, int] = WIDE, **options: object) -> Shop:
+        context = chromium.new_context(base_url=server.url, viewport=viewport, **options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        return Shop(context, server, person, POLICY)
+
+    yield open_shop
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not text.startswith(BROWSERS_OWN)] == []
+
+
+@pytest.fixture
+def shop(open_shop: Callable[..., Shop], bellcast_server: ServerProcess, person: str) -> Shop:
+    """One device of the person."""
+    return open_shop(bellcast_server, person)
+
+
+@pytest.fixture
+def page(shop: Shop) -> Page:
+    """One page of the person, with a bell."""
+    return shop.open()
