@@ -17,6 +17,7 @@ from bellcast.live.sessions.engineio import Pipe, Pipes
 from bellcast.live.transports import foreign, http, polling
 from bellcast.live.transports.engineio import Socket
 from bellcast.live.transports.foreign import SendOutlet
+from bellcast.live.transports.joining import JoiningOutlet
 from bellcast.live.transports.polling import Polling
 from bellcast.live.transports.takeover import EXTENSION
 
@@ -117,9 +118,10 @@ class SocketIOEndpoint:
             transport, early = scope["extensions"][EXTENSION](socket)
         except ConnectionResetError:
             return
-        transport.set_write_buffer_limits(high=self._rules.limits.unsent or 2**31 - 1)
-        transport.write(websocket.response(upgrade))
-        socket.own(transport)
+        outlet = JoiningOutlet(transport)
+        outlet.set_write_buffer_limits(high=self._rules.limits.unsent or 2**31 - 1)
+        outlet.write(websocket.response(upgrade))
+        socket.own(outlet)
         self._begin(pipe, socket, asked)
         if early:
             socket.data_received(early)

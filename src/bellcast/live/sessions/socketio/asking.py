@@ -40,6 +40,9 @@ OWN = {
     "ping": "",
 }
 LISTS = ("topics", "ids")
+# A client put out of its last namespace closes the pipe itself. Closed with the same words, JavaScript's reads the close
+# first and comes back.
+HANG_UP_SECONDS = 1
 
 
 class Port:
@@ -92,13 +95,15 @@ class Port:
         self._hub.end(self._member, CLOSED_BY_APP)
 
     async def close(self, *, reconnect: bool) -> None:
-        """End the pipe; a client that shall not come back is put out of every namespace first."""
+        """End the pipe; a client that shall not come back is put out of every namespace first, and then hangs up."""
         pipe = self._member.pipe
-        if not reconnect:
-            for member in list(pipe.talk.members.values()):
-                if member is not None:
-                    self._hub.end(member, CLOSED_BY_APP)
-        pipe.leave(RESTART_BY_APP)
+        if reconnect:
+            pipe.leave(RESTART_BY_APP)
+            return
+        for member in list(pipe.talk.members.values()):
+            if member is not None:
+                self._hub.end(member, CLOSED_BY_APP)
+        asyncio.get_running_loop().call_later(HANG_UP_SECONDS, pipe.leave, RESTART_BY_APP)
 
 
 class Asking:

@@ -1,0 +1,288 @@
+"""Socket.IO's own client against a running server: what an app that moves here relies on."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.servers import ServerProcess
+from tests.wire.clients import stream, websocket
+from tests.wire.socketio_client import Agent, Client, agent, open_client
+
+people = (f"person{number}" for number in itertools.count())
+HANDLERS = {"BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers", "BELLCAST_PUBLIC_TOPICS": "news,lobby,farewells"}
+WAYS = {
+    "websocket": {"transports": ["websocket"]},
+    "polling": {"transports": ["polling"]},
+    "upgrade": {"transports": ["polling", "websocket"]},
+}
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Agent]:
+    with agent() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("socketio") / "data", HANDLERS) as server:
+        yield server
+
+
+@pytest.fixture
+def http(server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, headers=server.as_app()) as client:
+        yield client
+
+
+@pytest.fixture
+def alice() -> str:
+    """A recipient nobody else uses."""
+    return next(people)
+
+
+@pytest.fixture
+def knock(node: Agent, server: ServerProcess) -> Iterator[Callable[..., Client]]:
+    """Opens clients; all are closed with the test."""
+    opened: list[Client] = []
+
+    def knock(recipient: str | None, **options: Any) -> Client:
+        opened.append(open_client(node, server, recipient, **options))
+        return opened[-1]
+
+    yield knock
+    for client in opened:
+        client.do("disconnect")
+
+
+def notify(http: httpx.Client, to: Any, title: str = "Hello") -> str:
+    answer = http.post("/v1/notifications", json={"to": to, "title": title})
+    assert answer.status_code == 201, answer.text
+    id: str = answer.json()["notifications"][0]["id"]
+    return id
+
+
+def publish(http: httpx.Client, **event: Any) -> None:
+    assert http.post("/v1/events", json=event).status_code == 202
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_client_hears_its_inbox_by_every_transport(
+    knock: Callable[..., Client], http: httpx.Client, alice: str, way: str
+) -> None:
+    client = knock(alice, **WAYS[way])
+    assert client.until("connect")["pid"]
+    ready, offset = client.event("ready")
+    assert (ready["recipient"], ready["unread"], ready["position"]) == (alice, 0, offset)
+    assert client.travels_by("polling" if way == "polling" else "websocket")
+    id = notify(http, alice, "Booked")
+    told, offset = client.event("notification")
+    assert (told["notification"]["id"], told["unread"], told["position"]) == (id, 1, offset)
+    assert client.ask("read", [id])[0]["unread"] == 0
+    client.emit("delete", {"ids": [id]})
+    assert client.event("notification-delete")[0]["id"] == id
+
+
+def test_an_upgrade_under_a_stream_of_events_loses_none_and_keeps_their_order(
+    knock: Callable[..., Client], http: httpx.Client, alice: str
+) -> None:
+    client = knock(alice, **WAYS["upgrade"])
+    client.until("connect")
+    for number in range(150):
+        publish(http, recipient=alice, name="tick", data={"number": number})
+    heard = [client.event("tick")[0]["number"] for _ in range(150)]
+    assert heard == list(range(150))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_events_are_answered_in_order_by_acks_and_emits(knock: Callable[..., Client], alice: str, way: str) -> None:
+    client = knock(alice, **WAYS[way], claims={"roles": ["admin"]})
+    client.until("connect")
+    client.emit("request_dashboard_data")
+    assert client.event("dashboard_data")[0] == {"bookings": [1, 2], "for": alice, "roles": ["admin"]}
+    assert client.ask("request_dashboard_data") == [{"ok": True}]
+    assert client.ask("add", 1, 2, 39) == [42]
+    client.do("many", name="echo", count=150)
+    assert [client.event("echoed")[0] for _ in range(150)] == list(range(150))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_bytes_travel_both_ways_nested_and_by_ack(knock: Callable[..., Client], alice: str, way: str) -> None:
+    client = knock(alice, **WAYS[way])
+    client.until("connect")
+    sent = [{"$bytes": "00ff10"}, {"deep": [1, {"$bytes": ""}, "text"]}]
+    assert client.ask("echo", *sent) == sent
+    assert client.event("echoed")[:2] == sent
+
+
+def test_the_server_asks_and_the_client_answers_or_does_not(knock: Callable[..., Client], alice: str) -> None:
+    client = knock(alice, replies={"question": [7]})
+    client.until("connect")
+    assert client.ask("quiz") == [{"said": 7}]
+    silent = knock(alice)
+    silent.until("connect")
+    assert silent.ask("quiz", 0.1) == [{"said": "nothing"}]
+
+
+def test_failures_are_told_by_ack_or_event_and_close_nothing(knock: Callable[..., Client], alice: str) -> None:
+    client = knock(alice)
+    client.until("connect")
+    assert client.ask("fail")[0]["error"]["code"] == "handler_failed"
+    assert client.ask("refuse") == [{"error": {"code": "forbidden", "message": "not today", "data": [1]}}]
+    assert client.ask("no such thing")[0]["error"]["code"] == "no_handler"
+    client.emit("fail")
+    assert client.event("error")[0]["event"] == "fail"
+    client.emit("no such thing")
+    assert client.ask("add", 1) == [1]
+
+
+def test_the_apps_connect_handler_accepts_and_refuses(knock: Callable[..., Client], http: httpx.Client) -> None:
+    accepted = knock(None, auth={"login": "carol", "roles": ["admin"]})
+    assert accepted.until("connect")["pid"]
+    assert accepted.event("ready")[0]["topics"] == ["role.admin"]
+    notify(http, "carol")
+    assert accepted.event("notification")[0]["unread"] == 1
+    publish(http, topic="role.admin", name="alert", data=1)
+    assert accepted.event("alert")[0] == 1
+    refused = knock(None, auth={"login": "mallory"}).until("connect_error")
+    assert refused == refused | {"message": "not you", "data": {"code": 13, "until": "never"}, "active": False}
+
+
+@pytest.mark.parametrize(
+    ("auth", "code"),
+    [
+        ({}, "unauthenticated"),
+        ({"token": "nonsense"}, "unauthenticated"),
+        ({"token": 7}, "unauthenticated"),
+        ({"token": "test-project-secret-of-forty-characters-x"}, "forbidden"),
+    ],
+)
+def test_bad_credentials_are_a_connect_error_that_says_why(
+    knock: Callable[..., Client], auth: dict[str, Any], code: str
+) -> None:
+    refused = knock(None, auth=auth).until("connect_error")
+    assert (refused["data"]["code"], refused["active"]) == (code, False)
+    assert refused["message"]
+
+
+def test_a_token_may_come_by_header_or_address(knock: Callable[..., Client], server: ServerProcess, alice: str) -> None:
+    by_header = knock(None, extraHeaders={"authorization": f"Bearer {server.token(alice)}"})
+    assert by_header.event("ready")[0]["recipient"] == alice
+    by_address = knock(None, query={"token": server.token(alice)}, transports=["websocket"])
+    assert by_address.event("ready")[0]["recipient"] == alice
+
+
+def test_a_topic_reaches_every_dialect_in_its_own_shape_and_except_is_honoured(
+    knock: Callable[..., Client], server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    claims = {"topics": ["team.red", "team.blue*"]}
+    member, sender = knock(alice, claims=claims), knock(alice, claims=claims)
+    assert member.event("ready")[0]["topics"] == ["team.red"]
+    me = sender.event("ready")[0]["connection"]
+    assert member.ask("subscribe", "team.blue7") == [{"topics": ["team.blue7"], "refused": []}]
+    refused = member.ask("subscribe", {"topics": ["team.green"]})[0]["error"]
+    assert refused["code"] == "forbidden"
+    with (
+        stream(server, alice, topics="team.red", claims=claims) as sse,
+        websocket(server, alice, topics="team.red", claims=claims) as raw,
+    ):
+        sse.until("ready"), raw.until("ready")
+        publish(http, topic="team.red", name="goal", data={"by": 9}, **{"except": me})
+        assert member.event("goal") == [{"by": 9}]
+        for follower in (sse, raw):
+            event = follower.until("event")
+            assert (event["topic"], event["name"], event["data"]) == ("team.red", "goal", {"by": 9})
+        publish(http, topic="team.red", name="whistle", data="long")
+        assert member.event("whistle") == ["long", None]  # no text stands last: it would pass for an offset
+        assert sender.until("event")["name"] == "whistle"
+    publish(http, topic="team.blue7", name="late", data=2)
+    assert member.event("late") == [2]
+    member.ask("unsubscribe", ["team.blue7"])
+    publish(http, topic="team.blue7", name="unheard", data=3)
+    publish(http, topic="team.red", name="heard", data=4)
+    assert member.until("event")["name"] == "heard"
+
+
+def test_handlers_move_clients_between_topics_and_publish_to_them(knock: Callable[..., Client], alice: str) -> None:
+    one, two = knock(alice), knock(alice)
+    for client in (one, two):
+        client.until("connect")
+        client.ask("enter", "den.1")
+    me = one.ask("shout", "den.1", "hey")
+    assert me == []
+    assert one.event("shouted")[0]["text"] == "hey" == two.event("shouted")[0]["text"]
+    two.ask("exit", "den.1")
+    one.ask("shout", "den.1", "still here?")
+    one.event("shouted")
+    two.emit("echo", "marker")
+    assert two.until("event")["name"] == "echoed"
+
+
+def test_namespaces_share_a_connection_and_keep_apart(node: Agent, server: ServerProcess, alice: str) -> None:
+    options = {"auth": {"token": server.token(alice), "greet": True}, "forceNew": True}
+    node.do("share", "shared", url=server.url, namespaces=["/", "/custom", "/room-12", "/nowhere"], options=options)
+    root, custom, room, nowhere = (Client(node, name) for name in ("/", "/custom", "/room-12", "/nowhere"))
+    assert nowhere.until("connect_error")["message"] == "Invalid namespace"
+    ids = {client.until("connect")["id"] for client in (root, custom, room)}
+    assert len(ids) == 3
+    for client, name in ((root, "/"), (custom, "/custom"), (room, "/room-12")):
+        assert client.event("hello")[0] == {"namespace": name, "me": alice}
+    custom.emit("put me out")
+    assert custom.until("disconnect")["reason"] == "io server disconnect"
+    assert root.ask("add", 1, 2) == [3]
+    assert room.ask("echo", {"$bytes": "01"}) == [{"$bytes": "01"}]
+    custom.do("connect")
+    custom.until("connect")
+    for client in (root, custom, room):
+        client.do("disconnect")
+
+
+def test_leaving_is_told_to_the_app(knock: Callable[..., Client], alice: str) -> None:
+    watcher, guest = knock(alice), knock(alice)
+    watcher.until("connect")
+    assert watcher.ask("subscribe", ["farewells"])[0]["topics"] == ["farewells"]
+    id = guest.until("connect")["id"]
+    guest.do("disconnect")
+    assert watcher.event("left")[0] == {"who": id, "namespace": "/"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_app_may_close_a_connection_for_now_or_for_good(knock: Callable[..., Client], alice: str, way: str) -> None:
+    client = knock(alice, **WAYS[way])
+    client.until("connect")
+    client.emit("close me", True)
+    assert client.until("disconnect")["active"] is True
+    client.until("connect")
+    client.emit("close me", False)
+    assert client.until("disconnect")["reason"] == "io server disconnect"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_revoked_sessions_stay_away_and_are_told_why(
+    knock: Callable[..., Client], http: httpx.Client, alice: str, way: str
+) -> None:
+    client = knock(alice, **WAYS[way])
+    client.until("connect")
+    assert http.delete(f"/v1/recipients/{alice}/sessions").status_code in (200, 204)
+    assert client.until("disconnect")["reason"] == "io server disconnect"
+    client.do("connect")
+    assert client.until("connect_error")["data"]["code"] == "unauthenticated"
+
+
+def test_an_expired_session_is_closed_and_comes_back(node: Agent, server: ServerProcess, alice: str) -> None:
+    client = open_client(node, server, None, auth={"token": server.token(alice, 1)})
+    client.until("connect")
+    assert client.until("disconnect")["reason"] == "transport close"
+    assert client.until("connect_error")["data"]["code"] == "unauthenticated"
+
+
+def test_connections_are_listed_by_dialect_and_transport(
+    knock: Callable[..., Client], http: httpx.Client, alice: str
+) -> None:
+    client = knock(alice, **WAYS["polling"])
+    id = client.until("connect")["id"]
+    listed = {one["id"]: one for one in http.get("/v1/connections").json()["connections"]}
+    assert (listed[id]["protocol"], listed[id]["transport"]) == ("socketio", "polling")
