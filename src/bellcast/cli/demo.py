@@ -41,13 +41,15 @@ def demo(
     apps = neighbours.every()
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
         chosen = neighbours.free_port(PORT) if port is None else port
-        settings = load({**FLAGS, "data": data, "port": chosen}, {})
+        for number, neighbour in enumerate(apps, 1):
+            neighbour.listen(chosen + number)
+        settings = load({**FLAGS, **neighbours.settings(apps), "data": data, "port": chosen}, {})
         logs.configure(settings.server)
         secret = project(settings)[0].secret
 
         def ready(url: str) -> None:
-            for number, neighbour in enumerate(apps, 1):
-                neighbour.start(url, secret, chosen + number)
+            for neighbour in apps:
+                neighbour.start(url, secret)
             _introduce(url, data, apps)
             if not no_browser:
                 neighbours.open_page(apps[0].url)

@@ -10,31 +10,50 @@ import uvicorn
 
 from bellcast.cli.screen import Stop
 
-# Every demo app is a module with `create_app(bellcast_url, secret)`, an ASGI application.
-APPS = {"Photo studio": "bellcast.examples.photo_studio"}
+# Every demo app is a module with `create_app(bellcast_url, secret)`, an ASGI application. One may have a SESSION_PATH,
+# where it says whose session a request's cookies are.
+APPS = {
+    "Photo studio": "bellcast.examples.photo_studio",
+    "Home services": "bellcast.examples.service_marketplace",
+}
+LOOPBACK = "127.0.0.1"
 # One second is given to open streams, which never end by themselves.
 ENDS_WITHIN_S = 5
 
 
 class Neighbour:
-    """One demo app, from `start` to `stop`."""
+    """One demo app, from `listen` by `start` to `stop`."""
 
     def __init__(self, name: str, module: str) -> None:
         self.name = name
-        self.url = ""
+        self.port = 0
         self._module = _imported(module)
+        self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, bellcast: str, secret: str, port: int) -> None:
-        """Listen on that port, or on a free one, and serve from now on."""
-        listening = _listening(port)
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def session_url(self) -> str | None:
+        """Where it says whose session a request's cookies are, if it does."""
+        path = getattr(self._module, "SESSION_PATH", None)
+        return None if path is None else f"{self.url}{path}"
+
+    def listen(self, port: int) -> None:
+        """Take that port, or a free one: its address is known before the server starts."""
+        self._socket = _listening(port)
+        self.port = self._socket.getsockname()[1]
+
+    def start(self, bellcast: str, secret: str) -> None:
+        """Serve from now on."""
         config = uvicorn.Config(
             self._module.create_app(bellcast, secret), log_config=None, access_log=False, timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([listening],), name=self.name, daemon=True)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name=self.name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -42,11 +61,20 @@ class Neighbour:
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(ENDS_WITHIN_S)
+        if self._socket is not None:
+            self._socket.close()
 
 
 def every() -> list[Neighbour]:
     """All of them, not started."""
     return [Neighbour(name, module) for name, module in APPS.items()]
+
+
+def settings(apps: list[Neighbour]) -> dict[str, str]:
+    """What they ask of the server: to hear their pages, by whatever name this machine goes, and to believe their cookies."""
+    origins = [f"http://{host}:{app.port}" for app in apps for host in (LOOPBACK, "localhost")]
+    found = [app.session_url for app in apps if app.session_url]
+    return {"origins": ",".join(origins), **({"session_url": found[0]} if found else {})}
 
 
 def _imported(module: str) -> Any:
@@ -60,9 +88,9 @@ def _imported(module: str) -> Any:
 
 def _listening(port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        return socket.create_server((LOOPBACK, port))
     except OSError:
-        return socket.create_server(("127.0.0.1", 0))
+        return socket.create_server((LOOPBACK, 0))
 
 
 def free_port(preferred: int) -> int:

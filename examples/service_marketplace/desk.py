@@ -1,0 +1,87 @@
+"""What people do with bookings: book, accept, decline, cancel, complete, pay, give back."""
+
+from datetime import datetime
+from typing import Any
+
+from starlette.background import BackgroundTask, BackgroundTasks
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from . import moves, people, telling
+from .bookings import SERVICES, Booking
+from .moves import MOVES
+from .reading import fields_of, text
+from .telling import BookingType
+
+TOLD: dict[str, BookingType] = {
+    "accept": "booking_accepted",
+    "decline": "booking_declined",
+    "cancel": "booking_cancelled",
+    "complete": "booking_completed",
+}
+
+
+def booking_of(request: Request) -> Booking:
+    """The booking in the address, if it concerns whoever is asking."""
+    booking: Booking | None = request.app.state.bookings.find(request.path_params["booking"], people.asking(request))
+    if booking is None:
+        raise HTTPException(404, "There is no such booking.")
+    return booking
+
+
+async def book(request: Request) -> Response:
+    person, fields = people.asking(request), await fields_of(request)
+    service = SERVICES.get(text(fields, "service"))
+    if service is None:
+        raise HTTPException(422, f"service must be one of {', '.join(SERVICES)}.")
+    booking = request.app.state.bookings.book(
+        person, service, _moment(fields), text(fields, "address"), text(fields, "notes")
+    )
+    told = BackgroundTask(telling.tell_booking, request.app.state.bell, booking, "new_booking", person)
+    return JSONResponse({"id": booking.id}, 201, background=told)
+
+
+async def move(request: Request) -> Response:
+    """Accept, decline, cancel, complete. Cancelling what is paid gives the money back."""
+    booking, person, name = booking_of(request), people.asking(request), request.path_params["move"]
+    if name not in MOVES:
+        raise HTTPException(404, "Nothing of that name can be done.")
+    moves.make(booking, name, person)
+    told, bell = BackgroundTasks(), request.app.state.bell
+    told.add_task(telling.tell_booking, bell, booking, TOLD[name], person)
+    if name == "cancel" and booking.paid:
+        told.add_task(telling.tell_payment, bell, booking, moves.give_back(booking))
+    return JSONResponse({"status": booking.status}, background=told)
+
+
+async def pay(request: Request) -> Response:
+    booking, fields = booking_of(request), await fields_of(request)
+    payment = moves.pay(booking, people.asking(request), text(fields, "card"))
+    told = BackgroundTask(telling.tell_payment, request.app.state.bell, booking, payment)
+    if payment.status == "failed":
+        return JSONResponse({"error": "The bank said no to this card. Please try another."}, 402, background=told)
+    return JSONResponse({"paymentId": payment.id}, 201, background=told)
+
+
+async def refund(request: Request) -> Response:
+    booking = booking_of(request)
+    payment = moves.refund(booking, people.asking(request))
+    told = BackgroundTask(telling.tell_payment, request.app.state.bell, booking, payment)
+    return JSONResponse({"paymentId": payment.id}, background=told)
+
+
+def _moment(fields: dict[str, Any]) -> datetime:
+    try:
+        return datetime.fromisoformat(text(fields, "starts_at")).replace(tzinfo=None)
+    except ValueError:
+        raise HTTPException(422, "starts_at must be a date and a time, like 2027-05-30T14:00.") from None
+
+
+routes = [
+    Route("/api/bookings", book, methods=["POST"]),
+    Route("/api/bookings/{booking:int}/payment", pay, methods=["POST"]),
+    Route("/api/bookings/{booking:int}/refund", refund, methods=["POST"]),
+    Route("/api/bookings/{booking:int}/{move}", move, methods=["PUT"]),
+]

@@ -1,0 +1,78 @@
+"""What can happen to a booking: who may do it, when, and what it leads to. Pure."""
+
+from dataclasses import dataclass
+from itertools import count
+
+from .bookings import Booking, Payment, Refused
+from .people import Person
+
+# The cards a visitor may try. One of them never has money on it.
+CARDS = {"4242": "Works", "0002": "Is always declined"}
+PAYABLE = ("accepted", "completed")
+
+_payments = count(102)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One thing that can happen, with the words on its button."""
+
+    label: str
+    leads_to: str
+    allowed: frozenset[tuple[str, str]]
+
+
+MOVES = {
+    "accept": Move("Accept", "accepted", frozenset({("provider", "requested")})),
+    "decline": Move("Decline", "declined", frozenset({("provider", "requested")})),
+    "complete": Move("Mark as done", "completed", frozenset({("provider", "accepted")})),
+    "cancel": Move(
+        "Cancel booking",
+        "cancelled",
+        frozenset({("client", "requested"), ("client", "accepted"), ("provider", "accepted")}),
+    ),
+}
+
+
+def possible(booking: Booking, person: Person) -> list[str]:
+    """What this person may do now."""
+    return [name for name, move in MOVES.items() if (person.role, booking.status) in move.allowed]
+
+
+def make(booking: Booking, name: str, by: Person) -> None:
+    if name not in possible(booking, by):
+        raise Refused(f"This booking is {booking.status}: that cannot be done with it.")
+    booking.status = MOVES[name].leads_to
+
+
+def may_pay(booking: Booking, person: Person) -> bool:
+    return person == booking.client and booking.status in PAYABLE and not booking.settled
+
+
+def may_refund(booking: Booking, person: Person) -> bool:
+    return person == booking.provider and booking.paid is not None
+
+
+def pay(booking: Booking, by: Person, card: str) -> Payment:
+    """Try to pay. It may fail, and be tried again."""
+    if not may_pay(booking, by):
+        raise Refused("There is nothing to pay here.")
+    if card not in CARDS:
+        raise Refused("Please choose a card.")
+    payment = Payment(f"pay-{next(_payments)}", booking.service.cents, card, "failed" if card == "0002" else "paid")
+    booking.payments.append(payment)
+    return payment
+
+
+def refund(booking: Booking, by: Person) -> Payment:
+    if not may_refund(booking, by):
+        raise Refused("There is nothing to give back here.")
+    return give_back(booking)
+
+
+def give_back(booking: Booking) -> Payment:
+    """The money goes back to the client."""
+    payment = booking.paid
+    assert payment is not None, "it was paid"
+    payment.status = "refunded"
+    return payment

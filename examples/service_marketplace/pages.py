@@ -1,0 +1,120 @@
+"""The pages people see."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from . import moves, people
+from .bookings import SERVICES, Booking
+from .desk import booking_of
+from .moves import CARDS, MOVES
+from .people import Person
+
+HERE = Path(__file__).parent
+STATUSES = {
+    "requested": "Waiting for an answer",
+    "accepted": "Agreed",
+    "completed": "Done",
+    "declined": "Declined",
+    "cancelled": "Cancelled",
+}
+OPEN = ("requested", "accepted")
+TIMES = ("08:00", "10:00", "12:00", "14:00", "16:00", "18:00")
+
+_templates = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A page. `root` is where the site is mounted; every link begins with it."""
+    root = request.scope["root_path"]
+    here = request.url.path.removeprefix(root)
+    return HTMLResponse(_templates.get_template(template).render(root=root, here=here, **values), status)
+
+
+def render_for(request: Request, person: Person, template: str, **values: Any) -> Response:
+    """A page with somebody's bell on it."""
+    return render(
+        request, template, me=person, bellcast=request.app.state.bellcast_url,
+        seated=request.scope["seated"], statuses=STATUSES, **values,
+    )  # fmt: skip
+
+
+async def home(request: Request) -> Response:
+    return RedirectResponse(request.scope["root_path"] + "/bookings")
+
+
+async def login(request: Request) -> Response:
+    groups = {role: people.with_role(role) for role in ("client", "provider")}
+    return render(request, "login.html", groups=groups, ended="ended" in request.query_params)
+
+
+async def services(request: Request) -> Response:
+    return render_for(request, people.asking(request), "services.html", services=SERVICES.values())
+
+
+async def service(request: Request) -> Response:
+    person = people.asking(request)
+    found = SERVICES.get(request.path_params["service"])
+    if found is None or person.role != "client":
+        return missing(request)
+    return render_for(request, person, "service.html", service=found, times=TIMES)
+
+
+async def bookings(request: Request) -> Response:
+    person, state = people.asking(request), request.app.state
+    theirs: list[Booking] = state.bookings.of(person)
+    return render_for(
+        request, person, "bookings.html",
+        open=[booking for booking in theirs if booking.status in OPEN],
+        past=[booking for booking in theirs if booking.status not in OPEN],
+        unread={booking.id: state.chats.of(booking).unread(person) for booking in theirs},
+    )  # fmt: skip
+
+
+async def booking(request: Request) -> Response:
+    shown, person = booking_of(request), people.asking(request)
+    return render_for(
+        request, person, "booking.html",
+        booking=shown, other=shown.other(person), moves=MOVES, possible=moves.possible(shown, person),
+        cards=CARDS if moves.may_pay(shown, person) else {}, may_refund=moves.may_refund(shown, person),
+    )  # fmt: skip
+
+
+async def payments(request: Request) -> Response:
+    person = people.asking(request)
+    theirs = [(booking, payment) for booking in request.app.state.bookings.of(person) for payment in booking.payments]
+    if person.role == "provider":
+        theirs = [(booking, payment) for booking, payment in theirs if payment.status != "failed"]
+    held = sum(payment.cents for _, payment in theirs if payment.status == "paid")
+    rows = sorted(theirs, key=lambda row: row[1].at, reverse=True)
+    return render_for(request, person, "payments.html", rows=rows, held=f"{held // 100}.{held % 100:02}")
+
+
+async def account(request: Request) -> Response:
+    person = people.asking(request)
+    return render_for(
+        request, person, "account.html",
+        devices=request.app.state.sessions.of(person), here=request.scope["visit"].session,
+    )  # fmt: skip
+
+
+def missing(request: Request) -> Response:
+    return render(request, "missing.html", 404)
+
+
+routes = [
+    Route("/", home),
+    Route("/login", login),
+    Route("/services", services),
+    Route("/services/{service}", service),
+    Route("/bookings", bookings),
+    Route("/bookings/{booking:int}", booking),
+    Route("/payments", payments),
+    Route("/account", account),
+]

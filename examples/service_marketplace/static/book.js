@@ -1,0 +1,21 @@
+/** Booking a service. */
+
+import './live.js';
+import './device.js';
+import { ready, root, send, submit } from './site.js';
+
+const form = document.querySelector('form[data-form=book]');
+const { day } = form.elements;
+
+const inDays = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+day.min = inDays(1);
+day.value = inDays(3);
+
+form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  submit(form, async ({ service, day, time, address, notes }) => {
+    const { id } = await send('POST', '/api/bookings', { service, starts_at: `${day}T${time}`, address, notes });
+    location.assign(`${root}/bookings/${id}`);
+  });
+});
+ready(document);

@@ -1,0 +1,81 @@
+/** What a chat looks like: bubbles, what became of them, who is there. */
+
+import { person } from './site.js';
+
+const FORGOTTEN = 6_000; // ms after which somebody who said they were typing no longer is
+const NEAR = 80; // px from the end: who is there goes on seeing the end
+
+const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+
+function element(name, className, text = '') {
+  return Object.assign(document.createElement(name), { className, textContent: text });
+}
+
+export class Talk {
+  #list;
+  #scroll;
+  #bubbles = new Map();
+  #view;
+  #typing;
+
+  constructor(view) {
+    this.#view = view;
+    this.#list = view.querySelector('ol');
+    this.#scroll = view.querySelector('.scroll');
+  }
+
+  /** @param {object[]} messages  in order @param {number} read  how far the other has read */
+  show(messages, read) {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
+    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    messages.forEach((message, place) => {
+      const bubble = this.#bubble(message);
+      if (this.#list.children[place] !== bubble) this.#list.insertBefore(bubble, this.#list.children[place] ?? null);
+      if (message.sender === person) this.#fate(bubble, message, read);
+    });
+    this.#view.querySelector('.nothing').hidden = messages.length > 0;
+    if (atEnd) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+  }
+
+  #bubble({ id, sender, at, text }) {
+    const known = this.#bubbles.get(id);
+    if (known) return known;
+    const bubble = element('li', sender === person ? 'bubble mine' : 'bubble');
+    const words = { undefined: 'This message was changed on its way and cannot be trusted.', null: 'Written before this device could read it.' }[text] ?? text;
+    bubble.append(element('p', typeof text === 'string' ? '' : 'sealed', words), element('small', 'fate', clock.format(new Date(at))));
+    this.#bubbles.set(id, bubble);
+    return bubble;
+  }
+
+  #fate(bubble, { at, number }, read) {
+    const fate = number ? (number <= read ? 'Read' : 'Sent') : 'Waiting';
+    bubble.dataset.fate = fate.toLowerCase();
+    bubble.querySelector('.fate').textContent = number ? `${clock.format(new Date(at))} · ${fate}` : 'Waiting for a connection';
+  }
+
+  typing(on) {
+    clearTimeout(this.#typing);
+    const { clientHeight, scrollHeight, scrollTop } = this.#scroll;
+    this.#view.querySelector('.typing').hidden = !on;
+    if (scrollHeight - scrollTop - clientHeight < NEAR) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    if (on) this.#typing = setTimeout(() => this.typing(false), FORGOTTEN);
+  }
+
+  here(on) {
+    this.#view.querySelector('.presence').textContent = on ? 'Here now' : 'Not here right now';
+    this.#view.querySelector('.presence').dataset.here = on;
+    if (!on) this.typing(false);
+  }
+
+  reachable(on) {
+    this.#view.querySelector('.unreachable').hidden = on;
+  }
+
+  code(digits) {
+    this.#view.querySelector('.code').textContent = digits;
+  }
+
+  say(problem) {
+    this.#view.querySelector('.problem').textContent = problem;
+  }
+}

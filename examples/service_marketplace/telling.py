@@ -1,0 +1,164 @@
+"""Telling people what happened. This is all of the marketplace that knows how its messages are sent.
+
+| before | now |
+|---|---|
+| `wsServer.sendToUser(userId, message)` | `send_to_user(bell, user_id, message)` |
+| `wsServer.sendBookingUpdate(userId, update)` | `send_booking_update(bell, user_id, update)` |
+| `wsServer.sendPaymentUpdate(userId, update)` | `send_payment_update(bell, user_id, update)` |
+
+Each reaches every device the person has open, at once, and waits in their inbox for those they have not. What is sent
+says that something happened and where to look: no address, no card, no word of a chat.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal, NotRequired, TypedDict
+
+from bellcast.client import AsyncBellcast, BellcastError, Sent
+
+from .bookings import Booking, Payment
+from .people import Person
+
+log = logging.getLogger(__name__)
+
+BookingType = Literal["new_booking", "booking_accepted", "booking_declined", "booking_cancelled", "booking_completed"]
+PaymentType = Literal["payment_received", "payment_confirmed", "payment_failed", "payment_refunded"]
+
+
+class Fact(TypedDict):
+    message: str
+    timestamp: NotRequired[str]
+    bookingId: NotRequired[str]
+
+
+class General(TypedDict):
+    type: Literal["notification"]
+    data: Fact
+
+
+class BookingUpdate(TypedDict):
+    type: BookingType
+    bookingId: str
+    serviceName: str
+    message: str
+
+
+class PaymentUpdate(TypedDict):
+    type: PaymentType
+    paymentId: str
+    amount: str
+    message: str
+    bookingId: NotRequired[str]
+
+
+# What must not be overlooked.
+HIGH = frozenset({"new_booking", "payment_failed"})
+
+
+async def send_to_user(bell: AsyncBellcast, user_id: str, message: General, once: str | None = None) -> Sent:
+    """Tell somebody something. With `once`, saying it again under the same key says nothing."""
+    said = message["data"]
+    booking = said.get("bookingId")
+    return await bell.notify(
+        user_id,
+        title=said["message"],
+        type=message["type"],
+        data={**said, **_touching(booking)},
+        action_url=f"/bookings/{booking}" if booking else None,
+        group=f"booking:{booking}" if booking else None,
+        idempotency_key=once,
+    )
+
+
+async def send_booking_update(bell: AsyncBellcast, user_id: str, update: BookingUpdate) -> Sent:
+    booking = update["bookingId"]
+    return await bell.notify(
+        user_id,
+        title=update["message"],
+        body=update["serviceName"],
+        type=update["type"],
+        priority="high" if update["type"] in HIGH else "normal",
+        data={**update, **_touching(booking)},
+        action_url=f"/bookings/{booking}",
+        group=f"booking:{booking}",
+        # A booking takes each of these turns once, however often the network makes us say so.
+        idempotency_key=f"{booking}-{update['type']}",
+    )
+
+
+async def send_payment_update(bell: AsyncBellcast, user_id: str, update: PaymentUpdate) -> Sent:
+    booking = update.get("bookingId")
+    return await bell.notify(
+        user_id,
+        title=update["message"],
+        body=f"€{update['amount']}",
+        type=update["type"],
+        priority="high" if update["type"] in HIGH else "normal",
+        data={**update, **_touching(booking)},
+        action_url=f"/bookings/{booking}" if booking else "/payments",
+        group=f"booking:{booking}" if booking else None,
+        idempotency_key=f"{update['paymentId']}-{update['type']}",
+    )
+
+
+async def tell_booking(bell: AsyncBellcast, booking: Booking, type: BookingType, by: Person) -> None:
+    """The other side hears what `by` did."""
+    verb = type.removeprefix("booking_")
+    message = f"{by.first_name} {verb} your booking"
+    if type == "new_booking":
+        message = f"{by.first_name} asks for {booking.when}"
+    elif type == "booking_cancelled":
+        message = f"{by.first_name} cancelled {booking.when}"
+    elif type == "booking_completed":
+        message = f"{by.first_name} finished the work"
+    update: BookingUpdate = {
+        "type": type, "bookingId": str(booking.id), "serviceName": booking.service.name, "message": message,
+    }  # fmt: skip
+    with _or_log(type):
+        await send_booking_update(bell, booking.other(by).key, update)
+    await show_change(bell, booking)
+
+
+async def tell_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) -> None:
+    """Who paid hears that it worked, or not; who earned it hears that it came."""
+    client, provider = booking.client, booking.provider
+    told: dict[str, list[tuple[Person, PaymentType, str]]] = {
+        "failed": [(client, "payment_failed", "Your payment did not go through")],
+        "paid": [
+            (client, "payment_confirmed", f"You paid {provider.first_name}"),
+            (provider, "payment_received", f"{client.first_name} paid you"),
+        ],
+        "refunded": [(client, "payment_refunded", f"{provider.first_name} gave your money back")],
+    }
+    for person, type, message in told[payment.status]:
+        update: PaymentUpdate = {
+            "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
+            "bookingId": str(booking.id),
+        }  # fmt: skip
+        with _or_log(type):
+            await send_payment_update(bell, person.key, update)
+    await show_change(bell, booking)
+
+
+async def show_change(bell: AsyncBellcast, booking: Booking) -> None:
+    """Open pages look again. Live only: it rings no bell, and a page opened later shows the booking as it is."""
+    with suppress(BellcastError):
+        for person in (booking.client, booking.provider):
+            await bell.publish(
+                {"recipient": person.key}, "booking-changed", {"bookingId": booking.id, **_touching(str(booking.id))}
+            )
+
+
+@contextmanager
+def _or_log(what: str) -> Iterator[None]:
+    """What was done stands, told or not."""
+    try:
+        yield
+    except BellcastError as error:
+        log.warning("%s was not told: %s", what, error)
+
+
+def _touching(booking: str | None) -> dict[str, list[str]]:
+    """What of a page's data it makes old."""
+    return {"touches": [f"booking:{booking}", "bookings"]} if booking else {}
