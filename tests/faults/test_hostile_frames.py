@@ -261,7 +261,7 @@ def test_thousands_of_topics_are_refused_one_by_one_and_cost_little(sturdy: Serv
 
 
 def test_who_vanishes_while_the_app_decides_leaves_nothing_behind(slow_app: ServerProcess) -> None:
-    for number in range(5):
+    for number in range(3):
         with RawSocket(slow_app) as ghost:
             ghost.send(upgrade(slow_app, f"slow{number}"))
             assert ghost.answer()[0] == 101
@@ -281,3 +281,39 @@ def test_who_comes_while_others_are_let_in_counts_too(slow_app: ServerProcess) -
     for one in crowd:
         one.socket.close()
     assert eventually(lambda: live(slow_app) == 0)
+
+
+@pytest.mark.parametrize(("goodbye", "unread"), [(close(1000), 0), (b"", 0), (b"\x81\x02hi", 1)])
+def test_what_a_client_says_before_it_leaves_is_done_unless_it_is_sent_away(
+    slow_app: ServerProcess, goodbye: bytes, unread: int
+) -> None:
+    """A page marks something read and is gone; or breaks the rules before that is done."""
+    who = f"leaving{len(goodbye)}"
+    said = [{"type": "call", "name": "slow", "data": {"for": 0.2}}, {"type": "read", "all": True}]
+    with httpx.Client(base_url=slow_app.url, headers=slow_app.as_app()) as app:
+        app.post("/v1/notifications", json={"to": who, "title": "Hello"})
+    with raw_websocket(slow_app, who) as bell:
+        bell.send(*(frame(TEXT, json.dumps(one).encode()) for one in said), goodbye)
+    with raw_websocket(slow_app, "slow-down"):  # a second later, whatever was under way is over
+        assert _unread(slow_app, who) == unread
+
+
+def test_what_is_still_to_be_done_for_someone_who_is_sent_away_is_not(slow_app: ServerProcess) -> None:
+    with httpx.Client(base_url=slow_app.url, headers=slow_app.as_app()) as app:
+        app.post("/v1/notifications", json={"to": "revoked", "title": "Hello"})
+        with raw_websocket(slow_app, "revoked") as bell:
+            bell.say("call", name="slow", data={"for": 0.5})
+            bell.say("read", all=True)
+            bell.say("ping")
+            assert app.delete("/v1/recipients/revoked/sessions").status_code == 204
+            assert bell.until("close")["reason"] == "revoked"
+            bell.send(close(1000))
+            assert bell.hangs_up()
+        with raw_websocket(slow_app, "slow-down"):  # a second later, whatever was under way is over
+            assert _unread(slow_app, "revoked") == 1
+
+
+def _unread(server: ServerProcess, who: str) -> int:
+    headers = server.as_recipient(who)
+    unread: int = httpx.get(f"{server.url}/v1/inbox/counts", headers=headers).json()["unread"]
+    return unread

@@ -31,16 +31,17 @@ class NativePort:
         self._engines = engines
         self._hub = hub
         self._connection = connection
-        self.held: list[native.Frame] | None = [] if connection.phase is Phase.HOLDING else None
+        self.held: list[bytes] | None = [] if connection.phase is Phase.HOLDING else None
         self.joined: list[str] = []
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Tell the caller: an `event` whose data is the first argument, or all of them if several."""
         frame = native.Frame("event", {"name": name, "data": args[0] if len(args) == 1 else list(args) or None})
+        told = self._connection.dialect.wrap(frame)  # what cannot be told is the handler's fault, now
         if self.held is not None:
-            self.held.append(frame)
+            self.held.append(told)
         elif self._connection.phase is not Phase.ENDED:
-            self._connection.told(self._connection.dialect.wrap(frame))
+            self._connection.told(told)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Tell everyone on a topic of the caller's tenant."""
@@ -60,6 +61,7 @@ class NativePort:
 
     async def leave(self, topic: str) -> None:
         """Make it follow the topic no more."""
+        self.joined = [one for one in self.joined if one != topic]
         self._hub.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
@@ -117,8 +119,8 @@ class Answering:
         try:
             port = NativePort(self._engines, self._hub, connection)
             await self._app.answer(self._call(port, connection, calls.DISCONNECT, None))
-        except BellcastError as failure:
-            log.warning("disconnect handler", why=failure.detail)
+        except (BellcastError, calls.Refused) as failure:
+            log.warning("disconnect handler", why=str(failure))
 
     @property
     def wants_farewells(self) -> bool:

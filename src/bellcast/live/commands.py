@@ -51,7 +51,7 @@ class Commands:
         self._hub = hub
         self._rules = rules
         self._asking = asking
-        self._turns = Turns(self._do, spawn)
+        self._turns = Turns(self._do, spawn, outlasting=True)
         self._doing: dict[type[native.Command], Callable[[Connection, Any], Awaitable[native.Frame]]] = {
             native.Subscribe: self._subscribe,
             native.Unsubscribe: self._unsubscribe,

@@ -254,6 +254,8 @@ class Connection(asyncio.Protocol):
         """Say why, then close. Safe to call twice."""
         if self.phase is not Phase.ENDED:
             self.part()
+            if self.waiting:
+                self.waiting.clear()  # what was still to be done for it
             self.say_goodbye(self.dialect.ending(end))
 
     def part(self) -> None:

@@ -188,6 +188,8 @@ class Hub:
         return None if self.watcher is None else self.watcher.recipient_of(topic)
 
     def _follow(self, connection: Connection, stream: Stream) -> bool:
+        if connection.phase is Phase.ENDED:  # it left while its wish was looked at
+            return False
         followers = self._streams.get(stream)
         if followers is None:
             followers = self._streams[stream] = {connection}

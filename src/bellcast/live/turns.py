@@ -12,11 +12,15 @@ WAITING = 64
 
 
 class Turns:
-    """Calls `do` for each message after the ones before it. What a message is, is the dialect's matter."""
+    """Calls `do` for each message after the ones before it. What a message is, is the dialect's matter.
 
-    def __init__(self, do: Callable[[Any, Any], Awaitable[None]], spawn: Spawn) -> None:
+    With `outlasting`, what a client said before it left is done after it has: a page says `read` and is gone. What it
+    said before we sent it away never is."""
+
+    def __init__(self, do: Callable[[Any, Any], Awaitable[None]], spawn: Spawn, *, outlasting: bool = False) -> None:
         self._do = do
         self._spawn = spawn
+        self._outlasting = outlasting
 
     def take(self, connection: Connection, message: Any) -> None:
         """Take one message in."""
@@ -29,7 +33,7 @@ class Turns:
                 connection.outlet.pause_reading()
 
     async def _work(self, connection: Connection, waiting: deque[Any]) -> None:
-        while waiting and connection.phase is not Phase.ENDED:
+        while waiting and (self._outlasting or connection.phase is not Phase.ENDED):
             paused = len(waiting) >= WAITING
             await self._do(connection, waiting.popleft())
             if paused and len(waiting) < WAITING and not connection.outlet.is_closing():

@@ -107,8 +107,8 @@ class NativeSessions:
             if port is None or port.held is None or connection.phase is Phase.ENDED:
                 return
             self._hub.follow(connection, port.joined)
-            for frame in port.held:
-                connection.told(connection.dialect.wrap(frame))
+            for told in port.held:
+                connection.told(told)
             port.held = None
 
         return started

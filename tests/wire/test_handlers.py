@@ -1,0 +1,389 @@
+"""What clients ask, the app answers: with Python handlers in the server, or behind a URL of its own."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.faults.raw import eventually, live, unharmed
+from tests.servers import ServerProcess
+from tests.wire.app_server import Asked, serving
+from tests.wire.clients import Socket, stream, websocket
+
+SHOP = """
+import asyncio
+import bellcast
+
+handlers = bellcast.Handlers()
+gone = []
+
+@handlers.on("echo")
+async def echo(call):
+    return {"data": call.data, "args": call.args, "who": call.recipient, "tenant": call.tenant, "roles": call.roles,
+            "dialect": call.dialect, "namespace": call.namespace, "connection": call.connection}
+
+@handlers.on("nothing")
+async def nothing(call):
+    pass
+
+@handlers.on("several")
+async def several(call):
+    return 1, "two"
+
+@handlers.on("plain")
+def plain(call):
+    call.wait(call.emit("from a thread", call.data))
+    return "done"
+
+@handlers.on("emit")
+async def emit(call):
+    await call.emit("none")
+    await call.emit("one", {"n": 1})
+    await call.emit("two", 1, 2)
+    return "emitted"
+
+@handlers.on("shout")
+async def shout(call):
+    await call.publish("room", "shouted", call.data)
+
+@handlers.on("join")
+async def join(call):
+    await call.join("room")
+
+@handlers.on("leave")
+async def leave(call):
+    await call.leave("room")
+
+@handlers.on("fail")
+async def fail(call):
+    raise RuntimeError("a secret of the app")
+
+@handlers.on("strange")
+async def strange(call):
+    return object()
+
+@handlers.on("strange emit")
+async def strange_emit(call):
+    await call.emit("strange", object())
+
+@handlers.on("no")
+async def no(call):
+    raise bellcast.Refused("Not on Sundays.", data={"day": 7})
+
+@handlers.on("ask")
+async def ask(call):
+    return await call.ask("are you there?", timeout=1)
+
+@handlers.on("close")
+async def close(call):
+    await call.close(reconnect=call.data)
+
+@handlers.on("gone")
+async def told_gone(call):
+    return gone
+
+@handlers.on("connect")
+async def connect(call):
+    if call.recipient is None:
+        call.accept("walk-in", roles=["guest"], tenant="lobby")
+        return
+    if call.recipient == "banned":
+        raise bellcast.Refused("You are banned.")
+    if call.recipient == "broken":
+        raise RuntimeError("oops")
+    if call.recipient == "strange":
+        await call.emit("strange", object())
+    if call.recipient == "greeted":
+        await call.emit("welcome", {"to": call.recipient})
+        await call.join("room")
+        await call.join("never-mind")
+        await call.leave("never-mind")
+
+@handlers.on("join later")
+async def join_later(call):
+    await asyncio.sleep(0.3)
+    await call.join("presence-room")
+    gone.append("joined later")
+
+@handlers.on("disconnect")
+async def disconnect(call):
+    await call.join("presence-room")
+    await call.emit("too late")
+    gone.append(call.recipient)
+    if call.recipient == "bitter":
+        raise bellcast.Refused("I do not want to go.")
+"""
+
+
+@pytest.fixture(scope="module")
+def shop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop").mkdir()
+    (folder / "shop" / "bells.py").write_text(SHOP)
+    environ = {"PYTHONPATH": str(folder), "BELLCAST_ANONYMOUS": "allow", "BELLCAST_PUBLIC_TOPICS": "room"}
+    with ServerProcess(folder / "data", environ, "--handlers", "shop.bells:handlers") as server:
+        yield server
+
+
+@pytest.fixture
+def shop(shop_server: ServerProcess) -> Iterator[ServerProcess]:
+    """A server with the app's handlers; after the test it knows no connection any more."""
+    yield shop_server
+    assert eventually(lambda: live(shop_server) == 0)
+
+
+@pytest.fixture
+def alice(shop: ServerProcess) -> Iterator[Socket]:
+    claims = {"roles": ["admin"], "tenant": "acme"}
+    with websocket(shop, "alice", claims=claims) as bell:
+        bell.next()
+        yield bell
+
+
+def test_a_call_is_answered_by_what_its_handler_returns(alice: Socket) -> None:
+    told = alice.ask("call", name="echo", data={"n": [1]})["data"]
+    assert (told["data"], told["args"]) == ({"n": [1]}, [{"n": [1]}])
+    assert (told["who"], told["tenant"], told["roles"]) == ("alice", "acme", ["admin"])
+    assert (told["dialect"], told["namespace"]) == ("native", "/")
+    assert alice.ask("call", name="echo")["data"]["args"] == []
+    assert alice.ask("call", name="nothing")["data"] is None
+    assert alice.ask("call", name="several")["data"] == [1, "two"]
+
+
+def test_a_plain_function_answers_from_a_thread(alice: Socket) -> None:
+    alice.send("call", name="plain", data=7, ref=1)
+    assert alice.next() == {"type": "event", "name": "from a thread", "data": 7}
+    assert alice.next() == {"type": "ack", "ref": 1, "data": "done"}
+
+
+def test_what_a_handler_emits_comes_before_its_ack(alice: Socket) -> None:
+    alice.send("call", name="emit", ref=1)
+    assert [alice.next() for _ in range(4)] == [
+        {"type": "event", "name": "none", "data": None},
+        {"type": "event", "name": "one", "data": {"n": 1}},
+        {"type": "event", "name": "two", "data": [1, 2]},
+        {"type": "ack", "ref": 1, "data": "emitted"},
+    ]
+
+
+def test_a_handler_makes_its_caller_join_and_leave_and_speaks_to_a_topic(shop: ServerProcess, alice: Socket) -> None:
+    with websocket(shop, "ann") as ann, stream(shop, "ben", topics="room") as ben:
+        ann.next(), ben.next()
+        ann.ask("call", name="join")
+        ann.send("call", name="shout", data="hello", ref=1)
+        assert ann.next() == {"type": "event", "topic": "room", "name": "shouted", "data": "hello"}
+        assert ann.next() == {"type": "ack", "ref": 1, "data": None}
+        assert ben.next()["data"] == "hello"
+        ann.ask("call", name="leave")
+        ann.send("call", name="shout", data="again", ref=2)
+        assert ann.next()["ref"] == 2
+        assert ben.next()["data"] == "again"
+        alice.ask("call", name="join")  # of another tenant, where the topic is another one
+        ann.ask("call", name="shout", data="private")
+        assert alice.ask("ping")["type"] == "pong"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("fail", "handler_failed"),
+        ("strange", "handler_failed"),
+        ("strange emit", "handler_failed"),
+        ("ask", "handler_failed"),
+        ("no", "forbidden"),
+        ("unheard of", "no_handler"),
+        ("connect", "no_handler"),
+        ("disconnect", "no_handler"),
+        ("", "invalid"),
+    ],
+)
+def test_a_call_that_comes_to_nothing_says_so_and_closes_nothing(alice: Socket, name: str, code: str) -> None:
+    told = alice.ask("call", name=name, data=1)
+    assert (told["type"], told["code"]) == ("error", code)
+    assert "secret" not in told["message"]
+    assert alice.ask("call", name="echo", data=2)["data"]["data"] == 2
+
+
+def test_a_refusal_carries_the_handlers_words(alice: Socket) -> None:
+    assert alice.ask("call", name="no")["message"] == "Not on Sundays."
+
+
+@pytest.mark.parametrize("reconnect", [True, False])
+def test_a_handler_may_end_the_connection(shop: ServerProcess, reconnect: bool) -> None:
+    with websocket(shop, "leaving") as bell:
+        bell.next()
+        bell.send("call", name="close", data=reconnect)
+        close = bell.until("close")
+        assert (close["reason"], close["reconnect"]) == ("closed_by_app", reconnect)
+        with pytest.raises(ConnectionClosed):
+            bell.next()
+
+
+# --- coming and going
+
+
+def test_a_connect_handler_may_refuse(shop: ServerProcess) -> None:
+    with websocket(shop, "banned") as bell:
+        assert bell.next() == {"type": "close", "code": 4403, "reason": "forbidden", "reconnect": False}
+    with stream(shop, "banned") as page:
+        assert page.status == 403
+
+
+def test_a_connect_handler_that_fails_lets_the_client_come_back_later(shop: ServerProcess) -> None:
+    with websocket(shop, "broken") as bell:
+        assert bell.next()["reconnect"] is True
+    with stream(shop, "broken") as page:
+        assert (page.status, page.next()["reconnect"]) == (200, True)
+    with websocket(shop, "strange") as bell:
+        assert bell.next()["reconnect"] is True
+
+
+def test_a_connect_handler_may_say_who_a_nameless_client_is(shop: ServerProcess) -> None:
+    with httpx.Client(base_url=shop.url, headers=shop.as_app()) as app, websocket(shop, None) as bell:
+        ready = bell.next()
+        assert (ready["recipient"], ready["unread"]) == ("walk-in", 0)
+        app.post("/v1/notifications", json={"to": "walk-in", "title": "elsewhere"})
+        app.post("/v1/notifications", json={"to": "walk-in", "title": "here", "tenant": "lobby"})
+        assert bell.next()["notification"]["title"] == "here"
+        told = bell.ask("call", name="echo")["data"]
+        assert (told["who"], told["tenant"], told["roles"]) == ("walk-in", "lobby", ["guest"])
+        assert app.get("/v1/recipients/walk-in", params={"tenant": "lobby"}).json()["roles"] == ["guest"]
+
+
+@pytest.mark.parametrize("follow", [stream, websocket], ids=["sse", "websocket"])
+def test_what_a_connect_handler_does_happens_right_after_ready(
+    shop: ServerProcess, alice: Socket, follow: Callable[..., Any]
+) -> None:
+    with follow(shop, "greeted") as bell, websocket(shop, "ann") as ann:
+        ann.next()
+        assert bell.next()["type"] == "ready"
+        welcome = bell.next()
+        assert (welcome["name"], welcome["data"]) == ("welcome", {"to": "greeted"})
+        known = httpx.get(f"{shop.url}/v1/connections", headers=shop.as_app()).json()["connections"]
+        assert [one["topics"] for one in known if one["recipient"] == "greeted"] == [["room"]]
+        ann.ask("call", name="shout", data="hello")
+        assert bell.next()["name"] == "shouted"
+
+
+def test_a_disconnect_handler_hears_of_everyone_who_was_let_in(shop: ServerProcess, alice: Socket) -> None:
+    for follow, who in ((websocket, "w"), (stream, "s"), (websocket, "bitter")):
+        with follow(shop, who) as bell:
+            bell.next()
+    assert eventually(lambda: {"w", "s", "bitter"} <= set(alice.ask("call", name="gone")["data"]))
+    assert "banned" not in alice.ask("call", name="gone")["data"]
+
+
+def test_who_has_left_joins_nothing_any_more(shop: ServerProcess, alice: Socket) -> None:
+    with websocket(shop, "hasty") as bell:
+        bell.next()
+        bell.send("call", name="join later")
+    assert eventually(lambda: {"joined later", "hasty"} <= set(alice.ask("call", name="gone")["data"]))
+    present = httpx.get(f"{shop.url}/v1/topics/presence-room/presence", headers=shop.as_app()).json()
+    assert present["members"] == []
+
+
+def test_handlers_that_cannot_be_loaded_stop_the_start(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "data", {}, "--handlers", "no.such.module:handlers")
+    with pytest.raises(AssertionError, match="BELLCAST_HANDLERS"):
+        server.start()
+    assert "Traceback" not in server.log.read_text()
+    assert server.stop() == 2
+
+
+# --- a URL
+
+
+class App:
+    """Answers calls by name, and checks that it is Bellcast who asks."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self.slow = threading.Event()
+        self.heard: list[dict[str, Any]] = []
+
+    def __call__(self, asked: Asked) -> tuple[int, bytes]:
+        self._verify(asked)
+        call = json.loads(asked.body)
+        self.heard.append(call)
+        match call["name"]:
+            case "echo":
+                return 200, json.dumps({"reply": call["args"]}).encode()
+            case "emit":
+                emitted = [{"name": "one", "args": [1]}, {"name": "all", "args": [1, 2], "to": "room"}]
+                return 200, json.dumps({"reply": "ok", "emit": emitted}).encode()
+            case "slow":
+                self.slow.wait(8)
+                return 200, b"{}"
+            case "nonsense":
+                return 200, b"<html>"
+            case "large":
+                return 200, b'{"reply":"' + b"x" * 2_000_000 + b'"}'
+            case "empty":
+                return 200, b""
+            case "unknown":
+                return 404, b""
+            case _:
+                return 500, b'{"reply":"no"}'
+
+    def _verify(self, asked: Asked) -> None:
+        """As the Standard Webhooks specification says, with the project secret's bytes as the key."""
+        id, timestamp = asked.headers["webhook-id"], asked.headers["webhook-timestamp"]
+        assert abs(time.time() - int(timestamp)) < 60
+        signed = f"{id}.{timestamp}.".encode() + asked.body
+        digest = hmac.new(self._secret.encode(), signed, hashlib.sha256).digest()
+        assert f"v1,{base64.b64encode(digest).decode()}" in asked.headers["webhook-signature"].split()
+
+
+def test_calls_are_posted_to_the_apps_url_and_its_answer_comes_back(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    secret = "test-project-secret-of-forty-characters-x"
+    app = App(secret)
+    with serving(app) as url:
+        server = start_server(BELLCAST_HANDLER_URL=url.url, BELLCAST_PUBLIC_TOPICS="room")
+        assert server.secret == secret
+        with (
+            websocket(server, "alice", claims={"tenant": "acme", "roles": ["admin"]}) as alice,
+            websocket(server, "bob", topics="room", claims={"tenant": "acme"}) as bob,
+        ):
+            ready = alice.next()
+            bob.next()
+            assert alice.ask("call", name="echo", data={"n": 1})["data"] == [{"n": 1}]
+            assert app.heard[-1] == {
+                "name": "echo",
+                "args": [{"n": 1}],
+                "recipient": "alice",
+                "tenant": "acme",
+                "roles": ["admin"],
+                "connection": ready["connection"],
+                "dialect": "native",
+            }
+            alice.send("call", name="emit", ref=1)
+            assert alice.next() == {"type": "event", "name": "one", "data": 1}
+            assert alice.next() == {"type": "ack", "ref": 1, "data": "ok"}
+            assert bob.next() == {"type": "event", "topic": "room", "name": "all", "data": [1, 2]}
+            assert alice.ask("call", name="empty")["data"] is None
+            assert alice.ask("call", name="unknown")["code"] == "no_handler"
+            for name in ("nonsense", "large", "broken"):
+                assert alice.ask("call", name=name)["code"] == "handler_failed"
+            began = time.monotonic()
+            alice.send("call", name="slow", ref="slow")
+            assert bob.ask("call", name="echo")["data"] == []  # others do not wait
+            told = alice.next()
+            assert (told["ref"], told["code"]) == ("slow", "handler_failed")
+            assert 4.5 < time.monotonic() - began < 7
+            app.slow.set()
+            url.stop()
+            assert alice.ask("call", name="echo")["code"] == "handler_failed"
+            assert alice.ask("ping")["type"] == "pong"
+        assert eventually(lambda: live(server) == 0)
+        assert unharmed(server)
