@@ -9,17 +9,24 @@ from bellcast.ports import Clock
 
 # The heartbeat interval is cut into this many ticks; each tick looks at the connections due in it.
 TICKS = 25
+# How long Pusher's protocol gives a client that is asked for a sign of life.
+PUSHER_GRACE = 30.0
 
 
 class Sweep:
     """The wheel. A connection sits in one slot; it is looked at when that comes round, about once an interval."""
 
-    def __init__(self, hub: Hub, clock: Clock, heartbeat: float) -> None:
+    def __init__(self, hub: Hub, clock: Clock, heartbeat: float, activity_timeout: float) -> None:
         self._hub = hub
         self._clock = clock
         self._tick = heartbeat / TICKS
+        # By dialect, if not an interval: ticks of silence after which a peer is asked, and those it has to answer.
+        self._patience = {"pusher": (self._ticks(activity_timeout), self._ticks(PUSHER_GRACE))}
         self._wheel: list[list[Connection]] = [[] for _ in range(TICKS + 1)]
         hub.newcomer = self.expect
+
+    def _ticks(self, seconds: float) -> int:
+        return max(1, round(seconds / self._tick))
 
     async def run(self) -> None:
         """Turn for ever."""
@@ -44,7 +51,11 @@ class Sweep:
         ends = connection.principal.expires_at
         if ends is not None:
             ticks = min(ticks, int((ends - self._clock.now()) / 1000 / self._tick) + 1)
-        self._wheel[(self._hub.tick + max(1, min(ticks, TICKS))) % len(self._wheel)].append(connection)
+        latest = min(TICKS, *self._allowed(connection))
+        self._wheel[(self._hub.tick + max(1, min(ticks, latest))) % len(self._wheel)].append(connection)
+
+    def _allowed(self, connection: Connection) -> tuple[int, int]:
+        return self._patience.get(connection.dialect.protocol, (TICKS, TICKS))
 
     def _look(self, connection: Connection, now: int) -> None:
         ends = connection.principal.expires_at
@@ -59,10 +70,10 @@ class Sweep:
         self.expect(connection)
 
     def _alive(self, connection: Connection) -> bool:
-        """Whether the peer was heard within an interval, or since it was last asked, or still has time to answer."""
-        tick = self._hub.tick
+        """Whether the peer was heard within its patience, or since it was last asked, or still has time to answer."""
+        tick, (patience, grace) = self._hub.tick, self._allowed(connection)
         if connection.heard_at < connection.asked_at:
-            return tick - connection.asked_at < TICKS
-        if tick - connection.heard_at >= TICKS and connection.ping():
+            return tick - connection.asked_at < grace
+        if tick - connection.heard_at >= patience and connection.ping():
             connection.asked_at = tick
         return True

@@ -102,7 +102,7 @@ class App:
             spawn,
             settings.access,
         )
-        self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat)
+        self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat, settings.pusher.activity_timeout)
         rooms = Rooms(
             engines=engines,
             limits=settings.limits,
