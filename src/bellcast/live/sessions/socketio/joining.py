@@ -60,10 +60,12 @@ class Joining:
 
     async def join(self, pipe: Pipe, namespace: str, auth: dict[str, Any]) -> None:
         """Let a client in, or raise why not. Nothing of it is left behind then."""
-        member, port, claimed = await self._recognise(pipe, namespace, auth)
+        member, port, pid = await self._recognise(pipe, namespace, auth)
+        if (old := self._hub.find(member.id)) is not None:
+            self._hub.end(old, REPLACED)  # it was not yet known to be dead
         try:
             inbox = await self._arrivals.enter(member)
-            back = None if inbox is None or claimed is None else await self._back(claimed, inbox, auth)
+            back = None if inbox is None or pid is None else await self._back(pid, inbox, auth)
             given = await self._topics(member, inbox)
             _check_here(member)
         except BaseException:
@@ -85,19 +87,34 @@ class Joining:
     async def _recognise(self, pipe: Pipe, namespace: str, auth: dict[str, Any]) -> tuple[Member, Port, Pid | None]:
         principal, doubt = await self._who(pipe, auth)
         spoken = dialect.of(namespace, pipe.link.form, resumable=False)
-        address = pipe.request.address
-        member = self._arrivals.make(Member, spoken, principal, address, pipe=pipe, namespace=namespace)
+        member = self._arrivals.make(Member, spoken, principal, pipe.request.address, pipe=pipe, namespace=namespace)
+        fresh, pid = member.id, self._pid(member, auth)
+        if pid is not None:
+            member.id = pid.sid  # so that the app hears of it by the id it knows
         port = self._asking.port(member)
-        if self._asking.app.has(calls.CONNECT):
-            call = self._asking.call(port, member, calls.CONNECT, [_without_recovery(auth)])
-            await self._asking.app.answer(call)
-            if call.accepted is not None:
-                member.principal, doubt = accepted(call.accepted, principal), None
-            elif self._rules.access.anonymous:
-                doubt = None  # what it brought was the app's to read, and the app has let it in: as nobody
+        if self._asking.app.has(calls.CONNECT) and await self._asked(port, member, auth):
+            doubt = None
         if doubt is not None:
             raise doubt
-        return member, port, self._claimed(member, auth)
+        if pid is not None and not pid.is_of(member.principal, namespace):
+            member.id, pid = fresh, None
+        return member, port, pid
+
+    async def _asked(self, port: Port, member: Member, auth: dict[str, Any]) -> bool:
+        """Ask the app about a newcomer; whether its word is enough."""
+        call = self._asking.call(port, member, calls.CONNECT, [_without_recovery(auth)])
+        await self._asking.app.answer(call)
+        if call.accepted is not None:
+            member.principal = accepted(call.accepted, member.principal)
+        # What it brought may have been the app's to read: let in, but as nobody.
+        return call.accepted is not None or self._rules.access.anonymous
+
+    def _pid(self, member: Member, auth: dict[str, Any]) -> Pid | None:
+        """What it was given when it was here before, unless it is known to be somebody else now."""
+        pid = recovery.read(self._project, auth.get("pid")) if self._settings.recovery else None
+        if pid is None or (member.principal.recipient and not pid.is_of(member.principal, member.namespace)):
+            return None
+        return pid
 
     async def _who(self, pipe: Pipe, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
         """Who the credentials speak of; or nobody, and what is wrong with them, which the app may know better."""
@@ -109,16 +126,6 @@ class Joining:
             return await self._doors.session(_token(token)), None
         except Unauthenticated as doubt:
             return Principal(), doubt
-
-    def _claimed(self, member: Member, auth: dict[str, Any]) -> Pid | None:
-        """The connection this one goes on from, if it is its own. One not yet known to be dead ends now."""
-        pid = recovery.read(self._project, auth.get("pid")) if self._settings.recovery else None
-        if pid is None or not pid.is_of(member.principal, member.namespace):
-            return None
-        if (old := self._hub.find(pid.sid)) is not None:
-            self._hub.end(old, REPLACED)
-        member.id = pid.sid
-        return pid
 
     # --- what it hears first
 

@@ -1,0 +1,62 @@
+"""Socket.IO by hand over one WebSocket, so that nothing is hidden of what the server says and when."""
+
+import json
+from contextlib import ExitStack
+from typing import Any
+
+from tests.servers import ServerProcess
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+WAIT = 10
+Event = tuple[str, list[Any]]
+
+
+class Raw:
+    """One client in `/`. `before` and `after` are the events around the reply to its CONNECT."""
+
+    def __init__(self, server: ServerProcess, auth: dict[str, Any], *, stay: bool) -> None:
+        self._open = ExitStack()
+        url = server.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+        self._socket = self._open.enter_context(connect(url))
+        self.opened = json.loads(self._recv()[1:])
+        self._socket.send("40" + json.dumps(auth))
+        self.before: list[Event] = []
+        while not (said := self._recv()).startswith("40"):
+            self.before.append(event(said))
+        reply = json.loads(said[2:])
+        self.sid, self.pid = reply["sid"], reply.get("pid")
+        self._socket.send('420["ping"]')  # its ack comes after all that the CONNECT caused
+        self.after: list[Event] = []
+        while not (said := self._recv()).startswith("430"):
+            self.after.append(event(said))
+        self.after = [one for one in self.after if one[0] != "pong"]
+        if not stay:
+            self.close()
+
+    def _recv(self) -> str:
+        said = self._socket.recv(timeout=WAIT)
+        assert isinstance(said, str)
+        return said
+
+    def next(self) -> Event:
+        """The next event."""
+        return event(self._recv())
+
+    def closed(self) -> bool:
+        """Whether the server closes it now."""
+        try:
+            self._recv()
+        except ConnectionClosed:
+            return True
+        return False
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def event(said: str) -> Event:
+    """The name and the arguments of an EVENT."""
+    assert said.startswith("42"), said
+    name, *args = json.loads(said[2:])
+    return name, args

@@ -1,0 +1,166 @@
+"""Coming back over Socket.IO: `recovered` is true exactly when nothing is missing."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.servers import ServerProcess
+from tests.wire.socketio_client import Agent, Client, agent, open_client
+from tests.wire.socketio_raw import Raw
+
+people = (f"traveller{number}" for number in itertools.count())
+WAYS = [["websocket"], ["polling"], ["polling", "websocket"]]
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Agent]:
+    with agent() as one:
+        yield one
+
+
+@pytest.fixture
+def alice() -> str:
+    """A recipient nobody else uses."""
+    return next(people)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("recovery") / "data", {"BELLCAST_LIMIT_REPLAY": "50"}) as server:
+        yield server
+
+
+@pytest.fixture
+def knock(node: Agent, server: ServerProcess) -> Iterator[Callable[..., Client]]:
+    opened: list[Client] = []
+
+    def knock(recipient: str | None, **options: Any) -> Client:
+        opened.append(open_client(node, server, recipient, **options))
+        return opened[-1]
+
+    yield knock
+    for client in opened:
+        client.do("disconnect")
+
+
+def notify(server: ServerProcess, to: str, count: int = 1) -> list[str]:
+    ids = []
+    with httpx.Client(base_url=server.url, headers=server.as_app()) as http:
+        for number in range(count):
+            answer = http.post("/v1/notifications", json={"to": to, "title": f"{number}"})
+            ids.append(answer.json()["notifications"][0]["id"])
+    return ids
+
+
+def until_connected(client: Client) -> tuple[dict[str, Any], list[str]]:
+    """The client's next `connect`, and the notifications it was handed before."""
+    told, missed = client.next(), []
+    while told["what"] != "connect":
+        if told["what"] == "event" and told["name"] == "notification":
+            missed.append(told["args"][0]["notification"]["id"])
+        told = client.next()
+    return told, missed
+
+
+@pytest.mark.parametrize("transports", WAYS, ids="+".join)
+def test_after_a_restart_the_missed_come_before_connect_under_the_same_id(
+    knock: Callable[..., Client], server: ServerProcess, alice: str, transports: list[str]
+) -> None:
+    client = knock(alice, transports=transports)
+    first = client.until("connect")
+    assert not first["recovered"]
+    # Nothing was ever heard but the first offset: that is enough.
+    server.kill()
+    assert client.until("disconnect")["active"]
+    server.start()
+    second, missed = until_connected(client)
+    assert (second["recovered"], second["id"], missed) == (True, first["id"], [])
+    (heard,) = notify(server, alice)
+    assert client.event("notification")[0]["notification"]["id"] == heard
+    client.do("drop")
+    ids = notify(server, alice, 3)
+    third, missed = until_connected(client)
+    assert (third["recovered"], third["id"]) == (True, first["id"])
+    assert client.event("ready")[0]["resumed"]
+    late = [client.event("notification")[0]["notification"]["id"] for _ in range(3 - len(missed))]
+    assert missed + late == ids
+
+
+def test_a_pid_alone_recovers(server: ServerProcess, alice: str) -> None:
+    told = raw(server, alice)
+    (id,) = notify(server, alice)
+    again = raw(server, alice, pid=told.pid)
+    assert (again.sid, again.pid) == (told.sid, told.pid)
+    assert [name for name, _ in again.before] == ["notification"]
+    assert again.before[0][1][0]["notification"]["id"] == id
+
+
+def test_a_replay_cut_in_the_middle_goes_on_where_it_was(server: ServerProcess, alice: str) -> None:
+    told = raw(server, alice)
+    ids = notify(server, alice, 3)
+    again = raw(server, alice, pid=told.pid)
+    offset = again.before[0][1][-1]
+    rest = raw(server, alice, pid=told.pid, offset=offset)
+    assert [args[0]["notification"]["id"] for _, args in rest.before] == ids[1:]
+
+
+def test_an_offset_that_is_an_apps_own_text_repeats_rather_than_loses(server: ServerProcess, alice: str) -> None:
+    told = raw(server, alice)
+    (id,) = notify(server, alice)
+    again = raw(server, alice, pid=told.pid, offset="see you")
+    assert [args[0]["notification"]["id"] for _, args in again.before] == [id]
+
+
+def test_a_gap_too_wide_is_one_reset(server: ServerProcess, alice: str) -> None:
+    told = raw(server, alice)
+    notify(server, alice, 51)
+    again = raw(server, alice, pid=told.pid)
+    assert again.pid != told.pid
+    assert (again.before, [name for name, _ in again.after]) == ([], ["ready", "reset"])
+    assert again.after[1][1][0]["unread"] == 51
+
+
+def test_a_stolen_pid_gives_a_thief_nothing_of_its_owner(server: ServerProcess, alice: str) -> None:
+    told = raw(server, alice)
+    notify(server, alice)
+    thief = raw(server, "mallory", pid=told.pid)
+    assert thief.pid != told.pid
+    assert thief.sid != told.sid
+    assert thief.before == []
+    assert thief.after[0][1][0]["recipient"] == "mallory"
+
+
+@pytest.mark.parametrize("pid", ["", "x", "A" * 4000, 7, None, {}, "é", "AAAA" * 20])
+def test_a_forged_pid_is_a_new_start(server: ServerProcess, alice: str, pid: Any) -> None:
+    told = raw(server, alice, pid=pid, offset="0-0")
+    assert told.before == []
+    assert [name for name, _ in told.after][:1] == ["ready"]
+
+
+def test_a_return_ends_the_connection_nobody_knew_to_be_dead(server: ServerProcess, alice: str) -> None:
+    first = raw(server, alice, stay=True)
+    again = raw(server, alice, pid=first.pid, stay=True)
+    assert again.sid == first.sid
+    assert first.closed()
+    notify(server, alice)
+    assert again.next()[0] == "notification"
+    again.close()
+
+
+def test_without_recovery_no_pid_is_given_and_no_argument_added(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
+    server = start_server(BELLCAST_SOCKETIO_RECOVERY="off")
+    told = raw(server, alice, stay=True)
+    assert told.pid is None
+    assert len(told.after[0][1]) == 1
+    notify(server, alice)
+    name, args = told.next()
+    assert (name, len(args)) == ("notification", 1)
+    told.close()
+
+
+def raw(server: ServerProcess, recipient: str, *, stay: bool = False, **auth: Any) -> Raw:
+    return Raw(server, {"token": server.token(recipient), **auth}, stay=stay)
