@@ -1,0 +1,425 @@
+"""Who is asking: the app's own session cookies, another issuer's tokens, forged ones, and nobody in particular."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http.cookies import SimpleCookie
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.faults.raw import HANDSHAKE, RawSocket, eventually, live, request, unharmed
+from tests.servers import ServerProcess
+from tests.unit.live.framing.client import TEXT, frame
+from tests.wire.app_server import AppServer, Asked, serving
+from tests.wire.clients import Socket, Stream, stream, websocket
+
+SHOP = "https://shop.example"
+EVIL = "https://evil.example"
+
+
+def cookie(session: str) -> dict[str, str]:
+    return {"cookie": f"theme=dark; session={session}"}
+
+
+# --- the app's session cookies
+
+
+class Sessions:
+    """The app: whose session a cookie is."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Any] = {
+            "of-alice": {"recipient": "alice"},
+            "of-ann": {"recipient": "ann", "tenant": "acme", "topics": ["room-*"]},
+            "nonsense": ["alice"],
+            "nobody": {"recipient": ""},
+            "slow": {"recipient": "patient"},
+        }
+
+    def __call__(self, asked: Asked) -> tuple[int, bytes]:
+        found = SimpleCookie(asked.headers.get("cookie", "")).get("session")
+        said = self.known.get(found.value if found else "")
+        if found and found.value == "broken":
+            return 500, b""
+        if found and found.value == "slow":
+            time.sleep(0.5)
+        return (401, b"") if said is None else (200, json.dumps(said).encode())
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Sessions:
+    return Sessions()
+
+
+@pytest.fixture(scope="module")
+def app(sessions: Sessions) -> Iterator[AppServer]:
+    with serving(sessions) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def server(app: AppServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Sessions are looked up at the app, whose pages live at the shop's origin."""
+    environ = {
+        "BELLCAST_SESSION_URL": app.url,
+        "BELLCAST_ORIGINS": SHOP,
+        "BELLCAST_HEARTBEAT": "500ms",
+    }
+    with ServerProcess(tmp_path_factory.mktemp("sessions") / "data", environ) as server:
+        yield server
+        assert eventually(lambda: live(server) == 0)
+        assert unharmed(server)
+
+
+def follow_stream(server: ServerProcess, headers: Mapping[str, str], query: str = "") -> Stream:
+    return Stream(server.url, "/v1/stream" + query, headers)
+
+
+def follow_websocket(server: ServerProcess, headers: Mapping[str, str], query: str = "") -> Any:
+    url = server.url.replace("http", "ws") + "/v1/ws" + query
+    return connect(url, additional_headers=dict(headers), open_timeout=10)
+
+
+def test_a_session_cookie_opens_the_inbox_of_whoever_the_app_says(server: ServerProcess, app: AppServer) -> None:
+    httpx.post(f"{server.url}/v1/notifications", json={"to": "alice", "title": "Hi"}, headers=server.as_app())
+    inbox = httpx.get(f"{server.url}/v1/inbox", headers=cookie("of-alice"))
+    assert [one["title"] for one in inbox.json()["notifications"]] == ["Hi"]
+    assert app.asked[-1].headers["cookie"] == cookie("of-alice")["cookie"]
+    assert "authorization" not in app.asked[-1].headers
+    for headers in ({}, cookie("of-mallory"), {"cookie": "theme=dark"}):
+        refused = httpx.get(f"{server.url}/v1/inbox", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+
+
+def test_the_app_is_asked_once_for_a_pages_first_requests(server: ServerProcess, app: AppServer) -> None:
+    headers = {**cookie("of-ann"), "origin": SHOP}
+    before = len(app.asked)
+    for path in ("/v1/inbox", "/v1/inbox/counts"):
+        assert httpx.get(server.url + path, headers=headers).status_code == 200
+    page = follow_stream(server, headers)
+    assert page.next()["recipient"] == "ann"
+    page.close()
+    assert len(app.asked) == before + 1
+
+
+def test_what_the_app_says_of_tenant_and_topics_holds(server: ServerProcess) -> None:
+    headers = {**cookie("of-ann"), "origin": SHOP}
+    with follow_websocket(server, headers, "?topics=room-1,other") as raw:
+        bell = Socket(raw)
+        ready = bell.next()
+        assert (ready["topics"], [one["topic"] for one in ready["refused"]]) == (["room-1"], ["other"])
+        note = {"to": "ann", "title": "Here"}
+        httpx.post(f"{server.url}/v1/notifications", json=note, headers=server.as_app())
+        httpx.post(f"{server.url}/v1/notifications?tenant=acme", json=note, headers=server.as_app())
+        assert bell.next()["unread"] == 1
+
+
+def test_a_session_ends_live_when_the_app_said_it_would(server: ServerProcess, sessions: Sessions) -> None:
+    sessions.known["short"] = {"recipient": "shorty", "expires_at": time.time() + 1}
+    page = follow_stream(server, {**cookie("short"), "origin": SHOP})
+    assert page.next()["recipient"] == "shorty"
+    close = page.until("close")
+    assert (close["code"], close["reconnect"]) == (4402, True)
+    page.close()
+    assert httpx.get(f"{server.url}/v1/inbox", headers=cookie("short")).status_code == 401
+
+
+@pytest.mark.parametrize("session", ["broken", "nonsense", "nobody"])
+def test_an_app_that_answers_nonsense_is_an_outage_not_a_refusal(server: ServerProcess, session: str) -> None:
+    headers = {**cookie(session), "origin": SHOP}
+    asked = httpx.get(f"{server.url}/v1/inbox", headers=headers)
+    assert (asked.status_code, asked.json()["code"]) == (503, "unavailable")
+    assert int(asked.headers["retry-after"]) >= 1
+    page = follow_stream(server, headers)
+    assert (page.status, page.next()["reconnect"]) == (200, True)
+    page.close()
+    with follow_websocket(server, headers) as raw:
+        close = Socket(raw).next()
+        assert (close["code"], close["reconnect"]) == (1013, True)
+
+
+def test_cookies_open_no_server_path(server: ServerProcess) -> None:
+    sent = httpx.post(f"{server.url}/v1/notifications", json={"to": "x", "title": "x"}, headers=cookie("of-alice"))
+    assert sent.status_code == 401
+
+
+def test_frames_that_come_while_the_app_is_still_asked_wait_for_the_answer(server: ServerProcess) -> None:
+    pings = [frame(TEXT, json.dumps({"type": "ping", "ref": f"{ref:05000}"}).encode()) for ref in range(100)]
+    handshake = {**HANDSHAKE, **cookie("slow"), "origin": SHOP}
+    with RawSocket(server) as bell:
+        bell.send(request("/v1/ws", **handshake), pings[0])
+        bell.send(*pings[1:])  # half a megabyte, of which the server takes what it has room for
+        assert bell.answer()[0] == 101
+        assert bell.next()["recipient"] == "patient"
+        assert [int(bell.next()["ref"]) for _ in pings] == list(range(100))
+
+
+# --- where a cookie-borne request may come from
+
+
+@pytest.mark.parametrize(
+    ("origin", "site", "may_read", "may_change", "may_stream", "may_open"),
+    [
+        (None, None, True, False, True, False),
+        (None, "same-origin", True, False, True, False),
+        (None, "same-site", True, False, False, False),
+        (None, "cross-site", True, False, False, False),
+        ("own", "same-origin", True, True, True, True),
+        (SHOP, "cross-site", True, True, True, True),
+        (EVIL, "cross-site", True, False, False, False),
+        (f"{SHOP}.evil.example", None, True, False, False, False),
+        ("http://shop.example", None, True, False, False, False),
+        (f"{SHOP}:444", None, True, False, False, False),
+        ("null", None, True, False, False, False),
+    ],
+)
+def test_cookies_count_only_from_pages_that_may_ask(
+    server: ServerProcess,
+    origin: str | None,
+    site: str | None,
+    may_read: bool,
+    may_change: bool,
+    may_stream: bool,
+    may_open: bool,
+) -> None:
+    said = {"origin": server.url if origin == "own" else origin, "sec-fetch-site": site}
+    headers = cookie("of-alice") | {name: value for name, value in said.items() if value is not None}
+    read = httpx.get(f"{server.url}/v1/inbox", headers=headers)
+    assert (read.status_code == 200) is may_read
+    told = read.headers.get("access-control-allow-origin")
+    assert told == (SHOP if origin == SHOP else None)
+    assert ("access-control-allow-credentials" in read.headers) is (origin == SHOP)
+    changed = httpx.post(f"{server.url}/v1/inbox/read", json={"all": True}, headers=headers)
+    assert changed.status_code == (200 if may_change else 403)
+    page = follow_stream(server, headers)
+    assert page.status == (200 if may_stream else 403)
+    page.close()
+    assert _opens(server, headers) is may_open
+
+
+def _opens(server: ServerProcess, headers: Mapping[str, str]) -> bool:
+    """Whether a WebSocket is let in; if not, it is refused before the handshake."""
+    try:
+        with follow_websocket(server, headers) as raw:
+            return bool(Socket(raw).next()["type"] == "ready")
+    except InvalidStatus as refused:
+        if refused.response.status_code != 403:
+            raise
+        return False
+
+
+def test_tokens_come_from_declared_origins_and_this_servers_own_only(server: ServerProcess) -> None:
+    for origin, allowed in ((None, True), (SHOP, True), (server.url, True), (EVIL, False), ("null", False)):
+        headers = server.as_recipient("alice") | ({} if origin is None else {"origin": origin})
+        assert httpx.get(f"{server.url}/v1/inbox", headers=headers).status_code == (200 if allowed else 403)
+        page = follow_stream(server, headers)
+        assert page.status == (200 if allowed else 403)
+        page.close()
+        assert _opens(server, headers) is allowed
+
+
+# --- another issuer's tokens
+
+
+class Issuer:
+    """Signs tokens and publishes its keys."""
+
+    def __init__(self) -> None:
+        self.rsa = rsa.generate_private_key(65537, 2048)
+        self.ec = ec.generate_private_key(ec.SECP256R1())
+        keys = [("r1", "RS256", self.rsa), ("e1", "ES256", self.ec)]
+        algorithms = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm}
+        self.published = [
+            {**algorithms[name].to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"}
+            for kid, name, key in keys
+        ]
+
+    def __call__(self, _: Asked) -> tuple[int, bytes]:
+        return 200, json.dumps({"keys": [{"kty": "strange"}, *self.published]}).encode()
+
+    def token(self, algorithm: str = "RS256", *, key: Any = None, kid: str | None = None, **claims: Any) -> str:
+        said = {"sub": "alice", "iat": time.time(), "exp": int(time.time()) + 60, "iss": "https://id.example"}
+        own = {"RS256": (self.rsa, "r1"), "ES256": (self.ec, "e1")}[algorithm]
+        said |= claims
+        kept = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode(kept, key or own[0], algorithm, headers={"kid": kid or own[1]})
+
+    @property
+    def public_pem(self) -> bytes:
+        return self.rsa.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture(scope="module")
+def keys(issuer: Issuer) -> Iterator[AppServer]:
+    with serving(issuer) as keys:
+        yield keys
+
+
+@pytest.fixture(scope="module")
+def trusting(keys: AppServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that takes the issuer's tokens, too."""
+    environ = {"BELLCAST_JWKS_URL": keys.url, "BELLCAST_JWKS_ISSUER": "https://id.example"}
+    with ServerProcess(tmp_path_factory.mktemp("trusting") / "data", environ) as server:
+        yield server
+        assert eventually(lambda: live(server) == 0)
+        assert unharmed(server)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_another_issuers_tokens_open_the_inbox_and_the_live_paths(
+    trusting: ServerProcess, issuer: Issuer, algorithm: str
+) -> None:
+    token = issuer.token(algorithm, topics=["room"])
+    assert _statuses(trusting, token) == (200, 200, "ready")
+    with websocket(trusting, None, token=token, topics="room") as bell:
+        assert bell.next()["topics"] == ["room"]
+        assert bell.ask("auth", token=issuer.token(algorithm))["type"] == "ack"
+        assert bell.ask("auth", token=issuer.token(algorithm, exp=1))["code"] == "unauthenticated"
+    with websocket(trusting, "alice") as bell:  # our own tokens hold as ever
+        assert bell.next()["type"] == "ready"
+
+
+def test_the_issuer_is_asked_once_however_many_forged_keys_are_named(
+    trusting: ServerProcess, issuer: Issuer, keys: AppServer
+) -> None:
+    _statuses(trusting, issuer.token())
+    before = len(keys.asked)
+    for number in range(20):
+        assert _statuses(trusting, issuer.token(kid=f"forged{number}"))[0] == 401
+    assert len(keys.asked) <= before + 1
+
+
+def _statuses(server: ServerProcess, token: str) -> tuple[int, int, Any]:
+    """What the inbox, the stream and the WebSocket say to a token."""
+    inbox = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
+    with stream(server, None, token=token) as page:
+        status = page.status
+    with websocket(server, None, token=token) as bell:
+        said = bell.next()
+    return inbox.status_code, status, said.get("code") or said["type"]
+
+
+def _part(value: Any) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def signed(header: Any, claims: Any, secret: bytes, digest: str = "sha256") -> str:
+    """A token whose signature holds, whatever else is wrong with it."""
+    said = f"{_part(header)}.{_part(claims)}"
+    return f"{said}.{_part(hmac.digest(secret, said.encode(), digest))}"
+
+
+def forgeries(server: ServerProcess, issuer: Issuer) -> dict[str, str]:
+    """Tokens that must open nothing."""
+    now, secret = int(time.time()), server.secret.encode()
+    claims, header = {"sub": "alice", "exp": now + 60}, {"alg": "HS256", "kid": server.key}
+    own = server.token("alice")
+    head, _, signature = own.split(".")
+    return {
+        "nothing": "x",
+        "three empty parts": "..",
+        "alg none": f"{_part({'alg': 'none'})}.{_part(claims)}.",
+        "alg None, our kid and signature": signed({**header, "alg": "None"}, claims, secret),
+        "no alg": signed({"kid": server.key}, claims, secret),
+        "HS384": signed({**header, "alg": "HS384"}, claims, secret, "sha384"),
+        "another secret": signed(header, claims, b"x" * 40),
+        "an empty secret": signed(header, claims, b""),
+        "another kid": signed({**header, "kid": "other"}, claims, secret),
+        "an unknown extension": signed({**header, "crit": ["x"], "x": 1}, claims, secret),
+        "another body": f"{head}.{_part({**claims, 'sub': 'bob'})}.{signature}",
+        "a cut signature": own[:-4],
+        "expired": server.token("alice", ttl=-10),
+        "not yet": server.token("alice", nbf=now + 60),
+        "from the future": server.token("alice", iat=now + 60),
+        "no end": signed(header, {"sub": "alice"}, secret),
+        "an endless end": signed(header, b'{"sub":"alice","exp":1e999}', secret),
+        "no subject": signed(header, {"exp": now + 60}, secret),
+        "a subject that is a number": signed(header, {**claims, "sub": 7}, secret),
+        "an empty subject": server.token(""),
+        "a control character": server.token("ali\x00ce"),
+        "topics that are a text": server.token("alice", topics="*"),
+        "claims that are a list": signed(header, [claims], secret),
+        "claims that are no JSON": signed(header, b"{", secret),
+        "claims that are no UTF-8": signed(header, b'{"sub":"\xff"}', secret),
+        "too long": server.token("alice", more="x" * 9_000),
+        "another RSA key": issuer.token(key=rsa.generate_private_key(65537, 2048)),
+        "another EC key": issuer.token("ES256", key=ec.generate_private_key(ec.SECP256R1())),
+        "the other kind's kid": issuer.token(kid="e1"),
+        "another issuer": issuer.token(iss="https://evil.example"),
+        "no issuer": issuer.token(iss=None),
+        "expired, theirs": issuer.token(exp=now - 10),
+        "the public key as a secret": signed(
+            {"alg": "HS256", "kid": "r1"}, {**claims, "iss": "https://id.example"}, issuer.public_pem
+        ),
+    }
+
+
+def test_forged_tokens_open_nothing_anywhere(trusting: ServerProcess, issuer: Issuer) -> None:
+    for name, token in forgeries(trusting, issuer).items():
+        assert _statuses(trusting, token) == (401, 401, 4401), name
+    assert _statuses(trusting, trusting.secret) == (403, 403, 4403)
+    with websocket(trusting, "alice") as bell:
+        bell.next()
+        for name, token in forgeries(trusting, issuer).items():
+            assert bell.ask("auth", token=token)["code"] == "unauthenticated", name
+        assert bell.ask("ping")["type"] == "pong"
+
+
+def test_an_issuer_that_is_away_is_an_outage_for_its_own_only(
+    start_server: Callable[..., ServerProcess], issuer: Issuer
+) -> None:
+    with serving(lambda _: (500, b"")) as away:
+        server = start_server(BELLCAST_JWKS_URL=away.url)
+        assert _statuses(server, issuer.token()) == (503, 200, 1013)
+        assert _statuses(server, server.token("alice")) == (200, 200, "ready")
+        assert unharmed(server)
+
+
+# --- nobody in particular
+
+
+def test_without_a_token_only_public_topics_are_followed_and_only_where_allowed(
+    start_server: Callable[..., ServerProcess], server: ServerProcess
+) -> None:
+    with stream(server, None) as page, websocket(server, None) as bell:
+        assert (page.status, bell.next()["code"]) == (401, 4401)
+    open_door = start_server(BELLCAST_ANONYMOUS="allow", BELLCAST_PUBLIC_TOPICS="news,score-*,*")
+    asked = "news,score-7,role.admin"
+    with (
+        httpx.Client(base_url=open_door.url) as client,
+        stream(open_door, None, topics=asked) as page,
+        websocket(open_door, None, topics=asked) as bell,
+    ):
+        for ready in (page.next(), bell.next()):
+            assert (ready["recipient"], ready["position"], ready["unread"]) == (None, None, 0)
+            assert ready["topics"] == ["news", "score-7"]
+            assert [one["topic"] for one in ready["refused"]] == ["role.admin"]
+        client.post("/v1/events", json={"topic": "news", "name": "n", "data": 1}, headers=open_door.as_app())
+        assert page.next()["data"] == bell.next()["data"] == 1
+        for command in ("read", "seen", "delete"):
+            assert bell.ask(command, all=True)["code"] == "forbidden"
+        assert bell.ask("publish", topic="news", name="n")["code"] == "forbidden"
+        assert bell.ask("typing", topic="news", on=True)["code"] == "forbidden"
+        assert bell.ask("subscribe", topics=["role.admin"])["code"] == "forbidden"
+        assert client.get("/v1/inbox").status_code == 401
+        assert client.get("/v1/inbox/counts").status_code == 401
+        with websocket(open_door, None, token="forged") as refused:
+            assert refused.next()["code"] == 4401  # who shows a token is judged by it
+    assert unharmed(open_door)
