@@ -160,7 +160,7 @@ def test_frames_that_come_while_the_app_is_still_asked_wait_for_the_answer(serve
         bell.send(*pings[1:])  # half a megabyte, of which the server takes what it has room for
         assert bell.answer()[0] == 101
         assert bell.next()["recipient"] == "patient"
-        assert [int(bell.next()["ref"]) for _ in pings] == list(range(100))
+        assert [int(bell.next()["ref"][-3:]) for _ in pings] == list(range(100))
 
 
 # --- where a cookie-borne request may come from
