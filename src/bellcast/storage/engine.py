@@ -33,6 +33,10 @@ class Statement(NamedTuple):
 Script: TypeAlias = Generator[Statement, list[Row], T]
 
 
+class OvertakenError(Exception):
+    """Another process wrote meanwhile what this script had found missing: it is to be run again."""
+
+
 class Engine(Protocol):
     """One database. It is handed the script's function, not a running script, so that it can run it again.
 

@@ -9,6 +9,7 @@ from bellcast.model.notifications import Notification
 from bellcast.ports import Change, Changes, Counted, Listed, Marked, Marking, Opened, Query
 from bellcast.storage import arrivals, intake, marking, people, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
+from bellcast.storage.touching import touches
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
 
@@ -84,6 +85,7 @@ def _look(wanted: _Wanted) -> Script[Inbox | None]:
     return inbox
 
 
+@touches(lambda wanted: [(wanted.tenant, wanted.key)])
 def _open(wanted: _Wanted) -> Script[Opened]:
     tenant, key, now, roles, name = wanted
     inbox, behind = yield from _found_or_made(tenant, key, now)

@@ -13,6 +13,7 @@ from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification
 from bellcast.storage import rows
 from bellcast.storage.engine import Params, Script, Statement
+from bellcast.storage.touching import touches
 
 # Inboxes a transaction: about 8 ms, so that sends go on in between.
 SLICE = 500
@@ -43,19 +44,21 @@ def concerned(inbox: int) -> Script[bool]:
     return bool(reason)
 
 
+@touches(lambda tenant, keys, now: [(tenant, key) for key in keys])
 def take_in(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
     """Bring these existing inboxes up to what was announced; the events, inbox by inbox, in order."""
     behind = yield Statement("intake_behind", {"tenant": tenant, "keys": rows.text(keys)})
     if not behind:
         return []
-    inboxes = rows.text([inbox for (inbox,) in behind])
-    found = yield Statement("intake_pending", {"inboxes": inboxes, "now": now})
+    # Up to one number throughout: what another process announces meanwhile is taken in the next time.
+    caught_up = {"inboxes": rows.text([inbox for inbox, _ in behind]), "until": behind[0][1]}
+    found = yield Statement("intake_pending", {**caught_up, "now": now})
     pending = [Pending._make(row) for row in found]
     intake = Intake(tenant, (yield from _announced(pending)), now)
     for _, group in groupby(pending, key=attrgetter("inbox")):
         intake.catch_up(group)
     yield from intake.write()
-    yield Statement("intake_done", {"inboxes": inboxes})
+    yield Statement("intake_done", caught_up)
     return intake.events
 
 

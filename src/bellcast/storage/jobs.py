@@ -7,6 +7,7 @@ import msgspec
 
 from bellcast.ports import Job
 from bellcast.storage.engine import Engine, Script, Statement
+from bellcast.storage.touching import touches
 
 
 class Jobs:
@@ -32,10 +33,12 @@ class Jobs:
         await self._engine.write(_again, id, run_at)
 
 
+@touches(lambda *_: [])
 def _add(jobs: Sequence[Job]) -> Script[None]:
     yield Statement("job_add", many=[msgspec.structs.asdict(job) for job in jobs])
 
 
+@touches(lambda *_: [])
 def _lease(now: int, until: int, limit: int) -> Script[list[Job]]:
     leased = yield Statement("job_lease", {"now": now, "until": until, "limit": limit})
     jobs = [
@@ -45,9 +48,11 @@ def _lease(now: int, until: int, limit: int) -> Script[list[Job]]:
     return sorted(jobs, key=attrgetter("id"))
 
 
+@touches(lambda *_: [])
 def _done(ids: Sequence[str]) -> Script[None]:
     yield Statement("job_done", many=[{"id": id} for id in ids])
 
 
+@touches(lambda *_: [])
 def _again(id: str, run_at: int) -> Script[None]:
     yield Statement("job_again", {"id": id, "run_at": run_at})

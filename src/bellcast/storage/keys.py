@@ -4,6 +4,7 @@ from bellcast.model import times
 from bellcast.model.people import ApiKey
 from bellcast.storage import rows
 from bellcast.storage.engine import Engine, Script, Statement
+from bellcast.storage.touching import touches
 
 
 class Keys:
@@ -29,6 +30,7 @@ class Keys:
         return await self._engine.write(_revoke, id, now)
 
 
+@touches(lambda *_: [])
 def _create(key: ApiKey, digest: bytes) -> Script[None]:
     yield Statement(
         "key_insert",
@@ -52,6 +54,7 @@ def _all() -> Script[list[ApiKey]]:
     return [rows.api_key(row) for row in found]
 
 
+@touches(lambda *_: [])
 def _revoke(id: str, now: int) -> Script[bool]:
     revoked = yield Statement("key_revoke", {"id": id, "now": now})
     return bool(revoked)

@@ -10,6 +10,7 @@ from bellcast.model.notifications import View
 from bellcast.ports import Action, Marked, Marking
 from bellcast.storage import rows
 from bellcast.storage.engine import Row, Script, Statement
+from bellcast.storage.touching import touches
 
 # The first and last part of each view (`notifications.part`).
 PARTS: dict[View, tuple[int, int]] = {"all": (0, 1), "unread": (0, 0), "read": (1, 1), "archived": (2, 2)}
@@ -72,6 +73,7 @@ def effect(actions: Iterable[Action]) -> Effect:
     return result
 
 
+@touches(lambda inbox, asked, now: [inbox])
 def mark(inbox: int, asked: Marking, now: int) -> Script[Marked]:
     """Do the actions; one revision for all rows that change."""
     wanted = effect(asked.actions)

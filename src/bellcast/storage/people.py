@@ -9,6 +9,7 @@ from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.people import Recipient, RecipientFields
 from bellcast.storage import arrivals, rows, subscriptions
 from bellcast.storage.engine import Script, Statement
+from bellcast.storage.touching import touches
 
 AFTER_ALL_KEYS = "\U0010ffff"
 
@@ -27,6 +28,7 @@ def page(tenant: str, after: str | None, limit: int, search: str | None) -> Scri
     return [rows.recipient(row) for row in found]
 
 
+@touches(lambda tenant, key, *_, **__: [(tenant, key)])
 def put(
     tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
 ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
@@ -57,6 +59,7 @@ def give_roles(
     return events
 
 
+@touches(lambda tenant, key, now: [(tenant, key)])
 def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
     """Refuse the sessions of a recipient, known or not yet, that began before now."""
     inbox, _ = yield from arrivals.arrive(tenant, key, now)
@@ -64,6 +67,7 @@ def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
     return (SessionsRevoked(tenant, key, now),)
 
 
+@touches(lambda tenant, key, now: [(tenant, key)])
 def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     """Erase a recipient and everything kept under it."""
     found = yield Statement("recipient_number", {"tenant": tenant, "key": key})

@@ -9,7 +9,8 @@ from bellcast.model.notifications import Edit
 from bellcast.model.people import EVERY_TENANT
 from bellcast.ports import Announcing, Found, Sending, Sent
 from bellcast.storage import arrivals, corrections, intake, rows, tenants
-from bellcast.storage.engine import Engine, Row, Script, Statement
+from bellcast.storage.engine import Engine, OvertakenError, Row, Script, Statement
+from bellcast.storage.touching import touches
 
 REMEMBERED = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
 
@@ -48,6 +49,7 @@ class Sends:
         return events
 
 
+@touches(lambda sending: [(sending.tenant, key) for key in sending.recipients])
 def _add(sending: Sending) -> Script[Sent]:
     given = yield from _given(sending.tenant, sending)
     if given is not None:
@@ -78,8 +80,7 @@ def _given(tenant: str, asked: Sending | Announcing) -> Script[bytes | None]:
     """The answer already given under the same key."""
     if asked.idempotency_key is None:
         return None
-    since = asked.created_at - REMEMBERED
-    params = {"tenant": tenant, "key": asked.idempotency_key, "since": since}
+    params = {"tenant": tenant, "key": asked.idempotency_key, "since": asked.created_at - REMEMBERED}
     kept = yield Statement("idempotency_find", params)
     if not kept:
         return None
@@ -90,19 +91,24 @@ def _given(tenant: str, asked: Sending | Announcing) -> Script[bytes | None]:
 
 
 def _keep(tenant: str, asked: Sending | Announcing) -> Script[None]:
-    if asked.idempotency_key is not None:
-        yield Statement(
-            "idempotency_keep",
-            {
-                "tenant": tenant,
-                "key": asked.idempotency_key,
-                "fingerprint": asked.fingerprint,
-                "answer": asked.answer,
-                "created_at": asked.created_at,
-            },
-        )
+    if asked.idempotency_key is None:
+        return
+    kept = yield Statement(
+        "idempotency_keep",
+        {
+            "tenant": tenant,
+            "key": asked.idempotency_key,
+            "fingerprint": asked.fingerprint,
+            "answer": asked.answer,
+            "created_at": asked.created_at,
+            "since": asked.created_at - REMEMBERED,
+        },
+    )
+    if not kept:
+        raise OvertakenError
 
 
+@touches(lambda announcing: [])
 def _announce(announcing: Announcing) -> Script[Sent]:
     given = yield from _given(announcing.asked_tenant, announcing)
     if given is not None:

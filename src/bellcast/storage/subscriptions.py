@@ -6,8 +6,10 @@ from bellcast.model.events import Event, SubscriptionEnded
 from bellcast.model.people import Subscription
 from bellcast.storage import arrivals, intake, rows
 from bellcast.storage.engine import Script, Statement
+from bellcast.storage.touching import touches
 
 
+@touches(lambda tenant, topic, key, now: [(tenant, key)])
 def join(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
     """Put a recipient on a topic; whether it is new."""
     inbox, _ = yield from arrivals.arrive(tenant, key, now)
@@ -16,6 +18,7 @@ def join(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscripti
     return rows.subscription(found[0]), new
 
 
+@touches(lambda tenant, topic, key, now: [(tenant, key)])
 def leave(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     """Take a recipient off a topic; None if it was not on it."""
     among_them = yield from among(tenant, key, [topic])

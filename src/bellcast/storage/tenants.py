@@ -5,6 +5,7 @@ from typing import Any
 from bellcast.model.people import Tenant
 from bellcast.storage import rows
 from bellcast.storage.engine import Script, Statement
+from bellcast.storage.touching import touches
 
 
 def get(key: str) -> Script[Tenant | None]:
@@ -13,6 +14,7 @@ def get(key: str) -> Script[Tenant | None]:
     return rows.tenant(found[0]) if found else None
 
 
+@touches(lambda *_: [])
 def put(key: str, name: str | None, settings: dict[str, Any], now: int) -> Script[tuple[Tenant, bool]]:
     """Write a tenant; whether it is new."""
     known = yield Statement("tenant_find", {"tenant": key})

@@ -2,6 +2,7 @@
 
 from bellcast.ports import Kept
 from bellcast.storage.engine import Engine, Script, Statement
+from bellcast.storage.touching import touches
 
 
 class Topics:
@@ -19,6 +20,7 @@ class Topics:
         return await self._engine.read(_last, tenant, topic, since)
 
 
+@touches(lambda *_: [])
 def _keep(tenant: str, topic: str, last: Kept) -> Script[None]:
     kept = {"name": last.name, "data": last.data, "at": last.at}
     yield Statement("last_event_keep", {"tenant": tenant, "topic": topic, **kept})

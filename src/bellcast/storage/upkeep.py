@@ -60,7 +60,7 @@ def _retire(now: int, older_than: int, limit: int) -> Script[tuple[int, list[Eve
 
 def _remove(found: list[Row], now: int) -> Script[list[Event]]:
     events: list[Event] = []
-    for inbox, id in found:
+    for inbox, id in sorted(found):  # the order in which every process comes by inboxes
         events += yield from marking.remove(inbox, id, now)
     return events
 
@@ -83,7 +83,7 @@ def _forget(tombstones_before: int, keys_before: int, limit: int) -> Script[int]
 
 def _forget_tombstones(older_than: int, limit: int) -> Script[int]:
     old = yield Statement("old_tombstones", {"older_than": older_than, "limit": limit})
-    swept = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in old]
+    swept = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in sorted(old)]
     if swept:
         yield Statement("raise_floor", many=swept)
         yield Statement("tombstone_delete", many=swept)

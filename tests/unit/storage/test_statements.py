@@ -13,19 +13,22 @@ ROOM = Path(bellcast.storage.__file__).parent
 NAMED = re.compile(r'"([a-z]+(?:_[a-z]+)*)"')
 
 
-def test_every_statement_is_used() -> None:
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_every_statement_is_used(dialect: str) -> None:
     used = {name for file in ROOM.glob("*.py") for name in NAMED.findall(file.read_text())}
-    assert set(statements.load("sqlite")) - used == set()
+    assert set(statements.load(dialect)) - used == set()
 
 
-def test_every_statement_asked_for_is_there() -> None:
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_every_statement_asked_for_is_there(dialect: str) -> None:
     asked = {name for file in ROOM.glob("*.py") for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
     assert len(asked) > 50
-    assert asked - set(statements.load("sqlite")) == set()
+    assert asked - set(statements.load(dialect)) == set()
 
 
-def test_every_statement_has_a_sentence_and_is_one() -> None:
-    for name, text in statements.load("sqlite").items():
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_every_statement_has_a_sentence_and_is_one(dialect: str) -> None:
+    for name, text in statements.load(dialect).items():
         assert re.match(r"-- [A-Z].*[.;:]", text), name
         assert ";" not in re.sub(r"--.*", "", text), name
 

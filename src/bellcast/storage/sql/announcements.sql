@@ -30,7 +30,7 @@ WHERE id = :id
 -- Take an announcement back.
 UPDATE announcements SET recalled_at = :now, changed = :changed WHERE id = :id
 
--- name: intake_concerned
+-- name: intake_concerned @sqlite
 -- Whether an inbox that is behind has rows to catch up with, or is so far behind that asking this gets slow.
 SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
@@ -39,17 +39,41 @@ SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
   ) lag
 ) = :far
 
+-- name: intake_concerned @postgres
+-- Whether an inbox that is behind has rows to catch up with, or is so far behind that asking this gets slow.
+SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
+  SELECT count(*) FROM (
+    SELECT 1 FROM recipients r JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
+    WHERE r.id = :inbox LIMIT :far
+  ) lag
+) = :far
+
 -- name: intake_behind @sqlite
--- Those of the recipients whose inboxes are behind the announcements.
-SELECT r.id FROM json_each(:keys) k
+-- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
+SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements') FROM json_each(:keys) k
 CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
+-- name: intake_behind @postgres
+-- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
+SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements')
+FROM json_array_elements_text(:keys::json) k
+JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
+WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
+
 -- name: intake_pending @sqlite
--- What these inboxes have to do to catch up, in order.
+-- What these inboxes have to do to catch up to the change :until, in order.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
   p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at
-FROM json_each(:inboxes) k CROSS JOIN pending p ON p.inbox = k.value
+FROM json_each(:inboxes) k CROSS JOIN pending p ON p.inbox = k.value AND p.changed <= :until
+ORDER BY p.inbox, p.changed
+
+-- name: intake_pending @postgres
+-- What these inboxes have to do to catch up to the change :until, in order.
+SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
+  p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at
+FROM json_array_elements_text(:inboxes::json) k
+JOIN pending p ON p.inbox = k.value::bigint AND p.changed <= :until
 ORDER BY p.inbox, p.changed
 
 -- name: announcements_of_seqs @sqlite
@@ -57,6 +81,12 @@ ORDER BY p.inbox, p.changed
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
   expires_at, NULL, NULL, NULL, seq
 FROM announcements WHERE seq IN (SELECT value FROM json_each(:seqs))
+
+-- name: announcements_of_seqs @postgres
+-- Announcements by number, as notifications nobody has looked at.
+SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+  expires_at, NULL, NULL, NULL, seq
+FROM announcements WHERE seq IN (SELECT value::bigint FROM json_array_elements_text(:seqs::json))
 
 -- name: intake_insert
 -- An announcement comes into an inbox.
@@ -69,5 +99,9 @@ UPDATE notifications SET revision = :revision WHERE recipient = :inbox AND id = 
 
 -- name: intake_done @sqlite
 -- The inboxes have caught up.
-UPDATE recipients SET watermark = (SELECT value FROM counters WHERE name = 'announcements')
-WHERE id IN (SELECT value FROM json_each(:inboxes))
+UPDATE recipients SET watermark = :until WHERE id IN (SELECT value FROM json_each(:inboxes))
+
+-- name: intake_done @postgres
+-- The inboxes have caught up.
+UPDATE recipients SET watermark = :until
+WHERE id IN (SELECT value::bigint FROM json_array_elements_text(:inboxes::json))

@@ -2,6 +2,10 @@
 -- What the script reads from here on is of one moment.
 BEGIN
 
+-- name: snapshot @postgres
+-- What the script reads from here on is of one moment.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
+
 -- name: inbox_open
 -- The inbox of a recipient, and the last change of an announcement that may concern it.
 SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles,
@@ -36,10 +40,10 @@ SELECT * FROM entries WHERE recipient = :inbox AND id = :id
 -- The newest that are not archived, in no order.
 SELECT e.* FROM (
   SELECT id FROM notifications
-  WHERE recipient = :inbox AND part = 0 AND id < :before AND (:type IS NULL OR type = :type)
+  WHERE recipient = :inbox AND part = 0 AND id < :before AND (type = :type OR :type IS NULL)
   UNION ALL
   SELECT id FROM notifications
-  WHERE recipient = :inbox AND part = 1 AND id < :before AND (:type IS NULL OR type = :type)
+  WHERE recipient = :inbox AND part = 1 AND id < :before AND (type = :type OR :type IS NULL)
   ORDER BY id DESC LIMIT :limit
 ) p CROSS JOIN entries e
 WHERE e.recipient = :inbox AND e.id = p.id
@@ -48,7 +52,7 @@ WHERE e.recipient = :inbox AND e.id = p.id
 -- The newest of one part, in no order.
 SELECT e.* FROM (
   SELECT id FROM notifications
-  WHERE recipient = :inbox AND part = :part AND id < :before AND (:type IS NULL OR type = :type)
+  WHERE recipient = :inbox AND part = :part AND id < :before AND (type = :type OR :type IS NULL)
   ORDER BY id DESC LIMIT :limit
 ) p CROSS JOIN entries e
 WHERE e.recipient = :inbox AND e.id = p.id
@@ -57,7 +61,7 @@ WHERE e.recipient = :inbox AND e.id = p.id
 -- The newest with a tag, of the parts from :first to :last.
 SELECT e.* FROM notification_tags t CROSS JOIN entries e
 WHERE t.recipient = :inbox AND t.tag = :tag AND t.id < :before
-  AND e.recipient = :inbox AND e.id = t.id AND e.part BETWEEN :first AND :last AND (:type IS NULL OR e.type = :type)
+  AND e.recipient = :inbox AND e.id = t.id AND e.part BETWEEN :first AND :last AND (e.type = :type OR :type IS NULL)
 ORDER BY t.id DESC LIMIT :limit
 
 -- name: unread_by_type

@@ -2,10 +2,17 @@
 -- Work for later.
 INSERT INTO jobs (id, kind, payload, run_at, created_at) VALUES (:id, :kind, :payload, :run_at, :created_at)
 
--- name: job_lease
+-- name: job_lease @sqlite
 -- The longest due jobs; they are due again when the lease ends.
 UPDATE jobs SET run_at = :until, attempts = attempts + 1 WHERE id IN (
   SELECT id FROM jobs WHERE run_at <= :now ORDER BY run_at LIMIT :limit
+)
+RETURNING id, kind, payload, run_at, created_at, attempts
+
+-- name: job_lease @postgres
+-- The longest due jobs that nobody else is taking; they are due again when the lease ends.
+UPDATE jobs SET run_at = :until, attempts = attempts + 1 WHERE id IN (
+  SELECT id FROM jobs WHERE run_at <= :now ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 RETURNING id, kind, payload, run_at, created_at, attempts
 

@@ -3,33 +3,45 @@
 SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
 WHERE recipient = :inbox AND id IN (SELECT value FROM json_each(:ids))
 
+-- name: marks_of_ids @postgres
+-- What was done so far to those of the ids that are there.
+SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
+WHERE recipient = :inbox AND id IN (SELECT value FROM json_array_elements_text(:ids::json))
+
 -- name: marks_of_parts
 -- What was done so far to the rows of the parts from :first to :last.
 SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR type = :type)
+WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
 ORDER BY part, id LIMIT :limit
 
--- name: mark_row
+-- name: mark_row @sqlite
 -- Write what was done to one row.
 UPDATE notifications SET
   seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at, revision = :revision,
   part = CASE WHEN :archived_at IS NOT NULL THEN 2 WHEN :read_at IS NOT NULL THEN 1 ELSE 0 END
 WHERE recipient = :inbox AND id = :id
 
+-- name: mark_row @postgres
+-- Write what was done to one row.
+UPDATE notifications SET
+  seen_at = :seen_at, read_at = :read_at, archived_at = :archived_at, revision = :revision,
+  part = CASE WHEN :archived_at::bigint IS NOT NULL THEN 2 WHEN :read_at::bigint IS NOT NULL THEN 1 ELSE 0 END
+WHERE recipient = :inbox AND id = :id
+
 -- name: marking_tally
 -- How many rows a marking of whole parts will change, and what that does to the counters.
 -- Each of :seen, :read and :archived is 1 to set it, -1 to clear it, 0 to leave it.
 SELECT count(*),
-  coalesce(sum(
-    (CASE :read WHEN 0 THEN read_at IS NULL ELSE :read < 0 END)
-    AND (CASE :archived WHEN 0 THEN archived_at IS NULL ELSE :archived < 0 END)
-  ), 0) - coalesce(sum(read_at IS NULL AND archived_at IS NULL), 0),
-  coalesce(sum(
-    (CASE :seen WHEN 0 THEN seen_at IS NULL ELSE :seen < 0 END)
-    AND (CASE :archived WHEN 0 THEN archived_at IS NULL ELSE :archived < 0 END)
-  ), 0) - coalesce(sum(seen_at IS NULL AND archived_at IS NULL), 0)
+  count(*) FILTER (WHERE
+    (CASE WHEN :read = 0 THEN read_at IS NULL ELSE :read < 0 END)
+    AND (CASE WHEN :archived = 0 THEN archived_at IS NULL ELSE :archived < 0 END)
+  ) - count(*) FILTER (WHERE read_at IS NULL AND archived_at IS NULL),
+  count(*) FILTER (WHERE
+    (CASE WHEN :seen = 0 THEN seen_at IS NULL ELSE :seen < 0 END)
+    AND (CASE WHEN :archived = 0 THEN archived_at IS NULL ELSE :archived < 0 END)
+  ) - count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
 FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR type = :type)
+WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
   AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0
     OR :read * (CASE WHEN read_at IS NULL THEN 1 ELSE -1 END) > 0
     OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0)
@@ -37,16 +49,16 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR
 -- name: mark_parts
 -- Mark whole parts: the rows that `marking_tally` counted.
 UPDATE notifications SET
-  seen_at = CASE :seen WHEN 0 THEN seen_at WHEN 1 THEN coalesce(seen_at, :now) END,
-  read_at = CASE :read WHEN 0 THEN read_at WHEN 1 THEN coalesce(read_at, :now) END,
-  archived_at = CASE :archived WHEN 0 THEN archived_at WHEN 1 THEN coalesce(archived_at, :now) END,
+  seen_at = CASE WHEN :seen = 0 THEN seen_at WHEN :seen = 1 THEN coalesce(seen_at, :now) END,
+  read_at = CASE WHEN :read = 0 THEN read_at WHEN :read = 1 THEN coalesce(read_at, :now) END,
+  archived_at = CASE WHEN :archived = 0 THEN archived_at WHEN :archived = 1 THEN coalesce(archived_at, :now) END,
   part = CASE
     WHEN :archived = 1 OR (:archived = 0 AND archived_at IS NOT NULL) THEN 2
     WHEN :read = 1 OR (:read = 0 AND read_at IS NOT NULL) THEN 1
     ELSE 0
   END,
   revision = :revision
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR type = :type)
+WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
   AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0
     OR :read * (CASE WHEN read_at IS NULL THEN 1 ELSE -1 END) > 0
     OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0)
@@ -54,16 +66,16 @@ WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR
 -- name: deletion_tally
 -- How many rows a deletion of whole parts will take, and what that does to the counters.
 SELECT count(*),
-  -coalesce(sum(read_at IS NULL AND archived_at IS NULL), 0),
-  -coalesce(sum(seen_at IS NULL AND archived_at IS NULL), 0)
+  -count(*) FILTER (WHERE read_at IS NULL AND archived_at IS NULL),
+  -count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
 FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR type = :type)
+WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
 
 -- name: bury_parts
 -- Leave a tombstone for each row of whole parts.
 INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 SELECT recipient, :revision, id, first_revision, :now FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR type = :type)
+WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
 
 -- name: untag_buried
 -- Forget the tags of the rows buried at one revision.
@@ -74,7 +86,7 @@ WHERE recipient = :inbox
 -- name: delete_parts
 -- Erase the rows of whole parts.
 DELETE FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (:type IS NULL OR type = :type)
+WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
 
 -- name: bury_row
 -- Leave a tombstone for one row.

@@ -3,11 +3,13 @@
 SELECT fingerprint, answer FROM idempotency WHERE tenant = :tenant AND key = :key AND created_at > :since
 
 -- name: idempotency_keep
--- Keep an answer under its key; an older one under it has had its time.
+-- Keep an answer under its key; an older one under it has had its time. No row: another process was there first.
 INSERT INTO idempotency (tenant, key, fingerprint, answer, created_at)
 VALUES (:tenant, :key, :fingerprint, :answer, :created_at)
 ON CONFLICT (tenant, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = excluded.created_at
+WHERE idempotency.created_at <= :since
+RETURNING key
 
 -- name: notification_insert
 -- A notification sent to one recipient.

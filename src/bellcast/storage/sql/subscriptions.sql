@@ -23,3 +23,9 @@ WHERE tenant = :tenant AND topic = :topic AND key > :after ORDER BY key LIMIT :l
 SELECT s.topic FROM json_each(:topics) t
 CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = :key
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
+
+-- name: subscribed @postgres
+-- Those of the topics a recipient is on.
+SELECT s.topic FROM json_array_elements_text(:topics::json) t
+JOIN recipients r ON r.tenant = :tenant AND r.key = :key
+JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value

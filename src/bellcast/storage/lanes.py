@@ -1,0 +1,190 @@
+"""Group commit on PostgreSQL: scripts that wait share a transaction on one of a few connections.
+
+A group holds the inboxes its scripts touch before any of them begins (see touching.py), so they run as if there were one
+writer, at READ COMMITTED and without conflicts. A script that does not say what it touches runs alone at REPEATABLE READ
+and is run again when another process came between.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from bellcast import ports
+from bellcast.errors import DiskFull, Unavailable
+from bellcast.storage import lockstep
+from bellcast.storage.engine import OvertakenError
+from bellcast.storage.link import AGAIN, Link, Raw, Text, translated
+from bellcast.storage.lockstep import SpoiledError
+from bellcast.storage.touching import Inbox, Start
+
+# A group takes in so many scripts at most: its first waits for its last.
+GROUP = 256
+# While one commits the other collects; more would only make the groups smaller.
+LANES = 2
+# What another process came between is run again so often, each time after a longer, random wait.
+TRIES = 10
+WAIT_SECONDS = 0.002
+
+Names = list[tuple[str, str]]
+
+
+class Job(NamedTuple):
+    """Scripts that wait to be run, and who waits for their outcomes."""
+
+    starts: list[Start]
+    touched: list[frozenset[Inbox] | None]
+    outcomes: asyncio.Future[list[Any]]
+
+
+class Lanes:
+    """The writers of this process. They work only while there is work."""
+
+    def __init__(self, pool: asyncpg.Pool, known: dict[str, Text], clock: ports.Clock) -> None:
+        self._pool = pool
+        self._texts = known
+        self._clock = clock
+        self._queue: deque[Job] = deque()
+        self._working: set[asyncio.Task[None]] = set()
+
+    async def submit(self, starts: list[Start]) -> list[Any]:
+        """Run the scripts in order in a shared transaction; their outcomes, after the commit.
+
+        A waiter that is cancelled leaves its scripts behind: they are committed or not."""
+        loop = asyncio.get_running_loop()
+        job = Job(starts, [start.inboxes for start in starts], loop.create_future())
+        self._queue.append(job)
+        if len(self._working) < LANES:
+            lane = loop.create_task(self._work_off())
+            self._working.add(lane)
+            lane.add_done_callback(self._working.discard)
+        return await job.outcomes
+
+    async def close(self) -> None:
+        """Commit what waits."""
+        await asyncio.gather(*self._working)
+
+    async def _work_off(self) -> None:
+        while jobs := self._next_group():
+            for job, outcomes in zip(jobs, await self._outcomes(jobs), strict=True):
+                if not job.outcomes.done():
+                    job.outcomes.set_result(outcomes)
+
+    def _next_group(self) -> list[Job]:
+        """Jobs that may share a transaction, or one that may not."""
+        jobs: list[Job] = []
+        room = GROUP
+        while self._queue and room > 0:
+            job = self._queue[0]
+            if None in job.touched and jobs:
+                break
+            self._queue.popleft()
+            if job.outcomes.done():
+                continue
+            jobs.append(job)
+            room -= len(job.starts)
+            if None in job.touched:
+                break
+        return jobs
+
+    async def _outcomes(self, jobs: list[Job]) -> list[list[Any]]:
+        """What became of each script of each job."""
+        starts = [start for job in jobs for start in job.starts]
+        touched = [inboxes for job in jobs for inboxes in job.touched]
+        found = await self._together(starts, touched) if len(starts) > 1 else None
+        if found is None:
+            found = [await self._alone(*one) for one in zip(starts, touched, strict=True)]
+        following = iter(found)
+        return [[next(following) for _ in job.starts] for job in jobs]
+
+    async def _together(self, starts: list[Start], touched: list[frozenset[Inbox] | None]) -> list[Any] | None:
+        """Run scripts in one transaction; None if they must be run one by one."""
+        said = [inboxes for inboxes in touched if inboxes is not None]
+        if len(said) < len(starts):
+            return None
+        try:
+            return await self._transaction(starts, said)
+        except (SpoiledError, *AGAIN):
+            return None
+        except Exception as error:  # noqa: BLE001  whatever it is, the waiters must hear it
+            failure = translated(error)
+            # One text that cannot be stored, say, is its own sender's affair.
+            return None if failure is error or not _is_away(failure) else [failure for _ in starts]
+
+    async def _alone(self, start: Start, inboxes: frozenset[Inbox] | None) -> Any:
+        """Run one script in a transaction of its own, as often as others come between."""
+        for tries in range(TRIES):
+            try:
+                return await self._once(start, inboxes)
+            except (OvertakenError, *AGAIN):
+                await self._clock.sleep(random.uniform(0, WAIT_SECONDS * 2**tries))
+            except Exception as error:  # noqa: BLE001  one script's failure is its own caller's to hear
+                return translated(error)
+        return translated(AGAIN[0]())
+
+    async def _once(self, start: Start, inboxes: frozenset[Inbox] | None) -> Any:
+        async with self._pool.acquire() as raw:
+            link = Link(raw, self._texts)
+            await raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ" if inboxes is None else "BEGIN")
+            try:
+                if inboxes:
+                    await _hold(link, inboxes)
+                outcome = await link.run(start())
+                await raw.execute("COMMIT")
+            except BaseException:
+                await _roll_back(raw)
+                raise
+            return outcome
+
+    async def _transaction(self, starts: list[Start], touched: list[frozenset[Inbox]]) -> list[Any]:
+        async with self._pool.acquire() as raw:
+            link = Link(raw, self._texts)
+            await raw.execute("BEGIN")
+            try:
+                numbers = await _hold(link, frozenset().union(*touched))
+                outcomes: list[Any] = [None] * len(starts)
+                for turn in lockstep.turns(touched, numbers):
+                    for index, outcome in zip(turn, await lockstep.advance(link, _begun(starts, turn)), strict=True):
+                        outcomes[index] = outcome
+                await raw.execute("COMMIT")
+            except BaseException:
+                await _roll_back(raw)
+                raise
+            return outcomes
+
+
+def _begun(starts: list[Start], turn: list[int]) -> Iterable[Any]:
+    return (starts[index]() for index in turn)
+
+
+async def _hold(link: Link, inboxes: frozenset[Inbox]) -> dict[tuple[str, str], int]:
+    """Have inboxes to oneself until the transaction ends, those not made yet too; the numbers of those that are there."""
+    numbers = sorted(inbox for inbox in inboxes if isinstance(inbox, int))
+    names = sorted(inbox for inbox in inboxes if isinstance(inbox, tuple))
+    held = await _hold_those_there(link, numbers, names) if inboxes else {}
+    missing = [name for name in names if name not in held]
+    if missing:
+        await link.ask("hold_names", [_columns(missing)])
+        held |= await _hold_those_there(link, [], missing)
+    return held
+
+
+async def _hold_those_there(link: Link, numbers: list[int], names: Names) -> dict[tuple[str, str], int]:
+    (rows,) = await link.ask("hold_inboxes", [{"numbers": numbers, **_columns(names)}])
+    return {(tenant, key): number for number, tenant, key in rows}
+
+
+def _columns(names: Names) -> dict[str, list[str]]:
+    return {"tenants": [tenant for tenant, _ in names], "keys": [key for _, key in names]}
+
+
+async def _roll_back(raw: Raw) -> None:
+    if not raw.is_closed() and raw.is_in_transaction():
+        await raw.execute("ROLLBACK")
+
+
+def _is_away(failure: Exception) -> bool:
+    return isinstance(failure, DiskFull | Unavailable)

@@ -1,0 +1,32 @@
+-- What the foreign dialects need kept: last events, how far devices were told, durable work.
+
+CREATE TABLE last_events (
+  tenant TEXT COLLATE "C" NOT NULL,
+  topic TEXT COLLATE "C" NOT NULL,
+  name TEXT NOT NULL,
+  data TEXT NOT NULL,
+  told_at BIGINT NOT NULL,
+  PRIMARY KEY (tenant, topic)
+);
+
+-- `device` is a digest. One row a connection: those of a device that are away are told from the lowest of them on.
+CREATE TABLE devices (
+  inbox BIGINT NOT NULL,
+  device BYTEA NOT NULL,
+  connection TEXT COLLATE "C" NOT NULL,
+  epoch BIGINT NOT NULL,
+  revision BIGINT NOT NULL,
+  heard_at BIGINT NOT NULL,
+  PRIMARY KEY (inbox, device, connection)
+);
+CREATE INDEX devices_heard ON devices (heard_at);
+
+CREATE TABLE jobs (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  kind TEXT NOT NULL,
+  payload BYTEA NOT NULL,
+  run_at BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  attempts BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX jobs_due ON jobs (run_at);

@@ -1,0 +1,58 @@
+"""The steps for PostgreSQL. The version of a store stands in the table `schema_version` of the schema `bellcast`."""
+
+from importlib import resources
+
+import asyncpg
+
+from bellcast.errors import Conflict
+
+SCHEMA = "bellcast"
+# One process at a time, on any number of machines ("Bell").
+LOCK = 0x42656C6C
+
+
+def steps() -> list[str]:
+    """Every migration, oldest first; the n-th leads to version n."""
+    files = resources.files(__name__).iterdir()
+    return [
+        file.read_text(encoding="utf-8")
+        for file in sorted(files, key=lambda file: file.name)
+        if file.name.endswith(".sql")
+    ]
+
+
+async def version(connection: asyncpg.Connection) -> int:
+    """Which version a store has; 0 where there is none."""
+    if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.schema_version") is None:
+        return 0
+    return int(await connection.fetchval(f"SELECT version FROM {SCHEMA}.schema_version"))  # noqa: S608  a constant
+
+
+async def pending(connection: asyncpg.Connection) -> bool:
+    """Whether there is something to migrate. Conflict if the store is newer than this version of Bellcast."""
+    found, known = await version(connection), len(steps())
+    if found > known:
+        raise Conflict(
+            f"This store was made by a newer Bellcast (version {found} of its tables, this one knows {known}):"
+            " run that version, or restore a backup made by this one."
+        )
+    return found < known
+
+
+async def migrate(connection: asyncpg.Connection) -> None:
+    """Run what is missing in one transaction, one process at a time; whoever waited finds it done."""
+    async with connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
+        done = await version(connection)
+        for step in steps()[done:]:
+            await connection.execute(step)
+        await _note(connection, done)
+
+
+async def _note(connection: asyncpg.Connection, done: int) -> None:
+    if done == 0:
+        await connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+        await connection.execute("INSERT INTO schema_version VALUES (0)")
+    await connection.execute("UPDATE schema_version SET version = $1", len(steps()))

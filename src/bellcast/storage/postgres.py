@@ -1,0 +1,120 @@
+"""PostgreSQL behind the scripts: reads on any of a few connections, writes in groups (see lanes.py)."""
+
+from collections.abc import Callable, Sequence
+
+import asyncpg
+
+from bellcast import ports
+from bellcast.errors import SettingsError, Unavailable
+from bellcast.storage.engine import I, P, Script, T
+from bellcast.storage.lanes import Lanes
+from bellcast.storage.link import CONNECT_SECONDS, PATIENCE_SECONDS, SESSION, Link, Plain, Raw, Text, texts, translated
+from bellcast.storage.migrations import postgres as migrations
+from bellcast.storage.touching import Start
+
+OLDEST = 15
+# Two of them write; a process whose loop is busy has no use for more.
+CONNECTIONS = 10
+
+
+class Postgres:
+    """An Engine on one database; any number of processes share it."""
+
+    def __init__(self, url: str, clock: ports.Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._texts: dict[str, Text] = {}
+        self._pool: asyncpg.Pool | None = None
+        self._lanes: Lanes | None = None
+
+    async def open(self) -> None:
+        """Connect, and bring the tables up to date if nobody else does."""
+        try:
+            await self._migrate()
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=CONNECTIONS,
+                connection_class=Plain,
+                statement_cache_size=512,
+                max_cached_statement_lifetime=0,
+                command_timeout=PATIENCE_SECONDS,
+                timeout=CONNECT_SECONDS,
+                server_settings=SESSION,
+            )
+        except Exception as error:
+            failure = translated(error)
+            if failure is error:
+                raise
+            raise failure from error
+        self._texts = texts()
+        self._lanes = Lanes(self._pool, self._texts, self._clock)
+
+    async def _migrate(self) -> None:
+        first = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
+        try:
+            if first.get_server_version().major < OLDEST:
+                raise SettingsError(f"BELLCAST_STORE: PostgreSQL {OLDEST} or newer is needed.")
+            if await migrations.pending(first):
+                await migrations.migrate(first)
+        finally:
+            await first.close()
+
+    async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it on a connection that is free."""
+        if self._pool is None:
+            raise Unavailable("The store is closed.")
+        try:
+            async with self._pool.acquire() as raw:
+                return await _read(raw, Link(raw, self._texts), script(*args, **kwargs))
+        except Exception as error:
+            failure = translated(error)
+            if failure is error:
+                raise
+            raise failure from error
+
+    async def read_aside(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read`: nobody waits for another's connection."""
+        return await self.read(script, *args, **kwargs)
+
+    async def write(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it in the next shared transaction; return after its commit."""
+        (outcome,) = await self._submit([Start(script, args, kwargs)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def write_each(self, script: Callable[[I], Script[T]], items: Sequence[I], /) -> list[T | Exception]:
+        """Run it for each item in one shared transaction."""
+        return await self._submit([Start(script, (item,)) for item in items]) if items else []
+
+    async def _submit(self, starts: list[Start]) -> list[T | Exception]:
+        if self._lanes is None:
+            raise Unavailable("The store is closed.")
+        return await self._lanes.submit(starts)
+
+    async def ping(self) -> None:
+        """Take part in a transaction that could write."""
+        await self.write(_could_write)
+
+    async def close(self) -> None:
+        """Commit what waits, then let the connections go."""
+        lanes, self._lanes = self._lanes, None
+        pool, self._pool = self._pool, None
+        if lanes is not None:
+            await lanes.close()
+        if pool is not None:
+            await pool.close()
+
+
+async def _read(raw: Raw, link: Link, script: Script[T]) -> T:
+    try:
+        return await link.run(script)
+    finally:
+        if raw.is_in_transaction():
+            await raw.execute("COMMIT")
+
+
+def _could_write() -> Script[None]:
+    return
+    yield

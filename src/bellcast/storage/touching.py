@@ -1,0 +1,46 @@
+"""Whose inboxes a script writes to, said beside the script: an engine with many writers holds them before it begins.
+
+The scripts were written for one writer at a time. Where there are many, a script has an inbox to itself while it runs,
+and all writers take inboxes in one order, so that none waits for another in a circle. A script that says nothing runs
+alone and is run again when another process came between.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from bellcast.storage.engine import Script
+
+# By its number, or by its tenant and key when it may not be there yet.
+Inbox: TypeAlias = int | tuple[str, str]
+Touching: TypeAlias = Callable[..., Iterable[Inbox]]
+F = TypeVar("F", bound=Callable[..., Script[Any]])
+
+_known: dict[Callable[..., Script[Any]], Touching] = {}
+
+
+def touches(inboxes: Touching) -> Callable[[F], F]:
+    """Say whose inboxes a script writes to, from its own arguments; none is said by an empty list."""
+
+    def note(script: F) -> F:
+        _known[script] = inboxes
+        return script
+
+    return note
+
+
+class Start(NamedTuple):
+    """A script that is to be run, from its beginning, as often as it takes."""
+
+    script: Callable[..., Script[Any]]
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = {}
+
+    def __call__(self) -> Script[Any]:
+        """A fresh run."""
+        return self.script(*self.args, **self.kwargs)
+
+    @property
+    def inboxes(self) -> frozenset[Inbox] | None:
+        """Whose inboxes it writes to; None if it does not say."""
+        touching = _known.get(self.script)
+        return None if touching is None else frozenset(touching(*self.args, **self.kwargs))

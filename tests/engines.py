@@ -1,0 +1,203 @@
+"""Real engines for tests: PostgreSQL and Redis as this run's own processes, in folders that go with them.
+
+Each is started when a test first asks for it and ended with the run. One that is not installed is an error, never a
+skip: `scripts/install_system.sh` installs both."""
+
+import atexit
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bellcast.ports import Clock
+from bellcast.storage.postgres import Postgres
+from tests.servers import free_port
+
+STARTS_WITHIN = 20  # seconds; a loaded machine needs three
+OLDEST_POSTGRES = 15
+OLDEST_REDIS = 7
+_databases = count(1)
+
+
+class Process:
+    """A server of this run: started, stopped and started again on one port and folder, ended with the run."""
+
+    def __init__(self, command: list[str], folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self._command = command
+        self._running: subprocess.Popen[bytes] | None = None
+        atexit.register(self._end)
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        with (self.folder / "log").open("ab") as log:
+            self._running = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self.folder, **_as(owner()))
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not self.is_ready():
+            if time.monotonic() > deadline or self._running.poll() is not None:
+                raise AssertionError(f"the engine did not start: {(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        if self._running is not None:
+            self._running.kill()
+            self._running.wait(timeout=STARTS_WITHIN)
+            self._running = None
+
+    def stop(self) -> None:
+        """As an administrator would: connections are cut, what is committed is kept."""
+        if self._running is not None:
+            self._running.send_signal(2)  # SIGINT is PostgreSQL's fast shutdown
+            self._running.wait(timeout=STARTS_WITHIN)
+            self._running = None
+
+    @property
+    def pid(self) -> int:
+        assert self._running is not None
+        return self._running.pid
+
+    def _end(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PostgresServer(Process):
+    """One PostgreSQL with as many databases as tests ask for."""
+
+    def __init__(self) -> None:
+        folder, port = own_folder("bellcast-postgres-"), free_port()
+        data = folder / "data"
+        command = [tool("initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
+        subprocess.run([*command, "--no-sync"], check=True, capture_output=True, cwd=folder, **_as(owner()))
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "max_connections": 200}
+        # Nobody cuts the power here; a kill loses nothing that reached the system.
+        options |= {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "256MB"}
+        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        super().__init__([tool("postgres"), "-D", str(data), "-p", str(port), *flags], folder, port)
+
+    def is_ready(self) -> bool:
+        asked = [tool("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    async def make(self, database: str) -> str:
+        """An empty database; its URL."""
+        await self._execute(f'CREATE DATABASE "{database}"')
+        return self.url(database)
+
+    async def drop(self, database: str) -> None:
+        await self._execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+    async def _execute(self, command: str) -> None:
+        connection = await asyncpg.connect(self.url("postgres"))
+        try:
+            await connection.execute(command)
+        finally:
+            await connection.close()
+
+
+class RedisServer(Process):
+    """One Redis that keeps nothing."""
+
+    def __init__(self) -> None:
+        folder, port = own_folder("bellcast-redis-"), free_port()
+        command = [tool("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        super().__init__([*command, "--save", "", "--appendonly", "no"], folder, port)
+
+    def is_ready(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+class OwnDatabase(Postgres):
+    """An engine on a database that comes and goes with it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.server = postgres()
+        self.database = f"test{next(_databases)}"
+        super().__init__(self.server.url(self.database), clock)
+
+    async def open(self) -> None:
+        await self.server.make(self.database)
+        await super().open()
+
+    async def close(self) -> None:
+        await super().close()
+        await self.server.drop(self.database)
+
+
+@cache
+def postgres() -> PostgresServer:
+    """The PostgreSQL of this run."""
+    _must_be("postgres", OLDEST_POSTGRES)
+    server = PostgresServer()
+    server.start()
+    return server
+
+
+@cache
+def redis() -> RedisServer:
+    """The Redis of this run."""
+    _must_be("redis-server", OLDEST_REDIS)
+    server = RedisServer()
+    server.start()
+    return server
+
+
+def _must_be(name: str, oldest: int) -> None:
+    said = subprocess.run([tool(name), "--version"], capture_output=True, text=True, check=True).stdout
+    found = next(part for part in said.replace("v=", "").split() if part[0].isdigit())
+    if int(found.split(".")[0]) < oldest:
+        raise AssertionError(f"{name} {found} is too old for the tests: they need {oldest} or newer")
+
+
+def tool(name: str) -> str:
+    """Where a program of an engine is; Debian keeps PostgreSQL's beside the path, by version."""
+    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    found = shutil.which(name) or (str(beside[-1]) if beside else None)
+    if found is None:
+        raise AssertionError(f"{name} is not installed: run scripts/install_system.sh")
+    return found
+
+
+def owner() -> pwd.struct_passwd | None:
+    """Who runs the engines: PostgreSQL refuses to be run by root."""
+    if os.getuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def own_folder(prefix: str) -> Path:
+    """A folder of whoever runs the engines."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    if (user := owner()) is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    return folder
+
+
+def _as(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
