@@ -94,6 +94,7 @@ class Devices:
 class Chat:
     messages: list[Message] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
+    rung: dict[str, int] = field(default_factory=dict)
 
     def add(self, sender: Person, sealed: Sealed) -> tuple[Message, bool]:
         """The message, and whether it is new: a page that heard no answer sends it again."""
@@ -111,6 +112,12 @@ class Chat:
         before = self.read.get(reader.key, 0)
         self.read[reader.key] = max(before, min(number, len(self.messages)))
         return self.read[reader.key] > before
+
+    def rings(self, reader: Person) -> bool:
+        """Whether to tell somebody that there is something to read: once, until they have read."""
+        seen = self.read.get(reader.key, 0)
+        told, self.rung[reader.key] = self.rung.get(reader.key), seen
+        return told != seen
 
     def unread(self, reader: Person) -> int:
         after = self.messages[self.read.get(reader.key, 0) :]

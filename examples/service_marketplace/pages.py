@@ -100,7 +100,7 @@ async def account(request: Request) -> Response:
     person = people.asking(request)
     return render_for(
         request, person, "account.html",
-        devices=request.app.state.sessions.of(person), here=request.scope["visit"].session,
+        devices=request.app.state.sessions.of(person), current=request.scope["visit"].session,
     )  # fmt: skip
 
 

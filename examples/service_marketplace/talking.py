@@ -82,19 +82,15 @@ async def _tell_message(request: Request, booking: Booking, message: Message) ->
         await bell.publish(topic_of(booking), "chat-message", _wire(message))
         if any(member.recipient == other.key for member in (await bell.presence(topic_of(booking))).members):
             return
-        seen = request.app.state.chats.of(booking).read.get(other.key, 0)
+        if not request.app.state.chats.of(booking).rings(other):
+            return
+        fact: telling.Fact = {
+            "message": f"{sender.first_name} wrote to you",
+            "timestamp": message.at.isoformat(),
+            "bookingId": str(booking.id),
+        }
         await telling.send_to_user(
-            bell,
-            other.key,
-            {
-                "type": "notification",
-                "data": {
-                    "message": f"{sender.first_name} wrote to you",
-                    "timestamp": message.at.isoformat(),
-                    "bookingId": str(booking.id),
-                },
-            },
-            once=f"chat-{booking.id}-{other.key}-{seen}",
+            bell, other.key, {"type": "notification", "data": fact}, by=sender, once=message.sealed.id
         )
 
 

@@ -13,7 +13,7 @@ says that something happened and where to look: no address, no card, no word of 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from bellcast.client import AsyncBellcast, BellcastError, Sent
 
@@ -56,49 +56,47 @@ class PaymentUpdate(TypedDict):
 HIGH = frozenset({"new_booking", "payment_failed"})
 
 
-async def send_to_user(bell: AsyncBellcast, user_id: str, message: General, once: str | None = None) -> Sent:
+async def send_to_user(
+    bell: AsyncBellcast, user_id: str, message: General, *, by: Person | None = None, once: str | None = None
+) -> Sent:
     """Tell somebody something. With `once`, saying it again under the same key says nothing."""
-    said = message["data"]
-    booking = said.get("bookingId")
+    fact = message["data"]
+    return await _send(bell, user_id, message["type"], {**fact}, None, by, once)
+
+
+async def send_booking_update(
+    bell: AsyncBellcast, user_id: str, update: BookingUpdate, *, by: Person | None = None, once: str | None = None
+) -> Sent:
+    return await _send(bell, user_id, update["type"], {**update}, update["serviceName"], by, once)
+
+
+async def send_payment_update(
+    bell: AsyncBellcast, user_id: str, update: PaymentUpdate, *, by: Person | None = None, once: str | None = None
+) -> Sent:
+    return await _send(bell, user_id, update["type"], {**update}, f"€{update['amount']}", by, once)
+
+
+async def _send(
+    bell: AsyncBellcast,
+    user_id: str,
+    type: str,
+    data: dict[str, Any],
+    body: str | None,
+    by: Person | None,
+    once: str | None,
+) -> Sent:
+    booking = data.get("bookingId")
     return await bell.notify(
         user_id,
-        title=said["message"],
-        type=message["type"],
-        data={**said, **_touching(booking)},
-        action_url=f"/bookings/{booking}" if booking else None,
+        title=data["message"],
+        body=body,
+        type=type,
+        priority="high" if type in HIGH else "normal",
+        actor={"id": by.key, "name": by.name} if by else None,
+        action_url=f"/bookings/{booking}" if booking else "/bookings",
         group=f"booking:{booking}" if booking else None,
+        data={**data, **_touching(booking)},
         idempotency_key=once,
-    )
-
-
-async def send_booking_update(bell: AsyncBellcast, user_id: str, update: BookingUpdate) -> Sent:
-    booking = update["bookingId"]
-    return await bell.notify(
-        user_id,
-        title=update["message"],
-        body=update["serviceName"],
-        type=update["type"],
-        priority="high" if update["type"] in HIGH else "normal",
-        data={**update, **_touching(booking)},
-        action_url=f"/bookings/{booking}",
-        group=f"booking:{booking}",
-        # A booking takes each of these turns once, however often the network makes us say so.
-        idempotency_key=f"{booking}-{update['type']}",
-    )
-
-
-async def send_payment_update(bell: AsyncBellcast, user_id: str, update: PaymentUpdate) -> Sent:
-    booking = update.get("bookingId")
-    return await bell.notify(
-        user_id,
-        title=update["message"],
-        body=f"€{update['amount']}",
-        type=update["type"],
-        priority="high" if update["type"] in HIGH else "normal",
-        data={**update, **_touching(booking)},
-        action_url=f"/bookings/{booking}" if booking else "/payments",
-        group=f"booking:{booking}" if booking else None,
-        idempotency_key=f"{update['paymentId']}-{update['type']}",
     )
 
 
@@ -116,7 +114,9 @@ async def tell_booking(bell: AsyncBellcast, booking: Booking, type: BookingType,
         "type": type, "bookingId": str(booking.id), "serviceName": booking.service.name, "message": message,
     }  # fmt: skip
     with _or_log(type):
-        await send_booking_update(bell, booking.other(by).key, update)
+        # A booking takes each of these turns once, however often the network makes us say so.
+        once = f"{booking.id}-{booking.made_at.timestamp()}-{type}"
+        await send_booking_update(bell, booking.other(by).key, update, by=by, once=once)
     await show_change(bell, booking)
 
 
@@ -137,7 +137,8 @@ async def tell_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) 
             "bookingId": str(booking.id),
         }  # fmt: skip
         with _or_log(type):
-            await send_payment_update(bell, person.key, update)
+            by, once = booking.other(person), f"{payment.id}-{payment.at.timestamp()}-{type}"
+            await send_payment_update(bell, person.key, update, by=by, once=once)
     await show_change(bell, booking)
 
 
@@ -161,4 +162,4 @@ def _or_log(what: str) -> Iterator[None]:
 
 def _touching(booking: str | None) -> dict[str, list[str]]:
     """What of a page's data it makes old."""
-    return {"touches": [f"booking:{booking}", "bookings"]} if booking else {}
+    return {"touches": [f"booking:{booking}"]} if booking else {}

@@ -1,9 +1,11 @@
 /** One booking: what its two people do with it. */
 
 import './chat.js';
+import { line } from './live.js';
 import { ready, refresh, send, submit } from './site.js';
 
-const path = `/api/bookings/${document.querySelector('[data-booking]').dataset.booking}`;
+const { booking } = document.querySelector('[data-booking]').dataset;
+const path = `/api/bookings/${booking}`;
 
 const DO = {
   move: ({ move }) => send('PUT', `${path}/${move}`, {}),
@@ -25,3 +27,16 @@ document.addEventListener('submit', (event) => {
   });
 });
 ready(document);
+
+/** Whoever came here has read what led here. What comes while they look still rings. */
+line.then((session) => {
+  const look = () => {
+    const { loaded, notifications } = session.state;
+    if (!loaded) return;
+    session.removeEventListener('change', look);
+    const led = notifications.filter(({ data, read_at: read }) => data.bookingId === booking && !read);
+    if (led.length) session.read(led.map(({ id }) => id)).catch(() => {});
+  };
+  session.addEventListener('change', look);
+  look();
+});
