@@ -4,14 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bellcast.calls import Handlers, Refused
-    from bellcast.client import AsyncBellcast, Bellcast
+    from bellcast.client import AsyncBellcast, Bellcast, NotificationManager
 
-__all__ = ["AsyncBellcast", "Bellcast", "Handlers", "Refused", "__version__"]
+__all__ = ["AsyncBellcast", "Bellcast", "Handlers", "NotificationManager", "Refused", "__version__"]
 
 __version__ = "0.1.0"
 
 # Loaded when asked for: an app that only sends needs no server, and a server no client.
-_HOMES = {"AsyncBellcast": "client", "Bellcast": "client", "Handlers": "calls", "Refused": "calls"}
+_HOMES = {
+    "AsyncBellcast": "client",
+    "Bellcast": "client",
+    "Handlers": "calls",
+    "NotificationManager": "client",
+    "Refused": "calls",
+}
 
 
 def __getattr__(name: str) -> Any:

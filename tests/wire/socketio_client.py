@@ -100,6 +100,15 @@ class Client:
         args: list[Any] = self.until("event", name=name)["args"]
         return args
 
+    def events(self, *names: str) -> dict[str, list[Any]]:
+        """The arguments of the next event of each name, in whatever order they come."""
+        found: dict[str, list[Any]] = {}
+        while len(found) < len(names):
+            told = self.until("event")
+            if told["name"] in names:
+                found.setdefault(told["name"], told["args"])
+        return found
+
     def emit(self, name: str, *args: Any) -> None:
         self._agent.do("emit", self.name, name=name, args=list(args))
 

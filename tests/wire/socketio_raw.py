@@ -4,9 +4,10 @@ import json
 from contextlib import ExitStack
 from typing import Any
 
-from tests.servers import ServerProcess
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from tests.servers import ServerProcess
 
 WAIT = 10
 Event = tuple[str, list[Any]]

@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
+import bellcast
+from bellcast.client import Bellcast
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 from tests.wire.socketio_client import Agent, Client, agent, open_client
@@ -142,7 +145,7 @@ def test_failures_are_told_by_ack_or_event_and_close_nothing(knock: Callable[...
 def test_the_apps_connect_handler_accepts_and_refuses(knock: Callable[..., Client], http: httpx.Client) -> None:
     accepted = knock(None, auth={"login": "carol", "roles": ["admin"]})
     assert accepted.until("connect")["pid"]
-    assert accepted.event("ready")[0]["topics"] == ["role.admin"]
+    assert accepted.event("ready")[0]["topics"] == ["everyone", "role.admin"]
     notify(http, "carol")
     assert accepted.event("notification")[0]["unread"] == 1
     publish(http, topic="role.admin", name="alert", data=1)
@@ -180,7 +183,7 @@ def test_a_topic_reaches_every_dialect_in_its_own_shape_and_except_is_honoured(
 ) -> None:
     claims = {"topics": ["team.red", "team.blue*"]}
     member, sender = knock(alice, claims=claims), knock(alice, claims=claims)
-    assert member.event("ready")[0]["topics"] == ["team.red"]
+    assert member.event("ready")[0]["topics"] == ["everyone", "team.red"]
     me = sender.event("ready")[0]["connection"]
     assert member.ask("subscribe", "team.blue7") == [{"topics": ["team.blue7"], "refused": []}]
     refused = member.ask("subscribe", {"topics": ["team.green"]})[0]["error"]
@@ -286,3 +289,49 @@ def test_connections_are_listed_by_dialect_and_transport(
     id = client.until("connect")["id"]
     listed = {one["id"]: one for one in http.get("/v1/connections").json()["connections"]}
     assert (listed[id]["protocol"], listed[id]["transport"]) == ("socketio", "polling")
+
+
+def test_the_manager_of_old_rings_live_and_stays_in_the_inbox(
+    knock: Callable[..., Client], server: ServerProcess, alice: str
+) -> None:
+    admin = knock(f"{alice}-admin", claims={"roles": ["admin"]})
+    user = knock(alice)
+    for client in (admin, user):
+        client.event("ready")
+    with Bellcast(server.url, server.secret) as bell:
+        manager = bellcast.NotificationManager(bell)
+        manager.notify_booking_update({"id": 7, "clientId": alice, "status": "confirmed"}, "confirmed")
+        heard = admin.events("notification", "booking_update")
+        told = heard["notification"][0]["notification"]
+        assert (told["title"], told["type"], told["data"]["booking"]["id"]) == (
+            "Booking 7 confirmed",
+            "booking_update",
+            7,
+        )
+        assert heard["booking_update"][0]["action"] == "confirmed"
+        heard = user.events("notification", "booking_update")
+        assert heard["notification"][0]["notification"]["title"] == "Your booking 7: confirmed"
+        assert heard["booking_update"][0]["booking"]["status"] == "confirmed"
+        manager.broadcast("system_alert", {"title": "Back in an hour", "level": "info"}, durable=False)
+        for client in (admin, user):
+            assert client.event("system_alert")[0] == {"title": "Back in an hour", "level": "info"}
+        manager.notify_user(alice, "celebrity_update", {"name": "Ida"})
+        heard = user.events("notification", "celebrity_update")
+        assert heard["notification"][0]["notification"]["title"] == "Celebrity update"
+        assert heard["celebrity_update"][0] == {"name": "Ida"}
+
+
+def test_the_token_an_app_signs_for_itself_holds_everywhere(
+    node: Agent, start_server: Callable[..., ServerProcess]
+) -> None:
+    server = start_server(BELLCAST_JWT_SECRET="the-secret-the-app-has-always-had-0123456789")
+    token = jwt.encode({"userId": 42, "role": "admin"}, "the-secret-the-app-has-always-had-0123456789", "HS256")
+    client = open_client(node, server, None, auth={"token": token})
+    ready = client.event("ready")[0]
+    assert (ready["recipient"], ready["topics"]) == ("42", ["everyone", "role.admin"])
+    inbox = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
+    assert inbox.status_code == 200
+    own = open_client(node, server, "carol")
+    assert own.event("ready")[0]["recipient"] == "carol"
+    for one in (client, own):
+        one.do("disconnect")

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.servers import ServerProcess
 from tests.wire.socketio_client import Agent, Client, agent, open_client
 from tests.wire.socketio_raw import Raw

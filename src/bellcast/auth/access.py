@@ -9,6 +9,8 @@ class Access(Struct, frozen=True, kw_only=True):
     jwks_url: str | None = None
     jwks_issuer: str | None = None
     jwks_audience: str | None = None
+    jwt_secret: str | None = None
+    jwt_claims: tuple[str, ...] = ("recipient=userId", "roles=role")
     session_url: str | None = None
     origins: tuple[str, ...] = ()
     public_topics: tuple[str, ...] = ()

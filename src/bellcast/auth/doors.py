@@ -6,7 +6,7 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast import ports
-from bellcast.auth import callers, origins, tokens
+from bellcast.auth import appjwt, callers, origins, tokens
 from bellcast.auth.access import Access
 from bellcast.auth.jwks import ALGORITHMS, Jwks
 from bellcast.auth.origins import Headers, Kind, WrongOrigin
@@ -65,6 +65,7 @@ class Doors:
         self._limits = limits
         self._keys = keys
         self._clock = clock
+        self._app_claims = appjwt.mapping(access.jwt_claims)
         self._jwks = Jwks(access.jwks_url, access, http, clock, limits) if access.jwks_url else None
         self._sessions = Sessions(access.session_url, http, clock, limits) if access.session_url else None
 
@@ -95,7 +96,12 @@ class Doors:
             parts = tokens.parse(token)
             if parts.header.alg in ALGORITHMS.values():
                 return await self._jwks.verify(parts)
-        return tokens.verify(self._project, token, self._clock.now(), self._limits)
+        now = self._clock.now()
+        if self._access.jwt_secret is not None:
+            theirs = appjwt.verify(self._access.jwt_secret, self._app_claims, token, now, self._limits)
+            if theirs is not None:
+                return theirs
+        return tokens.verify(self._project, token, now, self._limits)
 
     async def caller(self, request: Request) -> Caller:
         """Which server asks. Only by header: addresses are logged, and the secret opens everything."""

@@ -30,6 +30,7 @@ from bellcast.client.errors import (
     Unreadable,
 )
 from bellcast.client.exchange import Retries
+from bellcast.client.notifier import NotificationManager
 from bellcast.client.surface import AsyncBellcast, Bellcast, Inbox
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "InboxPage",
     "NotFound",
     "Notification",
+    "NotificationManager",
     "Problem",
     "Recipient",
     "RecipientPage",

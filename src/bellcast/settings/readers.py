@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bellcast.auth import origins
+from bellcast.auth import appjwt, origins
 from bellcast.model import times, topics
 from bellcast.model.people import Project
 from bellcast.model.pusher import RECIPIENT
@@ -93,6 +93,12 @@ def aliases(given: str) -> tuple[str, ...]:
     for pattern in names(given):
         if not topics.is_private(pattern) or pattern.count(RECIPIENT) != 1:
             raise ValueError(pattern)
+    return names(given)
+
+
+def claims(given: str) -> tuple[str, ...]:
+    """a list such as recipient=userId,roles=role; also tenant, name, topics and publish"""
+    appjwt.mapping(names(given))
     return names(given)
 
 

@@ -90,6 +90,11 @@ ACCESS: dict[str, tuple[Reader, str]] = {
     "JWKS_URL": (readers.url, "Keys of another issuer whose RS256 and ES256 session tokens hold here."),
     "JWKS_ISSUER": (readers.text, "The `iss` its tokens must have. Set it if those keys sign for several issuers."),
     "JWKS_AUDIENCE": (readers.text, "The `aud` its tokens must have. Set it if it signs for other servers too."),
+    "JWT_SECRET": (
+        readers.secret,
+        "The secret your app signs tokens of its own with (HS256). They hold here beside session tokens.",
+    ),
+    "JWT_CLAIMS": (readers.claims, "What your app's tokens call whom they are for, and what else they say."),
     "SESSION_URL": (readers.url, "Your app's URL that says whose session a request's cookies are."),
     "ORIGINS": (
         readers.pages,

@@ -24,6 +24,8 @@ from bellcast.model.inboxes import Inbox, Position
 from bellcast.model.people import Principal, Project
 from bellcast.ports import Changes, Store
 
+# What an app says to all of its users at once; each hears it in its own namespace.
+EVERYONE = "everyone"
 REPLACED = Close(1000, "replaced by its own return", reconnect=True)
 
 
@@ -138,7 +140,7 @@ class Joining:
         return None if missed is None else Return(pid, position, missed)
 
     async def _topics(self, member: Member, inbox: Inbox | None) -> tuple[str, ...]:
-        """The topics of its roles, and those its token names."""
+        """Everyone's, those of its roles, and those its token names."""
         principal = member.principal
         if inbox is None:
             return ()
@@ -148,7 +150,7 @@ class Joining:
         limit = self._rules.limits.topics_per_connection
         given, _ = await topics.admitted(self._store, principal, asked, 0, self._rules) if asked else ((), ())
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
-        return tuple(dict.fromkeys((*by_record, *given)))[: limit or None]
+        return tuple(dict.fromkeys((EVERYONE, *by_record, *given)))[: limit or None]
 
     async def _resume(self, member: Member, back: Return, given: tuple[str, ...]) -> None:
         """Missed events come before the reply: clients hand them out before they say `connect`."""
