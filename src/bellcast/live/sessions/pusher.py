@@ -88,6 +88,7 @@ class PusherSessions:
         return endings.refused_version(dict(request.parameters).get("protocol"))
 
     async def _enter(self, connection: Connection, request: Request) -> Close | None:
+        connection.told(connection.dialect.wrap(frames.established(connection.id, self._rules.activity_timeout)))
         try:
             await self._ask_app(connection)
             inbox = await self._arrivals.enter(connection)
@@ -97,7 +98,6 @@ class PusherSessions:
         if inbox is not None:
             connection.revision = inbox.state.revision
         self._users.expect(connection, request)
-        connection.told(connection.dialect.wrap(frames.established(connection.id, self._rules.activity_timeout)))
         if self._rules.authorized_within:
             asyncio.get_running_loop().call_later(self._rules.authorized_within, self._check_authorized, connection)
         return None

@@ -1,0 +1,357 @@
+"""Signing in through pusher-js: the inbox on the user's channel and on aliases, what was missed, watchlists."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+from tests.wire.pusher_clients import AppEndpoint, Bare, Node, bare, node, sign
+
+ALIASES = "private-App.Models.User.{recipient},private-provider.{recipient}"
+LARAVEL = "Illuminate\\Notifications\\Events\\BroadcastNotificationCreated"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("pusher") / "data", {"BELLCAST_PUSHER_ALIASES": ALIASES}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def endpoint(server: ServerProcess) -> Iterator[AppEndpoint]:
+    opened = AppEndpoint(server)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(server: ServerProcess, endpoint: AppEndpoint) -> Iterator[Node]:
+    with node(server, endpoint.url) as opened:
+        yield opened
+
+
+def notify(server: ServerProcess, to: Any, title: str = "Hello", **fields: Any) -> str:
+    body = {"to": to, "title": title, **fields}
+    answer = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    return str(made["announcement"]["id"] if "announcement" in made else made["notifications"][0]["id"])
+
+
+def act(server: ServerProcess, recipient: str, action: str, **selection: Any) -> None:
+    url = f"{server.url}/v1/inbox/{action}"
+    httpx.post(url, headers=server.as_recipient(recipient), json=selection).raise_for_status()
+
+
+def signed_in(client: Bare, user: str, **more: Any) -> list[dict[str, Any]]:
+    """Sign in; what is told right after."""
+    client.sign_in(id=user, **more)
+    return [frame for frame in client.settled() if frame["event"] != "pusher:signin_success"]
+
+
+def arrived(client: Bare, seconds: float = 4.5) -> None:
+    """Stay until the server has asked whether everything arrived, and noted that it did."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        client.settled()
+        time.sleep(0.2)
+
+
+def test_inbox_changes_arrive_on_the_user_s_channel_of_pusher_js(
+    server: ServerProcess, endpoint: AppEndpoint, page: Node
+) -> None:
+    endpoint.user = {"id": "ann", "user_info": {"name": "Ann"}}
+    page.connect("a")
+    page.tell("signin", "a")
+    assert json.loads(page.until("signed_in")["data"]["user_data"])["id"] == "ann"
+    id = notify(server, "ann", "New lead", data={"lead": 7})
+    rung = page.until("user", event="notification")["data"]
+    assert (rung["notification"]["id"], rung["notification"]["data"], rung["unread"]) == (id, {"lead": 7}, 1)
+    act(server, "ann", "read", ids=[id])
+    updated = page.until("user", event="notification-update")["data"]
+    assert (updated["notification"]["id"], updated["unread"]) == (id, 0)
+    for _ in range(2):
+        notify(server, "ann")
+        page.until("user", event="notification")
+    act(server, "ann", "read", all=True)
+    assert page.until("user", event="counts")["data"]["unread"] == 0
+    httpx.delete(f"{server.url}/v1/inbox/{id}", headers=server.as_recipient("ann")).raise_for_status()
+    assert page.until("user", event="notification-delete")["data"]["id"] == id
+
+
+def test_read_on_another_dialect_moves_every_badge(server: ServerProcess) -> None:
+    with bare(server) as client, websocket(server, "both") as bell:
+        signed_in(client, "both")
+        bell.next()
+        id = notify(server, "both")
+        assert json.loads(client.until("notification")["data"])["unread"] == 1
+        bell.until("notification")
+        bell.ask("read", ids=[id])
+        assert json.loads(client.until("notification-update")["data"])["unread"] == 0
+
+
+def test_an_announcement_rings_at_once(server: ServerProcess) -> None:
+    with bare(server) as client, bare(server) as alias:
+        signed_in(client, "announced")
+        alias.subscribe("private-provider.announced")
+        alias.settled()
+        id = notify(server, {"all": True}, "For all")
+        assert json.loads(client.until("notification")["data"])["notification"]["id"] == id
+        assert json.loads(alias.until("notification")["data"])["notification"]["id"] == id
+
+
+@pytest.mark.parametrize(
+    "user_data", ['{"id":""}', '{"id":7}', "{}", "[]", "nonsense", json.dumps({"id": "x" * 129}), '{"id":"a\\u0000"}']
+)
+def test_a_bad_user_ends_the_connection_with_4009(server: ServerProcess, user_data: str) -> None:
+    with bare(server) as client:
+        auth = sign(server, f"{client.socket_id}::user::{user_data}")
+        client.say("pusher:signin", {"auth": auth, "user_data": user_data})
+        assert client.next()["data"]["code"] == 4009
+        with pytest.raises(ConnectionClosed) as closed:
+            client.next()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4009
+
+
+def test_a_forged_sign_in_ends_the_connection(server: ServerProcess) -> None:
+    with bare(server) as client, bare(server) as other:
+        auth = sign(server, f'{other.socket_id}::user::{{"id":"ann"}}')
+        client.say("pusher:signin", {"auth": auth, "user_data": '{"id":"ann"}'})
+        assert client.next()["data"]["code"] == 4009
+
+
+def test_signing_in_again_is_fine_as_the_same_and_refused_as_another(server: ServerProcess) -> None:
+    with bare(server) as client:
+        signed_in(client, "same")
+        client.sign_in(id="same")
+        assert client.next()["event"] == "pusher:signin_success"
+        client.sign_in(id="other")
+        assert client.next()["event"] == "pusher:error"
+        notify(server, "same")
+        assert client.until("notification")["channel"] == "#server-to-user-same"
+
+
+def test_a_user_s_channel_is_the_user_s_alone(server: ServerProcess) -> None:
+    with bare(server) as owner, bare(server) as other:
+        signed_in(owner, "owner")
+        owner.say("pusher:subscribe", {"channel": "#server-to-user-owner", "auth": ""})
+        assert owner.next()["event"] == "pusher_internal:subscription_succeeded"
+        signed_in(other, "thief")
+        auth = sign(server, f"{other.socket_id}:#server-to-user-owner")
+        other.say("pusher:subscribe", {"channel": "#server-to-user-owner", "auth": auth})
+        assert json.loads(other.next()["data"])["type"] == "AuthError"
+        notify(server, "owner")
+        assert [frame["event"] for frame in owner.settled() if frame["event"] != "pusher:error"] == ["notification"]
+        assert [frame["event"] for frame in other.settled()] == ["pusher:error"]
+
+
+def test_the_inbox_comes_on_channels_the_app_listens_to_already_in_laravel_s_shape_too(
+    server: ServerProcess, page: Node
+) -> None:
+    page.tell("echo", "a", {"broadcaster": "reverb", "key": server.key, **page.options()})
+    page.until("state", name="a", state="connected")
+    page.tell("notification", "a", "App.Models.User.5")
+    page.tell("listen", "a", "private", "App.Models.User.5", ".notification")
+    page.until("subscribed", channel="App.Models.User.5")
+    id = notify(server, "5", "Invoice paid", type="invoice-paid", data={"invoice": 9})
+    said = page.until("notification", channel="App.Models.User.5")["data"]
+    assert (said["id"], said["type"], said["invoice"], said["title"]) == (id, "invoice-paid", 9, "Invoice paid")
+    assert page.until("heard", event=".notification")["data"]["unread"] == 1
+
+
+def test_another_alias_carries_the_changes_and_no_other_recipient_s(server: ServerProcess) -> None:
+    with bare(server) as client:
+        client.subscribe("private-provider.42")
+        client.settled()
+        notify(server, "43")
+        id = notify(server, "42")
+        act(server, "42", "read", ids=[id])
+        told = [(frame["event"], frame["channel"]) for frame in client.settled()]
+        assert told == [("notification", "private-provider.42"), ("notification-update", "private-provider.42")]
+
+
+# --- nothing missed
+
+
+def test_a_first_sign_in_is_a_reset_with_the_counters(server: ServerProcess) -> None:
+    notify(server, "first")
+    with bare(server) as client:
+        (told,) = signed_in(client, "first", device="phone")
+        assert (told["event"], told["channel"]) == ("reset", "#server-to-user-first")
+        assert json.loads(told["data"])["unread"] == 1
+
+
+def test_what_came_while_away_is_told_at_the_next_sign_in_once_it_was_known_how_far(server: ServerProcess) -> None:
+    old = notify(server, "away", "old")
+    with bare(server) as client:
+        signed_in(client, "away", device="phone")
+        seen = notify(server, "away", "seen live")
+        client.until("notification")
+        arrived(client)
+    new = notify(server, "away", "new")
+    act(server, "away", "read", ids=[old])
+    with bare(server) as client:
+        told = [(frame["event"], json.loads(frame["data"])) for frame in signed_in(client, "away", device="phone")]
+        assert [(event, said["notification"]["id"]) for event, said in told] == [
+            ("notification", new),
+            ("notification-update", old),
+        ]
+        assert seen not in str(told)
+        live = notify(server, "away", "live")
+        assert json.loads(client.until("notification")["data"])["notification"]["id"] == live
+
+
+def test_what_was_written_but_never_answered_is_told_again(server: ServerProcess) -> None:
+    with bare(server) as client:
+        signed_in(client, "cut", device="phone")
+        arrived(client)
+        id = notify(server, "cut")
+        client.until("notification")
+        client.raw.socket.close()  # before any ping could be answered
+    with bare(server) as client:
+        (told,) = signed_in(client, "cut", device="phone")
+        assert json.loads(told["data"])["notification"]["id"] == id
+
+
+def test_two_devices_are_told_each_its_own(server: ServerProcess) -> None:
+    with bare(server) as phone, bare(server) as laptop:
+        for client, device in ((phone, "phone"), (laptop, "laptop")):
+            signed_in(client, "two", device=device)
+        arrived(laptop, 0.1)
+        arrived(phone)
+        arrived(laptop, 0.5)
+        phone.raw.close()
+        id = notify(server, "two")
+        laptop.until("notification")
+        arrived(laptop)
+    with bare(server) as phone, bare(server) as laptop:
+        (told,) = signed_in(phone, "two", device="phone")
+        assert json.loads(told["data"])["notification"]["id"] == id
+        assert signed_in(laptop, "two", device="laptop") == []
+
+
+def test_a_server_killed_and_restarted_still_knows_what_a_device_missed(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server()
+    endpoint = AppEndpoint(server)
+    endpoint.user = {"id": "kim"}
+    try:
+        with node(server, endpoint.url) as page:
+            page.connect("a")
+            page.tell("signin", "a")
+            page.until("user", event="reset")
+            first = notify(server, "kim", "before")
+            page.until("user", event="notification")
+            time.sleep(5)
+            server.kill()
+            server.start()
+            second = notify(server, "kim", "after")
+            told = page.until("user", event="notification")["data"]
+            assert told["notification"]["id"] in (first, second)
+            if told["notification"]["id"] == first:
+                told = page.until("user", event="notification")["data"]
+            assert (told["notification"]["id"], told["unread"]) == (second, 2)
+    finally:
+        endpoint.close()
+
+
+# --- watchlists and ends
+
+
+def test_a_watchlist_tells_who_comes_and_goes(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
+    with bare(server) as there:
+        signed_in(there, "w1")
+        endpoint.user = {"id": "watcher", "watchlist": ["w1", "w2"]}
+        page.connect("a")
+        page.tell("signin", "a")
+        assert page.until("online")["ids"] == ["w1"]
+        assert page.until("offline")["ids"] == ["w2"]
+        with bare(server) as one, bare(server) as two:
+            signed_in(one, "w2")
+            assert page.until("online")["ids"] == ["w2"]
+            signed_in(two, "w2")
+        assert page.until("offline")["ids"] == ["w2"]
+        assert page.heard("online") == []
+
+
+def test_a_watchlist_too_long_is_cut_and_told(server: ServerProcess) -> None:
+    with bare(server) as client, bare(server) as late:
+        told = signed_in(client, "long", watchlist=[f"x{number}" for number in range(120)])
+        assert [one["data"]["code"] for one in told if one["event"] == "pusher:error"] == [4302]
+        signed_in(late, "x110")
+        assert client.settled() == []
+
+
+def test_ended_sessions_end_pusher_s_too_and_pusher_js_stays_away(
+    server: ServerProcess, endpoint: AppEndpoint, page: Node
+) -> None:
+    endpoint.user = {"id": "ended"}
+    page.connect("a")
+    page.tell("signin", "a")
+    page.until("user", event="reset")
+    url = f"{server.url}/v1/recipients/ended/sessions"
+    httpx.delete(url, headers=server.as_app()).raise_for_status()
+    assert page.until("state", state="disconnected")
+
+
+# --- our own endpoints
+
+
+def sign_for(server: ServerProcess, what: str, headers: dict[str, str], **form: str) -> httpx.Response:
+    return httpx.post(f"{server.url}/pusher/{what}", data=form, headers=headers)
+
+
+def test_our_own_endpoints_let_pusher_js_in_by_a_session_token(server: ServerProcess) -> None:
+    headers = server.as_recipient("own", topics=["private-team", "presence-team"], name="Owen")
+    with node(server) as page:
+        page.connect(
+            "a",
+            channelAuthorization={"endpoint": f"{server.url}/pusher/auth", "headers": headers},
+            userAuthentication={"endpoint": f"{server.url}/pusher/user-auth", "headers": headers},
+        )
+        page.subscribe("a", "private-team")
+        page.subscribe("a", "private-provider.own")
+        members = page.subscribe("a", "presence-team")["members"]["members"]
+        assert members == {"own": {"name": "Owen"}}
+        page.tell("subscribe", "a", "private-other")
+        assert page.until("refused", channel="private-other")["error"]["status"] == 403
+        page.tell("signin", "a")
+        page.until("signed_in")
+        notify(server, "own")
+        assert page.until("user", event="notification")["data"]["unread"] == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({"socket_id": "1.2", "channel_name": "private-provider.somebody-else"}, 403),
+        ({"socket_id": "1.2", "channel_name": "private-encrypted-provider.me"}, 403),
+        ({"socket_id": "1:private-x", "channel_name": "private-provider.me"}, 400),
+        ({"socket_id": "1.2", "channel_name": "a:b"}, 400),
+        ({"socket_id": "1.2"}, 400),
+        ({}, 400),
+    ],
+)
+def test_our_own_endpoint_signs_only_what_is_the_recipient_s(
+    server: ServerProcess, form: dict[str, str], status: int
+) -> None:
+    assert sign_for(server, "auth", server.as_recipient("me"), **form).status_code == status
+
+
+def test_our_own_endpoints_know_no_strangers(server: ServerProcess) -> None:
+    form = {"socket_id": "1.2", "channel_name": "private-provider.me"}
+    assert sign_for(server, "auth", {}, **form).status_code == 401
+    assert sign_for(server, "auth", server.as_app(), **form).status_code == 403
+    elsewhere = server.as_recipient("me", tenant="acme")
+    assert sign_for(server, "auth", elsewhere, **form).status_code == 403
+    old = server.as_recipient("gone")
+    httpx.delete(f"{server.url}/v1/recipients/gone/sessions", headers=server.as_app())
+    assert sign_for(server, "user-auth", old, socket_id="1.2").status_code == 401

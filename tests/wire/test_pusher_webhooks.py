@@ -1,0 +1,197 @@
+"""Webhooks as an app's URL receives them, checked by the SDK; and the app's handlers asked by client events."""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pusher
+import pytest
+
+from tests.servers import ServerProcess
+from tests.wire.pusher_clients import bare
+
+WAIT = 10
+
+
+class Receiver:
+    """The app's URL; refuses as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.requests: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+        self.refuse = 0
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.requests.put(({name.lower(): value for name, value in self.headers.items()}, body))
+                receiver.refuse -= 1
+                self.send_response(500 if receiver.refuse >= 0 else 200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/hooks"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def next(self) -> tuple[dict[str, str], bytes]:
+        return self.requests.get(timeout=WAIT)
+
+    def happened(self, name: str) -> dict[str, Any]:
+        """The next happening of that name."""
+        while True:
+            for event in json.loads(self.next()[1])["events"]:
+                if event["name"] == name:
+                    found: dict[str, Any] = event
+                    return found
+
+    def quiet(self, seconds: float) -> list[str]:
+        """The names of what happens within that time."""
+        time.sleep(seconds)
+        names = []
+        while not self.requests.empty():
+            names += [event["name"] for event in json.loads(self.next()[1])["events"]]
+        return names
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    opened = Receiver()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., ServerProcess], receiver: Receiver) -> ServerProcess:
+    return start_server(BELLCAST_PUSHER_WEBHOOK_URL=receiver.url, BELLCAST_PUSHER_SUBSCRIPTION_COUNT="off")
+
+
+def test_the_sdk_finds_a_webhook_valid(server: ServerProcess, receiver: Receiver) -> None:
+    sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
+    with bare(server) as client:
+        client.subscribe("private-a")
+        headers, body = receiver.next()
+        assert headers["content-type"] == "application/json"
+        found = sdk.validate_webhook(headers["x-pusher-key"], headers["x-pusher-signature"], body.decode())
+        assert found["events"] == [{"name": "channel_occupied", "channel": "private-a"}]
+        assert abs(found["time_ms"] - time.time() * 1000) < 5_000
+        assert sdk.validate_webhook(headers["x-pusher-key"], headers["x-pusher-signature"], body.decode() + " ") is None
+
+
+def test_everything_that_happens_is_told(server: ServerProcess, receiver: Receiver) -> None:
+    with bare(server) as one:
+        one.subscribe("presence-p", '{"user_id":"u"}')
+        added = receiver.happened("member_added")
+        assert added == {"name": "member_added", "channel": "presence-p", "user_id": "u"}
+        one.say("client-x", {"a": 1}, channel="presence-p")
+        told = receiver.happened("client_event")
+        assert told == {
+            "name": "client_event",
+            "channel": "presence-p",
+            "event": "client-x",
+            "data": '{"a":1}',
+            "socket_id": one.socket_id,
+            "user_id": "u",
+        }
+        one.subscribe("private-cache-c")
+        assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
+    left = receiver.happened("member_removed")
+    assert left == {"name": "member_removed", "channel": "presence-p", "user_id": "u"}
+
+
+def test_happenings_of_one_moment_come_in_one_request(server: ServerProcess, receiver: Receiver) -> None:
+    with bare(server) as client:
+        for number in range(20):
+            client.subscribe(f"private-{number}")
+        batches = [len(json.loads(receiver.next()[1])["events"])]
+        while sum(batches) < 20:
+            batches.append(len(json.loads(receiver.next()[1])["events"]))
+        assert len(batches) < 10
+
+
+def test_who_reloads_the_page_was_never_gone(server: ServerProcess, receiver: Receiver) -> None:
+    with bare(server) as client:
+        client.subscribe("presence-p", '{"user_id":"u"}')
+        receiver.happened("member_added")
+    with bare(server) as client:
+        client.subscribe("presence-p", '{"user_id":"u"}')
+        assert receiver.quiet(4) == []
+    vacated = {receiver.happened("channel_vacated")["channel"]}
+    assert vacated == {"presence-p"}
+
+
+def test_a_refused_webhook_is_sent_again_the_same(server: ServerProcess, receiver: Receiver) -> None:
+    receiver.refuse = 2
+    with bare(server) as client:
+        client.subscribe("private-again")
+        bodies = [receiver.next()[1] for _ in range(3)]
+        assert len(set(bodies)) == 1
+        assert receiver.quiet(1.5) == []
+
+
+def test_a_vacated_channel_is_told_of_though_the_server_dies_meanwhile(
+    server: ServerProcess, receiver: Receiver
+) -> None:
+    with bare(server) as client:
+        client.subscribe("private-doomed")
+        receiver.happened("channel_occupied")
+    time.sleep(0.5)
+    server.restart()
+    assert receiver.happened("channel_vacated")["channel"] == "private-doomed"
+
+
+def test_subscription_counts_are_told(start_server: Callable[..., ServerProcess], receiver: Receiver) -> None:
+    server = start_server(BELLCAST_PUSHER_WEBHOOK_URL=receiver.url)
+    with bare(server) as client:
+        client.subscribe("private-n")
+        counted = receiver.happened("subscription_count")
+        assert counted == {"name": "subscription_count", "channel": "private-n", "subscription_count": 1}
+
+
+HANDLERS = """
+import bellcast
+
+handlers = bellcast.Handlers()
+
+
+@handlers.on("request_dashboard_data")
+async def dashboard(call):
+    await call.emit("dashboard_data", {"for": call.recipient, "asked": call.data, "by": call.dialect})
+    return {"ok": True}
+
+
+@handlers.on("connect")
+async def connect(call):
+    if call.dialect != "pusher":
+        raise bellcast.Refused("Pusher only")
+    await call.emit("welcome", {"hello": 1})
+"""
+
+
+def test_a_client_event_is_answered_by_the_app_s_handler(
+    start_server: Callable[..., ServerProcess], tmp_path: Any
+) -> None:
+    (tmp_path / "shop_bells.py").write_text(HANDLERS)
+    server = start_server(BELLCAST_HANDLERS="shop_bells:handlers", PYTHONPATH=str(tmp_path))
+    with bare(server, f"/app/{server.key}?protocol=7") as client:
+        assert [client.next()["event"] for _ in range(2)] == ["pusher:connection_established", "welcome"]
+    with bare(server) as client:
+        client.sign_in(id="ann")
+        client.subscribe("private-dashboard")
+        client.settled()
+        client.say("client-request_dashboard_data", {"page": 2}, channel="private-dashboard")
+        told, reply = client.until("dashboard_data"), client.next()
+        assert told["channel"] == "private-dashboard"
+        assert json.loads(told["data"]) == {"for": "ann", "asked": {"page": 2}, "by": "pusher"}
+        assert (reply["event"], json.loads(reply["data"])) == ("request_dashboard_data", {"ok": True})
