@@ -22,10 +22,12 @@ PANELS = {
     "client": "Talking to a server",
     "access": "Who may ask",
     "native": "Bellcast's own dialect",
+    "pusher": "Pusher Channels",
+    "socketio": "Socket.IO",
     "limits": "Limits",
 }
 # Too many for a first look. `bellcast config` and the reference have them, and they are taken all the same.
-HIDDEN = {"limits"}
+HIDDEN = {"limits", "pusher", "socketio"}
 METAVARS = {
     "whole": "NUMBER",
     "one_or_more": "NUMBER",

@@ -27,10 +27,10 @@ EPILOG = """\
 
 [dim]The first start makes the project's credentials, prints them once and keeps them in the data folder;[/] \
 BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]gives your own.
-Every limit is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
+Every limit and dialect setting is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
 clients are told to come back, then it ends with status 0.[/]
 """
-GROUPS = ("server", "store", "access", "native", "limits")
+GROUPS = ("server", "store", "access", "native", "pusher", "socketio", "limits")
 
 app = typer.Typer()
 

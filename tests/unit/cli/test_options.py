@@ -30,7 +30,7 @@ def test_every_group_of_settings_has_a_title():
 
 def test_no_secret_can_be_given_where_everybody_sees_the_process_list():
     secret = {setting.flag for setting in table.TABLE if setting.is_secret}
-    assert secret == {"--project", "--secret"}
+    assert secret == {"--jwt-secret", "--project", "--secret"}
     for name, command in root.commands.items():
         for path in [(name, inner) for inner in getattr(command, "commands", {})] or [(name,)]:
             assert not secret & params(*path).keys()
