@@ -1,5 +1,6 @@
 """The marketplace's bookings: what was asked for, what became of it, what was paid. Kept in memory."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,8 @@ class Booking:
     status: str = "requested"
     payments: list[Payment] = field(default_factory=list)
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    # What happens to a booking is told in the order it happened.
+    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def provider(self) -> Person:

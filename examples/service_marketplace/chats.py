@@ -113,11 +113,13 @@ class Chat:
         self.read[reader.key] = max(before, min(number, len(self.messages)))
         return self.read[reader.key] > before
 
-    def rings(self, reader: Person) -> bool:
+    def rings(self, reader: Person, message: Message) -> bool:
         """Whether to tell somebody that there is something to read: once, until they have read."""
         seen = self.read.get(reader.key, 0)
-        told, self.rung[reader.key] = self.rung.get(reader.key), seen
-        return told != seen
+        if message.number <= seen or self.rung.get(reader.key, 0) > seen:
+            return False
+        self.rung[reader.key] = message.number
+        return True
 
     def unread(self, reader: Person) -> int:
         after = self.messages[self.read.get(reader.key, 0) :]

@@ -82,7 +82,7 @@ async def _tell_message(request: Request, booking: Booking, message: Message) ->
         await bell.publish(topic_of(booking), "chat-message", _wire(message))
         if any(member.recipient == other.key for member in (await bell.presence(topic_of(booking))).members):
             return
-        if not request.app.state.chats.of(booking).rings(other):
+        if not request.app.state.chats.of(booking).rings(other, message):
             return
         fact: telling.Fact = {
             "message": f"{sender.first_name} wrote to you",

@@ -113,17 +113,18 @@ async def tell_booking(bell: AsyncBellcast, booking: Booking, type: BookingType,
     update: BookingUpdate = {
         "type": type, "bookingId": str(booking.id), "serviceName": booking.service.name, "message": message,
     }  # fmt: skip
-    with _or_log(type):
-        # A booking takes each of these turns once, however often the network makes us say so.
-        once = f"{booking.id}-{booking.made_at.timestamp()}-{type}"
-        await send_booking_update(bell, booking.other(by).key, update, by=by, once=once)
+    # A booking takes each of these turns once, however often the network makes us say so.
+    once = f"{booking.id}-{booking.made_at.timestamp()}-{type}"
+    async with booking.telling:
+        with _or_log(type):
+            await send_booking_update(bell, booking.other(by).key, update, by=by, once=once)
     await show_change(bell, booking)
 
 
 async def tell_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) -> None:
     """Who paid hears that it worked, or not; who earned it hears that it came."""
     client, provider = booking.client, booking.provider
-    told: dict[str, list[tuple[Person, PaymentType, str]]] = {
+    news: dict[str, list[tuple[Person, PaymentType, str]]] = {
         "failed": [(client, "payment_failed", "Your payment did not go through")],
         "paid": [
             (client, "payment_confirmed", f"You paid {provider.first_name}"),
@@ -131,14 +132,16 @@ async def tell_payment(bell: AsyncBellcast, booking: Booking, payment: Payment) 
         ],
         "refunded": [(client, "payment_refunded", f"{provider.first_name} gave your money back")],
     }
-    for person, type, message in told[payment.status]:
-        update: PaymentUpdate = {
-            "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
-            "bookingId": str(booking.id),
-        }  # fmt: skip
-        with _or_log(type):
+    told = news[payment.status]
+    async with booking.telling:
+        for person, type, message in told:
+            update: PaymentUpdate = {
+                "type": type, "paymentId": payment.id, "amount": payment.amount, "message": message,
+                "bookingId": str(booking.id),
+            }  # fmt: skip
             by, once = booking.other(person), f"{payment.id}-{payment.at.timestamp()}-{type}"
-            await send_payment_update(bell, person.key, update, by=by, once=once)
+            with _or_log(type):
+                await send_payment_update(bell, person.key, update, by=by, once=once)
     await show_change(bell, booking)
 
 
