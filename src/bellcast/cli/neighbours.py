@@ -11,10 +11,12 @@ import uvicorn
 from bellcast.cli.screen import Stop
 
 # Every demo app is a module with `create_app(bellcast_url, secret)`, an ASGI application. One may have a SESSION_PATH,
-# where it says whose session a request's cookies are.
+# where it says whose session a request's cookies are; one a HANDLER_PATH, where it answers what live clients ask; and
+# one a JWT_SECRET, which it signs tokens of its own with.
 APPS = {
     "Photo studio": "bellcast.examples.photo_studio",
     "Home services": "bellcast.examples.service_marketplace",
+    "Celebrity booking": "bellcast.examples.celebrity_booking",
 }
 LOOPBACK = "127.0.0.1"
 # One second is given to open streams, which never end by themselves.
@@ -41,6 +43,17 @@ class Neighbour:
         """Where it says whose session a request's cookies are, if it does."""
         path = getattr(self._module, "SESSION_PATH", None)
         return None if path is None else f"{self.url}{path}"
+
+    @property
+    def handler_url(self) -> str | None:
+        """Where it answers what live clients ask, if it does."""
+        path = getattr(self._module, "HANDLER_PATH", None)
+        return None if path is None else f"{self.url}{path}"
+
+    @property
+    def jwt_secret(self) -> str | None:
+        """What it signs tokens of its own with, if it does."""
+        return getattr(self._module, "JWT_SECRET", None)
 
     def listen(self, port: int) -> None:
         """Take that port, or a free one: its address is known before the server starts."""
@@ -73,8 +86,11 @@ def every() -> list[Neighbour]:
 def settings(apps: list[Neighbour]) -> dict[str, str]:
     """What they ask of the server: to hear their pages, by whatever name this machine goes, and to believe their cookies."""
     origins = [f"http://{host}:{app.port}" for app in apps for host in (LOOPBACK, "localhost")]
-    found = [app.session_url for app in apps if app.session_url]
-    return {"origins": ",".join(origins), **({"session_url": found[0]} if found else {})}
+    asked = {"origins": ",".join(origins)}
+    for name in ("session_url", "handler_url", "jwt_secret"):
+        for found in filter(None, (getattr(app, name) for app in apps)):
+            asked[name] = found
+    return asked
 
 
 def _imported(module: str) -> Any:

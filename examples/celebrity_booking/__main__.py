@@ -1,0 +1,24 @@
+"""`python -m examples.celebrity_booking --bellcast http://127.0.0.1:8787 --secret …`"""
+
+import argparse
+
+import uvicorn
+
+from . import create_app
+from .tokens import JWT_SECRET
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        prog="python -m examples.celebrity_booking", description="A booking site for celebrities."
+    )
+    options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
+    options.add_argument("--secret", required=True, help="the project secret `bellcast serve` printed")
+    options.add_argument("--jwt-secret", default=JWT_SECRET, help="what BELLCAST_JWT_SECRET is there")
+    options.add_argument("--port", type=int, default=8000)
+    given = options.parse_args()
+    uvicorn.run(create_app(given.bellcast, given.secret, given.jwt_secret), port=given.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Putting the booking site together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from bellcast import Bellcast, NotificationManager
+
+from . import calls, desk, tokens
+from .bookings import Ledger
+from .people import CAST
+
+HERE = Path(__file__).parent
+_templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+
+
+def create_app(bellcast_url: str, secret: str, jwt_secret: str = tokens.JWT_SECRET) -> Starlette:
+    """The booking site. Its pages connect to that Bellcast server, which must hold `jwt_secret` for valid too, and ask
+    this site what clients ask (`HANDLER_PATH`)."""
+    bell = Bellcast(bellcast_url, secret)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        with bell:
+            yield
+
+    routes = [
+        Route("/", home),
+        Route("/as/{person}", page),
+        Mount("/static", StaticFiles(directory=HERE / "static")),
+        *desk.routes,
+        *calls.routes,
+    ]
+    site = Starlette(routes=routes, lifespan=lifespan, exception_handlers=desk.answers)
+    site.state.notifications = NotificationManager(bell)
+    site.state.bellcast_url, site.state.ledger = bellcast_url, Ledger()
+    site.state.secret, site.state.jwt_secret = secret, jwt_secret
+    return site
+
+
+async def home(request: Request) -> Response:
+    """The agency and two clients next to each other."""
+    return _render("side_by_side.html", people=CAST.values())
+
+
+async def page(request: Request) -> Response:
+    """The site as somebody sees it, signed in."""
+    person = CAST.get(request.path_params["person"])
+    if person is None:
+        raise HTTPException(404, "There is no such person.")
+    state = request.app.state
+    token = tokens.sign(person, state.jwt_secret)
+    return _render(f"{person.role}.html", me=person, token=token, bellcast=state.bellcast_url)
+
+
+def _render(template: str, **values: Any) -> Response:
+    return HTMLResponse(_templates.get_template(template).render(values), headers={"Cache-Control": "no-store"})

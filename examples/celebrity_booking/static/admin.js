@@ -1,0 +1,47 @@
+// The agency's page: requests come in by themselves, and every button is heard at once by whom it concerns.
+
+import { follow } from "./bookings.js";
+import { ask, socket } from "./line.js";
+
+const STEPS = { pending: ["confirm", "cancel"], confirmed: ["complete", "cancel"] };
+const roster = document.querySelector("[data-roster]");
+const warn = document.querySelector("[data-warn]");
+
+const button = (words, act) => {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent: words, className: "plain" });
+  made.addEventListener("click", act);
+  return made;
+};
+
+follow(
+  (booking) =>
+    (STEPS[booking.status] ?? []).map((action) =>
+      button(action, () => ask("PATCH", `/api/bookings/${booking.id}`, { action })),
+    ),
+  (all) => {
+    for (const figure of document.querySelectorAll("[data-figure]"))
+      figure.textContent = all.filter((booking) => booking.status === figure.dataset.figure).length;
+  },
+);
+
+const entry = (celebrity) => {
+  const made = document.createElement("li");
+  made.dataset.celebrity = celebrity.id;
+  const words = celebrity.available ? "Take off the list" : "Put back";
+  made.append(
+    Object.assign(document.createElement("strong"), { textContent: celebrity.name }),
+    button(words, () => ask("PATCH", `/api/celebrities/${celebrity.id}`, { available: !celebrity.available })),
+  );
+  return made;
+};
+
+socket.on("dashboard_data", ({ celebrities }) => roster.replaceChildren(...celebrities.map(entry)));
+socket.on("celebrity_update", (celebrity) => {
+  roster.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(entry(celebrity));
+});
+
+warn.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  await ask("POST", "/api/alerts", Object.fromEntries(new FormData(warn)));
+  warn.reset();
+});

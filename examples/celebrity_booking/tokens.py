@@ -1,0 +1,30 @@
+"""The site's own tokens: `userId` and `role`, HS256 under its own secret. Bellcast is told what the claims mean."""
+
+import secrets
+import time
+
+import jwt
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from .people import CAST, Person
+
+# One for as long as the process runs; a site that restarts keeps its own elsewhere.
+JWT_SECRET = secrets.token_urlsafe(32)
+LIFETIME_SECONDS = 8 * 3600
+
+
+def sign(person: Person, secret: str) -> str:
+    now = int(time.time())
+    claims = {"userId": person.key, "role": person.role, "iat": now, "exp": now + LIFETIME_SECONDS}
+    return jwt.encode(claims, secret, "HS256")
+
+
+def asking(request: Request) -> Person:
+    """Whose token the request bears."""
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    try:
+        claims = jwt.decode(token, request.app.state.jwt_secret, ["HS256"])
+        return CAST[claims["userId"]]
+    except (jwt.InvalidTokenError, KeyError) as error:
+        raise HTTPException(401, "Sign in first.") from error

@@ -1,0 +1,31 @@
+"""A real celebrity booking site for tests, and the Bellcast server its pages speak to."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.servers import ServerProcess, free_port
+from tests.studios import _wait_for
+
+JWT_SECRET = "a-secret-only-the-agency-has-0123456789abcdef"
+
+
+@contextmanager
+def agency(data: Path) -> Iterator[tuple[str, ServerProcess]]:
+    """The address of the site, and the server beside it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environ = {"BELLCAST_JWT_SECRET": JWT_SECRET, "BELLCAST_HANDLER_URL": f"{url}/bellcast/calls"}
+    with ServerProcess(data, environ) as server:
+        options = ["--bellcast", server.url, "--secret", server.secret, "--jwt-secret", JWT_SECRET, "--port", str(port)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "examples.celebrity_booking", *options], stderr=subprocess.DEVNULL
+        )
+        try:
+            _wait_for(port, process)
+            yield url, server
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
