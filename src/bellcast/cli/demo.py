@@ -45,11 +45,11 @@ def demo(
             neighbour.listen(chosen + number)
         settings = load({**FLAGS, **neighbours.settings(apps), "data": data, "port": chosen}, {})
         logs.configure(settings.server)
-        secret = project(settings)[0].secret
+        credentials = project(settings)[0]
 
         def ready(url: str) -> None:
             for neighbour in apps:
-                neighbour.start(url, secret)
+                neighbour.start(url, credentials)
             _introduce(url, data, apps)
             if not no_browser:
                 neighbours.open_page(apps[0].url)

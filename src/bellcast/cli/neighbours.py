@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from bellcast.cli.screen import Stop
+from bellcast.model.people import Project
 
 # Every demo app is a module with `create_app(bellcast_url, secret)`, an ASGI application. One may have a SESSION_PATH,
 # where it says whose session a request's cookies are; one a HANDLER_PATH, where it answers what live clients ask; and
@@ -16,6 +17,7 @@ from bellcast.cli.screen import Stop
 APPS = {
     "Photo studio": "bellcast.examples.photo_studio",
     "Home services": "bellcast.examples.service_marketplace",
+    "Lead market": "bellcast.examples.lead_market",
     "Celebrity booking": "bellcast.examples.celebrity_booking",
 }
 LOOPBACK = "127.0.0.1"
@@ -60,11 +62,17 @@ class Neighbour:
         self._socket = _listening(port)
         self.port = self._socket.getsockname()[1]
 
-    def start(self, bellcast: str, secret: str) -> None:
+    @property
+    def server_settings(self) -> dict[str, str]:
+        """What it needs the server to be told."""
+        return getattr(self._module, "SERVER_SETTINGS", {})
+
+    def start(self, bellcast: str, project: Project) -> None:
         """Serve from now on."""
-        config = uvicorn.Config(
-            self._module.create_app(bellcast, secret), log_config=None, access_log=False, timeout_graceful_shutdown=1
-        )
+        speaks_pusher = getattr(self._module, "SPEAKS_PUSHER", False)
+        credentials = {"app_id": project.id, "key": project.key} if speaks_pusher else {}
+        site = self._module.create_app(bellcast, project.secret, **credentials)
+        config = uvicorn.Config(site, log_config=None, access_log=False, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name=self.name, daemon=True)
         self._thread.start()

@@ -1,0 +1,165 @@
+"""Putting the market's site together."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import jinja2
+import pusher
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from bellcast.client import AsyncBellcast
+
+from . import people
+from .events import Events
+from .leads import STATUSES, Leads
+from .people import CAST, PROVIDERS
+
+HERE = Path(__file__).parent
+# Where the pages find the stock libraries: here after `npm install`, else at their makers' usual places.
+INSTALLED = HERE / "node_modules"
+PUSHER_JS, ECHO_JS = "pusher-js/dist/web/pusher.min.js", "laravel-echo/dist/echo.iife.js"
+ELSEWHERE = "https://cdn.jsdelivr.net/npm"
+VERSIONS = {PUSHER_JS: "pusher-js@8.6.0/dist/web/pusher.min.js", ECHO_JS: "laravel-echo@2.5.0/dist/echo.iife.js"}
+
+_templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+
+
+def create_app(bellcast_url: str, secret: str, *, app_id: str, key: str, libraries: Path | None = None) -> Starlette:
+    """The market's site. Its Pusher library is pointed at the Bellcast server by host and port, and by nothing else."""
+    place = urlsplit(bellcast_url)
+    bell = AsyncBellcast(bellcast_url, secret)
+    channels = pusher.Pusher(app_id, key, secret, host=place.hostname, port=place.port, ssl=place.scheme == "https")
+    found = libraries or (INSTALLED if INSTALLED.exists() else None)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with bell:
+            yield
+
+    site = Starlette(routes=_routes(found), lifespan=lifespan, exception_handlers={HTTPException: _refused})
+    site.state.bell, site.state.channels, site.state.leads = bell, channels, Leads()
+    site.state.events = Events(channels, bell)
+    site.state.page = {"bellcast": bellcast_url, "key": key, "libraries": _libraries(found), "statuses": STATUSES}
+    return site
+
+
+def _routes(libraries: Path | None) -> list[Route | Mount]:
+    local = [] if libraries is None else [Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True))]
+    return [
+        *local,
+        Mount("/static", StaticFiles(directory=HERE / "static")),
+        Route("/", side_by_side),
+        Route("/{desk}", desk),
+        Route("/{desk}/leads", leads),
+        Route("/{desk}/bell-token", bell_token),
+        Route("/{desk}/broadcasting/auth", broadcasting_auth, methods=["POST"]),
+        Route("/{desk}/api/leads", new_lead, methods=["POST"]),
+        Route("/{desk}/api/admin/leads/{id:int}", change_as_admin, methods=["PATCH", "PUT"]),
+        Route("/{desk}/api/provider/leads/{id:int}", change_as_provider, methods=["PATCH", "PUT"]),
+    ]
+
+
+def _libraries(found: Path | None) -> dict[str, str]:
+    if found is None:
+        return {"pusher": f"{ELSEWHERE}/{VERSIONS[PUSHER_JS]}", "echo": f"{ELSEWHERE}/{VERSIONS[ECHO_JS]}"}
+    return {"pusher": f"/libraries/{PUSHER_JS}", "echo": f"/libraries/{ECHO_JS}"}
+
+
+async def side_by_side(request: Request) -> Response:
+    """Three desks next to each other."""
+    return _page(request, "side_by_side.html", cast=CAST.values())
+
+
+async def desk(request: Request) -> Response:
+    """Somebody's dashboard."""
+    return _page(request, "desk.html", me=people.asking(request), providers=PROVIDERS)
+
+
+async def leads(request: Request) -> Response:
+    """What the dashboard shows."""
+    person = people.asking(request)
+    shown = request.app.state.leads.of(person.key if person.role == "provider" else None)
+    return JSONResponse([lead.shown() for lead in shown], headers={"Cache-Control": "no-store"})
+
+
+async def bell_token(request: Request) -> Response:
+    """What <bellcast-bell> connects with."""
+    token = await request.app.state.bell.token(people.asking(request).key)
+    return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
+
+
+async def broadcasting_auth(request: Request) -> Response:
+    """Who may listen on a private channel: a provider on its own. The Pusher library signs, as it always did."""
+    person, form = people.asking(request), dict(parse_qsl((await request.body()).decode(errors="replace")))
+    channel, socket_id = form.get("channel_name", ""), form.get("socket_id", "")
+    if person.role != "provider" or channel != f"private-provider.{person.key}":
+        raise HTTPException(403, "This channel is another's.")
+    try:
+        return JSONResponse(request.app.state.channels.authenticate(channel, socket_id))
+    except ValueError as wrong:
+        raise HTTPException(400, str(wrong)) from None
+
+
+async def new_lead(request: Request) -> Response:
+    """`POST /api/leads`: somebody needs something done."""
+    people.asking(request)
+    lead = request.app.state.leads.add(await _said(request))
+    await request.app.state.events.lead_assigned(lead, _socket_id(request))
+    return JSONResponse(lead.shown(), 201)
+
+
+async def change_as_admin(request: Request) -> Response:
+    """`PATCH /api/admin/leads/{id}`: another provider, another status."""
+    return await _change(request, people.asking_as(request, "admin").key, await _said(request))
+
+
+async def change_as_provider(request: Request) -> Response:
+    """`PATCH /api/provider/leads/{id}`: a provider moves its own lead on."""
+    person, said = people.asking_as(request, "provider"), await _said(request)
+    if request.app.state.leads.get(request.path_params["id"]).provider != person.key:
+        raise HTTPException(404, "There is no such lead.")
+    return await _change(request, person.key, {"status": said.get("status")})
+
+
+async def _change(request: Request, by: str, said: dict[str, Any]) -> Response:
+    state = request.app.state
+    lead = state.leads.get(request.path_params["id"])
+    assigned, moved = state.leads.change(lead, said)
+    if assigned:
+        await state.events.lead_assigned(lead, _socket_id(request))
+    elif moved:
+        await state.events.lead_status_updated(lead, by, _socket_id(request))
+    return JSONResponse(lead.shown())
+
+
+async def _said(request: Request) -> dict[str, Any]:
+    try:
+        said = await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise HTTPException(400, "Send JSON.") from None
+    if not isinstance(said, dict):
+        raise HTTPException(400, "Send a JSON object.")
+    return said
+
+
+def _socket_id(request: Request) -> str | None:
+    """The connection of the page that asks, as Echo names it: it knows already."""
+    return request.headers.get("X-Socket-ID") or None
+
+
+def _page(request: Request, template: str, **values: Any) -> Response:
+    return HTMLResponse(_templates.get_template(template).render(**request.app.state.page, **values))
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, HTTPException)
+    return JSONResponse({"message": refusal.detail}, refusal.status_code)
