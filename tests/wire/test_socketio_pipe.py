@@ -1,0 +1,447 @@
+"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites and those their authors did not list.
+
+Pings are answered here, so that nothing passes because a ping timeout closed it."""
+
+import base64
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.servers import ServerProcess
+
+ECHOES = {
+    "BELLCAST_HANDLERS": "tests.wire.echoes:handlers",
+    "BELLCAST_ANONYMOUS": "allow",
+    "BELLCAST_SOCKETIO_UPGRADE_TIMEOUT": "600ms",
+    "BELLCAST_SOCKETIO_CONNECT_TIMEOUT": "2s",
+    "BELLCAST_LIMIT_FRAMES_PER_SECOND": "50",
+}
+POLLING = "/socket.io/?EIO=4&transport=polling"
+WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("pipe") / "data", ECHOES) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def http(server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=10) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+class Polled:
+    """A polling session."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+        self.opened = json.loads(http.get(POLLING).text[1:])
+        self.path = f"{POLLING}&sid={self.opened['sid']}"
+
+    def get(self) -> httpx.Response:
+        return self._http.get(self.path)
+
+    def post(self, body: str | bytes, **headers: str) -> httpx.Response:
+        return self._http.post(self.path, content=body, headers=headers)
+
+    def join(self) -> "Polled":
+        assert self.post("40").text == "ok"
+        said = self.get().text
+        while '"auth"' not in said:
+            said += self.get().text
+        return self
+
+    def lives(self) -> bool:
+        return self.post("3").status_code == 200
+
+
+@pytest.fixture
+def session(http: httpx.Client) -> Polled:
+    return Polled(http)
+
+
+@contextmanager
+def websocket(server: ServerProcess, sid: str | None = None, **options: Any) -> Iterator[ClientConnection]:
+    path = WEBSOCKET if sid is None else f"{WEBSOCKET}&sid={sid}"
+    with connect(server.url.replace("http", "ws") + path, **options) as one:
+        yield one
+
+
+@contextmanager
+def joined(server: ServerProcess) -> Iterator[ClientConnection]:
+    with websocket(server) as one:
+        assert json.loads(str(one.recv())[1:])["upgrades"] == []
+        one.send("40")
+        assert str(one.recv()).startswith('40{"sid":')
+        assert one.recv() == '42["auth",{}]'
+        yield one
+
+
+def closes_at_once(one: ClientConnection) -> bool:
+    try:
+        while True:
+            one.recv(timeout=2)
+    except TimeoutError:
+        return False
+    except ConnectionClosed:
+        return True
+
+
+# --- the handshake
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code", "status"),
+    [
+        ("GET", "/socket.io/?EIO=4", 0, 400),
+        ("GET", "/socket.io/?EIO=4&transport=pigeon", 0, 400),
+        ("GET", f"{POLLING}&sid=nobody", 1, 400),
+        ("POST", f"{POLLING}&sid=nobody", 1, 400),
+        ("POST", POLLING, 2, 400),
+        ("PUT", POLLING, 2, 400),
+        ("GET", WEBSOCKET, 3, 400),
+        ("GET", "/socket.io/?transport=polling", 5, 400),
+        ("GET", "/socket.io/?EIO=3&transport=polling", 5, 400),
+    ],
+)
+def test_a_refusal_has_the_code_clients_know(
+    http: httpx.Client, method: str, path: str, code: int, status: int
+) -> None:
+    answer = http.request(method, path, headers={"origin": "https://app.example"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_the_open_packet_and_its_headers(http: httpx.Client) -> None:
+    answer = http.get(f"{POLLING}&t=abc&b64=1&custom=x")
+    assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
+    assert answer.headers["cache-control"] == "no-store"
+    opened = json.loads(answer.text[1:])
+    assert opened.pop("sid").isprintable()
+    assert opened == {"upgrades": ["websocket"], "pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1000000}
+
+
+def test_a_preflight_is_answered_with_what_was_asked(http: httpx.Client) -> None:
+    asked = {"origin": "https://app.example", "access-control-request-headers": "x-one,authorization"}
+    answer = http.options(POLLING, headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-headers"] == "x-one,authorization"
+
+
+def test_an_upgrade_is_refused_before_the_101(server: ServerProcess) -> None:
+    for path in (f"{WEBSOCKET}&sid=nobody", "/socket.io/?transport=websocket", POLLING):
+        with pytest.raises(InvalidStatus) as refused, connect(server.url.replace("http", "ws") + path):
+            pass
+        assert refused.value.response.status_code == 400
+
+
+def test_a_page_of_an_undeclared_origin_is_refused_by_both_ways(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(BELLCAST_ORIGINS="https://app.example")
+    elsewhere = {"origin": "https://elsewhere.example"}
+    assert httpx.get(server.url + POLLING, headers=elsewhere).json()["code"] == 4
+    with pytest.raises(InvalidStatus) as refused, websocket(server, additional_headers=elsewhere):
+        pass
+    assert refused.value.response.status_code == 403
+    allowed = httpx.get(server.url + POLLING, headers={"origin": "https://app.example"})
+    assert allowed.headers["access-control-allow-credentials"] == "true"
+
+
+def test_the_client_file_is_served_or_said_to_be_missing(
+    http: httpx.Client, start_server: Callable[..., ServerProcess], tmp_path: Any
+) -> None:
+    assert "BELLCAST_SOCKETIO_CLIENT_FILE" in http.get("/socket.io/socket.io.js").text
+    file = tmp_path / "client.js"
+    file.write_text("the client")
+    server = start_server(BELLCAST_SOCKETIO_CLIENT_FILE=str(file), BELLCAST_SOCKETIO_PATH="/live/io/")
+    answer = httpx.get(server.url + "/live/io/socket.io.js")
+    assert (answer.text, answer.status_code) == ("the client", 200)
+    again = httpx.get(server.url + "/live/io/socket.io.js", headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+    assert httpx.get(server.url + "/live/io/?EIO=4&transport=polling").text[:1] == "0"
+
+
+# --- polling
+
+
+def test_a_thousand_packets_in_one_body_are_all_heard_in_order(session: Polled) -> None:
+    session.join()
+    body = "\x1e".join(f'42["message",{number}]' for number in range(1000))
+    assert session.post(body).text == "ok"
+    heard: list[str] = []
+    while len(heard) < 1000:
+        heard += [one for one in session.get().text.split("\x1e") if one != "2"]
+    assert heard == [f'42["message-back",{number}]' for number in range(1000)]
+
+
+def test_binary_travels_in_base64(session: Polled) -> None:
+    session.join()
+    bytes_ = base64.b64encode(b"\x00\xff").decode()
+    session.post('451-["message",{"_placeholder":true,"num":0}]\x1eb' + bytes_)
+    assert session.get().text == f'451-["message-back",{{"_placeholder":true,"num":0}}]\x1eb{bytes_}'
+
+
+def test_too_large_a_body_is_413_and_the_session_lives(session: Polled) -> None:
+    assert session.post("4" + "x" * 1_000_001).status_code == 413
+    assert session.lives()
+
+
+@pytest.mark.parametrize("body", [b"", b"abc", b"4\xff", b"b!", b"2"])
+def test_an_unreadable_or_wrong_body_ends_the_session(session: Polled, body: bytes) -> None:
+    session.post(body)
+    assert session.get().json()["code"] == 1
+
+
+def test_octets_are_refused_and_other_methods_too(session: Polled, http: httpx.Client) -> None:
+    assert session.post("4", **{"content-type": "application/octet-stream"}).status_code == 400
+    assert http.put(session.path).status_code >= 400
+    assert session.lives()
+
+
+def test_a_second_poll_ends_the_session_and_tells_the_first(session: Polled, pool: ThreadPoolExecutor) -> None:
+    first = pool.submit(session.get)
+    assert not_answered(first)
+    assert session.get().status_code == 400
+    assert first.result(5).text == "1"
+    assert session.get().json()["code"] == 1
+
+
+def test_a_poll_that_hangs_up_ends_the_session(server: ServerProcess, session: Polled) -> None:
+    hang_up(server, f"GET {session.path} HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert soon(lambda: not session.lives())
+
+
+def test_a_post_that_hangs_up_ends_the_session(server: ServerProcess, session: Polled) -> None:
+    hang_up(server, f"POST {session.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n4half")
+    assert soon(lambda: not session.lives())
+
+
+def test_a_client_says_goodbye_by_post(session: Polled, pool: ThreadPoolExecutor) -> None:
+    poll = pool.submit(session.get)
+    assert not_answered(poll)
+    assert session.post("1").text == "ok"
+    assert poll.result(5).text == "6"
+    assert session.get().json()["code"] == 1
+
+
+def test_a_session_without_a_namespace_is_closed_in_time(session: Polled, server: ServerProcess) -> None:
+    with websocket(server) as one:
+        one.recv()
+        time.sleep(2.3)
+        assert closes_at_once(one)
+    assert not session.lives()
+
+
+# --- the upgrade
+
+
+def test_every_poll_during_a_probe_is_answered_at_once(
+    server: ServerProcess, session: Polled, pool: ThreadPoolExecutor
+) -> None:
+    session.join()
+    held = pool.submit(session.get)
+    assert not_answered(held)
+    with websocket(server, session.opened["sid"]) as one:
+        assert not held.done()  # nothing changes with the 101
+        one.send("2probe")
+        assert one.recv() == "3probe"
+        assert held.result(1).text == "6"
+        assert pool.submit(session.get).result(1).text == "6"
+        session.post('42["message","during"]')
+        assert pool.submit(session.get).result(1).text == '42["message-back","during"]'
+        session.post('42["message","waiting"]')
+        one.send("5")
+        assert one.recv() == '42["message-back","waiting"]'
+        assert session.get().json()["code"] == 3
+        with websocket(server, session.opened["sid"]) as second:
+            assert closes_at_once(second)
+        one.send('42["message","after"]')
+        assert one.recv() == '42["message-back","after"]'
+
+
+@pytest.mark.parametrize("wrong", ["2", "4hello", "3probe", b"\x01", "abc"])
+def test_a_probe_that_says_something_else_is_closed_and_polling_lives(
+    server: ServerProcess, session: Polled, wrong: str | bytes
+) -> None:
+    session.join()
+    with websocket(server, session.opened["sid"]) as one:
+        one.send(wrong)
+        assert closes_at_once(one)
+    assert session.lives()
+    with websocket(server, session.opened["sid"]) as again:
+        again.send("2probe")
+        assert again.recv() == "3probe"
+        with websocket(server, session.opened["sid"]) as second:
+            assert closes_at_once(second)
+        again.send("52")
+        again.send('42["message",1]')
+        assert again.recv() == '42["message-back",1]'
+
+
+def test_a_probe_that_never_finishes_is_given_up(server: ServerProcess, session: Polled) -> None:
+    session.join()
+    with websocket(server, session.opened["sid"]) as one:
+        one.send("2probe")
+        assert one.recv() == "3probe"
+        assert closes_at_once(one)
+    session.post('42["message",1]')
+    assert session.get().text == '42["message-back",1]'
+
+
+def test_a_session_born_on_websocket_takes_no_second(server: ServerProcess) -> None:
+    with websocket(server) as one:
+        sid = json.loads(str(one.recv())[1:])["sid"]
+        with websocket(server, sid) as second:
+            assert closes_at_once(second)
+        one.send("40")
+        assert str(one.recv()).startswith("40")
+
+
+# --- what closes everything
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "", "9", "abc", "2", "1", "4", "47", "42", "42{}", "42[]", "42[null]", '42["connect"]', '42["a",NaN]', '42["a"]x',
+        '42abc["a"]', "43", "430{}", "41{}", "40", "40/custom,[]", "44{}", '45["a"]', '450-["a"]', '4511-["a"]', '451.5-["a"]',
+        '42/custom,["a"]', "43/custom,0[]", "41/custom,", b"\x01", '42["a",' + "[" * 20000 + "]" * 20000 + "]",
+    ],
+    ids=lambda wrong: str(wrong)[:24],
+)  # fmt: skip
+def test_what_cannot_be_read_closes_the_connection_at_once(server: ServerProcess, wrong: str | bytes) -> None:
+    with joined(server) as one:
+        one.send(wrong)
+        assert closes_at_once(one)
+
+
+def test_a_text_where_an_attachment_is_due_and_a_false_placeholder_close(server: ServerProcess) -> None:
+    for rest in ('42["message"]', b"\x01"):
+        with joined(server) as one:
+            one.send('451-["message",{"_placeholder":true,"num":7}]')
+            one.send(rest)
+            assert closes_at_once(one)
+
+
+@pytest.mark.parametrize(
+    "harmless", ["6", "5", "0", "3", '42["nobody handles this"]', "4399[1]", "43[1]", '42["half \\ud800"]']
+)
+def test_what_is_only_odd_closes_nothing(server: ServerProcess, harmless: str) -> None:
+    with joined(server) as one:
+        one.send(harmless)
+        one.send('42["message","still here"]')
+        assert one.recv() == '42["message-back","still here"]'
+
+
+def test_too_large_a_message_and_too_many_close_with_their_code(server: ServerProcess) -> None:
+    with joined(server) as one:
+        one.send("4" + "x" * 1_000_001)
+        with pytest.raises(ConnectionClosed) as closed:
+            one.recv(timeout=5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+    with joined(server) as one:
+        for _ in range(100):
+            one.send('42["nobody"]')
+        with pytest.raises(ConnectionClosed) as closed:
+            one.recv(timeout=5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4429
+
+
+def test_attachments_are_bounded_together(server: ServerProcess) -> None:
+    with joined(server) as one:
+        one.send('452-["message",{"_placeholder":true,"num":0}]')
+        one.send(b"x" * 600_000)
+        one.send(b"x" * 600_000)
+        assert closes_at_once(one)
+
+
+def test_leaving_a_namespace_keeps_the_connection_and_joining_again_is_allowed(server: ServerProcess) -> None:
+    with joined(server) as one:
+        one.send("41")
+        one.send("40/custom,")
+        assert str(one.recv()).startswith('40/custom,{"sid":')
+        assert one.recv() == '42/custom,["auth",{}]'
+        one.send("40/nowhere,")
+        assert one.recv() == '44/nowhere,{"message":"Invalid namespace"}'
+        one.send("40")
+        assert str(one.recv()).startswith('40{"sid":')
+
+
+def test_pings_come_in_time_and_traffic_is_no_pong(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(**ECHOES, BELLCAST_SOCKETIO_PING_INTERVAL="300ms", BELLCAST_SOCKETIO_PING_TIMEOUT="300ms")
+    with joined(server) as one:
+        for _ in range(3):
+            assert one.recv(timeout=0.65) == "2"
+            one.send("3")
+        assert one.recv(timeout=0.65) == "2"
+        talking = threading.Thread(target=_talk, args=(one,))
+        talking.start()
+        assert closes_at_once(one)
+        talking.join()
+
+
+def _talk(one: ClientConnection) -> None:
+    try:
+        for _ in range(20):
+            one.send('42["nobody"]')
+            time.sleep(0.05)
+    except ConnectionClosed:
+        pass
+
+
+def test_abandoned_sessions_are_swept(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(BELLCAST_SOCKETIO_PING_INTERVAL="200ms", BELLCAST_SOCKETIO_PING_TIMEOUT="200ms")
+    with httpx.Client(base_url=server.url) as http:
+        left = [Polled(http) for _ in range(20)]
+        time.sleep(0.6)
+        assert [one.lives() for one in left] == [False] * 20
+
+
+def test_a_shutdown_closes_and_lets_clients_come_back(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(**ECHOES, BELLCAST_DRAIN="1s")
+    with joined(server) as one, httpx.Client(base_url=server.url) as http, ThreadPoolExecutor(1) as pool:
+        session = Polled(http)
+        held = pool.submit(session.get)
+        assert not_answered(held)
+        assert server.stop() == 0
+        assert held.result(5).text == "1"
+        with pytest.raises(ConnectionClosed):
+            one.recv(timeout=2)
+
+
+def not_answered(poll: "Future[httpx.Response]") -> bool:
+    time.sleep(0.2)
+    return not poll.done()
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    for _ in range(40):
+        if holds():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def hang_up(server: ServerProcess, request: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as one:
+        one.sendall(request.encode())
+        time.sleep(0.2)

@@ -1,0 +1,52 @@
+"""python-socketio's own client against a running server."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import socketio
+
+from tests.servers import ServerProcess
+
+HANDLERS = {"BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
+people = (f"pythonist{number}" for number in itertools.count())
+WAYS = [["websocket"], ["polling"], ["polling", "websocket"]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("python") / "data", HANDLERS) as server:
+        yield server
+
+
+@pytest.mark.parametrize("transports", WAYS, ids="+".join)
+async def test_the_python_client_hears_asks_and_leaves(server: ServerProcess, transports: list[str]) -> None:
+    alice = next(people)
+    heard: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+    client = socketio.AsyncClient()
+    client.on("*", lambda name, *args: heard.put_nowait((name, *args)))
+    client.on("*", lambda name, *args: heard.put_nowait((name, *args)), namespace="/custom")
+    auth = {"token": server.token(alice)}
+    await client.connect(server.url, auth=auth, transports=transports, namespaces=["/", "/custom"], wait_timeout=5)
+    assert {(await heard.get())[0] for _ in range(2)} == {"ready"}
+    async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as http:
+        await http.post("/v1/notifications", json={"to": alice, "title": "Hello"})
+    for _ in range(2):  # once a namespace
+        name, told, offset = await asyncio.wait_for(heard.get(), 5)
+        assert (name, told["notification"]["title"], told["position"]) == ("notification", "Hello", offset)
+    assert await client.call("add", (1, 2, 3)) == 6
+    assert await client.call("echo", {"blob": b"\x00\x01"}, namespace="/custom") == {"blob": b"\x00\x01"}
+    await client.disconnect()
+
+
+async def test_the_python_client_is_told_why_it_is_refused(server: ServerProcess) -> None:
+    client = socketio.AsyncClient(reconnection=False)
+    why: list[Any] = []
+    client.on("connect_error", why.append)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        await client.connect(server.url, auth={"login": "mallory"}, wait_timeout=5)
+    assert why[0] == {"message": "not you", "data": {"code": 13, "until": "never"}}
+    await client.disconnect()
