@@ -94,7 +94,8 @@ def every() -> list[Neighbour]:
 def settings(apps: list[Neighbour]) -> dict[str, str]:
     """What they ask of the server: to hear their pages, by whatever name this machine goes, and to believe their cookies."""
     origins = [f"http://{host}:{app.port}" for app in apps for host in (LOOPBACK, "localhost")]
-    asked = {"origins": ",".join(origins)}
+    asked = {name: value for app in apps for name, value in app.server_settings.items()}
+    asked["origins"] = ",".join(origins)
     for name in ("session_url", "handler_url", "jwt_secret"):
         for found in filter(None, (getattr(app, name) for app in apps)):
             asked[name] = found
