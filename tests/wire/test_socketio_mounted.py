@@ -1,0 +1,69 @@
+"""The stock client against Bellcast mounted in somebody's app under another server, where no socket can be taken over."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import PROJECT, ServerProcess
+from tests.studios import _wait_for
+from tests.wire.socketio_client import Agent, agent, open_client
+
+HOST = """
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from bellcast import server, settings
+from tests.wire.socketio_app import handlers
+
+app = Starlette(routes=[Mount("/bell", server.create_app(settings.load({}), handlers))])
+"""
+HOSTS = {"uvicorn": ["uvicorn", "--ws", "websockets", "--log-level", "warning"], "hypercorn": ["hypercorn"]}
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Agent]:
+    with agent() as one:
+        yield one
+
+
+@pytest.fixture(params=HOSTS)
+def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path / "data")
+    (tmp_path / "socketio_host.py").write_text(HOST)
+    bind = {"uvicorn": ["--port", str(server.port)], "hypercorn": ["--bind", f"127.0.0.1:{server.port}"]}
+
+    root = str(Path(__file__).parent.parent.parent)
+    environ = os.environ | {
+        "BELLCAST_PROJECT": ":".join(PROJECT), "BELLCAST_DATA": str(tmp_path / "data"),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), root]),
+    }  # fmt: skip
+    command = [sys.executable, "-m", *HOSTS[request.param], "socketio_host:app", *bind[request.param]]
+    process = subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(server.port, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
+def test_all_is_the_same_through_another_servers_sends(
+    node: Agent, mounted: ServerProcess, transports: list[str]
+) -> None:
+    client = open_client(node, mounted, "alice", transports=transports, path="/bell/socket.io/")
+    client.until("connect")
+    assert client.event("ready")[0]["recipient"] == "alice"
+    assert client.travels_by(transports[-1])
+    answer = httpx.post(
+        f"{mounted.url}/bell/v1/notifications", json={"to": "alice", "title": "Hello"}, headers=mounted.as_app()
+    )
+    assert answer.status_code == 201
+    assert client.event("notification")[0]["unread"] == 1
+    assert client.ask("echo", {"$bytes": "0001"}, "text") == [{"$bytes": "0001"}, "text"]
+    client.do("disconnect")
