@@ -24,6 +24,15 @@ class Marketplace:
         asks = {"BELLCAST_SESSION_URL": f"{self.url}/api/bellcast-session", "BELLCAST_ORIGINS": self.url}
         self.server = ServerProcess(data, {**asks, **environ})
 
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Who serves, by process id."""
+        assert self.process is not None
+        assert self.server.process is not None
+        return {"site": self.process.pid, "server": self.server.process.pid}
+
     @property
     def live(self) -> str:
         """Where WebSockets go."""
@@ -44,7 +53,7 @@ def marketplace(data: Path, *, session: float = 3600, **environ: str) -> Iterato
     with place.server as server:
         options = ["--bellcast", server.url, "--secret", server.secret, "--port", place.port, "--session", session]
         command = [sys.executable, "-m", "examples.service_marketplace", *map(str, options)]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = place.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
             _wait_for(place.port, process)
             yield place
