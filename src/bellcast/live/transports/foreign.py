@@ -79,6 +79,7 @@ class SendOutlet:
     def close(self) -> None:
         self._closing = True
         self._stirred.set()
+        self.reading.set()
 
     def abort(self) -> None:
         self.close()
@@ -168,6 +169,8 @@ async def serve(connection: Carried, outlet: SendOutlet, speaking: Awaitable[Non
     ends = [asyncio.ensure_future(one) for one in (speaking, hearing, outlet.aborted)]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if outlet.is_closing():  # a client's goodbye is behind what it still sent, so hosts want that taken in
+            await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for one in ends:
             one.cancel()

@@ -1,0 +1,335 @@
+"""Mounted into somebody's Starlette app under another server, without our way to take sockets over: all the same."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.faults.raw import HANDSHAKE, Raw, RawSocket, eventually, live, memory, request
+from tests.law.device import Device
+from tests.servers import PROJECT, ServerProcess
+from tests.unit.live.framing.client import TEXT, frame
+from tests.wire.clients import Stream, websocket
+
+HOST = """
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+import bellcast
+from bellcast import server, settings
+
+handlers = bellcast.Handlers()
+
+@handlers.on("echo")
+async def echo(call):
+    return call.data
+
+bell = server.create_app(settings.load({}), handlers)
+
+async def home(request):
+    return PlainTextResponse("the host")
+
+app = Starlette(routes=[Route("/", home), Mount("/bell", bell)])
+"""
+HOSTS = {
+    "uvicorn": ["uvicorn", "--ws", "websockets", "--log-level", "warning"],
+    "hypercorn": ["hypercorn", "--log-level", "warning"],
+}
+LIMITS = {"UNSENT": "65536", "FRAMES_PER_SECOND": "150", "EVENT_DATA": "60000", "CONNECTIONS_PER_RECIPIENT": "3"}
+names = (f"guest{number}" for number in itertools.count())
+
+
+class MountedServer(ServerProcess):
+    """The app at /bell of another one, under one of the hosts."""
+
+    def __init__(self, folder: Path, host: list[str]) -> None:
+        super().__init__(folder / "data", {f"BELLCAST_LIMIT_{name}": value for name, value in LIMITS.items()})
+        (folder / "host_app.py").write_text(HOST)
+        self.root = self.url
+        self.url += "/bell"
+        self._folder = folder
+        self._command = [sys.executable, "-m", host[0], "host_app:app", *host[1:]]
+        address = ["--host", "127.0.0.1", "--port", str(self.port)]
+        self._command += address if host[0] == "uvicorn" else ["--bind", f"127.0.0.1:{self.port}"]
+
+    def start(self) -> "MountedServer":
+        self.data.mkdir(parents=True, exist_ok=True)
+        environ = os.environ | self.environ | {"BELLCAST_PROJECT": ":".join(PROJECT), "BELLCAST_DATA": str(self.data)}
+        environ |= {"BELLCAST_HEARTBEAT": "1s"}
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                self._command, cwd=self._folder, env=environ, stdout=log, stderr=subprocess.STDOUT, text=True
+            )
+        assert eventually(self._answers), self.log.read_text()[-4000:]
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(self.root).text == "the host"
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="module", params=HOSTS, ids=lambda name: name.replace(" ", "-"))
+def mounted_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedServer]:
+    with MountedServer(tmp_path_factory.mktemp("host"), HOSTS[request.param]) as server:
+        yield server
+
+
+@pytest.fixture
+def mounted(mounted_server: MountedServer) -> Iterator[MountedServer]:
+    """One host's server; after the test it has complained of nothing and knows no connection any more."""
+    logged = len(mounted_server.log.read_text())
+    yield mounted_server
+    assert eventually(lambda: live(mounted_server) == 0)
+    log = mounted_server.log.read_text()[logged:]
+    assert not any(word in log for word in ("Traceback", "Exception", "rror")), log
+
+
+@pytest.fixture
+def app(mounted: MountedServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=mounted.url, headers=mounted.as_app()) as client:
+        yield client
+
+
+@contextmanager
+def page(server: MountedServer, who: str, *, last: str | None = None, **query: Any) -> Iterator[Stream]:
+    """An event stream through the host."""
+    query["token"] = server.token(who, **query.pop("claims", {}))
+    headers = {} if last is None else {"Last-Event-ID": last}
+    opened = Stream(server.root, "/bell/v1/stream?" + urlencode(query), headers)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+FOLLOWING = [page, websocket]
+WAYS = ["sse", "websocket"]
+
+
+def tell(app: httpx.Client, who: str, count: int = 1, size: int = 10) -> None:
+    sends = [{"to": who, "title": str(number), "body": "x" * size} for number in range(count)]
+    results = app.post("/v1/notifications/bulk", json=sends).json()["results"]
+    assert all("id" in one for one in results)
+
+
+def snapshot(server: MountedServer, who: str) -> dict[str, Any]:
+    """The first page of an inbox, which is all of it here."""
+    whole = httpx.get(f"{server.url}/v1/inbox?limit=100", headers=server.as_recipient(who)).json()
+    assert whole["next"] is None
+    return {name: whole[name] for name in ("notifications", "unread", "unseen", "position")}
+
+
+# --- REST
+
+
+def test_rest_works_below_the_mount(mounted: MountedServer, app: httpx.Client) -> None:
+    for key in ("a/b", "ü ö", "50%"):
+        path = f"/v1/recipients/{urlencode({'': key})[1:].replace('+', '%20')}"
+        assert app.put(path, json={"name": key}).status_code in (200, 201)
+        assert app.get(path).json()["name"] == key
+    missing = app.get("/v1/recipients/nobody")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert app.get("/healthz").status_code == 200
+    assert httpx.get(f"{mounted.root}/v1/inbox").status_code == 404  # the host's own
+
+
+# --- what every client may count on
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+def test_ready_then_live_then_resumed_where_it_was(
+    mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]
+) -> None:
+    who = next(names)
+    device = Device(snapshot(mounted, who))
+    with follow(mounted, who) as bell:
+        assert bell.next()["type"] == "ready"
+        tell(app, who)
+        device.hear(bell.next())
+        assert device.unread == 1
+        assert bell.until("heartbeat")["time"]
+    tell(app, who, 30)
+    httpx.post(f"{mounted.url}/v1/inbox/read", json={"all": True}, headers=mounted.as_recipient(who))
+    tell(app, who, 5)
+    with follow(mounted, who, position=device.position) as bell:
+        ready = bell.next()
+        assert (ready["resumed"], ready["position"]) == (True, device.position)
+        fresh = snapshot(mounted, who)
+        while device.position != fresh["position"]:
+            device.hear(bell.next())
+        assert device.snapshot == fresh
+
+
+def test_an_event_stream_says_what_proxies_and_browsers_need(mounted: MountedServer, app: httpx.Client) -> None:
+    who = next(names)
+    with page(mounted, who) as stream:
+        assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
+        assert stream.headers["x-accel-buffering"] == "no"
+        assert "no-store" in stream.headers["cache-control"]
+        assert 1_500 <= int(stream.block()["retry"]) <= 4_500
+        stream.next()
+        tell(app, who)
+        last = stream.next()["id"]
+    tell(app, who)
+    with page(mounted, who, last=last) as stream:
+        assert stream.next()["resumed"] is True
+        assert stream.next()["unread"] == 2
+
+
+def test_frames_are_answered_in_order_after_ready_however_early_they_come(mounted: MountedServer) -> None:
+    with websocket(mounted, next(names)) as bell:
+        for ref in range(100):
+            bell.send("call", name="echo", data=ref, ref=ref)
+        assert bell.next()["type"] == "ready"
+        assert [bell.next()["data"] for _ in range(100)] == list(range(100))
+        bell.raw.send(b"binary")
+        assert bell.next()["code"] == "bad_request"
+        assert bell.ask("nonsense")["code"] == "invalid"
+
+
+def test_topics_are_followed_and_published_to(mounted: MountedServer, app: httpx.Client) -> None:
+    claims = {"topics": ["*"], "publish": ["*"]}
+    with (
+        page(mounted, next(names), topics="room", claims=claims) as ann,
+        websocket(mounted, next(names), topics="room", claims=claims) as ben,
+    ):
+        ann.next(), ben.next()
+        assert ben.ask("publish", topic="room", name="said", data="hi")["type"] == "ack"
+        assert ann.next()["data"] == "hi"
+        app.post("/v1/events", json={"topic": "room", "name": "moved"})
+        assert ann.next()["name"] == ben.next()["name"] == "moved"
+
+
+# --- how it ends
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+def test_a_revoked_session_is_told_and_ended(
+    mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]
+) -> None:
+    who = next(names)
+    with follow(mounted, who) as bell:
+        bell.next()
+        app.delete(f"/v1/recipients/{who}/sessions")
+        close = bell.until("close")
+        assert (close["code"], close["reason"], close["reconnect"]) == (4401, "revoked", False)
+        if isinstance(bell, Stream):
+            assert bell.ends()
+        else:
+            assert _close_code(bell) == 4401
+
+
+def _close_code(bell: Any) -> int:
+    """The code of the close frame that comes next."""
+    with pytest.raises(ConnectionClosed) as closed:
+        bell.next()
+    assert closed.value.rcvd is not None
+    return int(closed.value.rcvd.code)
+
+
+def test_bad_credentials_are_told(mounted: MountedServer) -> None:
+    with websocket(mounted, None, token="forged") as bell:
+        assert bell.next()["code"] == 4401
+        assert _close_code(bell) == 4401
+    refused = httpx.get(f"{mounted.url}/v1/stream", params={"token": "forged"})
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+
+
+def test_what_is_too_large_too_fast_or_too_much_is_told(mounted: MountedServer) -> None:
+    who = next(names)
+    with websocket(mounted, who) as bell:
+        bell.next()
+        bell.send("call", name="echo", data="é" * 40_000)  # 80,000 bytes
+        assert bell.until("close")["code"] == 4413
+        assert _close_code(bell) == 4413
+    with RawSocket(mounted) as hasty:
+        hasty.send(handshake(mounted))
+        assert hasty.answer()[0] == 101
+        hasty.send(frame(TEXT, b'{"type":"ping"}') * 400)
+        assert hasty.until("close")["code"] == 4429
+        assert hasty.parts() == 4429
+    assert eventually(lambda: live(mounted) == 0)
+    with websocket(mounted, who), websocket(mounted, who), page(mounted, who) as third, websocket(mounted, who) as more:
+        third.next()
+        assert more.next()["code"] == 4409
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+def test_who_leaves_is_forgotten(mounted: MountedServer, follow: Callable[..., Any]) -> None:
+    for _ in range(5):
+        with follow(mounted, next(names)) as bell:
+            bell.next()
+            assert live(mounted) >= 1
+    assert eventually(lambda: live(mounted) == 0)
+
+
+# --- slow readers
+
+
+def handshake(server: MountedServer) -> bytes:
+    """A WebSocket that follows the news."""
+    return request(f"/bell/v1/ws?token={server.token(next(names), topics=['*'])}&topics=news", **HANDSHAKE)
+
+
+@contextmanager
+def deaf(server: MountedServer, way: str) -> Iterator[Raw]:
+    """Somebody who follows the news, and reads nothing of it."""
+    stream = request(f"/bell/v1/stream?token={server.token(next(names), topics=['*'])}&topics=news")
+    with Raw(server, window=4_096) as client:
+        client.send(handshake(server) if way == "ws" else stream)
+        assert client.answer()[0] == (101 if way == "ws" else 200)
+        yield client
+
+
+@pytest.mark.parametrize("way", ["ws", "stream"])
+def test_a_reader_who_does_not_read_is_let_go_and_delays_nobody(
+    mounted: MountedServer, app: httpx.Client, way: str
+) -> None:
+    with deaf(mounted, way), websocket(mounted, next(names), topics="news", claims={"topics": ["*"]}) as quick:
+        quick.next()
+        before, told = memory(mounted), 0
+        while live(mounted) > 1 and told < 400:  # 20 MB, of which kernel and host take some
+            began = time.monotonic()
+            assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": "x" * 50_000}).is_success
+            assert quick.until("event")["name"] == str(told)
+            assert time.monotonic() - began < 1
+            told += 1
+        assert live(mounted) == 1
+        assert memory(mounted) < before + 30
+
+
+@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+def test_a_long_replay_arrives_whole(mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]) -> None:
+    who = next(names)
+    position = snapshot(mounted, who)["position"]
+    tell(app, who, 1_000, 5_000)
+    with follow(mounted, who, position=position) as bell:
+        assert bell.next()["resumed"] is True
+        tell(app, who)
+        told = [bell.until("notification")["notification"]["id"] for _ in range(1_001)]
+        assert sorted(set(told)) == told
+
+
+def test_a_flood_is_read_no_faster_than_it_is_done(mounted: MountedServer) -> None:
+    """A connection that is closed for haste before it fills the memory."""
+    before = memory(mounted)
+    large = frame(TEXT, json.dumps({"type": "call", "name": "echo", "data": "x" * 50_000}).encode())
+    with Raw(mounted) as client:
+        client.send(handshake(mounted))
+        assert client.answer()[0] == 101
+        client.pour(large, most=60_000_000)
+    assert memory(mounted) < before + 40
