@@ -15,13 +15,15 @@ for (const [address, href] of [
   ['?tab=2', 'https://shop.example/account/?tab=2'],
   ['https://other.example/', 'https://other.example/'],
   ['//other.example/a', 'https://other.example/a'],
+  ['mailto:a@b.example', 'mailto:a@b.example'],
+  ['tel:+46123', 'tel:+46123'],
 ]) {
   test(`followed: ${address}`, () => assert.equal(link(address), href));
 }
 
 for (const address of [
   null, '', 'javascript:alert(1)', 'JaVaScRiPt:alert(1)', ' \tjava\nscript:alert(1)', '\u0001javascript:alert(1)', 'data:text/html,<b>', 'vbscript:x',
-  'blob:https://shop.example/1', 'file:///etc/passwd', 'mailto:a@b.example', 'https://[', 'view-source:https://a.example',
+  'blob:https://shop.example/1', 'file:///etc/passwd', 'https://[', 'view-source:https://a.example',
 ]) {
   test(`not followed: ${JSON.stringify(address)}`, () => assert.equal(link(address), null));
 }

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-
-from bellcast.client import Bellcast
 from tests.browser.shop import FLAGS, POLICY, WIDE, Shop
 from tests.servers import ServerProcess
+
+from bellcast.client import Bellcast
 
 # What a browser itself says of a server that is away or refuses is not ours to silence.
 BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")

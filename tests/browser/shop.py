@@ -1,10 +1,12 @@
 """A shop as a team would write it: a page with our elements, and how a test finds things in them."""
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 from playwright.sync_api import BrowserContext, Locator, Page
-
 from tests.servers import ServerProcess
 
 FLAGS = [
@@ -16,7 +18,7 @@ FLAGS = [
 ]
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self'"
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Shop</title><script type="module" src="/bellcast.js"></script><body>{body}<main>A shop</main>"""
+<title>Shop</title><script type="module" src="/bellcast.js"></script><body>{body}<main><h1>A shop</h1></main>"""
 BELL = '<bellcast-bell token="{token}"></bellcast-bell>'
 WIDE = {"width": 900, "height": 700}
 PHONE = {"width": 390, "height": 780}
@@ -29,7 +31,6 @@ class Shop:
         self.context = context
         self.server = server
         self.person = person
-        self.sockets: list[Any] = []
         self._policy = policy
         self._page = ""
         context.route("**/shop", self._serve)
@@ -42,7 +43,6 @@ class Shop:
         token = token or self.server.token(self.person, **claims)
         self._page = PAGE.format(body=body.replace("{token}", token), lang=lang, dir=direction)
         page = self.context.new_page()
-        page.on("websocket", lambda socket: self.sockets.append(socket))
         page.goto("/shop")
         return page
 
@@ -50,10 +50,15 @@ class Shop:
         headers = {"content-security-policy": self._policy}
         route.fulfill(body=self._page, content_type="text/html; charset=utf-8", headers=headers)
 
-    @property
-    def lines(self) -> int:
-        """How many WebSockets of ours are open."""
-        return sum(not socket.is_closed() for socket in self.sockets)
+    def expect_lines(self, count: int) -> None:
+        """Until the person has that many live connections, as the server counts them."""
+        url = f"{self.server.url}/v1/connections?limit=1000"
+
+        def lines() -> int:
+            answer = httpx.get(url, headers=self.server.as_app())
+            return sum(each["recipient"] == self.person for each in answer.json()["connections"])
+
+        until(lambda: lines() == count, lambda: f"{lines()} lines, not {count}")
 
 
 def bell(page: Page, count: int | str | None = None) -> Locator:
@@ -87,11 +92,30 @@ def session_state(page: Page, field: str, element: str = "bellcast-bell") -> Any
     return in_page(page, f"bell.session.state.{field}", element)
 
 
+def until(true: Callable[[], object], otherwise: Callable[[], str], within: float = 15) -> None:
+    """Until something is so; a policy forbids the page to be asked in Playwright's own way."""
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end, otherwise()
+        time.sleep(0.03)
+
+
+def wait_page(page: Page, code: str, within: float = 15) -> None:
+    """Until a page says so."""
+    until(lambda: page.evaluate(f"Boolean({code})"), lambda: code, within)
+
+
+def wait_state(page: Page, test: str, element: str = "bellcast-bell", within: float = 15) -> None:
+    """Until something is true of `state`."""
+    state = f"document.querySelector('{element}').session?.state"
+    told = f"({{...{state}, notifications: 0, error: {state}?.error?.code}})"
+    until(
+        lambda: page.evaluate(f"Boolean((state => state && ({test}))({state}))"),
+        lambda: f"{test}: {page.evaluate(told)}",
+        within,
+    )
+
+
 def wait_live(page: Page, element: str = "bellcast-bell") -> None:
     """Until its line holds."""
-    page.wait_for_function(f"document.querySelector('{element}').session?.state.status === 'live'")
-
-
-def wait_state(page: Page, test: str, element: str = "bellcast-bell") -> None:
-    """Until something is true of `state`."""
-    page.wait_for_function(f"(state => {test})(document.querySelector('{element}').session.state)")
+    wait_state(page, "state.status === 'live'", element)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows, tab, wait_live, wait_state
+from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows
 
 
 @pytest.fixture

@@ -367,7 +367,7 @@ export class Session extends EventTarget {
 
   async #ring() {
     this.#ringing = undefined;
-    const fresh = new Set(this.#main.truth.rows.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
+    const fresh = new Set(this.state.notifications.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
     const rung = this.#rung.splice(0).filter(({ id }) => fresh.has(id));
     const ids = rung.map(({ id }) => id);
     const mine = new Set(this.#tabs ? await this.#tabs.first(ids) : ids);
@@ -429,6 +429,7 @@ export class Session extends EventTarget {
       // It stays on top until the next event, so that nothing flickers; none comes if nothing changed.
       pending.done = true;
       if (changed === 0) this.#withdraw(pending);
+      else this.#changed();
       resolve?.();
     } catch (error) {
       if (!(error instanceof Refused) || AWAY.includes(error.status)) return this.#keep();

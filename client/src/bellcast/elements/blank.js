@@ -29,10 +29,10 @@ export class Blank {
 
   /** @param {'empty' | 'none' | 'failed' | 'ended'} which */
   #page(which) {
-    const sign = h('span', 'sign', {}, icon(which === 'empty' ? 'checks' : which === 'none' ? 'inbox' : 'cloud'));
-    const words = [h('b', 'headline', {}, this.#texts[which]), h('p', 'hint', {}, this.#texts[`${which}More`])];
+    const sign = h('span', 'sign', {}, icon(which === 'empty' ? 'checks' : which === 'none' ? 'inbox' : 'alert'));
+    const hint = which === 'none' ? [] : [h('p', 'hint', {}, this.#texts[`${which}More`])];
     const again = which === 'failed' || which === 'ended' ? [h('button', 'retry', { type: 'button', onclick: this.#retry }, this.#texts.retry)] : [];
-    return [sign, ...words, ...again];
+    return [sign, h('b', 'headline', {}, this.#texts[which]), ...hint, ...again];
   }
 }
 

@@ -14,11 +14,11 @@ export function h(tag, name, props = {}, ...content) {
   return element;
 }
 
-/** An address that is safe to follow: http, https or relative; anything else is none. @param {string | null | undefined} address */
+/** An address that is safe to follow: http, https, mailto, tel or relative; anything else is none. @param {string | null | undefined} address */
 export function link(address) {
   if (!address || !URL.canParse(address, document.baseURI)) return null;
   const { protocol, href } = new URL(address, document.baseURI);
-  return protocol === 'https:' || protocol === 'http:' ? href : null;
+  return /^(https?|mailto|tel):$/.test(protocol) ? href : null;
 }
 
 /** Text that reads as it is stored: without overrides that turn `exe.png` out of `gnp.exe`. @param {string} text */
@@ -37,7 +37,6 @@ const ICONS = {
   desktop: 'M3.5 5h17v11h-17zM9 20h6M12 16v4',
   close: 'M6 6l12 12M18 6 6 18',
   alert: 'M12 7.5v5.5M12 16.5v.01M12 3a9 9 0 1 0 .01 0',
-  cloud: 'M4 4l16 16M7 17.5a4 4 0 0 1-.5-8M10 6.5a5.5 5.5 0 0 1 7.5 4.5 3.5 3.5 0 0 1 2 5.5',
 };
 
 /** @param {keyof typeof ICONS} name */

@@ -16,6 +16,7 @@ import { parse } from './views.js';
 /** @import { Tab } from './views.js' */
 
 const TICK = 20_000; // ms: the times are in minutes
+const LOOK = 300; // ms
 const COMMON = ['server', 'token', 'recipient', 'topics', 'lang'];
 const PROPERTIES = ['getToken', 'session', 'messages', 'tabs'];
 
@@ -40,6 +41,10 @@ export class Element extends Plain {
   #drawing = 0;
   /** Told to be seen; a refusal is not asked again. @type {Set<string>} */
   #seen = new Set();
+  /** Seen, and not yet told. @type {string[]} */
+  #looked = [];
+  /** @type {any} */
+  #telling = 0;
   texts = texts('en');
 
   constructor() {
@@ -137,7 +142,9 @@ export class Element extends Plain {
     signal.addEventListener('abort', release);
     signal.addEventListener('abort', attend(session, this.texts.arrivedMany, (notification) => this.open(notification)));
     this.shadowRoot?.replaceChildren(...this.build(session));
-    session.addEventListener('change', () => this.draw(), { signal });
+    let { loaded } = session.state;
+    // Nobody waits for a frame to see the first number.
+    session.addEventListener('change', () => (loaded ? this.draw() : ((loaded = session.state.loaded), this.now())), { signal });
     document.addEventListener('visibilitychange', () => this.draw(), { signal });
     const ticking = setInterval(() => this.draw(), TICK);
     signal.addEventListener('abort', () => clearInterval(ticking));
@@ -148,7 +155,8 @@ export class Element extends Plain {
   #stop() {
     this.#while?.abort();
     this.#while = null;
-    cancelAnimationFrame(this.#drawing);
+    clearTimeout(this.#telling);
+    this.#telling = cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
     this.#session = null;
   }
@@ -170,7 +178,6 @@ export class Element extends Plain {
     if (this.#while) this.#drawing ||= requestAnimationFrame(() => this.now());
   }
 
-  /** At once: who has a number to show does not wait for a frame. */
   now() {
     cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
@@ -242,12 +249,18 @@ export class Element extends Plain {
     if (free && href) location.href = href;
   }
 
-  /** What is looked at is seen; what we ask for by ourselves is asked once. @param {readonly Notification[]} notifications */
+  /** What is looked at is seen; what we ask for by ourselves is asked once, and not for each row that scrolls by. @param {readonly Notification[]} notifications */
   see(notifications) {
     const ids = document.hidden ? [] : notifications.filter(({ id, seen_at }) => !seen_at && !this.#seen.has(id)).map(({ id }) => id);
-    if (!ids.length) return;
     for (const id of ids) this.#seen.add(id);
-    this.session?.seen(ids).catch(() => {});
+    if (!ids.length || this.#looked.push(...ids) > ids.length || this.#telling) return;
+    const tell = () => {
+      const seen = this.#looked.splice(0);
+      if (seen.length) this.session?.seen(seen).catch(() => {});
+      return seen.length;
+    };
+    const again = () => (this.#telling = tell() ? setTimeout(again, LOOK) : 0);
+    again();
   }
 }
 

@@ -26,7 +26,6 @@ export const en = {
   empty: 'You’re all caught up',
   emptyMore: 'New notifications will show up here.',
   none: 'Nothing here',
-  noneMore: 'There is nothing in this view.',
   failed: 'Notifications couldn’t be loaded',
   failedMore: 'We keep trying. Check your connection.',
   ended: 'Your session has ended',
@@ -74,7 +73,7 @@ export function fetching(lang) {
   const name = short(lang);
   const get = known[name] ? undefined : FETCHED[name];
   if (!get) return null;
-  return get().then((found) => void (known[name] = found.default), () => void (known[name] = {}));
+  return get().then((found) => void (known[name] = found.default), () => {});
 }
 
 /** The texts of a language, a page's own first, English last; `lang` is the one to write times in. @param {string} lang @param {Partial<Messages>} [own] @returns {Texts} */

@@ -8,6 +8,7 @@ import { Views } from './views.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Listing, Session, State } from '../session.js' */
+/** @import { Item } from './grouping.js' */
 /** @import { Desk } from './row.js' */
 /** @import { Tab } from './views.js' */
 
@@ -35,6 +36,8 @@ export class Panel {
   #fading;
   /** @type {(() => void) | undefined} */
   #settled;
+  /** @type {{view: Listing, parts: Item[][]} | null} */
+  #folded = null;
   /** @type {Set<string>} */
   #open = new Set();
   #loading = false;
@@ -84,7 +87,7 @@ export class Panel {
     const shown = this.#list(view, now);
     this.#readAll.hidden = !state.unread || state.error !== null;
     this.#more.hidden = !view.next || !view.loaded;
-    this.#blank.show(view.loaded ? (view.notifications.length || view.next ? '' : this.views.chosen ? 'none' : 'empty') : this.#why(state));
+    this.#blank.show(view.notifications.length || (view.loaded && view.next) ? '' : this.#why(state, view.loaded));
     if (focused >= 0 && this.#focused() < 0) this.#focus(focused);
     this.#fill();
     return shown;
@@ -135,25 +138,36 @@ export class Panel {
   }
 
   /** @param {Listing} view @param {number} now @returns {Notification[]} */
-  #list({ notifications, unread }, now) {
+  #list(view, now) {
     const apart = !this.views.query.view;
-    const [fresh, old] = apart ? [notifications.filter((each) => !each.read_at), notifications.filter((each) => each.read_at)] : [notifications, []];
-    this.#unread.count.textContent = String((this.views.chosen ? fresh.length : unread) || '');
+    const [fresh = [], old = []] = this.#divided(view, apart);
+    this.#unread.count.textContent = String((this.views.chosen ? fresh.length : view.unread) || '');
     this.#unread.heading.hidden = !apart;
     return [this.#part(this.#unread, fresh, now), this.#part(this.#earlier, old, now)].flat();
   }
 
-  /** @param {ReturnType<typeof section>} part @param {readonly Notification[]} notifications @param {number} now */
-  #part({ element, list, heading }, notifications, now) {
-    element.hidden = !notifications.length;
+  /** Scrolling changes nothing of this, and there may be ten thousand. @param {Listing} view @param {boolean} apart */
+  #divided(view, apart) {
+    if (this.#folded?.view !== view) {
+      const { notifications } = view;
+      const parts = apart ? [notifications.filter((each) => !each.read_at), notifications.filter((each) => each.read_at)] : [notifications, []];
+      this.#folded = { view, parts: parts.map((part) => fold(part, this.#open)) };
+    }
+    return this.#folded.parts;
+  }
+
+  /** @param {ReturnType<typeof section>} part @param {readonly Item[] | undefined} items @param {number} now */
+  #part({ element, list, heading }, items = [], now) {
+    element.hidden = !items.length;
     const { scrollTop, clientHeight } = this.#scroll;
     const top = scrollTop - element.offsetTop - heading.offsetHeight;
-    return list.render(fold(notifications, this.#open), top, clientHeight, now).map(({ notification }) => notification);
+    return list.render(items, top, clientHeight, now).map(({ notification }) => notification);
   }
 
   /** @param {string} group */
   #unfold(group) {
     if (!this.#open.delete(group)) this.#open.add(group);
+    this.#folded = null;
     this.#frame.draw();
   }
 
@@ -171,9 +185,10 @@ export class Panel {
     if (near && !this.#more.hidden && !this.#failed) void this.more();
   }
 
-  /** Why there is no list; trying again does not look like starting anew. @param {State} state */
-  #why({ status, error }) {
+  /** Why there is no list; trying again does not look like starting anew. @param {State} state @param {boolean} loaded */
+  #why({ status, error }, loaded) {
     if (error) return 'ended';
+    if (loaded) return this.views.chosen ? 'none' : 'empty';
     return status === 'waiting' || status === 'offline' || this.#blank.shown === 'failed' ? 'failed' : 'loading';
   }
 

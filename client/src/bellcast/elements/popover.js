@@ -8,10 +8,9 @@ const phone = () => matchMedia('(max-width: 480px)').matches;
 
 /** @param {HTMLDialogElement} panel @param {Element} button */
 export function show(panel, button) {
-  panel.popover = phone() || !panel.showPopover ? null : 'manual';
+  panel.popover = phone() ? null : 'manual';
   if (phone()) panel.showModal();
-  else if (panel.popover) panel.showPopover();
-  else panel.show();
+  else panel.showPopover();
   place(panel, button);
 }
 

@@ -28,6 +28,7 @@ const content = ({ notification: n, others, open, inner }) =>
 export function row(made, desk) {
   const { texts, clock, act } = desk;
   let { notification: now } = made;
+  let shown = made;
   let age = '';
   /** @param {MouseEvent} event */
   const follow = (event) => desk.follow(now, event);
@@ -60,7 +61,8 @@ export function row(made, desk) {
     /** @param {Item} next @returns {boolean} false if it takes a new row */
     update(next) {
       const { notification } = next;
-      if ((notification !== now || next.others !== made.others || next.open !== made.open || next.inner !== made.inner) && content(next) !== content(made)) return false;
+      if (next !== shown && content(next) !== content(made)) return false;
+      shown = next;
       const changed = notification.read_at !== now.read_at || notification.archived_at !== now.archived_at;
       now = notification;
       if (changed) state();

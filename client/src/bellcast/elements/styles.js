@@ -9,16 +9,16 @@ const CSS = `
   --text: var(--bellcast-text, light-dark(#1b1c20, #edeef2));
   --muted: var(--bellcast-muted, light-dark(#62646e, #a1a4af));
   --border: var(--bellcast-border, light-dark(#e6e7ec, #2d2f35));
-  --urgent: var(--bellcast-urgent, light-dark(#c62a37, #ff8a91));
-  --high: var(--bellcast-high, light-dark(#9a5b00, #f2b84b));
+  --urgent: var(--bellcast-urgent, light-dark(#b01c2a, #ff8a91));
+  --high: var(--bellcast-high, light-dark(#8a5200, #f2b84b));
   --badge: var(--bellcast-badge, #d92d3d);
   --size: var(--bellcast-size, 40px);
   display: inline-block;
-  font: 14px/1.45 var(--bellcast-font, ui-sans-serif, system-ui, sans-serif);
+  font: 14px/1.45 var(--bellcast-font, system-ui, sans-serif);
 }
 [hidden] { display: none !important; }
 :host * { box-sizing: border-box; margin: 0; }
-button, a { padding: 0; border: 0; background: none; color: inherit; font: inherit; text-decoration: none; cursor: pointer; transition: background .12s, color .12s; }
+button, a { padding: 0; border: 0; background: none; color: inherit; font: inherit; text-decoration: none; cursor: pointer; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
 :host(bellcast-inbox) { display: block; height: var(--bellcast-height, 640px); }
@@ -31,20 +31,18 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .button:hover, .button[aria-expanded=true] { background: color-mix(in srgb, currentColor 9%, transparent); }
 .icon { transform-origin: 50% 10%; }
 .icon svg { width: 22px; height: 22px; }
-.badge { position: absolute; top: 1px; inset-inline-start: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--badge); color: var(--bellcast-badge-text, #fff); font-size: 11px; font-weight: 650; line-height: 18px; text-align: center; animation: pop .25s; }
+.badge { position: absolute; top: 1px; inset-inline-start: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--badge); color: var(--bellcast-badge-text, #fff); font-size: 11px; font-weight: 650; line-height: 18px; text-align: center; }
 
-.panel { position: fixed; inset: auto; direction: inherit; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room)); padding: 0; overflow: hidden; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); outline: 0; animation: lift .16s; }
+.panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room)); padding: 0; overflow: hidden; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); outline: 0; animation: lift .16s; }
 .panel:is([open], :popover-open) { display: flex; }
 .page { position: relative; display: flex; width: 100%; height: 100%; max-height: none; box-shadow: none; animation: none; }
 .header { flex: none; display: flex; align-items: center; gap: 10px; min-height: 52px; padding-inline: 18px 10px; }
-.heading { font-size: 16px; font-weight: 650; letter-spacing: -.01em; }
-.tabs { flex: none; display: flex; gap: 16px; padding-inline: 18px; overflow: auto hidden; border-bottom: 1px solid var(--border); scrollbar-width: none; }
-.tabs[hidden] + .scroll { border-top: 1px solid var(--border); }
+.heading { font-size: 16px; font-weight: 650; }
+.tabs { flex: none; display: flex; gap: 16px; padding-inline: 18px; overflow: auto hidden; border-bottom: 1px solid var(--border); }
 .tab { flex: none; position: relative; display: flex; align-items: center; gap: 6px; padding: 6px 0 10px; color: var(--muted); font-size: 13px; font-weight: 550; white-space: nowrap; }
 .tab:hover, .tab[aria-selected=true] { color: var(--text); }
 .tab[aria-selected=true]::after { content: ""; position: absolute; inset: auto 0 0; height: 2px; border-radius: 2px 2px 0 0; background: var(--accent); }
 .tab-count:not(:empty) { min-width: 18px; padding: 0 5px; border-radius: 9px; background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); font-size: 11px; font-weight: 600; line-height: 18px; text-align: center; }
-.tab[aria-selected=true] .tab-count:not(:empty) { background: color-mix(in srgb, var(--accent) 14%, var(--background)); color: var(--accent); }
 .status { flex: 1; display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; line-height: 1.25; }
 .status[data-status=live] { visibility: hidden; }
 .status:is([data-status=waiting], [data-status=connecting]) { color: var(--high); }
@@ -81,7 +79,6 @@ img { width: 100%; height: 100%; object-fit: cover; }
 .body { margin-top: 1px; color: var(--muted); font-size: 13px; white-space: pre-line; }
 .action { position: relative; z-index: 1; display: inline-block; margin-top: 8px; padding: 4px 11px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); font-size: 12.5px; font-weight: 550; }
 .fold { position: relative; z-index: 1; display: block; margin-top: 6px; color: var(--accent); font-size: 12.5px; font-weight: 550; }
-.fold:hover { text-decoration: underline; }
 .action:hover { border-color: currentColor; color: var(--tone); }
 .side { flex: none; display: flex; flex-direction: column; align-items: end; gap: 4px; }
 .when { display: flex; align-items: center; gap: 7px; height: 20px; color: var(--muted); font-size: 12px; }
@@ -112,10 +109,8 @@ img { width: 100%; height: 100%; object-fit: cover; }
 .skeleton i { grid-row: 1 / 3; height: 36px; }
 .skeleton b + b { width: 60%; }
 
-.notice { position: absolute; z-index: 3; inset-inline: 0; bottom: 54px; display: flex; align-items: center; gap: 14px; width: fit-content; max-width: calc(100% - 32px); margin-inline: auto; padding: 6px 8px 6px 14px; border-radius: 10px; background: var(--text); color: var(--background); font-size: 13px; box-shadow: 0 6px 20px #0004; animation: lift .18s; }
-.said { padding-block: 4px; }
-.undo { padding: 4px 8px; border-radius: 7px; font-weight: 650; text-decoration: underline; text-underline-offset: 2px; }
-.notice :focus-visible { outline-color: var(--background); }
+.notice { position: absolute; z-index: 3; inset-inline: 0; bottom: 54px; display: flex; align-items: center; gap: 14px; width: fit-content; max-width: calc(100% - 32px); margin-inline: auto; padding: 10px 14px; border-radius: 10px; background: var(--text); color: var(--background); font-size: 13px; animation: lift .18s; }
+.undo { font-weight: 650; text-decoration: underline; }
 .footer { flex: none; display: flex; gap: 4px; padding: 6px 10px; border-top: 1px solid var(--border); }
 .footer:empty { display: none; }
 .choice { display: flex; align-items: center; gap: 6px; padding: 5px 9px; border-radius: 8px; color: var(--muted); font-size: 12px; font-weight: 500; }
@@ -134,10 +129,9 @@ img { width: 100%; height: 100%; object-fit: cover; }
   .panel::backdrop { background: #0007; }
   .close { display: flex; }
 }
-@keyframes pop { from { scale: .4; } }
 @keyframes lift { from { opacity: 0; translate: 0 8px; } }
 @keyframes pulse { to { opacity: .45; } }
-@media (prefers-reduced-motion: reduce) { *, ::before { animation: none !important; transition: none !important; } }
+@media (prefers-reduced-motion: reduce) { *, ::before { animation: none !important; } }
 `;
 
 /** @type {CSSStyleSheet | undefined} */

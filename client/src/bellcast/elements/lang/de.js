@@ -23,7 +23,6 @@ export default {
   empty: 'Alles gelesen',
   emptyMore: 'Neue Mitteilungen erscheinen hier.',
   none: 'Nichts da',
-  noneMore: 'In dieser Ansicht gibt es nichts.',
   failed: 'Mitteilungen konnten nicht geladen werden',
   failedMore: 'Wir versuchen es weiter. Bitte prüfe deine Verbindung.',
   ended: 'Deine Sitzung ist abgelaufen',

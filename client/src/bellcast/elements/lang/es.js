@@ -25,7 +25,6 @@ export default {
   empty: 'Estás al día',
   emptyMore: 'Las notificaciones nuevas aparecerán aquí.',
   none: 'No hay nada',
-  noneMore: 'Esta vista está vacía.',
   failed: 'No se pudieron cargar las notificaciones',
   failedMore: 'Seguimos intentándolo. Comprueba tu conexión.',
   ended: 'Tu sesión ha terminado',

@@ -25,7 +25,6 @@ export default {
   empty: 'Vous êtes à jour',
   emptyMore: 'Les nouvelles notifications apparaîtront ici.',
   none: 'Rien ici',
-  noneMore: 'Cette vue est vide.',
   failed: 'Impossible de charger les notifications',
   failedMore: 'Nous réessayons. Vérifiez votre connexion.',
   ended: 'Votre session est terminée',

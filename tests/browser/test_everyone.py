@@ -1,0 +1,119 @@
+"""For everyone: what axe-core finds in every state, where the focus goes, and how much moves."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.shop import PHONE, WIDE, bell, in_page, row, tab, toasts, wait_live, wait_state
+
+AXE = Path(__file__).parents[2] / "client/node_modules/axe-core/axe.min.js"
+BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
+ALL = (
+    '<header><bellcast-bell token="{token}"></bellcast-bell></header>'
+    '<section aria-label="Inbox"><bellcast-inbox token="{token}"></bellcast-inbox></section>'
+    '<bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
+)
+
+
+def found(page):
+    """What axe-core finds, each with the elements it means. The tool itself is brought in past the page's policy."""
+    world = page.context.new_cdp_session(page)
+    world.send("Runtime.evaluate", {"expression": AXE.read_text()})
+    result = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in result["violations"]]
+
+
+def send_some(app, person):
+    app.notify(person, title="Read already", body="Long ago", priority="low")
+    app.notify(person, title="Comment 1", group="gallery", actor={"name": "Ann Lind"})
+    app.notify(person, title="Comment 2", group="gallery", actor={"name": "Ann Lind"})
+    app.notify(person, title="Sign it", priority="high", action_url="/orders/1", action_text="Sign")
+    app.notify(person, title="Card declined", body="It was declined.", priority="urgent", icon="💳", type="payment")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_in_a_full_inbox(app, person, open_shop, bellcast_server, viewport, scheme):
+    page = open_shop(bellcast_server, person, viewport, color_scheme=scheme, reduced_motion="reduce").open(ALL)
+    wait_live(page)
+    send_some(app, person)
+    wait_state(page, "state.unread === 5")
+    in_page(page, "bell.session.read(bell.session.state.notifications.at(-1).id)")
+    wait_state(page, "state.unread === 4")
+    assert found(page) == []
+    bell(page, 4).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert found(page) == []
+
+
+def test_axe_finds_nothing_where_there_is_nothing(page):
+    wait_live(page)
+    bell(page).click()
+    expect(page.get_by_text("You’re all caught up")).to_be_visible()
+    assert found(page) == []
+    tab(page, "Archive").click()
+    expect(page.get_by_text("Nothing here")).to_be_visible()
+    assert found(page) == []
+
+
+def test_axe_finds_nothing_in_trouble(app, person, shop):
+    page = shop.open(token="forged")
+    bell(page).click()
+    expect(page.get_by_text("Your session has ended").first).to_be_visible()
+    assert found(page) == []
+
+
+def test_axe_finds_nothing_from_right_to_left(app, person, shop):
+    send_some(app, person)
+    page = shop.open(lang="ar", direction="rtl")
+    page.get_by_role("button", name="الإشعارات").click()
+    expect(row(page, "Sign it")).to_be_visible()
+    assert found(page) == []
+
+
+def test_axe_finds_nothing_in_toasts(app, person, shop):
+    page = shop.open(BOTH)
+    wait_live(page)
+    send_some(app, person)
+    expect(toasts(page)).to_have_count(3)
+    page.wait_for_timeout(300)  # until they stand still, and can be read
+    assert found(page) == []
+
+
+def test_the_focus_comes_back_and_is_never_lost(app, person, shop):
+    send_some(app, person)
+    page = shop.open()
+    bell(page, 5).click()
+    page.get_by_role("dialog").press("ArrowDown")
+    focused = page.locator("bellcast-bell :focus")
+    expect(focused).to_have_text("Card declinedUrgent")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(row(page, "Card declined")).to_have_count(0)
+    expect(page.locator("bellcast-bell :focus")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("dialog")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(bell(page)).to_be_focused()
+
+
+def test_what_comes_is_said_politely_and_once(app, person, shop):
+    page = shop.open()
+    wait_live(page)
+    said = page.locator("bellcast-bell .live")
+    expect(said).to_have_attribute("role", "status")
+    app.notify(person, title="New order")
+    expect(said).to_have_text("New notification: New order")
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(5))
+    expect(said).to_have_text("5 new notifications")
+
+
+def test_nothing_moves_for_who_wants_it_so(app, person, open_shop, bellcast_server):
+    page = open_shop(bellcast_server, person, reduced_motion="reduce").open(BOTH)
+    wait_live(page)
+    app.notify(person, title="New order")
+    expect(toasts(page)).to_have_count(1)
+    bell(page, 1).click()
+    assert page.evaluate("document.getAnimations().length") == 0
+    assert in_page(page, "bell.shadowRoot.getAnimations().length") == 0

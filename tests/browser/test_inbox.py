@@ -1,0 +1,226 @@
+"""What a person does in an inbox: tabs, groups, undo, older ones, the keyboard, another language."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.shop import PHONE, bell, in_page, row, rows, tab, wait_live, wait_page, wait_state
+
+INBOX = '<bellcast-inbox token="{token}" tabs="all,unread,type:booking=Bookings,tag:vip=VIP,archived"></bellcast-inbox>'
+
+
+@pytest.fixture
+def inbox(shop):
+    """The inbox as a page of its own."""
+
+    def inbox(body=INBOX, **options):
+        page = shop.open(body, **options)
+        wait_live(page, "bellcast-inbox")
+        return page
+
+    return inbox
+
+
+def test_each_tab_shows_its_part_and_counts_it(app, person, inbox):
+    app.notify(person, title="Booked", type="booking")
+    app.notify(person, title="Booked by Ann", type="booking", tags=["vip"])
+    app.notify(person, title="Paid", type="payment")
+    page = inbox()
+    expect(tab(page, "All")).to_have_text("All3")
+    expect(tab(page, "Bookings")).to_have_text("Bookings2")
+    expect(tab(page, "VIP")).to_have_text("VIP1")
+    tab(page, "Bookings").click()
+    expect(rows(page)).to_have_count(2)
+    app.notify(person, title="Booked again", type="booking", tags=["vip"])
+    expect(rows(page)).to_have_count(3)
+    expect(tab(page, "Bookings")).to_have_text("Bookings3")
+    expect(tab(page, "VIP")).to_have_text("VIP2")
+    expect(tab(page, "All")).to_have_text("All4")
+    tab(page, "VIP").click()
+    row(page, "Booked by Ann").hover()
+    row(page, "Booked by Ann").get_by_role("button", name="Mark as read").click()
+    expect(tab(page, "VIP")).to_have_text("VIP1")
+    expect(tab(page, "Bookings")).to_have_text("Bookings2")
+
+
+def test_what_is_archived_moves_there_and_back(app, person, inbox):
+    app.notify(person, title="Old story")
+    page = inbox()
+    row(page, "Old story").hover()
+    page.get_by_role("button", name="Archive", exact=True).click()
+    expect(page.get_by_text("You’re all caught up")).to_be_visible()
+    tab(page, "Archive").click()
+    expect(row(page, "Old story")).to_be_visible()
+    row(page, "Old story").hover()
+    page.get_by_role("button", name="Move to inbox").click()
+    expect(page.get_by_text("Nothing here")).to_be_visible()
+    tab(page, "All").click()
+    expect(row(page, "Old story")).to_be_visible()
+    expect(tab(page, "All")).to_have_text("All1")
+
+
+@pytest.mark.parametrize("verb", ["Archive", "Delete"])
+def test_it_can_be_undone(app, person, inbox, verb):
+    app.notify(person, title="Not this one")
+    page = inbox()
+    row(page, "Not this one").hover()
+    page.get_by_role("button", name=verb, exact=True).click()
+    expect(rows(page)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(row(page, "Not this one")).to_be_visible()
+    page.reload()
+    expect(row(page, "Not this one")).to_be_visible()
+
+
+def test_what_is_deleted_stays_so_though_the_page_is_left_at_once(app, person, inbox):
+    app.notify(person, title="Away with it")
+    page = inbox()
+    row(page, "Away with it").hover()
+    page.get_by_role("button", name="Delete").click()
+    page.goto("/orders/1")
+    page.goto("/shop")
+    wait_state(page, "state.loaded && state.unread === 0", "bellcast-inbox")
+    expect(rows(page)).to_have_count(0)
+
+
+def test_a_refused_action_is_taken_back_and_said(app, person, inbox):
+    app.notify(person, title="Stays")
+    page = inbox()
+    page.route("**/v1/inbox/read", lambda route: route.fulfill(status=403, body='{"code": "forbidden"}'))
+    page.get_by_role("button", name="Mark all as read").click()
+    expect(page.get_by_text("That didn’t work. Please try again.")).to_be_visible()
+    expect(tab(page, "All")).to_have_text("All1")
+
+
+def test_a_group_is_one_line_until_it_is_unfolded(app, person, inbox):
+    for number in range(4):
+        app.notify(person, title=f"Comment {number}", group="gallery:118")
+    app.notify(person, title="Something else")
+    page = inbox()
+    expect(rows(page)).to_have_count(2)
+    page.get_by_role("button", name="3 more").click()
+    expect(rows(page)).to_have_count(5)
+    page.get_by_role("button", name="Show less").click()
+    expect(rows(page)).to_have_count(2)
+    app.notify(person, title="Comment 4", group="gallery:118")
+    expect(row(page, "Comment 4")).to_be_visible()
+    expect(page.get_by_role("button", name="4 more")).to_be_visible()
+
+
+def test_older_ones_come_as_one_scrolls_and_few_are_there_at_once(app, person, inbox):
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(300))
+    page = inbox()
+    expect(row(page, "Order 299")).to_be_visible()
+    page.mouse.move(300, 300)
+    for _ in range(200):
+        page.mouse.wheel(0, 1500)
+        if row(page, re.compile(r"^O?Order 0\b|Order 0n")).count():
+            break
+        page.wait_for_timeout(20)
+    expect(page.get_by_role("button", name="Order 0", exact=True)).to_be_visible()
+    assert rows(page).count() < 60
+    wait_state(page, "state.next === null", "bellcast-inbox")
+
+
+def test_a_hand_on_the_keyboard_goes_through_all_of_it(app, person, inbox):
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(60))
+    page = inbox()
+    expect(row(page, "Order 59")).to_be_visible()
+    tab(page, "All").focus()
+    page.keyboard.press("ArrowRight")
+    expect(tab(page, "Unread")).to_be_focused()
+    expect(tab(page, "Unread")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Order 59", exact=True)).to_be_focused()
+    for _ in range(30):
+        page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("button", name="Order 29", exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Mark as read").and_(page.locator(":focus"))).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(row(page, "Order 29").locator("visible=true")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("lang", "title", "all_read"),
+    [
+        ("de", "Mitteilungen", "Alle als gelesen markieren"),
+        ("es-MX", "Notificaciones", "Marcar todas como leídas"),
+        ("fr", "Notifications", "Tout marquer comme lu"),
+        ("ar", "الإشعارات", "وضع علامة مقروء على الكل"),
+    ],
+)
+def test_it_speaks_the_language_of_the_page(app, person, inbox, lang, title, all_read):
+    app.notify(person, title="Order")
+    page = inbox(lang=lang)
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+    expect(page.get_by_role("button", name=all_read)).to_be_visible()
+    direction = page.locator("bellcast-inbox .panel").evaluate("(panel) => getComputedStyle(panel).direction")
+    assert direction == ("rtl" if lang == "ar" else "ltr")
+
+
+def test_a_language_of_ones_own_is_a_plain_object(person, inbox):
+    page = inbox(lang="pt")
+    expect(page.get_by_text("You’re all caught up")).to_be_visible()
+    in_page(page, "{ bell.messages = { title: 'Notificações', empty: 'Tudo em dia' } }", "bellcast-inbox")
+    expect(page.get_by_role("heading", name="Notificações")).to_be_visible()
+    expect(page.get_by_text("Tudo em dia")).to_be_visible()
+
+
+def test_a_page_fills_slots_and_styles_parts_and_properties(person, shop):
+    page = shop.open('<bellcast-bell token="{token}"><b slot="icon">!</b></bellcast-bell>')
+    in_page(
+        page,
+        "{ const sheet = new CSSStyleSheet(); sheet.replaceSync('bellcast-bell { --bellcast-size: 60px } bellcast-bell::part(button) { color: rgb(1, 2, 3) }');"
+        " document.adoptedStyleSheets.push(sheet) }",
+    )
+    button = bell(page)
+    expect(page.get_by_text("!")).to_be_visible()
+    expect(button).to_have_css("color", "rgb(1, 2, 3)")
+    expect(button).to_have_css("width", "60px")
+
+
+def test_times_tick(app, person, shop):
+    app.notify(person, title="Order")
+    page = shop.open()
+    page.clock.install()
+    page.reload()
+    wait_live(page)
+    bell(page, 1).click()
+    expect(page.locator("time")).to_have_text("now")
+    page.clock.fast_forward(5 * 60_000)
+    expect(page.locator("time")).to_have_text("5m ago")
+
+
+def test_on_a_phone_everything_is_within_reach(app, person, open_shop, bellcast_server):
+    shop = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True)
+    app.notify(person, title="Order")
+    page = shop.open()
+    bell(page, 1).tap()
+    for name in ["Mark as read", "Archive", "Delete"]:
+        button = row(page, "Order").get_by_role("button", name=name, exact=True)
+        expect(button).to_be_visible()
+        box = button.bounding_box()
+        assert min(box["width"], box["height"]) >= 36
+    row(page, "Order").get_by_role("button", name="Mark as read").tap()
+    expect(bell(page, 0)).to_have_count(1)
+
+
+def test_the_title_counts_where_a_page_wants_it(app, person, shop):
+    page = shop.open('<bellcast-bell title-badge token="{token}"></bellcast-bell>')
+    app.notify(person, title="Order")
+    expect(page).to_have_title("(1) Shop")
+    in_page(page, "bell.session.read('all')")
+    expect(page).to_have_title("Shop")
+
+
+def test_the_app_badge_counts(app, person, shop):
+    shop.context.add_init_script(
+        "globalThis.badges = []; navigator.setAppBadge = async (count) => { badges.push(count) }"
+    )
+    page = shop.open()
+    app.notify(person, title="Order")
+    wait_page(page, "badges.at(-1) === 1")
+    in_page(page, "bell.session.read('all')")
+    wait_page(page, "badges.at(-1) === 0")
