@@ -36,7 +36,7 @@ class Process:
         self.port = port
         self._command = command
         self._running: subprocess.Popen[bytes] | None = None
-        atexit.register(self._end)
+        atexit.register(self.end)
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
@@ -71,7 +71,8 @@ class Process:
         assert self._running is not None
         return self._running.pid
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End it for good."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -1,12 +1,12 @@
 """What the inside needs of the outside. Adapters in storage, brokers and outbound keep these contracts;
 one contract suite per port runs on every adapter."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from bellcast.model.events import Event, InboxEvent
+from bellcast.model.events import Event, InboxEvent, Stream
 from bellcast.model.inboxes import Inbox, InboxState, Position
 from bellcast.model.notifications import Content, Edit, Notification, View
 from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant
@@ -92,6 +92,16 @@ class Changes(Struct, frozen=True):
     rows: tuple[Change, ...]
 
 
+class Standing(Struct, frozen=True):
+    """Where an inbox stands, for those who look at it now. `behind`: there are announcements it has not looked at."""
+
+    number: int
+    epoch: int
+    revision: int
+    revoked_before: int
+    behind: bool
+
+
 class Sending(Struct, frozen=True, kw_only=True):
     """One accepted send to named recipients: `ids` beside `recipients`. `answer` is kept under `idempotency_key`
     together with the `fingerprint` of the body, for the next one who brings that key."""
@@ -166,6 +176,10 @@ class Inboxes(Protocol):
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:
         """At most `limit` rows changed after the revision `after`."""
+        ...
+
+    async def standings(self, inboxes: Sequence[int]) -> list[Standing]:
+        """Where each of these inboxes stands; those that are gone are left out."""
         ...
 
 
@@ -400,16 +414,36 @@ class Store(Protocol):
 
 
 class Broker(Protocol):
-    """Carries events to every process. At most once, per-stream order kept. Losing one is safe: readers resume from the store."""
+    """Carries events to every process that follows their streams. At most once, the order of one process's events kept
+    in each stream. Losing one is safe: readers resume from the store."""
 
-    async def publish(self, *events: Event) -> None: ...
+    async def open(self) -> None:
+        """Begin to connect. One that is away is no failure: it is tried again until `close`."""
+        ...
+
+    async def publish(self, *events: Event) -> None:
+        """Tell this process before it returns, the others soon after. Never raises: what is lost is read from the store."""
+        ...
 
     async def ping(self) -> None:
         """Raise Unavailable unless events can be carried."""
         ...
 
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with every event, from the loop's own thread. One listener a process: its hub."""
+    def listen(
+        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        """Call `listener` with every event, from the loop's own thread. One listener a process: its hub.
+
+        `unsure` is called with streams on which others' events may have been missed until now: just followed, or heard
+        again after a break."""
+        ...
+
+    def follow(self, stream: Stream) -> None:
+        """Somebody here follows a stream, which is when others' events on it are carried here. Counted."""
+        ...
+
+    def unfollow(self, stream: Stream) -> None:
+        """One follower less."""
         ...
 
     async def close(self) -> None: ...

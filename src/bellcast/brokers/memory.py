@@ -1,8 +1,8 @@
 """One process: an event reaches its hub by a function call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from bellcast.model.events import Event
+from bellcast.model.events import Event, Stream
 
 
 class MemoryBroker:
@@ -10,6 +10,9 @@ class MemoryBroker:
 
     def __init__(self) -> None:
         self._listener: Callable[[Event], None] | None = None
+
+    async def open(self) -> None:
+        """There is nothing to connect to."""
 
     async def publish(self, *events: Event) -> None:
         """Tell the listener; without one nobody is looking, and nothing is lost: the store has it."""
@@ -20,9 +23,17 @@ class MemoryBroker:
     async def ping(self) -> None:
         """A function call is always there."""
 
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Tell `listener` of every event from now on."""
+    def listen(
+        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        """Tell `listener` of every event from now on; none is ever missed."""
         self._listener = listener
+
+    def follow(self, stream: Stream) -> None:
+        """Everything is heard anyway."""
+
+    def unfollow(self, stream: Stream) -> None:
+        """Everything is heard anyway."""
 
     async def close(self) -> None:
         """Tell nobody any more."""

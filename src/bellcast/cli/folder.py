@@ -13,7 +13,8 @@ def credentials(settings: Settings) -> Path:
 
 def prepare(settings: Settings) -> None:
     """Make the folders that are missing: everybody's notifications will be in them."""
-    for folder in {settings.store.data, settings.store.path.parent}:
+    store = {settings.store.path.parent} if settings.store.is_file else set()
+    for folder in {settings.store.data} | store:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

@@ -5,6 +5,7 @@ An event is encoded once for each dialect that somebody on its stream speaks; th
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from socket import SocketType
@@ -12,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Dialect, Phase
+from bellcast.live.crowds import Crowds, together
 from bellcast.live.presence import Presence
 from bellcast.live.reasons import Close
 from bellcast.model.events import (
@@ -46,6 +48,8 @@ class Notices(NamedTuple):
     reconsider: Callable[[SubscriptionEnded], None]
     publish: Callable[[Event], None]
     gone: Callable[[Connection], object]
+    follow: Callable[[Stream], None]
+    unfollow: Callable[[Stream], None]
 
 
 class Watcher(Protocol):
@@ -81,6 +85,7 @@ class Hub:
         self._busy = False
         self.newcomer: Callable[[Connection], None] = lambda _: None
         self.watcher: Watcher | None = None
+        self._crowds = Crowds(self._tell_moves)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -158,7 +163,7 @@ class Hub:
 
     def followers(self, tenant: str, topic: str) -> list[Connection]:
         """The connections that follow a topic."""
-        return list(self._streams.get(topic_stream(tenant, topic), ()))
+        return self.on(topic_stream(tenant, topic))
 
     def followed(self, tenant: str) -> dict[str, int]:
         """The topics of a tenant that somebody follows, and how many connections do."""
@@ -168,6 +173,10 @@ class Hub:
             for stream, followers in self._streams.items()
             if stream.startswith(prefix)
         }
+
+    def on(self, stream: Stream) -> list[Connection]:
+        """The connections that follow a stream."""
+        return list(self._streams.get(stream, ()))
 
     def count(self, stream: Stream) -> int:
         """How many connections follow a stream."""
@@ -193,6 +202,8 @@ class Hub:
         followers = self._streams.get(stream)
         if followers is None:
             followers = self._streams[stream] = {connection}
+            for heard in self._carried(stream):
+                self.notices.follow(heard)
         elif connection in followers:
             return False
         else:
@@ -209,11 +220,21 @@ class Hub:
         followers.discard(connection)
         if not followers:
             del self._streams[stream]
+            for heard in self._carried(stream):
+                self.notices.unfollow(heard)
         topic = _topic(stream)
         if topic is not None:
             self._announce(self.presence.depart(connection.principal, topic, connection.id))
         if self.watcher is not None:
             self.watcher.counted(stream, len(followers), -1)
+
+    def _carried(self, stream: Stream) -> Iterator[Stream]:
+        """What has to be carried here for a stream to be told: itself, and the inbox its topic carries too."""
+        yield stream
+        _, tenant, name = stream.split(SEPARATOR, 2)
+        recipient = None if _topic(stream) is None else self._recipient_of(name)
+        if recipient is not None:
+            yield inbox_stream(tenant, recipient)
 
     def _announce(self, change: PresenceChanged | None) -> None:
         if change is not None:
@@ -228,6 +249,8 @@ class Hub:
                 self._dispatch_change(event)
                 if self.watcher is not None:
                     self.watcher.changed(event)
+            case PresenceChanged() if self._crowds.take(event, self.count(event.stream)):
+                pass
             case LiveEvent() | PresenceChanged() | Typing():
                 self._dispatch_live(event)
             case AnnouncementChanged():
@@ -245,7 +268,25 @@ class Hub:
         that still wait."""
         connections = self._told(event)
         if connections:
-            self._tell(connections, lambda dialect: dialect.encode(event), event.sender)
+            self._tell(connections, partial(_encoded, event), event.sender)
+
+    def _tell_moves(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
+        """Tell a crowd of several moves in one write, and those who moved of what came after their own."""
+        last = {move.sender: number for number, move in enumerate(moves, 1)}
+        waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
+        # Another server's sends, or TLS, carry one frame at a time.
+        for move in moves:
+            self._tell([one for one in waiting if one.sock is None], partial(_encoded, move), None)
+        self._tell_together([one for one in waiting if one.sock is not None], moves)
+        for sender, number in last.items():
+            mover = self._by_id.get(sender or "")
+            if mover is not None and stream in mover.streams:
+                self._tell_together([mover], moves[number:])
+
+    def _tell_together(self, connections: Sequence[Connection], moves: Sequence[PresenceChanged]) -> None:
+        told = together(moves) if connections and moves else None
+        if told is not None:
+            self._tell(connections, partial(_encoded, told), None)
 
     def tell(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
         """Give everybody on a stream what their dialect makes of something; nothing where it has no word for it."""
@@ -341,6 +382,10 @@ def _send(connection: Connection, sock: SocketType, data: bytes) -> None:
         sent = 0
     if sent != len(data):
         connection.write(data[sent:])
+
+
+def _encoded(event: Event, dialect: Dialect) -> bytes | None:
+    return dialect.encode(event)
 
 
 def _topic(stream: Stream) -> str | None:

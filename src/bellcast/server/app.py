@@ -8,12 +8,12 @@ from bellcast import calls
 from bellcast.api import app as api
 from bellcast.api.rooms import Rooms
 from bellcast.auth.doors import Doors
-from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
 from bellcast.inbox import upkeep
 from bellcast.jobs import Jobs
 from bellcast.live.answering import Answering
 from bellcast.live.arrivals import Arrivals
+from bellcast.live.audit import Audit
 from bellcast.live.commands import Commands
 from bellcast.live.connection import Connection
 from bellcast.live.drain import drain
@@ -30,14 +30,12 @@ from bellcast.model.events import Event
 from bellcast.model.ids import Ids
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
-from bellcast.ports import Broker, Engines
-from bellcast.server import pusher, socketio
+from bellcast.ports import Engines
+from bellcast.server import adapters, pusher, socketio
 from bellcast.server.clock import SystemClock
 from bellcast.server.pusher import Pusher
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings, project
-from bellcast.storage.sqlite import SQLite
-from bellcast.storage.store import SQLStore
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,8 +52,8 @@ class App:
         self.project = project
         self.tasks = Tasks()
         clock = SystemClock()
-        self.store = SQLStore(SQLite(settings.store.path, clock))
-        self.broker: Broker = MemoryBroker()
+        self.store = adapters.store(settings.store, clock)
+        self.broker = adapters.broker(settings.store, project, clock)
         self.engines = Engines(store=self.store, broker=self.broker, clock=clock, new_id=Ids().new)
         self._http = HttpxClient(guarded=False)
         self._starting = asyncio.Lock()
@@ -83,8 +81,11 @@ class App:
             reconsider=reactions.reconsider,
             publish=self._publish_soon,
             gone=self._gone,
+            follow=self.broker.follow,
+            unfollow=self.broker.unfollow,
         )
-        self.broker.listen(self.hub.dispatch)
+        self._audit = Audit(engines, self.hub, spawn)
+        self.broker.listen(self.hub.dispatch, self._audit.unsure)
         commands = Commands(engines, self.hub, rules, answering, spawn)
         arrivals = Arrivals(engines, self.hub, rules, doors)
         sessions = NativeSessions(engines.store, self.hub, rules, doors, arrivals, commands, answering)
@@ -147,8 +148,10 @@ class App:
             if self._started:
                 return
             await self.store.open()
+            await self.broker.open()
             await upkeep.expire(self.engines)
             self.tasks.spawn(self._sweep.run())
+            self.tasks.spawn(self._audit.run())
             self.tasks.spawn(self._pusher.run())
             self.tasks.spawn(self._pipes.run())
             if not self.settings.server.no_jobs:

@@ -19,7 +19,7 @@ from bellcast.model.people import Project
 from bellcast.model.pusher import PusherRules
 from bellcast.settings import readers
 from bellcast.settings.credentials import project, secret
-from bellcast.settings.groups import MASK, Client, Native, Server, Settings, Store
+from bellcast.settings.groups import MASK, MEMORY, Client, Native, Server, Settings, Store
 from bellcast.settings.table import PREFIX, TABLE, Setting
 
 __all__ = ["Settings", "load", "project", "secret", "shown"]
@@ -95,7 +95,7 @@ def _read(setting: Setting, source: str, raw: str) -> Any:
     try:
         return setting.read(raw)
     except (ValueError, KeyError):
-        got = "" if setting.is_secret else f", got {raw!r}"
+        got = "" if setting.is_secret or "@" in raw else f", got {raw!r}"  # an address may hold a password
         raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
 
 
@@ -107,8 +107,11 @@ def _group(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(settings: Settings) -> None:
     """What no setting can see alone."""
-    if settings.server.workers > 1:
-        raise SettingsError("BELLCAST_WORKERS: expected 1: a SQLite store and the memory broker serve one process.")
+    if settings.server.workers > 1 and (settings.store.is_file or settings.store.broker == MEMORY):
+        raise SettingsError(
+            "BELLCAST_WORKERS: expected 1: a SQLite store and the memory broker serve one process."
+            " Several need BELLCAST_STORE=postgresql://… and BELLCAST_BROKER=redis://… or postgresql://…"
+        )
     if settings.server.handlers and settings.server.handler_url:
         raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
 
@@ -125,7 +128,7 @@ def _written(setting: Setting, value: Any) -> str:
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)
-    if setting.read is readers.url:
+    if setting.read in (readers.url, readers.store, readers.broker):
         return _without_password(value)
     return ",".join(value) if isinstance(value, tuple) else str(value)
 

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bellcast.auth.access import Access
+from bellcast.errors import SettingsError
 from bellcast.live.rules import SocketIO
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
@@ -14,6 +15,8 @@ from bellcast.model.pusher import PusherRules
 MASK = "…"
 SQLITE = "sqlite:///"
 MEMORY = "memory:"
+POSTGRES = ("postgresql://", "postgres://")
+REDIS = ("redis://", "rediss://", "unix://")
 
 
 class Secret(str):
@@ -50,8 +53,15 @@ class Store(Struct, frozen=True, kw_only=True):
     tombstones: float = 30 * 86_400.0
 
     @property
+    def is_file(self) -> bool:
+        """Whether the store is a SQLite file."""
+        return self.url is None or self.url.startswith(SQLITE)
+
+    @property
     def path(self) -> Path:
         """The SQLite file."""
+        if not self.is_file:
+            raise SettingsError("BELLCAST_STORE: this works on a SQLite file; PostgreSQL has its own tools for it.")
         return self.data / "bellcast.db" if self.url is None else Path(self.url.removeprefix(SQLITE))
 
 

@@ -10,7 +10,7 @@ from bellcast.auth import appjwt, origins
 from bellcast.model import times, topics
 from bellcast.model.people import Project
 from bellcast.model.pusher import RECIPIENT
-from bellcast.settings.groups import MEMORY, SQLITE, Secret
+from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
 
 # A hundred years: what is longer is a slip of the hand, and times beyond the calendar cannot be kept.
 LONGEST = 36_525 * 86_400
@@ -126,15 +126,24 @@ def folder(given: str) -> Path:
 
 
 def store(given: str) -> str:
-    """sqlite:///path (a fourth slash begins an absolute path)"""
+    """sqlite:///path (a fourth slash begins an absolute path) or postgresql://user:password@host/database"""
+    if given.startswith(POSTGRES):
+        return _server(given)
     if not given.startswith(SQLITE) or given == SQLITE:
         raise ValueError(given)
     return given
 
 
 def broker(given: str) -> str:
-    """memory:"""
-    return {MEMORY: given}[given]
+    """memory:, redis://host, rediss://host or postgresql://user:password@host/database"""
+    return given if given == MEMORY else _server(given)
+
+
+def _server(given: str) -> str:
+    parts = urlsplit(given)
+    if not given.startswith(POSTGRES + REDIS) or not (parts.netloc or parts.path) or parts.port == 0:
+        raise ValueError(given)
+    return given
 
 
 def target(given: str) -> str:

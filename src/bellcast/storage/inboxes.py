@@ -1,12 +1,13 @@
 """Looking into an inbox and acting on it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bellcast.errors import NotFound
 from bellcast.model.events import Event
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Notification
-from bellcast.ports import Change, Changes, Counted, Listed, Marked, Marking, Opened, Query
+from bellcast.ports import Change, Changes, Counted, Listed, Marked, Marking, Opened, Query, Standing
 from bellcast.storage import arrivals, intake, marking, people, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
 from bellcast.storage.touching import touches
@@ -49,6 +50,10 @@ class Inboxes:
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:
         """At most `limit` rows changed after the revision `after`."""
         return await self._engine.read(_changes, inbox, after, limit)
+
+    async def standings(self, inboxes: Sequence[int]) -> list[Standing]:
+        """Where each of these inboxes stands."""
+        return await self._engine.read(_standings, inboxes)
 
 
 class _Wanted(NamedTuple):
@@ -139,6 +144,13 @@ def _moment(inbox: int) -> Script[tuple[InboxState, int]]:
         raise NotFound("This inbox is gone.")
     *row, floor = found[0]
     return rows.state(tuple(row)), floor
+
+
+def _standings(inboxes: Sequence[int]) -> Script[list[Standing]]:
+    found = yield Statement("inbox_standings", {"inboxes": rows.text(inboxes)})
+    return [
+        Standing(number, epoch, revision, revoked, bool(behind)) for number, epoch, revision, revoked, behind in found
+    ]
 
 
 def _get(inbox: int, id: str) -> Script[Notification | None]:

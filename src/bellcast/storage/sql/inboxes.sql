@@ -16,6 +16,18 @@ FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
 -- Where one inbox stands, and up to where its tombstones are swept.
 SELECT tenant, key, epoch, revision, unread, unseen, floor FROM recipients WHERE id = :inbox
 
+-- name: inbox_standings @sqlite
+-- Where inboxes stand that are looked at.
+SELECT r.id, r.epoch, r.revision, r.revoked_before,
+  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark)
+FROM json_each(:inboxes) k CROSS JOIN recipients r ON r.id = k.value
+
+-- name: inbox_standings @postgres
+-- Where inboxes stand that are looked at.
+SELECT r.id, r.epoch, r.revision, r.revoked_before,
+  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark)
+FROM json_array_elements_text(:inboxes::json) k JOIN recipients r ON r.id = k.value::bigint
+
 -- name: inbox_receive
 -- One more notification for a recipient known here.
 UPDATE recipients SET revision = revision + 1, unread = unread + 1, unseen = unseen + 1

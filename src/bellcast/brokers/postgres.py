@@ -1,0 +1,139 @@
+"""PostgreSQL LISTEN/NOTIFY as the way between processes, for teams without Redis.
+
+A process listens to as many channels as a server can look through quickly, not to one a stream: streams share them, and
+what nobody here follows is passed over. A notice holds 8,000 bytes of text, so longer messages come in parts.
+"""
+
+import asyncio
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import count
+
+import asyncpg
+from asyncpg import exceptions
+
+from bellcast.brokers.relay import Message
+from bellcast.errors import Unavailable
+from bellcast.model.events import Stream
+
+CHANNELS = 64
+# Bytes of text PostgreSQL takes in a notice, less what stands before ours.
+PART = 7_800
+CONNECT_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
+NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::text[]) notice (channel, part)"
+
+
+class PostgresCarrier:
+    """A Carrier. One connection listens, another sends."""
+
+    def __init__(self, url: str, project: str) -> None:
+        self._url = url
+        self._name = "bellcast_" + hashlib.sha256(project.encode()).hexdigest()[:16]
+        self._numbers = count(1)
+        self._listening: asyncpg.Connection | None = None
+        self._sending: asyncpg.Connection | None = None
+        self._hear: Callable[[bytes], None] = lambda _: None
+        self._channels: Counter[str] = Counter()
+        self._parts: dict[int, list[str]] = {}
+        self._gone = asyncio.Event()
+        self._turn = asyncio.Lock()  # a connection is asked one thing at a time
+
+    async def connect(self, hear: Callable[[bytes], None]) -> None:
+        """Begin; from now on tell `hear` what arrives."""
+        self._hear = hear
+        self._channels.clear()
+        self._parts.clear()
+        self._gone = asyncio.Event()
+        try:
+            self._listening = await self._connection()
+            self._sending = await self._connection()
+        except (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError) as failure:
+            raise Unavailable(f"PostgreSQL cannot be used: {failure}.") from failure
+        self._listening.add_termination_listener(lambda _: self._gone.set())
+
+    async def _connection(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=PATIENCE_SECONDS,
+            server_settings={"application_name": "bellcast"},
+        )
+
+    async def follow(self, streams: Sequence[Stream]) -> None:
+        """Hear these streams; returns once PostgreSQL listens for us."""
+        for channel in map(self._channel, streams):
+            self._channels[channel] += 1
+            if self._channels[channel] == 1:
+                await self._ask(self._open(self._listening).add_listener, channel, self._arrived)
+
+    async def unfollow(self, streams: Sequence[Stream]) -> None:
+        """Hear them no more."""
+        for channel in map(self._channel, streams):
+            self._channels[channel] -= 1
+            if self._channels[channel] == 0:
+                await self._ask(self._open(self._listening).remove_listener, channel, self._arrived)
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send in one round trip and one transaction."""
+        notices = [(self._channel(stream), part) for stream, data in messages for part in self._cut(data)]
+        channels, parts = [channel for channel, _ in notices], [part for _, part in notices]
+        await _asked(self._open(self._sending).execute(NOTIFY, channels, parts))
+
+    def _cut(self, message: bytes) -> Iterator[str]:
+        """A message as notices. Their numbers keep equal ones apart: of two alike PostgreSQL tells but one."""
+        text = base64.b64encode(message).decode()
+        number, last = next(self._numbers), (len(text) - 1) // PART
+        for at in range(last + 1):
+            yield f"{number} {last - at} {text[at * PART : (at + 1) * PART]}"
+
+    def _arrived(self, _: object, sender: int, __: str, notice: object) -> None:
+        """Parts of one message follow one another, whatever others send in between."""
+        _, left, text = str(notice).split(" ", 2)
+        parts = self._parts.setdefault(sender, [])
+        parts.append(text)
+        if left == "0":
+            self._hear(base64.b64decode("".join(self._parts.pop(sender))))
+
+    async def lost(self) -> None:
+        """Raise when the listening connection is gone, or silent though it was asked."""
+        while True:
+            try:
+                await asyncio.wait_for(self._gone.wait(), PATIENCE_SECONDS)
+            except TimeoutError:
+                await self.ping()
+            else:
+                raise Unavailable("PostgreSQL was lost.")
+
+    async def ping(self) -> None:
+        """Raise unless PostgreSQL answers on the connection that listens."""
+        await self._ask(self._open(self._listening).execute, "SELECT 1")
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        for connection in (self._listening, self._sending):
+            if connection is not None:
+                connection.terminate()
+        self._listening = self._sending = None
+
+    async def _ask(self, question: Callable[..., Awaitable[object]], *args: object) -> None:
+        async with self._turn:
+            await _asked(question(*args))
+
+    def _open(self, connection: asyncpg.Connection | None) -> asyncpg.Connection:
+        if connection is None or connection.is_closed():
+            raise Unavailable("PostgreSQL was lost.")
+        return connection
+
+    def _channel(self, stream: Stream) -> str:
+        return f"{self._name}_{hashlib.blake2b(stream.encode(), digest_size=1).digest()[0] % CHANNELS}"
+
+
+async def _asked(answer: Awaitable[object]) -> None:
+    """Wait for PostgreSQL; Unavailable if there is none any more."""
+    try:
+        await answer
+    except (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError) as failure:
+        raise Unavailable(f"PostgreSQL was lost: {str(failure) or type(failure).__name__}.") from failure

@@ -1,0 +1,219 @@
+"""What brokers between processes have in common: own events heard here first, others' in batches, and one who never
+stops trying to reach the other side.
+
+Nothing waits for the way out and nothing is kept for long: what is lost is found by the audit. A process hears only the
+streams somebody here follows.
+"""
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+import structlog
+
+from bellcast.errors import Unavailable
+from bellcast.model.events import ANNOUNCEMENTS, Event, Stream
+from bellcast.ports import Clock
+
+log = structlog.get_logger(__name__)
+
+# While the other side is away so many events wait for it; beyond them the oldest are left to the audit.
+WAITING = 10_000
+BATCH = 500
+# Between two tries to come back, seconds; the time between is random, so that not every process comes at once.
+FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
+# How long a start waits for the first connection before it goes on without.
+START_SECONDS = 5.0
+ORIGIN_BYTES = 8
+
+Message: TypeAlias = tuple[Stream, bytes]
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Event).decode
+
+
+class Carrier(Protocol):
+    """One way between processes, on one connection at a time. Raises Unavailable or OSError once it is lost."""
+
+    async def connect(self, hear: Callable[[bytes], None]) -> None:
+        """Begin; from now on tell `hear` what arrives on the streams followed."""
+        ...
+
+    async def follow(self, streams: Sequence[Stream]) -> None:
+        """Hear these streams; returns once whatever is sent to them is heard."""
+        ...
+
+    async def unfollow(self, streams: Sequence[Stream]) -> None:
+        """Hear them no more."""
+        ...
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send to every process that follows; the order within a stream stays."""
+        ...
+
+    async def lost(self) -> None:
+        """Return or raise when the connection is gone."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise unless the other side answers."""
+        ...
+
+    async def close(self) -> None:
+        """Let the connection go. Safe to call twice."""
+        ...
+
+
+class Relay:
+    """A Broker over a carrier."""
+
+    def __init__(self, carrier: Carrier, clock: Clock) -> None:
+        self._carrier = carrier
+        self._clock = clock
+        self._origin = secrets.token_bytes(ORIGIN_BYTES)
+        self._listener: Callable[[Event], None] | None = None
+        self._unsure: Callable[[Collection[Stream]], None] = lambda _: None
+        self._interest: Counter[Stream] = Counter({ANNOUNCEMENTS: 1})
+        self._changed: set[Stream] = set()
+        self._outgoing: deque[Message] = deque(maxlen=WAITING)
+        self._work = asyncio.Event()
+        self._tried = asyncio.Event()
+        self._connected = False
+        self._task: asyncio.Task[None] | None = None
+
+    # --- the port
+
+    async def open(self) -> None:
+        """Begin to connect; go on without when the other side does not answer."""
+        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), START_SECONDS)
+
+    def listen(
+        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        """Tell `listener` of every event from now on, and `unsure` of streams where some may have been missed."""
+        self._listener = listener
+        self._unsure = unsure or self._unsure
+
+    def follow(self, stream: Stream) -> None:
+        """Somebody here follows a stream."""
+        self._interest[stream] += 1
+        if self._interest[stream] == 1:
+            self._changed.add(stream)
+            self._work.set()
+
+    def unfollow(self, stream: Stream) -> None:
+        """One follower less."""
+        self._interest[stream] -= 1
+        if self._interest[stream] <= 0:
+            del self._interest[stream]
+            self._changed.add(stream)
+            self._work.set()
+
+    async def publish(self, *events: Event) -> None:
+        """Heard here before this returns, elsewhere soon after."""
+        if self._listener is None and self._task is None:
+            return
+        for event in events:
+            if self._listener is not None:
+                self._listener(event)
+            self._outgoing.append((event.stream, self._origin + _encode(event)))
+        self._work.set()
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless events can be carried."""
+        if not self._connected:
+            raise Unavailable("The broker is away.")
+        try:
+            await self._carrier.ping()
+        except OSError as failure:
+            raise Unavailable("The broker is away.") from failure
+
+    async def close(self) -> None:
+        """Send what waits, then tell nobody any more."""
+        self._listener = None
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if self._connected:
+            with contextlib.suppress(OSError, Unavailable):
+                await self._send()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await self._carrier.close()
+
+    # --- behind it
+
+    async def _keep_connected(self) -> None:
+        wait = FIRST_WAIT
+        while True:
+            try:
+                await self._connect()
+                wait = FIRST_WAIT
+                await self._serve()
+            except (OSError, Unavailable) as failure:
+                log.warning("broker away; what is missed meanwhile is read from the store", why=str(failure))
+            self._connected = False
+            self._tried.set()
+            await self._carrier.close()
+            await self._clock.sleep(random.uniform(wait / 2, wait))
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _connect(self) -> None:
+        await self._carrier.connect(self._hear)
+        self._changed.clear()
+        streams = list(self._interest)
+        await self._carrier.follow(streams)
+        self._connected = True
+        self._tried.set()
+        self._unsure(streams)
+
+    async def _serve(self) -> None:
+        """Until the connection is gone."""
+        lost = asyncio.ensure_future(self._carrier.lost())
+        try:
+            while not lost.done():
+                work = asyncio.ensure_future(self._work.wait())
+                try:
+                    await asyncio.wait((work, lost), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    work.cancel()
+                self._work.clear()
+                await self._follow()
+                await self._send()
+            await lost
+        finally:
+            lost.cancel()
+
+    async def _follow(self) -> None:
+        changed, self._changed = self._changed, set()
+        ended = [stream for stream in changed if stream not in self._interest]
+        begun = [stream for stream in changed if stream in self._interest]
+        if ended:
+            await self._carrier.unfollow(ended)
+        if begun:
+            await self._carrier.follow(begun)
+            self._unsure(begun)
+
+    async def _send(self) -> None:
+        while self._outgoing:
+            batch = [self._outgoing.popleft() for _ in range(min(BATCH, len(self._outgoing)))]
+            await self._carrier.send(batch)
+
+    def _hear(self, message: bytes) -> None:
+        """What another process sent; its own it has heard already."""
+        if message[:ORIGIN_BYTES] == self._origin or self._listener is None:
+            return
+        try:
+            event = _decode(memoryview(message)[ORIGIN_BYTES:])
+        except msgspec.DecodeError as failure:
+            # A newer version's kind of event, in the middle of a rolling update.
+            log.warning("event not understood", why=str(failure))
+            return
+        if event.stream in self._interest:
+            self._listener(event)

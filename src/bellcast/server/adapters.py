@@ -1,0 +1,51 @@
+"""Which store and which broker the settings ask for. The drivers of the large engines are imported when they are."""
+
+import importlib.util
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import SettingsError
+from bellcast.model.people import Project
+from bellcast.ports import Broker, Clock, Store
+from bellcast.settings.groups import POSTGRES, REDIS
+from bellcast.settings.groups import Store as Kept
+from bellcast.storage.engine import Engine
+from bellcast.storage.sqlite import SQLite
+from bellcast.storage.store import SQLStore
+
+
+def store(kept: Kept, clock: Clock) -> Store:
+    """The store."""
+    return SQLStore(engine(kept, clock))
+
+
+def engine(kept: Kept, clock: Clock) -> Engine:
+    """The database of a store."""
+    if kept.url is None or not kept.url.startswith(POSTGRES):
+        return SQLite(kept.path, clock)
+    _need("BELLCAST_STORE", "asyncpg", "postgres")
+    from bellcast.storage.postgres import Postgres
+
+    return Postgres(kept.url, clock)
+
+
+def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
+    """The broker: the one that is set, else what a store shared by several processes can do by itself."""
+    url = kept.broker
+    if url.startswith(REDIS):
+        _need("BELLCAST_BROKER", "redis", "redis")
+        from bellcast.brokers.redis import RedisCarrier
+        from bellcast.brokers.relay import Relay
+
+        return Relay(RedisCarrier(url, project.id), clock)
+    if url.startswith(POSTGRES):
+        _need("BELLCAST_BROKER", "asyncpg", "postgres")
+        from bellcast.brokers.postgres import PostgresCarrier
+        from bellcast.brokers.relay import Relay
+
+        return Relay(PostgresCarrier(url, project.id), clock)
+    return MemoryBroker()
+
+
+def _need(setting: str, module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise SettingsError(f"{setting}: its driver is not installed: pip install 'bellcast[{extra}]'.")

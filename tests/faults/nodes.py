@@ -1,0 +1,54 @@
+"""Nodes for tests: servers of one project on one PostgreSQL database, with a broker between them."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests import engines
+from tests.servers import ServerProcess
+
+
+class Cluster:
+    """Some nodes. Each has a data folder of its own and nothing in it that matters."""
+
+    def __init__(self, folder: Path, database: str, broker: str) -> None:
+        self._folder = folder
+        self.environ = {"BELLCAST_STORE": database, "BELLCAST_BROKER": broker}
+        self.nodes: list[ServerProcess] = []
+
+    def start(self, *flags: str, **environ: str) -> ServerProcess:
+        node = ServerProcess(self._folder / f"node{len(self.nodes)}", self.environ | environ, *flags)
+        self.nodes.append(node)
+        return node.start()
+
+    def end(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, broker: str, store: engines.PostgresServer, database: str) -> Iterator[Cluster]:
+    """Nodes on a fresh database of a PostgreSQL."""
+    nodes = Cluster(folder, asyncio.run(store.make(database)), broker)
+    try:
+        yield nodes
+    finally:
+        nodes.end()
+        with contextlib.suppress(OSError):
+            asyncio.run(store.drop(database))
+
+
+def send(node: ServerProcess, to: Any, title: str, **said: Any) -> httpx.Response:
+    body = {"to": to, "title": title, **said}
+    return httpx.post(f"{node.url}/v1/notifications", json=body, headers=node.as_app(), timeout=30)
+
+
+def titles(node: ServerProcess, recipient: str) -> list[str]:
+    """What a fresh look shows, newest first."""
+    url = f"{node.url}/v1/inbox?limit=100"
+    found = httpx.get(url, headers=node.as_recipient(recipient), timeout=30).json()
+    return [one["title"] for one in found["notifications"]]

@@ -1,0 +1,134 @@
+"""Nodes whose PostgreSQL is restarted, and nodes that die: what was acknowledged is there, once."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import engines
+from tests.faults.nodes import Cluster, cluster, send, titles
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+
+@pytest.fixture
+def store() -> Iterator[engines.PostgresServer]:
+    """A PostgreSQL of this test's own, to be stopped and started."""
+    server = engines.PostgresServer()
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, store: engines.PostgresServer) -> Iterator[Cluster]:
+    with cluster(tmp_path, engines.redis().url, store, "nodes") as nodes:
+        yield nodes
+
+
+class Writers:
+    """Send from several threads to several nodes, each under a key until it is acknowledged."""
+
+    def __init__(self, nodes: list[ServerProcess]) -> None:
+        self._over = threading.Event()
+        self.acknowledged: list[str] = []
+        self.refused: set[int] = set()
+        self._threads = [threading.Thread(target=self._write, args=(node, nodes)) for node in range(len(nodes))]
+
+    def _write(self, number: int, nodes: list[ServerProcess]) -> None:
+        for count in range(1_000_000):
+            if self._over.is_set():
+                return
+            title = f"{number}.{count}"
+            self._until_acknowledged(title, nodes, number)
+            self.acknowledged.append(title)
+            time.sleep(0.005)
+
+    def _until_acknowledged(self, title: str, nodes: list[ServerProcess], first: int) -> None:
+        """As a balancer would: another node when one does not answer."""
+        for attempt in range(10_000):
+            node = nodes[(first + attempt) % len(nodes)]
+            headers = node.as_app() | {"Idempotency-Key": title}
+            body = {"to": "alice", "title": title}
+            try:
+                answer = httpx.post(f"{node.url}/v1/notifications", json=body, headers=headers, timeout=30)
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            if answer.status_code == 201:
+                return
+            self.refused.add(answer.status_code)
+            time.sleep(0.05)
+        raise AssertionError(f"{title} was never taken")
+
+    def __enter__(self) -> "Writers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(timeout=60)
+
+
+def everything(node: ServerProcess, recipient: str) -> list[str]:
+    """Every title of an inbox, page by page."""
+    found: list[str] = []
+    asked = {"limit": "100"}
+    while True:
+        page = httpx.get(f"{node.url}/v1/inbox", params=asked, headers=node.as_recipient(recipient)).json()
+        found += [one["title"] for one in page["notifications"]]
+        if page["next"] is None:
+            return found
+        asked = {"limit": "100", "before": page["next"]}
+
+
+def test_a_restarted_postgresql_loses_nothing_and_nobody_has_to_do_anything(
+    nodes: Cluster, store: engines.PostgresServer
+) -> None:
+    one, other = nodes.start(), nodes.start()
+    with Writers([one, other]) as writers:
+        assert eventually(lambda: len(writers.acknowledged) > 20)
+        store.stop()
+        assert eventually(lambda: 503 in writers.refused)
+        store.start()
+        before = len(writers.acknowledged)
+        assert eventually(lambda: len(writers.acknowledged) > before + 20)
+    assert writers.refused == {503}
+    assert Counter(everything(other, "alice")) == Counter(writers.acknowledged)
+
+
+def test_a_killed_node_loses_nothing_and_its_clients_resume_on_another(nodes: Cluster) -> None:
+    one, other = nodes.start(), nodes.start()
+    with Writers([one, other]) as writers:
+        assert eventually(lambda: len(writers.acknowledged) > 20)
+        with websocket(one, "alice") as bell:
+            position = bell.until("notification")["position"]
+            one.kill()
+        before = len(writers.acknowledged)
+        assert eventually(lambda: len(writers.acknowledged) > before + 20)
+    with websocket(other, "alice", position=position) as bell:
+        assert bell.until("ready")["resumed"] is True
+        told = []
+        while len(told) < 20:
+            told.append(bell.until("notification")["notification"]["title"])
+    assert Counter(everything(other, "alice")) == Counter(writers.acknowledged)
+    assert len(set(told)) == len(told)
+    assert set(told) <= set(writers.acknowledged)
+
+
+def test_nodes_started_at_once_on_an_empty_database_migrate_it_once(nodes: Cluster) -> None:
+    threads = [threading.Thread(target=nodes.start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.01)
+    for thread in threads:
+        thread.join(timeout=60)
+    assert send(nodes.nodes[0], "alice", "Hello").status_code == 201
+    assert all(titles(node, "alice") == ["Hello"] for node in nodes.nodes)

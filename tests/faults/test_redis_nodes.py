@@ -1,0 +1,124 @@
+"""Nodes on PostgreSQL with Redis, or PostgreSQL itself, between them: what is done on one is heard on the other, and
+what the way between loses is found again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import engines
+from tests.faults.nodes import Cluster, cluster, send, titles
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+
+def url_of(broker: str) -> str:
+    return engines.redis().url if broker == "redis" else engines.postgres().url("postgres")
+
+
+@pytest.fixture(scope="module", params=["redis", "postgres"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two nodes shared by tests that keep to recipients of their own."""
+    folder = tmp_path_factory.mktemp(f"{request.param}-nodes")
+    with cluster(folder, url_of(request.param), engines.postgres(), f"pair_{request.param}") as nodes:
+        nodes.start(BELLCAST_PUBLIC_TOPICS="news")
+        nodes.start(BELLCAST_PUBLIC_TOPICS="news")
+        yield nodes
+
+
+@pytest.fixture
+def one(pair: Cluster) -> ServerProcess:
+    return pair.nodes[0]
+
+
+@pytest.fixture
+def other(pair: Cluster) -> ServerProcess:
+    return pair.nodes[1]
+
+
+def test_what_is_sent_on_one_node_rings_on_the_other_once(one: ServerProcess, other: ServerProcess) -> None:
+    with websocket(other, "alice") as bell:
+        bell.until("ready")
+        for number in range(20):
+            assert send(one, "alice", f"{number}").status_code == 201
+        heard = [bell.until("notification") for _ in range(20)]
+    assert [event["notification"]["title"] for event in heard] == [f"{number}" for number in range(20)]
+    assert [event["unread"] for event in heard] == list(range(1, 21))
+
+
+def test_devices_on_different_nodes_stay_in_step(one: ServerProcess, other: ServerProcess) -> None:
+    send(one, "bob", "Hello")
+    with websocket(one, "bob") as here, websocket(other, "bob") as there:
+        assert here.until("ready")["unread"] == there.until("ready")["unread"] == 1
+        there.ask("read", all=True)
+        assert here.until("notification-update")["unread"] == 0
+
+
+def test_an_announcement_reaches_those_connected_elsewhere(one: ServerProcess, other: ServerProcess) -> None:
+    with websocket(other, "carol") as bell:
+        bell.until("ready")
+        assert send(one, {"all": True}, "To all").status_code == 201
+        assert bell.until("notification")["notification"]["title"] == "To all"
+
+
+def test_live_events_of_a_topic_cross_nodes(one: ServerProcess, other: ServerProcess) -> None:
+    with websocket(other, "dave") as bell:
+        bell.until("ready")
+        bell.ask("subscribe", topics=["news"])
+
+        def told() -> bool:
+            body = {"topic": "news", "name": "said", "data": {"number": 1}}
+            httpx.post(f"{one.url}/v1/events", json=body, headers=one.as_app())
+            return bool(bell.until("event")["data"] == {"number": 1})
+
+        assert eventually(told)
+
+
+def test_revoked_on_one_node_is_closed_on_the_other(one: ServerProcess, other: ServerProcess) -> None:
+    with websocket(other, "erin") as bell:
+        bell.until("ready")
+        assert httpx.delete(f"{one.url}/v1/recipients/erin/sessions", headers=one.as_app()).status_code == 204
+        closing = bell.until("close")
+    assert (closing["code"], closing["reconnect"]) == (4401, False)
+
+
+def test_the_same_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, other: ServerProcess) -> None:
+    answers = []
+    for node in (one, other, one):
+        headers = node.as_app() | {"Idempotency-Key": "same"}
+        body = {"to": "frank", "title": "Once"}
+        answers.append(httpx.post(f"{node.url}/v1/notifications", json=body, headers=headers).json())
+    assert answers[0] == answers[1] == answers[2]
+    assert titles(other, "frank") == ["Once"]
+
+
+def test_what_redis_lost_is_told_when_it_is_back(tmp_path: Path) -> None:
+    redis = engines.RedisServer()
+    redis.start()
+    with cluster(tmp_path, redis.url, engines.postgres(), "redis_lost") as nodes:
+        one, other = nodes.start(), nodes.start()
+        with websocket(other, "alice") as bell:
+            bell.until("ready")
+            redis.kill()
+            assert eventually(lambda: httpx.get(f"{one.url}/readyz").status_code == 503)
+            assert send(one, "alice", "while Redis was away").status_code == 201
+            redis.start()
+            assert bell.until("notification")["notification"]["title"] == "while Redis was away"
+            assert eventually(lambda: httpx.get(f"{one.url}/readyz").status_code == 200)
+            assert send(one, "alice", "after").status_code == 201
+            assert bell.until("notification")["notification"]["title"] == "after"
+        assert titles(one, "alice") == ["after", "while Redis was away"]
+    redis.end()
+
+
+def test_a_node_starts_without_its_broker_and_rings_for_its_own(tmp_path: Path) -> None:
+    redis = engines.RedisServer()
+    with cluster(tmp_path, redis.url, engines.postgres(), "redis_absent") as nodes:
+        node = nodes.start()
+        assert httpx.get(f"{node.url}/readyz").status_code == 503
+        with websocket(node, "alice") as bell:
+            bell.until("ready")
+            assert send(node, "alice", "Hello").status_code == 201
+            assert bell.until("notification")["notification"]["title"] == "Hello"
