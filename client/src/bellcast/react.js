@@ -46,19 +46,23 @@ function useRead(read) {
   return useSyncExternalStore(subscribe, get, get);
 }
 
-/** The state of the inbox, or of a view of it, and what can be done to it. @param {Query} [query] */
+/** The state of the inbox, or of a view of it, and what can be done to it; `unread` is the count, so `markUnread` is the action. @param {Query} [query] */
 export function useInbox(query) {
   const session = useBellcast();
   const key = query && JSON.stringify(query);
   const view = useMemo(() => (key ? session.view(JSON.parse(key)) : session), [session, key]);
   const state = useRead(() => session.state);
   const listing = useRead(() => view.state);
-  const verbs = useMemo(() => Object.fromEntries(
-    /** @type {const} */ (['seen', 'read', 'unread', 'archive', 'unarchive', 'delete']).map((verb) => [verb, session[verb].bind(session)]),
-  ), [session]);
+  const verbs = useMemo(() => ({
+    seen: session.seen.bind(session),
+    read: session.read.bind(session),
+    markUnread: session.unread.bind(session),
+    archive: session.archive.bind(session),
+    unarchive: session.unarchive.bind(session),
+    delete: session.delete.bind(session),
+  }), [session]);
   const loadMore = useCallback(() => view.loadMore(), [view]);
-  return /** @type {typeof state & Pick<Live, 'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete' | 'loadMore'>} */ (
-    { ...state, ...listing, ...verbs, loadMore });
+  return { ...state, ...listing, ...verbs, loadMore };
 }
 
 export const useUnread = () => useRead((session) => session.state.unread);

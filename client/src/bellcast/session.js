@@ -325,7 +325,7 @@ export class Session extends EventTarget {
   #live() {
     this.#recall();
     void this.#deliver();
-    const topics = [...this.#present.keys()];
+    const topics = [...this.#topics]; // followed already; the answer tells who is there
     if (topics.length && this.#line?.twoWay) this.#line.follow('subscribe', topics).then((met) => this.#meet(met), () => {});
   }
 

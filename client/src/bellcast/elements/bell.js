@@ -113,7 +113,7 @@ export class Bell extends Element {
     if (!first) return;
     this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(first.title);
     const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    const rotate = ['0deg', '14deg', '-11deg', '7deg', '-4deg', '0deg'];
+    const rotate = ['0deg', '14deg', '-11deg', '7deg', '0deg'];
     if (!still) this.#button.querySelector('.icon')?.animate({ rotate }, { duration: 700, easing: 'ease-out' });
   }
 

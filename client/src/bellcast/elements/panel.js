@@ -97,11 +97,9 @@ export class Panel {
   async more() {
     if (this.#loading) return;
     this.#loading = true;
-    this.#more.ariaBusy = 'true';
     this.#failed = await this.#view.loadMore().then(() => false, () => true);
     if (this.#failed) this.say(this.#frame.texts.refused);
     this.#loading = false;
-    this.#more.ariaBusy = null;
     this.#frame.draw();
   }
 

@@ -11,8 +11,6 @@ const CSS = `
   --border: var(--bellcast-border, light-dark(#e6e7ec, #2d2f35));
   --urgent: var(--bellcast-urgent, light-dark(#b01c2a, #ff8a91));
   --high: var(--bellcast-high, light-dark(#8a5200, #f2b84b));
-  --badge: var(--bellcast-badge, #d92d3d);
-  --size: var(--bellcast-size, 40px);
   display: inline-block;
   font: 14px/1.45 var(--bellcast-font, system-ui, sans-serif);
 }
@@ -27,11 +25,11 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 :host(bellcast-toasts[position$=start]) { inset-inline: 0 auto; }
 .live { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 
-.button { position: relative; display: grid; place-items: center; width: var(--size); height: var(--size); border-radius: 10px; color: var(--bellcast-icon, currentColor); }
+.button { position: relative; display: grid; place-items: center; width: var(--bellcast-size, 40px); aspect-ratio: 1; border-radius: 10px; color: var(--bellcast-icon, currentColor); }
 .button:hover, .button[aria-expanded=true] { background: color-mix(in srgb, currentColor 9%, transparent); }
 .icon { transform-origin: 50% 10%; }
 .icon svg { width: 22px; height: 22px; }
-.badge { position: absolute; top: 1px; inset-inline-start: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--badge); color: var(--bellcast-badge-text, #fff); font-size: 11px; font-weight: 650; line-height: 18px; text-align: center; }
+.badge { position: absolute; top: 1px; inset-inline-start: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--bellcast-badge, #d92d3d); color: var(--bellcast-badge-text, #fff); font-size: 11px; font-weight: 650; line-height: 18px; text-align: center; }
 
 .panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room)); padding: 0; overflow: hidden; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); outline: 0; animation: lift .16s; }
 .panel:is([open], :popover-open) { display: flex; }
@@ -52,7 +50,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 :is(.read-all, .tool, .choice, .toast-close) svg { width: 16px; height: 16px; }
 .close { display: none; }
 
-.scroll { position: relative; flex: 1; min-height: 0; overflow: hidden auto; overscroll-behavior: contain; scrollbar-width: thin; }
+.scroll { position: relative; flex: 1; overscroll-behavior: contain; min-height: 0; overflow: hidden auto; }
 .subheading { display: flex; gap: 6px; position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 550; }
 .count { color: var(--accent); }
 .list { padding-inline: 0; list-style: none; }

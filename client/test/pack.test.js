@@ -1,0 +1,42 @@
+/** The package as npm makes it, in an app as people build it. */
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { pack } from './app/pack.js';
+
+const TSC = fileURLToPath(new URL('../node_modules/.bin/tsc', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'bellcast-pack-'));
+let made;
+
+before(async () => {
+  made = await pack(folder);
+});
+after(() => rmSync(folder, { recursive: true }));
+
+test('it holds what is built, its types, and nothing else', () => {
+  const names = made.packed.files.map(({ path }) => path);
+  for (const name of ['dist/bellcast.js', 'dist/bellcast.d.ts', 'dist/bellcast/react.js', 'dist/bellcast/react.d.ts', 'dist/bellcast/session.d.ts', 'dist/bellcast/touches.js', 'dist/bellcast/line.js', 'README.md', 'package.json']) {
+    assert.ok(names.includes(name), name);
+  }
+  assert.deepEqual(names.filter((name) => !/^(dist\/.*\.(js|d\.ts)|README\.md|package\.json|LICENSE)$/.test(name)), []);
+});
+
+test('every entry it names can be imported without a DOM', async () => {
+  const code = "const all = await Promise.all(['bellcast', 'bellcast/session', 'bellcast/react', 'bellcast/touches'].map((name) => import(name))); console.log(all.map((each) => Object.keys(each).length > 0).join())";
+  const said = execFileSync(process.execPath, ['--preserve-symlinks', '--input-type=module', '-e', code], { cwd: made.app, encoding: 'utf8' });
+  assert.equal(said.trim(), 'true,true,true,true');
+});
+
+test('Vite builds an app with it', () => {
+  assert.ok(readdirSync(join(made.app, 'dist', 'assets')).some((name) => name.endsWith('.js')));
+});
+
+test('its types hold in a strict TypeScript app', () => {
+  execFileSync(TSC, ['-p', '.', '--preserveSymlinks'], { cwd: made.app, stdio: 'inherit' });
+});

@@ -1,0 +1,88 @@
+"""A React app, built by Vite with the packed package, against a real server."""
+
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.shop import bell
+
+CLIENT = Path(__file__).parents[2] / "client"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Files, without a word about it."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Where the built app is served."""
+    folder = tmp_path_factory.mktemp("packed")
+    subprocess.run(["node", "test/app/pack.js", folder], cwd=CLIENT, check=True, timeout=120)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder / "app/dist")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def desk(site, chromium, bellcast_server, person):
+    context = chromium.new_context()
+    context.set_default_timeout(10_000)
+    complaints = []
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    page = context.new_page()
+    token = bellcast_server.token(person, topics=["presence-room"])
+    page.goto(f"{site}#server={bellcast_server.url}&token={token}")
+    expect(said(page, "connected")).to_have_text("true")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def said(page, name):
+    return page.get_by_label(name, exact=True)
+
+
+def test_hooks_and_bell_show_one_inbox(app, person, desk):
+    app.notify(person, title="Paid")
+    app.notify(person, title="Booked", type="booking")
+    expect(said(desk, "unread")).to_have_text("2")
+    expect(said(desk, "badge")).to_have_text("2")
+    expect(said(desk, "bookings")).to_have_text("1")
+    expect(bell(desk, 2)).to_be_visible()
+    desk.get_by_role("button", name="Read all").click()
+    expect(said(desk, "badge")).to_have_text("0")
+    expect(bell(desk, 0)).to_have_count(1)
+
+
+def test_a_topic_is_heard_and_who_is_on_it_is_known(app, person, desk):
+    expect(said(desk, "members")).to_have_text(person)
+    app.publish("presence-room", "word", {"word": "hello"})
+    expect(said(desk, "said")).to_have_text("hello")
+
+
+def test_the_marketplace_hook_hears_each_kind_by_itself(app, person, desk):
+    app.publish({"recipient": person}, "new_booking", {"bookingId": "7", "message": "New booking received"})
+    app.notify(person, title="Paid", body="150.00", type="payment_received")
+    app.notify(person, title="Hello")
+    heard = ["booking new_booking New booking received", "payment payment_received 150.00", "other general Hello"]
+    expect(said(desk, "heard")).to_have_text(", ".join(heard))
+    desk.get_by_role("button", name="Ping").click()
+    expect(said(desk, "answer")).to_have_text("no_handler")
+
+
+def test_what_a_notification_touches_is_asked_for_again(app, person, desk):
+    expect(said(desk, "asked")).to_have_text("1 1")
+    app.notify(person, title="Moved", data={"touches": ["booking:7"]})
+    expect(said(desk, "asked")).to_have_text("2 2")
+    app.notify(person, title="Another", data={"touches": ["booking:8"]})
+    expect(said(desk, "unread")).to_have_text("2")
+    expect(said(desk, "asked")).to_have_text("2 2")
