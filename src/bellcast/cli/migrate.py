@@ -1,47 +1,103 @@
-"""`bellcast migrate`: bring the store up to date without starting a server."""
+"""`bellcast migrate`: bring the store up to date without starting a server, or move it into PostgreSQL."""
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bellcast.cli import options, screen
 
 if TYPE_CHECKING:  # the store is imported when there is one to migrate
-    from pathlib import Path
+    from bellcast.settings import Settings
 
 EPILOG = """\
 [dim]A server does this by itself when it starts. Use it to see that a new version can take over, before it must: stop \
 the server, back up, migrate, start.[/]
+
+  bellcast migrate --store postgresql://db/bell --from ./bellcast-data
+
+[dim]moves everything of a SQLite data folder into an empty PostgreSQL database, in one transaction, and counts it on both \
+sides. Stop the server first; clients resume on the new store where they were.[/]
 """
+
+From = Annotated[
+    Path | None, typer.Option("--from", metavar="FOLDER", help="Move the SQLite store of this data folder.")
+]
 
 app = typer.Typer()
 
 
 @app.command(cls=options.taking("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
-def migrate(ctx: typer.Context, json: screen.Json = False) -> None:
-    """Bring the store up to date."""
+def migrate(ctx: typer.Context, source: From = None, json: screen.Json = False) -> None:
+    """Bring the store up to date, or move it."""
+    settings = options.settings(ctx)
+    if source is not None:
+        _move(source, settings, json=json)
+    elif settings.store.is_file:
+        _migrate_file(settings, json=json)
+    else:
+        _migrate_database(settings, json=json)
+
+
+def _migrate_file(settings: "Settings", *, json: bool) -> None:
     import asyncio
 
     from bellcast.cli import folder
     from bellcast.storage.migrations import sqlite as migrations
 
-    settings = options.settings(ctx)
     path = settings.store.path
     before = version(path)
     folder.prepare(settings)
     with screen.err.status(f"Migrating {path}"):
-        asyncio.run(_migrate(path))
-    after = len(migrations.steps())
+        asyncio.run(_open(settings))
+    _tell(str(path), before, len(migrations.steps()), json=json)
+
+
+def _migrate_database(settings: "Settings", *, json: bool) -> None:
+    import asyncio
+
+    from bellcast.server import adapters
+
+    adapters.need_postgres()
+    from bellcast.storage import transfer
+
+    url = settings.store.url or ""
+    with screen.err.status("Migrating the PostgreSQL store"):
+        before, after = asyncio.run(transfer.bring_up_to_date(url))
+    _tell("the PostgreSQL store", before, after, json=json)
+
+
+def _tell(store: str, before: int, after: int, *, json: bool) -> None:
     if json:
-        screen.json({"store": str(path), "from": before, "to": after})
+        screen.json({"store": store, "from": before, "to": after})
     elif before == after:
-        screen.done(f"{path} is up to date (version {after}).")
+        screen.done(f"{store} is up to date (version {after}).")
     else:
-        screen.done(f"{path} is at version {after} now; it was {before or 'not there'}.")
+        screen.done(f"{store} is at version {after} now; it was {before or 'not there'}.")
 
 
-def version(path: "Path") -> int:
+def _move(source: Path, settings: "Settings", *, json: bool) -> None:
+    import asyncio
+
+    from bellcast.server import adapters
+    from bellcast.settings.groups import FILE
+
+    if settings.store.is_file:
+        raise screen.Stop("--from moves a store into PostgreSQL", "name the database with --store postgresql://…")
+    adapters.need_postgres()
+    from bellcast.storage import transfer
+
+    file = source / FILE if source.is_dir() else source
+    with screen.progress(f"Moving {file}") as progress:
+        counts = asyncio.run(transfer.transfer(file, settings.store.url or "", progress))
+    if json:
+        screen.json({"moved": str(file), "rows": counts})
+    else:
+        screen.done(f"{file} is in PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+
+
+def version(path: Path) -> int:
     """Which version the store has; 0 if there is none."""
     import sqlite3
 
@@ -57,10 +113,10 @@ def version(path: "Path") -> int:
         raise translated(error) from error
 
 
-async def _migrate(path: "Path") -> None:
+async def _open(settings: "Settings") -> None:
     from bellcast.server.clock import SystemClock
     from bellcast.storage.sqlite import SQLite
 
-    engine = SQLite(path, SystemClock())
+    engine = SQLite(settings.store.path, SystemClock())
     await engine.open()
     await engine.close()

@@ -22,7 +22,7 @@ def engine(kept: Kept, clock: Clock) -> Engine:
     """The database of a store."""
     if kept.url is None or not kept.url.startswith(POSTGRES):
         return SQLite(kept.path, clock)
-    _need("BELLCAST_STORE", "asyncpg", "postgres")
+    need_postgres()
     from bellcast.storage.postgres import Postgres
 
     return Postgres(kept.url, clock)
@@ -44,6 +44,11 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
 
         return Relay(PostgresCarrier(url, project.id), clock)
     return MemoryBroker()
+
+
+def need_postgres() -> None:
+    """SettingsError unless a store on PostgreSQL can be used."""
+    _need("BELLCAST_STORE", "asyncpg", "postgres")
 
 
 def _need(setting: str, module: str, extra: str) -> None:

@@ -14,6 +14,7 @@ from bellcast.model.pusher import PusherRules
 
 MASK = "…"
 SQLITE = "sqlite:///"
+FILE = "bellcast.db"  # the SQLite store within the data folder
 MEMORY = "memory:"
 POSTGRES = ("postgresql://", "postgres://")
 REDIS = ("redis://", "rediss://", "unix://")
@@ -62,7 +63,7 @@ class Store(Struct, frozen=True, kw_only=True):
         """The SQLite file."""
         if not self.is_file:
             raise SettingsError("BELLCAST_STORE: this works on a SQLite file; PostgreSQL has its own tools for it.")
-        return self.data / "bellcast.db" if self.url is None else Path(self.url.removeprefix(SQLITE))
+        return self.data / FILE if self.url is None else Path(self.url.removeprefix(SQLITE))
 
 
 class Client(Struct, frozen=True, kw_only=True):
