@@ -12,6 +12,7 @@ from bellcast.live.hub import Hub
 from bellcast.live.rules import Rules, Spawn
 from bellcast.live.sessions.pusher import PATH, PusherSessions
 from bellcast.live.sessions.pusher_channels import Channels
+from bellcast.live.sessions.pusher_rosters import Rosters
 from bellcast.live.sessions.pusher_users import Users
 from bellcast.live.sessions.pusher_watch import Watch
 from bellcast.live.sessions.pusher_webhooks import Webhooks
@@ -47,7 +48,8 @@ class Pusher:
             engines=engines, hub=hub, rules=rules, pusher=settings, project=project, app=app, webhooks=self._webhooks
         )
         self._users = Users(wiring, arrivals)
-        channels = Channels(wiring, self._users)
+        self._rosters = Rosters()
+        channels = Channels(wiring, self._users, self._rosters)
         self._sessions = PusherSessions(
             project, access, rules.limits, settings, hub, arrivals, channels, self._users, spawn
         )
@@ -59,4 +61,5 @@ class Pusher:
     def published(self, event: Event) -> None:
         """Something happened here that other processes are told of."""
         if isinstance(event, PresenceChanged):
+            self._rosters.moved(event)
             self._webhooks.moved(event)

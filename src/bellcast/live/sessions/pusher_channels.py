@@ -16,6 +16,7 @@ from bellcast.live.pace import Pace
 from bellcast.live.protocols import pusher
 from bellcast.live.protocols.pusher import frames
 from bellcast.live.sessions.pusher_port import PusherPort
+from bellcast.live.sessions.pusher_rosters import Rosters
 from bellcast.live.sessions.pusher_users import Users
 from bellcast.live.sessions.pusher_wiring import Wiring
 from bellcast.model import drafts, topics
@@ -37,9 +38,10 @@ class Refused(Exception):
 class Channels:
     """Does what clients ask of channels."""
 
-    def __init__(self, wiring: Wiring, users: Users) -> None:
+    def __init__(self, wiring: Wiring, users: Users, rosters: Rosters) -> None:
         self._wiring = wiring
         self._users = users
+        self._rosters = rosters
         self._hub = wiring.hub
         self._limits = wiring.rules.limits
         self._rules = wiring.pusher
@@ -117,8 +119,7 @@ class Channels:
     def _present(self, connection: Connection, asked: pusher.Subscribe) -> Member:
         self._check_signature(connection, asked, asked.channel_data)
         principal, limit = connection.principal, self._rules.presence_members
-        people = self._hub.presence.people(principal.tenant, asked.channel)
-        if limit and len(people) >= limit:
+        if limit and self._rosters.count(principal.tenant, asked.channel) >= limit:
             raise Refused("LimitReached", f"{asked.channel} has {limit} members already.", 403)
         if asked.channel_data is None:
             if principal.recipient is None:
@@ -132,7 +133,7 @@ class Channels:
     def _roster(self, connection: Connection, channel: str) -> str:
         if not topics.is_presence(channel):
             return frames.EMPTY
-        return frames.roster(self._hub.presence.people(connection.principal.tenant, channel))
+        return self._rosters.told(connection.principal.tenant, channel)
 
     async def _tell_last(self, connection: Connection, channel: str) -> None:
         engines, tenant = self._wiring.engines, connection.principal.tenant

@@ -23,6 +23,11 @@ def text(data: Any) -> str:
     return data if isinstance(data, str) else _encode(data).decode()
 
 
+def text_of(value: str) -> str:
+    """A string as JSON."""
+    return _encode(value).decode()
+
+
 def event(name: str, channel: str | None, data: str, user_id: str | None = None) -> bytes:
     """An event; `user_id` names the sender on presence channels."""
     frame: dict[str, Any] = {"event": name}
@@ -50,10 +55,15 @@ def subscribed(channel: str, data: str = EMPTY) -> bytes:
     return event("pusher_internal:subscription_succeeded", channel, data)
 
 
-def roster(members: Iterable[Member]) -> str:
-    """Who is on a presence channel, for `subscribed`."""
-    people = {member.recipient: info(member) for member in members}
-    return text({"presence": {"ids": list(people), "hash": people, "count": len(people)}})
+def roster(ids: Iterable[str], people: Iterable[str], count: int) -> str:
+    """Who is on a presence channel, for `subscribed`, of pieces that `entry` made."""
+    return f'{{"presence":{{"ids":[{",".join(ids)}],"hash":{{{",".join(people)}}},"count":{count}}}}}'
+
+
+def entry(member: Member) -> tuple[str, str]:
+    """The pieces of one member: made once, since a crowd is told to everybody who comes."""
+    id = text_of(member.recipient)
+    return id, f"{id}:{_encode(info(member)).decode()}"
 
 
 def info(member: Member) -> Any:
