@@ -9,6 +9,7 @@ BellcastError                 500 internal
 ├── Conflict                  409 conflict
 ├── TooLarge                  413 too_large              the whole request is over a limit
 ├── UnsupportedMediaType      415 unsupported_media_type
+├── UpgradeRequired           426 upgrade_required       this path speaks WebSocket only
 ├── Invalid                   422 invalid                readable but wrong; names each bad field
 │   └── IdempotencyMismatch   422 idempotency_mismatch   the key was used with another body
 ├── TooMany                   429 too_many               come back after `retry_after`
@@ -19,7 +20,7 @@ BellcastError                 500 internal
 └── SettingsError                                        a setting is wrong; the server does not start
 """
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class FieldError(NamedTuple):
@@ -37,11 +38,17 @@ class BellcastError(Exception):
     status: ClassVar[int] = 500
 
     def __init__(
-        self, detail: str | None = None, *, errors: tuple[FieldError, ...] = (), retry_after: int | None = None
+        self,
+        detail: str | None = None,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after: int | None = None,
+        data: Any = None,
     ) -> None:
         self.detail = detail or (type(self).__doc__ or "").strip()
         self.errors = errors
         self.retry_after = retry_after
+        self.data = data  # what the app's handler wants the client to know
         super().__init__(self.detail)
 
 
@@ -91,6 +98,12 @@ class UnsupportedMediaType(BellcastError):
     """Send JSON: `Content-Type: application/json`."""
 
     code, title, status = "unsupported_media_type", "Unsupported media type", 415
+
+
+class UpgradeRequired(BellcastError):
+    """This path speaks WebSocket only."""
+
+    code, title, status = "upgrade_required", "WebSocket required", 426
 
 
 class Invalid(BellcastError):

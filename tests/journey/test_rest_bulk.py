@@ -29,7 +29,7 @@ async def test_results_come_in_the_order_of_the_items(rest):
     results = answer.json()["results"]
     assert [sorted(result) for result in results] == [["id"], ["ids"], ["ids"], ["id"], ["error"], ["id"]]
     assert [len(results[n]["ids"]) for n in (1, 2)] == [2, 1]
-    assert results[4]["error"]["errors"] == [{"field": "title", "message": "is required"}]
+    assert results[4]["error"]["errors"] == [{"field": "4.title", "message": "is required"}]
     assert await unread(rest) == 4
 
 
@@ -143,7 +143,7 @@ async def test_the_tenant_of_the_request_is_the_tenant_of_its_items(rest):
     items = [{"to": "alice", "title": "x"}, {"to": "alice", "title": "x", "tenant": "acme"}]
     items.append({"to": "alice", "title": "x", "tenant": "globex"})
     results = (await rest.app.post("/v1/notifications/bulk?tenant=acme", json=items)).json()["results"]
-    assert results[2]["error"]["errors"][0]["field"] == "tenant"
+    assert results[2]["error"]["errors"][0]["field"] == "2.tenant"
     acme = await rest.recipient("alice", tenant="acme").get("/v1/inbox/counts")
     assert acme.json()["unread"] == 2
     assert await unread(rest) == 0

@@ -219,7 +219,7 @@ class TestRefusals:
             ({"title": "x"}, "to"),
             ({"to": "", "title": "x"}, "to"),
             ({"to": [], "title": "x"}, "to"),
-            ({"to": ["x"] * 1001, "title": "x"}, "to"),
+            ({"to": [str(number) for number in range(1001)], "title": "x"}, "to"),
             ({"to": "a\x07b", "title": "x"}, "to"),
             ({"to": "a" * 201, "title": "x"}, "to"),
             ({"to": {}, "title": "x"}, "to"),

@@ -170,7 +170,7 @@ def test_what_a_handler_emits_comes_before_its_ack(alice: Socket) -> None:
     assert [alice.next() for _ in range(4)] == [
         {"type": "event", "name": "none", "data": None},
         {"type": "event", "name": "one", "data": {"n": 1}},
-        {"type": "event", "name": "two", "data": [1, 2]},
+        {"type": "event", "name": "two", "data": 1, "args": [1, 2]},
         {"type": "ack", "ref": 1, "data": "emitted"},
     ]
 
@@ -233,7 +233,13 @@ def test_a_handler_may_end_the_connection(shop: ServerProcess, reconnect: bool) 
 
 def test_a_connect_handler_may_refuse(shop: ServerProcess) -> None:
     with websocket(shop, "banned") as bell:
-        assert bell.next() == {"type": "close", "code": 4403, "reason": "forbidden", "reconnect": False}
+        assert bell.next() == {
+            "type": "close",
+            "code": 4403,
+            "reason": "forbidden",
+            "reconnect": False,
+            "message": "You are banned.",
+        }
     with stream(shop, "banned") as page:
         assert page.status == 403
 

@@ -3,6 +3,7 @@
 Items are read and sent slice by slice: decoding 10,000 at once would hold up every live connection for 30 ms."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,11 +109,12 @@ async def _send(here: Rooms, items: Sequence[Item], tenant: str | None, key: str
         raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
     keys = _keys(key, len(items))
     results: list[Result] = []
+    numbers = itertools.count()
     for start in range(0, len(items), SLICE):
         cut = slice(start, start + SLICE)
         asked = [_read(here, item, tenant, key) for item, key in zip(items[cut], keys[cut], strict=True)]
         outcomes = await sending.send_many(here.engines, here.limits, asked)
-        results += map(_result, asked, outcomes)
+        results += map(_result, numbers, asked, outcomes)
     return results
 
 
@@ -132,9 +134,9 @@ def _read(here: Rooms, item: Item, tenant: str | None, key: str | None) -> Draft
         return refusal
 
 
-def _result(asked: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
+def _result(number: int, asked: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
-        return Result(error=problems.problem(outcome))
+        return Result(error=problems.problem(outcome, within=str(number)))
     answered = _answered.decode(outcome)
     if answered.announcement is not None:
         return Result(answered.announcement.id)

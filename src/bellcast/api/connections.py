@@ -38,7 +38,7 @@ class ConnectionPage(Struct, frozen=True):
 async def page(request: Asked) -> ASGIApp:
     """List the live connections of a tenant."""
     asked = reading.query(request, PageQuery)
-    found = rooms.of(request).connections.list(tenants.one(request), asked.after, asked.limit + 1)
+    found = rooms.of(request).connections.list(tenants.one(request), asked.cursor, asked.limit + 1)
     shown = [_told(one) for one in found[: asked.limit]]
     return answers.json(ConnectionPage(shown, shown[-1].id if len(found) > asked.limit else None))
 

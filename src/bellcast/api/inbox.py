@@ -1,6 +1,6 @@
 """The recipient's own inbox: look at it, count it, and act on what is in it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -27,9 +27,10 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
 
 
 class ViewQuery(Struct, frozen=True, kw_only=True):
-    """The view to empty."""
+    """The view to empty, and the type it is narrowed by."""
 
-    view: View
+    view: Literal["read", "archived", "all"]
+    type: str | None = None
 
 
 class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -176,8 +177,8 @@ async def delete(request: Asked) -> ASGIApp:
 @operation("DELETE", "/v1/inbox", tag="Inbox", door="recipient", query=ViewQuery, answers={200: Outcome})
 async def clear(request: Asked) -> ASGIApp:
     """Delete everything in a view."""
-    view = reading.query(request, ViewQuery).view
-    return await _mark(request, Marking(actions=("delete",), view=view))
+    asked = reading.query(request, ViewQuery)
+    return await _mark(request, Marking(actions=("delete",), view=asked.view, type=asked.type))
 
 
 async def _mark(request: Asked, marking: Marking) -> ASGIApp:

@@ -12,7 +12,7 @@ from bellcast.api.rooms import Rooms
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import people
-from bellcast.model import drafts, patterns
+from bellcast.model import drafts
 from bellcast.model.limits import Limits
 from bellcast.model.people import Recipient, RecipientFields
 
@@ -28,6 +28,12 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after: str | None = None
+    before: str | None = None  # the inbox's word for a cursor, taken here too
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the page begins: the `next` of the one before it."""
+        return self.after if self.before is None else self.before
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
@@ -55,7 +61,7 @@ async def page(request: Asked) -> ASGIApp:
     """List recipients by key."""
     asked = reading.query(request, SearchQuery)
     store = rooms.of(request).engines.store
-    found = await store.recipients.page(tenants.one(request), asked.after, asked.limit + 1, asked.search or None)
+    found = await store.recipients.page(tenants.one(request), asked.cursor, asked.limit + 1, asked.search or None)
     shown = found[: asked.limit]
     return answers.json(Recipients(shown, shown[-1].key if len(found) > asked.limit else None))
 
@@ -180,10 +186,7 @@ def _roles(roles: Any, limits: Limits) -> drafts.Found:
         yield FieldError("roles", f"must have at most {ROLES} roles, got {len(roles)}")
         return
     for number, role in enumerate(roles):
-        if not role:
-            yield FieldError(f"roles.{number}", "must not be empty")
-        # A role is addressed as a topic, so it is written like one.
-        yield from drafts.topic(f"roles.{number}", patterns.role_topic(role), limits)
+        yield from drafts.role(f"roles.{number}", role, limits)
 
 
 FIELDS = reading.Shape(RecipientFields, _check)

@@ -93,7 +93,7 @@ async def page(request: Asked) -> ASGIApp:
     """List who is on a topic, by recipient."""
     asked = reading.query(request, PageQuery)
     store = rooms.of(request).engines.store
-    found = await store.recipients.subscriptions(tenants.one(request), topic(request), asked.after, asked.limit + 1)
+    found = await store.recipients.subscriptions(tenants.one(request), topic(request), asked.cursor, asked.limit + 1)
     shown = found[: asked.limit]
     return answers.json(Subscriptions(shown, shown[-1].recipient if len(found) > asked.limit else None))
 

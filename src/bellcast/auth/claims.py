@@ -46,9 +46,11 @@ class Said(Struct, frozen=True, kw_only=True):
         if self.tenant is not None:
             yield from drafts.tenant("tenant", self.tenant, limits)
         yield from drafts.text("name", self.name, limits.title)
-        for field, values in (("topics", self.topics), ("publish", self.publish), ("roles", self.roles)):
+        for field, values in (("topics", self.topics), ("publish", self.publish)):
             for number, value in enumerate(values or ()):
                 yield from drafts.key(f"{field}.{number}", value, limits)
+        for number, role in enumerate(self.roles or ()):
+            yield from drafts.role(f"roles.{number}", role, limits)
 
 
 class Claims(Said, frozen=True, kw_only=True):

@@ -52,6 +52,7 @@ def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
     from bellcast.settings import table
 
     sheet = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    sheet.add_column(no_wrap=True, min_width=max(map(len, rows)))  # names are looked for, so they stay whole
     for group, settings in table.GROUPS.items():
         chosen = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
         if chosen:

@@ -35,8 +35,9 @@ class NativePort:
         self.joined: list[str] = []
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        """Tell the caller: an `event` whose data is the first argument, or all of them if several."""
-        frame = native.Frame("event", {"name": name, "data": args[0] if len(args) == 1 else list(args) or None})
+        """Tell the caller: an `event` whose data is the first argument; if there are several, all of them in `args`."""
+        several = {"args": args} if len(args) > 1 else {}
+        frame = native.Frame("event", {"name": name, "data": args[0] if args else None, **several})
         told = self._connection.dialect.wrap(frame)  # what cannot be told is the handler's fault, now
         if self.held is not None:
             self.held.append(told)
@@ -98,7 +99,7 @@ class Answering:
                 self._call(NativePort(self._engines, self._hub, connection), connection, name, data)
             )
         except calls.Refused as refused:
-            raise Forbidden(refused.message) from None
+            raise Forbidden(refused.message, data=refused.data) from None
 
     async def connected(self, connection: Connection, data: Any) -> NativePort | None:
         """Ask the app about a newcomer, before it is known: it may refuse it, or say who it is."""
@@ -109,7 +110,7 @@ class Answering:
         try:
             await self._app.answer(call)
         except calls.Refused as refused:
-            raise Forbidden(refused.message) from None
+            raise reasons.TurnedAway(refused.message, data=refused.data) from None
         if call.accepted is not None:
             connection.principal = accepted(call.accepted, connection.principal)
         return port

@@ -111,6 +111,8 @@ def end_of(refusal: BellcastError) -> Close:
             return reasons.TOO_MANY.delayed((refusal.retry_after or RECIPIENT_FULL_SECONDS) * 1000)
         case Unavailable():
             return reasons.UNAVAILABLE.delayed((refusal.retry_after or 1) * 1000)
+        case reasons.TurnedAway():
+            return reasons.FORBIDDEN.because(refusal.detail)
         case Forbidden():
             return reasons.FORBIDDEN
         case _:

@@ -1,12 +1,12 @@
 """What clients ask over a WebSocket: done in order, one at a time a connection, each answered by `ack` or `error`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from bellcast.auth import permissions
-from bellcast.errors import BadRequest, BellcastError, Forbidden, Invalid
+from bellcast.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
 from bellcast.inbox import actions
 from bellcast.live import topics
 from bellcast.live.connection import Connection, Phase
@@ -14,7 +14,7 @@ from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
 from bellcast.live.rules import Rules, Spawn
 from bellcast.live.turns import Turns
-from bellcast.model import drafts, times
+from bellcast.model import drafts, patterns, times
 from bellcast.model.events import LiveEvent, Member, Typing
 from bellcast.model.people import Principal
 from bellcast.ports import Action, Engines, Marking
@@ -104,7 +104,7 @@ class Commands:
         )
         accepted = [topic for topic in dict.fromkeys(asked.topics) if topic in given or topic in followed]
         if refused and not accepted:
-            raise Forbidden("; ".join(f"{one.topic}: {one.message}" for one in refused))
+            raise _none_given(refused)
         self._hub.follow(connection, given)
         present = self.members(connection.principal, accepted)
         return native.ack(asked.ref, topics=accepted, refused=refused, **({"presence": present} if present else {}))
@@ -168,8 +168,23 @@ class Commands:
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden("A fresh token must be the same recipient's: connect anew to be somebody else.")
         connection.principal = fresh
+        self._hub.unfollow(connection, await self._no_longer(connection, before))
         ends = None if fresh.expires_at is None else times.moment(fresh.expires_at)
         return native.ack(asked.ref, expires_at=ends)
 
+    async def _no_longer(self, connection: Connection, before: Principal) -> list[str]:
+        """The topics followed by a claim that the fresh session lacks."""
+        by_claim = [one for one in self._hub.topics(connection) if patterns.any_matches(before.topics, one)]
+        _, refused = await topics.admitted(self._engines.store, connection.principal, by_claim, 0, self._rules)
+        return [one.topic for one in refused]
+
     async def _ping(self, connection: Connection, asked: native.Ping) -> native.Frame:
         return native.pong(asked.ref)
+
+
+def _none_given(refused: Sequence[native.TopicRefused]) -> BellcastError:
+    """The error of a frame none of whose topics was given: by the reason they share."""
+    detail = "; ".join(f"{one.topic}: {one.message}" for one in refused)
+    kinds = {Invalid.code: Invalid, TooMany.code: TooMany}
+    codes = {one.code for one in refused}
+    return (kinds.get(codes.pop(), Forbidden) if len(codes) == 1 else Forbidden)(detail)

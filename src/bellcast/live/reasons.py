@@ -2,18 +2,25 @@
 
 from msgspec import Struct
 
+from bellcast.errors import Forbidden
+
 
 class Close(Struct, frozen=True):
-    """One end. `after` is milliseconds to wait before coming back."""
+    """One end. `after` is milliseconds to wait before coming back; `message` is the app's own word for it."""
 
     code: int
     reason: str
     reconnect: bool
     after: int | None = None
+    message: str | None = None
 
     def delayed(self, after: int) -> "Close":
         """The same end, with a time to come back."""
         return Close(self.code, self.reason, self.reconnect, after)
+
+    def because(self, message: str) -> "Close":
+        """The same end, in the app's words."""
+        return Close(self.code, self.reason, self.reconnect, self.after, message)
 
 
 BAD_REQUEST = Close(4400, "bad_request", reconnect=False)
@@ -29,3 +36,7 @@ TOO_FAST = Close(4429, "too_fast", reconnect=True, after=5_000)
 TOO_SLOW = Close(4430, "too_slow", reconnect=True)
 UNAVAILABLE = Close(1013, "unavailable", reconnect=True, after=2_000)
 RESTARTING = Close(1012, "restarting", reconnect=True)
+
+
+class TurnedAway(Forbidden):
+    """The app's `connect` handler said no, in its own words."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from bellcast.errors import FieldError, Invalid
+from bellcast.model import patterns
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience, Draft, Edit
 from bellcast.model.people import EVERY_TENANT
@@ -48,6 +49,14 @@ def topic(field: str, value: str, limits: Limits) -> Found:
         yield FieldError(field, f"must be at most {limits.topic} characters, got {len(value)}")
     if not TOPIC_CHARACTERS.issuperset(value):
         yield FieldError(field, "may only contain A-Z a-z 0-9 and _ - = @ , . ;")
+
+
+def role(field: str, value: str, limits: Limits) -> Found:
+    """A role: its topic `role.<role>` must be a topic."""
+    if not value:
+        yield FieldError(field, "must not be empty")
+    else:
+        yield from topic(field, patterns.role_topic(value), limits)
 
 
 def text(field: str, value: object, limit: int) -> Found:
@@ -146,8 +155,8 @@ def recipients(to: str | list[str], limits: Limits) -> Found:
         return
     if not to:
         yield FieldError("to", "must name at least one recipient")
-    if limits.to and len(to) > limits.to:
-        yield FieldError("to", f"must name at most {limits.to} recipients, got {len(to)}: use a topic, or bulk")
+    if limits.to and len(to) > limits.to and (distinct := len(set(to))) > limits.to:
+        yield FieldError("to", f"must name at most {limits.to} recipients, got {distinct}: use a topic, or bulk")
         return
     for number, one in enumerate(to):
         yield from key(f"to.{number}", one, limits)
@@ -182,7 +191,7 @@ def _addressed(draft: Draft, limits: Limits) -> Found:
             yield FieldError("to.tenant", "must be the same as tenant")
     else:
         yield from recipients(draft.to, limits)
-    if draft.tenant is not None and not (draft.tenant == EVERY_TENANT and _all(draft.to)):
+    if draft.tenant and not (draft.tenant == EVERY_TENANT and _all(draft.to)):
         yield from tenant("tenant", draft.tenant, limits)
     if draft.idempotency_key is not None:
         yield from key("idempotency_key", draft.idempotency_key, limits)

@@ -7,8 +7,9 @@ from bellcast.errors import BellcastError
 MEDIA_TYPE = "application/problem+json"
 
 
-def problem(refusal: BellcastError) -> dict[str, object]:
-    """`{"type","code","title","status","detail","errors"?}`; `type` is a page served at that path."""
+def problem(refusal: BellcastError, within: str = "") -> dict[str, object]:
+    """`{"type","code","title","status","detail","errors"?}`; `type` is a page served at that path. `within` stands
+    before the fields of one item among many: `0.title`."""
     told: dict[str, object] = {
         "type": f"/errors/{refusal.code}",
         "code": refusal.code,
@@ -17,7 +18,10 @@ def problem(refusal: BellcastError) -> dict[str, object]:
         "detail": refusal.detail,
     }
     if refusal.errors:
-        told["errors"] = [{"field": error.field, "message": error.message} for error in refusal.errors]
+        paths = [".".join(filter(None, (within, error.field))) for error in refusal.errors]
+        told["errors"] = [
+            {"field": path, "message": error.message} for path, error in zip(paths, refusal.errors, strict=True)
+        ]
     return told
 
 

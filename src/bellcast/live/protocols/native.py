@@ -175,8 +175,9 @@ def heartbeat(now: int) -> Frame:
 
 def close(end: Close) -> Frame:
     """Told before the server closes."""
-    after = {} if end.after is None else {"after": end.after}
-    return Frame("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **after})
+    more = {"after": end.after, "message": end.message}
+    told = {name: value for name, value in more.items() if value is not None}
+    return Frame("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **told})
 
 
 def ack(ref: Any, **fields: Any) -> Frame:
@@ -191,7 +192,8 @@ def pong(ref: Any) -> Frame:
 
 def error(ref: Any, refusal: BellcastError) -> Frame:
     """Why a client's frame came to nothing; `code` is the word REST uses."""
-    return Frame("error", _ref(ref) | {"code": refusal.code, "message": refusal.detail})
+    data = {} if refusal.data is None else {"data": refusal.data}
+    return Frame("error", _ref(ref) | {"code": refusal.code, "message": refusal.detail} | data)
 
 
 def _ref(ref: Any) -> dict[str, Any]:

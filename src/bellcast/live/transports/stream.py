@@ -38,6 +38,10 @@ class StreamEndpoint:
 
     async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
         request = requests.read(scope)
+        if request.method == "OPTIONS":
+            allowed = self._rules.access.origins
+            await http.answer(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
+            return
         cors = origins.cors_headers(request.header(b"origin"), self._rules.access.origins)
         connection: Connection | None = None
         try:
@@ -103,7 +107,8 @@ async def _refuse(refusal: BellcastError, cors: Headers, send: foreign.Send) -> 
     elif end.reconnect:
         await _come_back(end, cors, send)
     else:
-        await http.refuse(send, refusal, cors)
+        allowed = [(b"allow", b"GET, OPTIONS")] if isinstance(refusal, MethodNotAllowed) else []
+        await http.refuse(send, refusal, [*cors, *allowed])
 
 
 async def _come_back(end: Close, cors: Headers, send: foreign.Send) -> None:

@@ -5,7 +5,7 @@ Origin, version or path, and an address at its bound, are refused before."""
 
 from typing import Protocol
 
-from bellcast.errors import BellcastError
+from bellcast.errors import BadRequest, BellcastError, UpgradeRequired
 from bellcast.live import reasons, requests
 from bellcast.live.arrivals import Arrivals
 from bellcast.live.connection import Connection, Dialect, Listener
@@ -112,6 +112,6 @@ class WebSocketEndpoint:
 
 
 async def _decline(send: foreign.Send, upgrade: websocket.Upgrade | websocket.Refusal) -> None:
-    refusal = upgrade if isinstance(upgrade, websocket.Refusal) else websocket.Refusal(426, (), "Use WebSocket here.")
-    headers = [*refusal.headers, (b"content-type", b"text/plain")]
-    await http.answer(send, refusal.status, headers, refusal.detail.encode())
+    headers, detail = (upgrade.headers, upgrade.detail) if isinstance(upgrade, websocket.Refusal) else ((), None)
+    is_bad = isinstance(upgrade, websocket.Refusal) and upgrade.status == BadRequest.status
+    await http.refuse(send, BadRequest(detail) if is_bad else UpgradeRequired(detail), list(headers))
