@@ -1,0 +1,189 @@
+"""The Pusher dialect as tables: frames in, frames out, codes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellcast.live import reasons
+from bellcast.live.protocols import pusher
+from bellcast.live.protocols.pusher import endings, frames
+from bellcast.live.reasons import Close
+from bellcast.model.events import InboxCounted, LiveEvent, Member, NotificationDeleted, PresenceChanged, Typing
+from bellcast.model.inboxes import InboxState
+
+SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
+STATE = InboxState("", "ann", 1, 2, 3, 4)
+
+
+def told(event: Any) -> dict[str, Any] | None:
+    """What a client is told of an event."""
+    encoded = pusher.MESSAGE.encode(event)
+    return None if encoded is None else json.loads(encoded)
+
+
+@pytest.mark.parametrize(
+    ("frame", "command"),
+    [
+        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, pusher.Subscribe("private-a", "key:sig")),
+        ({"event": "pusher:subscribe", "data": json.dumps(SUBSCRIBE)}, pusher.Subscribe("private-a", "key:sig")),
+        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, pusher.Subscribe("a")),
+        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, pusher.Unsubscribe("a")),
+        ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, pusher.Signin("k:s", "{}")),
+        ({"event": "pusher:ping"}, pusher.Ping()),
+        ({"event": "pusher:pong", "data": []}, pusher.Pong()),
+        ({"event": "client-x", "channel": "a", "data": {"b": 1}}, pusher.ClientEvent("client-x", "a", {"b": 1})),
+        ({"event": "client-x", "channel": "a"}, pusher.ClientEvent("client-x", "a", None)),
+    ],
+)
+def test_what_clients_say(frame: dict[str, Any], command: object) -> None:
+    assert pusher.receive(json.dumps(frame)) == command
+
+
+@given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
+def test_no_text_does_harm(text: str) -> None:
+    assert isinstance(pusher.receive(text), pusher.Rejected)
+
+
+@given(
+    st.sampled_from(["pusher:subscribe", "pusher:unsubscribe", "pusher:signin", "client-x", "pusher:ping", "x"]),
+    st.dictionaries(
+        st.sampled_from(["channel", "auth", "channel_data", "user_data"]),
+        st.none() | st.text() | st.integers() | st.lists(st.text()),
+    ),
+)
+def test_no_fields_do_harm(event: str, data: dict[str, Any]) -> None:
+    command = pusher.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
+    if isinstance(command, pusher.Subscribe):
+        assert isinstance(command.channel, str)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"), [({"a": 1}, '{"a":1}'), ("text", "text"), (None, "null"), (7, "7"), ([1], "[1]")]
+)
+def test_data_is_always_a_string(data: object, expected: str) -> None:
+    frame = told(LiveEvent("", "e", data, topic="a"))
+    assert frame == {"event": "e", "channel": "a", "data": expected}
+
+
+def test_data_as_its_publisher_wrote_it_stays_so() -> None:
+    frame = told(LiveEvent("", "e", {"a": 1}, topic="a", text='{ "a" : 1 }'))
+    assert frame is not None
+    assert frame["data"] == '{ "a" : 1 }'
+
+
+def test_the_sender_on_a_presence_channel_is_named() -> None:
+    frame = told(LiveEvent("", "client-x", 1, topic="presence-a", member="u"))
+    assert frame is not None
+    assert frame["user_id"] == "u"
+
+
+def test_an_event_to_a_recipient_is_on_its_own_channel() -> None:
+    frame = told(LiveEvent("", "e", 1, recipient="ann"))
+    assert frame is not None
+    assert frame["channel"] == "#server-to-user-ann"
+
+
+@pytest.mark.parametrize("name", ["pusher:error", "pusher_internal:member_added"])
+def test_nobody_speaks_for_the_server(name: str) -> None:
+    assert told(LiveEvent("", name, {}, topic="a")) is None
+
+
+def test_inbox_changes_keep_their_names() -> None:
+    gone = told(NotificationDeleted(STATE, "id"))
+    assert gone is not None
+    assert (gone["event"], gone["channel"]) == ("notification-delete", "#server-to-user-ann")
+    assert json.loads(gone["data"]) == {"id": "id", "unread": 3, "unseen": 4, "position": "1-2"}
+    counted = told(InboxCounted(STATE, "read", 0))
+    assert counted is not None
+    assert json.loads(counted["data"])["ids"] == "all"
+
+
+def test_members_come_and_go() -> None:
+    came = told(PresenceChanged("", "presence-a", joined=(Member("u", info=True),)))
+    assert came is not None
+    assert json.loads(came["data"]) == {"user_id": "u", "user_info": True}
+    went = told(PresenceChanged("", "presence-a", left=(Member("u"),)))
+    assert went is not None
+    assert (went["event"], went["data"]) == ("pusher_internal:member_removed", '{"user_id":"u"}')
+
+
+def test_what_has_no_word_here_is_not_told() -> None:
+    assert told(Typing("", "a", "u", on=True)) is None
+    assert told(PresenceChanged("", "lobby", joined=(Member("u"),))) is None
+
+
+def test_a_roster_is_the_one_clients_read() -> None:
+    pieces = [
+        frames.entry(Member('a"b', info={"n": 1})),
+        frames.entry(Member("c", name="C")),
+        frames.entry(Member("d")),
+    ]
+    ids, people = zip(*pieces, strict=True)
+    assert json.loads(frames.roster(ids, people, 3)) == {
+        "presence": {"ids": ['a"b', "c", "d"], "hash": {'a"b': {"n": 1}, "c": {"name": "C"}, "d": {}}, "count": 3}
+    }
+    assert json.loads(frames.roster((), (), 0)) == {"presence": {"ids": [], "hash": {}, "count": 0}}
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (reasons.NO_PONG, 4201),
+        (reasons.RESTARTING.delayed(100), 4200),
+        (reasons.EXPIRED, 4200),
+        (reasons.REVOKED, 4009),
+        (reasons.UNAUTHENTICATED, 4009),
+        (reasons.FORBIDDEN, 4009),
+        (reasons.BAD_REQUEST, 4009),
+        (reasons.TOO_MANY.delayed(1), 4100),
+        (reasons.TOO_FAST, 4100),
+        (reasons.TOO_SLOW, 4100),
+        (reasons.UNAVAILABLE.delayed(1), 4100),
+        (reasons.TOO_LARGE, 1009),
+        (Close(1002, "a broken frame", reconnect=False), 1002),
+        (Close(1007, "not UTF-8", reconnect=False), 1007),
+        (endings.NO_SUCH_APP, 4001),
+        (endings.UNKNOWN_VERSION, 4007),
+    ],
+)
+def test_every_end_has_a_code_by_which_clients_do_right(end: Close, code: int) -> None:
+    assert pusher.WEBSOCKET.ending(end).code == code
+
+
+def test_every_reason_of_ours_has_a_code_of_theirs() -> None:
+    for end in (value for value in vars(reasons).values() if isinstance(value, Close)):
+        code = endings.ending(end).code
+        gives_up = 4000 <= code < 4100
+        assert code == endings.TOO_LARGE or gives_up is not end.reconnect
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("7", None), ("4", None), (None, endings.NO_VERSION), ("", endings.BAD_VERSION), ("7.0", endings.BAD_VERSION),
+        ("-7", endings.BAD_VERSION), ("٧", endings.BAD_VERSION), ("3", endings.UNKNOWN_VERSION),
+        ("8", endings.UNKNOWN_VERSION), ("0000000000007", endings.UNKNOWN_VERSION),
+    ],
+)  # fmt: skip
+def test_versions(said: str | None, end: Close | None) -> None:
+    assert pusher.refused_version(said) == end
+
+
+@pytest.mark.parametrize(
+    ("text", "member"),
+    [
+        ('{"user_id":10}', pusher.Member("10", {})),
+        ('{"user_id":"10","user_info":true}', pusher.Member("10", True)),
+        ('{"user_id":"a","user_info":null,"more":1}', pusher.Member("a", {})),
+    ],
+)
+def test_members_as_apps_sign_them(text: str, member: pusher.Member) -> None:
+    assert pusher.read_member(text) == member
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"user_id":null}', '{"user_id":1.5}', '{"user_id":""}', "[" * 9_999])
+def test_what_is_no_member(text: str) -> None:
+    assert isinstance(pusher.read_member(text), str)

@@ -1,0 +1,47 @@
+"""Moves of a crowd: told together, net, and to those who moved only what came after."""
+
+from bellcast.live.crowds import FEW, MOST, Crowds, together
+from bellcast.model.events import Member, PresenceChanged
+
+
+def came(who: str) -> PresenceChanged:
+    return PresenceChanged("", "presence-hall", joined=(Member(who),), sender=f"link-{who}")
+
+
+def went(who: str) -> PresenceChanged:
+    return PresenceChanged("", "presence-hall", left=(Member(who),), sender=f"link-{who}")
+
+
+def net(*moves: PresenceChanged) -> tuple[list[str], list[str]]:
+    told = together(moves)
+    if told is None:
+        return [], []
+    return [member.recipient for member in told.joined], [member.recipient for member in told.left]
+
+
+def test_several_moves_come_to_one() -> None:
+    assert net(came("a"), went("b"), came("c")) == (["a", "c"], ["b"])
+
+
+def test_who_came_and_went_again_is_not_told_of() -> None:
+    assert net(came("a"), went("a")) == ([], [])
+    assert net(went("a"), came("a")) == ([], [])
+    assert net(came("a"), went("a"), came("a")) == (["a"], [])
+
+
+async def test_few_followers_hear_at_once() -> None:
+    assert Crowds(lambda stream, moves: None).take(came("a"), FEW) is False
+
+
+async def test_a_crowd_hears_later_and_at_the_latest_after_so_many_moves() -> None:
+    told: list[int] = []
+    crowds = Crowds(lambda stream, moves: told.append(len(moves)))
+    for number in range(MOST + 1):
+        assert crowds.take(came(str(number)), 100_000) is True
+    assert told == [MOST]
+
+
+async def test_what_follows_a_waiting_move_waits_too_however_few_are_left() -> None:
+    crowds = Crowds(lambda stream, moves: None)
+    crowds.take(came("a"), FEW + 1)
+    assert crowds.take(went("a"), 1) is True
