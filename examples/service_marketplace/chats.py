@@ -18,6 +18,8 @@ from .sessions import Session, Sessions
 
 # Twelve devices each for two people; more signed in at once than that can no longer open what is new.
 MOST_DEVICES = 12
+# Keys of devices that are gone open what they wrote; older ones than these are let go.
+MOST_KEYS = 200
 # A chat is kept in memory, so this is a demonstration's bound.
 MOST_MESSAGES = 2_000
 
@@ -78,6 +80,9 @@ class Devices:
         device = Device(id, session.person, key, session)
         self._devices.pop((session.person.key, id), None)
         self._devices[session.person.key, id] = device
+        theirs = [place for place in self._devices if place[0] == session.person.key]
+        for place in theirs[:-MOST_KEYS]:
+            del self._devices[place]
         return device
 
     def of(self, booking: Booking) -> list[tuple[Device, bool]]:

@@ -265,7 +265,7 @@ def test_a_new_device_reads_what_comes_and_not_what_was(two, visit):
     write(ben, "Before")
     expect(bubble(nora, "Before")).to_be_visible()
     phone = visit("nora", nora.url, viewport=PHONE)
-    expect(phone.get_by_text("Written before this device could read it.")).to_be_visible()
+    expect(phone.get_by_text("What was written before cannot be read on this device.")).to_be_visible()
     # Ben's page has heard of the new device when both show the same code.
     expect(ben.locator(".code")).to_have_text(phone.locator(".code").text_content())
     write(ben, "After")

@@ -47,9 +47,9 @@ function mindTheEnd(session) {
     await pause(wait * (0.5 + Math.random()));
     wait = Math.min(longest, wait * 2);
     const response = await fetch(`${root}/api/session`).catch(() => null);
-    if (response?.status === 401) location.assign(`${root}/${seated ? 'bookings' : 'login?ended'}`);
     asking = false;
-    session.open();
+    if (response?.status === 401) location.assign(`${root}/${seated ? 'bookings' : 'login?ended'}`);
+    else session.open();
   });
 }
 

@@ -4,6 +4,10 @@ import { person } from './site.js';
 
 const FORGOTTEN = 6_000; // ms after which somebody who said they were typing no longer is
 const NEAR = 80; // px from the end: who is there goes on seeing the end
+const UNREADABLE = {
+  null: 'What was written before cannot be read on this device.',
+  undefined: 'This message was changed on its way and cannot be trusted.',
+};
 
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
 
@@ -40,9 +44,10 @@ export class Talk {
   #bubble({ id, sender, at, text }) {
     const known = this.#bubbles.get(id);
     if (known) return known;
-    const bubble = element('li', sender === person ? 'bubble mine' : 'bubble');
-    const words = { undefined: 'This message was changed on its way and cannot be trusted.', null: 'Written before this device could read it.' }[text] ?? text;
-    bubble.append(element('p', typeof text === 'string' ? '' : 'sealed', words), element('small', 'fate', clock.format(new Date(at))));
+    const side = text === null ? 'earlier' : sender === person ? 'bubble mine' : 'bubble';
+    const bubble = element('li', side);
+    const words = typeof text === 'string' ? element('p', '', text) : element('p', 'sealed', UNREADABLE[text]);
+    bubble.append(words, element('small', 'fate', clock.format(new Date(at))));
     this.#bubbles.set(id, bubble);
     return bubble;
   }
