@@ -221,7 +221,7 @@ def test_who_sends_more_than_is_done_is_read_no_further(slow_app: ServerProcess)
             assert calm.next()["type"] == "ready"
             began = time.monotonic()
             assert calm.ask("ping")["type"] == "pong"
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 2
 
 
 def test_a_flood_of_subscribing_and_publishing_delays_nobody_for_long(slow_app: ServerProcess) -> None:
@@ -240,7 +240,7 @@ def test_a_flood_of_subscribing_and_publishing_delays_nobody_for_long(slow_app: 
             began = time.monotonic()
             assert calm.ask("ping")["type"] == "pong"
             slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 1
+        assert slowest < 2
         answers = [flood.next()["type"] for _ in range(4_000)]
         assert set(answers) == {"ack"}
 

