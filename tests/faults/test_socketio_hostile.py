@@ -1,0 +1,169 @@
+"""Hostile Socket.IO clients cost themselves only."""
+
+import json
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.servers import ServerProcess
+
+# Ten minutes by hand, before a release; seconds in between.
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
+WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
+POLLING = "/socket.io/?EIO=4&transport=polling"
+SETTINGS = {
+    "BELLCAST_HANDLERS": "tests.wire.echoes:handlers",
+    "BELLCAST_ANONYMOUS": "allow",
+    "BELLCAST_SOCKETIO_PING_INTERVAL": "500ms",
+    "BELLCAST_SOCKETIO_PING_TIMEOUT": "500ms",
+}
+SEEDS = [
+    "2", "3", "40", '40{"token":"x"}', "40/custom,", "41", '42["message",1]', '427["message-with-ack",{"a":[1,2]}]', "430[]",
+    '451-["message",{"_placeholder":true,"num":0}]', '461-0[{"_placeholder":true,"num":0}]', "5", "6", "1", '42["subscribe",["x"]]',
+    '42["read",{"all":true}]', '42/room-1,["message"]', "40/room-1,", '42["ping"]', '40{"pid":"AAAA","offset":"1-1"}',
+]  # fmt: skip
+
+
+@pytest.fixture
+def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    return start_server(**SETTINGS)
+
+
+def resident(server: ServerProcess) -> int:
+    """KiB of memory."""
+    assert server.process is not None
+    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4
+
+
+def mangled(chance: random.Random) -> str | bytes:
+    seed = list(chance.choice(SEEDS))
+    for _ in range(chance.choice([0, 0, 1, 1, 2, 8])):
+        at = chance.randrange(len(seed) + 1)
+        seed[at : at + chance.randrange(2)] = chance.choice(
+            ['"', "{", "[", "]", ",", "-", "/", "9", "é", "\x1e", "\\ud800", "b"]
+        )
+    said = "".join(seed)
+    return said.encode() if chance.random() < 0.1 else said
+
+
+def fuzz_websocket(server: ServerProcess, chance: random.Random) -> None:
+    try:
+        with connect(server.url.replace("http", "ws") + WEBSOCKET, close_timeout=1) as one:
+            for _ in range(chance.randrange(1, 12)):
+                one.send(mangled(chance))
+            one.recv(timeout=0.01)
+    except (ConnectionClosed, TimeoutError):
+        pass
+
+
+def fuzz_polling(http: httpx.Client, chance: random.Random) -> None:
+    sid = json.loads(http.get(POLLING).text[1:])["sid"]
+    parts = [mangled(chance) for _ in range(chance.randrange(1, 12))]
+    body = b"\x1e".join(one if isinstance(one, bytes) else one.encode() for one in parts)
+    assert http.post(f"{POLLING}&sid={sid}", content=body).status_code in (200, 400)
+
+
+def test_no_message_hurts_the_server_or_anybody_else(server: ServerProcess) -> None:
+    chance = random.Random(4)
+    with httpx.Client(base_url=server.url) as http:
+        for _ in range(300):
+            fuzz_websocket(server, chance)
+            fuzz_polling(http, chance)
+        time.sleep(1.5)
+        before, until = resident(server), time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            fuzz_websocket(server, chance)
+            fuzz_polling(http, chance)
+        time.sleep(1.5)
+        assert resident(server) - before < 6_000
+        assert http.get("/healthz").status_code == 200
+    assert "Traceback" not in server.log.read_text()
+    assert echoes(server)
+
+
+def test_every_frame_may_come_byte_by_byte(server: ServerProcess) -> None:
+    head = (
+        f"GET {WEBSOCKET} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as one:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        said_slowly(one, head.encode() + masked(b"40"), answer=b'"auth"')
+        said_slowly(one, masked(b'42["message","slowly"]'), answer=b'["message-back","slowly"]')
+
+
+def said_slowly(one: socket.socket, said: bytes, answer: bytes) -> None:
+    for byte in range(len(said)):
+        one.sendall(said[byte : byte + 1])
+    heard = b""
+    while answer not in heard:
+        data = one.recv(4096)
+        assert data, heard
+        heard += data
+
+
+@pytest.mark.parametrize("cut", [1, 7, 2 + 4, 9])
+def test_frames_cut_anywhere_and_joined_anywhere_are_the_same(server: ServerProcess, cut: int) -> None:
+    whole = b"".join(masked(f'42["message",{number}]'.encode()) for number in range(20))
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
+        one.recv()
+        one.send("40")
+        one.recv(), one.recv()
+        for start in range(0, len(whole), cut):
+            one.socket.sendall(whole[start : start + cut])
+        heard = [one.recv(timeout=5) for _ in range(20)]
+    assert heard == [f'42["message-back",{number}]' for number in range(20)]
+
+
+def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(BELLCAST_LIMIT_UNSENT="100000", BELLCAST_LIMIT_EVENT_DATA="60000")
+    with (
+        connect(server.url.replace("http", "ws") + WEBSOCKET, max_queue=1) as deaf,
+        connect(server.url.replace("http", "ws") + WEBSOCKET) as keen,
+        httpx.Client(base_url=server.url, headers=server.as_app()) as http,
+    ):
+        for one in (deaf, keen):
+            one.recv()
+            one.send("40" + json.dumps({"token": server.token("alice")}))
+            assert str(one.recv()).startswith("40")
+        sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
+        http.post(f"{POLLING}&sid={sid}", content="40" + json.dumps({"token": server.token("alice")}))
+        assert len(http.get("/v1/connections").json()["connections"]) == 3
+        for _ in range(300):
+            http.post("/v1/events", json={"recipient": "alice", "name": "big", "data": "x" * 50_000})
+            while not str(keen.recv(timeout=5)).startswith('42["big"'):
+                pass
+            if len(http.get("/v1/connections").json()["connections"]) == 1:
+                break
+        else:
+            raise AssertionError("the deaf are still held")
+
+
+def test_a_body_that_never_ends_is_given_up(server: ServerProcess) -> None:
+    sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as one:
+        one.sendall(f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n4x".encode())
+        assert b" 400 " in one.recv(4096)
+    assert echoes(server)
+
+
+def echoes(server: ServerProcess) -> bool:
+    """Whether an honest client is served."""
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
+        one.recv()
+        one.send("40")
+        one.recv(), one.recv()
+        one.send('42["message","fine"]')
+        return bool(one.recv(timeout=5) == '42["message-back","fine"]')
+
+
+def masked(payload: bytes) -> bytes:
+    return bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload
