@@ -264,3 +264,62 @@ test('a browser that forbids the socket is as one that cannot', async () => {
   await connect({ world: bench });
   assert.equal(bench.link.url.pathname, '/under/v1/stream');
 });
+
+test('where nothing holds it asks again, with an ETag, and says so when something is new', async () => {
+  let position = 'p1';
+  const answer = ({ ifNoneMatch }) => (ifNoneMatch === `"${position}"` ? { status: 304 } : { unread: 1, unseen: 1, position });
+  const { bench, connection, heard, timers } = await connect({ answer });
+  bench.link.breaks();
+  await settled();
+  bench.link.breaks();
+  await settled();
+  assert.equal(connection.status, 'live');
+  await timers.advance(15_000);
+  assert.deepEqual(heard, ['ready', 'heartbeat']);
+  position = 'p2';
+  await timers.advance(15_000);
+  assert.deepEqual(heard, ['ready', 'heartbeat', 'reset']);
+});
+
+test('on a lesser way the better one is tried again beside it, and taken when it is open', async () => {
+  const { bench, connection, timers } = await connect();
+  bench.link.breaks();
+  await settled();
+  const stream = bench.link;
+  stream.says(ready());
+  await timers.advance(60_000);
+  const socket = bench.link;
+  assert.equal(socket.url.pathname, '/under/v1/ws');
+  assert.equal(connection.status, 'live');
+  assert.equal(stream.closed, false, 'the one in use goes on until then');
+  socket.says(ready());
+  await settled();
+  bench.link.says(ready());
+  assert.equal(stream.closed, true);
+  assert.equal(connection.twoWay, true);
+});
+
+test('a token is renewed over the open line before it ends', async () => {
+  const jwt = (exp) => `x.${Buffer.from(JSON.stringify({ iat: 1000, exp })).toString('base64url')}.x`;
+  const tokens = [jwt(1100), jwt(1200)];
+  const { bench, connection, timers } = await live({ token: null, ask: () => tokens.shift() ?? jwt(1300) });
+  bench.link.says({ type: 'heartbeat', time: '' });
+  for (let i = 0; i < 3; i++) {
+    await timers.advance(25_000);
+    bench.link.says({ type: 'heartbeat', time: '' });
+  }
+  await settled();
+  const { type, token } = bench.link.sent.at(-1);
+  assert.deepEqual([type, token], ['auth', jwt(1200)]);
+  assert.equal(connection.status, 'live');
+  assert.equal(bench.links.length, 1);
+});
+
+test('a machine that slept looks at the clock, not at its timers', async () => {
+  const { bench, connection, timers } = await live();
+  timers.time += 3_600_000;
+  bench.page.dispatchEvent(new Event('visibilitychange'));
+  await settled();
+  assert.equal(bench.links.length, 2);
+  assert.equal(connection.status, 'connecting');
+});

@@ -112,12 +112,12 @@ export function world(answer = () => ({})) {
     now: () => timers.time,
     random: () => 0.5,
     online: () => made.network,
-    async fetch(url, { method, headers, body, ...rest }) {
-      const request = { method, url: new URL(url), token: headers.authorization?.slice(7), body: body && JSON.parse(body), ...rest };
+    async fetch(url, { method = 'GET', headers, body, ...rest }) {
+      const request = { method, url: new URL(url), token: headers.authorization?.slice(7), ifNoneMatch: headers['if-none-match'], body: body && JSON.parse(body), ...rest };
       requests.push(request);
       const { status = 200, retryAfter, ...content } = await answer(request);
       const extra = retryAfter ? { headers: { 'retry-after': String(retryAfter) } } : {};
-      return status === 204 ? new Response(null, { status }) : new Response(JSON.stringify(content), { status, ...extra });
+      return status === 204 || status === 304 ? new Response(null, { status }) : new Response(JSON.stringify(content), { status, ...extra });
     },
     /** The link in use. */
     get link() {

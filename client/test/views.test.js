@@ -1,0 +1,85 @@
+/** Pure corners of lists: tabs, groups, what a notification touches, how long a token may wait. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Credential } from '../src/bellcast/api.js';
+import { fold } from '../src/bellcast/elements/grouping.js';
+import { texts, fetching } from '../src/bellcast/elements/messages.js';
+import { parse, query } from '../src/bellcast/elements/views.js';
+import * as inbox from '../src/bellcast/inbox.js';
+import { touched } from '../src/bellcast/touches.js';
+import { notification } from './world.js';
+
+test('tabs are read from an attribute', () => {
+  assert.deepEqual(parse('all, unread,type:booking=Bookings, tag:a:b, archived'), [
+    { view: 'all' }, { view: 'unread' }, { type: 'booking', label: 'Bookings' }, { tag: 'a:b' }, { view: 'archived' },
+  ]);
+  assert.deepEqual(parse('all,type:x').map(query), [{}, { type: 'x' }]);
+});
+
+test('a group is folded under its newest, wherever the others are', () => {
+  const rows = [notification(9, { group: 'a' }), notification(8), notification(7, { group: 'a' }), notification(6, { group: 'b' })];
+  const lines = (open) => fold(rows, new Set(open)).map(({ notification: { id }, others, inner }) => [Number(id.slice(-4)), others, inner]);
+  assert.deepEqual(lines([]), [[9, 1, false], [8, 0, false], [6, 0, false]]);
+  assert.deepEqual(lines(['a']), [[9, 1, false], [7, 0, true], [8, 0, false], [6, 0, false]]);
+});
+
+test('a group is never taken for a row', () => {
+  const row = notification(9);
+  assert.equal(fold([row, notification(8, { group: row.id })], new Set()).length, 2);
+});
+
+for (const [key, hit] of [
+  [['booking', 7], true], [['booking', '7', 'guests'], true], [['booking'], true], ['booking:7', true],
+  [['booking', 8], false], [['bookings', 7], false], ['payment:7', false], [[{ booking: 7 }], false],
+]) {
+  test(`booking:7 ${hit ? 'touches' : 'leaves'} ${JSON.stringify(key)}`, () => assert.equal(touched(['booking:7'])(key), hit));
+}
+
+const jwt = (claims) => `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`;
+for (const [what, claims, patience] of [
+  ['an hour', { iat: 1000, exp: 4600 }, 2_700_000],
+  ['four seconds', { iat: 1000, exp: 1004 }, 3_000],
+  ['an hour, to a clock that is a day ahead', { iat: 1000 - 86_400, exp: 4600 - 86_400 }, 900_000],
+  ['no end', { iat: 1000 }, undefined],
+]) {
+  test(`a token of ${what} is renewed after ${patience}`, () => assert.equal(new Credential(null, () => '').patience(jwt(claims), 1_000_000), patience));
+}
+
+test('with nobody to ask, no token is renewed', () => {
+  assert.equal(new Credential('a', undefined).patience(jwt({ exp: 4600 }), 1_000_000), undefined);
+});
+
+test('who differs in rights is somebody else; who differs in times is not', async () => {
+  const whose = (claims) => new Credential(jwt(claims), undefined).whose();
+  assert.equal(await whose({ sub: 'a', exp: 1 }), await whose({ sub: 'a', exp: 2, iat: 1, jti: 'x' }));
+  assert.notEqual(await whose({ sub: 'a', topics: ['x'] }), await whose({ sub: 'a', topics: ['y'] }));
+  assert.notEqual(await whose({ sub: 'a', tenant: 'acme' }), await whose({ sub: 'a' }));
+  assert.equal(await new Credential('opaque', undefined).whose(), '');
+});
+
+for (const lang of ['de', 'es', 'fr', 'ar']) {
+  test(`${lang} has every text`, async () => {
+    const english = texts('en');
+    await fetching(lang);
+    const found = texts(lang);
+    assert.deepEqual(Object.keys(found).sort(), Object.keys(english).sort());
+    for (const [name, text] of Object.entries(english)) assert.equal(typeof found[name], typeof text, name);
+    assert.equal(found.dir, lang === 'ar' ? 'rtl' : 'ltr');
+    for (const count of [0, 1, 2, 3, 11, 100, '99+']) assert.match(found.arrivedMany(count) + found.label(count), /\S/);
+  });
+}
+
+const AT = '2026-02-02T00:00:00.000Z';
+const counted = (changed, ids) => ({ type: 'counts', changed, ids, at: AT, unread: 0, unseen: 0, position: 'p2' });
+for (const [view, changed, stale] of [
+  ['all', 'unarchived', true], ['unread', 'unread', true], ['unread', 'unarchived', true], ['read', 'read', true], ['archived', 'archived', true],
+  ['all', 'archived', false], ['unread', 'read', false], ['archived', 'unarchived', false],
+]) {
+  test(`the ${view} view ${stale ? 'fetches' : 'needs no fetch'} when rows it does not have are ${changed}`, () => {
+    const page = { notifications: [], next: null, unread: 0, unseen: 0, position: 'p1' };
+    const state = inbox.apply(inbox.snapshot(page, { view }), counted(changed, [notification(5).id]));
+    assert.equal(state.stale, stale);
+  });
+}
