@@ -1,0 +1,52 @@
+"""What Socket.IO clients hear of events, and that it is made once for all of them."""
+
+import json
+
+import pytest
+
+from bellcast.live.protocols.socketio import dialect
+from bellcast.live.protocols.socketio.engineio import BODY, FRAMES, SENDS
+from bellcast.model.events import LiveEvent, SessionsRevoked
+from bellcast.model.inboxes import InboxState
+
+STATE = InboxState("", "alice", 1, 2, 3, 4)
+
+
+def test_a_namespace_in_one_form_is_one_dialect_while_somebody_speaks_it() -> None:
+    spoken = dialect.of("/room-1", FRAMES, resumable=True)
+    assert dialect.of("/room-1", FRAMES, resumable=True) is spoken
+    others = [
+        dialect.of("/room-2", FRAMES, resumable=True),
+        dialect.of("/room-1", BODY, resumable=True),
+        dialect.of("/room-1", FRAMES, resumable=False),
+    ]
+    assert spoken not in others
+
+
+@pytest.mark.parametrize(
+    ("data", "resumable", "told"),
+    [
+        ({"a": 1}, True, '42["news",{"a":1}]'),
+        (None, True, '42["news",null]'),
+        ("text", False, '42["news","text"]'),
+        ("text", True, '42["news","text",null]'),  # a text that stands last would pass for an offset
+        (["text"], True, '42["news",["text"]]'),
+    ],
+)
+def test_a_live_event_goes_by_its_own_name(data: object, resumable: bool, told: str) -> None:
+    event = LiveEvent(tenant="", name="news", data=data, topic="t")
+    assert dialect.of("/", BODY, resumable=resumable).encode(event) == told.encode()
+    named = dialect.of("/a", SENDS, resumable=resumable).encode(event)
+    assert named == told.replace("42", "42/a,", 1).encode()
+
+
+def test_a_change_ends_in_the_position_it_brings_to_where_that_can_be_resumed() -> None:
+    name, fields, offset = json.loads(dialect.of("/", BODY, resumable=True).reset(STATE)[2:])
+    assert (name, fields["unread"], fields["position"], offset) == ("reset", 3, "1-2", "1-2")
+    assert len(json.loads(dialect.of("/", BODY, resumable=False).reset(STATE)[2:])) == 2
+
+
+def test_what_is_between_servers_only_is_told_to_nobody() -> None:
+    spoken = dialect.of("/", FRAMES, resumable=True)
+    assert spoken.encode(SessionsRevoked("", "alice", 1)) is None
+    assert spoken.heartbeat(0) == b""
