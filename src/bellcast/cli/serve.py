@@ -5,12 +5,13 @@ import errno
 import os
 import resource
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import structs
 
 from bellcast import __version__
-from bellcast.cli import options, screen
+from bellcast.cli import options, screen, workers
 from bellcast.cli.screen import Stop
 
 if TYPE_CHECKING:  # the house is imported when the server starts, not for --help
@@ -30,13 +31,15 @@ BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]gives your own.
 Every limit and dialect setting is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
 clients are told to come back, then it ends with status 0.[/]
 """
+# What a parent tells its workers; nobody types it.
+AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
 GROUPS = ("server", "store", "access", "native", "pusher", "socketio", "limits")
 
 app = typer.Typer()
 
 
 @app.command(cls=options.taking(groups=GROUPS), rich_help_panel="Server", epilog=EPILOG)
-def serve(ctx: typer.Context) -> None:
+def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     """Run the server."""
     from bellcast import server
     from bellcast.cli import folder, logs
@@ -46,10 +49,39 @@ def serve(ctx: typer.Context) -> None:
     logs.configure(settings.server)
     folder.prepare(settings)
     _allow_files()
+    if as_worker is not None:
+        _work(settings, workers.place(as_worker))
+        return
     made, is_new = project(settings)
     if is_new:
         introduce(made, settings)
-    run(server.create_app(settings), lambda url: print(f"Bellcast {__version__} is listening on {url}", flush=True))
+    if settings.server.workers > 1:
+        _supervise(settings)
+    else:
+        run(server.create_app(settings), _listening)
+
+
+def _listening(url: str) -> None:
+    print(f"Bellcast {__version__} is listening on {url}", flush=True)
+
+
+def _supervise(settings: "Settings") -> None:
+    """Be the parent of the workers."""
+    try:
+        status = workers.Workers(settings, _listening).run(settings.server.host, settings.server.port)
+    except OSError as reason:
+        raise _no_start(reason, settings) from None
+    if status:
+        raise typer.Exit(status)
+
+
+def _work(settings: "Settings", at: workers.Place) -> None:
+    """Be one of the workers."""
+    from bellcast import server
+
+    workers.end_with_parent(at)
+    own = structs.replace(settings, server=structs.replace(settings.server, port=at.port))
+    server.serve(server.create_app(own), lambda url: workers.told_ready(at, url), shared=True)
 
 
 def introduce(project: "Project", settings: "Settings") -> None:

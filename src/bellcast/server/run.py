@@ -52,8 +52,9 @@ class Server(uvicorn.Server):
                 signal.signal(name, handler)
 
 
-def serve(app: App, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. `ready` is called with the URL once connections are accepted.
+def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` is called with the URL once connections are accepted. A `shared` port is
+    other processes' too: each connection comes to one of them.
 
     Raises OSError when it cannot listen there, and whatever keeps the store from opening."""
     settings = app.settings.server
@@ -71,10 +72,10 @@ def serve(app: App, ready: Callable[[str], None]) -> None:
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=int(settings.drain) + 1,
     )
-    with _listening(settings.host, settings.port) as listener:
+    with _listening(settings.host, settings.port, shared=shared) as listener:
         Server(config, app, ready).run(sockets=[listener])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int, *, shared: bool) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    return socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=shared)

@@ -1,0 +1,143 @@
+"""`--workers`: several processes on one port, watched by one that serves nothing."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import engines
+from tests.faults.nodes import Cluster, cluster, send, titles
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(tmp_path, engines.redis().url, engines.postgres(), "workers") as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def server(nodes: Cluster) -> ServerProcess:
+    return nodes.start("--workers", "2", BELLCAST_DRAIN="1")
+
+
+def parent(server: ServerProcess) -> int:
+    assert server.process is not None
+    return server.process.pid
+
+
+def workers(of: int) -> set[int]:
+    """The processes whose parent that is."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if after_name[1] == str(of) and after_name[0] != "Z":
+                found.add(int(entry.name))
+    return found
+
+
+def listening(pid: int) -> bool:
+    """Whether a process has a listening socket, so that connections may come to it."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+        except OSError:
+            continue
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(line[3] == "0A" and line[9] in inodes for line in lines)
+
+
+def test_every_worker_serves_and_what_one_is_told_rings_on_all(server: ServerProcess) -> None:
+    assert len(workers(parent(server))) == 2
+    assert all(listening(pid) for pid in workers(parent(server)))
+    bells = [websocket(server, "alice") for _ in range(12)]  # that all come to one has a chance of 1 in 2,048
+    opened = [bell.__enter__() for bell in bells]
+    for bell in opened:
+        bell.until("ready")
+    counts = {len(connections(server)) for _ in range(40)}
+    assert len(counts) == 2
+    assert sum(counts) == 12
+    assert send(server, "alice", "Hello").status_code == 201
+    assert [bell.until("notification")["unread"] for bell in opened] == [1] * 12
+    for bell in bells:
+        bell.__exit__(None, None, None)
+
+
+def connections(server: ServerProcess) -> list[object]:
+    found: list[object] = httpx.get(f"{server.url}/v1/connections", headers=server.as_app()).json()["connections"]
+    return found
+
+
+def test_a_worker_that_dies_is_replaced_and_its_clients_come_back(server: ServerProcess) -> None:
+    before = workers(parent(server))
+    assert send(server, "alice", "before").status_code == 201
+    os.kill(min(before), signal.SIGKILL)
+    assert eventually(lambda: len(now := workers(parent(server))) == 2 and now != before)
+    assert eventually(lambda: all(listening(pid) for pid in workers(parent(server))))
+    assert send(server, "alice", "after").status_code == 201
+    assert titles(server, "alice") == ["after", "before"]
+
+
+def test_sighup_replaces_them_one_by_one_and_there_is_always_one(server: ServerProcess) -> None:
+    before = workers(parent(server))
+    os.kill(parent(server), signal.SIGHUP)
+    sent = 0
+
+    def replaced() -> bool:
+        nonlocal sent
+        with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
+            body = {"to": "alice", "title": f"{sent}"}
+            headers = server.as_app() | {"Idempotency-Key": f"{sent}"}
+            for _ in range(3):  # a connection that had just come to the one that left is made again
+                try:
+                    answer = client.post(f"{server.url}/v1/notifications", json=body, headers=headers)
+                    break
+                except httpx.TransportError:
+                    continue
+            else:
+                raise AssertionError("nobody served")
+        assert answer.status_code == 201
+        sent += 1
+        now = workers(parent(server))
+        return len(now) == 2 and not now & before
+
+    assert eventually(replaced, 30)
+    assert len(titles(server, "alice")) == min(sent, 100)
+
+
+def test_sigterm_ends_them_all_with_status_0(server: ServerProcess) -> None:
+    pids = workers(parent(server))
+    assert server.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_without_their_parent_they_leave(server: ServerProcess) -> None:
+    pids = workers(parent(server))
+    os.kill(parent(server), signal.SIGKILL)
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 30)
+
+
+def test_what_keeps_a_worker_from_starting_is_told_and_ends_the_start(tmp_path: Path) -> None:
+    away = {"BELLCAST_STORE": "postgresql://127.0.0.1:1/nothing", "BELLCAST_BROKER": engines.redis().url}
+    server = ServerProcess(tmp_path / "data", away, "--workers", "2")
+    with pytest.raises(AssertionError, match="PostgreSQL cannot be used"):
+        server.start()
+    assert server.stop() == 1
+
+
+def test_a_port_that_is_taken_is_refused(nodes: Cluster, server: ServerProcess) -> None:
+    second = ServerProcess(server.data.parent / "second", nodes.environ, "--workers", "2")
+    second.port = server.port
+    with pytest.raises(AssertionError, match="is in use"):
+        second.start()
+    assert second.stop() == 1
