@@ -167,16 +167,16 @@ export class Connection {
   #open() {
     this.#farewell = undefined;
     this.#watch(PATIENCE);
-    this.#link = this.#dial(this.#way, (event) => this.#hear(event), (close) => void this.#ended(this.#farewell ?? close));
+    this.#link = this.#dial(this.#way, (event, since) => this.#hear(event, since), (close) => void this.#ended(this.#farewell ?? close));
   }
 
-  /** What comes after the turn is over is not heard. @param {number} way @param {(event: BellcastEvent) => void} hear @param {(close?: Close) => void} end */
+  /** What comes after the turn is over is not heard. @param {number} way @param {Plan['hear']} hear @param {(close?: Close) => void} end */
   #dial(way, hear, end) {
     const { base, world } = this.#plan;
     const turn = this.#turn;
     const transport = this.#transports[way] ?? websocket;
     try {
-      return transport(base, this.#query(), world, (event) => turn === this.#turn && hear(event), (close) => turn === this.#turn && end(close));
+      return transport(base, this.#query(), world, (event, since) => turn === this.#turn && hear(event, since), (close) => turn === this.#turn && end(close));
     } catch {
       end(); // a browser may forbid it, as ws: on a page of https:
       return null;
@@ -191,13 +191,13 @@ export class Connection {
     return query;
   }
 
-  /** @param {BellcastEvent} event */
-  #hear(event) {
+  /** @param {BellcastEvent} event @param {string | null} [since] */
+  #hear(event, since) {
     this.#heard = this.#plan.world.now();
     if (event.type === 'close') this.#farewell = event;
     if (event.type === 'ready') this.#ready(event.heartbeat);
     if (event.type === 'ack' || event.type === 'pong' || event.type === 'error') this.#answer(event);
-    this.#plan.hear(event);
+    this.#plan.hear(event, since);
   }
 
   /** @param {number} heartbeat */

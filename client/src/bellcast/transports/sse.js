@@ -27,7 +27,7 @@ import { parse } from '../events.js';
  * @param {string} base
  * @param {URLSearchParams} query
  * @param {World} world
- * @param {(event: BellcastEvent) => void} hear
+ * @param {(event: BellcastEvent, since?: string | null) => void} hear  `since`, where it is passed on: the position of who did, before it
  * @param {(close?: Close) => void} end
  * @returns {Link}
  */

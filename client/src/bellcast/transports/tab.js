@@ -19,7 +19,7 @@
 export const tab = (channel, me) => (_base, query, _world, hear, end) => {
   /** @param {MessageEvent<Note>} message */
   const listen = ({ data: { to = me, event, word, since } }) => {
-    if (to === me && event) /** @type {(event: BellcastEvent, since?: string | null) => void} */ (hear)(event, since);
+    if (to === me && event) hear(event, since);
     else if (word === 'lost') end();
   };
   /** @param {object} note */
