@@ -486,3 +486,15 @@ def test_a_narrower_token_narrows_what_is_followed(
         http.post("/v1/events", json={"topics": ["wide-b", "wide-a"], "name": "heard"})
         assert bell.next()["topic"] == "wide-a"
         assert bell.ask("ping")["type"] == "pong"
+
+
+def test_erasing_a_recipient_ends_its_sessions_for_its_next_life_too(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    notify(http, alice)
+    old = bellcast_server.token(alice)
+    assert http.delete(f"/v1/recipients/{alice}").status_code == 204
+    answer = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"authorization": f"Bearer {old}"})
+    assert answer.status_code == 401
+    with websocket(bellcast_server, alice) as fresh:
+        assert fresh.next()["unread"] == 0

@@ -67,6 +67,16 @@ def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
     return (SessionsRevoked(tenant, key, now),)
 
 
+ERASED = (
+    "erase_notifications",
+    "erase_tags",
+    "erase_tombstones",
+    "erase_subscriptions",
+    "erase_devices",
+    "erase_recipient",
+)
+
+
 @touches(lambda tenant, key, now: [(tenant, key)])
 def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     """Erase a recipient and everything kept under it."""
@@ -74,6 +84,7 @@ def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     if not found:
         return None
     ((inbox,),) = found
-    for name in ("erase_notifications", "erase_tags", "erase_tombstones", "erase_subscriptions", "erase_recipient"):
+    for name in ERASED:
         yield Statement(name, {"inbox": inbox}, heavy=True)
+    yield Statement("erased_keep", {"digest": arrivals.digest(tenant, key), "now": now})
     return (SessionsRevoked(tenant, key, now),)

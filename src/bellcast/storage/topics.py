@@ -29,3 +29,7 @@ def _keep(tenant: str, topic: str, last: Kept) -> Script[None]:
 def _last(tenant: str, topic: str, since: int) -> Script[Kept | None]:
     found = yield Statement("last_event", {"tenant": tenant, "topic": topic, "since": since})
     return Kept(*found[0]) if found else None
+
+
+def _forget(before: int) -> Script[None]:
+    yield Statement("last_event_forget", {"before": before})

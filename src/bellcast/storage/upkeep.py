@@ -78,7 +78,8 @@ def _forget(tombstones_before: int, keys_before: int, limit: int) -> Script[int]
     tombstones = yield from _forget_tombstones(tombstones_before, limit)
     keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
     announcements = yield from _forget_announcements(tombstones_before, limit)
-    return max(tombstones, len(keys), announcements)
+    erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
+    return max(tombstones, len(keys), announcements, len(erased))
 
 
 def _forget_tombstones(older_than: int, limit: int) -> Script[int]:

@@ -1,7 +1,9 @@
 -- name: recipient_first_seen
--- A recipient comes to be on first use; what was announced before is not for it.
-INSERT INTO recipients (tenant, key, epoch, watermark, created_at)
-SELECT :tenant, :key, :epoch, value, :now FROM counters WHERE name = 'announcements'
+-- A recipient comes to be on first use; what was announced before is not for it, nor are sessions of an earlier life.
+INSERT INTO recipients (tenant, key, epoch, watermark, created_at, revoked_before)
+SELECT :tenant, :key, :epoch, value, :now,
+  coalesce((SELECT sessions_before FROM erased WHERE digest = :digest), 0)
+FROM counters WHERE name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
 RETURNING id
 
@@ -70,3 +72,12 @@ SELECT e.*
 FROM recipients r JOIN entries e ON e.recipient = r.id
 WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
 ORDER BY e.id LIMIT :limit
+
+-- name: erase_devices
+-- How far the devices of a recipient were told.
+DELETE FROM devices WHERE inbox = :inbox
+
+-- name: erased_keep
+-- Sessions that began before are refused, should somebody of that key come to be again.
+INSERT INTO erased (digest, sessions_before) VALUES (:digest, :now)
+ON CONFLICT (digest) DO UPDATE SET sessions_before = excluded.sessions_before

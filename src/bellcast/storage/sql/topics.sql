@@ -6,3 +6,7 @@ ON CONFLICT (tenant, topic) DO UPDATE SET name = excluded.name, data = excluded.
 -- name: last_event
 -- The event kept of a topic.
 SELECT name, data, told_at FROM last_events WHERE tenant = :tenant AND topic = :topic AND told_at >= :since
+
+-- name: last_event_forget
+-- Events told before a time.
+DELETE FROM last_events WHERE told_at < :before

@@ -74,3 +74,8 @@ UNION ALL SELECT 'notifications', count(*) FROM notifications
 UNION ALL SELECT 'announcements', count(*) FROM announcements
 UNION ALL SELECT 'subscriptions', count(*) FROM subscriptions
 UNION ALL SELECT 'tombstones', count(*) FROM tombstones
+
+-- name: erased_forget
+-- Digests whose sessions have ended by themselves.
+DELETE FROM erased WHERE digest IN (SELECT digest FROM erased WHERE sessions_before < :older_than LIMIT :limit)
+RETURNING digest
