@@ -69,6 +69,7 @@ class Socket(asyncio.Protocol):
                 pass
             case websocket.Failed(code, reason):
                 self._fail(Close(code, reason, reconnect=False))
+                self.outlet.write_eof()  # the reader is deaf now, so no goodbye is waited for
             case _ if self._pace.exceeded(asyncio.get_running_loop().time()):
                 self._fail(reasons.TOO_FAST)
             case websocket.Text(text):
