@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msgspec import structs
 
 from bellcast import __version__
-from bellcast.cli import options, screen, workers
+from bellcast.cli import options, screen
 from bellcast.cli.screen import Stop
 
 if TYPE_CHECKING:  # the house is imported when the server starts, not for --help
@@ -50,7 +49,7 @@ def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     folder.prepare(settings)
     _allow_files()
     if as_worker is not None:
-        _work(settings, workers.place(as_worker))
+        _work(settings, as_worker)
         return
     made, is_new = project(settings)
     if is_new:
@@ -67,6 +66,8 @@ def _listening(url: str) -> None:
 
 def _supervise(settings: "Settings") -> None:
     """Be the parent of the workers."""
+    from bellcast.cli import workers
+
     try:
         status = workers.Workers(settings, _listening).run(settings.server.host, settings.server.port)
     except OSError as reason:
@@ -75,10 +76,14 @@ def _supervise(settings: "Settings") -> None:
         raise typer.Exit(status)
 
 
-def _work(settings: "Settings", at: workers.Place) -> None:
+def _work(settings: "Settings", told: str) -> None:
     """Be one of the workers."""
-    from bellcast import server
+    from msgspec import structs
 
+    from bellcast import server
+    from bellcast.cli import workers
+
+    at = workers.place(told)
     workers.end_with_parent(at)
     own = structs.replace(settings, server=structs.replace(settings.server, port=at.port))
     server.serve(server.create_app(own), lambda url: workers.told_ready(at, url), shared=True)
