@@ -8,7 +8,7 @@ CLIENT := client/node_modules/.installed
 
 .PHONY: demo test check format bench docs lock system clean
 
-demo: $(INSTALLED) ## Start the server and its demo apps
+demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps
 	$(RUN)bellcast demo
 
 test: system $(INSTALLED) $(CLIENT) check ## Everything that must hold, as CI runs it
@@ -36,18 +36,20 @@ lock: ## Pin the development environment again
 	$(RUN)uv pip compile --quiet --extra demo --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import ensurepip' || scripts/install_system.sh python
 	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
 	$(RUN)pip install --quiet --disable-pip-version-check uv
 	$(RUN)uv pip install --quiet --python $(RUN)python --require-hashes -r requirements.lock
 	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
 	touch $@
 
-$(CLIENT): client/package-lock.json
-	cd client && npm ci --silent --no-audit --no-fund
+$(CLIENT): client/package-lock.json $(shell find client/src client/build.js -type f)
+	command -v npm >/dev/null || scripts/install_system.sh node
+	cd client && npm ci --silent --no-audit --no-fund && npm run build --silent
 	touch $@
 
-system: ## Debian packages the tests drive: a browser, and nginx with nchan to measure against
-	scripts/install_system.sh
+system: ## Debian packages the tests drive: a browser, PostgreSQL, Redis, and nginx with nchan to measure against
+	scripts/install_system.sh python node engines
 
 clean: ## Remove what was installed here
-	rm -rf $(VENV) client/node_modules dist
+	rm -rf $(VENV) client/node_modules client/dist dist

@@ -1,18 +1,28 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that tests and benchmarks drive, once; needs root only when one is missing.
+# Installs Debian packages that are missing, by what they are for: python, node, engines. Needs root only to install.
 set -euo pipefail
 
 missing=()
-command -v chromium >/dev/null || missing+=(chromium)
-command -v node >/dev/null || missing+=(nodejs npm)
-command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
-[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan)
-fc-list 2>/dev/null | grep -qi . || missing+=(fonts-dejavu-core fontconfig)
+for purpose in "$@"; do
+  case "$purpose" in
+    python) python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
+    node) command -v npm >/dev/null || missing+=(nodejs npm) ;;
+    engines)
+      command -v chromium >/dev/null || missing+=(chromium)
+      fc-list 2>/dev/null | grep -qi . || missing+=(fonts-dejavu-core fontconfig)
+      [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+      [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan)
+      command -v redis-server >/dev/null || missing+=(redis-server)
+      command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+      command -v curl >/dev/null || missing+=(curl)
+      ;;
+  esac
+done
 
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  # A packaged nginx starts itself on port 80; the tests start their own.
+  # Packaged servers start themselves on their usual ports; the tests start their own on free ones.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
