@@ -33,7 +33,7 @@ docs: $(INSTALLED) ## Write the generated reference pages
 	$(RUN)python scripts/reference.py
 
 lock: ## Pin the development environment again
-	$(RUN)uv pip compile --quiet --extra demo --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+	$(RUN)uv pip compile --quiet --all-extras --group dev pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import ensurepip' || scripts/install_system.sh python
