@@ -294,6 +294,10 @@ class Topics(Protocol):
         """The event kept, if it was told at `since` (UTC milliseconds) or later."""
         ...
 
+    async def forget(self, before: int) -> None:
+        """Drop what was told before a time."""
+        ...
+
 
 # The revision of a connection that has answered nothing yet.
 UNKNOWN = -1

@@ -27,6 +27,8 @@ async def test_the_last_event_of_a_topic_is_kept_until_it_is_too_old(app: App) -
     await topics.keep("acme", "cache-a", Kept("theirs", "3", 2_000))
     assert await topics.last("", "cache-a", 2_000) == Kept("two", '{"a":"ü"}', 2_000)
     assert await topics.last("", "cache-a", 2_001) is None
+    await topics.forget(2_001)
+    assert await topics.last("", "cache-a", 0) is None
 
 
 # --- devices

@@ -19,6 +19,10 @@ class Topics:
         """The event kept, if it was told since."""
         return await self._engine.read(_last, tenant, topic, since)
 
+    async def forget(self, before: int) -> None:
+        """Drop what was told before a time."""
+        await self._engine.write(_forget, before)
+
 
 @touches(lambda *_: [])
 def _keep(tenant: str, topic: str, last: Kept) -> Script[None]:
@@ -31,5 +35,6 @@ def _last(tenant: str, topic: str, since: int) -> Script[Kept | None]:
     return Kept(*found[0]) if found else None
 
 
+@touches(lambda *_: [])
 def _forget(before: int) -> Script[None]:
     yield Statement("last_event_forget", {"before": before})

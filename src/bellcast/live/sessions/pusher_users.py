@@ -141,9 +141,14 @@ class Users:
             try:
                 await self.note()
                 if rounds % FORGET_EVERY == 0:
-                    await engines.store.devices.forget(engines.clock.now() - REMEMBERED_MS)
+                    await self._forget()
             except BellcastError as failure:
                 log.warning("how far clients were told is noted later", why=failure.detail)
+
+    async def _forget(self) -> None:
+        store, now = self._wiring.engines.store, self._wiring.engines.clock.now()
+        await store.devices.forget(now - REMEMBERED_MS)
+        await store.topics.forget(now - int(self._rules.cache_ttl * 1000))
 
     async def note(self) -> None:
         """Write down who answered since the last time, and ask who was told more."""

@@ -9,6 +9,8 @@ CREATE TABLE last_events (
   PRIMARY KEY (tenant, topic)
 );
 
+CREATE INDEX last_events_told ON last_events (told_at);
+
 -- `device` is a digest. One row a connection: those of a device that are away are told from the lowest of them on.
 CREATE TABLE devices (
   inbox BIGINT NOT NULL,
