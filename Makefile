@@ -5,10 +5,12 @@ VENV := .venv
 RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 CLIENT := client/node_modules/.installed
+# The stock libraries that demo apps show Bellcast with; without them the pages fetch them from the web.
+STOCK := examples/lead_market/node_modules examples/celebrity_booking/node_modules
 
 .PHONY: demo test check format bench docs lock system clean
 
-demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps
+demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps
 	$(RUN)bellcast demo
 
 test: system $(INSTALLED) $(CLIENT) check ## Everything that must hold, as CI runs it
@@ -48,8 +50,12 @@ $(CLIENT): client/package-lock.json $(shell find client/src client/build.js -typ
 	cd client && npm ci --silent --no-audit --no-fund && npm run build --silent
 	touch $@
 
+$(STOCK): %/node_modules: %/package.json
+	cd $* && npm install --silent --no-audit --no-fund --no-package-lock
+	touch $@
+
 system: ## Debian packages the tests drive: a browser, PostgreSQL, Redis, and nginx with nchan to measure against
 	scripts/install_system.sh python node engines
 
 clean: ## Remove what was installed here
-	rm -rf $(VENV) client/node_modules client/dist dist
+	rm -rf $(VENV) client/node_modules client/dist $(STOCK) dist

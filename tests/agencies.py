@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers import ServerProcess, free_port
-from tests.studios import _wait_for
+from tests.studios import wait_for
+from tests.wire.socketio_client import installed
 
 JWT_SECRET = "a-secret-only-the-agency-has-0123456789abcdef"
 
@@ -20,11 +21,12 @@ def agency(data: Path) -> Iterator[tuple[str, ServerProcess]]:
     environ = {"BELLCAST_JWT_SECRET": JWT_SECRET, "BELLCAST_HANDLER_URL": f"{url}/bellcast/calls"}
     with ServerProcess(data, environ) as server:
         options = ["--bellcast", server.url, "--secret", server.secret, "--jwt-secret", JWT_SECRET, "--port", str(port)]
+        options += ["--libraries", str(installed())]
         process = subprocess.Popen(
             [sys.executable, "-m", "examples.celebrity_booking", *options], stderr=subprocess.DEVNULL
         )
         try:
-            _wait_for(port, process)
+            wait_for(port, process)
             yield url, server
         finally:
             process.terminate()

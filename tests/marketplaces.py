@@ -55,14 +55,14 @@ def marketplace(data: Path, *, session: float = 3600, **environ: str) -> Iterato
         command = [sys.executable, "-m", "examples.service_marketplace", *map(str, options)]
         process = place.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            _wait_for(place.port, process)
+            wait_for(place.port, process)
             yield place
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until and process.poll() is None:
         with suppress(ConnectionRefusedError):

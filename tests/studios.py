@@ -19,14 +19,14 @@ def photo_studio(bellcast: str, secret: str) -> Iterator[str]:
     options = ["--bellcast", bellcast, "--secret", secret, "--port", str(port)]
     process = subprocess.Popen([sys.executable, "-m", "examples.photo_studio", *options], stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until and process.poll() is None:
         with suppress(ConnectionRefusedError):

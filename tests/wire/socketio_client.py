@@ -19,12 +19,18 @@ WAIT = 10  # seconds; every answer comes in milliseconds unless something is bro
 Told = dict[str, Any]
 
 
+def installed() -> Path:
+    """The folder of the stock client, installed from its lock when it is not there."""
+    if not (HERE / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=120)
+    return HERE / "node_modules"
+
+
 class Agent:
     """One Node process with any number of clients in it."""
 
     def __init__(self) -> None:
-        if not (HERE / "node_modules").is_dir():
-            subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=120)
+        installed()
         self._process = subprocess.Popen(
             ["node", "agent.mjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.servers import PROJECT, ServerProcess
-from tests.studios import _wait_for
+from tests.studios import wait_for
 from tests.wire.socketio_client import Agent, agent, open_client
 
 HOST = """
@@ -45,7 +45,7 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerPr
     command = [sys.executable, "-m", *HOSTS[request.param], "socketio_host:app", *bind[request.param]]
     process = subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(server.port, process)
+        wait_for(server.port, process)
         yield server
     finally:
         process.terminate()
