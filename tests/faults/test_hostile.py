@@ -1,16 +1,21 @@
 """Clients that speak HTTP badly, endlessly, or not at all: they cost themselves only."""
 
+import asyncio
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
+from bellcast.live.transports import takeover
 from tests.faults.raw import (
+    WAIT,
     Raw,
     RawSocket,
     eventually,
@@ -72,6 +77,69 @@ def _takes(client: socket.socket, drip: bytes) -> bool:
     except OSError:
         return False
     return False
+
+
+async def test_silence_in_the_midst_of_a_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And slow bodies that do come are read to their end, streams behind a begun request live on."""
+    monkeypatch.setattr(takeover, "BODY_SECONDS", 1)
+    monkeypatch.setattr(takeover, "HEAD_SECONDS", 1)
+    sized = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 6\r\n\r\n"
+    chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    streamed = b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\nGET /half"
+    async with _echoing() as port:
+        *silent, slow, stream = await asyncio.gather(
+            _answer(port, sized),
+            _answer(port, sized, b"half"),
+            _answer(port, chunked),
+            _answer(port, sized, *(b"%d" % number for number in range(6))),
+            _answer(port, streamed),
+        )
+    assert silent == [b""] * 3
+    assert b"012345" in slow
+    assert stream == b"taken over, and still there"
+
+
+async def _answer(port: int, *pieces: bytes) -> bytes:
+    """What comes back for pieces sent a quarter of a second apart."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces:
+        writer.write(piece)
+        await asyncio.sleep(0.25)
+    answer = await asyncio.wait_for(reader.read(), WAIT)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@asynccontextmanager
+async def _echoing() -> AsyncIterator[int]:
+    """A server that answers a body with itself, and takes `/stream` over for a while; its port."""
+
+    class Owner(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/stream":
+            transport, _ = scope["extensions"][takeover.EXTENSION](Owner())
+            transport.write(b"taken over, ")
+            asyncio.get_running_loop().call_later(1.5, transport.write, b"and still there")
+            asyncio.get_running_loop().call_later(1.6, transport.close)
+            return
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message["body"]
+            if not message["more_body"]:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": body})
+                return
+
+    config = uvicorn.Config(app, port=0, http=takeover.TakeoverProtocol, ws="none", lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = asyncio.get_running_loop().create_task(server.serve([listening]))
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        await serving
 
 
 # --- large

@@ -33,9 +33,11 @@ class Turns:
                 connection.outlet.pause_reading()
 
     async def _work(self, connection: Connection, waiting: deque[Any]) -> None:
-        while waiting and (self._outlasting or connection.phase is not Phase.ENDED):
-            paused = len(waiting) >= WAITING
-            await self._do(connection, waiting.popleft())
-            if paused and len(waiting) < WAITING and not connection.outlet.is_closing():
-                connection.outlet.resume_reading()
-        connection.waiting = None
+        try:
+            while waiting and (self._outlasting or connection.phase is not Phase.ENDED):
+                paused = len(waiting) >= WAITING
+                await self._do(connection, waiting.popleft())
+                if paused and len(waiting) < WAITING and not connection.outlet.is_closing():
+                    connection.outlet.resume_reading()
+        finally:
+            connection.waiting = None  # after a mistake of ours, too: what comes next is done

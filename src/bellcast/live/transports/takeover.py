@@ -6,6 +6,7 @@ way, as plain requests. Bytes that arrive behind an upgrade wait here for the ne
 """
 
 import asyncio
+from enum import Enum, auto
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,21 @@ EXTENSION = "bellcast.takeover"
 HEAD_LIMIT = 65_536
 # The longest a client may take over its request head, and over nothing at all after connecting.
 HEAD_SECONDS = 10
+# The longest silence in the midst of a body: a phone that lost its network is gone, one in a tunnel may come out again.
+BODY_SECONDS = 30
 # Bytes behind an upgrade that wait while the client is being authenticated.
 EARLY_LIMIT = 65_536
 # Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
 AHEAD = 100
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Stage(Enum):
+    """What of a request is still to come."""
+
+    HEAD = auto()
+    BODY = auto()
+    NOTHING = auto()
 
 
 class TakeoverProtocol(HttpToolsProtocol):
@@ -34,7 +45,8 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._early: bytearray | None = None  # not None once WebSocket was asked for
         self._head = 0  # bytes of the head, as its parts are told by the parser
         self._endless = 0  # bytes of the head, as they came: a part that never ends is never told
-        self._impatience: asyncio.TimerHandle | None = None  # not None while a head is awaited
+        self._stage = Stage.HEAD
+        self._impatience: asyncio.TimerHandle | None = None  # not None while something is awaited
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         # As uvicorn's own, which makes eight system calls to learn both addresses; nobody asks for the server's.
@@ -44,7 +56,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         peer = transport.get_extra_info("peername")
         self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self.scheme = "https" if is_ssl(transport) else "http"
-        self._await_head()
+        self._impatience = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._patient()
@@ -56,12 +68,22 @@ class TakeoverProtocol(HttpToolsProtocol):
             if len(self._early) > EARLY_LIMIT:
                 self.flow.pause_reading()
             return
-        awaited = self._impatience
+        before = self._impatience
         self._parse(data)
-        if awaited is not None and awaited is self._impatience:
-            self._endless += len(data)
+        if not self.transport.is_closing():
+            self._watch(before, len(data))
+
+    def _watch(self, before: asyncio.TimerHandle | None, size: int) -> None:
+        """See that what is still to come does come. A head has its time once; in a body each silence has."""
+        if self._stage is Stage.HEAD and before is not None and before is self._impatience:
+            self._endless += size
             if self._endless > HEAD_LIMIT:
                 self._refuse_head()
+            return
+        self._patient()
+        if self._stage is not Stage.NOTHING:
+            seconds = HEAD_SECONDS if self._stage is Stage.HEAD else BODY_SECONDS
+            self._impatience = self.loop.call_later(seconds, self.transport.close)
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -71,7 +93,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 self._parse_again(behind)
             else:
-                self._early = bytearray(behind)
+                self._stage, self._early = Stage.NOTHING, bytearray(behind)
         except httptools.HttpParserError:
             if not self.transport.is_closing():
                 self.send_400_response("Invalid HTTP request received.")
@@ -91,8 +113,8 @@ class TakeoverProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._unset_keepalive_if_required()
+        self._stage = Stage.HEAD
         self._head = self._endless = 0
-        self._await_head()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -104,6 +126,7 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._patient()
+        self._stage = Stage.BODY
         super().on_headers_complete()
         if self.parser.should_upgrade():
             if self._should_upgrade():
@@ -113,6 +136,10 @@ class TakeoverProtocol(HttpToolsProtocol):
         if len(self.pipeline) > AHEAD:
             self.transport.close()
             raise ValueError("too many requests at once")  # stops the parser
+
+    def on_message_complete(self) -> None:
+        self._stage = Stage.NOTHING
+        super().on_message_complete()
 
     def _take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Give the socket to `owner`: the transport, and what the client has sent behind its request.
@@ -125,6 +152,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.pipeline.clear()  # there is no second request on this socket
         self.connections.discard(self)
         self._unset_keepalive_if_required()
+        self._patient()
         self.flow.resume_reading()
         transport, early = self.transport, bytes(self._early or b"")
         transport.set_protocol(owner)
@@ -145,10 +173,6 @@ class TakeoverProtocol(HttpToolsProtocol):
     def _refuse_head(self) -> None:
         self.transport.write(TOO_LARGE)
         self.transport.close()
-
-    def _await_head(self) -> None:
-        if self._impatience is None:
-            self._impatience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _patient(self) -> None:
         if self._impatience is not None:
