@@ -10,9 +10,9 @@ const DIST = new URL('dist/', import.meta.url);
 const LANGUAGES = readdirSync(new URL('bellcast/elements/lang/', SRC)).map((name) => `bellcast/elements/lang/${name}`);
 
 /** Files of their own, by the path they have under `dist/`: what an entry imports of them, it finds there. */
-const ENTRIES = ['bellcast.js', 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js', 'bellcast/line.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/alerts.js', ...LANGUAGES];
+const ENTRIES = ['bellcast.js', 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js', 'bellcast/line.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop.js', ...LANGUAGES];
 /** Fetched late, or shared by who imports them. */
-const APART = new Set(['bellcast.js', 'bellcast/line.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/alerts.js', ...LANGUAGES]);
+const APART = new Set(['bellcast.js', 'bellcast/line.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop.js', ...LANGUAGES]);
 
 /** Imports of files that stay apart are left as imports, with the way from where the bundle lies. @param {string} entry */
 const apart = (entry) => ({

@@ -220,3 +220,53 @@ test('closed, it is silent', async () => {
   assert.equal(bench.timers.count, 0);
   assert.equal(bench.link.closed, true);
 });
+
+test('what is told can be waited for, until it closes', async () => {
+  const { bench, session } = await open();
+  const heard = [];
+  const listening = (async () => {
+    for await (const { type, detail } of session) heard.push([type, detail.id ?? detail.name]);
+  })();
+  bench.link.says(told(4, 4));
+  bench.link.says({ type: 'event', name: 'lead.assigned', data: {} });
+  await settled();
+  session.close();
+  await listening;
+  assert.deepEqual(heard, [['notification', notification(4).id], ['event', 'lead.assigned']]);
+});
+
+test('a held action shows at once, and is told when it is settled, or never', async () => {
+  const { bench, session } = await open();
+  const first = session.hold('delete', notification(3).id);
+  assert.deepEqual(numbers(session), [2, 1]);
+  first.undo();
+  assert.deepEqual(numbers(session), [3, 2, 1]);
+  const second = session.hold('delete', notification(2).id);
+  const asked = () => bench.requests.filter(({ method }) => method === 'DELETE').length;
+  await settled();
+  assert.equal(asked(), 0);
+  second.commit();
+  await settled();
+  assert.equal(asked(), 1);
+});
+
+test('who is on a topic is known from the answer and kept by what is heard', async () => {
+  const { bench, session } = await open();
+  const asked = session.subscribe('presence-room');
+  const { ref } = bench.link.sent.at(-1);
+  bench.link.says({ type: 'ack', ref, topics: ['presence-room'], refused: [], presence: { 'presence-room': [{ recipient: 'bob' }] } });
+  await asked;
+  bench.link.says({ type: 'presence', topic: 'presence-room', joined: [{ recipient: 'ann' }], left: [{ recipient: 'bob' }] });
+  assert.deepEqual(session.members('presence-room'), [{ recipient: 'ann' }]);
+});
+
+test('another view is as live as the first', async () => {
+  const rows = page([3, 2, 1]);
+  const { bench, session } = await open({ 'GET inbox': (url) => (url.searchParams.get('view') === 'unread' ? { ...rows } : rows) });
+  const view = session.view({ view: 'unread' });
+  await settled();
+  assert.equal(view.state.notifications.length, 3);
+  bench.link.says({ type: 'counts', changed: 'read', ids: [notification(2).id], at: '2026-01-02T00:00:00Z', ...counts(2) });
+  bench.link.says(told(4, 3));
+  assert.deepEqual(view.state.notifications.map(({ id }) => Number(id.slice(-4))), [4, 3, 1]);
+});

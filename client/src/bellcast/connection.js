@@ -5,7 +5,8 @@ import { websocket } from './transports/websocket.js';
 
 /** @import { Credential } from './api.js' */
 /** @import { BellcastEvent, Close } from './events.js' */
-/** @import { Link, Open, World } from './transports/sse.js' */
+/** @import { Link, Open } from './transports/sse.js' */
+/** @import { World } from './world.js' */
 
 /**
  * @typedef {'closed' | 'connecting' | 'live' | 'waiting' | 'offline'} Status

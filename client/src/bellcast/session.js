@@ -1,14 +1,16 @@
 /** One person's inbox, live: holds the state, stays connected, does what they ask at once and takes it back if refused. */
 
 import { Api, Credential, Refused } from './api.js';
-import { Feed } from './feed.js';
+import { View } from './view.js';
 import { shown } from './inbox.js';
+import { listen } from './listening.js';
+import { browser } from './world.js';
 
 /** @import { BellcastEvent, Member, Notification, Query, Target, Verb } from './events.js' */
 /** @import { Connection, Status } from './connection.js' */
 /** @import { Tabs } from './tabs.js' */
 /** @import { Action } from './inbox.js' */
-/** @import { World } from './transports/sse.js' */
+/** @import { World } from './world.js' */
 
 /**
  * @typedef {object} Options
@@ -43,24 +45,7 @@ const AWAY = [429, 502, 503, 504]; // nobody decided anything: ask again
 const AGAIN = 5_000; // ms
 const MOST = 1_000; // ids in one request, the server's limit
 const RING = { focused: 40, visible: 200, hidden: 600 }; // ms: who looks tells first, and many at once are told as one
-const TOLD = ['notification', 'event', 'presence', 'typing', 'refused', 'change'];
-
-/** @returns {World} */
-const browser = () => ({
-  WebSocket: globalThis.WebSocket,
-  EventSource: globalThis.EventSource,
-  fetch: globalThis.fetch.bind(globalThis),
-  setTimeout: (run, after) => setTimeout(run, after),
-  clearTimeout: (timer) => clearTimeout(timer),
-  now: () => Date.now(),
-  random: Math.random,
-  online: () => globalThis.navigator?.onLine ?? true,
-  page: 'addEventListener' in globalThis ? globalThis : new EventTarget(),
-  attention: () => (document.hasFocus() ? 'focused' : document.hidden ? 'hidden' : 'visible'),
-  locks: globalThis.document && navigator.locks,
-  Channel: globalThis.BroadcastChannel,
-  storage: () => globalThis.localStorage,
-});
+const TOLD = ['notification', 'event', 'presence', 'typing', 'refused'];
 
 /**
  * Events: `change` (read `state`), `notification` (a new one), `ring` (new ones, in the one tab that is to tell the person),
@@ -78,8 +63,8 @@ export class Session extends EventTarget {
   /** The line, where it is shared. @type {Tabs | null} */
   #tabs = null;
   #main;
-  /** @type {Map<string, Feed>} */
-  #feeds = new Map();
+  /** @type {Map<string, View>} */
+  #shown = new Map();
   /** @type {Pending[]} */
   #pending = [];
   #delivering = false;
@@ -95,7 +80,7 @@ export class Session extends EventTarget {
   #present = new Map();
   /** @type {Status} */
   #status = 'closed';
-  /** What was computed since the last change. @type {Map<Feed | null, any>} */
+  /** What was computed since the last change. @type {Map<View | null, any>} */
   #known = new Map();
 
   /** @param {Options} [options] */
@@ -107,7 +92,7 @@ export class Session extends EventTarget {
     this.#topics = new Set(topics);
     this.#world = { ...browser(), ...world };
     this.#api = new Api(base, credential, this.#world.fetch);
-    this.#main = this.#feed({});
+    this.#main = this.#view({});
     this.#whose = async () => (await credential.whose()) || ((await credential.token()) === null && recipient) || '';
     /** @type {import('./tabs.js').SharedPlan} */
     this.#plan = {
@@ -155,10 +140,10 @@ export class Session extends EventTarget {
 
   /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {Viewed} */
   view(query) {
-    const feed = this.#feed(query);
-    if (!feed.loaded) void this.#refresh(feed).catch(() => {});
-    const listing = () => this.#listing(feed);
-    return { get state() { return listing(); }, loadMore: () => this.#more(feed) };
+    const view = this.#view(query);
+    if (!view.loaded) void this.#refresh(view).catch(() => {});
+    const listing = () => this.#listing(view);
+    return { get state() { return listing(); }, loadMore: () => this.#more(view) };
   }
 
   /** @param {Which} which */
@@ -236,26 +221,9 @@ export class Session extends EventTarget {
     return (await this.#ask({ type: 'call', name, data })).data;
   }
 
-  /** All that is told from now on, until the session closes. @returns {AsyncGenerator<CustomEvent, void>} */
-  async *[Symbol.asyncIterator]() {
-    /** @type {CustomEvent[]} */
-    const heard = [];
-    let wake = () => {};
-    /** @param {Event} event */
-    const hear = (event) => {
-      heard.push(/** @type {CustomEvent} */ (event));
-      wake();
-    };
-    for (const type of TOLD) this.addEventListener(type, hear);
-    try {
-      while (this.state.status !== 'closed' || heard.length) {
-        const event = heard.shift();
-        if (!event) await new Promise((resolve) => (wake = () => resolve(null)));
-        else if (event.type !== 'change') yield event;
-      }
-    } finally {
-      for (const type of TOLD) this.removeEventListener(type, hear);
-    }
+  /** All that is told from now on, until the session closes. */
+  [Symbol.asyncIterator]() {
+    return listen(this, TOLD, () => this.state.status === 'closed');
   }
 
   /** As one of this browser's tabs, where they can share a line; else alone. @param {object} turn */
@@ -278,39 +246,39 @@ export class Session extends EventTarget {
   }
 
   /** @param {Query} query */
-  #feed(query) {
+  #view(query) {
     const key = JSON.stringify(query);
-    const feed = this.#feeds.get(key) ?? new Feed(query, (part) => this.#api.inbox(part));
-    this.#feeds.set(key, feed);
-    return feed;
+    const view = this.#shown.get(key) ?? new View(query, (part) => this.#api.inbox(part));
+    this.#shown.set(key, view);
+    return view;
   }
 
-  /** @template T @param {Feed | null} key @param {() => T} compute @returns {T} */
+  /** @template T @param {View | null} key @param {() => T} compute @returns {T} */
   #once(key, compute) {
     if (!this.#known.has(key)) this.#known.set(key, compute());
     return this.#known.get(key);
   }
 
-  /** @param {Feed} feed @returns {Listing} */
-  #listing(feed) {
-    return this.#once(feed, () => feed.after(this.#pending));
+  /** @param {View} view @returns {Listing} */
+  #listing(view) {
+    return this.#once(view, () => view.after(this.#pending));
   }
 
-  /** @param {Feed} feed */
-  async #more(feed) {
-    await feed.more();
+  /** @param {View} view */
+  async #more(view) {
+    await view.more();
     this.#changed();
   }
 
-  /** Where nobody says what is new, looking finds it. @param {Feed} feed */
-  async #refresh(feed) {
-    const { loaded, truth } = feed;
-    await feed.refresh();
+  /** Where nobody says what is new, looking finds it. @param {View} view */
+  async #refresh(view) {
+    const { loaded, truth } = view;
+    await view.refresh();
     this.#forget();
     this.#changed();
-    if (feed !== this.#main || !loaded) return;
+    if (view !== this.#main || !loaded) return;
     const newest = truth.rows[0]?.id ?? '';
-    const found = feed.truth.rows.filter(({ id, read_at }) => id > newest && !read_at);
+    const found = view.truth.rows.filter(({ id, read_at }) => id > newest && !read_at);
     for (const row of found.reverse()) this.#arrived(row);
   }
 
@@ -349,13 +317,13 @@ export class Session extends EventTarget {
   /** @param {BellcastEvent} event @param {string | null} [since] */
   #heardInbox(event, since) {
     const { truth: before, loaded } = this.#main;
-    if (since !== undefined && since !== before.position) for (const feed of this.#feeds.values()) feed.doubt();
-    for (const feed of this.#feeds.values()) feed.hear(event);
+    if (since !== undefined && since !== before.position) for (const view of this.#shown.values()) view.doubt();
+    for (const view of this.#shown.values()) view.hear(event);
     if (this.#main.truth === before) return;
     if (event.type !== 'ready') this.#forget();
     this.#changed();
     if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#arrived(event.notification);
-    for (const feed of this.#feeds.values()) if (feed.truth.stale && feed.loaded) this.#refresh(feed).catch(() => this.#line?.reopen());
+    for (const view of this.#shown.values()) if (view.truth.stale && view.loaded) this.#refresh(view).catch(() => this.#line?.reopen());
   }
 
   /** @param {Notification} notification */

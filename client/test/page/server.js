@@ -42,6 +42,7 @@ function act(token, verb, { ids, all }) {
     if (verb === 'read') n.read_at ??= at;
     if (verb === 'unread') n.read_at = null;
     if (verb === 'archive') n.archived_at = at;
+    if (verb === 'unarchive') n.archived_at = null;
   }
   mine.revision++;
   tell(token, 'counts', { changed: NAMES[verb], ids: all ? 'all' : ids, at });
@@ -50,7 +51,9 @@ function act(token, verb, { ids, all }) {
 
 function page(token, search) {
   const limit = Number(search.get('limit') ?? 20);
-  const rows = inbox(token).rows.filter((n) => !n.archived_at && n.id < (search.get('before') ?? '~'));
+  const [view, type, tag] = ['view', 'type', 'tag'].map((name) => search.get(name));
+  const meant = (n) => Boolean(n.archived_at) === (view === 'archived') && (view !== 'unread' || !n.read_at) && (!type || n.type === type) && (!tag || n.tags.includes(tag));
+  const rows = inbox(token).rows.filter((n) => meant(n) && n.id < (search.get('before') ?? '~'));
   const notifications = rows.slice(0, limit);
   return { notifications, next: rows.length > limit ? notifications.at(-1).id : null, ...counts(inbox(token)) };
 }

@@ -7,7 +7,7 @@
 
 /** @type {WeakMap<Session, {users: number, end: AbortController}>} */
 const heralds = new WeakMap();
-const alerts = () => import('./alerts.js');
+const alerts = () => import('./desktop.js');
 
 /** What this person chose in this browser. @param {Choice} choice */
 export function chosen(choice) {

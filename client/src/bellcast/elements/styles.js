@@ -41,7 +41,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .tab:hover, .tab[aria-selected=true] { color: var(--text); }
 .tab[aria-selected=true]::after { content: ""; position: absolute; inset: auto 0 0; height: 2px; border-radius: 2px 2px 0 0; background: var(--accent); }
 .tab-count:not(:empty) { min-width: 18px; padding: 0 5px; border-radius: 9px; background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); font-size: 11px; font-weight: 600; line-height: 18px; text-align: center; }
-.status { flex: 1; display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; line-height: 1.25; }
+.status { flex: 1; display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; }
 .status[data-status=live] { visibility: hidden; }
 .status:is([data-status=waiting], [data-status=connecting]) { color: var(--high); }
 .status[data-status=closed] { color: var(--urgent); }

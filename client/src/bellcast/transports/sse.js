@@ -3,24 +3,9 @@
 import { parse } from '../events.js';
 
 /** @import { BellcastEvent, Close } from '../events.js' */
+/** @import { World } from '../world.js' */
 
 /**
- * The browser as the client needs it; tests bring their own.
- * @typedef {object} World
- * @property {new (url: string) => WebSocket} WebSocket
- * @property {new (url: string, init?: EventSourceInit) => EventSource} EventSource
- * @property {typeof globalThis.fetch} fetch
- * @property {(run: () => void, after: number) => any} setTimeout
- * @property {(timer: any) => void} clearTimeout
- * @property {() => number} now
- * @property {() => number} random
- * @property {() => boolean} online
- * @property {Pick<EventTarget, 'addEventListener' | 'removeEventListener'>} page  tells `online` and `offline`, and when somebody looks
- * @property {() => 'focused' | 'visible' | 'hidden'} attention  whether somebody looks
- * @property {LockManager | undefined} locks  with `Channel`, what tabs need to share a line
- * @property {(new (name: string) => BroadcastChannel) | undefined} Channel
- * @property {() => Storage | undefined} storage  where what was done offline outlives a reload; may throw
- *
  * @typedef {{send?: (frame: object) => void, close: () => void}} Link  without `send` it only listens
  *
  * @callback Open  hear() gets each event; end() comes once, when the link broke, unless close() was called

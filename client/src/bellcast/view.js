@@ -8,7 +8,7 @@ import * as inbox from './inbox.js';
 const FIRST = 20;
 const MOST = 100; // the server's limit of a page
 
-export class Feed {
+export class View {
   truth = inbox.EMPTY;
   query;
   #fetch;
