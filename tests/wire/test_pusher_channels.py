@@ -13,7 +13,7 @@ from tests.wire.pusher_clients import AppEndpoint, Node, bare, node, sign
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    settings = {"BELLCAST_PUBLIC_TOPICS": "admin,news-*,cache-*"}
+    settings = {"BELLCAST_PUBLIC_TOPICS": "admin,news-*,cache-*", "BELLCAST_PUSHER_SUBSCRIPTION_COUNT": "off"}
     with ServerProcess(tmp_path_factory.mktemp("pusher") / "data", settings) as server:
         yield server
 
@@ -244,7 +244,8 @@ def test_a_cache_channel_tells_newcomers_its_last_event_also_after_a_restart(ser
     assert (told["event"], told["data"]) == ("price", {"eur": 5})
 
 
-def test_followers_are_told_how_many_they_are(server: ServerProcess) -> None:
+def test_followers_are_told_how_many_they_are(bellcast_server: ServerProcess) -> None:
+    server = bellcast_server
     with bare(server) as one:
         one.subscribe("private-counted")
         assert json.loads(one.next()["data"]) == {"subscription_count": 1}

@@ -20,9 +20,12 @@ from tests.wire.clients import websocket
 from tests.wire.pusher_clients import bare, installed
 
 
+SETTINGS = {"BELLCAST_PUBLIC_TOPICS": "open-*", "BELLCAST_PUSHER_SUBSCRIPTION_COUNT": "off"}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("pusher") / "data", {"BELLCAST_PUBLIC_TOPICS": "open-*"}) as server:
+    with ServerProcess(tmp_path_factory.mktemp("pusher") / "data", SETTINGS) as server:
         yield server
 
 

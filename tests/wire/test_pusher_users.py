@@ -14,12 +14,12 @@ from tests.wire.clients import websocket
 from tests.wire.pusher_clients import AppEndpoint, Bare, Node, bare, node, sign
 
 ALIASES = "private-App.Models.User.{recipient},private-provider.{recipient}"
-LARAVEL = "Illuminate\\Notifications\\Events\\BroadcastNotificationCreated"
+SETTINGS = {"BELLCAST_PUSHER_ALIASES": ALIASES, "BELLCAST_PUSHER_SUBSCRIPTION_COUNT": "off"}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("pusher") / "data", {"BELLCAST_PUSHER_ALIASES": ALIASES}) as server:
+    with ServerProcess(tmp_path_factory.mktemp("pusher") / "data", SETTINGS) as server:
         yield server
 
 
