@@ -19,7 +19,6 @@ from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 from tests.wire.pusher_clients import bare, installed
 
-
 SETTINGS = {"BELLCAST_PUBLIC_TOPICS": "open-*", "BELLCAST_PUSHER_SUBSCRIPTION_COUNT": "off"}
 
 
