@@ -20,7 +20,7 @@ button, a { padding: 0; border: 0; background: none; color: inherit; font: inher
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
 :host(bellcast-inbox) { display: block; height: var(--bellcast-height, 640px); }
-:host(bellcast-toasts) { position: fixed; inset: auto 0 0 auto; inset-inline: auto 0; inset-block: auto 0; z-index: 2147483000; max-width: 100vw; pointer-events: none; }
+:host(bellcast-toasts) { position: fixed; inset-inline: auto 0; inset-block: auto 0; z-index: 2147483000; max-width: 100vw; pointer-events: none; }
 :host(bellcast-toasts[position^=top]) { inset-block: 0 auto; }
 :host(bellcast-toasts[position$=start]) { inset-inline: 0 auto; }
 .live { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -112,15 +112,14 @@ img { width: 100%; height: 100%; object-fit: cover; }
 .footer { flex: none; display: flex; gap: 4px; padding: 6px 10px; border-top: 1px solid var(--border); }
 .footer:empty { display: none; }
 .choice { display: flex; align-items: center; gap: 6px; padding: 5px 9px; border-radius: 8px; color: var(--muted); font-size: 12px; font-weight: 500; }
-.choice[aria-pressed=true] { background: color-mix(in srgb, var(--accent) 13%, var(--background)); color: var(--accent); }
+.choice[aria-pressed=true] { color: var(--accent); }
 
 .toasts { display: flex; flex-direction: column; gap: 10px; width: 380px; max-width: 100vw; padding: 16px; }
-.toast { --tone: var(--accent); position: relative; display: flex; gap: 12px; padding: 13px 14px; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 10px 32px -6px light-dark(#14152e40, #000b); pointer-events: auto; animation: lift .22s; }
+.toast { --tone: var(--accent); position: relative; display: flex; gap: 12px; padding: 13px 14px; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); pointer-events: auto; animation: lift .22s; }
 .toast[data-priority=urgent] { border-inline-start: 3px solid var(--urgent); }
 .toast-close { position: relative; z-index: 1; align-self: start; padding: 4px; border-radius: 7px; color: var(--muted); }
 
 @media (max-width: 480px) {
-  .toasts { width: 100vw; padding: 10px; }
   .panel.page { width: 100%; height: 100%; border-width: 1px; border-radius: var(--bellcast-radius, 14px); animation: none; }
   .page .close { display: none !important; }
   .panel:not(.page) { inset: auto 0 0; width: 100vw; height: 88dvh; max-height: none; border-width: 1px 0 0; border-radius: 18px 18px 0 0; animation-duration: .28s; }
