@@ -16,7 +16,9 @@ def main() -> None:
     options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
     options.add_argument("--secret", required=True, help="the project secret `bellcast serve` printed")
     options.add_argument("--jwt-secret", default=JWT_SECRET, help="what BELLCAST_JWT_SECRET is there")
-    options.add_argument("--libraries", type=Path, metavar="FOLDER", help="a node_modules to serve socket.io-client from")
+    options.add_argument(
+        "--libraries", type=Path, metavar="FOLDER", help="a node_modules to serve socket.io-client from"
+    )
     options.add_argument("--port", type=int, default=8000)
     given = options.parse_args()
     uvicorn.run(create_app(given.bellcast, given.secret, given.jwt_secret, libraries=given.libraries), port=given.port)
