@@ -91,10 +91,8 @@ class Shop:
 
 
 def served_from(disk: Path) -> ServerProcess:
-    """A server that keeps its data there, and its log elsewhere."""
-    server = ServerProcess(disk / "data")
-    server.log = disk.parent / "server.log"
-    return server
+    """A server that keeps its data there, and its log beside them: a full disk takes both."""
+    return ServerProcess(disk / "data")
 
 
 def fill(disk: Path) -> Path:

@@ -1,8 +1,9 @@
 """Logging: lines for a person or JSON for a collector, from us and from what we run on, all on stderr."""
 
+import contextlib
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 from structlog.typing import Processor
@@ -14,6 +15,20 @@ if TYPE_CHECKING:  # a type only: this room is imported by commands that have th
 
 # What these tell at `info` is for who debugs them; a person wants what went wrong.
 QUIET = ("uvicorn.error", "httpx", "httpcore", "asyncio")
+
+
+class Stderr:
+    """Where logs go. Lines that cannot be written are lost: no work fails for its log line, as on a full disk."""
+
+    def write(self, text: str) -> None:
+        """Write if it can be written."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """As `write`."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure(server: "Server") -> None:
@@ -30,13 +45,13 @@ def configure(server: "Server") -> None:
     structlog.configure(
         processors=[*before, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Stderr())),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(Stderr())
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in QUIET:

@@ -21,7 +21,9 @@ def params(*path: str):
 def test_serve_takes_every_setting_of_a_server():
     settings = [setting for group in serve.GROUPS for setting in table.GROUPS[group]]
     expected = {setting.flag for setting in settings if not setting.is_secret}
-    assert params("serve").keys() == expected | {"--help"}
+    # `--as-worker` is how a supervised server starts its workers; nobody types it, so nobody is shown it.
+    assert params("serve").keys() == expected | {"--help", "--as-worker"}
+    assert params("serve")["--as-worker"].hidden
     assert set(serve.GROUPS) == table.GROUPS.keys() - {"project", "client"}
 
 
