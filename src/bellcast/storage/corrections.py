@@ -8,6 +8,7 @@ from bellcast.model.notifications import Edit
 from bellcast.ports import Found
 from bellcast.storage import marking, rows
 from bellcast.storage.engine import Row, Script, Statement
+from bellcast.storage.touching import touches
 
 
 def find(tenant: str, id: str) -> Script[Found | None]:
@@ -19,19 +20,30 @@ def find(tenant: str, id: str) -> Script[Found | None]:
     return None if announced is None else _found_announced(announced)
 
 
-def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[Found, tuple[Event, ...]] | None]:
+def inbox_of(tenant: str, id: str) -> Script[int | None]:
+    """The inbox a notification is in to its end; None for an announcement, and for what is not there."""
+    direct = yield from _direct(tenant, id)
+    return None if direct is None else int(direct[rows.RECIPIENT])
+
+
+@touches(lambda tenant, id, edit, now, inbox: [] if inbox is None else [inbox])
+def edit(
+    tenant: str, id: str, edit: Edit, now: int, _inbox: int | None
+) -> Script[tuple[Found, tuple[Event, ...]] | None]:
     """Correct it; the one row of an announcement is right for everybody."""
     before = yield from find(tenant, id)
     if before is None:
         return None
     if edit == Edit():
         return before, ()
+    if before.announcement:
+        return (yield from _edit_announcement(tenant, id, edit, now))
     columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
-    change = _edit_announcement if before.announcement else _edit_direct
-    return (yield from change(tenant, id, columns))
+    return (yield from _edit_direct(tenant, id, columns))
 
 
-def recall(tenant: str, id: str, now: int) -> Script[tuple[Event, ...] | None]:
+@touches(lambda tenant, id, now, inbox: [] if inbox is None else [inbox])
+def recall(tenant: str, id: str, now: int, _inbox: int | None) -> Script[tuple[Event, ...] | None]:
     """Take it back; inboxes that have the announcement give it up when they are looked at."""
     direct = yield from _direct(tenant, id)
     if direct is not None:
@@ -60,9 +72,12 @@ def _edit_direct(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[
     return found, (NotificationUpdated(state, found.notification),)
 
 
-def _edit_announcement(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[Found, tuple[Event, ...]]]:
+def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[Found, tuple[Event, ...]]]:
+    # Whoever has the number has the announcements to itself: what it finds then is what it corrects.
     changed = yield from next_number()
-    yield Statement("announcement_edit", {**columns, "changed": changed})
+    before = _found_announced(_there((yield from _announced(tenant, id))))
+    columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
+    yield Statement("announcement_edit", columns)
     found = _found_announced(_there((yield from _announced(tenant, id))))
     return found, (AnnouncementChanged(found.tenant, found.topic),)
 

@@ -29,6 +29,7 @@ class Devices:
         await self._engine.write(_forget, before)
 
 
+@touches(lambda reached, here, now: [reached.inbox])
 def _arrive(reached: Reached, here: frozenset[str], now: int) -> Script[Position | None]:
     device = {"inbox": reached.inbox, "device": reached.device}
     known = yield Statement("device_connections", device)

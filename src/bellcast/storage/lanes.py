@@ -29,7 +29,8 @@ LANES = 2
 TRIES = 10
 WAIT_SECONDS = 0.002
 
-Names = list[tuple[str, str]]
+Name = tuple[str, str]  # of a recipient: tenant and key
+Numbers = dict[Name, int]
 
 
 class Job(NamedTuple):
@@ -128,10 +129,11 @@ class Lanes:
     async def _once(self, start: Start, inboxes: frozenset[Inbox] | None) -> Any:
         async with self._pool.acquire() as raw:
             link = Link(raw, self._texts)
-            await raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ" if inboxes is None else "BEGIN")
             try:
-                if inboxes:
-                    await _hold(link, inboxes)
+                if inboxes is None:
+                    await raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+                else:
+                    await _begin(link, inboxes)
                 outcome = await link.run(start())
                 await raw.execute("COMMIT")
             except BaseException:
@@ -142,9 +144,8 @@ class Lanes:
     async def _transaction(self, starts: list[Start], touched: list[frozenset[Inbox]]) -> list[Any]:
         async with self._pool.acquire() as raw:
             link = Link(raw, self._texts)
-            await raw.execute("BEGIN")
             try:
-                numbers = await _hold(link, frozenset().union(*touched))
+                numbers = await _begin(link, frozenset().union(*touched))
                 outcomes: list[Any] = [None] * len(starts)
                 for turn in lockstep.turns(touched, numbers):
                     for index, outcome in zip(turn, await lockstep.advance(link, _begun(starts, turn)), strict=True):
@@ -160,24 +161,41 @@ def _begun(starts: list[Start], turn: list[int]) -> Iterable[Any]:
     return (starts[index]() for index in turn)
 
 
-async def _hold(link: Link, inboxes: frozenset[Inbox]) -> dict[tuple[str, str], int]:
-    """Have inboxes to oneself until the transaction ends, those not made yet too; the numbers of those that are there."""
-    numbers = sorted(inbox for inbox in inboxes if isinstance(inbox, int))
+async def _begin(link: Link, inboxes: frozenset[Inbox]) -> Numbers:
+    """Begin a transaction that has these inboxes to itself, those not made yet too; the numbers of those that are there."""
+    numbers = [inbox for inbox in inboxes if isinstance(inbox, int)]
     names = sorted(inbox for inbox in inboxes if isinstance(inbox, tuple))
-    held = await _hold_those_there(link, numbers, names) if inboxes else {}
+    for _ in range(TRIES):
+        await link.raw.execute("BEGIN")
+        held = await _hold(link, numbers, names)
+        if held is not None:
+            return held
+        await link.raw.execute("ROLLBACK")
+    raise OvertakenError
+
+
+async def _hold(link: Link, numbers: list[int], names: list[Name]) -> Numbers | None:
+    """Rows first, then names. None if another process made one of the names meanwhile: whoever holds names must not
+    wait for rows, for others hold rows and wait for names."""
+    found = await _numbers(link, names)
+    wanted = [*numbers, *found.values()]
+    (rows,) = await link.ask("hold_inboxes", [{"numbers": wanted}]) if wanted else [[]]
+    there = {number for (number,) in rows}
+    held = {name: number for name, number in found.items() if number in there}
     missing = [name for name in names if name not in held]
     if missing:
         await link.ask("hold_names", [_columns(missing)])
-        held |= await _hold_those_there(link, [], missing)
+        if await _numbers(link, missing):
+            return None
     return held
 
 
-async def _hold_those_there(link: Link, numbers: list[int], names: Names) -> dict[tuple[str, str], int]:
-    (rows,) = await link.ask("hold_inboxes", [{"numbers": numbers, **_columns(names)}])
+async def _numbers(link: Link, names: list[Name]) -> Numbers:
+    (rows,) = await link.ask("inboxes_of_names", [_columns(names)]) if names else [[]]
     return {(tenant, key): number for number, tenant, key in rows}
 
 
-def _columns(names: Names) -> dict[str, list[str]]:
+def _columns(names: list[Name]) -> dict[str, list[str]]:
     return {"tenants": [tenant for tenant, _ in names], "keys": [key for _, key in names]}
 
 

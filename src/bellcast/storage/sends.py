@@ -35,11 +35,13 @@ class Sends:
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[Found, tuple[Event, ...]] | None:
         """Correct it in every inbox that has it."""
-        return await self._engine.write(corrections.edit, tenant, id, edit, now)
+        inbox = await self._engine.read(corrections.inbox_of, tenant, id)
+        return await self._engine.write(corrections.edit, tenant, id, edit, now, inbox)
 
     async def recall(self, tenant: str, id: str, now: int) -> tuple[Event, ...] | None:
         """Take it out of every inbox that has it."""
-        return await self._engine.write(corrections.recall, tenant, id, now)
+        inbox = await self._engine.read(corrections.inbox_of, tenant, id)
+        return await self._engine.write(corrections.recall, tenant, id, now, inbox)
 
     async def take_in(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
         """Take pending announcements into these existing inboxes, slice by slice."""

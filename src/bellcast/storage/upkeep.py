@@ -6,6 +6,7 @@ from operator import itemgetter
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.storage import corrections, intake, marking, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
+from bellcast.storage.touching import touches
 
 
 class Upkeep:
@@ -20,15 +21,19 @@ class Upkeep:
 
     async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
         """Take out at most `limit` due rows."""
-        return await self._engine.write(_expire, now, limit)
+        inboxes = await self._engine.read(_inboxes_due, now, limit)
+        return await self._engine.write(_expire, now, limit, inboxes)
 
     async def retire(self, now: int, older_than: int, limit: int) -> tuple[int, list[Event]]:
         """Delete at most `limit` notifications made before `older_than`."""
-        return await self._engine.write(_retire, now, older_than, limit)
+        inboxes = await self._engine.read(_inboxes_old, older_than, limit)
+        return await self._engine.write(_retire, now, older_than, limit, inboxes)
 
     async def forget(self, *, tombstones_before: int, keys_before: int, limit: int) -> int:
         """Drop at most `limit` of each kind of what was left behind before those times; the largest of the numbers."""
-        return await self._engine.write(_forget, tombstones_before, keys_before, limit)
+        old = await self._engine.read(_old_tombstones, tombstones_before, limit)
+        tombstones = await self._engine.write(_forget_tombstones, tombstones_before, limit, _of(old))
+        return max(tombstones, await self._engine.write(_forget, tombstones_before, keys_before, limit))
 
     async def stats(self) -> dict[str, int]:
         """Rows by kind."""
@@ -40,27 +45,53 @@ def _next_expiry() -> Script[int | None]:
     return None if soonest is None else int(soonest)
 
 
-def _expire(now: int, limit: int) -> Script[tuple[int, list[Event]]]:
-    due = yield Statement("due_notifications", {"now": now, "limit": limit})
+def _of(found: list[Row]) -> frozenset[int]:
+    """The inboxes of rows, which stand first in them."""
+    return frozenset(inbox for inbox, *_ in found)
+
+
+def _due(now: int, limit: int) -> Script[list[Row]]:
+    return (yield Statement("due_notifications", {"now": now, "limit": limit}))
+
+
+def _inboxes_due(now: int, limit: int) -> Script[frozenset[int]]:
+    return _of((yield from _due(now, limit)))
+
+
+@touches(lambda now, limit, inboxes: inboxes)
+def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+    """What is due in these inboxes, and announcements; what fell due elsewhere since is for the next step."""
+    due = [row for row in (yield from _due(now, limit)) if row[0] in inboxes]
     events = yield from _remove(due, now)
     ended = yield Statement("due_announcements", {"now": now, "limit": limit - len(due)})
     events += yield from _end(ended, now)
     return len(due) + len(ended), events
 
 
-def _retire(now: int, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
+def _old(older_than: int, limit: int) -> Script[list[Row]]:
     # Ids begin with the time they were made: the index of ids is the index of age.
     params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit}
-    old = yield Statement("old_notifications", params)
+    return (yield Statement("old_notifications", params))
+
+
+def _inboxes_old(older_than: int, limit: int) -> Script[frozenset[int]]:
+    return _of((yield from _old(older_than, limit)))
+
+
+@touches(lambda now, older_than, limit, inboxes: inboxes)
+def _retire(now: int, older_than: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+    """What is old in these inboxes, and announcements."""
+    old = [row for row in (yield from _old(older_than, limit)) if row[0] in inboxes]
     events = yield from _remove(old, now)
-    ended = yield Statement("old_announcements", {**params, "limit": limit - len(old)})
+    params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit - len(old)}
+    ended = yield Statement("old_announcements", params)
     events += yield from _end(ended, now)
     return len(old) + len(ended), events
 
 
 def _remove(found: list[Row], now: int) -> Script[list[Event]]:
     events: list[Event] = []
-    for inbox, id in sorted(found):  # the order in which every process comes by inboxes
+    for inbox, id in found:
         events += yield from marking.remove(inbox, id, now)
     return events
 
@@ -75,16 +106,20 @@ def _end(found: list[Row], now: int) -> Script[list[Event]]:
 
 
 def _forget(tombstones_before: int, keys_before: int, limit: int) -> Script[int]:
-    tombstones = yield from _forget_tombstones(tombstones_before, limit)
     keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
     announcements = yield from _forget_announcements(tombstones_before, limit)
     erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
-    return max(tombstones, len(keys), announcements, len(erased))
+    return max(len(keys), announcements, len(erased))
 
 
-def _forget_tombstones(older_than: int, limit: int) -> Script[int]:
-    old = yield Statement("old_tombstones", {"older_than": older_than, "limit": limit})
-    swept = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in sorted(old)]
+def _old_tombstones(older_than: int, limit: int) -> Script[list[Row]]:
+    return (yield Statement("old_tombstones", {"older_than": older_than, "limit": limit}))
+
+
+@touches(lambda older_than, limit, inboxes: inboxes)
+def _forget_tombstones(older_than: int, limit: int, inboxes: frozenset[int]) -> Script[int]:
+    old = yield from _old_tombstones(older_than, limit)
+    swept = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in old if inbox in inboxes]
     if swept:
         yield Statement("raise_floor", many=swept)
         yield Statement("tombstone_delete", many=swept)
