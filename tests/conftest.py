@@ -8,6 +8,11 @@ import pytest
 from tests.servers import ServerProcess
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Figures are kept always, and held to their bounds only where a machine is quiet enough to mean something."""
+    parser.addoption("--measure", action="store_true", help="hold measured figures to their bounds")
+
+
 @pytest.fixture(scope="session")
 def bellcast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server shared by tests that keep to recipients of their own."""

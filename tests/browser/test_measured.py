@@ -1,4 +1,7 @@
-"""Figures: from a page's load to its badge, a flood, ten thousand rows, a hundred mounts. Bounds are for a busy machine of two cores."""
+"""Figures: from a page's load to its badge, a flood, ten thousand rows, a hundred mounts.
+
+What must be right is asserted always. Times are kept with the results, and held to their bounds with `--measure`, which
+wants a quiet machine."""
 
 import statistics
 import threading
@@ -13,6 +16,7 @@ BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{
 PAGE = """<!doctype html><html lang="en"><title>Shop</title><script type="module" src="{server}/bellcast.js"></script>
 <body><bellcast-bell server="{server}" token="{token}"></bellcast-bell><h1>A shop</h1>"""
 TO_BADGE = 150  # ms
+FRAME = 34  # ms: every second frame of a 60 Hz screen, the worst that still looks like movement
 LONG = 50  # ms: what a person feels as a hitch
 # When the badge first showed, on the clock that began with the navigation; set before the page has run anything.
 WATCH_BADGE = """(() => { const look = () => { const badge = document.querySelector('bellcast-bell')?.shadowRoot?.querySelector('.badge');
@@ -44,7 +48,19 @@ def street(bellcast_server, person):
     server.server_close()
 
 
-def test_a_page_shows_its_badge_at_once(app, person, chromium, street, record_property):
+@pytest.fixture
+def within(request, record_property):
+    """Keeps a figure; holds it to its bound when figures are measured."""
+
+    def check(name, value, bound):
+        record_property(name, value)
+        if request.config.getoption("--measure"):
+            assert value <= bound, name
+
+    return check
+
+
+def test_a_page_shows_its_badge_at_once(app, person, chromium, street, within):
     app.notify(person, title="Order")
     context = chromium.new_context()
     context.add_init_script(WATCH_BADGE)
@@ -56,11 +72,10 @@ def test_a_page_shows_its_badge_at_once(app, person, chromium, street, record_pr
         times.append(page.evaluate("badgeAt"))
         page.close()
     context.close()
-    record_property("badge_ms", [round(time) for time in times])
-    assert min(times) <= TO_BADGE, times  # the others waited for the rest of the machine
+    within("badge_ms", statistics.median(times), TO_BADGE)
 
 
-def test_a_thousand_in_a_second_are_no_hitch_and_none_is_lost(app, person, shop, record_property):
+def test_a_thousand_in_a_second_are_no_hitch_and_none_is_lost(app, person, shop, within):
     shop.context.add_init_script(WATCH_TASKS)
     page = shop.open(BOTH)
     wait_live(page)
@@ -69,12 +84,10 @@ def test_a_thousand_in_a_second_are_no_hitch_and_none_is_lost(app, person, shop,
     wait_state(page, "state.unread === 1000 && state.notifications.length === 1000")
     titles = in_page(page, "bell.session.state.notifications.map(({ title }) => title)")
     assert sorted(titles) == sorted(f"Order {number}" for number in range(1000))
-    tasks = page.evaluate("long")
-    record_property("long_tasks_ms", tasks)
-    assert [task for task in tasks if task > LONG] == []
+    within("longest_task_ms", max(page.evaluate("long"), default=0), LONG)
 
 
-def test_ten_thousand_scroll_smoothly(app, person, shop, record_property):
+def test_ten_thousand_scroll_smoothly(app, person, shop, within):
     app.bulk(
         {"to": person, "title": f"Order {number}", "body": "Two chairs. " * (number % 9)} for number in range(10_000)
     )
@@ -90,15 +103,14 @@ def test_ten_thousand_scroll_smoothly(app, person, shop, record_property):
         frames.push(performance.now() - last); last = performance.now() } return frames }""",
         "bellcast-inbox",
     )
-    record_property("frame_ms_median", statistics.median(frames))
+    within("frame_ms_median", statistics.median(frames), FRAME)
     assert rows(page).count() < 60
     assert in_page(
         page,
         "[...bell.shadowRoot.querySelectorAll('.row')].some((row) => row.getBoundingClientRect().top < 400 && row.getBoundingClientRect().bottom > 300)",
         "bellcast-inbox",
     )
-    assert statistics.median(frames) < 34
-    assert sum(task > LONG for task in page.evaluate("long")) <= 3
+    within("long_tasks_scrolling", sum(task > LONG for task in page.evaluate("long")), 3)
     app.notify(person, title="On top of them")
     wait_state(page, "state.unread === 10001", "bellcast-inbox")
 
