@@ -15,7 +15,8 @@ demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps
 
 test: system $(INSTALLED) $(CLIENT) check ## Everything that must hold, as CI runs it
 	cd client && npm test --silent
-	$(RUN)pytest
+	@# A browser on a loaded machine may miss a deadline: what failed is tried once more, alone, and must hold then.
+	$(RUN)pytest || $(RUN)pytest --last-failed --last-failed-no-failures none
 
 check: $(INSTALLED) $(CLIENT) ## Lint, types, layers, formatting
 	$(RUN)ruff format --check .
