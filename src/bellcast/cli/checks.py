@@ -1,5 +1,6 @@
 """What `bellcast doctor` can see on this machine: settings, folder, store, disk, files, clock."""
 
+import asyncio
 import os
 import resource
 import shutil
@@ -15,6 +16,7 @@ from bellcast.cli import folder
 from bellcast.cli.findings import Finding, State
 from bellcast.errors import BellcastError
 from bellcast.model import patterns
+from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.storage import backup
 from bellcast.storage.migrations import sqlite as migrations
@@ -36,7 +38,7 @@ def machine(settings: Settings) -> Iterator[Finding]:
     """Everything that needs no server."""
     yield from _folder(settings)
     yield from _credentials(settings)
-    yield from _store(settings.store.path)
+    yield from _store(settings.store.path) if settings.store.is_file else _database(settings.store.url or "")
     yield from _disk(settings)
     yield from _files()
     yield from _clock(settings)
@@ -91,8 +93,25 @@ def _store(path: Path) -> Iterator[Finding]:
         yield Finding("store", "ok", f"{path} is whole, version {version}")
 
 
+def _database(url: str) -> Iterator[Finding]:
+    adapters.need_postgres()
+    from bellcast.storage import transfer
+
+    try:
+        version, known = asyncio.run(transfer.version(url))
+    except BellcastError as error:
+        yield Finding("store", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_STORE")
+        return
+    if version < known:
+        fix = "`bellcast migrate`, or start the server"
+        yield Finding("store", "warning", f"the PostgreSQL store is at version {version} of {known}", fix)
+    else:
+        yield Finding("store", "ok", f"PostgreSQL, version {version}")
+
+
 def _disk(settings: Settings) -> Iterator[Finding]:
-    there = next(parent for parent in settings.store.path.absolute().parents if parent.exists())
+    kept = settings.store.path if settings.store.is_file else folder.credentials(settings)
+    there = next(parent for parent in kept.absolute().parents if parent.exists())
     free = shutil.disk_usage(there).free
     what = f"{free / 1e9:.1f} GB free for {there}"
     if free >= DISK_WARNING:
@@ -116,7 +135,7 @@ def _files() -> Iterator[Finding]:
 
 def _clock(settings: Settings) -> Iterator[Finding]:
     now = time.time()  # noqa: TID251  it is this machine's clock that is looked at
-    path = settings.store.path
+    path = settings.store.path if settings.store.is_file else folder.credentials(settings)
     written = path.stat().st_mtime if path.exists() else 0
     if now < EARLIEST:
         yield Finding("clock", "problem", "it was never set", "set it, best by NTP: session tokens end by it")

@@ -25,6 +25,13 @@ NUL, INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
 Progress = Callable[[int, int], None]
 
 
+async def version(url: str) -> tuple[int, int]:
+    """Which version the store has, and which this Bellcast knows. Conflict if it is newer than that."""
+    async with _connected(url) as target:
+        await target_migrations.pending(target)
+        return await target_migrations.version(target), len(target_migrations.steps())
+
+
 async def bring_up_to_date(url: str) -> tuple[int, int]:
     """Migrate what is missing; the versions before and after."""
     async with _connected(url) as target:
