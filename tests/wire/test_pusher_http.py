@@ -220,11 +220,15 @@ def test_a_request_signed_by_the_documented_rules_holds(server: ServerProcess) -
     assert (answer.status_code, answer.json()) == (200, {})
 
 
+@pytest.mark.parametrize("off", [-700, 700])
+def test_a_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, off: int) -> None:
+    answer = post(server, "events", EVENT, auth_timestamp=str(int(time.time()) + off))
+    assert (answer.status_code, "auth_timestamp" in answer.text) == (401, True)
+
+
 @pytest.mark.parametrize(
     ("parameters", "why"),
     [
-        ({"auth_timestamp": str(int(time.time()) - 700)}, "auth_timestamp"),
-        ({"auth_timestamp": str(int(time.time()) + 700)}, "auth_timestamp"),
         ({"auth_timestamp": "soon"}, "auth_timestamp"),
         ({"auth_timestamp": "9" * 400}, "auth_timestamp"),
         ({"auth_version": "2.0"}, "auth_version"),
