@@ -291,6 +291,8 @@ class Connection(asyncio.Protocol):
         if self.sock is not None:
             self.sock.detach()  # the transport closes it right after this
             self.sock = None
+        # Nothing goes round in a circle: what is gone is freed now, and not when garbage is next looked for.
+        self.outlet, self.write = NOWHERE, NOWHERE.write
 
     def _wake(self) -> None:
         full, self.full, self.beside = self.full, None, 0

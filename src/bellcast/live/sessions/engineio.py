@@ -10,7 +10,7 @@ from socket import SocketType
 from typing import Any, Protocol
 
 from bellcast.live import reasons
-from bellcast.live.connection import PARTING_SECONDS, Outlet
+from bellcast.live.connection import NOWHERE, PARTING_SECONDS, Outlet
 from bellcast.live.protocols.socketio import engineio
 from bellcast.live.protocols.socketio.engineio import Form, Handshake, Packet
 from bellcast.live.reasons import Close
@@ -45,6 +45,19 @@ class Link(Protocol):
         ...
 
 
+class NoLink:
+    """The link of a session that is over."""
+
+    form = engineio.SENDS
+    outlet: Outlet = NOWHERE
+    sock = None
+
+    def part(self, end: Close, last: bytes) -> None: ...
+
+
+NO_LINK = NoLink()
+
+
 class Upper(Protocol):
     """Whoever speaks through pipes."""
 
@@ -69,7 +82,7 @@ class Upper(Protocol):
 class Pipe:
     """One session. `talk` is the upper layer's, for what it knows of the pipe."""
 
-    __slots__ = ("_pipes", "_pong_due", "born", "due", "link", "over", "request", "sid", "talk")
+    __slots__ = ("_pipes", "_pong_due", "due", "link", "over", "request", "sid", "slot", "talk")
 
     def __init__(self, pipes: "Pipes", request: Request) -> None:
         self._pipes = pipes
@@ -78,7 +91,8 @@ class Pipe:
         self.request = request
         self.over = False
         self.due = 0.0
-        self.link: Link
+        self.slot = 0  # where the sweep finds it
+        self.link: Link = NO_LINK
         self.talk: Any = None
 
     def begin(self, link: Link) -> None:
@@ -130,20 +144,24 @@ class Pipe:
     def end(self, end: Close, last: bytes = engineio.CLOSE) -> None:
         """Close. Safe to call twice."""
         if not self.over:
+            link = self.link
             self.forget()
-            self.link.part(end, last)
+            link.part(end, last)
 
     def leave(self, end: Close) -> None:
         """Close, and see that a client between two polls hears it from the next."""
+        link = self.link
         self.end(end)
-        if self.link.form is engineio.BODY and self.link.outlet.get_write_buffer_size():
-            self._pipes.keep_parted(self)
+        if link.form is engineio.BODY and link.outlet.get_write_buffer_size():
+            self._pipes.keep_parted(self.sid, link)
 
     def forget(self) -> None:
         """The session is over, and its link is gone or will see to itself."""
         if not self.over:
             self.over = True
             self._pipes.forget(self)
+            # Each holds the other: thousands of such pairs would wait for the garbage collector.
+            self.link = NO_LINK
 
     def look(self, now: float) -> None:
         """Ping if it is time; end if no pong came."""
@@ -171,9 +189,9 @@ class Pipes:
         self.rules = rules
         self._clock = clock
         self._by_sid: dict[str, Pipe] = {}
-        self._parted: dict[str, Pipe] = {}
+        self._parted: dict[str, Link] = {}
         self._width = min(rules.ping_interval, rules.ping_timeout) / SLOTS
-        self._slots: dict[int, list[Pipe]] = {}
+        self._slots: dict[int, set[Pipe]] = {}
         self._turned = 0
 
     def __len__(self) -> int:
@@ -197,16 +215,17 @@ class Pipes:
     def forget(self, pipe: Pipe) -> None:
         """Its id opens nothing any more."""
         self._by_sid.pop(pipe.sid, None)
+        self._slots.get(pipe.slot, set()).discard(pipe)
         self.upper.closed(pipe)
 
-    def parted(self, sid: str) -> Pipe | None:
-        """A session that has ended and whose client has not heard it; it is told once."""
+    def parted(self, sid: str) -> Link | None:
+        """The link of a session that has ended and whose client has not heard it; it is told once."""
         return self._parted.pop(sid, None)
 
-    def keep_parted(self, pipe: Pipe) -> None:
+    def keep_parted(self, sid: str, link: Link) -> None:
         """Keep what an ended session has still to say, for as long as a client may take to ask."""
-        self._parted[pipe.sid] = pipe
-        asyncio.get_running_loop().call_later(PARTING_SECONDS, self.parted, pipe.sid)
+        self._parted[sid] = link
+        asyncio.get_running_loop().call_later(PARTING_SECONDS, self.parted, sid)
 
     def close(self) -> None:
         """End every session: clients come back by themselves."""
@@ -230,7 +249,8 @@ class Pipes:
         self._turned = self._slot(now)
 
     def _expect(self, pipe: Pipe) -> None:
-        self._slots.setdefault(max(self._slot(pipe.due), self._turned), []).append(pipe)
+        pipe.slot = max(self._slot(pipe.due), self._turned)
+        self._slots.setdefault(pipe.slot, set()).add(pipe)
 
     def _slot(self, at: float) -> int:
         return int(at / self._width)

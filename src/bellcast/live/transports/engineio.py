@@ -5,7 +5,7 @@ from socket import SocketType
 from typing import Any
 
 from bellcast.live import reasons
-from bellcast.live.connection import PARTING_SECONDS, Outlet, borrowed
+from bellcast.live.connection import NOWHERE, PARTING_SECONDS, Outlet, borrowed
 from bellcast.live.framing import websocket
 from bellcast.live.pace import Pace
 from bellcast.live.protocols.socketio import engineio
@@ -181,6 +181,7 @@ class Socket(asyncio.Protocol):
         if self.sock is not None:
             self.sock.detach()  # the transport closes it right after this
             self.sock = None
+        self.outlet = NOWHERE
 
     def _lost(self) -> None:
         if self._ended is None:

@@ -92,10 +92,10 @@ class SocketIOEndpoint:
             await polling.answer_post(pipe, pipe.link, receive, send, cors, limits)
 
     async def _tell_parted(self, sid: str, send: foreign.Send, cors: Headers) -> bool:
-        pipe = self._pipes.parted(sid)
-        if pipe is None or not isinstance(pipe.link, Polling):
+        link = self._pipes.parted(sid)
+        if not isinstance(link, Polling):
             return False
-        await http.answer(send, 200, [*polling.TEXT, *cors], pipe.link.take())
+        await http.answer(send, 200, [*polling.TEXT, *cors], link.take())
         return True
 
     # --- WebSocket

@@ -9,6 +9,7 @@ import asyncio
 from enum import Enum, auto
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -132,7 +133,8 @@ class TakeoverProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 return
             self.cycle.keep_alive = False  # whatever answers, nothing more is parsed on this socket
-        self.scope["extensions"] = {EXTENSION: partial(self._take_over, self.cycle)}  # type: ignore[dict-item]  # ASGI allows any value
+        # Weakly, since both hold the scope: a request that is answered would wait for the garbage collector.
+        self.scope["extensions"] = {EXTENSION: partial(_take_over, ref(self), ref(self.cycle))}  # type: ignore[dict-item]  # ASGI allows any value
         if len(self.pipeline) > AHEAD:
             self.transport.close()
             raise ValueError("too many requests at once")  # stops the parser
@@ -141,7 +143,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._stage = Stage.NOTHING
         super().on_message_complete()
 
-    def _take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+    def take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Give the socket to `owner`: the transport, and what the client has sent behind its request.
 
         Raises ConnectionResetError if the client has gone. Afterwards this request may send nothing."""
@@ -178,3 +180,13 @@ class TakeoverProtocol(HttpToolsProtocol):
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
+
+
+def _take_over(
+    server: ref[TakeoverProtocol], cycle: ref[RequestResponseCycle], owner: asyncio.Protocol
+) -> tuple[asyncio.Transport, bytes]:
+    """Both are there as long as the request is being answered."""
+    protocol, answering = server(), cycle()
+    if protocol is None or answering is None:
+        raise ConnectionResetError("the client has gone")
+    return protocol.take_over(answering, owner)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from bellcast.live.connection import Connection, Phase
+from bellcast.live.connection import NOWHERE, Connection, Phase
 from bellcast.live.protocols.socketio import dialect, packets
 from bellcast.live.protocols.socketio.packets import ACK, EVENT, Packet
 from bellcast.live.reasons import Close
@@ -103,6 +103,7 @@ class Member(Connection):
         self._wake()
         self.keeper.lost(self)
         self.sock = None  # the pipe's, which lets it go
+        self.outlet, self.write = NOWHERE, NOWHERE.write
         answers, self._answers = self._answers, None
         for answer in (answers or {}).values():
             if not answer.done():

@@ -93,6 +93,7 @@ class Talks:
             talk.calm()
             for member in _members(pipe):
                 member.gone()
+            talk.members.clear()
 
     def _take(self, pipe: Pipe, packet: Packet) -> None:
         members: dict[str, Member | None] = pipe.talk.members

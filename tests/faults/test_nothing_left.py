@@ -1,0 +1,165 @@
+"""What is gone is freed at once. A server of long-lived connections looks for garbage seldom, so what only the collector
+could free would pile up for minutes: thousands of sessions that ended long ago."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.faults.raw import RawSocket, eventually, live, raw_stream, raw_websocket
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+from tests.wire.pusher_clients import sign
+
+MANY = 60
+SOCKETIO = "/socket.io/?EIO=4&transport="
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    environ = {"BELLCAST_HANDLERS": "tests.faults.garbage_app:handlers", "BELLCAST_ANONYMOUS": "allow"}
+    with ServerProcess(tmp_path_factory.mktemp("tidy") / "data", environ) as server:
+        yield server
+
+
+def unreachable(server: ServerProcess) -> int:
+    """How many objects of the server's only its collector could free; it has, then."""
+    with websocket(server, "inspector") as bell:
+        found: int = bell.ask("call", name="unreachable")["data"]
+    assert eventually(lambda: live(server) == 0)
+    return found
+
+
+def socket_url(server: ServerProcess, path: str) -> str:
+    return server.url.replace("http", "ws") + path
+
+
+def follow_a_stream(server: ServerProcess) -> None:
+    with raw_stream(server, "alice") as page:
+        page.read(10)
+
+
+def come_by_websocket(server: ServerProcess) -> None:
+    with websocket(server, "alice") as bell:
+        bell.ask("seen", all=True)
+
+
+def vanish_from_a_websocket(server: ServerProcess) -> None:
+    with raw_websocket(server, "alice") as bell:
+        bell.say("ping")
+        bell.vanish()
+
+
+def break_the_rules_of_websocket(server: ServerProcess) -> None:
+    with raw_websocket(server, "alice") as bell:
+        bell.send(b"\xff\xff\xff\xff")
+        assert bell.parts() == 1002
+
+
+def come_by_pusher(server: ServerProcess) -> None:
+    with connect(socket_url(server, f"/app/{server.key}?protocol=7")) as one:
+        id = json.loads(json.loads(one.recv(timeout=5))["data"])["socket_id"]
+        user = '{"id":"alice"}'
+        said = {"auth": sign(server, f"{id}::user::{user}"), "user_data": user}
+        one.send(json.dumps({"event": "pusher:signin", "data": said}))
+        while "signin_success" not in str(one.recv(timeout=5)):
+            pass
+
+
+def come_by_socketio(server: ServerProcess) -> None:
+    with connect(socket_url(server, SOCKETIO + "websocket")) as one:
+        one.recv(timeout=5)
+        one.send("40" + json.dumps({"token": server.token("alice")}))
+        while "ready" not in str(one.recv(timeout=5)):
+            pass
+
+
+def say_nonsense_to_socketio(server: ServerProcess) -> None:
+    with connect(socket_url(server, SOCKETIO + "websocket")) as one:
+        one.recv(timeout=5)
+        one.send("4nonsense")
+
+
+def poll(server: ServerProcess, http: httpx.Client) -> str:
+    """The id of a session over polling that is in its namespace."""
+    sid = json.loads(http.get(SOCKETIO + "polling").text[1:])["sid"]
+    path = f"{SOCKETIO}polling&sid={sid}"
+    assert http.post(path, content="40" + json.dumps({"token": server.token("alice")})).status_code == 200
+    assert http.get(path).status_code == 200
+    return path
+
+
+def come_by_polling(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        http.post(poll(server, http), content="1")
+
+
+def say_nonsense_by_polling(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        assert http.post(poll(server, http), content="nonsense").status_code == 400
+
+
+def hang_up_on_a_poll(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        path = poll(server, http)
+    with RawSocket(server) as one:
+        one.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert eventually(lambda: httpx.get(server.url + path).status_code == 400)
+
+
+def move_from_polling(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        path = poll(server, http)
+    with connect(socket_url(server, path.replace("polling", "websocket"))) as one:
+        one.send("2probe")
+        assert one.recv(timeout=5) == "3probe"
+        one.send("5")
+        one.send('42["ping"]')
+        assert "pong" in str(one.recv(timeout=5))
+
+
+def try_to_move_from_polling(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        path = poll(server, http)
+        with connect(socket_url(server, path.replace("polling", "websocket"))) as one:
+            one.send("2probe")
+            assert one.recv(timeout=5) == "3probe"
+        http.post(path, content="1")
+
+
+def ask_by_rest(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url, headers=server.as_recipient("alice")) as http:
+        assert http.get("/v1/inbox").status_code == 200
+        assert http.get("/v1/inbox").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        follow_a_stream,
+        come_by_websocket,
+        vanish_from_a_websocket,
+        break_the_rules_of_websocket,
+        come_by_pusher,
+        come_by_socketio,
+        say_nonsense_to_socketio,
+        come_by_polling,
+        say_nonsense_by_polling,
+        hang_up_on_a_poll,
+        move_from_polling,
+        try_to_move_from_polling,
+        ask_by_rest,
+    ],
+)
+def test_visits_leave_nothing_for_the_garbage_collector(
+    server: ServerProcess, visit: Callable[[ServerProcess], None]
+) -> None:
+    visit(server)
+    unreachable(server)
+    for _ in range(MANY):
+        visit(server)
+    assert eventually(lambda: live(server) == 0)
+    # Asking takes requests of its own; a session that is left costs a dozen objects.
+    assert unreachable(server) < MANY
