@@ -68,13 +68,6 @@ class Marked(Struct, frozen=True):
     events: tuple[InboxEvent, ...] = ()
 
 
-class Opened(Struct, frozen=True):
-    """An inbox after it took in what was announced; `events` tell its other devices."""
-
-    inbox: Inbox
-    events: tuple[Event, ...] = ()
-
-
 class Change(Struct, frozen=True):
     """One row changed since a position. `made` is its first revision; `notification` is None when it is gone."""
 
@@ -90,6 +83,22 @@ class Changes(Struct, frozen=True):
     state: InboxState
     floor: int
     rows: tuple[Change, ...]
+
+
+class Since(Struct, frozen=True):
+    """Where a client was in its inbox, and the most rows worth telling it one by one."""
+
+    position: Position
+    limit: int
+
+
+class Opened(Struct, frozen=True):
+    """An inbox after it took in what was announced; `events` tell its other devices. `missed` is what changed since the
+    position that was asked about; None when none was, or when that cannot be told."""
+
+    inbox: Inbox
+    events: tuple[Event, ...] = ()
+    missed: Changes | None = None
 
 
 class Standing(Struct, frozen=True):
@@ -153,9 +162,17 @@ class Inboxes(Protocol):
     counters in one transaction; a method returns after the commit, with the events to publish, in order."""
 
     async def open(
-        self, tenant: str, recipient: str, now: int, *, roles: tuple[str, ...] | None = None, name: str | None = None
+        self,
+        tenant: str,
+        recipient: str,
+        now: int,
+        *,
+        roles: tuple[str, ...] | None = None,
+        name: str | None = None,
+        since: Since | None = None,
     ) -> Opened:
-        """The inbox, made on first sight, after taking in pending announcements. `roles` and `name` are written when given and different."""
+        """The inbox, made on first sight, after taking in pending announcements, and what changed in it, all of one
+        moment. `roles` and `name` are written when given and different."""
         ...
 
     async def page(self, inbox: int, query: Query) -> Listed:
@@ -379,8 +396,8 @@ class Upkeep(Protocol):
         milliseconds; the larger of the two numbers. Positions before a dropped tombstone can no longer be resumed."""
         ...
 
-    async def stats(self) -> dict[str, int]:
-        """Rows by kind, cheaply (estimates allowed)."""
+    async def stats(self, tenant: str | None = None) -> dict[str, int]:
+        """Rows of a tenant by kind; None: of every tenant, and how many those are."""
         ...
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from bellcast.errors import NotFound
 from bellcast.model.events import InboxCounted, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.model.inboxes import Position
 from bellcast.model.notifications import Notification
-from bellcast.ports import Action, Change, Marking, Query
+from bellcast.ports import Action, Change, Marking, Query, Since
 from tests.contract.app import App
 
 
@@ -254,6 +255,39 @@ async def test_changes_are_each_row_once_in_the_order_of_its_last_change(app: Ap
     assert (await app.store.inboxes.changes(inbox.number, 4, 10)).rows == changes.rows[2:]
     assert (await app.store.inboxes.changes(inbox.number, 0, 2)).rows == changes.rows[:2]
     assert (await app.store.inboxes.changes(inbox.number, 5, 10)).rows == ()
+
+
+async def test_who_comes_back_is_told_what_was_missed_with_the_opening(app: App) -> None:
+    _, second, _ = [await app.send("alice", title) for title in "abc"]
+    begun = (await app.inbox("alice")).state
+    await app.mark("alice", "delete", ids=(second,))
+    await app.announce("all")
+    opened = await app.open("alice", since=Since(Position(begun.epoch, 1), 10))
+    assert opened.missed == await app.store.inboxes.changes(opened.inbox.number, 1, 10)
+    assert [change.notification is None for change in opened.missed.rows] == [False, True, False]
+    assert opened.missed.state == opened.inbox.state
+    newest = opened.inbox.state.revision
+    again = await app.open("alice", since=Since(Position(begun.epoch, newest), 0))
+    assert again.missed is not None
+    assert again.missed.rows == ()
+
+
+@pytest.mark.parametrize(
+    ("revision", "base", "limit", "life"),
+    [
+        pytest.param(1, None, 10, 1, id="another life of the inbox"),
+        pytest.param(99, None, 10, 0, id="ahead of it"),
+        pytest.param(2, 3, 10, 0, id="a replay that began after where it came to"),
+        pytest.param(1, None, 1, 0, id="more than is worth telling one by one"),
+    ],
+)
+async def test_what_cannot_be_told_one_by_one_is_not(
+    app: App, revision: int, base: int | None, limit: int, life: int
+) -> None:
+    for title in "abc":
+        await app.send("alice", title)
+    epoch = (await app.inbox("alice")).state.epoch
+    assert (await app.open("alice", since=Since(Position(epoch + life, revision, base), limit))).missed is None
 
 
 async def test_an_erased_inbox_cannot_be_acted_on(app: App) -> None:

@@ -7,7 +7,7 @@ from bellcast.model import ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Notification
 from bellcast.model.people import Principal
-from bellcast.ports import Engines, Query
+from bellcast.ports import Engines, Opened, Query, Since
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -33,16 +33,22 @@ async def open(engines: Engines, principal: Principal) -> Inbox:
     """The principal's inbox with everything announced taken in; its other devices are told.
 
     The principal has a recipient; its revocation is the caller's to check (`inbox.revoked_before`)."""
+    return (await reopen(engines, principal, None)).inbox
+
+
+async def reopen(engines: Engines, principal: Principal, since: Since | None) -> Opened:
+    """As `open`, for a client that comes back: with what it missed."""
     opened = await engines.store.inboxes.open(
         principal.tenant,
         principal.recipient or "",
         engines.clock.now(),
         roles=principal.roles,
         name=principal.name,
+        since=since,
     )
     if opened.events:
         await engines.broker.publish(*opened.events)
-    return opened.inbox
+    return opened
 
 
 async def listing(engines: Engines, inbox: Inbox, query: Query) -> Listing:

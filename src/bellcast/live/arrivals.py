@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 from bellcast.auth.doors import Doors
 from bellcast.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
 from bellcast.inbox import views
-from bellcast.live import reasons
+from bellcast.live import reasons, resume
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.reasons import Close
 from bellcast.live.rules import Rules
-from bellcast.model.inboxes import Inbox
+from bellcast.model.inboxes import Inbox, Position
 from bellcast.model.people import Principal
-from bellcast.ports import Engines
+from bellcast.ports import Engines, Opened
 
 # A process or an address at its bound of connections asks newcomers to wait this long.
 FULL_SECONDS = 5
@@ -58,21 +58,22 @@ class Arrivals:
         if limit and address is not None and self._hub.at_address(address) >= limit:
             raise TooMany(f"There are {limit} connections from this address already.", retry_after=FULL_SECONDS)
 
-    async def enter(self, connection: Connection) -> Inbox | None:
-        """Know the connection, then open its recipient's inbox; None for a nameless one."""
+    async def enter(self, connection: Connection, position: Position | None = None) -> Opened | None:
+        """Know the connection, then open its recipient's inbox with what changed since `position`; None for a nameless
+        one."""
         self._check_room(connection)
         self._hub.add(connection)
-        inbox = None if connection.principal.recipient is None else await self._inbox(connection)
+        opened = None if connection.principal.recipient is None else await self._inbox(connection, position)
         if connection.phase is Phase.ENDED:
             raise Unavailable("This connection ended while it began.")
-        return inbox
+        return opened
 
     async def identify(self, connection: Connection, principal: Principal) -> Inbox:
         """Open the inbox of a nameless connection that has said whose it is."""
         self._check_recipient(principal)
         connection.phase, connection.principal = Phase.HOLDING, principal
         self._hub.identify(connection)
-        inbox = await self._inbox(connection)
+        inbox = (await self._inbox(connection, None)).inbox
         if connection.phase is Phase.ENDED:
             raise Unavailable("This connection ended while it signed in.")
         return inbox
@@ -92,12 +93,13 @@ class Arrivals:
         if limits.connections_per_recipient and here >= limits.connections_per_recipient:
             raise TooMany(f"This recipient has {here} connections already.", retry_after=RECIPIENT_FULL_SECONDS)
 
-    async def _inbox(self, connection: Connection) -> Inbox:
-        inbox = await views.open(self._engines, connection.principal)
+    async def _inbox(self, connection: Connection, position: Position | None) -> Opened:
+        opened = await views.reopen(self._engines, connection.principal, resume.since(position, self._limits))
+        inbox = opened.inbox
         if self._doors.revoked(connection.principal, inbox):
             raise Revoked
         connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
-        return inbox
+        return opened
 
 
 def end_of(refusal: BellcastError) -> Close:

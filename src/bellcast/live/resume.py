@@ -14,21 +14,22 @@ from bellcast.live.connection import Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import Inbox, Position
 from bellcast.model.limits import Limits
-from bellcast.ports import Change, Changes, Store
+from bellcast.ports import Change, Changes, Since, Store
 
 log = structlog.get_logger(__name__)
 
 NO_LIMIT = 1_000_000
 
 
+def since(position: Position | None, limits: Limits) -> Since | None:
+    """What to ask of an inbox for a client that was there."""
+    return None if position is None else Since(position, limits.replay or NO_LIMIT)
+
+
 async def missed(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
     """What changed since a position; None when that cannot be told: another life of the inbox, ahead of it, no longer
     kept, or more than is worth telling one by one."""
-    if position.epoch != inbox.state.epoch or position.revision > inbox.state.revision:
-        return None
-    if position.base is not None and position.base > position.revision:
-        return None
-    return await _since(store, inbox.number, position.revision, limits)
+    return await _since(store, inbox.number, position.revision, limits) if inbox.knows(position) else None
 
 
 async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Changes | None:

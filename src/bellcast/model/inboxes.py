@@ -43,6 +43,12 @@ class Inbox(Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
     revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused
 
+    def knows(self, position: Position) -> bool:
+        """Whether it can be told what changed since then: in this life of the inbox, not ahead of it, still kept."""
+        state, revision = self.state, position.revision
+        began = position.epoch == state.epoch and (position.base is None or position.base <= revision)
+        return began and self.floor <= revision <= state.revision
+
 
 def parse_position(text: str) -> Position | None:
     """The position in a client's text; None if it is none of ours (then the client is told to reset)."""

@@ -7,7 +7,7 @@ from bellcast.errors import NotFound
 from bellcast.model.events import Event
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Notification
-from bellcast.ports import Change, Changes, Counted, Listed, Marked, Marking, Opened, Query, Standing
+from bellcast.ports import Change, Changes, Counted, Listed, Marked, Marking, Opened, Query, Since, Standing
 from bellcast.storage import arrivals, intake, marking, people, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
 from bellcast.storage.touching import touches
@@ -22,14 +22,19 @@ class Inboxes:
         self._engine = engine
 
     async def open(
-        self, tenant: str, recipient: str, now: int, *, roles: tuple[str, ...] | None = None, name: str | None = None
+        self,
+        tenant: str,
+        recipient: str,
+        now: int,
+        *,
+        roles: tuple[str, ...] | None = None,
+        name: str | None = None,
+        since: Since | None = None,
     ) -> Opened:
         """The inbox as it is; a write only where there is something to write."""
-        wanted = _Wanted(tenant, recipient, now, roles, name)
-        inbox = await self._engine.read(_look, wanted)
-        if inbox is not None:
-            return Opened(inbox)
-        return await self._engine.write(_open, wanted)
+        wanted = _Wanted(tenant, recipient, now, roles, name, since)
+        opened = await self._engine.read(_look, wanted)
+        return opened if opened is not None else await self._engine.write(_open, wanted)
 
     async def page(self, inbox: int, query: Query) -> Listed:
         """One page, newest first, and the state of the same moment."""
@@ -64,6 +69,7 @@ class _Wanted(NamedTuple):
     now: int
     roles: tuple[str, ...] | None
     name: str | None
+    since: Since | None
 
     def written(self, inbox: Inbox) -> bool:
         """Whether the record already says what the session says."""
@@ -79,20 +85,22 @@ def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
     return rows.inbox(tenant, key, tuple(row)), bool(behind)
 
 
-def _look(wanted: _Wanted) -> Script[Inbox | None]:
+def _look(wanted: _Wanted) -> Script[Opened | None]:
     """The inbox, if there is nothing to write."""
+    if wanted.since is not None:
+        yield Statement("snapshot")
     found = yield from _find(wanted.tenant, wanted.key)
     if found is None:
         return None
     inbox, behind = found
     if not wanted.written(inbox) or (behind and (yield from intake.concerned(inbox.number))):
         return None
-    return inbox
+    return Opened(inbox, missed=(yield from _missed(inbox, wanted.since)))
 
 
 @touches(lambda wanted: [(wanted.tenant, wanted.key)])
 def _open(wanted: _Wanted) -> Script[Opened]:
-    tenant, key, now, roles, name = wanted
+    tenant, key, now, roles, name, since = wanted
     inbox, behind = yield from _found_or_made(tenant, key, now)
     events: list[Event] = (yield from intake.take_in(tenant, [key], now)) if behind else []
     if roles is not None:
@@ -100,7 +108,14 @@ def _open(wanted: _Wanted) -> Script[Opened]:
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
     inbox, _ = yield from _found_or_made(tenant, key, now)
-    return Opened(inbox, tuple(events))
+    return Opened(inbox, tuple(events), (yield from _missed(inbox, since)))
+
+
+def _missed(inbox: Inbox, since: Since | None) -> Script[Changes | None]:
+    if since is None or not inbox.knows(since.position):
+        return None
+    changed = yield from _changed_rows(inbox.number, inbox.state, since.position.revision, since.limit + 1)
+    return None if len(changed) > since.limit else Changes(inbox.state, inbox.floor, changed)
 
 
 def _found_or_made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
@@ -160,13 +175,20 @@ def _get(inbox: int, id: str) -> Script[Notification | None]:
 
 def _changes(inbox: int, after: int, limit: int) -> Script[Changes]:
     state, floor = yield from _moment(inbox)
+    return Changes(state, floor, (yield from _changed_rows(inbox, state, after, limit)))
+
+
+def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Script[tuple[Change, ...]]:
     if state.revision <= after:
-        return Changes(state, floor, ())
+        return ()
     params = {"inbox": inbox, "after": after, "limit": limit}
     changed = [_changed(row) for row in (yield Statement("changed_entries", params))]
-    gone = [Change(id, made, revision, None) for id, made, revision in (yield Statement("changed_tombstones", params))]
-    in_order = sorted(changed + gone, key=lambda change: (change.revision, change.id))
-    return Changes(state, floor, tuple(in_order[:limit]))
+    gone = yield Statement("changed_tombstones", params)
+    if not gone:  # as it is nearly always; rows come in order
+        return tuple(changed)
+    changed += [Change(id, made, revision, None) for id, made, revision in gone]
+    changed.sort(key=lambda change: (change.revision, change.id))
+    return tuple(changed[:limit])
 
 
 def _changed(row: Row) -> Change:

@@ -1,6 +1,7 @@
 """How the native dialect greets: `ready`, then what was missed, then live events."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from bellcast.auth.doors import Doors
 from bellcast.auth.origins import WrongOrigin
@@ -16,9 +17,30 @@ from bellcast.live.requests import Request
 from bellcast.live.rules import Rules
 from bellcast.model.inboxes import Inbox, Position, parse_position
 from bellcast.model.people import Principal
-from bellcast.ports import Changes, Store
+from bellcast.ports import Changes, Opened, Store
 
 AtReady = Callable[[], None]
+
+
+class Arrived(NamedTuple):
+    """Who has come in, and from where in its inbox."""
+
+    opened: Opened | None  # None: nobody by name
+    position: Position | None
+    came_back: bool  # it said where it was, in words of ours or not
+
+    @property
+    def inbox(self) -> Inbox | None:
+        return None if self.opened is None else self.opened.inbox
+
+    @property
+    def missed(self) -> Changes | None:
+        return None if self.opened is None else self.opened.missed
+
+    @property
+    def resumed(self) -> Position | None:
+        """Where it goes on, if that can be."""
+        return None if self.missed is None else self.position
 
 
 class NativeSessions:
@@ -54,7 +76,7 @@ class NativeSessions:
         try:
             if refusal is not None:
                 raise refusal
-            inbox, started = await self.enter(connection)
+            arrived, started = await self.enter(connection, request)
         except BellcastError as turned_away:
             self._hub.end(connection, end_of(turned_away))
             at_ready()  # its close frame is still to be heard
@@ -64,17 +86,20 @@ class NativeSessions:
             started()
             at_ready()
 
-        await self.welcome(connection, inbox, request, ready)
+        await self.welcome(connection, arrived, request, ready)
 
-    async def enter(self, connection: Connection) -> tuple[Inbox | None, AtReady]:
+    async def enter(self, connection: Connection, request: Request) -> tuple[Arrived, AtReady]:
         """Ask the app and open the inbox; what the app's `connect` handler did happens right after `ready`."""
         port = await self._app.connected(connection, None)
-        return await self._arrivals.enter(connection), self._started(connection, port)
+        asked = request.position
+        position = None if asked is None else parse_position(asked)
+        opened = await self._arrivals.enter(connection, position)
+        return Arrived(opened, position, asked is not None), self._started(connection, port)
 
-    async def welcome(self, connection: Connection, inbox: Inbox | None, request: Request, at_ready: AtReady) -> None:
+    async def welcome(self, connection: Connection, arrived: Arrived, request: Request, at_ready: AtReady) -> None:
         """Say `ready`, then what was missed, then go live; or why not."""
         try:
-            missed, base = await self._greet(connection, inbox, request)
+            missed, base = await self._greet(connection, arrived, request)
         except BellcastError as turned_away:
             self._hub.end(connection, end_of(turned_away))
             at_ready()
@@ -83,23 +108,18 @@ class NativeSessions:
         if connection.phase is Phase.HOLDING:
             await resume.replay(self._store, connection, missed, base, self._rules.limits)
 
-    async def _greet(self, connection: Connection, inbox: Inbox | None, request: Request) -> tuple[Changes | None, int]:
+    async def _greet(self, connection: Connection, arrived: Arrived, request: Request) -> tuple[Changes | None, int]:
         """Say `ready`. What is to be replayed and the revision where that began; nothing when it is live already."""
         given, refused = await topics.admitted(self._store, connection.principal, request.topics, 0, self._rules)
-        asked = request.position if inbox is not None else None
-        position = None if asked is None else parse_position(asked)
-        missed = None
-        if inbox is not None and position is not None:
-            missed = await resume.missed(self._store, inbox, position, self._rules.limits)
         if connection.phase is Phase.ENDED:
             return None, 0
         self._hub.follow(connection, given)
-        resumed = position if missed is not None else None
+        inbox, missed, resumed = arrived.inbox, arrived.missed, arrived.resumed
         connection.told(connection.dialect.wrap(self._ready(connection, inbox, resumed, given, refused)))
         if resumed is not None:
             connection.revision = resumed.revision
             return missed, resumed.revision if resumed.base is None else resumed.base
-        _start(connection, inbox, lost=asked is not None)
+        _start(connection, inbox, lost=arrived.came_back)
         return None, connection.revision
 
     def _started(self, connection: Connection, port: NativePort | None) -> AtReady:

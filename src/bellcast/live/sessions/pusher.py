@@ -91,12 +91,12 @@ class PusherSessions:
         connection.told(connection.dialect.wrap(frames.established(connection.id, self._rules.activity_timeout)))
         try:
             await self._ask_app(connection)
-            inbox = await self._arrivals.enter(connection)
+            opened = await self._arrivals.enter(connection)
         except BellcastError as turned_away:
             return end_of(turned_away)
         connection.phase = Phase.LIVE
-        if inbox is not None:
-            connection.revision = inbox.state.revision
+        if opened is not None:
+            connection.revision = opened.inbox.state.revision
         self._users.expect(connection, request)
         if self._rules.authorized_within:
             asyncio.get_running_loop().call_later(self._rules.authorized_within, self._check_authorized, connection)

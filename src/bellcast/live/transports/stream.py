@@ -16,11 +16,10 @@ from bellcast.live.protocols import native
 from bellcast.live.reasons import Close
 from bellcast.live.requests import Headers, Request
 from bellcast.live.rules import Rules, Spawn
-from bellcast.live.sessions.native import AtReady, NativeSessions
+from bellcast.live.sessions.native import Arrived, AtReady, NativeSessions
 from bellcast.live.transports import foreign, http
 from bellcast.live.transports.foreign import ForeignConnection, SendOutlet
 from bellcast.live.transports.sse import SseConnection
-from bellcast.model.inboxes import Inbox
 
 # Browsers wait this long before they reconnect an event stream; spread, so that a server's death is no storm.
 RETRY_MS = (1_500, 4_500)
@@ -46,18 +45,18 @@ class StreamEndpoint:
         connection: Connection | None = None
         try:
             connection = await self._admitted(request, ours=http.is_ours(scope))
-            inbox, started = await self._sessions.enter(connection)
+            arrived, started = await self._sessions.enter(connection, request)
         except BellcastError as refusal:
             if connection is not None:
                 connection.keeper.lost(connection)
             await _refuse(refusal, cors, send)
             return
         if not http.is_ours(scope):
-            await self._carry(connection, inbox, request, cors, receive, send, started)
+            await self._carry(connection, arrived, request, cors, receive, send, started)
         elif (taken := http.take(scope, connection)) is not None:
             connection.own(taken[0], self._rules.limits.unsent)
             connection.write(sse.response_head(request.http_version, cors) + _retry(connection))
-            await self._sessions.welcome(connection, inbox, request, started)
+            await self._sessions.welcome(connection, arrived, request, started)
 
     async def _admitted(self, request: Request, *, ours: bool) -> Connection:
         if request.method != "GET":
@@ -72,7 +71,7 @@ class StreamEndpoint:
     async def _carry(
         self,
         connection: Connection,
-        inbox: Inbox | None,
+        arrived: Arrived,
         request: Request,
         cors: Headers,
         receive: foreign.Receive,
@@ -89,7 +88,7 @@ class StreamEndpoint:
             *cors,
         ]
         connection.write(_retry(connection))
-        self._spawn(self._sessions.welcome(connection, inbox, request, at_ready))
+        self._spawn(self._sessions.welcome(connection, arrived, request, at_ready))
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         speaking = outlet.run(send, start, foreign.end_of_body)
         await foreign.serve(connection, outlet, speaking, foreign.hear_stream(receive))

@@ -66,8 +66,12 @@ class Joining:
         if (old := self._hub.find(member.id)) is not None:
             self._hub.end(old, REPLACED)  # it was not yet known to be dead
         try:
-            inbox = await self._arrivals.enter(member)
-            back = None if inbox is None or pid is None else await self._back(pid, inbox, auth)
+            position = None if pid is None else recovery.place(pid, auth.get("offset"))
+            opened = await self._arrivals.enter(member, position)
+            inbox = None if opened is None else opened.inbox
+            back = None
+            if opened is not None and opened.missed is not None and pid is not None and position is not None:
+                back = Return(pid, position, opened.missed)
             given = await self._topics(member, inbox)
             _check_here(member)
         except BaseException:
@@ -130,14 +134,6 @@ class Joining:
             return Principal(), doubt
 
     # --- what it hears first
-
-    async def _back(self, pid: Pid, inbox: Inbox, auth: dict[str, Any]) -> Return | None:
-        """What was missed; None when that cannot be told."""
-        position = recovery.place(pid, auth.get("offset"))
-        if position is None:
-            return None
-        missed = await resume.missed(self._store, inbox, position, self._rules.limits)
-        return None if missed is None else Return(pid, position, missed)
 
     async def _topics(self, member: Member, inbox: Inbox | None) -> tuple[str, ...]:
         """Everyone's, those of its roles, and those its token names."""
