@@ -112,5 +112,15 @@ async def test_stats_count_by_kind(app: App) -> None:
     assert (stats["tenants"], stats["recipients"], stats["notifications"], stats["announcements"]) == (2, 1, 1, 1)
 
 
+async def test_stats_of_a_tenant_count_nothing_of_another(app: App) -> None:
+    await app.send("alice", tenant="acme")
+    await app.announce()
+    acme = await app.store.upkeep.stats("acme")
+    assert acme == {"recipients": 1, "notifications": 1, "announcements": 0, "subscriptions": 0, "tombstones": 0}
+    assert (await app.store.upkeep.stats("globex")).keys() == acme.keys()
+    assert not any((await app.store.upkeep.stats("globex")).values())
+    assert (await app.store.upkeep.stats(""))["announcements"] == 1
+
+
 async def test_a_store_that_is_there_answers_a_ping(app: App) -> None:
     await app.store.ping()

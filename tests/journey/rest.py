@@ -13,6 +13,7 @@ from bellcast.auth import tokens
 from bellcast.auth.access import Access
 from bellcast.auth.doors import Doors
 from bellcast.brokers.memory import MemoryBroker
+from bellcast.live.census import Census
 from bellcast.live.hub import Hub
 from bellcast.live.presence import Presence
 from bellcast.live.roll import Roll
@@ -22,6 +23,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Engines
+from bellcast.server.tasks import Tasks
 from bellcast.storage.sqlite import SQLite
 from bellcast.storage.store import SQLStore
 from tests.clock import FakeClock
@@ -91,13 +93,14 @@ async def opened(folder: Path, *, limits: Limits | None = None, access: Access |
     limits, access = limits or Limits(), access or Access()
     store, http = SQLStore(SQLite(folder / "bellcast.sqlite3", clock)), HttpxClient(guarded=False)
     broker.listen(heard.append)
+    hub = Hub(Presence(access.presence_topics), Census(broker, clock))
     rooms = Rooms(
         engines=Engines(store=store, broker=broker, clock=clock, new_id=Ids().new),
         limits=limits,
         project=PROJECT,
         doors=Doors(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
-        connections=Roll(Hub(Presence(access.presence_topics))),
+        connections=Roll(hub, broker, Tasks().spawn),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(rooms), raise_app_exceptions=False)

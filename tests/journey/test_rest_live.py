@@ -81,7 +81,9 @@ class TestConnections:
             assert asked.get("/v1/topics/presence-room/presence").json()["members"] == []
             assert asked.get("/v1/connections").json()["connections"] == []
             counted = {"protocol": "native", "transport": "websocket"}
-            assert any(counted.items() <= kind.items() for kind in asked.get("/v1/stats").json()["connections"])
+            for query, told in (("", True), ("?tenant=rest-live", True), ("?tenant=other", False), ("?tenant=", False)):
+                kinds = asked.get(f"/v1/stats{query}").json()["connections"]
+                assert any(counted.items() <= kind.items() for kind in kinds) is told
             assert 'bellcast_connections{protocol="native",transport="websocket"}' in asked.get("/metrics").text
 
     async def test_ending_the_sessions_closes_the_connection_and_its_token_opens_nothing(self, bellcast_server, asked):

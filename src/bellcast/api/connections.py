@@ -1,7 +1,6 @@
 """Who is connected right now, and the numbers of this server."""
 
 from datetime import datetime
-from typing import Any
 
 from litestar.types import ASGIApp
 from msgspec import Struct
@@ -10,8 +9,10 @@ from bellcast.api import answers, reading, rooms, tenants
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.api.recipients import PageQuery
-from bellcast.api.rooms import ConnectionInfo
+from bellcast.api.tenants import TenantQuery
 from bellcast.model import times
+from bellcast.model.events import Entry, Kind
+from bellcast.model.people import EVERY_TENANT
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,21 @@ class Connection(Struct, frozen=True, kw_only=True):
     connected_at: datetime
 
 
+class Counted(Struct, frozen=True):
+    """How many connections speak a dialect over a way of travel."""
+
+    protocol: str
+    transport: str
+    count: int
+
+
+class Stats(Struct, frozen=True):
+    """Live connections by protocol and transport, and rows in the store by kind."""
+
+    connections: list[Counted]
+    store: dict[str, int]
+
+
 class ConnectionPage(Struct, frozen=True):
     """A page of connections; `next` goes into `after`."""
 
@@ -36,14 +52,14 @@ class ConnectionPage(Struct, frozen=True):
 
 @operation("GET", "/v1/connections", tag="Live", door="read", query=PageQuery, answers={200: ConnectionPage})
 async def page(request: Asked) -> ASGIApp:
-    """List the live connections of a tenant."""
+    """List the live connections of a tenant, on whichever node they are."""
     asked = reading.query(request, PageQuery)
-    found = rooms.of(request).connections.list(tenants.one(request), asked.cursor, asked.limit + 1)
+    found = await rooms.of(request).connections.page(tenants.one(request), asked.cursor, asked.limit + 1)
     shown = [_told(one) for one in found[: asked.limit]]
     return answers.json(ConnectionPage(shown, shown[-1].id if len(found) > asked.limit else None))
 
 
-def _told(one: ConnectionInfo) -> Connection:
+def _told(one: Entry) -> Connection:
     return Connection(
         id=one.id,
         recipient=one.recipient,
@@ -56,11 +72,18 @@ def _told(one: ConnectionInfo) -> Connection:
     )
 
 
-@operation("GET", "/v1/stats", tag="Server", door="read", answers={200: dict[str, Any]})
+@operation("GET", "/v1/stats", tag="Server", door="read", query=TenantQuery, answers={200: Stats})
 async def stats(request: Asked) -> ASGIApp:
-    """Numbers of this server.
+    """Count what this project has.
 
-    Connections by protocol and transport, rows in the store by kind."""
+    Connections by protocol and transport on all nodes, rows in the store by kind: of one tenant if it is named (empty: the
+    default one), else of all together."""
     here = rooms.of(request)
-    store = await here.engines.store.upkeep.stats()
-    return answers.json({**here.connections.stats(), "store": store})
+    named = reading.query(request, TenantQuery).tenant
+    tenant = None if named in (None, EVERY_TENANT) else tenants.one(request)
+    kinds = await here.connections.kinds(tenant)
+    return answers.json(Stats([_counted(one) for one in kinds], await here.engines.store.upkeep.stats(tenant)))
+
+
+def _counted(one: Kind) -> Counted:
+    return Counted(one.protocol, one.transport, one.count)

@@ -8,41 +8,22 @@ from msgspec import Struct
 
 from bellcast.auth.access import Access
 from bellcast.auth.doors import Doors
-from bellcast.model.events import Member
+from bellcast.model.events import Entry, Kind, Member
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
 from bellcast.model.pusher import PusherRules
 from bellcast.ports import Engines
 
 
-class ConnectionInfo(Protocol):
-    """One live connection as its hub tells of it."""
+class Connections(Protocol):
+    """What the live half tells about itself, of all nodes together where it is not said otherwise."""
 
-    @property
-    def id(self) -> str: ...
-    @property
-    def tenant(self) -> str: ...
-    @property
-    def recipient(self) -> str | None: ...
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def transport(self) -> str: ...
-    @property
-    def topics(self) -> Sequence[str]: ...
-    @property
-    def address(self) -> str | None: ...
-    @property
-    def connected_at(self) -> int:
-        """UTC milliseconds."""
+    async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[Entry]:
+        """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
         ...
 
-
-class Connections(Protocol):
-    """What the live half tells about itself."""
-
-    def list(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
-        """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
+    async def kinds(self, tenant: str | None) -> Sequence[Kind]:
+        """How many connections speak which dialect over which way of travel; `tenant` None is every tenant."""
         ...
 
     def presence(self, tenant: str, topic: str) -> Sequence[Member]:
@@ -58,7 +39,7 @@ class Connections(Protocol):
         ...
 
     def stats(self) -> Mapping[str, Any]:
-        """Numbers by name; `connections` is a list of `{"protocol","transport","count"}`."""
+        """Numbers of this process by name; `connections` is a list of `{"protocol","transport","count"}`."""
         ...
 
 

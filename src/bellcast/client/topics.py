@@ -58,9 +58,9 @@ def connections(
     return Request("GET", "/v1/connections", reads(ConnectionPage), params=params)
 
 
-def stats() -> Request[dict[str, Any]]:
-    """The server's figures."""
-    return Request("GET", "/v1/stats", reads(dict[str, Any]))
+def stats(tenant: str | None = None) -> Request[dict[str, Any]]:
+    """What a tenant has, or all together: connections and rows in the store."""
+    return Request("GET", "/v1/stats", reads(dict[str, Any]), params=given(tenant=tenant))
 
 
 def _subscription(topic: str, recipient: str) -> str:

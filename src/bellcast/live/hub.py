@@ -1,244 +1,49 @@
-"""The connections of this process: which streams they follow, and one dispatch an event.
+"""The connections of this process, and one dispatch an event.
 
 An event is encoded once for each dialect that somebody on its stream speaks; then the same bytes are written to all.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from socket import SocketType
-from typing import NamedTuple, Protocol
 
 from bellcast.live import reasons
+from bellcast.live.census import Census
 from bellcast.live.connection import Connection, Dialect, Phase
 from bellcast.live.crowds import Crowds, together
+from bellcast.live.following import Following
 from bellcast.live.presence import Presence
 from bellcast.live.reasons import Close
 from bellcast.model.events import (
-    SEPARATOR,
     AnnouncementChanged,
     Event,
     InboxCounted,
     InboxEvent,
     LiveEvent,
-    Member,
+    NodeLeft,
+    NodesAsked,
+    NodeTold,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
     PresenceChanged,
+    RollAsked,
+    RollTold,
     SessionsRevoked,
     Stream,
     SubscriptionEnded,
     Typing,
-    inbox_stream,
-    topic_stream,
 )
-from bellcast.model.people import EVERY_TENANT
-
-INBOX_EVENTS = (NotificationAdded, NotificationUpdated, NotificationDeleted, InboxCounted)
 
 
-class Notices(NamedTuple):
-    """What the hub asks of the rooms around it; wired by the server."""
+class Hub(Following):
+    """Who is here, and what they are told. Every method is called on the loop's thread."""
 
-    catch_up: Callable[[Connection], None]
-    take_in: Callable[[AnnouncementChanged], None]
-    reconsider: Callable[[SubscriptionEnded], None]
-    publish: Callable[[Event], None]
-    gone: Callable[[Connection], object]
-    follow: Callable[[Stream], None]
-    unfollow: Callable[[Stream], None]
-
-
-class Watcher(Protocol):
-    """A dialect that tells its clients more than the events of their streams."""
-
-    def counted(self, stream: Stream, count: int, change: int) -> None:
-        """A stream has that many followers now: one more or one less than before."""
-        ...
-
-    def changed(self, event: InboxEvent) -> None:
-        """An inbox changed, whoever follows it."""
-        ...
-
-    def recipient_of(self, topic: str) -> str | None:
-        """Whose inbox changes that topic carries too."""
-        ...
-
-    def answered(self, connection: Connection, data: bytes) -> None:
-        """A ping with those data was answered."""
-        ...
-
-
-class Hub:
-    """Stream to connections. Every method is called on the loop's thread."""
-
-    def __init__(self, presence: Presence) -> None:
-        self.tick = 0
-        self.presence = presence
-        self.notices: Notices
-        self._streams: dict[Stream, set[Connection]] = {}
-        self._by_id: dict[str, Connection] = {}
-        self._by_address: dict[str, int] = {}
+    def __init__(self, presence: Presence, census: Census) -> None:
+        super().__init__(presence, census)
         self._busy = False
-        self.newcomer: Callable[[Connection], None] = lambda _: None
-        self.watcher: Watcher | None = None
         self._crowds = Crowds(self._tell_moves)
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __iter__(self) -> Iterator[Connection]:
-        return iter(list(self._by_id.values()))
-
-    # --- who is here
-
-    def add(self, connection: Connection) -> None:
-        """Know a connection, and let it follow its recipient's own stream."""
-        self._by_id[connection.id] = connection
-        if connection.address is not None:
-            self._by_address[connection.address] = self.at_address(connection.address) + 1
-        self.identify(connection)
-        self.newcomer(connection)
-
-    def identify(self, connection: Connection) -> None:
-        """Let a connection follow its recipient's own stream, now that it has one."""
-        principal = connection.principal
-        if principal.recipient is not None:
-            self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
-
-    def lost(self, connection: Connection) -> None:
-        """Forget a connection. Safe to call twice."""
-        if self._by_id.pop(connection.id, None) is None:
-            return
-        if connection.address is not None:
-            self._leave_address(connection.address)
-        for stream in connection.streams:
-            self._drop(connection, stream)
-        self.notices.gone(connection)
-
-    def find(self, id: str) -> Connection | None:
-        """The connection of that public id."""
-        return self._by_id.get(id)
-
-    def at_address(self, address: str) -> int:
-        """How many connections come from an address."""
-        return self._by_address.get(address, 0)
-
-    def of_recipient(self, tenant: str, recipient: str) -> int:
-        """How many connections a recipient has here."""
-        return len(self._streams.get(inbox_stream(tenant, recipient), ()))
-
-    def _leave_address(self, address: str) -> None:
-        left = self.at_address(address) - 1
-        if left > 0:
-            self._by_address[address] = left
-        else:
-            self._by_address.pop(address, None)
-
-    # --- what they follow
-
-    def follow(self, connection: Connection, topics: Iterable[str], member: Member | None = None) -> None:
-        """Follow topics that are allowed; following twice is following once. `member` is who is present there, if not
-        the connection's recipient."""
-        principal = connection.principal
-        for topic in topics:
-            if self._follow(connection, topic_stream(principal.tenant, topic)):
-                self._announce(self.presence.arrive(principal, topic, connection.id, member))
-
-    def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
-        """Stop following; what is not followed is passed over."""
-        principal = connection.principal
-        for topic in topics:
-            stream = topic_stream(principal.tenant, topic)
-            if stream in connection.streams:
-                connection.streams = tuple(one for one in connection.streams if one != stream)
-                self._drop(connection, stream)
-
-    def topics(self, connection: Connection) -> tuple[str, ...]:
-        """The topics a connection follows."""
-        return tuple(topic for topic in map(_topic, connection.streams) if topic is not None)
-
-    def followers(self, tenant: str, topic: str) -> list[Connection]:
-        """The connections that follow a topic."""
-        return self.on(topic_stream(tenant, topic))
-
-    def followed(self, tenant: str) -> dict[str, int]:
-        """The topics of a tenant that somebody follows, and how many connections do."""
-        prefix = topic_stream(tenant, "")
-        return {
-            stream.removeprefix(prefix): len(followers)
-            for stream, followers in self._streams.items()
-            if stream.startswith(prefix)
-        }
-
-    def on(self, stream: Stream) -> list[Connection]:
-        """The connections that follow a stream."""
-        return list(self._streams.get(stream, ()))
-
-    def count(self, stream: Stream) -> int:
-        """How many connections follow a stream."""
-        return len(self._streams.get(stream, ()))
-
-    def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
-        """The recipients of a tenant (`*`: of each) whose inboxes are looked at here, by tenant."""
-        found = set()
-        for stream in self._streams:
-            kind, owner, name = stream.split(SEPARATOR, 2)
-            if tenant in (EVERY_TENANT, owner):
-                key = name if kind == "inbox" else self._recipient_of(name)
-                if key is not None:
-                    found.add((owner, key))
-        return [(owner, [key for _, key in group]) for owner, group in groupby(sorted(found), key=itemgetter(0))]
-
-    def _recipient_of(self, topic: str) -> str | None:
-        return None if self.watcher is None else self.watcher.recipient_of(topic)
-
-    def _follow(self, connection: Connection, stream: Stream) -> bool:
-        if connection.phase is Phase.ENDED:  # it left while its wish was looked at
-            return False
-        followers = self._streams.get(stream)
-        if followers is None:
-            followers = self._streams[stream] = {connection}
-            for heard in self._carried(stream):
-                self.notices.follow(heard)
-        elif connection in followers:
-            return False
-        else:
-            followers.add(connection)
-        connection.streams += (stream,)
-        if self.watcher is not None:
-            self.watcher.counted(stream, len(followers), 1)
-        return True
-
-    def _drop(self, connection: Connection, stream: Stream) -> None:
-        followers = self._streams.get(stream)
-        if followers is None:
-            return
-        followers.discard(connection)
-        if not followers:
-            del self._streams[stream]
-            for heard in self._carried(stream):
-                self.notices.unfollow(heard)
-        topic = _topic(stream)
-        if topic is not None:
-            self._announce(self.presence.depart(connection.principal, topic, connection.id))
-        if self.watcher is not None:
-            self.watcher.counted(stream, len(followers), -1)
-
-    def _carried(self, stream: Stream) -> Iterator[Stream]:
-        """What has to be carried here for a stream to be told: itself, and the inbox its topic carries too."""
-        yield stream
-        _, tenant, name = stream.split(SEPARATOR, 2)
-        recipient = None if _topic(stream) is None else self._recipient_of(name)
-        if recipient is not None:
-            yield inbox_stream(tenant, recipient)
-
-    def _announce(self, change: PresenceChanged | None) -> None:
-        if change is not None:
-            self.notices.publish(change)
 
     # --- what they hear
 
@@ -259,6 +64,10 @@ class Hub:
                 self._revoke(event)
             case SubscriptionEnded():
                 self.notices.reconsider(event)
+            case NodeTold() | NodesAsked() | NodeLeft():
+                self.census.hear(event)
+            case RollAsked() | RollTold():
+                self.notices.roll(event)
 
     def _dispatch_live(self, event: LiveEvent | PresenceChanged | Typing) -> None:
         """The widest path: thousands of followers, one event.
@@ -386,8 +195,3 @@ def _send(connection: Connection, sock: SocketType, data: bytes) -> None:
 
 def _encoded(event: Event, dialect: Dialect) -> bytes | None:
     return dialect.encode(event)
-
-
-def _topic(stream: Stream) -> str | None:
-    kind, _, topic = stream.split(SEPARATOR, 2)
-    return topic if kind == "topic" else None

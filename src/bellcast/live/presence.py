@@ -1,17 +1,29 @@
-"""Who is on the presence topics: a person joins with the first connection and leaves with the last."""
+"""Who is on the presence topics: a person joins with the first connection, on whichever node, and leaves with the last."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from bellcast.model import patterns
-from bellcast.model.events import Member, PresenceChanged
+from bellcast.model.events import Member, PresenceChanged, Present
 from bellcast.model.people import Principal
+
+Place = tuple[str, str, str]  # tenant, topic, recipient
+
+
+class Departure(NamedTuple):
+    """A connection less: of whom, how many that member has here still, and the change if it was the last of all."""
+
+    where: Place
+    here: int
+    change: PresenceChanged | None
 
 
 class Presence:
-    """Members by topic, counted by their connections in this process."""
+    """Members by topic, counted by their connections in this process and by what other nodes tell."""
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._patterns = tuple(topics)
+        # By topic and recipient: a member for each connection here and for each other node, which says how many it has.
         self._members: dict[tuple[str, str], dict[str, dict[str, Member]]] = {}
         # Who a connection is on a topic, where that is not its recipient.
         self._named: dict[tuple[str, str], str] = {}
@@ -20,46 +32,110 @@ class Presence:
         """Whether presence is kept on a topic."""
         return patterns.any_matches(self._patterns, topic)
 
+    # --- connections of this process
+
     def arrive(
         self, principal: Principal, topic: str, connection: str, member: Member | None = None
-    ) -> PresenceChanged | None:
-        """One more connection of somebody; the change if it is the first. A `member` that is named is always kept."""
+    ) -> tuple[Place, PresenceChanged | None] | None:
+        """One more connection of somebody: who, and the change if it is the first. A `member` that is named is always kept."""
         if member is not None:
             self._named[connection, topic] = member.recipient
         elif principal.recipient is None or not self.kept(topic):
             return None
         else:
             member = Member(recipient=principal.recipient, name=principal.name)
-        links = self._members.setdefault((principal.tenant, topic), {}).setdefault(member.recipient, {})
-        links[connection] = member
-        if len(links) > 1:
-            return None
-        return PresenceChanged(tenant=principal.tenant, topic=topic, joined=(member,), sender=connection)
+        where = (principal.tenant, topic, member.recipient)
+        return where, self._add(where, connection, member, sender=connection)
 
-    def depart(self, principal: Principal, topic: str, connection: str) -> PresenceChanged | None:
-        """One connection less; the change if it was the last."""
+    def depart(self, principal: Principal, topic: str, connection: str) -> Departure | None:
+        """One connection less."""
         recipient = self._named.pop((connection, topic), principal.recipient or "")
-        members = self._members.get((principal.tenant, topic), {})
-        links = members.get(recipient)
-        if not links or (member := links.pop(connection, None)) is None or links:
+        where = (principal.tenant, topic, recipient)
+        links = self._links(where)
+        if connection not in links:
             return None
-        del members[recipient]
-        if not members:
-            del self._members[principal.tenant, topic]
-        return PresenceChanged(tenant=principal.tenant, topic=topic, left=(member,), sender=connection)
+        change = self._remove(where, connection, sender=connection)
+        return Departure(where, _own(links), change)
 
     def recipient(self, principal: Principal, topic: str, connection: str) -> str | None:
         """Who a connection is on a topic."""
         return self._named.get((connection, topic), principal.recipient)
 
+    # --- other nodes
+
+    def told(self, node: str, present: Present) -> PresenceChanged | None:
+        """What another node has of somebody; the change if they came or left by that."""
+        where = (present.tenant, present.topic, present.member.recipient)
+        if present.member.connections:
+            return self._add(where, node, present.member, sender=None)
+        return self._remove(where, node, sender=None)
+
+    def here(self, where: Place) -> Present:
+        """Somebody's connections in this process."""
+        tenant, topic, recipient = where
+        links = self._links(where)
+        member = next((one for one in links.values() if one.connections is None), Member(recipient=recipient))
+        return Present(tenant, topic, Member(recipient, member.name, _own(links), member.info))
+
+    def all_here(self) -> Iterator[Present]:
+        """Everybody with a connection in this process."""
+        for (tenant, topic), members in self._members.items():
+            for recipient, links in members.items():
+                if _own(links):
+                    yield self.here((tenant, topic, recipient))
+
+    # --- who is there
+
     def people(self, tenant: str, topic: str) -> list[Member]:
         """Everybody present, as they were let in."""
         return [next(iter(links.values())) for links in self._members.get((tenant, topic), {}).values()]
 
+    def is_there(self, tenant: str, topic: str, recipient: str) -> bool:
+        """Whether somebody is present."""
+        return bool(self._links((tenant, topic, recipient)))
+
     def members(self, tenant: str, topic: str) -> list[Member]:
         """Everybody present, by key."""
         return [
-            Member(recipient=key, name=newest.name, connections=len(links), info=newest.info)
+            Member(recipient=key, name=newest.name, connections=_all(links), info=newest.info)
             for key, links in sorted(self._members.get((tenant, topic), {}).items())
             for newest in list(links.values())[-1:]
         ]
+
+    def _links(self, where: Place) -> dict[str, Member]:
+        tenant, topic, recipient = where
+        return self._members.get((tenant, topic), {}).get(recipient, {})
+
+    def _add(self, where: Place, source: str, member: Member, sender: str | None) -> PresenceChanged | None:
+        tenant, topic, recipient = where
+        links = self._members.setdefault((tenant, topic), {}).setdefault(recipient, {})
+        first = not links
+        links[source] = member
+        if not first:
+            return None
+        return PresenceChanged(tenant=tenant, topic=topic, joined=(_plain(member),), sender=sender)
+
+    def _remove(self, where: Place, source: str, sender: str | None) -> PresenceChanged | None:
+        tenant, topic, recipient = where
+        links = self._links(where)
+        member = links.pop(source, None)
+        if member is None or links:
+            return None
+        members = self._members[tenant, topic]
+        del members[recipient]
+        if not members:
+            del self._members[tenant, topic]
+        return PresenceChanged(tenant=tenant, topic=topic, left=(_plain(member),), sender=sender)
+
+
+def _plain(member: Member) -> Member:
+    """As it is told of who comes and goes: how many connections is nobody's matter."""
+    return member if member.connections is None else Member(member.recipient, member.name, info=member.info)
+
+
+def _own(links: dict[str, Member]) -> int:
+    return sum(member.connections is None for member in links.values())
+
+
+def _all(links: dict[str, Member]) -> int:
+    return sum(1 if member.connections is None else member.connections for member in links.values())

@@ -1,43 +1,104 @@
-"""Who is connected, for operators: lists, counts and presence."""
+"""Who is connected, for operators: lists, counts and presence, of all nodes together."""
 
+import asyncio
+import heapq
+import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from msgspec import Struct
+import structlog
 
 from bellcast.live.connection import Connection
 from bellcast.live.hub import Hub
-from bellcast.model.events import Member, topic_stream
+from bellcast.live.rules import Spawn
+from bellcast.model.events import Entry, Kind, Member, RollAsked, RollTold, node_stream, topic_stream
+from bellcast.ports import Broker
+
+log = structlog.get_logger(__name__)
+
+# A node that is asked answers in milliseconds; one that is stuck or dying is not waited for.
+PATIENCE_SECONDS = 2.0
+QUESTION_BYTES = 8
 
 
-class Entry(Struct, frozen=True, kw_only=True):
-    """One live connection; `connected_at` is UTC milliseconds."""
+class Question:
+    """What the other nodes were asked, and who has not answered yet."""
 
-    id: str
-    tenant: str
-    recipient: str | None
-    protocol: str
-    transport: str
-    topics: Sequence[str]
-    address: str | None
-    connected_at: int
+    def __init__(self, others: frozenset[str]) -> None:
+        self.waiting = set(others)
+        self.answers: list[RollTold] = []
+        self.complete = asyncio.Event()
+
+    def take(self, told: RollTold) -> None:
+        """One node's answer."""
+        if told.node in self.waiting:
+            self.waiting.discard(told.node)
+            self.answers.append(told)
+        if not self.waiting:
+            self.complete.set()
 
 
 class Roll:
-    """A reading of the hub."""
+    """A reading of the hub, and of the other nodes'."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, broker: Broker, spawn: Spawn) -> None:
         self._hub = hub
+        self._broker = broker
+        self._spawn = spawn
+        self._questions: dict[str, Question] = {}
 
-    def list(self, tenant: str | None, after: str | None, limit: int) -> Sequence[Entry]:
+    def begin(self) -> None:
+        """Hear what this node alone is told."""
+        self._broker.follow(node_stream(self._hub.census.node))
+
+    # --- asked of all nodes
+
+    async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[Entry]:
         """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
-        chosen = [
-            connection
-            for connection in self._hub
-            if (tenant is None or connection.principal.tenant == tenant) and (after is None or connection.id > after)
-        ]
-        return [self._entry(connection) for connection in sorted(chosen, key=lambda one: one.id)[:limit]]
+        here, _ = self._here(tenant, after, limit)
+        answers = await self._ask(tenant, after, limit)
+        together = heapq.merge(here, *(told.entries for told in answers), key=lambda one: one.id)
+        return list(islice(together, limit))
+
+    async def kinds(self, tenant: str | None) -> Sequence[Kind]:
+        """How many connections speak which dialect over which way of travel."""
+        _, here = self._here(tenant, None, 0)
+        counts: Counter[tuple[str, str]] = Counter()
+        for kinds in (here, *(told.kinds for told in await self._ask(tenant, None, 0))):
+            for one in kinds:
+                counts[one.protocol, one.transport] += one.count
+        return [Kind(*kind, count) for kind, count in sorted(counts.items())]
+
+    async def _ask(self, tenant: str | None, after: str | None, limit: int) -> Sequence[RollTold]:
+        """What the others answer, as far as they do in time."""
+        census = self._hub.census
+        if not census.others:
+            return []
+        name, question = secrets.token_hex(QUESTION_BYTES), Question(census.others)
+        self._questions[name] = question
+        try:
+            await self._broker.publish(RollAsked(census.node, name, tenant, after, limit))
+            await asyncio.wait_for(question.complete.wait(), PATIENCE_SECONDS)
+        except TimeoutError:
+            log.warning("some nodes did not say who is connected to them", nodes=sorted(question.waiting))
+        finally:
+            del self._questions[name]
+        return question.answers
+
+    def hear(self, event: RollAsked | RollTold) -> None:
+        """A question of another node, or an answer to one of ours."""
+        if isinstance(event, RollTold):
+            question = self._questions.get(event.question)
+            if question is not None:
+                question.take(event)
+        elif event.node != self._hub.census.node:
+            entries, kinds = self._here(event.tenant, event.after, event.limit)
+            told = RollTold(self._hub.census.node, event.node, event.question, tuple(entries), tuple(kinds))
+            self._spawn(self._broker.publish(told))
+
+    # --- known here
 
     def presence(self, tenant: str, topic: str) -> Sequence[Member]:
         """Who is present on a topic."""
@@ -49,25 +110,32 @@ class Roll:
 
     def followers(self, tenant: str, topic: str) -> int:
         """How many connections follow a topic."""
-        return self._hub.count(topic_stream(tenant, topic))
+        return self._hub.total(topic_stream(tenant, topic))
 
     def stats(self) -> dict[str, Any]:
-        """Connections by dialect and way of travel."""
-        counted = Counter((one.dialect.protocol, one.dialect.transport) for one in self._hub)
-        rows = [
-            {"protocol": protocol, "transport": transport, "count": count}
-            for (protocol, transport), count in sorted(counted.items())
-        ]
-        return {"connections": rows}
+        """This process's connections by dialect and way of travel; how many nodes there are, and their connections."""
+        _, kinds = self._here(None, None, 0)
+        census = self._hub.census
+        rows = [{"protocol": one.protocol, "transport": one.transport, "count": one.count} for one in kinds]
+        numbers = {"nodes": 1 + len(census.others), "connections_of_all_nodes": len(self._hub) + census.connections}
+        return {"connections": rows, **numbers}
 
-    def _entry(self, connection: Connection) -> Entry:
-        return Entry(
-            id=connection.id,
-            tenant=connection.principal.tenant,
-            recipient=connection.principal.recipient,
-            protocol=connection.dialect.protocol,
-            transport=connection.dialect.transport,
-            topics=self._hub.topics(connection),
-            address=connection.address,
-            connected_at=connection.since,
-        )
+    def _here(self, tenant: str | None, after: str | None, limit: int) -> tuple[list[Entry], list[Kind]]:
+        those = [one for one in self._hub if tenant is None or one.principal.tenant == tenant]
+        counted = Counter((one.dialect.protocol, one.dialect.transport) for one in those)
+        following = (one for one in those if after is None or one.id > after) if limit else ()
+        first = heapq.nsmallest(limit, following, key=lambda one: one.id)
+        return list(self._entries(first)), [Kind(*kind, count) for kind, count in sorted(counted.items())]
+
+    def _entries(self, connections: Sequence[Connection]) -> Iterator[Entry]:
+        for connection in connections:
+            yield Entry(
+                id=connection.id,
+                tenant=connection.principal.tenant,
+                recipient=connection.principal.recipient,
+                protocol=connection.dialect.protocol,
+                transport=connection.dialect.transport,
+                topics=self._hub.topics(connection),
+                address=connection.address,
+                connected_at=connection.since,
+            )

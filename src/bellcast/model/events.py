@@ -13,6 +13,7 @@ Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
 # A unit separator cannot stand in a tenant or recipient key (no control characters) nor in a topic.
 SEPARATOR = "\x1f"
 ANNOUNCEMENTS = Stream("announcements")
+NODES = Stream("nodes")  # what nodes tell each other of themselves
 
 
 def inbox_stream(tenant: str, recipient: str) -> Stream:
@@ -23,6 +24,11 @@ def inbox_stream(tenant: str, recipient: str) -> Stream:
 def topic_stream(tenant: str, topic: str) -> Stream:
     """One topic's live events."""
     return Stream(f"topic{SEPARATOR}{tenant}{SEPARATOR}{topic}")
+
+
+def node_stream(node: str) -> Stream:
+    """What one node alone is told."""
+    return Stream(f"node{SEPARATOR}{SEPARATOR}{node}")
 
 
 class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification"):
@@ -170,6 +176,104 @@ class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announceme
         return ANNOUNCEMENTS
 
 
+class Present(Struct, frozen=True, array_like=True):
+    """How many connections somebody has on a topic at one node; 0: none any more."""
+
+    tenant: str
+    topic: str
+    member: Member
+
+
+class NodeTold(Struct, frozen=True, tag_field="kind", tag="node"):
+    """What changed at a node since it told before, counted by `number`; with nothing in it a sign of life under the last
+    number. `counts` are followers by stream and connections by address.
+
+    `piece` and `pieces` say that this is a part of everything it has, told anew; 0 pieces: changes only."""
+
+    node: str
+    number: int
+    connections: int
+    counts: dict[str, int] = {}
+    members: tuple[Present, ...] = ()
+    piece: int = 0
+    pieces: int = 0
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class NodesAsked(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
+    """A node wants to be told everything by another one; `of` None: by all."""
+
+    node: str
+    of: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
+    """A node stops."""
+
+    node: str
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One live connection; `connected_at` is UTC milliseconds."""
+
+    id: str
+    tenant: str
+    recipient: str | None
+    protocol: str
+    transport: str
+    topics: tuple[str, ...]
+    address: str | None
+    connected_at: int
+
+
+class RollAsked(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
+    """A node asks the others for at most `limit` of their connections by id, after the id `after`, and for the numbers of
+    all; `tenant` None is every tenant."""
+
+    node: str
+    question: str
+    tenant: str | None
+    after: str | None
+    limit: int
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class Kind(Struct, frozen=True, array_like=True):
+    """How many connections speak a dialect over a way of travel."""
+
+    protocol: str
+    transport: str
+    count: int
+
+
+class RollTold(Struct, frozen=True, tag_field="kind", tag="roll-told"):
+    """What one node answers `to` another's question."""
+
+    node: str
+    to: str
+    question: str
+    entries: tuple[Entry, ...]
+    kinds: tuple[Kind, ...]
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
+
+
 Event = (
     NotificationAdded
     | NotificationUpdated
@@ -181,4 +285,9 @@ Event = (
     | SessionsRevoked
     | SubscriptionEnded
     | AnnouncementChanged
+    | NodeTold
+    | NodesAsked
+    | NodeLeft
+    | RollAsked
+    | RollTold
 )

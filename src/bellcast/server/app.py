@@ -1,7 +1,7 @@
 """The wired server as one ASGI application: the live paths go to the live edge, everything else to the API."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from bellcast import calls
@@ -14,10 +14,12 @@ from bellcast.jobs import Jobs
 from bellcast.live.answering import Answering
 from bellcast.live.arrivals import Arrivals
 from bellcast.live.audit import Audit
+from bellcast.live.census import Census
 from bellcast.live.commands import Commands
 from bellcast.live.connection import Connection
 from bellcast.live.drain import drain
-from bellcast.live.hub import Hub, Notices
+from bellcast.live.following import Notices
+from bellcast.live.hub import Hub
 from bellcast.live.presence import Presence
 from bellcast.live.reactions import Reactions
 from bellcast.live.roll import Roll
@@ -26,7 +28,7 @@ from bellcast.live.sessions.native import NativeSessions
 from bellcast.live.sweep import Sweep
 from bellcast.live.transports.stream import StreamEndpoint
 from bellcast.live.transports.upgrade import WebSocketEndpoint
-from bellcast.model.events import Event
+from bellcast.model.events import PresenceChanged, Stream
 from bellcast.model.ids import Ids
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
@@ -71,7 +73,9 @@ class App:
             clock=engines.clock,
         )
         rules = Rules(limits=settings.limits, heartbeat=settings.native.heartbeat, access=settings.access)
-        self.hub = Hub(Presence(settings.access.presence_topics))
+        self._census = Census(self.broker, engines.clock)
+        self.hub = Hub(Presence(settings.access.presence_topics), self._census)
+        self._roll = Roll(self.hub, self.broker, spawn)
         reactions = Reactions(engines, self.hub, rules, spawn)
         answers = calls.answers(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
         self._answering = answering = Answering(engines, self.hub, doors, answers)
@@ -79,13 +83,14 @@ class App:
             catch_up=reactions.catch_up,
             take_in=reactions.take_in,
             reconsider=reactions.reconsider,
-            publish=self._publish_soon,
+            moved=self._tell_soon,
+            roll=self._roll.hear,
             gone=self._gone,
             follow=self.broker.follow,
             unfollow=self.broker.unfollow,
         )
         self._audit = Audit(engines, self.hub, spawn)
-        self.broker.listen(self.hub.dispatch, self._audit.unsure)
+        self.broker.listen(self.hub.dispatch, self._unsure)
         commands = Commands(engines, self.hub, rules, answering, spawn)
         arrivals = Arrivals(engines, self.hub, rules, doors)
         sessions = NativeSessions(engines.store, self.hub, rules, doors, arrivals, commands, answering)
@@ -110,7 +115,7 @@ class App:
             project=self.project,
             doors=doors,
             access=settings.access,
-            connections=Roll(self.hub),
+            connections=self._roll,
             pusher=settings.pusher,
         )
         self._api = api.build(rooms)
@@ -128,9 +133,13 @@ class App:
         if self._answering.wants_farewells:
             self.tasks.spawn(self._answering.gone(connection))
 
-    def _publish_soon(self, event: Event) -> None:
-        self._pusher.published(event)
-        self.tasks.spawn(self.broker.publish(event))
+    def _tell_soon(self, change: PresenceChanged) -> None:
+        """After what the one who moved is told first. The other nodes find it out themselves."""
+        asyncio.get_running_loop().call_soon(self.hub.dispatch, change)
+
+    def _unsure(self, streams: Collection[Stream]) -> None:
+        self._audit.unsure(streams)
+        self._census.unsure(streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -150,6 +159,9 @@ class App:
             await self.store.open()
             await self.broker.open()
             await upkeep.expire(self.engines)
+            self._roll.begin()
+            self.tasks.spawn(self._census.run())
+            self.tasks.spawn(self._census.beat())
             self.tasks.spawn(self._sweep.run())
             self.tasks.spawn(self._audit.run())
             self.tasks.spawn(self._pusher.run())
@@ -175,6 +187,7 @@ class App:
             await drain(self.hub, self.engines.clock, 0)
             self._pipes.close()
             await self.tasks.close()
+            await self._census.leave()
             await self.broker.close()
             await self._http.close()
             await self.store.close()

@@ -18,7 +18,6 @@ from bellcast.live.sessions.pusher_watch import Watch
 from bellcast.live.sessions.pusher_webhooks import Webhooks
 from bellcast.live.sessions.pusher_wiring import Wiring
 from bellcast.live.transports.upgrade import WebSocketEndpoint
-from bellcast.model.events import Event, PresenceChanged
 from bellcast.model.people import Project
 from bellcast.model.pusher import PusherRules
 from bellcast.ports import Engines
@@ -43,23 +42,17 @@ class Pusher:
         spawn: Spawn,
         access: Access,
     ) -> None:
-        self._webhooks = Webhooks(settings.webhook_url, project, jobs, hub, http, engines.clock, spawn)
+        webhooks = Webhooks(settings.webhook_url, project, jobs, hub, http, engines.clock, spawn)
         wiring = Wiring(
-            engines=engines, hub=hub, rules=rules, pusher=settings, project=project, app=app, webhooks=self._webhooks
+            engines=engines, hub=hub, rules=rules, pusher=settings, project=project, app=app, webhooks=webhooks
         )
         self._users = Users(wiring, arrivals)
-        self._rosters = Rosters()
-        channels = Channels(wiring, self._users, self._rosters)
+        rosters = Rosters()
+        channels = Channels(wiring, self._users, rosters)
         self._sessions = PusherSessions(
             project, access, rules.limits, settings, hub, arrivals, channels, self._users, spawn
         )
-        hub.watcher = Watch(wiring, self._users)
+        hub.watcher = Watch(wiring, self._users, rosters)
         self.endpoint = WebSocketEndpoint(rules, arrivals, self._sessions, spawn)
         self.run = self._users.run
         self.gone: Callable[[Connection], None] = self._sessions.gone
-
-    def published(self, event: Event) -> None:
-        """Something happened here that other processes are told of."""
-        if isinstance(event, PresenceChanged):
-            self._rosters.moved(event)
-            self._webhooks.moved(event)

@@ -35,9 +35,9 @@ class Upkeep:
         tombstones = await self._engine.write(_forget_tombstones, tombstones_before, limit, _of(old))
         return max(tombstones, await self._engine.write(_forget, tombstones_before, keys_before, limit))
 
-    async def stats(self) -> dict[str, int]:
-        """Rows by kind."""
-        return dict(await self._engine.read_aside(_stats))
+    async def stats(self, tenant: str | None = None) -> dict[str, int]:
+        """Rows by kind, of one tenant or of all."""
+        return dict(await self._engine.read_aside(_stats, tenant))
 
 
 def _next_expiry() -> Script[int | None]:
@@ -147,5 +147,7 @@ def _give_up(seq: int, limit: int, now: int) -> Script[int]:
     return len(holders)
 
 
-def _stats() -> Script[list[Row]]:
-    return (yield Statement("stats"))
+def _stats(tenant: str | None) -> Script[list[Row]]:
+    if tenant is None:
+        return (yield Statement("stats"))
+    return (yield Statement("stats_of_tenant", {"tenant": tenant}))

@@ -10,7 +10,7 @@ from bellcast.api import metrics
 class Roll:
     """A live half with two kinds of connections."""
 
-    def list(self, tenant, after, limit):
+    async def page(self, tenant, after, limit):
         return []
 
     def presence(self, tenant, topic):

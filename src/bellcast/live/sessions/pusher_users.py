@@ -192,7 +192,7 @@ class Users:
             self._tell(connection, frames.error(message, WATCHLIST_TOO_LONG))
 
     def _is_online(self, user: str) -> bool:
-        return self._hub.count(inbox_stream(DEFAULT_TENANT, user)) > 0
+        return self._hub.total(inbox_stream(DEFAULT_TENANT, user)) > 0
 
     def came(self, user: str) -> None:
         """Somebody's first connection came."""

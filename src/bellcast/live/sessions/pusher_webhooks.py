@@ -12,8 +12,7 @@ from bellcast.jobs import Jobs
 from bellcast.live.hub import Hub
 from bellcast.live.protocols.pusher import frames
 from bellcast.live.rules import Spawn
-from bellcast.model import topics
-from bellcast.model.events import LiveEvent, PresenceChanged, topic_stream
+from bellcast.model.events import LiveEvent, topic_stream
 from bellcast.model.people import DEFAULT_TENANT, Project
 from bellcast.ports import Job
 
@@ -58,21 +57,22 @@ class Webhooks:
 
     # --- what happens
 
-    def followed(self, channel: str, count: int, change: int) -> None:
-        """A channel has one follower more or less."""
-        if count == 1 and change > 0:
-            self._began("channel_occupied", channel, "")
-        elif count == 0:
-            self._missed.discard(channel)
-            self._ended(channel, "")
+    def occupied(self, channel: str) -> None:
+        """A channel has its first follower."""
+        self._began("channel_occupied", channel, "")
 
-    def moved(self, event: PresenceChanged) -> None:
-        """Somebody's first connection came to a presence channel, or the last one went."""
-        if event.tenant == DEFAULT_TENANT and topics.is_presence(event.topic):
-            for member in event.joined:
-                self._began("member_added", event.topic, member.recipient)
-            for member in event.left:
-                self._ended(event.topic, member.recipient)
+    def vacated(self, channel: str) -> None:
+        """A channel has no follower here any more."""
+        self._missed.discard(channel)
+        self._ended(channel, "")
+
+    def joined(self, channel: str, member: str) -> None:
+        """Somebody's first connection came to a presence channel."""
+        self._began("member_added", channel, member)
+
+    def left(self, channel: str, member: str) -> None:
+        """Somebody's last connection here went from a presence channel."""
+        self._ended(channel, member)
 
     def client_event(self, event: LiveEvent) -> None:
         """A client told the others something."""
@@ -122,17 +122,16 @@ class Webhooks:
             await self._jobs.add(SEND, msgspec.json.encode(gathered[start : start + BATCH]))
 
     async def _end(self, job: Job) -> None:
-        """What ended a while ago is told, unless it is back."""
+        """What ended here a while ago is told, unless it is back, or was on another node all the time."""
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
-        here = (channel, member) in self._ending
         self._ending.discard((channel, member))
-        if here or not self._is_there(channel, member):
+        if not self._is_there(channel, member):
             self._happened(_happening("member_removed" if member else "channel_vacated", channel, member))
 
     def _is_there(self, channel: str, member: str) -> bool:
         if member:
-            return any(one.recipient == member for one in self._hub.presence.people(DEFAULT_TENANT, channel))
-        return self._hub.count(topic_stream(DEFAULT_TENANT, channel)) > 0
+            return self._hub.presence.is_there(DEFAULT_TENANT, channel, member)
+        return self._hub.total(topic_stream(DEFAULT_TENANT, channel)) > 0
 
     async def _send(self, job: Job) -> None:
         events = msgspec.json.decode(job.payload)

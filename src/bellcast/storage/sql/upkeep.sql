@@ -75,6 +75,14 @@ UNION ALL SELECT 'announcements', count(*) FROM announcements
 UNION ALL SELECT 'subscriptions', count(*) FROM subscriptions
 UNION ALL SELECT 'tombstones', count(*) FROM tombstones
 
+-- name: stats_of_tenant
+-- Rows of one tenant by kind.
+SELECT 'recipients', count(*) FROM recipients WHERE tenant = :tenant
+UNION ALL SELECT 'notifications', count(*) FROM recipients r JOIN notifications n ON n.recipient = r.id WHERE r.tenant = :tenant
+UNION ALL SELECT 'announcements', count(*) FROM announcements WHERE tenant = :tenant
+UNION ALL SELECT 'subscriptions', count(*) FROM subscriptions WHERE tenant = :tenant
+UNION ALL SELECT 'tombstones', count(*) FROM recipients r JOIN tombstones t ON t.recipient = r.id WHERE r.tenant = :tenant
+
 -- name: erased_forget
 -- Digests whose sessions have ended by themselves.
 DELETE FROM erased WHERE digest IN (SELECT digest FROM erased WHERE sessions_before < :older_than LIMIT :limit)
