@@ -35,9 +35,13 @@ class Turns:
     async def _work(self, connection: Connection, waiting: deque[Any]) -> None:
         try:
             while waiting and (self._outlasting or connection.phase is not Phase.ENDED):
-                paused = len(waiting) >= WAITING
                 await self._do(connection, waiting.popleft())
-                if paused and len(waiting) < WAITING and not connection.outlet.is_closing():
-                    connection.outlet.resume_reading()
+                if len(waiting) == WAITING - 1:
+                    self._read_on(connection)
         finally:
             connection.waiting = None  # after a mistake of ours, too: what comes next is done
+            self._read_on(connection)  # also for one who was sent away: its goodbye is behind what it said
+
+    def _read_on(self, connection: Connection) -> None:
+        if not connection.outlet.is_closing():
+            connection.outlet.resume_reading()

@@ -1,0 +1,45 @@
+"""Fuzzing for a while: what clients say, mangled, and whether the server's memory stays where it was."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.servers import ServerProcess
+
+# Ten minutes by hand, before a release; seconds in between.
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
+WARM_UP = 300
+# KiB that a run's second half may add, however long it is: an allocator has its ups and downs. What is kept of single
+# sessions is found by counting, in test_nothing_left.py; this finds what grows.
+ALLOWED = 2_000
+PIECES = ['"', "{", "[", "]", ",", ":", "-", "/", "9", "é", "\x1e", "\\ud800", "b", "null"]
+
+
+def mangled(chance: random.Random, seeds: list[str]) -> str | bytes:
+    """One of the seeds with up to eight changes, now and then as bytes."""
+    said = list(chance.choice(seeds))
+    for _ in range(chance.choice([0, 0, 1, 1, 2, 8])):
+        at = chance.randrange(len(said) + 1)
+        said[at : at + chance.randrange(2)] = chance.choice(PIECES)
+    text = "".join(said)
+    return text.encode() if chance.random() < 0.1 else text
+
+
+def grown(server: ServerProcess, attack: Callable[[], None]) -> int:
+    """By how many KiB the server's memory at the end of the attacks exceeds that at half time."""
+    for _ in range(WARM_UP):
+        attack()
+    begun, at_half = time.monotonic(), 0
+    while (passed := time.monotonic() - begun) < SECONDS:
+        attack()
+        if passed > SECONDS / 2 and not at_half:
+            at_half = resident(server)
+    return resident(server) - at_half
+
+
+def resident(server: ServerProcess) -> int:
+    """KiB of memory."""
+    assert server.process is not None
+    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
