@@ -161,11 +161,11 @@ def test_who_speaks_too_fast_is_sent_away_for_a_second_and_others_hear_on(
     with bare(server) as flood, bare(server) as calm:
         flood.subscribe("private-flood")
         calm.subscribe("private-flood")
-        for _ in range(300):
-            flood.raw.send('{"event":"client-x","channel":"private-flood","data":1}')
+        one = frame(TEXT, b'{"event":"client-x","channel":"private-flood","data":1}')
+        flood.raw.socket.sendall(one * 1_000)
         assert 4100 <= close_code(flood) < 4200  # pusher-js waits a second
         heard = [told["event"] for told in calm.settled()]
-        assert heard.count("client-x") == 10
+        assert heard.count("client-x") in (10, 20)  # ten a second, and a second may have ended in between
 
 
 class Watcher:
