@@ -37,10 +37,11 @@ class Jobs:
         """Jobs of that kind are done by this; what it raises is tried again."""
         self._doers[kind] = doer
 
-    async def add(self, kind: str, payload: bytes, *, after: int = 0) -> None:
-        """Do it in `after` milliseconds, in whatever process is there then."""
+    async def add(self, kind: str, payload: bytes, *, after: int = 0, once: str | None = None) -> None:
+        """Do it in `after` milliseconds, in whatever process is there then. What waits under the same `once` is put off
+        instead."""
         now = self._clock.now()
-        job = Job(id=self._new_id(now), kind=kind, payload=payload, run_at=now + after, created_at=now)
+        job = Job(id=once or self._new_id(now), kind=kind, payload=payload, run_at=now + after, created_at=now)
         await self._store.add([job])
         self._added.set()
 

@@ -361,7 +361,9 @@ class Job(Struct, frozen=True, kw_only=True):
 class Jobs(Protocol):
     """Work that outlives the process: done at least once."""
 
-    async def add(self, jobs: Sequence[Job]) -> None: ...
+    async def add(self, jobs: Sequence[Job]) -> None:
+        """Keep them. One that is there already by its id is put off to the new time."""
+        ...
 
     async def lease(self, now: int, until: int, limit: int) -> list[Job]:
         """At most `limit` due jobs, the longest due first; each is due again at `until` unless it is done by then."""

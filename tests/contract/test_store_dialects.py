@@ -81,6 +81,14 @@ def job(id: str, run_at: int) -> Job:
     return Job(id=id, kind="k", payload=b"\x00bytes", run_at=run_at, created_at=0)
 
 
+async def test_a_job_that_waits_already_is_put_off(app: App) -> None:
+    jobs = app.store.jobs
+    await jobs.add([job("a", 10)])
+    await jobs.add([job("a", 30)])
+    assert await jobs.lease(20, 100, 10) == []
+    assert [one.id for one in await jobs.lease(30, 100, 10)] == ["a"]
+
+
 async def test_a_lease_takes_what_is_due_and_nobody_else_gets_it_until_it_ends(app: App) -> None:
     jobs = app.store.jobs
     await jobs.add([job("a", 10), job("b", 20), job("c", 30)])

@@ -1,5 +1,6 @@
 """Webhooks: what happens on channels, told to the app's URL in signed batches, by durable jobs."""
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -104,7 +105,9 @@ class Webhooks:
     def _ended(self, channel: str, member: str) -> None:
         if self._url is not None:
             self._ending.add((channel, member))
-            self._spawn(self._jobs.add(ENDED, msgspec.json.encode((channel, member)), after=PATIENCE_MS))
+            # Of one who leaves several nodes at once, one tells.
+            what = msgspec.json.encode((channel, member))
+            self._spawn(self._jobs.add(ENDED, what, after=PATIENCE_MS, once=_name(what)))
 
     # --- how it is told
 
@@ -144,6 +147,10 @@ class Webhooks:
         answer = await self._http.request("POST", self._url or "", headers=headers, body=body, timeout=TIMEOUT)
         if not 200 <= answer.status < 300:
             raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL answered {answer.status}.")
+
+
+def _name(ended: bytes) -> str:
+    return f"{ENDED} {hashlib.blake2b(ended, digest_size=16).hexdigest()}"
 
 
 def _happening(name: str, channel: str, member: str) -> Happening:

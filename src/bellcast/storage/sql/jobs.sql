@@ -1,6 +1,7 @@
 -- name: job_add
--- Work for later.
+-- Work for later; of what waits already, it is done later.
 INSERT INTO jobs (id, kind, payload, run_at, created_at) VALUES (:id, :kind, :payload, :run_at, :created_at)
+ON CONFLICT (id) DO UPDATE SET run_at = excluded.run_at, created_at = excluded.created_at
 
 -- name: job_lease @sqlite
 -- The longest due jobs; they are due again when the lease ends.

@@ -1,0 +1,297 @@
+"""Three nodes are one server to those who look: presence, counts, limits and lists are of all of them, over Redis and over
+PostgreSQL, and they are right again after one has died."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pusher
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests import engines
+from tests.faults.nodes import Cluster, cluster
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire.clients import Socket, websocket
+from tests.wire.pusher_clients import Bare, bare
+from tests.wire.test_pusher_webhooks import Receiver
+
+ROOM = "presence-room"
+# A dead node is believed dead after ten seconds of silence.
+BURIED = 20.0
+TOPICS = {"claims": {"topics": ["*"], "publish": ["*"]}}
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Receiver]:
+    """The app's URL, told of what happens on channels."""
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module", params=["redis", "postgres"])
+def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, app: Receiver) -> Iterator[Cluster]:
+    """Three nodes shared by tests that keep to recipients and topics of their own."""
+    broker = engines.redis().url if request.param == "redis" else engines.postgres().url("postgres")
+    folder = tmp_path_factory.mktemp(f"together-{request.param}")
+    with cluster(folder, broker, engines.postgres(), f"together_{request.param}") as nodes:
+        for _ in range(3):
+            nodes.start(
+                BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT="3",
+                BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS="40",
+                BELLCAST_PUBLIC_TOPICS="public-*",
+                BELLCAST_PUSHER_WEBHOOK_URL=app.url,
+            )
+        assert eventually(lambda: [known(node) for node in nodes.nodes] == [3, 3, 3])
+        yield nodes
+
+
+def known(node: ServerProcess) -> int:
+    """How many nodes it knows of, itself included."""
+    (line,) = [one for one in httpx.get(f"{node.url}/metrics").text.splitlines() if one.startswith("bellcast_nodes ")]
+    return int(float(line.split()[1]))
+
+
+def get(node: ServerProcess, path: str, **query: Any) -> Any:
+    answer = httpx.get(f"{node.url}{path}", params=query, headers=node.as_app(), timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def present(node: ServerProcess, topic: str = ROOM, **query: Any) -> dict[str, int]:
+    """Who is on a topic, with how many connections, as that node says."""
+    members = get(node, f"/v1/topics/{topic}/presence", **query)["members"]
+    return {member["recipient"]: member["connections"] for member in members}
+
+
+def everywhere(nodes: Cluster, topic: str, expected: dict[str, int], within: float = 10) -> bool:
+    return eventually(lambda: all(present(node, topic) == expected for node in running(nodes)), within)
+
+
+def running(nodes: Cluster) -> list[ServerProcess]:
+    return [node for node in nodes.nodes if node.process is not None]
+
+
+def joined(bell: Socket) -> list[str]:
+    return [one["recipient"] for one in bell.until("presence")["joined"]]
+
+
+def left(bell: Socket) -> list[str]:
+    return [one["recipient"] for one in bell.until("presence")["left"]]
+
+
+def test_presence_is_of_all_nodes(three: Cluster) -> None:
+    one, two, other = three.nodes
+    with websocket(one, "alice", topics=ROOM, **TOPICS) as alice:
+        alice.until("ready")
+        assert everywhere(three, ROOM, {"alice": 1})
+        with websocket(two, "bob", topics=ROOM, **TOPICS) as bob:
+            ready = bob.until("ready")
+            assert [member["recipient"] for member in ready["presence"][ROOM]] == ["alice", "bob"]
+            assert joined(alice) == ["bob"]
+            with websocket(other, "bob", topics=ROOM, **TOPICS):
+                assert everywhere(three, ROOM, {"alice": 1, "bob": 2})
+            assert everywhere(three, ROOM, {"alice": 1, "bob": 1})
+        assert left(alice) == ["bob"]  # nothing was told of the second connection
+    assert everywhere(three, ROOM, {})
+
+
+def test_presence_keeps_to_its_tenant(three: Cluster) -> None:
+    one, two, _ = three.nodes
+    with websocket(one, "alice", topics=ROOM, claims={"topics": ["*"], "tenant": "acme"}) as alice:
+        alice.until("ready")
+        assert eventually(lambda: present(two, tenant="acme") == {"alice": 1})
+        assert present(two) == present(two, tenant="globex") == {}
+
+
+def test_lists_and_counts_are_of_all_nodes(three: Cluster) -> None:
+    with contextlib.ExitStack() as opened:
+        for node in three.nodes:
+            for name in ("carol", "dave"):
+                claims = {"tenant": "lists"}
+                opened.enter_context(websocket(node, name, claims=claims)).until("ready")
+        for node in three.nodes:
+            connections = get(node, "/v1/connections", tenant="lists")["connections"]
+            assert sorted(one["recipient"] for one in connections) == ["carol"] * 3 + ["dave"] * 3
+            counted = get(node, "/v1/stats", tenant="lists")["connections"]
+            assert counted == [{"protocol": "native", "transport": "websocket", "count": 6}]
+            assert get(node, "/v1/connections", tenant="elsewhere")["connections"] == []
+        assert paged(three.nodes[0], "lists") == sorted(one["id"] for one in connections)
+
+
+def paged(node: ServerProcess, tenant: str) -> list[str]:
+    """The connections of a tenant, two by two."""
+    found: list[str] = []
+    after: dict[str, str] = {}
+    while True:
+        page = get(node, "/v1/connections", tenant=tenant, limit=2, **after)
+        found += [one["id"] for one in page["connections"]]
+        if page["next"] is None:
+            return found
+        after = {"after": page["next"]}
+
+
+def test_a_recipient_has_its_bound_of_connections_on_all_nodes_together(three: Cluster) -> None:
+    with contextlib.ExitStack() as opened:
+        for node in three.nodes:
+            opened.enter_context(websocket(node, "erin")).until("ready")
+        assert eventually(lambda: all(turned_away(node, "erin") for node in three.nodes))
+    assert eventually(lambda: not turned_away(three.nodes[0], "erin"))
+
+
+def turned_away(node: ServerProcess, recipient: str) -> bool:
+    with websocket(node, recipient) as bell:
+        told = bell.next()
+        return told["type"] == "close" and told["code"] == 4409
+
+
+def test_an_address_has_its_bound_of_connections_on_all_nodes_together(three: Cluster) -> None:
+    with contextlib.ExitStack() as opened:
+        for number in range(36):
+            opened.enter_context(websocket(three.nodes[number % 3], f"many{number}")).until("ready")
+        refused = 0
+        for number in range(12):
+            time.sleep(0.1)  # longer than nodes gather what they tell
+            refused += not came(opened, three.nodes[number % 3], f"more{number}")
+        assert 6 <= refused <= 12
+
+
+def came(opened: contextlib.ExitStack, node: ServerProcess, recipient: str) -> bool:
+    """Whether that node lets somebody in."""
+    try:
+        opened.enter_context(websocket(node, recipient)).until("ready")
+    except InvalidStatus as refused:
+        return refused.response.status_code != 429
+    return True
+
+
+def test_revoked_on_any_node_is_closed_on_all(three: Cluster) -> None:
+    with contextlib.ExitStack() as opened:
+        bells = [opened.enter_context(websocket(node, "frank")) for node in three.nodes]
+        for bell in bells:
+            bell.until("ready")
+        url = f"{three.nodes[1].url}/v1/recipients/frank/sessions"
+        assert httpx.delete(url, headers=three.nodes[1].as_app()).status_code == 204
+        for bell in bells:
+            assert bell.until("close")["code"] == 4401
+
+
+# --- Pusher
+
+
+def sdk(node: ServerProcess) -> Any:
+    return pusher.Pusher(node.project, node.key, node.secret, host="127.0.0.1", port=node.port, ssl=False)
+
+
+def member(name: str) -> str:
+    return f'{{"user_id":"{name}","user_info":{{"name":"{name.title()}"}}}}'
+
+
+def ids(frame: dict[str, Any]) -> list[str]:
+    found: list[str] = json.loads(frame["data"])["presence"]["ids"]
+    return sorted(found)
+
+
+def test_presence_channels_are_of_all_nodes(three: Cluster) -> None:
+    one, two, other = three.nodes
+    channel = "presence-pusher"
+    with bare(one) as grace, bare(two) as heidi:
+        grace.subscribe(channel, member("grace"))
+        assert everywhere(three, channel, {"grace": 1})
+        assert ids(heidi.subscribe(channel, member("heidi"))) == ["grace", "heidi"]
+        assert "heidi" in grace.until("pusher_internal:member_added")["data"]
+        assert eventually(lambda: users(other, channel) == ["grace", "heidi"])
+        heidi.say("pusher:unsubscribe", {"channel": channel})
+        assert "heidi" in grace.until("pusher_internal:member_removed")["data"]
+
+
+def users(node: ServerProcess, channel: str) -> list[str]:
+    return sorted(one["id"] for one in sdk(node).users_info(channel)["users"])
+
+
+def test_subscription_counts_are_of_all_nodes(three: Cluster) -> None:
+    channel = "public-counted"
+    with contextlib.ExitStack() as opened:
+        followers = [opened.enter_context(bare(node)) for node in three.nodes]
+        for follower in followers:
+            follower.subscribe(channel)
+        for follower in followers:
+            assert eventually(lambda: counted(follower) == 3)  # noqa: B023  asked at once
+        for node in three.nodes:
+            told = sdk(node).channel_info(channel, ["subscription_count"])
+            assert (told["occupied"], told["subscription_count"]) == (True, 3)
+            assert channel in sdk(node).channels_info("public-")["channels"]
+    assert eventually(lambda: not any(sdk(node).channel_info(channel)["occupied"] for node in three.nodes))
+
+
+def counted(follower: Bare) -> int:
+    return int(json.loads(follower.until("pusher_internal:subscription_count")["data"])["subscription_count"])
+
+
+def test_who_is_watched_is_online_on_whichever_node(three: Cluster) -> None:
+    one, two, _ = three.nodes
+    with bare(one) as ivan:
+        ivan.sign_in(id="ivan", watchlist=["judy"])
+        assert "offline" in str(ivan.until("pusher_internal:watchlist_events"))
+        with bare(two) as judy:
+            judy.sign_in(id="judy")
+            assert "online" in str(ivan.until("pusher_internal:watchlist_events"))
+        assert "offline" in str(ivan.until("pusher_internal:watchlist_events"))
+
+
+def test_the_app_is_told_once_of_what_happens_on_several_nodes(three: Cluster, app: Receiver) -> None:
+    one, two, _ = three.nodes
+    channel = f"presence-told{time.monotonic_ns()}"
+    with bare(one) as here, bare(two) as there:
+        here.subscribe(channel, member("kim"))
+        assert everywhere(three, channel, {"kim": 1})
+        there.subscribe(channel, member("kim"))
+        assert everywhere(three, channel, {"kim": 2})
+    told = happened(app, channel, until="channel_vacated")
+    assert sorted(told) == ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
+
+
+def happened(app: Receiver, channel: str, until: str) -> list[str]:
+    """What the app was told of a channel, up to that and a while beyond."""
+    names: list[str] = []
+    while until not in names:
+        names += [one["name"] for one in json.loads(app.next()[1])["events"] if one["channel"] == channel]
+    time.sleep(3)  # a second telling would come by then
+    while not app.requests.empty():
+        names += [one["name"] for one in json.loads(app.next()[1])["events"] if one["channel"] == channel]
+    return names
+
+
+# --- the last test of the module: nobody needs the third node any more
+
+
+def test_what_a_dead_node_had_is_gone_everywhere_and_comes_back_with_it(three: Cluster, app: Receiver) -> None:
+    one, two, dying = three.nodes
+    channel = f"presence-dying{time.monotonic_ns()}"
+    with websocket(one, "alice", topics=channel, **TOPICS) as alice, contextlib.ExitStack() as opened:
+        alice.until("ready")
+        for name in ("mallory", "niaj"):
+            opened.enter_context(websocket(dying, name, topics=channel, **TOPICS)).until("ready")
+        assert everywhere(three, channel, {"alice": 1, "mallory": 1, "niaj": 1})
+        assert sorted(joined(alice) + joined(alice)) == ["mallory", "niaj"]
+        dying.kill()
+        assert everywhere(three, channel, {"alice": 1}, within=BURIED)
+        assert sorted(gone(alice, 2)) == ["mallory", "niaj"]
+        assert [known(node) for node in (one, two)] == [2, 2]
+        assert happened(app, channel, until="member_removed").count("member_removed") == 2
+        dying.start()
+        assert eventually(lambda: [known(node) for node in three.nodes] == [3, 3, 3])
+        assert present(dying, channel) == {"alice": 1}
+
+
+def gone(bell: Socket, number: int) -> list[str]:
+    """Who is told to have left, until so many are."""
+    names: list[str] = []
+    while len(names) < number:
+        names += left(bell)
+    return names
