@@ -19,7 +19,7 @@ test('asks with the token and without cookies', async () => {
 
 test('asks with cookies where there is no token', async () => {
   const { api, requests } = asked(() => ({}), null);
-  await api.counts();
+  await api.inbox({});
   assert.deepEqual([requests[0].token, requests[0].credentials], [undefined, 'include']);
 });
 
@@ -45,12 +45,12 @@ test('what was deleted already is deleted', async () => {
 
 test('a refusal carries the problem and when to come back', async () => {
   const { api } = asked(() => ({ status: 429, code: 'too_fast', detail: 'Slow down.', retryAfter: 3 }));
-  await assert.rejects(api.counts(), { name: 'Refused', status: 429, code: 'too_fast', message: 'Slow down.', after: 3_000 });
+  await assert.rejects(api.inbox({}), { name: 'Refused', status: 429, code: 'too_fast', message: 'Slow down.', after: 3_000 });
 });
 
 test('a proxy’s error page is a refusal too', async () => {
   const bench = new Api('https://bell.example/', new Credential(null, undefined), async () => new Response('<h1>Bad gateway</h1>', { status: 502 }));
-  await assert.rejects(bench.counts(), { status: 502, code: 'unknown' });
+  await assert.rejects(bench.inbox({}), { status: 502, code: 'unknown' });
 });
 
 test('a refused token is renewed once, for all who wait', async () => {
@@ -59,21 +59,21 @@ test('a refused token is renewed once, for all who wait', async () => {
     asks++;
     return 'two';
   });
-  await Promise.all([api.counts(), api.counts(), api.counts()]);
+  await Promise.all([api.inbox({}), api.inbox({}), api.inbox({})]);
   assert.equal(asks, 1);
   assert.equal(requests.length, 6);
 });
 
 test('a token that stays refused is not asked for forever', async () => {
   const { api, requests } = asked(() => ({ status: 401, code: 'unauthenticated' }), 'one', () => 'two');
-  await assert.rejects(api.counts(), { status: 401 });
+  await assert.rejects(api.inbox({}), { status: 401 });
   assert.equal(requests.length, 2);
 });
 
 test('a callback that failed is asked again', async () => {
   let down = true;
   const { api } = asked(() => ({ unread: 1 }), null, () => (down ? Promise.reject(new Error('down')) : 'one'));
-  await assert.rejects(api.counts(), { message: 'down' });
+  await assert.rejects(api.inbox({}), { message: 'down' });
   down = false;
-  await api.counts();
+  await api.inbox({});
 });

@@ -11,7 +11,8 @@ const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 /** From the top floor down. Rooms of one floor do not see each other, elements do: they are one room. */
 const FLOORS = [
   ['bellcast/react.js', 'bellcast/touches.js'], ['bellcast.js'], ['bellcast/index.js'], ['bellcast/elements/'], ['bellcast/session.js'],
-  ['bellcast/line.js', 'bellcast/view.js'], ['bellcast/tabs.js'], ['bellcast/inbox.js', 'bellcast/connection.js'], ['bellcast/api.js'],
+  ['bellcast/tabs.js'], ['bellcast/company.js'], ['bellcast/view.js', 'bellcast/queue.js'], ['bellcast/shelf.js', 'bellcast/connection.js'],
+  ['bellcast/inbox.js', 'bellcast/api.js'],
   ['bellcast/transports/'], ['bellcast/events.js', 'bellcast/world.js', 'bellcast/listening.js'],
 ];
 const floor = (name) => FLOORS.findIndex((rooms) => rooms.some((room) => (room.endsWith('/') ? name.startsWith(room) : name === room)));

@@ -1,7 +1,7 @@
 /** A browser for the tests: its clock, sockets, streams and network stand still until told otherwise. */
 
 // What the client fetches later is here already, so that a test need not wait for a disk.
-import '../src/bellcast/line.js';
+import '../src/bellcast/company.js';
 import '../src/bellcast/transports/fallbacks.js';
 
 class Timers {

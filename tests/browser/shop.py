@@ -18,7 +18,7 @@ FLAGS = [
 ]
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self'"
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Shop</title><script type="module" src="/bellcast.js"></script><body>{body}<main><h1>A shop</h1></main>"""
+<title>Shop</title><script type="module" src="{script}"></script><body>{body}<main><h1>A shop</h1></main>"""
 BELL = '<bellcast-bell token="{token}"></bellcast-bell>'
 WIDE = {"width": 900, "height": 700}
 PHONE = {"width": 390, "height": 780}
@@ -40,11 +40,24 @@ class Shop:
         self, body: str = BELL, *, lang: str = "en", direction: str = "ltr", token: str | None = None, **claims: object
     ) -> Page:
         """Another tab."""
-        token = token or self.server.token(self.person, **claims)
-        self._page = PAGE.format(body=body.replace("{token}", token), lang=lang, dir=direction)
+        self.fill(body, lang=lang, direction=direction, token=token, **claims)
         page = self.context.new_page()
         page.goto("/shop")
         return page
+
+    def fill(
+        self,
+        body: str,
+        *,
+        lang: str = "en",
+        direction: str = "ltr",
+        token: str | None = None,
+        script: str = "/bellcast.js",
+        **claims: object,
+    ) -> None:
+        """What its page holds from now on."""
+        token = token or self.server.token(self.person, **claims)
+        self._page = PAGE.format(body=body.replace("{token}", token), lang=lang, dir=direction, script=script)
 
     def _serve(self, route: Any) -> None:
         headers = {"content-security-policy": self._policy}

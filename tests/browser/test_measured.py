@@ -6,15 +6,19 @@ wants a quiet machine."""
 import statistics
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, rows, wait_live, wait_state
+from tests.browser.shop import bell, in_page, row, rows, wait_live, wait_page, wait_state
 
 INBOX = '<bellcast-inbox token="{token}"></bellcast-inbox>'
+ALL = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-inbox token="{token}"></bellcast-inbox><bellcast-toasts token="{token}"></bellcast-toasts>'
 BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
 PAGE = """<!doctype html><html lang="en"><title>Shop</title><script type="module" src="{server}/bellcast.js"></script>
 <body><bellcast-bell server="{server}" token="{token}"></bellcast-bell><h1>A shop</h1>"""
+OF_ALL = 19_300  # bytes as served
+OF_SESSION = 7_400
 TO_BADGE = 150  # ms
 FRAME = 34  # ms: every second frame of a 60 Hz screen, the worst that still looks like movement
 LONG = 50  # ms: what a person feels as a hitch
@@ -48,6 +52,23 @@ def street(bellcast_server, person):
     server.server_close()
 
 
+def _weigh(page):
+    """Counts what a page downloads of ours, as it came over the wire, asking the server for it anew."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    paths, weights = {}, {}
+    devtools.on(
+        "Network.responseReceived",
+        lambda told: paths.update({told["requestId"]: urlsplit(told["response"]["url"]).path}),
+    )
+    devtools.on(
+        "Network.dataReceived",
+        lambda told: weights.update({told["requestId"]: weights.get(told["requestId"], 0) + told["encodedDataLength"]}),
+    )
+    return lambda: {path: weights.get(one, 0) for one, path in paths.items() if path.startswith("/bellcast")}
+
+
 @pytest.fixture
 def within(request, record_property):
     """Keeps a figure; holds it to its bound when figures are measured."""
@@ -58,6 +79,37 @@ def within(request, record_property):
             assert value <= bound, name
 
     return check
+
+
+def test_all_elements_at_work_weigh_little(app, person, shop):
+    page = shop.context.new_page()
+    weight = _weigh(page)
+    shop.fill(ALL)
+    page.goto("/shop")
+    wait_live(page)
+    app.notify(person, title="Order")
+    bell(page, 1).click()
+    expect(row(page, "Order")).to_have_count(2)
+    page.get_by_role("button", name="Mark all as read").first.click()
+    wait_state(page, "state.unread === 0")
+    assert sum(weight().values()) <= OF_ALL, weight()
+
+
+def test_a_session_at_work_weighs_less(app, person, shop):
+    page = shop.context.new_page()
+    weight = _weigh(page)
+    shop.fill("", script="/bellcast/session.js")
+    page.goto("/shop")
+    page.evaluate(
+        """async ([server, token]) => { const { Session } = await import('/bellcast/session.js');
+      globalThis.session = new Session({ server, token }).open() }""",
+        [shop.server.url, shop.server.token(person)],
+    )
+    wait_page(page, "session.state.status === 'live'")
+    app.notify(person, title="Order")
+    wait_page(page, "session.state.unread === 1")
+    page.evaluate("session.read('all')")
+    assert sum(weight().values()) <= OF_SESSION, weight()
 
 
 def test_a_page_shows_its_badge_at_once(app, person, chromium, street, within):

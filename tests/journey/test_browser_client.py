@@ -8,7 +8,7 @@ from bellcast.api import client
 
 
 class TestServed:
-    @pytest.mark.parametrize("path", ["/bellcast.js", "/bellcast/session.js", "/bellcast/line.js"])
+    @pytest.mark.parametrize("path", ["/bellcast.js", "/bellcast/session.js", "/bellcast/company.js"])
     async def test_gzip_is_the_same_file_made_small(self, rest, path):
         plain = await rest.nobody.get(path, headers={"accept-encoding": "identity"})
         packed = await rest.nobody.get(path, headers={"accept-encoding": "gzip, br"})
@@ -33,7 +33,7 @@ class TestServed:
             ).status_code == 200  # a checkout nobody has built: the sources
             return
         body = (await rest.nobody.get("/bellcast.js", headers={"accept-encoding": "identity"})).content
-        assert len(gzip.compress(body, 9)) <= 18_050
+        assert len(gzip.compress(body, 9)) <= 20_100
 
     async def test_languages_are_there_for_who_speaks_them(self, rest):
         for lang in ("ar", "de", "es", "fr"):

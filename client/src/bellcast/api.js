@@ -1,6 +1,6 @@
 /** Asking the server over HTTP: the inbox and what is done to it. Says no by throwing `Refused`. */
 
-/** @import { Counts, Page, Query, Target, Verb } from './events.js' */
+/** @import { Page, Query, Target, Verb } from './events.js' */
 
 /** The server understood and said no: the fields of its problem+json. */
 export class Refused extends Error {
@@ -88,11 +88,6 @@ export class Api {
   /** @param {Query & {limit?: number, before?: string}} query @returns {Promise<Page>} */
   inbox(query) {
     return this.#ask('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
-  }
-
-  /** @returns {Promise<Counts>} */
-  counts() {
-    return this.#ask('GET', 'v1/inbox/counts');
   }
 
   /** Says how many it changed, where the server tells. @param {Verb} verb @param {Target} target @returns {Promise<number | undefined>} */

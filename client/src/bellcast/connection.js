@@ -4,7 +4,7 @@ import { Refused } from './api.js';
 import { websocket } from './transports/websocket.js';
 
 /** @import { Credential } from './api.js' */
-/** @import { BellcastEvent, Close } from './events.js' */
+/** @import { BellcastEvent, Close, Ready } from './events.js' */
 /** @import { Link, Open } from './transports/sse.js' */
 /** @import { World } from './world.js' */
 
@@ -22,28 +22,24 @@ import { websocket } from './transports/websocket.js';
  * @property {() => void} moved
  */
 
-/** Fetched when a WebSocket could not pass. @param {'sse' | 'polling'} name @returns {Open} */
+/** Fetched when a WebSocket could not pass. */
+const fallbacks = () => import('./transports/fallbacks.js');
+
+/** @param {'sse' | 'polling'} name @returns {Open} */
 const fallback = (name) => (base, query, world, hear, end) => {
-  /** @type {Link | undefined} */
-  let link;
+  /** @type {Link | null} */
+  let link = null;
   let over = false;
-  import('./transports/fallbacks.js').then((all) => over || (link = all[name](base, query, world, hear, end)), () => end());
-  return {
-    close() {
-      over = true;
-      link?.close();
-    },
-  };
+  fallbacks().then((all) => over || (link = all[name](base, query, world, hear, end)), () => end());
+  return { close: () => ((over = true), link?.close()) };
 };
 
 const TRANSPORTS = [websocket, fallback('sse'), fallback('polling')]; // the best first
 const PATIENCE = 10_000; // ms until `ready`: some proxies swallow an upgrade without a word
-const SILENCE = 2.5; // heartbeats
+const SILENCE = 2_500; // ms of silence for each second of the heartbeat: two and a half of them
 const LOOK = 10_000; // ms between looks at the clock: a machine that slept must not wait out a timer that slept too
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;
-const FIRST_RISE = 60_000; // ms until a better transport is tried again, doubling
-const LONGEST_RISE = 600_000;
 const LONGEST_TIMER = 2 ** 31 - 1;
 const WAKING = ['visibilitychange', 'pageshow', 'resume', 'focus'];
 
@@ -52,6 +48,8 @@ export class Connection {
   status = 'closed';
   /** Why it was given up. @type {Refused | null} */
   error = null;
+  /** What the server greeted with, while the line holds. @type {Ready | null} */
+  greeting = null;
   #plan;
   #transports;
   /** @type {Link | null} */
@@ -60,9 +58,7 @@ export class Connection {
   #failures = 0;
   #way = 0;
   #best; // the first transport that ever went live
-  #rise = FIRST_RISE;
-  #silence = PATIENCE;
-  #heartbeat = PATIENCE;
+  #patience = PATIENCE;
   #heard = 0;
   #since = 0;
   #renewed = false;
@@ -70,10 +66,8 @@ export class Connection {
   #token = null;
   /** @type {Close | undefined} */
   #farewell;
-  /** @type {any} */
-  #timer;
-  /** What is to be done while the line holds. @type {any[]} */
-  #chores = [];
+  /** What is to be done while this turn lasts. @type {Set<any>} */
+  #timers = new Set();
   #asked = 0;
   /** @type {Map<string, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
@@ -148,8 +142,8 @@ export class Connection {
 
   /** Somebody looks: a line silent for longer than its heartbeat may have died in a sleep, and nobody waits for a timer. */
   #wake = () => {
-    if (this.status === 'waiting') return this.reopen();
-    if (this.status === 'live' && this.#plan.world.now() - this.#heard > this.#heartbeat * 1.2) this.reopen();
+    const silent = this.#plan.world.now() - this.#heard > this.#patience / 2;
+    if (this.status === 'waiting' || (this.status === 'live' && silent)) this.reopen();
   };
 
   async #try() {
@@ -167,7 +161,9 @@ export class Connection {
 
   #open() {
     this.#farewell = undefined;
-    this.#watch(PATIENCE);
+    this.#heard = this.#plan.world.now();
+    this.#patience = PATIENCE;
+    this.#watch();
     this.#link = this.#dial(this.#way, (event, since) => this.#hear(event, since), (close) => void this.#ended(this.#farewell ?? close));
   }
 
@@ -196,28 +192,32 @@ export class Connection {
   #hear(event, since) {
     this.#heard = this.#plan.world.now();
     if (event.type === 'close') this.#farewell = event;
-    if (event.type === 'ready') this.#ready(event.heartbeat);
+    if (event.type === 'ready') this.#ready(event);
     if (event.type === 'ack' || event.type === 'pong' || event.type === 'error') this.#answer(event);
     this.#plan.hear(event, since);
   }
 
-  /** @param {number} heartbeat */
-  #ready(heartbeat) {
+  /** @param {Ready} greeting */
+  #ready(greeting) {
     const { world, credential } = this.#plan;
-    this.#heartbeat = (heartbeat || 25) * 1000;
-    this.#silence = this.#heartbeat * SILENCE;
-    this.#watch(this.#silence);
+    this.greeting = greeting;
+    this.#patience = (greeting.heartbeat || 25) * SILENCE;
     this.#best = Math.min(this.#best, this.#way);
     this.#since = world.now();
     this.#renewed = false;
     this.#later(credential.patience(this.#token, this.#since), () => this.#refresh());
-    if (this.#way) this.#later(this.#rise, () => this.#climb(0));
+    if (this.#way) void this.#climb(this.#turn);
     this.#move('live');
   }
 
   /** @param {number | undefined} after @param {() => unknown} run */
   #later(after, run) {
-    if (after !== undefined) this.#chores.push(this.#plan.world.setTimeout(() => void run(), Math.min(after, LONGEST_TIMER)));
+    if (after === undefined) return;
+    const timer = this.#plan.world.setTimeout(() => {
+      this.#timers.delete(timer);
+      void run();
+    }, Math.min(after, LONGEST_TIMER));
+    this.#timers.add(timer);
   }
 
   /** A fresh token before the old one ends. */
@@ -233,30 +233,14 @@ export class Connection {
     if (turn === this.#turn) this.#later(credential.patience(token, world.now()), () => this.#refresh());
   }
 
-  /** Is a better transport to be had by now? The one in use goes on until it is. @param {number} way @returns {void} */
-  #climb(way) {
-    const { world } = this.#plan;
-    if (way >= this.#way) {
-      this.#rise = Math.min(LONGEST_RISE, this.#rise * 2);
-      return this.#later(this.#rise, () => this.#climb(0));
-    }
-    const next = () => {
-      world.clearTimeout(timer);
-      link?.close();
-      if (!adopted) this.#climb(way + 1);
-    };
-    let adopted = false;
-    /** @type {Link | null} */
-    let link = null;
-    const timer = world.setTimeout(next, PATIENCE);
-    this.#chores.push(timer);
-    link = this.#dial(way, (event) => {
-      if (event.type !== 'ready') return;
-      adopted = true;
-      link?.close();
+  /** Back to a better transport when that can be had. @param {number} turn */
+  async #climb(turn) {
+    const { climb } = await fallbacks();
+    if (turn !== this.#turn) return;
+    climb(this.#way, (way, hear, end) => this.#dial(way, hear, end), (after, run) => this.#later(after, run), (way) => {
       this.#way = way;
       this.reopen();
-    }, next);
+    });
   }
 
   /** @param {BellcastEvent & {ref?: string}} answer */
@@ -304,7 +288,7 @@ export class Connection {
     const { world } = this.#plan;
     const most = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures++);
     if (!world.online()) return this.#move('offline');
-    this.#timer = world.setTimeout(() => void this.#try(), after ?? world.random() * most);
+    this.#later(after ?? world.random() * most, () => this.#try());
     this.#move('waiting');
   }
 
@@ -314,29 +298,18 @@ export class Connection {
     this.close();
   }
 
-  /** Give it so long from when it was last heard. @param {number} patience */
-  #watch(patience) {
-    const { world } = this.#plan;
-    world.clearTimeout(this.#timer);
-    this.#heard = world.now();
-    const look = () => {
-      const left = this.#heard + patience - world.now();
-      if (left > 0) this.#timer = world.setTimeout(look, Math.min(left, LOOK));
-      else this.#silent();
-    };
-    look();
-  }
-
-  #silent() {
-    this.#link?.close();
-    void this.#ended();
+  /** Has it been silent for too long? Asked of the clock. */
+  #watch() {
+    const left = this.#heard + this.#patience - this.#plan.world.now();
+    if (left > 0) this.#later(Math.min(left, LOOK), () => this.#watch());
+    else void this.#ended();
   }
 
   #drop() {
-    const { world } = this.#plan;
     this.#turn++;
-    world.clearTimeout(this.#timer);
-    for (const chore of this.#chores.splice(0)) world.clearTimeout(chore);
+    this.greeting = null;
+    for (const timer of this.#timers) this.#plan.world.clearTimeout(timer);
+    this.#timers.clear();
     this.#link?.close();
     this.#link = null;
     for (const { reject } of this.#waiting.values()) reject(new Refused(0, { code: 'not_connected' }));

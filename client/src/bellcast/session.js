@@ -1,15 +1,17 @@
 /** One person's inbox, live: holds the state, stays connected, does what they ask at once and takes it back if refused. */
 
 import { Api, Credential, Refused } from './api.js';
-import { View } from './view.js';
+import { Connection } from './connection.js';
 import { shown } from './inbox.js';
 import { listen } from './listening.js';
+import { Queue } from './queue.js';
+import { Shelf } from './shelf.js';
+import { Tabs } from './tabs.js';
+import { View } from './view.js';
 import { browser } from './world.js';
 
 /** @import { BellcastEvent, Member, Notification, Query, Target, Verb } from './events.js' */
-/** @import { Connection, Status } from './connection.js' */
-/** @import { Tabs } from './tabs.js' */
-/** @import { Action } from './inbox.js' */
+/** @import { Status } from './connection.js' */
 /** @import { World } from './world.js' */
 
 /**
@@ -37,12 +39,8 @@ import { browser } from './world.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} Viewed
  *
  * @typedef {string | readonly string[] | 'all' | {all: true, of?: {type?: string}}} Which
- * @typedef {{resolve: () => void, reject: (error: unknown) => void}} Asker
- * @typedef {Action & Partial<Asker> & {id: string, done?: boolean, kept?: boolean, held?: boolean}} Pending
  */
 
-const AWAY = [429, 502, 503, 504]; // nobody decided anything: ask again
-const AGAIN = 5_000; // ms
 const MOST = 1_000; // ids in one request, the server's limit
 const RING = { focused: 40, visible: 200, hidden: 600 }; // ms: who looks tells first, and many at once are told as one
 const TOLD = ['notification', 'event', 'presence', 'typing', 'refused'];
@@ -58,20 +56,16 @@ export class Session extends EventTarget {
   #api;
   #plan;
   #whose;
-  /** @type {Connection | Tabs | null} */
+  /** @type {Connection | null} */
   #line = null;
-  /** The line, where it is shared. @type {Tabs | null} */
+  /** Those it is shared with. @type {Tabs | null} */
   #tabs = null;
   #main;
   /** @type {Map<string, View>} */
   #shown = new Map();
-  /** @type {Pending[]} */
-  #pending = [];
-  #delivering = false;
+  #queue;
   /** Whoever waited and finds another has been overtaken. @type {object | null} */
   #turn = null;
-  /** @type {any} */
-  #again;
   /** @type {any} */
   #ringing;
   /** @type {Notification[]} */
@@ -93,8 +87,15 @@ export class Session extends EventTarget {
     this.#world = { ...browser(), ...world };
     this.#api = new Api(base, credential, this.#world.fetch);
     this.#main = this.#view({});
+    this.#queue = new Queue({
+      api: this.#api,
+      world: this.#world,
+      changed: () => this.#changed(),
+      refused: (error) => this.#tell('refused', error),
+      all: () => this.#all(),
+    });
     this.#whose = async () => (await credential.whose()) || ((await credential.token()) === null && recipient) || '';
-    /** @type {import('./tabs.js').SharedPlan} */
+    /** @type {import('./company.js').SharedPlan} */
     this.#plan = {
       base,
       credential,
@@ -104,20 +105,17 @@ export class Session extends EventTarget {
       prepare: async () => void (this.#main.truth.stale && (await this.#refresh(this.#main))),
       hear: (event, since) => this.#hear(event, since),
       moved: () => this.#moved(),
-      recalled: () => this.#recall(),
+      recalled: () => this.#queue.recall(),
     };
   }
 
   /** Load the inbox and stay connected until `close()`. Asked again, it tries again at once. */
   open() {
-    const { page } = this.#world;
-    page.addEventListener('pagehide', this.#hidden);
-    if (this.#line && !this.#line.error) this.#line.open();
-    else {
-      this.#line?.close();
-      this.#line = null;
-      void this.#enter((this.#turn = {}));
-    }
+    this.#world.page.addEventListener('pagehide', this.#hidden);
+    if (this.#line && !this.#line.error) {
+      this.#tabs?.company?.post({ word: 'retry' });
+      this.#line.open();
+    } else if (this.#line || !this.#turn) void this.#enter((this.#turn = {}));
     return this;
   }
 
@@ -125,17 +123,16 @@ export class Session extends EventTarget {
     const { page, clearTimeout } = this.#world;
     this.#hidden();
     page.removeEventListener('pagehide', this.#hidden);
-    clearTimeout(this.#again);
     clearTimeout(this.#ringing);
+    this.#queue.rest();
     this.#turn = null;
-    this.#line?.close();
-    this.#line = null;
+    this.#hangUp();
     this.#moved();
   }
 
   /** @returns {State} */
   get state() {
-    return this.#once(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#pending.filter(({ kept, done }) => kept && !done).length, error: this.#line?.error ?? null }));
+    return this.#once(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.waiting, error: this.#line?.error ?? null }));
   }
 
   /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {Viewed} */
@@ -147,33 +144,26 @@ export class Session extends EventTarget {
   }
 
   /** @param {Which} which */
-  seen(which) { return this.#act('seen', which); }
+  seen(which) { return this.#queue.act('seen', aim(which)); }
 
   /** @param {Which} which */
-  read(which) { return this.#act('read', which); }
+  read(which) { return this.#queue.act('read', aim(which)); }
 
   /** @param {Which} which */
-  unread(which) { return this.#act('unread', which); }
+  unread(which) { return this.#queue.act('unread', aim(which)); }
 
   /** @param {Which} which */
-  archive(which) { return this.#act('archive', which); }
+  archive(which) { return this.#queue.act('archive', aim(which)); }
 
   /** @param {Which} which */
-  unarchive(which) { return this.#act('unarchive', which); }
+  unarchive(which) { return this.#queue.act('unarchive', aim(which)); }
 
   /** @param {Which} which */
-  delete(which) { return this.#act('delete', which); }
+  delete(which) { return this.#queue.act('delete', aim(which)); }
 
   /** Shown as done, told to the server when the person can no longer change their mind. @param {Verb} verb @param {Which} which */
   hold(verb, which) {
-    const pending = this.#add(verb, which, { held: true });
-    return {
-      undo: () => this.#withdraw(pending),
-      commit: () => {
-        pending.held = false;
-        void this.#deliver();
-      },
-    };
+    return this.#queue.hold(verb, aim(which));
   }
 
   /** The next older page. Called again meanwhile it is the same one. */
@@ -185,7 +175,7 @@ export class Session extends EventTarget {
   async subscribe(...topics) {
     for (const topic of topics) this.#topics.add(topic);
     try {
-      return this.#meet(await this.#line?.follow('subscribe', topics));
+      return this.#meet(await this.#voice?.follow('subscribe', topics));
     } catch (error) {
       for (const topic of topics) this.#topics.delete(topic);
       throw error;
@@ -198,7 +188,7 @@ export class Session extends EventTarget {
       this.#topics.delete(topic);
       this.#present.delete(topic);
     }
-    return this.#line?.follow('unsubscribe', topics);
+    return this.#voice?.follow('unsubscribe', topics);
   }
 
   /** Who is on a topic that presence is kept on. @param {string} topic @returns {Member[]} */
@@ -228,21 +218,44 @@ export class Session extends EventTarget {
 
   /** As one of this browser's tabs, where they can share a line; else alone. @param {object} turn */
   async #enter(turn) {
+    this.#hangUp();
     this.#moved();
     if (this.#main.truth.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
-    const { locks, Channel } = this.#world;
-    const [line, whose] = await Promise.all([import('./line.js').catch(() => null), this.#whose().catch(() => '')]);
+    const whose = await this.#whose().catch(() => '');
     if (turn !== this.#turn) return;
-    if (!line) return void (this.#again = this.#world.setTimeout(() => void this.#enter(turn), AGAIN));
-    this.#tabs = whose && locks && Channel ? new line.Tabs(`bellcast ${this.#plan.base} ${whose}`, this.#plan) : null;
-    this.#line = this.#tabs ?? new line.Connection(this.#plan);
-    this.#recall();
-    this.#line.open();
+    const { locks, Channel, storage } = this.#world;
+    const shared = whose && locks && Channel;
+    const name = `bellcast ${this.#plan.base} ${whose}`;
+    this.#queue.shelf = shared ? new Shelf(name, locks, storage) : null;
+    this.#queue.recall();
+    if (shared) this.#tabs = new Tabs(name, this.#plan, locks, Channel, (line) => this.#use(line));
+    else this.#use(new Connection(this.#plan));
+  }
+
+  /** @param {Connection} line */
+  #use(line) {
+    const before = this.#line;
+    this.#line = line;
+    before?.close();
+    line.open();
+  }
+
+  #hangUp() {
+    const line = this.#line;
+    this.#line = null;
+    this.#tabs?.leave();
+    this.#tabs = null;
+    line?.close();
+  }
+
+  /** Where to speak. */
+  get #voice() {
+    return this.#line && (this.#tabs?.company ?? this.#line);
   }
 
   /** @param {object} frame @returns {Promise<any>} */
   #ask(frame) {
-    return this.#line?.ask(frame) ?? Promise.reject(new Refused(0, { code: 'not_connected' }));
+    return this.#voice?.ask(frame) ?? Promise.reject(new Refused(0, { code: 'not_connected' }));
   }
 
   /** @param {Query} query */
@@ -261,7 +274,7 @@ export class Session extends EventTarget {
 
   /** @param {View} view @returns {Listing} */
   #listing(view) {
-    return this.#once(view, () => view.after(this.#pending));
+    return this.#once(view, () => view.after(this.#queue.actions));
   }
 
   /** @param {View} view */
@@ -274,7 +287,7 @@ export class Session extends EventTarget {
   async #refresh(view) {
     const { loaded, truth } = view;
     await view.refresh();
-    this.#forget();
+    this.#queue.forget();
     this.#changed();
     if (view !== this.#main || !loaded) return;
     const newest = truth.rows[0]?.id ?? '';
@@ -291,10 +304,10 @@ export class Session extends EventTarget {
   }
 
   #live() {
-    this.#recall();
-    void this.#deliver();
+    this.#queue.recall();
+    void this.#queue.deliver();
     const topics = [...this.#topics]; // followed already; the answer tells who is there
-    if (topics.length && this.#line?.twoWay) this.#line.follow('subscribe', topics).then((met) => this.#meet(met), () => {});
+    if (topics.length && this.#line?.twoWay) this.#voice?.follow('subscribe', topics).then((met) => this.#meet(met), () => {});
   }
 
   /** @param {BellcastEvent} event @param {string | null} [since] */
@@ -320,7 +333,7 @@ export class Session extends EventTarget {
     if (since !== undefined && since !== before.position) for (const view of this.#shown.values()) view.doubt();
     for (const view of this.#shown.values()) view.hear(event);
     if (this.#main.truth === before) return;
-    if (event.type !== 'ready') this.#forget();
+    if (event.type !== 'ready') this.#queue.forget();
     this.#changed();
     if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#arrived(event.notification);
     for (const view of this.#shown.values()) if (view.truth.stale && view.loaded) this.#refresh(view).catch(() => this.#line?.reopen());
@@ -338,7 +351,7 @@ export class Session extends EventTarget {
     const fresh = new Set(this.state.notifications.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
     const rung = this.#rung.splice(0).filter(({ id }) => fresh.has(id));
     const ids = rung.map(({ id }) => id);
-    const mine = new Set(this.#tabs ? await this.#tabs.first(ids) : ids);
+    const mine = new Set(await (this.#tabs?.company?.first(ids) ?? ids));
     const told = rung.filter(({ id }) => mine.has(id));
     if (told.length) this.#tell('ring', told);
   }
@@ -359,106 +372,14 @@ export class Session extends EventTarget {
     return met;
   }
 
-  /** @param {Verb} verb @param {Which} which @returns {Promise<void>} */
-  #act(verb, which) {
-    return new Promise((resolve, reject) => {
-      this.#add(verb, which, { resolve, reject });
-      void this.#deliver();
-    });
+  /** What "all" means now, where we know all of it. */
+  #all() {
+    const { truth } = this.#main;
+    const rows = shown(truth);
+    return truth.next || rows.length > MOST ? null : rows.map(({ id }) => id);
   }
 
-  /** @param {Verb} verb @param {Which} which @param {Partial<Pending>} more */
-  #add(verb, which, more) {
-    const now = this.#world.now();
-    /** @type {Pending} */
-    const pending = { id: `${now} ${this.#world.random()}`, verb, target: aim(which), at: new Date(now).toISOString(), ...more };
-    this.#pending.push(pending);
-    this.#changed();
-    return pending;
-  }
-
-  /** One after the other: read, then unread, must not arrive the other way round. */
-  async #deliver() {
-    if (this.#delivering) return;
-    this.#delivering = true;
-    let next;
-    do next = this.#pending.find(({ done, held }) => !done && !held);
-    while (next && (await this.#sent(next)));
-    this.#delivering = false;
-  }
-
-  /** Whether the next may follow. @param {Pending} pending */
-  async #sent(pending) {
-    const send = () => this.#api.act(pending.verb, pending.target);
-    const { id, kept, resolve } = pending;
-    try {
-      const changed = await (kept && this.#tabs ? this.#tabs.alone(id, send) : send());
-      this.#tabs?.drop(id);
-      // It stays on top until the next event, so that nothing flickers; none comes if nothing changed.
-      pending.done = true;
-      if (changed === 0) this.#withdraw(pending);
-      else this.#changed();
-      resolve?.();
-    } catch (error) {
-      if (!(error instanceof Refused) || AWAY.includes(error.status)) return this.#keep();
-      this.#refused(pending, error);
-    }
-    return true;
-  }
-
-  /** @param {Pending} pending @param {unknown} error */
-  #refused(pending, error) {
-    this.#tabs?.drop(pending.id);
-    this.#withdraw(pending);
-    this.#tell('refused', error);
-    pending.reject?.(error);
-  }
-
-  #keep() {
-    for (const each of this.#pending) if (!each.done && !each.held) this.#tabs?.keep(this.#fixed(each));
-    this.#world.clearTimeout(this.#again);
-    if (this.#status !== 'closed') this.#again = this.#world.setTimeout(() => void this.#deliver(), AGAIN);
-    this.#changed();
-    return false;
-  }
-
-  /** "All" said now must not mean what comes before it is told. @param {Pending} pending */
-  #fixed(pending) {
-    const rows = shown(this.#main.truth);
-    const whole = 'all' in pending.target && !pending.target.of && !this.#main.truth.next && rows.length <= MOST;
-    if (whole && !pending.kept) pending.target = { ids: rows.map(({ id }) => id) };
-    pending.kept = true;
-    return pending;
-  }
-
-  /** What was kept: before a reload, or by another tab. */
-  #recall() {
-    const kept = new Map(this.#tabs?.kept().map((each) => [each.id, each]));
-    const ours = this.#pending.filter(({ id, kept: was, done }) => !was || done || kept.has(id));
-    for (const { id } of ours) kept.delete(id);
-    this.#pending = [...Array.from(kept.values(), (each) => ({ ...each, kept: true })), ...ours];
-    this.#changed();
-  }
-
-  /** The last moment to tell the server. */
-  #hidden = () => {
-    for (const each of this.#pending) {
-      if (!each.held) continue;
-      each.held = false;
-      void this.#deliver();
-    }
-  };
-
-  /** @param {Pending} pending */
-  #withdraw(pending) {
-    this.#pending = this.#pending.filter((other) => other !== pending);
-    this.#changed();
-  }
-
-  /** The server has spoken since: what it confirmed needs no covering any more. */
-  #forget() {
-    this.#pending = this.#pending.filter(({ done }) => !done);
-  }
+  #hidden = () => this.#queue.settle();
 
   #changed() {
     this.#known.clear();

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import re
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,7 +97,18 @@ def _read(name: str) -> Served | None:
         if known is None or known.written != written:
             body = file.read_bytes()
             etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-            known = _served[name] = Served(written, body, etag, gzip.compress(body, 9, mtime=0))
+            known = _served[name] = Served(written, body, etag, _packed(file, body))
     except OSError:
         return None
     return known
+
+
+def _packed(file: Path, body: bytes) -> bytes:
+    """As the build packed it, which takes its time and is smaller; packed here where it did not."""
+    try:
+        packed = file.with_name(f"{file.name}.gz").read_bytes()
+        if gzip.decompress(packed) == body:
+            return packed
+    except (OSError, EOFError, zlib.error):  # not there, or half written
+        pass
+    return gzip.compress(body, 9, mtime=0)

@@ -1,4 +1,5 @@
-/** The transports for where a WebSocket cannot pass. */
+/** What is needed where a WebSocket cannot pass: the other transports, and the way back. */
 
+export { climb } from './climb.js';
 export { polling } from './polling.js';
 export { sse } from './sse.js';

@@ -7,6 +7,7 @@
  * @typedef {object} Note  what tabs post to each other
  * @property {string} from  the tab that posts
  * @property {string} [to]  the only one it is for
+ * @property {string} [not]  the only one it is not for
  * @property {BellcastEvent} [event]  heard by the leader
  * @property {string | null} [since]  its position before that
  * @property {object & {ref?: string}} [ask]  a frame for the server
@@ -18,8 +19,8 @@
 /** @param {BroadcastChannel} channel @param {string} me @returns {Open} */
 export const tab = (channel, me) => (_base, query, _world, hear, end) => {
   /** @param {MessageEvent<Note>} message */
-  const listen = ({ data: { to = me, event, word, since } }) => {
-    if (to === me && event) hear(event, since);
+  const listen = ({ data: { to = me, not, event, word, since } }) => {
+    if (to === me && not !== me && event) hear(event, since);
     else if (word === 'lost') end();
   };
   /** @param {object} note */
@@ -27,7 +28,7 @@ export const tab = (channel, me) => (_base, query, _world, hear, end) => {
   channel.addEventListener('message', listen);
   post({ topics: query.getAll('topic') });
   return {
-    send: (ask) => post({ ask }),
+    send: (frame) => post({ ask: JSON.parse(JSON.stringify(frame)) }), // as the wire would carry it
     close: () => channel.removeEventListener('message', listen),
   };
 };

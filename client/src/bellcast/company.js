@@ -1,0 +1,181 @@
+/** Tabs in company: the one that has the line passes on what it hears and says what the others ask; it is followed in office when it goes. */
+
+import { tab } from './transports/tab.js';
+
+/** @import { BellcastEvent } from './events.js' */
+/** @import { Connection, Plan } from './connection.js' */
+/** @import { Open } from './transports/sse.js' */
+/** @import { Note } from './transports/tab.js' */
+
+/**
+ * @typedef {Plan & {recalled: () => void}} SharedPlan
+ *
+ * @typedef {object} Own  what this tab has by itself
+ * @property {string} name  whose line it is
+ * @property {string} me
+ * @property {boolean} leads
+ * @property {Connection | null} line
+ * @property {(line: Connection) => void} use
+ * @property {SharedPlan} plan
+ * @property {LockManager} locks
+ * @property {BroadcastChannel} channel
+ * @property {AbortSignal} signal  ends when this tab leaves
+ */
+
+const TAKING = 100; // ms: the tab that asks next has heard by then what was taken
+const PRIVATE = new Set(['ack', 'pong', 'error', 'close']); // what is for the leader alone
+/** A tab that only listens to another shows nobody a token. */
+const NOBODY = { token: async () => null, renew: async () => false, patience: () => undefined };
+
+export class Company {
+  #own;
+  /** What the other tabs follow. @type {Map<string, Set<string>>} */
+  #others = new Map();
+  /** What some tab told the person. @type {Set<string>} */
+  #taken = new Set();
+  /** Whether the others know that the line holds. */
+  #greeted = false;
+
+  /** @param {Own} own */
+  constructor(own) {
+    const { name, plan, signal } = own;
+    this.#own = own;
+    this.#greeted = Boolean(own.line?.greeting);
+    /** @param {Event & {key?: string | null}} event */
+    const stored = ({ key }) => key?.startsWith(name) && plan.recalled();
+    plan.world.page.addEventListener('storage', stored);
+    signal.addEventListener('abort', () => plan.world.page.removeEventListener('storage', stored));
+  }
+
+  /** How one who is led is connected. @returns {[Plan, Open[]]} */
+  join() {
+    const { channel, me, plan } = this.#own;
+    void this.#hold(me, (signal) => new Promise((done) => signal.addEventListener('abort', done)));
+    return [{ ...plan, credential: NOBODY }, [tab(channel, me)]];
+  }
+
+  /** What all tabs follow together. */
+  topics() {
+    return new Set([this.#own.plan.topics(), ...this.#others.values()].flatMap((topics) => [...topics]));
+  }
+
+  /** @param {object} frame @returns {Promise<any>} */
+  async ask(frame) {
+    const answer = await this.#own.line?.ask(frame);
+    if (this.#own.leads) this.#echo(frame, this.#own.me);
+    return answer;
+  }
+
+  /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */
+  async follow(type, topics) {
+    const { leads, line } = this.#own;
+    const wanted = new Set(leads && type === 'unsubscribe' ? this.topics() : []);
+    const told = topics.filter((topic) => !wanted.has(topic));
+    return told.length ? line?.follow(type, told) : null;
+  }
+
+  /** Of these, those no other tab told the person. @param {string[]} ids @returns {Promise<string[]>} */
+  first(ids) {
+    const { setTimeout } = this.#own.plan.world;
+    return new Promise((resolve) => {
+      void this.#hold('ring', () => {
+        const mine = ids.filter((id) => !this.#taken.has(id));
+        for (const id of mine) this.#taken.add(id);
+        if (mine.length) this.post({ took: mine });
+        resolve(mine);
+        return mine.length && new Promise((done) => setTimeout(() => done(null), TAKING));
+      }).then(() => resolve([]));
+    });
+  }
+
+  /** As leader. @param {BellcastEvent} event @param {string | null} since */
+  pass(event, since) {
+    if (event.type === 'ready') this.#greet();
+    else if (!PRIVATE.has(event.type)) this.post({ event, ...('position' in event && { since }) });
+  }
+
+  /** As leader: the line is another than it was. */
+  moved() {
+    if (!this.#greeted || this.#own.line?.greeting) return;
+    this.#greeted = false;
+    this.post({ word: 'lost' });
+  }
+
+  /** @param {Omit<Note, 'from'>} note */
+  post(note) {
+    const { channel, me, signal } = this.#own;
+    if (!signal.aborted) channel.postMessage({ from: me, ...note });
+  }
+
+  /** @param {Note} note */
+  noted({ from, to, not, event, word, took, topics, ask }) {
+    const { line, me, leads } = this.#own;
+    for (const id of took ?? []) this.#taken.add(id);
+    if ((to ?? me) !== me || not === me) return;
+    if (leads) {
+      if (word === 'retry') line?.open();
+      if (topics) this.#welcome(from, topics);
+      if (ask) void this.#askFor(from, ask);
+    } else if (word === 'led') line?.reopen();
+    else if (event?.type === 'ready' && line?.status === 'waiting') line.open();
+  }
+
+  /** A lock of its own tells when a tab is gone, however it went. @param {string} who @param {(signal: AbortSignal) => unknown} run */
+  #hold(who, run) {
+    const { name, locks, signal } = this.#own;
+    return locks.request(`${name} ${who}`, { signal }, () => run(signal)).catch(() => {});
+  }
+
+  /** Where the leader stands; who stands elsewhere fetches. @param {{to?: string}} [to] */
+  #greet(to) {
+    const { line, plan } = this.#own;
+    if (!line?.greeting) return;
+    const { unread, unseen, ...greeting } = line.greeting;
+    this.#greeted = true;
+    this.post({ ...to, event: /** @type {any} */ ({ ...greeting, resumed: false, position: plan.position() }) });
+  }
+
+  /** @param {string} who @param {string[]} topics */
+  #welcome(who, topics) {
+    const before = this.topics();
+    if (!this.#others.has(who)) void this.#mind(who);
+    this.#others.set(who, new Set(topics));
+    const more = topics.filter((topic) => !before.has(topic));
+    if (more.length) this.#own.line?.follow('subscribe', more).catch(() => {});
+    this.#greet({ to: who });
+  }
+
+  /** Follows a tab's topics for as long as it is there. @param {string} who */
+  async #mind(who) {
+    await this.#hold(who, () => {});
+    if (this.#own.signal.aborted) return;
+    const topics = [...(this.#others.get(who) ?? [])];
+    this.#others.delete(who);
+    this.follow('unsubscribe', topics).catch(() => {});
+  }
+
+  /** @param {string} who @param {Record<string, any>} frame */
+  async #askFor(who, { ref, ...frame }) {
+    const { type, topics = [] } = frame;
+    const theirs = this.#others.get(who);
+    if (type === 'subscribe') for (const topic of topics) theirs?.add(topic);
+    if (type === 'unsubscribe') for (const topic of topics) theirs?.delete(topic);
+    const asked = /subscribe$/.test(type) ? this.follow(type, topics) : this.#own.line?.ask(frame);
+    const event = await Promise.resolve(asked).then(
+      (answer) => (this.#echo(frame, who), { ...answer, type: 'ack', ref }),
+      ({ code, message }) => ({ type: 'error', ref, code, message }),
+    );
+    this.post({ to: who, event });
+  }
+
+  /** The server keeps from a connection what the connection said; the other tabs on it hear it all the same. @param {any} frame @param {string} who */
+  #echo({ type, topic, name, data = null, on }, who) {
+    const { line, me, plan } = this.#own;
+    if (type !== 'publish' && type !== 'typing') return;
+    const recipient = line?.greeting?.recipient ?? '';
+    /** @type {BellcastEvent} */
+    const event = JSON.parse(JSON.stringify(type === 'publish' ? { type: 'event', topic, name, data } : { type, topic, recipient, on }));
+    this.post({ event, not: who });
+    if (who !== me) plan.hear(event);
+  }
+}
