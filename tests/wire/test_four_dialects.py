@@ -1,0 +1,139 @@
+"""One story through all four dialects at once, by stock clients in Chromium: every badge moves with every other, and a
+server that is killed is only a pause."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire import pusher_clients, socketio_client
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    # A page a test makes up has no address; Chromium would take its calls to a local server for an attack.
+    "--disable-features=LocalNetworkAccessChecks",
+]
+PAGE = Path(__file__).with_name("four_dialects.js")
+DIALECTS = ("sse", "websocket", "pusher", "socketio")
+# EventSource waits up to 4.5 s before it comes back, and a loaded machine takes its time.
+WITHIN = 25
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser.new_page()
+        browser.close()
+
+
+class Person:
+    """Somebody with four clients, and the app that rings."""
+
+    def __init__(self, server: ServerProcess, page: Page, name: str) -> None:
+        self.name = name
+        self._server = server
+        self._page = page
+        page.route("**/four", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+        page.goto(server.url + "/four")
+        for script in (
+            pusher_clients.installed() / "node_modules/pusher-js/dist/web/pusher.js",
+            socketio_client.installed() / "socket.io-client/dist/socket.io.js",
+            PAGE,
+        ):
+            page.add_script_tag(path=script)
+        page.evaluate("([token, options]) => openAll(token, options)", [server.token(name), {"key": server.key}])
+
+    def ring(self, title: str) -> str:
+        sent = {"to": self.name, "title": title}
+        answer = httpx.post(f"{self._server.url}/v1/notifications", json=sent, headers=self._server.as_app())
+        id: str = answer.json()["notifications"][0]["id"]
+        return id
+
+    def mark(self, action: str, **what: Any) -> None:
+        headers = self._server.as_recipient(self.name)
+        assert httpx.post(f"{self._server.url}/v1/inbox/{action}", json=what, headers=headers).status_code == 200
+
+    def tell(self, script: str) -> None:
+        self._page.evaluate(script)
+
+    def of_each(self, what: str) -> dict[str, Any]:
+        """One thing of each client."""
+        found: dict[str, Any] = self._page.evaluate(
+            f"Object.fromEntries(Object.entries(inboxes).map(([n, i]) => [n, i.{what}]))"
+        )
+        return found
+
+    def all_are_back_since(self, opened: dict[str, int]) -> bool:
+        """Whether every client is let in once more than then."""
+        return eventually(lambda: all(now > opened[one] for one, now in self.of_each("opened").items()), WITHIN)
+
+    def is_noted(self, server: ServerProcess) -> bool:
+        """Whether the server has heard of everything that it arrived on the client that cannot say where it is."""
+        query = "SELECT max(d.revision) = i.revision FROM recipients i JOIN devices d ON d.inbox = i.id"
+        with closing(sqlite3.connect(server.data / "bellcast.db")) as store:
+            return bool(store.execute(query).fetchone()[0])
+
+    def snapshot(self) -> dict[str, Any]:
+        """The inbox, asked for afresh."""
+        headers = self._server.as_recipient(self.name)
+        said = httpx.get(f"{self._server.url}/v1/inbox?limit=100", headers=headers).json()
+        rows = sorted([one["id"], one["title"], one["read_at"] is not None] for one in said["notifications"])
+        return {"unread": said["unread"], "rows": rows}
+
+    def all_show(self, unread: int) -> bool:
+        """Whether every client comes to show what a fresh snapshot does, with so many unread."""
+        snapshot = self.snapshot()
+        assert snapshot["unread"] == unread
+        same = eventually(lambda: self.of_each("state") == dict.fromkeys(DIALECTS, snapshot), WITHIN)
+        assert same, (snapshot, self.of_each("state"))
+        return same
+
+
+@pytest.fixture
+def alice(start_server: Callable[..., ServerProcess], page: Page) -> tuple[Person, ServerProcess]:
+    server = start_server()
+    alice = Person(server, page, "alice")
+    assert alice.all_show(unread=0)
+    return alice, server
+
+
+def test_a_send_rings_all_four_and_what_is_read_on_one_moves_every_badge(alice: tuple[Person, ServerProcess]) -> None:
+    person, _ = alice
+    first, second, third = (person.ring(title) for title in ("First", "Second", "Third"))
+    assert person.all_show(unread=3)
+    person.tell(f"inboxes.socketio.socket.emit('read', {{ ids: ['{first}'] }})")
+    assert eventually(lambda: person.snapshot()["unread"] == 2)
+    assert person.all_show(unread=2)
+    person.tell(f"inboxes.websocket.socket.send(JSON.stringify({{ type: 'archive', ids: ['{second}'] }}))")
+    assert eventually(lambda: person.snapshot()["unread"] == 1)
+    assert person.all_show(unread=1)
+    person.mark("read", ids=[third])  # as the pages of the two that only listen do
+    assert person.all_show(unread=0)
+
+
+def test_a_killed_server_is_a_pause_after_which_all_four_show_the_same(alice: tuple[Person, ServerProcess]) -> None:
+    person, server = alice
+    kept, gone = person.ring("Kept"), person.ring("Gone")
+    assert person.all_show(unread=2)
+    assert eventually(lambda: person.is_noted(server))
+    fetched = person.of_each("fetched")
+    opened = person.of_each("opened")
+    person.ring("Just before")  # heard by some of them, or by none
+    server.restart()
+    person.ring("Just after")
+    person.mark("read", ids=[kept])
+    person.mark("archive", ids=[gone])
+    assert person.all_are_back_since(opened)
+    assert person.all_show(unread=2)
+    assert person.of_each("recovered")["socketio"] is True
+    assert person.of_each("fetched") == fetched  # each was told what it missed, and fetched nothing anew
