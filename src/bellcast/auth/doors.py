@@ -167,6 +167,8 @@ def _bearer(authorization: str) -> str | None:
 
 
 def _query_token(query: bytes) -> str | None:
+    if TOKEN_PARAMETER not in query:
+        return None
     found = None
     for parameter in query.split(b"&"):
         if parameter.startswith(TOKEN_PARAMETER):

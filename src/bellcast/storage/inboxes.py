@@ -13,6 +13,8 @@ from bellcast.storage.engine import Engine, Row, Script, Statement
 from bellcast.storage.touching import touches
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
+# Of the statement `inbox_return`: how many columns stand before the changed notification's.
+RETURN_COLUMNS = 11
 
 
 class Inboxes:
@@ -33,7 +35,10 @@ class Inboxes:
     ) -> Opened:
         """The inbox as it is; a write only where there is something to write."""
         wanted = _Wanted(tenant, recipient, now, roles, name, since)
-        opened = await self._engine.read(_look, wanted)
+        if since is None:
+            opened = await self._engine.read(_look, wanted)
+        else:
+            opened = await self._engine.read(_look_again, wanted, since)
         return opened if opened is not None else await self._engine.write(_open, wanted)
 
     async def page(self, inbox: int, query: Query) -> Listed:
@@ -87,8 +92,6 @@ def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
 
 def _look(wanted: _Wanted) -> Script[Opened | None]:
     """The inbox, if there is nothing to write."""
-    if wanted.since is not None:
-        yield Statement("snapshot")
     found = yield from _find(wanted.tenant, wanted.key)
     if found is None:
         return None
@@ -96,6 +99,26 @@ def _look(wanted: _Wanted) -> Script[Opened | None]:
     if not wanted.written(inbox) or (behind and (yield from intake.concerned(inbox.number))):
         return None
     return Opened(inbox, missed=(yield from _missed(inbox, wanted.since)))
+
+
+def _look_again(wanted: _Wanted, since: Since) -> Script[Opened | None]:
+    """As `_look` for somebody who comes back, in one statement unless something is gone or may have to be taken in."""
+    position, limit = since.position, since.limit
+    place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
+    found = yield Statement("inbox_return", {"tenant": wanted.tenant, "key": wanted.key, **place})
+    if not found:
+        return None
+    *head, behind, gone = found[0][:RETURN_COLUMNS]
+    if behind or gone:
+        yield Statement("snapshot")
+        return (yield from _look(wanted))
+    inbox = rows.inbox(wanted.tenant, wanted.key, tuple(head))
+    if not wanted.written(inbox):
+        return None
+    changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
+    if len(changed) > limit or not inbox.knows(position):
+        return Opened(inbox)
+    return Opened(inbox, missed=Changes(inbox.state, inbox.floor, tuple(map(_changed, changed))))
 
 
 @touches(lambda wanted: [(wanted.tenant, wanted.key)])

@@ -44,8 +44,8 @@ class TakeoverProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._early: bytearray | None = None  # not None once WebSocket was asked for
-        self._head = 0  # bytes of the head, as its parts are told by the parser
-        self._endless = 0  # bytes of the head, as they came: a part that never ends is never told
+        self._passed_over: bool | None = None  # a wish for a protocol that is not spoken here; None: not looked at yet
+        self._endless = 0  # bytes of a head that has not come to its end
         self._stage = Stage.HEAD
         self._impatience: asyncio.TimerHandle | None = None  # not None while something is awaited
 
@@ -102,7 +102,9 @@ class TakeoverProtocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """uvicorn's word for requests it passes over. Those that wish for a protocol we do not speak, as Java's client
         does for HTTP/2, are answered without it (RFC 9110, 7.8): they are parsed again."""
-        return self._get_upgrade() not in (None, b"websocket")
+        if self._passed_over is None:  # it is asked four times a request
+            self._passed_over = self._get_upgrade() not in (None, b"websocket")
+        return self._passed_over
 
     def _parse_again(self, behind: bytes) -> None:
         """The same request without its wish; the parser would take its body for the other protocol."""
@@ -115,18 +117,14 @@ class TakeoverProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._unset_keepalive_if_required()
         self._stage = Stage.HEAD
-        self._head = self._endless = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
+        self._endless = 0
+        self._passed_over = None
 
     def on_headers_complete(self) -> None:
         self._patient()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
+            self._refuse_head()
+            raise ValueError("request head too large")  # stops the parser
         self._stage = Stage.BODY
         super().on_headers_complete()
         if self.parser.should_upgrade():
@@ -165,12 +163,6 @@ class TakeoverProtocol(HttpToolsProtocol):
         """Undo the circles this request's objects stand in: otherwise thousands of them wait for the garbage collector."""
         self.scope["extensions"] = {}
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
-
-    def _count(self, size: int) -> None:
-        self._head += size
-        if self._head > HEAD_LIMIT and not self.transport.is_closing():
-            self._refuse_head()
-            raise ValueError("request head too large")  # stops the parser
 
     def _refuse_head(self) -> None:
         self.transport.write(TOO_LARGE)

@@ -12,6 +12,22 @@ SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before,
   EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark)
 FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
 
+-- name: inbox_return
+-- As inbox_open for somebody who was there: whether anything is gone since, and what else has changed. A whole return is
+-- this one statement, and of one moment; with nothing changed it is one row, half of it empty.
+SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles,
+  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark),
+  EXISTS (SELECT 1 FROM tombstones t WHERE t.recipient = r.id AND t.revision > :after),
+  n.id, n.type, coalesce(n.title, a.title), coalesce(n.body, a.body), coalesce(n.priority, a.priority),
+  coalesce(n.action_url, a.action_url), coalesce(n.action_text, a.action_text), coalesce(n.icon, a.icon),
+  coalesce(n.actor, a.actor), coalesce(n.data, a.data), n.tags, n."group", n.created_at,
+  coalesce(n.expires_at, a.expires_at), n.seen_at, n.read_at, n.archived_at, n.first_revision, n.revision
+FROM recipients r
+LEFT JOIN notifications n ON n.recipient = r.id AND n.revision > :after AND r.epoch = :epoch
+LEFT JOIN announcements a ON a.seq = n.announcement
+WHERE r.tenant = :tenant AND r.key = :key
+ORDER BY n.revision, n.id LIMIT :limit
+
 -- name: inbox_state
 -- Where one inbox stands, and up to where its tombstones are swept.
 SELECT tenant, key, epoch, revision, unread, unseen, floor FROM recipients WHERE id = :inbox

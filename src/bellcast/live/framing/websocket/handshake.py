@@ -39,15 +39,18 @@ def accept_key(key: bytes) -> bytes:
 def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | Refusal:
     """May this request become a WebSocket? Header names may be in any case, and their lines repeated."""
     fields = _fields(headers)
-    if b"websocket" not in _tokens(fields, b"upgrade"):
+    if not _lists(fields, b"upgrade", b"websocket"):
         return _upgrade_required("This path speaks WebSocket only.")
     if fields.get(b"sec-websocket-version") != b"13":
         return _upgrade_required("Sec-WebSocket-Version must be 13.")
     if fault := _request_fault(method, http_version, fields):
         return Refusal(400, (), fault)
-    key, offered = fields.get(b"sec-websocket-key", b""), _items(fields, b"sec-websocket-protocol")
+    key = fields.get(b"sec-websocket-key", b"")
     if not _is_key(key):
         return Refusal(400, (), "Sec-WebSocket-Key must be 16 bytes in base64.")
+    if b"sec-websocket-protocol" not in fields:
+        return Upgrade(key, ())
+    offered = _items(fields, b"sec-websocket-protocol")
     if not all(_TOKEN.fullmatch(name) for name in offered):
         return Refusal(400, (), "Sec-WebSocket-Protocol must be a list of names.")
     return Upgrade(key, tuple(name.decode("ascii") for name in offered))
@@ -72,7 +75,7 @@ def response(upgrade: Upgrade, subprotocol: str | None = None, extra: Headers = 
 def _request_fault(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
     if method != "GET" or http_version != "1.1":
         return "A WebSocket begins with an HTTP/1.1 GET."
-    if b"upgrade" not in _tokens(fields, b"connection"):
+    if not _lists(fields, b"connection", b"upgrade"):
         return "Connection: Upgrade is missing; a proxy on the way may have removed it."
     if not fields.get(b"host"):
         return "Host is missing."
@@ -100,8 +103,10 @@ def _items(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
     return [item for part in fields.get(name, b"").split(b",") if (item := part.strip(b" \t"))]
 
 
-def _tokens(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
-    return [item.lower() for item in _items(fields, name)]
+def _lists(fields: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
+    """Whether a list of tokens has one; mostly it is all there is."""
+    value = fields.get(name, b"").lower()
+    return value == token or (b"," in value and token in _items({name: value}, name))
 
 
 def _is_key(key: bytes) -> bool:
