@@ -67,6 +67,11 @@ class Process:
             self._running = None
 
     @property
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self._running is not None and self._running.poll() is None
+
+    @property
     def pid(self) -> int:
         assert self._running is not None
         return self._running.pid
@@ -78,10 +83,10 @@ class Process:
 
 
 class PostgresServer(Process):
-    """One PostgreSQL with as many databases as tests ask for."""
+    """One PostgreSQL with as many databases as tests ask for, on a disk of its own if one is given."""
 
-    def __init__(self) -> None:
-        folder, port = own_folder("bellcast-postgres-"), free_port()
+    def __init__(self, disk: Path | None = None) -> None:
+        folder, port = own_folder("bellcast-postgres-", disk), free_port()
         data = folder / "data"
         command = [tool("initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
         subprocess.run([*command, "--no-sync"], check=True, capture_output=True, cwd=folder, **_as(owner()))
@@ -192,9 +197,9 @@ def owner() -> pwd.struct_passwd | None:
         return pwd.getpwnam("nobody")
 
 
-def own_folder(prefix: str) -> Path:
+def own_folder(prefix: str, within: Path | None = None) -> Path:
     """A folder of whoever runs the engines."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
     if (user := owner()) is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
     return folder

@@ -1,0 +1,93 @@
+"""Three nodes on engines of their own, one of which reaches them by ways that can be cut."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests import engines
+from tests.faults.crowd import DEVICES, World
+from tests.faults.nodes import Cluster
+from tests.faults.proxy import Proxy
+
+# People with two devices each. `FAULTS_CLIENTS=2000 pytest tests/faults/test_three_*.py` is the full size.
+CLIENTS = int(os.environ.get("FAULTS_CLIENTS", "200"))
+FULL = CLIENTS >= 2_000
+# Steady sends before a fault, and after it is over.
+BEFORE, AFTER = (5.0, 5.0) if FULL else (1.0, 1.0)
+_numbers = count(1)
+
+
+class Three:
+    """The nodes, their engines, and the ways to those from the first node."""
+
+    def __init__(self, folder: Path, postgres: engines.PostgresServer, redis: engines.RedisServer) -> None:
+        self.postgres = postgres
+        self.redis = redis
+        self.to_postgres = Proxy(postgres.port)
+        self.to_redis = Proxy(redis.port)
+        database = asyncio.run(postgres.make("three"))
+        self.cluster = Cluster(folder, database, redis.url)
+        cut = {
+            "BELLCAST_STORE": f"postgresql://postgres@127.0.0.1:{self.to_postgres.port}/three",
+            "BELLCAST_BROKER": f"redis://127.0.0.1:{self.to_redis.port}/0",
+        }
+        for environ in (cut, {}, {}):
+            self.cluster.start(BELLCAST_DRAIN="1", BELLCAST_LOG_LEVEL="warning", **environ)
+        self.nodes = self.cluster.nodes
+
+    def end(self) -> None:
+        self.cluster.end()
+        self.to_postgres.end()
+        self.to_redis.end()
+
+    async def while_it_goes_on(self, fault: Any) -> None:
+        """Something breaks and is whole again while everybody follows and the app sends; then the law must hold."""
+        world = World(self.nodes, f"world{next(_numbers)}", CLIENTS // DEVICES)
+        async with world.going_on():
+            await asyncio.sleep(BEFORE)
+            await asyncio.to_thread(fault)
+            await asyncio.sleep(AFTER)
+            took = await world.settled()
+            sent = sum(sum(titles.values()) for titles in world.acknowledged.values())
+            sys.stderr.write(
+                f"\n{len(world.followers)} clients, {sent} told, refused {dict(world.refused)}, whole after {took:.1f} s\n"
+            )
+            await world.check()
+
+
+@contextlib.contextmanager
+def three_nodes(folder: Path, disk: Path | None = None) -> Iterator[Three]:
+    """Started for a file of tests; everything ends with it. PostgreSQL keeps its data on `disk` if that is given."""
+    postgres, redis = engines.PostgresServer(disk), engines.RedisServer()
+    try:
+        postgres.start()
+        redis.start()
+        three = Three(folder, postgres, redis)
+        try:
+            yield three
+        finally:
+            three.end()
+    finally:
+        redis.end()
+        postgres.end()
+
+
+@contextlib.contextmanager
+def disk_of(size: str) -> Iterator[Path]:
+    """A disk of its own, that can be filled."""
+    at = Path(tempfile.mkdtemp(prefix="bellcast-disk-"))
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "tmpfs", str(at)], check=True)
+    at.chmod(0o777)
+    try:
+        yield at
+    finally:
+        subprocess.run([*as_root, "umount", "--lazy", str(at)], check=True)
+        at.rmdir()
