@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.faults.fuzzing import ALLOWED, grown, mangled
+from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled
 from tests.faults.raw import HANDSHAKE, RawSocket, eventually, live, request, unharmed
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
@@ -84,6 +84,7 @@ def fuzz_http(server: ServerProcess, http: httpx.Client, chance: random.Random) 
     assert asked.status_code in (400, 401, 404), asked.text
 
 
+@pytest.mark.timeout(PATIENCE)
 def test_no_frame_or_request_hurts_the_server_or_anybody_else(server: ServerProcess) -> None:
     chance = random.Random(7)
     with httpx.Client(base_url=server.url) as http, bare(server) as calm:

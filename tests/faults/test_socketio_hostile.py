@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.faults.fuzzing import ALLOWED, grown, mangled
+from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled
 from tests.faults.raw import unharmed
 from tests.servers import ServerProcess
 
@@ -51,6 +51,7 @@ def fuzz_polling(http: httpx.Client, chance: random.Random) -> None:
     assert http.post(f"{POLLING}&sid={sid}", content=body).status_code in (200, 400)
 
 
+@pytest.mark.timeout(PATIENCE)
 def test_no_message_hurts_the_server_or_anybody_else(server: ServerProcess) -> None:
     chance = random.Random(4)
     with httpx.Client(base_url=server.url) as http:
