@@ -21,6 +21,7 @@ from bellcast.cli import (
     restore,
     screen,
     serve,
+    sql,
     tail,
     token,
 )
@@ -33,7 +34,7 @@ Scripts read[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 
 app = typer.Typer(name="bellcast", cls=options.Group, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for command in (demo, serve, notify, tail, token, key, config, doctor, backup, restore, migrate, bench):
+for command in (demo, serve, notify, tail, token, key, sql, config, doctor, backup, restore, migrate, bench):
     app.add_typer(command.app)
 
 

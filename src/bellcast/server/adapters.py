@@ -1,11 +1,14 @@
 """Which store and which broker the settings ask for. The drivers of the large engines are imported when they are."""
 
 import importlib.util
+from collections.abc import Coroutine
+from typing import Any
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
+from bellcast.model.limits import Limits
 from bellcast.model.people import Project
-from bellcast.ports import Broker, Clock, Store
+from bellcast.ports import Broker, Clock, Engines, Store
 from bellcast.settings.groups import POSTGRES, REDIS
 from bellcast.settings.groups import Store as Kept
 from bellcast.storage.engine import Engine
@@ -46,9 +49,20 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
     return MemoryBroker()
 
 
-def need_postgres() -> None:
-    """SettingsError unless a store on PostgreSQL can be used."""
-    _need("BELLCAST_STORE", "asyncpg", "postgres")
+def outbox(kept: Kept, engines: Engines, limits: Limits) -> list[Coroutine[Any, Any, None]]:
+    """What is to run where the app has a PostgreSQL of its own, or shares the store's."""
+    if kept.outbox_url is None:
+        return []
+    need_postgres("BELLCAST_DATABASE_URL")
+    from bellcast.outbox.delivery import Delivery
+    from bellcast.outbox.tail import Tail
+
+    return [Tail(kept.outbox_url, Delivery(engines, limits), engines.clock).run()]
+
+
+def need_postgres(setting: str = "BELLCAST_STORE") -> None:
+    """SettingsError unless PostgreSQL can be used."""
+    _need(setting, "asyncpg", "postgres")
 
 
 def _need(setting: str, module: str, extra: str) -> None:

@@ -166,6 +166,8 @@ class App:
             self.tasks.spawn(self._audit.run())
             self.tasks.spawn(self._pusher.run())
             self.tasks.spawn(self._pipes.run())
+            for work in adapters.outbox(self.settings.store, self.engines, self.settings.limits):
+                self.tasks.spawn(work)
             if not self.settings.server.no_jobs:
                 self.tasks.spawn(upkeep.run(self.engines, self._retention()))
                 self.tasks.spawn(self._jobs.run())

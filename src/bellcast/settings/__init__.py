@@ -128,7 +128,7 @@ def _written(setting: Setting, value: Any) -> str:
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)
-    if setting.read in (readers.url, readers.store, readers.broker):
+    if setting.read in (readers.url, readers.store, readers.broker, readers.database):
         return _without_password(value)
     return ",".join(value) if isinstance(value, tuple) else str(value)
 

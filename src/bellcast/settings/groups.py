@@ -45,11 +45,13 @@ class Server(Struct, frozen=True, kw_only=True):
 
 
 class Store(Struct, frozen=True, kw_only=True):
-    """Where the truth is kept, for how long, and what carries events. `url` None is a file in the data folder."""
+    """Where the truth is kept, for how long, and what carries events. `url` None is a file in the data folder;
+    `database_url` is the app's own database."""
 
     data: Path = Path("bellcast-data")
     url: str | None = None
     broker: str = MEMORY
+    database_url: str | None = None
     retention: float = 180 * 86_400.0
     tombstones: float = 30 * 86_400.0
 
@@ -57,6 +59,11 @@ class Store(Struct, frozen=True, kw_only=True):
     def is_file(self) -> bool:
         """Whether the store is a SQLite file."""
         return self.url is None or self.url.startswith(SQLITE)
+
+    @property
+    def outbox_url(self) -> str | None:
+        """The database whose outbox is taken from; None if there can be none."""
+        return self.database_url or (None if self.is_file else self.url)
 
     @property
     def path(self) -> Path:

@@ -134,6 +134,13 @@ def store(given: str) -> str:
     return given
 
 
+def database(given: str) -> str:
+    """postgresql://user:password@host/database"""
+    if not given.startswith(POSTGRES):
+        raise ValueError(given)
+    return _server(given)
+
+
 def broker(given: str) -> str:
     """memory:, redis://host, rediss://host or postgresql://user:password@host/database"""
     return given if given == MEMORY else _server(given)

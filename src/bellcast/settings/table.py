@@ -70,6 +70,10 @@ STORE: dict[str, tuple[Reader, str]] = {
     "DATA": (readers.folder, "Folder of everything that is kept: the SQLite store and the credentials."),
     "STORE": (readers.store, "The store. By default a SQLite file in the data folder."),
     "BROKER": (readers.broker, "What carries events between processes. Memory serves one process."),
+    "DATABASE_URL": (
+        readers.database,
+        "Your app's PostgreSQL, whose outbox is sent from. By default the store's, if that is PostgreSQL.",
+    ),
     "RETENTION": (readers.duration, "How long notifications are kept. 0 keeps them for ever."),
     "TOMBSTONES": (
         readers.period,

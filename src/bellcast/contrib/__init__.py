@@ -1,0 +1,1 @@
+"""For apps in Python: the outbox from where they keep their transactions. Each needs its framework, none the server."""

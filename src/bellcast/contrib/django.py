@@ -1,0 +1,40 @@
+"""The outbox from Django: within `transaction.atomic()`, on the connection of your models.
+
+with transaction.atomic():
+    booking.save()
+    notify("alice", title="New booking")
+
+It rings once the transaction is committed, and never if it is rolled back."""
+
+from typing import Any, Unpack
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from bellcast.client.notifications import Content, Target
+from bellcast.contrib import payloads
+
+
+def notify(
+    to: Target, *, using: str = DEFAULT_DB_ALIAS, idempotency_key: str | None = None, **content: Unpack[Content]
+) -> int:
+    """Tell one recipient, several, or an audience, as `Bellcast.notify` does. The row's number in the outbox."""
+    return _call(using, "SELECT bellcast.notify(%s::jsonb)", payloads.notification(to, content, idempotency_key))
+
+
+def publish(
+    topic: str | None,
+    name: str,
+    data: Any = None,
+    *,
+    using: str = DEFAULT_DB_ALIAS,
+    recipient: str | None = None,
+    tenant: str | None = None,
+) -> int:
+    """A live event to a topic, or to the connections of a recipient. The row's number in the outbox."""
+    return _call(using, "SELECT bellcast.publish(%s::jsonb)", payloads.event(topic, name, data, recipient, tenant))
+
+
+def _call(using: str, statement: str, payload: str) -> int:
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement, [payload])
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,131 @@
+"""From rows of the outbox to what they ask for: notifications under their row's key, live events, changes of tables.
+
+What cannot be read or is not allowed is refused alone, with the reason; what the store cannot take now stops the batch,
+and the rest of it waits in the outbox."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast.errors import BellcastError, DiskFull, Invalid, Unavailable
+from bellcast.inbox import events, sending
+from bellcast.model import publishing
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Draft
+from bellcast.model.people import DEFAULT_TENANT
+from bellcast.model.publishing import EventDraft
+from bellcast.outbox import watching
+from bellcast.outbox.watching import Change
+from bellcast.ports import Engines
+
+log = structlog.get_logger(__name__)
+
+_draft = msgspec.json.Decoder(Draft)
+_event = msgspec.json.Decoder(EventDraft)
+_change = msgspec.json.Decoder(Change)
+
+
+class Row(Struct, frozen=True):
+    """One row of the outbox; the payload is JSON text."""
+
+    id: int
+    key: str
+    kind: str
+    payload: str
+
+
+class Outcome(Struct):
+    """What came of a batch: rows that are done, those refused with the reason, and why it stopped, if it did."""
+
+    done: list[int] = []
+    refused: dict[int, str] = {}
+    stopped: BellcastError | None = None
+
+
+class Delivery:
+    """Does what rows ask for, in their order."""
+
+    def __init__(self, engines: Engines, limits: Limits) -> None:
+        self._engines = engines
+        self._limits = limits
+
+    async def deliver(self, rows: Sequence[Row]) -> Outcome:
+        """Everything of a batch, up to where the store cannot go on."""
+        outcome = Outcome()
+        for is_notify, run in groupby(rows, key=lambda row: row.kind == "notify"):
+            if outcome.stopped is not None:
+                break
+            await (self._notify if is_notify else self._publish)(list(run), outcome)
+        return outcome
+
+    async def _notify(self, rows: list[Row], outcome: Outcome) -> None:
+        asked = [_read(row) for row in rows]
+        try:
+            answers = await sending.send_many(self._engines, self._limits, asked)
+        except BellcastError as refusal:
+            answers = [refusal] * len(rows)
+        except Exception:
+            log.exception("outbox: a batch failed; its rows are tried one by one")
+            answers = [await self._alone(one) for one in asked]
+        for row, answer in zip(rows, answers, strict=True):
+            _note(outcome, row, answer if isinstance(answer, BellcastError) else None)
+
+    async def _alone(self, asked: Draft | BellcastError) -> bytes | BellcastError:
+        if isinstance(asked, BellcastError):
+            return asked
+        try:
+            return await sending.send(self._engines, self._limits, asked)
+        except BellcastError as refusal:
+            return refusal
+        except Exception as failure:  # whatever it is, the rows behind it must not wait for ever
+            log.exception("outbox: a row failed")
+            return BellcastError(f"unforeseen: {type(failure).__name__}")
+
+    async def _publish(self, rows: list[Row], outcome: Outcome) -> None:
+        for row in rows:
+            if outcome.stopped is None:
+                _note(outcome, row, await self._told(row))
+
+    async def _told(self, row: Row) -> BellcastError | None:
+        """Tell a live event; why not, if not."""
+        try:
+            for draft in _events(row, self._limits):
+                publishing.check(draft, self._limits)
+                await events.publish(self._engines, *publishing.events(draft, draft.tenant or DEFAULT_TENANT))
+        except BellcastError as refusal:
+            return refusal
+        except Exception as failure:  # as above
+            log.exception("outbox: a row failed")
+            return BellcastError(f"unforeseen: {type(failure).__name__}")
+        return None
+
+
+def _note(outcome: Outcome, row: Row, refusal: BellcastError | None) -> None:
+    if isinstance(refusal, Unavailable | DiskFull):
+        outcome.stopped = refusal
+    elif refusal is not None:
+        outcome.refused[row.id] = refusal.detail
+    else:
+        outcome.done.append(row.id)
+
+
+def _read(row: Row) -> Draft | BellcastError:
+    """The notification of a row. Its own idempotency key, if it has one, makes it one with what was sent by other ways."""
+    try:
+        draft = _draft.decode(row.payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
+        return Invalid(str(wrong))
+    return draft if draft.idempotency_key is not None else replace(draft, idempotency_key=f"outbox {row.key}")
+
+
+def _events(row: Row, limits: Limits) -> list[EventDraft]:
+    try:
+        if row.kind == "change":
+            return watching.events(_change.decode(row.payload), limits.event_data)
+        return [_event.decode(row.payload)]
+    except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
+        raise Invalid(str(wrong)) from None

@@ -1,0 +1,83 @@
+"""What waits in the outbox, what was refused and why; a refused row is put back or thrown away by hand."""
+
+from datetime import datetime
+
+import asyncpg
+from msgspec import Struct
+
+from bellcast.errors import NotFound
+from bellcast.outbox import schema, watching
+from bellcast.outbox.watching import Watch
+
+# Refused rows that are shown; a mistake in the app makes thousands that are alike.
+SHOWN = 20
+
+
+class Refusal(Struct, frozen=True):
+    """A row that was refused."""
+
+    id: int
+    kind: str
+    payload: str
+    written_at: datetime
+    error: str
+
+
+class Status(Struct, frozen=True):
+    """How an outbox is. `oldest` is how long the first of those waiting has waited, in seconds."""
+
+    version: int
+    waiting: int
+    oldest: float | None
+    refused: int
+    refusals: list[Refusal]
+    watched: dict[str, Watch]
+
+
+async def look(connection: asyncpg.Connection) -> Status:
+    """How it is now."""
+    await schema.must_be_there(connection)
+    ((waiting, oldest),) = await connection.fetch(
+        "SELECT count(*), extract(epoch FROM now() - min(written_at))::float8 FROM bellcast.outbox"
+    )
+    refused = await connection.fetchval("SELECT count(*) FROM bellcast.refused")
+    rows = await connection.fetch(
+        "SELECT id, kind, payload::text, written_at, error FROM bellcast.refused ORDER BY id DESC LIMIT $1", SHOWN
+    )
+    return Status(
+        version=await schema.version(connection),
+        waiting=waiting,
+        oldest=oldest,
+        refused=refused,
+        refusals=[Refusal(*row) for row in rows],
+        watched=await watching.every(connection),
+    )
+
+
+async def retry(connection: asyncpg.Connection, id: int | None) -> int:
+    """Put refused rows back under their keys, all or one; how many. They go behind what waits."""
+    return await _moved(
+        connection,
+        "WITH gone AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING *), back AS ("
+        " INSERT INTO bellcast.outbox (key, kind, payload, written_at)"
+        " SELECT key, kind, payload, written_at FROM gone ORDER BY id RETURNING 1"
+        ") SELECT count(*) FROM back",
+        id,
+    )
+
+
+async def discard(connection: asyncpg.Connection, id: int | None) -> int:
+    """Throw refused rows away, all or one; how many."""
+    return await _moved(
+        connection,
+        "WITH gone AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING 1) SELECT count(*) FROM gone",
+        id,
+    )
+
+
+async def _moved(connection: asyncpg.Connection, statement: str, id: int | None) -> int:
+    await schema.must_be_there(connection)
+    count = int(await connection.fetchval(statement, id))
+    if id is not None and count == 0:
+        raise NotFound(f"No row {id} was refused.")
+    return count

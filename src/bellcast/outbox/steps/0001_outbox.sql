@@ -1,0 +1,89 @@
+-- What an app writes in its own transactions, and any node of Bellcast takes out once they are committed.
+-- `key` is the idempotency key: a row that is taken twice rings once, whatever backup its numbers come from.
+CREATE TABLE bellcast.outbox (
+  id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key UUID NOT NULL DEFAULT gen_random_uuid(),
+  kind TEXT NOT NULL CHECK (kind IN ('notify', 'publish', 'change')),
+  payload JSONB NOT NULL,
+  written_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
+-- What could not be sent, with the reason. It holds up nothing; `bellcast sql retry` puts it back.
+CREATE TABLE bellcast.refused (
+  id BIGINT PRIMARY KEY,
+  key UUID NOT NULL,
+  kind TEXT NOT NULL,
+  payload JSONB NOT NULL,
+  written_at TIMESTAMPTZ NOT NULL,
+  refused_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  error TEXT NOT NULL
+);
+
+CREATE TABLE bellcast.outbox_version (version BIGINT NOT NULL);
+INSERT INTO bellcast.outbox_version VALUES (0);
+
+-- Nodes listen. A notice is told at the commit, and once a transaction, however many rows it wrote.
+CREATE FUNCTION bellcast.outbox_written() RETURNS TRIGGER
+LANGUAGE plpgsql SET search_path = bellcast, pg_temp AS $$
+BEGIN
+  PERFORM pg_notify('bellcast_outbox', '');
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER outbox_written AFTER INSERT ON bellcast.outbox
+FOR EACH STATEMENT EXECUTE FUNCTION bellcast.outbox_written();
+
+-- The body of POST /v1/notifications, `to` included. The number of its row.
+CREATE FUNCTION bellcast.notify(notification JSONB) RETURNS BIGINT
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
+  INSERT INTO outbox (kind, payload) VALUES ('notify', notification) RETURNING id
+$$;
+
+-- The same for one recipient.
+CREATE FUNCTION bellcast.notify(recipient TEXT, notification JSONB) RETURNS BIGINT
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
+  INSERT INTO outbox (kind, payload) VALUES ('notify', notification || jsonb_build_object('to', recipient)) RETURNING id
+$$;
+
+-- The body of POST /v1/events.
+CREATE FUNCTION bellcast.publish(event JSONB) RETURNS BIGINT
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
+  INSERT INTO outbox (kind, payload) VALUES ('publish', event) RETURNING id
+$$;
+
+-- A live event on a topic.
+CREATE FUNCTION bellcast.publish(topic TEXT, name TEXT, data JSONB DEFAULT 'null') RETURNS BIGINT
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
+  INSERT INTO outbox (kind, payload)
+  VALUES ('publish', jsonb_build_object('topic', topic, 'name', name, 'data', coalesce(data, 'null'))) RETURNING id
+$$;
+
+-- What `bellcast sql watch` puts behind a table. Its argument says what leaves of a row and whom it reaches; a row that
+-- an UPDATE left as it was is no change.
+CREATE FUNCTION bellcast.changed() RETURNS TRIGGER
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
+DECLARE
+  watch JSONB := TG_ARGV[0];
+  kept TEXT[] := ARRAY(SELECT jsonb_array_elements_text(watch -> 'kept'));
+  was JSONB;
+  is_now JSONB;
+BEGIN
+  IF TG_OP <> 'INSERT' THEN
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO was FROM jsonb_each(to_jsonb(OLD)) WHERE key = ANY (kept);
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO is_now FROM jsonb_each(to_jsonb(NEW)) WHERE key = ANY (kept);
+  END IF;
+  IF was IS DISTINCT FROM is_now THEN
+    INSERT INTO outbox (kind, payload) VALUES (
+      'change', jsonb_build_object('change', lower(TG_OP), 'was', was, 'is', is_now, 'watch', watch)
+    );
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- Who may send is whoever may call these: nobody but their owner, until `bellcast sql install --grant ROLE`.
+REVOKE ALL ON FUNCTION
+  bellcast.notify(JSONB), bellcast.notify(TEXT, JSONB), bellcast.publish(JSONB), bellcast.publish(TEXT, TEXT, JSONB),
+  bellcast.changed(), bellcast.outbox_written()
+FROM PUBLIC;

@@ -1,0 +1,129 @@
+"""A node takes rows out of the outbox: woken by PostgreSQL at a commit, and looking by itself in case it was not.
+
+One node works at a time, so that rows ring in the order they were written. A row is removed after it was sent: a node
+that dies in between leaves it to another, and its key lets it ring once."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+
+from bellcast.errors import Unavailable
+from bellcast.outbox import schema
+from bellcast.outbox.delivery import Delivery, Outcome, Row
+from bellcast.ports import Clock
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+CHANNEL = "bellcast_outbox"
+# As many as one commit of the store takes.
+BATCH = 250
+# Between two looks that nobody asked for; one is 0.1 ms. Behind a pool that carries no notices they are the only ones.
+LOOK_SECONDS = 1.0
+# Whoever has no outbox yet is asked again.
+MISSING_SECONDS = 2.0
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+# A node that stops gives the batch in its hands so long; one batch takes some 20 ms.
+ENDS_SECONDS = 3.0
+# A node that is paused with rows in its hands has them taken away after this.
+HELD = "20s"
+# Within a transaction, so that nothing is left behind on a connection that a pool gives to others.
+TAKE = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{HELD}'"
+ROWS = """
+SELECT id, key::text, kind, payload::text FROM bellcast.outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+REFUSE = """
+WITH refusal AS (SELECT * FROM unnest($1::bigint[], $2::text[]) r (id, error)), gone AS (
+  DELETE FROM bellcast.outbox o USING refusal r WHERE o.id = r.id RETURNING o.*, r.error
+)
+INSERT INTO bellcast.refused (id, key, kind, payload, written_at, error)
+SELECT id, key, kind, payload, written_at, error FROM gone
+"""
+
+
+class Tail:
+    """Of one outbox, on one connection."""
+
+    def __init__(self, url: str, delivery: Delivery, clock: Clock) -> None:
+        self._url = url
+        self._delivery = delivery
+        self._clock = clock
+        self._written = asyncio.Event()
+        self._wait = FIRST_WAIT
+
+    async def run(self) -> None:
+        """Keep at it until cancelled; a database or a store that is away is tried again."""
+        while True:
+            try:
+                async with schema.connected(self._url) as connection:
+                    await self._wait_until_there(connection)
+                    await connection.add_listener(CHANNEL, lambda *_: self._written.set())
+                    await self._follow(connection)
+            except Unavailable as failure:
+                log.warning("outbox waits; what is in it is not lost", why=failure.detail)
+            except asyncpg.PostgresError as failure:
+                log.error("outbox cannot be read", why=str(failure))  # noqa: TRY400  its words say it all
+            await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
+            self._wait = min(self._wait * 2, LONGEST_WAIT)
+
+    async def _wait_until_there(self, connection: asyncpg.Connection) -> None:
+        while await schema.version(connection) == 0:
+            await self._clock.sleep(MISSING_SECONDS)
+
+    async def _follow(self, connection: asyncpg.Connection) -> None:
+        while True:
+            self._written.clear()
+            while await _to_its_end(self._take(connection)):
+                pass
+            self._wait = FIRST_WAIT
+            await self._look()
+
+    async def _look(self) -> None:
+        """Until there is a reason to look."""
+        waiting = asyncio.ensure_future(self._written.wait())
+        try:
+            await asyncio.wait((waiting,), timeout=random.uniform(LOOK_SECONDS / 2, LOOK_SECONDS))
+        finally:
+            waiting.cancel()
+
+    async def _take(self, connection: asyncpg.Connection) -> bool:
+        """One batch; whether there may be more. Unavailable once the store cannot go on."""
+        if not await connection.fetchval("SELECT EXISTS (SELECT 1 FROM bellcast.outbox)"):
+            return False
+        await connection.execute(TAKE)
+        try:
+            if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({schema.LOCK})"):
+                return False  # another node is at it, and will look again before it rests
+            rows = [Row(*row) for row in await connection.fetch(ROWS, BATCH)]
+            outcome = await self._delivery.deliver(rows)
+            await _remove(connection, outcome)
+        finally:
+            if connection.is_in_transaction():
+                await connection.execute("COMMIT")
+        if outcome.stopped is not None:
+            raise Unavailable(outcome.stopped.detail)
+        return len(rows) == BATCH
+
+
+async def _remove(connection: asyncpg.Connection, outcome: Outcome) -> None:
+    if outcome.done:
+        await connection.execute("DELETE FROM bellcast.outbox WHERE id = ANY($1::bigint[])", outcome.done)
+    if outcome.refused:
+        await connection.execute(REFUSE, list(outcome.refused), list(outcome.refused.values()))
+        for number, why in outcome.refused.items():
+            log.warning("outbox: a row was refused; see `bellcast sql status`", row=number, why=why)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Whoever is told to stop finishes what it has in its hands."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,), timeout=ENDS_SECONDS)
+        task.cancel()
+        raise

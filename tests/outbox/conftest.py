@@ -1,0 +1,89 @@
+"""An app's own PostgreSQL database with an outbox in it, and servers that send from it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import psycopg
+import pytest
+
+from bellcast.outbox import schema
+from tests import engines
+from tests.journey.shell import bellcast
+from tests.servers import ServerProcess
+
+_numbers = count(1)
+
+
+class AppDatabase:
+    """The database an app keeps its bookings in."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def connect(self, **options: Any) -> psycopg.Connection:
+        return psycopg.connect(self.url, **options)
+
+    def run(self, statement: str, *values: Any) -> list[Any]:
+        """In a transaction of its own; the rows."""
+        with self.connect() as connection:
+            cursor = connection.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def waiting(self) -> int:
+        ((number,),) = self.run("SELECT count(*) FROM bellcast.outbox")
+        return int(number)
+
+    def sql(self, *args: object) -> Any:
+        """`bellcast sql … --json`."""
+        done = bellcast("sql", *args, "--json", BELLCAST_DATABASE_URL=self.url)
+        assert done.status == 0, done.err
+        return done.json
+
+
+@contextmanager
+def database() -> Iterator[AppDatabase]:
+    """An empty database, as long as the block lasts."""
+    server, name = engines.postgres(), f"app{next(_numbers)}"
+    yield AppDatabase(asyncio.run(server.make(name)))
+    asyncio.run(server.drop(name))
+
+
+@pytest.fixture
+def bare() -> Iterator[AppDatabase]:
+    """A database in which there is no outbox yet."""
+    with database() as empty:
+        yield empty
+
+
+@pytest.fixture
+def another() -> Iterator[AppDatabase]:
+    """A database for Bellcast alone."""
+    with database() as empty:
+        yield empty
+
+
+@pytest.fixture
+def app(bare: AppDatabase) -> AppDatabase:
+    """A database with bookings and an outbox."""
+    bare.run("CREATE TABLE bookings (id BIGINT PRIMARY KEY, studio TEXT, client TEXT, status TEXT DEFAULT 'new')")
+    asyncio.run(_install(bare.url))
+    return bare
+
+
+async def _install(url: str) -> None:
+    """As `bellcast sql install` does, without starting Python for it."""
+    async with schema.connected(url) as connection:
+        await schema.install(connection, ())
+
+
+@pytest.fixture
+def serve(app: AppDatabase, start_server: Callable[..., ServerProcess]) -> Callable[..., ServerProcess]:
+    """Starts servers that send from the app's outbox; their own store is SQLite unless said otherwise."""
+
+    def start(**environ: str) -> ServerProcess:
+        return start_server(**{"BELLCAST_DATABASE_URL": app.url} | environ)
+
+    return start
