@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows
+from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows, wait_live
 
 
 @pytest.fixture
@@ -131,3 +131,34 @@ def test_moving_it_keeps_its_session_and_removing_it_ends_it(open_page):
     )
     code = "{ const { session } = bell; bell.remove(); await new Promise(setTimeout); return session.state.status }"
     assert in_page(page, code) == "closed"
+
+
+def test_a_session_a_script_hands_over_is_the_only_one(app, person, open_shop, bellcast_server):
+    shop = open_shop(bellcast_server, person)
+    app.notify(person, title="Order")
+    script = f"""import {{ Session }} from '/bellcast.js';
+      const session = new Session({{ token: '{bellcast_server.token(person)}' }}).open();
+      for (const each of document.querySelectorAll('bellcast-bell, bellcast-toasts')) each.session = session;"""
+    shop.context.route("**/given.js", lambda route: route.fulfill(body=script, content_type="text/javascript"))
+    asked = []
+    shop.context.on("request", lambda request: asked.append(request.url) if "/v1/inbox" in request.url else None)
+    sockets = []
+    shop.fill(
+        '<bellcast-bell></bellcast-bell><bellcast-toasts></bellcast-toasts><script type="module" src="/given.js"></script>'
+    )
+    page = shop.context.new_page()
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.goto("/shop")
+    wait_live(page)
+    expect(bell(page, 1)).to_be_visible()
+    assert (len(sockets), len(asked)) == (1, 1)
+
+
+def test_without_a_script_the_cookies_speak_once_the_page_is_read(open_shop, bellcast_server, person):
+    shop = open_shop(bellcast_server, person)
+    shop.fill("<bellcast-bell></bellcast-bell>")
+    page = shop.context.new_page()
+    with page.expect_response("**/v1/inbox?*") as answer:
+        page.goto("/shop")
+    assert answer.value.status == 401  # nobody is signed in here, and it asked
+    expect(bell(page)).to_be_visible()

@@ -122,6 +122,10 @@ def test_older_ones_come_as_one_scrolls_and_few_are_there_at_once(app, person, i
     wait_state(page, "state.next === null", "bellcast-inbox")
 
 
+def focused(page, number):
+    return expect(page.get_by_role("button", name=f"Order {number}", exact=True))
+
+
 def test_a_hand_on_the_keyboard_goes_through_all_of_it(app, person, inbox):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(60))
     page = inbox()
@@ -132,14 +136,40 @@ def test_a_hand_on_the_keyboard_goes_through_all_of_it(app, person, inbox):
     expect(tab(page, "Unread")).to_have_attribute("aria-selected", "true")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Order 59", exact=True)).to_be_focused()
+    focused(page, 59).to_be_focused()
     for _ in range(30):
         page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("button", name="Order 29", exact=True)).to_be_focused()
+    focused(page, 29).to_be_focused(timeout=15_000)
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Mark as read").and_(page.locator(":focus"))).to_have_count(1)
     page.keyboard.press("Enter")
     expect(row(page, "Order 29").locator("visible=true")).to_have_count(0)
+
+
+def test_a_hand_that_is_faster_than_the_server_loses_no_step(app, person, inbox):
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(60))
+    page = inbox()
+    expect(row(page, "Order 59")).to_be_visible()
+    held, slow = [], [True]
+    page.route("**/v1/inbox?*before=*", lambda route: held.append(route) if slow else route.continue_())
+    page.get_by_role("button", name="Order 59", exact=True).focus()
+    for _ in range(40):
+        page.keyboard.press("ArrowDown")
+    last = in_page(page, "bell.session.state.notifications.length", "bellcast-inbox")
+    assert last < 40
+    focused(page, 60 - last).to_be_focused()
+    page.keyboard.press("ArrowUp")  # one of them taken back
+    slow.clear()
+    for route in held:
+        route.continue_()
+    focused(page, 20).to_be_focused(timeout=15_000)
+    for _ in range(30):
+        page.keyboard.press("ArrowDown")  # there are 20 left
+    focused(page, 0).to_be_focused(timeout=15_000)
+    page.keyboard.press("ArrowUp")
+    focused(page, 1).to_be_focused()
+    page.keyboard.press("Home")
+    focused(page, 59).to_be_focused()
 
 
 @pytest.mark.parametrize(

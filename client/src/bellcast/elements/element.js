@@ -101,7 +101,7 @@ export class Element extends Plain {
     const { observedAttributes } = /** @type {typeof Element} */ (this.constructor);
     for (const name of [...PROPERTIES, ...observedAttributes]) adopt(this, name);
     if (this.#while) this.moved();
-    else this.#start();
+    else void this.#begin();
   }
 
   disconnectedCallback() {
@@ -125,9 +125,15 @@ export class Element extends Plain {
   render(_session) {}
 
   restart() {
-    if (!this.#while) return;
+    if (!this.isConnected) return;
     this.#stop();
-    queueMicrotask(() => this.isConnected && !this.#while && this.#start());
+    void this.#begin();
+  }
+
+  /** Who put it here may have more to say. Where nothing says yet whose inbox it is, a script of the page may hand over a session. */
+  async #begin() {
+    await (this.#given || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient') || scripts());
+    if (this.isConnected && !this.#while) this.#start();
   }
 
   #start() {
@@ -200,6 +206,7 @@ export class Element extends Plain {
       act: (verb, which) => this.act(verb, which, panel),
       follow: (notification, event) => this.follow(notification, event, panel),
       draw: () => this.draw(),
+      now: () => this.now(),
       retry: () => void session.open(),
       footer: this.#choices(),
     });
@@ -262,6 +269,13 @@ export class Element extends Plain {
     const again = () => (this.#telling = tell() ? setTimeout(again, LOOK) : 0);
     again();
   }
+}
+
+/** When all scripts in the page's markup have run. */
+function scripts() {
+  const [page] = performance.getEntriesByType('navigation');
+  const waiting = /** @type {PerformanceNavigationTiming | undefined} */ (page)?.domContentLoadedEventStart === 0;
+  return waiting && new Promise((done) => document.addEventListener('DOMContentLoaded', done, { once: true }));
 }
 
 /** A property set before the element was defined hides its accessor until it is set again. @param {any} element @param {string} name */

@@ -13,7 +13,7 @@ import { Views } from './views.js';
 /** @import { Tab } from './views.js' */
 
 /**
- * @typedef {Omit<Desk, 'unfold'> & {session: Session, tabs: readonly Tab[], close: () => void, draw: () => void, retry: () => void,
+ * @typedef {Omit<Desk, 'unfold'> & {session: Session, tabs: readonly Tab[], close: () => void, draw: () => void, now: () => void, retry: () => void,
  *   footer: Node}} Frame
  */
 
@@ -42,6 +42,8 @@ export class Panel {
   #open = new Set();
   #loading = false;
   #failed = false;
+  /** Rows a hand on the keyboard is ahead of those that are loaded. */
+  #ahead = 0;
 
   /** @param {HTMLElement} element @param {Frame} frame */
   constructor(element, frame) {
@@ -89,6 +91,8 @@ export class Panel {
     this.#more.hidden = !view.next || !view.loaded;
     this.#blank.show(view.notifications.length || (view.loaded && view.next) ? '' : this.#why(state, view.loaded));
     if (focused >= 0 && this.#focused() < 0) this.#focus(focused);
+    while (this.#ahead && this.#go(1)) this.#ahead--;
+    if (!view.next || this.#failed || focused < 0) this.#ahead = 0;
     this.#fill();
     return shown;
   }
@@ -169,11 +173,11 @@ export class Panel {
     this.#frame.draw();
   }
 
-  /** To another tab. */
+  /** To another tab; at once, since the next key may go into its list. */
   #turn() {
     this.#scroll.scrollTop = 0;
     this.#failed = false;
-    this.#frame.draw();
+    this.#frame.now();
   }
 
   /** Endless: who nears the end finds more. After a failure they say when. */
@@ -207,15 +211,34 @@ export class Panel {
     (titles[Math.max(0, Math.min(at, titles.length - 1))] ?? this.element).focus();
   }
 
+  /** To the next row, or the one before; false at the end of those that are loaded. @param {number} step */
+  #go(step) {
+    this.#titles[this.#focused()]?.scrollIntoView({ block: 'nearest' });
+    this.#list(this.#view.state, Date.now()); // those around it are there now
+    const to = this.#titles[this.#focused() + step];
+    to?.focus();
+    return Boolean(to);
+  }
+
   /** @param {KeyboardEvent} event */
   #key(event) {
-    const at = this.#focused();
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: Infinity }[event.key];
-    if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    if (event.key === 'Home' || event.key === 'End') this.#scroll.scrollTop = event.key === 'End' ? this.#scroll.scrollHeight : 0;
-    if (event.key === 'Home' || event.key === 'End') this.render(Date.now());
-    this.#focus(to);
+    if (!Number.isFinite(step)) this.#leap(step > 0);
+    else if (this.#ahead) this.#ahead += step;
+    else if (!this.#go(step) && step > 0 && this.#view.state.next) {
+      this.#ahead = 1; // it goes on when the next page is there
+      void this.more();
+    }
+  }
+
+  /** To the first row, or the last that is loaded. @param {boolean} down */
+  #leap(down) {
+    this.#ahead = 0;
+    this.#scroll.scrollTop = down ? this.#scroll.scrollHeight : 0;
+    this.#frame.now();
+    this.#focus(down ? Infinity : 0);
   }
 }
 

@@ -50,7 +50,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 :is(.read-all, .tool, .choice, .toast-close) svg { width: 16px; height: 16px; }
 .close { display: none; }
 
-.scroll { position: relative; flex: 1; overscroll-behavior: contain; min-height: 0; overflow: hidden auto; }
+.scroll { position: relative; flex: 1; scroll-padding: 36px 0 8px; overscroll-behavior: contain; min-height: 0; overflow: hidden auto; }
 .subheading { display: flex; gap: 6px; position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 550; }
 .count { color: var(--accent); }
 .list { padding-inline: 0; list-style: none; }
