@@ -67,6 +67,8 @@ class Tail:
                 log.warning("outbox waits; what is in it is not lost", why=failure.detail)
             except asyncpg.PostgresError as failure:
                 log.error("outbox cannot be read", why=str(failure))  # noqa: TRY400  its words say it all
+            except Exception:  # whatever it is, what was committed must ring
+                log.exception("outbox broke off; it is begun again")
             await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
             self._wait = min(self._wait * 2, LONGEST_WAIT)
 

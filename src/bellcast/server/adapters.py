@@ -1,11 +1,12 @@
 """Which store and which broker the settings ask for. The drivers of the large engines are imported when they are."""
 
 import importlib.util
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
+from bellcast.model.events import Stream
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
 from bellcast.ports import Broker, Clock, Engines, Store
@@ -47,6 +48,15 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
 
         return Relay(PostgresCarrier(url, project.id), clock)
     return MemoryBroker()
+
+
+def others(kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None]) -> list[Coroutine[Any, Any, None]]:
+    """What is to run where other programs can write to the store."""
+    if kept.url is None or not kept.url.startswith(POSTGRES):
+        return []
+    from bellcast.storage.others import Others
+
+    return [Others(kept.url, clock, unsure).run()]
 
 
 def outbox(kept: Kept, engines: Engines, limits: Limits) -> list[Coroutine[Any, Any, None]]:

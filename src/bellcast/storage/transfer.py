@@ -77,7 +77,9 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection; what goes wrong on it is told as the store tells it."""
     target: asyncpg.Connection | None = None
     try:
-        target = await asyncpg.connect(url, timeout=link.CONNECT_SECONDS)
+        target = await asyncpg.connect(
+            url, timeout=link.CONNECT_SECONDS, server_settings={"application_name": "bellcast"}
+        )
         yield target
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise link.translated(error) from error
