@@ -1,0 +1,76 @@
+"""What other programs write to notifications in a PostgreSQL store: triggers make it a change like any other (see
+migrations/postgres/0004_others.sql) and say whose inbox it is; whoever looks at that inbox is told from the store."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Collection
+
+import asyncpg
+import structlog
+
+from bellcast.model.events import ANNOUNCEMENTS, Stream, inbox_stream
+from bellcast.ports import Clock
+from bellcast.storage.link import CONNECT_SECONDS, PATIENCE_SECONDS
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "bellcast_inboxes"
+# A connection that nobody writes to is asked whether it is still there.
+ALIVE_SECONDS = 10.0
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+
+
+class Others:
+    """Hears of inboxes that others wrote to. What it misses the audit finds."""
+
+    def __init__(self, url: str, clock: Clock, unsure: Callable[[Collection[Stream]], None]) -> None:
+        self._url = url
+        self._clock = clock
+        self._unsure = unsure
+        self._heard: set[Stream] = set()
+        self._wait = FIRST_WAIT
+
+    async def run(self) -> None:
+        """Keep at it until cancelled."""
+        while True:
+            try:
+                await self._listen()
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+                TimeoutError,
+            ) as why:
+                log.warning("what others write is found by the audit until PostgreSQL is back", why=str(why))
+            await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
+            self._wait = min(self._wait * 2, LONGEST_WAIT)
+
+    async def _listen(self) -> None:
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=PATIENCE_SECONDS,
+            server_settings={"application_name": "bellcast"},
+        )
+        try:
+            await connection.add_listener(CHANNEL, lambda *notice: self._hear(str(notice[-1])))
+            self._unsure((ANNOUNCEMENTS,))  # everybody: who knows what was said before
+            while True:
+                await connection.execute("SELECT 1")
+                self._wait = FIRST_WAIT
+                await self._clock.sleep(ALIVE_SECONDS)
+        finally:
+            connection.terminate()
+
+    def _hear(self, notice: str) -> None:
+        """Notices of one commit arrive together: they are one question to the store."""
+        tenant, recipient = json.loads(notice)
+        if not self._heard:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._heard.add(inbox_stream(tenant, recipient))
+
+    def _tell(self) -> None:
+        heard, self._heard = self._heard, set()
+        self._unsure(heard)
