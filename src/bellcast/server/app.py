@@ -1,7 +1,7 @@
 """The wired server as one ASGI application: the live paths go to the live edge, everything else to the API."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
 from typing import Any
 
 from bellcast import calls
@@ -166,12 +166,20 @@ class App:
             self.tasks.spawn(self._audit.run())
             self.tasks.spawn(self._pusher.run())
             self.tasks.spawn(self._pipes.run())
-            for work in adapters.outbox(self.settings.store, self.engines, self.settings.limits):
+            for work in self._beside():
                 self.tasks.spawn(work)
             if not self.settings.server.no_jobs:
                 self.tasks.spawn(upkeep.run(self.engines, self._retention()))
                 self.tasks.spawn(self._jobs.run())
             self._started = True
+
+    def _beside(self) -> list[Coroutine[Any, Any, None]]:
+        """What listens to databases that others write to."""
+        kept, engines = self.settings.store, self.engines
+        return [
+            *adapters.outbox(kept, engines, self.settings.limits),
+            *adapters.others(kept, engines.clock, self._audit.unsure),
+        ]
 
     def _retention(self) -> upkeep.Retention:
         kept = self.settings.store
