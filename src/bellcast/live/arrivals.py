@@ -3,7 +3,8 @@
 The connection is known to the hub before its inbox is read, so that nothing falls between the snapshot and the first
 live event."""
 
-import secrets
+import os
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,9 @@ from bellcast.ports import Engines, Opened
 FULL_SECONDS = 5
 # A recipient at its bound has a runaway page somewhere: a minute gives it time to be noticed.
 RECIPIENT_FULL_SECONDS = 60
+
+# Of a connection's id: enough that nobody guesses another's, and a multiple of three, so that base64 needs no padding.
+ID_BYTES = 12
 
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
@@ -50,7 +54,8 @@ class Arrivals:
     ) -> AnyConnection:
         """A connection nobody knows yet. Addresses are kept only where they are counted."""
         kept = address if self._limits.connections_per_address else None
-        return kind(secrets.token_urlsafe(12), dialect, principal, self._hub, self._engines.clock.now(), kept, **more)
+        id = urlsafe_b64encode(os.urandom(ID_BYTES)).decode()
+        return kind(id, dialect, principal, self._hub, self._engines.clock.now(), kept, **more)
 
     def check_address(self, address: str | None) -> None:
         """TooMany if that address has its bound of connections."""

@@ -1,6 +1,7 @@
 """Which of the topics a client asks for it may follow, and what the others are told."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from bellcast.auth import permissions
 from bellcast.errors import Invalid
@@ -10,10 +11,10 @@ from bellcast.model import drafts
 from bellcast.model.people import Principal
 from bellcast.ports import Store
 
+Admitted: TypeAlias = tuple[tuple[str, ...], tuple[TopicRefused, ...]]
 
-async def admitted(
-    store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: Rules
-) -> tuple[tuple[str, ...], tuple[TopicRefused, ...]]:
+
+async def admitted(store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: Rules) -> Admitted:
     """The topics that are given, and those that are not with the reason; `followed` is how many it has already."""
     topics = tuple(dict.fromkeys(asked))
     well_named = [topic for topic in topics if not list(drafts.topic("topic", topic, rules.limits))]

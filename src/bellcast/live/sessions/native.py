@@ -22,6 +22,9 @@ from bellcast.ports import Changes, Opened, Store
 AtReady = Callable[[], None]
 
 
+NOTHING: topics.Admitted = ((), ())
+
+
 class Arrived(NamedTuple):
     """Who has come in, and from where in its inbox."""
 
@@ -110,7 +113,10 @@ class NativeSessions:
 
     async def _greet(self, connection: Connection, arrived: Arrived, request: Request) -> tuple[Changes | None, int]:
         """Say `ready`. What is to be replayed and the revision where that began; nothing when it is live already."""
-        given, refused = await topics.admitted(self._store, connection.principal, request.topics, 0, self._rules)
+        asked = request.topics
+        given, refused = NOTHING
+        if asked:
+            given, refused = await topics.admitted(self._store, connection.principal, asked, 0, self._rules)
         if connection.phase is Phase.ENDED:
             return None, 0
         self._hub.follow(connection, given)

@@ -82,16 +82,9 @@ class WebSocketEndpoint:
             return
         outlet, early = taken
         connection.own(outlet, self._limits.unsent)
-        outlet.pause_reading()  # what came behind the handshake comes before what is still to come
+        connection.data_received(early)
         connection.write(websocket.response(upgrade))
-
-        def listen() -> None:
-            if not outlet.is_closing():
-                outlet.resume_reading()
-            if early:  # last, since many frames at once pause the reading again
-                connection.data_received(early)
-
-        await self._sessions.begin(connection, request, refusal, listen)
+        await self._sessions.begin(connection, request, refusal, connection.listen)
 
     async def _carry(self, request: Request, receive: foreign.Receive, send: foreign.Send) -> None:
         """Through another server's sends."""

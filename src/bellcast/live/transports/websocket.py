@@ -9,22 +9,42 @@ from bellcast.live.framing import websocket
 from bellcast.live.pace import Pace
 from bellcast.live.reasons import Close
 
+# Bytes that wait while a client is being let in: more is a client that does not wait for its greeting.
+EARLY_LIMIT = 65_536
+
 
 class WebSocketConnection(Connection):
     """Reads frames strictly, answers control frames, hands messages to its listener."""
 
-    __slots__ = ("_listener", "_pace", "_reader")
+    __slots__ = ("_early", "_listener", "_pace", "_reader")
 
     def __init__(self, *args: Any, listener: Listener) -> None:
         super().__init__(*args)
+        self._early: bytes | None = b""  # not None until its listener may hear it
         self._listener = listener
         self._reader = websocket.FrameReader(listener.limits.frame)
         self._pace = Pace(listener.limits.frames_per_second)
 
+    def listen(self) -> None:
+        """From here on it is heard, beginning with what it has said before."""
+        early, self._early = self._early, None
+        if early:
+            if not self.outlet.is_closing():
+                self.outlet.resume_reading()
+            self.data_received(early)  # last, since many frames at once pause the reading again
+
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._wait(data)
+            return
         self.heard_at = self.keeper.tick
         for received in self._reader.receive(data):
             self._hear(received)
+
+    def _wait(self, data: bytes) -> None:
+        self._early = (self._early or b"") + data
+        if len(self._early) > EARLY_LIMIT:
+            self.outlet.pause_reading()
 
     def _hear(self, received: websocket.Received) -> None:
         match received:

@@ -9,14 +9,16 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 -- name: inbox_open
 -- The inbox of a recipient, and the last change of an announcement that may concern it.
 SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles,
-  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark)
+  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
+    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
 
 -- name: inbox_return
 -- As inbox_open for somebody who was there: whether anything is gone since, and what else has changed. A whole return is
 -- this one statement, and of one moment; with nothing changed it is one row, half of it empty.
 SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles,
-  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark),
+  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
+    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark)),
   EXISTS (SELECT 1 FROM tombstones t WHERE t.recipient = r.id AND t.revision > :after),
   n.id, n.type, coalesce(n.title, a.title), coalesce(n.body, a.body), coalesce(n.priority, a.priority),
   coalesce(n.action_url, a.action_url), coalesce(n.action_text, a.action_text), coalesce(n.icon, a.icon),
@@ -35,13 +37,15 @@ SELECT tenant, key, epoch, revision, unread, unseen, floor FROM recipients WHERE
 -- name: inbox_standings @sqlite
 -- Where inboxes stand that are looked at.
 SELECT r.id, r.epoch, r.revision, r.revoked_before,
-  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark)
+  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
+    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM json_each(:inboxes) k CROSS JOIN recipients r ON r.id = k.value
 
 -- name: inbox_standings @postgres
 -- Where inboxes stand that are looked at.
 SELECT r.id, r.epoch, r.revision, r.revoked_before,
-  EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (r.tenant, '*') AND a.changed > r.watermark)
+  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
+    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM json_array_elements_text(:inboxes::json) k JOIN recipients r ON r.id = k.value::bigint
 
 -- name: inbox_receive
