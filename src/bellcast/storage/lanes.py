@@ -1,4 +1,4 @@
-"""Group commit on PostgreSQL: scripts that wait share a transaction on one of a few connections.
+"""Group commit on PostgreSQL: scripts that wait share a transaction on one of a few connections, tenant by turns.
 
 A group holds the inboxes its scripts touch before any of them begins (see touching.py), so they run as if there were one
 writer, at READ COMMITTED and without conflicts. A script that does not say what it touches runs alone at REPEATABLE READ
@@ -7,7 +7,7 @@ and is run again when another process came between.
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,12 +19,14 @@ from bellcast.storage import lockstep
 from bellcast.storage.engine import OvertakenError
 from bellcast.storage.link import AGAIN, Link, Raw, Text, translated
 from bellcast.storage.lockstep import SpoiledError
-from bellcast.storage.touching import Inbox, Start
+from bellcast.storage.touching import Inbox, Start, tenant_of
+from bellcast.storage.turns import Turns, Weight, equal, go_together
 
 # A group takes in so many scripts at most: its first waits for its last.
 GROUP = 256
-# While one commits the other collects; more would only make the groups smaller.
-LANES = 2
+# While one commits the other collects; more of one tenant's would only make the groups smaller. The third is for others:
+# whoever sends one finds it free while somebody sends thousands.
+LANES, LANES_OF_ONE = 3, 2
 # What another process came between is run again so often, each time after a longer, random wait.
 TRIES = 10
 WAIT_SECONDS = 0.002
@@ -39,16 +41,23 @@ class Job(NamedTuple):
     starts: list[Start]
     touched: list[frozenset[Inbox] | None]
     outcomes: asyncio.Future[list[Any]]
+    tenant: str
+
+    @property
+    def size(self) -> int:
+        """How many rows it is about."""
+        return len(self.starts)
 
 
 class Lanes:
     """The writers of this process. They work only while there is work."""
 
-    def __init__(self, pool: asyncpg.Pool, known: dict[str, Text], clock: ports.Clock) -> None:
+    def __init__(self, pool: asyncpg.Pool, known: dict[str, Text], clock: ports.Clock, weight: Weight = equal) -> None:
         self._pool = pool
         self._texts = known
         self._clock = clock
-        self._queue: deque[Job] = deque()
+        self._queue = Turns[Job](weight)
+        self._taken: Counter[str] = Counter()  # lanes, by the tenant they work for
         self._working: set[asyncio.Task[None]] = set()
 
     async def submit(self, starts: list[Start]) -> list[Any]:
@@ -56,9 +65,10 @@ class Lanes:
 
         A waiter that is cancelled leaves its scripts behind: they are committed or not."""
         loop = asyncio.get_running_loop()
-        job = Job(starts, [start.inboxes for start in starts], loop.create_future())
-        self._queue.append(job)
-        if len(self._working) < LANES:
+        touched = [start.inboxes for start in starts]
+        job = Job(starts, touched, loop.create_future(), tenant_of(touched))
+        self._queue.add(job)
+        if len(self._working) < LANES and self._queue.next(self._content()) is not None:
             lane = loop.create_task(self._work_off())
             self._working.add(lane)
             lane.add_done_callback(self._working.discard)
@@ -70,19 +80,28 @@ class Lanes:
 
     async def _work_off(self) -> None:
         while jobs := self._next_group():
-            for job, outcomes in zip(jobs, await self._outcomes(jobs), strict=True):
+            tenant = jobs[0].tenant
+            self._taken[tenant] += 1
+            try:
+                found = await self._outcomes(jobs)
+            finally:
+                self._taken -= Counter([tenant])  # which forgets what comes to nothing
+            for job, outcomes in zip(jobs, found, strict=True):
                 if not job.outcomes.done():
                     job.outcomes.set_result(outcomes)
+
+    def _content(self) -> list[str]:
+        """Tenants that have as many lanes as one may have."""
+        return [tenant for tenant, lanes in self._taken.items() if lanes >= LANES_OF_ONE]
 
     def _next_group(self) -> list[Job]:
         """Jobs that may share a transaction, or one that may not."""
         jobs: list[Job] = []
-        room = GROUP
-        while self._queue and room > 0:
-            job = self._queue[0]
-            if None in job.touched and jobs:
+        room, content = GROUP, self._content()
+        while room > 0 and (job := self._queue.next(content)) is not None:
+            if jobs and (None in job.touched or not go_together(jobs[0], job)):
                 break
-            self._queue.popleft()
+            self._queue.take(job)
             if job.outcomes.done():
                 continue
             jobs.append(job)

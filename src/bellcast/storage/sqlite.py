@@ -7,7 +7,6 @@ commit, which waits for the disk, and what calls itself heavy leave the loop's t
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from bellcast import ports
@@ -17,6 +16,7 @@ from bellcast.storage.connection import Connection, connect, translated
 from bellcast.storage.engine import I, P, Script, T
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.touching import NOBODY, Start, tenant_of
 from bellcast.storage.writer import Writer
 
 OLDEST = (3, 37)  # STRICT tables; RETURNING came with 3.35
@@ -80,19 +80,21 @@ class SQLite:
 
     async def write(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in the next shared transaction; return when that is on the disk."""
-        (outcome,) = await self._submit([partial(script, *args, **kwargs)])
+        (outcome,) = await self._submit([Start(script, args, kwargs)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     async def write_each(self, script: Callable[[I], Script[T]], items: Sequence[I], /) -> list[T | Exception]:
         """Run it for each item in one shared transaction."""
-        return await self._submit([partial(script, item) for item in items])
+        return await self._submit([Start(script, (item,)) for item in items])
 
-    async def _submit(self, starts: list[Callable[[], Script[T]]]) -> list[T | Exception]:
+    async def _submit(self, starts: list[Start]) -> list[T | Exception]:
         if self._writer is None:
             raise Unavailable("The store is closed.")
-        return await self._writer.submit(starts)
+        # Whoever is named first, names the tenant: looking at all would cost each row of a large send 1 µs.
+        tenant = tenant_of([starts[0].inboxes]) if starts else NOBODY
+        return await self._writer.submit([*starts], tenant)
 
     async def ping(self) -> None:
         """Read one page and take the write lock once."""

@@ -28,6 +28,19 @@ def touches(inboxes: Touching) -> Callable[[F], F]:
     return note
 
 
+# Whose work it is where a script names inboxes by number or says nothing: what people do themselves, and upkeep.
+NOBODY = "\x00"
+
+
+def tenant_of(touched: Iterable[frozenset[Inbox] | None]) -> str:
+    """Whose turn these scripts take."""
+    for inboxes in touched:
+        for inbox in inboxes or ():
+            if isinstance(inbox, tuple):
+                return inbox[0]
+    return NOBODY
+
+
 class Start(NamedTuple):
     """A script that is to be run, from its beginning, as often as it takes."""
 

@@ -1,18 +1,17 @@
-"""Group commit: everyone who waits to write shares one transaction and one wait for the disk.
+"""Group commit: everyone who waits to write shares one transaction and one wait for the disk; tenants take turns.
 
 While a commit is on its way to the disk the next writers queue up, so the slower the disk, the larger the groups.
 """
 
 import asyncio
 import sqlite3
-from collections import deque
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from bellcast import ports
 from bellcast.storage.connection import Connection, translated
-from bellcast.storage.engine import Script
+from bellcast.storage.touching import Start
+from bellcast.storage.turns import Turns, Weight, equal, go_together
 
 # A group takes in scripts until it has so many or has run so long: its first waits for its last.
 GROUP = 256
@@ -21,7 +20,6 @@ GROUP_SECONDS = 0.008
 PATIENCE = 5_000
 RETRY_SECONDS = 0.01
 
-Start: TypeAlias = Callable[[], Script[Any]]
 Outcome: TypeAlias = Any  # what the script returned, or the Exception it raised
 
 
@@ -30,6 +28,12 @@ class Job(NamedTuple):
 
     starts: list[Start]
     outcomes: asyncio.Future[list[Outcome]]
+    tenant: str
+
+    @property
+    def size(self) -> int:
+        """How many rows it is about."""
+        return len(self.starts)
 
 
 class _SpoiledError(Exception):
@@ -39,19 +43,19 @@ class _SpoiledError(Exception):
 class Writer:
     """The only one who writes. Needs no closing while nothing is queued: it works only while there is work."""
 
-    def __init__(self, connection: Connection, clock: ports.Clock) -> None:
+    def __init__(self, connection: Connection, clock: ports.Clock, weight: Weight = equal) -> None:
         self._connection = connection
         self._clock = clock
-        self._queue: deque[Job] = deque()
+        self._queue = Turns[Job](weight)
         self._work: asyncio.Task[None] | None = None
 
-    async def submit(self, starts: list[Start]) -> list[Outcome]:
-        """Run the scripts in order in a shared transaction; their outcomes, after the commit.
+    async def submit(self, starts: list[Start], tenant: str) -> list[Outcome]:
+        """Run a tenant's scripts in order in a shared transaction; their outcomes, after the commit.
 
         A waiter that is cancelled leaves its scripts behind: they are committed or not."""
         loop = asyncio.get_running_loop()
-        job = Job(starts, loop.create_future())
-        self._queue.append(job)
+        job = Job(starts, loop.create_future(), tenant)
+        self._queue.add(job)
         if self._work is None:
             self._work = loop.create_task(self._work_off())
         return await job.outcomes
@@ -87,9 +91,7 @@ class Writer:
                 job.outcomes.set_result(outcome)
 
     def _all_queued(self) -> list[Job]:
-        jobs = list(self._queue)
-        self._queue.clear()
-        return jobs
+        return self._queue.clear()
 
     async def _begin(self) -> None:
         """Take the write lock; somebody else's may take a while, and the loop goes on meanwhile."""
@@ -110,8 +112,10 @@ class Writer:
         self._connection.share_loop()
         room = GROUP
         until = perf_counter() + GROUP_SECONDS
-        while self._queue and room > 0 and perf_counter() < until:
-            job = self._queue.popleft()
+        while room > 0 and perf_counter() < until and (job := self._queue.next()) is not None:
+            if jobs and not go_together(jobs[0], job):
+                break
+            self._queue.take(job)
             if job.outcomes.done():
                 continue
             jobs.append(job)

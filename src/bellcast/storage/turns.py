@@ -1,0 +1,83 @@
+"""Whose work comes next: tenants take turns, each by its weight, so that one's thousands hold up nobody else's one.
+
+Work is measured in rows. A tenant's clock runs on by what it was given, divided by its weight; the tenant whose clock is
+furthest behind is next. One that was idle begins no earlier than the last one served: idleness saves up nothing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Generic, Protocol, TypeVar
+
+
+class Work(Protocol):
+    """What waits. `tenant` is whose it is; `size` how many rows it is about."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+# So many clocks are kept before those that everybody has caught up with are forgotten.
+CLOCKS = 1_000
+
+# A job of more rows shares its transaction with none of another tenant's: they would wait for all of it.
+LIGHT = 32
+
+W = TypeVar("W", bound=Work)
+Weight = Callable[[str], float]
+
+
+def equal(_: str) -> float:
+    """Nobody counts for more."""
+    return 1.0
+
+
+def go_together(one: Work, other: Work) -> bool:
+    """Whether two may share a transaction."""
+    return one.tenant == other.tenant or max(one.size, other.size) <= LIGHT
+
+
+class Turns(Generic[W]):
+    """Work that waits, by tenant."""
+
+    def __init__(self, weight: Weight = equal) -> None:
+        self.weight = weight
+        self._waiting: dict[str, deque[W]] = {}
+        self._clocks: dict[str, float] = {}
+        self._now = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, work: W) -> None:
+        """Behind the work of the same tenant."""
+        waiting = self._waiting.get(work.tenant)
+        if waiting is None:
+            waiting = self._waiting[work.tenant] = deque()
+            self._clocks[work.tenant] = max(self._now, self._clocks.get(work.tenant, 0.0))
+        waiting.append(work)
+
+    def next(self, but: Collection[str] = ()) -> W | None:
+        """Whose turn it is, of those who wait and are not in `but`; it stays until `take`."""
+        tenants = [tenant for tenant in self._waiting if tenant not in but]
+        if not tenants:
+            return None
+        return self._waiting[min(tenants, key=self._clocks.__getitem__)][0]
+
+    def take(self, work: W) -> None:
+        """It is begun."""
+        waiting = self._waiting[work.tenant]
+        waiting.popleft()
+        self._now = self._clocks[work.tenant]
+        self._clocks[work.tenant] = self._now + work.size / self.weight(work.tenant)
+        if not waiting:
+            del self._waiting[work.tenant]
+        if len(self._clocks) > CLOCKS:
+            self._clocks = {one: at for one, at in self._clocks.items() if at > self._now or one in self._waiting}
+
+    def clear(self) -> list[W]:
+        """Everything that waited; nothing does any more."""
+        found = [work for waiting in self._waiting.values() for work in waiting]
+        self._waiting.clear()
+        return found
