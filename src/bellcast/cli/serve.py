@@ -82,11 +82,13 @@ def _work(settings: "Settings", told: str) -> None:
 
     from bellcast import server
     from bellcast.cli import workers
+    from bellcast.live.transports.handover import Neighbours
 
     at = workers.place(told)
     workers.end_with_parent(at)
     own = structs.replace(settings, server=structs.replace(settings.server, port=at.port))
-    server.serve(server.create_app(own), lambda url: workers.told_ready(at, url), shared=True)
+    app = server.create_app(own, neighbours=Neighbours(at.doors))
+    server.serve(app, lambda url: workers.told_ready(at, url), shared=True)
 
 
 def introduce(project: "Project", settings: "Settings") -> None:

@@ -10,10 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -32,11 +34,13 @@ HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Place(NamedTuple):
-    """What a worker is told: where to say that it is ready, what to watch its parent by, and the port."""
+    """What a worker is told: where to say that it is ready, what to watch its parent by, the port, and the folder where
+    it finds the others."""
 
     ready: int
     parent: int
     port: int
+    doors: Path
 
     @property
     def text(self) -> str:
@@ -46,7 +50,8 @@ class Place(NamedTuple):
 
 def place(text: str) -> Place:
     """What a worker was told."""
-    return Place(*map(int, text.split(",")))
+    ready, parent, port, doors = text.split(",", 3)
+    return Place(int(ready), int(parent), int(port), Path(doors))
 
 
 def told_ready(at: Place, url: str) -> None:
@@ -68,12 +73,19 @@ def end_with_parent(at: Place) -> None:
 class Worker:
     """One server process."""
 
-    def __init__(self, alive: int, port: int) -> None:
+    def __init__(self, alive: int, port: int, doors: Path) -> None:
         self.said, ready = os.pipe()
         self.is_ready = False
         self.is_leaving = False
         self.since = time.monotonic()
-        command = [sys.executable, "-m", "bellcast", *sys.argv[1:], "--as-worker", Place(ready, alive, port).text]
+        command = [
+            sys.executable,
+            "-m",
+            "bellcast",
+            *sys.argv[1:],
+            "--as-worker",
+            Place(ready, alive, port, doors).text,
+        ]
         self.process = subprocess.Popen(command, pass_fds=(ready, alive))  # noqa: S603  this very command
         os.close(ready)
 
@@ -91,6 +103,7 @@ class Workers:
         self._drain = settings.server.drain
         self._ready = ready
         self._port = 0
+        self._doors = Path()
         self._alive, self._alive_end = os.pipe()
         self._workers: dict[int, Worker] = {}
         self._to_replace: deque[Worker] = deque()
@@ -102,7 +115,7 @@ class Workers:
 
     def run(self, host: str, port: int) -> int:
         """Until SIGTERM or SIGINT; the status to end with. OSError when the port cannot be had."""
-        with _reserved(host, port) as self._port, self._signals():
+        with _reserved(host, port) as self._port, _private_folder() as self._doors, self._signals():
             for _ in range(self._wanted):
                 self._start()
             while self._workers or (self._due and not self._ending):
@@ -127,7 +140,7 @@ class Workers:
             told.close()
 
     def _start(self) -> None:
-        worker = Worker(self._alive, self._port)
+        worker = Worker(self._alive, self._port, self._doors)
         self._workers[worker.process.pid] = worker
         self._select.register(worker.said, selectors.EVENT_READ, worker)
 
@@ -208,6 +221,13 @@ class Workers:
     def _make_them(self) -> None:
         for worker in list(self._workers.values()):
             worker.process.kill()
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Where workers find each other; nobody else may look into it."""
+    with tempfile.TemporaryDirectory(prefix="bellcast-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from bellcast.live.roll import Roll
 from bellcast.live.rules import Rules
 from bellcast.live.sessions.native import NativeSessions
 from bellcast.live.sweep import Sweep
+from bellcast.live.transports.handover import Neighbours
 from bellcast.live.transports.stream import StreamEndpoint
 from bellcast.live.transports.upgrade import WebSocketEndpoint
 from bellcast.model.events import PresenceChanged, Stream
@@ -49,9 +50,16 @@ class App:
     """An ASGI 3 application. Under a server that sends lifespan events it starts and stops with it; mounted where none
     arrive, it starts with its first request, and `stop` is the owner's to call."""
 
-    def __init__(self, settings: Settings, project: Project, handlers: calls.Handlers | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        project: Project,
+        handlers: calls.Handlers | None = None,
+        neighbours: Neighbours | None = None,
+    ) -> None:
         self.settings = settings
         self.project = project
+        self.neighbours = neighbours
         self.tasks = Tasks()
         clock = SystemClock()
         self.store = adapters.store(settings.store, clock)
@@ -123,7 +131,7 @@ class App:
             settings.socketio, rules, self.project, engines, self.hub, doors, arrivals, commands, answers, spawn
         )
         self._live: dict[str, Serving] = {
-            **socketio.paths(self._pipes, arrivals, rules),
+            **socketio.paths(self._pipes, arrivals, rules, self.neighbours),
             "/v1/stream": StreamEndpoint(doors, rules, arrivals, sessions, spawn),
             "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
         }
@@ -215,10 +223,11 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(settings: Settings, handlers: calls.Handlers | None = None) -> App:
-    """The server of these settings; `handlers` answer what clients ask (else BELLCAST_HANDLERS or BELLCAST_HANDLER_URL)."""
+def create_app(settings: Settings, handlers: calls.Handlers | None = None, neighbours: Neighbours | None = None) -> App:
+    """The server of these settings; `handlers` answer what clients ask (else BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
+    `neighbours` are the other processes on its port."""
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)
     elif handlers is not None and settings.server.handler_url is not None:
         raise SettingsError("BELLCAST_HANDLER_URL: handlers are given in Python already; give one of the two.")
-    return App(settings, project(settings)[0], handlers)
+    return App(settings, project(settings)[0], handlers, neighbours)

@@ -1,5 +1,6 @@
 """Running it: uvicorn with our HTTP protocol, one line when it accepts connections, and a graceful end."""
 
+import asyncio
 import contextlib
 import gc
 import signal
@@ -29,6 +30,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._app.start()  # what fails here is told as it is; uvicorn would only log it
         await super().startup(sockets)
+        if self._app.neighbours is not None:
+            self._app.neighbours.open(self._adopt, self._app.tasks.spawn)
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)
@@ -38,8 +41,19 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        if self._app.neighbours is not None:
+            self._app.neighbours.close()
         await self._app.drain()
         await super().shutdown(sockets)
+
+    async def _adopt(self, given: socket.socket, read: bytes) -> None:
+        """Serve a connection that a neighbour gave away, as if it had come here."""
+        loop = asyncio.get_running_loop()
+        _, protocol = await loop.connect_accepted_socket(self._protocol, given)
+        protocol.data_received(read)
+
+    def _protocol(self) -> TakeoverProtocol:
+        return TakeoverProtocol(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

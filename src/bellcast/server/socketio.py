@@ -13,6 +13,7 @@ from bellcast.live.sessions.engineio import Pipes
 from bellcast.live.sessions.socketio import Talks
 from bellcast.live.sessions.socketio.asking import Asking
 from bellcast.live.sessions.socketio.joining import Joining
+from bellcast.live.transports.handover import Neighbours
 from bellcast.live.transports.socketio import CLIENT_FILES, ClientFile, SocketIOEndpoint
 from bellcast.model.people import Project
 from bellcast.ports import Engines
@@ -38,7 +39,8 @@ def pipes(
     return Pipes(Talks(settings, joining, asking, spawn), settings, engines.clock)
 
 
-def paths(pipes: Pipes, arrivals: Arrivals, rules: Rules) -> dict[str, Serving]:
+def paths(pipes: Pipes, arrivals: Arrivals, rules: Rules, neighbours: Neighbours | None) -> dict[str, Serving]:
     """What is served where."""
     path, file = pipes.rules.path, ClientFile(pipes.rules.client_file)
-    return {path: SocketIOEndpoint(pipes, arrivals, rules), **{path + name: file for name in CLIENT_FILES}}
+    endpoint = SocketIOEndpoint(pipes, arrivals, rules, neighbours)
+    return {path: endpoint, **{path + name: file for name in CLIENT_FILES}}

@@ -4,7 +4,6 @@ The server pings; only a pong counts as an answer. Pings and ends are swept by o
 """
 
 import asyncio
-import secrets
 from collections.abc import Iterable
 from socket import SocketType
 from typing import Any, Protocol
@@ -16,10 +15,9 @@ from bellcast.live.protocols.socketio.engineio import Form, Handshake, Packet
 from bellcast.live.reasons import Close
 from bellcast.live.requests import Request
 from bellcast.live.rules import SocketIO
+from bellcast.live.sessions import homes
 from bellcast.ports import Clock
 
-# The id opens the session to whoever has it: 144 random bits.
-SID_BYTES = 18
 # The shorter of interval and timeout is cut into this many slots: an end is late by a twentieth at most.
 SLOTS = 20
 
@@ -87,7 +85,7 @@ class Pipe:
     def __init__(self, pipes: "Pipes", request: Request) -> None:
         self._pipes = pipes
         self._pong_due = False
-        self.sid = secrets.token_urlsafe(SID_BYTES)
+        self.sid = homes.new_sid()
         self.request = request
         self.over = False
         self.due = 0.0

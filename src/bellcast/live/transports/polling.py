@@ -189,7 +189,7 @@ async def answer_post(
     link.posting = True
     try:
         async with asyncio.timeout(limits[1]):
-            body = await _body(receive, limits[0])
+            body = await read_body(receive, limits[0])
     except (Gone, TimeoutError):
         pipe.end(UNREADABLE)
         with suppress(OSError):
@@ -198,7 +198,7 @@ async def answer_post(
     finally:
         link.posting = False
     if body is None:
-        await http.answer(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
+        await refuse_body(send, cors)
     elif _heard(pipe, body):
         await link.reading.wait()  # until what it asked for is nearly done: the next POST waits that long
         await http.answer(send, 200, [*OK, *cors], b"ok")
@@ -218,7 +218,7 @@ def _heard(pipe: Pipe, body: bytes) -> bool:
     return True
 
 
-async def _body(receive: foreign.Receive, limit: int) -> bytes | None:
+async def read_body(receive: foreign.Receive, limit: int) -> bytes | None:
     """The whole body; None if it is too large."""
     body = bytearray()
     more = True
@@ -231,6 +231,11 @@ async def _body(receive: foreign.Receive, limit: int) -> bytes | None:
             return None
         more = message.get("more_body", False)
     return bytes(body)
+
+
+async def refuse_body(send: foreign.Send, cors: Headers) -> None:
+    """Too large a body; the session goes on."""
+    await http.answer(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
 
 
 async def refuse(send: foreign.Send, refusal: engineio.Refusal, cors: Headers) -> None:

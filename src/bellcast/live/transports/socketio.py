@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
+import math
 from pathlib import Path
+
+import structlog
 
 from bellcast.auth import origins
 from bellcast.errors import BellcastError
@@ -13,14 +16,20 @@ from bellcast.live.protocols.socketio import engineio
 from bellcast.live.protocols.socketio.engineio import Refusal
 from bellcast.live.requests import Headers, Request
 from bellcast.live.rules import Rules, SocketIO
+from bellcast.live.sessions import homes
 from bellcast.live.sessions.engineio import Pipe, Pipes
-from bellcast.live.transports import foreign, http, polling
+from bellcast.live.transports import foreign, handover, http, polling
 from bellcast.live.transports.engineio import Socket
 from bellcast.live.transports.foreign import SendOutlet
+from bellcast.live.transports.handover import Neighbours
 from bellcast.live.transports.joining import JoiningOutlet
 from bellcast.live.transports.polling import Polling
 from bellcast.live.transports.takeover import EXTENSION
 
+log = structlog.get_logger(__name__)
+
+# A balancer that sends clients to the wrong machine does so many times a second.
+COMPLAIN_SECONDS = 60.0
 # What later namespaces may need of the handshake; the rest of its headers is let go, or it would be most of a connection.
 KEPT = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
 PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
@@ -31,24 +40,59 @@ CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
 class SocketIOEndpoint:
     """An ASGI application for the one path."""
 
-    def __init__(self, pipes: Pipes, arrivals: Arrivals, rules: Rules) -> None:
+    def __init__(self, pipes: Pipes, arrivals: Arrivals, rules: Rules, neighbours: Neighbours | None = None) -> None:
         self._pipes = pipes
         self._arrivals = arrivals
         self._rules = rules
+        self._neighbours = neighbours
+        self._complained = -math.inf
 
     @property
     def _settings(self) -> SocketIO:
         return self._pipes.rules
 
+    @property
+    def _patience(self) -> float:
+        """The seconds a body may take."""
+        return self._settings.ping_interval + self._settings.ping_timeout
+
     async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
         request = requests.read(scope)
         asked = dict(request.parameters)
+        if self._neighbours is not None and await self._hand_over(self._neighbours, scope, asked, receive, send):
+            return
         if scope["type"] == "websocket":
             await self._carry(request, asked, receive, send)
         elif (request.header(b"upgrade") or "").lower() == "websocket":
             await self._upgrade(scope, request, asked, send)
         else:
             await self._answer(request, asked, receive, send)
+
+    # --- a neighbour's
+
+    async def _hand_over(
+        self,
+        neighbours: Neighbours,
+        scope: foreign.Scope,
+        asked: dict[str, str],
+        receive: foreign.Receive,
+        send: foreign.Send,
+    ) -> bool:
+        """Whether the request is its session's owner's to answer, or was over before it could be."""
+        door = neighbours.door(asked.get("sid", ""))
+        if door is None or scope["method"] not in ("GET", "POST") or not http.is_ours(scope):
+            return False
+        body: bytes | None = b""
+        if scope["method"] == "POST":
+            try:
+                async with asyncio.timeout(self._patience):
+                    body = await polling.read_body(receive, self._settings.max_payload)
+            except (polling.Gone, TimeoutError):
+                return False
+        if body is None:
+            await polling.refuse_body(send, [])
+            return True
+        return await handover.give(door, scope, body)
 
     # --- polling
 
@@ -87,8 +131,7 @@ class SocketIOEndpoint:
         elif request.method != "POST" or _is_octets(request):
             await polling.refuse(send, engineio.BAD_REQUEST, cors)
         else:
-            settings = self._settings
-            limits = (settings.max_payload, settings.ping_interval + settings.ping_timeout)
+            limits = (self._settings.max_payload, self._patience)
             await polling.answer_post(pipe, pipe.link, receive, send, cors, limits)
 
     async def _tell_parted(self, sid: str, send: foreign.Send, cors: Headers) -> bool:
@@ -170,7 +213,7 @@ class SocketIOEndpoint:
             return engineio.FORBIDDEN
         if sid is not None:
             if self._pipes.find(sid) is None:
-                return engineio.UNKNOWN_SESSION
+                return self._unknown(sid)
             return None if upgrading or transport == "polling" else engineio.BAD_REQUEST
         if request.method != "GET":
             return engineio.BAD_METHOD
@@ -179,6 +222,14 @@ class SocketIOEndpoint:
         if asked.get("EIO") != engineio.VERSION:
             return engineio.BAD_VERSION
         return self._full(request)
+
+    def _unknown(self, sid: str) -> Refusal:
+        """Why that session is not here. That it is another machine's is for whoever runs them to know."""
+        refusal, now = homes.unknown(sid), asyncio.get_running_loop().time()
+        if refusal is homes.ELSEWHERE and now - self._complained > COMPLAIN_SECONDS:
+            self._complained = now
+            log.warning("a Socket.IO client was sent here with another machine's session", why=refusal.message)
+        return refusal
 
     def _may_ask(self, request: Request) -> bool:
         host = request.header(b"host") or ""

@@ -1,0 +1,165 @@
+"""Socket.IO on several workers of one machine: whoever a request comes to, it is its session's owner who answers."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests import engines
+from tests.faults.nodes import Cluster, cluster, send
+from tests.faults.raw import eventually
+from tests.faults.test_postgres_workers import parent, workers
+from tests.servers import ServerProcess
+from tests.wire.socketio_client import Agent, agent, open_client
+
+POLLING = "/socket.io/?EIO=4&transport=polling"
+SETTINGS = {"BELLCAST_DRAIN": "1", "BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
+# That this many sessions or requests all come to one of three has a chance of one in three to that power.
+MANY = 12
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("nodes"), engines.redis().url, engines.postgres(), "socketio") as nodes:
+        nodes.environ |= SETTINGS
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def server(nodes: Cluster) -> ServerProcess:
+    return nodes.start("--workers", "3")
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Agent]:
+    with agent() as one:
+        yield one
+
+
+class Session:
+    """A polling session, each of whose requests comes on a connection of its own."""
+
+    _http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=10)
+
+    def __init__(self, server: ServerProcess, recipient: str) -> None:
+        self.sid = json.loads(self._http.get(server.url + POLLING).text[1:])["sid"]
+        self.process = int(self.sid.split(".")[1])
+        self._url = f"{server.url}{POLLING}&sid={self.sid}"
+        assert self.post("40" + json.dumps({"token": server.token(recipient)})) == 200
+        self.heard("ready")
+
+    def get(self) -> httpx.Response:
+        return self._http.get(self._url)
+
+    def post(self, said: str | bytes) -> int:
+        return self._http.post(self._url, content=said).status_code
+
+    def heard(self, event: str) -> list[Any]:
+        """The arguments of the next event of that name."""
+        while True:
+            answer = self.get()
+            assert answer.status_code == 200, answer.text
+            for packet in answer.text.split("\x1e"):
+                if packet.startswith(f'42["{event}"'):
+                    args: list[Any] = json.loads(packet[2:])[1:]
+                    return args
+
+
+def test_every_request_finds_its_session_whichever_worker_it_comes_to(server: ServerProcess) -> None:
+    sessions = [Session(server, "alice") for _ in range(MANY)]
+    assert len({one.process for one in sessions}) > 1
+    assert {one.process for one in sessions} <= workers(parent(server))
+    are_served(sessions, server, "alice")
+
+
+def are_served(sessions: list[Session], server: ServerProcess, recipient: str) -> None:
+    assert send(server, recipient, "Hello").status_code == 201
+    for one in sessions:
+        assert one.heard("notification")[0]["notification"]["title"] == "Hello"
+        for number in range(3):
+            assert one.post(f'42["echo",{number}]') == 200
+            assert one.heard("echoed")[0] == number
+        assert one.post("1") == 200
+
+
+def test_the_same_holds_where_postgresql_carries_the_events(tmp_path: Path) -> None:
+    store = engines.postgres()
+    with cluster(tmp_path, store.url("all_in_one"), store, "all_in_one") as nodes:
+        server = nodes.start("--workers", "2", **SETTINGS)
+        are_served([Session(server, "bob") for _ in range(6)], server, "bob")
+
+
+def test_a_large_body_arrives_whole_and_one_too_large_is_refused(server: ServerProcess) -> None:
+    session, large = Session(server, "bulky"), "x" * 600_000
+    for _ in range(4):
+        assert session.post(f'42["echo","{large}"]') == 200
+        assert session.heard("echoed")[0] == large
+        assert session.post("4" + "x" * 1_000_000) == 413
+
+
+def test_a_websocket_takes_a_session_over_from_whichever_worker_it_comes_to(server: ServerProcess) -> None:
+    for _ in range(MANY // 2):
+        session = Session(server, "mover")
+        url = server.url.replace("http", "ws") + f"/socket.io/?EIO=4&transport=websocket&sid={session.sid}"
+        with connect(url) as one:
+            one.send("2probe")
+            assert one.recv(timeout=5) == "3probe"
+            one.send("5")
+            one.send('42["echo",1]')
+            assert str(one.recv(timeout=5)).startswith('42["echoed",1')
+        assert eventually(lambda sid=session.sid: httpx.get(f"{server.url}{POLLING}&sid={sid}").status_code == 400)
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"]])
+def test_stock_clients_need_no_sticky_sessions(node: Agent, server: ServerProcess, transports: list[str]) -> None:
+    who = "-".join(transports)
+    headers = {"connection": "close"}  # so that each request may come to another worker
+    clients = [open_client(node, server, who, transports=transports, extraHeaders=headers) for _ in range(MANY // 2)]
+    for one in clients:
+        one.event("ready")
+    if len(transports) > 1:
+        assert all(one.travels_by("websocket") for one in clients)
+    assert send(server, who, "Hello").status_code == 201
+    for one in clients:
+        assert one.event("notification")[0]["notification"]["title"] == "Hello"
+        assert one.ask("echo", 1) == [1]
+        one.do("disconnect")
+
+
+def test_a_session_whose_worker_died_is_unknown_and_its_client_begins_anew(node: Agent, server: ServerProcess) -> None:
+    client = open_client(node, server, "phoenix", transports=["polling"], extraHeaders={"connection": "close"})
+    client.event("ready")
+    session = Session(server, "phoenix")
+    for pid in workers(parent(server)):
+        os.kill(pid, signal.SIGKILL)
+    client.until("disconnect")
+    client.until("connect")
+    answer = session.get()
+    assert (answer.status_code, answer.json()["code"]) == (400, 1)
+    assert "another process" in answer.json()["message"]
+
+
+def test_a_session_of_another_machine_is_refused_in_words_that_help(server: ServerProcess) -> None:
+    foreign = re.sub(r"^\w+", "0badcafe", Session(server, "traveller").sid)
+    for _ in range(2):
+        answer = httpx.get(f"{server.url}{POLLING}&sid={foreign}")
+        assert (answer.status_code, answer.json()["code"]) == (400, 1)
+        assert "balancer" in answer.json()["message"]
+    assert "another machine's session" in server.log.read_text()
+
+
+def test_workers_leave_no_folder_behind(nodes: Cluster) -> None:
+    server = nodes.start("--workers", "2")
+    command = Path(f"/proc/{next(iter(workers(parent(server))))}/cmdline").read_text()
+    folder = Path(command.rstrip("\0").rpartition(",")[2])
+    assert {int(door.name) for door in folder.iterdir()} == workers(parent(server))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert server.stop() == 0
+    assert not folder.exists()
