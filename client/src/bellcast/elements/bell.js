@@ -15,10 +15,10 @@ export class Bell extends Element {
   static observedAttributes = [...Element.observedAttributes, 'badge', 'open', 'tabs', 'title-badge'];
 
   #badge = h('span', 'badge', { ariaHidden: 'true' });
-  #button = h('button', 'button', { type: 'button', ariaExpanded: 'false', onclick: () => this.#toggle() });
+  #button = h('button', 'button', { ariaExpanded: 'false', onclick: () => this.#toggle() });
   #live = h('div', 'live', { role: 'status' });
   #dialog = h('dialog', 'panel');
-  /** @type {Panel | null} */
+  /** Made when it is opened first: the badge waits for none of it. @type {Panel | null} */
   #panel = null;
 
   constructor() {
@@ -38,7 +38,7 @@ export class Bell extends Element {
   build(session) {
     popover.hide(this.#dialog);
     this.#dialog = h('dialog', 'panel');
-    this.#panel = this.panel(this.#dialog, session, () => this.#toggle(false));
+    this.#panel = null;
     const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.while });
     session.addEventListener('ring', (event) => this.#ring(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
     signal.addEventListener('abort', () => (popover.hide(this.#dialog), this.#retitle(0)));
@@ -77,11 +77,15 @@ export class Bell extends Element {
 
   /** The panel as the attribute says. @override */
   moved() {
-    if (!this.while) return;
+    const { session } = this;
+    if (!this.while || !session) return;
     const open = this.hasAttribute('open');
     this.#button.ariaExpanded = String(open);
     popover.hide(this.#dialog);
-    if (open) popover.show(this.#dialog, this.#button);
+    if (open) {
+      this.#panel ??= this.panel(this.#dialog, session, () => this.#toggle(false));
+      popover.show(this.#dialog, this.#button);
+    }
     this.now();
   }
 

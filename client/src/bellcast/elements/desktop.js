@@ -3,14 +3,22 @@
 import { link, plain } from './dom.js';
 
 /** @import { Notification as Told } from '../events.js' */
+/** @import { Session } from '../session.js' */
 
 const MOST = 3; // at once on a desktop; more are told as a number
 
 /** @type {Map<string, Notification>} */
 const shown = new Map();
+/** Those whose state is followed already. @type {WeakSet<Session>} */
+const followed = new WeakSet();
 
-/** @param {Told[]} told @param {(count: number) => string} many @param {(told: Told) => void} open */
-export function show(told, many, open) {
+/** @param {Session} session @param {AbortSignal} signal @param {Told[]} told @param {(count: number) => string} many @param {(told: Told) => void} open */
+export function show(session, signal, told, many, open) {
+  if (!followed.has(session)) {
+    followed.add(session);
+    session.addEventListener('change', () => close(session.state.notifications), { signal });
+    signal.addEventListener('abort', () => followed.delete(session));
+  }
   const [first] = told;
   const each = told.length > MOST && first ? [{ ...first, title: many(told.length), body: null }] : told;
   for (const one of each) {
@@ -26,7 +34,7 @@ export function show(told, many, open) {
 }
 
 /** Seen anywhere, it is closed everywhere. @param {readonly Told[]} notifications */
-export function close(notifications) {
+function close(notifications) {
   const unseen = new Set(notifications.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
   for (const [id, desktop] of shown) {
     if (unseen.has(id)) continue;

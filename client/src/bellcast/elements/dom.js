@@ -7,7 +7,7 @@
  * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, name, props = {}, ...content) {
-  const element = Object.assign(document.createElement(tag), props);
+  const element = Object.assign(document.createElement(tag), tag === 'button' && { type: 'button' }, props); // not one that sends a form
   element.className = name;
   if (name) element.setAttribute('part', name);
   element.append(...content);

@@ -218,7 +218,7 @@ export class Element extends Plain {
   #choices() {
     const choices = /** @type {Choice[]} */ (['sound', 'desktop']).filter(possible);
     return h('div', 'footer', {}, ...choices.map((choice) => {
-      const button = h('button', 'choice', { type: 'button', ariaPressed: String(chosen(choice)) }, icon(choice), this.texts[choice]);
+      const button = h('button', 'choice', { ariaPressed: String(chosen(choice)) }, icon(choice), this.texts[choice]);
       button.onclick = async () => (button.ariaPressed = String(await toggle(choice)));
       return button;
     }));

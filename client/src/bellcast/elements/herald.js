@@ -49,20 +49,11 @@ export function attend(session, many, open) {
 function announce(session, many, open) {
   const end = new AbortController();
   const { signal } = end;
-  let told = false;
-  session.addEventListener('change', () => {
-    badge(session.state.unread);
-    if (told) void alerts().then(({ close }) => close(session.state.notifications));
-  }, { signal });
+  session.addEventListener('change', () => badge(session.state.unread), { signal });
   session.addEventListener('ring', async (event) => {
     const { detail } = /** @type {CustomEvent<Told[]>} */ (event);
-    const [sound, desktop] = [chosen('sound'), chosen('desktop') && !document.hasFocus()];
-    if (!sound && !desktop) return;
-    const { chime, show } = await alerts();
-    if (sound) void chime();
-    if (!desktop) return;
-    told = true;
-    show(detail, many, open);
+    if (chosen('sound')) void (await alerts()).chime();
+    if (chosen('desktop') && !document.hasFocus()) (await alerts()).show(session, signal, detail, many, open);
   }, { signal });
   signal.addEventListener('abort', () => badge(0));
   return end;
@@ -72,7 +63,5 @@ let badged = 0;
 
 /** @param {number} count */
 function badge(count) {
-  if (count === badged || !navigator.setAppBadge) return;
-  badged = count;
-  navigator.setAppBadge(count).catch(() => {});
+  if (count !== badged) navigator.setAppBadge?.((badged = count)).catch(() => {});
 }

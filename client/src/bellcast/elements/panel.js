@@ -243,7 +243,7 @@ export class Panel {
 }
 
 /** @param {string} name @param {string} text @param {() => void} onclick */
-export const button = (name, text, onclick) => h('button', name, { type: 'button', onclick }, text);
+export const button = (name, text, onclick) => h('button', name, { onclick }, text);
 
 /** @param {string} text @param {Desk} desk */
 function section(text, desk) {

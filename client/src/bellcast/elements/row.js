@@ -89,19 +89,19 @@ export function words({ title, body, priority, action_url, action_text }, texts,
 /** The ones it stands for. @param {Item} item @param {Desk} desk */
 function more({ notification: { group }, others, open }, { texts, unfold }) {
   const text = open ? texts.fewer : texts.folded(others);
-  return h('button', 'fold', { type: 'button', ariaExpanded: String(open), onclick: () => unfold(group ?? '') }, text);
+  return h('button', 'fold', { ariaExpanded: String(open), onclick: () => unfold(group ?? '') }, text);
 }
 
 /** A link where there is somewhere to go, a button elsewhere. @param {string} name @param {string} text @param {string | null} address @param {(event: MouseEvent) => void} onclick */
 function anchor(name, text, address, onclick) {
   const href = link(address);
   const inner = h('span', 'words', { dir: 'auto' }, plain(text));
-  if (!href) return h('button', name, { type: 'button', onclick }, inner);
+  if (!href) return h('button', name, { onclick }, inner);
   return h('a', name, { href, onclick, onauxclick: (event) => event.button === 1 && onclick(event) }, inner);
 }
 
 /** @param {string} name @param {() => void} onclick */
-const tool = (name, onclick) => h('button', `tool ${name}`, { type: 'button', onclick });
+const tool = (name, onclick) => h('button', `tool ${name}`, { onclick });
 
 /** @param {HTMLElement} button @param {Parameters<typeof icon>[0]} sign @param {string} text */
 export function label(button, sign, text) {

@@ -11,22 +11,28 @@ const UNITS = [
   ['day', DAY, 7 * DAY],
 ];
 
-/** Making formatters is slow: once a language. @param {string} lang @param {string} now  the word for it */
+/** Making a formatter is slow: each once, and not before it is needed. @param {string} lang @param {string} now  the word for it */
 export function clock(lang, now) {
-  const relative = new Intl.RelativeTimeFormat(lang, { style: 'narrow' });
-  const day = new Intl.DateTimeFormat(lang, { month: 'short', day: 'numeric' });
-  const date = new Intl.DateTimeFormat(lang, { dateStyle: 'medium' });
-  const full = new Intl.DateTimeFormat(lang, { dateStyle: 'full', timeStyle: 'short' });
+  /** @param {Intl.DateTimeFormatOptions} options @returns {(at: string) => string} */
+  const dates = (options) => {
+    /** @type {Intl.DateTimeFormat | undefined} */
+    let made;
+    return (at) => (made ??= new Intl.DateTimeFormat(lang, options)).format(new Date(at));
+  };
+  const day = dates({ month: 'short', day: 'numeric' });
+  const date = dates({ dateStyle: 'medium' });
+  /** @type {Intl.RelativeTimeFormat | undefined} */
+  let relative;
   return {
+    full: dates({ dateStyle: 'full', timeStyle: 'short' }),
     /** @param {string} at @param {number} today */
     ago(at, today) {
       const age = today - Date.parse(at);
       if (age < MINUTE) return now;
-      const unit = UNITS.find(([, , reach]) => age < reach);
-      if (unit) return relative.format(-Math.floor(age / unit[1]), unit[0]);
-      return (at.slice(0, 4) === new Date(today).toISOString().slice(0, 4) ? day : date).format(new Date(at));
+      for (const [unit, length, reach] of UNITS) {
+        if (age < reach) return (relative ??= new Intl.RelativeTimeFormat(lang, { style: 'narrow' })).format(-Math.floor(age / length), unit);
+      }
+      return (at.slice(0, 4) === new Date(today).toISOString().slice(0, 4) ? day : date)(at);
     },
-    /** @param {string} at */
-    full: (at) => full.format(new Date(at)),
   };
 }

@@ -52,7 +52,7 @@ export class Toasts extends Element {
       this.follow(notification, event);
       if (event.defaultPrevented || !link(notification.action_url)) this.#close(id);
     });
-    const leave = h('button', 'toast-close', { type: 'button', ariaLabel: this.texts.close, onclick: () => this.#close(id) }, icon('close'));
+    const leave = h('button', 'toast-close', { ariaLabel: this.texts.close, onclick: () => this.#close(id) }, icon('close'));
     const toast = h('div', 'toast', {}, avatar(notification), lines, leave);
     Object.assign(toast.dataset, { priority, type });
     this.#shown.set(id, toast);

@@ -101,5 +101,5 @@ function name({ label, view, type, tag }, texts) {
 /** @param {string} text @param {() => void} onclick */
 function button(text, onclick) {
   const count = h('span', 'tab-count');
-  return { element: h('button', 'tab', { type: 'button', role: 'tab', onclick }, text, count), count };
+  return { element: h('button', 'tab', { role: 'tab', onclick }, text, count), count };
 }
