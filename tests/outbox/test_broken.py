@@ -88,7 +88,7 @@ def test_a_store_that_is_away_leaves_everything_in_the_outbox(app, another, serv
     server = serve(BELLCAST_STORE=another.url)
     name = another.url.rsplit("/", 1)[1]
     app.run(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-    app.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+    app.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", name)
     written = write(app)
     assert app.waiting() == NUMBER
     assert app.sql("status")["refused"] == 0

@@ -24,6 +24,9 @@ from bellcast.ports import Engines
 
 log = structlog.get_logger(__name__)
 
+# Nothing is wrong with the row.
+AWAY = (Unavailable, DiskFull)
+
 _draft = msgspec.json.Decoder(Draft)
 _event = msgspec.json.Decoder(EventDraft)
 _change = msgspec.json.Decoder(Change)
@@ -70,9 +73,18 @@ class Delivery:
             answers = [refusal] * len(rows)
         except Exception:
             log.exception("outbox: a batch failed; its rows are tried one by one")
-            answers = [await self._alone(one) for one in asked]
-        for row, answer in zip(rows, answers, strict=True):
+            answers = await self._one_by_one(asked)
+        for row, answer in zip(rows, answers, strict=False):
             _note(outcome, row, answer if isinstance(answer, BellcastError) else None)
+
+    async def _one_by_one(self, asked: list[Draft | BellcastError]) -> list[bytes | BellcastError]:
+        """Up to the first that the store cannot take: what is behind it must not overtake it."""
+        answers: list[bytes | BellcastError] = []
+        for one in asked:
+            answers.append(await self._alone(one))
+            if isinstance(answers[-1], AWAY):
+                break
+        return answers
 
     async def _alone(self, asked: Draft | BellcastError) -> bytes | BellcastError:
         if isinstance(asked, BellcastError):
@@ -81,9 +93,17 @@ class Delivery:
             return await sending.send(self._engines, self._limits, asked)
         except BellcastError as refusal:
             return refusal
-        except Exception as failure:  # whatever it is, the rows behind it must not wait for ever
-            log.exception("outbox: a row failed")
-            return BellcastError(f"unforeseen: {type(failure).__name__}")
+        except Exception as failure:  # noqa: BLE001  whatever it is, the rows behind it must not wait for ever
+            return await self._unforeseen(failure)
+
+    async def _unforeseen(self, failure: Exception) -> BellcastError:
+        """Is it the row, or is it the store?"""
+        log.error("outbox: a row failed", exc_info=failure)
+        try:
+            await self._engines.store.ping()
+        except Exception as away:  # noqa: BLE001  as above
+            return Unavailable(f"The store cannot be used: {away}.")
+        return BellcastError(f"unforeseen: {type(failure).__name__}")
 
     async def _publish(self, rows: list[Row], outcome: Outcome) -> None:
         for row in rows:
@@ -98,14 +118,13 @@ class Delivery:
                 await events.publish(self._engines, *publishing.events(draft, draft.tenant or DEFAULT_TENANT))
         except BellcastError as refusal:
             return refusal
-        except Exception as failure:  # as above
-            log.exception("outbox: a row failed")
-            return BellcastError(f"unforeseen: {type(failure).__name__}")
+        except Exception as failure:  # noqa: BLE001  as above
+            return await self._unforeseen(failure)
         return None
 
 
 def _note(outcome: Outcome, row: Row, refusal: BellcastError | None) -> None:
-    if isinstance(refusal, Unavailable | DiskFull):
+    if isinstance(refusal, AWAY):
         outcome.stopped = refusal
     elif refusal is not None:
         outcome.refused[row.id] = refusal.detail

@@ -48,6 +48,7 @@ AWAY = (
     exceptions.IdleInTransactionSessionTimeoutError,
     exceptions.LockNotAvailableError,
     exceptions.InternalClientError,
+    exceptions.ObjectNotInPrerequisiteStateError,  # the database takes no connections now
     OSError,
     TimeoutError,
 )
@@ -98,7 +99,8 @@ def translated(error: Exception) -> Exception:
         return Unavailable("Too many are writing to the same inboxes.")
     if isinstance(error, exceptions.CharacterNotInRepertoireError | exceptions.UntranslatableCharacterError):
         return Invalid("A text must not contain U+0000.")
-    if isinstance(error, exceptions.InterfaceError) and "closed" in str(error):
+    # In the second way asyncpg's pool says that a connection of its own is gone.
+    if isinstance(error, exceptions.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
         return Unavailable("The connection to PostgreSQL was lost.")
     if isinstance(error, AWAY):
         return Unavailable(f"PostgreSQL cannot be used: {str(error) or type(error).__name__}.")
