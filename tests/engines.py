@@ -122,10 +122,10 @@ class PostgresServer(Process):
 class RedisServer(Process):
     """One Redis that keeps nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
         folder, port = own_folder("bellcast-redis-"), free_port()
         command = [tool("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-        super().__init__([*command, "--save", "", "--appendonly", "no"], folder, port)
+        super().__init__([*command, "--save", "", "--appendonly", "no", *flags], folder, port)
 
     def is_ready(self) -> bool:
         with socket.socket() as probe:
@@ -134,6 +134,31 @@ class RedisServer(Process):
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+
+class RedisCluster:
+    """Three Redis that share the slots."""
+
+    def __init__(self) -> None:
+        flags = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port"]
+        self.servers = [RedisServer(*flags, str(free_port())) for _ in range(3)]
+
+    def start(self) -> None:
+        """Start them and give each a third of the slots."""
+        for server in self.servers:
+            server.start()
+        members = [f"127.0.0.1:{server.port}" for server in self.servers]
+        command = [tool("redis-cli"), "--cluster", "create", *members, "--cluster-replicas", "0", "--cluster-yes"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+    @property
+    def url(self) -> str:
+        return self.servers[0].url
+
+    def end(self) -> None:
+        """End them for good."""
+        for server in self.servers:
+            server.end()
 
 
 class OwnDatabase(Postgres):
@@ -169,6 +194,15 @@ def redis() -> RedisServer:
     server = RedisServer()
     server.start()
     return server
+
+
+@cache
+def redis_cluster() -> RedisCluster:
+    """The Redis cluster of this run."""
+    _must_be("redis-server", OLDEST_REDIS)
+    cluster = RedisCluster()
+    cluster.start()
+    return cluster
 
 
 def _must_be(name: str, oldest: int) -> None:

@@ -1,125 +1,134 @@
-"""Redis pub/sub as the way between processes: one channel a stream."""
+"""Redis pub/sub as the way between processes: one channel a stream. On a cluster each channel lives on the shard of its
+slot, and only that one carries it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 
 from bellcast.brokers.relay import Message
+from bellcast.brokers.shards import PATIENCE_SECONDS, PLAIN, SHARDED, Shard
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 
-# Channels a command: a storm of new connections is a few writes of under a megabyte.
-CHANNELS = 1_000
-# A Redis that is silent for so long after a question is away.
-PATIENCE_SECONDS = 5.0
+SLOTS = 16_384
+Address = tuple[str, int]
 
 
 class RedisCarrier:
-    """A Carrier. One connection listens, another sends."""
+    """A Carrier over one Redis, or over the shards of a cluster."""
 
     def __init__(self, url: str, project: str) -> None:
         self._prefix = f"bellcast:{project}:"
         # Coming back is the relay's. In the older protocol what is heard arrives in one way on every version.
         options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "protocol": 2, "client_name": "bellcast"}
-        options["socket_connect_timeout"] = PATIENCE_SECONDS
-        self._redis: Redis = Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, **options)
-        self._quiet: Redis = Redis.from_url(url, socket_timeout=None, **options)
-        self._listening: Any = None
-        self._reading: asyncio.Task[None] | None = None
-        self._unconfirmed: set[bytes] = set()
-        self._confirmed = asyncio.Event()
-        self._heard = False
+        options |= {"socket_connect_timeout": PATIENCE_SECONDS, "socket_timeout": PATIENCE_SECONDS}
+        self._seed = ConnectionPool.from_url(url, **options)
+        self._known: list[Address] = []  # of the cluster, as it was last seen
+        self._shards: list[Shard] = []
+        self._owners: list[int] | None = None  # the shard of each slot; None: there is one, of all
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
         """Begin; from now on tell `hear` what arrives."""
-        try:
-            await self._redis.ping()
-            pool: Any = self._quiet.connection_pool  # redis-py leaves it untyped
-            self._listening = pool.make_connection()
-            await self._listening.connect()
-        except (exceptions.RedisError, OSError) as failure:
-            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
-        self._unconfirmed.clear()
-        self._reading = asyncio.get_running_loop().create_task(self._read(self._listening, hear))
+        slots = await self._slots()
+        if slots is None:
+            self._owners, self._shards = None, [Shard(self._pool(None), PLAIN)]
+        else:
+            self._known = sorted(set(slots))
+            self._owners = [self._known.index(address) for address in slots]
+            self._shards = [Shard(self._pool(address), SHARDED) for address in self._known]
+        await asyncio.gather(*(shard.connect(hear) for shard in self._shards))
 
-    async def _read(self, listening: Any, hear: Callable[[bytes], None]) -> None:
-        while True:
-            kind, channel, *rest = await listening.read_response()
-            self._heard = True
-            if kind == b"message":
-                hear(rest[0])
-            elif kind == b"subscribe":
-                self._unconfirmed.discard(channel)
-                if not self._unconfirmed:
-                    self._confirmed.set()
+    async def _slots(self) -> list[Address] | None:
+        """Who has each slot; None where this is no cluster. Whoever of it was known before may answer."""
+        wrong: Exception | None = None
+        for address in (None, *self._known):
+            redis: Any = Redis(connection_pool=self._pool(address))
+            try:
+                if not (await redis.info("cluster")).get("cluster_enabled"):
+                    return None
+                return _by_slot(await redis.execute_command("CLUSTER", "SLOTS"), address or self._seed_address)
+            except (exceptions.RedisError, OSError) as failure:
+                wrong = failure
+            finally:
+                await redis.aclose()
+                await redis.connection_pool.disconnect()
+        raise Unavailable(f"Redis cannot be used: {wrong}.") from wrong
+
+    @property
+    def _seed_address(self) -> Address:
+        named = self._seed.connection_kwargs
+        return named.get("host", "localhost"), named.get("port", 6379)
+
+    def _pool(self, address: Address | None) -> ConnectionPool:
+        there = {} if address is None else {"host": address[0], "port": address[1]}
+        return ConnectionPool(self._seed.connection_class, **{**self._seed.connection_kwargs, **there})
 
     async def follow(self, streams: Sequence[Stream]) -> None:
         """Hear these streams; returns once Redis has confirmed them all."""
-        channels = [self._channel(stream) for stream in streams]
-        self._unconfirmed.update(channels)
-        self._confirmed.clear()
-        await self._tell(b"SUBSCRIBE", channels)
-        try:
-            await asyncio.wait_for(self._confirmed.wait(), PATIENCE_SECONDS)
-        except TimeoutError:
-            raise Unavailable("Redis does not answer.") from None
+        parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
+        await asyncio.gather(*(shard.follow([channel for channel, _ in those]) for shard, those in parts))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Hear them no more."""
-        await self._tell(b"UNSUBSCRIBE", [self._channel(stream) for stream in streams])
-
-    async def _tell(self, command: bytes, channels: list[bytes]) -> None:
-        try:
-            for start in range(0, len(channels), CHANNELS):
-                await self._listening.send_command(command, *channels[start : start + CHANNELS])
-        except exceptions.RedisError as failure:
-            raise Unavailable(f"Redis was lost: {failure}.") from failure
+        parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
+        await asyncio.gather(*(shard.unfollow([channel for channel, _ in those]) for shard, those in parts))
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Send in one round trip."""
-        pipeline: Any = self._redis.pipeline(transaction=False)  # its commands wait for `execute`
-        for stream, message in messages:
-            pipeline.publish(self._channel(stream), message)
-        try:
-            await pipeline.execute()
-        except exceptions.RedisError as failure:
-            raise Unavailable(f"Redis was lost: {failure}.") from failure
+        """Send in one round trip to each shard."""
+        parts = self._by_shard([(self._channel(stream), message) for stream, message in messages])
+        await asyncio.gather(*(shard.send(those) for shard, those in parts))
+
+    def _by_shard(
+        self, messages: Sequence[tuple[bytes, bytes]]
+    ) -> Iterator[tuple[Shard, Sequence[tuple[bytes, bytes]]]]:
+        """Each shard with what is its own, in order."""
+        if not self._shards:
+            raise Unavailable("Redis was lost.")
+        if self._owners is None:
+            return iter([(self._shards[0], messages)])
+        parts: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for message in messages:
+            parts[self._owners[key_slot(message[0])]].append(message)
+        return ((self._shards[number], those) for number, those in parts.items())
 
     async def lost(self) -> None:
-        """Raise when the listening connection is gone, or silent though it was asked."""
-        if self._reading is None:
-            return
-        while True:
-            self._heard = False
-            await self._tell(b"PING", [b""])
-            done, _ = await asyncio.wait((self._reading,), timeout=PATIENCE_SECONDS)
-            if done:
-                raise Unavailable(f"Redis was lost: {self._reading.exception()}.")
-            if not self._heard:
-                raise Unavailable("Redis does not answer.")
+        """Raise when a shard's connection is gone, or silent though it was asked."""
+        watching = [asyncio.ensure_future(shard.lost()) for shard in self._shards]
+        try:
+            await asyncio.gather(*watching)
+        finally:
+            for one in watching:
+                one.cancel()
 
     async def ping(self) -> None:
-        """Raise unless Redis answers."""
-        try:
-            await self._redis.ping()
-        except exceptions.RedisError as failure:
-            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+        """Raise unless every shard answers."""
+        if not self._shards:
+            raise Unavailable("Redis was lost.")
+        await asyncio.gather(*(shard.ping() for shard in self._shards))
 
     async def close(self) -> None:
         """Let the connections go."""
-        reading, self._reading = self._reading, None
-        listening, self._listening = self._listening, None
-        if reading is not None:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-        if listening is not None:
-            await listening.disconnect()
-        await self._redis.aclose()
+        shards, self._shards = self._shards, []
+        await asyncio.gather(*(shard.close() for shard in shards))
 
     def _channel(self, stream: Stream) -> bytes:
         return (self._prefix + stream).encode()
+
+
+def _by_slot(ranges: Sequence[Any], asked: Address) -> list[Address]:
+    """The address of each slot's master, from what CLUSTER SLOTS says. An empty host is the one that was asked."""
+    found: list[Address | None] = [None] * SLOTS
+    for first, last, master, *_ in ranges:
+        address = (master[0].decode() if master[0] else asked[0], master[1])
+        found[first : last + 1] = [address] * (last + 1 - first)
+    owned = [address for address in found if address is not None]
+    if len(owned) < SLOTS:
+        raise Unavailable("The Redis cluster does not serve all of its slots.")
+    return owned

@@ -1,0 +1,133 @@
+"""One Redis that carries channels: all of them, or in a cluster those of its slots."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from redis import exceptions
+from redis.asyncio import ConnectionPool, Redis
+
+from bellcast.errors import Unavailable
+
+# Channels a command: a storm of new connections is a few writes of under a megabyte.
+CHANNELS = 1_000
+# A Redis that is silent for so long after a question is away.
+PATIENCE_SECONDS = 5.0
+
+
+class Words(NamedTuple):
+    """What the commands are called. In a cluster a channel lives on one shard, and each is named alone."""
+
+    follow: bytes
+    unfollow: bytes
+    publish: bytes
+    message: bytes
+    followed: bytes
+    together: int
+
+
+PLAIN = Words(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe", CHANNELS)
+SHARDED = Words(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage", b"ssubscribe", 1)
+
+
+class Shard:
+    """One connection listens, others send."""
+
+    def __init__(self, pool: ConnectionPool, words: Words) -> None:
+        self._pool = pool
+        self._redis: Redis = Redis(connection_pool=pool)
+        self._words = words
+        self._listening: Any = None  # redis-py leaves it untyped
+        self._reading: asyncio.Task[None] | None = None
+        self._unconfirmed: set[bytes] = set()
+        self._confirmed = asyncio.Event()
+        self._heard = False
+
+    async def connect(self, hear: Callable[[bytes], None]) -> None:
+        """Begin to listen."""
+        try:
+            self._listening = self._pool.connection_class(**{**self._pool.connection_kwargs, "socket_timeout": None})
+            await self._listening.connect()
+        except (exceptions.RedisError, OSError) as failure:
+            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+        self._reading = asyncio.get_running_loop().create_task(self._read(hear))
+
+    async def _read(self, hear: Callable[[bytes], None]) -> None:
+        words = self._words
+        while True:
+            said = await self._listening.read_response()
+            self._heard = True
+            if not isinstance(said, list):
+                continue  # an answer to a ping, where nothing is followed yet
+            kind, channel, *rest = said
+            if kind == words.message:
+                hear(rest[0])
+            elif kind == words.followed:
+                self._unconfirmed.discard(channel)
+                if not self._unconfirmed:
+                    self._confirmed.set()
+
+    async def follow(self, channels: Sequence[bytes]) -> None:
+        """Hear these channels; returns once Redis has confirmed them all."""
+        self._unconfirmed.update(channels)
+        self._confirmed.clear()
+        await self._tell(self._words.follow, channels)
+        try:
+            await asyncio.wait_for(self._confirmed.wait(), PATIENCE_SECONDS)
+        except TimeoutError:
+            raise Unavailable("Redis does not answer.") from None
+
+    async def unfollow(self, channels: Sequence[bytes]) -> None:
+        """Hear them no more."""
+        await self._tell(self._words.unfollow, channels)
+
+    async def _tell(self, command: bytes, channels: Sequence[bytes]) -> None:
+        together, listening = self._words.together, self._listening
+        commands = [(command, *channels[at : at + together]) for at in range(0, len(channels), together)]
+        try:
+            for at in range(0, len(commands), CHANNELS):
+                await listening.send_packed_command(listening.pack_commands(commands[at : at + CHANNELS]))
+        except exceptions.RedisError as failure:
+            raise Unavailable(f"Redis was lost: {failure}.") from failure
+
+    async def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send to channels in one round trip."""
+        pipeline: Any = self._redis.pipeline(transaction=False)  # its commands wait for `execute`
+        for channel, message in messages:
+            pipeline.execute_command(self._words.publish, channel, message)
+        try:
+            await pipeline.execute()
+        except exceptions.RedisError as failure:
+            raise Unavailable(f"Redis was lost: {failure}.") from failure
+
+    async def lost(self) -> None:
+        """Raise when the listening connection is gone, or silent though it was asked."""
+        if self._reading is None:
+            return
+        while True:
+            self._heard = False
+            await self._tell(b"PING", [b""])
+            done, _ = await asyncio.wait((self._reading,), timeout=PATIENCE_SECONDS)
+            if done:
+                raise Unavailable(f"Redis was lost: {self._reading.exception()}.")
+            if not self._heard:
+                raise Unavailable("Redis does not answer.")
+
+    async def ping(self) -> None:
+        """Raise unless Redis answers."""
+        try:
+            await self._redis.ping()
+        except exceptions.RedisError as failure:
+            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        reading, self._reading = self._reading, None
+        listening, self._listening = self._listening, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        if listening is not None:
+            await listening.disconnect()
+        await self._redis.aclose()
+        await self._pool.disconnect()
