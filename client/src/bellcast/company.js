@@ -1,21 +1,29 @@
-/** Tabs in company: the one that has the line passes on what it hears and says what the others ask; it is followed in office when it goes. */
+/**
+ * Tabs in company: the one that has the line passes on what it hears and says what the others ask; it is followed in office when it goes.
+ * What was done while nobody could be told is shown by all of them, told by one, and outlives a page.
+ */
 
 import { tab } from './transports/tab.js';
 
 /** @import { BellcastEvent } from './events.js' */
 /** @import { Connection, Plan } from './connection.js' */
+/** @import { Action } from './inbox.js' */
 /** @import { Open } from './transports/sse.js' */
 /** @import { Note } from './transports/tab.js' */
 
 /**
- * @typedef {Plan & {recalled: () => void}} SharedPlan
+ * @typedef {Action & {id: string}} Kept
+ * @typedef {Plan & {recalled: () => void}} SharedPlan  `recalled`: what is kept is another than it was
  *
  * @typedef {object} Own  what this tab has by itself
  * @property {string} name  whose line it is
  * @property {string} me
  * @property {boolean} leads
  * @property {Connection | null} line
- * @property {(line: Connection) => void} use
+ * @property {string} shelf  how the keys begin under which actions are kept
+ * @property {(plan: Plan, transports?: Open[]) => void} dial  begins another line in place of this one
+ * @property {() => Promise<unknown>} lead  takes office, until this tab leaves
+ * @property {() => void} leave
  * @property {SharedPlan} plan
  * @property {LockManager} locks
  * @property {BroadcastChannel} channel
@@ -33,30 +41,59 @@ export class Company {
   #others = new Map();
   /** What some tab told the person. @type {Set<string>} */
   #taken = new Set();
+  /** @type {SharedPlan['hear']} */
+  #hear = () => {};
   /** Whether the others know that the line holds. */
   #greeted = false;
 
   /** @param {Own} own */
   constructor(own) {
-    const { name, plan, signal } = own;
+    const { plan, shelf, signal } = own;
     this.#own = own;
     this.#greeted = Boolean(own.line?.greeting);
+    this.#listen(plan);
     /** @param {Event & {key?: string | null}} event */
-    const stored = ({ key }) => key?.startsWith(name) && plan.recalled();
+    const stored = ({ key }) => key?.startsWith(shelf) && plan.recalled();
     plan.world.page.addEventListener('storage', stored);
     signal.addEventListener('abort', () => plan.world.page.removeEventListener('storage', stored));
+    if (own.leads) this.#moved();
   }
 
-  /** How one who is led is connected. @returns {[Plan, Open[]]} */
+  /** What the line asks and tells concerns the others too, where this tab leads. @param {SharedPlan} plan */
+  #listen(plan) {
+    const { hear, topics, moved } = plan;
+    this.#hear = hear;
+    plan.topics = () => (this.#own.leads ? new Set([topics(), ...this.#others.values()].flatMap((each) => [...each])) : topics());
+    plan.hear = (event, since) => {
+      const before = plan.position();
+      hear(event, since);
+      if (this.#own.leads) this.#pass(event, before);
+    };
+    plan.moved = () => {
+      if (this.#own.leads) this.#moved();
+      moved();
+    };
+  }
+
+  /** As one who is led, until it is this tab's turn. */
   join() {
-    const { channel, me, plan } = this.#own;
-    void this.#hold(me, (signal) => new Promise((done) => signal.addEventListener('abort', done)));
-    return [{ ...plan, credential: NOBODY }, [tab(channel, me)]];
+    const { channel, dial, lead, locks, me, name, plan, signal } = this.#own;
+    void this.#hold(me, () => new Promise((done) => signal.addEventListener('abort', done)));
+    dial({ ...plan, credential: NOBODY }, [tab(channel, me)]);
+    locks.request(name, { signal }, () => (this.post({ word: 'led' }), lead())).catch(() => {});
   }
 
-  /** What all tabs follow together. */
-  topics() {
-    return new Set([this.#own.plan.topics(), ...this.#others.values()].flatMap((topics) => [...topics]));
+  /** What is kept, oldest first. @returns {Kept[]} */
+  kept() {
+    const { plan, shelf } = this.#own;
+    const storage = plan.world.storage();
+    return Object.keys(storage ?? {}).filter((key) => key.startsWith(shelf)).sort().map((key) => JSON.parse(storage?.getItem(key) ?? ''));
+  }
+
+  /** For one tab at a time; for none if another has done it. @template T @param {string} id @param {() => Promise<T>} send @returns {Promise<T | 0>} */
+  alone(id, send) {
+    const { locks, plan, shelf } = this.#own;
+    return locks.request(shelf, async () => (plan.world.storage()?.getItem(shelf + id) === null ? 0 : send()));
   }
 
   /** @param {object} frame @returns {Promise<any>} */
@@ -69,7 +106,7 @@ export class Company {
   /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */
   async follow(type, topics) {
     const { leads, line } = this.#own;
-    const wanted = new Set(leads && type === 'unsubscribe' ? this.topics() : []);
+    const wanted = new Set(leads && type === 'unsubscribe' ? this.#own.plan.topics() : []);
     const told = topics.filter((topic) => !wanted.has(topic));
     return told.length ? line?.follow(type, told) : null;
   }
@@ -89,16 +126,19 @@ export class Company {
   }
 
   /** As leader. @param {BellcastEvent} event @param {string | null} since */
-  pass(event, since) {
+  #pass(event, since) {
     if (event.type === 'ready') this.#greet();
     else if (!PRIVATE.has(event.type)) this.post({ event, ...('position' in event && { since }) });
   }
 
   /** As leader: the line is another than it was. */
-  moved() {
-    if (!this.#greeted || this.#own.line?.greeting) return;
-    this.#greeted = false;
-    this.post({ word: 'lost' });
+  #moved() {
+    const { line, leave } = this.#own;
+    if (this.#greeted && !line?.greeting) {
+      this.#greeted = false;
+      this.post({ word: 'lost' });
+    }
+    if (line?.error) leave(); // another tab may have a better token
   }
 
   /** @param {Omit<Note, 'from'>} note */
@@ -120,10 +160,10 @@ export class Company {
     else if (event?.type === 'ready' && line?.status === 'waiting') line.open();
   }
 
-  /** A lock of its own tells when a tab is gone, however it went. @param {string} who @param {(signal: AbortSignal) => unknown} run */
+  /** A lock of its own tells when a tab is gone, however it went. @param {string} who @param {() => unknown} run */
   #hold(who, run) {
     const { name, locks, signal } = this.#own;
-    return locks.request(`${name} ${who}`, { signal }, () => run(signal)).catch(() => {});
+    return locks.request(`${name} ${who}`, { signal }, run).catch(() => {});
   }
 
   /** Where the leader stands; who stands elsewhere fetches. @param {{to?: string}} [to] */
@@ -137,7 +177,7 @@ export class Company {
 
   /** @param {string} who @param {string[]} topics */
   #welcome(who, topics) {
-    const before = this.topics();
+    const before = new Set(this.#own.plan.topics());
     if (!this.#others.has(who)) void this.#mind(who);
     this.#others.set(who, new Set(topics));
     const more = topics.filter((topic) => !before.has(topic));
@@ -170,12 +210,12 @@ export class Company {
 
   /** The server keeps from a connection what the connection said; the other tabs on it hear it all the same. @param {any} frame @param {string} who */
   #echo({ type, topic, name, data = null, on }, who) {
-    const { line, me, plan } = this.#own;
+    const { line, me } = this.#own;
     if (type !== 'publish' && type !== 'typing') return;
     const recipient = line?.greeting?.recipient ?? '';
     /** @type {BellcastEvent} */
     const event = JSON.parse(JSON.stringify(type === 'publish' ? { type: 'event', topic, name, data } : { type, topic, recipient, on }));
     this.post({ event, not: who });
-    if (who !== me) plan.hear(event);
+    if (who !== me) this.#hear(event);
   }
 }

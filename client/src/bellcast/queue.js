@@ -8,12 +8,16 @@ import { Refused } from './api.js';
 /** @import { Api } from './api.js' */
 /** @import { Target, Verb } from './events.js' */
 /** @import { Action } from './inbox.js' */
-/** @import { Shelf } from './shelf.js' */
 /** @import { World } from './world.js' */
 
 /**
  * @typedef {{resolve: () => void, reject: (error: unknown) => void}} Asker
  * @typedef {Action & Partial<Asker> & {id: string, done?: boolean, kept?: boolean, held?: boolean}} Pending
+ *
+ * @typedef {object} Shelf  where actions are kept over a reload
+ * @property {(action: Pending) => void} keep
+ * @property {(id: string) => void} drop
+ * @property {{kept: () => (Action & {id: string})[], alone: <T>(id: string, send: () => Promise<T>) => Promise<T | 0>} | undefined} [company]  the others who see to it
  *
  * @typedef {object} Desk  whose queue it is
  * @property {Api} api
@@ -29,7 +33,7 @@ const AGAIN = 5_000; // ms
 export class Queue {
   /** What is laid over what the server said. @type {Pending[]} */
   actions = [];
-  /** Where it is kept over a reload. @type {Shelf | null} */
+  /** @type {Shelf | null} */
   shelf = null;
   #desk;
   #busy = false;
@@ -96,7 +100,9 @@ export class Queue {
   /** What was kept: before a reload, or by another tab. */
   recall() {
     this.#resting = false;
-    const kept = new Map(this.shelf?.kept().map((each) => [each.id, each]));
+    const { company } = this.shelf ?? {};
+    if (!company) return;
+    const kept = new Map(company.kept().map((each) => [each.id, each]));
     const ours = this.actions.filter(({ id, kept: was, done }) => !was || done || kept.has(id));
     for (const { id } of ours) kept.delete(id);
     this.#set([...Array.from(kept.values(), (each) => ({ ...each, kept: true })), ...ours]);
@@ -118,7 +124,7 @@ export class Queue {
     const send = () => this.#desk.api.act(pending.verb, pending.target);
     const { id, kept, resolve } = pending;
     try {
-      const changed = await (kept && this.shelf ? this.shelf.alone(id, send) : send());
+      const changed = await (kept && this.shelf?.company ? this.shelf.company.alone(id, send) : send());
       this.shelf?.drop(id);
       // It stays on top until the next event, so that nothing flickers; none comes if nothing changed.
       pending.done = true;

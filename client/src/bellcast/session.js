@@ -5,7 +5,6 @@ import { Connection } from './connection.js';
 import { shown } from './inbox.js';
 import { listen } from './listening.js';
 import { Queue } from './queue.js';
-import { Shelf } from './shelf.js';
 import { Tabs } from './tabs.js';
 import { View } from './view.js';
 import { browser } from './world.js';
@@ -105,7 +104,10 @@ export class Session extends EventTarget {
       prepare: async () => void (this.#main.truth.stale && (await this.#refresh(this.#main))),
       hear: (event, since) => this.#hear(event, since),
       moved: () => this.#moved(),
-      recalled: () => this.#queue.recall(),
+      recalled: () => {
+        this.#queue.recall();
+        if (this.#status === 'live') void this.#queue.deliver();
+      },
     };
   }
 
@@ -223,13 +225,12 @@ export class Session extends EventTarget {
     if (this.#main.truth.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
     const whose = await this.#whose().catch(() => '');
     if (turn !== this.#turn) return;
-    const { locks, Channel, storage } = this.#world;
-    const shared = whose && locks && Channel;
+    const { locks, Channel } = this.#world;
     const name = `bellcast ${this.#plan.base} ${whose}`;
-    this.#queue.shelf = shared ? new Shelf(name, locks, storage) : null;
-    this.#queue.recall();
-    if (shared) this.#tabs = new Tabs(name, this.#plan, locks, Channel, (line) => this.#use(line));
+    if (whose && locks && Channel) this.#tabs = new Tabs(name, this.#plan, locks, Channel, (line) => this.#use(line));
     else this.#use(new Connection(this.#plan));
+    this.#queue.shelf = this.#tabs;
+    this.#queue.recall();
   }
 
   /** @param {Connection} line */

@@ -1,11 +1,11 @@
 /**
- * One line a browser: the tab that holds the lock has it. What it takes to share it (`company.js`) is fetched when there is another tab,
- * since most pages have none.
+ * One line a browser: the tab that holds the lock has it. What it takes to share it (`company.js`) is fetched when there is another tab, or
+ * when an earlier page left something behind; most pages need none of it.
  */
 
 import { Connection } from './connection.js';
 
-/** @import { Company, Own, SharedPlan } from './company.js' */
+/** @import { Company, Kept, Own, SharedPlan } from './company.js' */
 
 export class Tabs {
   /** Where there are others. @type {Company | undefined} */
@@ -20,9 +20,19 @@ export class Tabs {
   constructor(name, plan, locks, Channel, use) {
     const { signal } = this.#while;
     const channel = new Channel(name);
-    channel.onmessage = ({ data }) => void this.#meet().then((company) => company.noted(data), () => {});
+    channel.onmessage = ({ data }) => this.#meet().then((company) => company.noted(data), () => {});
     signal.addEventListener('abort', () => channel.close());
-    this.#own = { name, plan, locks, channel, use, signal, line: null, leads: false, me: Math.random().toString(36).slice(2) };
+    this.#own = {
+      name, plan, locks, channel, signal, line: null, leads: false, me: Math.random().toString(36).slice(2),
+      shelf: `${name} kept `,
+      leave: () => this.leave(),
+      dial: (...how) => use((this.#own.line = new Connection(...how))),
+      lead: () => {
+        this.#own.leads = true;
+        this.#own.dial(plan);
+        return new Promise((done) => signal.addEventListener('abort', done));
+      },
+    };
     void this.#enter();
   }
 
@@ -31,47 +41,45 @@ export class Tabs {
     this.#while.abort();
   }
 
+  /** An action, until the server knows of it. @param {Kept} action */
+  keep({ id, verb, target, at }) {
+    this.#store((storage) => storage.setItem(this.#own.shelf + id, JSON.stringify({ id, verb, target, at })));
+  }
+
+  /** @param {string} id */
+  drop(id) {
+    this.#store((storage) => storage.removeItem(this.#own.shelf + id));
+  }
+
+  /** A page may be forbidden to keep anything, or have no room: then nothing outlives it. @param {(storage: Storage) => unknown} run */
+  #store(run) {
+    try {
+      const storage = this.#own.plan.world.storage();
+      return storage && run(storage);
+    } catch {
+      return null;
+    }
+  }
+
   async #enter() {
-    const { signal, locks, name, plan } = this.#own;
-    const lead = () => (this.#lead(), new Promise((done) => signal.addEventListener('abort', done)));
+    const { signal, locks, name, plan, lead, dial, shelf } = this.#own;
+    if (this.#store((storage) => Object.keys(storage).some((key) => key.startsWith(shelf)))) this.#meet().catch(() => {});
     let free = false;
     await locks.request(name, { ifAvailable: true }, (lock) => (free = Boolean(lock)) && !signal.aborted && lead());
     if (free || signal.aborted) return;
     const company = await this.#meet().catch(() => null);
     if (signal.aborted) return;
-    if (!company) return this.#use(plan); // what cannot be shared is had alone
-    this.#use(...company.join());
-    await locks.request(name, { signal }, lead).catch(() => {});
+    if (company) company.join();
+    else dial(plan); // what cannot be shared is had alone
   }
 
   #meet() {
-    this.#meeting ??= import('./company.js').then(({ Company }) => (this.company = new Company(this.#own)));
+    this.#meeting ??= import('./company.js').then(({ Company }) => {
+      this.company = new Company(this.#own);
+      this.#own.plan.recalled();
+      return this.company;
+    });
     this.#meeting.catch(() => (this.#meeting = undefined));
     return this.#meeting;
-  }
-
-  #lead() {
-    const { plan } = this.#own;
-    this.#own.leads = true;
-    this.company?.post({ word: 'led' });
-    this.#use({
-      ...plan,
-      topics: () => this.company?.topics() ?? plan.topics(),
-      hear: (event) => {
-        const since = plan.position();
-        plan.hear(event);
-        this.company?.pass(event, since);
-      },
-      moved: () => {
-        this.company?.moved();
-        if (this.#own.line?.error) this.leave(); // another tab may have a better token
-        plan.moved();
-      },
-    });
-  }
-
-  /** @param {ConstructorParameters<typeof Connection>} how */
-  #use(...how) {
-    this.#own.use((this.#own.line = new Connection(...how)));
   }
 }
