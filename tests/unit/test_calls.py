@@ -16,7 +16,7 @@ from tests.unit.auth.world import NOW, PROJECT, Web, clock
 
 from bellcast import calls
 from bellcast.calls import Accepted, Answerer, Call, Handlers, HandlerUrl, NoAnswerer, Refused
-from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError
+from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError, Unavailable
 from bellcast.model.people import Project
 from bellcast.ports import Response
 
@@ -260,7 +260,8 @@ class Shop:
         self.bodies: list[bytes] = []
         self.web = Posted(lambda _: Response(status, {}, raw), self.bodies)
         self.line = Line()
-        self.url = HandlerUrl(URL, project, self.web, clock())
+        self.clock = clock()
+        self.url = HandlerUrl(URL, project, self.web, self.clock)
 
     async def answer(self, name: str = "move", *args: Any, **more: Any) -> Any:
         return await self.url.answer(call(name, *args, line=self.line, **more))
@@ -294,6 +295,7 @@ async def test_the_url_gets_the_call_as_json() -> None:
         "roles": ["admin"],
         "connection": "c1",
         "dialect": "socketio",
+        "namespace": "/",
     }
     asked = shop.web.asked[0]
     assert (asked["method"], asked["url"], asked["content-type"]) == ("POST", URL, "application/json")
@@ -388,16 +390,59 @@ async def test_an_app_that_knows_no_such_call_says_404() -> None:
         await Shop(404).answer()
 
 
-async def test_the_url_is_not_asked_about_every_coming_and_going() -> None:
-    shop = Shop()
+async def test_the_url_is_asked_about_comings_until_it_says_that_nobody_answers_them() -> None:
+    shop = Shop(404)
     for name in ("connect", "disconnect"):
+        assert shop.url.has(name)
+        assert await shop.answer(name) is None
         assert not shop.url.has(name)
-        with pytest.raises(NoHandler):
-            await shop.answer(name)
-    assert shop.web.asked == []
-    assert shop.url.has("move")
-    assert shop.url.has_namespace("/")
-    assert not shop.url.has_namespace("/custom")
+        shop.clock.advance(60)
+        assert shop.url.has(name)
+
+
+async def test_a_url_that_fails_keeps_nobody_out_and_is_left_alone_for_a_moment() -> None:
+    shop = Shop(500)
+    assert await shop.answer("connect") is None
+    assert not shop.url.has("connect")
+    shop.clock.advance(10)
+    assert shop.url.has("connect")
+
+
+@pytest.mark.parametrize(("status", "refusal"), [(404, Refused), (500, Unavailable)])
+async def test_a_namespace_of_the_apps_is_entered_by_its_word_alone(status: int, refusal: type[Exception]) -> None:
+    shop = Shop(status)
+    assert shop.url.has_namespace("/custom")
+    for _ in range(2):
+        assert shop.url.has("connect", "/custom")
+        with pytest.raises(refusal):
+            await shop.answer("connect", namespace="/custom", dialect="socketio")
+    assert await Shop(200).answer("connect", namespace="/custom", dialect="socketio") is None
+
+
+async def test_the_url_says_who_a_newcomer_is_and_what_it_follows() -> None:
+    word = {"recipient": "bob", "roles": ["admin"], "tenant": "acme"}
+    shop = Shop(body={"accept": word, "join": ["a", "b"], "leave": ["c"]})
+    asked = call("connect", {"login": "b"}, line=shop.line)
+    assert await shop.url.answer(asked) is None
+    assert asked.accepted == Accepted(recipient="bob", roles=("admin",), tenant="acme")
+    assert shop.line.done == [("join", "a"), ("join", "b"), ("leave", "c")]
+
+
+async def test_the_url_refuses_in_its_own_words() -> None:
+    with pytest.raises(Refused) as refused:
+        await Shop(body={"refuse": {"message": "Not you.", "data": {"code": 13}}}).answer("connect")
+    assert (refused.value.message, refused.value.data) == ("Not you.", {"code": 13})
+
+
+async def test_only_a_newcomer_is_accepted() -> None:
+    with pytest.raises(HandlerFailed):
+        await Shop(body={"accept": {"recipient": "bob"}}).answer("move")
+
+
+async def test_the_url_is_told_the_namespace_where_there_are_several() -> None:
+    shop = Shop()
+    await shop.answer("move", dialect="socketio", namespace="/custom")
+    assert json.loads(shop.bodies[0])["namespace"] == "/custom"
 
 
 # --- who answers

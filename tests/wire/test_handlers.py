@@ -87,6 +87,12 @@ async def ask(call):
 async def close(call):
     await call.close(reconnect=call.data)
 
+@handlers.on("disconnect me")
+async def disconnect_me(call):
+    await call.disconnect()
+    await call.emit("last words")
+    return "done"
+
 @handlers.on("gone")
 async def told_gone(call):
     return gone
@@ -102,6 +108,8 @@ async def connect(call):
         raise RuntimeError("oops")
     if call.recipient == "strange":
         await call.emit("strange", object())
+    if call.recipient in ("unwanted", "later"):
+        await call.close(reconnect=call.recipient == "later")
     if call.recipient == "greeted":
         await call.emit("welcome", {"to": call.recipient})
         await call.join("room")
@@ -305,6 +313,29 @@ def test_handlers_that_cannot_be_loaded_stop_the_start(tmp_path: Path) -> None:
     assert server.stop() == 2
 
 
+def test_a_call_that_ends_its_connection_is_answered_first(shop: ServerProcess) -> None:
+    with websocket(shop, "parting") as bell:
+        bell.next()
+        bell.send("call", name="disconnect me", ref=1)
+        assert bell.next()["name"] == "last words"
+        assert bell.next() == {"type": "ack", "ref": 1, "data": "done"}
+        told = bell.next()
+        assert (told["type"], told["code"], told["reconnect"]) == ("close", 4403, False)
+
+
+def test_a_newcomer_whom_the_app_closes_on_is_told_whether_to_come_back(shop: ServerProcess) -> None:
+    with websocket(shop, "unwanted") as bell:
+        told = bell.next()
+        assert (told["type"], told["code"], told["reconnect"]) == ("close", 4403, False)
+    with websocket(shop, "later") as bell:
+        told = bell.next()
+        assert (told["type"], told["code"], told["reconnect"]) == ("close", 1012, True)
+    assert httpx.get(f"{shop.url}/v1/stream", headers=shop.as_recipient("unwanted")).status_code == 403
+    with stream(shop, "later") as page:
+        assert page.next()["reconnect"] is True
+        assert page.ends()
+
+
 # --- a URL
 
 
@@ -337,6 +368,11 @@ class App:
                 return 200, b""
             case "unknown":
                 return 404, b""
+            case "connect" if call["recipient"] is None:
+                welcome = [{"name": "welcome", "args": ["Walk in"]}]
+                return 200, json.dumps({"accept": {"recipient": "walk-in"}, "join": ["hall"], "emit": welcome}).encode()
+            case "connect" if call["recipient"] == "banned":
+                return 200, b'{"refuse":{"message":"You are banned."}}'
             case _:
                 return 500, b'{"reply":"no"}'
 
@@ -363,6 +399,7 @@ def test_calls_are_posted_to_the_apps_url_and_its_answer_comes_back(
         ):
             ready = alice.next()
             bob.next()
+            assert [one["name"] for one in app.heard][:1] == ["connect"]
             assert alice.ask("call", name="echo", data={"n": 1})["data"] == [{"n": 1}]
             assert app.heard[-1] == {
                 "name": "echo",
@@ -393,3 +430,28 @@ def test_calls_are_posted_to_the_apps_url_and_its_answer_comes_back(
             assert alice.ask("ping")["type"] == "pong"
         assert eventually(lambda: live(server) == 0)
         assert unharmed(server)
+
+
+def test_the_url_lets_in_refuses_and_hears_of_partings(start_server: Callable[..., ServerProcess]) -> None:
+    app = App("test-project-secret-of-forty-characters-x")
+    with serving(app) as url:
+        server = start_server(BELLCAST_HANDLER_URL=url.url, BELLCAST_ANONYMOUS="allow")
+        with websocket(server, None) as bell:
+            ready = bell.next()
+            assert ready["recipient"] == "walk-in"
+            assert bell.next() == {"type": "event", "name": "welcome", "data": "Walk in"}
+            publish = {"topic": "hall", "name": "rung", "data": 1}
+            httpx.post(f"{server.url}/v1/events", json=publish, headers=server.as_app())
+            assert bell.next()["name"] == "rung"
+        gone = {"name": "disconnect", "recipient": "walk-in", "connection": ready["connection"]}
+        assert eventually(lambda: any(gone.items() <= one.items() for one in app.heard))
+        with websocket(server, "banned") as bell:
+            told = bell.next()
+            assert (told["code"], told["message"]) == (4403, "You are banned.")
+        with websocket(server, "anybody") as bell:  # the app fails to answer: a bell does not wait for that
+            assert bell.next()["type"] == "ready"
+        heard = len(app.heard)
+        with websocket(server, "anybody") as bell:
+            assert bell.next()["type"] == "ready"
+            assert bell.ask("call", name="echo", data=1)["data"] == [1]
+        assert [one["name"] for one in app.heard[heard:] if one["name"] != "disconnect"] == ["echo"]

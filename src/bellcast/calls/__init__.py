@@ -1,6 +1,6 @@
 """What clients ask, the app answers: handlers in Python, or one URL that gets every call, signed.
 
-`connect` and `disconnect` are calls too, made to Python handlers only: the URL's answer has no word for letting in."""
+`connect` and `disconnect` are calls too."""
 
 from bellcast import ports
 from bellcast.calls.answerer import Answerer, NoAnswerer

@@ -9,8 +9,8 @@ from bellcast.errors import NoHandler
 class Answerer(Protocol):
     """Whoever answers calls."""
 
-    def has(self, name: str) -> bool:
-        """Whether it has a handler of that name; so that nobody asks for nothing at every connection."""
+    def has(self, name: str, namespace: str = ROOT) -> bool:
+        """Whether it may have a handler of that name; so that nobody asks for nothing at every connection."""
         ...
 
     def has_namespace(self, namespace: str) -> bool:
@@ -25,7 +25,7 @@ class Answerer(Protocol):
 class NoAnswerer:
     """For an app without handlers."""
 
-    def has(self, name: str) -> bool:
+    def has(self, name: str, namespace: str = ROOT) -> bool:
         return False
 
     def has_namespace(self, namespace: str) -> bool:

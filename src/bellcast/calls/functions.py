@@ -42,7 +42,7 @@ class Handlers:
 
         return register
 
-    def has(self, name: str) -> bool:
+    def has(self, name: str, namespace: str = ROOT) -> bool:
         return name in self._functions
 
     def has_namespace(self, namespace: str) -> bool:

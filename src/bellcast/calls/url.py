@@ -11,14 +11,19 @@ import structlog
 from msgspec import Struct
 
 from bellcast import ports
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call
-from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, Refused
+from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError, Unavailable
 from bellcast.model.people import Project
 
 log = structlog.get_logger(__name__)
 
 # How long it may think: clients wait, and one that hangs must not collect them.
 TIMEOUT = 5.0
+# Comings and goings that nobody answers (404) are not asked about again for so long, and neither are those that the URL
+# failed to answer: a bell must not wait for an app that is away.
+UNANSWERED_MS, FAILED_MS = 60_000, 10_000
+NAMESPACED = "socketio"  # the one dialect with namespaces
+NO_NAMESPACE = "Invalid namespace"  # the reference's own words, which clients know
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
 
 
@@ -30,11 +35,22 @@ class Emitted(Struct, frozen=True, kw_only=True):
     to: str | None = None
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """No, in the app's words."""
+
+    message: str
+    data: Any = None
+
+
 class UrlAnswer(Struct, frozen=True, kw_only=True):
-    """What the URL answers."""
+    """What the URL answers; `accept` only to `connect`."""
 
     reply: Any = None
     emit: list[Emitted] = []
+    join: list[str] = []
+    leave: list[str] = []
+    accept: Accepted | None = None
+    refuse: Refusal | None = None
 
 
 class HandlerUrl:
@@ -45,39 +61,53 @@ class HandlerUrl:
         self._key = signing_key(project.secret)
         self._http = http
         self._clock = clock
+        self._silent: dict[str, int] = {}  # until when the URL is not asked about comings and goings
 
-    def has(self, name: str) -> bool:
-        return name not in (CONNECT, DISCONNECT)
+    def has(self, name: str, namespace: str = ROOT) -> bool:
+        return namespace != ROOT or self._clock.now() >= self._silent.get(name, 0)
 
     def has_namespace(self, namespace: str) -> bool:
-        return namespace == ROOT
+        return True  # the URL is asked, by `connect`
 
     async def answer(self, call: Call) -> Any:
-        if not self.has(call.name):
-            raise NoHandler(f"{call.name!r} is told to Python handlers only.")
         try:
             answer = _read(await self._post(call))
-            for emitted in answer.emit:
-                await _emit(call, emitted)
+            await _obey(call, answer)
         except NoHandler:
-            raise
+            return self._unanswered(call)
         except BellcastError as failure:
             log.warning("handler url failed", call=call.name, why=failure.detail)
-            raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
+            return self._failed(call)
+        if answer.refuse is not None:
+            raise Refused(answer.refuse.message, data=answer.refuse.data)
         return answer.reply
 
+    def _unanswered(self, call: Call) -> None:
+        if call.name not in (CONNECT, DISCONNECT):
+            raise NoHandler("No handler answers this call.") from None
+        if call.name == CONNECT and call.namespace != ROOT:
+            raise Refused(NO_NAMESPACE) from None
+        self._silent[call.name] = self._clock.now() + UNANSWERED_MS
+
+    def _failed(self, call: Call) -> None:
+        """Whoever has a session of their own is let in without the app's word; a namespace of the app's is not entered."""
+        if call.name not in (CONNECT, DISCONNECT):
+            raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
+        if call.name == CONNECT and call.namespace != ROOT:
+            raise Unavailable("The app could not be asked about this namespace.") from None
+        self._silent[call.name] = self._clock.now() + FAILED_MS
+
     async def _post(self, call: Call) -> ports.Response:
-        body = msgspec.json.encode(
-            {
-                "name": call.name,
-                "args": call.args,
-                "recipient": call.recipient,
-                "tenant": call.tenant,
-                "roles": call.roles,
-                "connection": call.connection,
-                "dialect": call.dialect,
-            }
-        )
+        asked = {
+            "name": call.name,
+            "args": call.args,
+            "recipient": call.recipient,
+            "tenant": call.tenant,
+            "roles": call.roles,
+            "connection": call.connection,
+            "dialect": call.dialect,
+        }
+        body = msgspec.json.encode(asked | ({"namespace": call.namespace} if call.dialect == NAMESPACED else {}))
         headers = signed(self._key, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
@@ -114,6 +144,20 @@ def _read(response: ports.Response) -> UrlAnswer:
         return msgspec.json.decode(response.body or b"{}", type=UrlAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HandlerFailed(f"It answered nonsense: {error}.") from None
+
+
+async def _obey(call: Call, answer: UrlAnswer) -> None:
+    """Do what the answer says beside its reply."""
+    if answer.accept is not None:
+        if call.name != CONNECT:
+            raise HandlerFailed("It answered `accept` to what is no `connect`.")
+        call.accept(answer.accept.recipient, roles=answer.accept.roles, tenant=answer.accept.tenant)
+    for topic in answer.join:
+        await call.join(topic)
+    for topic in answer.leave:
+        await call.leave(topic)
+    for emitted in answer.emit:
+        await _emit(call, emitted)
 
 
 async def _emit(call: Call, emitted: Emitted) -> None:

@@ -1,5 +1,6 @@
 """The app's handlers, asked on behalf of a connection; what they do to it, done in the native dialect."""
 
+import asyncio
 from typing import Any
 
 import structlog
@@ -7,7 +8,7 @@ import structlog
 from bellcast import calls
 from bellcast.auth.doors import Doors
 from bellcast.calls import Answerer, Call
-from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unauthenticated
+from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unauthenticated, Unavailable
 from bellcast.inbox import events, views
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Phase
@@ -33,6 +34,7 @@ class NativePort:
         self._connection = connection
         self.held: list[bytes] | None = [] if connection.phase is Phase.HOLDING else None
         self.joined: list[str] = []
+        self.ending: Close | None = None  # how the connection ends, once the call has been answered
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Tell the caller: an `event` whose data is the first argument; if there are several, all of them in `args`."""
@@ -71,7 +73,12 @@ class NativePort:
 
     async def close(self, *, reconnect: bool) -> None:
         """End the connection."""
-        self._hub.end(self._connection, RESTART_BY_APP if reconnect else CLOSED_BY_APP)
+        self.ending = RESTART_BY_APP if reconnect else CLOSED_BY_APP
+
+    def part(self) -> None:
+        """End the connection, if the handler said so. The call has been answered by the next turn of the loop."""
+        if self.ending is not None:
+            asyncio.get_running_loop().call_soon(self._hub.end, self._connection, self.ending)
 
 
 class Answering:
@@ -94,12 +101,13 @@ class Answering:
         """The reply of the app's handler. A newcomer and a farewell are ours to tell, not a client's."""
         if name in (calls.CONNECT, calls.DISCONNECT):
             raise NoHandler(f"{name!r} cannot be called.")
+        port = NativePort(self._engines, self._hub, connection)
         try:
-            return await self._app.answer(
-                self._call(NativePort(self._engines, self._hub, connection), connection, name, data)
-            )
+            return await self._app.answer(self._call(port, connection, name, data))
         except calls.Refused as refused:
             raise Forbidden(refused.message, data=refused.data) from None
+        finally:
+            port.part()
 
     async def connected(self, connection: Connection, data: Any) -> NativePort | None:
         """Ask the app about a newcomer, before it is known: it may refuse it, or say who it is."""
@@ -111,6 +119,9 @@ class Answering:
             await self._app.answer(call)
         except calls.Refused as refused:
             raise reasons.TurnedAway(refused.message, data=refused.data) from None
+        if port.ending is not None:
+            self._hub.end(connection, port.ending)  # a WebSocket is there already, and hears it as it is
+            raise _closed(port.ending)
         if call.accepted is not None:
             connection.principal = accepted(call.accepted, connection.principal)
         return port
@@ -139,7 +150,14 @@ class Answering:
             dialect=connection.dialect.protocol,
             tenant=principal.tenant,
             roles=principal.roles or (),
+            namespace=connection.namespace,
         )
+
+
+def _closed(end: Close) -> BellcastError:
+    """Why a newcomer is not let in whom the app closed on."""
+    said = "The app closed this connection."
+    return Unavailable(said, retry_after=1) if end.reconnect else reasons.TurnedAway(said)
 
 
 def accepted(word: calls.Accepted, session: Principal) -> Principal:

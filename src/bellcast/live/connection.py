@@ -146,6 +146,7 @@ class Listener(Protocol):
 class Connection(asyncio.Protocol):
     """The owner of one socket. Everything that writes goes through `write`, the outlet's own bound method."""
 
+    namespace = "/"  # the one there is, but for Socket.IO
     __slots__ = (
         "address",
         "asked_at",

@@ -28,6 +28,7 @@ from bellcast.model.events import (
     Typing,
 )
 from bellcast.model.inboxes import InboxState
+from bellcast.model.wording import worded
 
 _encode = msgspec.json.Encoder().encode
 
@@ -302,7 +303,7 @@ def receive(text: str) -> "AnyCommand | Refused":
     try:
         return _commands.decode(text)
     except msgspec.ValidationError as problem:
-        return Refused(_loose_ref(text), Invalid(str(problem)))
+        return Refused(_loose_ref(text), Invalid.fields([worded(problem)]))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Refused(None, BadRequest("A frame must be one JSON object with a `type`."))
 

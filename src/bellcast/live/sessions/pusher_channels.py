@@ -208,8 +208,9 @@ class Channels:
         wiring, principal = self._wiring, connection.principal
         if not wiring.app.has(name):
             return None
+        port = PusherPort(wiring.engines, wiring.hub, connection, channel)
         call = Call(
-            PusherPort(wiring.engines, wiring.hub, connection, channel),
+            port,
             name,
             () if data is None else (data,),
             recipient=principal.recipient,
@@ -218,7 +219,18 @@ class Channels:
             tenant=principal.tenant,
             roles=principal.roles or (),
         )
-        return Answered(await wiring.app.answer(call), call.accepted)
+        try:
+            return Answered(await wiring.app.answer(call), call.accepted)
+        finally:
+            self._part(connection, port, at_once=name == calls.CONNECT)
+
+    def _part(self, connection: Connection, port: PusherPort, *, at_once: bool) -> None:
+        """End the connection, if the handler said so: a newcomer now, others when they have been answered, which they
+        are by the next turn of the loop."""
+        if port.ending is not None and at_once:
+            self._hub.end(connection, port.ending)
+        elif port.ending is not None:
+            asyncio.get_running_loop().call_soon(self._hub.end, connection, port.ending)
 
     def gone(self, connection: Connection) -> None:
         """Forget how fast it spoke."""

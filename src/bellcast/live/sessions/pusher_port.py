@@ -8,6 +8,7 @@ from bellcast.live.answering import CLOSED_BY_APP, RESTART_BY_APP
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols.pusher import frames
+from bellcast.live.reasons import Close
 from bellcast.model.events import LiveEvent
 from bellcast.ports import Engines
 
@@ -20,6 +21,7 @@ class PusherPort:
         self._hub = hub
         self._connection = connection
         self._channel = channel
+        self.ending: Close | None = None  # how the connection ends, once the call has been answered
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Tell the caller, on the channel it spoke on."""
@@ -52,4 +54,4 @@ class PusherPort:
 
     async def close(self, *, reconnect: bool) -> None:
         """End the connection."""
-        self._hub.end(self._connection, RESTART_BY_APP if reconnect else CLOSED_BY_APP)
+        self.ending = RESTART_BY_APP if reconnect else CLOSED_BY_APP

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.model.wording import worded
+
 CLIENT = "client-"
 
 
@@ -93,7 +95,8 @@ def _typed(frame: _Frame, shape: type[Subscribe | Unsubscribe | Signin]) -> Comm
             return msgspec.json.decode(frame.data, type=shape)
         return msgspec.convert({} if frame.data is UNSET else frame.data, shape)
     except msgspec.ValidationError as wrong:
-        return Rejected(f"{frame.event}: {wrong}.")
+        bad = worded(wrong)
+        return Rejected(f"{frame.event}: {bad.field or 'data'} {bad.message}.")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Rejected(f"{frame.event}: the data is not JSON.")
 

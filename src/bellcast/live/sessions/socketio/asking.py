@@ -1,6 +1,8 @@
 """What clients ask of a namespace, done in order and answered by an ack: the app's handlers first, then our own words."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +22,7 @@ from bellcast.live.sessions.socketio.member import Member
 from bellcast.live.turns import Turns
 from bellcast.model import drafts
 from bellcast.model.events import LiveEvent
+from bellcast.model.wording import worded
 from bellcast.ports import Broker
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,7 @@ class Port:
         self._member = member
         self.held: list[tuple[str, tuple[Any, ...]]] | None = [] if member.phase is Phase.HOLDING else None
         self.joined: list[str] = []
+        self.ending: Callable[[], None] | None = None  # how the caller is let go, once it has been answered
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Tell the caller, bytes and all."""
@@ -92,14 +96,20 @@ class Port:
 
     async def disconnect(self) -> None:
         """Put it out of its namespace; the pipe and its other namespaces stay."""
-        self._hub.end(self._member, CLOSED_BY_APP)
+        self.ending = partial(self._hub.end, self._member, CLOSED_BY_APP)
 
     async def close(self, *, reconnect: bool) -> None:
-        """End the pipe; a client that shall not come back is put out of every namespace first, and then hangs up."""
+        """End the pipe."""
+        self.ending = partial(self._member.pipe.leave, RESTART_BY_APP) if reconnect else self._close_for_good
+
+    def part(self) -> None:
+        """Let the caller go, if the handler said so. It has been answered by the next turn of the loop."""
+        if self.ending is not None:
+            asyncio.get_running_loop().call_soon(self.ending)
+
+    def _close_for_good(self) -> None:
+        """A client that shall not come back is put out of every namespace first, and then hangs up."""
         pipe = self._member.pipe
-        if reconnect:
-            pipe.leave(RESTART_BY_APP)
-            return
         for member in list(pipe.talk.members.values()):
             if member is not None:
                 self._hub.end(member, CLOSED_BY_APP)
@@ -169,11 +179,14 @@ class Asking:
     async def _reply(self, member: Member, name: str, args: list[Any]) -> Any:
         drafts.check_event(name, None, self._commands.limits)
         if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
+            port = self.port(member)
             try:
-                return await self.app.answer(self.call(self.port(member), member, name, args))
+                return await self.app.answer(self.call(port, member, name, args))
             except NoHandler:
                 if name not in OWN:
                     raise
+            finally:
+                port.part()
         elif name not in OWN:
             raise NoHandler(f"No handler answers {name!r}.")
         done = await self._commands.perform(member, _command(name, args))
@@ -207,5 +220,5 @@ def _command(name: str, args: list[Any]) -> native.AnyCommand:
     try:
         command: native.AnyCommand = msgspec.convert({**said, "type": name}, native.AnyCommand)
     except msgspec.ValidationError as problem:
-        raise Invalid(str(problem)) from None
+        raise Invalid.fields([worded(problem)]) from None
     return command

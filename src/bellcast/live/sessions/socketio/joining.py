@@ -98,7 +98,7 @@ class Joining:
         if pid is not None:
             member.id = pid.sid  # so that the app hears of it by the id it knows
         port = self._asking.port(member)
-        if self._asking.app.has(calls.CONNECT) and await self._asked(port, member, auth):
+        if self._asking.app.has(calls.CONNECT, namespace) and await self._asked(port, member, auth):
             doubt = None
         if doubt is not None:
             raise doubt
@@ -110,6 +110,9 @@ class Joining:
         """Ask the app about a newcomer; whether its word is enough."""
         call = self._asking.call(port, member, calls.CONNECT, [_without_recovery(auth)])
         await self._asking.app.answer(call)
+        if port.ending is not None:
+            port.part()
+            raise calls.Refused("The app closed this connection.")
         if call.accepted is not None:
             member.principal = accepted(call.accepted, member.principal)
         # What it brought may have been the app's to read: let in, but as nobody.

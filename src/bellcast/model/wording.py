@@ -1,0 +1,47 @@
+"""What a decoder refused, as a field and a sentence of our own: its words are for programmers of its language."""
+
+import re
+
+from bellcast.errors import FieldError
+
+_PLACE = re.compile(r"(.*?)(?: - at `(?:key in )?\$([^`]*)`)?", re.DOTALL)
+_EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `([^`]+)`)?", re.DOTALL)
+_NAMED = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`", re.DOTALL)
+_VALUE = re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL)
+_STEP = re.compile(r"\[(\.\.\.|\d+)\]")
+_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+# How much of what a client sent is said back to it.
+_LONGEST = 100
+
+
+def worded(refusal: Exception) -> FieldError:
+    """The field, `""` for the whole, and what is wrong with it."""
+    told, path = _split(str(refusal))
+    if (named := _NAMED.fullmatch(told)) is not None:
+        field = ".".join(filter(None, (path, named[2][:_LONGEST])))
+        return FieldError(field, "is required" if named[1] == "missing required" else "is not a known field")
+    if (expected := _EXPECTED.fullmatch(told)) is not None:
+        types, bound, got = expected.groups()
+        return FieldError(path, f"must be {_in_words(types)}{bound}" + (f", got {_in_words(got)}" if got else ""))
+    if (value := _VALUE.fullmatch(told)) is not None:
+        return FieldError(path, f"is none of those there are: {value[1][:_LONGEST]}")
+    return FieldError(path, "cannot be read")
+
+
+def _split(refusal: str) -> tuple[str, str]:
+    """What is said, and of which field."""
+    found = _PLACE.fullmatch(refusal)
+    told, path = found.groups() if found is not None else (refusal, None)
+    return told, _STEP.sub(lambda step: "" if step[1] == "..." else f".{step[1]}", path or "").strip(".")
+
+
+def _in_words(types: str) -> str:
+    return " or ".join(_WORDS.get(one, one) for one in types.split(" | "))

@@ -1,0 +1,54 @@
+"""What a decoder refused, told as a field and a sentence."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta, Struct
+
+from bellcast.model.wording import worded
+
+
+class Inner(Struct, forbid_unknown_fields=True):
+    kind: str | None = None
+
+
+class Asked(Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(max_length=3)]
+    ids: list[str] = []
+    on: bool = False
+    of: Inner | None = None
+    view: Literal["read", "all"] = "all"
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "message"),
+    [
+        ([], "", "must be an object, got a list"),
+        ({}, "name", "is required"),
+        ({"name": 7}, "name", "must be a text, got a whole number"),
+        ({"name": "long"}, "name", "must be a text of length <= 3"),
+        ({"name": "a", "ids": "b"}, "ids", "must be a list, got a text"),
+        ({"name": "a", "ids": ["b", 7]}, "ids.1", "must be a text, got a whole number"),
+        ({"name": "a", "on": 1}, "on", "must be true or false, got a whole number"),
+        ({"name": "a", "of": {"kind": []}}, "of.kind", "must be a text or null, got a list"),
+        ({"name": "a", "of": {"mind": 1}}, "of.mind", "is not a known field"),
+        ({"name": "a", "game": 1}, "game", "is not a known field"),
+        ({"name": "a", "view": "some"}, "view", "is none of those there are: 'some'"),
+    ],
+)
+def test_a_refusal_names_its_field(said: Any, field: str, message: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.convert(said, Asked)
+    told = worded(refused.value)
+    assert (told.field, told.message) == (field, message)
+
+
+def test_a_refusal_that_is_not_known_says_no_word_of_the_decoders() -> None:
+    assert worded(ValueError("`Frob` overflowed - at `$.a[0].b`")).message == "cannot be read"
+
+
+def test_what_was_sent_is_said_back_in_part_only() -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.convert({"name": "a", "view": "x" * 5_000}, Asked)
+    assert len(worded(refused.value).message) < 200
