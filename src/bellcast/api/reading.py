@@ -97,6 +97,17 @@ async def body(request: Asked, shape: Shape[T]) -> T:
     return json(await raw(request, here.limits.request), shape, here)
 
 
+async def maybe_body(request: Asked, shape: Shape[T]) -> T | None:
+    """The JSON body in that shape, where there is one."""
+    here = rooms.of(request)
+    text = await raw(request, here.limits.request)
+    if not text:
+        return None
+    if not JSON_TYPE.fullmatch(media_type(request)):
+        raise UnsupportedMediaType
+    return json(text, shape, here)
+
+
 def json(text: bytes, shape: Shape[T], here: Rooms) -> T:
     """JSON text in that shape: BadRequest if it is not JSON, Invalid naming every bad field if it is not that."""
     if text.count(b"[") + text.count(b"{") > DEPTH:

@@ -22,6 +22,12 @@ class Subscriptions(Struct, frozen=True):
     next: str | None
 
 
+class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a subscription may say of itself."""
+
+    tenant: str | None = None
+
+
 class Presence(Struct, frozen=True):
     """Who is present on a topic."""
 
@@ -50,14 +56,21 @@ def _changeable(request: Asked) -> str:
     tag="Topics",
     door="manage",
     query=TenantQuery,
+    body=Joining,
+    example={},
     answers={200: Subscription, 201: Subscription},
 )
 async def subscribe(request: Asked) -> ASGIApp:
     """Put a recipient on a topic.
 
-    It gets what is sent to the topic from now on. 201 when it was not on it."""
+    It gets what is sent to the topic from now on. 201 when it was not on it. The body may be left out."""
     here = rooms.of(request)
-    asked = tenants.one(request), _changeable(request), recipients.key(request, "recipient")
+    said = await reading.maybe_body(request, JOINING)
+    asked = (
+        tenants.one(request, None if said is None else said.tenant),
+        _changeable(request),
+        recipients.key(request, "recipient"),
+    )
     subscription, created = await people.subscribe(here.engines, *asked)
     return answers.json(subscription, 201 if created else 200)
 
@@ -111,3 +124,6 @@ async def presence(request: Asked) -> ASGIApp:
     named = topic(request)
     members = rooms.of(request).connections.presence(tenants.one(request), named)
     return answers.json(Presence(named, list(members)))
+
+
+JOINING = reading.Shape(Joining)

@@ -1,0 +1,252 @@
+"""Nothing crosses a tenant: every path there is, every frame of every dialect that knows tenants, asked by one tenant with
+another's ids, finds nothing, changes nothing, and tells nobody."""
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from bellcast.api.app import HANDLERS
+from bellcast.live.protocols import native
+from tests.servers import ServerProcess
+from tests.wire.clients import Socket, websocket
+
+# Stands in everything Acme has: wherever else it is read, something crossed.
+MARK = "TOPSECRETOFACME"
+TOPICS = ["presence-vault", "private-vault"]
+# They speak of the project and its server, not of what a tenant has; a tenant is named in the path of its own.
+OF_THE_PROJECT = ("/v1/keys", "/v1/tenants/", "/healthz", "/readyz", "/docs", "/openapi.json", "/errors", "/bellcast")
+
+
+class Acme(NamedTuple):
+    """What Acme has: the ids somebody of Globex might learn."""
+
+    server: ServerProcess
+    notification: str
+    announcement: str
+    connection: str
+    position: str
+    bell: Socket
+
+    @property
+    def ids(self) -> list[str]:
+        return [self.notification, self.announcement]
+
+    def keeps(self) -> dict[str, Any]:
+        """Everything that must stay as it is."""
+        app, alice = {"headers": self.server.as_app()}, {"headers": self.server.as_recipient("alice", tenant="acme")}
+        url = self.server.url
+        kept = {path: httpx.get(f"{url}{path}", **app).text for path in ACMES}
+        return kept | {path: httpx.get(f"{url}{path}", **alice).text for path in ALICES}
+
+
+ACMES = [
+    "/v1/recipients?tenant=acme",
+    "/v1/recipients/alice/export?tenant=acme",
+    *(f"/v1/topics/{topic}/{what}?tenant=acme" for topic in TOPICS for what in ("subscriptions", "presence")),
+    "/v1/connections?tenant=acme",
+    "/v1/stats?tenant=acme",
+    "/v1/tenants/acme",
+]
+ALICES = ["/v1/inbox", "/v1/inbox/counts", "/v1/inbox?view=archived"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("isolation") / "data", {"BELLCAST_PUBLIC_TOPICS": "public-*"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def acme(server: ServerProcess) -> Iterator[Acme]:
+    """Alice of Acme, whom somebody of the same name at Globex would like to know more of."""
+    app = httpx.Client(base_url=server.url, headers=server.as_app(), params={"tenant": "acme"})
+    app.put("/v1/tenants/acme", params={}, json={"name": MARK, "settings": {"plan": MARK}})
+    app.put("/v1/recipients/alice", json={"name": MARK, "email": f"{MARK}@example.com", "roles": ["admin"]})
+    for topic in TOPICS:
+        app.put(f"/v1/topics/{topic}/subscriptions/alice")
+    sent = app.post("/v1/notifications", json={"to": "alice", "title": MARK, "tags": [MARK], "data": {"a": MARK}})
+    announced = app.post("/v1/notifications", json={"to": {"all": True}, "title": MARK})
+    httpx.put(f"{server.url}/v1/recipients/alice?tenant=globex", json={"name": "Alice"}, headers=server.as_app())
+    claims = {"tenant": "acme", "topics": ["*"], "publish": ["*"], "name": MARK}
+    with websocket(server, "alice", topics=",".join(TOPICS), claims=claims) as bell:
+        ready = bell.until("ready")
+        ids = sent.json()["notifications"][0]["id"], announced.json()["announcement"]["id"]
+        yield Acme(server, *ids, ready["connection"], ready["position"], bell)
+    app.close()
+
+
+def operations() -> list[tuple[str, str, Any]]:
+    found = [
+        (method, path, one.opt["operation"])
+        for one in HANDLERS
+        for path in one.paths
+        for method in one.http_methods
+        if not path.startswith(OF_THE_PROJECT)
+    ]
+    assert len(found) > 30
+    return sorted(found, key=lambda one: one[:2])
+
+
+def filled(path: str, acme: Acme) -> list[str]:
+    """A path with what Acme has for its parameters."""
+    values = {"id": acme.ids, "key": ["alice", "bob"], "recipient": ["alice"], "topic": TOPICS}
+    names = re.findall(r"{(\w+)", path)
+    found = []
+    for chosen in product(*(values[name] for name in names)):
+        one = path
+        for name, value in zip(names, chosen, strict=True):
+            one = re.sub(rf"{{{name}[^}}]*}}", quote(value, safe=""), one)
+        found.append(one)
+    return found
+
+
+def bodies(operation: Any, acme: Acme) -> list[Any]:
+    """What may be said there: the example of the page, and Acme's ids wherever a body takes some."""
+    if operation.body is None:
+        return [None]
+    example = operation.example
+    if isinstance(example, list):
+        return [[{"to": "alice", "title": "x"}, {"to": {"topic": TOPICS[0]}, "title": "x"}]]
+    if not isinstance(example, dict):
+        return [example]
+    said = [example, {**example, "tenant": "globex"}] if "tenant" in operation.body.__struct_fields__ else [example]
+    if "ids" in operation.body.__struct_fields__:
+        said.append({"ids": acme.ids})
+    if "topic" in operation.body.__struct_fields__:
+        said.append({"topic": TOPICS[0], "name": "x", "data": 1, "except": acme.connection})
+        said.append({"recipient": "alice", "name": "x", "data": 1})
+    if "to" in operation.body.__struct_fields__:
+        said += [{"to": to, "title": "x"} for to in ({"topic": TOPICS[0]}, {"role": "admin"}, {"all": True})]
+    return said
+
+
+QUERIES = {
+    "server": ["tenant=globex", "tenant=globex&after=&limit=100&search=a", "tenant=globex&limit=1"],
+    "recipient": ["", "view=all", "view=archived", f"tag={MARK}", "view=all&before={position}"],
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"), operations(), ids=lambda one: one if isinstance(one, str) else ""
+)
+def test_every_path_finds_nothing_of_another_tenant(acme: Acme, method: str, path: str, operation: Any) -> None:
+    server, before = acme.server, acme.keeps()
+    recipient = operation.door == "recipient"
+    headers = server.as_recipient("alice", tenant="globex") if recipient else server.as_app()
+    with httpx.Client(base_url=server.url, headers=headers) as globex:
+        for one, query, body in product(
+            filled(path, acme), QUERIES["recipient" if recipient else "server"], bodies(operation, acme)
+        ):
+            answer = globex.request(method, f"{one}?{query.format(position=acme.position)}", json=body)
+            assert answer.status_code < 500, answer.text
+            assert MARK not in answer.text, (one, query, body)
+            assert acme.connection not in answer.text
+    assert acme.keeps() == before
+    assert settled(acme.bell) == []
+
+
+def settled(bell: Socket) -> list[dict[str, Any]]:
+    """What a connection heard until the answer to a ping, but signs of life."""
+    heard = []
+    bell.send("ping", ref="settled")
+    while (frame := bell.next()).get("ref") != "settled":
+        if frame["type"] != "heartbeat":
+            heard.append(frame)
+    return heard
+
+
+@pytest.mark.parametrize("how", ["query", "body"])
+def test_a_subscription_is_of_the_tenant_it_names(acme: Acme, how: str) -> None:
+    url, headers = f"{acme.server.url}/v1/topics/public-{how}/subscriptions", acme.server.as_app()
+    said: dict[str, Any] = {"params": {"tenant": "globex"}} if how == "query" else {"json": {"tenant": "globex"}}
+    assert httpx.put(f"{url}/alice", headers=headers, **said).status_code == 201
+    listed = {
+        tenant: [
+            one["recipient"]
+            for one in httpx.get(url, params={"tenant": tenant}, headers=headers).json()["subscriptions"]
+        ]
+        for tenant in ("globex", "acme", "")
+    }
+    assert listed == {"globex": ["alice"], "acme": [], "": []}
+    both = httpx.put(f"{url}/alice?tenant=acme", headers=headers, json={"tenant": "globex"})
+    assert both.status_code == 422
+
+
+def said_by_clients(acme: Acme) -> dict[str, list[dict[str, Any]]]:
+    """Every frame a native client may say, with Acme's ids."""
+    marks = ["seen", "read", "unread", "archive", "unarchive", "delete"]
+    return {
+        **{mark: [{"ids": acme.ids}, {"all": True}] for mark in marks},
+        "subscribe": [{"topics": TOPICS}],
+        "unsubscribe": [{"topics": TOPICS}],
+        "publish": [{"topic": topic, "name": "x", "data": acme.connection} for topic in TOPICS],
+        "typing": [{"topic": topic, "on": True} for topic in TOPICS],
+        "call": [{"name": "x", "data": acme.ids}],
+        "auth": [{"token": acme.server.token("alice", tenant="acme")}],
+        "ping": [{}],
+    }
+
+
+def test_no_frame_reaches_another_tenant(acme: Acme) -> None:
+    frames = said_by_clients(acme)
+    assert set(frames) == {one.__struct_config__.tag for one in native.AnyCommand.__args__}
+    before = acme.keeps()
+    claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
+    with websocket(acme.server, "alice", topics=",".join(TOPICS), claims=claims) as globex:
+        heard = [globex.until("ready")]
+        for chance in range(3):
+            said = [(name, one) for name, those in frames.items() for one in those]
+            random.Random(chance).shuffle(said)
+            for name, fields in said:
+                heard.append(globex.ask(name, **fields))
+        heard += settled(globex)
+        assert MARK not in json.dumps(heard)
+    acmes = acme.keeps()
+    assert acmes == before
+    assert settled(acme.bell) == []
+
+
+def test_a_position_of_another_tenant_brings_nothing_of_it(acme: Acme) -> None:
+    with websocket(acme.server, "alice", position=acme.position, claims={"tenant": "globex"}) as globex:
+        heard = [globex.until("ready"), *settled(globex)]
+    assert MARK not in json.dumps(heard)
+
+
+def test_what_happens_at_one_tenant_is_heard_at_no_other(acme: Acme) -> None:
+    """The other way round: Globex and a nameless tenant listen while Acme does everything."""
+    server, headers = acme.server, acme.server.as_app()
+    with (
+        websocket(server, "alice", topics=",".join(TOPICS), claims={"tenant": "globex", "topics": ["*"]}) as globex,
+        websocket(server, "alice", topics=",".join(TOPICS), claims={"topics": ["*"]}) as nameless,
+    ):
+        globex.until("ready")
+        nameless.until("ready")
+        with httpx.Client(base_url=server.url, headers=headers, params={"tenant": "acme"}) as app:
+            for to in ("alice", {"topic": TOPICS[0]}, {"role": "admin"}, {"tenant": "acme"}, {"all": True}):
+                assert app.post("/v1/notifications", json={"to": to, "title": MARK}).status_code == 201
+            for address in ({"topic": TOPICS[0]}, {"topics": TOPICS}, {"recipient": "alice"}):
+                assert app.post("/v1/events", json={**address, "name": "x", "data": MARK}).status_code == 202
+            with websocket(server, "bob", topics=TOPICS[0], claims={"tenant": "acme", "topics": ["*"]}) as bob:
+                bob.until("ready")
+                bob.ask("typing", topic=TOPICS[0], on=True)
+            assert app.delete("/v1/recipients/bob/sessions").status_code == 204
+        assert settled(globex) == settled(nameless) == []
+    acme.bell.until("notification")
+    settled(acme.bell)
+
+
+def test_the_same_idempotency_key_is_another_at_each_tenant(acme: Acme) -> None:
+    url, headers = f"{acme.server.url}/v1/notifications", acme.server.as_app() | {"Idempotency-Key": "same"}
+    answers = [
+        httpx.post(url, params={"tenant": tenant}, json={"to": "carol", "title": tenant}, headers=headers)
+        for tenant in ("acme", "globex")
+    ]
+    assert [one.status_code for one in answers] == [201, 201]
+    assert answers[0].json() != answers[1].json()
