@@ -72,9 +72,8 @@ class Device:
 def _within(notification: Notification, of: dict[str, str]) -> bool:
     if "type" in of and notification["type"] != of["type"]:
         return False
-    return {"read": notification["read_at"] is not None, "unread": notification["read_at"] is None}.get(
-        of.get("view", "all"), True
-    )
+    is_read = notification["read_at"] is not None
+    return {"all": True, "read": is_read, "unread": not is_read, "archived": False}[of.get("view", "all")]
 
 
 def _stamps(notification: Notification, changed: str, at: str) -> dict[str, str | None]:
