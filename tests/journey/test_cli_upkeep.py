@@ -72,6 +72,13 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(tmp_path):
     assert "4 problems" in shown.out
 
 
+def test_the_doctor_does_not_think_much_of_a_short_secret(tmp_path):
+    told = bellcast("doctor", "--data", tmp_path, "--json", "--local", BELLCAST_PROJECT="1:key:x")
+    finding = found(told)["credentials"]
+    assert finding["state"] == "warning"
+    assert "can be guessed" in finding["what"]
+
+
 def test_the_doctor_reads_wrong_settings_too():
     told = bellcast("doctor", "--json", BELLCAST_PORT="eighty")
     assert told.status == 1

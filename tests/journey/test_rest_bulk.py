@@ -1,5 +1,6 @@
 """Many notifications in one request."""
 
+import gzip
 import json
 
 import pytest
@@ -80,6 +81,14 @@ async def test_what_is_no_list_is_refused(rest, body):
 async def test_nothing_is_answered_with_nothing(rest):
     assert (await rest.app.post("/v1/notifications/bulk", json=[])).json() == {"results": []}
     assert (await rest.app.post("/v1/notifications/bulk", content=b"", headers=NDJSON)).json() == {"results": []}
+
+
+async def test_a_packed_body_is_refused_and_not_read_as_it_is(rest):
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    for path in ("/v1/notifications/bulk", "/v1/notifications"):
+        answer = await rest.app.post(path, content=gzip.compress(b"[]"), headers=packed)
+        assert refused(answer, 415, "unsupported_media_type")
+        assert "Content-Encoding" in answer.json()["detail"]
 
 
 async def test_another_media_type_is_refused(rest):

@@ -43,7 +43,10 @@ def header(request: Asked | Incoming, name: bytes) -> str | None:
 
 
 async def raw(request: Asked | Incoming, limit: int) -> bytes:
-    """The body, refused as soon as it is known to be over the limit: by its header, or while it comes in."""
+    """The body, refused as soon as it is known to be over the limit: by its header, or while it comes in; and if it is
+    packed, since a small one may unpack to anything."""
+    if (header(request, b"content-encoding") or "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is: no Content-Encoding is unpacked here.")
     announced = header(request, b"content-length") or ""
     if limit and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)

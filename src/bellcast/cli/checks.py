@@ -33,6 +33,9 @@ EARLIEST = 1_750_000_000
 PERSONAL = ("user", "private", "recipient", "inbox", "account", "customer", "person", "profile", "@")
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
+# HS256 wants a key of at least 256 bits (RFC 7518, 3.2).
+LEAST_SECRET = 32
+
 
 def machine(settings: Settings) -> Iterator[Finding]:
     """Everything that needs no server."""
@@ -65,7 +68,10 @@ def _me() -> str:
 
 def _credentials(settings: Settings) -> Iterator[Finding]:
     kept = folder.credentials(settings)
-    if settings.project is not None:
+    if settings.project is not None and len(settings.project.secret) < LEAST_SECRET:
+        what = f"the secret in BELLCAST_PROJECT has {len(settings.project.secret)} characters: it can be guessed"
+        yield Finding("credentials", "warning", what, "make one of 32 or more: `openssl rand -base64 32`")
+    elif settings.project is not None:
         yield Finding("credentials", "ok", "from BELLCAST_PROJECT")
     elif not kept.exists():
         yield Finding("credentials", "warning", "none yet", "the first `bellcast serve` makes them")
