@@ -1,7 +1,7 @@
 """What the inside needs of the outside. Adapters in storage, brokers and outbound keep these contracts;
 one contract suite per port runs on every adapter."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.model.events import Event, InboxEvent, Stream
 from bellcast.model.inboxes import Inbox, InboxState, Position
 from bellcast.model.notifications import Content, Edit, Notification, View
-from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant
+from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 
 Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "delete"]
 
@@ -275,6 +275,24 @@ class Recipients(Protocol):
         self, key: str, name: str | None, settings: dict[str, Any], now: int
     ) -> tuple[Tenant, bool]: ...
 
+    async def tenant_rules(self) -> dict[str, TenantRules]:
+        """The rules of those tenants that have some of their own."""
+        ...
+
+    async def spend(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
+        """Add to what tenants sent on a day (days since 1970, UTC); the sums of those tenants."""
+        ...
+
+    async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+        """Everything kept of one tenant, as (kind, thing) pairs, in bounded reads; a recipient stands before what is its
+        own. None if there is none."""
+        ...
+
+    async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
+        """One step of erasing a tenant and everything kept under it: at most `limit` recipients; how many, and events
+        that close their connections. With the last step, of none, the tenant itself is gone."""
+        ...
+
 
 class Keys(Protocol):
     """API keys: only digests of their secrets are kept."""
@@ -389,8 +407,11 @@ class Upkeep(Protocol):
         """Take out at most `limit` due rows; how many, and the events."""
         ...
 
-    async def retire(self, now: int, older_than: int, limit: int) -> tuple[int, list[Event]]:
-        """Delete at most `limit` notifications made before `older_than`, leaving tombstones."""
+    async def retire(
+        self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
+    ) -> tuple[int, list[Event]]:
+        """Delete at most `limit` notifications made before `older_than`, leaving tombstones: of one tenant, or of all `but`
+        some."""
         ...
 
     async def forget(self, *, tombstones_before: int, keys_before: int, limit: int) -> int:
@@ -422,6 +443,10 @@ class Store(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def upkeep(self) -> Upkeep: ...
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """From now on tenants that wait for each other have these shares; whoever is not named has 1."""
+        ...
 
     async def open(self) -> None:
         """Connect and migrate under a lock."""
@@ -496,6 +521,21 @@ class Http(Protocol):
     async def close(self) -> None: ...
 
 
+class Quotas(Protocol):
+    """How much tenants may send."""
+
+    def take(self, tenant: str, sends: int) -> None:
+        """Count sends that are about to be made; TooMany if the tenant has used up what it may."""
+        ...
+
+
+class Boundless:
+    """Quotas of those who set none."""
+
+    def take(self, tenant: str, sends: int) -> None:
+        """Anybody may."""
+
+
 class Engines(Struct, frozen=True):
     """What the rooms are given to work with."""
 
@@ -503,3 +543,4 @@ class Engines(Struct, frozen=True):
     broker: Broker
     clock: Clock
     new_id: Callable[[int], str]
+    quotas: Quotas = Boundless()

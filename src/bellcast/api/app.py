@@ -33,7 +33,17 @@ from bellcast.model.limits import Limits
 HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
     *(recipients.page, recipients.read, recipients.write, recipients.change, recipients.erase, recipients.revoke),
-    *(export.export, tenants.read, tenants.write, tokens.make, keys.create, keys.page, keys.revoke),
+    *(
+        export.export,
+        tenants.read,
+        tenants.write,
+        tenants.erase,
+        export.export_tenant,
+        tokens.make,
+        keys.create,
+        keys.page,
+        keys.revoke,
+    ),
     *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
     *inbox.HANDLERS,
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),

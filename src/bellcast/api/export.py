@@ -20,6 +20,7 @@ from bellcast.model.people import Recipient, Subscription
 CHUNK = 64 * 1024
 
 
+NDJSON = "application/x-ndjson"
 LISTS = ("subscription", "notification")
 
 
@@ -48,15 +49,44 @@ async def export(request: Asked) -> ASGIApp:
     found = await store.recipients.export(tenants.one(request), key(request))
     if found is None:
         raise NotFound("There is no recipient with this key.")
-    return _streamed(found)
+    return _streamed(_chunks(found))
 
 
-def _streamed(things: AsyncIterator[tuple[str, Any]]) -> ASGIApp:
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+@operation(
+    "GET",
+    "/v1/tenants/{key:str}/export",
+    tag="Tenants",
+    door="read",
+    answers={200: NDJSON},
+    refusals=(NotFound,),
+)
+async def export_tenant(request: Asked) -> ASGIApp:
+    """Export a tenant.
+
+    Everything kept of it, one JSON object a line, each with its kind as the only name: `tenant`, `announcement`, `event`
+    (the last one of a topic), `recipient`, and behind each recipient its `subscription` and `notification` lines."""
+    found = await rooms.of(request).engines.store.recipients.export_tenant(tenants.key(request))
+    if found is None:
+        raise NotFound("There is no tenant with this key.")
+    return _streamed(_lines(found), NDJSON)
+
+
+async def _lines(things: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
+    chunk = bytearray()
+    async for kind, thing in things:
+        chunk += msgspec.json.encode({kind: thing}) + b"\n"
+        if len(chunk) >= CHUNK:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)
+
+
+def _streamed(chunks: AsyncIterator[bytes], content_type: str = "application/json") -> ASGIApp:
+    headers = [(b"content-type", content_type.encode()), (b"cache-control", b"no-store")]
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async for chunk in _chunks(things):
+        async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

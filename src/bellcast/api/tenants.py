@@ -9,7 +9,8 @@ from bellcast.api import answers, reading, rooms
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.api.rooms import Rooms
-from bellcast.errors import Invalid, NotFound
+from bellcast.errors import FieldError, Invalid, NotFound
+from bellcast.inbox import people
 from bellcast.model import drafts
 from bellcast.model.people import DEFAULT_TENANT, Tenant
 
@@ -76,7 +77,10 @@ async def read(request: Asked) -> ASGIApp:
 async def write(request: Asked) -> ASGIApp:
     """Give a tenant its name and settings.
 
-    They replace the old ones. 201 when the tenant is new."""
+    They replace the old ones. 201 when the tenant is new. Settings are the app's own but for four: `weight` (its share
+    where tenants wait for each other, 1 unless said), `sends_per_second`, `sends_per_day` (0: no bound; a notification to
+    each recipient is one, so is an announcement) and `retention_days` (0: for ever). Every server keeps to them within
+    seconds."""
     here = rooms.of(request)
     named = key(request)
     fields = await reading.body(request, FIELDS)
@@ -87,9 +91,38 @@ async def write(request: Asked) -> ASGIApp:
     return answers.json(tenant, 201 if created else 200)
 
 
+@operation("DELETE", "/v1/tenants/{key:str}", tag="Tenants", door="manage", answers={204: None}, refusals=(NotFound,))
+async def erase(request: Asked) -> ASGIApp:
+    """Erase a tenant.
+
+    Everything kept under it: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
+    end. Answered when all is gone."""
+    await people.delete_tenant(rooms.of(request).engines, key(request))
+    return answers.empty()
+
+
 def _check(fields: TenantFields, here: Rooms) -> None:
     limits = here.limits
-    drafts.check(drafts.text("name", fields.name, limits.title), drafts.data("settings", fields.settings, limits.data))
+    drafts.check(
+        drafts.text("name", fields.name, limits.title),
+        drafts.data("settings", fields.settings, limits.data),
+        _rules(fields.settings),
+    )
+
+
+WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
+
+
+def _rules(settings: dict[str, Any]) -> drafts.Found:
+    for name in WHOLE:
+        value = settings.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
+            yield FieldError(f"settings.{name}", "must be a whole number, 0 or more")
+    weight = settings.get("weight")
+    if weight is not None and (
+        isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1000
+    ):
+        yield FieldError("settings.weight", "must be a number above 0, up to 1000")
 
 
 FIELDS = reading.Shape(TenantFields, _check)

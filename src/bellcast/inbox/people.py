@@ -4,6 +4,9 @@ from bellcast.errors import NotFound
 from bellcast.model.people import Recipient, RecipientFields, Subscription
 from bellcast.ports import Engines
 
+# Recipients a step: others wait no longer than for a few of them.
+TENANT_STEP = 100
+
 
 async def put(
     engines: Engines, tenant: str, key: str, fields: RecipientFields, *, replace: bool
@@ -30,6 +33,16 @@ async def delete(engines: Engines, tenant: str, key: str) -> None:
     if events is None:
         raise NotFound("There is no recipient with this key.")
     await engines.broker.publish(*events)
+
+
+async def delete_tenant(engines: Engines, key: str) -> None:
+    """Erase a tenant and everything kept under it, as of now; its live connections close, its sessions end."""
+    if await engines.store.recipients.tenant(key) is None:
+        raise NotFound("There is no tenant with this key.")
+    erased = TENANT_STEP
+    while erased:
+        erased, events = await engines.store.recipients.erase_tenant(key, engines.clock.now() + 1, TENANT_STEP)
+        await engines.broker.publish(*events)
 
 
 async def revoke(engines: Engines, tenant: str, key: str) -> None:

@@ -17,6 +17,7 @@ STEP = 250
 LOOK_SECONDS = 0.5
 # Old rows are swept this often: retention is counted in days.
 SWEEP_SECONDS = 600
+DAY_MS = 24 * 3600 * 1000
 IDEMPOTENCY_MS = 24 * 3600 * 1000
 
 Step = Callable[[], Awaitable[tuple[int, list[Event]]]]
@@ -40,9 +41,7 @@ async def expire(engines: Engines) -> None:
 async def sweep(engines: Engines, retention: Retention) -> None:
     """Retire what is older than its retention, then forget old tombstones and idempotency keys."""
     now = engines.clock.now()
-    if retention.notifications:
-        older_than = now - retention.notifications
-        await _repeat(engines, lambda: engines.store.upkeep.retire(now, older_than, STEP))
+    await _retire(engines, retention, now)
     forgotten = STEP
     while forgotten >= STEP:
         forgotten = await engines.store.upkeep.forget(
@@ -50,6 +49,19 @@ async def sweep(engines: Engines, retention: Retention) -> None:
             keys_before=now - IDEMPOTENCY_MS,
             limit=STEP,
         )
+
+
+async def _retire(engines: Engines, retention: Retention, now: int) -> None:
+    """By their own retention those tenants that have one, by the server's all others."""
+    retire = engines.store.upkeep.retire
+    rules = await engines.store.recipients.tenant_rules()
+    own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
+    for tenant, days in own.items():
+        if days:
+            older_than = now - days * DAY_MS
+            await _repeat(engines, lambda: retire(now, older_than, STEP, tenant=tenant))  # noqa: B023  called here
+    if retention.notifications:
+        await _repeat(engines, lambda: retire(now, now - retention.notifications, STEP, but=tuple(own)))
 
 
 async def run(engines: Engines, retention: Retention) -> None:

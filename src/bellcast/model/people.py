@@ -49,6 +49,15 @@ class Tenant(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class TenantRules(Struct, frozen=True, kw_only=True):
+    """What Bellcast understands of a tenant's settings; the others are the app's own. None: as the server is set."""
+
+    weight: float | None = None  # its share where tenants wait for each other; 1 unless said otherwise
+    sends_per_second: int | None = None  # 0: no bound
+    sends_per_day: int | None = None  # UTC days
+    retention_days: int | None = None  # 0: for ever
+
+
 class Subscription(Struct, frozen=True):
     """A recipient on a topic."""
 

@@ -63,6 +63,10 @@ class Engine(Protocol):
         """Run a script for each item, in order, each whole or not at all; what one raises takes its place."""
         ...
 
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """From now on tenants that wait for each other have these shares."""
+        ...
+
     async def ping(self) -> None:
         """Raise Unavailable unless it can be read and written."""
         ...

@@ -1,12 +1,15 @@
-"""Everything kept of one recipient, read in bounded steps while the store goes on."""
+"""Everything kept of one recipient, or of one tenant, read in bounded steps while the store goes on."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
+from bellcast.model import times
 from bellcast.model.notifications import Notification
-from bellcast.model.people import Recipient, Subscription
-from bellcast.storage import people, rows
-from bellcast.storage.engine import Engine, Script, Statement
+from bellcast.model.people import Recipient, Subscription, Tenant
+from bellcast.storage import people, rows, tenants
+from bellcast.storage.engine import Engine, Row, Script, Statement
 
 STEP = 500  # rows a read: about 2 ms
 
@@ -26,6 +29,43 @@ async def _pairs(engine: Engine, tenant: str, recipient: Recipient) -> AsyncIter
         for notification in step:
             yield "notification", notification
         after = step[-1].id
+
+
+async def export_tenant(engine: Engine, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+    """Its record, what was announced to it, the last events of its topics, then every recipient with what is its own."""
+    tenant = await engine.read(tenants.get, key)
+    return None if tenant is None else _everything(engine, key, tenant)
+
+
+async def _everything(engine: Engine, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
+    yield "tenant", tenant
+    last = -1
+    while announced := await engine.read(_announcements, key, last):
+        for row in announced:
+            yield "announcement", {"topic": row[TOPIC], **msgspec.structs.asdict(rows.notification(row))}
+        last = announced[-1][TOPIC + 1]
+    topic = ""
+    while told := await engine.read(_last_events, key, topic):
+        for topic, name, data, at in told:
+            yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.moment(at)}
+    after = None
+    while people_ := await engine.read(people.page, key, after, STEP, None):
+        for recipient in people_:
+            async for pair in _pairs(engine, key, recipient):
+                yield pair
+        after = people_[-1].key
+
+
+# Where an announcement's topic stands behind the columns of a notification; its number is next.
+TOPIC = rows.ENTRY_COLUMNS
+
+
+def _announcements(tenant: str, after: int) -> Script[list[Row]]:
+    return (yield Statement("export_announcements", {"tenant": tenant, "after": after, "limit": STEP}))
+
+
+def _last_events(tenant: str, after: str) -> Script[list[Row]]:
+    return (yield Statement("export_last_events", {"tenant": tenant, "after": after, "limit": STEP}))
 
 
 def _subscriptions(tenant: str, key: str) -> Script[list[Subscription]]:

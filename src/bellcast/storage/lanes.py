@@ -8,7 +8,7 @@ and is run again when another process came between.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -20,7 +20,7 @@ from bellcast.storage.engine import OvertakenError
 from bellcast.storage.link import AGAIN, Link, Raw, Text, translated
 from bellcast.storage.lockstep import SpoiledError
 from bellcast.storage.touching import Inbox, Start, tenant_of
-from bellcast.storage.turns import Turns, Weight, equal, go_together
+from bellcast.storage.turns import Turns, go_together
 
 # A group takes in so many scripts at most: its first waits for its last.
 GROUP = 256
@@ -52,11 +52,11 @@ class Job(NamedTuple):
 class Lanes:
     """The writers of this process. They work only while there is work."""
 
-    def __init__(self, pool: asyncpg.Pool, known: dict[str, Text], clock: ports.Clock, weight: Weight = equal) -> None:
+    def __init__(self, pool: asyncpg.Pool, known: dict[str, Text], clock: ports.Clock) -> None:
         self._pool = pool
         self._texts = known
         self._clock = clock
-        self._queue = Turns[Job](weight)
+        self._queue = Turns[Job]()
         self._taken: Counter[str] = Counter()  # lanes, by the tenant they work for
         self._working: set[asyncio.Task[None]] = set()
 
@@ -73,6 +73,10 @@ class Lanes:
             self._working.add(lane)
             lane.add_done_callback(self._working.discard)
         return await job.outcomes
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Shares of tenants that wait for each other."""
+        self._queue.weights = weights
 
     async def close(self) -> None:
         """Commit what waits."""

@@ -1,6 +1,6 @@
 """PostgreSQL behind the scripts: reads on any of a few connections, writes in groups (see lanes.py)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import asyncpg
 
@@ -92,6 +92,11 @@ class Postgres:
         if self._lanes is None:
             raise Unavailable("The store is closed.")
         return await self._lanes.submit(starts)
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Shares of tenants that wait for each other."""
+        if self._lanes is not None:
+            self._lanes.weigh(weights)
 
     async def ping(self) -> None:
         """Take part in a transaction that could write."""

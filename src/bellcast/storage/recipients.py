@@ -1,10 +1,11 @@
 """The people, their tenants and topics."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from bellcast.model.events import Event
-from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant
+from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.storage import export, people, subscriptions, tenants
 from bellcast.storage.engine import Engine
 
@@ -60,6 +61,27 @@ class Recipients:
     async def tenant(self, key: str) -> Tenant | None:
         """A tenant, if there is one."""
         return await self._engine.read(tenants.get, key)
+
+    async def tenant_rules(self) -> dict[str, TenantRules]:
+        """The rules of those that have some."""
+        return await self._engine.read(tenants.rules)
+
+    async def spend(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
+        """Add to what tenants sent on a day; the sums."""
+        return await self._engine.write(tenants.spend, day, sends)
+
+    async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+        """Everything kept of one tenant."""
+        return await export.export_tenant(self._engine, key)
+
+    async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
+        """One step; the last one takes the tenant itself."""
+        found = await self._engine.read(people.page, key, None, limit, None)
+        erased = [self._engine.write(people.delete, key, one.key, now) for one in found]
+        events = [event for each in await asyncio.gather(*erased) for event in each or ()]
+        if not found:
+            await self._engine.write(tenants.erase, key)
+        return len(found), events
 
     async def put_tenant(self, key: str, name: str | None, settings: dict[str, Any], now: int) -> tuple[Tenant, bool]:
         """Name a tenant and write its settings; whether it is new."""

@@ -7,12 +7,13 @@ import msgspec
 from bellcast.model import times
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Actor, Content, Edit, Notification
-from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant
+from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.storage.engine import Row
 
 _actor = msgspec.json.Decoder(Actor)
 _texts = msgspec.json.Decoder(tuple[str, ...])
 _object = msgspec.json.Decoder(dict[str, Any])
+_tenant_rules = msgspec.json.Decoder(TenantRules)
 _encode = msgspec.json.Encoder().encode
 
 # Of the view `entries`: how many columns make a notification, and where the recipient stands behind them.
@@ -180,6 +181,14 @@ def tenant(row: Row) -> Tenant:
     """From key, name, settings, created_at."""
     key, name, settings, created_at = row
     return Tenant(key=key or None, name=name, settings=_object.decode(settings), created_at=times.moment(created_at))
+
+
+def tenant_rules(settings: str) -> TenantRules:
+    """From a tenant's settings; what was kept before these words had a meaning is passed over."""
+    try:
+        return _tenant_rules.decode(settings)
+    except msgspec.ValidationError:
+        return TenantRules()
 
 
 def api_key(row: Row) -> ApiKey:

@@ -6,7 +6,7 @@ commit, which waits for the disk, and what calls itself heavy leave the loop's t
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bellcast import ports
@@ -95,6 +95,11 @@ class SQLite:
         # Whoever is named first, names the tenant: looking at all would cost each row of a large send 1 µs.
         tenant = tenant_of([starts[0].inboxes]) if starts else NOBODY
         return await self._writer.submit([*starts], tenant)
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Shares of tenants that wait for each other."""
+        if self._writer is not None:
+            self._writer.weigh(weights)
 
     async def ping(self) -> None:
         """Read one page and take the write lock once."""

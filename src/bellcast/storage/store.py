@@ -1,5 +1,7 @@
 """The store: every port of it on one engine."""
 
+from collections.abc import Mapping
+
 from bellcast import ports
 from bellcast.storage.devices import Devices
 from bellcast.storage.engine import Engine
@@ -65,6 +67,10 @@ class SQLStore:
     def upkeep(self) -> ports.Upkeep:
         """What time does to the store."""
         return self._upkeep
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Shares of tenants that wait for each other."""
+        self._engine.weigh(weights)
 
     async def open(self) -> None:
         """Connect and migrate under a lock."""

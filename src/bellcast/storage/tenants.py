@@ -1,8 +1,9 @@
 """Tenants: they come to be on first use; the app may name them."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from bellcast.model.people import Tenant
+from bellcast.model.people import Tenant, TenantRules
 from bellcast.storage import rows
 from bellcast.storage.engine import Script, Statement
 from bellcast.storage.touching import touches
@@ -26,3 +27,28 @@ def put(key: str, name: str | None, settings: dict[str, Any], now: int) -> Scrip
 def arrive(key: str, now: int) -> Script[None]:
     """Make the tenant if it is new."""
     yield Statement("tenant_first_seen", {"tenant": key, "now": now})
+
+
+def rules() -> Script[dict[str, TenantRules]]:
+    """What Bellcast understands of the tenants' settings."""
+    return {key: rows.tenant_rules(settings) for key, settings in (yield Statement("tenant_settings"))}
+
+
+@touches(lambda *_: [])
+def spend(day: int, sends: Mapping[str, int]) -> Script[dict[str, int]]:
+    """Add to what tenants sent on a day; the sums."""
+    sums = {}
+    for tenant in sorted(sends):  # in one order: nodes that write the same rows wait for each other
+        ((sums[tenant],),) = yield Statement("budget_spend", {"tenant": tenant, "day": day, "sends": sends[tenant]})
+    yield Statement("budget_forget", {"day": day})
+    return sums
+
+
+ERASED = ("erase_budgets", "erase_announcements", "erase_idempotency", "erase_last_events", "erase_tenant")
+
+
+@touches(lambda *_: [])
+def erase(key: str) -> Script[None]:
+    """What is left of a tenant without recipients."""
+    for name in ERASED:
+        yield Statement(name, {"tenant": key}, heavy=True)

@@ -5,7 +5,7 @@ furthest behind is next. One that was idle begins no earlier than the last one s
 """
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from typing import Generic, Protocol, TypeVar
 
 
@@ -25,12 +25,6 @@ CLOCKS = 1_000
 LIGHT = 32
 
 W = TypeVar("W", bound=Work)
-Weight = Callable[[str], float]
-
-
-def equal(_: str) -> float:
-    """Nobody counts for more."""
-    return 1.0
 
 
 def go_together(one: Work, other: Work) -> bool:
@@ -41,8 +35,8 @@ def go_together(one: Work, other: Work) -> bool:
 class Turns(Generic[W]):
     """Work that waits, by tenant."""
 
-    def __init__(self, weight: Weight = equal) -> None:
-        self.weight = weight
+    def __init__(self) -> None:
+        self.weights: Mapping[str, float] = {}  # 1 for who is not named
         self._waiting: dict[str, deque[W]] = {}
         self._clocks: dict[str, float] = {}
         self._now = 0.0
@@ -70,7 +64,7 @@ class Turns(Generic[W]):
         waiting = self._waiting[work.tenant]
         waiting.popleft()
         self._now = self._clocks[work.tenant]
-        self._clocks[work.tenant] = self._now + work.size / self.weight(work.tenant)
+        self._clocks[work.tenant] = self._now + work.size / self.weights.get(work.tenant, 1.0)
         if not waiting:
             del self._waiting[work.tenant]
         if len(self._clocks) > CLOCKS:

@@ -1,7 +1,9 @@
 """What time does to the store: expiry, retention, forgetting. Bounded steps, so that nobody waits."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.storage import corrections, intake, marking, rows
@@ -24,10 +26,13 @@ class Upkeep:
         inboxes = await self._engine.read(_inboxes_due, now, limit)
         return await self._engine.write(_expire, now, limit, inboxes)
 
-    async def retire(self, now: int, older_than: int, limit: int) -> tuple[int, list[Event]]:
+    async def retire(
+        self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
+    ) -> tuple[int, list[Event]]:
         """Delete at most `limit` notifications made before `older_than`."""
-        inboxes = await self._engine.read(_inboxes_old, older_than, limit)
-        return await self._engine.write(_retire, now, older_than, limit, inboxes)
+        whose = Whose(tenant, tuple(but))
+        inboxes = await self._engine.read(_inboxes_old, older_than, limit, whose)
+        return await self._engine.write(_retire, now, older_than, limit, whose, inboxes)
 
     async def forget(self, *, tombstones_before: int, keys_before: int, limit: int) -> int:
         """Drop at most `limit` of each kind of what was left behind before those times; the largest of the numbers."""
@@ -68,23 +73,37 @@ def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, 
     return len(due) + len(ended), events
 
 
-def _old(older_than: int, limit: int) -> Script[list[Row]]:
-    # Ids begin with the time they were made: the index of ids is the index of age.
-    params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit}
-    return (yield Statement("old_notifications", params))
+class Whose(NamedTuple):
+    """Of which tenants: one, or all but some."""
+
+    tenant: str | None
+    but: tuple[str, ...]
+
+    def statement(self, name: str, older_than: int, limit: int) -> Statement:
+        """A statement in its form for these tenants."""
+        # Ids begin with the time they were made: the index of ids is the index of age.
+        params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit}
+        if self.tenant is not None:
+            return Statement(f"{name}_of", {**params, "tenant": self.tenant})
+        return Statement(f"{name}_but", {**params, "but": rows.text(self.but)}) if self.but else Statement(name, params)
 
 
-def _inboxes_old(older_than: int, limit: int) -> Script[frozenset[int]]:
-    return _of((yield from _old(older_than, limit)))
+def _old(older_than: int, limit: int, whose: Whose) -> Script[list[Row]]:
+    return (yield whose.statement("old_notifications", older_than, limit))
 
 
-@touches(lambda now, older_than, limit, inboxes: inboxes)
-def _retire(now: int, older_than: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+def _inboxes_old(older_than: int, limit: int, whose: Whose) -> Script[frozenset[int]]:
+    return _of((yield from _old(older_than, limit, whose)))
+
+
+@touches(lambda now, older_than, limit, whose, inboxes: inboxes)
+def _retire(
+    now: int, older_than: int, limit: int, whose: Whose, inboxes: frozenset[int]
+) -> Script[tuple[int, list[Event]]]:
     """What is old in these inboxes, and announcements."""
-    old = [row for row in (yield from _old(older_than, limit)) if row[0] in inboxes]
+    old = [row for row in (yield from _old(older_than, limit, whose)) if row[0] in inboxes]
     events = yield from _remove(old, now)
-    params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit - len(old)}
-    ended = yield Statement("old_announcements", params)
+    ended = yield whose.statement("old_announcements", older_than, limit - len(old))
     events += yield from _end(ended, now)
     return len(old) + len(ended), events
 

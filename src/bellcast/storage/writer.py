@@ -5,13 +5,14 @@ While a commit is on its way to the disk the next writers queue up, so the slowe
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from bellcast import ports
 from bellcast.storage.connection import Connection, translated
 from bellcast.storage.touching import Start
-from bellcast.storage.turns import Turns, Weight, equal, go_together
+from bellcast.storage.turns import Turns, go_together
 
 # A group takes in scripts until it has so many or has run so long: its first waits for its last.
 GROUP = 256
@@ -45,10 +46,10 @@ class _SpoiledError(Exception):
 class Writer:
     """The only one who writes. Needs no closing while nothing is queued: it works only while there is work."""
 
-    def __init__(self, connection: Connection, clock: ports.Clock, weight: Weight = equal) -> None:
+    def __init__(self, connection: Connection, clock: ports.Clock) -> None:
         self._connection = connection
         self._clock = clock
-        self._queue = Turns[Job](weight)
+        self._queue = Turns[Job]()
         self._work: asyncio.Task[None] | None = None
 
     async def submit(self, starts: list[Start], tenant: str) -> list[Outcome]:
@@ -64,6 +65,10 @@ class Writer:
         if self._work is None:
             self._work = loop.create_task(self._work_off())
         return [outcome for job in jobs for outcome in await job.outcomes]
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Shares of tenants that wait for each other."""
+        self._queue.weights = weights
 
     async def close(self) -> None:
         """Commit what waits, then close the connection."""

@@ -50,7 +50,8 @@ def test_two_who_send_much_share_evenly() -> None:
 
 
 def test_a_weight_is_a_share() -> None:
-    turns = Turns[Work](lambda tenant: 3 if tenant == "acme" else 1)
+    turns = Turns[Work]()
+    turns.weights = {"acme": 3.0}
     for _ in range(100):
         turns.add(Work("acme"))
         turns.add(Work("globex"))

@@ -10,3 +10,47 @@ SELECT key, name, settings, created_at FROM tenants WHERE key = :tenant
 -- A tenant as the app wrote it.
 UPDATE tenants SET name = :name, settings = :settings WHERE key = :tenant
 RETURNING key, name, settings, created_at
+
+-- name: tenant_settings
+-- The settings of tenants that have some of those Bellcast understands.
+SELECT key, settings FROM tenants WHERE settings LIKE '%"weight"%' OR settings LIKE '%"sends_per_%' OR settings LIKE '%"retention_days"%'
+
+-- name: export_announcements
+-- The announcements of one tenant, oldest first, as notifications nobody has looked at.
+SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+  expires_at, NULL, NULL, NULL, topic, seq
+FROM announcements WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
+
+-- name: export_last_events
+-- The last events of one tenant's topics.
+SELECT topic, name, data, told_at FROM last_events WHERE tenant = :tenant AND topic > :after ORDER BY topic LIMIT :limit
+
+-- name: erase_announcements
+-- Everything announced to a tenant; no inbox of it is left.
+DELETE FROM announcements WHERE tenant = :tenant
+
+-- name: erase_idempotency
+-- The first answers that name its recipients.
+DELETE FROM idempotency WHERE tenant = :tenant
+
+-- name: erase_last_events
+-- The last events of its topics.
+DELETE FROM last_events WHERE tenant = :tenant
+
+-- name: erase_tenant
+-- The tenant itself.
+DELETE FROM tenants WHERE key = :tenant
+
+-- name: erase_budgets
+-- What it sent.
+DELETE FROM budgets WHERE tenant = :tenant
+
+-- name: budget_spend
+-- What a tenant sent on a day, with this.
+INSERT INTO budgets (tenant, day, sends) VALUES (:tenant, :day, :sends)
+ON CONFLICT (tenant, day) DO UPDATE SET sends = budgets.sends + excluded.sends
+RETURNING sends
+
+-- name: budget_forget
+-- Days that are over.
+DELETE FROM budgets WHERE day < :day - 1

@@ -26,6 +26,44 @@ WHERE expires_at IS NOT NULL AND recalled_at IS NULL AND expires_at <= :now ORDE
 SELECT recipient, id FROM notifications
 WHERE announcement IS NULL AND id < :before AND created_at < :older_than ORDER BY id LIMIT :limit
 
+-- name: old_notifications_of
+-- Notifications of one tenant made before a time.
+SELECT n.recipient, n.id FROM recipients r JOIN notifications n ON n.recipient = r.id
+WHERE r.tenant = :tenant AND n.announcement IS NULL AND n.id < :before AND n.created_at < :older_than LIMIT :limit
+
+-- name: old_notifications_but @sqlite
+-- Notifications made before a time, the oldest first, of all tenants but some.
+SELECT n.recipient, n.id FROM notifications n JOIN recipients r ON r.id = n.recipient
+WHERE n.announcement IS NULL AND n.id < :before AND n.created_at < :older_than
+  AND r.tenant NOT IN (SELECT value FROM json_each(:but))
+ORDER BY n.id LIMIT :limit
+
+-- name: old_notifications_but @postgres
+-- Notifications made before a time, the oldest first, of all tenants but some.
+SELECT n.recipient, n.id FROM notifications n JOIN recipients r ON r.id = n.recipient
+WHERE n.announcement IS NULL AND n.id < :before AND n.created_at < :older_than
+  AND r.tenant NOT IN (SELECT value FROM json_array_elements_text(:but::json))
+ORDER BY n.id LIMIT :limit
+
+-- name: old_announcements_of
+-- Announcements of one tenant made before a time.
+SELECT id, tenant, topic FROM announcements
+WHERE tenant = :tenant AND id < :before AND created_at < :older_than AND recalled_at IS NULL ORDER BY id LIMIT :limit
+
+-- name: old_announcements_but @sqlite
+-- Announcements made before a time, of all tenants but some.
+SELECT id, tenant, topic FROM announcements
+WHERE id < :before AND created_at < :older_than AND recalled_at IS NULL
+  AND tenant NOT IN (SELECT value FROM json_each(:but))
+ORDER BY id LIMIT :limit
+
+-- name: old_announcements_but @postgres
+-- Announcements made before a time, of all tenants but some.
+SELECT id, tenant, topic FROM announcements
+WHERE id < :before AND created_at < :older_than AND recalled_at IS NULL
+  AND tenant NOT IN (SELECT value FROM json_array_elements_text(:but::json))
+ORDER BY id LIMIT :limit
+
 -- name: old_announcements
 -- Announcements made before a time.
 SELECT id, tenant, topic FROM announcements

@@ -1,0 +1,39 @@
+"""A tenant from its first words to its end, over REST."""
+
+import json
+
+from tests.journey.rest import Rest, fields, refused
+
+
+async def test_a_tenants_rules_are_checked_and_the_rest_is_the_apps_own(rest: Rest) -> None:
+    settings = {"weight": 0, "sends_per_second": -1, "sends_per_day": 1.5, "retention_days": "90", "plan": "team"}
+    answer = await rest.app.put("/v1/tenants/acme", json={"settings": settings})
+    assert refused(answer, 422, "invalid")
+    assert set(fields(answer)) == {f"settings.{name}" for name in settings if name != "plan"}
+    good = {"weight": 2, "sends_per_second": 10, "sends_per_day": 0, "retention_days": 90, "plan": "team"}
+    assert (await rest.app.put("/v1/tenants/acme", json={"settings": good})).json()["settings"] == good
+
+
+async def test_a_tenant_is_exported_line_by_line(rest: Rest) -> None:
+    await rest.app.put("/v1/tenants/acme", json={"name": "Acme"})
+    await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Hello", "tenant": "acme"})
+    await rest.app.post("/v1/notifications", json={"to": {"tenant": "acme"}, "title": "To all"})
+    await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Another's", "tenant": "globex"})
+    answer = await rest.app.get("/v1/tenants/acme/export")
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [next(iter(line)) for line in lines] == ["tenant", "announcement", "recipient", "notification"]
+    assert lines[0]["tenant"]["name"] == "Acme"
+    assert (lines[1]["announcement"]["title"], lines[3]["notification"]["title"]) == ("To all", "Hello")
+    assert refused(await rest.app.get("/v1/tenants/nobody/export"), 404, "not_found")
+
+
+async def test_an_erased_tenant_is_not_there_any_more(rest: Rest) -> None:
+    sent = await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Hello", "tenant": "acme"})
+    id = sent.json()["notifications"][0]["id"]
+    await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Another's", "tenant": "globex"})
+    assert (await rest.app.delete("/v1/tenants/acme")).status_code == 204
+    for path in ("/v1/tenants/acme", "/v1/recipients/alice?tenant=acme", f"/v1/notifications/{id}?tenant=acme"):
+        assert (await rest.app.get(path)).status_code == 404
+    assert (await rest.app.get("/v1/recipients/alice?tenant=globex")).json()["unread"] == 1
+    assert refused(await rest.app.delete("/v1/tenants/acme"), 404, "not_found")
