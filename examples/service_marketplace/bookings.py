@@ -44,6 +44,16 @@ SERVICES = {
 }  # fmt: skip
 
 
+STATUSES = {
+    "requested": "Waiting for an answer",
+    "accepted": "Agreed",
+    "completed": "Done",
+    "declined": "Declined",
+    "cancelled": "Cancelled",
+}
+OPEN = ("requested", "accepted")
+
+
 @dataclass
 class Payment:
     """One try to pay."""

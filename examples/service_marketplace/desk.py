@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import moves, people, telling
-from .bookings import SERVICES, Booking
+from .bookings import OPEN, SERVICES, STATUSES, Booking
 from .moves import MOVES
+from .people import Person
 from .reading import fields_of, text
 from .telling import BookingType
 
@@ -29,6 +30,26 @@ def booking_of(request: Request) -> Booking:
     if booking is None:
         raise HTTPException(404, "There is no such booking.")
     return booking
+
+
+async def bookings(request: Request) -> Response:
+    """What concerns whoever is asking, as scripts read it."""
+    person = people.asking(request)
+    return JSONResponse([_told(booking, person) for booking in request.app.state.bookings.of(person)])
+
+
+def _told(booking: Booking, person: Person) -> dict[str, Any]:
+    return {
+        "id": booking.id,
+        "service": booking.service.name,
+        "when": booking.when,
+        "other": booking.other(person).name,
+        "status": booking.status,
+        "standing": "Paid" if booking.paid else STATUSES[booking.status],
+        "open": booking.status in OPEN,
+        "amount": booking.service.price,
+        "moves": [{"name": name, "label": MOVES[name].label} for name in moves.possible(booking, person)],
+    }
 
 
 async def book(request: Request) -> Response:
@@ -79,6 +100,7 @@ def _moment(fields: dict[str, Any]) -> datetime:
 
 
 routes = [
+    Route("/api/bookings", bookings),
     Route("/api/bookings", book, methods=["POST"]),
     Route("/api/bookings/{booking:int}/payment", pay, methods=["POST"]),
     Route("/api/bookings/{booking:int}/refund", refund, methods=["POST"]),

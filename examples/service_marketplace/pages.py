@@ -9,20 +9,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from . import moves, people
-from .bookings import SERVICES, Booking
+from .bookings import OPEN, SERVICES, STATUSES, Booking
 from .desk import booking_of
 from .moves import CARDS, MOVES
 from .people import Person
 
 HERE = Path(__file__).parent
-STATUSES = {
-    "requested": "Waiting for an answer",
-    "accepted": "Agreed",
-    "completed": "Done",
-    "declined": "Declined",
-    "cancelled": "Cancelled",
-}
-OPEN = ("requested", "accepted")
+# The page in React is there where it was built: `npm run build` in `client/`.
+TODAY = HERE / "static" / "today.js"
 TIMES = ("08:00", "10:00", "12:00", "14:00", "16:00", "18:00")
 
 _templates = jinja2.Environment(
@@ -41,7 +35,7 @@ def render_for(request: Request, person: Person, template: str, **values: Any) -
     """A page with somebody's bell on it."""
     return render(
         request, template, me=person, bellcast=request.app.state.bellcast_url,
-        seated=request.scope["seated"], statuses=STATUSES, **values,
+        seated=request.scope["seated"], statuses=STATUSES, built=TODAY.is_file(), **values,
     )  # fmt: skip
 
 
@@ -64,6 +58,11 @@ async def service(request: Request) -> Response:
     if found is None or person.role != "client":
         return missing(request)
     return render_for(request, person, "service.html", service=found, times=TIMES)
+
+
+async def today(request: Request) -> Response:
+    person = people.asking(request)
+    return render_for(request, person, "today.html") if TODAY.is_file() else missing(request)
 
 
 async def bookings(request: Request) -> Response:
@@ -113,6 +112,7 @@ routes = [
     Route("/login", login),
     Route("/services", services),
     Route("/services/{service}", service),
+    Route("/today", today),
     Route("/bookings", bookings),
     Route("/bookings/{booking:int}", booking),
     Route("/payments", payments),

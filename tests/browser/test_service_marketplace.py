@@ -120,6 +120,43 @@ def two(visit):
 # --- a booking, from both sides
 
 
+def part(page, name):
+    return page.get_by_role("list", name=name)
+
+
+def test_a_page_in_react_shows_what_happens_to_both(visit, place):
+    nora, ben = visit("nora", "/today"), visit("ben", "/today")
+    for page in (nora, ben):
+        expect(page.get_by_text("Connected", exact=True)).to_be_visible()
+    booking = book(nora).rpartition("/")[2]
+
+    def row(page):
+        return part(page, "Open bookings").get_by_role("listitem").filter(has=page.locator(f'[href$="/{booking}"]'))
+
+    expect(part(ben, "What happened")).to_contain_text("Nora asks for")
+    row(ben).get_by_role("button", name="Accept").click()
+    expect(part(nora, "What happened")).to_contain_text("Ben accepted your booking")
+    expect(row(nora)).to_contain_text("Agreed")
+    assert nora.request.post(f"/api/bookings/{booking}/payment", data={"card": "4242"}).ok
+    expect(part(ben, "What happened")).to_contain_text("Nora paid you")
+    expect(part(nora, "What happened")).to_contain_text("You paid Ben")
+    for page in (nora, ben):
+        expect(row(page)).to_contain_text("Paid")
+
+
+def test_a_page_in_react_knows_whether_it_is_connected_and_hears_later_what_it_missed(visit, place):
+    ben = visit("ben", "/today", quiet=False)
+    ben.get_by_role("button", name="Ping").click()
+    expect(ben.get_by_text(re.compile(r"^Connected, answered in \d+ ms$"))).to_be_visible()
+    ben.context.set_offline(offline=True)
+    expect(ben.get_by_text(re.compile("^Disconnected"))).to_be_visible()
+    with Bellcast(place.server.url, place.server.secret) as bell:
+        bell.notify("ben", title="The van is in the yard", type="notification")
+    ben.context.set_offline(offline=False)
+    expect(ben.get_by_text(re.compile("^Connected"))).to_be_visible()
+    expect(part(ben, "What happened")).to_contain_text("The van is in the yard")
+
+
 def test_two_people_side_by_side(browse, place):
     page = browse(place).new_page()
     page.goto("/")

@@ -166,5 +166,5 @@ async function speak(session, type, data) {
     if (session.state.error) throw session.state.error;
     await new Promise((resolve) => session.addEventListener('change', resolve, { once: true }));
   }
-  return session.call(type, data);
+  return type === 'ping' ? session.ping() : session.call(type, data);
 }

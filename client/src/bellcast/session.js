@@ -208,6 +208,11 @@ export class Session extends EventTarget {
     return this.#ask({ type: 'typing', topic, on });
   }
 
+  /** Whether the line answers; resolves when it does. */
+  ping() {
+    return this.#ask({ type: 'ping' });
+  }
+
   /** Ask the app; resolves with its handler's reply. @param {string} name @param {unknown} [data] @returns {Promise<unknown>} */
   async call(name, data) {
     return (await this.#ask({ type: 'call', name, data })).data;

@@ -55,13 +55,7 @@ function mindTheEnd(session) {
 
 function show(session) {
   const status = document.querySelector('.line');
-  // Made here: an element that stands in the page already would begin a session of its own.
-  for (const place of document.querySelectorAll('[data-place]')) {
-    const element = document.createElement(place.dataset.place);
-    element.session = session;
-    if (place.dataset.position) element.setAttribute('position', place.dataset.position);
-    place.append(element);
-  }
+  for (const element of document.querySelectorAll('bellcast-bell, bellcast-toasts')) element.session = session;
   const draw = () => {
     status.dataset.status = session.state.status;
     status.textContent = WORDS[session.state.status];

@@ -130,9 +130,11 @@ export class Element extends Plain {
     void this.#begin();
   }
 
-  /** Who put it here may have more to say. Where nothing says yet whose inbox it is, a script of the page may hand over a session. */
+  /** Who put it here may have more to say; with the attribute `session`, will say whose inbox it is. Where nothing says so, a script may. */
   async #begin() {
-    await (this.#given || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient') || scripts());
+    const told = this.#given || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient');
+    await (told || scripts());
+    if (!this.#given && this.hasAttribute('session')) return;
     if (this.isConnected && !this.#while) this.#start();
   }
 
@@ -271,11 +273,12 @@ export class Element extends Plain {
   }
 }
 
-/** When all scripts in the page's markup have run. */
-function scripts() {
+/** When all scripts in the page's markup have run, and whoever has just fetched us has had a turn. */
+async function scripts() {
   const [page] = performance.getEntriesByType('navigation');
-  const waiting = /** @type {PerformanceNavigationTiming | undefined} */ (page)?.domContentLoadedEventStart === 0;
-  return waiting && new Promise((done) => document.addEventListener('DOMContentLoaded', done, { once: true }));
+  const early = /** @type {PerformanceNavigationTiming | undefined} */ (page)?.domContentLoadedEventStart === 0;
+  if (early) await new Promise((done) => document.addEventListener('DOMContentLoaded', done, { once: true }));
+  await new Promise((done) => setTimeout(done));
 }
 
 /** A property set before the element was defined hides its accessor until it is set again. @param {any} element @param {string} name */

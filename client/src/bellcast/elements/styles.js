@@ -11,12 +11,13 @@ const CSS = `
   --border: var(--bellcast-border, light-dark(#e6e7ec, #2d2f35));
   --urgent: var(--bellcast-urgent, light-dark(#b01c2a, #ff8a91));
   --high: var(--bellcast-high, light-dark(#8a5200, #f2b84b));
+  --radius: var(--bellcast-radius, 14px);
   display: inline-block;
   font: 14px/1.45 var(--bellcast-font, system-ui, sans-serif);
 }
 [hidden] { display: none !important; }
 :host * { box-sizing: border-box; margin: 0; }
-button, a { padding: 0; border: 0; background: none; color: inherit; font: inherit; text-decoration: none; cursor: pointer; }
+button, a { padding: 0; border: 0; border-radius: 8px; background: none; color: inherit; font: inherit; text-decoration: none; cursor: pointer; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
 :host(bellcast-inbox) { display: block; height: var(--bellcast-height, 640px); }
@@ -25,61 +26,66 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 :host(bellcast-toasts[position$=start]) { inset-inline: 0 auto; }
 .live { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 
-.button { position: relative; display: grid; place-items: center; width: var(--bellcast-size, 40px); aspect-ratio: 1; border-radius: 10px; color: var(--bellcast-icon, currentColor); }
+.button { position: relative; display: grid; place-items: center; width: var(--bellcast-size, 40px); aspect-ratio: 1; color: var(--bellcast-icon, currentColor); }
 .button:hover, .button[aria-expanded=true] { background: color-mix(in srgb, currentColor 9%, transparent); }
 .icon { transform-origin: 50% 10%; }
 .icon svg { width: 22px; height: 22px; }
-.badge { position: absolute; top: 1px; inset-inline-start: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--bellcast-badge, #d92d3d); color: var(--bellcast-badge-text, #fff); font-size: 11px; font-weight: 650; line-height: 18px; text-align: center; }
+.badge, .tab-count:not(:empty) { min-width: 18px; padding: 0 5px; border-radius: 18px; font-size: 11px; font-weight: 600; line-height: 18px; text-align: center; }
+.badge { position: absolute; top: 1px; inset-inline-start: 52%; background: var(--bellcast-badge, #d92d3d); color: var(--bellcast-badge-text, #fff); }
 
-.panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room)); padding: 0; overflow: hidden; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); outline: 0; animation: lift .16s; }
+.panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; max-height: min(var(--bellcast-height, 600px), var(--room)); padding: 0; outline: 0; overflow: hidden; }
+.panel, .toast { border: 1px solid var(--border); border-radius: var(--radius); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); animation: lift .2s; }
 .panel:is([open], :popover-open) { display: flex; }
-.page { position: relative; display: flex; width: 100%; height: 100%; max-height: none; box-shadow: none; animation: none; }
 .header { flex: none; display: flex; align-items: center; gap: 10px; min-height: 52px; padding-inline: 18px 10px; }
-.heading { font-size: 16px; font-weight: 650; }
+.heading { font-size: 16px; font-weight: 600; }
 .tabs { flex: none; display: flex; gap: 16px; padding-inline: 18px; overflow: auto hidden; border-bottom: 1px solid var(--border); }
-.tab { flex: none; position: relative; display: flex; align-items: center; gap: 6px; padding: 6px 0 10px; color: var(--muted); font-size: 13px; font-weight: 550; white-space: nowrap; }
-.tab:hover, .tab[aria-selected=true] { color: var(--text); }
-.tab[aria-selected=true]::after { content: ""; position: absolute; inset: auto 0 0; height: 2px; border-radius: 2px 2px 0 0; background: var(--accent); }
-.tab-count:not(:empty) { min-width: 18px; padding: 0 5px; border-radius: 9px; background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); font-size: 11px; font-weight: 600; line-height: 18px; text-align: center; }
-.status { flex: 1; display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; }
+.tab, .status, .read-all, .close, .tool, .choice, .when { display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; white-space: nowrap; }
+.tab, .read-all, .choice, .more, .retry, .action, .fold { font-size: 13px; font-weight: 500; }
+.tab { flex: none; position: relative; padding: 6px 0 10px; }
+.tab[aria-selected=true] { color: var(--text); }
+.tab[aria-selected=true]::after { content: ""; position: absolute; inset: auto 0 0; height: 2px; background: var(--accent); }
+.tab-count { background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); }
+.status { flex: 1; }
 .status[data-status=live] { visibility: hidden; }
-.status:is([data-status=waiting], [data-status=connecting]) { color: var(--high); }
+.status[data-status=waiting] { color: var(--high); }
 .status[data-status=closed] { color: var(--urgent); }
-.read-all, .close, .tool { display: flex; align-items: center; gap: 6px; padding: 7px; border-radius: 8px; color: var(--muted); font-size: 12.5px; font-weight: 500; white-space: nowrap; }
-:is(.read-all, .close, .tool, .more, .choice, .toast-close):hover { background: color-mix(in srgb, var(--text) 8%, transparent); color: var(--text); }
+.read-all, .close, .tool, .choice, .toast-close { padding: 7px; color: var(--muted); }
+:is(.read-all, .close, .tool, .more, .choice, .toast-close):hover { background: color-mix(in srgb, var(--text) 9%, transparent); color: var(--text); }
 :is(.read-all, .tool, .choice, .toast-close) svg { width: 16px; height: 16px; }
 .close { display: none; }
 
 .scroll { position: relative; flex: 1; scroll-padding: 36px 0 8px; overscroll-behavior: contain; min-height: 0; overflow: hidden auto; }
-.subheading { display: flex; gap: 6px; position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 550; }
+.subheading { display: flex; gap: 6px; position: sticky; top: 0; z-index: 2; padding: 12px 18px 6px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 500; }
 .count { color: var(--accent); }
 .list { padding-inline: 0; list-style: none; }
-.row { --tone: var(--accent); position: relative; display: flex; gap: 12px; margin: 0 6px; padding: 11px 12px 13px; border-radius: 12px; border-bottom: 2px solid transparent; background-clip: padding-box; }
+.row, .toast { --tone: var(--accent); position: relative; display: flex; gap: 12px; padding: 12px; }
+.row { margin: 0 6px; border-radius: 12px; border-bottom: 2px solid transparent; background-clip: padding-box; }
 .row[data-inner] { margin-inline-start: 30px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }
 .row:not(:has(.body, .chip, .action, .fold)) { align-items: center; }
 [data-priority=urgent] { --tone: var(--urgent) !important; }
 [data-priority=high] { --tone: var(--high) !important; }
 .row[data-priority=urgent][data-unread] { background: color-mix(in srgb, var(--urgent) 7%, var(--background)); }
-.row[data-priority=urgent][data-unread]::before { content: ""; position: absolute; inset-block: 10px; inset-inline-start: 0; width: 3px; border-radius: 3px; background: var(--urgent); }
+[data-priority=urgent]:is(.toast, [data-unread])::before { content: ""; position: absolute; inset-block: 10px; inset-inline-start: 0; width: 3px; border-radius: 3px; background: var(--urgent); }
 .avatar { flex: none; display: grid; place-items: center; width: 36px; height: 36px; overflow: hidden; border-radius: 50%; background: color-mix(in srgb, var(--tone) 13%, var(--background)); color: var(--tone); font-size: 13px; font-weight: 600; }
 img { width: 100%; height: 100%; object-fit: cover; }
 .main { flex: 1; min-width: 0; overflow-wrap: anywhere; }
 .title { display: block; width: 100%; text-align: start; font-weight: 600; }
-.title::after { content: ""; position: absolute; inset: 0; border-radius: 10px; }
+.title::after { content: ""; position: absolute; inset: 0; border-radius: 12px; }
 .title:focus-visible { outline: 0; }
 .title:focus-visible::after { outline: 2px solid var(--accent); outline-offset: -2px; }
 .words, .body { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .row:not([data-unread]) .avatar { background: var(--hover); color: var(--muted); }
 .row:not([data-unread]) .title { color: color-mix(in srgb, var(--text) 82%, transparent); font-weight: 400; }
 .row:not([data-unread]) .dot { display: none; }
-.chip { display: inline-block; margin-block: 4px 3px; padding: 0 6px; border-radius: 5px; background: color-mix(in srgb, var(--tone) 13%, transparent); color: var(--tone); font-size: 11px; font-weight: 600; line-height: 18px; }
-.body { margin-top: 1px; color: var(--muted); font-size: 13px; white-space: pre-line; }
-.action { position: relative; z-index: 1; display: inline-block; margin-top: 8px; padding: 4px 11px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); font-size: 12.5px; font-weight: 550; }
-.fold { position: relative; z-index: 1; display: block; margin-top: 6px; color: var(--accent); font-size: 12.5px; font-weight: 550; }
+.chip { display: inline-block; margin-block: 4px 3px; padding: 0 6px; border-radius: 6px; background: color-mix(in srgb, var(--tone) 13%, transparent); color: var(--tone); font-size: 11px; font-weight: 600; line-height: 18px; }
+.body, .hint { color: var(--muted); font-size: 13px; white-space: pre-line; }
+.action, .fold { position: relative; z-index: 1; display: block; margin-top: 6px; }
+.action { width: fit-content; padding: 4px 12px; border: 1px solid var(--border); background: var(--background); }
 .action:hover { border-color: currentColor; color: var(--tone); }
+.fold, .choice[aria-pressed=true] { color: var(--accent); }
 .side { flex: none; display: flex; flex-direction: column; align-items: end; gap: 4px; }
-.when { display: flex; align-items: center; gap: 7px; height: 20px; color: var(--muted); font-size: 12px; }
+.when { height: 20px; }
 .dot { width: 8px; height: 8px; border-radius: 50%; background: var(--tone); }
 .tools { position: relative; z-index: 1; display: flex; }
 .delete:hover { color: var(--urgent); }
@@ -91,40 +97,36 @@ img { width: 100%; height: 100%; object-fit: cover; }
   .tool { padding: 10px; }
 }
 @media (hover: hover) {
-  .tools { position: absolute; top: 7px; inset-inline-end: 8px; border: 1px solid var(--border); border-radius: 9px; background: var(--background); opacity: 0; }
+  .tools { position: absolute; top: 7px; inset-inline-end: 8px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); opacity: 0; }
   .row:is(:hover, :focus-within) .tools { opacity: 1; }
   .row:is(:hover, :focus-within) .when { visibility: hidden; }
 }
 
-.more { display: block; width: calc(100% - 24px); margin: 6px 12px 12px; padding: 9px; border-radius: 9px; color: var(--muted); font-size: 13px; font-weight: 550; }
+.more { display: block; width: calc(100% - 24px); margin: 6px 12px 12px; padding: 9px; color: var(--muted); }
 .blank { display: flex; flex-direction: column; align-items: center; justify-content: center; gap: 4px; min-height: 300px; padding: 10px 18px; text-align: center; }
 .blank[data-state=loading] { align-items: stretch; justify-content: start; gap: 0; }
 .sign { display: grid; place-items: center; width: 56px; height: 56px; margin-bottom: 10px; border-radius: 50%; background: var(--hover); color: var(--muted); }
-.hint { color: var(--muted); font-size: 13px; }
-.retry { margin-top: 14px; padding: 7px 14px; border-radius: 9px; background: var(--text); color: var(--background); font-size: 13px; font-weight: 550; }
+.retry, .notice { padding: 8px 14px; border-radius: 8px; background: var(--text); color: var(--background); font-size: 13px; }
+.retry { margin-top: 14px; }
 .skeleton { display: grid; grid-template: 12px 12px / 36px 1fr; gap: 10px 12px; padding: 14px 0; animation: pulse 1s infinite alternate; }
 .skeleton * { border-radius: 18px; background: var(--border); }
 .skeleton i { grid-row: 1 / 3; height: 36px; }
 .skeleton b + b { width: 60%; }
 
-.notice { position: absolute; z-index: 3; inset-inline: 0; bottom: 54px; display: flex; align-items: center; gap: 14px; width: fit-content; max-width: calc(100% - 32px); margin-inline: auto; padding: 10px 14px; border-radius: 10px; background: var(--text); color: var(--background); font-size: 13px; animation: lift .18s; }
-.undo { font-weight: 650; text-decoration: underline; }
+.notice { position: absolute; z-index: 3; inset-inline: 0; bottom: 54px; display: flex; align-items: center; gap: 14px; width: fit-content; max-width: calc(100% - 32px); margin-inline: auto; animation: lift .2s; }
+.undo { font-weight: 600; text-decoration: underline; }
 .footer { flex: none; display: flex; gap: 4px; padding: 6px 10px; border-top: 1px solid var(--border); }
 .footer:empty { display: none; }
-.choice { display: flex; align-items: center; gap: 6px; padding: 5px 9px; border-radius: 8px; color: var(--muted); font-size: 12px; font-weight: 500; }
-.choice[aria-pressed=true] { color: var(--accent); }
 
 .toasts { display: flex; flex-direction: column; gap: 10px; width: 380px; max-width: 100vw; padding: 16px; }
-.toast { --tone: var(--accent); position: relative; display: flex; gap: 12px; padding: 13px 14px; border: 1px solid var(--border); border-radius: var(--bellcast-radius, 14px); background: var(--background); color: var(--text); box-shadow: 0 16px 48px -8px light-dark(#14152e40, #000b); pointer-events: auto; animation: lift .22s; }
-.toast[data-priority=urgent] { border-inline-start: 3px solid var(--urgent); }
-.toast-close { position: relative; z-index: 1; align-self: start; padding: 4px; border-radius: 7px; color: var(--muted); }
+.toast { pointer-events: auto; }
+.toast-close { position: relative; z-index: 1; align-self: start; }
 
+.panel.page { position: relative; display: flex; width: 100%; height: 100%; max-height: none; box-shadow: none; animation: none; }
 @media (max-width: 480px) {
-  .panel.page { width: 100%; height: 100%; border-width: 1px; border-radius: var(--bellcast-radius, 14px); animation: none; }
-  .page .close { display: none !important; }
-  .panel:not(.page) { inset: auto 0 0; width: 100vw; height: 88dvh; max-height: none; border-width: 1px 0 0; border-radius: 18px 18px 0 0; animation-duration: .28s; }
+  .panel:not(.page) { inset: auto 0 0; width: 100vw; height: 88dvh; max-height: none; border-width: 1px 0 0; border-radius: 18px 18px 0 0; }
   .panel::backdrop { background: #0007; }
-  .close { display: flex; }
+  .panel:not(.page) .close { display: flex; }
 }
 @keyframes lift { from { opacity: 0; translate: 0 8px; } }
 @keyframes pulse { to { opacity: .45; } }
