@@ -20,7 +20,9 @@ def put(key: str, name: str | None, settings: dict[str, Any], now: int) -> Scrip
     """Write a tenant; whether it is new."""
     known = yield Statement("tenant_find", {"tenant": key})
     yield from arrive(key, now)
-    written = yield Statement("tenant_write", {"tenant": key, "name": name, "settings": rows.text(settings)})
+    text = rows.text(settings)
+    params = {"tenant": key, "name": name, "settings": text, "ruled": int(rows.tenant_rules(text) != TenantRules())}
+    written = yield Statement("tenant_write", params)
     return rows.tenant(written[0]), not known
 
 

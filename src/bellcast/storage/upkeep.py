@@ -79,17 +79,22 @@ class Whose(NamedTuple):
     tenant: str | None
     but: tuple[str, ...]
 
-    def statement(self, name: str, older_than: int, limit: int) -> Statement:
-        """A statement in its form for these tenants."""
+    def statement(self, forms: tuple[str, str, str], older_than: int, limit: int) -> Statement:
+        """A statement in its form for these tenants: all, one, all but some."""
+        all_, of_one, but_some = forms
         # Ids begin with the time they were made: the index of ids is the index of age.
         params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit}
         if self.tenant is not None:
-            return Statement(f"{name}_of", {**params, "tenant": self.tenant})
-        return Statement(f"{name}_but", {**params, "but": rows.text(self.but)}) if self.but else Statement(name, params)
+            return Statement(of_one, {**params, "tenant": self.tenant})
+        return Statement(but_some, {**params, "but": rows.text(self.but)}) if self.but else Statement(all_, params)
+
+
+OLD_NOTIFICATIONS = ("old_notifications", "old_notifications_of", "old_notifications_but")
+OLD_ANNOUNCEMENTS = ("old_announcements", "old_announcements_of", "old_announcements_but")
 
 
 def _old(older_than: int, limit: int, whose: Whose) -> Script[list[Row]]:
-    return (yield whose.statement("old_notifications", older_than, limit))
+    return (yield whose.statement(OLD_NOTIFICATIONS, older_than, limit))
 
 
 def _inboxes_old(older_than: int, limit: int, whose: Whose) -> Script[frozenset[int]]:
@@ -103,7 +108,7 @@ def _retire(
     """What is old in these inboxes, and announcements."""
     old = [row for row in (yield from _old(older_than, limit, whose)) if row[0] in inboxes]
     events = yield from _remove(old, now)
-    ended = yield whose.statement("old_announcements", older_than, limit - len(old))
+    ended = yield whose.statement(OLD_ANNOUNCEMENTS, older_than, limit - len(old))
     events += yield from _end(ended, now)
     return len(old) + len(ended), events
 

@@ -13,7 +13,7 @@ from bellcast.storage import statements
 from bellcast.storage.sqlite import SQLite
 
 # Statements that mean the whole of a table: few rows, or none of a request's business.
-WHOLE = {"key_all", "stats", "epochs_renew", "snapshot"}
+WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings"}
 # What a statement makes for itself, in the order it wants: SQLite calls reading that a scan too.
 OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a)$")
 

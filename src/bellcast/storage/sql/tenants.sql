@@ -8,12 +8,12 @@ SELECT key, name, settings, created_at FROM tenants WHERE key = :tenant
 
 -- name: tenant_write
 -- A tenant as the app wrote it.
-UPDATE tenants SET name = :name, settings = :settings WHERE key = :tenant
+UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key = :tenant
 RETURNING key, name, settings, created_at
 
 -- name: tenant_settings
 -- The settings of tenants that have some of those Bellcast understands.
-SELECT key, settings FROM tenants WHERE settings LIKE '%"weight"%' OR settings LIKE '%"sends_per_%' OR settings LIKE '%"retention_days"%'
+SELECT key, settings FROM tenants WHERE ruled = 1
 
 -- name: export_announcements
 -- The announcements of one tenant, oldest first, as notifications nobody has looked at.
