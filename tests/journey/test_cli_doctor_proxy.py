@@ -56,9 +56,10 @@ def proxy(folder, url: str, more: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("more", "sse", "websocket"), [(PASSING, "ok", "ok"), (BUFFERING, "problem", "problem")], ids=["well", "buffering"]
 )
-def test_what_a_proxy_does_to_the_live_path(bellcast_server, tmp_path, more, sse, websocket):
-    with proxy(tmp_path, bellcast_server.url, more) as url:
-        told = bellcast("doctor", "--url", url, "--json", BELLCAST_SECRET=bellcast_server.secret)
+def test_what_a_proxy_does_to_the_live_path(start_server, tmp_path, more, sse, websocket):
+    server = start_server(BELLCAST_HEARTBEAT="1")
+    with proxy(tmp_path, server.url, more) as url:
+        told = bellcast("doctor", "--url", url, "--json", BELLCAST_SECRET=server.secret)
     checks = {finding["check"]: finding for finding in told.json["findings"]}
     assert checks["server"]["state"] == "ok"
     assert (checks["SSE"]["state"], checks["WebSocket"]["state"]) == (sse, websocket)

@@ -1,6 +1,5 @@
 """What `bellcast doctor` can see on this machine: settings, folder, store, disk, files, clock."""
 
-import asyncio
 import os
 import resource
 import shutil
@@ -12,11 +11,10 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bellcast.cli import folder
+from bellcast.cli import databases, folder
 from bellcast.cli.findings import Finding, State
 from bellcast.errors import BellcastError
 from bellcast.model import patterns
-from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.storage import backup
 from bellcast.storage.migrations import sqlite as migrations
@@ -41,7 +39,9 @@ def machine(settings: Settings) -> Iterator[Finding]:
     """Everything that needs no server."""
     yield from _folder(settings)
     yield from _credentials(settings)
-    yield from _store(settings.store.path) if settings.store.is_file else _database(settings.store.url or "")
+    if settings.store.is_file:
+        yield from _store(settings.store.path)
+    yield from databases.examined(settings)
     yield from _disk(settings)
     yield from _files()
     yield from _clock(settings)
@@ -97,22 +97,6 @@ def _store(path: Path) -> Iterator[Finding]:
         yield Finding("store", "warning", f"{path} is at version {version} of {known}", fix)
     else:
         yield Finding("store", "ok", f"{path} is whole, version {version}")
-
-
-def _database(url: str) -> Iterator[Finding]:
-    adapters.need_postgres()
-    from bellcast.storage import transfer
-
-    try:
-        version, known = asyncio.run(transfer.version(url))
-    except BellcastError as error:
-        yield Finding("store", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_STORE")
-        return
-    if version < known:
-        fix = "`bellcast migrate`, or start the server"
-        yield Finding("store", "warning", f"the PostgreSQL store is at version {version} of {known}", fix)
-    else:
-        yield Finding("store", "ok", f"PostgreSQL, version {version}")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ EPILOG = """\
 
   bellcast doctor
   bellcast doctor --url https://bell.example.com   [dim]# through your proxy, as browsers come[/]
+  bellcast doctor --quick                          [dim]# without waiting for a heartbeat (25 s)[/]
   bellcast doctor --json | jq '.findings[] | select(.state != "ok")'
 
 [dim]Status 1 if there is a problem; warnings leave it 0.[/]
@@ -28,12 +29,15 @@ app = typer.Typer()
 def doctor(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Look at this machine only, at no server.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Wait for no heartbeat, by which idle cuts are found.")
+    ] = False,
     json: screen.Json = False,
 ) -> None:
     """Look for what is wrong, and say what to do."""
     found = []
     with (screen.err if json else screen.out).status("Looking"):
-        for finding in _examine(ctx, local):
+        for finding in _examine(ctx, local, quick):
             found.append(finding)
             if not json:
                 _show(finding)
@@ -45,7 +49,7 @@ def doctor(
     raise typer.Exit(1 if problems else 0)
 
 
-def _examine(ctx: typer.Context, local: bool) -> Iterator["Finding"]:
+def _examine(ctx: typer.Context, local: bool, quick: bool) -> Iterator["Finding"]:
     from bellcast.cli import checks, through
     from bellcast.cli.findings import Finding
     from bellcast.errors import SettingsError
@@ -58,7 +62,7 @@ def _examine(ctx: typer.Context, local: bool) -> Iterator["Finding"]:
     yield Finding("settings", "ok", "all can be read")
     yield from checks.machine(settings)
     if not local:
-        yield from through.server(settings)
+        yield from through.server(settings, quick=quick)
 
 
 def _show(finding: "Finding") -> None:

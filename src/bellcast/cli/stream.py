@@ -1,5 +1,7 @@
 """Following a recipient's stream from outside: server-sent events, taken up again where they were cut."""
 
+import base64
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -43,6 +45,17 @@ def _frame(block: bytes) -> Frame | None:
     if not fields.keys() >= {"event", "data"}:
         return None
     return Frame(fields["event"], msgspec.json.decode(fields["data"]), fields.get("id"))
+
+
+def upgrade(token: str) -> dict[str, str]:
+    """The headers that ask for a WebSocket."""
+    return {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
+        "Authorization": f"Bearer {token}",
+    }
 
 
 class Follower:

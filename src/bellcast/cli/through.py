@@ -1,7 +1,5 @@
 """What `bellcast doctor` sees through the server's URL, as a browser would: proxies in between included."""
 
-import base64
-import secrets
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -9,7 +7,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from bellcast import __version__
-from bellcast.cli import asking, stream
+from bellcast.cli import asking, pages, silence, stream
 from bellcast.cli.findings import Finding
 from bellcast.cli.screen import Stop
 from bellcast.client import Bellcast
@@ -24,25 +22,26 @@ SKEW_S = 3
 PATIENT = "bellcast-doctor"
 
 
-def server(settings: Settings) -> Iterator[Finding]:
-    """Everything that needs the server."""
+def server(settings: Settings, *, quick: bool) -> Iterator[Finding]:
+    """Everything that needs the server. `quick` waits for no heartbeat."""
     url = settings.client.url
     with httpx.Client(base_url=url, timeout=TIMEOUT) as http:
         try:
-            yield from _health(http, url)
+            answer = http.get("/readyz")
+            yield from _health(answer, url)
         except httpx.TransportError as error:
             fix = "start `bellcast serve`, or name the server with --url; --local looks at this machine only"
             yield Finding("server", "problem", f"{url} cannot be reached ({error})", fix)
             return
         try:
             with asking.server(settings) as bell:
-                yield from _live(bell, http)
+                patient = not quick and not silence.is_direct(url, answer)
+                yield from _live(bell, http, settings, patient=patient)
         except Stop as stop:
             yield Finding("live path", "warning", f"not tried: {stop.wrong}", stop.todo)
 
 
-def _health(http: httpx.Client, url: str) -> Iterator[Finding]:
-    answer = http.get("/readyz")
+def _health(answer: httpx.Response, url: str) -> Iterator[Finding]:
     said = answer.json() if answer.headers.get("content-type", "").endswith("json") else {}
     if answer.status_code != 200 or "version" not in said:
         what = f"{url} is not ready: {said.get('detail') or answer.status_code}"
@@ -63,41 +62,40 @@ def _skew(answer: httpx.Response) -> Iterator[Finding]:
         yield Finding("server's clock", "problem", f"{abs(skew):.0f} s from this one", "set both, best by NTP")
 
 
-def _live(bell: Bellcast, http: httpx.Client) -> Iterator[Finding]:
-    token = bell.token(PATIENT, ttl=60)
+def _live(bell: Bellcast, http: httpx.Client, settings: Settings, *, patient: bool) -> Iterator[Finding]:
+    token = bell.token(PATIENT, ttl=300)
     try:
-        yield _sse(http, token)
-        yield _websocket(http, token)
+        events, heartbeat = _sse(http, token)
+        found = [(events, silence.event_stream), (_websocket(http, token), silence.websocket)]
+        yield from (finding for finding, _ in found)
+        yield from pages.examined(settings, http, token, asking.secret(settings))
+        if patient:
+            ways = {finding.check: hold for finding, hold in found if finding.state == "ok"}
+            yield from silence.outlived(settings.client.url, token, ways, heartbeat)
     finally:
         bell.recipients.delete(PATIENT)
 
 
-def _sse(http: httpx.Client, token: str) -> Finding:
+def _sse(http: httpx.Client, token: str) -> tuple[Finding, float]:
+    """How the event stream is, and how long the server is silent at most, seconds."""
     fix = "in your proxy, turn buffering off for /v1/stream (nginx: proxy_buffering off) and allow long answers"
     began = time.monotonic()
     try:
         with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as answer:
             if answer.status_code != 200:
-                return Finding("SSE", "problem", f"/v1/stream answers {answer.status_code}", "is --url right?")
-            next(stream.frames(answer.iter_raw()))
+                return Finding("SSE", "problem", f"/v1/stream answers {answer.status_code}", "is --url right?"), 0
+            ready = next(stream.frames(answer.iter_raw()))
     except (httpx.TransportError, StopIteration):
-        return Finding("SSE", "problem", f"nothing arrives within {TIMEOUT.read:.0f} s", fix)
+        return Finding("SSE", "problem", f"nothing arrives within {TIMEOUT.read:.0f} s", fix), 0
     delay = time.monotonic() - began
     if delay > SLOW_S:
-        return Finding("SSE", "problem", f"the first event takes {delay:.1f} s", fix)
-    return Finding("SSE", "ok", f"the first event arrives after {delay * 1000:.0f} ms")
+        return Finding("SSE", "problem", f"the first event takes {delay:.1f} s", fix), 0
+    return Finding("SSE", "ok", f"the first event arrives after {delay * 1000:.0f} ms"), ready.fields["heartbeat"]
 
 
 def _websocket(http: httpx.Client, token: str) -> Finding:
-    headers = {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
-        "Authorization": f"Bearer {token}",
-    }
     try:
-        with http.stream("GET", "/v1/ws", headers=headers) as answer:
+        with http.stream("GET", "/v1/ws", headers=stream.upgrade(token)) as answer:
             status = answer.status_code
     except httpx.TransportError as error:
         return Finding("WebSocket", "problem", f"the upgrade fails ({error})", "let your proxy pass upgrades")

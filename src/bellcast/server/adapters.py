@@ -36,7 +36,7 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
     """The broker: the one that is set, else what a store shared by several processes can do by itself."""
     url = kept.broker
     if url.startswith(REDIS):
-        _need("BELLCAST_BROKER", "redis", "redis")
+        need_redis()
         from bellcast.brokers.redis import RedisCarrier
         from bellcast.brokers.relay import Relay
 
@@ -73,6 +73,11 @@ def outbox(kept: Kept, engines: Engines, limits: Limits) -> list[Coroutine[Any, 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:
     """SettingsError unless PostgreSQL can be used."""
     _need(setting, "asyncpg", "postgres")
+
+
+def need_redis() -> None:
+    """SettingsError unless Redis can be used."""
+    _need("BELLCAST_BROKER", "redis", "redis")
 
 
 def _need(setting: str, module: str, extra: str) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from bellcast.auth.access import Access
 from bellcast.cli import checks
+from bellcast.model.people import Project
 from bellcast.settings.groups import Server, Settings, Store
 
 
@@ -117,5 +118,5 @@ def test_a_store_that_is_none(kept):
 
 def test_credentials_given_by_a_setting_need_no_file(kept):
     (kept.store.data / "project.json").unlink()
-    given = replace(kept, project=object())
+    given = replace(kept, project=Project("1", "key", "s" * 40))
     assert states(checks._credentials(given)) == [("credentials", "ok")]

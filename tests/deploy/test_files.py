@@ -1,0 +1,178 @@
+"""The files of deploy/: what they name is there, their settings are settings, their commands are commands.
+
+That an image comes of them is not seen here: there is no Docker in tests."""
+
+import configparser
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import typer
+import yaml
+
+from bellcast import cli
+from bellcast.settings import load, table
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+VARIABLES = {setting.variable for setting in table.TABLE}
+
+
+def read(name: str) -> str:
+    return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+def steps() -> list[tuple[str, str]]:
+    """The instructions of the Dockerfile with what they say."""
+    text = re.sub(r"^#.*\n", "", read("Dockerfile"), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line)]
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    found: list[list[tuple[str, str]]] = []
+    for word, rest in steps():
+        if word == "FROM":
+            found.append([])
+        found[-1].append((word, rest))
+    return found
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.iterdir())])
+def test_every_setting_that_is_named_is_one(name: str) -> None:
+    named = set(re.findall(r"\bBELLCAST_[A-Z_]+\b", read(name)))
+    assert named - VARIABLES == set()
+
+
+def test_what_the_image_copies_is_in_the_repository_and_not_ignored() -> None:
+    ignored = read("Dockerfile.dockerignore").splitlines()
+    copied = [rest.split()[:-1] for word, rest in steps() if word == "COPY" and not rest.startswith("--from")]
+    paths = [path for some in copied for path in some]
+    assert len(paths) >= 8
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [path for path in paths if f"!{path.partition('/')[0]}" not in ignored] == []
+
+
+def test_the_image_copies_whatever_the_package_links_to() -> None:
+    links = [path for path in (ROOT / "src").rglob("*") if path.is_symlink()]
+    needed = {str(path.resolve().relative_to(ROOT)) for path in links}
+    package = next(stage for stage in stages() if stage[0][1].endswith("AS package"))
+    copied = {rest.split()[-1].strip("./") for word, rest in package if word == "COPY"}
+    assert needed
+    assert needed - copied == set()
+
+
+def test_stages_are_there_that_are_copied_from() -> None:
+    named = {rest.split()[-1] for word, rest in steps() if word == "FROM" and " AS " in rest}
+    assert {re.match(r"--from=(\w+)", rest)[1] for word, rest in steps() if rest.startswith("--from")} == named
+
+
+def test_the_image_is_slim_and_its_process_is_nobody() -> None:
+    last = stages()[-1]
+    assert last[0] == ("FROM", "python:3.13-slim")
+    said = dict(last)
+    assert int(said["USER"]) > 0
+    assert f"--uid {said['USER']} " in said["RUN"]
+    order = [word for word, _ in last]
+    assert order.index("USER") < order.index("ENTRYPOINT")
+
+
+def test_the_pinned_versions_of_the_image_are_those_of_the_lock() -> None:
+    (pattern,) = re.findall(r"grep -oE '(.+?)'", read("Dockerfile"))
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = [re.match(pattern, line)[0] for line in lock.splitlines() if re.match(pattern, line)]
+    assert {"litestar", "asyncpg", "redis"} <= {line.partition("==")[0] for line in pinned}
+    assert len(pinned) == len(re.findall(r"^\S+==", lock, re.MULTILINE))
+
+
+def test_the_health_check_tells_a_server_from_none(bellcast_server) -> None:
+    (said,) = [rest for word, rest in steps() if word == "HEALTHCHECK"]
+    _, *arguments = json.loads(said[said.index("[") :])
+    alive = [sys.executable, *arguments]
+    for port, status in ((bellcast_server.port, 0), (9, 1)):
+        done = subprocess.run(alive, env={"BELLCAST_PORT": str(port)}, capture_output=True, timeout=30)
+        assert done.returncode == status
+
+
+def commands() -> Iterator[list[str]]:
+    """How the files start Bellcast."""
+    said = dict(stages()[-1])
+    yield json.loads(said["ENTRYPOINT"]) + json.loads(said["CMD"])
+    yield ["bellcast", *shlex.split(unit()["Service"]["ExecStart"])[1:]]
+
+
+def test_what_is_started_is_a_command() -> None:
+    root = typer.main.get_command(cli.app)
+    for program, *words in commands():
+        assert program == "bellcast"
+        root.commands[words[0]].make_context(words[0], words[1:])  # raises at an option that is none
+
+
+def unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str
+    parser.read_string(read("bellcast.service"))
+    return parser
+
+
+def test_the_unit_is_hardened_and_waits_for_a_graceful_end() -> None:
+    service = unit()["Service"]
+    for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "MemoryDenyWriteExecute", "DynamicUser"):
+        assert service[name] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    assert service["CapabilityBoundingSet"] == ""
+    assert float(service["TimeoutStopSec"]) > load({}, {}).server.drain + 11  # what is asked for last may take as long
+    # glibc asks for limits by prlimit, which @resources would refuse.
+    assert "@resources" not in read("bellcast.service")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict:
+    return yaml.safe_load(read("compose.yaml"))
+
+
+def test_services_lean_on_services_that_can_say_that_they_are_well(compose) -> None:
+    services = compose["services"]
+    assert set(services) == {"caddy", "bellcast", "postgres", "redis"}
+    for service in services.values():
+        for name, how in service.get("depends_on", {}).items():
+            assert how == {"condition": "service_healthy"}
+            assert "healthcheck" in services[name] or name == "bellcast"  # its image has one
+
+
+def test_volumes_and_files_of_the_services_are_there(compose) -> None:
+    for service in compose["services"].values():
+        for source, *_ in (volume.split(":") for volume in service.get("volumes", [])):
+            assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"]
+    build = compose["services"]["bellcast"]["build"]
+    assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
+
+
+def test_the_environment_of_the_nodes_starts_a_server(compose) -> None:
+    example = dict(line.split("=", 1) for line in read("example.env").splitlines() if "=" in line and line[0] != "#")
+    asked = set(re.findall(r"\$\{(\w+)", read("compose.yaml")))
+    assert asked == set(example)
+    node = compose["services"]["bellcast"]
+    environ = {
+        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda m: example[m[1]], value) for name, value in node["environment"].items()
+    }
+    settings = load({}, environ)
+    hosts = {urlsplit(url).hostname for url in (settings.store.url, settings.store.broker)}
+    assert hosts <= set(compose["services"])
+    (subnet,) = compose["networks"]["default"]["ipam"]["config"]
+    assert settings.server.trusted_proxies == (subnet["subnet"],)
+    assert float(node["stop_grace_period"].rstrip("s")) > settings.server.drain
+
+
+def test_caddy_passes_to_the_port_the_image_listens_on(compose) -> None:
+    said = " ".join(rest for word, rest in stages()[-1] if word in ("ENV", "EXPOSE"))
+    assert "BELLCAST_PORT=8787" in said
+    assert "dynamic a bellcast 8787" in read("Caddyfile")
+    assert "{$DOMAIN}" in read("Caddyfile")
+    assert "DOMAIN" in compose["services"]["caddy"]["environment"]
+    assert read("Caddyfile").count("{") == read("Caddyfile").count("}")

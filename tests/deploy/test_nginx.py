@@ -1,0 +1,218 @@
+"""The site of nginx as it stands in deploy/, run in front of a real server, TLS included; and spoiled ways of it, which
+`bellcast doctor` must find."""
+
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from websockets.sync.client import connect
+
+from tests.faults.nodes import send
+from tests.journey.shell import bellcast
+from tests.servers import ServerProcess, free_port
+
+SITE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
+WAIT = 20
+AROUND = """
+user root; daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 100; }}
+http {{
+    access_log off; types {{ text/css css; }}
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    include {folder}/site.conf;
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[ServerProcess]:
+    """Behind one proxy, with a heartbeat that a test can wait for, and pages that are not its own declared."""
+    settings = {
+        "BELLCAST_HEARTBEAT": "1",
+        "BELLCAST_TRUSTED_PROXIES": "127.0.0.1",
+        "BELLCAST_ORIGINS": "https://shop.example.com",
+        "BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS": "50",
+    }
+    with ServerProcess(tmp_path_factory.mktemp("behind"), settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> SimpleNamespace:
+    """Of this machine, signed by itself."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "chain.pem").write_bytes(made.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, *plain))
+    return SimpleNamespace(chain=folder / "chain.pem", key=folder / "key.pem")
+
+
+@contextmanager
+def site(folder: Path, server: ServerProcess, certificate, *spoiled: tuple[str, str]) -> Iterator[str]:
+    """The site's address. Only what a machine has of its own is changed in the file: port, name, certificate, server."""
+    port = free_port()
+    text = SITE.read_text(encoding="utf-8")
+    own = [
+        (r"listen 443 ", f"listen 127.0.0.1:{port} "),
+        (r"server_name \S+;", "server_name localhost;"),
+        (r"ssl_certificate +\S+;", f"ssl_certificate {certificate.chain};"),
+        (r"ssl_certificate_key +\S+;", f"ssl_certificate_key {certificate.key};"),
+        (r"server 127.0.0.1:8787;", f"server 127.0.0.1:{server.port};"),
+    ]
+    for pattern, instead in [*own, *spoiled]:
+        text, count = re.subn(pattern, instead, text)
+        assert count == 1, pattern
+    (folder / "site.conf").write_text(text)
+    (folder / "nginx.conf").write_text(AROUND.format(folder=folder))
+    process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"])
+    try:
+        until = time.monotonic() + WAIT
+        while not listens(port):
+            assert process.poll() is None, (folder / "error.log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        yield f"https://localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(WAIT)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def behind(tmp_path, server, certificate) -> Iterator[httpx.Client]:
+    """Browsers' way to the server."""
+    trust = ssl.create_default_context(cafile=certificate.chain)
+    with site(tmp_path, server, certificate) as url, httpx.Client(base_url=url, verify=trust, timeout=WAIT) as http:
+        yield http
+
+
+def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
+    """The events of a stream, as they come."""
+    name = ""
+    for line in answer.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+def test_an_event_stream_is_passed_on_event_by_event(behind, server):
+    with behind.stream("GET", "/v1/stream", headers=server.as_recipient("ann")) as answer:
+        told = events(answer)
+        assert next(told)[0] == "ready"
+        for number in range(3):  # each is sent only when the one before has come through
+            send(server, "ann", f"{number}")
+            name, data = next(event for event in told if event[0] != "heartbeat")
+            assert (name, data["notification"]["title"]) == ("notification", f"{number}")
+
+
+def test_a_websocket_is_upgraded_and_outlives_a_silence(behind, server, certificate):
+    url = str(behind.base_url.join("/v1/ws")).replace("https", "wss") + "?token=" + server.token("bob")
+    with connect(url, ssl=ssl.create_default_context(cafile=certificate.chain), open_timeout=WAIT) as socket:
+        assert json.loads(socket.recv(WAIT))["type"] == "ready"
+        assert json.loads(socket.recv(WAIT))["type"] == "heartbeat"
+        socket.send('{"type":"ping","ref":1}')
+        assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
+
+
+def test_polling_works_with_its_etags(behind, server):
+    first = behind.get("/v1/inbox/counts", headers=server.as_recipient("cyd"))
+    assert first.status_code == 200
+    again = behind.get(
+        "/v1/inbox/counts", headers=server.as_recipient("cyd") | {"If-None-Match": first.headers["etag"]}
+    )
+    assert again.status_code == 304
+
+
+def test_socketio_polls_and_a_bulk_request_passes(behind, server):
+    opened = behind.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
+    assert opened.text.startswith('0{"sid":')
+    items = [{"to": "dan", "title": "x", "body": "y" * 9_000} for _ in range(300)]
+    answer = behind.post("/v1/notifications/bulk", json=items, headers=server.as_app())
+    assert (answer.status_code, len(answer.json()["results"])) == (200, 300)
+
+
+def test_pages_of_the_site_itself_are_known_as_its_own(behind, server):
+    own = str(behind.base_url).rstrip("/")
+    for origin, status in ((own, 200), ("https://shop.example.com", 200), ("https://evil.example.com", 403)):
+        headers = server.as_recipient("eve") | {"Origin": origin}
+        assert behind.get("/v1/inbox/counts", headers=headers).status_code == status
+
+
+def examined(url: str, server: ServerProcess, certificate) -> dict[str, dict]:
+    """What the doctor says of the way through the proxy, by check."""
+    environ = {"BELLCAST_SECRET": server.secret, "SSL_CERT_FILE": str(certificate.chain)}
+    told = bellcast("doctor", "--url", url, "--json", **environ)
+    return {finding["check"]: finding for finding in told.json["findings"]}
+
+
+def test_the_doctor_finds_nothing_wrong_with_it(tmp_path, server, certificate):
+    with site(tmp_path, server, certificate) as url:
+        checks = examined(url, server, certificate)
+    ways = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
+    assert {name: checks[name]["state"] for name in ways} == dict.fromkeys(ways, "ok")
+
+
+SPOILED = {
+    "buffering": (
+        (r"proxy_buffering off;", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;"),
+        "SSE",
+        "proxy_buffering off",
+    ),
+    "no upgrade": ((r"proxy_set_header Upgrade \S+;", ""), "WebSocket", "Upgrade"),
+    "cuts": ((r"proxy_read_timeout 60s;", "proxy_read_timeout 400ms;"), "idle", "proxy_read_timeout"),
+    "host": ((r"proxy_set_header Host \S+;", ""), "own pages", "Host"),
+    "scheme": ((r"proxy_set_header X-Forwarded-Proto \S+;", ""), "own pages", "X-Forwarded-Proto"),
+    "cors": (
+        (r"proxy_http_version 1.1;", 'proxy_http_version 1.1; add_header Access-Control-Allow-Origin "*" always;'),
+        "CORS",
+        "Access-Control",
+    ),
+    "small": ((r"client_max_body_size 16m;", ""), "uploads", "client_max_body_size"),
+}
+
+
+@pytest.mark.parametrize(("spoiled", "check", "fix"), SPOILED.values(), ids=SPOILED)
+def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(tmp_path, server, certificate, spoiled, check, fix):
+    with site(tmp_path, server, certificate, spoiled) as url:
+        checks = examined(url, server, certificate)
+    assert checks[check]["state"] == ("warning" if check == "uploads" else "problem")
+    assert fix in checks[check]["fix"]
+    others = {name for name, one in checks.items() if one["state"] == "problem"} - {check}
+    assert others == set()
