@@ -67,10 +67,11 @@ def _told_at_once(connection: Connection, changes: Changes, base: int) -> bool:
     """Whether it could be told without looking to the reader's pace, and nothing went by meanwhile: then it is live."""
     if connection.behind or len(changes.rows) > FEW:
         return False
-    told = b"".join(_pieces(connection, changes, base))
-    if len(told) > min(REPLAY_BUFFER, connection.unsent or REPLAY_BUFFER):
+    told = list(_pieces(connection, changes, base))
+    if sum(map(len, told)) > min(REPLAY_BUFFER, connection.unsent or REPLAY_BUFFER):
         return False
-    connection.replay(told)
+    for piece in told:  # one by one: to a poll, and through another server's sends, each is a message of its own
+        connection.replay(piece)
     connection.revision = max(connection.revision, changes.state.revision)
     connection.phase = Phase.LIVE
     return True
