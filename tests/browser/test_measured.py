@@ -57,6 +57,7 @@ def _weigh(page):
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
     devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    devtools.send("Network.setAcceptedEncodings", {"encodings": ["gzip"]})  # what everybody is compared by
     paths, weights = {}, {}
     devtools.on(
         "Network.responseReceived",

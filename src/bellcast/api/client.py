@@ -35,12 +35,13 @@ class Served(NamedTuple):
     written: int
     body: bytes
     etag: str
-    packed: bytes
+    packed: dict[str, bytes]
 
     def answer(self, request: Asked, media_type: str) -> ASGIApp:
         """The file, as small as the browser takes it. Each form has its own ETag, as RFC 9110 asks of strong ones."""
-        packed = "gzip" in (reading.header(request, b"accept-encoding") or "")
-        etag = f'{self.etag[:-1]}-gzip"' if packed else self.etag
+        accepted = reading.header(request, b"accept-encoding") or ""
+        encoding = next((name for name in self.packed if name in accepted), None)
+        etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
         # Asked again on every page, answered with a 304: an upgrade of the server is an upgrade of the page.
         headers = {
             "etag": etag,
@@ -50,8 +51,8 @@ class Served(NamedTuple):
         }
         if unchanged(request, etag):
             return answers.empty(304, headers)
-        if packed:
-            return answers.whole(200, self.packed, media_type, headers | {"content-encoding": "gzip"})
+        if encoding:
+            return answers.whole(200, self.packed[encoding], media_type, headers | {"content-encoding": encoding})
         return answers.whole(200, self.body, media_type, headers)
 
 
@@ -103,12 +104,12 @@ def _read(name: str) -> Served | None:
     return known
 
 
-def _packed(file: Path, body: bytes) -> bytes:
-    """As the build packed it, which takes its time and is smaller; packed here where it did not."""
+def _packed(file: Path, body: bytes) -> dict[str, bytes]:
+    """The best first. As the build packed it, which takes its time and is smaller; packed here where it did not."""
     try:
-        packed = file.with_name(f"{file.name}.gz").read_bytes()
-        if gzip.decompress(packed) == body:
-            return packed
+        gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
+        if gzip.decompress(gzipped) == body:
+            return {"br": brotli, "gzip": gzipped}
     except (OSError, EOFError, zlib.error):  # not there, or half written
         pass
-    return gzip.compress(body, 9, mtime=0)
+    return {"gzip": gzip.compress(body, 9, mtime=0)}
