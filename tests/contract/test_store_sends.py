@@ -60,6 +60,32 @@ async def test_a_sending_that_breaks_in_the_middle_is_undone_whole_and_harms_no_
     assert len(await app.page("alice")) == 3
 
 
+async def test_a_sending_without_a_key_that_breaks_harms_no_other(app: App) -> None:
+    await app.send("bob")
+    (taken,) = [one.id for one in await app.page("bob")]
+    broken = app.sending("alice", "bob")
+    broken = replace(broken, ids=(broken.ids[0], taken))
+    outcomes = await app.store.sends.add([app.sending("alice", title="before"), broken, app.sending("bob")])
+    assert [isinstance(outcome, Sent) for outcome in outcomes] == [True, False, True]
+    assert await app.titles("alice") == ["before"]
+    assert (await app.counts("alice"), await app.counts("bob")) == ((1, 1), (2, 2))
+
+
+async def test_many_at_once_come_in_order_each_with_its_revision(app: App) -> None:
+    sendings = [app.sending("alice", "bob", title=f"t{number}", tags=("x",)) for number in range(300)]
+    sendings += [app.sending("alice", tenant="acme", title="theirs"), app.sending("new", title="first")]
+    outcomes = await app.store.sends.add(sendings)
+    events = [event for outcome in outcomes if isinstance(outcome, Sent) for event in outcome.events]
+    of_bob = [event for event in events if isinstance(event, NotificationAdded) and event.inbox.recipient == "bob"]
+    assert [event.notification.title for event in of_bob] == [f"t{number}" for number in range(300)]
+    assert [event.inbox.revision for event in of_bob] == list(range(1, 301))
+    assert of_bob[-1].inbox == (await app.inbox("bob")).state
+    assert await app.counts("alice") == (300, 300)
+    assert await app.titles("alice", tenant="acme") == ["theirs"]
+    assert await app.titles("new") == ["first"]
+    assert (await app.page("alice", tag="x"))[0].title == "t299"
+
+
 async def test_the_same_key_and_body_give_the_first_answer_and_send_nothing(app: App) -> None:
     first = await app.add(app.sending("alice", key="k", fingerprint=b"one"))
     app.clock.advance(DAY - 1)

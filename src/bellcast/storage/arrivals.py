@@ -2,9 +2,10 @@
 
 import hashlib
 import random
+from collections.abc import Sequence
 
 from bellcast.storage import tenants
-from bellcast.storage.engine import Script, Statement
+from bellcast.storage.engine import Params, Script, Statement
 
 EPOCH_BITS = 48  # No two lives of an inbox share an epoch, so a position of an earlier life is unknown.
 
@@ -16,10 +17,21 @@ def digest(tenant: str, key: str) -> str:
 
 def arrive(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
     """The number of a recipient's inbox, and whether it was made now, with its tenant if need be."""
+    seen = {"tenant": tenant, "key": key}
+    found = yield Statement("recipient_number", seen)
+    if found:
+        return int(found[0][0]), False
+    yield from arrive_all(tenant, [key], now)
+    ((number,),) = yield Statement("recipient_number", seen)
+    return int(number), True
+
+
+def arrive_all(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
+    """Make the inboxes of recipients nobody heard of, with their tenant if need be."""
+    yield Statement("recipient_first_seen", many=[_first_seen(tenant, key, now) for key in keys])
+    yield from tenants.arrive(tenant, now)
+
+
+def _first_seen(tenant: str, key: str, now: int) -> Params:
     epoch = random.getrandbits(EPOCH_BITS)
-    seen = {"tenant": tenant, "key": key, "epoch": epoch, "now": now, "digest": digest(tenant, key)}
-    made = yield Statement("recipient_first_seen", seen)
-    if made:
-        yield from tenants.arrive(tenant, now)
-    ((number,),) = made or (yield Statement("recipient_number", {"tenant": tenant, "key": key}))
-    return int(number), bool(made)
+    return {"tenant": tenant, "key": key, "epoch": epoch, "now": now, "digest": digest(tenant, key)}

@@ -5,12 +5,14 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
+from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from bellcast.errors import DiskFull, Unavailable
-from bellcast.storage.engine import Row, Script, Statement
+from bellcast.storage import statements
+from bellcast.storage.engine import Params, Row, Script, Statement
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,19 +33,23 @@ AWAY = {
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged notification survives a power cut
-    "PRAGMA wal_autocheckpoint = 4000",  # pages: hot ones are copied home once in 16 MiB of writing, not once in 4
+    "PRAGMA wal_autocheckpoint = 16000",  # pages: hot ones are copied home once in 64 MiB of writing, not once in 4
     "PRAGMA busy_timeout = 0",  # waiting is the writer's, and never on the loop's thread
-    "PRAGMA cache_size = -32768",  # KiB: the hot pages of a million rows
     "PRAGMA temp_store = MEMORY",
     "PRAGMA secure_delete = ON",  # what is deleted is overwritten with zeros
 )
 
+CACHE = 32  # MiB: the hot pages of a million rows
+# What a large group changes must have room: a page that is put out early is written twice, and what follows it in the
+# log read again at the commit.
+WRITER_CACHE = 64
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode: transactions are begun where they are meant."""
+
+def connect(path: Path, *, cache: int = CACHE) -> sqlite3.Connection:
+    """A connection in autocommit mode: transactions are begun where they are meant. It keeps `cache` MiB of pages."""
     # check_same_thread: the loop's thread and the commit thread take turns, never both at once.
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512)
-    for pragma in PRAGMAS:
+    for pragma in (*PRAGMAS, f"PRAGMA cache_size = {-1024 * cache}"):
         connection.execute(pragma)
     return connection
 
@@ -60,10 +66,38 @@ def translated(error: Exception) -> Exception:
     return error
 
 
+class Text(NamedTuple):
+    """A statement as SQLite takes it fastest, its parameters by place: finding sixteen by name takes 2 µs a row."""
+
+    plain: str
+    values: Callable[[Params], tuple[Any, ...]]
+
+
+def texts() -> dict[str, Text]:
+    """Every statement, by name."""
+    return {name: text(written) for name, written in statements.load("sqlite").items()}
+
+
+def text(written: str) -> Text:
+    """A statement as it is written, with parameters by name."""
+    body = statements.body(written)
+    return Text(statements.PARAMETER.sub("?", body), _values(statements.PARAMETER.findall(body)))
+
+
+def _values(names: list[str]) -> Callable[[Params], tuple[Any, ...]]:
+    match names:
+        case []:
+            return lambda _: ()
+        case [name]:
+            return lambda params: (params[name],)
+        case _:
+            return itemgetter(*names)
+
+
 class Connection:
     """Runs scripts on one SQLite connection. With `aside` no statement runs on the loop's thread."""
 
-    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, str], *, aside: bool = False) -> None:
+    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, Text], *, aside: bool = False) -> None:
         self.raw = raw
         self._cursor = raw.cursor()
         self._texts = texts
@@ -93,9 +127,10 @@ class Connection:
 
     def _execute(self, statement: Statement) -> list[Row]:
         name, params, many, _ = statement
+        plain, values = self._texts[name]
         if many is None:
-            return self._cursor.execute(self._texts[name], params).fetchall()
-        self._cursor.executemany(self._texts[name], many)
+            return self._cursor.execute(plain, values(params)).fetchall()
+        self._cursor.executemany(plain, map(values, many))
         return []
 
     async def in_thread(self, call: Callable[..., R], *args: object) -> R:

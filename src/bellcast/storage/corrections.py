@@ -10,6 +10,9 @@ from bellcast.storage import marking, rows
 from bellcast.storage.engine import Row, Script, Statement
 from bellcast.storage.touching import touches
 
+# No inbox has this number. Who corrects an announcement touches it, so that two who share a transaction follow each other.
+ANNOUNCED = 0
+
 
 def find(tenant: str, id: str) -> Script[Found | None]:
     """A notification or announcement of that tenant."""
@@ -26,7 +29,7 @@ def inbox_of(tenant: str, id: str) -> Script[int | None]:
     return None if direct is None else int(direct[rows.RECIPIENT])
 
 
-@touches(lambda tenant, id, edit, now, inbox: [] if inbox is None else [inbox])
+@touches(lambda tenant, id, edit, now, inbox: [ANNOUNCED if inbox is None else inbox])
 def edit(
     tenant: str, id: str, edit: Edit, now: int, _inbox: int | None
 ) -> Script[tuple[Found, tuple[Event, ...]] | None]:
@@ -42,7 +45,7 @@ def edit(
     return (yield from _edit_direct(tenant, id, columns))
 
 
-@touches(lambda tenant, id, now, inbox: [] if inbox is None else [inbox])
+@touches(lambda tenant, id, now, inbox: [ANNOUNCED if inbox is None else inbox])
 def recall(tenant: str, id: str, now: int, _inbox: int | None) -> Script[tuple[Event, ...] | None]:
     """Take it back; inboxes that have the announcement give it up when they are looked at."""
     direct = yield from _direct(tenant, id)

@@ -15,14 +15,14 @@ import asyncpg
 
 from bellcast import ports
 from bellcast.errors import DiskFull, Unavailable
-from bellcast.storage import lockstep
+from bellcast.storage import joining, lockstep
 from bellcast.storage.engine import OvertakenError
 from bellcast.storage.link import AGAIN, Link, Raw, Text, translated
 from bellcast.storage.lockstep import SpoiledError
 from bellcast.storage.touching import Inbox, Start, tenant_of
-from bellcast.storage.turns import Turns, go_together
+from bellcast.storage.turns import LIGHT, Turns, go_together
 
-# A group takes in so many scripts at most: its first waits for its last.
+# A group takes in so many rows, and what began with the last of them: its first waits for its last.
 GROUP = 256
 # While one commits the other collects; more of one tenant's would only make the groups smaller. The third is for others:
 # whoever sends one finds it free while somebody sends thousands.
@@ -36,17 +36,18 @@ Numbers = dict[Name, int]
 
 
 class Job(NamedTuple):
-    """Scripts that wait to be run, and who waits for their outcomes."""
+    """Scripts that wait to be run, and who waits for their outcomes. `size` is how many rows it is about."""
 
     starts: list[Start]
     touched: list[frozenset[Inbox] | None]
     outcomes: asyncio.Future[list[Any]]
     tenant: str
+    size: int
 
     @property
-    def size(self) -> int:
-        """How many rows it is about."""
-        return len(self.starts)
+    def light(self) -> bool:
+        """Whether it goes before larger ones."""
+        return self.size <= LIGHT
 
 
 class Lanes:
@@ -66,7 +67,7 @@ class Lanes:
         A waiter that is cancelled leaves its scripts behind: they are committed or not."""
         loop = asyncio.get_running_loop()
         touched = [start.inboxes for start in starts]
-        job = Job(starts, touched, loop.create_future(), tenant_of(touched))
+        job = Job(starts, touched, loop.create_future(), tenant_of(touched), sum(map(joining.size, starts)))
         self._queue.add(job)
         if len(self._working) < LANES and self._queue.next(self._content()) is not None:
             lane = loop.create_task(self._work_off())
@@ -109,7 +110,7 @@ class Lanes:
             if job.outcomes.done():
                 continue
             jobs.append(job)
-            room -= len(job.starts)
+            room -= job.size
             if None in job.touched:
                 break
         return jobs
@@ -129,14 +130,18 @@ class Lanes:
         said = [inboxes for inboxes in touched if inboxes is not None]
         if len(said) < len(starts):
             return None
+        following = iter(said)
+        runs = list(joining.runs(starts))
+        held = [frozenset[Inbox]().union(*(next(following) for _ in run)) for run in runs]
         try:
-            return await self._transaction(starts, said)
+            outcomes = await self._transaction([joining.one(run) for run in runs], held)
         except (SpoiledError, *AGAIN):
             return None
         except Exception as error:  # noqa: BLE001  whatever it is, the waiters must hear it
             failure = translated(error)
             # One text that cannot be stored, say, is its own sender's affair.
             return None if failure is error or not _is_away(failure) else [failure for _ in starts]
+        return [each for run, outcome in zip(runs, outcomes, strict=True) for each in joining.parted(run, outcome)]
 
     async def _alone(self, start: Start, inboxes: frozenset[Inbox] | None) -> Any:
         """Run one script in a transaction of its own, as often as others come between."""

@@ -1,6 +1,5 @@
 """One PostgreSQL connection: opened the same way everywhere, asked by the names of statements, its errors translated once."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -16,8 +15,6 @@ from bellcast.storage.migrations.postgres import SCHEMA
 T = TypeVar("T")
 Raw: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 
-PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
-COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 # A server that does not answer within this is away; the slowest statement, a whole large inbox, takes under 2 s.
 PATIENCE_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
@@ -83,9 +80,9 @@ def texts() -> dict[str, Text]:
 
 
 def _text(text: str) -> Text:
-    body = COMMENT.sub("", text).strip()
-    names = tuple(dict.fromkeys(PARAMETER.findall(body)))
-    plain = PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", body)
+    body = statements.body(text)
+    names = tuple(dict.fromkeys(statements.PARAMETER.findall(body)))
+    plain = statements.PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", body)
     reads = plain.startswith("SELECT")
     numbered = f"WITH asked AS ({plain}) SELECT asked.*, ${len(names) + 1}::int4 FROM asked"  # noqa: S608  our texts
     return Text(plain, numbered, names, reads or "RETURNING" in plain, not reads)

@@ -1,5 +1,6 @@
 """Between rows and values: JSON columns, times as integers, the order in which statements select columns."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ _encode = msgspec.json.Encoder().encode
 # Of the view `entries`: how many columns make a notification, and where the recipient stands behind them.
 ENTRY_COLUMNS = 17
 RECIPIENT = 19
+# Rows made together were made at one moment.
+_moment = lru_cache(maxsize=4)(times.moment)
 RECORD_COLUMNS = ("name", "email", "phone", "locale", "timezone", "data")
 
 
@@ -72,7 +75,7 @@ def fresh(id: str, content: Content, created_at: int) -> Notification:
         data=content.data,
         tags=content.tags,
         group=content.group,
-        created_at=times.moment(created_at),
+        created_at=_moment(created_at),
         expires_at=content.expires_at,
     )
 

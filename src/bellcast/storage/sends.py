@@ -1,15 +1,15 @@
 """Sending: to named recipients one row each, to many by one name one row for all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from bellcast.errors import IdempotencyMismatch
-from bellcast.model.events import AnnouncementChanged, Event, NotificationAdded
-from bellcast.model.inboxes import InboxState
+from bellcast.errors import BellcastError, IdempotencyMismatch
+from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.notifications import Edit
 from bellcast.model.people import EVERY_TENANT
 from bellcast.ports import Announcing, Found, Sending, Sent
-from bellcast.storage import arrivals, corrections, intake, rows, tenants
-from bellcast.storage.engine import Engine, OvertakenError, Row, Script, Statement
+from bellcast.storage import additions, corrections, intake, rows, tenants
+from bellcast.storage.engine import Engine, OvertakenError, Script, Statement
+from bellcast.storage.joining import joins
 from bellcast.storage.touching import touches
 
 REMEMBERED = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
@@ -23,7 +23,18 @@ class Sends:
 
     async def add(self, sendings: Sequence[Sending]) -> list[Sent | Exception]:
         """Commit each sending whole or not at all."""
-        return await self._engine.write_each(_add, sendings)
+        slices = list(_slices(sendings))
+        outcomes = await self._engine.write_each(_add, slices)
+        return [one for pair in zip(slices, outcomes, strict=True) for one in await self._each(*pair)]
+
+    async def _each(self, slice: Sequence[Sending], outcome: list[Sent] | Exception) -> Sequence[Sent | Exception]:
+        """What became of each sending of a slice. One that breaks is its own affair, so the others are sent alone."""
+        if not isinstance(outcome, Exception):
+            return outcome
+        if len(slice) == 1 or isinstance(outcome, BellcastError):  # the database is away, or full, for all
+            return [outcome] * len(slice)
+        alone = await self._engine.write_each(_add, [[sending] for sending in slice])
+        return [one if isinstance(one, Exception) else one[0] for one in alone]
 
     async def announce(self, announcing: Announcing) -> Sent:
         """Commit one row, whatever the size of its audience."""
@@ -51,31 +62,39 @@ class Sends:
         return events
 
 
-@touches(lambda sending: [(sending.tenant, key) for key in sending.recipients])
-def _add(sending: Sending) -> Script[Sent]:
-    given = yield from _given(sending.tenant, sending)
+def _slices(sendings: Sequence[Sending]) -> Iterator[list[Sending]]:
+    """Cut into what one script takes: about additions.SLICE rows, or one sending that has an idempotency key."""
+    slice: list[Sending] = []
+    count = 0
+    for sending in sendings:
+        if slice and (count >= additions.SLICE or sending.idempotency_key is not None):
+            yield slice
+            slice, count = [], 0
+        slice.append(sending)
+        count += len(sending.recipients) if sending.idempotency_key is None else additions.SLICE
+    if slice:
+        yield slice
+
+
+def _rows(sendings: Sequence[Sending]) -> int:
+    return sum([len(sending.recipients) for sending in sendings])
+
+
+def _names(sendings: Sequence[Sending]) -> set[tuple[str, str]]:
+    return {(sending.tenant, key) for sending in sendings for key in sending.recipients}
+
+
+@touches(_names)
+@joins(may=lambda sendings: sendings[0].idempotency_key is None, rows=_rows)
+def _add(sendings: Sequence[Sending]) -> Script[list[Sent]]:
+    """Sendings without idempotency keys, or one that may have one."""
+    first = sendings[0]
+    given = yield from _given(first.tenant, first)
     if given is not None:
-        return Sent(given)
-    columns = rows.content_params(sending.content, sending.created_at)
-    events = []
-    for id, key in zip(sending.ids, sending.recipients, strict=True):
-        number, *state = yield from _received(sending.tenant, key, sending.created_at)
-        params = {**columns, "inbox": number, "id": id, "revision": state[1]}
-        yield Statement("notification_insert", params)
-        if sending.content.tags:
-            yield Statement("tag_row", many=[{"inbox": number, "id": id, "tag": tag} for tag in sending.content.tags])
-        added = rows.fresh(id, sending.content, sending.created_at)
-        events.append(NotificationAdded(InboxState(sending.tenant, key, *state), added))
-    yield from _keep(sending.tenant, sending)
-    return Sent(sending.answer, tuple(events))
-
-
-def _received(tenant: str, key: str, now: int) -> Script[Row]:
-    received = yield Statement("inbox_receive", {"tenant": tenant, "key": key})
-    if not received:
-        yield from arrivals.arrive(tenant, key, now)
-        received = yield Statement("inbox_receive", {"tenant": tenant, "key": key})
-    return received[0]
+        return [Sent(given)]
+    sent = yield from additions.add(sendings)
+    yield from _keep(first.tenant, first)
+    return sent
 
 
 def _given(tenant: str, asked: Sending | Announcing) -> Script[bytes | None]:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage import statements
-from bellcast.storage.connection import Connection, connect, translated
+from bellcast.storage.connection import WRITER_CACHE, Connection, connect, texts, translated
 from bellcast.storage.engine import I, P, Script, T
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
@@ -64,10 +63,10 @@ class SQLite:
                 self._lock.release()
 
     def _connect(self) -> None:
-        texts = statements.load("sqlite")
-        self._reader = Connection(connect(self._path), texts)
-        self._aside = Connection(connect(self._path), texts, aside=True)
-        self._writer = Writer(Connection(connect(self._path), texts), self._clock)
+        known = texts()
+        self._reader = Connection(connect(self._path), known)
+        self._aside = Connection(connect(self._path), known, aside=True)
+        self._writer = Writer(Connection(connect(self._path, cache=WRITER_CACHE), known), self._clock)
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it now, inline."""

@@ -11,6 +11,8 @@ import re
 from importlib import resources
 
 HEAD = re.compile(r"^-- name: (\w+)(?: @(\w+))?$", re.MULTILINE)
+PARAMETER = re.compile(r"(?<!:):([a-z_]+)")  # not a cast, `::`
+COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
 def load(dialect: str) -> dict[str, str]:
@@ -30,3 +32,8 @@ def load(dialect: str) -> dict[str, str]:
 def _parse(text: str) -> list[tuple[str, str, str]]:
     _, *parts = HEAD.split(text)
     return [(name, only or "", body.strip()) for name, only, body in zip(*[iter(parts)] * 3, strict=True)]
+
+
+def body(text: str) -> str:
+    """A statement without its sentence."""
+    return COMMENT.sub("", text).strip()

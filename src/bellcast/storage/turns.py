@@ -5,31 +5,60 @@ furthest behind is next. One that was idle begins no earlier than the last one s
 """
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 
 class Work(Protocol):
-    """What waits. `tenant` is whose it is; `size` how many rows it is about."""
+    """What waits. `tenant` is whose it is; `size` how many rows it is about; `light` whether it goes before what is not."""
 
     @property
     def tenant(self) -> str: ...
     @property
     def size(self) -> int: ...
+    @property
+    def light(self) -> bool: ...
 
 
 # So many clocks are kept before those that everybody has caught up with are forgotten.
 CLOCKS = 1_000
 
-# A job of more rows shares its transaction with none of another tenant's: they would wait for all of it.
+# Work of more rows than this is heavy.
 LIGHT = 32
 
 W = TypeVar("W", bound=Work)
 
 
 def go_together(one: Work, other: Work) -> bool:
-    """Whether two may share a transaction."""
-    return one.tenant == other.tenant or max(one.size, other.size) <= LIGHT
+    """Whether two may share a transaction: what is heavy, with nothing of another tenant, which would wait for all of it."""
+    return one.tenant == other.tenant or (one.light and other.light)
+
+
+class Line(Generic[W]):
+    """What waits of one tenant's: a row or a few go before thousands."""
+
+    def __init__(self) -> None:
+        self._light: deque[W] = deque()
+        self._heavy: deque[W] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._light or self._heavy)
+
+    def __iter__(self) -> Iterator[W]:
+        return chain(self._light, self._heavy)
+
+    def add(self, work: W) -> None:
+        """Behind its like."""
+        (self._light if work.light else self._heavy).append(work)
+
+    def first(self) -> W:
+        """What is next."""
+        return (self._light or self._heavy)[0]
+
+    def take(self, work: W) -> None:
+        """It is begun; it was the first, or would be were there nothing lighter."""
+        (self._light if work.light else self._heavy).popleft()
 
 
 class Turns(Generic[W]):
@@ -37,7 +66,7 @@ class Turns(Generic[W]):
 
     def __init__(self) -> None:
         self.weights: Mapping[str, float] = {}  # 1 for who is not named
-        self._waiting: dict[str, deque[W]] = {}
+        self._waiting: dict[str, Line[W]] = {}
         self._clocks: dict[str, float] = {}
         self._now = 0.0
 
@@ -48,21 +77,21 @@ class Turns(Generic[W]):
         """Behind the work of the same tenant."""
         waiting = self._waiting.get(work.tenant)
         if waiting is None:
-            waiting = self._waiting[work.tenant] = deque()
+            waiting = self._waiting[work.tenant] = Line()
             self._clocks[work.tenant] = max(self._now, self._clocks.get(work.tenant, 0.0))
-        waiting.append(work)
+        waiting.add(work)
 
     def next(self, but: Collection[str] = ()) -> W | None:
         """Whose turn it is, of those who wait and are not in `but`; it stays until `take`."""
         tenants = [tenant for tenant in self._waiting if tenant not in but]
         if not tenants:
             return None
-        return self._waiting[min(tenants, key=self._clocks.__getitem__)][0]
+        return self._waiting[min(tenants, key=self._clocks.__getitem__)].first()
 
     def take(self, work: W) -> None:
         """It is begun."""
         waiting = self._waiting[work.tenant]
-        waiting.popleft()
+        waiting.take(work)
         self._now = self._clocks[work.tenant]
         self._clocks[work.tenant] = self._now + work.size / self.weights.get(work.tenant, 1.0)
         if not waiting:

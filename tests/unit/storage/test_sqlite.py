@@ -8,12 +8,16 @@ from threading import Event
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.clock import FakeClock
 from tests.contract.app import App
 
 from bellcast.errors import NotFound, Unavailable
+from bellcast.storage import writer
+from bellcast.storage.connection import text
 from bellcast.storage.engine import Script, Statement
 from bellcast.storage.sqlite import SQLite
+from bellcast.storage.writer import COMPANY, PIECE
 
 
 def put(key: str) -> Script[str]:
@@ -127,7 +131,7 @@ async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: SQ
     """As it does when the disk is full, though the script that met it had written nothing yet."""
     assert engine._writer is not None
     texts = dict(engine._writer._connection._texts)
-    engine._writer._connection._texts = {**texts, "roll_back": "ROLLBACK"}
+    engine._writer._connection._texts = {**texts, "roll_back": text("ROLLBACK")}
     outcomes = await asyncio.gather(engine.write(put, "a"), engine.write(lose, "b"), return_exceptions=True)
     assert (outcomes[0], type(outcomes[1])) == ("a", NotFound)
     assert await engine.read(have) == {"a"}
@@ -139,6 +143,71 @@ async def test_each_of_many_has_its_own_outcome(engine: SQLite) -> None:
     assert isinstance(outcome, NotFound)
     assert await engine.write_each(put, []) == []
     assert await engine.read(have) == {"a", "b"}
+
+
+async def test_sends_at_one_time_are_one_insertion(app: App, engine: SQLite) -> None:
+    await app.send("alice")
+    with statements_of(engine) as told:
+        await asyncio.gather(*(app.send(key) for key in ("alice", "bob", "alice", "carol")))
+    looks = [text for text in told if "FROM json_each" in text]
+    assert len(looks) == 2  # one for all who are there, one for those made meanwhile
+    assert sum(text.startswith("UPDATE recipients") for text in told) == 3
+    assert told.count("COMMIT") == 1
+
+
+async def bulk(app: App, name: str, rows: int = 100) -> list[Any]:
+    return await app.store.sends.add([app.sending(f"{name}{at}") for at in range(rows)])
+
+
+async def test_bulk_of_many_shares_a_commit(app: App, engine: SQLite) -> None:
+    commit = HeldCommit(engine)
+    first = asyncio.create_task(app.send("alice"))
+    await commit.reached()
+    rest = [asyncio.create_task(bulk(app, name)) for name in "abc"]
+    await asyncio.sleep(0)
+    commit.release()
+    await asyncio.gather(first, *rest)
+    assert commit.told.count("COMMIT") == 2
+
+
+async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine: SQLite) -> None:
+    commit = HeldCommit(engine)
+    first = asyncio.create_task(app.send("alice"))
+    await commit.reached()
+    rest = [asyncio.create_task(bulk(app, name)) for name in "abc"]
+    await asyncio.sleep(0)
+    single = asyncio.create_task(app.send("alice"))
+    await asyncio.sleep(0)
+    commit.release()
+    await asyncio.gather(first, single)
+    assert [task.done() for task in rest] == [True, False, False]
+    await asyncio.gather(*rest)
+    assert commit.told.count("COMMIT") == 3
+
+
+async def test_in_company_bulk_is_committed_piece_by_piece(
+    app: App, engine: SQLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "COMPANY_SECONDS", 60)  # however slow this machine is
+    for _ in range(COMPANY):
+        await app.send("alice")
+    with statements_of(engine) as told:
+        await asyncio.gather(*(bulk(app, name, PIECE) for name in "abc"))
+    assert told.count("COMMIT") == 3
+
+
+async def test_one_callers_rows_stay_in_order_whatever_pieces_they_are_cut_into(app: App, engine: SQLite) -> None:
+    sendings = [app.sending("alice", title=f"t{number}") for number in range(2 * PIECE + 3)]
+    outcomes = await app.store.sends.add(sendings)
+    assert [one.events[0].inbox.revision for one in outcomes] == list(range(1, len(sendings) + 1))
+
+
+async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engine: SQLite) -> None:
+    taken = await app.send("alice")
+    broken = replace(app.sending("alice"), ids=(taken,))
+    outcomes = await asyncio.gather(*(app.store.sends.add([one]) for one in (app.sending("bob"), broken)))
+    assert [isinstance(one, Exception) for (one,) in outcomes] == [False, True]
+    assert await app.counts("alice") == await app.counts("bob") == (1, 1)
 
 
 async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: SQLite) -> None:

@@ -11,6 +11,10 @@ class Work(NamedTuple):
     tenant: str
     size: int = 1
 
+    @property
+    def light(self) -> bool:
+        return self.size <= LIGHT
+
 
 def served(turns: Turns[Work], number: int) -> list[str]:
     found = []
@@ -80,6 +84,17 @@ def test_a_tenants_own_work_stays_in_order() -> None:
         turns.take(work)
         taken.append(work.size)
     assert taken == [3, 1, 2]
+
+
+def test_a_row_or_a_few_go_before_thousands_of_the_same_tenant() -> None:
+    turns = Turns[Work]()
+    for size in (250, 1, 250, LIGHT):
+        turns.add(Work("acme", size))
+    taken = []
+    while (work := turns.next()) is not None:
+        turns.take(work)
+        taken.append(work.size)
+    assert taken == [1, LIGHT, 250, 250]
 
 
 def test_who_has_enough_is_passed_over() -> None:

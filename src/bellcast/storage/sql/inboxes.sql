@@ -48,11 +48,15 @@ SELECT r.id, r.epoch, r.revision, r.revoked_before,
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
 FROM json_array_elements_text(:inboxes::json) k JOIN recipients r ON r.id = k.value::bigint
 
--- name: inbox_receive
--- One more notification for a recipient known here.
-UPDATE recipients SET revision = revision + 1, unread = unread + 1, unseen = unseen + 1
-WHERE tenant = :tenant AND key = :key
-RETURNING id, epoch, revision, unread, unseen
+-- name: inboxes_receiving @sqlite
+-- Where the inboxes of those recipients stand that are there.
+SELECT r.key, r.id, r.epoch, r.revision, r.unread, r.unseen
+FROM json_each(:keys) k CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
+
+-- name: inboxes_receiving @postgres
+-- Where the inboxes of those recipients stand that are there.
+SELECT r.key, r.id, r.epoch, r.revision, r.unread, r.unseen
+FROM json_array_elements_text(:keys::json) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 
 -- name: inbox_revise
 -- One more change of an inbox, with what it does to the counters.

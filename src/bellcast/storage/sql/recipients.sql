@@ -5,7 +5,6 @@ SELECT :tenant, :key, :epoch, value, :now,
   coalesce((SELECT sessions_before FROM erased WHERE digest = :digest), 0)
 FROM counters WHERE name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
-RETURNING id
 
 -- name: recipient_number
 -- The number of a recipient's inbox.

@@ -1,0 +1,71 @@
+"""Scripts that may be run as one: what many callers ask for at one time costs as much as if one had asked for all of it.
+
+Such a script takes a list and returns what became of each of its items, and running it for two lists one after the other
+is running it for both together.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
+
+from bellcast.storage.engine import Script
+from bellcast.storage.touching import Start
+
+F = TypeVar("F", bound=Callable[[Any], Script[Any]])
+
+
+class Joining(NamedTuple):
+    """What is known of such a script: whether it may join others with these items, and how many rows they are."""
+
+    may: Callable[[Any], bool]
+    rows: Callable[[Any], int]
+
+
+_known: dict[Callable[..., Script[Any]], Joining] = {}
+
+
+def joins(*, may: Callable[[Any], bool], rows: Callable[[Any], int]) -> Callable[[F], F]:
+    """Say of a script that it may be run as one with others of its kind, where `may` is true of its items."""
+
+    def note(script: F) -> F:
+        _known[script] = Joining(may, rows)
+        return script
+
+    return note
+
+
+def size(start: Start) -> int:
+    """How many rows it is about."""
+    known = _known.get(start.script)
+    return 1 if known is None else known.rows(*start.args)
+
+
+def may_join_all(starts: Sequence[Start]) -> bool:
+    """Whether they may be run as one."""
+    return len({start.script for start in starts}) == 1 and all(map(_may_join, starts))
+
+
+def _may_join(start: Start) -> bool:
+    known = _known.get(start.script)
+    return known is not None and known.may(*start.args)
+
+
+def runs(starts: Sequence[Start]) -> Iterator[list[Start]]:
+    """Those that follow one another and may be run as one, in order."""
+    for _, run in groupby(enumerate(starts), key=lambda one: one[1].script if _may_join(one[1]) else one[0]):
+        yield [start for _, start in run]
+
+
+def one(run: Sequence[Start]) -> Start:
+    """The script that does what all of a run do."""
+    if len(run) == 1:
+        return run[0]
+    return Start(run[0].script, ([item for start in run for item in start.args[0]],))
+
+
+def parted(run: Sequence[Start], outcome: Any) -> list[Any]:
+    """What became of each of a run, from what became of it as one."""
+    if len(run) == 1 or isinstance(outcome, Exception):
+        return [outcome] * len(run)
+    following = iter(outcome)
+    return [[next(following) for _ in start.args[0]] for start in run]
