@@ -40,6 +40,12 @@ class Raw:
         assert isinstance(said, str)
         return said
 
+    def ask(self, name: str, *args: Any) -> None:
+        """Emit, and wait for the ack."""
+        self._socket.send("427" + json.dumps([name, *args]))
+        while not self._recv().startswith("437"):
+            pass
+
     def next(self) -> Event:
         """The next event."""
         return event(self._recv())

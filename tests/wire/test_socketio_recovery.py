@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from tests.wire.socketio_client import Agent, Client, agent, open_client
 from tests.wire.socketio_raw import Raw
 
 people = (f"traveller{number}" for number in itertools.count())
+SETTINGS = {"BELLCAST_LIMIT_REPLAY": "50", "BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
 WAYS = [["websocket"], ["polling"], ["polling", "websocket"]]
 
 
@@ -29,7 +31,7 @@ def alice() -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("recovery") / "data", {"BELLCAST_LIMIT_REPLAY": "50"}) as server:
+    with ServerProcess(tmp_path_factory.mktemp("recovery") / "data", SETTINGS) as server:
         yield server
 
 
@@ -165,3 +167,45 @@ def test_without_recovery_no_pid_is_given_and_no_argument_added(
 
 def raw(server: ServerProcess, recipient: str, *, stay: bool = False, **auth: Any) -> Raw:
     return Raw(server, {"token": server.token(recipient), **auth}, stay=stay)
+
+
+def publish(server: ServerProcess, topic: str) -> None:
+    said = {"topic": topic, "name": "rung in", "data": {"topic": topic}}
+    assert httpx.post(f"{server.url}/v1/events", json=said, headers=server.as_app()).status_code == 202
+
+
+def test_what_was_joined_is_joined_again_after_a_restart(
+    knock: Callable[..., Client], server: ServerProcess, alice: str
+) -> None:
+    client = knock(alice, claims={"topics": ["wished-*"]}, transports=["websocket"])
+    client.until("connect")
+    for topic in ("hall", "kitchen"):
+        client.ask("enter", topic)
+    client.ask("exit", "kitchen")
+    client.ask("subscribe", ["wished-1", "wished-2"])
+    client.ask("unsubscribe", ["wished-2"])
+    server.restart()
+    client.until("disconnect")
+    assert until_connected(client)[0]["recovered"]
+    assert {"hall", "wished-1"} <= set(client.event("ready")[0]["topics"])
+    for topic in ("kitchen", "wished-2", "wished-1", "hall"):
+        publish(server, topic)
+    assert client.event("rung in")[0] == {"topic": "wished-1"}
+    assert client.event("rung in")[0] == {"topic": "hall"}
+
+
+def test_what_it_may_not_follow_any_more_is_not_given_back(server: ServerProcess, alice: str) -> None:
+    may = {"token": server.token(alice, topics=["wished-*"])}
+    with closing(Raw(server, may, stay=True)) as told:
+        told.ask("subscribe", ["wished-1"])
+        told.ask("enter", "hall")
+    again = raw(server, alice, pid=told.pid)
+    assert again.pid == told.pid
+    assert {"hall", "wished-1"} & set(dict(again.after)["ready"][0]["topics"]) == {"hall"}
+
+
+def test_a_client_that_begins_anew_has_joined_nothing(server: ServerProcess, alice: str) -> None:
+    with closing(Raw(server, {"token": server.token(alice)}, stay=True)) as told:
+        told.ask("enter", "hall")
+    again = raw(server, alice)
+    assert "hall" not in dict(again.after)["ready"][0]["topics"]

@@ -13,6 +13,7 @@ from bellcast.live.sessions.engineio import Pipes
 from bellcast.live.sessions.socketio import Talks
 from bellcast.live.sessions.socketio.asking import Asking
 from bellcast.live.sessions.socketio.joining import Joining
+from bellcast.live.sessions.socketio.rooms import Rooms
 from bellcast.live.transports.handover import Neighbours
 from bellcast.live.transports.socketio import CLIENT_FILES, ClientFile, SocketIOEndpoint
 from bellcast.model.people import Project
@@ -34,7 +35,7 @@ def pipes(
     spawn: Spawn,
 ) -> Pipes:
     """The sessions of Engine.IO with Socket.IO on top."""
-    asking = Asking(app, commands, engines.broker, hub, spawn)
+    asking = Asking(app, commands, engines.broker, hub, Rooms(engines, hub, rules, spawn), spawn)
     joining = Joining(project, engines.store, hub, rules, settings, doors, arrivals, asking)
     return Pipes(Talks(settings, joining, asking, spawn), settings, engines.clock)
 

@@ -19,6 +19,7 @@ from bellcast.live.protocols import native
 from bellcast.live.protocols.socketio.packets import Packet
 from bellcast.live.rules import Spawn
 from bellcast.live.sessions.socketio.member import Member
+from bellcast.live.sessions.socketio.rooms import Rooms
 from bellcast.live.turns import Turns
 from bellcast.model import drafts
 from bellcast.model.events import LiveEvent
@@ -51,9 +52,10 @@ HANG_UP_SECONDS = 1
 class Port:
     """A calls.CallPort on one member. What is emitted before the client is in waits in `held`."""
 
-    def __init__(self, broker: Broker, hub: Hub, member: Member) -> None:
+    def __init__(self, broker: Broker, hub: Hub, rooms: Rooms, member: Member) -> None:
         self._broker = broker
         self._hub = hub
+        self._rooms = rooms
         self._member = member
         self.held: list[tuple[str, tuple[Any, ...]]] | None = [] if member.phase is Phase.HOLDING else None
         self.joined: list[str] = []
@@ -89,10 +91,13 @@ class Port:
             self.joined.append(topic)
         elif self._member.phase is not Phase.ENDED:
             self._hub.follow(self._member, (topic,))
+            await self._rooms.follow(self._member, (topic,), by_app=True)
 
     async def leave(self, topic: str) -> None:
         """Make it follow the topic no more."""
+        self.joined = [one for one in self.joined if one != topic]
         self._hub.unfollow(self._member, (topic,))
+        await self._rooms.unfollow(self._member, (topic,))
 
     async def disconnect(self) -> None:
         """Put it out of its namespace; the pipe and its other namespaces stay."""
@@ -119,8 +124,9 @@ class Port:
 class Asking:
     """Takes events in and answers them."""
 
-    def __init__(self, app: Answerer, commands: Commands, broker: Broker, hub: Hub, spawn: Spawn) -> None:
+    def __init__(self, app: Answerer, commands: Commands, broker: Broker, hub: Hub, rooms: Rooms, spawn: Spawn) -> None:
         self.app = app
+        self.rooms = rooms
         self._commands = commands
         self._broker = broker
         self._hub = hub
@@ -128,7 +134,7 @@ class Asking:
 
     def port(self, member: Member) -> Port:
         """What a call may do to a member."""
-        return Port(self._broker, self._hub, member)
+        return Port(self._broker, self._hub, self.rooms, member)
 
     def call(self, port: Port, member: Member, name: str, args: list[Any]) -> Call:
         """One call of a member's."""
@@ -190,8 +196,13 @@ class Asking:
         elif name not in OWN:
             raise NoHandler(f"No handler answers {name!r}.")
         done = await self._commands.perform(member, _command(name, args))
-        if name == "ping":
-            member.emit("pong", ())
+        match name:
+            case "ping":
+                member.emit("pong", ())
+            case "subscribe":
+                await self.rooms.follow(member, done.fields["topics"], by_app=False)
+            case "unsubscribe":
+                await self.rooms.unfollow(member, done.fields["topics"])
         return done.fields
 
 

@@ -73,6 +73,8 @@ class Joining:
             if opened is not None and opened.missed is not None and pid is not None and position is not None:
                 back = Return(pid, position, opened.missed)
             given = await self._topics(member, inbox)
+            if back is not None:
+                given = (*given, *(await self._asking.rooms.restore(member, len(given))))
             _check_here(member)
         except BaseException:
             member.gone()

@@ -14,26 +14,27 @@ from bellcast.model.inboxes import Position
 class Member(Connection):
     """Written to over whatever link its pipe has. `id` is what others know it by; the pipe's own is a secret."""
 
-    __slots__ = ("_answers", "_asked", "_resumable", "namespace", "pipe")
+    __slots__ = ("_answers", "_asked", "namespace", "pipe", "resumable", "rooms")
 
     def __init__(self, *args: Any, pipe: Pipe, namespace: str) -> None:
         super().__init__(*args)
         self.pipe = pipe
         self.namespace = namespace
-        self._resumable = False
+        self.resumable = False
+        self.rooms: dict[str, bool] | None = None  # topics it joined; whether by the app's word
         self._asked = 0
         self._answers: dict[int, asyncio.Future[list[Any]]] | None = None
 
     def settle(self, unsent: int, *, resumable: bool) -> None:
         """Write over the pipe from here on."""
         self.unsent = unsent
-        self._resumable = resumable
+        self.resumable = resumable
         self.take_link()
 
     def take_link(self) -> None:
         """The pipe has another link."""
         link = self.pipe.link
-        self.dialect = dialect.of(self.namespace, link.form, resumable=self._resumable)
+        self.dialect = dialect.of(self.namespace, link.form, resumable=self.resumable)
         self.outlet, self.sock = link.outlet, link.sock
         if self.phase is Phase.REPLAYING:
             self.begin_replay()
@@ -45,7 +46,7 @@ class Member(Connection):
 
     def emit(self, name: str, args: tuple[Any, ...], id: int | None = None) -> None:
         """An event of its own. What may be resumed ends in the position, unless an ack stands last already."""
-        placed = (self.position.text,) if self._resumable and id is None else ()
+        placed = (self.position.text,) if self.resumable and id is None else ()
         self._send(Packet(EVENT, self.namespace, [name, *args, *placed], id))
 
     def acknowledge(self, id: int, args: list[Any]) -> None:
