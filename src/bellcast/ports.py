@@ -4,8 +4,9 @@ one contract suite per port runs on every adapter."""
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from bellcast.model.buckets import Buckets
 from bellcast.model.events import Event, InboxEvent, Stream
 from bellcast.model.inboxes import Inbox, InboxState, Position
 from bellcast.model.notifications import Content, Edit, Notification, View
@@ -521,6 +522,14 @@ class Http(Protocol):
     async def close(self) -> None: ...
 
 
+class Rates(Protocol):
+    """How often something may happen."""
+
+    def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
+        """Take so many at once: 0. Or nothing: how many seconds it is until there are enough. A rate of 0 is no bound."""
+        ...
+
+
 class Quotas(Protocol):
     """How much tenants may send."""
 
@@ -544,3 +553,4 @@ class Engines(Struct, frozen=True):
     clock: Clock
     new_id: Callable[[int], str]
     quotas: Quotas = Boundless()
+    rates: Rates = field(default_factory=Buckets)

@@ -8,13 +8,16 @@ from litestar.types import ASGIApp, Message, Send
 
 from bellcast.api import answers
 from bellcast.api.metrics import Requests
-from bellcast.api.rates import Rates
 from bellcast.api.rooms import Rooms
 from bellcast.auth import origins
 from bellcast.errors import BellcastError, NotFound, TooMany
+from bellcast.model.events import SEPARATOR
 
 # No sniffing, and no address (it may carry a token) told to other sites.
 SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+
+
+REQUESTS = "requests" + SEPARATOR
 
 
 class Edge:
@@ -25,7 +28,6 @@ class Edge:
         self._rooms = rooms
         self._requests = requests
         self._origins = rooms.access.origins
-        self._rates = Rates(rooms.limits.requests_per_second)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request; the lifespan and anything else passes through."""
@@ -52,7 +54,8 @@ class Edge:
 
     def _refusal(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
-        if client is not None and self._rates.exceeded(client[0], self._rooms.engines.clock.now()):
+        rate, engines = self._rooms.limits.requests_per_second, self._rooms.engines
+        if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
             return TooMany("More requests a second than this server takes from one address.", retry_after=1)
         # Routing would read two slashes as one: a forgotten key must not make `{key}` of what follows it.
         return NotFound("A part of the path is empty.") if "//" in scope["path"] else None

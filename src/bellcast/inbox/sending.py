@@ -37,6 +37,7 @@ async def send(engines: Engines, limits: Limits, draft: Draft) -> bytes:
     """Commit one draft and publish it. The JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
     now = engines.clock.now()
     drafts.check_draft(draft, limits, times.moment(now))
+    _count(engines, draft)
     if isinstance(draft.to, Audience):
         sent = await engines.store.sends.announce(_announcing(engines, draft, draft.to, now))
     else:
@@ -113,11 +114,20 @@ def _prepare(engines: Engines, limits: Limits, draft: Draft | BellcastError, now
         return draft
     try:
         drafts.check_draft(draft, limits, moment)
+        _count(engines, draft)
     except BellcastError as refusal:
         return refusal
     if isinstance(draft.to, Audience):
         return _announcing(engines, draft, draft.to, now)
     return _sending(engines, draft, draft.to, now)
+
+
+def _count(engines: Engines, draft: Draft) -> None:
+    """A notification to each recipient is one send, so is an announcement."""
+    if isinstance(draft.to, Audience):
+        engines.quotas.take(draft.tenant or draft.to.tenant or DEFAULT_TENANT, 1)
+    else:
+        engines.quotas.take(draft.tenant or DEFAULT_TENANT, 1 if isinstance(draft.to, str) else len(draft.to))
 
 
 def _sending(engines: Engines, draft: Draft, to: str | list[str], now: int) -> Sending:

@@ -224,6 +224,17 @@ class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
         return NODES
 
 
+class Spent(Struct, frozen=True, tag_field="kind", tag="spent"):
+    """What a node took of rates that all share, by their names."""
+
+    node: str
+    taken: dict[str, int]
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
 class Entry(Struct, frozen=True, kw_only=True):
     """One live connection; `connected_at` is UTC milliseconds."""
 
@@ -290,4 +301,5 @@ Event = (
     | NodeLeft
     | RollAsked
     | RollTold
+    | Spent
 )

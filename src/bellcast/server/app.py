@@ -1,6 +1,7 @@
 """The wired server as one ASGI application: the live paths go to the live edge, everything else to the API."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
 from typing import Any
 
@@ -8,8 +9,9 @@ from bellcast import calls
 from bellcast.api import app as api
 from bellcast.api.rooms import Rooms
 from bellcast.auth.doors import Doors
-from bellcast.errors import SettingsError
+from bellcast.errors import BellcastError, SettingsError
 from bellcast.inbox import upkeep
+from bellcast.inbox.quotas import Quotas
 from bellcast.jobs import Jobs
 from bellcast.live.answering import Answering
 from bellcast.live.arrivals import Arrivals
@@ -29,11 +31,12 @@ from bellcast.live.sweep import Sweep
 from bellcast.live.transports.handover import Neighbours
 from bellcast.live.transports.stream import StreamEndpoint
 from bellcast.live.transports.upgrade import WebSocketEndpoint
-from bellcast.model.events import PresenceChanged, Stream
+from bellcast.model.events import Event, PresenceChanged, Spent, Stream
 from bellcast.model.ids import Ids
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Engines
+from bellcast.rates import Rates
 from bellcast.server import adapters, pusher, socketio
 from bellcast.server.clock import SystemClock
 from bellcast.server.pusher import Pusher
@@ -64,7 +67,16 @@ class App:
         clock = SystemClock()
         self.store = adapters.store(settings.store, clock)
         self.broker = adapters.broker(settings.store, project, clock)
-        self.engines = Engines(store=self.store, broker=self.broker, clock=clock, new_id=Ids().new)
+        self._rates = Rates(self.broker, clock)
+        self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
+        self.engines = Engines(
+            store=self.store,
+            broker=self.broker,
+            clock=clock,
+            new_id=Ids().new,
+            quotas=self._quotas,
+            rates=self._rates,
+        )
         self._http = HttpxClient(guarded=False)
         self._starting = asyncio.Lock()
         self._started = False
@@ -98,7 +110,7 @@ class App:
             unfollow=self.broker.unfollow,
         )
         self._audit = Audit(engines, self.hub, spawn)
-        self.broker.listen(self.hub.dispatch, self._unsure)
+        self.broker.listen(self._hear, self._unsure)
         commands = Commands(engines, self.hub, rules, answering, spawn)
         arrivals = Arrivals(engines, self.hub, rules, doors)
         sessions = NativeSessions(engines.store, self.hub, rules, doors, arrivals, commands, answering)
@@ -145,6 +157,12 @@ class App:
         """After what the one who moved is told first. The other nodes find it out themselves."""
         asyncio.get_running_loop().call_soon(self.hub.dispatch, change)
 
+    def _hear(self, event: Event) -> None:
+        if type(event) is Spent:
+            self._rates.hear(event)
+        else:
+            self.hub.dispatch(event)
+
     def _unsure(self, streams: Collection[Stream]) -> None:
         self._audit.unsure(streams)
         self._census.unsure(streams)
@@ -156,7 +174,9 @@ class App:
         if not self._started:
             await self.start()
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        live = self._pusher.endpoint if path.startswith(pusher.PATH) else self._live.get(path, self._api)
+        # A slash at the end, or none, is the same path: as for REST.
+        found = self._live.get(path.rstrip("/"), self._api)
+        live = self._pusher.endpoint if path.startswith(pusher.PATH) else found
         await live(scope, receive, send)
 
     async def start(self) -> None:
@@ -168,6 +188,9 @@ class App:
             await self.broker.open()
             await upkeep.expire(self.engines)
             self._roll.begin()
+            await self._quotas.read()
+            self.tasks.spawn(self._rates.run())
+            self.tasks.spawn(self._quotas.run())
             self.tasks.spawn(self._census.run())
             self.tasks.spawn(self._census.beat())
             self.tasks.spawn(self._sweep.run())
@@ -205,6 +228,8 @@ class App:
             await drain(self.hub, self.engines.clock, 0)
             self._pipes.close()
             await self.tasks.close()
+            with contextlib.suppress(BellcastError):
+                await self._quotas.write()
             await self._census.leave()
             await self.broker.close()
             await self._http.close()

@@ -214,9 +214,17 @@ LIMITS: dict[str, tuple[Reader, str]] = {
     ),
     "LIMIT_REPLAY": (readers.whole, "Changes replayed to a returning client; beyond them a fresh inbox is cheaper."),
     "LIMIT_IDS": (readers.whole, "Notifications named in one action."),
+    "LIMIT_SENDS_PER_SECOND": (
+        readers.whole,
+        "Notifications a second that one tenant may send, on all nodes together. Its own settings go before.",
+    ),
+    "LIMIT_SENDS_PER_DAY": (
+        readers.whole,
+        "Notifications a day (UTC) that one tenant may send, on all nodes together. Its own settings go before.",
+    ),
     "LIMIT_REQUESTS_PER_SECOND": (
         readers.whole,
-        "Requests a second from one address. A reverse proxy's matter unless set.",
+        "Requests a second from one address, to all nodes together. A reverse proxy's matter unless set.",
     ),
 }
 

@@ -1,0 +1,95 @@
+"""How much a tenant may send: so many a second, so many a day, as its own settings or the server's say.
+
+The rate is kept by all nodes together (see rates.py). What was sent on a day is written to the store once a second, which
+answers with the sum of all nodes; so a budget is exact but for what the last second brought on other nodes."""
+
+import math
+from collections import Counter
+
+import structlog
+
+from bellcast.errors import BellcastError, TooMany
+from bellcast.model.events import SEPARATOR
+from bellcast.model.limits import Limits
+from bellcast.model.people import TenantRules
+from bellcast.ports import Clock, Rates, Store
+
+log = structlog.get_logger(__name__)
+
+WRITE_SECONDS = 1.0
+# Rules are read anew after so many writes: what a tenant is given holds everywhere within this many seconds.
+READ_EVERY = 5
+DAY_MS = 24 * 3600 * 1000
+NO_RULES = TenantRules()
+
+
+class Quotas:
+    """A ports.Quotas on a store."""
+
+    def __init__(self, store: Store, rates: Rates, limits: Limits, clock: Clock) -> None:
+        self._store = store
+        self._rates = rates
+        self._limits = limits
+        self._clock = clock
+        self._rules: dict[str, TenantRules] = {}
+        self._day = 0
+        self._sums: dict[str, int] = {}  # of the day, as the store said
+        self._unwritten: Counter[str] = Counter()
+
+    def take(self, tenant: str, sends: int) -> None:
+        """Count sends that are about to be made, or TooMany."""
+        rules, limits = self._rules.get(tenant, NO_RULES), self._limits
+        per_day = limits.sends_per_day if rules.sends_per_day is None else rules.sends_per_day
+        per_second = limits.sends_per_second if rules.sends_per_second is None else rules.sends_per_second
+        if not per_day and not per_second:
+            return
+        now = self._clock.now()
+        if per_day:
+            self._check_day(tenant, sends, per_day, now)
+        wait = self._rates.take(f"sends{SEPARATOR}{tenant}", per_second, now, sends)
+        if wait:
+            raise TooMany(f"This tenant may send {per_second} notifications a second.", retry_after=math.ceil(wait))
+        if per_day:
+            self._unwritten[tenant] += sends
+
+    def _check_day(self, tenant: str, sends: int, per_day: int, now: int) -> None:
+        self._begin(now // DAY_MS)
+        if self._sums.get(tenant, 0) + self._unwritten[tenant] + sends > per_day:
+            midnight = (self._day + 1) * DAY_MS
+            raise TooMany(
+                f"This tenant may send {per_day} notifications a day (UTC).", retry_after=(midnight - now) // 1000 + 1
+            )
+
+    async def read(self) -> None:
+        """Read the rules, what those with a budget sent today, and how much tenants weigh."""
+        self._rules = await self._store.recipients.tenant_rules()
+        weights = {tenant: rules.weight for tenant, rules in self._rules.items() if rules.weight is not None}
+        self._store.weigh(weights)
+        self._unwritten.update({tenant: 0 for tenant, rules in self._rules.items() if rules.sends_per_day})
+        await self.write()
+
+    async def write(self) -> None:
+        """Write what was sent here; what all nodes sent is known then."""
+        if not self._unwritten:
+            return
+        day, sends = self._clock.now() // DAY_MS, dict(self._unwritten)
+        sums = await self._store.recipients.spend(day, sends)
+        self._unwritten -= Counter(sends)
+        self._begin(day)
+        self._sums |= sums
+
+    def _begin(self, day: int) -> None:
+        if day != self._day:
+            self._day = day
+            self._sums.clear()
+
+    async def run(self) -> None:
+        """Keep at it until cancelled; a store that is away is tried again."""
+        writes = 0
+        while True:
+            await self._clock.sleep(WRITE_SECONDS)
+            writes += 1
+            try:
+                await (self.write() if writes % READ_EVERY else self.read())
+            except BellcastError as failure:
+                log.warning("quotas are written later", why=failure.detail)

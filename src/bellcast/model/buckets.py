@@ -1,0 +1,56 @@
+"""Token buckets: how often something may happen, by name. Pure; the time is the caller's."""
+
+# So many names are kept before those whose bucket is full again are forgotten.
+NAMES = 10_000
+
+
+class Bucket:
+    """Fills at a rate up to a second's worth. It may owe: what others took is told late."""
+
+    __slots__ = ("at", "rate", "tokens")
+
+    def __init__(self, rate: float, now: int) -> None:
+        self.rate = rate
+        self.tokens = rate
+        self.at = now
+
+    def fill(self, now: int) -> None:
+        """Up to now, UTC milliseconds."""
+        self.tokens = min(self.rate, self.tokens + (now - self.at) / 1000 * self.rate)
+        self.at = now
+
+
+class Buckets:
+    """One bucket a name."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, Bucket] = {}
+
+    def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
+        """Take so many at once, if a second's worth of them is there, and owe the rest: 0. Else nothing is taken: how many
+        seconds it is until they are. A rate of 0 is no bound."""
+        if not rate:
+            return 0.0
+        bucket = self._buckets.get(name)
+        if bucket is None or bucket.rate != rate:
+            bucket = self._made(name, rate, now)
+        bucket.fill(now)
+        missing = min(number, rate) - bucket.tokens
+        if missing > 0:
+            return missing / rate
+        bucket.tokens -= number
+        return 0.0
+
+    def owe(self, name: str, number: int) -> None:
+        """Somebody else took so many."""
+        bucket = self._buckets.get(name)
+        if bucket is not None:
+            bucket.tokens -= number
+
+    def _made(self, name: str, rate: float, now: int) -> Bucket:
+        if len(self._buckets) >= NAMES:
+            for bucket in self._buckets.values():
+                bucket.fill(now)
+            self._buckets = {key: one for key, one in self._buckets.items() if one.tokens < one.rate}
+        bucket = self._buckets[name] = Bucket(rate, now)
+        return bucket
