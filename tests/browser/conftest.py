@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from tests.browser.shop import FLAGS, POLICY, WIDE, Shop
 from tests.servers import ServerProcess
 
@@ -13,6 +13,7 @@ from bellcast.client import Bellcast
 # What a browser itself says of a server that is away or refuses is not ours to silence.
 BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
 _numbers = itertools.count(1)
+expect.set_options(timeout=15_000)  # a loaded machine needs three seconds for what a quiet one does in a tenth
 
 
 @pytest.fixture(scope="module")  # Playwright keeps a loop running, and async tests of other modules need their own

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, WIDE, bell, in_page, row, tab, toasts, wait_live, wait_state
+from tests.browser.shop import PHONE, WIDE, bell, in_page, row, tab, toasts, wait_live, wait_page, wait_state
 
 AXE = Path(__file__).parents[2] / "client/node_modules/axe-core/axe.min.js"
 BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
@@ -76,7 +76,7 @@ def test_axe_finds_nothing_in_toasts(app, person, shop):
     wait_live(page)
     send_some(app, person)
     expect(toasts(page)).to_have_count(3)
-    page.wait_for_timeout(300)  # until they stand still, and can be read
+    wait_page(page, "!document.querySelector('bellcast-toasts').shadowRoot.getAnimations().length")  # and can be read
     assert found(page) == []
 
 

@@ -366,7 +366,7 @@ def test_who_is_asked_to_wait_waits_and_loses_nothing(two):
     write(nora, "Quick, quick")
     expect(nora.get_by_text("Please wait a moment.")).to_be_visible()
     expect(bubble(ben, "Quick, quick")).to_be_visible()
-    assert 0.9 < asked[1] - asked[0] < 4
+    assert asked[1] - asked[0] > 0.9
 
 
 def test_a_page_comes_back_after_the_server_was_killed_and_misses_nothing(two, place):
