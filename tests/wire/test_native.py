@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
@@ -52,6 +53,16 @@ def test_a_notification_rings_at_once_with_counters_and_position(
         assert (rung["type"], rung["notification"]["id"], rung["unread"], rung["unseen"]) == ("notification", id, 1, 1)
         assert rung["notification"]["data"] == {"booking": 7}
         assert rung["position"] != ready["position"]
+
+
+def test_a_slash_at_the_end_is_the_same_path(bellcast_server: ServerProcess, alice: str) -> None:
+    token = bellcast_server.token(alice)
+    with connect(f"{bellcast_server.url.replace('http', 'ws')}/v1/ws/?token={token}") as bell:
+        assert '"ready"' in str(bell.recv(timeout=10))
+    with httpx.stream("GET", f"{bellcast_server.url}/v1/stream/?token={token}") as page:
+        assert page.status_code == 200
+    for path in ("/socket.io", "/socket.io/"):
+        assert httpx.get(f"{bellcast_server.url}{path}?EIO=4&transport=polling").text.startswith("0{")
 
 
 def test_an_event_stream_says_what_proxies_and_browsers_need(bellcast_server: ServerProcess, alice: str) -> None:

@@ -21,6 +21,7 @@ from tests.servers import ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
 from tests.wire.app_server import AppServer, Asked, serving
 from tests.wire.clients import Socket, Stream, stream, websocket
+from tests.wire.pusher_clients import sign
 
 SHOP = "https://shop.example"
 EVIL = "https://evil.example"
@@ -98,6 +99,26 @@ def test_a_session_cookie_opens_the_inbox_of_whoever_the_app_says(server: Server
     for headers in ({}, cookie("of-mallory"), {"cookie": "theme=dark"}):
         refused = httpx.get(f"{server.url}/v1/inbox", headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+
+
+def test_a_session_cookie_signs_for_pushers_clients_too(server: ServerProcess) -> None:
+    asked = {"socket_id": "12.34", "channel_name": "presence-team"}
+    mine = {**cookie("of-alice"), "origin": SHOP}
+    user = httpx.post(f"{server.url}/pusher/user-auth", data=asked, headers=mine)
+    assert (user.status_code, json.loads(user.json()["user_data"])["id"]) == (200, "alice")
+    assert user.headers["access-control-allow-origin"] == SHOP
+    assert user.headers["access-control-allow-credentials"] == "true"
+    assert httpx.post(f"{server.url}/pusher/auth", data=asked, headers=mine).status_code == 403  # not hers to follow
+    subscription = f"{server.url}/v1/topics/presence-team/subscriptions/alice"
+    assert httpx.put(subscription, headers=server.as_app()).is_success
+    channel = httpx.post(f"{server.url}/pusher/auth", data=asked, headers=mine).json()
+    text = f"12.34:presence-team:{channel['channel_data']}"
+    assert channel["auth"] == sign(server, text)
+    for what in ("auth", "user-auth"):
+        for headers in (cookie("of-alice"), {**cookie("of-alice"), "origin": "https://evil.example"}):
+            assert httpx.post(f"{server.url}/pusher/{what}", data=asked, headers=headers).status_code == 403
+        stranger = {**cookie("of-mallory"), "origin": SHOP}
+        assert httpx.post(f"{server.url}/pusher/{what}", data=asked, headers=stranger).status_code == 401
 
 
 def test_the_app_is_asked_once_for_a_pages_first_requests(server: ServerProcess, app: AppServer) -> None:

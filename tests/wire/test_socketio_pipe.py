@@ -56,8 +56,8 @@ class Polled:
         self.opened = json.loads(http.get(POLLING).text[1:])
         self.path = f"{POLLING}&sid={self.opened['sid']}"
 
-    def get(self) -> httpx.Response:
-        return self._http.get(self.path)
+    def get(self, **headers: str) -> httpx.Response:
+        return self._http.get(self.path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def post(self, body: str | bytes, **headers: str) -> httpx.Response:
         return self._http.post(self.path, content=body, headers=headers)
@@ -312,6 +312,21 @@ def test_a_session_born_on_websocket_takes_no_second(server: ServerProcess) -> N
             assert closes_at_once(second)
         one.send("40")
         assert str(one.recv()).startswith("40")
+
+
+def test_a_large_answer_is_packed_for_who_can_unpack_it(session: Polled) -> None:
+    session.join()
+    large = "packed " * 2_000
+    for asked, packed in (("gzip, deflate", True), ("br;q=1, gzip;q=0", False), ("", False), ("deflate", False)):
+        session.post(f'42["message","{large}"]')
+        answer = session.get(accept_encoding=asked)
+        assert answer.text == f'42["message-back","{large}"]'
+        assert ("content-encoding" in answer.headers) == packed
+        assert answer.headers["vary"] == "accept-encoding"
+        assert (int(answer.headers["content-length"]) < len(large) / 4) == packed
+    session.post('42["message","small"]')
+    answer = session.get(accept_encoding="gzip")
+    assert (answer.text, "content-encoding" in answer.headers) == ('42["message-back","small"]', False)
 
 
 # --- what closes everything

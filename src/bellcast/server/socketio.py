@@ -41,7 +41,7 @@ def pipes(
 
 
 def paths(pipes: Pipes, arrivals: Arrivals, rules: Rules, neighbours: Neighbours | None) -> dict[str, Serving]:
-    """What is served where."""
+    """What is served where; a slash at the end is the same."""
     path, file = pipes.rules.path, ClientFile(pipes.rules.client_file)
     endpoint = SocketIOEndpoint(pipes, arrivals, rules, neighbours)
-    return {path: endpoint, **{path + name: file for name in CLIENT_FILES}}
+    return {path: endpoint, path.rstrip("/"): endpoint, **{path + name: file for name in CLIENT_FILES}}

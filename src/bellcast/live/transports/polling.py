@@ -5,19 +5,26 @@ a second one beside the first. An end is told to a poll that waits, or kept a mo
 """
 
 import asyncio
+import gzip
 from contextlib import suppress
 from typing import Any
 
 from bellcast.live.protocols.socketio import engineio
 from bellcast.live.protocols.socketio.engineio import Broken
 from bellcast.live.reasons import Close
-from bellcast.live.requests import Headers
+from bellcast.live.requests import Headers, Request
 from bellcast.live.sessions.engineio import UNREADABLE, Pipe
 from bellcast.live.transports import foreign, http
 
 # Caches on the way must not answer one poll with another's events.
 TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
 OK = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
+
+# Below this a packet of the network carries it all the same; peers draw the line there too.
+WORTH_PACKING = 1_024
+# The fastest takes off three quarters of what is mostly JSON; more effort, a tenth of the rest.
+PACKING_LEVEL = 1
+REFUSED = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
 class Gone(Exception):
@@ -164,7 +171,9 @@ class Polling:
         self.reading.set()
 
 
-async def answer_poll(pipe: Pipe, link: Polling, receive: foreign.Receive, send: foreign.Send, cors: Headers) -> None:
+async def answer_poll(
+    pipe: Pipe, link: Polling, request: Request, receive: foreign.Receive, send: foreign.Send, cors: Headers
+) -> None:
     """One GET of a session."""
     if link.polled:
         pipe.end(UNREADABLE)
@@ -175,7 +184,24 @@ async def answer_poll(pipe: Pipe, link: Polling, receive: foreign.Receive, send:
     except Gone:
         pipe.forget()
         return
-    await http.answer(send, 200, [*TEXT, *cors], body)
+    await tell(send, request, cors, body)
+
+
+async def tell(send: foreign.Send, request: Request, cors: Headers, body: bytes) -> None:
+    """Packets as the answer of a poll; packed where that is worth it and the client can unpack it."""
+    headers = [*TEXT, *cors]
+    if len(body) >= WORTH_PACKING:
+        headers.append((b"vary", b"accept-encoding"))
+        if _unpacks(request):
+            headers.append((b"content-encoding", b"gzip"))
+            body = gzip.compress(body, PACKING_LEVEL, mtime=0)
+    await http.answer(send, 200, headers, body)
+
+
+def _unpacks(request: Request) -> bool:
+    """Whether the client says that it reads gzip."""
+    said = (request.header(b"accept-encoding") or "").replace(" ", "").lower().split(",")
+    return any(coding.partition(";")[0] == "gzip" and coding.partition(";")[2] not in REFUSED for coding in said)
 
 
 async def answer_post(

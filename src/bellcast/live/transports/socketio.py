@@ -106,7 +106,7 @@ class SocketIOEndpoint:
         sid = asked.get("sid")
         refusal = self._refusal(request, asked, upgrading=False)
         if refusal is not None:
-            if refusal is engineio.UNKNOWN_SESSION and sid and await self._tell_parted(sid, send, cors):
+            if refusal is engineio.UNKNOWN_SESSION and sid and await self._tell_parted(sid, request, send, cors):
                 return
             await polling.refuse(send, refusal, cors)
         elif sid is None:
@@ -127,18 +127,18 @@ class SocketIOEndpoint:
         if pipe is None or not isinstance(pipe.link, Polling):
             await polling.refuse(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
-            await polling.answer_poll(pipe, pipe.link, receive, send, cors)
+            await polling.answer_poll(pipe, pipe.link, request, receive, send, cors)
         elif request.method != "POST" or _is_octets(request):
             await polling.refuse(send, engineio.BAD_REQUEST, cors)
         else:
             limits = (self._settings.max_payload, self._patience)
             await polling.answer_post(pipe, pipe.link, receive, send, cors, limits)
 
-    async def _tell_parted(self, sid: str, send: foreign.Send, cors: Headers) -> bool:
+    async def _tell_parted(self, sid: str, request: Request, send: foreign.Send, cors: Headers) -> bool:
         link = self._pipes.parted(sid)
         if not isinstance(link, Polling):
             return False
-        await http.answer(send, 200, [*polling.TEXT, *cors], link.take())
+        await polling.tell(send, request, cors, link.take())
         return True
 
     # --- WebSocket
