@@ -1,12 +1,16 @@
 """`bellcast backup`: a copy of the store, also while a server works on it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bellcast.cli import options, screen
+
+if TYPE_CHECKING:  # settings are read when a command runs: help need not wait
+    from bellcast.settings.groups import Store
 
 EPILOG = """\
 [dim]Examples[/]
@@ -14,7 +18,7 @@ EPILOG = """\
   bellcast backup /backups/bellcast-$(date +%F).db
   bellcast backup /backups/now.db --data /var/lib/bellcast
 
-[dim]The copy is of one moment, and one SQLite file. The credentials are not in it: keep[/] project.json [dim]of the \
+[dim]The copy is of one moment, and one SQLite file, also of a store on PostgreSQL. The credentials are not in it: keep[/] project.json [dim]of the \
 data folder apart, or set[/] BELLCAST_PROJECT[dim].[/]
 """
 
@@ -28,14 +32,28 @@ def backup(
     json: screen.Json = False,
 ) -> None:
     """Copy the store into a file, also while a server works on it."""
-    from bellcast.storage import backup as copies
-
-    path = options.settings(ctx).store.path
+    store = options.settings(ctx).store
     os.umask(0o077)  # everybody's notifications are in it
-    with screen.progress(f"Copying {path}") as progress:
-        copies.backup(path, file, progress)
+    named = str(store.path) if store.is_file else "the PostgreSQL store"
+    with screen.progress(f"Copying {named}") as progress:
+        _copy(store, file, progress)
     size = file.stat().st_size
     if json:
-        screen.json({"store": str(path), "file": str(file), "bytes": size})
+        screen.json({"store": named, "file": str(file), "bytes": size})
     else:
-        screen.done(f"{path} is copied to {file} ({screen.size(size)}).")
+        screen.done(f"{named} is copied to {file} ({screen.size(size)}).")
+
+
+def _copy(store: "Store", file: Path, progress: Callable[[int, int], None]) -> None:
+    import asyncio
+
+    from bellcast.server import adapters
+    from bellcast.storage import backup as copies
+
+    if store.is_file:
+        copies.backup(store.path, file, progress)
+        return
+    adapters.need_postgres()
+    from bellcast.storage import dump
+
+    asyncio.run(dump.dump(store.url or "", file, progress))

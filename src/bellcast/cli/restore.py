@@ -1,13 +1,16 @@
 """`bellcast restore`: put a backup in the place of the store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bellcast.cli import options, screen
 from bellcast.cli.migrate import version
 from bellcast.cli.screen import Stop
+
+if TYPE_CHECKING:  # settings are read when a command runs: help need not wait
+    from bellcast.settings import Settings
 
 EPILOG = """\
 [dim]Example[/]
@@ -29,15 +32,44 @@ def restore(
     json: screen.Json = False,
 ) -> None:
     """Put a backup in the place of the store."""
+    settings = options.settings(ctx)
+    if version(file) == 0:
+        raise Stop(f"{file} is empty, or not there", "name a file that `bellcast backup` made")
+    if settings.store.is_file:
+        _into_file(settings, file, force=force, json=json)
+    else:
+        _into_database(settings, file, force=force, json=json)
+
+
+def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
+    import asyncio
+
+    from bellcast.errors import Conflict
+    from bellcast.server import adapters
+
+    adapters.need_postgres()
+    from bellcast.storage import dump
+
+    try:
+        with screen.progress("Restoring the PostgreSQL store") as progress:
+            counts = asyncio.run(dump.restore(file, settings.store.url or "", progress, replace=force))
+    except Conflict as conflict:
+        raise Stop(
+            conflict.detail, "name another database with --store, or replace what is there with --force"
+        ) from None
+    if json:
+        screen.json({"file": str(file), "rows": counts})
+    else:
+        screen.done(f"{file} is restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+
+
+def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
     from bellcast.cli import folder
     from bellcast.storage import backup as copies
 
-    settings = options.settings(ctx)
     path = settings.store.path
     if path.exists() and not force:
         raise Stop(f"{path} has data already", "name another folder with --data, or replace it with --force")
-    if version(file) == 0:
-        raise Stop(f"{file} is empty, or not there", "name a file that `bellcast backup` made")
     folder.prepare(settings)
     with screen.progress(f"Restoring {path}") as progress:
         copies.restore(file, path, progress)

@@ -20,10 +20,9 @@ Progress = Callable[[int, int], None]
 
 def backup(database: Path, target: Path, progress: Progress) -> None:
     """Copy a store as it is at one moment into a new file. Neither readers nor writers of the store wait."""
-    if target.exists():
-        raise Conflict(f"{target} is already there: name a file that is not.")
+    beside(target)
     try:
-        with closing(_open(database)) as source:
+        with closing(opened(database)) as source:
             # One read transaction for all steps: they copy one moment, and no writer makes them begin again.
             source.execute("BEGIN")
             migrations.version(source)
@@ -38,7 +37,7 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         lock.take()
-        with closing(_open(source)) as backup_:
+        with closing(opened(source)) as backup_:
             verify(backup_)
             _replace(backup_, database, progress)
     except (sqlite3.Error, OSError) as error:
@@ -55,7 +54,8 @@ def verify(connection: sqlite3.Connection) -> None:
         raise Unavailable(f"The database file is damaged: {first}.")
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def opened(path: Path) -> sqlite3.Connection:
+    """A store's file, to be read only. NotFound if it is not there."""
     if not path.is_file():
         raise NotFound(f"There is no file {path}.")
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
@@ -69,11 +69,31 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
             source.backup(copy, pages=PAGES, progress=lambda _, left, total: progress(total - left, total))
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
-        _sync(part)
-        part.rename(target)
-        _sync(target.parent)
+        keep(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def beside(target: Path) -> Path:
+    """Where a file is made before it has its name. Conflict if it is there already."""
+    if target.exists():
+        raise Conflict(f"{target} is already there: name a file that is not.")
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    return part
+
+
+def give_up(part: Path) -> None:
+    """It was kept, or is not to be."""
+    for suffix in ("", "-wal", "-shm"):
+        part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def keep(part: Path, target: Path) -> None:
+    """Give a file its name once it is on the disk."""
+    _sync(part)
+    part.rename(target)
+    _sync(target.parent)
 
 
 def _replace(source: sqlite3.Connection, database: Path, progress: Progress) -> None:

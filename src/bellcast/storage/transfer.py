@@ -27,14 +27,14 @@ Progress = Callable[[int, int], None]
 
 async def version(url: str) -> tuple[int, int]:
     """Which version the store has, and which this Bellcast knows. Conflict if it is newer than that."""
-    async with _connected(url) as target:
+    async with connected(url) as target:
         await target_migrations.pending(target)
         return await target_migrations.version(target), len(target_migrations.steps())
 
 
 async def bring_up_to_date(url: str) -> tuple[int, int]:
     """Migrate what is missing; the versions before and after."""
-    async with _connected(url) as target:
+    async with connected(url) as target:
         before = await target_migrations.version(target)
         if await target_migrations.pending(target):
             await target_migrations.migrate(target)
@@ -65,15 +65,32 @@ def _must_be_there(file: Path) -> None:
 
 
 async def _into(source: sqlite3.Connection, url: str, progress: Progress) -> dict[str, int]:
-    async with _connected(url) as target:
-        await target_migrations.migrate(target)
-        await target.execute(f"SET search_path = {target_migrations.SCHEMA}")
-        async with target.transaction():
-            return await _copy(source, target, progress)
+    async with connected(url) as target:
+        return await fill(source, target, progress, replace=False)
+
+
+async def fill(
+    source: sqlite3.Connection,
+    target: asyncpg.Connection,
+    progress: Progress,
+    *,
+    replace: bool,
+    after: str | None = None,
+) -> dict[str, int]:
+    """Copy a file's rows into a database, all or none, in the place of what is there if that is to be replaced."""
+    await target_migrations.migrate(target)
+    await target.execute(f"SET search_path = {target_migrations.SCHEMA}")
+    async with target.transaction():
+        if replace:
+            await target.execute(f"TRUNCATE {', '.join(tables(source))}")
+        counts = await _copy(source, target, progress)
+        if after is not None:
+            await target.execute(after)
+        return counts
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection; what goes wrong on it is told as the store tells it."""
     target: asyncpg.Connection | None = None
     try:
@@ -90,7 +107,7 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress: Progress) -> dict[str, int]:
     source.execute("BEGIN")  # every table as it is at one moment
-    counts = {table: _count(source, table) for table in _tables(source)}
+    counts = {table: _count(source, table) for table in tables(source)}
     await _must_be_empty(target, list(counts))
     done, total = 0, sum(counts.values())
     for table in counts:
@@ -105,7 +122,8 @@ async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress
     return counts
 
 
-def _tables(source: sqlite3.Connection) -> list[str]:
+def tables(source: sqlite3.Connection) -> list[str]:
+    """The tables of a store."""
     named = source.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
     )

@@ -1,0 +1,116 @@
+"""A store on PostgreSQL is copied while a server works on it, and put back: what was there at one moment, whole."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import engines
+from tests.faults.nodes import send, titles
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+
+@pytest.fixture
+def databases() -> Iterator[list[str]]:
+    server = engines.postgres()
+    yield [asyncio.run(server.make(f"copied{number}")) for number in range(2)]
+    for number in range(2):
+        asyncio.run(server.drop(f"copied{number}"))
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bellcast", *words, "--json"], capture_output=True, text=True, timeout=60
+    )
+
+
+def everything(server: ServerProcess, recipient: str) -> Any:
+    asked = {"limit": "100", "view": "all"}
+    found = httpx.get(f"{server.url}/v1/inbox", params=asked, headers=server.as_recipient(recipient)).json()
+    return {name: found[name] for name in ("notifications", "unread", "unseen")}
+
+
+def fill(node: ServerProcess) -> None:
+    for number in range(40):
+        send(node, ["alice", "bob"], f"{number}", tags=["a", "b"], data={"number": number})
+    send(node, {"all": True}, "To all")
+    httpx.put(f"{node.url}/v1/topics/room/subscriptions/alice", headers=node.as_app())
+    with websocket(node, "alice") as bell:
+        bell.until("ready")
+        ids = [one["id"] for one in everything(node, "alice")["notifications"][:5]]
+        bell.ask("read", ids=ids[:3])
+        bell.ask("delete", ids=ids[3:])
+
+
+def test_a_copy_made_at_work_is_put_back_whole(tmp_path: Path, databases: list[str]) -> None:
+    first, second = databases
+    with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": first}) as node:
+        fill(node)
+        over = threading.Event()
+        writer = threading.Thread(target=write, args=(node, over))
+        writer.start()
+        made = run("backup", str(tmp_path / "copy.db"), "--store", first)
+        over.set()
+        writer.join()
+        assert made.returncode == 0, made.stderr
+        before = {who: everything(node, who) for who in ("alice", "bob")}
+        at_work = run("restore", str(tmp_path / "copy.db"), "--store", first, "--force")
+        assert "stop them first" in at_work.stderr
+    restored = run("restore", str(tmp_path / "copy.db"), "--store", second)
+    assert restored.returncode == 0, restored.stderr
+    assert json.loads(restored.stdout)["rows"]["notifications"] >= 80
+    with ServerProcess(tmp_path / "other", {"BELLCAST_STORE": second}) as other:
+        assert {who: everything(other, who) for who in ("alice", "bob")} == before
+        chatter = titles(other, "chatter")
+        assert chatter == [f"{number}" for number in reversed(range(len(chatter)))]  # no gap: of one moment
+        assert send(other, "dave", "after").status_code == 201
+        assert titles(other, "dave") == ["after"]
+
+
+def write(node: ServerProcess, over: threading.Event) -> None:
+    """Somebody who is told something all the time; fewer than a page of an inbox holds."""
+    for number in range(90):
+        if over.is_set():
+            return
+        assert send(node, "chatter", f"{number}").status_code == 201
+
+
+def test_a_restore_replaces_only_what_it_is_told_to(tmp_path: Path, databases: list[str]) -> None:
+    store, _ = databases
+    with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": store}) as node:
+        send(node, "alice", "kept")
+        with websocket(node, "alice") as bell:
+            position = bell.until("ready")["position"]
+        assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode == 0
+        send(node, "alice", "after the copy")
+        assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode != 0  # never written over
+    refused = run("restore", str(tmp_path / "copy.db"), "--store", store)
+    assert refused.returncode != 0
+    assert "has rows already" in refused.stderr
+    assert run("restore", str(tmp_path / "copy.db"), "--store", store, "--force").returncode == 0
+    with ServerProcess(tmp_path / "again", {"BELLCAST_STORE": store}) as node:
+        assert titles(node, "alice") == ["kept"]
+        with websocket(node, "alice", position=position) as bell:
+            assert bell.until("ready")["resumed"] is False  # it may have seen what never was
+            assert bell.next()["type"] == "reset"
+
+
+def test_a_copy_of_postgresql_is_a_store_on_sqlite(tmp_path: Path, databases: list[str]) -> None:
+    store, _ = databases
+    with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": store}) as node:
+        fill(node)
+        before = everything(node, "alice")
+        assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode == 0
+    assert run("restore", str(tmp_path / "copy.db"), "--data", str(tmp_path / "small")).returncode == 0
+    with ServerProcess(tmp_path / "small") as small:
+        assert everything(small, "alice") == before
+        assert send(small, "new", "Hello").status_code == 201
+        assert titles(small, "new") == ["Hello"]
