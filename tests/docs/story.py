@@ -1,5 +1,6 @@
 """A page of the documentation as a story: its examples are run in order, in a folder of their own, on a real server."""
 
+import asyncio
 import contextlib
 import os
 import random
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from typing import Any
 from playwright.sync_api import Browser, Page
 
 from bellcast.client import Bellcast
+from tests import engines
 from tests.docs.blocks import Block
 from tests.servers import PROJECT, ServerProcess
 
 PATIENCE = 20.0  # seconds; a loaded machine needs three
 # The ports of the examples; each story has free ones in their place.
 PORTS = re.compile(r"\b(8787|8000|8080|9000)\b")
+# The app's own database, as the examples name it; a story that names it has an empty one in its place.
+DATABASE = re.compile(r"(postgresql(?:\+\w+)?)://shop@localhost/shop\b")
 
 
 class Story:
@@ -40,18 +44,28 @@ class Story:
         self._browser = browser
         self._pages: list[Page] = []
         self._staying: list[tuple[subprocess.Popen[bytes], Path]] = []
+        self._made: str | None = None
 
     def _environ(self, *, credentials: bool) -> dict[str, str]:
         """What the reader has in the environment: on the first pages nothing, later the project's credentials."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("BELLCAST_")}
         known = {"BELLCAST_PROJECT": ":".join(PROJECT), "BELLCAST_SECRET": PROJECT[2]} if credentials else {}
         places = {"BELLCAST_URL": self.here("http://127.0.0.1:8787"), "BELLCAST_PORT": self.ports["8787"]}
+        # The doctor waits for one.
+        pace = {"BELLCAST_HEARTBEAT": "2"}
         programs = {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "PYTHONUNBUFFERED": "1"}
-        return kept | known | places | programs
+        return kept | known | places | pace | programs
 
     def here(self, text: str) -> str:
         """The text of an example with the ports of this story."""
+        text = DATABASE.sub(lambda found: self._database().replace("postgresql", found[1], 1), text)
         return PORTS.sub(lambda found: self.ports[found[0]], text)
+
+    def _database(self) -> str:
+        if self._made is None:
+            self._made = f"story{quiet_port()}"
+            _aside(engines.postgres().make(self._made))
+        return engines.postgres().url(self._made)
 
     def play(self, block: Block) -> None:
         """Do what the block says."""
@@ -171,6 +185,8 @@ class Story:
             if isinstance(value, Bellcast):
                 value.close()
         self._stop(signal.SIGKILL)
+        if self._made is not None:
+            _aside(engines.postgres().drop(self._made))
 
     def _stop(self, how: signal.Signals) -> None:
         while self._staying:
@@ -178,6 +194,13 @@ class Story:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, how)
             process.wait(timeout=PATIENCE)
+
+
+def _aside(work: Coroutine[Any, Any, Any]) -> None:
+    """To its end in a thread: the browser's driver keeps this one's event loop."""
+    worker = threading.Thread(target=asyncio.run, args=(work,))
+    worker.start()
+    worker.join()
 
 
 def _fits(expected: str, printed: str) -> bool:
