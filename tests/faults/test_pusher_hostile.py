@@ -132,6 +132,21 @@ def test_a_frame_that_ends_anywhere_leaves_nothing_behind(server: ServerProcess)
     assert eventually(lambda: live(server) == 0)
 
 
+@pytest.mark.parametrize("size", [2_000, 15_000])
+def test_signed_texts_nested_deeply_are_refused(server: ServerProcess, size: int) -> None:
+    """Apps sign what their users tell them."""
+    deep = "[" * size + "]" * size
+    with bare(server) as one:
+        data = f'{{"user_id":1,"user_info":{deep}}}'
+        one.raw.send(signature(server, one.socket_id, json.dumps({"channel": "presence-deep", "channel_data": data})))
+        refused = json.loads(one.until("pusher:subscription_error")["data"])
+        assert (refused["type"], "channel_data" in refused["error"]) == ("AuthError", True)
+        user = f'{{"id":"deep","user_info":{deep}}}'
+        signed_in = {"auth": sign(server, f"{one.socket_id}::user::{user}"), "user_data": user}
+        one.say("pusher:signin", signed_in)
+        assert close_code(one) == 4009
+
+
 def test_ten_thousand_subscriptions_of_one_client_cost_it_its_bound_and_others_little(server: ServerProcess) -> None:
     with bare(server) as greedy, bare(server) as calm:
         wishes = [f'{{"event":"pusher:subscribe","data":{{"channel":"news-{number}"}}}}' for number in range(10_000)]

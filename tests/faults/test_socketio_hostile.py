@@ -4,14 +4,15 @@ import json
 import random
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled
-from tests.faults.raw import unharmed
+from tests.faults.raw import eventually, unharmed
 from tests.servers import ServerProcess
 
 WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
@@ -98,6 +99,82 @@ def test_frames_cut_anywhere_and_joined_anywhere_are_the_same(server: ServerProc
             one.socket.sendall(whole[start : start + cut])
         heard = [one.recv(timeout=5) for _ in range(20)]
     assert heard == [f'42["message-back",{number}]' for number in range(20)]
+
+
+BODY = '40\x1e42["message","é"]\x1e451-["message",{"_placeholder":true,"num":0}]\x1ebAQID\x1e41'.encode()
+
+
+def test_a_body_cut_at_every_byte_is_heard_or_refused_and_nothing_else(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        for end in range(len(BODY) + 1):
+            sid = json.loads(http.get(POLLING).text[1:])["sid"]
+            assert http.post(f"{POLLING}&sid={sid}", content=BODY[:end]).status_code in (200, 400)
+    assert unharmed(server)
+    assert echoes(server)
+
+
+def test_a_body_that_breaks_off_at_every_byte_ends_its_session_alone(server: ServerProcess) -> None:
+    head = f"POST {POLLING}&sid=%s HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    with httpx.Client(base_url=server.url) as http:
+        for end in range(len(BODY)):
+            sid = json.loads(http.get(POLLING).text[1:])["sid"]
+            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as one:
+                one.sendall(head.replace("%s", sid).encode() + BODY[:end])
+            assert eventually(lambda sid=sid: http.post(f"{POLLING}&sid={sid}", content="3").status_code == 400)
+    assert unharmed(server)
+    assert echoes(server)
+
+
+def test_ten_thousand_topics_and_namespaces_cost_one_client_its_bounds(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server(**SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "20s"}, BELLCAST_LIMIT_FRAMES_PER_SECOND="0")
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
+        one.recv()
+        one.send("40" + json.dumps({"token": server.token("greedy", topics=["t*"])}))
+        until(one, "40")
+        one.send("420" + json.dumps(["subscribe", [f"t{number}" for number in range(10_000)]]))
+        told = ack(one, "430")
+        assert (len(told["topics"]), {one["code"] for one in told["refused"]}) == (99, {"too_many"})
+        one.send("421" + json.dumps(["subscribe", "t10000"]))
+        assert ack(one, "431")["error"]["code"] == "too_many"
+        for number in range(10_000):
+            one.send(f"40/room-{number},")
+        one.send('422["ping"]')
+        heard = until(one, "432")
+        assert sum(said.startswith("40/room-") for said in heard) == 99
+        assert sum(said.startswith("44/room-") and "Too many namespaces" in said for said in heard) == 9_901
+        assert echoes(server)
+    assert unharmed(server)
+
+
+def until(one: ClientConnection, start: str) -> list[str]:
+    """What is said up to the packet that begins so."""
+    heard = [str(one.recv(timeout=10))]
+    while not heard[-1].startswith(start):
+        heard.append(str(one.recv(timeout=10)))
+    return heard
+
+
+def ack(one: ClientConnection, start: str) -> dict[str, Any]:
+    """The first argument of an ack."""
+    found: dict[str, Any] = json.loads(until(one, start)[-1].removeprefix(start))[0]
+    return found
+
+
+@pytest.mark.parametrize("said", ['40{"a":%s}', '42["message",%s]', '4210["message-with-ack",%s]', "430[%s]"])
+def test_deep_nesting_costs_its_sender_the_connection(server: ServerProcess, said: str) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
+        one.recv()
+        if not said.startswith("40"):
+            one.send("40")
+            one.recv(), one.recv()
+        one.send(said.replace("%s", deep))
+        with pytest.raises(ConnectionClosed):
+            until(one, "never")
+    assert unharmed(server)
+    assert echoes(server)
 
 
 def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Callable[..., ServerProcess]) -> None:
