@@ -1,11 +1,10 @@
 """What a session says of its recipient, read strictly: every claim has its type and bounds, whoever vouches for it."""
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from bellcast.errors import FieldError, Unauthenticated
 from bellcast.model import drafts
@@ -45,7 +44,8 @@ class Said(Struct, frozen=True, kw_only=True):
         """What of it is out of bounds."""
         if self.tenant is not None:
             yield from drafts.tenant("tenant", self.tenant, limits)
-        yield from drafts.text("name", self.name, limits.title)
+        if self.name is not None:
+            yield from drafts.text("name", self.name, limits.title)
         for field, values in (("topics", self.topics), ("publish", self.publish)):
             for number, value in enumerate(values or ()):
                 yield from drafts.key(f"{field}.{number}", value, limits)
@@ -58,8 +58,8 @@ class Claims(Said, frozen=True, kw_only=True):
 
     sub: str
     exp: Seconds
-    nbf: Seconds | UnsetType = UNSET
-    iat: Seconds | UnsetType = UNSET
+    nbf: Seconds = 0
+    iat: Seconds = 0
     iss: Any = None
     aud: Any = None
 
@@ -77,12 +77,17 @@ def decode(payload: bytes) -> Claims:
 
 def principal(claims: Claims, now: int, limits: Limits) -> Principal:
     """Who the claims speak of, if they hold at `now` (UTC milliseconds)."""
-    _check_times(claims, now)
+    issued_at, expires_at = _milliseconds(claims.iat), _milliseconds(claims.exp)
+    if now > expires_at + LEEWAY:
+        raise Unauthenticated("The session token has expired: get a fresh one.")
+    if now < _milliseconds(claims.nbf) - LEEWAY:
+        raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
+    if now < issued_at - LEEWAY:  # it would outlive a revocation
+        raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
     wrong = [*drafts.key("sub", claims.sub, limits), *claims.wrong(limits)]
     if wrong:
         raise Unauthenticated(f"The session token's claims are wrong: {listed(wrong)}.")
-    issued_at = 0 if claims.iat is UNSET else _milliseconds(claims.iat)
-    return claims.principal(claims.sub, issued_at=issued_at, expires_at=_milliseconds(claims.exp), by_cookie=False)
+    return claims.principal(claims.sub, issued_at=issued_at, expires_at=expires_at, by_cookie=False)
 
 
 def listed(wrong: list[FieldError]) -> str:
@@ -90,17 +95,7 @@ def listed(wrong: list[FieldError]) -> str:
     return "; ".join(f"{field} {message}" for field, message in wrong)
 
 
-def _check_times(claims: Claims, now: int) -> None:
-    if now > _milliseconds(claims.exp) + LEEWAY:
-        raise Unauthenticated("The session token has expired: get a fresh one.")
-    if claims.nbf is not UNSET and now < _milliseconds(claims.nbf) - LEEWAY:
-        raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
-    # A token from the future would outlive a revocation.
-    if claims.iat is not UNSET and now < _milliseconds(claims.iat) - LEEWAY:
-        raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
-
-
 def _milliseconds(seconds: float) -> int:
     # Down, so that what was issued within a millisecond before a revocation is older; a float of this size may be
     # 0.0003 ms below what was written.
-    return math.floor(seconds * 1000 + 0.001)
+    return int(seconds * 1000 + 0.001)

@@ -146,18 +146,21 @@ class Doors:
 
 def read(request: Request) -> Credentials:
     """The credentials in a request, none of them checked."""
-    found: dict[bytes, bytes] = {}
-    for name, value in request.headers:
-        # HTTP/2 splits cookies over several headers (RFC 9113 §8.2.3); of others the last counts.
-        found[name] = found[name] + b"; " + value if name == b"cookie" and name in found else value
+    found = dict(request.headers)  # of several lines the last counts
+    authorization = found.get(b"authorization")
     return Credentials(
-        bearer=_bearer(found.get(b"authorization", b"").decode("latin-1")),
+        bearer=None if authorization is None else _bearer(authorization.decode("latin-1")),
         token=_query_token(request.query),
-        cookies=found.get(b"cookie", b""),
+        cookies=_cookies(request.headers) if b"cookie" in found else b"",
         host=found.get(b"host", b"").decode("latin-1"),
         origin=_text(found.get(b"origin")),
         site=_text(found.get(b"sec-fetch-site")),
     )
+
+
+def _cookies(headers: Headers) -> bytes:
+    """HTTP/2 splits them over several lines (RFC 9113, 8.2.3)."""
+    return b"; ".join([value for name, value in headers if name == b"cookie"])
 
 
 def _bearer(authorization: str) -> str | None:

@@ -4,7 +4,6 @@ The connection is known to the hub before its inbox is read, so that nothing fal
 live event."""
 
 import os
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,7 +24,7 @@ FULL_SECONDS = 5
 # A recipient at its bound has a runaway page somewhere: a minute gives it time to be noticed.
 RECIPIENT_FULL_SECONDS = 60
 
-# Of a connection's id: enough that nobody guesses another's, and a multiple of three, so that base64 needs no padding.
+# Of a connection's id: enough that nobody guesses another's.
 ID_BYTES = 12
 
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
@@ -54,7 +53,7 @@ class Arrivals:
     ) -> AnyConnection:
         """A connection nobody knows yet. Addresses are kept only where they are counted."""
         kept = address if self._limits.connections_per_address else None
-        id = urlsafe_b64encode(os.urandom(ID_BYTES)).decode()
+        id = os.urandom(ID_BYTES).hex()
         return kind(id, dialect, principal, self._hub, self._engines.clock.now(), kept, **more)
 
     def check_address(self, address: str | None) -> None:

@@ -277,13 +277,11 @@ class Following:
         if self.watcher is not None:
             self.watcher.counted(stream, here + self.census.elsewhere(stream), change, Cause.HERE)
 
-    def _carried(self, stream: Stream) -> Iterator[Stream]:
+    def _carried(self, stream: Stream) -> tuple[Stream, ...]:
         """What has to be carried here for a stream to be told: itself, and the inbox its topic carries too."""
-        yield stream
-        _, tenant, name = stream.split(SEPARATOR, 2)
-        recipient = None if topic_of(stream) is None else self._recipient_of(name)
-        if recipient is not None:
-            yield inbox_stream(tenant, recipient)
+        kind, tenant, name = stream.split(SEPARATOR, 2)
+        recipient = self._recipient_of(name) if kind == "topic" else None
+        return (stream,) if recipient is None else (stream, inbox_stream(tenant, recipient))
 
     def _moved(self, change: PresenceChanged | None, cause: Cause) -> None:
         if change is None:

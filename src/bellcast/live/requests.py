@@ -9,6 +9,8 @@ from msgspec import Struct
 Headers = list[tuple[bytes, bytes]]
 # More parameters than this are somebody's mistake; the topic limit is reached long before.
 MAX_PARAMETERS = 1_000
+# How a page names the way it came.
+SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -57,7 +59,7 @@ def read(scope: Mapping[str, Any]) -> Request:
         method=scope.get("method", "GET"),
         path=scope["path"].removeprefix(scope.get("root_path", "")),
         http_version=scope.get("http_version", "1.1"),
-        scheme={"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"]),
+        scheme=SCHEMES[scope["scheme"]],
         headers=scope["headers"],
         query=query,
         address=client[0] if client else None,
@@ -69,10 +71,8 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     """Names and values; `parse_qsl` takes twice as long, at every connection of a storm."""
     if not query:
         return []
-    said = query.decode("latin-1").split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]
-    split = (parameter.partition("=") for parameter in said)
-    return [(_unquoted(name), _unquoted(value)) for name, _, value in split]
-
-
-def _unquoted(text: str) -> str:
-    return unquote_plus(text) if "%" in text or "+" in text else text
+    said = query.decode("latin-1")
+    parameters = [parameter.partition("=") for parameter in said.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]]
+    if "%" in said or "+" in said:
+        return [(unquote_plus(name), unquote_plus(value)) for name, _, value in parameters]
+    return [(name, value) for name, _, value in parameters]

@@ -51,8 +51,8 @@ class Sweep:
         ends = connection.principal.expires_at
         if ends is not None:
             ticks = min(ticks, int((ends - self._clock.now()) / 1000 / self._tick) + 1)
-        latest = min(TICKS, *self._allowed(connection))
-        self._wheel[(self._hub.tick + max(1, min(ticks, latest))) % len(self._wheel)].append(connection)
+        ticks = max(1, min(ticks, TICKS, *self._allowed(connection)))
+        self._wheel[(self._hub.tick + ticks) % len(self._wheel)].append(connection)
 
     def _allowed(self, connection: Connection) -> tuple[int, int]:
         return self._patience.get(connection.dialect.protocol, (TICKS, TICKS))

@@ -13,8 +13,8 @@ from bellcast.storage.engine import Engine, Row, Script, Statement
 from bellcast.storage.touching import touches
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
-# Of the statement `inbox_return`: how many columns stand before the changed notification's.
-RETURN_COLUMNS = 11
+# Of the statement `inbox_return`: how many columns make the inbox, and how many stand before the changed notification's.
+INBOX_COLUMNS, RETURN_COLUMNS = 9, 11
 
 
 class Inboxes:
@@ -104,21 +104,22 @@ def _look(wanted: _Wanted) -> Script[Opened | None]:
 def _look_again(wanted: _Wanted, since: Since) -> Script[Opened | None]:
     """As `_look` for somebody who comes back, in one statement unless something is gone or may have to be taken in."""
     position, limit = since.position, since.limit
+    whose = {"tenant": wanted.tenant, "key": wanted.key}
     place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
-    found = yield Statement("inbox_return", {"tenant": wanted.tenant, "key": wanted.key, **place})
+    found = yield Statement("inbox_return", whose | place)
     if not found:
         return None
-    *head, behind, gone = found[0][:RETURN_COLUMNS]
+    behind, gone = found[0][INBOX_COLUMNS:RETURN_COLUMNS]
     if behind or gone:
         yield Statement("snapshot")
         return (yield from _look(wanted))
-    inbox = rows.inbox(wanted.tenant, wanted.key, tuple(head))
+    inbox = rows.inbox(wanted.tenant, wanted.key, found[0][:INBOX_COLUMNS])
     if not wanted.written(inbox):
         return None
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
     if len(changed) > limit or not inbox.knows(position):
         return Opened(inbox)
-    return Opened(inbox, missed=Changes(inbox.state, inbox.floor, tuple(map(_changed, changed))))
+    return Opened(inbox, missed=Changes(inbox.state, inbox.floor, tuple([_changed(row) for row in changed])))
 
 
 @touches(lambda wanted: [(wanted.tenant, wanted.key)])

@@ -10,8 +10,13 @@ _ENDS_A_LINE = re.compile(rb"[\r\n\0]")
 
 
 def head(status: bytes, headers: Headers) -> bytes:
-    """Everything up to the blank line, with it. A value that would begin a line of its own is a ValueError."""
-    return b"".join((b"HTTP/1.1 ", status, b"\r\n", *(_line(name, value) for name, value in headers), b"\r\n"))
+    """Everything up to the blank line, with it."""
+    return b"HTTP/1.1 %b\r\n%b\r\n" % (status, lines(headers))
+
+
+def lines(headers: Headers) -> bytes:
+    """A line each. A value that would begin a line of its own is a ValueError."""
+    return b"".join([_line(name, value) for name, value in headers])
 
 
 def _line(name: bytes, value: bytes) -> bytes:

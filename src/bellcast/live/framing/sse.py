@@ -6,6 +6,7 @@ and end by closing.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from bellcast.live.framing.head import Headers, head
@@ -16,8 +17,17 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 _BREAKS_A_FIELD = re.compile(r"[\r\n\0]")
 
 
+# Heads that are remembered: one for each origin whose pages may ask, and version.
+_HEADS = 64
+
+
 def response_head(http_version: str, origin_headers: Headers = ()) -> bytes:
     """The 200 that begins a stream, chunked unless the client is too old for it."""
+    return _response_head(http_version, tuple(origin_headers))
+
+
+@lru_cache(_HEADS)
+def _response_head(http_version: str, origin_headers: Headers) -> bytes:
     return head(
         b"200 OK",
         (

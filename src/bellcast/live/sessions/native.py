@@ -15,7 +15,7 @@ from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
 from bellcast.live.requests import Request
 from bellcast.live.rules import Rules
-from bellcast.model.inboxes import Inbox, Position, parse_position
+from bellcast.model.inboxes import Inbox, InboxState, Position, parse_position
 from bellcast.model.people import Principal
 from bellcast.ports import Changes, Opened, Store
 
@@ -148,13 +148,12 @@ class NativeSessions:
         refused: tuple[native.TopicRefused, ...],
     ) -> native.Frame:
         state = None if inbox is None else inbox.state
-        here = None if state is None else state.position
         return native.ready(
             native.Greeting(
                 connection=connection.id,
                 recipient=connection.principal.recipient,
                 state=state,
-                position=here if resumed is None else resumed.text,
+                position=_place(state, resumed),
                 heartbeat=self._rules.heartbeat,
                 resumed=resumed is not None,
                 topics=given,
@@ -162,6 +161,12 @@ class NativeSessions:
                 presence=self.listener.members(connection.principal, given),
             )
         )
+
+
+def _place(state: InboxState | None, resumed: Position | None) -> str | None:
+    if resumed is not None:
+        return resumed.text
+    return None if state is None else state.position
 
 
 def _start(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:

@@ -95,7 +95,7 @@ class StreamEndpoint:
 
 
 def _retry(connection: Connection) -> bytes:
-    said = sse.retry(random.randint(*RETRY_MS))
+    said = sse.retry(int(random.uniform(*RETRY_MS)))
     return sse.chunk(said) if connection.dialect is native.SSE_CHUNKED else said
 
 

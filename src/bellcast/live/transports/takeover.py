@@ -46,6 +46,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._early: bytearray | None = None  # not None once WebSocket was asked for
         self._passed_over: bool | None = None  # a wish for a protocol that is not spoken here; None: not looked at yet
         self._endless = 0  # bytes of a head that has not come to its end
+        self._piece = 0  # bytes that are being parsed
         self._stage = Stage.HEAD
         self._impatience: asyncio.TimerHandle | None = None  # not None while something is awaited
 
@@ -69,7 +70,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             if len(self._early) > EARLY_LIMIT:
                 self.flow.pause_reading()
             return
-        before = self._impatience
+        before, self._piece = self._impatience, len(data)
         self._parse(data)
         if not self.transport.is_closing():
             self._watch(before, len(data))
@@ -122,7 +123,7 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._patient()
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
+        if self._endless + self._piece > HEAD_LIMIT and self._head_size() > HEAD_LIMIT:
             self._refuse_head()
             raise ValueError("request head too large")  # stops the parser
         self._stage = Stage.BODY
@@ -163,6 +164,9 @@ class TakeoverProtocol(HttpToolsProtocol):
         """Undo the circles this request's objects stand in: otherwise thousands of them wait for the garbage collector."""
         self.scope["extensions"] = {}
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _refuse_head(self) -> None:
         self.transport.write(TOO_LARGE)

@@ -3,14 +3,13 @@
 No extension is negotiated: an offered permessage-deflate is simply not accepted.
 """
 
-import base64
 import binascii
 import hashlib
 import re
 
 import msgspec
 
-from bellcast.live.framing.head import Headers, head
+from bellcast.live.framing.head import Headers, lines
 
 
 class Upgrade(msgspec.Struct, frozen=True):
@@ -29,11 +28,12 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n%b\r\n"
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def accept_key(key: bytes) -> bytes:
-    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    return binascii.b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
 def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | Refusal:
@@ -60,16 +60,8 @@ def response(upgrade: Upgrade, subprotocol: str | None = None, extra: Headers = 
     """The whole 101. A subprotocol must be one of those offered, or browsers drop the connection."""
     if subprotocol is not None and subprotocol not in upgrade.subprotocols:
         raise ValueError(f"subprotocol {subprotocol!r} was not offered")
-    return head(
-        b"101 Switching Protocols",
-        (
-            (b"Upgrade", b"websocket"),
-            (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", accept_key(upgrade.key)),
-            *([] if subprotocol is None else [(b"Sec-WebSocket-Protocol", subprotocol.encode())]),
-            *extra,
-        ),
-    )
+    chosen = () if subprotocol is None else ((b"Sec-WebSocket-Protocol", subprotocol.encode()),)
+    return _SWITCHING % (accept_key(upgrade.key), lines((*chosen, *extra)))
 
 
 def _request_fault(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
