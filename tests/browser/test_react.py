@@ -36,14 +36,16 @@ def site(tmp_path_factory):
 def desk(site, chromium, bellcast_server, person):
     context = chromium.new_context()
     context.set_default_timeout(10_000)
-    complaints = []
+    complaints, sockets = [], []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     page = context.new_page()
+    page.on("websocket", lambda socket: sockets.append(socket.url))
     token = bellcast_server.token(person, topics=["presence-room"])
     page.goto(f"{site}#server={bellcast_server.url}&token={token}")
     expect(said(page, "connected")).to_have_text("true")
     yield page
     context.close()
+    assert len(sockets) == 1, "the bell is on the line of its provider"
     assert complaints == []
 
 
@@ -75,8 +77,10 @@ def test_the_marketplace_hook_hears_each_kind_by_itself(app, person, desk):
     app.notify(person, title="Hello")
     heard = ["booking new_booking New booking received", "payment payment_received 150.00", "other general Hello"]
     expect(said(desk, "heard")).to_have_text(", ".join(heard))
-    desk.get_by_role("button", name="Ping").click()
+    desk.get_by_role("button", name="accept").click()
     expect(said(desk, "answer")).to_have_text("no_handler")
+    desk.get_by_role("button", name="ping").click()
+    expect(said(desk, "answer")).to_have_text("ping answered")
 
 
 def test_what_a_notification_touches_is_asked_for_again(app, person, desk):

@@ -41,7 +41,9 @@ function Market() {
       <output aria-label="connected">{String(isConnected)}</output>
       <output aria-label="heard">{heard.join(', ')}</output>
       <output aria-label="answer">{answer}</output>
-      <button onClick={() => sendMessage({ type: 'ping' }).catch((error: Error & { code?: string }) => set(error.code ?? ''))}>Ping</button>
+      {['ping', 'accept'].map((type) => (
+        <button key={type} onClick={() => sendMessage({ type }).then(() => set(`${type} answered`), (error: Error & { code?: string }) => set(error.code ?? ''))}>{type}</button>
+      ))}
     </section>
   );
 }
