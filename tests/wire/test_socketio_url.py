@@ -1,0 +1,137 @@
+"""Socket.IO clients of an app that answers at a URL: it says who may enter which namespace, as whom, and hears who left."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire.app_server import Asked, serving
+from tests.wire.socketio_client import Agent, agent, open_client
+
+
+class Site:
+    """The app: its lodge is open to members, its other namespaces are not there."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, Any]] = []
+
+    def __call__(self, asked: Asked) -> tuple[int, bytes]:
+        call = json.loads(asked.body)
+        self.heard.append(call)
+        said = call["args"][0] if call["args"] else {}
+        match call["name"], call["namespace"], said:
+            case "connect", "/" | "/lodge", {"login": "mallory"}:
+                return answer(refuse={"message": "not you", "data": {"code": 13, "until": "never"}})
+            case "connect", "/" | "/lodge", {"login": login}:
+                welcome = [{"name": "welcome", "args": [login, call["namespace"]]}]
+                return answer(accept={"recipient": login, "roles": ["guest"]}, join=["hall"], emit=welcome)
+            case "where", namespace, _:
+                return answer(reply=[namespace, call["recipient"], call["roles"]])
+            case "leave the hall", _, _:
+                return answer(leave=["hall"])
+            case "disconnect", _, _:
+                return answer()
+        return 404, b""
+
+
+def answer(**said: Any) -> tuple[int, bytes]:
+    return 200, json.dumps(said).encode()
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with (
+        serving(site) as app,
+        ServerProcess(tmp_path_factory.mktemp("url") / "data", {"BELLCAST_HANDLER_URL": app.url}) as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Agent]:
+    with agent() as one:
+        yield one
+
+
+def test_the_url_says_who_comes_or_refuses_with_an_error_object(node: Agent, server: ServerProcess, site: Site) -> None:
+    client = open_client(node, server, None, auth={"login": "lea", "more": [1]})
+    assert client.until("connect")["pid"]
+    told = client.events("ready", "welcome")
+    assert (told["ready"][0]["recipient"], told["welcome"][:2]) == ("lea", ["lea", "/"])
+    assert client.ask("where") == [["/", "lea", ["guest"]]]
+    asked = next(
+        one for one in site.heard if one["name"] == "connect" and one["args"] == [{"login": "lea", "more": [1]}]
+    )
+    assert (asked["dialect"], asked["recipient"]) == ("socketio", None)
+    refused = open_client(node, server, None, auth={"login": "mallory"}).until("connect_error")
+    assert (refused["message"], refused["data"]) == ("not you", {"code": 13, "until": "never"})
+    assert not refused["active"]
+
+
+def test_what_the_url_let_it_join_it_follows_until_it_leaves(node: Agent, server: ServerProcess) -> None:
+    client = open_client(node, server, None, auth={"login": "hal"})
+    client.event("welcome")
+    publish(server, "first")
+    assert client.event("first") is not None
+    client.ask("leave the hall")
+    publish(server, "second")
+    assert client.ask("where")[0][0] == "/"
+    assert client.silent(0.3)
+    client.do("disconnect")
+
+
+def publish(server: ServerProcess, name: str) -> None:
+    said = {"topic": "hall", "name": name, "data": None}
+    assert httpx.post(f"{server.url}/v1/events", json=said, headers=server.as_app()).status_code == 202
+
+
+def test_a_namespace_is_there_if_the_url_answers_its_connect(server: ServerProcess, site: Site) -> None:
+    with pipe(server) as one:
+        one.send('40/lodge,{"login":"lou"}')
+        assert until(one, "40/lodge,")
+        assert '"welcome","lou","/lodge"' in until(one, '42/lodge,["welcome"')
+        one.send('42/lodge,7["where"]')
+        assert until(one, "43/lodge,7") == '43/lodge,7[["/lodge","lou",["guest"]]]'
+        for namespace in ("/nowhere", "/nowhere"):
+            one.send(f'40{namespace},{{"login":"lou"}}')
+            assert until(one, f"44{namespace},") == f'44{namespace},{{"message":"Invalid namespace"}}'
+        one.send("41/lodge,")
+        gone = {"name": "disconnect", "namespace": "/lodge", "recipient": "lou"}
+        assert eventually(lambda: any(gone.items() <= heard.items() for heard in site.heard))
+
+
+@contextmanager
+def pipe(server: ServerProcess) -> Iterator[ClientConnection]:
+    with connect(server.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket") as one:
+        one.recv()
+        yield one
+
+
+def until(one: ClientConnection, start: str) -> str:
+    while not (said := str(one.recv(timeout=10))).startswith(start):
+        pass
+    return said
+
+
+def test_an_app_that_is_away_keeps_nobody_out_who_has_a_session_and_opens_no_namespace(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    with serving(lambda _: (500, b"")) as app:
+        server = start_server(BELLCAST_HANDLER_URL=app.url)
+        with pipe(server) as one:
+            one.send("40" + json.dumps({"token": server.token("ann")}))
+            assert until(one, '42["ready"')
+        with pipe(server) as one:
+            one.send('40{"login":"lea"}')
+            assert '"unauthenticated"' in until(one, "44")
