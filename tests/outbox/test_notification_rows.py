@@ -103,6 +103,17 @@ def test_what_bellcast_writes_itself_is_told_once(store, server):
     assert (revision, unread) == (5, 2)  # First, Second, read, deleted, Last
 
 
+def test_what_is_written_while_nobody_listens_is_told_once_somebody_does(store, server):
+    cut = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND query ILIKE 'SELECT 1' AND application_name = 'bellcast'"""
+    with websocket(server, "alice") as bell:
+        bell.until("ready")
+        with store.connect(autocommit=True) as connection:
+            assert connection.execute(cut).fetchall() == [(True,)]
+            connection.execute(INSERT, ["Unheard", None, "alice"])
+        assert bell.until("notification")["notification"]["title"] == "Unheard"
+
+
 UNREADABLE = [
     ({"title": " "}, "title"),
     ({"priority": "shrill"}, "priority"),

@@ -2,6 +2,7 @@
 migrations/postgres/0004_others.sql) and say whose inbox it is; whoever looks at that inbox is told from the store."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Callable, Collection
@@ -57,10 +58,13 @@ class Others:
         try:
             await connection.add_listener(CHANNEL, lambda *notice: self._hear(str(notice[-1])))
             self._unsure((ANNOUNCEMENTS,))  # everybody: who knows what was said before
-            while True:
+            gone = asyncio.Event()
+            connection.add_termination_listener(lambda _: gone.set())
+            while not gone.is_set():
                 await connection.execute("SELECT 1")
                 self._wait = FIRST_WAIT
-                await self._clock.sleep(ALIVE_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), ALIVE_SECONDS)
         finally:
             connection.terminate()
 
