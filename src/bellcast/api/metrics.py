@@ -48,18 +48,23 @@ class Requests(Collector):
 
 
 class Live(Collector):
-    """The gauges of the live half."""
+    """The numbers of the live half."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """What Prometheus asks for."""
         stats = self._connections.stats()
         open = GaugeMetricFamily("bellcast_connections", "Live connections.", labels=("protocol", "transport"))
         for one in stats.get("connections", ()):
             open.add_metric((one["protocol"], one["transport"]), one["count"])
         yield open
+        about = "Events made into bytes: once for all who speak alike."
+        encoded = CounterMetricFamily("bellcast_encoded", about, labels=("protocol", "transport"))
+        for one in stats.get("encoded", ()):
+            encoded.add_metric((one["protocol"], one["transport"]), one["count"])
+        yield encoded
         for name, value in stats.items():
             if isinstance(value, int | float):
                 yield GaugeMetricFamily(f"bellcast_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)

@@ -39,7 +39,7 @@ class Connections(Protocol):
         ...
 
     def stats(self) -> Mapping[str, Any]:
-        """Numbers of this process by name; `connections` is a list of `{"protocol","transport","count"}`."""
+        """Numbers of this process by name; `connections` and `encoded` are lists of `{"protocol","transport","count"}`."""
         ...
 
 

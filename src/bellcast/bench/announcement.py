@@ -6,8 +6,8 @@ from pathlib import Path
 from bellcast.bench import bell, figures, stock
 from bellcast.bench.bell import Bell
 from bellcast.bench.callers import drive
-from bellcast.bench.crowd import RefusedError
 from bellcast.bench.figures import Figure
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.trial import Trial
 
 NAME = "announcement"

@@ -1,6 +1,7 @@
 """The server under test: `bellcast serve` as anyone would start it, on a folder of its own."""
 
 import contextlib
+import hashlib
 import secrets
 import sys
 import time
@@ -13,19 +14,26 @@ import jwt
 import msgspec
 
 import bellcast
-from bellcast.bench import target
+from bellcast.bench import talks, target
 from bellcast.bench.callers import ask
 from bellcast.bench.crowd import Kind
 from bellcast.bench.processes import Process, free_port
 from bellcast.bench.reactor import Deadline
-from bellcast.bench.target import Target
+from bellcast.bench.target import TOPIC, Target
 
+APP = "bench"
 KEY = "bench-key"
 SECRET = secrets.token_urlsafe(32)
 TOKEN_LIFE_S = 3600
 
 # A field that only `ready` has.
 READY = b'"connection"'
+
+# Where stock clients connect. Who they are they say later.
+FOREIGN: dict[Kind, bytes] = {
+    "pusher": target.websocket_request(f"/app/{KEY}?protocol=7&client=js&version=8.4.0&flash=false"),
+    "socketio": target.websocket_request(target.SOCKETIO),
+}
 
 Json = Mapping[str, Any]
 
@@ -54,6 +62,14 @@ class Bell:
     def send(self, path: str, body: Any) -> bytes:
         return target.post(path, msgspec.json.encode(body), self._authorization)
 
+    def trigger(self, body: bytes) -> bytes:
+        """A request of Pusher's HTTP API, signed as its SDKs sign."""
+        path = f"/apps/{APP}/events"
+        query = f"auth_key={KEY}&auth_timestamp={int(time.time())}&auth_version=1.0"
+        query += f"&body_md5={hashlib.md5(body).hexdigest()}"
+        signature = talks.sign(SECRET.encode(), f"POST\n{path}\n{query}")
+        return target.post(f"{path}?{query}&auth_signature={signature}", body)
+
     def bulk(self, items: Sequence[Json]) -> bytes:
         return self.send("/v1/notifications/bulk", items)
 
@@ -68,21 +84,28 @@ class Bell:
         return msgspec.json.decode(ask(deadline, self.address, request, status))
 
     def target(self) -> Target:
+        def token(number: int) -> str:
+            return self.token(f"recipient-{number}", [TOPIC])
+
         def greeting(kind: Kind, number: int) -> bytes:
-            return self.greeting(kind, self.token(f"recipient-{number}", ["bench"]), "bench")
+            return FOREIGN.get(kind) or self.greeting(kind, token(number), TOPIC)
 
         def idle(kind: Kind, number: int) -> bytes:
             return self.greeting(kind, self.token(f"recipient-{number}"))
 
         def publish(data: bytes) -> bytes:
-            return self.send("/v1/events", {"topic": "bench", "name": "note", "data": msgspec.Raw(data)})
+            return self.send("/v1/events", {"topic": TOPIC, "name": "note", "data": msgspec.Raw(data)})
 
         return Target(
             name="bellcast",
             process=self.process,
             address=self.address,
-            kinds=("websocket", "sse"),
-            ready=READY,
+            talks={
+                "websocket": talks.until(READY),
+                "sse": talks.until(READY),
+                "pusher": talks.Pusher(KEY, SECRET, TOPIC),
+                "socketio": talks.socketio(token),
+            },
             greeting=greeting,
             idle=idle,
             publish=publish,
@@ -95,7 +118,7 @@ def running(folder: Path, deadline: Deadline) -> Iterator[Bell]:
     data, address = folder / "bellcast", ("127.0.0.1", free_port())
     command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
     # Nothing of the caller's environment or folder (-P), so that only defaults are measured, and of this very package.
-    env = {"BELLCAST_PROJECT": f"bench:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
+    env = {"BELLCAST_PROJECT": f"{APP}:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
     with Process("bellcast", [*command, "--data", str(data)], folder / "bellcast.log", env) as process:
         process.wait_for(address, deadline)
         ask(deadline, address, target.get("/readyz"))

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from bellcast.bench import frames
-from bellcast.bench.crowd import RefusedError
 from bellcast.bench.reactor import READ, WRITE, Deadline, Reactor, dial
+from bellcast.bench.talks import RefusedError
 
 Answered = Callable[["Caller", frames.Answer], None]
 
@@ -33,6 +33,10 @@ class Caller:
         self.sent_at = time.perf_counter()
         self._unsent = memoryview(request)
         self._write()
+
+    def close(self) -> None:
+        """Hang up. Not to be called when answered."""
+        self._reactor.forget(self._sock)
 
     def _write(self) -> None:
         """A request larger than the socket's buffer goes out in pieces."""
@@ -97,6 +101,18 @@ def drive(
     look: Callable[[bytes], None] | None = None,
 ) -> Outcome:
     """Send all requests, that many at a time, and look into each answer's body."""
+    with Reactor(deadline) as reactor:
+        return drive_beside(reactor, address, requests, in_flight, look)
+
+
+def drive_beside(
+    reactor: Reactor,
+    address: tuple[str, int],
+    requests: Iterator[bytes],
+    in_flight: int,
+    look: Callable[[bytes], None] | None = None,
+) -> Outcome:
+    """The same beside others, who go on hearing meanwhile."""
     outcome = Outcome()
     busy = 0
 
@@ -111,14 +127,15 @@ def drive(
         else:
             caller.send(request)
 
-    with Reactor(deadline) as reactor:
-        callers = [Caller(reactor, address, answered) for _ in range(in_flight)]
-        begin = time.perf_counter()
-        for caller, request in zip(callers, itertools.islice(requests, in_flight), strict=False):
-            busy += 1
-            caller.send(request)
-        reactor.run(lambda: busy == 0)
-        outcome.seconds = time.perf_counter() - begin
+    callers = [Caller(reactor, address, answered) for _ in range(in_flight)]
+    begin = time.perf_counter()
+    for caller, request in zip(callers, itertools.islice(requests, in_flight), strict=False):
+        busy += 1
+        caller.send(request)
+    reactor.run(lambda: busy == 0)
+    outcome.seconds = time.perf_counter() - begin
+    for caller in callers:
+        caller.close()
     return outcome
 
 

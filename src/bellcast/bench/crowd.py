@@ -1,5 +1,6 @@
 """A crowd: thousands of live clients in one process, each of which counts every event it hears."""
 
+import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -7,12 +8,19 @@ from typing import Literal
 
 from bellcast.bench import frames
 from bellcast.bench.reactor import Reactor, dial
+from bellcast.bench.talks import RefusedError, Talk
 
-Kind = Literal["websocket", "sse"]
+Kind = Literal["websocket", "sse", "pusher", "socketio"]
 Count = Callable[[bytes], int]
 
 # More than any event measured here; a longer one is read in pieces.
 READ_SIZE = 8192
+
+# A newcomer to a crowded presence channel is told of thousands.
+GREETING_SIZE = 262_144
+
+# Engine.IO's sign of life, which is a message to the WebSocket below, and its answer.
+PULSE, BEAT = b"2", b"3"
 
 # Connections that are being made at once: well below the smallest listen backlog met (511).
 OPENING = 256
@@ -21,20 +29,24 @@ OPENING = 256
 SOURCES = [f"127.0.0.{number}" for number in range(2, 18)]
 
 
-class RefusedError(Exception):
-    """A server turned a client away, or hung up on it."""
-
-
 class Crowd:
     """Clients of one server.
 
-    `count` says how many of the awaited events one frame is. With `alike`, everyone hears the same bytes: then each
+    `count` says how many of the awaited events one frame is; `talk` is what a client says until it is ready, where that
+    takes more than the handshake. With `alike`, everyone hears the same bytes: then each
     distinct run of bytes is taken apart once and known again by its value, so that a delivery costs the
     generator little more than the read, and still nothing is counted that was not decoded.
     """
 
     def __init__(
-        self, reactor: Reactor, address: tuple[str, int], kind: Kind, count: Count, *, ready: bytes, alike: bool = True
+        self,
+        reactor: Reactor,
+        address: tuple[str, int],
+        kind: Kind,
+        count: Count,
+        talk: Talk | None,
+        *,
+        alike: bool = True,
     ) -> None:
         self.heard: dict[int, int] = {}
         self.total = 0
@@ -43,11 +55,13 @@ class Crowd:
         self._address = address
         self._kind = kind
         self._count = count
-        self._ready = ready
+        self._talk = talk
         self._alike = alike
         self._split: frames.Split = frames.websocket
         self._sockets: dict[int, socket.socket] = {}
         self._rest: dict[int, bytes] = {}
+        self._numbers: dict[int, int] = {}
+        self._opened = 0
         self._known: dict[bytes, int] = {}
 
     def connect(self, greetings: Iterator[bytes]) -> None:
@@ -59,9 +73,19 @@ class Crowd:
                 if greeting is None:
                     done = True
                 else:
-                    self._open(greeting)
+                    self.open(greeting)
             goal = 0 if done else OPENING // 2
             self._reactor.run(lambda goal=goal: self.opening <= goal)  # type: ignore[misc]  # mypy: a default in a lambda
+
+    def leave(self, number: int) -> None:
+        """As many hang up, those who came first. Not to be called from a callback."""
+        for fd in list(itertools.islice(self._sockets, number)):
+            sock = self._sockets.pop(fd)
+            del self.heard[fd]
+            if self._numbers.pop(fd, None) is not None:
+                self.opening -= 1
+            sock.send(frames.GOODBYE)
+            self._reactor.forget(sock)
 
     def listen(self, goal: int, tick: float = 0.001) -> None:
         """Hear until all clients together have heard that many events."""
@@ -78,10 +102,13 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def _open(self, greeting: bytes) -> None:
-        sock = dial(self._address, SOURCES[len(self._sockets) % len(SOURCES)])
+    def open(self, greeting: bytes) -> None:
+        """One client more, which is not ready yet."""
+        sock = dial(self._address, SOURCES[self._opened % len(SOURCES)])
         fd = sock.fileno()
         self._sockets[fd] = sock
+        self._numbers[fd] = self._opened
+        self._opened += 1
         self._rest[fd] = b""
         self.heard[fd] = 0
         self.opening += 1
@@ -96,37 +123,46 @@ class Crowd:
             if not data:
                 raise RefusedError("hung up before an answer")
             return
-        if head.status != (101 if self._kind == "websocket" else 200):
+        if head.status != (200 if self._kind == "sse" else 101):
             raise RefusedError(data[:500].decode(errors="replace"))
         if self._kind == "sse":
             self._split = frames.chunked_events if head.chunked else frames.events
         self._rest[fd] = b""
-        if self._ready:
+        if self._talk:
             self._reactor.rename(fd, self._on_greeting)
             self._greeted(fd, data[head.size :])
         else:
-            self._begin(fd, data[head.size :])
+            self._begin(fd)
+            if data[head.size :]:
+                self._add(fd, self._take_apart(fd, data[head.size :]))
 
     def _on_greeting(self, fd: int, _events: int) -> None:
         self._greeted(fd, _read(fd))
 
     def _greeted(self, fd: int, data: bytes) -> None:
-        """The first frame of a client is its `ready`, which is none of the awaited events; what is behind it may be."""
+        """The frames of the talk are none of the awaited events; what is behind them may be."""
         data = self._rest[fd] + data
-        heard, _ = self._split(data)
-        if heard and self._ready not in heard[0].payload:
-            raise RefusedError(heard[0].payload[:500].decode(errors="replace"))
-        if heard:
-            self._begin(fd, data)
-        else:
-            self._rest[fd] = data
+        heard, taken = self._split(data)
+        self._rest[fd] = data[taken:]
+        while heard:
+            frame = heard.pop(0)
+            if self._is_event(fd, frame) and self._is_ready(fd, frame.payload):
+                self._begin(fd)
+                self._add(fd, self._counted(fd, heard)[0])
+                return
 
-    def _begin(self, fd: int, data: bytes) -> None:
+    def _is_ready(self, fd: int, heard: bytes) -> bool:
+        answer = self._talk(self._numbers[fd], heard) if self._talk else None
+        if answer:
+            self._sockets[fd].send(frames.said(answer))
+        return answer is None
+
+    def _begin(self, fd: int) -> None:
         self.opening -= 1
+        del self._numbers[fd]
         self._reactor.rename(fd, self._on_events)
-        del self._rest[fd]
-        if data:
-            self._add(fd, self._take_apart(fd, data))
+        if not self._rest[fd]:
+            del self._rest[fd]
 
     def _on_events(self, fd: int, _events: int) -> None:
         data = os.read(fd, READ_SIZE)
@@ -148,14 +184,21 @@ class Crowd:
         rest = (before + data)[taken:]
         if rest:
             self._rest[fd] = rest
-        count = sum(self._count(frame.payload) for frame in heard if frame.opcode == frames.TEXT)
-        ordinary = all(self._is_event(fd, frame) for frame in heard)
+        count, ordinary = self._counted(fd, heard)
         if self._alike and ordinary and not before and not rest:
             self._known[data] = count
         return count
 
+    def _counted(self, fd: int, heard: list[frames.Frame]) -> tuple[int, bool]:
+        """How many of the awaited events these frames are, and whether they are nothing but events."""
+        events = [frame for frame in heard if self._is_event(fd, frame)]
+        return sum(self._count(frame.payload) for frame in events), len(events) == len(heard)
+
     def _is_event(self, fd: int, frame: frames.Frame) -> bool:
         """Answer pings, notice a goodbye; anything else is an event."""
+        if frame.payload == PULSE and self._kind == "socketio":
+            self._sockets[fd].send(frames.said(BEAT))
+            return False
         if frame.opcode == frames.PING:
             self._sockets[fd].send(frames.pong(frame))
         if frame.opcode == frames.CLOSE:
@@ -164,7 +207,7 @@ class Crowd:
 
 
 def _read(fd: int) -> bytes:
-    data = os.read(fd, READ_SIZE)
+    data = os.read(fd, GREETING_SIZE)
     if not data:
         raise RefusedError("hung up before it was ready")
     return data

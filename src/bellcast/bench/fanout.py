@@ -1,18 +1,19 @@
 """Fan-out: one event to thousands of live clients, and what a delivery costs the server in processor time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 import msgspec
 
 from bellcast.bench import bell, figures, peers
 from bellcast.bench.callers import Caller
-from bellcast.bench.crowd import Crowd, Kind, RefusedError
+from bellcast.bench.crowd import Crowd, Kind
 from bellcast.bench.figures import Absent, Figure
 from bellcast.bench.frames import Answer
 from bellcast.bench.peers import Running
 from bellcast.bench.reactor import Reactor
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.target import Target, event_data
 from bellcast.bench.trial import Trial
 
@@ -38,7 +39,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure(trial: Trial) -> list[Figure | Absent]:
     """All servers in turn, several rounds, a fresh process each time."""
-    here, reasons = peers.present(trial.folder, trial.deadline)
+    here, reasons = peers.present(peers.NATIVE, trial.folder, trial.deadline)
     legs: dict[tuple[Kind, str], list[Leg]] = {}
     for number in range(trial.scale.rounds):
         for kind, name, running in _line_up(here):
@@ -63,23 +64,26 @@ def _leg(trial: Trial, target: Target, kind: Kind) -> Leg:
     with Reactor(trial.deadline) as reactor:
         crowd = target.crowd(reactor, kind)
         crowd.connect(target.greeting(kind, number) for number in range(trial.scale.connections))
-        publisher = Publisher(reactor, target)
-        publisher.publish_to(crowd, WARM_UP)
-        return _measured(trial, target, crowd, publisher)
+        return told(trial, target, reactor, [crowd])
 
 
-def _measured(trial: Trial, target: Target, crowd: Crowd, publisher: "Publisher") -> Leg:
-    crowd.start_again()
+def told(trial: Trial, target: Target, reactor: Reactor, crowds: Sequence[Crowd]) -> Leg:
+    """What it costs to tell these crowds of each event."""
+    publisher = Publisher(reactor, target)
+    publisher.publish_to(crowds, WARM_UP)
+    for crowd in crowds:
+        crowd.start_again()
     before, busy, begin = target.process.cpu(), time.process_time(), time.perf_counter()
-    publisher.publish_to(crowd, trial.scale.publishes)
+    publisher.publish_to(crowds, trial.scale.publishes)
     used, seconds = target.process.cpu().since(before), time.perf_counter() - begin
-    if not crowd.all_heard(trial.scale.publishes):
+    if not all(crowd.all_heard(trial.scale.publishes) for crowd in crowds):
         raise RefusedError(f"{target.name}: not everyone heard {trial.scale.publishes} events")
-    each = 1e6 / crowd.total
+    total = sum(crowd.total for crowd in crowds)
+    each = 1e6 / total
     return Leg(
         user=used.user * each,
         system=used.system * each,
-        deliveries_per_second=crowd.total / seconds,
+        deliveries_per_second=total / seconds,
         generator_busy=(time.process_time() - busy) / seconds,
     )
 
@@ -94,12 +98,13 @@ class Publisher:
         self._answered = 0
         self._caller = Caller(reactor, target.address, self._note)
 
-    def publish_to(self, crowd: Crowd, times: int) -> None:
+    def publish_to(self, crowds: Sequence[Crowd], times: int) -> None:
         for _ in range(times):
-            goal = crowd.total + len(crowd)
+            goals = [(crowd, crowd.total + len(crowd)) for crowd in crowds]
             self._number += 1
             self._caller.send(self._target.publish(event_data(self._number)))
-            crowd.listen(goal)
+            for crowd, goal in goals:
+                crowd.listen(goal)
             self._reactor.run(lambda: self._answered == self._number)
 
     def _note(self, _caller: Caller, answer: Answer) -> None:
@@ -108,26 +113,32 @@ class Publisher:
         self._answered += 1
 
 
+def cost(legs: Sequence[Leg]) -> float:
+    """The round in the middle."""
+    return median(leg.cost for leg in legs)
+
+
 def _figure(trial: Trial, kind: Kind, legs: dict[tuple[Kind, str], list[Leg]]) -> Figure:
     others = {name: legs[at, name] for at, name in legs if at == kind and name != "bellcast"}
-    theirs = {name: median(leg.cost for leg in done) for name, done in others.items()}
+    theirs = {name: cost(done) for name, done in others.items()}
     ours = legs[kind, "bellcast"]
     return Figure(
         benchmark=NAME,
         name=f"fan-out to {trial.scale.connections:,} over {KINDS[kind]}: server CPU per delivery",
-        value=median(leg.cost for leg in ours),
+        value=cost(ours),
         unit="µs",
         goal=figures.at_most(theirs["nchan"], "nchan") if "nchan" in theirs else None,
         peers=theirs,
         details={
             "deliveries": len(ours) * trial.scale.connections * trial.scale.publishes,
-            **_details("", ours),
-            **{key: value for name, done in others.items() for key, value in _details(f"{name}_", done).items()},
+            **details("", ours),
+            **{key: value for name, done in others.items() for key, value in details(f"{name}_", done).items()},
         },
     )
 
 
-def _details(prefix: str, legs: list[Leg]) -> dict[str, figures.Detail]:
+def details(prefix: str, legs: Sequence[Leg]) -> dict[str, figures.Detail]:
+    """How the rounds came out."""
     return {
         f"{prefix}user_us": median(leg.user for leg in legs),
         f"{prefix}best_us": min(leg.cost for leg in legs),

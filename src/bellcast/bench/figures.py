@@ -55,6 +55,11 @@ def at_most(bound: float, source: str | None = None) -> Goal:
     return Goal(bound=bound, at_most=True, source=source)
 
 
+def at_most_times(ratio: float, peers: Mapping[str, float], name: str) -> Goal | None:
+    """So many times what a peer needed; no goal where it is absent."""
+    return at_most(ratio * peers[name], f"{ratio:g} × {name}") if name in peers else None
+
+
 def at_least(bound: float) -> Goal:
     return Goal(bound=bound, at_most=False)
 

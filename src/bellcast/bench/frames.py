@@ -10,6 +10,7 @@ from typing import NamedTuple
 TEXT = 0x1
 CLOSE = 0x8
 PING = 0x9
+PONG = 0xA
 
 
 class Frame(NamedTuple):
@@ -119,5 +120,21 @@ def _chunked_answer(data: bytes, start: int) -> tuple[Answer, int] | None:
 
 
 def pong(ping: Frame) -> bytes:
-    """The masked reply to a ping. The mask is zero: nobody between us and the server needs protecting."""
-    return bytes((0x8A, 0x80 | len(ping.payload))) + bytes(4) + ping.payload
+    """The reply to a ping."""
+    return _masked(PONG, ping.payload)
+
+
+def said(text: bytes) -> bytes:
+    """A text of a client's."""
+    return _masked(TEXT, text)
+
+
+def _masked(opcode: int, payload: bytes) -> bytes:
+    """The mask is zero: nobody between us and the server needs protecting. 65,535 bytes are more than is said here."""
+    size = len(payload)
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes((0x80 | opcode,)) + length + bytes(4) + payload
+
+
+# Of a client that leaves on purpose (1000).
+GOODBYE = _masked(CLOSE, b"\x03\xe8")

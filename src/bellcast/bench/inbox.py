@@ -9,8 +9,8 @@ import msgspec
 from bellcast.bench import bell, figures, stock
 from bellcast.bench.bell import Bell
 from bellcast.bench.callers import drive
-from bellcast.bench.crowd import RefusedError
 from bellcast.bench.figures import Figure, median
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.trial import Trial
 
 NAME = "inbox"

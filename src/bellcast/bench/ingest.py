@@ -9,8 +9,8 @@ import msgspec
 from bellcast.bench import bell, figures
 from bellcast.bench.bell import Bell, Json, booking
 from bellcast.bench.callers import Outcome, drive
-from bellcast.bench.crowd import RefusedError
 from bellcast.bench.figures import Figure
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.trial import Trial
 
 NAME = "ingest"

@@ -4,13 +4,14 @@ import random
 import time
 from collections import deque
 
-from bellcast.bench import bell, figures
+from bellcast.bench import bell, figures, talks
 from bellcast.bench.bell import READY, Bell, booking
 from bellcast.bench.callers import Caller
-from bellcast.bench.crowd import Crowd, RefusedError
+from bellcast.bench.crowd import Crowd
 from bellcast.bench.figures import Figure
 from bellcast.bench.frames import Answer
 from bellcast.bench.reactor import Reactor
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.target import MARK
 from bellcast.bench.trial import Trial
 
@@ -30,7 +31,7 @@ PATIENCE_S = 5.0
 def measure(trial: Trial) -> list[Figure]:
     clock = Clock()
     with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
-        crowd = Crowd(reactor, server.address, "websocket", clock.hear, ready=READY, alike=False)
+        crowd = Crowd(reactor, server.address, "websocket", clock.hear, talks.until(READY), alike=False)
         return [_figure(trial, _sent_and_heard(trial, server, reactor, crowd, clock))]
 
 

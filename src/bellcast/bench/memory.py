@@ -1,7 +1,7 @@
 """Memory: what one idle client costs a server, measured as the growth of its proportional share."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bellcast.bench import bell, figures, peers
 from bellcast.bench.crowd import Crowd, Kind
@@ -22,7 +22,7 @@ SETTLE_S = 2.0
 
 
 def measure(trial: Trial) -> list[Figure | Absent]:
-    here, reasons = peers.present(trial.folder, trial.deadline)
+    here, reasons = peers.present(peers.NATIVE, trial.folder, trial.deadline)
     found: list[Figure | Absent] = []
     for kind in KINDS:
         ours = _growth(trial, kind, "bellcast", bell.as_target)
@@ -40,16 +40,23 @@ def _growth(trial: Trial, kind: Kind, name: str, running: peers.Running) -> floa
     trial.say(f"{KINDS[kind]}, {name}")
     with running(trial.folder, trial.deadline) as target, Reactor(trial.deadline) as reactor:
         greetings = (target.idle(kind, number) for number in range(trial.scale.connections))
-        return _growth_of(target, target.crowd(reactor, kind), reactor, greetings)
+        return growth_of(target, reactor, [(target.crowd(reactor, kind), greetings)])
 
 
-def _growth_of(target: Target, crowd: Crowd, reactor: Reactor, greetings: Iterator[bytes]) -> float:
-    crowd.connect(itertools.islice(greetings, FIRST))
+def growth_of(target: Target, reactor: Reactor, crowds: Sequence[tuple[Crowd, Iterator[bytes]]]) -> float:
+    """KiB for each that comes after the first ones; all of them are here then."""
+    for crowd, greetings in crowds:
+        crowd.connect(itertools.islice(greetings, FIRST // len(crowds)))
     reactor.run_for(SETTLE_S)
-    before, first = target.process.memory(), len(crowd)
-    crowd.connect(greetings)
+    before, first = target.process.memory(), _here(crowds)
+    for crowd, greetings in crowds:
+        crowd.connect(greetings)
     reactor.run_for(SETTLE_S)
-    return (target.process.memory() - before) / 1024 / (len(crowd) - first)
+    return (target.process.memory() - before) / 1024 / (_here(crowds) - first)
+
+
+def _here(crowds: Sequence[tuple[Crowd, Iterator[bytes]]]) -> int:
+    return sum(len(crowd) for crowd, _ in crowds)
 
 
 def _figure(trial: Trial, kind: Kind, ours: float, theirs: dict[str, float]) -> Figure:

@@ -9,12 +9,12 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from bellcast.bench import target
+from bellcast.bench import talks, target
 from bellcast.bench.crowd import Kind
 from bellcast.bench.processes import Process, free_port
 from bellcast.bench.reactor import Deadline
@@ -52,30 +52,35 @@ def nchan(folder: Path, deadline: Deadline) -> Iterator[Target]:
     command = [nginx, "-p", str(prefix), "-c", "nginx.conf", "-e", "error.log"]
     with Process("nchan", command, folder / "nginx.log") as process:
         process.wait_for(address, deadline)
-        yield _peer("nchan", process, address, ("websocket", "sse"))
+        yield _peer("nchan", process, address)
 
 
 @contextlib.contextmanager
 def ws(folder: Path, deadline: Deadline) -> Iterator[Target]:
-    """Node with the package ws, installed by npm into a folder that is kept."""
-    node = shutil.which("node")
-    if not node:
-        raise AbsentError("needs node")
-    server = _ws_installed()
-    address = ("127.0.0.1", free_port())
-    with Process("ws", [node, str(server), str(address[1])], folder / "ws.log") as process:
-        process.wait_for(address, deadline)
-        yield _peer("ws", process, address, ("websocket",))
+    """Node with the package ws."""
+    with _on_node("ws", "ws_server.mjs", folder, deadline) as (process, address):
+        yield _peer("ws", process, address)
 
 
-ALL: dict[str, Running] = {"nchan": nchan, "ws": ws}
+@contextlib.contextmanager
+def socketio(folder: Path, deadline: Deadline) -> Iterator[Target]:
+    """Node with the package socket.io."""
+    with _on_node("socket.io", "socketio_server.mjs", folder, deadline) as (process, address):
+        yield _socketio_peer(process, address)
 
 
-def present(folder: Path, deadline: Deadline) -> tuple[dict[str, Running], dict[str, str]]:
-    """The peers that start here, and for the others why they do not."""
+# Of our native dialect, and of Socket.IO.
+NATIVE: dict[str, Running] = {"nchan": nchan, "ws": ws}
+SOCKETIO: dict[str, Running] = {"socket.io": socketio}
+
+
+def present(
+    peers: Mapping[str, Running], folder: Path, deadline: Deadline
+) -> tuple[dict[str, Running], dict[str, str]]:
+    """Those that start here, and for the others why they do not."""
     here: dict[str, Running] = {}
     reasons: dict[str, str] = {}
-    for name, running in ALL.items():
+    for name, running in peers.items():
         try:
             with running(folder, deadline):
                 here[name] = running
@@ -93,8 +98,9 @@ def versions() -> dict[str, str]:
         found["nchan"] = _said(["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"])
     if node := shutil.which("node"):
         found["node"] = _said([node, "--version"])
-    if (package := INSTALLED / "node_modules" / "ws" / "package.json").exists():
-        found["ws"] = msgspec.json.decode(package.read_bytes())["version"]
+    for name in ("ws", "socket.io"):
+        if (package := INSTALLED / "node_modules" / name / "package.json").exists():
+            found[name] = msgspec.json.decode(package.read_bytes())["version"]
     return found
 
 
@@ -103,7 +109,7 @@ def _said(command: list[str]) -> str:
     return (done.stdout + done.stderr).strip()
 
 
-def _peer(name: str, process: Process, address: tuple[str, int], kinds: tuple[Kind, ...]) -> Target:
+def _peer(name: str, process: Process, address: tuple[str, int]) -> Target:
     def greeting(kind: Kind, _number: int) -> bytes:
         return target.websocket_request("/subscribe") if kind == "websocket" else target.sse_request("/subscribe")
 
@@ -114,8 +120,27 @@ def _peer(name: str, process: Process, address: tuple[str, int], kinds: tuple[Ki
         name=name,
         process=process,
         address=address,
-        kinds=kinds,
-        ready=b"",
+        talks={},
+        greeting=greeting,
+        idle=greeting,
+        publish=publish,
+    )
+
+
+def _socketio_peer(process: Process, address: tuple[str, int]) -> Target:
+    """It is told the data alone, and makes the event of them."""
+
+    def greeting(_kind: Kind, _number: int) -> bytes:
+        return target.websocket_request(target.SOCKETIO)
+
+    def publish(data: bytes) -> bytes:
+        return target.post("/publish", data)
+
+    return Target(
+        name="socket.io",
+        process=process,
+        address=address,
+        talks={"socketio": talks.socketio(lambda _number: "")},
         greeting=greeting,
         idle=greeting,
         publish=publish,
@@ -132,20 +157,32 @@ def _nginx_conf(port: int) -> str:
     return text
 
 
-def _ws_installed() -> Path:
-    npm = shutil.which("npm")
+@contextlib.contextmanager
+def _on_node(package: str, script: str, folder: Path, deadline: Deadline) -> Iterator[tuple[Process, tuple[str, int]]]:
+    """A script of ours with a package that npm installs into a folder that is kept."""
+    node = shutil.which("node")
+    if not node:
+        raise AbsentError("needs node")
+    shutil.copyfile(_recipe(script), _installed(package) / script)
+    address = ("127.0.0.1", free_port())
+    with Process(package, [node, str(INSTALLED / script), str(address[1])], folder / f"{package}.log") as process:
+        process.wait_for(address, deadline)
+        yield process, address
+
+
+def _installed(package: str) -> Path:
     INSTALLED.mkdir(parents=True, exist_ok=True)
-    for name in ("ws_server.mjs", "package.json"):
-        shutil.copyfile(_recipe(name), INSTALLED / name)
-    if not (INSTALLED / "node_modules" / "ws").exists():
+    shutil.copyfile(_recipe("package.json"), INSTALLED / "package.json")
+    if not (INSTALLED / "node_modules" / package).exists():
+        npm = shutil.which("npm")
         if not npm:
-            raise AbsentError("needs npm, to install the package ws")
+            raise AbsentError(f"needs npm, to install the package {package}")
         command = [npm, "install", "--prefix", str(INSTALLED), "--no-audit", "--no-fund", "--ignore-scripts"]
         try:
             subprocess.run(command, cwd=INSTALLED, capture_output=True, timeout=INSTALL_S, check=True)
         except (subprocess.SubprocessError, OSError) as error:
-            raise AbsentError(f"npm could not install the package ws: {error}") from error
-    return INSTALLED / "ws_server.mjs"
+            raise AbsentError(f"npm could not install the package {package}: {error}") from error
+    return INSTALLED
 
 
 def _recipe(name: str) -> Path:

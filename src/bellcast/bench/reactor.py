@@ -42,11 +42,11 @@ class Reactor:
         self.deadline = deadline
         self._epoll = select.epoll()
         self._on_ready: dict[int, OnReady] = {}
-        self._sockets: list[socket.socket] = []
+        self._sockets: dict[int, socket.socket] = {}
 
     def watch(self, sock: socket.socket, on_ready: OnReady, events: int = READ) -> None:
         self._on_ready[sock.fileno()] = on_ready
-        self._sockets.append(sock)
+        self._sockets[sock.fileno()] = sock
         self._epoll.register(sock, events)
 
     def change(self, fd: int, on_ready: OnReady, events: int = READ) -> None:
@@ -56,6 +56,12 @@ class Reactor:
     def rename(self, fd: int, on_ready: OnReady) -> None:
         """Another callback for the same readiness: no system call."""
         self._on_ready[fd] = on_ready
+
+    def forget(self, sock: socket.socket) -> None:
+        """Close it. Not to be called from a callback: what is ready already is still called back for."""
+        self._epoll.unregister(sock)
+        del self._on_ready[sock.fileno()], self._sockets[sock.fileno()]
+        sock.close()
 
     def step(self, seconds: float) -> None:
         """Serve what is ready, or becomes ready within that time."""
@@ -84,7 +90,7 @@ class Reactor:
 
     def __exit__(self, *_: object) -> None:
         self._epoll.close()
-        for sock in self._sockets:
+        for sock in self._sockets.values():
             sock.close()
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bellcast.bench import bell, figures
+from bellcast.bench import bell, figures, talks
 from bellcast.bench.bell import READY, Bell, booking
 from bellcast.bench.callers import drive
-from bellcast.bench.crowd import Crowd, Kind, RefusedError
+from bellcast.bench.crowd import Crowd, Kind
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure
 from bellcast.bench.reactor import Reactor
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.target import is_marked
 from bellcast.bench.trial import Trial
 
@@ -55,7 +56,7 @@ def _storm(trial: Trial, server: Bell, kind: Kind, tokens: list[str], positions:
     trial.say(f"{len(tokens):,} clients come back over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
     with Reactor(trial.deadline) as reactor:
-        crowd = Crowd(reactor, server.address, kind, is_marked, ready=READY, alike=False)
+        crowd = Crowd(reactor, server.address, kind, is_marked, talks.until(READY), alike=False)
         return _figure(kind, len(tokens), *_timed(server, crowd, iter(greetings)))
 
 

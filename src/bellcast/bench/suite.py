@@ -9,11 +9,23 @@ from pathlib import Path
 
 import msgspec
 
-from bellcast.bench import announcement, fanout, inbox, ingest, latency, memory, storm
-from bellcast.bench.crowd import RefusedError
+from bellcast.bench import (
+    announcement,
+    dialects,
+    fanout,
+    inbox,
+    ingest,
+    latency,
+    memory,
+    presence,
+    socketio,
+    storm,
+    trigger,
+)
 from bellcast.bench.figures import Absent, Figure
 from bellcast.bench.processes import DiedError
 from bellcast.bench.reactor import Deadline, OutOfTimeError
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.trial import Scale, Trial
 
 Measure = Callable[[Trial], Sequence[Figure | Absent]]
@@ -47,6 +59,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 ALL = [
     Benchmark(fanout.NAME, "server CPU per delivery, one event to 10,000 live clients", 600, fanout.measure),
     Benchmark(memory.NAME, "server memory per idle authenticated connection", 300, memory.measure),
+    Benchmark(
+        socketio.NAME,
+        "one event to 5,000 Socket.IO clients: server CPU per delivery, and memory",
+        240,
+        socketio.measure,
+    ),
+    Benchmark(
+        dialects.NAME, "one event to 10,000 Pusher clients, and to clients of all four dialects", 420, dialects.measure
+    ),
+    Benchmark(presence.NAME, "people come to a crowded presence channel and leave it", 120, presence.measure),
+    Benchmark(trigger.NAME, "events through Pusher's HTTP API, each request signed", 60, trigger.measure),
     Benchmark(storm.NAME, "8,000 clients return at once with token and position", 120, storm.measure),
     Benchmark(ingest.NAME, "durable sends a second, single and in bulk", 180, ingest.measure),
     Benchmark(latency.NAME, "from the send to the client's socket at a steady rate", 60, latency.measure),

@@ -1,11 +1,18 @@
 """A target: a running server that is measured, ours or a peer, behind one face."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bellcast.bench.crowd import Crowd, Kind
 from bellcast.bench.processes import Process
 from bellcast.bench.reactor import Reactor
+from bellcast.bench.talks import Talk
+
+# What everybody follows. Pusher's clients read the prefix: this channel wants a signature.
+TOPIC = "private-bench"
+
+# Where Socket.IO's clients connect, of ours and of the peer.
+SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
 
 # What marks the bytes of a measured event; it stands in a JSON string, which no server rewrites.
 MARK = b"bench-note"
@@ -16,20 +23,20 @@ EVENT_SIZE = 180
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """`ready` is in the first frame of a client, or empty where a server sends none. `greeting` is what client
-    number n opens with to follow the topic, `idle` what it opens with to follow no more than it must, `publish` the request that sends one event to everyone."""
+    """`greeting` is what client number n opens with to follow the topic, `idle` what it opens with to follow no more than
+    it must, `talks` what the clients say after that where they have to, `publish` the request that sends one event to
+    everyone."""
 
     name: str
     process: Process
     address: tuple[str, int]
-    kinds: tuple[Kind, ...]
-    ready: bytes
+    talks: Mapping[Kind, Talk]
     greeting: Callable[[Kind, int], bytes]
     idle: Callable[[Kind, int], bytes]
     publish: Callable[[bytes], bytes]
 
     def crowd(self, reactor: Reactor, kind: Kind) -> Crowd:
-        return Crowd(reactor, self.address, kind, is_marked, ready=self.ready)
+        return Crowd(reactor, self.address, kind, is_marked, self.talks.get(kind))
 
 
 def is_marked(payload: bytes) -> int:
@@ -45,7 +52,7 @@ def event_data(number: int) -> bytes:
 
 def event(data: bytes) -> bytes:
     """The whole event, as a client of ours reads it, and as the peers are given it to send."""
-    return b'{"type":"event","topic":"bench","name":"note","data":%s}' % data
+    return b'{"type":"event","topic":"%s","name":"note","data":%s}' % (TOPIC.encode(), data)
 
 
 def websocket_request(path: str) -> bytes:

@@ -28,6 +28,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 1_000_000
     requests: int = 10_000
     announcements: int = 50
+    socketio: int = 5_000
+    triggers: int = 20_000
+    members: int = 5_000
+    moves_seconds: int = 10
 
 
 FULL = Scale()
@@ -45,6 +49,10 @@ QUICK = Scale(
     rows=10_000,
     requests=500,
     announcements=10,
+    socketio=500,
+    triggers=1_000,
+    members=500,
+    moves_seconds=3,
 )
 
 

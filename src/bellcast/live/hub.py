@@ -4,6 +4,7 @@ An event is encoded once for each dialect that somebody on its stream speaks; th
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from socket import SocketType
@@ -42,6 +43,7 @@ class Hub(Following):
 
     def __init__(self, presence: Presence, census: Census) -> None:
         super().__init__(presence, census)
+        self.encoded: Counter[tuple[str, str]] = Counter()  # how often events were, by protocol and transport
         self._busy = False
         self._crowds = Crowds(self._tell_moves)
 
@@ -77,7 +79,7 @@ class Hub(Following):
         that still wait."""
         connections = self._told(event)
         if connections:
-            self._tell(connections, partial(_encoded, event), event.sender)
+            self._tell(connections, partial(self._encode, event), event.sender)
 
     def _tell_moves(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
         """Tell a crowd of several moves in one write, and those who moved of what came after their own."""
@@ -85,7 +87,7 @@ class Hub(Following):
         waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
         # Another server's sends, or TLS, carry one frame at a time.
         for move in moves:
-            self._tell([one for one in waiting if one.sock is None], partial(_encoded, move), None)
+            self._tell([one for one in waiting if one.sock is None], partial(self._encode, move), None)
         self._tell_together([one for one in waiting if one.sock is not None], moves)
         for sender, number in last.items():
             mover = self._by_id.get(sender or "")
@@ -95,7 +97,7 @@ class Hub(Following):
     def _tell_together(self, connections: Sequence[Connection], moves: Sequence[PresenceChanged]) -> None:
         told = together(moves) if connections and moves else None
         if told is not None:
-            self._tell(connections, partial(_encoded, told), None)
+            self._tell(connections, partial(self._encode, told), None)
 
     def tell(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
         """Give everybody on a stream what their dialect makes of something; nothing where it has no word for it."""
@@ -157,13 +159,17 @@ class Hub(Following):
                 connection.behind = True
             elif connection.epoch == state.epoch and state.revision == connection.revision + 1:
                 if connection.dialect not in encoded:
-                    encoded[connection.dialect] = connection.dialect.encode(event)
+                    encoded[connection.dialect] = self._encode(event, connection.dialect)
                 connection.revision = state.revision
                 data = encoded[connection.dialect]
                 if data is not None:
                     connection.told(data)
             elif connection.epoch != state.epoch or state.revision > connection.revision:
                 self.notices.catch_up(connection)  # a hole: the store knows what went by
+
+    def _encode(self, event: Event, dialect: Dialect) -> bytes | None:
+        self.encoded[dialect.protocol, dialect.transport] += 1
+        return dialect.encode(event)
 
     def answered(self, connection: Connection, data: bytes) -> None:
         """A ping that carried data was answered."""
@@ -191,7 +197,3 @@ def _send(connection: Connection, sock: SocketType, data: bytes) -> None:
         sent = 0
     if sent != len(data):
         connection.write(data[sent:])
-
-
-def _encoded(event: Event, dialect: Dialect) -> bytes | None:
-    return dialect.encode(event)

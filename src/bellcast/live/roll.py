@@ -113,12 +113,14 @@ class Roll:
         return self._hub.total(topic_stream(tenant, topic))
 
     def stats(self) -> dict[str, Any]:
-        """This process's connections by dialect and way of travel; how many nodes there are, and their connections."""
+        """This process's connections by dialect and way of travel, and how often events were encoded for such; how many
+        nodes there are, and their connections."""
         _, kinds = self._here(None, None, 0)
         census = self._hub.census
-        rows = [{"protocol": one.protocol, "transport": one.transport, "count": one.count} for one in kinds]
+        rows = [_row(one) for one in kinds]
+        encoded = [_row(Kind(*kind, count)) for kind, count in sorted(self._hub.encoded.items())]
         numbers = {"nodes": 1 + len(census.others), "connections_of_all_nodes": len(self._hub) + census.connections}
-        return {"connections": rows, **numbers}
+        return {"connections": rows, "encoded": encoded, **numbers}
 
     def _here(self, tenant: str | None, after: str | None, limit: int) -> tuple[list[Entry], list[Kind]]:
         those = [one for one in self._hub if tenant is None or one.principal.tenant == tenant]
@@ -139,3 +141,7 @@ class Roll:
                 address=connection.address,
                 connected_at=connection.since,
             )
+
+
+def _row(kind: Kind) -> dict[str, Any]:
+    return {"protocol": kind.protocol, "transport": kind.transport, "count": kind.count}

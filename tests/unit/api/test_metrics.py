@@ -19,7 +19,8 @@ class Roll:
     def stats(self):
         kinds = [("native", "sse", 3), ("pusher", "websocket", 4)]
         rows = [{"protocol": one, "transport": two, "count": count} for one, two, count in kinds]
-        return {"connections": rows, "dispatched": 17, "words": "are no number"}
+        encoded = [{"protocol": "pusher", "transport": "websocket", "count": 5}]
+        return {"connections": rows, "encoded": encoded, "dispatched": 17, "words": "are no number"}
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ def test_connections_are_told_by_protocol_and_transport_and_other_numbers_by_nam
     found = told(requests)
     assert found["bellcast_connections", "native", "sse"] == 3
     assert found["bellcast_connections", "pusher", "websocket"] == 4
+    assert found["bellcast_encoded_total", "pusher", "websocket"] == 5
     assert found["bellcast_dispatched",] == 17
     assert all(name[0].startswith("bellcast_") for name in found)
 

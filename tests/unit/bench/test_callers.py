@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from bellcast.bench.callers import ask, drive
-from bellcast.bench.crowd import RefusedError
 from bellcast.bench.reactor import Deadline, OutOfTimeError
+from bellcast.bench.talks import RefusedError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 422 No\r\nContent-Length: 7\r\n\r\ntoo big"

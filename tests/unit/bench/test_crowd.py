@@ -2,21 +2,23 @@
 
 import pytest
 
-from bellcast.bench.crowd import Crowd, RefusedError
+from bellcast.bench.crowd import Crowd
 from bellcast.bench.frames import CLOSE, PING
+from bellcast.bench.talks import RefusedError, until
 
 from .fixed_server import CHUNKED, STREAM, SWITCHING, chunk, frame, reacting, serving
 
 READY = frame(b'{"type":"ready"}')
 NOTE = frame(b'{"note":1}')
+GREETED = until(b"ready")
 
 
 def is_note(payload: bytes) -> int:
     return b"note" in payload
 
 
-def connected(reactor, address, clients, *, kind="websocket", ready=b"ready", alike=True):
-    crowd = Crowd(reactor, address, kind, is_note, ready=ready, alike=alike)
+def connected(reactor, address, clients, *, kind="websocket", talk=GREETED, alike=True):
+    crowd = Crowd(reactor, address, kind, is_note, talk, alike=alike)
     crowd.connect(b"GET / HTTP/1.1\r\n\r\n" for _ in range(clients))
     return crowd
 
@@ -69,7 +71,7 @@ def test_a_ping_is_answered_each_time():
 )
 def test_server_sent_events_are_counted(head, event):
     with serving([head, event + event]) as (address, _), reacting() as reactor:
-        crowd = connected(reactor, address, 1, kind="sse", ready=b"")
+        crowd = connected(reactor, address, 1, kind="sse", talk=None)
         crowd.listen(2)
         assert crowd.all_heard(2)
 

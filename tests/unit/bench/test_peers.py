@@ -8,9 +8,9 @@ from bellcast.bench.reactor import Deadline
 
 def test_outside_the_checkout_every_peer_is_absent_with_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "RECIPES", tmp_path)
-    here, reasons = peers.present(tmp_path, Deadline(20))
+    here, reasons = peers.present(peers.NATIVE | peers.SOCKETIO, tmp_path, Deadline(20))
     assert here == {}
-    assert set(reasons) == {"nchan", "ws"}
+    assert set(reasons) == {"nchan", "ws", "socket.io"}
     assert all(reason.startswith("needs ") for reason in reasons.values())
 
 

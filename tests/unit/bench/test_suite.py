@@ -3,9 +3,9 @@
 import pytest
 
 from bellcast.bench import suite
-from bellcast.bench.crowd import RefusedError
 from bellcast.bench.figures import Absent, Figure
 from bellcast.bench.suite import Benchmark
+from bellcast.bench.talks import RefusedError
 from bellcast.bench.trial import QUICK
 
 FIGURE = Figure(benchmark="good", name="speed", value=1.0, unit="/s")

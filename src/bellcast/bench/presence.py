@@ -1,0 +1,91 @@
+"""Presence: what it costs that people come to a crowded channel and leave it, and everybody there is told."""
+
+import itertools
+import time
+
+from bellcast.bench import bell, figures, talks
+from bellcast.bench.bell import FOREIGN, KEY, SECRET, Bell
+from bellcast.bench.crowd import Crowd
+from bellcast.bench.figures import Figure
+from bellcast.bench.reactor import Reactor
+from bellcast.bench.talks import RefusedError
+from bellcast.bench.trial import Trial
+
+NAME = "presence"
+CHANNEL = "presence-bench"
+GOAL_PERCENT = 30.0
+
+# That many come each second, and as many leave.
+RATE = 100
+
+# Visitors at any time. Each stays for two seconds: whoever leaves sooner may not be told of at all.
+VISITORS = 200
+
+# Moves are gathered for up to a second before they are told.
+QUIET_S = 1.5
+
+
+def measure(trial: Trial) -> list[Figure]:
+    with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
+        members, visitors = _crowd(server, reactor, "member"), _crowd(server, reactor, "visitor")
+        trial.say(f"{trial.scale.members:,} members come")
+        members.connect(itertools.repeat(FOREIGN["pusher"], trial.scale.members))
+        visitors.connect(itertools.repeat(FOREIGN["pusher"], VISITORS))
+        _wait_for_quiet(reactor, members)
+        members.start_again()
+        number = RATE * trial.scale.moves_seconds
+        trial.say(f"{RATE} come and {RATE} leave each second for {trial.scale.moves_seconds} s")
+        before, busy, begin = server.process.cpu(), time.process_time(), time.perf_counter()
+        _move(reactor, visitors, number)
+        seconds = time.perf_counter() - begin
+        members.listen(2 * number * len(members))
+        used = server.process.cpu().since(before)
+        if not members.all_heard(2 * number):
+            raise RefusedError(f"not every member heard of {number} who came and {number} who left, once")
+        details: dict[str, figures.Detail] = {
+            "moves_per_second": 2 * number / seconds,
+            "server_user_s": used.user,
+            "server_system_s": used.system,
+            "generator_busy": (time.process_time() - busy) / (time.perf_counter() - begin),
+        }
+        return [_figure(trial, used.total / (number / RATE), details)]
+
+
+def _crowd(server: Bell, reactor: Reactor, name: str) -> Crowd:
+    talk = talks.Pusher(KEY, SECRET, CHANNEL, lambda number: f"{name}-{number}")
+    return Crowd(reactor, server.address, "pusher", is_move, talk)
+
+
+def is_move(payload: bytes) -> int:
+    return payload.startswith(b'{"event":"pusher_internal:member_')
+
+
+def _wait_for_quiet(reactor: Reactor, members: Crowd) -> None:
+    """Until the members have been told of each other."""
+    heard = -1
+    while heard != members.total:
+        heard = members.total
+        reactor.run_for(QUIET_S)
+
+
+def _move(reactor: Reactor, visitors: Crowd, number: int) -> None:
+    """One comes and the one who came first leaves, at a steady rate."""
+    begin = time.perf_counter()
+    for move in range(number):
+        while (left := begin + move / RATE - time.perf_counter()) > 0:
+            reactor.step(left)
+        visitors.open(FOREIGN["pusher"])
+        visitors.leave(1)
+    reactor.run(lambda: not visitors.opening)
+
+
+def _figure(trial: Trial, share: float, details: dict[str, figures.Detail]) -> Figure:
+    """The seconds of the processor that a second's moves cost, however long they took."""
+    return Figure(
+        benchmark=NAME,
+        name=f"presence channel of {trial.scale.members:,}, {RATE} joins and {RATE} leaves a second: share of a core",
+        value=100 * share,
+        unit="%",
+        goal=figures.at_most(GOAL_PERCENT),
+        details=details,
+    )

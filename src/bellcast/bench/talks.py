@@ -1,0 +1,86 @@
+"""Talks: what a client says to what it hears until it is ready, in each dialect. Pure: no socket, no clock.
+
+A talk is given the client's number and a frame, and answers with the text to send back, which may be empty, or with None
+once the client is ready.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+class RefusedError(Exception):
+    """A server turned a client away, or hung up on it."""
+
+
+Talk = Callable[[int, bytes], bytes | None]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def until(ready: bytes) -> Talk:
+    """The first frame is a `ready`, known by what is in it; nothing is said."""
+
+    def talk(_number: int, heard: bytes) -> bytes | None:
+        if ready not in heard:
+            raise _refused(heard)
+        return None
+
+    return talk
+
+
+def socketio(token: Callable[[int], str]) -> Talk:
+    """Engine.IO opens; then a CONNECT to the root namespace with a token."""
+
+    def talk(number: int, heard: bytes) -> bytes | None:
+        if heard.startswith(b"0"):
+            return b"40" + _encode({"token": token(number)})
+        if heard.startswith(b"40"):
+            return None
+        raise _refused(heard)
+
+    return talk
+
+
+class Pusher:
+    """Follows one channel that wants a signature; on a presence channel as the member of its number."""
+
+    def __init__(self, key: str, secret: str, channel: str, member: Callable[[int], str] | None = None) -> None:
+        self._key = key
+        self._secret = secret.encode()
+        self._channel = channel
+        self._member = member
+
+    def __call__(self, number: int, heard: bytes) -> bytes | None:
+        said = msgspec.json.decode(heard)
+        match said["event"]:
+            case "pusher:connection_established":
+                return self._subscribe(number, msgspec.json.decode(said["data"])["socket_id"])
+            case "pusher_internal:subscription_succeeded":
+                return None
+        raise _refused(heard)
+
+    def _subscribe(self, number: int, socket_id: str) -> bytes:
+        data: dict[str, Any] = {"channel": self._channel}
+        signed = f"{socket_id}:{self._channel}"
+        if self._member is not None:
+            data["channel_data"] = channel_data(self._member(number))
+            signed += f":{data['channel_data']}"
+        data["auth"] = f"{self._key}:{sign(self._secret, signed)}"
+        return _encode({"event": "pusher:subscribe", "data": data})
+
+
+def channel_data(member: str) -> str:
+    """Who a member of a presence channel is: with a name, as apps send."""
+    return _encode({"user_id": member, "user_info": {"name": f"Member {member}"}}).decode()
+
+
+def sign(secret: bytes, text: str) -> str:
+    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _refused(heard: bytes) -> RefusedError:
+    return RefusedError(heard[:500].decode(errors="replace"))
