@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from bellcast.brokers.memory import MemoryBroker
@@ -204,6 +205,16 @@ async def test_every_kind_and_size_arrives_as_it_was_sent(nodes: tuple[Node, Nod
     await until(lambda: len(other.heard) == len(events))
     for stream in streams:
         assert [one for one in other.heard if one.stream == stream] == [one for one in events if one.stream == stream]
+
+
+async def test_what_a_newer_version_tells_is_passed_over(nodes: tuple[Node, Node]) -> None:
+    one, other = nodes
+    await follows(other, ROOM)
+    relay: Any = one.broker
+    relay._outgoing.append((ROOM, relay._origin + msgspec.msgpack.encode({"kind": "of-the-future", "more": 1})))
+    await one.broker.publish(said(1))
+    await until(lambda: other.heard)
+    assert other.heard == [said(1)]
 
 
 @pytest.mark.parametrize("name", BETWEEN)

@@ -62,8 +62,8 @@ async def restore(file: Path, url: str, progress: Progress, *, replace: bool) ->
 async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: Progress) -> dict[str, int]:
     await source.execute(f"SET search_path = {source_migrations.SCHEMA}")
     async with source.transaction(isolation="repeatable_read", readonly=True):
-        if await source_migrations.pending(source):
-            raise Conflict("This store is of an older version: run `bellcast migrate` first.")
+        if await source_migrations.version(source) != len(source_migrations.steps()):
+            raise Conflict("This store is of another version: run `bellcast migrate` of that version first.")
         tables = transfer.tables(copy)
         counts = {table: await _count(source, table) for table in tables}
         copy.execute("BEGIN")

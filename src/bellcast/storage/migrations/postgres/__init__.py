@@ -1,5 +1,12 @@
-"""The steps for PostgreSQL. The version of a store stands in the table `schema_version` of the schema `bellcast`."""
+"""The steps for PostgreSQL. The version of a store stands in the table `schema_version` of the schema `bellcast`.
 
+During a rolling update servers of two versions work on one store. So steps add: tables, columns that have a default or may
+be null, indexes. One that takes something away says from which version on servers can do without, in a line of its own:
+`-- not before: 7`. The highest of these stands beside the version, and an older server runs on a newer store as long as
+it is not older than that.
+"""
+
+import re
 from importlib import resources
 
 import asyncpg
@@ -9,6 +16,7 @@ from bellcast.errors import Conflict
 SCHEMA = "bellcast"
 # One process at a time, on any number of machines ("Bell").
 LOCK = 0x42656C6C
+NOT_BEFORE = re.compile(r"^-- not before: (\d+)$", re.MULTILINE)
 
 
 def steps() -> list[str]:
@@ -28,10 +36,16 @@ async def version(connection: asyncpg.Connection) -> int:
     return int(await connection.fetchval(f"SELECT version FROM {SCHEMA}.schema_version"))  # noqa: S608  a constant
 
 
+async def oldest(connection: asyncpg.Connection) -> int:
+    """The oldest version of Bellcast's tables whose servers can work on a store."""
+    asked = "SELECT to_jsonb(schema_version) ->> 'oldest' FROM bellcast.schema_version"  # a column it may lack
+    return int(await connection.fetchval(asked) or 0)
+
+
 async def pending(connection: asyncpg.Connection) -> bool:
     """Whether there is something to migrate. Conflict if the store is newer than this version of Bellcast."""
     found, known = await version(connection), len(steps())
-    if found > known:
+    if found > known and (await oldest(connection) or found) > known:
         raise Conflict(
             f"This store was made by a newer Bellcast (version {found} of its tables, this one knows {known}):"
             " run that version, or restore a backup made by this one."
@@ -46,6 +60,8 @@ async def migrate(connection: asyncpg.Connection) -> None:
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
         done = await version(connection)
+        if done > len(steps()):
+            return
         for step in steps()[done:]:
             await connection.execute(step)
         await _note(connection, done)
@@ -55,4 +71,8 @@ async def _note(connection: asyncpg.Connection, done: int) -> None:
     if done == 0:
         await connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
         await connection.execute("INSERT INTO schema_version VALUES (0)")
-    await connection.execute("UPDATE schema_version SET version = $1", len(steps()))
+    await connection.execute("ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS oldest BIGINT NOT NULL DEFAULT 1")
+    needed = [int(said) for step in steps() for said in NOT_BEFORE.findall(step)]
+    await connection.execute(
+        "UPDATE schema_version SET version = $1, oldest = $2", len(steps()), max(needed, default=1)
+    )

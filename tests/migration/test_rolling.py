@@ -1,0 +1,128 @@
+"""Two releases side by side on one store: what the one before asks is answered on the tables of this one, what it writes is
+accepted, and what it hears from newer servers and does not know harms nothing.
+
+`tests/fixtures/statements/postgres-N.json` are the statements of the release whose tables had version N. With a step that
+a released version knows nothing of, its statements are added there."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bellcast.errors import Conflict
+from bellcast.storage import link
+from bellcast.storage.migrations import postgres as migrations
+from bellcast.storage.postgres import Postgres
+from bellcast.storage.store import SQLStore
+from tests import engines
+from tests.clock import FakeClock
+from tests.contract.app import App
+
+RELEASES = sorted((Path(__file__).parent.parent / "fixtures" / "statements").glob("postgres-*.json"))
+COLUMNS = """
+SELECT table_name, column_name, data_type, is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'
+FROM information_schema.columns WHERE table_schema = 'bellcast' AND table_name <> 'schema_version'
+"""
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    server = engines.postgres()
+    yield await server.make("rolling")
+    await server.drop("rolling")
+
+
+@pytest.fixture
+async def raw(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+async def migrated(raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    """A store as that version makes it."""
+    with monkeypatch.context() as patch:
+        known = migrations.steps()[:version]
+        patch.setattr(migrations, "steps", lambda: known)
+        await migrations.migrate(raw)
+    await raw.execute("SET search_path = bellcast")
+
+
+def statements_of(release: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(release.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda one: one.stem)
+async def test_an_older_release_asks_and_is_understood(raw: asyncpg.Connection, release: Path) -> None:
+    await migrations.migrate(raw)
+    await raw.execute("SET search_path = bellcast")
+    texts = statements_of(release)
+    assert len(texts) > 80
+    for text in texts.values():
+        await raw.prepare(link._text(text).plain)
+
+
+@pytest.mark.parametrize("version", range(1, len(migrations.steps())))
+async def test_every_step_only_adds(raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    await migrated(raw, monkeypatch, version)
+    before = {(table, column): rest for table, column, *rest in await raw.fetch(COLUMNS)}
+    await migrations.migrate(raw)
+    after = {(table, column): rest for table, column, *rest in await raw.fetch(COLUMNS)}
+    assert {key: after.get(key) for key in before} == before
+    tables = {table for table, _ in before}
+    required = [key for key, (_, must) in after.items() if key not in before and key[0] in tables and must]
+    assert required == []
+
+
+async def test_what_an_older_release_keeps_writing_is_read_by_this_one(url: str, raw: asyncpg.Connection) -> None:
+    store = SQLStore(Postgres(url, FakeClock()))
+    await store.open()
+    app = App(store, FakeClock())
+    await app.send("alice", "from this release", tenant="acme")
+    older = statements_of(RELEASES[-1])
+    write = link._text(older["tenant_write"])
+    await raw.execute("SET search_path = bellcast")
+    await raw.fetch(write.plain, *write.values({"tenant": "acme", "name": "Acme", "settings": "{}"}))
+    found = await store.recipients.tenant("acme")
+    assert found is not None
+    assert found.name == "Acme"
+    assert await app.titles("alice", tenant="acme") == ["from this release"]
+    await store.close()
+
+
+async def newer(raw: asyncpg.Connection, oldest: int) -> None:
+    await migrations.migrate(raw)
+    await raw.execute(
+        "UPDATE bellcast.schema_version SET version = $1, oldest = $2", len(migrations.steps()) + 1, oldest
+    )
+
+
+async def test_a_server_of_this_release_starts_on_the_next_ones_tables(url: str, raw: asyncpg.Connection) -> None:
+    await newer(raw, oldest=len(migrations.steps()))
+    store = SQLStore(Postgres(url, FakeClock()))
+    await store.open()
+    app = App(store, FakeClock())
+    await app.send("alice", "Hello")
+    assert await app.titles("alice") == ["Hello"]
+    await store.close()
+    assert await migrations.version(raw) == len(migrations.steps()) + 1
+
+
+async def test_it_does_not_where_something_it_needs_is_gone(url: str, raw: asyncpg.Connection) -> None:
+    await newer(raw, oldest=len(migrations.steps()) + 1)
+    with pytest.raises(Conflict, match="newer Bellcast"):
+        await SQLStore(Postgres(url, FakeClock())).open()
+
+
+async def test_an_older_server_that_comes_later_takes_nothing_back(
+    raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations.steps()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a BIGINT)"])
+        await migrations.migrate(raw)
+    await migrations.migrate(raw)
+    assert await migrations.version(raw) == len(known) + 1
