@@ -163,8 +163,9 @@ async def test_followers_are_counted(nodes: tuple[Node, Node]) -> None:
     other.broker.unfollow(ROOM)
     await follows(other, topic_stream("", "yard"))
     await one.broker.publish(said(1), said(2, "hall"))
-    await until(lambda: said(2, "hall") in other.heard)
-    assert other.heard == [said(1), said(2, "hall")]
+    await until(lambda: len(other.heard) == 2)
+    assert said(1) in other.heard  # the two streams may be carried by different servers
+    assert said(2, "hall") in other.heard
     other.broker.unfollow(ROOM)
     await follows(other, topic_stream("", "attic"))
     await one.broker.publish(said(3), said(4, "hall"))
