@@ -12,7 +12,7 @@ const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 const FLOORS = [
   ['bellcast/react.js', 'bellcast/touches.js'], ['bellcast.js'], ['bellcast/index.js'], ['bellcast/elements/'], ['bellcast/session.js'],
   ['bellcast/tabs.js'], ['bellcast/company.js'], ['bellcast/view.js', 'bellcast/queue.js'], ['bellcast/connection.js'],
-  ['bellcast/inbox.js', 'bellcast/api.js'],
+  ['bellcast/inbox.js', 'bellcast/api.js', 'bellcast/presence.js'],
   ['bellcast/transports/'], ['bellcast/events.js', 'bellcast/world.js', 'bellcast/listening.js'],
 ];
 const floor = (name) => FLOORS.findIndex((rooms) => rooms.some((room) => (room.endsWith('/') ? name.startsWith(room) : name === room)));

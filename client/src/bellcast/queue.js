@@ -11,6 +11,8 @@ import { Refused } from './api.js';
 /** @import { World } from './world.js' */
 
 /**
+ * @typedef {string | readonly string[] | 'all' | {all: true, of?: {type?: string}}} Which
+ *
  * @typedef {{resolve: () => void, reject: (error: unknown) => void}} Asker
  * @typedef {Action & Partial<Asker> & {id: string, done?: boolean, kept?: boolean, held?: boolean}} Pending
  *
@@ -51,27 +53,27 @@ export class Queue {
     return this.actions.filter(({ kept, done }) => kept && !done).length;
   }
 
-  /** @param {Verb} verb @param {Target} target @param {Partial<Pending>} more */
-  add(verb, target, more) {
+  /** @param {Verb} verb @param {Which} which @param {Partial<Pending>} more */
+  #add(verb, which, more) {
     const { world } = this.#desk;
     const now = world.now();
     /** @type {Pending} */
-    const pending = { id: `${now} ${world.random()}`, verb, target, at: new Date(now).toISOString(), ...more };
+    const pending = { id: `${now} ${world.random()}`, verb, target: aim(which), at: new Date(now).toISOString(), ...more };
     this.#set([...this.actions, pending]);
     return pending;
   }
 
-  /** @param {Verb} verb @param {Target} target @returns {Promise<void>} */
-  act(verb, target) {
+  /** @param {Verb} verb @param {Which} which @returns {Promise<void>} */
+  act(verb, which) {
     return new Promise((resolve, reject) => {
-      this.add(verb, target, { resolve, reject });
+      this.#add(verb, which, { resolve, reject });
       void this.deliver();
     });
   }
 
-  /** Done to be seen, and told when it no longer may be undone. @param {Verb} verb @param {Target} target */
-  hold(verb, target) {
-    const pending = this.add(verb, target, { held: true });
+  /** Done to be seen, and told when it no longer may be undone. @param {Verb} verb @param {Which} which */
+  hold(verb, which) {
+    const pending = this.#add(verb, which, { held: true });
     return {
       undo: () => this.#withdraw(pending),
       commit: () => {
@@ -167,4 +169,11 @@ export class Queue {
     this.actions = actions;
     this.#desk.changed();
   }
+}
+
+/** @param {Which} which @returns {Target} */
+function aim(which) {
+  if (which === 'all') return { all: true };
+  if (typeof which === 'string') return { ids: [which] };
+  return 'all' in which ? which : { ids: [...which] };
 }

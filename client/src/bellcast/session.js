@@ -4,13 +4,15 @@ import { Api, Credential, Refused } from './api.js';
 import { Connection } from './connection.js';
 import { shown } from './inbox.js';
 import { listen } from './listening.js';
+import { Presence } from './presence.js';
 import { Queue } from './queue.js';
 import { Tabs } from './tabs.js';
 import { View } from './view.js';
 import { browser } from './world.js';
 
-/** @import { BellcastEvent, Member, Notification, Query, Target, Verb } from './events.js' */
+/** @import { BellcastEvent, Member, Notification, Query, Verb } from './events.js' */
 /** @import { Status } from './connection.js' */
+/** @import { Which } from './queue.js' */
 /** @import { World } from './world.js' */
 
 /**
@@ -36,8 +38,6 @@ import { browser } from './world.js';
  *
  * @typedef {Listing & Standing} State
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} Viewed
- *
- * @typedef {string | readonly string[] | 'all' | {all: true, of?: {type?: string}}} Which
  */
 
 const MOST = 1_000; // ids in one request, the server's limit
@@ -69,8 +69,7 @@ export class Session extends EventTarget {
   #ringing;
   /** @type {Notification[]} */
   #rung = [];
-  /** Who is there, by topic. @type {Map<string, Map<string, Member>>} */
-  #present = new Map();
+  #presence = new Presence();
   /** @type {Status} */
   #status = 'closed';
   /** What was computed since the last change. @type {Map<View | null, any>} */
@@ -146,26 +145,26 @@ export class Session extends EventTarget {
   }
 
   /** @param {Which} which */
-  seen(which) { return this.#queue.act('seen', aim(which)); }
+  seen(which) { return this.#queue.act('seen', which); }
 
   /** @param {Which} which */
-  read(which) { return this.#queue.act('read', aim(which)); }
+  read(which) { return this.#queue.act('read', which); }
 
   /** @param {Which} which */
-  unread(which) { return this.#queue.act('unread', aim(which)); }
+  unread(which) { return this.#queue.act('unread', which); }
 
   /** @param {Which} which */
-  archive(which) { return this.#queue.act('archive', aim(which)); }
+  archive(which) { return this.#queue.act('archive', which); }
 
   /** @param {Which} which */
-  unarchive(which) { return this.#queue.act('unarchive', aim(which)); }
+  unarchive(which) { return this.#queue.act('unarchive', which); }
 
   /** @param {Which} which */
-  delete(which) { return this.#queue.act('delete', aim(which)); }
+  delete(which) { return this.#queue.act('delete', which); }
 
   /** Shown as done, told to the server when the person can no longer change their mind. @param {Verb} verb @param {Which} which */
   hold(verb, which) {
-    return this.#queue.hold(verb, aim(which));
+    return this.#queue.hold(verb, which);
   }
 
   /** The next older page. Called again meanwhile it is the same one. */
@@ -188,14 +187,14 @@ export class Session extends EventTarget {
   async unsubscribe(...topics) {
     for (const topic of topics) {
       this.#topics.delete(topic);
-      this.#present.delete(topic);
+      this.#presence.forget(topic);
     }
     return this.#voice?.follow('unsubscribe', topics);
   }
 
   /** Who is on a topic that presence is kept on. @param {string} topic @returns {Member[]} */
   members(topic) {
-    return [...(this.#present.get(topic)?.values() ?? [])];
+    return this.#presence.members(topic);
   }
 
   /** To the others on a topic. Needs a WebSocket, as all that follows. @param {string} topic @param {string} name @param {unknown} data */
@@ -325,11 +324,7 @@ export class Session extends EventTarget {
   /** What other tabs follow is heard as well. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing'}>} event */
   #heardLive(event) {
     if (event.topic && !this.#topics.has(event.topic)) return;
-    if (event.type === 'presence') {
-      const present = this.#members(event.topic);
-      for (const each of event.joined) present.set(each.recipient, each);
-      for (const each of event.left) present.delete(each.recipient);
-    }
+    if (event.type === 'presence') this.#presence.hear(event);
     this.#tell(event.type, event);
   }
 
@@ -362,19 +357,9 @@ export class Session extends EventTarget {
     if (told.length) this.#tell('ring', told);
   }
 
-  /** @param {string} topic */
-  #members(topic) {
-    const present = this.#present.get(topic) ?? new Map();
-    this.#present.set(topic, present);
-    return present;
-  }
-
   /** @param {{presence?: Record<string, Member[]>} | null} met */
   #meet(met) {
-    for (const [topic, members] of Object.entries(met?.presence ?? {})) {
-      this.#present.set(topic, new Map(members.map((each) => [each.recipient, each])));
-      this.#tell('presence', { type: 'presence', topic, joined: members, left: [] });
-    }
+    for (const [topic, members] of Object.entries(met?.presence ?? {})) this.#tell('presence', this.#presence.meet(topic, members));
     return met;
   }
 
@@ -396,11 +381,4 @@ export class Session extends EventTarget {
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/** @param {Which} which @returns {Target} */
-function aim(which) {
-  if (which === 'all') return { all: true };
-  if (typeof which === 'string') return { ids: [which] };
-  return 'all' in which ? which : { ids: [...which] };
 }

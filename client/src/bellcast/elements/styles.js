@@ -62,7 +62,7 @@ svg { display: block; width: 18px; height: 18px; fill: none; stroke: currentColo
 .row { margin: 0 6px; border-radius: 12px; border-bottom: 2px solid transparent; background-clip: padding-box; }
 .row[data-inner] { margin-inline-start: 30px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }
-.row:not(:has(.body, .chip, .action, .fold)) { align-items: center; }
+:is(.row, .toast):not(:has(.body, .chip, .action, .fold)) { align-items: center; }
 [data-priority=urgent] { --tone: var(--urgent) !important; }
 [data-priority=high] { --tone: var(--high) !important; }
 .row[data-priority=urgent][data-unread] { background: color-mix(in srgb, var(--urgent) 7%, var(--background)); }
@@ -93,7 +93,7 @@ img { width: 100%; height: 100%; object-fit: cover; }
   .row { flex-wrap: wrap; }
   .side { display: contents; }
   .when { order: 1; }
-  .tools { order: 2; width: 100%; justify-content: end; gap: 4px; margin: -6px 0 -8px; }
+  .tools { order: 2; width: 100%; justify-content: end; gap: 4px; margin: -10px 0 -10px; }
   .tool { padding: 10px; }
 }
 @media (hover: hover) {
