@@ -8,7 +8,7 @@ import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -35,7 +35,7 @@ class Header(Struct, frozen=True):
     crit: Any | UnsetType = UNSET
 
 
-class Jwt(NamedTuple):
+class Jwt(Struct, frozen=True):
     """A token taken apart; nothing in it is true until the signature holds."""
 
     header: Header

@@ -1,13 +1,15 @@
 """What every dialect tells of an inbox change: its name and its fields. How they are wrapped is the dialect's matter."""
 
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from bellcast.model import times
 from bellcast.model.events import InboxCounted, InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import InboxState
 
 
-class Change(NamedTuple):
+class Change(Struct, frozen=True):
     """One change in words: `notification`, `notification-update`, `notification-delete`, `counts` or `reset`."""
 
     name: str

@@ -27,11 +27,8 @@ class Request(Struct, frozen=True, kw_only=True):
 
     def header(self, name: bytes) -> str | None:
         """The last header of that name."""
-        found = None
-        for key, value in self.headers:
-            if key == name:
-                found = value.decode("latin-1")
-        return found
+        value = dict(self.headers).get(name)
+        return None if value is None else value.decode("latin-1")
 
     @property
     def topics(self) -> list[str]:

@@ -5,6 +5,7 @@ wait in the store, and the replay goes on until it finds none.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import structlog
 
@@ -121,13 +122,12 @@ async def _tell(connection: Connection, changes: Changes, base: int) -> None:
 def _positioned(changes: Changes, base: int, begun: int) -> Iterator[tuple[Change, Position]]:
     """Each row with the position it brings the client to. Rows of one action share its revision, and only the last of
     them completes it; the last row of all ends the replay and needs no base."""
-    epoch = changes.state.epoch
-    for row, following in zip(changes.rows, (*changes.rows[1:], None), strict=False):
-        if following is None:
-            yield row, Position(epoch, changes.state.revision)
-        else:
-            complete = following.revision != row.revision
-            yield row, Position(epoch, row.revision if complete else max(row.revision - 1, begun), base)
+    state = changes.state
+    for row, following in pairwise(changes.rows):
+        complete = following.revision != row.revision
+        yield row, Position(state.epoch, row.revision if complete else max(row.revision - 1, begun), base)
+    for row in changes.rows[-1:]:
+        yield row, Position(state.epoch, state.revision)
 
 
 def _event(row: Change, changes: Changes, base: int) -> InboxEvent:

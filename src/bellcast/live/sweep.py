@@ -47,12 +47,12 @@ class Sweep:
 
     def expect(self, connection: Connection) -> None:
         """Put a connection where it is due next: a full interval after it was last told something, or when its session ends."""
-        ticks = connection.wrote_at + TICKS - self._hub.tick
+        tick = self._hub.tick
+        ticks = min(connection.wrote_at + TICKS - tick, *self._allowed(connection))
         ends = connection.principal.expires_at
         if ends is not None:
             ticks = min(ticks, int((ends - self._clock.now()) / 1000 / self._tick) + 1)
-        ticks = max(1, min(ticks, TICKS, *self._allowed(connection)))
-        self._wheel[(self._hub.tick + ticks) % len(self._wheel)].append(connection)
+        self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection)
 
     def _allowed(self, connection: Connection) -> tuple[int, int]:
         return self._patience.get(connection.dialect.protocol, (TICKS, TICKS))

@@ -8,7 +8,7 @@ from math import inf
 from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage import statements
@@ -123,14 +123,14 @@ class Connection:
                     await asyncio.sleep(0)
                     self.share_loop()
         except StopIteration as done:
-            return cast(T, done.value)
+            result: T = done.value
+            return result
 
     def _execute(self, statement: Statement) -> list[Row]:
-        name, params, many, _ = statement
-        plain, values = self._texts[name]
-        if many is None:
-            return self._cursor.execute(plain, values(params)).fetchall()
-        self._cursor.executemany(plain, map(values, many))
+        plain, values = self._texts[statement.name]
+        if statement.many is None:
+            return self._cursor.execute(plain, values(statement.params)).fetchall()
+        self._cursor.executemany(plain, map(values, statement.many))
         return []
 
     async def in_thread(self, call: Callable[..., R], *args: object) -> R:

@@ -5,7 +5,9 @@ never opens a transaction, so the same script runs on every database; the engine
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,7 +19,7 @@ Params: TypeAlias = Mapping[str, Any]
 NO_PARAMS: Params = {}
 
 
-class Statement(NamedTuple):
+class Statement(Struct, frozen=True):
     """One named statement of `storage/sql` with its parameters.
 
     `many` runs it once for each of the parameter sets and yields no rows. `heavy` may touch a whole large inbox: it

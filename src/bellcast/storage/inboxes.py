@@ -1,7 +1,8 @@
 """Looking into an inbox and acting on it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from bellcast.errors import NotFound
 from bellcast.model.events import Event
@@ -66,7 +67,7 @@ class Inboxes:
         return await self._engine.read(_standings, inboxes)
 
 
-class _Wanted(NamedTuple):
+class _Wanted(Struct, frozen=True):
     """Whose inbox is opened, and what the session says of them."""
 
     tenant: str
@@ -124,7 +125,7 @@ def _look_again(wanted: _Wanted, since: Since) -> Script[Opened | None]:
 
 @touches(lambda wanted: [(wanted.tenant, wanted.key)])
 def _open(wanted: _Wanted) -> Script[Opened]:
-    tenant, key, now, roles, name, since = wanted
+    tenant, key, now, roles, name = wanted.tenant, wanted.key, wanted.now, wanted.roles, wanted.name
     inbox, behind = yield from _found_or_made(tenant, key, now)
     events: list[Event] = (yield from intake.take_in(tenant, [key], now)) if behind else []
     if roles is not None:
@@ -132,7 +133,7 @@ def _open(wanted: _Wanted) -> Script[Opened]:
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
     inbox, _ = yield from _found_or_made(tenant, key, now)
-    return Opened(inbox, tuple(events), (yield from _missed(inbox, since)))
+    return Opened(inbox, tuple(events), (yield from _missed(inbox, wanted.since)))
 
 
 def _missed(inbox: Inbox, since: Since | None) -> Script[Changes | None]:

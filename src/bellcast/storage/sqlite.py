@@ -6,8 +6,9 @@ commit, which waits for the disk, and what calls itself heavy leave the loop's t
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
@@ -68,9 +69,9 @@ class SQLite:
         self._aside = Connection(connect(self._path), known, aside=True)
         self._writer = Writer(Connection(connect(self._path, cache=WRITER_CACHE), known), self._clock)
 
-    async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Run it now, inline."""
-        return await _read(self._reader, script(*args, **kwargs))
+        return _read(self._reader, script(*args, **kwargs))
 
     async def read_aside(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in a thread, on a connection of its own."""

@@ -33,7 +33,7 @@ from bellcast.model.wording import worded
 _encode = msgspec.json.Encoder().encode
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True):
     """One thing told to a client. `id` is the position it brings the client to."""
 
     name: str
@@ -121,7 +121,7 @@ def inbox_frame(event: InboxEvent, position: str) -> Frame:
     return Frame(change.name, change.fields, position)
 
 
-class Greeting(NamedTuple):
+class Greeting(Struct, frozen=True):
     """What `ready` says of a new connection."""
 
     connection: str

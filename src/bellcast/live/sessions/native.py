@@ -1,7 +1,8 @@
 """How the native dialect greets: `ready`, then what was missed, then live events."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from bellcast.auth.doors import Doors
 from bellcast.auth.origins import WrongOrigin
@@ -25,7 +26,7 @@ AtReady = Callable[[], None]
 NOTHING: topics.Admitted = ((), ())
 
 
-class Arrived(NamedTuple):
+class Arrived(Struct, frozen=True):
     """Who has come in, and from where in its inbox."""
 
     opened: Opened | None  # None: nobody by name

@@ -20,10 +20,9 @@ class JoiningOutlet:
         self.clear = True
 
     def write(self, data: bytes, /) -> None:
-        self.clear = False
         if self._pieces is None:
-            self._pieces = [data]
-            self._size = len(data)
+            self.clear = False
+            self._pieces, self._size = [data], len(data)
             asyncio.get_running_loop().call_soon(self._flush)
         else:
             self._pieces.append(data)

@@ -27,6 +27,8 @@ BODY_SECONDS = 30
 EARLY_LIMIT = 65_536
 # Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
 AHEAD = 100
+# The wish of every browser.
+WEBSOCKET = (b"upgrade", b"websocket")
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -104,7 +106,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         """uvicorn's word for requests it passes over. Those that wish for a protocol we do not speak, as Java's client
         does for HTTP/2, are answered without it (RFC 9110, 7.8): they are parsed again."""
         if self._passed_over is None:  # it is asked four times a request
-            self._passed_over = self._get_upgrade() not in (None, b"websocket")
+            self._passed_over = WEBSOCKET not in self.headers and self._get_upgrade() not in (None, b"websocket")
         return self._passed_over
 
     def _parse_again(self, behind: bytes) -> None:

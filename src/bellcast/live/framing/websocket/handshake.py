@@ -84,10 +84,11 @@ def _upgrade_required(detail: str) -> Refusal:
 
 def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Repeated lines are one list (RFC 9110, 5.3), so a single value that is sent twice is no longer that value."""
-    fields: dict[bytes, bytes] = {}
-    for name, value in headers:
-        key, item = name.lower(), value.strip(b" \t")
-        fields[key] = b"%b, %b" % (fields[key], item) if key in fields else item
+    lines = [(name.lower(), value.strip(b" \t")) for name, value in headers]
+    fields = dict(lines)
+    if len(fields) < len(lines):
+        for name in fields:
+            fields[name] = b", ".join([value for key, value in lines if key == name])
     return fields
 
 
