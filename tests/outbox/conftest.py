@@ -1,17 +1,20 @@
 """An app's own PostgreSQL database with an outbox in it, and servers that send from it."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
+import httpx
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
+from bellcast import cli
 from bellcast.outbox import schema
 from tests import engines
-from tests.journey.shell import bellcast
 from tests.servers import ServerProcess
 
 _numbers = count(1)
@@ -37,10 +40,11 @@ class AppDatabase:
         return int(number)
 
     def sql(self, *args: object) -> Any:
-        """`bellcast sql … --json`."""
-        done = bellcast("sql", *args, "--json", BELLCAST_DATABASE_URL=self.url)
-        assert done.status == 0, done.err
-        return done.json
+        """`bellcast sql … --json`, in this process: a Python more for each would be most of a test's time."""
+        asked = ["sql", *map(str, args), "--json"]
+        done = CliRunner().invoke(cli.app, asked, env={"BELLCAST_DATABASE_URL": self.url}, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
 
 
 @contextmanager
@@ -68,9 +72,42 @@ def another() -> Iterator[AppDatabase]:
 @pytest.fixture
 def app(bare: AppDatabase) -> AppDatabase:
     """A database with bookings and an outbox."""
+    return furnished(bare)
+
+
+def furnished(bare: AppDatabase) -> AppDatabase:
+    """With bookings and an outbox."""
     bare.run("CREATE TABLE bookings (id BIGINT PRIMARY KEY, studio TEXT, client TEXT, status TEXT DEFAULT 'new')")
     asyncio.run(_install(bare.url))
     return bare
+
+
+class Home(NamedTuple):
+    """An app's database and the server that sends from it."""
+
+    app: AppDatabase
+    server: ServerProcess
+
+
+@pytest.fixture(scope="module")
+def lasting_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """For the tests of a module that need no server of their own."""
+    with database() as bare:
+        app = furnished(bare)
+        with ServerProcess(tmp_path_factory.mktemp("home"), {"BELLCAST_DATABASE_URL": app.url}) as server:
+            yield Home(app, server)
+
+
+@pytest.fixture
+def home(lasting_home: Home) -> Home:
+    """As if it were new: no bookings, nothing watched, nothing refused, nobody known."""
+    app, server = lasting_home
+    app.run("DROP TRIGGER IF EXISTS bellcast_watch ON bookings")
+    app.run("DELETE FROM bookings")
+    app.run("DELETE FROM bellcast.refused")
+    for recipient in ("alice", "bob"):
+        httpx.delete(f"{server.url}/v1/recipients/{recipient}", headers=server.as_app(), timeout=30)
+    return lasting_home
 
 
 async def _install(url: str) -> None:

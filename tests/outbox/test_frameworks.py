@@ -33,8 +33,8 @@ def payloads(app) -> list[dict]:
     return [payload for (payload,) in app.run("SELECT payload FROM bellcast.outbox ORDER BY id")]
 
 
-def test_a_session_of_sqlalchemy_rings_when_it_commits_and_not_when_it_rolls_back(app, serve):
-    server = serve()
+def test_a_session_of_sqlalchemy_rings_when_it_commits_and_not_when_it_rolls_back(home):
+    app, server = home
     engine = create_engine(dialect(app, "psycopg"))
     with websocket(server, "alice", claims={"topics": ["*"]}, topics="admin") as bell:
         bell.until("ready")
@@ -69,8 +69,8 @@ async def test_an_async_session_takes_the_same_statements(app, driver):
     assert event == {"name": "hello", "data": None, "recipient": "alice", "tenant": "acme"}
 
 
-def test_a_time_to_expire_is_understood(app, serve):
-    server = serve()
+def test_a_time_to_expire_is_understood(home):
+    app, server = home
     engine = create_engine(dialect(app, "psycopg"))
     with engine.begin() as connection:
         connection.execute(notify(["alice", "bob"], title="Today", expires_at=datetime.now(UTC) + timedelta(hours=1)))

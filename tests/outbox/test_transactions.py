@@ -41,8 +41,8 @@ def test_a_committed_booking_rings_and_a_rolled_back_one_never_does(app, another
     assert titles(server, "alice") == ["Booked"]
 
 
-def test_it_does_not_ring_before_the_commit(app, serve):
-    server = serve()
+def test_it_does_not_ring_before_the_commit(home):
+    app, server = home
     with app.connect() as slow:
         slow.execute(NOTIFY, ["alice", said("Slow")])
         app.run(NOTIFY, "alice", said("Quick"))
@@ -62,8 +62,8 @@ def test_what_was_committed_while_every_server_was_down_rings_when_one_comes_up_
     assert titles(server, "alice") == [f"{number}" for number in range(599, 499, -1)]
 
 
-def test_an_audience_a_tenant_and_a_live_event_can_be_addressed_too(app, serve):
-    server = serve()
+def test_an_audience_a_tenant_and_a_live_event_can_be_addressed_too(home):
+    app, server = home
     with (
         websocket(server, "bob", claims={"roles": ["admin"], "topics": ["admin"]}, topics="admin") as bob,
         websocket(server, "bob", claims={"tenant": "acme"}) as theirs,
@@ -81,8 +81,8 @@ def test_an_audience_a_tenant_and_a_live_event_can_be_addressed_too(app, serve):
         assert theirs.until("event")["name"] == "hello"
 
 
-def test_a_key_of_the_apps_own_makes_one_of_two(app, serve):
-    server = serve()
+def test_a_key_of_the_apps_own_makes_one_of_two(home):
+    app, server = home
     for _ in range(2):
         app.run(NOTIFY, "alice", said("Once", idempotency_key="booking 7"))
     app.run(NOTIFY, "alice", said("Then"))
@@ -90,8 +90,8 @@ def test_a_key_of_the_apps_own_makes_one_of_two(app, serve):
     assert titles(server, "alice") == ["Then", "Once"]
 
 
-def test_what_cannot_be_sent_is_set_apart_with_its_reason_and_holds_up_nothing(app, serve):
-    server = serve()
+def test_what_cannot_be_sent_is_set_apart_with_its_reason_and_holds_up_nothing(home):
+    app, server = home
     for payload in [
         "{}",
         '{"title": 7}',
@@ -118,8 +118,8 @@ def test_what_cannot_be_sent_is_set_apart_with_its_reason_and_holds_up_nothing(a
     assert json.loads(status["refusals"][-1]["payload"]) == {"to": "alice"}
 
 
-def test_a_refused_row_can_be_put_right_and_tried_again_or_thrown_away(app, serve):
-    server = serve()
+def test_a_refused_row_can_be_put_right_and_tried_again_or_thrown_away(home):
+    app, server = home
     app.run(NOTIFY, "alice", said("x" * 501))
     app.run(NOTIFY, "alice", said(""))
     assert eventually(lambda: len(app.run("SELECT 1 FROM bellcast.refused")) == 2)

@@ -1,15 +1,8 @@
 """Tables of the app that are watched: whoever changes them, by whatever way, is heard on the streams they belong to."""
 
-import pytest
-
 from tests.wire.clients import Socket, websocket
 
 ADD = "INSERT INTO bookings (id, studio, client, status) VALUES (%s, %s, %s, %s)"
-
-
-@pytest.fixture
-def server(serve):
-    return serve()
 
 
 def following(server, recipient: str, *topics: str):
@@ -21,7 +14,8 @@ def told(bell: Socket) -> tuple[str, dict]:
     return event["name"], event["data"]
 
 
-def test_a_watched_table_is_heard_on_the_topic_of_its_name(app, server):
+def test_a_watched_table_is_heard_on_the_topic_of_its_name(home):
+    app, server = home
     watched = app.sql("watch", "bookings")
     assert (watched["topic"], watched["columns"]) == ("bookings", ["id", "studio", "client", "status"])
     with following(server, "admin", "bookings") as bell:
@@ -41,7 +35,8 @@ def test_a_watched_table_is_heard_on_the_topic_of_its_name(app, server):
         assert told(bell) == ("bookings.delete", common | {"change": "delete", "record": None, "old": paid})
 
 
-def test_a_rolled_back_change_is_never_heard_and_those_of_one_transaction_keep_their_order(app, server):
+def test_a_rolled_back_change_is_never_heard_and_those_of_one_transaction_keep_their_order(home):
+    app, server = home
     app.sql("watch", "bookings", "--on", "insert,delete")
     with following(server, "admin", "bookings") as bell:
         bell.until("ready")
@@ -61,7 +56,8 @@ def test_a_rolled_back_change_is_never_heard_and_those_of_one_transaction_keep_t
     ]
 
 
-def test_a_row_chooses_its_topic_and_its_recipient_and_hides_its_other_columns(app, server):
+def test_a_row_chooses_its_topic_and_its_recipient_and_hides_its_other_columns(home):
+    app, server = home
     asked = ["--topic", "studio-{studio}", "--recipient", "{client}", "--columns", "id,status"]
     app.sql("watch", "bookings", *asked, "--name", "update=booking-changed")
     with following(server, "ann") as ann, following(server, "bob", "studio-north") as north:
@@ -80,7 +76,8 @@ def test_a_row_chooses_its_topic_and_its_recipient_and_hides_its_other_columns(a
     assert app.sql("status")["refused"] == 0
 
 
-def test_a_tenants_rows_stay_with_the_tenant(app, server):
+def test_a_tenants_rows_stay_with_the_tenant(home):
+    app, server = home
     app.sql("watch", "bookings", "--topic", "bookings", "--tenant", "{studio}")
     with (
         websocket(server, "eve", claims={"tenant": "globex", "topics": ["*"]}, topics="bookings") as eve,
@@ -94,7 +91,8 @@ def test_a_tenants_rows_stay_with_the_tenant(app, server):
         assert told(eve)[1]["key"] == {"id": 2}
 
 
-def test_a_row_too_long_for_an_event_is_told_by_its_key(app, server):
+def test_a_row_too_long_for_an_event_is_told_by_its_key(home):
+    app, server = home
     app.sql("watch", "bookings")
     with following(server, "admin", "bookings") as bell:
         bell.until("ready")
@@ -103,7 +101,8 @@ def test_a_row_too_long_for_an_event_is_told_by_its_key(app, server):
     assert data == {"table": "bookings", "change": "insert", "key": {"id": 1}, "record": None, "old": None, "cut": True}
 
 
-def test_partitions_odd_names_and_rows_without_a_key(app, server):
+def test_partitions_odd_names_and_rows_without_a_key(home):
+    app, server = home
     app.run('CREATE TABLE "Odd Table" (name TEXT, "größe" INT) PARTITION BY LIST (name)')
     app.run("""CREATE TABLE part PARTITION OF "Odd Table" FOR VALUES IN ('it''s')""")
     app.sql("watch", '"Odd Table"', "--topic", "odd", "--name", "insert=it's")
