@@ -21,8 +21,6 @@ from tests.wire.pusher_clients import Bare, bare
 from tests.wire.test_pusher_webhooks import Receiver
 
 ROOM = "presence-room"
-# A dead node is believed dead after ten seconds of silence.
-BURIED = 20.0
 TOPICS = {"claims": {"topics": ["*"], "publish": ["*"]}}
 
 
@@ -264,34 +262,4 @@ def happened(app: Receiver, channel: str, until: str) -> list[str]:
     time.sleep(3)  # a second telling would come by then
     while not app.requests.empty():
         names += [one["name"] for one in json.loads(app.next()[1])["events"] if one["channel"] == channel]
-    return names
-
-
-# --- the last test of the module: nobody needs the third node any more
-
-
-def test_what_a_dead_node_had_is_gone_everywhere_and_comes_back_with_it(three: Cluster, app: Receiver) -> None:
-    one, two, dying = three.nodes
-    channel = f"presence-dying{time.monotonic_ns()}"
-    with websocket(one, "alice", topics=channel, **TOPICS) as alice, contextlib.ExitStack() as opened:
-        alice.until("ready")
-        for name in ("mallory", "niaj"):
-            opened.enter_context(websocket(dying, name, topics=channel, **TOPICS)).until("ready")
-        assert everywhere(three, channel, {"alice": 1, "mallory": 1, "niaj": 1})
-        assert sorted(joined(alice) + joined(alice)) == ["mallory", "niaj"]
-        dying.kill()
-        assert everywhere(three, channel, {"alice": 1}, within=BURIED)
-        assert sorted(gone(alice, 2)) == ["mallory", "niaj"]
-        assert [known(node) for node in (one, two)] == [2, 2]
-        assert happened(app, channel, until="member_removed").count("member_removed") == 2
-        dying.start()
-        assert eventually(lambda: [known(node) for node in three.nodes] == [3, 3, 3])
-        assert present(dying, channel) == {"alice": 1}
-
-
-def gone(bell: Socket, number: int) -> list[str]:
-    """Who is told to have left, until so many are."""
-    names: list[str] = []
-    while len(names) < number:
-        names += left(bell)
     return names

@@ -1,0 +1,61 @@
+"""A node dies without a word: what it had is gone everywhere after its lease, is told once, and comes back with it."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import engines
+from tests.faults.nodes import Cluster, cluster
+from tests.faults.raw import eventually
+from tests.faults.test_nodes_together import TOPICS, everywhere, happened, joined, known, left, present
+from tests.wire.clients import Socket, websocket
+from tests.wire.test_pusher_webhooks import Receiver
+
+# A dead node is believed dead after ten seconds of silence.
+BURIED = 20.0
+
+
+@pytest.fixture
+def app() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def three(tmp_path: Path, app: Receiver) -> Iterator[Cluster]:
+    with cluster(tmp_path, engines.redis().url, engines.postgres(), "dead") as nodes:
+        for _ in range(3):
+            nodes.start(BELLCAST_PUSHER_WEBHOOK_URL=app.url)
+        assert eventually(lambda: [known(node) for node in nodes.nodes] == [3, 3, 3])
+        yield nodes
+
+
+def test_what_a_dead_node_had_is_gone_everywhere_and_comes_back_with_it(three: Cluster, app: Receiver) -> None:
+    one, two, dying = three.nodes
+    channel = f"presence-dying{time.monotonic_ns()}"
+    with websocket(one, "alice", topics=channel, **TOPICS) as alice, contextlib.ExitStack() as opened:
+        alice.until("ready")
+        for name in ("mallory", "niaj"):
+            opened.enter_context(websocket(dying, name, topics=channel, **TOPICS)).until("ready")
+        assert everywhere(three, channel, {"alice": 1, "mallory": 1, "niaj": 1})
+        assert sorted(joined(alice) + joined(alice)) == ["mallory", "niaj"]
+        dying.kill()
+        assert everywhere(three, channel, {"alice": 1}, within=BURIED)
+        assert sorted(gone(alice, 2)) == ["mallory", "niaj"]
+        assert [known(node) for node in (one, two)] == [2, 2]
+        assert happened(app, channel, until="member_removed").count("member_removed") == 2
+        dying.start()
+        assert eventually(lambda: [known(node) for node in three.nodes] == [3, 3, 3])
+        assert present(dying, channel) == {"alice": 1}
+
+
+def gone(bell: Socket, number: int) -> list[str]:
+    """Who is told to have left, until so many are."""
+    names: list[str] = []
+    while len(names) < number:
+        names += left(bell)
+    return names
