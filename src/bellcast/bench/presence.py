@@ -24,6 +24,12 @@ VISITORS = 200
 # Moves are gathered for up to a second before they are told.
 QUIET_S = 1.5
 
+# After the last move; what has not come by then is missing.
+PATIENCE_S = 10.0
+
+# How often the members look.
+TICK_S = 0.001
+
 
 def measure(trial: Trial) -> list[Figure]:
     with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
@@ -38,7 +44,8 @@ def measure(trial: Trial) -> list[Figure]:
         before, busy, begin = server.process.cpu(), time.process_time(), time.perf_counter()
         _move(reactor, visitors, number)
         seconds = time.perf_counter() - begin
-        members.listen(2 * number * len(members))
+        patience = time.monotonic() + PATIENCE_S
+        reactor.run(lambda: members.total >= 2 * number * len(members) or time.monotonic() > patience, TICK_S)
         used = server.process.cpu().since(before)
         if not members.all_heard(2 * number):
             raise RefusedError(f"not every member heard of {number} who came and {number} who left, once")
@@ -72,8 +79,9 @@ def _move(reactor: Reactor, visitors: Crowd, number: int) -> None:
     """One comes and the one who came first leaves, at a steady rate."""
     begin = time.perf_counter()
     for move in range(number):
-        while (left := begin + move / RATE - time.perf_counter()) > 0:
-            reactor.step(left)
+        while time.perf_counter() < begin + move / RATE or visitors.opening > VISITORS // 2:
+            reactor.step_after(TICK_S)
+        reactor.step(0)
         visitors.open(FOREIGN["pusher"])
         visitors.leave(1)
     reactor.run(lambda: not visitors.opening)

@@ -81,6 +81,11 @@ class Reactor:
                 pause(tick)
             self.step(0.05)
 
+    def step_after(self, tick: float) -> None:
+        """Look away for so long, then serve what is ready."""
+        pause(tick)
+        self.step(0)
+
     def run_for(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         self.run(lambda: time.monotonic() >= end)

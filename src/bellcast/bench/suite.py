@@ -68,7 +68,7 @@ ALL = [
     Benchmark(
         dialects.NAME, "one event to 10,000 Pusher clients, and to clients of all four dialects", 420, dialects.measure
     ),
-    Benchmark(presence.NAME, "people come to a crowded presence channel and leave it", 120, presence.measure),
+    Benchmark(presence.NAME, "people come to a crowded presence channel and leave it", 240, presence.measure),
     Benchmark(trigger.NAME, "events through Pusher's HTTP API, each request signed", 60, trigger.measure),
     Benchmark(storm.NAME, "8,000 clients return at once with token and position", 120, storm.measure),
     Benchmark(ingest.NAME, "durable sends a second, single and in bulk", 180, ingest.measure),

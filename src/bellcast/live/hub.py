@@ -85,9 +85,10 @@ class Hub(Following):
         """Tell a crowd of several moves in one write, and those who moved of what came after their own."""
         last = {move.sender: number for number, move in enumerate(moves, 1)}
         waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
-        # Another server's sends, or TLS, carry one frame at a time.
-        for move in moves:
-            self._tell([one for one in waiting if one.sock is None], partial(self._encode, move), None)
+        # Another server's sends, or TLS, carry one frame at a time. To tell nobody would count as an event of this turn.
+        if framed := [one for one in waiting if one.sock is None]:
+            for move in moves:
+                self._tell(framed, partial(self._encode, move), None)
         self._tell_together([one for one in waiting if one.sock is not None], moves)
         for sender, number in last.items():
             mover = self._by_id.get(sender or "")

@@ -1,14 +1,18 @@
 """Requests to Bellcast carry what its contract asks for."""
 
 import sys
-from urllib.parse import parse_qs, urlsplit
+import time
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import jwt
 import msgspec
 import pytest
 
-from bellcast.bench.bell import KEY, SECRET, Bell, booking
+from bellcast.auth import pusher
+from bellcast.bench.bell import APP, KEY, SECRET, Bell, booking
 from bellcast.bench.processes import Process
+from bellcast.errors import Unauthenticated
+from bellcast.model.people import Project
 
 
 @pytest.fixture
@@ -29,6 +33,16 @@ def test_a_greeting_carries_token_topics_and_position(server, kind, path):
     url = urlsplit(server.greeting(kind, "a.b.c", "bench", "1+2=3&").split(b" ")[1].decode())
     assert url.path == path
     assert parse_qs(url.query) == {"token": ["a.b.c"], "topics": ["bench"], "position": ["1+2=3&"]}
+
+
+def test_a_trigger_is_signed_as_pushers_sdks_sign(server):
+    request = server.trigger(b'{"name":"note"}')
+    head, _, body = request.partition(b"\r\n\r\n")
+    url = urlsplit(head.split(b" ")[1].decode())
+    now = int(time.time() * 1000)
+    pusher.check_request(Project(APP, KEY, SECRET), "POST", url.path, parse_qsl(url.query), body, now)
+    with pytest.raises(Unauthenticated):
+        pusher.check_request(Project(APP, KEY, SECRET), "POST", url.path, parse_qsl(url.query), body + b" ", now)
 
 
 def test_lines_hold_one_notification_each(server):

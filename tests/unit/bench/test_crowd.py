@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.bench.crowd import Crowd
-from bellcast.bench.frames import CLOSE, PING
+from bellcast.bench.frames import CLOSE, GOODBYE, PING
 from bellcast.bench.talks import RefusedError, until
 
 from .fixed_server import CHUNKED, STREAM, SWITCHING, chunk, frame, reacting, serving
@@ -62,6 +62,52 @@ def test_a_ping_is_answered_each_time():
             links[0].sendall(frame(b"42", PING))
             reactor.step(1)
             assert links[0].recv(100) == b"\x8a\x82\0\0\0\x0042"
+
+
+def test_a_client_says_what_its_talk_asks_for_and_what_comes_behind_its_greeting_is_counted():
+    def talk(number, heard):
+        return b"me %d" % number if heard == b"who?" else None
+
+    with serving([SWITCHING + frame(b"who?")]) as (address, links), reacting() as reactor:
+        crowd = Crowd(reactor, address, "pusher", is_note, talk)
+        crowd.open(b"GET / HTTP/1.1\r\n\r\n")
+        while not links or not crowd.opening:
+            reactor.step(0.1)
+        reactor.run(lambda: answered(links[0]) == b"me 0")
+        links[0].sendall(frame(b"welcome") + NOTE + NOTE[:3])
+        crowd.connect(iter(()))
+        links[0].sendall(NOTE[3:])
+        crowd.listen(2)
+        assert crowd.all_heard(2)
+
+
+def answered(link):
+    """What a client said, whose mask is zero."""
+    link.settimeout(5)
+    said = link.recv(100)
+    assert said[0] == 0x81
+    return said[6:]
+
+
+def test_engine_ios_pulse_is_answered_and_is_no_event():
+    with serving([SWITCHING + READY]) as (address, links), reacting() as reactor:
+        crowd = connected(reactor, address, 1, kind="socketio")
+        for _ in range(2):
+            links[0].sendall(frame(b"2") + NOTE)
+            reactor.step(1)
+            assert answered(links[0]) == b"3"
+        assert crowd.all_heard(2)
+
+
+def test_who_came_first_leaves_first_with_a_goodbye():
+    with serving([SWITCHING + READY], [SWITCHING + READY]) as (address, links), reacting() as reactor:
+        crowd = connected(reactor, address, 2)
+        crowd.leave(1)
+        links[0].settimeout(5)
+        assert links[0].recv(100) == GOODBYE
+        links[1].sendall(NOTE)
+        crowd.listen(1)
+        assert (len(crowd), crowd.all_heard(1)) == (1, True)
 
 
 @pytest.mark.parametrize(

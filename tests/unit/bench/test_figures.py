@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.bench.figures import Figure, at_least, at_most, percentile
+from bellcast.bench.figures import Figure, at_least, at_most, at_most_times, percentile
 
 
 def figure(value, **more):
@@ -25,6 +25,11 @@ def test_a_bound_itself_is_kept(value, goal, verdict):
 
 def test_the_ratio_is_ours_of_theirs():
     assert figure(3.0, peers={"nchan": 6.0, "ws": 0.0}).ratios == {"nchan": 0.5}
+
+
+def test_a_bound_by_a_peer_needs_the_peer():
+    assert at_most_times(0.65, {"socket.io": 10.0}, "socket.io") == at_most(6.5, "0.65 × socket.io")
+    assert at_most_times(0.65, {}, "socket.io") is None
 
 
 @pytest.mark.parametrize(("share", "number"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])

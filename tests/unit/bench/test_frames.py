@@ -63,5 +63,12 @@ def test_a_chunked_answer_is_joined_when_its_last_chunk_is_there():
     assert frames.answer(data + b"0\r\n\r\n") == (Answer(200, b"abc"), len(data) + 5)
 
 
+@pytest.mark.parametrize("size", [0, 125, 126, 5_000])
+def test_what_a_client_says_has_its_length_and_a_mask_of_nothing(size):
+    said = frames.said(b"x" * size)
+    head = bytes([0x81, 0x80 | size]) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+    assert said == head + bytes(4) + b"x" * size
+
+
 def test_a_pong_carries_the_pings_payload_masked():
     assert frames.pong(Frame(PING, b"42")) == b"\x8a\x82\0\0\0\x0042"
