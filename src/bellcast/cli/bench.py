@@ -25,7 +25,7 @@ def bench(
     list_: Annotated[bool, typer.Option("--list", help="Tell what there is to measure.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: see that it works, in about a minute.")] = False,
     connections: Annotated[
-        int | None, typer.Option(min=1, metavar="NUMBER", help="Live clients in fanout and memory.")
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Live clients in fanout, memory and dialects.")
     ] = None,
     json: screen.Json = False,
 ) -> None:
