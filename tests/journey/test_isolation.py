@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
+import pusher
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from bellcast.api.app import HANDLERS
 from bellcast.live.protocols import native
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
+from tests.wire.pusher_clients import bare
 
 # Stands in everything Acme has: wherever else it is read, something crossed.
 MARK = "TOPSECRETOFACME"
@@ -210,6 +213,58 @@ def test_no_frame_reaches_another_tenant(acme: Acme) -> None:
         assert MARK not in json.dumps(heard)
     acmes = acme.keeps()
     assert acmes == before
+    assert settled(acme.bell) == []
+
+
+def words(acme: Acme) -> Iterator[tuple[str, list[Any]]]:
+    """The same frames as Socket.IO says them: an event by the command's name, its fields as an object, or as a list."""
+    for name, those in said_by_clients(acme).items():
+        for fields in those:
+            yield name, [fields]
+            yield name, list(fields.values())
+
+
+def test_no_event_of_socket_io_reaches_another_tenant(acme: Acme) -> None:
+    before = acme.keeps()
+    claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
+    url = f"{acme.server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"
+    with connect(url) as socket:
+        heard = [socket.recv(timeout=10)]
+        socket.send("40" + json.dumps({"token": acme.server.token("alice", **claims)}))
+        for number, (name, args) in enumerate(words(acme), 1):
+            socket.send(f"42{number}" + json.dumps([name, *args]))
+        heard += until(socket, f"43{number}")
+    assert any(said.startswith("40{") for said in heard)
+    assert MARK not in "".join(heard)
+    assert acme.keeps() == before
+    assert settled(acme.bell) == []
+
+
+def until(socket: ClientConnection, beginning: str) -> list[str]:
+    """What is heard up to the answer to the last question."""
+    heard = [str(socket.recv(timeout=10))]
+    while not heard[-1].startswith(beginning):
+        heard.append(str(socket.recv(timeout=10)))
+    return heard
+
+
+def test_the_pusher_dialect_which_knows_no_tenants_sees_none(acme: Acme) -> None:
+    server, before = acme.server, acme.keeps()
+    sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
+    with bare(server) as nameless:
+        nameless.sign_in(id="alice", watchlist=["alice", "bob"])
+        for topic in TOPICS:
+            member = '{"user_id":"mallory"}' if topic.startswith("presence-") else None
+            assert "alice" not in str(nameless.subscribe(topic, member))
+            nameless.say("client-x", {"a": 1}, channel=topic)
+        assert [one["id"] for one in sdk.users_info(TOPICS[0])["users"]] == ["mallory"]
+        counted = sdk.channel_info(TOPICS[1], ["subscription_count"])
+        assert counted["subscription_count"] == 1
+        sdk.trigger(TOPICS, "x", {"a": 1})
+        sdk.trigger("#server-to-user-alice", "x", {"a": 1})
+        assert MARK not in json.dumps(nameless.settled())
+        sdk.terminate_user_connections("alice")
+    assert acme.keeps() == before
     assert settled(acme.bell) == []
 
 
