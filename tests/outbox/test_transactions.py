@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import psycopg
 import pytest
 
@@ -159,3 +160,17 @@ def test_only_roles_that_were_named_may_send(app, serve):
     finally:
         app.run(f"DROP OWNED BY {role}")
         app.run(f"DROP ROLE {role}")
+
+
+def test_a_tenant_over_its_rate_waits_and_keeps_nobody_else_waiting(app, serve):
+    server = serve(BELLCAST_LIMIT_SENDS_PER_SECOND="2")
+    with app.connect() as connection:
+        for number in range(8):
+            connection.execute(NOTIFY, ["alice", said(f"{number}", tenant="acme")])
+        connection.execute(NOTIFY, ["bob", said("Mine")])
+    assert eventually(lambda: titles(server, "bob") == ["Mine"])
+    status = app.sql("status")
+    assert (status["refused"], status["waiting"] + status["later"] > 0) == (0, True)
+    assert eventually(lambda: app.waiting() == 0)
+    inbox = httpx.get(f"{server.url}/v1/inbox", headers=server.as_recipient("alice", tenant="acme")).json()
+    assert sorted(one["title"] for one in inbox["notifications"]) == [str(number) for number in range(8)]

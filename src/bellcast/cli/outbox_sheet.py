@@ -24,6 +24,8 @@ def show(status: Status) -> None:
         late = (status.oldest or 0) > LATE_SECONDS
         todo = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
         screen.out.print(f"{status.waiting} wait, the oldest for {status.oldest:.0f} s.{todo}", soft_wrap=True)
+    if status.later:
+        screen.note(f"{status.later} are put off: their tenant has sent as much as it may for now.")
     _refused(status)
     if status.watched:
         watches(status.watched)

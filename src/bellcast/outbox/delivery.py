@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.errors import BellcastError, DiskFull, Invalid, Unavailable
+from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.inbox import events, sending
 from bellcast.model import publishing
 from bellcast.model.limits import Limits
@@ -42,10 +42,12 @@ class Row(Struct, frozen=True):
 
 
 class Outcome(Struct):
-    """What came of a batch: rows that are done, those refused with the reason, and why it stopped, if it did."""
+    """What came of a batch: rows that are done, those refused with the reason, those put off by so many seconds, and why
+    it stopped, if it did."""
 
     done: list[int] = []
     refused: dict[int, str] = {}
+    later: dict[int, int] = {}
     stopped: BellcastError | None = None
 
 
@@ -126,6 +128,8 @@ class Delivery:
 def _note(outcome: Outcome, row: Row, refusal: BellcastError | None) -> None:
     if isinstance(refusal, AWAY):
         outcome.stopped = refusal
+    elif isinstance(refusal, TooMany):  # what was committed rings, if not now
+        outcome.later[row.id] = refusal.retry_after or 1
     elif refusal is not None:
         outcome.refused[row.id] = refusal.detail
     else:

@@ -11,6 +11,12 @@ from bellcast.outbox.watching import Watch
 
 # Refused rows that are shown; a mistake in the app makes thousands that are alike.
 SHOWN = 20
+LYING = """
+SELECT count(*) FILTER (WHERE due_at <= now()),
+  extract(epoch FROM now() - min(greatest(written_at, due_at)) FILTER (WHERE due_at <= now()))::float8,
+  count(*) FILTER (WHERE due_at > now())
+FROM bellcast.outbox
+"""
 
 
 class Refusal(Struct, frozen=True):
@@ -24,11 +30,13 @@ class Refusal(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """How an outbox is. `oldest` is how long the first of those waiting has waited, in seconds."""
+    """How an outbox is. `oldest` is how long the first of those waiting has waited, in seconds; `later` are put off by their
+    tenant's rate or budget."""
 
     version: int
     waiting: int
     oldest: float | None
+    later: int
     refused: int
     refusals: list[Refusal]
     watched: dict[str, Watch]
@@ -37,9 +45,7 @@ class Status(Struct, frozen=True):
 async def look(connection: asyncpg.Connection) -> Status:
     """How it is now."""
     await schema.must_be_there(connection)
-    ((waiting, oldest),) = await connection.fetch(
-        "SELECT count(*), extract(epoch FROM now() - min(written_at))::float8 FROM bellcast.outbox"
-    )
+    ((waiting, oldest, later),) = await connection.fetch(LYING)
     refused = await connection.fetchval("SELECT count(*) FROM bellcast.refused")
     rows = await connection.fetch(
         "SELECT id, kind, payload::text, written_at, error FROM bellcast.refused ORDER BY id DESC LIMIT $1", SHOWN
@@ -48,6 +54,7 @@ async def look(connection: asyncpg.Connection) -> Status:
         version=await schema.version(connection),
         waiting=waiting,
         oldest=oldest,
+        later=later,
         refused=refused,
         refusals=[Refusal(*row) for row in rows],
         watched=await watching.every(connection),

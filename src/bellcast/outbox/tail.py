@@ -34,7 +34,8 @@ HELD = "20s"
 # Within a transaction, so that nothing is left behind on a connection that a pool gives to others.
 TAKE = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{HELD}'"
 ROWS = """
-SELECT id, key::text, kind, payload::text FROM bellcast.outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT id, key::text, kind, payload::text FROM bellcast.outbox
+WHERE due_at <= now() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 REFUSE = """
 WITH refusal AS (SELECT * FROM unnest($1::bigint[], $2::text[]) r (id, error)), gone AS (
@@ -42,6 +43,10 @@ WITH refusal AS (SELECT * FROM unnest($1::bigint[], $2::text[]) r (id, error)), 
 )
 INSERT INTO bellcast.refused (id, key, kind, payload, written_at, error)
 SELECT id, key, kind, payload, written_at, error FROM gone
+"""
+PUT_OFF = """
+UPDATE bellcast.outbox o SET due_at = now() + make_interval(secs => r.seconds)
+FROM unnest($1::bigint[], $2::int[]) r (id, seconds) WHERE o.id = r.id
 """
 
 
@@ -94,7 +99,7 @@ class Tail:
 
     async def _take(self, connection: asyncpg.Connection) -> bool:
         """One batch; whether there may be more. Unavailable once the store cannot go on."""
-        if not await connection.fetchval("SELECT EXISTS (SELECT 1 FROM bellcast.outbox)"):
+        if not await connection.fetchval("SELECT EXISTS (SELECT 1 FROM bellcast.outbox WHERE due_at <= now())"):
             return False
         await connection.execute(TAKE)
         try:
@@ -114,6 +119,8 @@ class Tail:
 async def _remove(connection: asyncpg.Connection, outcome: Outcome) -> None:
     if outcome.done:
         await connection.execute("DELETE FROM bellcast.outbox WHERE id = ANY($1::bigint[])", outcome.done)
+    if outcome.later:
+        await connection.execute(PUT_OFF, list(outcome.later), list(outcome.later.values()))
     if outcome.refused:
         await connection.execute(REFUSE, list(outcome.refused), list(outcome.refused.values()))
         for number, why in outcome.refused.items():

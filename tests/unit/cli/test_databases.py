@@ -75,7 +75,7 @@ def test_an_outbox_that_is_missing_flows_or_stands_still(url):
     assert found(database_url=url)["outbox"] == ("ok", "")  # just written
     asyncio.run(run(url, "UPDATE bellcast.outbox SET written_at = now() - interval '1 minute'"))
     assert found(database_url=url)["outbox"][0] == "problem"
-    move = "INSERT INTO bellcast.refused (id, key, kind, payload, written_at, error) SELECT *, 'x' FROM bellcast.outbox"
+    move = "INSERT INTO bellcast.refused (id, key, kind, payload, written_at, error) SELECT id, key, kind, payload, written_at, 'x' FROM bellcast.outbox"
     asyncio.run(run(url, move, "DELETE FROM bellcast.outbox"))
     assert found(database_url=url)["outbox"][0] == "warning"
     assert "bellcast sql status" in found(database_url=url)["outbox"][1]

@@ -1,12 +1,15 @@
 -- What an app writes in its own transactions, and any node of Bellcast takes out once they are committed.
--- `key` is the idempotency key: a row that is taken twice rings once, whatever backup its numbers come from.
+-- `key` is the idempotency key: a row that is taken twice rings once, whatever backup its numbers come from. `due_at` is set
+-- for what its tenant's rate or budget puts off: it goes behind what is fresh, so that nobody else waits for it.
 CREATE TABLE bellcast.outbox (
   id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   key UUID NOT NULL DEFAULT gen_random_uuid(),
   kind TEXT NOT NULL CHECK (kind IN ('notify', 'publish', 'change')),
   payload JSONB NOT NULL,
-  written_at TIMESTAMPTZ NOT NULL DEFAULT now()
+  written_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  due_at TIMESTAMPTZ NOT NULL DEFAULT '-infinity'
 );
+CREATE INDEX outbox_due ON bellcast.outbox (due_at, id);
 
 -- What could not be sent, with the reason. It holds up nothing; `bellcast sql retry` puts it back.
 CREATE TABLE bellcast.refused (
