@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.faults.raw import HANDSHAKE, Raw, RawSocket, eventually, live, memory, request
 from tests.law.device import Device
-from tests.servers import PROJECT, ServerProcess
+from tests.servers import PROJECT, STARTS_WITHIN, ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
 from tests.wire.clients import Stream, websocket
 
@@ -72,7 +72,7 @@ class MountedServer(ServerProcess):
             self.process = subprocess.Popen(
                 self._command, cwd=self._folder, env=environ, stdout=log, stderr=subprocess.STDOUT, text=True
             )
-        assert eventually(self._answers), self.log.read_text()[-4000:]
+        assert eventually(self._answers, STARTS_WITHIN), self.log.read_text()[-4000:]
         return self
 
     def _answers(self) -> bool:
