@@ -13,8 +13,8 @@ from bellcast.bench.talks import RefusedError, Talk
 Kind = Literal["websocket", "sse", "pusher", "socketio"]
 Count = Callable[[bytes], int]
 
-# More than any event measured here; a longer one is read in pieces.
-READ_SIZE = 8192
+# More than any event measured here, and than the moves of a crowd that are told at once; more is read in pieces.
+READ_SIZE = 65_536
 
 # A newcomer to a crowded presence channel is told of thousands.
 GREETING_SIZE = 262_144
