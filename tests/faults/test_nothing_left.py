@@ -13,7 +13,7 @@ from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 from tests.wire.pusher_clients import sign
 
-MANY = 60
+MANY = 25
 SOCKETIO = "/socket.io/?EIO=4&transport="
 
 

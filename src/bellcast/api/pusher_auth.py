@@ -17,6 +17,7 @@ from bellcast.inbox import views
 from bellcast.model import drafts, pusher, topics
 from bellcast.model.inboxes import Inbox
 from bellcast.model.people import DEFAULT_TENANT, Principal
+from bellcast.model.wording import sentence
 
 MAX_DEVICE = 64
 
@@ -74,8 +75,10 @@ def _form(request: PusherRequest, type: type[Any]) -> Any:
             return msgspec.json.decode(request.body, type=type)
         fields = dict(parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=100))
         return msgspec.convert(fields, type)
-    except (msgspec.DecodeError, ValueError, RecursionError) as wrong:
-        raise BadRequest(f"The body is not the form that is expected here: {wrong}.") from None
+    except msgspec.ValidationError as wrong:
+        raise BadRequest(sentence(wrong, "The body")) from None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise BadRequest("The body is neither a form nor JSON.") from None
 
 
 async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox]:

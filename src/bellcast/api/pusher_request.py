@@ -7,6 +7,7 @@ import msgspec
 from bellcast.api.rooms import Rooms
 from bellcast.errors import BadRequest, Invalid
 from bellcast.model import drafts, topics
+from bellcast.model.wording import sentence
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ class PusherRequest(NamedTuple):
         try:
             return msgspec.json.decode(self.body, type=type)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-            raise BadRequest(f"The body is not what is expected here: {wrong}.") from None
+            raise BadRequest(sentence(wrong, "The body")) from None
 
     def infos(self, allowed: frozenset[str]) -> frozenset[str]:
         """The attributes asked for by `info`."""

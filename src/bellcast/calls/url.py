@@ -14,6 +14,7 @@ from bellcast import ports
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, Refused
 from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError, Unavailable
 from bellcast.model.people import Project
+from bellcast.model.wording import sentence
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +144,7 @@ def _read(response: ports.Response) -> UrlAnswer:
     try:
         return msgspec.json.decode(response.body or b"{}", type=UrlAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HandlerFailed(f"It answered nonsense: {error}.") from None
+        raise HandlerFailed(sentence(error, "Its answer")) from None
 
 
 async def _obey(call: Call, answer: UrlAnswer) -> None:

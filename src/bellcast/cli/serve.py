@@ -43,6 +43,7 @@ def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     from bellcast import server
     from bellcast.cli import folder, logs
     from bellcast.settings import project
+    from bellcast.settings.groups import MEMORY
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
@@ -51,6 +52,8 @@ def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     if as_worker is not None:
         _work(settings, as_worker)
         return
+    if settings.store.broker != MEMORY:
+        _warn_of_machines()
     made, is_new = project(settings)
     if is_new:
         introduce(made, settings)
@@ -58,6 +61,14 @@ def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
         _supervise(settings)
     else:
         run(server.create_app(settings), _listening)
+
+
+def _warn_of_machines() -> None:
+    """What several machines need that one does not."""
+    import structlog
+
+    said = "over several machines, Socket.IO's polling needs a balancer that keeps each client on one of them"
+    structlog.get_logger(__name__).info(said)
 
 
 def _listening(url: str) -> None:

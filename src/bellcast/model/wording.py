@@ -2,6 +2,8 @@
 
 import re
 
+import msgspec
+
 from bellcast.errors import FieldError
 
 _PLACE = re.compile(r"(.*?)(?: - at `(?:key in )?\$([^`]*)`)?", re.DOTALL)
@@ -34,6 +36,14 @@ def worded(refusal: Exception) -> FieldError:
     if (value := _VALUE.fullmatch(told)) is not None:
         return FieldError(path, f"is none of those there are: {value[1][:_LONGEST]}")
     return FieldError(path, "cannot be read")
+
+
+def sentence(refusal: Exception, whole: str) -> str:
+    """The same as one sentence; `whole` is what the thing is called that was read."""
+    if not isinstance(refusal, msgspec.ValidationError):
+        return f"{whole} is not JSON."
+    bad = worded(refusal)
+    return f"{whole}: {bad.field} {bad.message}." if bad.field else f"{whole} {bad.message}."
 
 
 def _split(refusal: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from bellcast.model.wording import worded
+from bellcast.model.wording import sentence, worded
 
 
 class Inner(Struct, forbid_unknown_fields=True):
@@ -52,3 +52,17 @@ def test_what_was_sent_is_said_back_in_part_only() -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert({"name": "a", "view": "x" * 5_000}, Asked)
     assert len(worded(refused.value).message) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "The body is not JSON."),
+        ("[]", "The body must be an object, got a list."),
+        ("{}", "The body: name is required."),
+    ],
+)
+def test_a_refusal_is_one_sentence(text: str, told: str) -> None:
+    with pytest.raises(msgspec.DecodeError) as refused:
+        msgspec.json.decode(text, type=Asked)
+    assert sentence(refused.value, "The body") == told

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.model.wording import worded
+from bellcast.model.wording import sentence
 
 CLIENT = "client-"
 
@@ -95,8 +95,7 @@ def _typed(frame: _Frame, shape: type[Subscribe | Unsubscribe | Signin]) -> Comm
             return msgspec.json.decode(frame.data, type=shape)
         return msgspec.convert({} if frame.data is UNSET else frame.data, shape)
     except msgspec.ValidationError as wrong:
-        bad = worded(wrong)
-        return Rejected(f"{frame.event}: {bad.field or 'data'} {bad.message}.")
+        return Rejected(sentence(wrong, frame.event))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Rejected(f"{frame.event}: the data is not JSON.")
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.model.wording import worded
+from bellcast.model.wording import sentence
 
 MAX_USER_ID = 128
 # Longer lists are cut, and the client is told (4302).
@@ -43,7 +43,7 @@ def read_member(channel_data: str) -> Member | str:
     try:
         said = _channel_data.decode(channel_data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as wrong:
-        return _wrong("channel_data", wrong)
+        return sentence(wrong, "channel_data")
     user_id = str(said.user_id)
     if not 1 <= len(user_id) <= MAX_USER_ID:
         return f"channel_data: user_id must have 1 to {MAX_USER_ID} characters."
@@ -55,11 +55,4 @@ def read_user(user_data: str) -> User | str:
     try:
         return _user_data.decode(user_data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as wrong:
-        return _wrong("user_data", wrong)
-
-
-def _wrong(text: str, refusal: Exception) -> str:
-    if not isinstance(refusal, msgspec.ValidationError):
-        return f"{text}: is not JSON."
-    bad = worded(refusal)
-    return " ".join(filter(None, (f"{text}:", bad.field, f"{bad.message}.")))
+        return sentence(wrong, "user_data")
