@@ -32,7 +32,7 @@ export class List {
     this.#resized();
     const [first, last, before, after] = this.#window(items, top - AROUND, top + height + AROUND);
     const focused = this.#focused();
-    const held = items.findIndex(({ notification: { id } }) => id === focused); // the focus must not lose its row
+    const held = focused ? items.findIndex(({ notification: { id } }) => id === focused) : -1; // the focus must not lose its row
     const there = Array.from({ length: last - first }, (_, at) => first + at);
     if (held >= 0 && held < first) there.unshift(held);
     if (held >= last) there.push(held);
