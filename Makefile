@@ -47,7 +47,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
 	touch $@
 
-$(CLIENT): client/package-lock.json $(shell find client/src client/build.js -type f)
+$(CLIENT): client/package-lock.json $(shell find client/src client/build.js client/examples.js examples/service_marketplace/today -type f)
 	command -v npm >/dev/null || scripts/install_system.sh node
 	cd client && npm ci --silent --no-audit --no-fund && npm run build --silent
 	touch $@
@@ -60,4 +60,4 @@ system: ## Debian packages the tests drive: a browser, PostgreSQL, Redis, and ng
 	scripts/install_system.sh python node engines
 
 clean: ## Remove what was installed here
-	rm -rf $(VENV) client/node_modules client/dist $(STOCK) dist
+	rm -rf $(VENV) client/node_modules client/dist $(STOCK) dist examples/service_marketplace/static/today.js
