@@ -159,3 +159,11 @@ def test_a_role_that_may_only_write_rows_needs_no_other_right(store, server):
     finally:
         store.run(f"DROP OWNED BY {role}")
         store.run(f"DROP ROLE {role}")
+
+
+def test_bellcast_knows_its_own_writes_whatever_its_address_calls_it(store, server, start_server):
+    named = start_server(BELLCAST_STORE=f"{store.url}?application_name=shop")
+    ((before,),) = store.run("SELECT revision FROM bellcast.recipients WHERE key = 'alice'")
+    send(named, "alice", "Second")
+    ((after, unread),) = store.run("SELECT revision, unread FROM bellcast.recipients WHERE key = 'alice'")
+    assert (after, unread) == (before + 1, 2)
