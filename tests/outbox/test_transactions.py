@@ -162,6 +162,22 @@ def test_only_roles_that_were_named_may_send(app, serve):
         app.run(f"DROP ROLE {role}")
 
 
+def test_servers_need_not_connect_as_the_owner(app, start_server):
+    role = f"node_{app.url.rsplit('/', 1)[1]}"
+    app.run(f"CREATE ROLE {role} LOGIN")
+    try:
+        app.sql("install", "--node", role)
+        server = start_server(BELLCAST_DATABASE_URL=app.url.replace("postgres@", f"{role}@"))
+        app.run(NOTIFY, "alice", "{}")
+        app.run(NOTIFY, "alice", said("Taken"))
+        assert eventually(lambda: titles(server, "alice") == ["Taken"])
+        assert eventually(lambda: app.sql("status")["refused"] == 1)
+        server.kill()
+    finally:
+        app.run(f"DROP OWNED BY {role}")
+        app.run(f"DROP ROLE {role}")
+
+
 def test_a_tenant_over_its_rate_waits_and_keeps_nobody_else_waiting(app, serve):
     server = serve(BELLCAST_LIMIT_SENDS_PER_SECOND="2")
     with app.connect() as connection:

@@ -67,6 +67,9 @@ def install(
     ctx: typer.Context,
     url: Url = None,
     grant: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="A role that may send. Repeat it.")] = None,
+    node: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE", help="A role that servers connect as. Repeat it.")
+    ] = None,
     printed: Annotated[bool, typer.Option("--print", help="Print the SQL instead, for your own migrations.")] = False,
     json: screen.Json = False,
 ) -> None:
@@ -77,9 +80,9 @@ def install(
     if printed:
         print(schema.script())
         return
-    before, after = _ask(ctx, url, lambda connection: schema.install(connection, grant or ()))
+    before, after = _ask(ctx, url, lambda connection: schema.install(connection, grant or (), node or ()))
     if json:
-        screen.json({"from": before, "to": after, "granted": grant or []})
+        screen.json({"from": before, "to": after, "granted": [*(grant or []), *(node or [])]})
     elif before == after:
         screen.done(f"The outbox is up to date (version {after}).")
     else:

@@ -80,8 +80,10 @@ async def must_be_there(connection: asyncpg.Connection) -> None:
         raise Conflict(f"The outbox is of version {found}, this Bellcast knows {known}: run `bellcast sql install`.")
 
 
-async def install(connection: asyncpg.Connection, roles: Sequence[str]) -> tuple[int, int]:
-    """Bring it up to date, and let these roles send; the versions before and after."""
+async def install(
+    connection: asyncpg.Connection, senders: Sequence[str] = (), nodes: Sequence[str] = ()
+) -> tuple[int, int]:
+    """Bring it up to date, let these roles send, and servers connect as those; the versions before and after."""
     if connection.get_server_version().major < OLDEST:
         raise Conflict(f"PostgreSQL {OLDEST} or newer is needed.")
     known = len(texts())
@@ -92,19 +94,21 @@ async def install(connection: asyncpg.Connection, roles: Sequence[str]) -> tuple
             raise Conflict(f"This outbox was made by a newer Bellcast (version {found}, this one knows {known}).")
         if found < known:
             await connection.execute(script(found))
-        for role in roles:
-            await _grant(connection, role)
+        for role in senders:
+            # To send takes no right on the tables: the functions have it.
+            await _grant(connection, role, [f"EXECUTE ON FUNCTION bellcast.{function}" for function in FUNCTIONS])
+        for role in nodes:
+            rights = "SELECT, INSERT, UPDATE, DELETE ON bellcast.outbox, bellcast.refused"
+            await _grant(connection, role, [rights, "SELECT ON bellcast.outbox_version"])
     return found, known
 
 
-async def _grant(connection: asyncpg.Connection, role: str) -> None:
-    """To send takes no right on the tables: the functions have it."""
+async def _grant(connection: asyncpg.Connection, role: str, rights: Sequence[str]) -> None:
     name = await connection.fetchval("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1", role)
     if name is None:
         raise NotFound(f"There is no role {role} in this database.")
-    await connection.execute(f"GRANT USAGE ON SCHEMA bellcast TO {name}")
-    for function in FUNCTIONS:
-        await connection.execute(f"GRANT EXECUTE ON FUNCTION bellcast.{function} TO {name}")
+    for right in ("USAGE ON SCHEMA bellcast", *rights):
+        await connection.execute(f"GRANT {right} TO {name}")
 
 
 async def uninstall(connection: asyncpg.Connection, *, force: bool) -> int:
