@@ -3,7 +3,9 @@
 import json
 import random
 import socket
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled
 from tests.faults.raw import eventually, unharmed
 from tests.servers import ServerProcess
+from tests.wire.clients import websocket
 
 WEBSOCKET = "/socket.io/?EIO=4&transport=websocket"
 POLLING = "/socket.io/?EIO=4&transport=polling"
@@ -146,6 +149,27 @@ def test_ten_thousand_topics_and_namespaces_cost_one_client_its_bounds(
         assert sum(said.startswith("44/room-") and "Too many namespaces" in said for said in heard) == 9_901
         assert echoes(server)
     assert unharmed(server)
+
+
+@pytest.mark.parametrize("packet", [b"3", b"6", b'42["nobody handles this"]', b"430[]"])
+def test_a_body_of_as_many_packets_as_it_may_hold_delays_nobody_for_long(
+    start_server: Callable[..., ServerProcess], packet: bytes
+) -> None:
+    server = start_server(**SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "20s"}, BELLCAST_LIMIT_FRAMES_PER_SECOND="0")
+    body = b"\x1e".join([packet] * (1_000_000 // (len(packet) + 1)))
+    with httpx.Client(base_url=server.url, timeout=60) as http, websocket(server, "calm") as calm:
+        sid = json.loads(http.get(POLLING).text[1:])["sid"]
+        assert http.post(f"{POLLING}&sid={sid}", content="40").status_code == 200
+        http.get(f"{POLLING}&sid={sid}")
+        with ThreadPoolExecutor(1) as other:
+            flood = other.submit(http.post, f"{POLLING}&sid={sid}", content=body)
+            slowest = 0.0
+            while not flood.done():
+                began = time.monotonic()
+                assert calm.ask("ping")["type"] == "pong"
+                slowest = max(slowest, time.monotonic() - began)
+        assert flood.result().status_code == 200
+        assert slowest < 1.5
 
 
 def until(one: ClientConnection, start: str) -> list[str]:

@@ -6,7 +6,7 @@ body holds many, with U+001E between and binary in base64 behind a `b`.
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -72,9 +72,9 @@ def read(text: str) -> Packet:
     return Packet(text[0], text[1:])
 
 
-def read_body(body: bytes) -> list[Packet]:
+def read_body(body: bytes) -> Iterator[Packet]:
     """The packets of a POST, in order. How many is the body's matter: bytes are the bound."""
-    return [_read_posted(part) for part in body.split(SEPARATOR)]
+    return map(_read_posted, body.split(SEPARATOR))
 
 
 def _read_posted(part: bytes) -> Packet:
