@@ -84,14 +84,17 @@ class Bell:
         return msgspec.json.decode(ask(deadline, self.address, request, status))
 
     def target(self) -> Target:
+        def recipient(number: int) -> str:
+            return f"recipient-{number}"
+
         def token(number: int) -> str:
-            return self.token(f"recipient-{number}", [TOPIC])
+            return self.token(recipient(number), [TOPIC])
 
         def greeting(kind: Kind, number: int) -> bytes:
             return FOREIGN.get(kind) or self.greeting(kind, token(number), TOPIC)
 
         def idle(kind: Kind, number: int) -> bytes:
-            return self.greeting(kind, self.token(f"recipient-{number}"))
+            return self.greeting(kind, self.token(recipient(number)))
 
         def publish(data: bytes) -> bytes:
             return self.send("/v1/events", {"topic": TOPIC, "name": "note", "data": msgspec.Raw(data)})
@@ -103,7 +106,7 @@ class Bell:
             talks={
                 "websocket": talks.until(READY),
                 "sse": talks.until(READY),
-                "pusher": talks.Pusher(KEY, SECRET, TOPIC),
+                "pusher": talks.Pusher(KEY, SECRET, TOPIC, user=recipient),
                 "socketio": talks.socketio(token),
             },
             greeting=greeting,

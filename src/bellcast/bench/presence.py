@@ -59,7 +59,7 @@ def measure(trial: Trial) -> list[Figure]:
 
 
 def _crowd(server: Bell, reactor: Reactor, name: str) -> Crowd:
-    talk = talks.Pusher(KEY, SECRET, CHANNEL, lambda number: f"{name}-{number}")
+    talk = talks.Pusher(KEY, SECRET, CHANNEL, member=lambda number: f"{name}-{number}")
     return Crowd(reactor, server.address, "pusher", is_move, talk)
 
 

@@ -17,6 +17,7 @@ class RefusedError(Exception):
 
 
 Talk = Callable[[int, bytes], bytes | None]
+Name = Callable[[int], str]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -32,7 +33,7 @@ def until(ready: bytes) -> Talk:
     return talk
 
 
-def socketio(token: Callable[[int], str]) -> Talk:
+def socketio(token: Name) -> Talk:
     """Engine.IO opens; then a CONNECT to the root namespace with a token."""
 
     def talk(number: int, heard: bytes) -> bytes | None:
@@ -46,22 +47,40 @@ def socketio(token: Callable[[int], str]) -> Talk:
 
 
 class Pusher:
-    """Follows one channel that wants a signature; on a presence channel as the member of its number."""
+    """Signs in, where it is somebody, and follows one channel that wants a signature; on a presence channel as the member
+    of its number."""
 
-    def __init__(self, key: str, secret: str, channel: str, member: Callable[[int], str] | None = None) -> None:
+    def __init__(
+        self, key: str, secret: str, channel: str, *, user: Name | None = None, member: Name | None = None
+    ) -> None:
         self._key = key
         self._secret = secret.encode()
         self._channel = channel
+        self._user = user
         self._member = member
+        self._sockets: dict[int, str] = {}
 
     def __call__(self, number: int, heard: bytes) -> bytes | None:
-        """The second answer may name thousands of members: it is told by how it begins."""
+        """The last answer may name thousands of members: it is told by how it begins."""
         if heard.startswith(b'{"event":"pusher_internal:subscription_succeeded"'):
             return None
         said = msgspec.json.decode(heard)
-        if said["event"] != "pusher:connection_established":
-            raise _refused(heard)
-        return self._subscribe(number, msgspec.json.decode(said["data"])["socket_id"])
+        match said["event"]:
+            case "pusher:connection_established":
+                return self._connected(number, msgspec.json.decode(said["data"])["socket_id"])
+            case "pusher:signin_success":
+                return self._subscribe(number, self._sockets.pop(number))
+            case "pusher:error" | "pusher:subscription_error":
+                raise _refused(heard)
+        return b""  # what it missed in its inbox
+
+    def _connected(self, number: int, socket_id: str) -> bytes:
+        if self._user is None:
+            return self._subscribe(number, socket_id)
+        self._sockets[number] = socket_id
+        user_data = _encode({"id": self._user(number)}).decode()
+        auth = self._signed(f"{socket_id}::user::{user_data}")
+        return _encode({"event": "pusher:signin", "data": {"auth": auth, "user_data": user_data}})
 
     def _subscribe(self, number: int, socket_id: str) -> bytes:
         data: dict[str, Any] = {"channel": self._channel}
@@ -69,8 +88,11 @@ class Pusher:
         if self._member is not None:
             data["channel_data"] = channel_data(self._member(number))
             signed += f":{data['channel_data']}"
-        data["auth"] = f"{self._key}:{sign(self._secret, signed)}"
+        data["auth"] = self._signed(signed)
         return _encode({"event": "pusher:subscribe", "data": data})
+
+    def _signed(self, text: str) -> str:
+        return f"{self._key}:{sign(self._secret, text)}"
 
 
 def channel_data(member: str) -> str:

@@ -43,7 +43,17 @@ def test_a_pusher_client_signs_for_its_socket_and_is_ready_when_it_follows():
         talk(0, b'{"event":"pusher:error","data":{"message":"no such app"}}')
 
 
+def test_a_pusher_client_that_is_somebody_signs_in_first():
+    talk = talks.Pusher(KEY, SECRET, "private-x", user=lambda number: f"u-{number}")
+    said = msgspec.json.decode(talk(4, ESTABLISHED))
+    assert said["event"] == "pusher:signin"
+    assert msgspec.json.decode(said["data"]["user_data"]) == {"id": "u-4"}
+    assert pusher.holds(PROJECT, said["data"]["auth"], pusher.user_string("12.34", said["data"]["user_data"]))
+    assert talk(4, b'{"event":"reset","channel":"#server-to-user-u-4","data":"{}"}') == b""
+    assert b"private-x" in (talk(4, b'{"event":"pusher:signin_success","data":"{}"}') or b"")
+
+
 def test_a_member_of_a_presence_channel_is_signed_for_by_its_number():
-    asked = subscription(talks.Pusher(KEY, SECRET, "presence-x", lambda number: f"m-{number}"), 3)
+    asked = subscription(talks.Pusher(KEY, SECRET, "presence-x", member=lambda number: f"m-{number}"), 3)
     assert msgspec.json.decode(asked["channel_data"]) == {"user_id": "m-3", "user_info": {"name": "Member m-3"}}
     assert pusher.holds(PROJECT, asked["auth"], pusher.channel_string("12.34", "presence-x", asked["channel_data"]))

@@ -114,7 +114,8 @@ class Users:
         """Tell what the device missed, or that it cannot be known; then live."""
         engines, limits, state = self._wiring.engines, self._wiring.rules.limits, inbox.state
         new = Reached(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
-        here = frozenset(one.id for one in self._signed if one is not connection)
+        theirs = self._hub.on(inbox_stream(state.tenant, state.recipient))
+        here = frozenset(one.id for one in theirs if one is not connection)
         position = await engines.store.devices.arrive(new, here, engines.clock.now())
         missed = None if position is None else await resume.missed(engines.store, inbox, position, limits)
         if connection.phase is not Phase.HOLDING:
