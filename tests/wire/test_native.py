@@ -65,6 +65,19 @@ def test_a_slash_at_the_end_is_the_same_path(bellcast_server: ServerProcess, ali
         assert httpx.get(f"{bellcast_server.url}{path}?EIO=4&transport=polling").text.startswith("0{")
 
 
+def test_a_wrong_field_is_named_in_words_of_ours(bellcast_server: ServerProcess, alice: str) -> None:
+    with websocket(bellcast_server, alice) as bell:
+        bell.until("ready")
+        for said, told in (
+            ({"type": "subscribe", "topics": "a"}, "topics: must be a list, got a text"),
+            ({"type": "subscribe"}, "topics: is required"),
+            ({"type": "seen", "all": True, "of": {"kind": "x"}}, "of.kind: is not a known field"),
+            ({"type": "dance"}, "type: is none of those there are: 'dance'"),
+        ):
+            error = bell.ask(**said)
+            assert (error["type"], error["code"], error["message"]) == ("error", "invalid", told)
+
+
 def test_an_event_stream_says_what_proxies_and_browsers_need(bellcast_server: ServerProcess, alice: str) -> None:
     with stream(bellcast_server, alice) as bell:
         assert bell.status == 200
