@@ -21,6 +21,8 @@ from bellcast.model.events import Stream
 CHANNELS = 64
 # Bytes of text PostgreSQL takes in a notice, less what stands before ours.
 PART = 7_800
+# What is raised when PostgreSQL is away; the last when it ends a connection while that waits for an answer.
+AWAY = (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError, asyncpg.InternalClientError)
 CONNECT_SECONDS = 5.0
 PATIENCE_SECONDS = 5.0
 NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::text[]) notice (channel, part)"
@@ -50,7 +52,7 @@ class PostgresCarrier:
         try:
             self._listening = await self._connection()
             self._sending = await self._connection()
-        except (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError) as failure:
+        except AWAY as failure:
             raise Unavailable(f"PostgreSQL cannot be used: {failure}.") from failure
         self._listening.add_termination_listener(lambda _: self._gone.set())
 
@@ -135,5 +137,5 @@ async def _asked(answer: Awaitable[object]) -> None:
     """Wait for PostgreSQL; Unavailable if there is none any more."""
     try:
         await answer
-    except (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError) as failure:
+    except AWAY as failure:
         raise Unavailable(f"PostgreSQL was lost: {str(failure) or type(failure).__name__}.") from failure
