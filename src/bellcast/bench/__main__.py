@@ -11,7 +11,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark; all of them when none is named")
     parser.add_argument("--list", action="store_true", help="tell what there is to measure")
     parser.add_argument("--json", action="store_true", help="print the figures for scripts")
-    parser.add_argument("--quick", action="store_true", help="small sizes: see that it works, in about a minute")
+    parser.add_argument("--quick", action="store_true", help="small sizes: see that it works, in two minutes")
     parser.add_argument("--connections", type=int, metavar="N", help="live clients in fanout, memory and dialects")
     asked = parser.parse_args()
     if asked.list:

@@ -36,7 +36,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 
 FULL = Scale()
 
-# To see that everything works, in about a minute; the figures mean little.
+# To see that everything works, in two minutes; the figures mean little.
 QUICK = Scale(
     connections=500,
     rounds=1,

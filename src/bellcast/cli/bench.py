@@ -23,7 +23,7 @@ app = typer.Typer()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Which; all unless named.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Tell what there is to measure.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: see that it works, in about a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: see that it works, in two minutes.")] = False,
     connections: Annotated[
         int | None, typer.Option(min=1, metavar="NUMBER", help="Live clients in fanout, memory and dialects.")
     ] = None,
