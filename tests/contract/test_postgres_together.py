@@ -22,7 +22,7 @@ from tests.contract.app import App
 
 PEOPLE = [f"r{number}" for number in range(12)]
 # Statements that mean the whole of a table: few rows, or none of a request's business.
-WHOLE = {"key_all", "stats", "snapshot"}
+WHOLE = {"key_all", "stats", "snapshot", "epochs_renew"}
 ACTIONS: list[Action] = ["seen", "read", "unread", "archive", "unarchive", "delete"]
 
 
