@@ -82,7 +82,8 @@ class WebSocketEndpoint:
             return
         outlet, early = taken
         connection.own(outlet, self._limits.unsent)
-        connection.data_received(early)
+        if early:
+            connection.data_received(early)
         connection.write(websocket.response(upgrade))
         await self._sessions.begin(connection, request, refusal, connection.listen)
 
