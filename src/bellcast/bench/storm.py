@@ -11,7 +11,7 @@ from bellcast.bench.callers import drive
 from bellcast.bench.crowd import Crowd, Kind
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure
-from bellcast.bench.reactor import Reactor
+from bellcast.bench.reactor import Reactor, pause
 from bellcast.bench.talks import RefusedError
 from bellcast.bench.target import is_marked
 from bellcast.bench.trial import Trial
@@ -53,11 +53,18 @@ def _positions(trial: Trial, server: Bell, tokens: list[str]) -> dict[int, str]:
 
 
 def _storm(trial: Trial, server: Bell, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
+    _wait_until_empty(trial, server)
     trial.say(f"{len(tokens):,} clients come back over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
     with Reactor(trial.deadline) as reactor:
         crowd = Crowd(reactor, server.address, kind, is_marked, talks.until(READY), alike=False)
         return _figure(kind, len(tokens), *_timed(server, crowd, iter(greetings)))
+
+
+def _wait_until_empty(trial: Trial, server: Bell) -> None:
+    """The goodbyes of those who came before are no part of a storm."""
+    while server.ask(trial.deadline, server.read("/v1/stats", bell.SECRET))["connections"]:
+        pause(0.1)
 
 
 def _timed(server: Bell, crowd: Crowd, greetings: Iterator[bytes]) -> tuple[float, dict[str, figures.Detail]]:
