@@ -15,9 +15,9 @@ demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps
 
 test: system $(INSTALLED) $(CLIENT) check ## Everything that must hold, as CI runs it
 	cd client && npm test --silent
-	@# Two at a time, a file each: most tests wait for a server or a browser. On a loaded machine one may miss a
+	@# Three at a time, a file each: most tests wait for a server or a browser. On a loaded machine one may miss a
 	@# deadline: what failed is tried once more, alone, and must hold then.
-	$(RUN)pytest -n 2 --dist loadfile || $(RUN)pytest --last-failed --last-failed-no-failures none
+	$(RUN)pytest -n 3 --dist loadfile || $(RUN)pytest --last-failed --last-failed-no-failures none
 
 check: $(INSTALLED) $(CLIENT) ## Lint, types, layers, formatting
 	$(RUN)ruff format --check .

@@ -48,7 +48,7 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerPr
         wait_for(server.port, process)
         yield server
     finally:
-        process.terminate()
+        process.kill()  # asked politely, uvicorn waits for the last poll's 25 seconds
         process.wait(timeout=30)
 
 

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
-from socket import SocketType
+from socket import AF_INET, SOCK_STREAM, SocketType
 from typing import Any, Protocol
 
 from bellcast.live import reasons
@@ -308,4 +308,5 @@ def borrowed(outlet: Outlet) -> SocketType | None:
     lent = outlet.get_extra_info("socket")
     if lent is None or outlet.get_extra_info("ssl_object") is not None:
         return None
-    return SocketType(lent.family, lent.type, lent.proto, lent.fileno())
+    # Of what family it is, matters to addresses only, and whoever is connected is asked for none.
+    return SocketType(AF_INET, SOCK_STREAM, 0, lent.fileno())

@@ -22,8 +22,8 @@ class WebSocketConnection(Connection):
         super().__init__(*args)
         self._early: bytes | None = b""  # not None until its listener may hear it
         self._listener = listener
-        self._reader = websocket.FrameReader(listener.limits.frame)
-        self._pace = Pace(listener.limits.frames_per_second)
+        self._reader: websocket.FrameReader | None = None  # made with the first word: most clients only listen
+        self._pace: Pace
 
     def listen(self) -> None:
         """From here on it is heard, beginning with what it has said before."""
@@ -38,8 +38,14 @@ class WebSocketConnection(Connection):
             self._wait(data)
             return
         self.heard_at = self.keeper.tick
-        for received in self._reader.receive(data):
+        reader = self._begin() if self._reader is None else self._reader
+        for received in reader.receive(data):
             self._hear(received)
+
+    def _begin(self) -> websocket.FrameReader:
+        self._pace = Pace(self._listener.limits.frames_per_second)
+        self._reader = websocket.FrameReader(self._listener.limits.frame)
+        return self._reader
 
     def _wait(self, data: bytes) -> None:
         self._early = (self._early or b"") + data
