@@ -58,6 +58,7 @@ def whole(results: Sequence[Result]) -> dict[str, Any]:
     """Everything about a run, ready for JSON."""
     made = commit()
     return {
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": msgspec.to_builtins(made),
         "machine": machine(),
         "benchmarks": {result.name: _plain(result, made) for result in results},
