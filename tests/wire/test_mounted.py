@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,10 +71,21 @@ class MountedServer(ServerProcess):
         environ |= {"BELLCAST_HEARTBEAT": "1s"}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                self._command, cwd=self._folder, env=environ, stdout=log, stderr=subprocess.STDOUT, text=True
+                self._command,
+                cwd=self._folder,
+                env=environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
             )
         assert eventually(self._answers, STARTS_WITHIN), self.log.read_text()[-4000:]
         return self
+
+    def _end(self, how: signal.Signals) -> int:
+        if how is signal.SIGKILL and self.process is not None:
+            os.killpg(self.process.pid, how)  # hypercorn works in a child of its own
+        return super()._end(how)
 
     def _answers(self) -> bool:
         try:

@@ -1,6 +1,7 @@
 """The stock client against Bellcast mounted in somebody's app under another server, where no socket can be taken over."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,12 +44,13 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerPr
         "PYTHONPATH": os.pathsep.join([str(tmp_path), root]),
     }  # fmt: skip
     command = [sys.executable, "-m", *HOSTS[request.param], "socketio_host:app", *bind[request.param]]
-    process = subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         wait_for(server.port, process)
         yield server
     finally:
-        process.kill()  # asked politely, uvicorn waits for the last poll's 25 seconds
+        # Asked politely, uvicorn waits for the last poll's 25 seconds; and hypercorn works in a child of its own.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
 
 
