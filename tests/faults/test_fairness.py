@@ -90,7 +90,8 @@ def test_a_single_send_does_not_wait_for_anothers_thousands(node: ServerProcess)
     for told, waits in (("quiet", quiet), ("during", loud), ("after", quiet_after)):
         shares = {f"p{part * 100:.0f}": f"{at(waits, part) * 1000:.1f} ms" for part in (0.5, 0.9, 0.99)}
         print(told, len(waits), shares)
-    assert at(loud, share) <= 3 * usual + SLACK
+    slack = 0 if RECIPIENTS >= 600_000 else SLACK  # the whole size is the promise itself
+    assert at(loud, share) <= 3 * usual + slack
 
 
 def _for(seconds: float) -> Any:

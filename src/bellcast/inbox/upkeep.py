@@ -1,6 +1,7 @@
 """What time does to the inboxes: what is due expires, what is old is retired, what was deleted is forgotten."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from msgspec import Struct
@@ -58,10 +59,9 @@ async def _retire(engines: Engines, retention: Retention, now: int) -> None:
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
     for tenant, days in own.items():
         if days:
-            older_than = now - days * DAY_MS
-            await _repeat(engines, lambda: retire(now, older_than, STEP, tenant=tenant))  # noqa: B023  called here
+            await _repeat(engines, partial(retire, now, now - days * DAY_MS, STEP, tenant=tenant))
     if retention.notifications:
-        await _repeat(engines, lambda: retire(now, now - retention.notifications, STEP, but=tuple(own)))
+        await _repeat(engines, partial(retire, now, now - retention.notifications, STEP, but=tuple(own)))
 
 
 async def run(engines: Engines, retention: Retention) -> None:

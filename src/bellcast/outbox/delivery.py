@@ -103,7 +103,7 @@ class Delivery:
         log.error("outbox: a row failed", exc_info=failure)
         try:
             await self._engines.store.ping()
-        except Exception as away:  # noqa: BLE001  as above
+        except Exception as away:  # noqa: BLE001  whatever a store raises that cannot answer, it is away
             return Unavailable(f"The store cannot be used: {away}.")
         return BellcastError(f"unforeseen: {type(failure).__name__}")
 
@@ -120,7 +120,7 @@ class Delivery:
                 await events.publish(self._engines, *publishing.events(draft, draft.tenant or DEFAULT_TENANT))
         except BellcastError as refusal:
             return refusal
-        except Exception as failure:  # noqa: BLE001  as above
+        except Exception as failure:  # noqa: BLE001  as in _alone: the rows behind it must not wait for ever
             return await self._unforeseen(failure)
         return None
 
