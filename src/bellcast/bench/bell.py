@@ -26,6 +26,9 @@ KEY = "bench-key"
 SECRET = secrets.token_urlsafe(32)
 TOKEN_LIFE_S = 3600
 
+# What a server prints once it accepts connections.
+READY_WORDS = " is listening on "
+
 # A field that only `ready` has.
 READY = b'"connection"'
 
@@ -116,14 +119,17 @@ class Bell:
 
 
 @contextlib.contextmanager
-def running(folder: Path, deadline: Deadline) -> Iterator[Bell]:
-    """A server with its data in that folder, ended afterwards."""
-    data, address = folder / "bellcast", ("127.0.0.1", free_port())
+def running(
+    folder: Path, deadline: Deadline, settings: Mapping[str, str] = {}, name: str = "bellcast"
+) -> Iterator[Bell]:
+    """A server with its data in that folder, ended afterwards; `settings` are what is not left at its default."""
+    data, address = folder / name, ("127.0.0.1", free_port())
     command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
     # Nothing of the caller's environment or folder (-P), so that only defaults are measured, and of this very package.
     env = {"BELLCAST_PROJECT": f"{APP}:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
-    with Process("bellcast", [*command, "--data", str(data)], folder / "bellcast.log", env) as process:
-        process.wait_for(address, deadline)
+    with Process(name, [*command, "--data", str(data)], folder / f"{name}.log", {**env, **settings}) as process:
+        # A server of several processes says so once all of them accept connections.
+        process.wait_until_said(READY_WORDS, deadline)
         ask(deadline, address, target.get("/readyz"))
         yield Bell(process, address, data)
 

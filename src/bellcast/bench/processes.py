@@ -1,9 +1,11 @@
 """Servers as processes: started, looked at through /proc, and ended by their own id."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -20,7 +22,7 @@ class DiedError(Exception):
 
 
 class Cpu(NamedTuple):
-    """Seconds of processor time, of all threads of all processes of a server."""
+    """Seconds of processor time, of all threads of all processes of a server, those that have ended too."""
 
     user: float
     system: float
@@ -33,14 +35,41 @@ class Cpu(NamedTuple):
         return Cpu(self.user - earlier.user, self.system - earlier.system)
 
 
-class Process:
-    """A running server and its children."""
+def cpu_in_all(used: Iterable[Cpu]) -> Cpu:
+    parts = list(used)
+    return Cpu(sum(cpu.user for cpu in parts), sum(cpu.system for cpu in parts))
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+
+class Process:
+    """A running server and its children. It runs as `owner` (a user's and a group's number) if one is named, and ends when
+    it gets `farewell`."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        owner: tuple[int, int] | None = None,
+        farewell: signal.Signals = signal.SIGTERM,
+    ) -> None:
         self.name = name
         self._log = log
+        self._farewell = farewell
+        user, group = owner or (None, None)
+        groups: list[int] | None = None if owner is None else []
         with log.open("wb") as out:
-            self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=env,
+                user=user,
+                group=group,
+                extra_groups=groups,
+            )
 
     @property
     def pid(self) -> int:
@@ -48,33 +77,55 @@ class Process:
 
     def wait_for(self, address: tuple[str, int], deadline: Deadline) -> None:
         """Until it accepts connections there."""
-        while not _accepts(address):
+        self.wait_until(lambda: _accepts(address), deadline)
+
+    def wait_until_said(self, words: str, deadline: Deadline) -> None:
+        """Until it has printed these words."""
+        self.wait_until(lambda: words in self._log.read_text(errors="replace"), deadline)
+
+    def wait_until(self, is_so: Callable[[], bool], deadline: Deadline) -> None:
+        while not is_so():
             self.must_live()
             deadline.check()
             pause(0.05)
 
     def must_live(self) -> None:
-        if self._popen.poll() is not None:
+        if self.has_ended:
             raise DiedError(f"{self.name} ended with code {self._popen.returncode}: {self.last_words()}")
 
     def last_words(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]
 
     def cpu(self) -> Cpu:
-        used = [cpu_of(Path(f"/proc/{pid}/stat").read_text()) for pid in family(self.pid)]
-        return Cpu(sum(cpu.user for cpu in used), sum(cpu.system for cpu in used))
+        return cpu_in_all(map(cpu_of, self._told_by_each("stat")))
 
     def memory(self) -> int:
         """Bytes: the proportional share, so that pages of several processes count once."""
-        return sum(pss_of(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in family(self.pid))
+        return sum(map(pss_of, self._told_by_each("smaps_rollup")))
+
+    def _told_by_each(self, file: str) -> Iterator[str]:
+        for pid in family(self.pid):
+            # One that ended a moment ago is told of by its parent.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if text := Path(f"/proc/{pid}/{file}").read_text():
+                    yield text
+
+    @property
+    def has_ended(self) -> bool:
+        return self._popen.poll() is not None
+
+    def kill(self) -> None:
+        """As a power cut would end it."""
+        self._popen.kill()
+        self._popen.wait()
 
     def end(self) -> None:
-        self._popen.terminate()
+        if not self.has_ended:
+            self._popen.send_signal(self._farewell)
         try:
             self._popen.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
+            self.kill()
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +135,10 @@ class Process:
 
 
 def cpu_of(stat: str) -> Cpu:
-    """Fields 14 and 15 of /proc/pid/stat, which cover all threads; the name before them may hold spaces."""
-    fields = stat.rpartition(")")[2].split()
-    return Cpu(int(fields[11]) / TICKS_PER_SECOND, int(fields[12]) / TICKS_PER_SECOND)
+    """Fields 14 and 15 of /proc/pid/stat, which cover all threads, and 16 and 17, which cover children that have ended;
+    the name before them may hold spaces."""
+    user, system, ended_user, ended_system = map(int, stat.rpartition(")")[2].split()[11:15])
+    return Cpu((user + ended_user) / TICKS_PER_SECOND, (system + ended_system) / TICKS_PER_SECOND)
 
 
 def pss_of(rollup: str) -> int:
@@ -96,7 +148,10 @@ def pss_of(rollup: str) -> int:
 
 def family(pid: int) -> list[int]:
     """A process and all that came from it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
     return [pid, *(member for child in children for member in family(int(child)))]
 
 

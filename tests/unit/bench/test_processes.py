@@ -21,7 +21,7 @@ def until_it_said(text, log):
 
 def test_a_name_with_spaces_and_brackets_does_not_shift_the_fields():
     stat = "7 (a ) b) S " + " ".join(str(number) for number in range(4, 53))
-    assert cpu_of(stat) == Cpu(14 / TICKS_PER_SECOND, 15 / TICKS_PER_SECOND)
+    assert cpu_of(stat) == Cpu((14 + 16) / TICKS_PER_SECOND, (15 + 17) / TICKS_PER_SECOND)
 
 
 def test_memory_is_the_proportional_share():
@@ -35,6 +35,14 @@ def test_what_a_child_process_burns_is_counted(tmp_path):
         assert process.cpu().total >= 0.25
         assert len(family(process.pid)) == 2
         assert process.memory() > 1_000_000
+
+
+def test_what_a_child_burned_before_it_ended_is_still_counted(tmp_path):
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}])\n{WAIT}"
+    with Process("parent", [sys.executable, "-c", parent], tmp_path / "log") as process:
+        process.wait_until_said("up", Deadline(10))
+        assert len(family(process.pid)) == 1
+        assert process.cpu().total >= 0.25
 
 
 def test_the_end_of_the_block_ends_the_process(tmp_path):

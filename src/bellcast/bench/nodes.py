@@ -1,0 +1,76 @@
+"""Nodes: several servers, or one of several processes, that share a PostgreSQL and a Redis."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bellcast.bench import bell, engines, figures
+from bellcast.bench.bell import Bell
+from bellcast.bench.engines import Engines
+from bellcast.bench.processes import Cpu, cpu_in_all
+from bellcast.bench.trial import Trial
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Servers that are one to their clients, and what they share."""
+
+    each: Sequence[Bell]
+    engines: Engines
+
+    def cpu(self) -> Cpu:
+        """Of all processes of all nodes; the engines are told apart."""
+        return cpu_in_all(node.process.cpu() for node in self.each)
+
+    def memory(self) -> int:
+        """Bytes, of all processes of all nodes."""
+        return sum(node.process.memory() for node in self.each)
+
+
+@dataclass(frozen=True)
+class Used:
+    """Processor time until a moment: of the nodes, and of the engines."""
+
+    nodes: Cpu
+    postgres: Cpu
+    redis: Cpu
+
+    def details(self, earlier: "Used", number: int) -> dict[str, figures.Detail]:
+        """Microseconds for each of so many, since then."""
+        each = 1e6 / number
+        return {
+            "server_cpu_us": each * self.nodes.since(earlier.nodes).total,
+            "postgres_cpu_us": each * self.postgres.since(earlier.postgres).total,
+            "redis_cpu_us": each * self.redis.since(earlier.redis).total,
+        }
+
+
+def used(nodes: Nodes) -> Used:
+    postgres, redis = nodes.engines
+    return Used(nodes.cpu(), postgres.process.cpu(), redis.process.cpu())
+
+
+@contextlib.contextmanager
+def running(trial: Trial, number: int) -> Iterator[Nodes]:
+    """So many nodes on engines of their own, each with a port. AbsentError when an engine is not here."""
+    with engines.running(trial.deadline) as shared, contextlib.ExitStack() as stack:
+        each = [stack.enter_context(node(trial, shared, f"node-{at}")) for at in range(number)]
+        yield Nodes(each, shared)
+
+
+@contextlib.contextmanager
+def workers(trial: Trial, number: int) -> Iterator[Nodes]:
+    """One server of so many processes on one port, on engines of its own. AbsentError as above."""
+    with (
+        engines.running(trial.deadline) as shared,
+        node(trial, shared, "workers", {"BELLCAST_WORKERS": str(number)}) as server,
+    ):
+        yield Nodes([server], shared)
+
+
+def node(
+    trial: Trial, shared: Engines, name: str, settings: dict[str, str] | None = None
+) -> contextlib.AbstractContextManager[Bell]:
+    """One more server on these engines, in a folder of its own."""
+    given = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.redis.url}
+    return bell.running(trial.folder, trial.deadline, {**given, **(settings or {})}, name)
