@@ -17,7 +17,7 @@ import bellcast
 from bellcast.bench import talks, target
 from bellcast.bench.callers import ask
 from bellcast.bench.crowd import Kind
-from bellcast.bench.processes import Process, free_port
+from bellcast.bench.processes import Process, Used, free_port
 from bellcast.bench.reactor import Deadline
 from bellcast.bench.target import TOPIC, Target
 
@@ -49,6 +49,10 @@ class Bell:
         self.address = address
         self.data = data
         self._authorization = f"Authorization: Bearer {SECRET}\r\n"
+
+    def used(self) -> Used:
+        """Processor time until now."""
+        return {"server": self.process.cpu()}
 
     def token(self, recipient: str, topics: Sequence[str] = ()) -> str:
         now = int(time.time())

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bellcast.bench import bell, engines, figures
+from bellcast.bench import bell, engines
 from bellcast.bench.bell import Bell
 from bellcast.bench.engines import Engines
-from bellcast.bench.processes import Cpu, cpu_in_all
+from bellcast.bench.processes import Cpu, Used, cpu_in_all
 from bellcast.bench.trial import Trial
 
 
@@ -26,28 +26,10 @@ class Nodes:
         """Bytes, of all processes of all nodes."""
         return sum(node.process.memory() for node in self.each)
 
-
-@dataclass(frozen=True)
-class Used:
-    """Processor time until a moment: of the nodes, and of the engines."""
-
-    nodes: Cpu
-    postgres: Cpu
-    redis: Cpu
-
-    def details(self, earlier: "Used", number: int) -> dict[str, figures.Detail]:
-        """Microseconds for each of so many, since then."""
-        each = 1e6 / number
-        return {
-            "server_cpu_us": each * self.nodes.since(earlier.nodes).total,
-            "postgres_cpu_us": each * self.postgres.since(earlier.postgres).total,
-            "redis_cpu_us": each * self.redis.since(earlier.redis).total,
-        }
-
-
-def used(nodes: Nodes) -> Used:
-    postgres, redis = nodes.engines
-    return Used(nodes.cpu(), postgres.process.cpu(), redis.process.cpu())
+    def used(self) -> Used:
+        """Processor time until now."""
+        postgres, redis = self.engines
+        return {"server": self.cpu(), "postgres": postgres.process.cpu(), "redis": redis.process.cpu()}
 
 
 @contextlib.contextmanager

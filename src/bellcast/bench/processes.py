@@ -40,6 +40,15 @@ def cpu_in_all(used: Iterable[Cpu]) -> Cpu:
     return Cpu(sum(cpu.user for cpu in parts), sum(cpu.system for cpu in parts))
 
 
+# By what used it.
+Used = Mapping[str, Cpu]
+
+
+def each_used(before: Used, after: Used, number: int) -> dict[str, float]:
+    """Microseconds that each of so many things took between the two, as details of a figure."""
+    return {f"{name}_cpu_us": 1e6 * after[name].since(before[name]).total / number for name in after}
+
+
 class Process:
     """A running server and its children. It runs as `owner` (a user's and a group's number) if one is named, and ends when
     it gets `farewell`."""
