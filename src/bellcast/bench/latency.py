@@ -3,12 +3,13 @@
 import random
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 from bellcast.bench import bell, figures, talks
 from bellcast.bench.bell import READY, Bell, booking
 from bellcast.bench.callers import Caller
 from bellcast.bench.crowd import Crowd
-from bellcast.bench.figures import Figure
+from bellcast.bench.figures import Detail, Figure
 from bellcast.bench.frames import Answer
 from bellcast.bench.reactor import Reactor
 from bellcast.bench.talks import RefusedError
@@ -18,7 +19,7 @@ from bellcast.bench.trial import Trial
 NAME = "latency"
 GOAL_MS = 20.0
 
-# Connections of the sending app. At 200 a second one is rarely waited for.
+# Connections of the sending app to each server. At 200 a second one is rarely waited for.
 CALLERS = 16
 
 # Sends before the measured ones, numbered apart.
@@ -29,10 +30,19 @@ PATIENCE_S = 5.0
 
 
 def measure(trial: Trial) -> list[Figure]:
-    clock = Clock()
+    scale, clock = trial.scale, Clock()
     with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
-        crowd = Crowd(reactor, server.address, "websocket", clock.hear, talks.until(READY), alike=False)
-        return [_figure(trial, _sent_and_heard(trial, server, reactor, crowd, clock))]
+        crowd = listening(reactor, server, clock)
+        clients = [f"reader-{number}" for number in range(scale.latency_clients)]
+        trial.say(f"connecting {len(clients):,} clients")
+        crowd.connect(server.greeting("websocket", server.token(client)) for client in clients)
+        number = WARM_UP + scale.latency_rate * scale.latency_seconds
+        sender, recipients = Sender(reactor, server), random.Random(1).choices(clients, k=number)
+        sends = [(sender, server.send("/v1/notifications", booking(who, n))) for n, who in enumerate(recipients)]
+        trial.say(f"{scale.latency_rate} sends a second for {scale.latency_seconds} s")
+        send_all(reactor, sends, clock, scale.latency_rate)
+        what = f"send to socket at {scale.latency_rate}/s, {len(clients):,} connections"
+        return [figure(NAME, what, delays(reactor, [crowd], clock), GOAL_MS)]
 
 
 class Clock:
@@ -76,25 +86,15 @@ class Sender:
             self._free.append(caller)
 
 
-def _sent_and_heard(trial: Trial, server: Bell, reactor: Reactor, crowd: Crowd, clock: Clock) -> list[float]:
-    clients = [f"reader-{number}" for number in range(trial.scale.latency_clients)]
-    trial.say(f"connecting {len(clients):,} clients")
-    crowd.connect(server.greeting("websocket", server.token(client)) for client in clients)
-    number = trial.scale.latency_rate * trial.scale.latency_seconds
-    recipients = random.Random(1).choices(clients, k=WARM_UP + number)
-    requests = [server.send("/v1/notifications", booking(who, n)) for n, who in enumerate(recipients)]
-    trial.say(f"{trial.scale.latency_rate} sends a second for {trial.scale.latency_seconds} s")
-    _send_all(reactor, Sender(reactor, server), requests, clock, trial.scale.latency_rate)
-    patience = time.monotonic() + PATIENCE_S
-    reactor.run(lambda: crowd.total >= len(requests) or time.monotonic() > patience)
-    if crowd.total != len(requests) or len(clock.heard) != len(requests):
-        raise RefusedError(f"{len(requests)} were sent, {crowd.total} heard, {len(clock.heard)} of them different")
-    return clock.delays()[WARM_UP:]
+def listening(reactor: Reactor, server: Bell, clock: Clock) -> Crowd:
+    """Nobody yet: clients of that server, who note when they hear what."""
+    return Crowd(reactor, server.address, "websocket", clock.hear, talks.until(READY), alike=False)
 
 
-def _send_all(reactor: Reactor, sender: Sender, requests: list[bytes], clock: Clock, rate: int) -> None:
+def send_all(reactor: Reactor, sends: Sequence[tuple[Sender, bytes]], clock: Clock, rate: float) -> None:
+    """So many a second, however long the answers take."""
     begin = time.perf_counter()
-    for number, request in enumerate(requests):
+    for number, (sender, request) in enumerate(sends):
         due = begin + number / rate
         while (left := due - time.perf_counter()) > 0:
             reactor.step(left)
@@ -102,13 +102,27 @@ def _send_all(reactor: Reactor, sender: Sender, requests: list[bytes], clock: Cl
         sender.send(request)
 
 
-def _figure(trial: Trial, delays: list[float]) -> Figure:
-    in_ms = {name: 1e3 * figures.percentile(delays, share) for name, share in {"p50": 0.5, "p99": 0.99}.items()}
+def delays(reactor: Reactor, crowds: Sequence[Crowd], clock: Clock) -> list[float]:
+    """Of the measured sends, when each has been heard by one client, once."""
+    number, patience = len(clock.sent), time.monotonic() + PATIENCE_S
+
+    def heard() -> int:
+        return sum(crowd.total for crowd in crowds)
+
+    reactor.run(lambda: heard() >= number or time.monotonic() > patience)
+    if heard() != number or len(clock.heard) != number:
+        raise RefusedError(f"{number} were sent, {heard()} heard, {len(clock.heard)} of them different")
+    return clock.delays()[WARM_UP:]
+
+
+def figure(benchmark: str, what: str, found: Sequence[float], goal: float, more: Mapping[str, Detail] = {}) -> Figure:
+    """What the slowest of a hundred took."""
+    p50, p99 = (1e3 * figures.percentile(found, share) for share in (0.5, 0.99))
     return Figure(
-        benchmark=NAME,
-        name=f"send to socket at {trial.scale.latency_rate}/s, {trial.scale.latency_clients:,} connections: p99",
-        value=in_ms["p99"],
+        benchmark=benchmark,
+        name=f"{what}: p99",
+        value=p99,
         unit="ms",
-        goal=figures.at_most(GOAL_MS),
-        details={"p50_ms": in_ms["p50"], "max_ms": 1e3 * max(delays), "sends": len(delays)},
+        goal=figures.at_most(goal),
+        details={"p50_ms": p50, "max_ms": 1e3 * max(found), "sends": len(found), **more},
     )

@@ -32,6 +32,9 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     triggers: int = 20_000
     members: int = 5_000
     moves_seconds: int = 10
+    crossing_clients: int = 6_000
+    crossing_rate: int = 500
+    crossing_seconds: int = 10
 
 
 FULL = Scale()
@@ -53,6 +56,9 @@ QUICK = Scale(
     triggers=1_000,
     members=500,
     moves_seconds=3,
+    crossing_clients=300,
+    crossing_rate=200,
+    crossing_seconds=2,
 )
 
 
