@@ -3,19 +3,22 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from bellcast.bench import bell, figures
+from bellcast.bench import bell, figures, nodes
 from bellcast.bench.bell import Bell, Json, booking
 from bellcast.bench.callers import Outcome, drive
-from bellcast.bench.figures import Figure
+from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.peers import AbsentError
+from bellcast.bench.processes import Used, each_used
 from bellcast.bench.talks import RefusedError
 from bellcast.bench.trial import Trial
 
 NAME = "ingest"
-SINGLES_PER_SECOND = 4_000
-BULK_PER_SECOND = 15_000
+WORKERS_NAME = "workers"
+WORKERS = 2
 
 IN_FLIGHT = 64
 BULK_IN_FLIGHT = 4
@@ -24,78 +27,120 @@ RECIPIENTS = 1_000
 WARM_UP = 500
 
 
+class Goals(NamedTuple):
+    """Sends a second that are to be reached."""
+
+    singles: float
+    bulk: float
+
+
+EMBEDDED = Goals(4_000, 15_000)
+SCALED_OUT = Goals(5_000, 20_000)
+
+
+class Measured(Protocol):
+    """What tells how much processor time it has used, and its engines with it."""
+
+    def used(self) -> Used: ...
+
+
 def measure(trial: Trial) -> list[Figure]:
+    """One process on SQLite."""
     with bell.running(trial.folder, trial.deadline) as server:
-        _singles(trial, server, WARM_UP)
-        found = [_single_figure(trial, server)]
+        return Ingest(trial, NAME, server, server, EMBEDDED).figures("durable sends")
+
+
+def measure_workers(trial: Trial) -> Sequence[Figure | Absent]:
+    """Several processes on one port, on PostgreSQL."""
+    what = f"durable sends, {WORKERS} workers on PostgreSQL"
+    try:
+        with nodes.workers(trial, WORKERS) as several:
+            return Ingest(trial, WORKERS_NAME, several.each[0], several, SCALED_OUT).figures(what)
+    except AbsentError as absent:
+        return [Absent(WORKERS_NAME, what, str(absent))]
+
+
+class Ingest:
+    """What comes in at one address, singly and in bulk, and what that costs everything behind it."""
+
+    def __init__(self, trial: Trial, benchmark: str, server: Bell, measured: Measured, goals: Goals) -> None:
+        self._trial = trial
+        self._benchmark = benchmark
+        self._server = server
+        self._measured = measured
+        self._goals = goals
+
+    def figures(self, what: str) -> list[Figure]:
+        """Sends of all kinds; then the inboxes hold exactly what was acknowledged."""
+        trial, server = self._trial, self._server
+        self._send(_singles(server, WARM_UP), IN_FLIGHT, 201)
+        found = [self._figure_of_singles(f"{what}, single POSTs, {IN_FLIGHT} in flight")]
         for form, request in {"JSON array": server.bulk, "NDJSON": server.bulk_lines}.items():
-            trial.say(f"{trial.scale.bulk:,} in bulk, {form}")
-            found.append(_bulk_figure(trial, server, form, request))
+            found.append(self._figure_of_bulk(f"{what} in bulk, {ITEMS:,} a request, {form}", request))
         trial.say("counting what is in the inboxes")
         _must_all_be_there(trial, server, WARM_UP + trial.scale.singles + 2 * _bulk_number(trial))
         return found
+
+    def _figure_of_singles(self, name: str) -> Figure:
+        number = self._trial.scale.singles
+        requests = _singles(self._server, number)
+        return self._figure(name, self._goals.singles, number, lambda: self._send(requests, IN_FLIGHT, 201))
+
+    def _figure_of_bulk(self, name: str, request: Callable[[Sequence[Json]], bytes]) -> Figure:
+        number = _bulk_number(self._trial)
+        loads = [[booking(_anyone(), n) for n in range(ITEMS)] for _ in range(number // ITEMS)]
+        requests = [request(load) for load in loads]
+        return self._figure(name, self._goals.bulk, number, lambda: self._send(requests, BULK_IN_FLIGHT, 200))
+
+    def _send(self, requests: Sequence[bytes], in_flight: int, status: int) -> Outcome:
+        return drive(self._trial.deadline, self._server.address, iter(requests), in_flight).must_be(status)
+
+    def _figure(self, name: str, goal: float, number: int, send: Callable[[], Outcome]) -> Figure:
+        self._trial.say(f"{number:,}: {name}")
+        before, busy = self._measured.used(), time.process_time()
+        outcome = send()
+        busy, after = time.process_time() - busy, self._measured.used()
+        return Figure(
+            benchmark=self._benchmark,
+            name=name,
+            value=number / outcome.seconds,
+            unit="/s",
+            goal=figures.at_least(goal),
+            details={
+                **each_used(before, after, number),
+                "request_p50_ms": 1e3 * figures.percentile(outcome.waits, 0.5),
+                "request_p99_ms": 1e3 * figures.percentile(outcome.waits, 0.99),
+                "generator_busy": busy / outcome.seconds,
+            },
+        )
 
 
 def _bulk_number(trial: Trial) -> int:
     return trial.scale.bulk // ITEMS * ITEMS
 
 
-def _single_figure(trial: Trial, server: Bell) -> Figure:
-    trial.say(f"{trial.scale.singles:,} single sends, {IN_FLIGHT} in flight")
-    before, busy = server.process.cpu(), time.process_time()
-    outcome = _singles(trial, server, trial.scale.singles)
-    used = server.process.cpu().since(before)
-    return Figure(
-        benchmark=NAME,
-        name=f"durable sends, single POSTs, {IN_FLIGHT} in flight",
-        value=outcome.per_second,
-        unit="/s",
-        goal=figures.at_least(SINGLES_PER_SECOND),
-        details={
-            "server_cpu_us": 1e6 * used.total / outcome.number,
-            "wait_p50_ms": 1e3 * figures.percentile(outcome.waits, 0.5),
-            "wait_p99_ms": 1e3 * figures.percentile(outcome.waits, 0.99),
-            "generator_busy": (time.process_time() - busy) / outcome.seconds,
-        },
-    )
-
-
-def _singles(trial: Trial, server: Bell, number: int) -> Outcome:
-    requests = [server.send("/v1/notifications", booking(_anyone(), n)) for n in range(number)]
-    return drive(trial.deadline, server.address, iter(requests), IN_FLIGHT).must_be(201)
-
-
-def _bulk_figure(trial: Trial, server: Bell, form: str, request: Callable[[Sequence[Json]], bytes]) -> Figure:
-    loads = [[booking(_anyone(), n) for n in range(ITEMS)] for _ in range(trial.scale.bulk // ITEMS)]
-    requests = [request(load) for load in loads]
-    before, busy = server.process.cpu(), time.process_time()
-    outcome = drive(trial.deadline, server.address, iter(requests), BULK_IN_FLIGHT).must_be(200)
-    used = server.process.cpu().since(before)
-    return Figure(
-        benchmark=NAME,
-        name=f"durable sends in bulk, {ITEMS:,} a request, {form}",
-        value=_bulk_number(trial) / outcome.seconds,
-        unit="/s",
-        goal=figures.at_least(BULK_PER_SECOND),
-        details={
-            "server_cpu_us": 1e6 * used.total / _bulk_number(trial),
-            "request_p50_ms": 1e3 * figures.percentile(outcome.waits, 0.5),
-            "generator_busy": (time.process_time() - busy) / outcome.seconds,
-        },
-    )
+def _singles(server: Bell, number: int) -> list[bytes]:
+    return [server.send("/v1/notifications", booking(_anyone(), n)) for n in range(number)]
 
 
 def _must_all_be_there(trial: Trial, server: Bell, number: int) -> None:
     """Every acknowledged send is one unread row."""
-    unread: list[int] = []
+    readers = [server.token(f"reader-{n}") for n in range(RECIPIENTS)]
+    found = unread(trial, server, readers)
+    if found != number:
+        raise RefusedError(f"{number} sends were acknowledged, {found} are in the inboxes")
+
+
+def unread(trial: Trial, server: Bell, tokens: Sequence[str]) -> int:
+    """Of all these recipients together."""
+    found: list[int] = []
 
     def look(body: bytes) -> None:
-        unread.append(msgspec.json.decode(body)["unread"])
+        found.append(msgspec.json.decode(body)["unread"])
 
-    requests = (server.read("/v1/inbox/counts", server.token(f"reader-{n}")) for n in range(RECIPIENTS))
+    requests = (server.read("/v1/inbox/counts", token) for token in tokens)
     drive(trial.deadline, server.address, requests, 16, look).must_be(200)
-    if sum(unread) != number:
-        raise RefusedError(f"{number} sends were acknowledged, {sum(unread)} are in the inboxes")
+    return sum(found)
 
 
 _choices = random.Random(1)

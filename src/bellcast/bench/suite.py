@@ -11,6 +11,7 @@ import msgspec
 
 from bellcast.bench import (
     announcement,
+    crossing,
     dialects,
     fanout,
     inbox,
@@ -72,7 +73,9 @@ ALL = [
     Benchmark(trigger.NAME, "events through Pusher's HTTP API, each request signed", 60, trigger.measure),
     Benchmark(storm.NAME, "8,000 clients return at once with token and position", 120, storm.measure),
     Benchmark(ingest.NAME, "durable sends a second, single and in bulk", 180, ingest.measure),
+    Benchmark(ingest.WORKERS_NAME, "durable sends a second by two workers on PostgreSQL", 240, ingest.measure_workers),
     Benchmark(latency.NAME, "from the send to the client's socket at a steady rate", 60, latency.measure),
+    Benchmark(crossing.NAME, "the same from one of three nodes to another, 6,000 clients", 120, crossing.measure),
     Benchmark(inbox.NAME, "inbox page and counts with 100 and 1,000,000 rows in the store", 420, inbox.measure),
     Benchmark(announcement.NAME, "one announcement to 1,000,000 recipients", 300, announcement.measure),
 ]
