@@ -12,6 +12,7 @@ for purpose in "$@"; do
       fc-list 2>/dev/null | grep -qi . || missing+=(fonts-dejavu-core fontconfig)
       [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
       [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan)
+      command -v caddy >/dev/null || missing+=(caddy)
       command -v redis-server >/dev/null || missing+=(redis-server)
       command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
       command -v curl >/dev/null || missing+=(curl)

@@ -1,0 +1,264 @@
+"""The Caddyfile as it stands in deploy/, run in front of two real nodes, TLS and HTTP/2 included."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from bellcast.settings import load
+from tests import engines
+from tests.faults.nodes import Cluster, cluster, send
+from tests.journey.shell import bellcast
+from tests.servers import ServerProcess, free_port
+
+FILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
+CADDY = shutil.which("caddy", path="/usr/bin:/usr/local/bin")
+WAIT = 20
+# What a machine has of its own; certificates come from Caddy's own authority, as for every name that is not public.
+AROUND = """
+{{
+    admin off
+    skip_install_trust
+    default_bind 127.0.0.1
+    storage file_system {folder}
+    http_port {http}
+    https_port {https}
+}}
+import {folder}/site
+"""
+NODES = ("127.0.0.2", "127.0.0.3")
+STREAMS = 8  # two more than a browser opens by HTTP/1.1
+
+
+class Names(threading.Thread):
+    """A name server that knows one name: the service's, as Docker's would."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.hosts = list(NODES)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = f"udp/127.0.0.1:{self.socket.getsockname()[1]}"
+
+    def run(self) -> None:
+        while True:
+            asked, who = self.socket.recvfrom(512)
+            if not asked:
+                return
+            end = asked.index(b"\0", 12) + 5
+            is_wanted = asked[13 : 13 + asked[12]] == b"bellcast" and asked[end - 4 : end - 2] == b"\0\1"
+            found = self.hosts if is_wanted else []
+            told = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(node) for node in found)
+            head = asked[:2] + struct.pack(">5H", 0x8580, 1, len(found), 0, 0)
+            self.socket.sendto(head + asked[12:end] + told, who)
+
+    def end(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self.socket.getsockname())
+        self.join(WAIT)
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory) -> Iterator[Cluster]:
+    """Two, with a heartbeat that a test can wait for, on one port of two addresses."""
+    environ = {
+        "BELLCAST_HEARTBEAT": "1",
+        "BELLCAST_TRUSTED_PROXIES": "127.0.0.1",
+        "BELLCAST_ORIGINS": "https://shop.example.com",
+        "BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS": str(STREAMS),
+    }
+    folder, port = tmp_path_factory.mktemp("caddy"), free_port()
+    with cluster(folder, engines.redis().url, engines.postgres(), "behind_caddy") as nodes:
+        for host in NODES:
+            node = ServerProcess(folder / host, nodes.environ | environ, "--host", host)
+            node.port, node.url = port, f"http://{host}:{port}"
+            nodes.nodes.append(node.start())
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def caddy(tmp_path_factory, nodes) -> Iterator[SimpleNamespace]:
+    """In front of them. Only the port of the nodes and who knows their name is changed in the file."""
+    folder, http, https, names = tmp_path_factory.mktemp("site"), free_port(), free_port(), Names()
+    names.start()
+    there = f"dynamic a bellcast {nodes.nodes[0].port} {{\n\t\t\tresolvers {names.address}"
+    text, count = re.subn(r"dynamic a bellcast 8787 \{", there, FILE.read_text(encoding="utf-8"))
+    assert count == 1
+    (folder / "site").write_text(text)
+    (folder / "Caddyfile").write_text(AROUND.format(folder=folder, http=http, https=https))
+    environ = os.environ | {"DOMAIN": "localhost", "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with (folder / "log").open("wb") as log:
+        command = [CADDY, "run", "--config", folder / "Caddyfile"]
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+    try:
+        chain = folder / "pki/authorities/local/root.crt"
+        until = time.monotonic() + WAIT
+        while not (chain.exists() and shakes_hands(chain, https)):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < until, (folder / "log").read_text()
+            time.sleep(0.02)
+        yield SimpleNamespace(url=f"https://localhost:{https}", http=http, chain=chain, names=names)
+    finally:
+        process.terminate()
+        process.wait(WAIT)
+        names.end()
+
+
+def shakes_hands(chain: Path, port: int) -> bool:
+    try:
+        trust = ssl.create_default_context(cafile=chain)
+        with socket.create_connection(("127.0.0.1", port), WAIT) as plain:
+            trust.wrap_socket(plain, server_hostname="localhost").close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def server(nodes) -> ServerProcess:
+    return nodes.nodes[0]
+
+
+@pytest.fixture
+def behind(caddy) -> Iterator[httpx.Client]:
+    """Browsers' way: HTTP/2."""
+    with browser(caddy) as http:
+        yield http
+
+
+def browser(caddy, address: str = "127.0.0.1") -> httpx.Client:
+    trust = ssl.create_default_context(cafile=caddy.chain)
+    way = httpx.HTTPTransport(verify=trust, http2=True, local_address=address)
+    return httpx.Client(base_url=caddy.url, transport=way, timeout=WAIT)
+
+
+def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
+    """The events of a stream, as they come."""
+    name = ""
+    for line in answer.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+def test_event_streams_share_one_http2_connection_and_each_is_passed_on_event_by_event(caddy, server):
+    people = [f"ann{number}" for number in range(STREAMS)]
+    with browser(caddy, "127.0.0.9") as http, ExitStack() as open_streams:
+        told, lines = {}, set()
+        for name in people:
+            answer = open_streams.enter_context(http.stream("GET", "/v1/stream", headers=server.as_recipient(name)))
+            assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
+            lines.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+            told[name] = events(answer)
+            assert next(told[name])[0] == "ready"
+        assert len(lines) == 1
+        for number in range(2):  # each is sent only when those before have come through
+            for name in people:
+                send(server, name, f"{number}")
+                heard, data = next(event for event in told[name] if event[0] != "heartbeat")
+                assert (heard, data["notification"]["title"]) == ("notification", f"{number}")
+
+
+def test_an_address_at_its_bound_is_refused_whatever_it_says_it_is_and_its_neighbour_is_not(caddy, server):
+    with browser(caddy, "127.0.0.7") as http, browser(caddy, "127.0.0.6") as neighbour, ExitStack() as open_streams:
+        for _ in range(STREAMS):
+            answer = open_streams.enter_context(http.stream("GET", "/v1/stream", headers=server.as_recipient("bea")))
+            assert next(events(answer))[0] == "ready"
+        forged = server.as_recipient("bea") | {"X-Forwarded-For": "127.0.0.6", "Forwarded": "for=127.0.0.6"}
+        refused = http.get("/v1/stream", headers=forged)
+        name, data = next(events(refused))
+        assert (name, data["code"]) == ("close", 4409)
+        with neighbour.stream("GET", "/v1/stream", headers=server.as_recipient("bea")) as answer:
+            assert next(events(answer))[0] == "ready"
+
+
+def test_a_websocket_is_upgraded_and_outlives_a_silence(caddy, server):
+    url = caddy.url.replace("https", "wss") + "/v1/ws?token=" + server.token("bob")
+    with connect(url, ssl=ssl.create_default_context(cafile=caddy.chain), open_timeout=WAIT) as socket:
+        assert json.loads(socket.recv(WAIT))["type"] == "ready"
+        for _ in range(2):
+            assert json.loads(socket.recv(WAIT))["type"] == "heartbeat"
+        socket.send('{"type":"ping","ref":1}')
+        assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
+
+
+def test_pages_of_the_site_itself_are_known_as_its_own(caddy, behind, server):
+    for origin, status in ((caddy.url, 200), ("https://shop.example.com", 200), ("https://evil.example.com", 403)):
+        headers = server.as_recipient("cyd") | {"Origin": origin}
+        assert behind.get("/v1/inbox/counts", headers=headers).status_code == status
+
+
+def test_lines_are_not_cut_sooner_than_a_heartbeat_comes_by_default():
+    timeouts = [int(said) for said in re.findall(r"_timeout (\d+)s", FILE.read_text(encoding="utf-8"))]
+    assert len(timeouts) == 2
+    assert min(timeouts) >= 2 * load({}, {}).native.heartbeat
+
+
+def test_bulk_requests_pass_up_to_the_servers_own_bound(behind, server):
+    items = [{"to": "dan", "title": "x", "body": "y" * 9_000} for _ in range(300)]
+    answer = behind.post("/v1/notifications/bulk", json=items, headers=server.as_app())
+    assert (answer.status_code, len(answer.json()["results"])) == (200, 300)
+    assert answer.http_version == "HTTP/2"
+
+
+@pytest.mark.parametrize(("path", "size"), [("/v1/notifications", 2 << 20), ("/v1/notifications/bulk", 17 << 20)])
+def test_what_is_larger_is_refused_in_the_servers_words(tmp_path, caddy, server, path, size):
+    (tmp_path / "body").write_bytes(b"[" + b" " * size + b"]")
+    headers = server.as_app() | {"content-type": "application/json"}
+    command = ["curl", "--silent", "--http2", "--cacert", caddy.chain, "--max-time", f"{WAIT}"]
+    said = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
+    asked = [*command, *said, "--data-binary", f"@{tmp_path / 'body'}", caddy.url + path]
+    refusal = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    assert (refusal["status"], refusal["code"]) == (413, "too_large")
+
+
+def test_plain_http_is_sent_to_https(caddy):
+    answer = httpx.get(f"http://localhost:{caddy.http}/v1/inbox", timeout=WAIT)
+    assert answer.status_code == 308
+    assert answer.headers["location"].startswith("https://localhost")
+
+
+def test_the_doctor_finds_nothing_wrong_with_it(caddy, server):
+    told = bellcast(
+        "doctor", "--url", caddy.url, "--json", BELLCAST_SECRET=server.secret, SSL_CERT_FILE=str(caddy.chain)
+    )
+    checks = {finding["check"]: finding["state"] for finding in told.json["findings"]}
+    ways = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
+    assert {name: checks[name] for name in ways} == dict.fromkeys(ways, "ok")
+
+
+def test_polling_stays_with_one_node_and_the_other_takes_over_when_that_dies(behind, caddy, nodes):
+    login = "40" + json.dumps({"token": nodes.nodes[0].token("eve")})
+    for _ in range(4):
+        opened = behind.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
+        sid = json.loads(opened.text[1:])["sid"]
+        query = {"EIO": "4", "transport": "polling", "sid": sid}
+        assert behind.post("/socket.io/", params=query, content=login).text == "ok"
+    here = [node for node in nodes.nodes if metric(node, "bellcast_connections") == 4]
+    assert len(here) == 1
+    here[0].kill()
+    caddy.names.hosts = [host for host in NODES if host not in here[0].url]
+    answer = behind.get("/v1/inbox/counts", headers=here[0].as_recipient("eve"))
+    assert answer.status_code == 200
+
+
+def metric(node: ServerProcess, name: str) -> float:
+    """Of one node, asked without Caddy."""
+    told = httpx.get(f"{node.url}/metrics", timeout=WAIT).text
+    return sum(float(line.split()[-1]) for line in told.splitlines() if re.match(rf"{name}[ {{]", line))
