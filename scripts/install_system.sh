@@ -15,6 +15,7 @@ for purpose in "$@"; do
       command -v caddy >/dev/null || missing+=(caddy)
       command -v redis-server >/dev/null || missing+=(redis-server)
       command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+      command -v systemd-analyze >/dev/null || missing+=(systemd)
       command -v curl >/dev/null || missing+=(curl)
       ;;
   esac

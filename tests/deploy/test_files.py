@@ -131,6 +131,25 @@ def test_the_unit_is_hardened_and_waits_for_a_graceful_end() -> None:
     assert "@resources" not in read("bellcast.service")
 
 
+@pytest.mark.parametrize("spoilt", [None, "Restart=always"])
+def test_systemd_understands_every_line_of_the_unit(tmp_path, spoilt) -> None:
+    here = str(Path(sys.executable).with_name("bellcast"))
+    text = read("bellcast.service").replace("ExecStart=/opt/bellcast/bin/bellcast", f"ExecStart={here}")
+    copy = tmp_path / "bellcast.service"
+    copy.write_text(text.replace(spoilt, "Restart=perhaps") if spoilt else text)
+    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=30)
+    # It succeeds although it does not understand.
+    assert (done.returncode, "perhaps" in done.stderr) == (0, spoilt is not None)
+    assert bool(done.stderr) == bool(spoilt)
+
+
+def test_the_unit_is_as_closed_as_the_page_says() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", DEPLOY / "bellcast.service"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    (level,) = re.findall(r"exposure level for bellcast.service: ([\d.]+) (\w+)", done.stdout)
+    assert f'says {level[0]}, "{level[1]}"' in (ROOT / "docs" / "howto" / "deploy.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def compose() -> dict:
     return yaml.safe_load(read("compose.yaml"))
