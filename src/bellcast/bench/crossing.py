@@ -20,7 +20,7 @@ NODES = 3
 GOAL_MS = 30.0
 
 
-def measure(trial: Trial) -> list[Figure | Absent]:
+def measure(trial: Trial) -> Sequence[Figure | Absent]:
     try:
         with nodes.running(trial, NODES) as those, Reactor(trial.deadline) as reactor:
             return [_measured(trial, those, reactor)]

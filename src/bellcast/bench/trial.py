@@ -35,6 +35,9 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     crossing_clients: int = 6_000
     crossing_rate: int = 500
     crossing_seconds: int = 10
+    everyone: int = 100_000
+    # Longer than the time between two heartbeats.
+    everyone_hold: float = 30.0
 
 
 FULL = Scale()
@@ -59,6 +62,8 @@ QUICK = Scale(
     crossing_clients=300,
     crossing_rate=200,
     crossing_seconds=2,
+    everyone=3_000,
+    everyone_hold=1.0,
 )
 
 
