@@ -1,7 +1,7 @@
 """Storm: everybody comes back at once, each with a token and the position where they were cut off."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -25,21 +25,21 @@ def measure(trial: Trial) -> list[Figure]:
     with bell.running(trial.folder, trial.deadline) as server:
         tokens = [server.token(f"guest-{number}") for number in range(trial.scale.storm)]
         trial.say("everyone gets a notification, looks, and leaves")
-        _send_to_all(trial, server)
-        positions = _positions(trial, server, tokens)
-        _send_to_all(trial, server)
+        send_to_all(trial, server, trial.scale.storm)
+        positions = positions_of(trial, server, tokens)
+        send_to_all(trial, server, trial.scale.storm)
         return [_storm(trial, server, kind, tokens, positions) for kind in KINDS]
 
 
-def _send_to_all(trial: Trial, server: Bell) -> None:
-    guests = range(trial.scale.storm)
-    loads = (guests[start : start + ITEMS] for start in range(0, len(guests), ITEMS))
-    requests = (server.bulk([booking(f"guest-{number}", number) for number in load]) for load in loads)
+def send_to_all(trial: Trial, server: Bell, number: int) -> None:
+    """A notification to each of so many guests."""
+    loads = (range(start, min(start + ITEMS, number)) for start in range(0, number, ITEMS))
+    requests = (server.bulk([booking(f"guest-{guest}", guest) for guest in load]) for load in loads)
     drive(trial.deadline, server.address, requests, 2).must_be(200)
 
 
-def _positions(trial: Trial, server: Bell, tokens: list[str]) -> dict[int, str]:
-    """Where each inbox is; the link of its notification tells whose it is."""
+def positions_of(trial: Trial, server: Bell, tokens: Sequence[str]) -> dict[int, str]:
+    """Where the inbox of each guest is; the link of its notification tells whose it is."""
     positions: dict[int, str] = {}
 
     def look(body: bytes) -> None:

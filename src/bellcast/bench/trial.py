@@ -22,6 +22,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     storm: int = 8_000
     singles: int = 20_000
     bulk: int = 200_000
+    large_send: int = 600_000
+    quiet_seconds: int = 10
     latency_clients: int = 1_000
     latency_rate: int = 200
     latency_seconds: int = 10
@@ -35,6 +37,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     crossing_clients: int = 6_000
     crossing_rate: int = 500
     crossing_seconds: int = 10
+    resuming: int = 10_000
     everyone: int = 100_000
     # Longer than the time between two heartbeats.
     everyone_hold: float = 30.0
@@ -50,6 +53,8 @@ QUICK = Scale(
     storm=500,
     singles=1_000,
     bulk=10_000,
+    large_send=6_000,
+    quiet_seconds=2,
     latency_clients=100,
     latency_seconds=2,
     rows=10_000,
@@ -62,6 +67,7 @@ QUICK = Scale(
     crossing_clients=300,
     crossing_rate=200,
     crossing_seconds=2,
+    resuming=500,
     everyone=3_000,
     everyone_hold=1.0,
 )
