@@ -54,9 +54,10 @@ class Bell:
         """Processor time until now."""
         return {"server": self.process.cpu()}
 
-    def token(self, recipient: str, topics: Sequence[str] = ()) -> str:
+    def token(self, recipient: str, topics: Sequence[str] = (), tenant: str | None = None) -> str:
         now = int(time.time())
-        claims = {"sub": recipient, "iat": now, "exp": now + TOKEN_LIFE_S, "topics": list(topics)}
+        claims: dict[str, Any] = {"sub": recipient, "iat": now, "exp": now + TOKEN_LIFE_S, "topics": list(topics)}
+        claims |= {"tenant": tenant} if tenant else {}
         return jwt.encode(claims, SECRET, "HS256", headers={"kid": KEY})
 
     def greeting(self, kind: Kind, token: str, topics: str = "", position: str = "") -> bytes:
