@@ -17,26 +17,41 @@ READ_SIZE = 65536
 
 
 class Caller:
-    """One connection. `answered` is called for each answer and may send the next request."""
+    """One connection. `answered` is called for each answer and may send the next request. Where the server hung up on it
+    in between, as it does when nothing was asked for long, it dials anew."""
 
     def __init__(self, reactor: Reactor, address: tuple[str, int], answered: Answered) -> None:
         self.sent_at = 0.0
         self._reactor = reactor
+        self._address = address
         self._answered = answered
-        self._sock: socket.socket = dial(address)
         self._unsent = memoryview(b"")
         self._blocked = False
         self._data = b""
-        reactor.watch(self._sock, self._on_ready)
+        self._waits = False
+        self._sock = self._dialled()
+
+    def _dialled(self) -> socket.socket:
+        sock = dial(self._address)
+        self._reactor.watch(sock, self._on_ready)
+        return sock
+
+    @property
+    def is_hung_up(self) -> bool:
+        return self._sock.fileno() < 0
 
     def send(self, request: bytes) -> None:
+        if self.is_hung_up:
+            self._sock = self._dialled()
         self.sent_at = time.perf_counter()
+        self._waits = True
         self._unsent = memoryview(request)
         self._write()
 
     def close(self) -> None:
         """Hang up. Not to be called when answered."""
-        self._reactor.forget(self._sock)
+        if not self.is_hung_up:
+            self._reactor.forget(self._sock)
 
     def _write(self) -> None:
         """A request larger than the socket's buffer goes out in pieces."""
@@ -55,13 +70,20 @@ class Caller:
     def _read(self) -> None:
         received = self._sock.recv(READ_SIZE)
         if not received:
-            raise RefusedError("hung up on a caller")
+            self._hung_up()
+            return
         self._data = self._data + received if self._data else received
         whole = frames.answer(self._data)
         if whole:
             answer, taken = whole
             self._data = self._data[taken:]
+            self._waits = False
             self._answered(self, answer)
+
+    def _hung_up(self) -> None:
+        if self._waits:
+            raise RefusedError("hung up on a caller")
+        self._reactor.forget(self._sock)
 
 
 class Outcome:

@@ -75,8 +75,13 @@ class Singles:
             self.sent += 1
             next(self._callers).send(request)
             self._reactor.run(lambda number=number: self._number > number)  # type: ignore[misc]  # mypy: a default in a lambda
-            self._reactor.run_for(PAUSE_S)
+            self._pause()
         return self.waits
+
+    def _pause(self) -> None:
+        end = time.monotonic() + PAUSE_S
+        while (left := end - time.monotonic()) > 0:
+            self._reactor.step(left)
 
     def send_for(self, seconds: float) -> list[float]:
         end = time.monotonic() + seconds

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from bellcast.bench.callers import ask, drive
+from bellcast.bench.callers import Caller, ask, drive
 from bellcast.bench.reactor import Deadline, OutOfTimeError
 from bellcast.bench.talks import RefusedError
+from tests.unit.bench.fixed_server import reacting, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 422 No\r\nContent-Length: 7\r\n\r\ntoo big"
@@ -55,6 +56,31 @@ def test_a_request_larger_than_the_sockets_buffer_goes_out_whole(answering):
     large = b"x" * 20_000_000
     address = answering(OK, size=len(large))
     assert drive(Deadline(5), address, iter([large, large]), 1).must_be(200).number == 2
+
+
+def test_a_caller_that_was_hung_up_on_in_between_dials_anew():
+    answers: list[bytes] = []
+    with serving([OK], [OK]) as (address, links), reacting() as reactor:
+        caller = Caller(reactor, address, lambda _, answer: answers.append(answer.body))
+        caller.send(REQUEST)
+        reactor.run(lambda: len(answers) == 1)
+        links[0].close()
+        reactor.run(lambda: caller.is_hung_up)
+        caller.send(REQUEST)
+        reactor.run(lambda: len(answers) == 2)
+    assert answers == [b"ok", b"ok"]
+
+
+def test_a_caller_that_is_hung_up_on_without_an_answer_says_so():
+    with (
+        serving([]) as (address, links),
+        reacting() as reactor,
+        pytest.raises(RefusedError, match="hung up"),
+    ):
+        Caller(reactor, address, lambda *_: None).send(REQUEST)
+        reactor.run(lambda: bool(links))
+        links[0].close()
+        reactor.run(lambda: False)
 
 
 def test_a_refusal_is_told_with_its_body(answering):
