@@ -4,11 +4,11 @@ import socket
 import threading
 
 import pytest
+from tests.unit.bench.fixed_server import reacting, serving
 
 from bellcast.bench.callers import Caller, ask, drive
 from bellcast.bench.reactor import Deadline, OutOfTimeError
 from bellcast.bench.talks import RefusedError
-from tests.unit.bench.fixed_server import reacting, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 422 No\r\nContent-Length: 7\r\n\r\ntoo big"
@@ -72,15 +72,12 @@ def test_a_caller_that_was_hung_up_on_in_between_dials_anew():
 
 
 def test_a_caller_that_is_hung_up_on_without_an_answer_says_so():
-    with (
-        serving([]) as (address, links),
-        reacting() as reactor,
-        pytest.raises(RefusedError, match="hung up"),
-    ):
+    with serving([]) as (address, links), reacting() as reactor:
         Caller(reactor, address, lambda *_: None).send(REQUEST)
         reactor.run(lambda: bool(links))
-        links[0].close()
-        reactor.run(lambda: False)
+        links[0].shutdown(socket.SHUT_RDWR)
+        with pytest.raises(RefusedError, match="hung up"):
+            reactor.run(lambda: False)
 
 
 def test_a_refusal_is_told_with_its_body(answering):
