@@ -17,59 +17,47 @@ export class Refused extends Error {
 
 /** @typedef {{sub?: string, exp?: number, iat?: number, [claim: string]: unknown}} Claims */
 
-/** What a token says; nothing of a token that is no JWT. @param {string | null} token @returns {Claims} */
-function claims(token) {
-  try {
-    const [, payload = ''] = (token ?? '').split('.');
-    return JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/'))); // a name may be garbled: it is compared, not shown
-  } catch {
-    return {};
-  }
-}
-
 /** The session token, asked for once however many need it. Without one the browser's cookies speak for the person. */
 export class Credential {
   /** @type {Promise<string | null> | undefined} */
   #token;
-  #ask;
+  ask;
 
   /** @param {string | null | undefined} token @param {(() => string | null | Promise<string | null>) | undefined} ask */
   constructor(token, ask) {
-    this.#ask = ask;
+    this.ask = ask;
     if (token) this.#token = Promise.resolve(token);
   }
 
   token() {
-    this.#token ??= Promise.resolve(this.#ask?.() ?? null);
+    this.#token ??= Promise.resolve(this.ask?.() ?? null);
     this.#token.catch(() => (this.#token = undefined));
     return this.#token;
   }
 
   /** Another token in place of one that was refused or grows old; false if there is none. @param {string | null} old */
   async renew(old) {
-    if (!this.#ask) return false;
+    if (!this.ask) return false;
     const held = this.token();
     if ((await held) === old && this.#token === held) this.#token = undefined;
     const token = await this.token();
     return Boolean(token) && token !== old;
   }
 
-  /** Whose token that is and what it may, '' if that cannot be told: those who differ in any of it have nothing to share. */
-  async whose() {
-    const { exp, iat, nbf, jti, ...who } = claims(await this.token());
-    return who.sub ? JSON.stringify(who) : '';
+  /** What a token says; nothing of a token that is no JWT. @param {string | null} token @returns {Claims} */
+  claims(token) {
+    try {
+      const [, payload = ''] = (token ?? '').split('.');
+      return JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/'))); // a name may be garbled: it is compared, not shown
+    } catch {
+      return {};
+    }
   }
 
-  /**
-   * Milliseconds until this token wants renewing: a quarter of its life before its end, and never sooner than a quarter
-   * from now, so that a wrong clock does not ask all the time. None if there is nobody to ask.
-   * @param {string | null} token @param {number} now
-   */
-  patience(token, now) {
-    const { exp, iat = now / 1000 } = claims(token);
-    if (!exp || !this.#ask) return undefined;
-    const quarter = Math.max(1, exp - iat) * 250;
-    return Math.max(quarter, exp * 1000 - now - quarter);
+  /** Whose token that is and what it may, '' if that cannot be told: those who differ in any of it have nothing to share. */
+  async whose() {
+    const { exp, iat, nbf, jti, ...who } = this.claims(await this.token());
+    return who.sub ? JSON.stringify(who) : '';
   }
 }
 

@@ -6,10 +6,10 @@
 import { tab } from './transports/tab.js';
 
 /** @import { BellcastEvent } from './events.js' */
-/** @import { Connection, Plan } from './connection.js' */
+/** @import { Connection } from './connection.js' */
 /** @import { Action } from './inbox.js' */
-/** @import { Open } from './transports/sse.js' */
 /** @import { Note } from './transports/tab.js' */
+/** @import { Plan } from './weather.js' */
 
 /**
  * @typedef {Action & {id: string}} Kept
@@ -21,7 +21,7 @@ import { tab } from './transports/tab.js';
  * @property {boolean} leads
  * @property {Connection | null} line
  * @property {string} shelf  how the keys begin under which actions are kept
- * @property {(plan: Plan, transports?: Open[]) => void} dial  begins another line in place of this one
+ * @property {(plan: Plan) => void} dial  begins another line in place of this one
  * @property {() => Promise<unknown>} lead  takes office, until this tab leaves
  * @property {() => void} leave
  * @property {SharedPlan} plan
@@ -33,7 +33,7 @@ import { tab } from './transports/tab.js';
 const TAKING = 100; // ms: the tab that asks next has heard by then what was taken
 const PRIVATE = new Set(['ack', 'pong', 'error', 'close']); // what is for the leader alone
 /** A tab that only listens to another shows nobody a token. */
-const NOBODY = { token: async () => null, renew: async () => false, patience: () => undefined };
+const NOBODY = { token: async () => null, renew: async () => false, claims: () => ({}), ask: undefined };
 
 export class Company {
   #own;
@@ -79,7 +79,7 @@ export class Company {
   join() {
     const { channel, dial, lead, locks, me, name, plan, signal } = this.#own;
     void this.#hold(me, () => new Promise((done) => signal.addEventListener('abort', done)));
-    dial({ ...plan, credential: NOBODY }, [tab(channel, me)]);
+    dial({ ...plan, credential: NOBODY, transport: tab(channel, me) });
     locks.request(name, { signal }, () => (this.post({ word: 'led' }), lead())).catch(() => {});
   }
 

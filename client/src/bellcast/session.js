@@ -11,7 +11,7 @@ import { View } from './view.js';
 import { browser } from './world.js';
 
 /** @import { BellcastEvent, Member, Notification, Query, Verb } from './events.js' */
-/** @import { Status } from './connection.js' */
+/** @import { Status } from './weather.js' */
 /** @import { Which } from './queue.js' */
 /** @import { World } from './world.js' */
 

@@ -26,7 +26,7 @@ export class Tabs {
       name, plan, locks, channel, signal, line: null, leads: false, me: Math.random().toString(36).slice(2),
       shelf: `${name} kept `,
       leave: () => this.leave(),
-      dial: (...how) => use((this.#own.line = new Connection(...how))),
+      dial: (how) => use((this.#own.line = new Connection(how))),
       lead: () => {
         this.#own.leads = true;
         this.#own.dial(plan);
