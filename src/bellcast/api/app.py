@@ -55,9 +55,9 @@ def build(rooms: Rooms) -> Edge:
     """The application that serves every REST path, to be called for `http` and `lifespan` scopes."""
     app = _routed()
     requests = metrics.Requests()
-    app.state.registry = metrics.registry(requests, rooms.connections)
+    sheet = app.state.sheet = metrics.Sheet(requests, rooms.connections, rooms.outbox)
     app.state.document = openapi.document(openapi.routes(app), rooms.limits)
-    return Edge(_beside(app), rooms, requests)
+    return Edge(_beside(app), rooms, requests, sheet.own)
 
 
 def _beside(app: Litestar) -> ASGIApp:

@@ -1,6 +1,7 @@
 """What every request passes: its path as sent, HEAD as GET, CORS, security headers, a bound on haste, and a count."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -23,7 +24,8 @@ REQUESTS = "requests" + SEPARATOR
 class Edge:
     """One ASGI layer around the whole API."""
 
-    def __init__(self, app: ASGIApp, rooms: Rooms, requests: Requests) -> None:
+    def __init__(self, app: ASGIApp, rooms: Rooms, requests: Requests, counts: Callable[[], bytes]) -> None:
+        self.counts = counts  # what another worker of this port asks for
         self._app = app
         self._rooms = rooms
         self._requests = requests

@@ -2,11 +2,11 @@
 
 from litestar.types import ASGIApp
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import __version__
 from bellcast.api import answers, rooms
+from bellcast.api.metrics import Sheet
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.errors import Unavailable
@@ -42,6 +42,9 @@ async def ready(request: Asked) -> ASGIApp:
 async def metrics(request: Asked) -> ASGIApp:
     """Numbers for Prometheus.
 
-    Their names begin with `bellcast_`."""
-    registry: CollectorRegistry = request.app.state.registry
-    return answers.whole(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
+    Their names begin with `bellcast_`. Whichever of several workers is asked, it tells what all of this machine count, each
+    under its process id as `worker`."""
+    sheet: Sheet = request.app.state.sheet
+    workers = rooms.of(request).workers
+    told = None if workers is None else {workers.name: sheet.own(), **await workers.others()}
+    return answers.whole(200, sheet.text(told), CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,11 +1,16 @@
-"""Numbers for Prometheus, one registry an app: requests counted as they pass, the rest asked for when scraped."""
+"""Numbers for Prometheus: requests counted as they pass, the rest asked for when scraped.
+
+Where several workers share a port, whichever is asked tells what all of them count, each by its name: a sum would fall
+when one is replaced, and be taken for a restart of all."""
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bellcast.api.rooms import Connections
@@ -65,14 +70,67 @@ class Live(Collector):
         for one in stats.get("encoded", ()):
             encoded.add_metric((one["protocol"], one["transport"]), one["count"])
         yield encoded
-        for name, value in stats.items():
+
+
+class Numbers(Collector):
+    """What is the same whichever worker is asked."""
+
+    def __init__(self, *sources: Callable[[], Mapping[str, object]]) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """What Prometheus asks for."""
+        for name, value in chain.from_iterable(source().items() for source in self._sources):
             if isinstance(value, int | float):
                 yield GaugeMetricFamily(f"bellcast_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
 
-def registry(requests: Requests, connections: Connections) -> CollectorRegistry:
-    """Everything one app tells; two apps in one process do not meet."""
-    found = CollectorRegistry(auto_describe=False)
-    found.register(requests)
-    found.register(Live(connections))
-    return found
+Told = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
+
+
+class Workers(Collector):
+    """What each worker counts, by its name."""
+
+    def __init__(self, told: Mapping[str, bytes]) -> None:
+        self._told = told
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus asks for: each metric once, whoever has samples of it."""
+        found: dict[str, Metric] = {}
+        for worker, told in self._told.items():
+            for name, about, kind, samples in _read(told):
+                metric = found.setdefault(name, Metric(name, about, kind))
+                for sample, labels, value in samples:
+                    metric.add_sample(sample, labels | {"worker": worker}, value)
+        yield GaugeMetricFamily("bellcast_workers", "Workers that told what they count.", value=len(self._told))
+        yield from found.values()
+
+
+def _read(told: bytes) -> list[Told]:
+    try:
+        return msgspec.json.decode(told, type=list[Told])
+    except msgspec.DecodeError:
+        return []  # killed while it told
+
+
+class Sheet:
+    """All numbers of one app; two apps in one process do not meet."""
+
+    def __init__(self, requests: Requests, connections: Connections, outbox: Callable[[], Mapping[str, float]]) -> None:
+        self._own = (requests, Live(connections))
+        self._numbers = Numbers(connections.stats, outbox)
+
+    def own(self) -> bytes:
+        """What this process counts, for another worker's sheet."""
+        metrics = chain.from_iterable(one.collect() for one in self._own)
+        return msgspec.json.encode(
+            [(one.name, one.documentation, one.type, [sample[:3] for sample in one.samples]) for one in metrics]
+        )
+
+    def text(self, workers: Mapping[str, bytes] | None) -> bytes:
+        """What is answered to a scrape; `workers` is what each tells where there are several."""
+        registry = CollectorRegistry(auto_describe=False)
+        for one in self._own if workers is None else (Workers(workers),):
+            registry.register(one)
+        registry.register(self._numbers)
+        return generate_latest(registry)

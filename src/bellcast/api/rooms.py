@@ -1,6 +1,6 @@
 """What the API is built from: the engines, the limits, who may enter, and a view of the live connections."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from litestar import Request
@@ -43,6 +43,16 @@ class Connections(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """The other processes that share this one's port."""
+
+    name: str
+
+    async def others(self) -> Mapping[str, bytes]:
+        """What each of them counts, by its name; who does not say in time is left out."""
+        ...
+
+
 class Rooms(Struct, frozen=True, kw_only=True):
     """Everything a request may need, wired once by the server."""
 
@@ -53,6 +63,8 @@ class Rooms(Struct, frozen=True, kw_only=True):
     access: Access
     connections: Connections
     pusher: PusherRules = PusherRules()
+    outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
+    workers: Workers | None = None
 
 
 def of(request: "Request[Any, Any, Any]") -> Rooms:

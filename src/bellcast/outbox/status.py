@@ -29,9 +29,18 @@ class Refusal(Struct, frozen=True):
     error: str
 
 
+class Level(Struct, frozen=True):
+    """How full an outbox is. `oldest` is how long the first of those waiting has waited, in seconds; `later` are put off by
+    their tenant's rate or budget."""
+
+    waiting: int
+    oldest: float | None
+    later: int
+    refused: int
+
+
 class Status(Struct, frozen=True):
-    """How an outbox is. `oldest` is how long the first of those waiting has waited, in seconds; `later` are put off by their
-    tenant's rate or budget."""
+    """How an outbox is; numbers as in `Level`."""
 
     version: int
     waiting: int
@@ -42,20 +51,26 @@ class Status(Struct, frozen=True):
     watched: dict[str, Watch]
 
 
+async def level(connection: asyncpg.Connection) -> Level:
+    """How full it is now."""
+    ((waiting, oldest, later),) = await connection.fetch(LYING)
+    refused = await connection.fetchval("SELECT count(*) FROM bellcast.refused")
+    return Level(waiting, oldest, later, refused)
+
+
 async def look(connection: asyncpg.Connection) -> Status:
     """How it is now."""
     await schema.must_be_there(connection)
-    ((waiting, oldest, later),) = await connection.fetch(LYING)
-    refused = await connection.fetchval("SELECT count(*) FROM bellcast.refused")
+    full = await level(connection)
     rows = await connection.fetch(
         "SELECT id, kind, payload::text, written_at, error FROM bellcast.refused ORDER BY id DESC LIMIT $1", SHOWN
     )
     return Status(
         version=await schema.version(connection),
-        waiting=waiting,
-        oldest=oldest,
-        later=later,
-        refused=refused,
+        waiting=full.waiting,
+        oldest=full.oldest,
+        later=full.later,
+        refused=full.refused,
         refusals=[Refusal(*row) for row in rows],
         watched=await watching.every(connection),
     )

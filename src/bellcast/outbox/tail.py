@@ -5,14 +5,14 @@ that dies in between leaves it to another, and its key lets it ring once."""
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 
 from bellcast.errors import Unavailable
-from bellcast.outbox import schema
+from bellcast.outbox import schema, status
 from bellcast.outbox.delivery import Delivery, Outcome, Row
 from bellcast.ports import Clock
 
@@ -24,6 +24,8 @@ CHANNEL = "bellcast_outbox"
 BATCH = 250
 # Between two looks that nobody asked for; one is 0.1 ms. Behind a pool that carries no notices they are the only ones.
 LOOK_SECONDS = 1.0
+# Between two counts of what lies in it: some 100 ms where a million rows wait.
+COUNT_MS = 5_000
 # Whoever has no outbox yet is asked again.
 MISSING_SECONDS = 2.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
@@ -59,6 +61,13 @@ class Tail:
         self._clock = clock
         self._written = asyncio.Event()
         self._wait = FIRST_WAIT
+        self._counted_at = 0
+        self._numbers: dict[str, float] = {}
+
+    def numbers(self) -> Mapping[str, float]:
+        """What lies in it, as of the last look; nothing where there is none. It does not flow while its database or the
+        store is away."""
+        return self._numbers
 
     async def run(self) -> None:
         """Keep at it until cancelled; a database or a store that is away is tried again."""
@@ -74,20 +83,37 @@ class Tail:
                 log.error("outbox cannot be read", why=str(failure))  # noqa: TRY400  its words say it all
             except Exception:  # whatever it is, what was committed must ring
                 log.exception("outbox broke off; it is begun again")
+            self._numbers = {**self._numbers, "outbox_flows": 0}
             await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
             self._wait = min(self._wait * 2, LONGEST_WAIT)
 
     async def _wait_until_there(self, connection: asyncpg.Connection) -> None:
         while await schema.version(connection) == 0:
+            self._numbers = {}
             await self._clock.sleep(MISSING_SECONDS)
 
     async def _follow(self, connection: asyncpg.Connection) -> None:
         while True:
             self._written.clear()
+            await self._count(connection)
             while await _to_its_end(self._take(connection)):
-                pass
+                await self._count(connection)
             self._wait = FIRST_WAIT
+            self._numbers["outbox_flows"] = 1
             await self._look()
+
+    async def _count(self, connection: asyncpg.Connection) -> None:
+        """What lies in it, every so often."""
+        if self._clock.now() - self._counted_at < COUNT_MS:
+            return
+        self._counted_at = self._clock.now()
+        level = await status.level(connection)
+        self._numbers |= {
+            "outbox_waiting": level.waiting,
+            "outbox_oldest_seconds": level.oldest or 0,
+            "outbox_put_off": level.later,
+            "outbox_refused": level.refused,
+        }
 
     async def _look(self) -> None:
         """Until there is a reason to look."""

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Collection, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
@@ -15,6 +15,9 @@ from bellcast.settings.groups import Store as Kept
 from bellcast.storage.engine import Engine
 from bellcast.storage.sqlite import SQLite
 from bellcast.storage.store import SQLStore
+
+if TYPE_CHECKING:  # PostgreSQL's driver is an extra
+    from bellcast.outbox.tail import Tail
 
 
 def store(kept: Kept, clock: Clock) -> Store:
@@ -59,15 +62,15 @@ def others(kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None
     return [Others(kept.url, clock, unsure).run()]
 
 
-def outbox(kept: Kept, engines: Engines, limits: Limits) -> list[Coroutine[Any, Any, None]]:
+def outbox(kept: Kept, engines: Engines, limits: Limits) -> "Tail | None":
     """What is to run where the app has a PostgreSQL of its own, or shares the store's."""
     if kept.outbox_url is None:
-        return []
+        return None
     need_postgres("BELLCAST_DATABASE_URL")
     from bellcast.outbox.delivery import Delivery
     from bellcast.outbox.tail import Tail
 
-    return [Tail(kept.outbox_url, Delivery(engines, limits), engines.clock).run()]
+    return Tail(kept.outbox_url, Delivery(engines, limits), engines.clock)
 
 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:

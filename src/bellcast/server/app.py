@@ -39,6 +39,7 @@ from bellcast.ports import Engines
 from bellcast.rates import Rates
 from bellcast.server import adapters, pusher, socketio
 from bellcast.server.clock import SystemClock
+from bellcast.server.counting import Counting
 from bellcast.server.pusher import Pusher
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings, project
@@ -63,6 +64,7 @@ class App:
         self.settings = settings
         self.project = project
         self.neighbours = neighbours
+        self._counting = None if neighbours is None else Counting(neighbours.folder)
         self.tasks = Tasks()
         clock = SystemClock()
         self.store = adapters.store(settings.store, clock)
@@ -129,6 +131,7 @@ class App:
             settings.access,
         )
         self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat, settings.pusher.activity_timeout)
+        self._outbox = adapters.outbox(settings.store, engines, settings.limits)
         rooms = Rooms(
             engines=engines,
             limits=settings.limits,
@@ -137,6 +140,8 @@ class App:
             access=settings.access,
             connections=self._roll,
             pusher=settings.pusher,
+            workers=self._counting,
+            outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)
         self._pipes = socketio.pipes(
@@ -188,6 +193,8 @@ class App:
             await self.broker.open()
             await upkeep.expire(self.engines)
             self._roll.begin()
+            if self._counting is not None:
+                await self._counting.open(self._api.counts)
             await self._quotas.read()
             self.tasks.spawn(self._rates.run())
             self.tasks.spawn(self._quotas.run())
@@ -206,11 +213,8 @@ class App:
 
     def _beside(self) -> list[Coroutine[Any, Any, None]]:
         """What listens to databases that others write to."""
-        kept, engines = self.settings.store, self.engines
-        return [
-            *adapters.outbox(kept, engines, self.settings.limits),
-            *adapters.others(kept, engines.clock, self._audit.unsure),
-        ]
+        outbox = [] if self._outbox is None else [self._outbox.run()]
+        return [*outbox, *adapters.others(self.settings.store, self.engines.clock, self._audit.unsure)]
 
     def _retention(self) -> upkeep.Retention:
         kept = self.settings.store
@@ -225,6 +229,8 @@ class App:
         """Finish what is under way and let everything go."""
         if self._started:
             self._started = False
+            if self._counting is not None:
+                self._counting.close()
             await drain(self.hub, self.engines.clock, 0)
             self._pipes.close()
             await self.tasks.close()

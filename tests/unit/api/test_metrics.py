@@ -1,7 +1,6 @@
 """What Prometheus is told."""
 
 import pytest
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bellcast.api import metrics
@@ -28,8 +27,12 @@ def requests():
     return metrics.Requests()
 
 
-def told(requests):
-    text = generate_latest(metrics.registry(requests, Roll())).decode()
+def sheet(requests, outbox=dict):
+    return metrics.Sheet(requests, Roll(), outbox)
+
+
+def told(requests, workers=None, **outbox):
+    text = sheet(requests, lambda: outbox).text(workers).decode()
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -68,3 +71,24 @@ def test_connections_are_told_by_protocol_and_transport_and_other_numbers_by_nam
 def test_two_apps_in_one_process_do_not_meet(requests):
     requests.count("GET", "/", 200, 0.1)
     assert ("bellcast_requests_total", "/", "200", "GET") not in told(metrics.Requests())
+
+
+def test_what_workers_count_is_told_under_the_name_of_each_and_what_they_share_once(requests):
+    another = metrics.Requests()
+    requests.count("GET", "/v1/inbox", 200, 0.002)
+    another.count("GET", "/v1/inbox", 200, 0.002)
+    another.count("GET", "/v1/inbox", 200, 9)
+    found = told(requests, {"7": sheet(requests).own(), "8": sheet(another).own()}, outbox_waiting=4)
+    assert found["bellcast_requests_total", "/v1/inbox", "200", "7", "GET"] == 1
+    assert found["bellcast_requests_total", "/v1/inbox", "200", "8", "GET"] == 2
+    assert found["bellcast_request_seconds_bucket", "10.0", "8"] == 2
+    assert found["bellcast_connections", "8", "native", "sse"] == 3
+    assert (found["bellcast_dispatched",], found["bellcast_outbox_waiting",], found["bellcast_workers",]) == (17, 4, 2)
+
+
+def test_a_worker_killed_while_it_told_is_left_out(requests):
+    requests.count("GET", "/", 200, 0.1)
+    found = told(requests, {"7": sheet(requests).own(), "8": b'[["bellcast_req'})
+    assert [name for name in found if name[0] == "bellcast_requests_total"] == [
+        ("bellcast_requests_total", "/", "200", "7", "GET")
+    ]

@@ -30,7 +30,7 @@ class Neighbours:
     """The processes that serve one port, each with a door of its own in a folder only they may enter."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._own = folder / str(os.getpid())
         self._door: socket.socket | None = None
 
@@ -39,7 +39,7 @@ class Neighbours:
         home = homes.of(sid)
         if home is None or home.host != homes.HOST:
             return None
-        door = self._folder / str(home.process)
+        door = self.folder / str(home.process)
         return door if door != self._own and door.is_socket() else None
 
     def open(self, adopt: Adopt, spawn: Callable[[Any], object]) -> None:

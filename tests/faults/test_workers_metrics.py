@@ -1,0 +1,76 @@
+"""`/metrics` of several workers on one port: whichever is asked answers for all, and goes on when one is killed."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import engines
+from tests.faults.nodes import cluster
+from tests.faults.raw import eventually
+from tests.faults.test_postgres_workers import parent, workers
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+# That so many connections all come to one of two has a chance of one in a million.
+MANY = 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("counting")
+    with cluster(folder, engines.redis().url, engines.postgres(), "counting") as nodes:
+        yield nodes.start("--workers", "2", BELLCAST_DRAIN="1")
+
+
+def scraped(server: ServerProcess) -> dict[str, Counter[str]]:
+    """Samples by name, summed by worker; what has none is under ''."""
+    found: dict[str, Counter[str]] = {}
+    for family in text_string_to_metric_families(httpx.get(f"{server.url}/metrics", timeout=30).text):
+        for sample in family.samples:
+            found.setdefault(sample.name, Counter())[sample.labels.get("worker", "")] += sample.value
+    return found
+
+
+def test_requests_and_connections_of_all_workers_are_told_by_each_of_them(server):
+    for _ in range(MANY):  # a connection each
+        assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
+    names = {str(pid) for pid in workers(parent(server))}
+    for _ in range(MANY):
+        told = scraped(server)
+        assert set(told["bellcast_requests_total"]) == names
+        assert told["bellcast_requests_total"].total() >= MANY
+        assert told["bellcast_requests_total"].total() == told["bellcast_request_seconds_count"].total()
+        assert told["bellcast_workers"][""] == 2
+    assert eventually(lambda: scraped(server)["bellcast_nodes"][""] == 2, 20)
+
+
+def test_live_connections_are_summed_up_over_the_workers(server):
+    with ExitStack() as lines:
+        for _ in range(MANY):
+            lines.enter_context(websocket(server, "ann")).next()
+        told = scraped(server)["bellcast_connections"]
+        stats = httpx.get(f"{server.url}/v1/stats", headers=server.as_app(), timeout=30).json()
+    assert (told.total(), len(+told)) == (MANY, 2)
+    assert sum(one["count"] for one in stats["connections"]) == MANY
+
+
+def test_a_worker_that_was_killed_is_told_no_more_and_its_successor_is(server):
+    killed, stays = sorted(workers(parent(server)))
+    os.kill(killed, signal.SIGKILL)
+    assert eventually(lambda: len(workers(parent(server)) - {killed}) == 2, 30)
+
+    def names() -> set[str]:
+        try:
+            return set(scraped(server)["bellcast_request_seconds_count"])
+        except httpx.HTTPError:
+            return set()
+
+    successors = workers(parent(server)) - {killed}
+    assert stays in successors
+    assert eventually(lambda: names() == {str(pid) for pid in successors}, 30)
