@@ -49,6 +49,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Serving = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+STREAM = "/v1/stream"
+
 
 class App:
     """An ASGI 3 application. Under a server that sends lifespan events it starts and stops with it; mounted where none
@@ -149,7 +151,7 @@ class App:
         )
         self._live: dict[str, Serving] = {
             **socketio.paths(self._pipes, arrivals, rules, self.neighbours),
-            "/v1/stream": StreamEndpoint(doors, rules, arrivals, sessions, spawn),
+            STREAM: StreamEndpoint(doors, rules, arrivals, sessions, spawn),
             "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
         }
 
@@ -179,10 +181,16 @@ class App:
         if not self._started:
             await self.start()
         path = scope["path"].removeprefix(scope.get("root_path", ""))
+        await (self._live_at(path) or self._api)(scope, receive, send)
+
+    def _live_at(self, path: str) -> Serving | None:
         # A slash at the end, or none, is the same path: as for REST.
-        found = self._live.get(path.rstrip("/"), self._api)
-        live = self._pusher.endpoint if path.startswith(pusher.PATH) else found
-        await live(scope, receive, send)
+        return self._pusher.endpoint if path.startswith(pusher.PATH) else self._live.get(path.rstrip("/"))
+
+    def begins_live(self, path: str, *, upgrade: bool) -> bool:
+        """Whether a GET of this path, with or without a wish for a WebSocket, begins a live connection, and is never
+        answered else than by one or by a refusal."""
+        return self._live_at(path) is not None if upgrade else path == STREAM
 
     async def start(self) -> None:
         """Open the store, catch up with what fell due, and begin the sweeps. Safe to call twice."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from bellcast.live.transports.takeover import TakeoverProtocol
+from bellcast.live.transports.entrance import Lobby
 from bellcast.server.app import App
 
 # Connections that wait to be accepted: a storm of 10,000 arrives faster than one loop turn takes them.
@@ -22,9 +22,10 @@ COLLECT_AFTER = 50_000
 class Server(uvicorn.Server):
     """uvicorn's server; says when it is ready, drains before it stops, and ends with status 0."""
 
-    def __init__(self, config: uvicorn.Config, app: App, ready: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, lobby: Lobby, ready: Callable[[str], None]) -> None:
         super().__init__(config)
         self._app = app
+        self._lobby = lobby
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -49,11 +50,11 @@ class Server(uvicorn.Server):
     async def _adopt(self, given: socket.socket, read: bytes) -> None:
         """Serve a connection that a neighbour gave away, as if it had come here."""
         loop = asyncio.get_running_loop()
-        _, protocol = await loop.connect_accepted_socket(self._protocol, given)
-        protocol.data_received(read)
+        _, entrance = await loop.connect_accepted_socket(self._entrance, given)
+        entrance.data_received(read)
 
-    def _protocol(self) -> TakeoverProtocol:
-        return TakeoverProtocol(self.config, self.server_state, self.lifespan.state)
+    def _entrance(self) -> asyncio.Protocol:
+        return self._lobby(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -71,11 +72,11 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
     other processes' too: each connection comes to one of them.
 
     Raises OSError when it cannot listen there, and whatever keeps the store from opening."""
-    settings = app.settings.server
+    settings, lobby = app.settings.server, Lobby(app)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=TakeoverProtocol,
+        http=lobby,  # type: ignore[arg-type]  # called as a protocol's class would be
         ws="none",
         lifespan="on",
         log_config=None,
@@ -87,7 +88,7 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
         timeout_graceful_shutdown=int(settings.drain) + 1,
     )
     with _listening(settings.host, settings.port, shared=shared) as listener:
-        Server(config, app, ready).run(sockets=[listener])
+        Server(config, app, lobby, ready).run(sockets=[listener])
 
 
 def _listening(host: str, port: int, *, shared: bool) -> socket.socket:

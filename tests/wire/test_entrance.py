@@ -1,0 +1,113 @@
+"""A request for a live connection is answered the same whether it comes whole, which takes a short way in, or in pieces."""
+
+import itertools
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.faults.raw import HANDSHAKE, WAIT, Raw, request, upgrade
+from tests.servers import ServerProcess
+from tests.unit.live.framing.client import PING, PONG, frame
+
+numbers = itertools.count()
+
+STREAM, SOCKET = "/v1/stream", "/v1/ws"
+# What is asked for, by what a reader would call it. `TOKEN` stands for a session's.
+REQUESTS = {
+    "a stream": request(f"{STREAM}?token=TOKEN"),
+    "a stream with a slash behind": request(f"{STREAM}/?token=TOKEN"),
+    "a stream of an escaped path": request("/v1/%73tream?token=TOKEN"),
+    "a stream over HTTP/1.0": request(f"{STREAM}?token=TOKEN", version="1.0"),
+    "a stream with a body": request(f"{STREAM}?token=TOKEN", body=b"ignored"),
+    "a stream and more behind": request(f"{STREAM}?token=TOKEN") + request("/healthz"),
+    "a stream with bad words behind": request(f"{STREAM}?token=TOKEN") + b"\0\0",
+    "a stream for nobody": request(STREAM),
+    "a stream of a forged token": request(f"{STREAM}?token=a.b.c"),
+    "a stream for another page": request(f"{STREAM}?token=TOKEN", Origin="https://elsewhere.example"),
+    "a stream by POST": request(f"{STREAM}?token=TOKEN", method="POST"),
+    "a stream that wishes for a WebSocket": request(f"{STREAM}?token=TOKEN", **HANDSHAKE),
+    "a stream that wishes for HTTP/2": request(f"{STREAM}?token=TOKEN", Connection="Upgrade", Upgrade="h2c"),
+    "a WebSocket": request(f"{SOCKET}?token=TOKEN", **HANDSHAKE),
+    "a WebSocket for nobody": request(SOCKET, **HANDSHAKE),
+    "a WebSocket of a forged token": request(f"{SOCKET}?token=a.b.c", **HANDSHAKE),
+    "a WebSocket for another page": request(f"{SOCKET}?token=TOKEN", **HANDSHAKE, Origin="https://elsewhere.example"),
+    "a WebSocket of an old version": request(SOCKET, **{**HANDSHAKE, "Sec-WebSocket-Version": "8"}),
+    "a WebSocket without a key": request(SOCKET, **{**HANDSHAKE, "Sec-WebSocket-Key": ""}),
+    "a WebSocket with a body": request(SOCKET, body=b"abc", **HANDSHAKE),
+    "no WebSocket, where one is spoken": request(f"{SOCKET}?token=TOKEN"),
+    "a WebSocket where none is spoken": request("/healthz", **HANDSHAKE),
+    "a WebSocket of Pusher's for no app": request("/app/nobody?protocol=7", **HANDSHAKE),
+    "a WebSocket of Socket.IO's": request("/socket.io/?EIO=4&transport=websocket", **HANDSHAKE),
+    "a WebSocket of Socket.IO's for no session": request("/socket.io/?EIO=4&transport=websocket&sid=x", **HANDSHAKE),
+    "a first poll of Socket.IO's": request("/socket.io/?EIO=4&transport=polling", Connection="close"),
+    "a header that is none": b"GET /v1/stream HTTP/1.1\r\nHost: a\r\nno header\r\n\r\n",
+    "a bare path": b"GET /v1/stream\r\n\r\n",
+    "lines that end early": request(f"{STREAM}?token=TOKEN").replace(b"\r\n", b"\n"),
+}
+# Of a head, what differs from one answer to the next or says whether another request may follow.
+OWN = (b"connection", b"date", b"sec-websocket-accept")
+# Of a body, what is said.
+SAID = re.compile(rb'event: \w+|"(?:type|event|code|title|detail|field)":"[^"]*"')
+PATIENCE = 1.0  # after it an answer that has begun is whole: streams go on for ever
+
+
+@pytest.fixture(scope="module")
+def answers(bellcast_server: ServerProcess) -> dict[str, list[bytes]]:
+    """What each is answered in one piece, and in two. All ask at once, for most of the time is waiting."""
+    with ThreadPoolExecutor(2 * len(REQUESTS)) as threads:
+        asking = {
+            name: [threads.submit(_answer, bellcast_server, asked, pieces) for pieces in (1, 2)]
+            for name, asked in REQUESTS.items()
+        }
+        return {name: [answer.result() for answer in both] for name, both in asking.items()}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_in_one_piece_is_answered_as_one_in_two(answers: dict[str, list[bytes]], name: str) -> None:
+    whole, halves = answers[name]
+    assert whole
+    assert _sense(whole) == _sense(halves)
+
+
+def _answer(server: ServerProcess, asked: bytes, pieces: int) -> bytes:
+    asked = asked.replace(b"TOKEN", server.token(f"person{next(numbers)}").encode())
+    middle = len(asked) // 2 if pieces == 2 else len(asked)
+    with Raw(server) as client:
+        client.send(asked[:middle])
+        if asked[middle:]:
+            time.sleep(0.05)  # so that it comes as a piece of its own
+            client.send(asked[middle:])
+        return _all(client)
+
+
+def _all(client: Raw) -> bytes:
+    """What is said until it is quiet."""
+    said = b""
+    client.socket.settimeout(WAIT)
+    try:
+        while data := client.socket.recv(65_536):
+            said += data
+            client.socket.settimeout(PATIENCE)
+    except (TimeoutError, ConnectionResetError):
+        pass
+    return said
+
+
+def _sense(answer: bytes) -> tuple[bytes, list[bytes], list[bytes]]:
+    """The status, the header lines in order, and what the body says, without numbers and names of its own."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    kept = sorted(line.lower() for line in lines if line.partition(b":")[0].lower() not in OWN)
+    return status, kept, SAID.findall(body)
+
+
+def test_what_follows_a_handshake_at_once_is_heard(bellcast_server: ServerProcess) -> None:
+    """A hundred pings with the request, and a hundred right behind it."""
+    pings = b"".join(frame(PING, b"%d" % number) for number in range(100))
+    with Raw(bellcast_server) as client:
+        client.send(upgrade(bellcast_server, f"person{next(numbers)}"), pings)
+        client.send(pings)
+        said = _all(client)
+    assert said.count(bytes([0x80 | PONG])) >= 200
