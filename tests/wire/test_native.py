@@ -322,12 +322,13 @@ def test_a_session_ends_when_its_token_does_unless_it_is_renewed(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:
     server = start_server(BELLCAST_HEARTBEAT="5s")
-    with websocket(server, alice, ttl=2) as short, websocket(server, alice, ttl=2) as renewed:
-        short.next(), renewed.next()
+    with websocket(server, alice, ttl=4) as renewed:
+        renewed.next()
         assert renewed.ask("auth", token="nonsense")["code"] == "unauthenticated"
         assert renewed.ask("auth", token=server.token("somebody-else"))["code"] == "forbidden"
         assert renewed.ask("auth", token=server.token(alice))["type"] == "ack"
-        assert short.until("close")["code"] == 4402
+        with websocket(server, alice, ttl=4) as short:  # ends after the other's first token would have
+            assert short.until("close")["code"] == 4402
         assert renewed.ask("ping")["type"] == "pong"
 
 
