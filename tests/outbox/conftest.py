@@ -102,7 +102,8 @@ def lasting_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 def home(lasting_home: Home) -> Home:
     """As if it were new: no bookings, nothing watched, nothing refused, nobody known."""
     app, server = lasting_home
-    app.run("DROP TRIGGER IF EXISTS bellcast_watch ON bookings")
+    for trigger in ("bellcast_watch", "bellcast_watch_truncate"):
+        app.run(f"DROP TRIGGER IF EXISTS {trigger} ON bookings")
     app.run("DELETE FROM bookings")
     app.run("DELETE FROM bellcast.refused")
     for recipient in ("alice", "bob"):

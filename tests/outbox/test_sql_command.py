@@ -33,7 +33,7 @@ def test_watching_again_replaces_and_unwatching_ends_it(app):
         (["bookings", "--columns", "id,secret"], "no column secret"),
         (["bookings", "--topic", "a b"], "topic: may only contain"),
         (["bookings", "--topic", "{studio_id}"], "no column studio_id"),
-        (["bookings", "--on", "truncate"], "there is no truncate"),
+        (["bookings", "--on", "select"], "there is no select"),
         (["bookings", "--name", "insert"], "it names nothing"),
         (["bellcast.outbox"], "Bellcast's own"),
         (["latest"], "is no table"),
@@ -64,6 +64,6 @@ def test_installing_by_the_apps_own_migrations_is_the_same(bare):
     printed = bellcast("sql", "install", "--print").out
     with bare.connect() as connection:
         connection.execute(printed)
-    assert bare.sql("install") == {"from": 1, "to": 1, "granted": []}
+    assert bare.sql("install") == {"from": 2, "to": 2, "granted": []}
     bare.run("SELECT bellcast.notify('alice', '{}')")
     assert eventually(lambda: bare.waiting() == 1)

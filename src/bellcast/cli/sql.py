@@ -155,7 +155,7 @@ def watch(
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TEXT", help="The tenant, as 'acme' or '{tenant_id}'.")] = None,
     columns: Annotated[str, typer.Option(metavar="LIST", help="The columns that leave. [dim]\\[all]")] = "",
-    on: Annotated[str, typer.Option(metavar="LIST", help="insert, update, delete. [dim]\\[all three]")] = "",
+    on: Annotated[str, typer.Option(metavar="LIST", help="insert, update, delete, truncate. [dim]\\[all]")] = "",
     name: Annotated[
         list[str] | None, typer.Option(metavar="KIND=NAME", help="What events are called. [dim]\\[TABLE.insert, …]")
     ] = None,
@@ -261,7 +261,7 @@ def _kinds(given: str) -> tuple[Any, ...]:
 
     wrong = [kind for kind in _list(given) if kind not in KINDS]
     if wrong:
-        raise Stop(f"--on: there is no {wrong[0]}", "it is insert, update or delete", 2)
+        raise Stop(f"--on: there is no {wrong[0]}", "it is insert, update, delete or truncate", 2)
     return _list(given)
 
 

@@ -1,4 +1,4 @@
-"""Tables whose changes are heard: a trigger behind each, which carries what leaves of a row and whom it reaches."""
+"""Tables whose changes are heard: triggers at each, which carry what leaves of a row and whom it reaches."""
 
 import re
 from typing import Literal
@@ -13,10 +13,11 @@ from bellcast.model.limits import Limits
 from bellcast.model.people import DEFAULT_TENANT
 from bellcast.model.publishing import EventDraft
 
-Kind = Literal["insert", "update", "delete"]
-KINDS: tuple[Kind, ...] = ("insert", "update", "delete")
+Kind = Literal["insert", "update", "delete", "truncate"]
+KINDS: tuple[Kind, ...] = ("insert", "update", "delete", "truncate")
 COLUMN = re.compile(r"\{([^{}]*)\}")
-TRIGGER = "bellcast_watch"
+# Of rows, and of the table as a whole.
+TRIGGER, EMPTIED = "bellcast_watch", "bellcast_watch_truncate"
 OWN = "bellcast"
 # So long the app's own writers hold up a `watch`, and it them.
 LOCK_TIMEOUT = "5s"
@@ -24,7 +25,8 @@ LOCK_TIMEOUT = "5s"
 
 class Watch(Struct, frozen=True, kw_only=True):
     """What is watched, and whom it reaches. `{column}` in a text is that column of the row. `names` are what events of
-    each kind are called; a kind that has none is not told. `kept` is every column that is needed."""
+    each kind are called; a kind that has none is not told. `kept` is every column that is needed, `reaching` those that say
+    whom a row reaches."""
 
     table: str
     key: tuple[str, ...]
@@ -34,6 +36,7 @@ class Watch(Struct, frozen=True, kw_only=True):
     topic: str | None = None
     recipient: str | None = None
     tenant: str | None = None
+    reaching: tuple[str, ...] = ()
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -49,7 +52,8 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True):
-    """What a trigger wrote down: a row as it was and as it is, as far as it is needed."""
+    """What a trigger wrote down: a row as it was and as it is, as far as it is needed; of a table that was emptied, whom it
+    reached."""
 
     change: Kind
     watch: Watch
@@ -79,42 +83,57 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass($1)
 """
 WATCHED = """
-SELECT t.tgrelid::regclass::text,
+SELECT DISTINCT t.tgrelid::regclass::text,
   convert_from(substring(t.tgargs FOR position('\\000'::bytea IN t.tgargs) - 1), getdatabaseencoding())
-FROM pg_trigger t WHERE t.tgname = $1 AND t.tgfoid = to_regproc('bellcast.changed') AND t.tgparentid = 0
+FROM pg_trigger t WHERE t.tgname = ANY ($1) AND t.tgparentid = 0
+  AND t.tgfoid IN (to_regproc('bellcast.changed'), to_regproc('bellcast.emptied'))
 ORDER BY 1
 """
 
 
 async def watch(connection: asyncpg.Connection, wish: Wish) -> Watch:
-    """Put a trigger behind the table, or another one there; what is watched now."""
+    """Put triggers at the table, or others there; what is watched now."""
     found = await _find(connection, wish.table)
     watched = planned(wish, found)
     argument = await connection.fetchval("SELECT quote_literal($1)", msgspec.json.encode(watched).decode())
-    kinds = " OR ".join(kind.upper() for kind in KINDS if kind in watched.names)
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        await connection.execute(
-            f"CREATE OR REPLACE TRIGGER {TRIGGER} AFTER {kinds} ON {found.name}"
-            f" FOR EACH ROW EXECUTE FUNCTION bellcast.changed({argument})"
-        )
+        await _drop(connection, found.name)
+        rows = [kind.upper() for kind in KINDS if kind in watched.names and kind != "truncate"]
+        if rows:
+            await connection.execute(
+                f"CREATE TRIGGER {TRIGGER} AFTER {' OR '.join(rows)} ON {found.name}"
+                f" FOR EACH ROW EXECUTE FUNCTION bellcast.changed({argument})"
+            )
+        if "truncate" in watched.names:
+            await connection.execute(
+                f"CREATE TRIGGER {EMPTIED} BEFORE TRUNCATE ON {found.name}"
+                f" FOR EACH STATEMENT EXECUTE FUNCTION bellcast.emptied({argument})"
+            )
     return watched
 
 
 async def unwatch(connection: asyncpg.Connection, table: str) -> str:
-    """Take the trigger away; the table's name. NotFound if it was not watched."""
+    """Take the triggers away; the table's name. NotFound if it was not watched."""
     found = await _find(connection, table)
-    if found.name not in [name for name, _ in await connection.fetch(WATCHED, TRIGGER)]:
-        raise NotFound(f"{table} is not watched.")
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        await connection.execute(f"DROP TRIGGER {TRIGGER} ON {found.name}")
+        if not await _drop(connection, found.name):
+            raise NotFound(f"{table} is not watched.")
     return found.name
+
+
+async def _drop(connection: asyncpg.Connection, name: str) -> bool:
+    """Take a table's triggers away, if it has any: that would wait for everybody who reads it."""
+    watched = name in [one for one, _ in await connection.fetch(WATCHED, [TRIGGER, EMPTIED])]
+    for trigger in (TRIGGER, EMPTIED) if watched else ():
+        await connection.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {name}")
+    return watched
 
 
 async def every(connection: asyncpg.Connection) -> dict[str, Watch]:
     """What is watched, by the table's name as it is now."""
-    rows = await connection.fetch(WATCHED, TRIGGER)
+    rows = await connection.fetch(WATCHED, [TRIGGER, EMPTIED])
     return {name: msgspec.json.decode(argument, type=Watch) for name, argument in rows}
 
 
@@ -155,6 +174,7 @@ def planned(wish: Wish, found: Found) -> Watch:
         topic=topic,
         recipient=wish.recipient,
         tenant=wish.tenant,
+        reaching=tuple(dict.fromkeys(named)),
     )
 
 
@@ -202,8 +222,10 @@ def _written(value: object) -> str:
 
 
 def _data(change: Change) -> dict[str, object]:
-    """`old` of an update is what it changed; of a deletion the row."""
+    """`old` of an update is what it changed; of a deletion the row. An emptied table has neither row nor key."""
     watched, was, is_now = change.watch, change.was, change.is_now
+    if change.change == "truncate":
+        return {"table": watched.table, "change": change.change, "key": {}, "record": None, "old": None}
     row = is_now if is_now is not None else was or {}
     record = None if is_now is None else {name: is_now.get(name) for name in watched.columns}
     old = None if was is None else {name: was.get(name) for name in watched.columns}
