@@ -31,6 +31,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
     chmod +x "$policy"
     trap 'rm -f "$policy"' EXIT
   fi
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  # A new machine may be updating itself, and a mirror may hang up.
+  patient=(-qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  apt-get "${patient[@]}" update
+  apt-get "${patient[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
 fi

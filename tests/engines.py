@@ -14,11 +14,12 @@ import time
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 
 from bellcast.ports import Clock
+from bellcast.storage.migrations.postgres import SCHEMA
 from bellcast.storage.postgres import Postgres
 from tests.servers import free_port
 
@@ -26,6 +27,19 @@ STARTS_WITHIN = 20  # seconds; a loaded machine needs three
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
 _databases = count(1)
+# As the migrations leave it: nobody connected, no rows, and those that come lie in their tables in the order they came.
+EMPTY = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$ DECLARE one TEXT; is_filled BOOLEAN; BEGIN
+  FOR one IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+    WHERE schemaname = '{SCHEMA}' AND tablename NOT IN ('schema_version', 'counters')
+  LOOP
+    EXECUTE 'SELECT EXISTS (SELECT FROM ' || one || ')' INTO is_filled;
+    IF is_filled THEN EXECUTE 'TRUNCATE ' || one || ' RESTART IDENTITY CASCADE'; END IF;
+  END LOOP;
+  UPDATE {SCHEMA}.counters SET value = 0;
+END $$;
+"""
 
 
 class Process:
@@ -105,14 +119,15 @@ class PostgresServer(Process):
 
     async def make(self, database: str) -> str:
         """An empty database; its URL."""
-        await self._execute(f'CREATE DATABASE "{database}"')
+        await self.execute(f'CREATE DATABASE "{database}"')
         return self.url(database)
 
     async def drop(self, database: str) -> None:
-        await self._execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+        await self.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
-    async def _execute(self, command: str) -> None:
-        connection = await asyncpg.connect(self.url("postgres"))
+    async def execute(self, command: str, database: str = "postgres") -> None:
+        """As its administrator."""
+        connection = await asyncpg.connect(self.url(database))
         try:
             await connection.execute(command)
         finally:
@@ -162,20 +177,27 @@ class RedisCluster:
 
 
 class OwnDatabase(Postgres):
-    """An engine on a database that comes and goes with it."""
+    """An engine on a database that is its own and empty. To make one and its tables takes a tenth of a second, to empty
+    it a hundredth: what one engine leaves is the next one's."""
+
+    left: ClassVar[list[str]] = []
 
     def __init__(self, clock: Clock) -> None:
         self.server = postgres()
-        self.database = f"test{next(_databases)}"
+        self.is_new = not self.left
+        self.database = f"test{next(_databases)}" if self.is_new else self.left.pop()
         super().__init__(self.server.url(self.database), clock)
 
     async def open(self) -> None:
-        await self.server.make(self.database)
+        if self.is_new:
+            await self.server.make(self.database)
+            self.is_new = False
         await super().open()
 
     async def close(self) -> None:
         await super().close()
-        await self.server.drop(self.database)
+        await self.server.execute(EMPTY, self.database)
+        self.left.append(self.database)
 
 
 @cache

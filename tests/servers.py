@@ -1,12 +1,14 @@
 """A real Bellcast process for tests: started on a free port, killed, restarted on the same one, always ended."""
 
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +16,7 @@ import jwt
 
 PROJECT = ("770077", "test-project-key", "test-project-secret-of-forty-characters-x")
 STARTS_WITHIN = 40  # seconds; a loaded machine needs ten
+_chance = random.SystemRandom()  # Hypothesis makes the other one say the same in every process
 
 
 class ServerProcess:
@@ -93,8 +96,10 @@ class ServerProcess:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on now, of those the system gives to no outgoing connection: nobody takes it before the
+    server does, nor while it is away."""
+    while True:
+        port = _chance.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests import stock
 from tests.servers import ServerProcess
 
 NODE = Path(__file__).parent / "node"
@@ -23,10 +24,8 @@ Heard = dict[str, Any]
 
 
 def installed() -> Path:
-    """The folder of the stock libraries, installed from its lock on first use."""
-    if not (NODE / "node_modules" / ".package-lock.json").exists():
-        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=NODE, check=True, timeout=180)
-    return NODE
+    """The folder of the stock libraries."""
+    return stock.installed(NODE).parent
 
 
 def sign(server: ServerProcess, text: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import stock
 from tests.servers import ServerProcess
 
 HERE = Path(__file__).parent / "socketio_node"
@@ -20,10 +21,8 @@ Told = dict[str, Any]
 
 
 def installed() -> Path:
-    """The folder of the stock client, installed from its lock when it is not there."""
-    if not (HERE / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE, check=True, timeout=120)
-    return HERE / "node_modules"
+    """The stock client and what it needs."""
+    return stock.installed(HERE)
 
 
 class Agent:

@@ -5,16 +5,45 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.servers import PROJECT, ServerProcess
-from tests.wire.pusher_clients import AppEndpoint, bare, node, sign
+from tests.wire.pusher_clients import AppEndpoint, Bare, bare, node, sign
 
 KEY = PROJECT[1]
+
+
+class Silence(NamedTuple):
+    """A client that never says anything, what it was told and for how long, and one beside it that answers pings."""
+
+    told: Future[tuple[bytes, float]]
+    lively: Bare
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
+    """Pusher's protocol gives half a minute to answer, which passes during the other tests."""
+    environ = {"BELLCAST_PUSHER_ACTIVITY_TIMEOUT": "1", "BELLCAST_HEARTBEAT": "5"}
+    data = tmp_path_factory.mktemp("silence") / "data"
+    with ThreadPoolExecutor(1) as threads, ServerProcess(data, environ) as server, bare(server) as lively:
+        yield Silence(threads.submit(_stay_silent, server), lively)
+
+
+def _stay_silent(server: ServerProcess) -> tuple[bytes, float]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
+        head = f"GET /app/{KEY}?protocol=7 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        silent.sendall((head + key).encode())
+        received, began = b"", time.monotonic()
+        while chunk := silent.recv(4096):
+            received += chunk
+        return received, time.monotonic() - began
 
 
 def test_the_first_frame_is_the_one_every_client_reads(bellcast_server: ServerProcess) -> None:
@@ -167,25 +196,6 @@ def test_a_drain_closes_with_4200(start_server: Callable[..., ServerProcess]) ->
         assert closed.value.rcvd.code == 4200
 
 
-def test_a_silent_client_is_asked_and_let_go_with_4201(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server(BELLCAST_PUSHER_ACTIVITY_TIMEOUT="1", BELLCAST_HEARTBEAT="5")
-    with bare(server) as client:
-        client.settled()
-        silent = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-        head = f"GET /app/{KEY}?protocol=7 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        silent.sendall((head + key).encode())
-        received, began = b"", time.monotonic()
-        while chunk := silent.recv(4096):
-            received += chunk
-        assert b"\x89\x00" in received  # it was pinged
-        assert b"\x88" in received
-        assert (4201).to_bytes(2) in received
-        assert 29 < time.monotonic() - began < 45
-        silent.close()
-        assert client.settled() is not None  # who answers pings stays
-
-
 def test_neither_signed_in_nor_authorized_in_time_is_let_go_where_that_is_asked(
     start_server: Callable[..., ServerProcess],
 ) -> None:
@@ -241,3 +251,12 @@ def test_laravel_echo_listens_whispers_and_joins(start_server: Callable[..., Ser
             assert page.until("leaving", name="a")["who"] == {"id": 2, "name": "B"}
     finally:
         endpoint.close()
+
+
+def test_a_silent_client_is_asked_and_let_go_with_4201(silence: Silence) -> None:
+    received, lasted = silence.told.result(timeout=60)
+    assert b"\x89\x00" in received  # it was pinged
+    assert b"\x88" in received
+    assert (4201).to_bytes(2) in received
+    assert 29 < lasted < 45
+    assert silence.lively.settled() is not None  # who answers pings stays
