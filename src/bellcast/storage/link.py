@@ -9,7 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from bellcast.errors import DiskFull, Invalid, Unavailable
 from bellcast.storage import statements
-from bellcast.storage.engine import Params, Row, Script
+from bellcast.storage.engine import Params, Row, Script, Statement
 from bellcast.storage.migrations.postgres import SCHEMA
 
 T = TypeVar("T")
@@ -111,17 +111,17 @@ class Link:
         self.raw = raw
         self._texts = known
 
-    async def run(self, script: Script[T]) -> T:
-        """Drive a script to its end, a statement at a time."""
-        rows: list[Row] | None = None
+    async def run(self, script: Script[T], asked: Statement | None = None) -> T:
+        """Drive a script to its end, a statement at a time, from what it asked for last if it has begun."""
         try:
+            statement = asked or next(script)
             while True:
-                statement = script.send(rows)  # type: ignore[arg-type]  # a generator's first send is None
                 if statement.many is None:
                     rows = await self._one(self._texts[statement.name], statement.params)
                 else:
                     await self.tell(statement.name, statement.many)
                     rows = []
+                statement = script.send(rows)
         except StopIteration as done:
             return cast(T, done.value)
 

@@ -1,15 +1,18 @@
-"""PostgreSQL behind the scripts: reads on any of a few connections, writes in groups (see lanes.py)."""
+"""PostgreSQL behind the scripts: reads on any of a few connections, together where many ask at one time (see
+questions.py), writes in groups (see lanes.py)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import asyncpg
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage.engine import I, P, Script, T
+from bellcast.storage.engine import I, P, Script, Statement, T
 from bellcast.storage.lanes import Lanes
 from bellcast.storage.link import CONNECT_SECONDS, PATIENCE_SECONDS, SESSION, Link, Plain, Raw, Text, texts, translated
 from bellcast.storage.migrations import postgres as migrations
+from bellcast.storage.questions import Questions
 from bellcast.storage.touching import Start
 
 OLDEST = 15
@@ -26,6 +29,7 @@ class Postgres:
         self._texts: dict[str, Text] = {}
         self._pool: asyncpg.Pool | None = None
         self._lanes: Lanes | None = None
+        self._questions: Questions | None = None
 
     async def open(self) -> None:
         """Connect, and bring the tables up to date if nobody else does."""
@@ -49,6 +53,7 @@ class Postgres:
             raise failure from error
         self._texts = texts()
         self._lanes = Lanes(self._pool, self._texts, self._clock)
+        self._questions = Questions(self._pool, self._texts)
 
     async def _migrate(self) -> None:
         first = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS)
@@ -61,17 +66,27 @@ class Postgres:
             await first.close()
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it on a connection that is free."""
-        if self._pool is None:
+        """Run it on any connections; from where it wants a moment that stays, on one of its own."""
+        if self._pool is None or self._questions is None:
             raise Unavailable("The store is closed.")
+        running = script(*args, **kwargs)
         try:
+            asked = next(running)
+            while self._is_question(asked):
+                asked = running.send(await self._questions.ask(asked.name, asked.params))
             async with self._pool.acquire() as raw:
-                return await _read(raw, Link(raw, self._texts), script(*args, **kwargs))
+                return await _read(raw, Link(raw, self._texts), running, asked)
+        except StopIteration as done:
+            return cast(T, done.value)
         except Exception as error:
             failure = translated(error)
             if failure is error:
                 raise
             raise failure from error
+
+    def _is_question(self, asked: Statement) -> bool:
+        """Whether it may be asked together with others: it begins nothing, and is soon answered."""
+        return self._texts[asked.name].answers and not asked.heavy
 
     async def read_aside(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """As `read`: nobody waits for another's connection."""
@@ -112,9 +127,9 @@ class Postgres:
             await pool.close()
 
 
-async def _read(raw: Raw, link: Link, script: Script[T]) -> T:
+async def _read(raw: Raw, link: Link, script: Script[T], asked: Statement) -> T:
     try:
-        return await link.run(script)
+        return await link.run(script, asked)
     finally:
         if raw.is_in_transaction():
             await raw.execute("COMMIT")
