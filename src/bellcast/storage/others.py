@@ -1,5 +1,6 @@
-"""What other programs write to notifications in a PostgreSQL store: triggers make it a change like any other (see
-migrations/postgres/0004_others.sql) and say whose inbox it is; whoever looks at that inbox is told from the store."""
+"""What other programs write to notifications and announcements in a PostgreSQL store: triggers make it a change like any
+other (see migrations/postgres/0004_others.sql and 0006_others_announce.sql) and say whose inbox it is, or that it may be
+anybody's; whoever looks at that inbox is told from the store."""
 
 import asyncio
 import contextlib
@@ -16,7 +17,9 @@ from bellcast.storage.link import CONNECT_SECONDS, PATIENCE_SECONDS
 
 log = structlog.get_logger(__name__)
 
-CHANNEL = "bellcast_inboxes"
+CHANNEL, EVERYBODY = "bellcast_inboxes", "bellcast_everybody"
+# To look at everybody's inbox is 2 ms for 500: a script that announces line by line is looked after this often.
+GATHER_SECONDS = 0.1
 # A connection that nobody writes to is asked whether it is still there.
 ALIVE_SECONDS = 10.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
@@ -30,6 +33,7 @@ class Others:
         self._clock = clock
         self._unsure = unsure
         self._heard: set[Stream] = set()
+        self._all_heard = False
         self._wait = FIRST_WAIT
 
     async def run(self) -> None:
@@ -57,6 +61,7 @@ class Others:
         )
         try:
             await connection.add_listener(CHANNEL, lambda *notice: self._hear(str(notice[-1])))
+            await connection.add_listener(EVERYBODY, lambda *_: self._hear_all())
             self._unsure((ANNOUNCEMENTS,))  # everybody: who knows what was said before
             gone = asyncio.Event()
             connection.add_termination_listener(lambda _: gone.set())
@@ -78,3 +83,12 @@ class Others:
     def _tell(self) -> None:
         heard, self._heard = self._heard, set()
         self._unsure(heard)
+
+    def _hear_all(self) -> None:
+        if not self._all_heard:
+            self._all_heard = True
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_all)
+
+    def _tell_all(self) -> None:
+        self._all_heard = False
+        self._unsure((ANNOUNCEMENTS,))
