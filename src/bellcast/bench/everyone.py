@@ -70,15 +70,17 @@ def _measured(trial: Trial, those: Nodes, throng: Throng) -> list[Figure]:
     size = trial.scale.everyone
     trial.say(f"connecting {size:,} clients to {WORKERS} workers")
     first = throng.order(Order(connect=FIRST, settle=SETTLE_S))
-    before, begin = those.memory(), time.perf_counter()
+    before, used, begin = those.memory(), those.used(), time.perf_counter()
     here = throng.order(Order(connect=size))
     seconds = time.perf_counter() - begin
+    costs = each_used(used, those.used(), _clients(here))
     trial.say(f"{size:,} clients are connected after {seconds:.0f} s and stay")
     idle = _idle_share(those, trial.scale.everyone_hold)
     come = _clients(here) - _clients(first)
     details: dict[str, figures.Detail] = {
         "connections": _clients(here),
         "connected_per_second": come / seconds,
+        **{f"to_connect_{name}": cost for name, cost in costs.items()},
         "fullest_worker_files": max(map(_files, family(those.each[0].process.pid))),
         "idle_share_of_a_core": idle,
     }
