@@ -16,7 +16,7 @@ import httpx
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import CLOSE, TEXT, close, frame
 
-WAIT = 10  # seconds until something that must happen counts as not happening
+WAIT = 20  # seconds until something that must happen counts as not happening
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = {
     "Host": "bell.example",

@@ -246,6 +246,6 @@ def test_one_who_leaves_in_the_middle_of_a_request_leaves_nothing_behind(bellcas
         "content-length: 60\r\n\r\n"
     )
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", bellcast_server.port), timeout=5) as link:
+        with socket.create_connection(("127.0.0.1", bellcast_server.port), timeout=20) as link:
             link.sendall(head.encode() + b'{"to":"bad-input","title":"x"}')
     assert client.get("/readyz").status_code == 200

@@ -75,7 +75,7 @@ def test_every_frame_may_come_byte_by_byte(server: ServerProcess) -> None:
         f"GET {WEBSOCKET} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as one:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         said_slowly(one, head.encode() + masked(b"40"), answer=b'"auth"')
         said_slowly(one, masked(b'42["message","slowly"]'), answer=b'["message-back","slowly"]')
@@ -100,7 +100,7 @@ def test_frames_cut_anywhere_and_joined_anywhere_are_the_same(server: ServerProc
         one.recv(), one.recv()
         for start in range(0, len(whole), cut):
             one.socket.sendall(whole[start : start + cut])
-        heard = [one.recv(timeout=5) for _ in range(20)]
+        heard = [one.recv(timeout=20) for _ in range(20)]
     assert heard == [f'42["message-back",{number}]' for number in range(20)]
 
 
@@ -121,7 +121,7 @@ def test_a_body_that_breaks_off_at_every_byte_ends_its_session_alone(server: Ser
     with httpx.Client(base_url=server.url) as http:
         for end in range(len(BODY)):
             sid = json.loads(http.get(POLLING).text[1:])["sid"]
-            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as one:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
                 one.sendall(head.replace("%s", sid).encode() + BODY[:end])
             assert eventually(lambda sid=sid: http.post(f"{POLLING}&sid={sid}", content="3").status_code == 400)
     assert unharmed(server)
@@ -217,7 +217,7 @@ def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Cal
         assert len(http.get("/v1/connections").json()["connections"]) == 3
         for _ in range(300):
             http.post("/v1/events", json={"recipient": "alice", "name": "big", "data": "x" * 50_000})
-            while not str(keen.recv(timeout=5)).startswith('42["big"'):
+            while not str(keen.recv(timeout=20)).startswith('42["big"'):
                 pass
             if len(http.get("/v1/connections").json()["connections"]) == 1:
                 break
@@ -227,7 +227,7 @@ def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Cal
 
 def test_a_body_that_never_ends_is_given_up(server: ServerProcess) -> None:
     sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as one:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
         one.sendall(f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n4x".encode())
         assert b" 400 " in one.recv(4096)
     assert echoes(server)
@@ -240,7 +240,7 @@ def echoes(server: ServerProcess) -> bool:
         one.send("40")
         one.recv(), one.recv()
         one.send('42["message","fine"]')
-        return bool(one.recv(timeout=5) == '42["message-back","fine"]')
+        return bool(one.recv(timeout=20) == '42["message-back","fine"]')
 
 
 def masked(payload: bytes) -> bytes:

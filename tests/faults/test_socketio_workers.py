@@ -110,10 +110,10 @@ def test_a_websocket_takes_a_session_over_from_whichever_worker_it_comes_to(serv
         url = server.url.replace("http", "ws") + f"/socket.io/?EIO=4&transport=websocket&sid={session.sid}"
         with connect(url) as one:
             one.send("2probe")
-            assert one.recv(timeout=5) == "3probe"
+            assert one.recv(timeout=20) == "3probe"
             one.send("5")
             one.send('42["echo",1]')
-            assert str(one.recv(timeout=5)).startswith('42["echoed",1')
+            assert str(one.recv(timeout=20)).startswith('42["echoed",1')
         assert eventually(lambda sid=session.sid: httpx.get(f"{server.url}{POLLING}&sid={sid}").status_code == 400)
 
 

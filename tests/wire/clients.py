@@ -11,7 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.servers import ServerProcess
 
-WAIT = 10  # seconds; every answer comes in milliseconds unless something is broken
+WAIT = 20  # seconds; every answer comes in milliseconds unless something is broken
 
 Event = dict[str, Any]
 

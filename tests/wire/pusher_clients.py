@@ -19,7 +19,7 @@ from tests import stock
 from tests.servers import ServerProcess
 
 NODE = Path(__file__).parent / "node"
-WAIT = 10
+WAIT = 20
 Heard = dict[str, Any]
 
 

@@ -9,7 +9,7 @@ from websockets.sync.client import connect
 
 from tests.servers import ServerProcess
 
-WAIT = 10
+WAIT = 20
 Event = tuple[str, list[Any]]
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import bare
 
-WAIT = 10
+WAIT = 20
 
 
 class Receiver:

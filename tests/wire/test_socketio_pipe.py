@@ -371,7 +371,7 @@ def test_too_large_a_message_and_too_many_close_with_their_code(server: ServerPr
     with joined(server) as one:
         one.send("4" + "x" * 1_000_001)
         with pytest.raises(ConnectionClosed) as closed:
-            one.recv(timeout=5)
+            one.recv(timeout=20)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
     with joined(server) as one:
@@ -379,7 +379,7 @@ def test_too_large_a_message_and_too_many_close_with_their_code(server: ServerPr
         frame = bytes((0x81, 0x80 | len(event), 0, 0, 0, 0)) + event
         one.socket.sendall(frame * 200)  # at once: more than twice the limit, so that a second's turn is no matter
         with pytest.raises(ConnectionClosed) as closed:
-            one.recv(timeout=5)
+            one.recv(timeout=20)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4429
 
