@@ -1,6 +1,20 @@
 """The one place that picks adapters and wires them."""
 
-from bellcast.server.app import App, create_app
-from bellcast.server.run import serve
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bellcast.server.app import App, create_app
+    from bellcast.server.run import serve
 
 __all__ = ["App", "create_app", "serve"]
+
+# Loaded when asked for: a command that opens the store alone starts in half the time.
+_HOMES = {"App": "app", "create_app": "app", "serve": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    """What it is made of, each from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
