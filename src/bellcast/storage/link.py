@@ -1,5 +1,6 @@
 """One PostgreSQL connection: opened the same way everywhere, asked by the names of statements, its errors translated once."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -34,6 +35,8 @@ SESSION = {
     "tcp_keepalives_count": "3",
     "application_name": "bellcast",
 }
+# A parameter that is a list: `:keys::text[]`.
+COLUMN = re.compile(r":([a-z_]+)::[a-z]+\[\]")
 AGAIN = (exceptions.SerializationError, exceptions.DeadlockDetectedError)
 AWAY = (
     exceptions.PostgresConnectionError,
@@ -53,17 +56,22 @@ AWAY = (
 
 class Text(NamedTuple):
     """A statement as PostgreSQL wants it: parameters by number, with `names` in that order. `numbered` says with each
-    row which parameter set it answers."""
+    row which parameter set it answers. Where each parameter is a column, one statement takes many sets."""
 
     plain: str
     numbered: str
     names: tuple[str, ...]
     answers: bool
     writes: bool
+    columns: bool
 
     def values(self, params: Params) -> tuple[Any, ...]:
         """The parameters in their order."""
         return tuple([params[name] for name in self.names])
+
+    def by_column(self, sets: Sequence[Params]) -> tuple[list[Any], ...]:
+        """Many sets of parameters, parameter by parameter."""
+        return tuple([[params[name] for params in sets] for name in self.names])
 
 
 class Plain(asyncpg.Connection):
@@ -85,7 +93,9 @@ def _text(text: str) -> Text:
     plain = statements.PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", body)
     reads = plain.startswith("SELECT")
     numbered = f"WITH asked AS ({plain}) SELECT asked.*, ${len(names) + 1}::int4 FROM asked"  # noqa: S608  our texts
-    return Text(plain, numbered, names, reads or "RETURNING" in plain, not reads)
+    answers = reads or plain.startswith("WITH") or "RETURNING" in plain
+    columns = bool(names) and set(names) == set(COLUMN.findall(body))
+    return Text(plain, numbered, names, answers, not reads, columns)
 
 
 def translated(error: Exception) -> Exception:
@@ -153,4 +163,7 @@ class Link:
     async def tell(self, name: str, sets: Sequence[Params]) -> None:
         """Run a statement once for each of the parameter sets."""
         text = self._texts[name]
-        await self.raw.executemany(text.plain, [text.values(params) for params in sets])
+        if text.columns:
+            await self.raw.execute(text.plain, *text.by_column(sets))
+        else:
+            await self.raw.executemany(text.plain, [text.values(params) for params in sets])

@@ -7,7 +7,7 @@ from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.notifications import Edit
 from bellcast.model.people import EVERY_TENANT
 from bellcast.ports import Announcing, Found, Sending, Sent
-from bellcast.storage import additions, corrections, intake, rows, tenants
+from bellcast.storage import additions, corrections, intake, outright, rows, tenants
 from bellcast.storage.engine import Engine, OvertakenError, Script, Statement
 from bellcast.storage.joining import joins
 from bellcast.storage.touching import touches
@@ -85,7 +85,7 @@ def _names(sendings: Sequence[Sending]) -> set[tuple[str, str]]:
 
 
 @touches(_names)
-@joins(may=lambda sendings: sendings[0].idempotency_key is None, rows=_rows)
+@joins(may=lambda sendings: sendings[0].idempotency_key is None, rows=_rows, outright=outright.add)
 def _add(sendings: Sequence[Sending]) -> Script[list[Sent]]:
     """Sendings without idempotency keys, or one that may have one."""
     first = sendings[0]

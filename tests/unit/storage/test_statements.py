@@ -9,6 +9,8 @@ import bellcast.storage
 from bellcast.storage import statements
 
 ROOM = Path(bellcast.storage.__file__).parent
+# What only an engine with many writers asks for.
+MANY_WRITERS: dict[str, set[str]] = {"sqlite": {"notifications_add"}, "postgres": set()}
 # Told by name in lists and tables rather than in a Statement.
 NAMED = re.compile(r'"([a-z]+(?:_[a-z]+)*)"')
 
@@ -23,7 +25,7 @@ def test_every_statement_is_used(dialect: str) -> None:
 def test_every_statement_asked_for_is_there(dialect: str) -> None:
     asked = {name for file in ROOM.glob("*.py") for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
     assert len(asked) > 50
-    assert asked - set(statements.load(dialect)) == set()
+    assert asked - set(statements.load(dialect)) == MANY_WRITERS[dialect]
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])

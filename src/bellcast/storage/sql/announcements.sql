@@ -58,7 +58,7 @@ WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND
 -- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
 SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements')
 FROM json_array_elements_text(:keys::json) k
-JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
+CROSS JOIN LATERAL (SELECT id, watermark FROM recipients WHERE tenant = :tenant AND key = k.value OFFSET 0) r
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
 -- name: intake_pending @sqlite

@@ -1,7 +1,7 @@
 -- name: inboxes_of_names @postgres
 -- The numbers of those recipients that are there.
-SELECT r.id, r.tenant, r.key FROM unnest(:tenants::text[], :keys::text[]) w (tenant, key)
-JOIN recipients r ON r.tenant = w.tenant AND r.key = w.key
+SELECT r.id, w.tenant, w.key FROM unnest(:tenants::text[], :keys::text[]) w (tenant, key)
+CROSS JOIN LATERAL (SELECT id FROM recipients WHERE tenant = w.tenant AND key = w.key OFFSET 0) r
 
 -- name: hold_inboxes @postgres
 -- Nobody else writes to these inboxes until the end. All processes take them in one order, so none waits in a circle.

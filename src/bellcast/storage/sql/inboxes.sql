@@ -55,8 +55,8 @@ FROM json_each(:keys) k CROSS JOIN recipients r ON r.tenant = :tenant AND r.key 
 
 -- name: inboxes_receiving @postgres
 -- Where the inboxes of those recipients stand that are there.
-SELECT r.key, r.id, r.epoch, r.revision, r.unread, r.unseen
-FROM json_array_elements_text(:keys::json) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
+SELECT r.key, r.id, r.epoch, r.revision, r.unread, r.unseen FROM json_array_elements_text(:keys::json) k
+CROSS JOIN LATERAL (SELECT * FROM recipients WHERE tenant = :tenant AND key = k.value OFFSET 0) r
 
 -- name: inbox_revise
 -- One more change of an inbox, with what it does to the counters.

@@ -1,9 +1,20 @@
--- name: recipient_first_seen
+-- name: recipient_first_seen @sqlite
 -- A recipient comes to be on first use; what was announced before is not for it, nor are sessions of an earlier life.
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, revoked_before)
 SELECT :tenant, :key, :epoch, value, :now,
   coalesce((SELECT sessions_before FROM erased WHERE digest = :digest), 0)
 FROM counters WHERE name = 'announcements'
+ON CONFLICT (tenant, key) DO NOTHING
+
+-- name: recipient_first_seen @postgres
+-- As on SQLite, but for many by one statement: each parameter is a column.
+INSERT INTO recipients (tenant, key, epoch, watermark, created_at, revoked_before)
+SELECT w.tenant, w.key, w.epoch, c.value, w.now,
+  coalesce((SELECT sessions_before FROM erased WHERE digest = w.digest), 0)
+FROM counters c CROSS JOIN unnest(
+  :tenant::text[], :key::text[], :epoch::bigint[], :now::bigint[], :digest::text[]
+) w (tenant, key, epoch, now, digest)
+WHERE c.name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
 
 -- name: recipient_number

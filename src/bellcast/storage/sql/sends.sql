@@ -21,6 +21,55 @@ INSERT INTO notifications (
   :tags, :group, :created_at, :expires_at
 )
 
+-- name: notifications_add @postgres
+-- Rows for recipients that are there; where their inboxes stood before, in the order they are named. Nothing is written,
+-- and no row told, unless all are there. Inboxes are held in the order of their numbers, as by everybody. What is held is
+-- as it is then; what else is read is as it was when the statement began, so nothing else is. Lists of one order stand in
+-- for joins: recipients by place, those of `named` and `held` by number.
+WITH named AS MATERIALIZED (
+  SELECT r.id, w.place, w.more
+  FROM unnest(:tenants::text[], :keys::text[], :counts::bigint[]) WITH ORDINALITY w (tenant, key, more, place)
+  CROSS JOIN LATERAL (SELECT id FROM recipients WHERE tenant = w.tenant AND key = w.key OFFSET 0) r
+  ORDER BY r.id
+), held AS MATERIALIZED (
+  SELECT id, epoch, revision, unread, unseen FROM recipients
+  WHERE id = ANY(ARRAY(SELECT id FROM named)) ORDER BY id FOR NO KEY UPDATE
+), stands AS MATERIALIZED (
+  SELECT s.* FROM unnest(
+    ARRAY(SELECT place FROM named), ARRAY(SELECT more FROM named), ARRAY(SELECT id FROM held),
+    ARRAY(SELECT epoch FROM held), ARRAY(SELECT revision FROM held), ARRAY(SELECT unread FROM held),
+    ARRAY(SELECT unseen FROM held)
+  ) s (place, more, inbox, epoch, revision, unread, unseen)
+  WHERE (SELECT count(*) FROM held) = cardinality(:keys::text[]) ORDER BY s.place
+), stood AS (
+  UPDATE recipients r SET revision = s.revision + s.more, unread = s.unread + s.more, unseen = s.unseen + s.more
+  FROM stands s WHERE r.id = s.inbox
+), tagged AS (
+  INSERT INTO notification_tags (recipient, tag, id)
+  SELECT (ARRAY(SELECT inbox FROM stands))[t.place], t.tag, t.id
+  FROM unnest(:tag_places::bigint[], :tag_names::text[], :tag_ids::text[]) t (place, tag, id)
+  WHERE EXISTS (SELECT FROM stands)
+), made AS (
+  INSERT INTO notifications (
+    recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
+    tags, "group", created_at, expires_at
+  )
+  SELECT
+    (ARRAY(SELECT inbox FROM stands))[n.place], n.id, (ARRAY(SELECT revision FROM stands))[n.place] + n.nth,
+    (ARRAY(SELECT revision FROM stands))[n.place] + n.nth, n.type, n.title, n.body, n.priority, n.action_url,
+    n.action_text, n.icon, n.actor, n.data, n.tags, n."group", n.created_at, n.expires_at
+  FROM unnest(
+    :places::bigint[], :nths::bigint[], :ids::text[], :type::text[], :title::text[], :body::text[], :priority::text[],
+    :action_url::text[], :action_text::text[], :icon::text[], :actor::text[], :data::text[], :tags::text[],
+    :group::text[], :created_at::bigint[], :expires_at::bigint[]
+  ) n (
+    place, nth, id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+    expires_at
+  )
+  WHERE EXISTS (SELECT FROM stands)
+)
+SELECT epoch, revision, unread, unseen FROM stands
+
 -- name: tag_row
 -- One tag of one row.
 INSERT INTO notification_tags (recipient, tag, id) VALUES (:inbox, :tag, :id)

@@ -1,0 +1,116 @@
+"""Sends outright: rows for named recipients by one statement that is its own transaction, where many write at a time.
+
+It holds the inboxes, numbers the rows and writes them. What would be seven ways to the database and back is one, and an
+inbox is held for as long as its rows take and not while a process is busy with others. It is for recipients that are there;
+where one is not, the script says what makes it, and is run again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from bellcast.model.events import Event, NotificationAdded
+from bellcast.model.inboxes import InboxState
+from bellcast.ports import Sending, Sent
+from bellcast.storage import arrivals, rows
+from bellcast.storage.engine import Row, Script, Statement
+from bellcast.storage.joining import First
+from bellcast.storage.touching import Start, touches
+
+Name = tuple[str, str]  # of a recipient: tenant and key
+# Of a row: its recipient's place among those named, how many-th it is of that recipient's, its id; then its content.
+PLACED = ("places", "nths", "ids")
+
+
+class Stand(NamedTuple):
+    """Where an inbox stood before: as the statement tells it."""
+
+    epoch: int
+    revision: int
+    unread: int
+    unseen: int
+
+    def after(self, name: Name, nth: int) -> InboxState:
+        """Where it stands with so many more rows."""
+        return InboxState(*name, self.epoch, self.revision + nth, self.unread + nth, self.unseen + nth)
+
+
+def add(sendings: Sequence[Sending]) -> Script[list[Sent] | First]:
+    """A row for each recipient of each sending, a revision for each row, in order; or what must be done first."""
+    plan = Plan(sendings)
+    stands: list[Row] = yield Statement("notifications_add", plan.params())
+    if not stands:
+        return First(Start(see, (plan.first_seen(),)))
+    return list(plan.sent([Stand._make(row) for row in stands]))
+
+
+class Plan:
+    """The rows of sendings, before it is known where their inboxes stand."""
+
+    def __init__(self, sendings: Sequence[Sending]) -> None:
+        self._sendings = sendings
+        self._places: dict[Name, int] = {}
+        self._counts: list[int] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._tags: list[tuple[int, str, str]] = []
+        self._names: tuple[str, ...] = ()
+        for sending in sendings:
+            self._take(sending)
+
+    def _take(self, sending: Sending) -> None:
+        columns = rows.content_params(sending.content, sending.created_at)
+        self._names = tuple(columns)
+        values = tuple(columns.values())
+        for id, key in zip(sending.ids, sending.recipients, strict=True):
+            place = self._places.setdefault((sending.tenant, key), len(self._counts))
+            if place == len(self._counts):
+                self._counts.append(0)
+            self._counts[place] += 1
+            self._rows.append((place + 1, self._counts[place], id, *values))
+            self._tags += [(place + 1, tag, id) for tag in sending.content.tags]
+
+    def params(self) -> dict[str, Sequence[Any]]:
+        """The parameters of the statement, each a column."""
+        tenants, keys = zip(*self._places, strict=True)
+        columns = dict(zip((*PLACED, *self._names), zip(*self._rows, strict=True), strict=True))
+        tagged = zip(*self._tags, strict=True) if self._tags else ((), (), ())
+        tags = dict(zip(("tag_places", "tag_names", "tag_ids"), tagged, strict=True))
+        return {"tenants": tenants, "keys": keys, "counts": self._counts, **columns, **tags}
+
+    def first_seen(self) -> dict[str, dict[str, int]]:
+        """By tenant, its recipients and when they are seen first, if they are."""
+        found: dict[str, dict[str, int]] = {}
+        for sending in self._sendings:
+            seen = dict.fromkeys(sending.recipients, sending.created_at)
+            found[sending.tenant] = seen | found.get(sending.tenant, {})
+        return found
+
+    def sent(self, stands: Sequence[Stand]) -> Iterator[Sent]:
+        """What became of each, from where the inboxes stood, in their order."""
+        names = list(self._places)
+        following = iter(self._rows)
+        for sending in self._sendings:
+            told = rows.fresh(sending.ids[0], sending.content, sending.created_at)
+            events: list[Event] = []
+            for _ in sending.ids:
+                place, nth, id, *_ = next(following)
+                state = stands[place - 1].after(names[place - 1], nth)
+                events.append(NotificationAdded(state, told if id == told.id else replace(told, id=id)))
+            yield Sent(sending.answer, tuple(events))
+
+
+def _names(first_seen: Mapping[str, Mapping[str, int]]) -> Iterator[Name]:
+    return ((tenant, key) for tenant, seen in first_seen.items() for key in seen)
+
+
+@touches(_names)
+def see(first_seen: Mapping[str, Mapping[str, int]]) -> Script[None]:
+    """Make those of the recipients there are none of yet."""
+    for tenant in sorted(first_seen):
+        seen = first_seen[tenant]
+        found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.text(list(seen))})
+        there = {row[0] for row in found}
+        missing = [key for key in seen if key not in there]
+        if missing:
+            yield from arrivals.arrive_all(tenant, missing, seen[missing[0]])
