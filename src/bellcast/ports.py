@@ -2,7 +2,7 @@
 one contract suite per port runs on every adapter."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct, field
 
@@ -110,6 +110,14 @@ class Standing(Struct, frozen=True):
     revision: int
     revoked_before: int
     behind: bool
+
+
+class Right(NamedTuple):
+    """A recipient's subscription, by which connections follow a topic."""
+
+    tenant: str
+    recipient: str
+    topic: str
 
 
 class Sending(Struct, frozen=True, kw_only=True):
@@ -268,6 +276,10 @@ class Recipients(Protocol):
 
     async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
         """Those of the topics the recipient is subscribed to."""
+        ...
+
+    async def standing(self, rights: Sequence[Right]) -> frozenset[Right]:
+        """Those of these subscriptions that there still are."""
         ...
 
     async def tenant(self, key: str) -> Tenant | None: ...

@@ -1,11 +1,14 @@
-"""What the broker lost is found here: where connected inboxes stand, compared with the store.
+"""What the broker lost is found here: where connected inboxes stand, and the subscriptions by which topics are followed,
+compared with the store.
 
 Everything is gone through about every half minute, a batch at a time; streams on which something may just have been
 missed, at once.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -14,9 +17,9 @@ from bellcast.inbox import announcements
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
-from bellcast.live.rules import Spawn
-from bellcast.model.events import ANNOUNCEMENTS, Stream
-from bellcast.ports import Engines, Standing
+from bellcast.live.rules import Rules, Spawn
+from bellcast.model.events import ANNOUNCEMENTS, Stream, SubscriptionEnded, inbox_stream, topic_stream
+from bellcast.ports import Engines, Right, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -25,38 +28,52 @@ INTERVAL_SECONDS = 30.0
 BATCH = 500
 
 Group = dict[int, list[Connection]]  # by the number of their inbox
+Look = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Audit:
     """Goes through the connections of this process."""
 
-    def __init__(self, engines: Engines, hub: Hub, spawn: Spawn) -> None:
+    def __init__(self, engines: Engines, hub: Hub, rules: Rules, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
+        self._rights = rules.rights
+        self._unused: set[Right] = set()  # in the round before: whoever was admitted by one may be about to follow
         self._spawn = spawn
 
     async def run(self) -> None:
         """Keep at it until cancelled; a store that is away is asked again."""
         while True:
-            groups = list(_batches(self._hub))
-            for group in groups:
-                await self._look(group)
-                await self._engines.clock.sleep(INTERVAL_SECONDS / len(groups))
-            if not groups:
+            looks = self._looks(self._hub, self._rights)
+            for look in looks:
+                await look()
+                await self._engines.clock.sleep(INTERVAL_SECONDS / len(looks))
+            if not looks:
                 await self._engines.clock.sleep(INTERVAL_SECONDS)
 
     def unsure(self, streams: Collection[Stream]) -> None:
         """Something may have been missed on these streams."""
         if ANNOUNCEMENTS in streams:  # heard again after a break
-            connections = set(self._hub)
+            looks = self._looks(set(self._hub), self._rights)
         else:
             connections = {one for stream in streams for one in self._hub.on(stream)}
-        if connections:
-            self._spawn(self._look_through(connections))
+            looks = self._looks(connections, {right for one in connections for right in self._rights_of(one)})
+        if looks:
+            self._spawn(_in_turn(looks))
 
-    async def _look_through(self, connections: Iterable[Connection]) -> None:
-        for group in _batches(connections):
-            await self._look(group)
+    def _rights_of(self, connection: Connection) -> Iterable[Right]:
+        principal = connection.principal
+        rights = (Right(principal.tenant, principal.recipient or "", topic) for topic in self._hub.topics(connection))
+        return (right for right in rights if right in self._rights)
+
+    def _looks(self, connections: Iterable[Connection], rights: Iterable[Right]) -> list[Look]:
+        """One question to the store each."""
+        every = list(rights)
+        cut = [every[start : start + BATCH] for start in range(0, len(every), BATCH)]
+        return [
+            *(partial(self._look, group) for group in _batches(connections)),
+            *(partial(self._check, some) for some in cut),
+        ]
 
     async def _look(self, group: Group) -> None:
         try:
@@ -81,6 +98,36 @@ class Audit:
             connection.behind = True
         elif connection.phase is Phase.LIVE and _missed(connection, stands):
             self._hub.notices.catch_up(connection)
+
+    async def _check(self, rights: Sequence[Right]) -> None:
+        """Whoever follows a topic by a subscription that has ended follows it no more."""
+        used = [right for right in rights if self._is_used(right)]
+        try:
+            standing = await self._engines.store.recipients.standing(used) if used else frozenset[Right]()
+        except BellcastError as failure:
+            log.warning("audit put off", why=failure.detail)
+            return
+        for right in used:
+            if right not in standing:
+                self._hub.dispatch(SubscriptionEnded(*right))
+
+    def _is_used(self, right: Right) -> bool:
+        """Whether somebody here follows by it. What is not used in two rounds is forgotten."""
+        stream = topic_stream(right.tenant, right.topic)
+        if any(stream in one.streams for one in self._hub.on(inbox_stream(right.tenant, right.recipient))):
+            self._unused.discard(right)
+            return True
+        if right in self._unused:
+            self._unused.discard(right)
+            self._rights.discard(right)
+        else:
+            self._unused.add(right)
+        return False
+
+
+async def _in_turn(looks: Iterable[Look]) -> None:
+    for look in looks:
+        await look()
 
 
 def _missed(connection: Connection, stands: Standing) -> bool:

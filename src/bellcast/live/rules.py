@@ -4,21 +4,24 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bellcast.auth.access import Access
 from bellcast.model.limits import Limits
+from bellcast.ports import Right
 
 # Starts work that nobody waits for; the server owns it, logs its failure and ends it at shutdown.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """Durations in seconds."""
+    """Durations in seconds. `rights` are the subscriptions by which topics are followed here: whoever admits somebody notes
+    them, and the audit looks whether they still stand."""
 
     limits: Limits
     heartbeat: float = 25
     access: Access = Access()
+    rights: set[Right] = field(default_factory=set)
 
 
 class SocketIO(Struct, frozen=True, kw_only=True):

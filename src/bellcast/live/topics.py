@@ -9,7 +9,7 @@ from bellcast.live.protocols.native import TopicRefused
 from bellcast.live.rules import Rules
 from bellcast.model import drafts
 from bellcast.model.people import Principal
-from bellcast.ports import Store
+from bellcast.ports import Right, Store
 
 Admitted: TypeAlias = tuple[tuple[str, ...], tuple[TopicRefused, ...]]
 
@@ -25,6 +25,8 @@ async def admitted(store: Store, principal: Principal, asked: Sequence[str], fol
         refusal = _refusal(principal, topic, followed + len(given), rules, subscribed=topic in subscribed)
         if refusal is None:
             given.append(topic)
+            if topic in subscribed:
+                rules.rights.add(Right(principal.tenant, principal.recipient or "", topic))
         else:
             refused.append(refusal)
     return tuple(given), tuple(refused)

@@ -113,7 +113,7 @@ class App:
             follow=self.broker.follow,
             unfollow=self.broker.unfollow,
         )
-        self._audit = Audit(engines, self.hub, spawn)
+        self._audit = Audit(engines, self.hub, rules, spawn)
         self.broker.listen(self._hear, self._unsure)
         commands = Commands(engines, self.hub, rules, answering, spawn)
         arrivals = Arrivals(engines, self.hub, rules, doors)

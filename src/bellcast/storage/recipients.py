@@ -6,6 +6,7 @@ from typing import Any
 
 from bellcast.model.events import Event
 from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.ports import Right
 from bellcast.storage import export, people, subscriptions, tenants
 from bellcast.storage.engine import Engine
 
@@ -57,6 +58,10 @@ class Recipients:
     async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
         """Those of the topics the recipient is on."""
         return await self._engine.read(subscriptions.among, tenant, key, topics)
+
+    async def standing(self, rights: Sequence[Right]) -> frozenset[Right]:
+        """Those of these subscriptions that there still are."""
+        return await self._engine.read(subscriptions.standing, rights)
 
     async def tenant(self, key: str) -> Tenant | None:
         """A tenant, if there is one."""

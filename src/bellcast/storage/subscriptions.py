@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bellcast.model.events import Event, SubscriptionEnded
 from bellcast.model.people import Subscription
+from bellcast.ports import Right
 from bellcast.storage import arrivals, intake, rows
 from bellcast.storage.engine import Script, Statement
 from bellcast.storage.touching import touches
@@ -39,6 +40,12 @@ def among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]
     """Those of the topics a recipient is on."""
     found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": rows.text(topics)})
     return frozenset(topic for (topic,) in found)
+
+
+def standing(rights: Sequence[Right]) -> Script[frozenset[Right]]:
+    """Those of these subscriptions that there still are."""
+    found = yield Statement("subscriptions_standing", {"rights": rows.text(rights)})
+    return frozenset(Right(*row) for row in found)
 
 
 def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bool]:

@@ -29,3 +29,15 @@ CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
 SELECT s.topic FROM json_array_elements_text(:topics::json) t
 JOIN recipients r ON r.tenant = :tenant AND r.key = :key
 JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
+
+-- name: subscriptions_standing @sqlite
+-- Those of the subscriptions, as [tenant, recipient, topic], that there still are.
+SELECT r.tenant, r.key, s.topic FROM json_each(:rights) k
+CROSS JOIN recipients r ON r.tenant = json_extract(k.value, '$[0]') AND r.key = json_extract(k.value, '$[1]')
+CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = json_extract(k.value, '$[2]')
+
+-- name: subscriptions_standing @postgres
+-- Those of the subscriptions, as [tenant, recipient, topic], that there still are.
+SELECT r.tenant, r.key, s.topic FROM json_array_elements(:rights::json) k
+JOIN recipients r ON r.tenant = k.value ->> 0 AND r.key = k.value ->> 1
+JOIN subscriptions s ON s.recipient = r.id AND s.topic = k.value ->> 2

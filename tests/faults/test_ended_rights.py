@@ -1,0 +1,92 @@
+"""A subscription that ended while nobody could be told of it: whoever followed its topic by it hears the topic no more."""
+
+import sqlite3
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests import engines
+from tests.faults.nodes import cluster
+from tests.faults.proxy import Proxy
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire.clients import Socket, websocket
+
+TOPICS = ("one", "two", "three")
+
+
+def subscribe(server: ServerProcess, topic: str, recipient: str = "alice") -> None:
+    url = f"{server.url}/v1/topics/{topic}/subscriptions/{recipient}"
+    assert httpx.put(url, headers=server.as_app(), timeout=30).status_code in (200, 201)
+
+
+def followed(server: ServerProcess) -> list[list[str]]:
+    """The topics of each connection of a node, in the order they came."""
+    asked = httpx.get(f"{server.url}/v1/connections", headers=server.as_app(), timeout=30).json()
+    return [one["topics"] for one in sorted(asked["connections"], key=lambda one: one["connected_at"])]
+
+
+def publish(server: ServerProcess, **to: str) -> None:
+    body = {**to, "name": "news", "data": to}
+    assert httpx.post(f"{server.url}/v1/events", json=body, headers=server.as_app(), timeout=30).status_code == 202
+
+
+def heard(bell: Socket) -> dict:
+    return bell.until("event")["data"]
+
+
+def test_the_audit_finds_it_and_leaves_what_is_followed_by_other_rights(start_server):
+    server = start_server(BELLCAST_HANDLERS="tests.faults.hasty_audit:handlers")
+    for topic in TOPICS:
+        subscribe(server, topic)
+    with (
+        websocket(server, "alice", topics=",".join(TOPICS)) as by_subscription,
+        websocket(server, "alice", topics="one", claims={"topics": ["o*"]}) as by_claim,
+        websocket(server, "bob") as by_app,
+    ):
+        for bell in (by_subscription, by_claim, by_app):
+            bell.until("ready")
+        by_app.ask("call", name="join", data="one")
+        with closing(sqlite3.connect(server.data / "bellcast.db", timeout=20)) as store:
+            store.execute("DELETE FROM subscriptions WHERE topic IN ('one', 'three')")  # as when its event is lost
+            store.commit()
+        assert eventually(lambda: followed(server)[0] == ["two"], 20)
+        assert followed(server)[1:] == [["one"], ["one"]]
+        publish(server, topic="one")
+        publish(server, recipient="alice")
+        assert heard(by_subscription) == {"recipient": "alice"}
+        assert heard(by_claim) == heard(by_app) == {"topic": "one"}
+
+
+def test_a_subscription_that_comes_back_is_followed_again_on_request_and_found_again(start_server):
+    server = start_server(BELLCAST_HANDLERS="tests.faults.hasty_audit:handlers")
+    with websocket(server, "alice") as bell:
+        bell.until("ready")
+        for _ in range(2):
+            subscribe(server, "one")
+            assert bell.ask("subscribe", topics=["one"])["topics"] == ["one"]
+            assert followed(server) == [["one"]]
+            with closing(sqlite3.connect(server.data / "bellcast.db", timeout=20)) as store:
+                store.execute("DELETE FROM subscriptions")
+                store.commit()
+            assert eventually(lambda: followed(server) == [[]], 20)
+
+
+def test_a_node_that_was_cut_from_the_broker_finds_it_when_it_is_back(tmp_path):
+    redis = engines.redis()
+    way = Proxy(urlsplit(redis.url).port)
+    with cluster(tmp_path, redis.url, engines.postgres(), "rights") as nodes:
+        there = nodes.start()
+        here = nodes.start(BELLCAST_BROKER=f"redis://127.0.0.1:{way.port}/0")
+        subscribe(there, "one")
+        with websocket(here, "alice", topics="one") as bell:
+            bell.until("ready")
+            with way.closed():
+                url = f"{there.url}/v1/topics/one/subscriptions/alice"
+                assert httpx.delete(url, headers=there.as_app(), timeout=30).status_code == 204
+            assert eventually(lambda: followed(here) == [[]], 20)
+            publish(there, topic="one")
+            publish(there, recipient="alice")
+            assert heard(bell) == {"recipient": "alice"}
+    way.end()
