@@ -130,5 +130,6 @@ def websocket(server: ServerProcess, recipient: str | None, **query: Any) -> Ite
     if recipient is not None:
         query["token"] = server.token(recipient, ttl, **claims)
     url = server.url.replace("http", "ws") + "/v1/ws?" + urlencode(query)
-    with connect(url, open_timeout=WAIT, close_timeout=WAIT) as connection:
+    # Whatever comes is taken at once: where it had to wait, so would the goodbye, until its time is up.
+    with connect(url, open_timeout=WAIT, close_timeout=WAIT, max_queue=None) as connection:
         yield Socket(connection)
