@@ -3,6 +3,7 @@ import { test } from 'node:test';
 
 import { Credential, Refused } from '../src/bellcast/api.js';
 import { Connection } from '../src/bellcast/connection.js';
+import { speaking } from '../src/bellcast/speaking.js';
 import { ready, settled, world } from './world.js';
 
 /** A connection under way, with what it has heard and asked. */
@@ -18,6 +19,7 @@ async function connect({ token = 'one', ask, answer, ...plan } = {}) {
     prepare: async () => {},
     hear: (event) => heard.push(event.type),
     moved() {},
+    recalled() {},
     ...plan,
   });
   connection.open();
@@ -214,8 +216,8 @@ test('offline it rests, online it returns at once', async () => {
 
 test('answers find who asked, by ref', async () => {
   const { bench, connection } = await live();
-  const first = connection.ask({ type: 'call', name: 'a' });
-  const second = connection.ask({ type: 'call', name: 'b' });
+  const first = speaking(connection).ask({ type: 'call', name: 'a' });
+  const second = speaking(connection).ask({ type: 'call', name: 'b' });
   const [a, b] = bench.link.sent;
   bench.link.says({ type: 'error', ref: b.ref, code: 'no_handler', message: 'nobody' });
   bench.link.says({ type: 'ack', ref: a.ref, data: 42 });
@@ -225,10 +227,10 @@ test('answers find who asked, by ref', async () => {
 
 test('who waits for an answer when the line breaks is told', async () => {
   const { bench, connection } = await live();
-  const asked = connection.ask({ type: 'ping' });
+  const asked = speaking(connection).ask({ type: 'ping' });
   bench.link.breaks();
   await assert.rejects(asked, { code: 'not_connected' });
-  await assert.rejects(connection.ask({ type: 'ping' }), { code: 'not_connected' });
+  await assert.rejects(speaking(connection).ask({ type: 'ping' }), { code: 'not_connected' });
 });
 
 test('closed, nothing is left behind and nothing late is heard', async () => {

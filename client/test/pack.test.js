@@ -21,7 +21,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 test('it holds what is built, its types, and nothing else', () => {
   const names = made.packed.files.map(({ path }) => path);
-  for (const name of ['dist/bellcast.js', 'dist/bellcast.d.ts', 'dist/bellcast/react.js', 'dist/bellcast/react.d.ts', 'dist/bellcast/session.d.ts', 'dist/bellcast/touches.js', 'dist/bellcast/company.js', 'README.md', 'package.json']) {
+  for (const name of ['dist/bellcast.js', 'dist/bellcast.d.ts', 'dist/bellcast/react.js', 'dist/bellcast/react.d.ts', 'dist/bellcast/session.d.ts', 'dist/bellcast/touches.js', 'dist/bellcast/company.js', 'dist/bellcast/topics.js', 'dist/bellcast/weather.js', 'README.md', 'package.json']) {
     assert.ok(names.includes(name), name);
   }
   assert.deepEqual(names.filter((name) => !/^(dist\/.*\.(js|d\.ts)|README\.md|package\.json|LICENSE)$/.test(name)), []);

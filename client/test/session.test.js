@@ -164,6 +164,7 @@ test('topics: live events are told, and speaking waits for its answer', async ()
   assert.deepEqual(heard.map(({ type }) => type), ['event', 'typing']);
   assert.deepEqual(heard[0].detail.data, { lead: 7 });
   const called = session.call('sum', [1, 2]);
+  await settled();
   const { ref, ...frame } = bench.link.sent.at(-1);
   assert.deepEqual(frame, { type: 'call', name: 'sum', data: [1, 2] });
   bench.link.says({ type: 'ack', ref, data: 3 });
@@ -173,6 +174,7 @@ test('topics: live events are told, and speaking waits for its answer', async ()
 test('a topic followed later is followed after a reconnect too', async () => {
   const { bench, session } = await open();
   const asked = session.subscribe('room');
+  await settled();
   const { ref, ...frame } = bench.link.sent.at(-1);
   assert.deepEqual(frame, { type: 'subscribe', topics: ['room'] });
   bench.link.says({ type: 'ack', ref, topics: ['room'], refused: [] });
@@ -185,6 +187,7 @@ test('a topic followed later is followed after a reconnect too', async () => {
 test('a refused topic is not asked for again', async () => {
   const { bench, session } = await open();
   const asked = session.subscribe('secret');
+  await settled();
   bench.link.says({ type: 'error', ref: bench.link.sent.at(-1).ref, code: 'forbidden', message: 'no' });
   await assert.rejects(asked, { code: 'forbidden' });
   bench.link.breaks();
@@ -253,6 +256,7 @@ test('a held action shows at once, and is told when it is settled, or never', as
 test('who is on a topic is known from the answer and kept by what is heard', async () => {
   const { bench, session } = await open();
   const asked = session.subscribe('presence-room');
+  await settled();
   const { ref } = bench.link.sent.at(-1);
   bench.link.says({ type: 'ack', ref, topics: ['presence-room'], refused: [], presence: { 'presence-room': [{ recipient: 'bob' }] } });
   await asked;

@@ -9,7 +9,7 @@ import { texts, fetching } from '../src/bellcast/elements/messages.js';
 import { parse, query } from '../src/bellcast/elements/views.js';
 import * as inbox from '../src/bellcast/inbox.js';
 import { touched } from '../src/bellcast/touches.js';
-import { patience } from '../src/bellcast/weather.js';
+import { patience } from '../src/bellcast/pilot.js';
 import { notification } from './world.js';
 
 test('tabs are read from an attribute', () => {

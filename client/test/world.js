@@ -2,6 +2,7 @@
 
 // What the client fetches later is here already, so that a test need not wait for a disk.
 import '../src/bellcast/company.js';
+import '../src/bellcast/topics.js';
 import '../src/bellcast/weather.js';
 import '../src/bellcast/transports/fallbacks.js';
 

@@ -86,33 +86,24 @@ export class Api {
     return undefined;
   }
 
-  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
-  async #ask(method, path, body) {
+  /** @param {string} method @param {string} path @param {object} [body] @param {boolean} [last]  after it no other token is tried @returns {Promise<any>} */
+  async #ask(method, path, body, last) {
     const token = await this.#credential.token();
-    const response = await this.#send(method, path, token, body);
-    if (response.status !== 401 || !(await this.#credential.renew(token))) return answer(response);
-    return answer(await this.#send(method, path, await this.#credential.token(), body));
-  }
-
-  /** @param {string} method @param {string} path @param {string | null} token @param {object} [body] */
-  #send(method, path, token, body) {
-    return this.#fetch(new URL(path, this.#base).href, {
+    const fetch = this.#fetch;
+    const response = await fetch(new URL(path, this.#base).href, {
       method,
       credentials: token ? 'omit' : 'include',
       keepalive: method !== 'GET', // marking as read outlives the page that its click leaves
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
+      body: JSON.stringify(body),
     });
+    const { ok, status, headers } = response;
+    if (!last && status === 401 && (await this.#credential.renew(token))) return this.#ask(method, path, body, true);
+    const answer = await response.json().catch(() => null); // a 204 has none, a proxy's error page is none
+    if (ok && (answer || status === 204)) return answer;
+    const after = Number(headers.get('retry-after'));
+    throw new Refused(status, answer ?? {}, after ? after * 1000 : undefined);
   }
-}
-
-/** @param {Response} response */
-async function answer(response) {
-  if (response.status === 204) return null;
-  const body = await response.json().catch(() => null);
-  if (response.ok && body) return body;
-  const after = Number(response.headers.get('retry-after'));
-  throw new Refused(response.status, body ?? {}, after ? after * 1000 : undefined);
 }
 
 /** What another device deleted first is deleted all the same. @param {unknown} error */

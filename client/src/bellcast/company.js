@@ -1,34 +1,28 @@
-/**
- * Tabs in company: the one that has the line passes on what it hears and says what the others ask; it is followed in office when it goes.
- * What was done while nobody could be told is shown by all of them, told by one, and outlives a page.
- */
+/** Tabs in company: the one that has the line passes on what it hears and says what the others ask; it is followed in office when it goes. */
 
 import { tab } from './transports/tab.js';
 
 /** @import { BellcastEvent } from './events.js' */
 /** @import { Connection } from './connection.js' */
-/** @import { Action } from './inbox.js' */
 /** @import { Note } from './transports/tab.js' */
-/** @import { Plan } from './weather.js' */
+/** @import { Plan } from './pilot.js' */
 
 /**
- * @typedef {Action & {id: string}} Kept
- * @typedef {Plan & {recalled: () => void}} SharedPlan  `recalled`: what is kept is another than it was
- *
  * @typedef {object} Own  what this tab has by itself
  * @property {string} name  whose line it is
- * @property {string} me
  * @property {boolean} leads
  * @property {Connection | null} line
- * @property {string} shelf  how the keys begin under which actions are kept
  * @property {(plan: Plan) => void} dial  begins another line in place of this one
- * @property {() => Promise<unknown>} lead  takes office, until this tab leaves
+ * @property {() => unknown} lead  takes office, until this tab leaves
  * @property {() => void} leave
- * @property {SharedPlan} plan
+ * @property {Plan} plan
  * @property {LockManager} locks
  * @property {BroadcastChannel} channel
  * @property {AbortSignal} signal  ends when this tab leaves
  */
+
+/** What it takes to speak. */
+const speech = () => import('./topics.js');
 
 const TAKING = 100; // ms: the tab that asks next has heard by then what was taken
 const PRIVATE = new Set(['ack', 'pong', 'error', 'close']); // what is for the leader alone
@@ -41,25 +35,22 @@ export class Company {
   #others = new Map();
   /** What some tab told the person. @type {Set<string>} */
   #taken = new Set();
-  /** @type {SharedPlan['hear']} */
+  /** @type {Plan['hear']} */
   #hear = () => {};
   /** Whether the others know that the line holds. */
   #greeted = false;
+  /** What the others call this tab. */
+  #me = Math.random().toString(36).slice(2);
 
   /** @param {Own} own */
   constructor(own) {
-    const { plan, shelf, signal } = own;
     this.#own = own;
     this.#greeted = Boolean(own.line?.greeting);
-    this.#listen(plan);
-    /** @param {Event & {key?: string | null}} event */
-    const stored = ({ key }) => key?.startsWith(shelf) && plan.recalled();
-    plan.world.page.addEventListener('storage', stored);
-    signal.addEventListener('abort', () => plan.world.page.removeEventListener('storage', stored));
+    this.#listen(own.plan);
     if (own.leads) this.#moved();
   }
 
-  /** What the line asks and tells concerns the others too, where this tab leads. @param {SharedPlan} plan */
+  /** What the line asks and tells concerns the others too, where this tab leads. @param {Plan} plan */
   #listen(plan) {
     const { hear, topics, moved } = plan;
     this.#hear = hear;
@@ -77,38 +68,32 @@ export class Company {
 
   /** As one who is led, until it is this tab's turn. */
   join() {
-    const { channel, dial, lead, locks, me, name, plan, signal } = this.#own;
-    void this.#hold(me, () => new Promise((done) => signal.addEventListener('abort', done)));
-    dial({ ...plan, credential: NOBODY, transport: tab(channel, me) });
-    locks.request(name, { signal }, () => (this.post({ word: 'led' }), lead())).catch(() => {});
-  }
-
-  /** What is kept, oldest first. @returns {Kept[]} */
-  kept() {
-    const { plan, shelf } = this.#own;
-    const storage = plan.world.storage();
-    return Object.keys(storage ?? {}).filter((key) => key.startsWith(shelf)).sort().map((key) => JSON.parse(storage?.getItem(key) ?? ''));
-  }
-
-  /** For one tab at a time; for none if another has done it. @template T @param {string} id @param {() => Promise<T>} send @returns {Promise<T | 0>} */
-  alone(id, send) {
-    const { locks, plan, shelf } = this.#own;
-    return locks.request(shelf, async () => (plan.world.storage()?.getItem(shelf + id) === null ? 0 : send()));
+    const own = this.#own;
+    const { channel, locks, name, plan, signal } = own;
+    void this.#hold(this.#me, () => new Promise((done) => signal.addEventListener('abort', done)));
+    own.dial({ ...plan, credential: NOBODY, transport: tab(channel, this.#me) });
+    locks.request(name, { signal }, () => (this.post({ word: 'led' }), own.lead())).catch(() => {});
   }
 
   /** @param {object} frame @returns {Promise<any>} */
   async ask(frame) {
-    const answer = await this.#own.line?.ask(frame);
-    if (this.#own.leads) this.#echo(frame, this.#own.me);
+    const answer = await (await this.#speaking())?.ask(frame);
+    if (this.#own.leads) this.#echo(frame, this.#me);
     return answer;
   }
 
   /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */
   async follow(type, topics) {
-    const { leads, line } = this.#own;
-    const wanted = new Set(leads && type === 'unsubscribe' ? this.#own.plan.topics() : []);
+    const { leads, plan } = this.#own;
+    const wanted = new Set(leads && type === 'unsubscribe' ? plan.topics() : []);
     const told = topics.filter((topic) => !wanted.has(topic));
-    return told.length ? line?.follow(type, told) : null;
+    return told.length ? (await this.#speaking())?.follow(type, told) : null;
+  }
+
+  async #speaking() {
+    const { speaking } = await speech();
+    const { line } = this.#own;
+    return line && speaking(line);
   }
 
   /** Of these, those no other tab told the person. @param {string[]} ids @returns {Promise<string[]>} */
@@ -133,23 +118,24 @@ export class Company {
 
   /** As leader: the line is another than it was. */
   #moved() {
-    const { line, leave } = this.#own;
+    const { line } = this.#own;
     if (this.#greeted && !line?.greeting) {
       this.#greeted = false;
       this.post({ word: 'lost' });
     }
-    if (line?.error) leave(); // another tab may have a better token
+    if (line?.error) this.#own.leave(); // another tab may have a better token
   }
 
   /** @param {Omit<Note, 'from'>} note */
   post(note) {
-    const { channel, me, signal } = this.#own;
-    if (!signal.aborted) channel.postMessage({ from: me, ...note });
+    const { channel, signal } = this.#own;
+    if (!signal.aborted) channel.postMessage({ from: this.#me, ...note });
   }
 
   /** @param {Note} note */
   noted({ from, to, not, event, word, took, topics, ask }) {
-    const { line, me, leads } = this.#own;
+    const { line, leads } = this.#own;
+    const me = this.#me;
     for (const id of took ?? []) this.#taken.add(id);
     if ((to ?? me) !== me || not === me) return;
     if (leads) {
@@ -181,7 +167,7 @@ export class Company {
     if (!this.#others.has(who)) void this.#mind(who);
     this.#others.set(who, new Set(topics));
     const more = topics.filter((topic) => !before.has(topic));
-    if (more.length) this.#own.line?.follow('subscribe', more).catch(() => {});
+    if (more.length) this.follow('subscribe', more).catch(() => {});
     this.#greet({ to: who });
   }
 
@@ -200,7 +186,7 @@ export class Company {
     const theirs = this.#others.get(who);
     if (type === 'subscribe') for (const topic of topics) theirs?.add(topic);
     if (type === 'unsubscribe') for (const topic of topics) theirs?.delete(topic);
-    const asked = /subscribe$/.test(type) ? this.follow(type, topics) : this.#own.line?.ask(frame);
+    const asked = /subscribe$/.test(type) ? this.follow(type, topics) : this.#speaking().then((line) => line?.ask(frame));
     const event = await Promise.resolve(asked).then(
       (answer) => (this.#echo(frame, who), { ...answer, type: 'ack', ref }),
       ({ code, message }) => ({ type: 'error', ref, code, message }),
@@ -210,12 +196,12 @@ export class Company {
 
   /** The server keeps from a connection what the connection said; the other tabs on it hear it all the same. @param {any} frame @param {string} who */
   #echo({ type, topic, name, data = null, on }, who) {
-    const { line, me } = this.#own;
+    const { line } = this.#own;
     if (type !== 'publish' && type !== 'typing') return;
     const recipient = line?.greeting?.recipient ?? '';
     /** @type {BellcastEvent} */
     const event = JSON.parse(JSON.stringify(type === 'publish' ? { type: 'event', topic, name, data } : { type, topic, recipient, on }));
     this.post({ event, not: who });
-    if (who !== me) this.#hear(event);
+    if (who !== this.#me) this.#hear(event);
   }
 }

@@ -1,13 +1,13 @@
 /** One line to the server: opened, heard, asked. Resumes by position; never decides what is true, nor what to do when it breaks. */
 
 import { Refused } from './api.js';
+import { forecast } from './forecast.js';
 import { websocket } from './transports/websocket.js';
 
 /** @import { BellcastEvent, Close, Ready } from './events.js' */
-/** @import { Link, Open } from './transports/sse.js' */
-/** @import { Plan, Status, Weather } from './weather.js' */
-
-const AGAIN = 5_000; // ms until what could not be fetched is asked for again
+/** @import { Speaking } from './speaking.js' */
+/** @import { End, Link, Open } from './transports/sse.js' */
+/** @import { Pilot, Plan, Status } from './pilot.js' */
 
 export class Connection {
   /** @type {Status} */
@@ -23,19 +23,17 @@ export class Connection {
   /** When it was heard last. */
   heard = 0;
   transport;
-  #plan;
   /** @type {Link | null} */
-  #link = null;
+  link = null;
+  /** Who waits for answers, once somebody does. @type {Speaking | null} */
+  speaking = null;
+  #plan;
   /** @type {Close | undefined} */
   #farewell;
   /** From being opened to being closed. */
   #while = new AbortController();
-  /** Decides when to try again, how, and when to give up. @type {Weather | null} */
-  #weather = null;
-  #asked = 0;
-  /** @type {Map<string, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
-  #waiting = new Map();
-
+  /** Decides when to try again, how, and when to give up. @type {Pilot | null} */
+  #pilot = null;
   /** @param {Plan} plan */
   constructor(plan) {
     this.#plan = plan;
@@ -44,6 +42,7 @@ export class Connection {
 
   /** Start; or, while waiting, wait no longer. */
   open() {
+    this.error = null;
     if (this.status !== 'live' && this.status !== 'connecting') this.reopen();
   }
 
@@ -59,7 +58,7 @@ export class Connection {
     this.#while.abort();
     this.#while = new AbortController();
     this.rest('closed');
-    this.#weather = null;
+    this.#pilot = null;
   }
 
   /** Nothing is tried. @param {Status} status */
@@ -70,49 +69,31 @@ export class Connection {
 
   /** Whether it can speak, or only listen. */
   get twoWay() {
-    return this.status === 'live' && Boolean(this.#link?.send);
+    return this.status === 'live' && Boolean(this.link?.send);
   }
 
-  /** Say something and hear the answer. @param {object} frame @returns {Promise<any>} */
-  ask(frame) {
-    const send = this.#link?.send;
-    if (!this.twoWay || !send) return Promise.reject(unheard());
-    const ref = String(++this.#asked);
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(ref, { resolve, reject });
-      send({ ...frame, ref });
-    });
-  }
-
-  /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */
-  async follow(type, topics) {
-    if (this.twoWay) return this.ask({ type, topics });
-    if (this.status === 'live') this.reopen(); // SSE learns its topics from the address
-    return null;
-  }
-
-  /** What comes after the turn is over is not heard. @param {Open} transport @param {Plan['hear']} hear @param {(close?: Close) => void} end */
+  /** What comes after the turn is over is not heard. @param {Open} transport @param {Plan['hear']} hear @param {(end?: End) => void} end */
   dial(transport, hear, end) {
     const { base, world } = this.#plan;
     const { turn } = this;
     try {
-      return transport(base, this.#query(), world, (event, since) => turn === this.turn && hear(event, since), (close) => turn === this.turn && end(close));
+      return transport(base, this.#query(), world, (event, since) => turn === this.turn && hear(event, since), (how) => turn === this.turn && end(how));
     } catch {
       end(); // a browser may forbid it, as ws: on a page of https:
       return null;
     }
   }
 
-  /** It broke, or is as good as broken. @param {Close} [close] */
-  lost(close) {
+  /** It broke, or is as good as broken. @param {End} [end] */
+  lost(end) {
     const { status } = this;
     this.rest('waiting');
-    this.#tell((weather) => weather.broken(status === 'live', close));
+    this.#tell((pilot) => pilot.broken(status === 'live', end));
   }
 
-  /** Told not to come back. @param {Close} close */
-  refuse({ code, reason }) {
-    this.close(new Refused(code, { code: reason }));
+  /** @param {number} status @param {{code?: string, detail?: string}} problem */
+  refusal(status, problem) {
+    return new Refused(status, problem);
   }
 
   async #try() {
@@ -126,25 +107,25 @@ export class Connection {
     } catch (error) {
       if (turn !== this.turn) return;
       this.#move('waiting');
-      this.#tell((weather) => weather.failed(error));
+      this.#tell((pilot) => pilot.failed(error));
     }
   }
 
   #open() {
     this.#farewell = undefined;
     this.heard = this.#plan.world.now();
-    this.#tell((weather) => weather.dialled());
-    this.#link = this.dial(this.transport, (event, since) => this.#hear(event, since), (close) => this.lost(this.#farewell ?? close));
+    this.#tell((pilot) => pilot.dialled());
+    this.link = this.dial(this.transport, (event, since) => this.#hear(event, since), (end) => this.lost(this.#farewell ?? end));
   }
 
-  /** Fetched with the first line; where it cannot be had it is asked for until it can. @param {(weather: Weather) => void} tell */
+  /** @param {(pilot: Pilot) => void} tell */
   #tell(tell) {
-    if (this.#weather) return tell(this.#weather);
+    if (this.#pilot) return tell(this.#pilot);
     const { turn } = this;
-    import('./weather.js').then(
-      ({ Weather }) => turn === this.turn && tell((this.#weather ??= new Weather(this, this.#plan, this.#while.signal))),
-      () => this.#plan.world.setTimeout(() => turn === this.turn && this.#tell(tell), AGAIN),
-    );
+    const { signal } = this.#while;
+    void forecast(this.#plan.world, signal).then(({ Pilot }) => {
+      if (turn === this.turn) tell((this.#pilot ??= new Pilot(this, this.#plan, signal)));
+    });
   }
 
   #query() {
@@ -160,33 +141,24 @@ export class Connection {
     this.heard = this.#plan.world.now();
     if (event.type === 'close') this.#farewell = event;
     if (event.type === 'ready') this.#ready(event);
-    if (event.type === 'ack' || event.type === 'pong' || event.type === 'error') this.#answer(event);
+    if (event.type === 'ack' || event.type === 'pong' || event.type === 'error') this.speaking?.hear(event);
     this.#plan.hear(event, since);
   }
 
   /** @param {Ready} greeting */
   #ready(greeting) {
     this.greeting = greeting;
-    this.#tell((weather) => weather.ready(greeting));
+    this.#tell((pilot) => pilot.ready(greeting));
     this.#move('live');
-  }
-
-  /** @param {BellcastEvent & {ref?: string}} answer */
-  #answer({ ref = '', ...answer }) {
-    const asker = this.#waiting.get(ref);
-    this.#waiting.delete(ref);
-    if (answer.type === 'error') asker?.reject(new Refused(0, { code: answer.code, detail: answer.message }));
-    else asker?.resolve(answer);
   }
 
   #drop() {
     this.turn++;
     this.greeting = null;
-    this.#weather?.rest();
-    this.#link?.close();
-    this.#link = null;
-    for (const { reject } of this.#waiting.values()) reject(unheard());
-    this.#waiting.clear();
+    this.#pilot?.rest();
+    this.link?.close();
+    this.link = null;
+    this.speaking?.drop();
   }
 
   /** @param {Status} status */
@@ -196,5 +168,3 @@ export class Connection {
     this.#plan.moved();
   }
 }
-
-const unheard = () => new Refused(0, { code: 'not_connected' });

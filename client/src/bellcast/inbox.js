@@ -18,11 +18,6 @@ import { never } from './events.js';
  * @typedef {{verb: Verb, target: Target, at: string}} Action
  */
 
-/** @type {Record<Verb, Change>} */
-const CHANGES = {
-  seen: 'seen', read: 'read', unread: 'unread', archive: 'archived', unarchive: 'unarchived', delete: 'deleted',
-};
-
 /** @type {Record<Change, (row: Notification, at: string) => Notification[]>} */
 const EFFECTS = {
   seen: (row, at) => [row.seen_at ? row : { ...row, seen_at: at }],
@@ -100,7 +95,7 @@ export function apply(inbox, event) {
  * @param {Inbox} inbox @param {Action} action @returns {Inbox}
  */
 export function act(inbox, { verb, target, at }) {
-  const after = change(inbox, CHANGES[verb], target, at);
+  const after = change(inbox, done(verb), target, at);
   const whole = 'all' in target && !target.of && verb !== 'unread' && verb !== 'unarchive';
   /** @param {'unread' | 'unseen'} counter @param {'read_at' | 'seen_at'} mark */
   const left = (counter, mark) =>
@@ -111,6 +106,9 @@ export function act(inbox, { verb, target, at }) {
     unseen: left('unseen', 'seen_at'),
   };
 }
+
+/** What the server calls it: archive, archived. @param {Verb} verb */
+const done = (verb) => /** @type {Change} */ (verb.replace(/e$/, 'ed'));
 
 /** @param {readonly Notification[]} rows @param {'read_at' | 'seen_at'} mark */
 const open = (rows, mark) => rows.filter((row) => !row[mark] && !row.archived_at).length;

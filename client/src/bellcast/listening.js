@@ -7,21 +7,23 @@
 export async function* listen(target, types, over) {
   /** @type {CustomEvent[]} */
   const heard = [];
-  let wake = () => {};
+  const end = new AbortController();
+  /** @type {((value: null) => void) | undefined} */
+  let wake;
   /** @param {Event} event */
   const hear = (event) => {
-    if (event.type !== 'change') heard.push(/** @type {CustomEvent} */ (event));
-    wake();
+    heard.push(/** @type {CustomEvent} */ (event));
+    wake?.(null);
   };
-  const all = [...types, 'change'];
-  for (const type of all) target.addEventListener(type, hear);
+  for (const type of ['change', ...types]) target.addEventListener(type, hear, end);
   try {
-    while (heard.length || !over()) {
+    for (;;) {
       const event = heard.shift();
-      if (event) yield event;
-      else await new Promise((resolve) => (wake = () => resolve(null)));
+      if (event && event.type !== 'change') yield event;
+      else if (!event && over()) return;
+      else if (!event) await new Promise((resolve) => (wake = resolve));
     }
   } finally {
-    for (const type of all) target.removeEventListener(type, hear);
+    end.abort();
   }
 }

@@ -4,44 +4,25 @@
  */
 
 import { Refused } from './api.js';
+import { forecast } from './forecast.js';
 
-/** @import { Api } from './api.js' */
 /** @import { Target, Verb } from './events.js' */
-/** @import { Action } from './inbox.js' */
-/** @import { World } from './world.js' */
+/** @import { Desk, Pending, Place, Shelf } from './shelf.js' */
 
-/**
- * @typedef {string | readonly string[] | 'all' | {all: true, of?: {type?: string}}} Which
- *
- * @typedef {{resolve: () => void, reject: (error: unknown) => void}} Asker
- * @typedef {Action & Partial<Asker> & {id: string, done?: boolean, kept?: boolean, held?: boolean}} Pending
- *
- * @typedef {object} Shelf  where actions are kept over a reload
- * @property {(action: Pending) => void} keep
- * @property {(id: string) => void} drop
- * @property {{kept: () => (Action & {id: string})[], alone: <T>(id: string, send: () => Promise<T>) => Promise<T | 0>} | undefined} [company]  the others who see to it
- *
- * @typedef {object} Desk  whose queue it is
- * @property {Api} api
- * @property {World} world
- * @property {() => void} changed
- * @property {(error: unknown) => void} refused
- * @property {() => string[] | null} all  the ids that "all" means now, where they are all known
- */
+/** @typedef {string | readonly string[] | 'all' | {all: true, of?: {type?: string}}} Which */
 
 const AWAY = [429, 502, 503, 504]; // nobody decided anything: ask again
-const AGAIN = 5_000; // ms
+/** @type {Place} */
+const NOWHERE = { name: '', locks: undefined, signal: AbortSignal.abort() };
 
 export class Queue {
   /** What is laid over what the server said. @type {Pending[]} */
   actions = [];
-  /** @type {Shelf | null} */
-  shelf = null;
   #desk;
+  #place = NOWHERE;
+  /** Where they are kept. @type {Shelf | null} */
+  #shelf = null;
   #busy = false;
-  #resting = false;
-  /** @type {any} */
-  #again;
 
   /** @param {Desk} desk */
   constructor(desk) {
@@ -59,7 +40,7 @@ export class Queue {
     const now = world.now();
     /** @type {Pending} */
     const pending = { id: `${now} ${world.random()}`, verb, target: aim(which), at: new Date(now).toISOString(), ...more };
-    this.#set([...this.actions, pending]);
+    this.set([...this.actions, pending]);
     return pending;
   }
 
@@ -99,15 +80,15 @@ export class Queue {
     this.#busy = false;
   }
 
+  /** Another page, or another person. @param {Place} place */
+  enter(place) {
+    this.#place = place;
+    this.#shelf = null;
+  }
+
   /** What was kept: before a reload, or by another tab. */
-  recall() {
-    this.#resting = false;
-    const { company } = this.shelf ?? {};
-    if (!company) return;
-    const kept = new Map(company.kept().map((each) => [each.id, each]));
-    const ours = this.actions.filter(({ id, kept: was, done }) => !was || done || kept.has(id));
-    for (const { id } of ours) kept.delete(id);
-    this.#set([...Array.from(kept.values(), (each) => ({ ...each, kept: true })), ...ours]);
+  async recall() {
+    (await this.#fetch()).recall();
   }
 
   /** The server has spoken since: what it confirmed needs no covering any more. */
@@ -115,57 +96,42 @@ export class Queue {
     this.actions = this.actions.filter(({ done }) => !done);
   }
 
-  /** Until it is recalled. */
-  rest() {
-    this.#resting = true;
-    this.#desk.world.clearTimeout(this.#again);
-  }
-
   /** Whether the next may follow. @param {Pending} pending */
   async #sent(pending) {
     const send = () => this.#desk.api.act(pending.verb, pending.target);
-    const { id, kept, resolve } = pending;
     try {
-      const changed = await (kept && this.shelf?.company ? this.shelf.company.alone(id, send) : send());
-      this.shelf?.drop(id);
+      const changed = await (this.#shelf ? this.#shelf.alone(pending, send) : send());
       // It stays on top until the next event, so that nothing flickers; none comes if nothing changed.
       pending.done = true;
       if (changed === 0) this.#withdraw(pending);
       else this.#desk.changed();
-      resolve?.();
+      pending.resolve?.();
     } catch (error) {
-      if (!(error instanceof Refused) || AWAY.includes(error.status)) return this.#keep();
-      this.shelf?.drop(id);
+      if (!(error instanceof Refused) || AWAY.includes(error.status)) {
+        void this.#fetch().then((shelf) => shelf.keep());
+        return false;
+      }
       this.#withdraw(pending);
       this.#desk.refused(error);
       pending.reject?.(error);
     }
+    this.#shelf?.drop(pending.id);
     return true;
   }
 
-  #keep() {
-    const { world, all, changed } = this.#desk;
-    for (const each of this.actions) {
-      if (each.done || each.held) continue;
-      // "All" said now must not mean what comes before it is told.
-      const ids = !each.kept && 'all' in each.target && !each.target.of && each.verb !== 'unarchive' && all();
-      if (ids) each.target = { ids };
-      each.kept = true;
-      this.shelf?.keep(each);
-    }
-    world.clearTimeout(this.#again);
-    if (!this.#resting) this.#again = world.setTimeout(() => void this.deliver(), AGAIN);
-    changed();
-    return false;
+  async #fetch() {
+    const { Shelf } = await forecast(this.#desk.world, this.#place.signal);
+    this.#shelf ??= new Shelf(this, this.#desk, this.#place);
+    return this.#shelf;
   }
 
   /** @param {Pending} pending */
   #withdraw(pending) {
-    this.#set(this.actions.filter((other) => other !== pending));
+    this.set(this.actions.filter((other) => other !== pending));
   }
 
   /** @param {Pending[]} actions */
-  #set(actions) {
+  set(actions) {
     this.actions = actions;
     this.#desk.changed();
   }

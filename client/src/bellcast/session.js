@@ -1,18 +1,16 @@
 /** One person's inbox, live: holds the state, stays connected, does what they ask at once and takes it back if refused. */
 
 import { Api, Credential, Refused } from './api.js';
-import { Connection } from './connection.js';
-import { shown } from './inbox.js';
 import { listen } from './listening.js';
-import { Presence } from './presence.js';
 import { Queue } from './queue.js';
 import { Tabs } from './tabs.js';
 import { View } from './view.js';
 import { browser } from './world.js';
 
 /** @import { BellcastEvent, Member, Notification, Query, Verb } from './events.js' */
-/** @import { Status } from './weather.js' */
+/** @import { Plan, Status } from './pilot.js' */
 /** @import { Which } from './queue.js' */
+/** @import { Topics } from './topics.js' */
 /** @import { World } from './world.js' */
 
 /**
@@ -40,7 +38,6 @@ import { browser } from './world.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} Viewed
  */
 
-const MOST = 1_000; // ids in one request, the server's limit
 const RING = { focused: 40, visible: 200, hidden: 600 }; // ms: who looks tells first, and many at once are told as one
 const TOLD = ['notification', 'event', 'presence', 'typing', 'refused'];
 
@@ -55,9 +52,7 @@ export class Session extends EventTarget {
   #api;
   #plan;
   #whose;
-  /** @type {Connection | null} */
-  #line = null;
-  /** Those it is shared with. @type {Tabs | null} */
+  /** Whose line it is. @type {Tabs | null} */
   #tabs = null;
   #main;
   /** @type {Map<string, View>} */
@@ -69,7 +64,8 @@ export class Session extends EventTarget {
   #ringing;
   /** @type {Notification[]} */
   #rung = [];
-  #presence = new Presence();
+  /** What is said and heard on them. @type {Topics | null} */
+  #spoken = null;
   /** @type {Status} */
   #status = 'closed';
   /** What was computed since the last change. @type {Map<View | null, any>} */
@@ -88,12 +84,13 @@ export class Session extends EventTarget {
     this.#queue = new Queue({
       api: this.#api,
       world: this.#world,
+      view: this.#main,
+      live: () => this.#status === 'live',
       changed: () => this.#changed(),
       refused: (error) => this.#tell('refused', error),
-      all: () => this.#all(),
     });
     this.#whose = async () => (await credential.whose()) || ((await credential.token()) === null && recipient) || '';
-    /** @type {import('./company.js').SharedPlan} */
+    /** @type {Plan} */
     this.#plan = {
       base,
       credential,
@@ -103,20 +100,18 @@ export class Session extends EventTarget {
       prepare: async () => void (this.#main.truth.stale && (await this.#refresh(this.#main))),
       hear: (event, since) => this.#hear(event, since),
       moved: () => this.#moved(),
-      recalled: () => {
-        this.#queue.recall();
-        if (this.#status === 'live') void this.#queue.deliver();
-      },
+      recalled: () => void this.#queue.recall(),
     };
   }
 
   /** Load the inbox and stay connected until `close()`. Asked again, it tries again at once. */
   open() {
     this.#world.page.addEventListener('pagehide', this.#hidden);
-    if (this.#line && !this.#line.error) {
-      this.#tabs?.company?.post({ word: 'retry' });
-      this.#line.open();
-    } else if (this.#line || !this.#turn) void this.#enter((this.#turn = {}));
+    const { company, line } = this.#tabs ?? {};
+    if (line && !line.error) {
+      company?.post({ word: 'retry' });
+      line.open();
+    } else if (line || !this.#turn) void this.#enter((this.#turn = {}));
     return this;
   }
 
@@ -125,7 +120,6 @@ export class Session extends EventTarget {
     this.#hidden();
     page.removeEventListener('pagehide', this.#hidden);
     clearTimeout(this.#ringing);
-    this.#queue.rest();
     this.#turn = null;
     this.#hangUp();
     this.#moved();
@@ -133,7 +127,7 @@ export class Session extends EventTarget {
 
   /** @returns {State} */
   get state() {
-    return this.#once(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.waiting, error: this.#line?.error ?? null }));
+    return this.#once(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.waiting, error: this.#tabs?.line?.error ?? null }));
   }
 
   /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {Viewed} */
@@ -173,28 +167,20 @@ export class Session extends EventTarget {
   }
 
   /** Follow live topics. @param {...string} topics */
-  async subscribe(...topics) {
+  subscribe(...topics) {
     for (const topic of topics) this.#topics.add(topic);
-    try {
-      return this.#meet(await this.#voice?.follow('subscribe', topics));
-    } catch (error) {
-      for (const topic of topics) this.#topics.delete(topic);
-      throw error;
-    }
+    return this.#speak((spoken) => spoken.subscribe(topics));
   }
 
   /** @param {...string} topics */
-  async unsubscribe(...topics) {
-    for (const topic of topics) {
-      this.#topics.delete(topic);
-      this.#presence.forget(topic);
-    }
-    return this.#voice?.follow('unsubscribe', topics);
+  unsubscribe(...topics) {
+    for (const topic of topics) this.#topics.delete(topic);
+    return this.#speak((spoken) => spoken.unsubscribe(topics));
   }
 
   /** Who is on a topic that presence is kept on. @param {string} topic @returns {Member[]} */
   members(topic) {
-    return this.#presence.members(topic);
+    return this.#spoken?.members(topic) ?? [];
   }
 
   /** To the others on a topic. Needs a WebSocket, as all that follows. @param {string} topic @param {string} name @param {unknown} data */
@@ -229,38 +215,28 @@ export class Session extends EventTarget {
     if (this.#main.truth.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
     const whose = await this.#whose().catch(() => '');
     if (turn !== this.#turn) return;
-    const { locks, Channel } = this.#world;
-    const name = `bellcast ${this.#plan.base} ${whose}`;
-    if (whose && locks && Channel) this.#tabs = new Tabs(name, this.#plan, locks, Channel, (line) => this.#use(line));
-    else this.#use(new Connection(this.#plan));
-    this.#queue.shelf = this.#tabs;
-    this.#queue.recall();
-  }
-
-  /** @param {Connection} line */
-  #use(line) {
-    const before = this.#line;
-    this.#line = line;
-    before?.close();
-    line.open();
+    this.#tabs = new Tabs({ ...this.#plan }, whose);
+    this.#queue.enter(this.#tabs);
+    this.#tabs.enter();
   }
 
   #hangUp() {
-    const line = this.#line;
-    this.#line = null;
-    this.#tabs?.leave();
+    const tabs = this.#tabs;
     this.#tabs = null;
-    line?.close();
+    tabs?.leave();
+    tabs?.line?.close();
   }
 
-  /** Where to speak. */
-  get #voice() {
-    return this.#line && (this.#tabs?.company ?? this.#line);
+  /** What it takes is fetched by who speaks first, or follows. @template T @param {(spoken: Topics) => T | Promise<T>} run */
+  async #speak(run) {
+    const { Topics } = await import('./topics.js').catch(() => Promise.reject(unheard()));
+    this.#spoken ??= new Topics({ topics: this.#topics, tabs: () => this.#tabs ?? {}, tell: (...event) => this.#tell(...event), unheard });
+    return run(this.#spoken);
   }
 
   /** @param {object} frame @returns {Promise<any>} */
   #ask(frame) {
-    return this.#voice?.ask(frame) ?? Promise.reject(new Refused(0, { code: 'not_connected' }));
+    return this.#speak((spoken) => spoken.ask(frame));
   }
 
   /** @param {Query} query */
@@ -301,7 +277,7 @@ export class Session extends EventTarget {
   }
 
   #moved() {
-    const status = this.#line?.status ?? (this.#turn ? 'connecting' : 'closed');
+    const status = this.#tabs?.line?.status ?? (this.#turn ? 'connecting' : 'closed');
     if (status === this.#status) return this.#changed();
     this.#status = status;
     this.#changed();
@@ -309,10 +285,9 @@ export class Session extends EventTarget {
   }
 
   #live() {
-    this.#queue.recall();
+    void this.#queue.recall();
     void this.#queue.deliver();
-    const topics = [...this.#topics]; // followed already; the answer tells who is there
-    if (topics.length && this.#line?.twoWay) this.#voice?.follow('subscribe', topics).then((met) => this.#meet(met), () => {});
+    if (this.#topics.size) this.#speak((spoken) => spoken.meet()).catch(() => {});
   }
 
   /** @param {BellcastEvent} event @param {string | null} [since] */
@@ -324,7 +299,7 @@ export class Session extends EventTarget {
   /** What other tabs follow is heard as well. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing'}>} event */
   #heardLive(event) {
     if (event.topic && !this.#topics.has(event.topic)) return;
-    if (event.type === 'presence') this.#presence.hear(event);
+    if (event.type === 'presence') this.#spoken?.hear(event);
     this.#tell(event.type, event);
   }
 
@@ -337,7 +312,7 @@ export class Session extends EventTarget {
     if (event.type !== 'ready') this.#queue.forget();
     this.#changed();
     if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#arrived(event.notification);
-    for (const view of this.#shown.values()) if (view.truth.stale && view.loaded) this.#refresh(view).catch(() => this.#line?.reopen());
+    for (const view of this.#shown.values()) if (view.truth.stale && view.loaded) this.#refresh(view).catch(() => this.#tabs?.line?.reopen());
   }
 
   /** @param {Notification} notification */
@@ -357,19 +332,6 @@ export class Session extends EventTarget {
     if (told.length) this.#tell('ring', told);
   }
 
-  /** @param {{presence?: Record<string, Member[]>} | null} met */
-  #meet(met) {
-    for (const [topic, members] of Object.entries(met?.presence ?? {})) this.#tell('presence', this.#presence.meet(topic, members));
-    return met;
-  }
-
-  /** What "all" means now, where we know all of it. */
-  #all() {
-    const { truth } = this.#main;
-    const rows = shown(truth);
-    return truth.next || rows.length > MOST ? null : rows.map(({ id }) => id);
-  }
-
   #hidden = () => this.#queue.settle();
 
   #changed() {
@@ -382,3 +344,5 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
+
+const unheard = () => new Refused(0, { code: 'not_connected' });

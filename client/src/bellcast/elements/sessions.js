@@ -23,7 +23,7 @@ export function acquire({ topics, ...options }) {
   const held = open.get(key) ?? { session: new Session({ ...options, topics }).open(), users: 0 };
   open.set(key, held);
   held.users++;
-  if (held.users > 1) held.session.subscribe(...topics).catch(() => {});
+  if (held.users > 1 && topics.length) held.session.subscribe(...topics).catch(() => {});
   const release = () => {
     if (--held.users) return;
     open.delete(key);

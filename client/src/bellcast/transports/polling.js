@@ -20,7 +20,7 @@ export function polling(base, query, world, hear, end) {
     });
     const { status } = response;
     if (over) return;
-    if (status === 401 || status === 403) return end({ type: 'close', code: 4000 + status, reason: 'unauthenticated', reconnect: false });
+    if (status === 401 || status === 403) return end({ code: 4000 + status, reason: 'unauthenticated' });
     if (response.ok) tell(await response.json());
     else if (status !== 304) return end();
     else hear({ type: 'heartbeat', time: '' });

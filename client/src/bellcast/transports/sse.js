@@ -6,6 +6,7 @@ import { parse } from '../events.js';
 /** @import { World } from '../world.js' */
 
 /**
+ * @typedef {Pick<Close, 'code' | 'reason'> & Partial<Pick<Close, 'reconnect' | 'after'>>} End  how a link ended, where that is known
  * @typedef {{send?: (frame: object) => void, close: () => void}} Link  without `send` it only listens
  *
  * @callback Open  hear() gets each event; end() comes once, when the link broke, unless close() was called
@@ -13,7 +14,7 @@ import { parse } from '../events.js';
  * @param {URLSearchParams} query
  * @param {World} world
  * @param {(event: BellcastEvent, since?: string | null) => void} hear  `since`, where it is passed on: the position of who did, before it
- * @param {(close?: Close) => void} end
+ * @param {(end?: End) => void} end
  * @returns {Link}
  */
 

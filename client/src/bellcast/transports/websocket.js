@@ -4,9 +4,6 @@ import { parse } from '../events.js';
 
 /** @import { Open } from './sse.js' */
 
-// Bad request, unauthenticated, forbidden, frame too large: asking again would get the same answer.
-const FINAL = [4400, 4401, 4403, 4413];
-
 /** @type {Open} */
 export function websocket(base, query, world, hear, end) {
   const url = new URL('v1/ws', base);
@@ -17,8 +14,7 @@ export function websocket(base, query, world, hear, end) {
     const event = parse(data);
     if (event) hear(event);
   };
-  socket.onclose = ({ code, reason }) =>
-    end(code < 4400 ? undefined : { type: 'close', code, reason, reconnect: !FINAL.includes(code) });
+  socket.onclose = end;
   return {
     send: (frame) => socket.send(JSON.stringify(frame)),
     close: () => socket.close(1000),
