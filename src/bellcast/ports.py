@@ -220,6 +220,11 @@ class Sends(Protocol):
         """Commit one row, whatever the size of its audience."""
         ...
 
+    async def answered(self, asked: Sending | Announcing) -> bytes | None:
+        """The answer already given under the same idempotency key, or IdempotencyMismatch if it was to another body; None
+        if none was given."""
+        ...
+
     async def find(self, tenant: str, id: str) -> Found | None:
         """A notification or announcement of that tenant (an announcement to every tenant belongs to the default one)."""
         ...
@@ -541,6 +546,10 @@ class Rates(Protocol):
         """Take so many at once: 0. Or nothing: how many seconds it is until there are enough. A rate of 0 is no bound."""
         ...
 
+    def give_back(self, name: str, number: int) -> None:
+        """So many that were taken were not needed."""
+        ...
+
 
 class Quotas(Protocol):
     """How much tenants may send."""
@@ -549,12 +558,19 @@ class Quotas(Protocol):
         """Count sends that are about to be made; TooMany if the tenant has used up what it may."""
         ...
 
+    def give_back(self, tenant: str, sends: int) -> None:
+        """Sends that were counted were not made after all."""
+        ...
+
 
 class Boundless:
     """Quotas of those who set none."""
 
     def take(self, tenant: str, sends: int) -> None:
         """Anybody may."""
+
+    def give_back(self, tenant: str, sends: int) -> None:
+        """Nothing was counted."""
 
 
 class Engines(Struct, frozen=True):

@@ -32,6 +32,11 @@ class Rates:
             self._spent[name] += number
         return wait
 
+    def give_back(self, name: str, number: int) -> None:
+        """What was taken was not needed."""
+        self._buckets.give_back(name, number)
+        self._spent[name] -= number
+
     def hear(self, event: Spent) -> None:
         """What another node took."""
         if event.node != self._node:

@@ -38,19 +38,32 @@ class Quotas:
 
     def take(self, tenant: str, sends: int) -> None:
         """Count sends that are about to be made, or TooMany."""
-        rules, limits = self._rules.get(tenant, NO_RULES), self._limits
-        per_day = limits.sends_per_day if rules.sends_per_day is None else rules.sends_per_day
-        per_second = limits.sends_per_second if rules.sends_per_second is None else rules.sends_per_second
+        per_second, per_day = self._bounds(tenant)
         if not per_day and not per_second:
             return
         now = self._clock.now()
         if per_day:
             self._check_day(tenant, sends, per_day, now)
-        wait = self._rates.take(f"sends{SEPARATOR}{tenant}", per_second, now, sends)
+        wait = self._rates.take(_bucket(tenant), per_second, now, sends)
         if wait:
             raise TooMany(f"This tenant may send {per_second} notifications a second.", retry_after=math.ceil(wait))
         if per_day:
             self._unwritten[tenant] += sends
+
+    def give_back(self, tenant: str, sends: int) -> None:
+        """They were counted and not made."""
+        per_second, per_day = self._bounds(tenant)
+        if per_second:
+            self._rates.give_back(_bucket(tenant), sends)
+        if per_day:
+            self._unwritten[tenant] -= sends
+
+    def _bounds(self, tenant: str) -> tuple[int, int]:
+        """So many a second, so many a day; 0 is no bound."""
+        rules, limits = self._rules.get(tenant, NO_RULES), self._limits
+        per_second = limits.sends_per_second if rules.sends_per_second is None else rules.sends_per_second
+        per_day = limits.sends_per_day if rules.sends_per_day is None else rules.sends_per_day
+        return per_second, per_day
 
     def _check_day(self, tenant: str, sends: int, per_day: int, now: int) -> None:
         self._begin(now // DAY_MS)
@@ -74,7 +87,8 @@ class Quotas:
             return
         day, sends = self._clock.now() // DAY_MS, dict(self._unwritten)
         sums = await self._store.recipients.spend(day, sends)
-        self._unwritten -= Counter(sends)
+        self._unwritten.subtract(sends)  # what was given back meanwhile stays below zero
+        self._unwritten = Counter({tenant: left for tenant, left in self._unwritten.items() if left})
         self._begin(day)
         self._sums |= sums
 
@@ -93,3 +107,7 @@ class Quotas:
                 await (self.write() if writes % READ_EVERY else self.read())
             except BellcastError as failure:
                 log.warning("quotas are written later", why=failure.detail)
+
+
+def _bucket(tenant: str) -> str:
+    return f"sends{SEPARATOR}{tenant}"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError
+from bellcast.errors import BellcastError, TooMany
 from bellcast.model import drafts, patterns, times
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft, content
@@ -23,7 +23,17 @@ SLICE = 250
 
 _encode = msgspec.json.Encoder().encode
 
-Prepared: TypeAlias = Sending | Announcing | BellcastError
+Asked: TypeAlias = Sending | Announcing
+
+
+class Over(Struct, frozen=True):
+    """A send beyond its tenant's rate or budget, which may be one that was made already."""
+
+    asked: Asked
+    refusal: TooMany
+
+
+Prepared: TypeAlias = Asked | Over | BellcastError
 
 
 class Made(Struct, frozen=True):
@@ -36,17 +46,18 @@ class Made(Struct, frozen=True):
 async def send(engines: Engines, limits: Limits, draft: Draft) -> bytes:
     """Commit one draft and publish it. The JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
     now = engines.clock.now()
-    drafts.check_draft(draft, limits, times.moment(now))
-    _count(engines, draft)
-    if isinstance(draft.to, Audience):
-        sent = await engines.store.sends.announce(_announcing(engines, draft, draft.to, now))
+    asked = _prepare(engines, limits, draft, now, times.moment(now))
+    if isinstance(asked, Over):
+        answer = await _answered(engines, asked)
+    elif isinstance(asked, Announcing):
+        answer = await _announce(engines, asked)
+    elif isinstance(asked, Sending):
+        (answer,) = await _commit(engines, [asked])
     else:
-        (outcome,) = await engines.store.sends.add([_sending(engines, draft, draft.to, now)])
-        if isinstance(outcome, Exception):
-            raise outcome
-        sent = outcome
-    await engines.broker.publish(*sent.events)
-    return sent.answer
+        answer = asked
+    if isinstance(answer, BellcastError):
+        raise answer
+    return answer
 
 
 async def send_many(
@@ -70,14 +81,33 @@ async def _send_batch(
             continue
         answers += await _commit(engines, waiting)
         waiting = []
-        answers.append(one if isinstance(one, BellcastError) else await _announce(engines, one))
+        answers.append(await _alone(engines, one))
     return answers + await _commit(engines, waiting)
+
+
+async def _alone(engines: Engines, one: Announcing | Over | BellcastError) -> bytes | BellcastError:
+    if isinstance(one, Over):
+        return await _answered(engines, one)
+    return await _announce(engines, one) if isinstance(one, Announcing) else one
+
+
+async def _answered(engines: Engines, over: Over) -> bytes | BellcastError:
+    """What is asked again is answered again: nothing is sent for it."""
+    if over.asked.idempotency_key is None:
+        return over.refusal
+    try:
+        return await engines.store.sends.answered(over.asked) or over.refusal
+    except BellcastError as refusal:
+        return refusal
 
 
 async def _commit(engines: Engines, sendings: Sequence[Sending]) -> list[bytes | BellcastError]:
     if not sendings:
         return []
     outcomes = await engines.store.sends.add(sendings)
+    for sending, outcome in zip(sendings, outcomes, strict=True):
+        if not isinstance(outcome, Sent) or outcome.answer != sending.answer:
+            _give_back(engines, sending)
     await engines.broker.publish(*(event for sent in outcomes if isinstance(sent, Sent) for event in sent.events))
     return [_answer(outcome) for outcome in outcomes]
 
@@ -86,7 +116,10 @@ async def _announce(engines: Engines, announcing: Announcing) -> bytes | Bellcas
     try:
         sent = await engines.store.sends.announce(announcing)
     except BellcastError as refusal:
+        _give_back(engines, announcing)
         return refusal
+    if sent.answer != announcing.answer:
+        _give_back(engines, announcing)
     await engines.broker.publish(*sent.events)
     return sent.answer
 
@@ -114,20 +147,25 @@ def _prepare(engines: Engines, limits: Limits, draft: Draft | BellcastError, now
         return draft
     try:
         drafts.check_draft(draft, limits, moment)
-        _count(engines, draft)
     except BellcastError as refusal:
         return refusal
-    if isinstance(draft.to, Audience):
-        return _announcing(engines, draft, draft.to, now)
-    return _sending(engines, draft, draft.to, now)
+    to = draft.to
+    asked = _announcing(engines, draft, to, now) if isinstance(to, Audience) else _sending(engines, draft, to, now)
+    try:
+        engines.quotas.take(*_counted(asked))
+    except TooMany as refusal:
+        return Over(asked, refusal)
+    return asked
 
 
-def _count(engines: Engines, draft: Draft) -> None:
-    """A notification to each recipient is one send, so is an announcement."""
-    if isinstance(draft.to, Audience):
-        engines.quotas.take(draft.tenant or draft.to.tenant or DEFAULT_TENANT, 1)
-    else:
-        engines.quotas.take(draft.tenant or DEFAULT_TENANT, 1 if isinstance(draft.to, str) else len(draft.to))
+def _counted(asked: Asked) -> tuple[str, int]:
+    """A notification to each recipient is one send of its tenant, so is an announcement."""
+    return (asked.tenant, len(asked.recipients)) if isinstance(asked, Sending) else (asked.asked_tenant, 1)
+
+
+def _give_back(engines: Engines, asked: Asked) -> None:
+    """Nothing was sent: it is refused, or was answered before."""
+    engines.quotas.give_back(*_counted(asked))
 
 
 def _sending(engines: Engines, draft: Draft, to: str | list[str], now: int) -> Sending:

@@ -41,6 +41,10 @@ class Buckets:
         bucket.tokens -= number
         return 0.0
 
+    def give_back(self, name: str, number: int) -> None:
+        """So many that were taken were not needed."""
+        self.owe(name, -number)
+
     def owe(self, name: str, number: int) -> None:
         """Somebody else took so many."""
         bucket = self._buckets.get(name)

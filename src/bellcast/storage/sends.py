@@ -40,6 +40,10 @@ class Sends:
         """Commit one row, whatever the size of its audience."""
         return await self._engine.write(_announce, announcing)
 
+    async def answered(self, asked: Sending | Announcing) -> bytes | None:
+        """The answer already given under the same key."""
+        return await self._engine.read(_given, _tenant(asked), asked)
+
     async def find(self, tenant: str, id: str) -> Found | None:
         """A notification or announcement of that tenant."""
         return await self._engine.read(corrections.find, tenant, id)
@@ -109,6 +113,11 @@ def _given(tenant: str, asked: Sending | Announcing) -> Script[bytes | None]:
     if fingerprint != asked.fingerprint:
         raise IdempotencyMismatch
     return bytes(answer)
+
+
+def _tenant(asked: Sending | Announcing) -> str:
+    """Whose idempotency keys."""
+    return asked.tenant if isinstance(asked, Sending) else asked.asked_tenant
 
 
 def _keep(tenant: str, asked: Sending | Announcing) -> Script[None]:
