@@ -8,6 +8,7 @@ from bellcast.client import Bellcast
 
 # Over a WebSocket a call is answered, if only by a refusal.
 SPEAKS = "bell.session.call('x').then(() => true, (error) => error.code !== 'not_connected')"
+WEATHER = "**/bellcast/weather.js"  # fetched with the first line
 
 
 def count_of(server, person):
@@ -177,3 +178,44 @@ def test_what_was_done_offline_and_is_refused_is_taken_back(app, person, shop):
     page.route("**/v1/inbox/read", lambda route: route.fulfill(status=403, body=problem))
     wait_page(page, "refused === 1")
     expect(bell(page, 1)).to_be_visible()
+
+
+def test_what_bad_weather_takes_is_asked_for_until_it_is_there_and_nothing_done_meanwhile_is_lost(
+    app, person, shop, bellcast_server
+):
+    shop.context.route(WEATHER, lambda route: route.abort())
+    page = shop.open()
+    page.clock.install()
+    page.reload()
+    wait_live(page)
+    app.notify(person, title="New order")
+    expect(bell(page, 1)).to_be_visible()
+    page.route("**/v1/inbox/read", lambda route: route.abort())
+    in_page(page, "void bell.session.read('all')")
+    wait_state(page, "state.unread === 0")
+    shop.context.unroute(WEATHER)
+    queued = "bell.session.state.queued === 1 && bell.session.state.unread === 0"
+    until(later(page, 6_000, lambda: in_page(page, queued)), lambda: "not kept")
+    page.unroute("**/v1/inbox/read")
+    until(later(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not told")
+
+
+def test_a_line_that_breaks_before_that_is_there_comes_back_when_it_is(app, person, shop):
+    lines = []
+
+    def route(socket):
+        socket.connect_to_server()
+        lines.append(socket)
+
+    shop.context.route_web_socket("**/v1/ws?*", route)
+    shop.context.route(WEATHER, lambda route: route.abort())
+    page = shop.open()
+    page.clock.install()
+    page.reload()
+    wait_live(page)
+    lines[-1].close(code=1011)
+    wait_state(page, "state.status === 'waiting'")
+    app.notify(person, title="Unheard")
+    shop.context.unroute(WEATHER)
+    until(later(page, 6_000, lambda: bell(page, 1).count()), lambda: "it did not come back")
+    wait_live(page)

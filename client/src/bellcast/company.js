@@ -2,7 +2,7 @@
 
 import { tab } from './transports/tab.js';
 
-/** @import { BellcastEvent } from './events.js' */
+/** @import { BellcastEvent, Notification } from './events.js' */
 /** @import { Connection } from './connection.js' */
 /** @import { Note } from './transports/tab.js' */
 /** @import { Plan } from './pilot.js' */
@@ -96,16 +96,17 @@ export class Company {
     return line && speaking(line);
   }
 
-  /** Of these, those no other tab told the person. @param {string[]} ids @returns {Promise<string[]>} */
-  first(ids) {
+  /** Of these, those no other tab told the person. @param {Notification[]} rung @returns {Promise<Notification[]>} */
+  first(rung) {
     const { setTimeout } = this.#own.plan.world;
     return new Promise((resolve) => {
       void this.#hold('ring', () => {
-        const mine = ids.filter((id) => !this.#taken.has(id));
-        for (const id of mine) this.#taken.add(id);
-        if (mine.length) this.post({ took: mine });
+        const mine = rung.filter(({ id }) => !this.#taken.has(id));
+        const took = mine.map(({ id }) => id);
+        for (const id of took) this.#taken.add(id);
+        if (took.length) this.post({ took });
         resolve(mine);
-        return mine.length && new Promise((done) => setTimeout(() => done(null), TAKING));
+        return took.length && new Promise((done) => setTimeout(() => done(null), TAKING));
       }).then(() => resolve([]));
     });
   }

@@ -29,7 +29,7 @@
  * @typedef {{recipient: string, name?: string}} Member
  *
  * @typedef {'seen' | 'read' | 'unread' | 'archive' | 'unarchive' | 'delete'} Verb
- * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View}}} Target
+ * @typedef {{ids: string[]} | {all: true, of?: {type?: string, view?: View} | undefined}} Target
  * @typedef {{view?: View, type?: string, tag?: string}} Query
  * @typedef {Counts & {notifications: Notification[], next: string | null}} Page  the body of GET /v1/inbox
  *

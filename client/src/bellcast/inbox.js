@@ -18,14 +18,13 @@ import { never } from './events.js';
  * @typedef {{verb: Verb, target: Target, at: string}} Action
  */
 
-/** @type {Record<Change, (row: Notification, at: string) => Notification[]>} */
+/** What is another in a row that stays. @type {Record<Exclude<Change, 'deleted'>, (row: Notification, at: string) => Partial<Notification>>} */
 const EFFECTS = {
-  seen: (row, at) => [row.seen_at ? row : { ...row, seen_at: at }],
-  read: (row, at) => [row.read_at ? row : { ...row, read_at: at, seen_at: row.seen_at ?? at }],
-  unread: (row) => [row.read_at ? { ...row, read_at: null } : row],
-  archived: (row, at) => [row.archived_at ? row : { ...row, archived_at: at }],
-  unarchived: (row) => [{ ...row, archived_at: null }],
-  deleted: () => [],
+  seen: ({ seen_at }, at) => ({ seen_at: seen_at ?? at }),
+  read: ({ seen_at, read_at }, at) => ({ seen_at: seen_at ?? at, read_at: read_at ?? at }),
+  unread: () => ({ read_at: null }),
+  archived: ({ archived_at }, at) => ({ archived_at: archived_at ?? at }),
+  unarchived: () => ({ archived_at: null }),
 };
 
 /** @type {Inbox} */
@@ -72,7 +71,7 @@ export function apply(inbox, event) {
       return counted(change(inbox, 'deleted', { ids: [event.id] }, ''), event);
     case 'counts': {
       const { changed, ids = [], of, at = '' } = event;
-      const target = ids === 'all' ? { all: /** @type {const} */ (true), ...(of && { of }) } : { ids };
+      const target = ids === 'all' ? { all: /** @type {const} */ (true), of } : { ids };
       return counted(changed ? change(inbox, changed, target, at) : inbox, event);
     }
     case 'ready': {
@@ -127,7 +126,7 @@ function put(inbox, row) {
 /** @param {Inbox} inbox @param {Change} changed @param {Target} target @param {string} at @returns {Inbox} */
 function change(inbox, changed, target, at) {
   const meant = choose(target, changed);
-  const rows = inbox.rows.flatMap((row) => (meant(row) ? EFFECTS[changed](row, at) : [row]));
+  const rows = inbox.rows.flatMap((row) => (!meant(row) ? row : changed === 'deleted' ? [] : { ...row, ...EFFECTS[changed](row, at) }));
   return { ...inbox, rows, stale: inbox.stale || (BRINGS[inbox.query.view ?? 'all'].includes(changed) && unknown(inbox, target)) };
 }
 

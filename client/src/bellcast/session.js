@@ -62,7 +62,7 @@ export class Session extends EventTarget {
   #turn = null;
   /** @type {any} */
   #ringing;
-  /** @type {Notification[]} */
+  /** @type {string[]} */
   #rung = [];
   /** What is said and heard on them. @type {Topics | null} */
   #spoken = null;
@@ -318,17 +318,15 @@ export class Session extends EventTarget {
   /** @param {Notification} notification */
   #arrived(notification) {
     this.#tell('notification', notification);
-    this.#rung.push(notification);
+    this.#rung.push(notification.id);
     this.#ringing ??= this.#world.setTimeout(() => void this.#ring(), RING[this.#world.attention()]);
   }
 
   async #ring() {
     this.#ringing = undefined;
-    const fresh = new Set(this.state.notifications.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
-    const rung = this.#rung.splice(0).filter(({ id }) => fresh.has(id));
-    const ids = rung.map(({ id }) => id);
-    const mine = new Set(await (this.#tabs?.company?.first(ids) ?? ids));
-    const told = rung.filter(({ id }) => mine.has(id));
+    const ids = new Set(this.#rung.splice(0));
+    const rung = this.state.notifications.filter(({ id, seen_at }) => ids.has(id) && !seen_at).reverse();
+    const told = (await this.#tabs?.company?.first(rung)) ?? rung;
     if (told.length) this.#tell('ring', told);
   }
 
