@@ -11,6 +11,7 @@ from bellcast.model.events import Event, InboxEvent, Stream
 from bellcast.model.inboxes import Inbox, InboxState, Position
 from bellcast.model.notifications import Content, Edit, Notification, View
 from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.pacing import Pace
 
 Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "delete"]
 
@@ -582,3 +583,4 @@ class Engines(Struct, frozen=True):
     new_id: Callable[[int], str]
     quotas: Quotas = Boundless()
     rates: Rates = field(default_factory=Buckets)
+    pace: Pace = field(default_factory=Pace)

@@ -2,7 +2,6 @@
 
 Items are read slice by slice: decoding 10,000 at once would hold up every live connection for 30 ms."""
 
-import asyncio
 import hashlib
 import itertools
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ from bellcast.model import drafts, problems
 from bellcast.model.notifications import Draft
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-SLICE = 250  # about 1 ms
 
 Item = bytes | msgspec.Raw
 
@@ -108,14 +106,15 @@ async def _send(here: Rooms, items: Sequence[Item], tenant: str | None, key: str
     limit = here.limits.bulk_items
     if limit and len(items) > limit:
         raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
-    keys = _keys(key, len(items))
+    keys, pace = _keys(key, len(items)), here.engines.pace
     asked: list[Draft | BellcastError] = []
-    for start in range(0, len(items), SLICE):
-        cut = slice(start, start + SLICE)
-        asked += [_read(here, item, tenant, key) for item, key in zip(items[cut], keys[cut], strict=True)]
-        await asyncio.sleep(0)
+    async for step in pace.steps(len(items)):
+        asked += [_read(here, item, tenant, key) for item, key in zip(items[step], keys[step], strict=True)]
     outcomes = await sending.send_many(here.engines, here.limits, asked)
-    return list(map(_result, itertools.count(), asked, outcomes))
+    results: list[Result] = []
+    async for step in pace.steps(len(items)):
+        results += map(_result, itertools.count(step.start), asked[step], outcomes[step])
+    return results
 
 
 def _keys(key: str | None, count: int) -> list[str | None]:

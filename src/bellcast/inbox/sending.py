@@ -1,6 +1,5 @@
 """From a draft to durable rows: who is addressed, one commit, then everybody who looks is told."""
 
-import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,8 +17,6 @@ from bellcast.ports import Announcing, Engines, Sending, Sent
 
 # Rows a commit: the more it has, the less each costs. A thousand take the store some 15 ms, and single sends go first.
 BATCH = 1000
-# Drafts are checked so many at a stretch, about 2 ms; then live connections get their turn.
-SLICE = 250
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,6 +42,7 @@ class Made(Struct, frozen=True):
 
 async def send(engines: Engines, limits: Limits, draft: Draft) -> bytes:
     """Commit one draft and publish it. The JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
+    engines.pace.company.note()
     now = engines.clock.now()
     asked = _prepare(engines, limits, draft, now, times.moment(now))
     if isinstance(asked, Over):
@@ -108,8 +106,16 @@ async def _commit(engines: Engines, sendings: Sequence[Sending]) -> list[bytes |
     for sending, outcome in zip(sendings, outcomes, strict=True):
         if not isinstance(outcome, Sent) or outcome.answer != sending.answer:
             _give_back(engines, sending)
-    await engines.broker.publish(*(event for sent in outcomes if isinstance(sent, Sent) for event in sent.events))
+    if len(outcomes) == 1:
+        await _publish(engines, outcomes)
+    else:
+        async for step in engines.pace.steps(len(outcomes)):
+            await _publish(engines, outcomes[step])
     return [_answer(outcome) for outcome in outcomes]
+
+
+async def _publish(engines: Engines, outcomes: Sequence[Sent | Exception]) -> None:
+    await engines.broker.publish(*(event for sent in outcomes if isinstance(sent, Sent) for event in sent.events))
 
 
 async def _announce(engines: Engines, announcing: Announcing) -> bytes | BellcastError:
@@ -136,9 +142,8 @@ async def _prepared(engines: Engines, limits: Limits, batch: Sequence[Draft | Be
     now = engines.clock.now()
     moment = times.moment(now)
     prepared: list[Prepared] = []
-    for start in range(0, len(batch), SLICE):
-        prepared += [_prepare(engines, limits, draft, now, moment) for draft in batch[start : start + SLICE]]
-        await asyncio.sleep(0)
+    async for step in engines.pace.steps(len(batch)):
+        prepared += [_prepare(engines, limits, draft, now, moment) for draft in batch[step]]
     return prepared
 
 
