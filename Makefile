@@ -7,13 +7,12 @@ INSTALLED := $(VENV)/.installed
 CLIENT := client/node_modules/.installed
 # The stock libraries that demo apps show Bellcast with; without them the pages fetch them from the web.
 STOCK := examples/lead_market/node_modules examples/celebrity_booking/node_modules
-
 # And those the tests do; each is there when npm has written its list.
 TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketio_node)
 # Python keeps what it compiled, whatever the environment says: a server starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ready check lint types layers client format bench docs lock system engines clean
+.PHONY: demo test ready check lint types layers compiled client format bench docs lock system engines clean
 
 demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps
 	$(RUN)bellcast demo
@@ -26,7 +25,7 @@ test: ## Everything that must hold, as CI runs it
 	@# deadline: what failed is tried once more, alone, and must hold then.
 	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder || $(RUN)pytest --last-failed --last-failed-no-failures none
 
-ready: engines check client $(TESTED)
+ready: engines check client compiled $(TESTED)
 
 check: lint types layers $(CLIENT) ## Lint, types, layers, formatting
 	cd client && npm run check --silent
@@ -40,6 +39,10 @@ types: $(INSTALLED)
 
 layers: $(INSTALLED)
 	$(RUN)lint-imports --no-cache
+
+# Tests are compiled once, not by each who runs them; what is wrong with them is told by the run.
+compiled: $(INSTALLED) $(CLIENT)
+	-$(RUN)pytest --collect-only --quiet >/dev/null
 
 client: $(CLIENT)
 	cd client && npm test --silent
