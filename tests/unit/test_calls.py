@@ -400,12 +400,52 @@ async def test_the_url_is_asked_about_comings_until_it_says_that_nobody_answers_
         assert shop.url.has(name)
 
 
-async def test_a_url_that_fails_keeps_nobody_out_and_is_left_alone_for_a_moment() -> None:
+async def test_a_url_that_fails_is_left_alone_for_a_moment() -> None:
     shop = Shop(500)
-    assert await shop.answer("connect") is None
-    assert not shop.url.has("connect")
+    for _ in range(3):
+        for name in ("connect", "disconnect"):
+            assert shop.url.has(name)
+            assert await shop.answer(name) is None
+    assert len(shop.bodies) == 2
+    with pytest.raises(HandlerFailed):
+        await shop.answer("move")  # whoever asks something is told
     shop.clock.advance(10)
-    assert shop.url.has("connect")
+    assert await shop.answer("connect") is None
+    assert len(shop.bodies) == 4
+
+
+def broken() -> Handlers:
+    """An app whose handlers say who it is, and fail then."""
+    handlers = Handlers(namespaces=["/custom"])
+
+    @handlers.on("connect")
+    async def connect(call: Call) -> None:
+        call.accept("mallory", roles=["admin"])
+        raise KeyError("oops")
+
+    @handlers.on("disconnect")
+    async def disconnect(call: Call) -> None:
+        raise KeyError("oops")
+
+    return handlers
+
+
+FAILING: dict[str, Callable[[], Answerer]] = {
+    "a function": broken,
+    "a URL": lambda: Shop(500).url,
+    "a URL that says no JSON": lambda: Shop(body=b"{").url,
+}
+
+
+@pytest.mark.parametrize("app", FAILING.values(), ids=FAILING)
+async def test_of_a_newcomer_on_whom_the_app_has_no_word_a_session_decides(app: Callable[[], Answerer]) -> None:
+    for known in (call("connect"), call("connect", dialect="pusher", recipient=None), call("disconnect")):
+        assert await app().answer(known) is None
+        assert known.accepted is None
+    for stranger in (call("connect", recipient=None), call("connect", dialect="socketio", namespace="/custom")):
+        with pytest.raises(Unavailable):
+            await app().answer(stranger)
+        assert stranger.accepted is None
 
 
 @pytest.mark.parametrize(("status", "refusal"), [(404, Refused), (500, Unavailable)])

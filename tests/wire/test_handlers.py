@@ -252,13 +252,14 @@ def test_a_connect_handler_may_refuse(shop: ServerProcess) -> None:
         assert page.status == 403
 
 
-def test_a_connect_handler_that_fails_lets_the_client_come_back_later(shop: ServerProcess) -> None:
-    with websocket(shop, "broken") as bell:
-        assert bell.next()["reconnect"] is True
-    with stream(shop, "broken") as page:
-        assert (page.status, page.next()["reconnect"]) == (200, True)
-    with websocket(shop, "strange") as bell:
-        assert bell.next()["reconnect"] is True
+@pytest.mark.parametrize("who", ["broken", "strange"])
+def test_a_connect_handler_that_fails_keeps_nobody_from_their_inbox(shop: ServerProcess, who: str) -> None:
+    with websocket(shop, who) as bell, stream(shop, who) as page:
+        for one in (bell, page):
+            assert one.next()["recipient"] == who
+        httpx.post(f"{shop.url}/v1/notifications", json={"to": who, "title": "Still ringing"}, headers=shop.as_app())
+        for one in (bell, page):
+            assert one.until("notification")["notification"]["title"] == "Still ringing"
 
 
 def test_a_connect_handler_may_say_who_a_nameless_client_is(shop: ServerProcess) -> None:

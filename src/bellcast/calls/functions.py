@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from bellcast.calls.call import ROOT, Call, Refused
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, Refused
+from bellcast.calls.newcomers import let_in_without_word
 from bellcast.errors import HandlerFailed, NoHandler, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,8 @@ class Handlers:
             raise
         except Exception:
             log.exception("handler failed", call=call.name, connection=call.connection)
+            if call.name in (CONNECT, DISCONNECT):
+                return let_in_without_word(call)
             raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
         return reply
 

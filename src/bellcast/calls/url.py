@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from bellcast import ports
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, Refused
-from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError, Unavailable
+from bellcast.calls.newcomers import let_in_without_word
+from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError
 from bellcast.model.people import Project
 from bellcast.model.wording import sentence
 
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 # How long it may think: clients wait, and one that hangs must not collect them.
 TIMEOUT = 5.0
 # Comings and goings that nobody answers (404) are not asked about again for so long, and neither are those that the URL
-# failed to answer: a bell must not wait for an app that is away.
+# failed to answer (see newcomers.py): a bell must not wait for an app that is away.
 UNANSWERED_MS, FAILED_MS = 60_000, 10_000
 NAMESPACED = "socketio"  # the one dialect with namespaces
 NO_NAMESPACE = "Invalid namespace"  # the reference's own words, which clients know
@@ -62,41 +63,43 @@ class HandlerUrl:
         self._key = signing_key(project.secret)
         self._http = http
         self._clock = clock
-        self._silent: dict[str, int] = {}  # until when the URL is not asked about comings and goings
+        self._unanswered: dict[str, int] = {}  # until when it is taken that nobody answers comings or goings
+        self._failed: dict[str, int] = {}  # until when the URL is left alone with them
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        return namespace != ROOT or self._clock.now() >= self._silent.get(name, 0)
+        return namespace != ROOT or self._clock.now() >= self._unanswered.get(name, 0)
 
     def has_namespace(self, namespace: str) -> bool:
         return True  # the URL is asked, by `connect`
 
     async def answer(self, call: Call) -> Any:
+        if call.namespace == ROOT and self._clock.now() < self._failed.get(call.name, 0):
+            return let_in_without_word(call)
         try:
             answer = _read(await self._post(call))
             await _obey(call, answer)
         except NoHandler:
-            return self._unanswered(call)
+            return self._no_handler(call)
         except BellcastError as failure:
             log.warning("handler url failed", call=call.name, why=failure.detail)
-            return self._failed(call)
+            return self._failure(call)
         if answer.refuse is not None:
             raise Refused(answer.refuse.message, data=answer.refuse.data)
         return answer.reply
 
-    def _unanswered(self, call: Call) -> None:
+    def _no_handler(self, call: Call) -> None:
         if call.name not in (CONNECT, DISCONNECT):
             raise NoHandler("No handler answers this call.") from None
         if call.name == CONNECT and call.namespace != ROOT:
             raise Refused(NO_NAMESPACE) from None
-        self._silent[call.name] = self._clock.now() + UNANSWERED_MS
+        self._unanswered[call.name] = self._clock.now() + UNANSWERED_MS
 
-    def _failed(self, call: Call) -> None:
-        """Whoever has a session of their own is let in without the app's word; a namespace of the app's is not entered."""
+    def _failure(self, call: Call) -> None:
         if call.name not in (CONNECT, DISCONNECT):
             raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
-        if call.name == CONNECT and call.namespace != ROOT:
-            raise Unavailable("The app could not be asked about this namespace.") from None
-        self._silent[call.name] = self._clock.now() + FAILED_MS
+        if call.namespace == ROOT:
+            self._failed[call.name] = self._clock.now() + FAILED_MS
+        let_in_without_word(call)
 
     async def _post(self, call: Call) -> ports.Response:
         asked = {

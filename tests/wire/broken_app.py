@@ -1,0 +1,11 @@
+"""An app whose handlers fail."""
+
+import bellcast
+
+handlers = bellcast.Handlers(namespaces=["/custom"])
+
+
+@handlers.on("connect")
+async def connect(call):
+    call.accept("mallory", roles=["admin"])
+    raise RuntimeError("oops")

@@ -1,0 +1,65 @@
+"""Newcomers on whom the app has no word, because its handler fails or its URL is away: their session decides, in every dialect."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.faults.nodes import send
+from tests.servers import ServerProcess, free_port
+from tests.wire.clients import stream, websocket
+
+AWAY = {
+    "a function that fails": lambda: {"BELLCAST_HANDLERS": "tests.wire.broken_app:handlers"},
+    "a URL that is away": lambda: {"BELLCAST_HANDLER_URL": f"http://127.0.0.1:{free_port()}/calls"},
+}
+
+
+@pytest.fixture(scope="module", params=AWAY.values(), ids=AWAY)
+def server(request, tmp_path_factory) -> Iterator[ServerProcess]:
+    settings = request.param() | {"BELLCAST_ANONYMOUS": "allow"}
+    with ServerProcess(tmp_path_factory.mktemp("alone"), settings) as server:
+        yield server
+
+
+def test_who_has_a_session_is_let_in_as_the_session_says(server):
+    with websocket(server, "alice") as bell, stream(server, "alice") as page:
+        for one in (bell, page):
+            assert one.next()["recipient"] == "alice"
+        send(server, "alice", "Still ringing")
+        for one in (bell, page):
+            assert one.until("notification")["notification"]["title"] == "Still ringing"
+    roles = httpx.get(f"{server.url}/v1/recipients/alice", headers=server.as_app(), timeout=30).json()["roles"]
+    assert roles == []
+
+
+def test_who_has_none_is_told_to_come_back(server):
+    with websocket(server, None) as bell:
+        close = bell.next()
+        assert (close["type"], close["code"], close["reconnect"]) == ("close", 1013, True)
+    assert httpx.get(f"{server.url}/v1/recipients/mallory", headers=server.as_app(), timeout=30).status_code == 404
+
+
+def test_a_pusher_client_which_signs_in_later_is_let_in(server):
+    url = f"{server.url.replace('http', 'ws')}/app/{server.key}?protocol=7"
+    with connect(url, open_timeout=20) as socket:
+        assert json.loads(socket.recv(20))["event"] == "pusher:connection_established"
+        socket.send(json.dumps({"event": "pusher:ping", "data": {}}))
+        assert json.loads(socket.recv(20))["event"] == "pusher:pong"
+
+
+def joined(server: ServerProcess, namespace: str, auth: dict) -> str:
+    """What a Socket.IO client is answered; nothing when its transport is closed, after which it comes back by itself."""
+    with httpx.Client(base_url=server.url, params={"EIO": "4", "transport": "polling"}, timeout=20) as client:
+        sid = json.loads(client.get("/socket.io/").text[1:])["sid"]
+        client.post("/socket.io/", params={"sid": sid}, content=f"40{namespace}{json.dumps(auth)}")
+        answer = client.get("/socket.io/", params={"sid": sid})
+        return "" if answer.status_code == 400 or answer.text == "1" else answer.text
+
+
+def test_a_socketio_client_is_let_in_by_its_session_and_into_no_namespace_of_the_apps(server):
+    session = {"token": server.token("bob")}
+    assert joined(server, "", session).startswith("40{")
+    assert joined(server, "", {}) == joined(server, "/custom,", session) == ""
