@@ -45,9 +45,8 @@ afterEach(() => {
 });
 
 /** A browser: what its tabs share. */
-function browser() {
+function browser(storage = kept()) {
   const locks = new Locks();
-  const storage = kept();
   const page = { notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p1' };
   return async (routes = () => page, token = TOKEN) => {
     const bench = world(({ method, url, body }) => routes({ method, url, body }) ?? page);
@@ -160,6 +159,25 @@ test('what was done with nobody to tell is there after a reload, and told then',
   await heard();
   assert.equal(after.session.state.queued, 0);
   assert.deepEqual(asked, ['/v1/inbox/read', '/v1/inbox/read']);
+});
+
+test('where there is no room to keep it, what was done is told all the same when the server is back', async () => {
+  const full = new Proxy(kept(), { get: (target, key) => (key === 'setItem' ? () => { throw new DOMException('', 'QuotaExceededError'); } : target[key]) });
+  const tab = browser(full);
+  let away = true;
+  const asked = [];
+  const { bench, session } = await tab(({ method, url }) => {
+    if (method !== 'POST') return undefined;
+    asked.push(url.pathname);
+    return away ? { status: 503 } : { changed: 1 };
+  });
+  session.read('all').catch(() => {});
+  await heard();
+  assert.deepEqual([session.state.unread, session.state.queued], [0, 1]);
+  away = false;
+  bench.link.says(ready());
+  await heard();
+  assert.deepEqual([session.state.unread, session.state.queued, asked.length], [0, 0, 2]);
 });
 
 test('it rings in one tab only', async () => {

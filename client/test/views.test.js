@@ -54,6 +54,8 @@ test('who differs in rights is somebody else; who differs in times is not', asyn
   assert.notEqual(await whose({ sub: 'a', topics: ['x'] }), await whose({ sub: 'a', topics: ['y'] }));
   assert.notEqual(await whose({ sub: 'a', tenant: 'acme' }), await whose({ sub: 'a' }));
   assert.equal(await new Credential('opaque', undefined).whose(), '');
+  assert.equal(await new Credential(null, undefined, 'a').whose(), 'a', 'a page may say for whom its cookies speak');
+  assert.equal(await new Credential('opaque', undefined, 'a').whose(), '', 'and not for whom a token does');
 });
 
 for (const lang of ['de', 'es', 'fr', 'ar']) {

@@ -22,10 +22,12 @@ export class Credential {
   /** @type {Promise<string | null> | undefined} */
   #token;
   ask;
+  #recipient;
 
-  /** @param {string | null | undefined} token @param {(() => string | null | Promise<string | null>) | undefined} ask */
-  constructor(token, ask) {
+  /** @param {string | null | undefined} token @param {(() => string | null | Promise<string | null>) | undefined} ask @param {string} [recipient]  for whom cookies speak */
+  constructor(token, ask, recipient) {
     this.ask = ask;
+    this.#recipient = recipient;
     if (token) this.#token = Promise.resolve(token);
   }
 
@@ -56,8 +58,9 @@ export class Credential {
 
   /** Whose token that is and what it may, '' if that cannot be told: those who differ in any of it have nothing to share. */
   async whose() {
-    const { exp, iat, nbf, jti, ...who } = this.claims(await this.token());
-    return who.sub ? JSON.stringify(who) : '';
+    const token = await this.token();
+    const { exp, iat, nbf, jti, ...who } = this.claims(token);
+    return who.sub ? JSON.stringify(who) : (token === null && this.#recipient) || '';
   }
 }
 

@@ -1,7 +1,7 @@
 /** One line to the server: opened, heard, asked. Resumes by position; never decides what is true, nor what to do when it breaks. */
 
 import { Refused } from './api.js';
-import { forecast } from './forecast.js';
+import * as forecast from './forecast.js';
 import { websocket } from './transports/websocket.js';
 
 /** @import { BellcastEvent, Close, Ready } from './events.js' */
@@ -34,6 +34,7 @@ export class Connection {
   #while = new AbortController();
   /** Decides when to try again, how, and when to give up. @type {Pilot | null} */
   #pilot = null;
+
   /** @param {Plan} plan */
   constructor(plan) {
     this.#plan = plan;
@@ -123,7 +124,7 @@ export class Connection {
     if (this.#pilot) return tell(this.#pilot);
     const { turn } = this;
     const { signal } = this.#while;
-    void forecast(this.#plan.world, signal).then(({ Pilot }) => {
+    void forecast.weather(this.#plan.world, signal).then(({ Pilot }) => {
       if (turn === this.turn) tell((this.#pilot ??= new Pilot(this, this.#plan, signal)));
     });
   }

@@ -1,12 +1,17 @@
-/** What bad weather takes is fetched in good weather, and asked for again where it cannot be had. */
+/** What is not needed yet, but surely when the network is gone: fetched, and asked for again where it cannot be had. */
 
 /** @import { World } from './world.js' */
 
 const AGAIN = 5_000; // ms
 
-/** @param {World} world @param {AbortSignal} signal  when nobody wants it any more @returns {Promise<typeof import('./weather.js')>} */
-export const forecast = (world, signal) =>
-  import('./weather.js').catch(() => later(world, signal).then(() => forecast(world, signal)));
+/** @template T @param {() => Promise<T>} load @param {World} world @param {AbortSignal} [signal]  when nobody wants it any more @returns {Promise<T>} */
+const fetched = (load, world, signal) => load().catch(() => later(world, signal).then(() => fetched(load, world, signal)));
 
-/** @param {World} world @param {AbortSignal} signal */
-const later = ({ setTimeout }, signal) => new Promise((resolve) => setTimeout(() => signal.aborted || resolve(null), AGAIN));
+/** @param {World} world @param {AbortSignal} [signal] */
+const later = ({ setTimeout }, signal) => new Promise((resolve) => setTimeout(() => signal?.aborted || resolve(null), AGAIN));
+
+/** What a session needs when the line breaks. @param {World} world @param {AbortSignal} [signal] */
+export const weather = (world, signal) => fetched(() => import('./weather.js'), world, signal);
+
+/** What it needs to follow a topic and to speak. @param {World} world @param {AbortSignal} [signal] */
+export const topics = (world, signal) => fetched(() => import('./topics.js'), world, signal);

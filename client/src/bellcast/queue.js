@@ -4,7 +4,7 @@
  */
 
 import { Refused } from './api.js';
-import { forecast } from './forecast.js';
+import * as forecast from './forecast.js';
 
 /** @import { Target, Verb } from './events.js' */
 /** @import { Desk, Pending, Place, Shelf } from './shelf.js' */
@@ -120,7 +120,7 @@ export class Queue {
   }
 
   async #fetch() {
-    const { Shelf } = await forecast(this.#desk.world, this.#place.signal);
+    const { Shelf } = await forecast.weather(this.#desk.world, this.#place.signal);
     this.#shelf ??= new Shelf(this, this.#desk, this.#place);
     return this.#shelf;
   }

@@ -1,6 +1,7 @@
 /** One person's inbox, live: holds the state, stays connected, does what they ask at once and takes it back if refused. */
 
 import { Api, Credential, Refused } from './api.js';
+import * as forecast from './forecast.js';
 import { listen } from './listening.js';
 import { Queue } from './queue.js';
 import { Tabs } from './tabs.js';
@@ -51,7 +52,6 @@ export class Session extends EventTarget {
   #world;
   #api;
   #plan;
-  #whose;
   /** Whose line it is. @type {Tabs | null} */
   #tabs = null;
   #main;
@@ -76,7 +76,7 @@ export class Session extends EventTarget {
     super();
     const here = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? here : globalThis.location?.origin).href;
-    const credential = new Credential(token, getToken);
+    const credential = new Credential(token, getToken, recipient);
     this.#topics = new Set(topics);
     this.#world = { ...browser(), ...world };
     this.#api = new Api(base, credential, this.#world.fetch);
@@ -89,8 +89,7 @@ export class Session extends EventTarget {
       changed: () => this.#changed(),
       refused: (error) => this.#tell('refused', error),
     });
-    this.#whose = async () => (await credential.whose()) || ((await credential.token()) === null && recipient) || '';
-    /** @type {Plan} */
+    /** @type {Plan & {credential: Credential}} */
     this.#plan = {
       base,
       credential,
@@ -106,7 +105,6 @@ export class Session extends EventTarget {
 
   /** Load the inbox and stay connected until `close()`. Asked again, it tries again at once. */
   open() {
-    this.#world.page.addEventListener('pagehide', this.#hidden);
     const { company, line } = this.#tabs ?? {};
     if (line && !line.error) {
       company?.post({ word: 'retry' });
@@ -116,10 +114,8 @@ export class Session extends EventTarget {
   }
 
   close() {
-    const { page, clearTimeout } = this.#world;
-    this.#hidden();
-    page.removeEventListener('pagehide', this.#hidden);
-    clearTimeout(this.#ringing);
+    this.#queue.settle();
+    this.#world.clearTimeout(this.#ringing);
     this.#turn = null;
     this.#hangUp();
     this.#moved();
@@ -213,9 +209,10 @@ export class Session extends EventTarget {
     this.#hangUp();
     this.#moved();
     if (this.#main.truth.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
-    const whose = await this.#whose().catch(() => '');
+    const whose = await this.#plan.credential.whose().catch(() => '');
     if (turn !== this.#turn) return;
     this.#tabs = new Tabs({ ...this.#plan }, whose);
+    this.#world.page.addEventListener('pagehide', () => this.#queue.settle(), { signal: this.#tabs.signal });
     this.#queue.enter(this.#tabs);
     this.#tabs.enter();
   }
@@ -229,14 +226,14 @@ export class Session extends EventTarget {
 
   /** What it takes is fetched by who speaks first, or follows. @template T @param {(spoken: Topics) => T | Promise<T>} run */
   async #speak(run) {
-    const { Topics } = await import('./topics.js').catch(() => Promise.reject(unheard()));
+    const { Topics } = await forecast.topics(this.#world, this.#tabs?.signal);
     this.#spoken ??= new Topics({ topics: this.#topics, tabs: () => this.#tabs ?? {}, tell: (...event) => this.#tell(...event), unheard });
     return run(this.#spoken);
   }
 
   /** @param {object} frame @returns {Promise<any>} */
   #ask(frame) {
-    return this.#speak((spoken) => spoken.ask(frame));
+    return this.#tabs?.line?.twoWay ? this.#speak((spoken) => spoken.ask(frame)) : Promise.reject(unheard());
   }
 
   /** @param {Query} query */
@@ -329,8 +326,6 @@ export class Session extends EventTarget {
     const told = (await this.#tabs?.company?.first(rung)) ?? rung;
     if (told.length) this.#tell('ring', told);
   }
-
-  #hidden = () => this.#queue.settle();
 
   #changed() {
     this.#known.clear();

@@ -41,7 +41,7 @@ export class Shelf {
 
   /** @param {Queue} queue @param {Desk} desk @param {Place} place */
   constructor(queue, desk, place) {
-    const { setTimeout, clearTimeout, page } = desk.world;
+    const { clearTimeout, page } = desk.world;
     this.#queue = queue;
     this.#desk = desk;
     this.#place = place;
@@ -81,7 +81,7 @@ export class Shelf {
   recall() {
     const { actions } = this.#queue;
     const kept = this.#store((storage) => new Map(this.#keys(storage).map((key) => [key, JSON.parse(storage.getItem(key) ?? '')])));
-    if (kept) {
+    if (kept && (kept.size || actions.some(({ shelved }) => shelved))) {
       const ours = actions.filter(({ id, shelved, done }) => !shelved || done || kept.has(this.#name + id));
       for (const { id } of ours) kept.delete(this.#name + id);
       this.#queue.set([...Array.from(kept.values(), (each) => ({ ...each, kept: true, shelved: true })), ...ours]);
