@@ -51,6 +51,6 @@ async def inbox(request: Asked) -> Inbox:
     here = rooms.of(request)
     principal: Principal = request.scope["state"]["principal"]
     opened = await views.open(here.engines, principal)
-    if here.doors.revoked(principal, opened):
+    if await here.doors.standing(principal, opened) is None:
         raise Unauthenticated("This session was ended: sign in again.")
     return opened

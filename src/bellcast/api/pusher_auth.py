@@ -90,7 +90,7 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
     if principal.tenant != DEFAULT_TENANT:
         raise Forbidden("Pusher's clients live in the default tenant: this session is another tenant's.")
     inbox = await views.open(here.engines, principal)
-    if here.doors.revoked(principal, inbox):
+    if await here.doors.standing(principal, inbox) is None:
         raise Unauthenticated("This session was ended: sign in again.")
     return principal, inbox
 

@@ -121,6 +121,14 @@ class Doors:
         """Whether the session began before the recipient's were ended. Without a time of issue it counts as older."""
         return principal.issued_at < inbox.revoked_before
 
+    async def standing(self, principal: Principal, inbox: Inbox) -> Principal | None:
+        """The principal; None if its session was ended. What the app said of a cookie before the end is asked anew."""
+        if not self.revoked(principal, inbox):
+            return principal
+        if self._sessions is None or not principal.by_cookie:
+            return None
+        return await self._sessions.again(principal, inbox.revoked_before)
+
     async def _by_cookie(self, sessions: Sessions, request: Request, brought: Credentials, kind: Kind) -> Principal:
         allowed = origins.cookie_allowed(
             kind,

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,8 @@ from bellcast.model.people import Principal
 # A page asks for its inbox, its counts and its stream at once: one question to the app is enough.
 REMEMBERED_MS = 5_000
 MAX_REMEMBERED = 10_000
+# After a revocation: the one that may be under way since before it, and one more.
+QUESTIONS = 2
 
 
 class Answer(Said, frozen=True, kw_only=True):
@@ -29,8 +31,8 @@ class Answer(Said, frozen=True, kw_only=True):
 
 
 class Sessions:
-    """Asks the app, and remembers for a moment what it said. `issued_at` is the time of asking, so that after a
-    revocation the app is asked again."""
+    """Asks the app, and remembers for a moment what it said. `issued_at` is the time of asking, so that an answer from before
+    a revocation is known to be one."""
 
     def __init__(self, url: str, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
         self._url = url
@@ -38,6 +40,8 @@ class Sessions:
         self._clock = clock
         self._limits = limits
         self._remembered: dict[bytes, Principal] = {}
+        # By which cookies an answer was given, replaced ones too: the answer itself is kept so that its id stays its own.
+        self._behind: dict[int, tuple[Principal, bytes]] = {}
         self._asking: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
@@ -45,13 +49,34 @@ class Sessions:
         digest = hashlib.sha256(cookies).digest()
         known = self._remembered.get(digest)
         if known is None or self._clock.now() >= known.issued_at + REMEMBERED_MS:
-            outcome = await self._outcome(digest, cookies)
-            if isinstance(outcome, BellcastError):
-                raise outcome
-            known = outcome
+            known = await self._said(digest, cookies)
+        return self._current(known)
+
+    async def again(self, principal: Principal, since: int) -> Principal | None:
+        """What the app says now of the cookies behind a remembered answer that is older than `since`; None if they are
+        somebody else's by now."""
+        _, cookies = self._behind.get(id(principal), (None, None))
+        if cookies is None:
+            return None
+        digest = hashlib.sha256(cookies).digest()
+        known, asked = self._remembered.get(digest), 0
+        while known is None or known.issued_at < since:
+            if asked == QUESTIONS:
+                return None
+            known, asked = await self._said(digest, cookies), asked + 1
+        is_same = (known.tenant, known.recipient) == (principal.tenant, principal.recipient)
+        return self._current(known) if is_same else None
+
+    def _current(self, known: Principal) -> Principal:
         if known.expires_at is not None and self._clock.now() >= known.expires_at:
             raise Unauthenticated("This session has expired: sign in again.")
         return known
+
+    async def _said(self, digest: bytes, cookies: bytes) -> Principal:
+        outcome = await self._outcome(digest, cookies)
+        if isinstance(outcome, BellcastError):
+            raise outcome
+        return outcome
 
     async def _outcome(self, digest: bytes, cookies: bytes) -> Principal | BellcastError:
         """What the app answers, or what came of asking: those who come meanwhile with the same cookies share it."""
@@ -63,7 +88,7 @@ class Sessions:
         outcome = None
         try:
             outcome = await self._ask(cookies, self._clock.now())
-            self._remember(digest, outcome)
+            self._remember(digest, outcome, cookies)
         except BellcastError as refusal:
             outcome = refusal
         finally:
@@ -71,11 +96,12 @@ class Sessions:
             asked.set_result(outcome)
         return outcome
 
-    def _remember(self, digest: bytes, principal: Principal) -> None:
+    def _remember(self, digest: bytes, principal: Principal, cookies: bytes) -> None:
         self._remembered.pop(digest, None)  # so that the oldest answer always stands first
-        if len(self._remembered) >= MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
+        _make_room(self._remembered)
+        _make_room(self._behind)
         self._remembered[digest] = principal
+        self._behind[id(principal)] = principal, cookies
 
     async def _ask(self, cookies: bytes, now: int) -> Principal:
         headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
@@ -95,6 +121,11 @@ class Sessions:
         if wrong:
             raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {claims.listed(wrong)}.")
         return answer.principal(answer.recipient, issued_at=now, expires_at=_end(answer), by_cookie=True)
+
+
+def _make_room(remembered: dict[Any, Any]) -> None:
+    if len(remembered) >= MAX_REMEMBERED:
+        del remembered[next(iter(remembered))]
 
 
 def _end(answer: Answer) -> int | None:

@@ -100,8 +100,10 @@ class Arrivals:
     async def _inbox(self, connection: Connection, position: Position | None) -> Opened:
         opened = await views.reopen(self._engines, connection.principal, resume.since(position, self._limits))
         inbox = opened.inbox
-        if self._doors.revoked(connection.principal, inbox):
+        principal = await self._doors.standing(connection.principal, inbox)
+        if principal is None:
             raise Revoked
+        connection.principal = principal
         connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
         return opened
 

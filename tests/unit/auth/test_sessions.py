@@ -182,3 +182,74 @@ async def test_an_app_that_is_away_is_unavailable() -> None:
 async def test_an_app_that_answers_nonsense_is_unavailable_and_nobody_is_let_in(body: object) -> None:
     with pytest.raises(Unavailable, match="no session"):
         await AppServer(body).recipient()
+
+
+# --- after a revocation
+
+
+async def revoked_now(app: AppServer) -> int:
+    """The time of a revocation that is answered a millisecond later, as the API does."""
+    at = app.clock.now() + 1
+    app.clock.advance(0.001)
+    return at
+
+
+async def test_an_answer_from_before_a_revocation_is_asked_for_anew() -> None:
+    app = AppServer()
+    before = await app.recipient()
+    since = await revoked_now(app)
+    fresh = await app.sessions.again(before, since)
+    assert fresh is not None
+    assert (fresh.recipient, fresh.issued_at) == ("alice", since)
+    assert await app.recipient() is fresh
+    assert len(app.web.asked) == 2
+
+
+async def test_whoever_brought_the_old_answer_shares_the_new_one() -> None:
+    app = AppServer()
+    before = await app.recipient()
+    since = await revoked_now(app)
+    first, *others = await asyncio.gather(*(app.sessions.again(before, since) for _ in range(3)))
+    assert others == [first, first]
+    assert await app.sessions.again(before, since) is first
+    assert len(app.web.asked) == 2
+
+
+async def test_a_question_that_was_under_way_before_the_revocation_is_asked_again() -> None:
+    app = AppServer()
+    before = await app.recipient()
+    app.clock.advance(5)
+    under_way = asyncio.ensure_future(app.recipient())
+    await asyncio.sleep(0)
+    fresh = await app.sessions.again(before, await revoked_now(app))
+    assert fresh is not None
+    assert fresh.issued_at > (await under_way).issued_at
+    assert len(app.web.asked) == 3
+
+
+async def test_who_was_signed_out_by_the_app_too_is_refused() -> None:
+    app = AppServer()
+    before = await app.recipient()
+    app.web.answer = answering({}, 401)
+    with pytest.raises(Unauthenticated):
+        await app.sessions.again(before, await revoked_now(app))
+
+
+async def test_cookies_that_are_somebody_elses_by_now_do_not_open_the_inbox_they_opened() -> None:
+    app = AppServer()
+    before = await app.recipient()
+    app.web.answer = answering({"recipient": "bob"})
+    assert await app.sessions.again(before, await revoked_now(app)) is None
+
+
+async def test_a_revocation_ahead_of_this_clock_is_not_asked_about_for_ever() -> None:
+    app = AppServer()
+    before = await app.recipient()
+    assert await app.sessions.again(before, app.clock.now() + 2_000) is None
+    assert len(app.web.asked) == 3
+
+
+async def test_nobody_is_asked_about_a_session_that_came_by_no_cookie() -> None:
+    app = AppServer()
+    assert await app.sessions.again(Principal(recipient="alice"), 1) is None
+    assert app.web.asked == []

@@ -1,0 +1,53 @@
+"""Sessions by cookie that are ended: whoever the app still knows is let in at once, on every door; nobody else is."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.servers import ServerProcess
+from tests.wire.app_server import AppServer, serving
+from tests.wire.clients import Stream
+from tests.wire.test_sessions import SHOP, Sessions, cookie
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[AppServer]:
+    with serving(Sessions()) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def server(app: AppServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    environ = {"BELLCAST_SESSION_URL": app.url, "BELLCAST_ORIGINS": SHOP}
+    with ServerProcess(tmp_path_factory.mktemp("cookies") / "data", environ) as server:
+        yield server
+
+
+def inbox(server: ServerProcess) -> int:
+    return httpx.get(f"{server.url}/v1/inbox", headers=cookie("of-alice"), timeout=30).status_code
+
+
+def end_sessions(server: ServerProcess) -> None:
+    url = f"{server.url}/v1/recipients/alice/sessions"
+    assert httpx.delete(url, headers=server.as_app(), timeout=30).status_code == 204
+
+
+def test_the_app_is_asked_anew_at_once(server: ServerProcess, app: AppServer) -> None:
+    assert inbox(server) == 200
+    for _ in range(3):
+        end_sessions(server)
+        asked = len(app.asked)
+        assert [inbox(server), inbox(server)] == [200, 200]
+        assert len(app.asked) == asked + 1
+
+
+def test_a_stream_is_ended_and_its_return_is_let_in(server: ServerProcess) -> None:
+    page = Stream(server.url, "/v1/stream", cookie("of-alice"))
+    assert page.next()["type"] == "ready"
+    end_sessions(server)
+    assert page.until("close")["reason"] == "revoked"
+    back = Stream(server.url, "/v1/stream", cookie("of-alice"))
+    assert back.next()["type"] == "ready"
+    page.close()
+    back.close()
