@@ -149,7 +149,7 @@ export class Connection {
   /** @param {Ready} greeting */
   #ready(greeting) {
     this.greeting = greeting;
-    this.#tell((pilot) => pilot.ready(greeting));
+    this.#tell((pilot) => pilot.ready());
     this.#move('live');
   }
 

@@ -25,6 +25,7 @@
  * @property {string | null} token
  * @property {number} turn  another one: what was waited for is over
  * @property {number} heard  when it was heard last
+ * @property {Ready | null} greeting
  * @property {Open} transport
  * @property {boolean} twoWay
  * @property {() => void} open
@@ -60,7 +61,6 @@ export class Pilot {
   #way = 0;
   #best = Infinity; // the first that ever went live
   #failures = 0;
-  #patience = PATIENCE;
   #since = 0;
   #renewed = false;
   /** What is to be done while this turn lasts. @type {Set<any>} */
@@ -91,15 +91,18 @@ export class Pilot {
     this.#timers.clear();
   }
 
+  /** How long silence may last: until it greets, then by its heartbeat. */
+  get #patience() {
+    const { greeting } = this.#line;
+    return greeting ? (greeting.heartbeat || 25) * SILENCE : PATIENCE;
+  }
+
   /** Somebody is to greet. */
   dialled() {
-    this.#patience = PATIENCE;
     this.#watch();
   }
 
-  /** @param {Ready} greeting */
-  ready({ heartbeat }) {
-    this.#patience = (heartbeat || 25) * SILENCE;
+  ready() {
     this.#since = this.#plan.world.now();
     this.#renewed = false;
     this.#mind();
