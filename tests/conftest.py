@@ -13,7 +13,9 @@ from tests.servers import ServerProcess
 MEMORY = "/dev/shm"
 ROOM = 4 * 1024**3  # a run keeps a fourth of that; Linux gives half a machine's memory, a container often 64 MB
 AUTHORITIES = "/etc/ssl/certs"
-ORDER = ("law/", "faults/", "browser/", "wire/", "docs/", "outbox/", "journey/", "contract/")  # the rest is short
+HERE = Path(__file__).parent
+WAITING = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration")
+WORKING = ("contract", "journey", "law")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,12 +39,14 @@ def _is_roomy(folder: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that take long begin, so that no worker is left alone with one at the end."""
-    items.sort(key=_begins)
-
-
-def _begins(item: pytest.Item) -> int:
-    return next((place for place, folder in enumerate(ORDER) if f"tests/{folder}" in item.nodeid), len(ORDER))
+    """Files of tests that mostly wait come evenly among those that mostly work, so that the processor is never idle nor
+    asked for everything; short ones come last, so that no worker is left alone with a long one."""
+    files = list(dict.fromkeys(item.path for item in items))
+    place = dict.fromkeys(files, 1.0)
+    for folders in (WAITING, WORKING):
+        those = [file for file in files if file.relative_to(HERE).parts[0] in folders]
+        place |= {file: number / len(those) for number, file in enumerate(those)}
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.fixture(scope="session")
