@@ -4,6 +4,7 @@ Such a script takes a list and returns what became of each of its items, and run
 is running it for both together.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
@@ -16,30 +17,29 @@ F = TypeVar("F", bound=Callable[[Any], Script[Any]])
 
 
 class Joining(NamedTuple):
-    """What is known of such a script: whether it may join others with these items, how many rows they are, and a script
-    that does the same by one statement, which needs no transaction around it."""
+    """What is known of such a script: whether it may join others with these items, and how many rows they are. `outright`
+    does the same by one statement, which needs no transaction around it, or says None where `before` must be done first."""
 
     may: Callable[[Any], bool]
     rows: Callable[[Any], int]
     outright: Callable[[Any], Script[Any]] | None
-
-
-class First(NamedTuple):
-    """What a script says that cannot do its work by one statement: when this is done, it can."""
-
-    start: Start
+    before: Callable[[Any], Script[None]] | None
 
 
 _known: dict[Callable[..., Script[Any]], Joining] = {}
 
 
 def joins(
-    *, may: Callable[[Any], bool], rows: Callable[[Any], int], outright: Callable[[Any], Script[Any]] | None = None
+    *,
+    may: Callable[[Any], bool],
+    rows: Callable[[Any], int],
+    outright: Callable[[Any], Script[Any]] | None = None,
+    before: Callable[[Any], Script[None]] | None = None,
 ) -> Callable[[F], F]:
     """Say of a script that it may be run as one with others of its kind, where `may` is true of its items."""
 
     def note(script: F) -> F:
-        _known[script] = Joining(may, rows, outright)
+        _known[script] = Joining(may, rows, outright, before)
         return script
 
     return note
@@ -67,22 +67,13 @@ def runs(starts: Sequence[Start]) -> Iterator[list[Start]]:
         yield [start for _, start in run]
 
 
-def stretches(works: Sequence[W], start: Callable[[W], Start], most: int) -> Iterator[list[W]]:
-    """Cut, in order, into what one statement does if all of it may be done by one, of so many rows or of one work; else
-    all of it together."""
+def stretch(works: Sequence[W], start: Callable[[W], Start], most: int) -> Sequence[W]:
+    """Of works in order those that are done next: all of them, or what one statement does of them, where each may be done by
+    one: so many rows, or one work."""
     if outright([start(work) for work in works]) is None:
-        yield list(works)
-        return
-    stretch: list[W] = []
-    rows = 0
-    for work in works:
-        more = size(start(work))
-        if stretch and rows + more > most:
-            yield stretch
-            stretch, rows = [], 0
-        stretch.append(work)
-        rows += more
-    yield stretch
+        return works
+    sums = itertools.accumulate(size(start(work)) for work in works)
+    return works[: max(1, sum(rows <= most for rows in sums))]
 
 
 def one(run: Sequence[Start]) -> Start:
@@ -98,6 +89,12 @@ def outright(starts: Sequence[Start]) -> Start | None:
     if known is None or known.outright is None or not may_join_all(starts):
         return None
     return Start(known.outright, one(starts).args)
+
+
+def before(starts: Sequence[Start]) -> Start | None:
+    """What must be done before they can be done by one statement, if anything."""
+    known = _known.get(starts[0].script)
+    return None if known is None or known.before is None else Start(known.before, one(starts).args)
 
 
 def parted(run: Sequence[Start], outcome: Any) -> list[Any]:

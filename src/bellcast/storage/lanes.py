@@ -8,13 +8,15 @@ and is run again when another process came between.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import asyncpg
 
 from bellcast import ports
 from bellcast.errors import DiskFull, Unavailable
+from bellcast.pacing import Company
 from bellcast.storage import joining, lockstep
 from bellcast.storage.engine import OvertakenError
 from bellcast.storage.link import AGAIN, Link, Raw, Text, translated
@@ -24,8 +26,11 @@ from bellcast.storage.turns import LIGHT, Turns, go_together
 
 # A group takes in so many rows, and what began with the last of them: its first waits for its last.
 GROUP = 256
-# Rows that one statement sends: some 10 ms of the database's time and 2 ms of ours.
-STRETCH = 250
+# Rows that one statement sends, alone and in company: some 10 ms and 3 ms of the database's time, 2 ms and 0.7 ms of ours.
+STRETCH, SMALL_STRETCH = 300, 100
+# Lanes for work of many rows, alone and in company. There it rests between two statements as long as the last one took:
+# the processors are to have room for others.
+HEAVY, FEW_HEAVY = 2, 1
 # While one commits the other collects; more of one tenant's would only make the groups smaller. The third is for others:
 # whoever sends one finds it free while somebody sends thousands.
 LANES, LANES_OF_ONE = 3, 2
@@ -68,6 +73,8 @@ class Lanes:
         self._clock = clock
         self._queue = Turns[Job]()
         self._taken: Counter[str] = Counter()  # lanes, by the tenant they work for
+        self._heavy = 0  # lanes with work of many rows
+        self._company = Company()
         self._working: set[asyncio.Task[None]] = set()
 
     async def submit(self, starts: list[Start]) -> list[Any]:
@@ -78,7 +85,9 @@ class Lanes:
         touched = [start.inboxes for start in starts]
         job = Job(starts, touched, loop.create_future(), tenant_of(touched), sum(map(joining.size, starts)))
         self._queue.add(job)
-        if len(self._working) < LANES and self._queue.next(self._content()) is not None:
+        if job.light:
+            self._company.note()
+        if len(self._working) < LANES and self._next() is not None:
             lane = loop.create_task(self._work_off())
             self._working.add(lane)
             lane.add_done_callback(self._working.discard)
@@ -94,25 +103,28 @@ class Lanes:
 
     async def _work_off(self) -> None:
         while jobs := self._next_group():
-            tenant = jobs[0].tenant
+            tenant, heavy = jobs[0].tenant, not jobs[0].light
             self._taken[tenant] += 1
+            self._heavy += heavy
             try:
                 found = await self._outcomes(jobs)
             finally:
                 self._taken -= Counter([tenant])  # which forgets what comes to nothing
+                self._heavy -= heavy
             for job, outcomes in zip(jobs, found, strict=True):
                 if not job.outcomes.done():
                     job.outcomes.set_result(outcomes)
 
-    def _content(self) -> list[str]:
-        """Tenants that have as many lanes as one may have."""
-        return [tenant for tenant, lanes in self._taken.items() if lanes >= LANES_OF_ONE]
+    def _next(self) -> Job | None:
+        """Whose turn it is; not theirs who have as many lanes as one may have."""
+        content = [tenant for tenant, lanes in self._taken.items() if lanes >= LANES_OF_ONE]
+        return self._queue.next(content, light=self._heavy >= (FEW_HEAVY if self._company else HEAVY))
 
     def _next_group(self) -> list[Job]:
         """Jobs that may share a transaction, or one that may not."""
         jobs: list[Job] = []
-        room, content = GROUP, self._content()
-        while room > 0 and (job := self._queue.next(content)) is not None:
+        room = GROUP
+        while room > 0 and (job := self._next()) is not None:
             if jobs and (None in job.touched or not go_together(jobs[0], job)):
                 break
             self._queue.take(job)
@@ -126,34 +138,42 @@ class Lanes:
 
     async def _outcomes(self, jobs: list[Job]) -> list[list[Any]]:
         """What became of each script of each job."""
-        asked = [Asked(*one) for job in jobs for one in zip(job.starts, job.touched, strict=True)]
+        asked: Sequence[Asked] = [Asked(*one) for job in jobs for one in zip(job.starts, job.touched, strict=True)]
         found: list[Any] = []
-        for stretch in joining.stretches(asked, lambda one: one.start, STRETCH):
-            found += await self._outright(stretch) or await self._in_transactions(stretch)
+        while asked:
+            stretch = joining.stretch(asked, lambda one: one.start, SMALL_STRETCH if self._company else STRETCH)
+            began = perf_counter()
+            found += await self._outright(stretch, asked) or await self._in_transactions(stretch)
+            asked = asked[len(stretch) :]
+            if self._company and not jobs[0].light:
+                await asyncio.sleep(perf_counter() - began)
         following = iter(found)
         return [[next(following) for _ in job.starts] for job in jobs]
 
-    async def _outright(self, asked: list[Asked]) -> list[Any] | None:
-        """Run scripts by one statement; None if there is none that does it."""
-        starts = [one.start for one in asked]
+    async def _outright(self, stretch: Sequence[Asked], asked: Sequence[Asked]) -> list[Any] | None:
+        """Run a stretch of what is asked by one statement; None if there is none that does it."""
+        starts = [one.start for one in stretch]
         script = joining.outright(starts)
         if script is None:
             return None
         for _ in range(TRIES):
             try:
-                async with self._pool.acquire() as raw:
-                    outcome = await Link(raw, self._texts).run(script())
+                outcome = await self._by_one_statement(script)
             except Exception as error:  # noqa: BLE001  whatever it is, the waiters must hear it
                 failure = translated(error)
                 return [failure for _ in starts] if _is_away(failure) and not isinstance(error, AGAIN) else None
-            if not isinstance(outcome, joining.First):
+            if outcome is not None:
                 return joining.parted(starts, outcome)
-            failure = await self._alone(outcome.start, outcome.start.inboxes)
-            if failure is not None:
+            before = joining.before([one.start for one in asked])
+            if before and (failure := await self._alone(before, before.inboxes)) is not None:
                 return [failure for _ in starts]
         return None
 
-    async def _in_transactions(self, asked: list[Asked]) -> list[Any]:
+    async def _by_one_statement(self, script: Start) -> Any:
+        async with self._pool.acquire() as raw:
+            return await Link(raw, self._texts).run(script())
+
+    async def _in_transactions(self, asked: Sequence[Asked]) -> list[Any]:
         """Run scripts in one transaction, or one by one."""
         starts, touched = [one.start for one in asked], [one.inboxes for one in asked]
         found = await self._together(starts, touched) if len(starts) > 1 else None

@@ -2,10 +2,10 @@
 
 It holds the inboxes, numbers the rows and writes them. What would be seven ways to the database and back is one, and an
 inbox is held for as long as its rows take and not while a process is busy with others. It is for recipients that are there;
-where one is not, the script says what makes it, and is run again.
+where one is not, nothing is written, and `see` makes it first.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -15,12 +15,13 @@ from bellcast.model.inboxes import InboxState
 from bellcast.ports import Sending, Sent
 from bellcast.storage import arrivals, rows
 from bellcast.storage.engine import Row, Script, Statement
-from bellcast.storage.joining import First
-from bellcast.storage.touching import Start, touches
+from bellcast.storage.touching import touches
 
 Name = tuple[str, str]  # of a recipient: tenant and key
 # Of a row: its recipient's place among those named, how many-th it is of that recipient's, its id; then its content.
 PLACED = ("places", "nths", "ids")
+# Recipients a statement makes: 1 ms of ours.
+SLICE = 250
 
 
 class Stand(NamedTuple):
@@ -36,13 +37,11 @@ class Stand(NamedTuple):
         return InboxState(*name, self.epoch, self.revision + nth, self.unread + nth, self.unseen + nth)
 
 
-def add(sendings: Sequence[Sending]) -> Script[list[Sent] | First]:
-    """A row for each recipient of each sending, a revision for each row, in order; or what must be done first."""
+def add(sendings: Sequence[Sending]) -> Script[list[Sent] | None]:
+    """A row for each recipient of each sending, a revision for each row, in order. None: not all recipients are there."""
     plan = Plan(sendings)
     stands: list[Row] = yield Statement("notifications_add", plan.params())
-    if not stands:
-        return First(Start(see, (plan.first_seen(),)))
-    return list(plan.sent([Stand._make(row) for row in stands]))
+    return list(plan.sent([Stand._make(row) for row in stands])) if stands else None
 
 
 class Plan:
@@ -78,14 +77,6 @@ class Plan:
         tags = dict(zip(("tag_places", "tag_names", "tag_ids"), tagged, strict=True))
         return {"tenants": tenants, "keys": keys, "counts": self._counts, **columns, **tags}
 
-    def first_seen(self) -> dict[str, dict[str, int]]:
-        """By tenant, its recipients and when they are seen first, if they are."""
-        found: dict[str, dict[str, int]] = {}
-        for sending in self._sendings:
-            seen = dict.fromkeys(sending.recipients, sending.created_at)
-            found[sending.tenant] = seen | found.get(sending.tenant, {})
-        return found
-
     def sent(self, stands: Sequence[Stand]) -> Iterator[Sent]:
         """What became of each, from where the inboxes stood, in their order."""
         names = list(self._places)
@@ -100,17 +91,17 @@ class Plan:
             yield Sent(sending.answer, tuple(events))
 
 
-def _names(first_seen: Mapping[str, Mapping[str, int]]) -> Iterator[Name]:
-    return ((tenant, key) for tenant, seen in first_seen.items() for key in seen)
+def _names(sendings: Sequence[Sending]) -> set[Name]:
+    return {(sending.tenant, key) for sending in sendings for key in sending.recipients}
 
 
 @touches(_names)
-def see(first_seen: Mapping[str, Mapping[str, int]]) -> Script[None]:
+def see(sendings: Sequence[Sending]) -> Script[None]:
     """Make those of the recipients there are none of yet."""
-    for tenant in sorted(first_seen):
-        seen = first_seen[tenant]
-        found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.text(list(seen))})
-        there = {row[0] for row in found}
-        missing = [key for key in seen if key not in there]
-        if missing:
-            yield from arrivals.arrive_all(tenant, missing, seen[missing[0]])
+    wanted: dict[str, dict[str, None]] = {}
+    for sending in sendings:
+        wanted.setdefault(sending.tenant, {}).update(dict.fromkeys(sending.recipients))
+    for tenant in sorted(wanted):
+        keys = list(wanted[tenant])
+        for start in range(0, len(keys), SLICE):
+            yield from arrivals.arrive_all(tenant, keys[start : start + SLICE], sendings[0].created_at)

@@ -89,7 +89,7 @@ def _names(sendings: Sequence[Sending]) -> set[tuple[str, str]]:
 
 
 @touches(_names)
-@joins(may=lambda sendings: sendings[0].idempotency_key is None, rows=_rows, outright=outright.add)
+@joins(may=lambda sendings: sendings[0].idempotency_key is None, rows=_rows, outright=outright.add, before=outright.see)
 def _add(sendings: Sequence[Sending]) -> Script[list[Sent]]:
     """Sendings without idempotency keys, or one that may have one."""
     first = sendings[0]

@@ -81,9 +81,14 @@ class Turns(Generic[W]):
             self._clocks[work.tenant] = max(self._now, self._clocks.get(work.tenant, 0.0))
         waiting.add(work)
 
-    def next(self, but: Collection[str] = ()) -> W | None:
-        """Whose turn it is, of those who wait and are not in `but`; it stays until `take`."""
-        tenants = [tenant for tenant in self._waiting if tenant not in but]
+    def next(self, but: Collection[str] = (), *, light: bool = False) -> W | None:
+        """Whose turn it is, of those who wait and are not in `but`, and of `light` work if it must be; it stays until
+        `take`."""
+        tenants = [
+            tenant
+            for tenant, waiting in self._waiting.items()
+            if tenant not in but and not (light and not waiting.first().light)
+        ]
         if not tenants:
             return None
         return self._waiting[min(tenants, key=self._clocks.__getitem__)].first()

@@ -4,14 +4,15 @@ While a commit is on its way to the disk the next writers queue up, so the slowe
 """
 
 import asyncio
+import contextlib
 import sqlite3
-from collections import deque
 from collections.abc import Iterator, Mapping
 from math import inf
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from bellcast import ports
+from bellcast.pacing import Company
 from bellcast.storage import joining
 from bellcast.storage.connection import Connection, translated
 from bellcast.storage.touching import Start
@@ -28,9 +29,6 @@ PIECE = 100
 BULK = 4_000
 # Pieces among themselves are run as one up to so many rows, about 10 ms: then each inbox is looked at and changed once.
 STRETCH = 1_000
-# Company is so many light jobs in so long. Upkeep alone makes one or two.
-COMPANY = 4
-COMPANY_SECONDS = 1.0
 # How long another program may hold the write lock before writers are told; backups and tools take milliseconds.
 PATIENCE = 5_000
 RETRY_SECONDS = 0.01
@@ -52,8 +50,9 @@ class Job(NamedTuple):
 class Group:
     """The jobs of one transaction: those that began in it, and which may still come in."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, *, light: bool) -> None:
         self.jobs: list[Job] = []
+        self.light = light  # whether only light jobs come in
         self._room = room  # rows of heavy jobs
         self._light = self._heavy = 0  # how many jobs, how many rows
         self._until = inf
@@ -98,7 +97,9 @@ class Writer:
         self._clock = clock
         self._queue = Turns[Job]()
         self._work: asyncio.Task[None] | None = None
-        self._lights: deque[float] = deque(maxlen=COMPANY)  # when the last light jobs came
+        self._company = Company()
+        self._light_came = asyncio.Event()
+        self._rests_until = 0.0
 
     async def submit(self, starts: list[Start], tenant: str) -> list[Outcome]:
         """Run a tenant's scripts in order in shared transactions; their outcomes, after the last commit.
@@ -111,14 +112,11 @@ class Writer:
         for job in jobs:
             self._queue.add(job)
         if light:
-            self._lights.append(perf_counter())
+            self._company.note()
+            self._light_came.set()
         if self._work is None:
             self._work = loop.create_task(self._work_off())
         return [outcome for job in jobs for outcome in await job.outcomes]
-
-    @property
-    def _in_company(self) -> bool:
-        return len(self._lights) == COMPANY and perf_counter() - self._lights[0] < COMPANY_SECONDS
 
     def weigh(self, weights: Mapping[str, float]) -> None:
         """Shares of tenants that wait for each other."""
@@ -133,12 +131,28 @@ class Writer:
     async def _work_off(self) -> None:
         try:
             while self._queue:
-                await self._group()
+                await self._rest()
+                began = perf_counter()
+                if await self._group() and self._company:
+                    self._rests_until = 2 * perf_counter() - began
         finally:
             self._work = None
 
-    async def _group(self) -> None:
-        group = Group(PIECE if self._in_company else BULK)
+    @property
+    def _resting(self) -> bool:
+        return perf_counter() < self._rests_until
+
+    async def _rest(self) -> None:
+        """In company, after many rows, nothing is begun for as long as they took, but for what is light: the disk and the
+        processor are to have room for others."""
+        self._light_came.clear()
+        if self._resting and self._queue.next(light=True) is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._light_came.wait(), self._rests_until - perf_counter())
+
+    async def _group(self) -> bool:
+        """Run and commit what waits; whether there was heavy work in it."""
+        group = Group(PIECE if self._company else BULK, light=self._resting)
         try:
             await self._begin()
             outcomes = await self._run(group)
@@ -153,6 +167,7 @@ class Writer:
         for job, outcome in zip(group.jobs, outcomes, strict=True):
             if not job.outcomes.done():
                 job.outcomes.set_result(outcome)
+        return not all(job.light for job in group.jobs)
 
     async def _begin(self) -> None:
         """Take the write lock; somebody else's may take a while, and the loop goes on meanwhile."""
@@ -181,7 +196,7 @@ class Writer:
         """Whose turn it is, with those behind it that may be run as one with it. Who gave up is passed over."""
         jobs: list[Job] = []
         rows = 0
-        while (job := self._queue.next()) is not None and group.takes(job):
+        while (job := self._queue.next(light=group.light)) is not None and group.takes(job):
             if jobs and not group.joins(jobs[-1], rows, job):
                 break
             self._queue.take(job)

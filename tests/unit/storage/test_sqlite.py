@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,12 +13,14 @@ from msgspec.structs import replace
 from tests.clock import FakeClock
 from tests.contract.app import App
 
+from bellcast import pacing
 from bellcast.errors import NotFound, Unavailable
+from bellcast.pacing import COMPANY
 from bellcast.storage import writer
 from bellcast.storage.connection import text
 from bellcast.storage.engine import Script, Statement
 from bellcast.storage.sqlite import SQLite
-from bellcast.storage.writer import COMPANY, PIECE
+from bellcast.storage.writer import PIECE
 
 
 @pytest.fixture(autouse=True)
@@ -194,12 +197,28 @@ async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine:
 async def test_in_company_bulk_is_committed_piece_by_piece(
     app: App, engine: SQLite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "COMPANY_SECONDS", 60)  # however slow this machine is
+    monkeypatch.setattr(pacing, "COMPANY_SECONDS", 60)  # however slow this machine is
     for _ in range(COMPANY):
         await app.send("alice")
     with statements_of(engine) as told:
         await asyncio.gather(*(bulk(app, name, PIECE) for name in "abc"))
     assert told.count("COMMIT") == 3
+
+
+async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bulk(
+    app: App, engine: SQLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "COMPANY_SECONDS", 60)
+    for _ in range(COMPANY):
+        await app.send("alice")
+    assert engine._writer is not None
+    engine._writer._rests_until = inf  # as after a piece that took long
+    rest = asyncio.create_task(bulk(app, "a", PIECE))
+    await app.send("alice")
+    assert not rest.done()
+    engine._writer._rests_until = 0.0
+    await app.send("alice")
+    await rest
 
 
 async def test_one_callers_rows_stay_in_order_whatever_pieces_they_are_cut_into(app: App, engine: SQLite) -> None:
