@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast.api import faults, rooms
 from bellcast.api.rooms import Rooms
-from bellcast.errors import BadRequest, BellcastError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.errors import BadRequest, BellcastError, FieldError, Invalid, TooLarge, UnsupportedMediaType
 
 T = TypeVar("T")
 Asked = Request[Any, Any, Any]
@@ -21,6 +21,8 @@ JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.
 DEPTH = 100
 BRACKETS = re.compile(rb"[\[\]{}]")
 STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 
 
 class Incoming(NamedTuple):
@@ -194,7 +196,15 @@ def _pairs(text: bytes) -> dict[str, str]:
 
 def path(request: Asked, name: str) -> str:
     """One part of the path, decoded. Routing was done on the path as sent, so a key may contain a slash."""
+    sent: str = request.scope["path_params"][name]
+    broken = BROKEN_ESCAPE.search(sent)
+    if broken is not None:
+        raise _unreadable_part(name, f"has {broken[0]!r}, which is no percent-encoding: a percent sign is sent as %25")
     try:
-        return unquote(request.scope["path_params"][name], errors="strict")
+        return unquote(sent, errors="strict")
     except UnicodeDecodeError:
-        raise BadRequest(f"The {name} in the path is not valid percent-encoded UTF-8.") from None
+        raise _unreadable_part(name, "is not percent-encoded UTF-8") from None
+
+
+def _unreadable_part(name: str, why: str) -> BadRequest:
+    return BadRequest(f"The {name} in the path {why}.", errors=(FieldError(name, why),))

@@ -1,0 +1,64 @@
+"""Credentials and paths at the edge of what can be read: what is taken, and how the rest is refused."""
+
+import http.client
+import json
+import time
+
+import httpx
+import jwt
+import pytest
+
+
+@pytest.fixture
+def raw_request(bellcast_server):
+    """A request whose path no client library has looked at."""
+
+    def ask(method: str, path: str, body: bytes):
+        line = http.client.HTTPConnection("127.0.0.1", bellcast_server.port, timeout=30)
+        line.request(method, path, body, bellcast_server.as_app() | {"content-type": "application/json"})
+        answer = line.getresponse()
+        said = answer.read()
+        line.close()
+        return answer.status, json.loads(said) if said else None
+
+    return ask
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("path", "field", "shown"),
+    [
+        ("/v1/recipients/50%", "key", "%"),
+        ("/v1/recipients/%zz", "key", "%zz"),
+        ("/v1/recipients/a%2", "key", "%2"),
+        ("/v1/topics/%g1/subscriptions/bob", "topic", "%g1"),
+        ("/v1/topics/news/subscriptions/%%41", "recipient", "%%4"),
+        ("/v1/recipients/%ff", "key", "UTF-8"),
+    ],
+)
+def test_a_broken_percent_escape_is_told_with_its_place_and_changes_nothing(
+    bellcast_server, raw_request, method, path, field, shown
+):
+    status, problem = raw_request(method, path, b"{}" if method == "PUT" else b"")
+    assert (status, problem["code"]) == (400, "bad_request")
+    (error,) = problem["errors"]
+    assert error["field"] == field
+    assert shown in problem["detail"]
+
+
+def test_an_escaped_percent_sign_is_one(bellcast_server, raw_request):
+    assert raw_request("PUT", "/v1/recipients/50%25%2Foff", b"{}")[1]["key"] == "50%/off"
+    assert raw_request("GET", "/v1/recipients/50%25%2foff", b"")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [({}, 200), ({"kid": "test-project-key"}, 200), ({"kid": "another"}, 401), ({"kid": ""}, 401)],
+    ids=["none", "ours", "another", "empty"],
+)
+def test_a_session_token_may_leave_its_kid_out_but_not_bear_anothers(bellcast_server, header, status):
+    claims = {"sub": "alice", "exp": int(time.time()) + 60}
+    for secret, expected in ((bellcast_server.secret, status), ("somebody else's secret, of enough characters", 401)):
+        token = jwt.encode(claims, secret, "HS256", headers=header)
+        answer = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"}, timeout=30)
+        assert answer.status_code == expected
