@@ -1,0 +1,29 @@
+"""What is kept of topics themselves."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Kept(Struct, frozen=True):
+    """The last event of a topic: its name, its data as text, and when it was told."""
+
+    name: str
+    data: str
+    at: int
+
+
+class Topics(Protocol):
+    """What is kept of topics themselves: the last event of those that keep it."""
+
+    async def keep(self, tenant: str, topic: str, last: Kept) -> None:
+        """Keep this event instead of the one before."""
+        ...
+
+    async def last(self, tenant: str, topic: str, since: int) -> Kept | None:
+        """The event kept, if it was told at `since` (UTC milliseconds) or later."""
+        ...
+
+    async def forget(self, before: int) -> None:
+        """Drop what was told before a time."""
+        ...
