@@ -11,8 +11,8 @@ const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 /** From the top floor down. Rooms of one floor do not see each other, elements do: they are one room. */
 const FLOORS = [
   ['bellcast/react.js', 'bellcast/touches.js'], ['bellcast.js'], ['bellcast/index.js'], ['bellcast/elements/'], ['bellcast/session.js'],
-  ['bellcast/tabs.js'], ['bellcast/company.js'], ['bellcast/view.js', 'bellcast/queue.js'], ['bellcast/connection.js'], ['bellcast/forecast.js'], ['bellcast/weather.js', 'bellcast/topics.js'], ['bellcast/pilot.js', 'bellcast/shelf.js'],
-  ['bellcast/speaking.js'], ['bellcast/inbox.js', 'bellcast/api.js'],
+  ['bellcast/tabs.js'], ['bellcast/company.js'], ['bellcast/view.js', 'bellcast/queue.js'], ['bellcast/connection.js'], ['bellcast/forecast.js'],
+  ['bellcast/weather.js', 'bellcast/topics.js'], ['bellcast/pilot.js', 'bellcast/shelf.js', 'bellcast/speaking.js'], ['bellcast/inbox.js', 'bellcast/api.js'],
   ['bellcast/transports/'], ['bellcast/events.js', 'bellcast/world.js', 'bellcast/listening.js'],
 ];
 const floor = (name) => FLOORS.findIndex((rooms) => rooms.some((room) => (room.endsWith('/') ? name.startsWith(room) : name === room)));

@@ -198,8 +198,10 @@ def test_a_language_of_ones_own_is_a_plain_object(person, inbox):
     expect(page.get_by_text("Tudo em dia")).to_be_visible()
 
 
-def test_a_page_fills_slots_and_styles_parts_and_properties(person, shop):
-    page = shop.open('<bellcast-bell token="{token}"><b slot="icon">!</b></bellcast-bell>')
+def test_a_page_fills_slots_and_styles_parts_and_properties(app, person, shop):
+    page = shop.open(
+        '<bellcast-bell token="{token}"><b slot="icon">!</b><a slot="header" href="/settings">Settings</a><p slot="empty">No bookings yet</p></bellcast-bell>'
+    )
     in_page(
         page,
         "{ const sheet = new CSSStyleSheet(); sheet.replaceSync('bellcast-bell { --bellcast-size: 60px } bellcast-bell::part(button) { color: rgb(1, 2, 3) }');"
@@ -209,6 +211,13 @@ def test_a_page_fills_slots_and_styles_parts_and_properties(person, shop):
     expect(page.get_by_text("!")).to_be_visible()
     expect(button).to_have_css("color", "rgb(1, 2, 3)")
     expect(button).to_have_css("width", "60px")
+    button.click()
+    expect(page.get_by_role("link", name="Settings")).to_be_visible()
+    expect(page.get_by_text("No bookings yet")).to_be_visible()
+    expect(page.get_by_text("You’re all caught up")).to_be_hidden()
+    app.notify(person, title="Order")
+    expect(row(page, "Order")).to_be_visible()
+    expect(page.get_by_text("No bookings yet")).to_be_hidden()
 
 
 def test_times_tick(app, person, shop):

@@ -76,7 +76,7 @@ def _weighs(weight, most):
     until(lambda: weight().get(WEATHER), lambda: f"{weight()}")
     loaded = weight()
     assert loaded.pop(WEATHER) <= OF_WEATHER
-    assert sum(loaded.values()) <= most, loaded
+    assert [size <= most for size in loaded.values()] == [True], loaded  # one file, and no other
 
 
 @pytest.fixture

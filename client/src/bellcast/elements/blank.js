@@ -32,7 +32,7 @@ export class Blank {
     const sign = h('span', 'sign', {}, icon(which === 'empty' ? 'checks' : which === 'none' ? 'inbox' : 'alert'));
     const hint = which === 'none' ? [] : [h('p', 'hint', {}, this.#texts[`${which}More`])];
     const again = which === 'failed' || which === 'ended' ? [h('button', 'retry', { onclick: this.#retry }, this.#texts.retry)] : [];
-    return [sign, h('b', 'headline', {}, this.#texts[which]), ...hint, ...again];
+    return [h('slot', '', { name: which }, sign, h('b', 'headline', {}, this.#texts[which]), ...hint, ...again)];
   }
 }
 

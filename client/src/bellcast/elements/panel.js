@@ -64,7 +64,7 @@ export class Panel {
     this.#scroll = h('div', 'scroll', { ...(frame.tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: frame.draw },
       this.#unread.element, this.#earlier.element, this.#blank.element, this.#more);
     element.append(
-      h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, leave),
+      h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, h('slot', '', { name: 'header' }), leave),
       this.views.element, this.#scroll, this.#notice, frame.footer);
     this.#notice.hidden = true;
     element.tabIndex = -1;
