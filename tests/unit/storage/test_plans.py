@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from tests.contract.app import App
 
+from bellcast.live.resume import NO_REVISION
+from bellcast.model.inboxes import Position
 from bellcast.model.notifications import Edit
-from bellcast.ports import Marking, Query
+from bellcast.ports import Marking, Query, Since
 from bellcast.storage import statements
 from bellcast.storage.sqlite import SQLite
 
@@ -39,8 +41,17 @@ async def test_views_and_their_counts_are_read_from_one_index(engine: SQLite, na
     assert all("COVERING INDEX notifications_part" in step for step in searched)
 
 
+async def returned(app: App, number: int) -> None:
+    """Somebody comes back who missed three changes."""
+    state = (await app.store.inboxes.changes(number, NO_REVISION, 1)).state
+    missed = Since(Position(state.epoch, state.revision - 3), 100)
+    assert (await app.open("alice", since=missed)).missed is not None
+
+
 DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
     "open": lambda app, number, id: app.open("alice"),
+    "return": lambda app, number, id: returned(app, number),
+    "stand": lambda app, number, id: app.store.inboxes.standings([number]),
     "page": lambda app, number, id: app.store.inboxes.page(number, Query()),
     "page of a type": lambda app, number, id: app.store.inboxes.page(number, Query(type="general", view="unread")),
     "page of a tag": lambda app, number, id: app.store.inboxes.page(number, Query(tag="x")),

@@ -73,7 +73,7 @@ ORDER BY p.inbox, p.changed
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
   p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at
 FROM json_array_elements_text(:inboxes::json) k
-JOIN pending p ON p.inbox = k.value::bigint AND p.changed <= :until
+CROSS JOIN LATERAL (SELECT * FROM pending WHERE inbox = k.value::bigint AND changed <= :until OFFSET 0) p
 ORDER BY p.inbox, p.changed
 
 -- name: announcements_of_seqs @sqlite
@@ -86,7 +86,7 @@ FROM announcements WHERE seq IN (SELECT value FROM json_each(:seqs))
 -- Announcements by number, as notifications nobody has looked at.
 SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
   expires_at, NULL, NULL, NULL, seq
-FROM announcements WHERE seq IN (SELECT value::bigint FROM json_array_elements_text(:seqs::json))
+FROM announcements WHERE seq = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:seqs::json)))
 
 -- name: intake_insert
 -- An announcement comes into an inbox.
@@ -104,4 +104,4 @@ UPDATE recipients SET watermark = :until WHERE id IN (SELECT value FROM json_eac
 -- name: intake_done @postgres
 -- The inboxes have caught up.
 UPDATE recipients SET watermark = :until
-WHERE id IN (SELECT value::bigint FROM json_array_elements_text(:inboxes::json))
+WHERE id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes::json)))

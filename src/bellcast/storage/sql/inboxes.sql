@@ -46,7 +46,7 @@ FROM json_each(:inboxes) k CROSS JOIN recipients r ON r.id = k.value
 SELECT r.id, r.epoch, r.revision, r.revoked_before,
   (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
     OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
-FROM json_array_elements_text(:inboxes::json) k JOIN recipients r ON r.id = k.value::bigint
+FROM recipients r WHERE r.id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes::json)))
 
 -- name: inboxes_receiving @sqlite
 -- Where the inboxes of those recipients stand that are there.

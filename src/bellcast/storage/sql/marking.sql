@@ -6,7 +6,7 @@ WHERE recipient = :inbox AND id IN (SELECT value FROM json_each(:ids))
 -- name: marks_of_ids @postgres
 -- What was done so far to those of the ids that are there.
 SELECT id, first_revision, seen_at, read_at, archived_at, tags FROM notifications
-WHERE recipient = :inbox AND id IN (SELECT value FROM json_array_elements_text(:ids::json))
+WHERE recipient = :inbox AND id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: marks_of_parts
 -- What was done so far to the rows of the parts from :first to :last.

@@ -25,7 +25,8 @@ INSERT INTO notifications (
 -- Rows for recipients that are there; where their inboxes stood before, in the order they are named. Nothing is written,
 -- and no row told, unless all are there. Inboxes are held in the order of their numbers, as by everybody. What is held is
 -- as it is then; what else is read is as it was when the statement began, so nothing else is. Lists of one order stand in
--- for joins: recipients by place, those of `named` and `held` by number.
+-- for joins: recipients by place, those of `named` and `held` by number. To join them to the table would be up to
+-- PostgreSQL, which takes every row with every other while it believes that there are few.
 WITH named AS MATERIALIZED (
   SELECT r.id, w.place, w.more
   FROM unnest(:tenants::text[], :keys::text[], :counts::bigint[]) WITH ORDINALITY w (tenant, key, more, place)
@@ -42,8 +43,11 @@ WITH named AS MATERIALIZED (
   ) s (place, more, inbox, epoch, revision, unread, unseen)
   WHERE (SELECT count(*) FROM held) = cardinality(:keys::text[]) ORDER BY s.place
 ), stood AS (
-  UPDATE recipients r SET revision = s.revision + s.more, unread = s.unread + s.more, unseen = s.unseen + s.more
-  FROM stands s WHERE r.id = s.inbox
+  UPDATE recipients SET
+    revision = revision + (ARRAY(SELECT more FROM named))[width_bucket(id, ARRAY(SELECT id FROM named))],
+    unread = unread + (ARRAY(SELECT more FROM named))[width_bucket(id, ARRAY(SELECT id FROM named))],
+    unseen = unseen + (ARRAY(SELECT more FROM named))[width_bucket(id, ARRAY(SELECT id FROM named))]
+  WHERE id = ANY(ARRAY(SELECT inbox FROM stands))
 ), tagged AS (
   INSERT INTO notification_tags (recipient, tag, id)
   SELECT (ARRAY(SELECT inbox FROM stands))[t.place], t.tag, t.id

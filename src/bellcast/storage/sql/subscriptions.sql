@@ -26,9 +26,8 @@ CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
 
 -- name: subscribed @postgres
 -- Those of the topics a recipient is on.
-SELECT s.topic FROM json_array_elements_text(:topics::json) t
-JOIN recipients r ON r.tenant = :tenant AND r.key = :key
-JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
+SELECT topic FROM subscriptions WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key)
+  AND topic = ANY(ARRAY(SELECT value FROM json_array_elements_text(:topics::json)))
 
 -- name: subscriptions_standing @sqlite
 -- Those of the subscriptions, as [tenant, recipient, topic], that there still are.
@@ -37,7 +36,10 @@ CROSS JOIN recipients r ON r.tenant = json_extract(k.value, '$[0]') AND r.key = 
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = json_extract(k.value, '$[2]')
 
 -- name: subscriptions_standing @postgres
--- Those of the subscriptions, as [tenant, recipient, topic], that there still are.
+-- Those of the subscriptions, as [tenant, recipient, topic], that there still are. The topic is one that no index has:
+-- while there are few, PostgreSQL would as soon look through the index of all topics as at those of one recipient.
 SELECT r.tenant, r.key, s.topic FROM json_array_elements(:rights::json) k
-JOIN recipients r ON r.tenant = k.value ->> 0 AND r.key = k.value ->> 1
-JOIN subscriptions s ON s.recipient = r.id AND s.topic = k.value ->> 2
+CROSS JOIN LATERAL (
+  SELECT id, tenant, key FROM recipients WHERE tenant = k.value ->> 0 AND key = k.value ->> 1 OFFSET 0
+) r
+CROSS JOIN LATERAL (SELECT topic FROM subscriptions WHERE recipient = r.id AND topic || '' = k.value ->> 2 OFFSET 0) s
