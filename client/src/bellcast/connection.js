@@ -9,6 +9,8 @@ import { websocket } from './transports/websocket.js';
 /** @import { End, Link, Open } from './transports/sse.js' */
 /** @import { Pilot, Plan, Status } from './pilot.js' */
 
+const AGAIN = 5_000; // ms
+
 export class Connection {
   /** @type {Status} */
   status = 'closed';
@@ -88,8 +90,7 @@ export class Connection {
   /** It broke, or is as good as broken. @param {End} [end] */
   lost(end) {
     const { status } = this;
-    this.rest('waiting');
-    this.#tell((pilot) => pilot.broken(status === 'live', end));
+    this.#adrift((pilot) => pilot.broken(status === 'live', end));
   }
 
   /** @param {number} status @param {{code?: string, detail?: string}} problem */
@@ -106,9 +107,7 @@ export class Connection {
       this.token = await credential.token();
       if (turn === this.turn) this.#open();
     } catch (error) {
-      if (turn !== this.turn) return;
-      this.#move('waiting');
-      this.#tell((pilot) => pilot.failed(error));
+      if (turn === this.turn) this.#adrift((pilot) => pilot.failed(error));
     }
   }
 
@@ -117,6 +116,14 @@ export class Connection {
     this.heard = this.#plan.world.now();
     this.#tell((pilot) => pilot.dialled());
     this.link = this.dial(this.transport, (event, since) => this.#hear(event, since), (end) => this.lost(this.#farewell ?? end));
+  }
+
+  /** A browser may never fetch again what it could not fetch once: without a pilot the line is simply opened again. @param {(pilot: Pilot) => void} tell */
+  #adrift(tell) {
+    this.rest('waiting');
+    const { turn } = this;
+    if (!this.#pilot) this.#plan.world.setTimeout(() => turn === this.turn && !this.#pilot && this.reopen(), AGAIN);
+    this.#tell(tell);
   }
 
   /** @param {(pilot: Pilot) => void} tell */
