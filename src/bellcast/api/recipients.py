@@ -142,7 +142,8 @@ async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
 async def erase(request: Asked) -> ASGIApp:
     """Erase a recipient.
 
-    Everything kept of it goes with it, and its live connections close."""
+    Everything kept of it goes with it, and its live connections close. Only what was answered under idempotency keys stays for
+    their 24 hours, so that a late repetition does not send again."""
     here = rooms.of(request)
     await people.delete(here.engines, tenants.one(request), key(request))
     return answers.empty()
