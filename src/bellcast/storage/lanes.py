@@ -6,9 +6,10 @@ and is run again when another process came between.
 """
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from bellcast.storage import joining, lockstep
 from bellcast.storage.engine import OvertakenError
 from bellcast.storage.link import AGAIN, Link, Raw, Text, translated
 from bellcast.storage.lockstep import SpoiledError
-from bellcast.storage.touching import Inbox, Start, tenant_of
+from bellcast.storage.touching import NOBODY, Inbox, Start, tenant_of
 from bellcast.storage.turns import LIGHT, Turns, go_together
 
 # A group takes in so many rows, and what began with the last of them: its first waits for its last.
@@ -31,9 +32,11 @@ STRETCH, SMALL_STRETCH = 300, 100
 # Lanes for work of many rows, alone and in company. There it rests between two statements as long as the last one took:
 # the processors are to have room for others.
 HEAVY, FEW_HEAVY = 2, 1
-# While one commits the other collects; more of one tenant's would only make the groups smaller. The third is for others:
-# whoever sends one finds it free while somebody sends thousands.
-LANES, LANES_OF_ONE = 3, 2
+# One is for what is light, which finds it free while somebody sends thousands. A tenant's light work has one at a time:
+# while it is committed the next is collected, and in a second lane the groups would only be smaller. What people do
+# themselves has two: some of it is done one by one.
+LANES = 3
+LANES_OF_ONE, LANES_OF_NOBODY = 1, 2
 # What another process came between is run again so often, each time after a longer, random wait.
 TRIES = 10
 WAIT_SECONDS = 0.002
@@ -72,8 +75,8 @@ class Lanes:
         self._texts = known
         self._clock = clock
         self._queue = Turns[Job]()
-        self._taken: Counter[str] = Counter()  # lanes, by the tenant they work for
-        self._heavy = 0  # lanes with work of many rows
+        self._served: Counter[str] = Counter()  # lanes with light work, by the tenant they began for
+        self._heavy = 0  # lanes with heavy work
         self._company = Company()
         self._working: set[asyncio.Task[None]] = set()
 
@@ -103,22 +106,28 @@ class Lanes:
 
     async def _work_off(self) -> None:
         while jobs := self._next_group():
-            tenant, heavy = jobs[0].tenant, not jobs[0].light
-            self._taken[tenant] += 1
-            self._heavy += heavy
-            try:
+            with self._occupied(jobs[0]):
                 found = await self._outcomes(jobs)
-            finally:
-                self._taken -= Counter([tenant])  # which forgets what comes to nothing
-                self._heavy -= heavy
             for job, outcomes in zip(jobs, found, strict=True):
                 if not job.outcomes.done():
                     job.outcomes.set_result(outcomes)
 
+    @contextlib.contextmanager
+    def _occupied(self, job: Job) -> Iterator[None]:
+        """A lane is taken by such a job."""
+        served = Counter([job.tenant] if job.light else [])
+        self._served += served
+        self._heavy += not job.light
+        try:
+            yield
+        finally:
+            self._served -= served  # which forgets what comes to nothing
+            self._heavy -= not job.light
+
     def _next(self) -> Job | None:
-        """Whose turn it is; not theirs who have as many lanes as one may have."""
-        content = [tenant for tenant, lanes in self._taken.items() if lanes >= LANES_OF_ONE]
-        return self._queue.next(content, light=self._heavy >= (FEW_HEAVY if self._company else HEAVY))
+        """Whose turn it is, if there is a lane for it."""
+        served = [tenant for tenant, lanes in self._served.items() if lanes >= _lanes_of(tenant)]
+        return self._queue.next(served, heavy=self._heavy < (FEW_HEAVY if self._company else HEAVY))
 
     def _next_group(self) -> list[Job]:
         """Jobs that may share a transaction, or one that may not."""
@@ -237,6 +246,11 @@ class Lanes:
                 await _roll_back(raw)
                 raise
             return outcomes
+
+
+def _lanes_of(tenant: str) -> int:
+    """How many its light work may have."""
+    return LANES_OF_NOBODY if tenant == NOBODY else LANES_OF_ONE
 
 
 def _begun(starts: list[Start], turn: list[int]) -> Iterable[Any]:

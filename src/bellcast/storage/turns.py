@@ -52,9 +52,11 @@ class Line(Generic[W]):
         """Behind its like."""
         (self._light if work.light else self._heavy).append(work)
 
-    def first(self) -> W:
-        """What is next."""
-        return (self._light or self._heavy)[0]
+    def first(self, *, light: bool = True, heavy: bool = True) -> W | None:
+        """What is next, of light work or heavy or both."""
+        if light and self._light:
+            return self._light[0]
+        return self._heavy[0] if heavy and self._heavy else None
 
     def take(self, work: W) -> None:
         """It is begun; it was the first, or would be were there nothing lighter."""
@@ -81,17 +83,13 @@ class Turns(Generic[W]):
             self._clocks[work.tenant] = max(self._now, self._clocks.get(work.tenant, 0.0))
         waiting.add(work)
 
-    def next(self, but: Collection[str] = (), *, light: bool = False) -> W | None:
-        """Whose turn it is, of those who wait and are not in `but`, and of `light` work if it must be; it stays until
-        `take`."""
-        tenants = [
-            tenant
-            for tenant, waiting in self._waiting.items()
-            if tenant not in but and not (light and not waiting.first().light)
-        ]
-        if not tenants:
-            return None
-        return self._waiting[min(tenants, key=self._clocks.__getitem__)].first()
+    def next(self, but: Collection[str] = (), *, heavy: bool = True) -> W | None:
+        """Whose turn it is: with light work those who are not in `but`, with heavy work those who wait if there may be any
+        now. It stays until `take`."""
+        firsts = [line.first(light=tenant not in but, heavy=heavy) for tenant, line in self._waiting.items()]
+        return min(
+            (work for work in firsts if work is not None), key=lambda work: self._clocks[work.tenant], default=None
+        )
 
     def take(self, work: W) -> None:
         """It is begun."""

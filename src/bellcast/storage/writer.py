@@ -146,7 +146,7 @@ class Writer:
         """In company, after many rows, nothing is begun for as long as they took, but for what is light: the disk and the
         processor are to have room for others."""
         self._light_came.clear()
-        if self._resting and self._queue.next(light=True) is None:
+        if self._resting and self._queue.next(heavy=False) is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._light_came.wait(), self._rests_until - perf_counter())
 
@@ -196,7 +196,7 @@ class Writer:
         """Whose turn it is, with those behind it that may be run as one with it. Who gave up is passed over."""
         jobs: list[Job] = []
         rows = 0
-        while (job := self._queue.next(light=group.light)) is not None and group.takes(job):
+        while (job := self._queue.next(heavy=not group.light)) is not None and group.takes(job):
             if jobs and not group.joins(jobs[-1], rows, job):
                 break
             self._queue.take(job)
