@@ -1,4 +1,4 @@
-/** What is not needed yet, but surely when the network is gone: fetched, and asked for again where it cannot be had. */
+/** What a page does not need at first: fetched, and asked for again where it cannot be had. */
 
 /** @import { World } from './world.js' */
 
