@@ -1,6 +1,7 @@
 """One Redis that carries channels: all of them, or in a cluster those of its slots."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,9 @@ PLAIN = Words(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe"
 SHARDED = Words(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage", b"ssubscribe", 1)
 
 
+SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]) end"
+
+
 class Shard:
     """One connection listens, others send."""
 
@@ -37,6 +41,7 @@ class Shard:
         self._pool = pool
         self._redis: Redis = Redis(connection_pool=pool)
         self._words = words
+        self._scripts = words is PLAIN  # in a cluster a script may use channels of one slot only
         self._listening: Any = None  # redis-py leaves it untyped
         self._reading: asyncio.Task[None] | None = None
         self._unconfirmed: set[bytes] = set()
@@ -92,13 +97,26 @@ class Shard:
 
     async def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Send to channels in one round trip."""
+        try:
+            if not (self._scripts and await self._send_by_script(messages)):
+                await self._send_one_by_one(messages)
+        except exceptions.RedisError as failure:
+            raise Unavailable(f"Redis was lost: {failure}.") from failure
+
+    async def _send_by_script(self, messages: Sequence[tuple[bytes, bytes]]) -> bool:
+        """With one answer for all: to read one takes 10 µs. False where scripts are not allowed."""
+        redis: Any = self._redis
+        try:
+            await redis.execute_command("EVAL", SEND_ALL, 0, *itertools.chain.from_iterable(messages))
+        except exceptions.ResponseError:
+            self._scripts = False
+        return self._scripts
+
+    async def _send_one_by_one(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         pipeline: Any = self._redis.pipeline(transaction=False)  # its commands wait for `execute`
         for channel, message in messages:
             pipeline.execute_command(self._words.publish, channel, message)
-        try:
-            await pipeline.execute()
-        except exceptions.RedisError as failure:
-            raise Unavailable(f"Redis was lost: {failure}.") from failure
+        await pipeline.execute()
 
     async def lost(self) -> None:
         """Raise when the listening connection is gone, or silent though it was asked."""
