@@ -20,7 +20,7 @@ def main(names: Sequence[str] = (), *, quick: bool = False, json: bool = False, 
     scale = msgspec.structs.replace(scale, connections=connections) if connections else scale
     try:
         benchmarks = suite.chosen(names)
-        trial.allow_files(max(scale.connections, scale.storm))
+        trial.allow_files(max(scale.connections, scale.storm, scale.crossing_clients, scale.resuming))
     except (ValueError, OSError) as error:
         progress.print(f"[red]{error}[/]")
         return 2

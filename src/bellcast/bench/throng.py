@@ -73,7 +73,8 @@ class Throng:
     def order(self, order: Order) -> list[Told]:
         """Have it done by all; what each tells then."""
         for end in self._ends:
-            end.send(msgspec.json.encode(order))
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and said why
+                end.send(msgspec.json.encode(order))
         return [self._answer(end) for end in self._ends]
 
     def _answer(self, end: socket.socket) -> Told:
