@@ -29,13 +29,12 @@ from bellcast.storage.turns import LIGHT, Turns, go_together
 GROUP = 256
 # Rows that one statement sends, alone and in company: some 10 ms and 3 ms of the database's time, 2 ms and 0.7 ms of ours.
 STRETCH, SMALL_STRETCH = 300, 100
-# Lanes for work of many rows, alone and in company. There it rests between two statements as long as the last one took:
-# the processors are to have room for others.
-HEAVY, FEW_HEAVY = 2, 1
-# One is for what is light, which finds it free while somebody sends thousands. A tenant's light work has one at a time:
-# while it is committed the next is collected, and in a second lane the groups would only be smaller. What people do
-# themselves has two: some of it is done one by one.
-LANES = 3
+# One lane is for work of many rows: two would mostly wait for each other's inboxes, and PostgreSQL looks anew at each that
+# was waited for. In company it rests between two statements as long as the last one took: the processors are to have
+# room for others. The rest of the lanes are for what is light, which finds one free while somebody sends thousands.
+LANES, HEAVY_LANES = 3, 1
+# A tenant's light work has one at a time: while it is committed the next is collected, and in a second lane the groups would
+# only be smaller. What people do themselves has two: some of it is done one by one.
 LANES_OF_ONE, LANES_OF_NOBODY = 1, 2
 # What another process came between is run again so often, each time after a longer, random wait.
 TRIES = 10
@@ -127,7 +126,7 @@ class Lanes:
     def _next(self) -> Job | None:
         """Whose turn it is, if there is a lane for it."""
         served = [tenant for tenant, lanes in self._served.items() if lanes >= _lanes_of(tenant)]
-        return self._queue.next(served, heavy=self._heavy < (FEW_HEAVY if self._company else HEAVY))
+        return self._queue.next(served, heavy=self._heavy < HEAVY_LANES)
 
     def _next_group(self) -> list[Job]:
         """Jobs that may share a transaction, or one that may not."""
