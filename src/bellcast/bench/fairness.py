@@ -130,31 +130,31 @@ class LargeSend:
 
 def _figure(trial: Trial, place: Place) -> Figure:
     number = trial.scale.large_send // ITEMS * ITEMS
-    requests = list(_requests(place.server, number))
+    sends = list(requests(place.server, number))
     with Reactor(trial.deadline) as reactor:
         singles = Singles(reactor, place.server)
         singles.send_for(WARM_UP_S)
         trial.say(f"{place.told}: quiet")
         before = singles.send_for(trial.scale.quiet_seconds)
         trial.say(f"{place.told}: during a send to {number:,}")
-        large = LargeSend(reactor, place.server, requests)
+        large = LargeSend(reactor, place.server, sends)
         during = singles.send_while(lambda: large.goes_on)
         large.close()
         trial.say(f"{place.told}: quiet again")
         after = singles.send_for(trial.scale.quiet_seconds)
         sent = singles.sent
-    _must_all_be_there(trial, place.server, number, sent)
+    must_all_be_there(trial, place.server, number, sent)
     waits = {"quiet_before": before, "during": during, "quiet_after": after}
     return _told(place, number, waits, number / large.seconds)
 
 
-def _requests(server: Bell, number: int) -> Iterator[bytes]:
+def requests(server: Bell, number: int) -> Iterator[bytes]:
     for start in range(0, number, ITEMS):
         items = [{**booking(f"member-{at}", at % ITEMS), "tenant": LOUD} for at in range(start, start + ITEMS)]
         yield server.bulk(items)
 
 
-def _must_all_be_there(trial: Trial, server: Bell, large: int, sent: int) -> None:
+def must_all_be_there(trial: Trial, server: Bell, large: int, sent: int) -> None:
     """Every acknowledged single, and of the large send what its first, middle and last thousand had."""
     guests = [server.token(f"guest-{n}", tenant=QUIET) for n in range(GUESTS)]
     if (found := ingest.unread(trial, server, guests)) != sent:
