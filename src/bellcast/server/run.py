@@ -58,8 +58,12 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but an asked-for end is no failure: nothing is raised again afterwards."""
+        """As uvicorn's, but an asked-for end is no failure: nothing is raised again afterwards. SIGHUP ends a process that is
+        alone as gracefully, unless it was started to outlive its terminal; of several, their parent hears it."""
         before = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            heard = self.handle_exit if self._app.neighbours is None else signal.SIG_IGN
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, heard)
         try:
             yield
         finally:

@@ -1,0 +1,24 @@
+"""SIGHUP to a process that is alone, as `systemctl reload` sends it; of several, tests/faults/test_postgres_workers.py."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path / "data", {"BELLCAST_DRAIN": "1"}) as server:
+        yield server
+
+
+def test_a_single_process_tells_its_clients_to_come_back_and_ends_well(server):
+    with websocket(server, "alice") as bell:
+        bell.until("ready")
+        server.process.send_signal(signal.SIGHUP)
+        close = bell.until("close")
+        assert (close["code"], close["reconnect"]) == (1012, True)
+    assert server.process.wait(timeout=30) == 0
