@@ -26,6 +26,7 @@ class ServerProcess:
         self.data = data
         self.environ = dict(environ or {})
         self.flags = flags
+        self.prefix: list[str] = []  # what it is started by, if not by us
         self.project, self.key, self.secret = PROJECT
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -40,7 +41,7 @@ class ServerProcess:
         command = [sys.executable, "-m", "bellcast", "serve", "--port", str(self.port), "--data", str(self.data)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [*command, *self.flags], env=environ, stdout=subprocess.PIPE, stderr=log, text=True
+                [*self.prefix, *command, *self.flags], env=environ, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self.process.stdout is not None
         for line in self.process.stdout:

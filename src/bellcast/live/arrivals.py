@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import structlog
+
 from bellcast.auth.doors import Doors
 from bellcast.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
 from bellcast.inbox import views
@@ -24,9 +26,14 @@ FULL_SECONDS = 5
 # A recipient at its bound has a runaway page somewhere: a minute gives it time to be noticed.
 RECIPIENT_FULL_SECONDS = 60
 
+# Between two warnings that there is no room.
+WARNING_MS = 60_000
+REMEDY = "more workers or nodes, BELLCAST_LIMIT_CONNECTIONS if it is set, or more open files (ulimit -Hn, LimitNOFILE=)"
+
 # Of a connection's id: enough that nobody guesses another's.
 ID_BYTES = 12
 
+log = structlog.get_logger(__name__)
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
 
@@ -42,6 +49,7 @@ class Arrivals:
         self._hub = hub
         self._limits = rules.limits
         self._doors = doors
+        self._warn_from = 0
 
     def make(
         self,
@@ -86,8 +94,20 @@ class Arrivals:
         limits = self._limits
         self.check_address(connection.address)  # again: others came while this one was looked at
         if limits.connections and len(self._hub) >= limits.connections:
+            self._warn()
             raise Unavailable("This server is at its bound of connections.", retry_after=FULL_SECONDS)
         self._check_recipient(connection.principal)
+
+    def _warn(self) -> None:
+        """Tell who can do something about it, now and then."""
+        now = self._engines.clock.now()
+        if now >= self._warn_from:
+            self._warn_from = now + WARNING_MS
+            log.warning(
+                "no room for more connections: clients are told to come back",
+                bound=self._limits.connections,
+                remedy=REMEDY,
+            )
 
     def _check_recipient(self, principal: Principal) -> None:
         limits = self._limits

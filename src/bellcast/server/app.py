@@ -37,7 +37,7 @@ from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Engines
 from bellcast.rates import Rates
-from bellcast.server import adapters, pusher, socketio
+from bellcast.server import adapters, files, pusher, socketio
 from bellcast.server.clock import SystemClock
 from bellcast.server.counting import Counting
 from bellcast.server.pusher import Pusher
@@ -96,7 +96,7 @@ class App:
             http=self._http,
             clock=engines.clock,
         )
-        rules = Rules(limits=settings.limits, heartbeat=settings.native.heartbeat, access=settings.access)
+        rules = Rules(limits=files.bounded(settings.limits), heartbeat=settings.native.heartbeat, access=settings.access)
         self._census = Census(self.broker, engines.clock)
         self.hub = Hub(Presence(settings.access.presence_topics), self._census)
         self._roll = Roll(self.hub, self.broker, spawn)

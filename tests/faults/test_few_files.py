@@ -1,0 +1,41 @@
+"""A server with as many connections as it may have open files says so, to clients and to its log, and serves on."""
+
+import contextlib
+from pathlib import Path
+
+import httpx
+
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+from tests.wire.clients import websocket
+
+FILES = 200
+
+
+def test_who_comes_when_there_are_no_files_left_is_told_to_come_back(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "few")
+    server.prefix = ["prlimit", f"--nofile={FILES}:{FILES}"]
+    server.start()
+    try:
+        with contextlib.ExitStack() as here:
+            for number in range(FILES // 2):
+                assert here.enter_context(websocket(server, f"r{number}")).next()["type"] == "ready"
+            with websocket(server, "late") as late:
+                close = late.next()
+                assert (close["type"], close["reconnect"]) == ("close", True)
+            sent = httpx.post(
+                f"{server.url}/v1/notifications",
+                json={"to": "r1", "title": "Hello"},
+                headers=server.as_app(),
+                timeout=20,
+            )
+            assert sent.status_code == 201
+        assert "LimitNOFILE" in server.log.read_text()
+        assert eventually(lambda: is_let_in(server, "late"))
+    finally:
+        server.stop()
+
+
+def is_let_in(server: ServerProcess, recipient: str) -> bool:
+    with websocket(server, recipient) as bell:
+        return bool(bell.next()["type"] == "ready")
