@@ -85,7 +85,7 @@ def test_a_node_that_was_cut_from_the_broker_finds_it_when_it_is_back(tmp_path):
             with way.closed():
                 url = f"{there.url}/v1/topics/one/subscriptions/alice"
                 assert httpx.delete(url, headers=there.as_app(), timeout=30).status_code == 204
-            assert eventually(lambda: followed(here) == [[]], 20)
+            assert eventually(lambda: followed(here) == [[]], 40)
             publish(there, topic="one")
             publish(there, recipient="alice")
             assert heard(bell) == {"recipient": "alice"}
