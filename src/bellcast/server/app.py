@@ -96,7 +96,9 @@ class App:
             http=self._http,
             clock=engines.clock,
         )
-        rules = Rules(limits=files.bounded(settings.limits), heartbeat=settings.native.heartbeat, access=settings.access)
+        rules = Rules(
+            limits=files.bounded(settings.limits), heartbeat=settings.native.heartbeat, access=settings.access
+        )
         self._census = Census(self.broker, engines.clock)
         self.hub = Hub(Presence(settings.access.presence_topics), self._census)
         self._roll = Roll(self.hub, self.broker, spawn)
