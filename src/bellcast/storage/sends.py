@@ -12,6 +12,8 @@ from bellcast.storage.engine import Engine, OvertakenError, Script, Statement
 from bellcast.storage.joining import joins
 from bellcast.storage.touching import touches
 
+# Rows a script: what a single send waits for in company. Where nobody waits, many scripts are run as one.
+SLICE = 50
 REMEMBERED = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
 
 
@@ -67,15 +69,15 @@ class Sends:
 
 
 def _slices(sendings: Sequence[Sending]) -> Iterator[list[Sending]]:
-    """Cut into what one script takes: about additions.SLICE rows, or one sending that has an idempotency key."""
+    """Cut into what one script takes: about SLICE rows, or one sending that has an idempotency key."""
     slice: list[Sending] = []
     count = 0
     for sending in sendings:
-        if slice and (count >= additions.SLICE or sending.idempotency_key is not None):
+        if slice and (count >= SLICE or sending.idempotency_key is not None):
             yield slice
             slice, count = [], 0
         slice.append(sending)
-        count += len(sending.recipients) if sending.idempotency_key is None else additions.SLICE
+        count += len(sending.recipients) if sending.idempotency_key is None else SLICE
     if slice:
         yield slice
 

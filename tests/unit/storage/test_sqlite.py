@@ -164,7 +164,7 @@ async def test_sends_at_one_time_are_one_insertion(app: App, engine: SQLite) -> 
     assert told.count("COMMIT") == 1
 
 
-async def bulk(app: App, name: str, rows: int = 100) -> list[Any]:
+async def bulk(app: App, name: str, rows: int = PIECE) -> list[Any]:
     return await app.store.sends.add([app.sending(f"{name}{at}") for at in range(rows)])
 
 
@@ -201,7 +201,7 @@ async def test_in_company_bulk_is_committed_piece_by_piece(
     for _ in range(COMPANY):
         await app.send("alice")
     with statements_of(engine) as told:
-        await asyncio.gather(*(bulk(app, name, PIECE) for name in "abc"))
+        await asyncio.gather(*(bulk(app, name) for name in "abc"))
     assert told.count("COMMIT") == 3
 
 
@@ -213,7 +213,7 @@ async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bu
         await app.send("alice")
     assert engine._writer is not None
     engine._writer._rests_until = inf  # as after a piece that took long
-    rest = asyncio.create_task(bulk(app, "a", PIECE))
+    rest = asyncio.create_task(bulk(app, "a"))
     await app.send("alice")
     assert not rest.done()
     engine._writer._rests_until = 0.0
