@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bellcast.bench import peers
+from bellcast.bench import engines, peers
 from bellcast.bench.suite import Result
 
 CHECKOUT = Path(__file__).parents[3]
@@ -40,6 +40,7 @@ def machine() -> dict[str, Any]:
         "sqlite": sqlite3.sqlite_version,
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "peers": peers.versions(),
+        "engines": engines.versions(),
     }
 
 

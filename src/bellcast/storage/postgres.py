@@ -18,6 +18,9 @@ from bellcast.storage.touching import Start
 OLDEST = 15
 # Two of them write; a process whose loop is busy has no use for more.
 CONNECTIONS = 10
+# A plan is made for the tables as large as they are then. One made for an empty database is made anew soon after it no
+# longer is one: 60 statements in 60 s on each connection cost nothing.
+PLANNED_SECONDS = 60
 
 
 class Postgres:
@@ -41,7 +44,7 @@ class Postgres:
                 max_size=CONNECTIONS,
                 connection_class=Plain,
                 statement_cache_size=512,
-                max_cached_statement_lifetime=0,
+                max_cached_statement_lifetime=PLANNED_SECONDS,
                 command_timeout=PATIENCE_SECONDS,
                 timeout=CONNECT_SECONDS,
                 server_settings=SESSION,
