@@ -1,6 +1,7 @@
 """What every broker promises, within a process and between two."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, NamedTuple
 
@@ -37,6 +38,15 @@ def over_redis() -> Broker:
     return Relay(RedisCarrier(engines.redis().url, "test"), SystemClock())
 
 
+def over_redis_without_scripts() -> Broker:
+    """As somebody whom Redis lets run no scripts."""
+    port = engines.redis().port
+    rules = ["on", "nopass", "~*", "&*", "+@all", "-@scripting"]
+    command = [engines.tool("redis-cli"), "-p", str(port), "ACL", "SETUSER", "plain", *rules]
+    subprocess.run(command, check=True, capture_output=True, timeout=WITHIN)
+    return Relay(RedisCarrier(f"redis://plain:any@127.0.0.1:{port}/0", "test"), SystemClock())
+
+
 def over_a_redis_cluster() -> Broker:
     return Relay(RedisCarrier(engines.redis_cluster().url, "test"), SystemClock())
 
@@ -48,6 +58,7 @@ def over_postgres() -> Broker:
 BROKERS: dict[str, Callable[[], Broker]] = {
     "memory": MemoryBroker,
     "redis": over_redis,
+    "redis-without-scripts": over_redis_without_scripts,
     "redis-cluster": over_a_redis_cluster,
     "postgres": over_postgres,
 }
