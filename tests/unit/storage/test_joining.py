@@ -60,3 +60,32 @@ def test_all_may_join_only_if_each_may() -> None:
 def test_a_script_is_as_large_as_its_rows() -> None:
     assert joining.size(start("a", "b")) == 2
     assert joining.size(Start(other, ("ab",))) == 1
+
+
+@joining.joins(may=lambda items: items != ["alone"], rows=len, outright=shout, before=other)
+def whisper(items: Sequence[str]) -> Script[list[str]]:
+    return [item.lower() for item in items]
+    yield
+
+
+def quiet(*items: str) -> Start:
+    return Start(whisper, (list(items),))
+
+
+def test_what_one_statement_does_is_cut_into_so_many_rows() -> None:
+    works = [quiet("a"), quiet("b", "c"), quiet("d")]
+    assert joining.stretch(works, lambda work: work, 3) == works[:2]
+    assert joining.stretch(works, lambda work: work, 100) == works
+    assert joining.outright(works[:2]) == Start(shout, (["a", "b", "c"],))
+    assert joining.before(works[:2]) == Start(other, (["a", "b", "c"],))
+
+
+def test_one_that_is_larger_than_that_is_done_whole() -> None:
+    works = [quiet("a", "b", "c"), quiet("d")]
+    assert joining.stretch(works, lambda work: work, 2) == works[:1]
+
+
+def test_what_no_statement_does_stays_together() -> None:
+    for works in ([start("a"), start("b")], [quiet("a"), quiet("alone")], [quiet("a"), Start(other, ("b",))]):
+        assert joining.outright(works) is None
+        assert joining.stretch(works, lambda work: work, 1) == works

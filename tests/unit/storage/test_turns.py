@@ -105,6 +105,23 @@ def test_who_has_enough_is_passed_over() -> None:
     assert turns.next(["acme"]) == Work("globex")
 
 
+def test_where_there_is_no_room_for_heavy_work_what_is_light_goes_by() -> None:
+    turns = Turns[Work]()
+    turns.add(Work("acme", 1_000))
+    assert turns.next(heavy=False) is None
+    turns.add(Work("globex"))
+    assert turns.next(heavy=False) == Work("globex")
+    assert turns.next(["globex"]) == Work("acme", 1_000)
+
+
+def test_who_has_enough_light_work_done_may_have_its_heavy_work_done() -> None:
+    turns = Turns[Work]()
+    turns.add(Work("acme", 1_000))
+    turns.add(Work("acme"))
+    assert turns.next() == Work("acme")
+    assert turns.next(["acme"]) == Work("acme", 1_000)
+
+
 def test_clocks_of_many_tenants_are_forgotten() -> None:
     turns = Turns[Work]()
     for number in range(3 * CLOCKS):
