@@ -17,6 +17,9 @@ COMPANY_SECONDS = 1.0
 STEP, SMALL_STEP = 250, 40
 # From the beginning of one step to that of the next, in company: the loop is free for more than half of it.
 APART_SECONDS = 0.0015
+# In company the store rests between two pieces of long work as long as the last one took, but not longer than this: where
+# it took so long something else was waited for.
+REST_SECONDS = 0.05
 
 
 class Company:

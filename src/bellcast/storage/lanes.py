@@ -17,7 +17,7 @@ import asyncpg
 
 from bellcast import ports
 from bellcast.errors import DiskFull, Unavailable
-from bellcast.pacing import Company
+from bellcast.pacing import REST_SECONDS, Company
 from bellcast.storage import joining, lockstep
 from bellcast.storage.engine import OvertakenError
 from bellcast.storage.link import AGAIN, Link, Raw, Text, translated
@@ -154,7 +154,7 @@ class Lanes:
             found += await self._outright(stretch, asked) or await self._in_transactions(stretch)
             asked = asked[len(stretch) :]
             if self._company and not jobs[0].light:
-                await asyncio.sleep(perf_counter() - began)
+                await asyncio.sleep(min(perf_counter() - began, REST_SECONDS))
         following = iter(found)
         return [[next(following) for _ in job.starts] for job in jobs]
 

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from bellcast import ports
-from bellcast.pacing import Company
+from bellcast.pacing import REST_SECONDS, Company
 from bellcast.storage import joining
 from bellcast.storage.connection import Connection, translated
 from bellcast.storage.touching import Start
@@ -134,7 +134,7 @@ class Writer:
                 await self._rest()
                 began = perf_counter()
                 if await self._group() and self._company:
-                    self._rests_until = 2 * perf_counter() - began
+                    self._rests_until = perf_counter() + min(perf_counter() - began, REST_SECONDS)
         finally:
             self._work = None
 
