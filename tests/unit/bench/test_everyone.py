@@ -1,0 +1,19 @@
+"""More than fits here is absent, with the reason, and nothing is started."""
+
+from msgspec.structs import replace
+
+from bellcast.bench import everyone
+from bellcast.bench.figures import Absent
+from bellcast.bench.trial import QUICK, Trial
+
+
+def measured(size, folder):
+    scale = replace(QUICK, everyone=size)
+    return everyone.measure(Trial(scale=scale, deadline=None, folder=folder, stock=folder, say=print))
+
+
+def test_more_than_the_open_files_or_the_memory_of_this_machine_is_absent(tmp_path):
+    [found] = measured(1_000_000_000, tmp_path)
+    assert isinstance(found, Absent)
+    assert "open files" in found.reason or "GiB" in found.reason
+    assert list(tmp_path.iterdir()) == []
