@@ -222,7 +222,8 @@ def test_bulk_requests_pass_up_to_the_servers_own_bound(behind, server):
 def test_what_is_larger_is_refused_in_the_servers_words(tmp_path, caddy, server, path, size):
     (tmp_path / "body").write_bytes(b"[" + b" " * size + b"]")
     headers = server.as_app() | {"content-type": "application/json"}
-    command = ["curl", "--silent", "--http2", "--cacert", caddy.chain, "--max-time", f"{WAIT}"]
+    # Over HTTP/2, Caddy 2.6 now and then cuts short what is answered before all was said.
+    command = ["curl", "--silent", "--http1.1", "--cacert", caddy.chain, "--max-time", f"{WAIT}"]
     said = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
     asked = [*command, *said, "--data-binary", f"@{tmp_path / 'body'}", caddy.url + path]
     refusal = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
