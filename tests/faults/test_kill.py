@@ -17,7 +17,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.faults.raw import eventually, unharmed
 from tests.law.device import Device
-from tests.servers import ServerProcess
+from tests.servers import STARTS_WITHIN, ServerProcess
 from tests.wire.clients import Socket, Stream, stream, websocket
 
 PEOPLE = ["alice", "bob", "carol"]
@@ -47,7 +47,7 @@ class Load:
 
     def until_answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
         """As a careful client: the same request again until somebody answers it."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + STARTS_WITHIN
         while True:
             try:
                 return ask()
@@ -199,13 +199,13 @@ def test_what_was_acknowledged_survives_every_kill_once_and_all_who_come_back_ag
         finally:
             load.over.set()
         for one in work:
-            one.result(timeout=20)
+            one.result(timeout=STARTS_WITHIN)
         fresh = {who: load.inbox(who) for who in PEOPLE}
         for follower in followers:
             assert follower.arrives_at(fresh[follower.recipient]["position"])
             follower.leave()
         for one in listening:
-            one.result(timeout=20)
+            one.result(timeout=STARTS_WITHIN)
     assert [follower.came_back for follower in followers] == [ROUNDS] * len(followers)
     for follower in followers:
         assert not follower.device.lost
