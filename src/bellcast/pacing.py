@@ -15,8 +15,8 @@ COMPANY = 4
 COMPANY_SECONDS = 1.0
 # Items a step, alone and in company: drafts are read and checked in some 12 µs each.
 STEP, SMALL_STEP = 250, 40
-# From the beginning of one step to that of the next, in company: the loop is free for more than half of it.
-APART_SECONDS = 0.0015
+# From the beginning of one step to that of the next, in company: the loop is free for most of it, and the processor for others.
+APART_SECONDS = 0.0025
 # In company the store rests between two pieces of long work as long as the last one took, but not longer than this: where
 # it took so long something else was waited for.
 REST_SECONDS = 0.05
