@@ -88,10 +88,19 @@ SELECT id, type, title, body, priority, action_url, action_text, icon, actor, da
   expires_at, NULL, NULL, NULL, seq
 FROM announcements WHERE seq = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:seqs::json)))
 
--- name: intake_insert
+-- name: intake_insert @sqlite
 -- An announcement comes into an inbox.
 INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
 SELECT :inbox, id, seq, :revision, :revision, type, tags, "group", created_at FROM announcements WHERE seq = :seq
+
+-- name: intake_insert @postgres
+-- As on SQLite, but into many inboxes by one statement.
+INSERT INTO notifications (recipient, id, announcement, first_revision, revision, type, tags, "group", created_at)
+SELECT w.inbox, a.id, a.seq, w.revision, w.revision, a.type, a.tags, a."group", a.created_at
+FROM unnest(:inbox::bigint[], :seq::bigint[], :revision::bigint[]) w (inbox, seq, revision)
+CROSS JOIN LATERAL (
+  SELECT id, seq, type, tags, "group", created_at FROM announcements WHERE seq = w.seq OFFSET 0
+) a
 
 -- name: intake_revise
 -- An announcement in an inbox was corrected.

@@ -64,9 +64,21 @@ UPDATE recipients SET revision = revision + 1, unread = unread + :unread, unseen
 WHERE id = :inbox
 RETURNING tenant, key, epoch, revision, unread, unseen
 
--- name: inbox_stand
+-- name: inbox_stand @sqlite
 -- Where an inbox stands after several changes.
 UPDATE recipients SET revision = :revision, unread = :unread, unseen = :unseen WHERE id = :inbox
+
+-- name: inbox_stand @postgres
+-- As on SQLite, but for many by one statement. Lists in the order of inboxes stand in for a join, as where sends are written.
+WITH stands AS MATERIALIZED (
+  SELECT * FROM unnest(:inbox::bigint[], :revision::bigint[], :unread::bigint[], :unseen::bigint[])
+    s (inbox, revision, unread, unseen) ORDER BY inbox
+)
+UPDATE recipients SET
+  revision = (ARRAY(SELECT revision FROM stands))[width_bucket(id, ARRAY(SELECT inbox FROM stands))],
+  unread = (ARRAY(SELECT unread FROM stands))[width_bucket(id, ARRAY(SELECT inbox FROM stands))],
+  unseen = (ARRAY(SELECT unseen FROM stands))[width_bucket(id, ARRAY(SELECT inbox FROM stands))]
+WHERE id = ANY(ARRAY(SELECT inbox FROM stands))
 
 -- name: entry
 -- One notification of one inbox.
