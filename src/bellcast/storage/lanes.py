@@ -27,8 +27,8 @@ from bellcast.storage.turns import LIGHT, Turns, go_together
 
 # A group takes in so many rows, and what began with the last of them: its first waits for its last.
 GROUP = 256
-# Rows that one statement sends, alone and in company: some 10 ms and 3 ms of the database's time, 2 ms and 0.7 ms of ours.
-STRETCH, SMALL_STRETCH = 300, 100
+# Rows that one statement sends, alone and in company: some 10 ms and 2 ms of the database's time, 2 ms and 0.4 ms of ours.
+STRETCH, SMALL_STRETCH = 300, 50
 # One lane is for work of many rows: two would mostly wait for each other's inboxes, and PostgreSQL looks anew at each that
 # was waited for. In company it rests between two statements as long as the last one took: the processors are to have
 # room for others. The rest of the lanes are for what is light, which finds one free while somebody sends thousands.

@@ -20,8 +20,8 @@ from bellcast.storage.touching import touches
 Name = tuple[str, str]  # of a recipient: tenant and key
 # Of a row: its recipient's place among those named, how many-th it is of that recipient's, its id; then its content.
 PLACED = ("places", "nths", "ids")
-# Recipients a statement makes: 1 ms of ours.
-SLICE = 250
+# Recipients a statement makes: 1 ms of PostgreSQL's, which others wait for on a processor that is busy.
+SLICE = 100
 
 
 class Stand(NamedTuple):

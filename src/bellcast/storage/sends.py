@@ -13,7 +13,7 @@ from bellcast.storage.joining import joins
 from bellcast.storage.touching import touches
 
 # Rows a script: what a single send waits for in company. Where nobody waits, many scripts are run as one.
-SLICE = 50
+SLICE = 25
 REMEMBERED = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
 
 

@@ -22,7 +22,7 @@ from bellcast.storage.turns import LIGHT, Turns
 GROUP = 256
 GROUP_SECONDS = 0.008
 # Many rows of one caller wait in pieces of so many, about 1 ms: others take their turns between them.
-PIECE = 50
+PIECE = 25
 # Of such pieces a group takes in so many rows while they are among themselves, and one piece in company. A page of the
 # file is written once for all rows of a group that lie in it: among four thousand a row costs a third of what it does
 # among five hundred; but who comes while they are written waits for them all.
