@@ -77,7 +77,7 @@ ALL = [
     Benchmark(storm.NAME, "8,000 clients return at once with token and position", 120, storm.measure),
     Benchmark(ingest.NAME, "durable sends a second, single and in bulk", 180, ingest.measure),
     Benchmark(ingest.WORKERS_NAME, "durable sends a second by two workers on PostgreSQL", 240, ingest.measure_workers),
-    Benchmark(fairness.NAME, "what a tenant's single sends wait while another sends to 600,000", 600, fairness.measure),
+    Benchmark(fairness.NAME, "what a tenant's single sends wait while another sends to 600,000", 900, fairness.measure),
     Benchmark(latency.NAME, "from the send to the client's socket at a steady rate", 60, latency.measure),
     Benchmark(crossing.NAME, "the same from one of three nodes to another, 6,000 clients", 120, crossing.measure),
     Benchmark(resuming.NAME, "10,000 clients of a node that died resume on the others", 180, resuming.measure),
