@@ -25,7 +25,7 @@ CALLERS = 16
 # Sends before the measured ones, numbered apart.
 WARM_UP = 100
 
-# After the last send; what has not come by then is missing.
+# When nothing has come for so long after the last send, what has not come is missing.
 PATIENCE_S = 5.0
 
 
@@ -104,12 +104,14 @@ def send_all(reactor: Reactor, sends: Sequence[tuple[Sender, bytes]], clock: Clo
 
 def delays(reactor: Reactor, crowds: Sequence[Crowd], clock: Clock) -> list[float]:
     """Of the measured sends, when each has been heard by one client, once."""
-    number, patience = len(clock.sent), time.monotonic() + PATIENCE_S
 
     def heard() -> int:
         return sum(crowd.total for crowd in crowds)
 
-    reactor.run(lambda: heard() >= number or time.monotonic() > patience)
+    number, before = len(clock.sent), -1
+    while heard() != before:
+        before, patience = heard(), time.monotonic() + PATIENCE_S
+        reactor.run(lambda until=patience: heard() >= number or time.monotonic() > until)  # type: ignore[misc]  # mypy: a default in a lambda
     if heard() != number or len(clock.heard) != number:
         raise RefusedError(f"{number} were sent, {heard()} heard, {len(clock.heard)} of them different")
     return clock.delays()[WARM_UP:]
