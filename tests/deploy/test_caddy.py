@@ -226,7 +226,8 @@ def test_what_is_larger_is_refused_in_the_servers_words(tmp_path, caddy, server,
     command = ["curl", "--silent", "--http1.1", "--cacert", caddy.chain, "--max-time", f"{WAIT}"]
     said = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
     asked = [*command, *said, "--data-binary", f"@{tmp_path / 'body'}", caddy.url + path]
-    refusal = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    # Nor does curl always get to say all.
+    refusal = json.loads(subprocess.run(asked, check=False, capture_output=True).stdout)
     assert (refusal["status"], refusal["code"]) == (413, "too_large")
 
 
