@@ -107,6 +107,8 @@ class PostgresServer(Process):
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "max_connections": 200}
         # Nobody cuts the power here; a kill loses nothing that reached the system.
         options |= {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "256MB"}
+        # In its folder, which goes: killed, it would leave the other kind behind, and a container has little of that.
+        options |= {"dynamic_shared_memory_type": "mmap"}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         super().__init__([tool("postgres"), "-D", str(data), "-p", str(port), *flags], folder, port)
 
