@@ -14,9 +14,13 @@ NONE = "There is no committed run yet; `make bench` makes one, with the peers th
 
 def page() -> str:
     """The README with the newest figures in their place."""
-    runs = sorted(RESULTS.glob("*.json"), key=_made)
-    said = figures(runs[-1]) if runs else NONE
+    said = figures(runs())
     return BETWEEN.sub(lambda found: found[1] + said + found[2], README.read_text(encoding="utf-8"))
+
+
+def runs() -> list[Path]:
+    """Those that are kept, the newest last."""
+    return sorted(RESULTS.glob("*.json"), key=_made)
 
 
 def _made(run: Path) -> str:
@@ -31,15 +35,25 @@ def shown() -> str:
     return found[1] if found else ""
 
 
-def figures(run: Path) -> str:
-    """One run as a table, with the machine it was made on."""
-    told = json.loads(run.read_bytes())
-    rows = [_row(figure) for result in told["benchmarks"].values() for figure in result["figures"]]
-    machine = told["machine"]
+def figures(runs: list[Path]) -> str:
+    """A table of the last whole run, with the machine it was made on; a benchmark that was run again since has its later
+    figures, and a line that says so."""
+    if not runs:
+        return NONE
+    told = {run: json.loads(run.read_bytes()) for run in runs}
+    most = max(len(run["benchmarks"]) for run in told.values())
+    *_, last = [run for run in runs if len(told[run]["benchmarks"]) == most]
+    made = {name: run for run in runs[runs.index(last) :] for name in told[run]["benchmarks"]}
+    rows = [_row(figure) for name, run in made.items() for figure in told[run]["benchmarks"][name]["figures"]]
+    machine = told[last]["machine"]
     about = f"{machine['cores']} × {machine['cpu']}, Python {machine['python']}, {machine['disk']}"
-    where = f"[{run.stem}](benchmarks/results/{run.name})"
+    later = "".join(f"; {name}: {_link(run)}" for name, run in made.items() if run != last)
     table = "".join(["| | measured | to reach | peers, same run |\n", "|---|---|---|---|\n", *rows])
-    return f"\n{table}\n{about}; {where}, made by `make bench`.\n\n"
+    return f"\n{table}\n{about}; {_link(last)}, made by `make bench`{later}.\n\n"
+
+
+def _link(run: Path) -> str:
+    return f"[{run.stem}](benchmarks/results/{run.name})"
 
 
 def _row(figure: dict[str, Any]) -> str:

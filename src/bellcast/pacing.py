@@ -17,8 +17,8 @@ COMPANY_SECONDS = 1.0
 STEP, SMALL_STEP = 250, 40
 # From the beginning of one step to that of the next, in company: the loop is free for most of it, and the processor for others.
 APART_SECONDS = 0.0025
-# In company the store rests between two pieces of long work as long as the last one took, but not longer than this: where
-# it took so long something else was waited for.
+# In company the store rests between two pieces of long work once, or some times, as long as the last one took, but not
+# longer than this: where it took so long something else was waited for.
 REST_SECONDS = 0.05
 
 
