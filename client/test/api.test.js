@@ -70,6 +70,14 @@ test('a token that stays refused is not asked for forever', async () => {
   assert.equal(requests.length, 2);
 });
 
+test('a callback that had no token is asked again', async () => {
+  const tokens = [undefined, 'one'];
+  const { api, requests } = asked(() => ({ unread: 1 }), null, () => tokens.shift());
+  await api.inbox({});
+  await api.inbox({});
+  assert.deepEqual(requests.map(({ token }) => token), [undefined, 'one']);
+});
+
 test('a callback that failed is asked again', async () => {
   let down = true;
   const { api } = asked(() => ({ unread: 1 }), null, () => (down ? Promise.reject(new Error('down')) : 'one'));

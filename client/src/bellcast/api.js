@@ -33,7 +33,8 @@ export class Credential {
 
   token() {
     this.#token ??= Promise.resolve(this.ask?.() ?? null);
-    this.#token.catch(() => (this.#token = undefined));
+    const again = () => (this.#token = undefined); // whoever gave none may be away for a moment
+    this.#token.then((token) => token || again(), again);
     return this.#token;
   }
 

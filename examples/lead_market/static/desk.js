@@ -94,5 +94,9 @@ async function ask(method, path, said) {
   return answer?.ok ?? false;
 }
 
-$('bellcast-bell').getToken = async () => (await (await fetch(`/${desk}/bell-token`)).json()).token;
+$('bellcast-bell').getToken = async () => {
+  const answer = await fetch(`/${desk}/bell-token`);
+  if (!answer.ok) throw new Error(`no token: ${answer.status}`); // The bell asks again in a moment.
+  return (await answer.json()).token;
+};
 refresh();
