@@ -33,8 +33,16 @@ def block(shop, *, streams=False):
         shop.context.route("**/v1/stream?*", lambda route: route.fulfill(status=502, body="bad gateway"))
 
 
-def test_the_network_goes_and_comes_back(app, person, shop, page):
+def wait_prepared(page):
+    """Until it is live and has fetched what it needs when the line breaks."""
     wait_live(page)
+    page.wait_for_function(
+        "performance.getEntriesByType('resource').some(({ name, responseEnd }) => name.endsWith('/weather.js') && responseEnd)"
+    )
+
+
+def test_the_network_goes_and_comes_back(app, person, shop, page):
+    wait_prepared(page)
     shop.context.set_offline(offline=True)
     wait_state(page, "state.status === 'offline'")
     app.notify(person, title="While away")
