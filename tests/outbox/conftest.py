@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bellcast import cli
 from bellcast.outbox import schema
 from tests import engines
+from tests.faults.nodes import send
 from tests.servers import ServerProcess
 
 _numbers = count(1)
@@ -125,3 +126,23 @@ def serve(app: AppDatabase, start_server: Callable[..., ServerProcess]) -> Calla
         return start_server(**{"BELLCAST_DATABASE_URL": app.url} | environ)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[AppDatabase]:
+    with database() as empty:
+        yield empty
+
+
+@pytest.fixture(scope="module")
+def lasting_server(store, tmp_path_factory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("node"), {"BELLCAST_STORE": store.url}) as server:
+        yield server
+
+
+@pytest.fixture
+def server(lasting_server):
+    """A server on PostgreSQL, whose Alice has been told one thing."""
+    httpx.delete(f"{lasting_server.url}/v1/recipients/alice", headers=lasting_server.as_app(), timeout=30)
+    send(lasting_server, "alice", "First", tags=["a", "b"])
+    return lasting_server

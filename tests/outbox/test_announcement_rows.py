@@ -5,13 +5,13 @@ import pytest
 
 from tests.faults.nodes import send, titles
 from tests.faults.raw import eventually
-from tests.outbox.test_notification_rows import inbox, lasting_server, server, store  # noqa: F401  fixtures
+from tests.outbox.test_notification_rows import inbox
 from tests.wire.clients import stream, websocket
 
 ANNOUNCE = "INSERT INTO bellcast.announcements (title, topic, tags) VALUES (%s, %s, %s)"
 
 
-def test_an_announcement_rings_for_those_whom_it_is_for(store, server):  # noqa: F811
+def test_an_announcement_rings_for_those_whom_it_is_for(store, server):
     send(server, "bob", "To bob")
     with websocket(server, "alice") as bell, stream(server, "alice") as other, websocket(server, "bob") as bob:
         for one in (bell, other, bob):
@@ -28,7 +28,7 @@ def test_an_announcement_rings_for_those_whom_it_is_for(store, server):  # noqa:
     assert titles(server, "bob")[:2] == ["To all again", "To all"]
 
 
-def test_a_correction_is_told_and_what_is_deleted_is_recalled(store, server):  # noqa: F811
+def test_a_correction_is_told_and_what_is_deleted_is_recalled(store, server):
     with websocket(server, "alice") as bell:
         position = bell.until("ready")["position"]
         store.run(ANNOUNCE, "At noon", None, None)
@@ -53,13 +53,13 @@ def test_a_correction_is_told_and_what_is_deleted_is_recalled(store, server):  #
         ("UPDATE bellcast.announcements SET topic = 'other'", "whom it is for"),
     ],
 )
-def test_what_no_client_could_read_is_refused(store, server, statement, complaint):  # noqa: F811
+def test_what_no_client_could_read_is_refused(store, server, statement, complaint):
     store.run(ANNOUNCE, "There", "somebody", None)
     with pytest.raises(psycopg.errors.CheckViolation, match=complaint):
         store.run(statement)
 
 
-def test_emptied_notifications_are_a_reset_for_whoever_had_some(store, server):  # noqa: F811
+def test_emptied_notifications_are_a_reset_for_whoever_had_some(store, server):
     with websocket(server, "alice") as bell, stream(server, "alice") as other:
         position = bell.until("ready")["position"]
         other.until("ready")
@@ -75,7 +75,7 @@ def test_emptied_notifications_are_a_reset_for_whoever_had_some(store, server): 
     assert [one["title"] for one in inbox(server, tag="a")["notifications"]] == ["After"]
 
 
-def test_emptied_announcements_leave_the_inboxes_that_have_them(store, server):  # noqa: F811
+def test_emptied_announcements_leave_the_inboxes_that_have_them(store, server):
     with websocket(server, "alice") as bell:
         bell.until("ready")
         store.run(ANNOUNCE, "Soon gone", None, None)
@@ -88,7 +88,7 @@ def test_emptied_announcements_leave_the_inboxes_that_have_them(store, server): 
     assert titles(server, "alice") == []
 
 
-def test_without_tombstones_a_position_before_is_too_old(store, server):  # noqa: F811
+def test_without_tombstones_a_position_before_is_too_old(store, server):
     with websocket(server, "alice") as bell:
         position = bell.until("ready")["position"]
         store.run("DELETE FROM bellcast.notifications")

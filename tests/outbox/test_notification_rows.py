@@ -1,37 +1,13 @@
 """Rows of the store's own notifications, written by any program: a change of an inbox like any other."""
 
-from collections.abc import Iterator
-
 import httpx
 import psycopg
 import pytest
 
 from tests.faults.nodes import send, titles
-from tests.outbox.conftest import AppDatabase, database
-from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 
 INSERT = "INSERT INTO bellcast.notifications (recipient, title, tags) SELECT id, %s, %s FROM bellcast.recipients WHERE key = %s"
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[AppDatabase]:
-    with database() as empty:
-        yield empty
-
-
-@pytest.fixture(scope="module")
-def lasting_server(store, tmp_path_factory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("node"), {"BELLCAST_STORE": store.url}) as server:
-        yield server
-
-
-@pytest.fixture
-def server(lasting_server):
-    """A server on PostgreSQL, whose Alice has been told one thing."""
-    httpx.delete(f"{lasting_server.url}/v1/recipients/alice", headers=lasting_server.as_app(), timeout=30)
-    send(lasting_server, "alice", "First", tags=["a", "b"])
-    return lasting_server
 
 
 def inbox(server, **query):
