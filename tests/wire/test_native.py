@@ -138,12 +138,17 @@ def test_a_second_cut_in_the_middle_of_a_replay_keeps_new_things_new(
         assert (rest["type"], rest["notification"]["id"]) == ("notification", first)
 
 
-@pytest.mark.parametrize("position", ["nonsense", "ffffffffffff-1", "", "0-0-0-0"])
+BEYOND_64_BITS = "f" * 20
+UNKNOWN = ["nonsense", "ffffffffffff-1", "", "0-0-0-0", f"{BEYOND_64_BITS}-1", f"1-{BEYOND_64_BITS}"]
+
+
+@pytest.mark.parametrize("position", UNKNOWN)
+@pytest.mark.parametrize("follow", FOLLOWING, ids=["sse", "websocket"])
 def test_an_unknown_position_is_one_reset(
-    bellcast_server: ServerProcess, http: httpx.Client, alice: str, position: str
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any], position: str
 ) -> None:
     notify(http, alice)
-    with websocket(bellcast_server, alice, position=position) as bell:
+    with follow(bellcast_server, alice, position=position) as bell:
         ready = bell.next()
         assert ready["resumed"] is False
         if position:

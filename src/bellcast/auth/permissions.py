@@ -1,4 +1,4 @@
-"""Which topics a principal may follow, publish on and be present on. Pure: a refusal says what would allow it."""
+"""Which topics a principal may follow and publish on. Pure: a refusal says what would allow it."""
 
 from collections.abc import Iterable
 
@@ -37,11 +37,6 @@ def may_publish(principal: Principal, topic: str) -> Refusal | None:
     if principal.recipient is not None and patterns.any_matches(principal.publish, topic):
         return None
     return Refusal(message='Publishing here needs a session token whose "publish" claim has a matching pattern.')
-
-
-def is_presence(topic: str, presence: Iterable[str]) -> bool:
-    """Whether the topic keeps track of who is there (BELLCAST_PRESENCE_TOPICS)."""
-    return patterns.any_matches(presence, topic)
 
 
 def _nameless(*, is_role: bool) -> Refusal:

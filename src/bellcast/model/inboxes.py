@@ -1,6 +1,12 @@
 """Where an inbox stands: its counters, its revision, and the position that clients carry."""
 
+import re
+
 from msgspec import Struct
+
+# The stores keep the numbers of a position as signed 64-bit integers.
+MAX_POSITION_NUMBER = 2**63 - 1
+POSITION = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})(?:-([0-9a-f]{1,16}))?")
 
 
 class InboxState(Struct, frozen=True):
@@ -52,11 +58,8 @@ class Inbox(Struct, frozen=True, kw_only=True):
 
 def parse_position(text: str) -> Position | None:
     """The position in a client's text; None if it is none of ours (then the client is told to reset)."""
-    parts = text.split("-")
-    if len(parts) not in (2, 3) or len(text) > 64:
+    match = POSITION.fullmatch(text)
+    if match is None:
         return None
-    try:
-        numbers = [int(part, 16) for part in parts]
-    except ValueError:
-        return None
-    return Position(*numbers) if min(numbers) >= 0 else None
+    numbers = [int(part, 16) for part in match.groups() if part is not None]
+    return Position(*numbers) if max(numbers) <= MAX_POSITION_NUMBER else None

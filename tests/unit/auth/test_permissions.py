@@ -69,9 +69,3 @@ def test_publishing_needs_a_publish_claim_and_nothing_else_will_do() -> None:
         refused = permissions.may_publish(principal, topic)
         assert refused is not None
         assert '"publish" claim' in refused.message
-
-
-def test_presence_is_kept_where_a_pattern_says_so() -> None:
-    assert permissions.is_presence("presence-room", ("presence-*",))
-    assert not permissions.is_presence("room", ("presence-*",))
-    assert not permissions.is_presence("presence-room", ())

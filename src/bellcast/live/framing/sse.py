@@ -56,11 +56,6 @@ def retry(ms: int) -> bytes:
     return b"retry: %d\n\n" % ms
 
 
-def comment(text: str = "") -> bytes:
-    """Bytes that keep the link warm and that no script hears of."""
-    return _field("", text) + b"\n"
-
-
 def chunk(data: bytes) -> bytes:
     """HTTP's chunk framing. Nothing stays nothing: an empty chunk would end the answer."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

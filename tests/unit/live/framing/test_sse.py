@@ -35,8 +35,6 @@ def test_an_origin_header_cannot_smuggle_a_second_one():
         ),
         pytest.param(sse.retry(1500), b"retry: 1500\n\n", id="retry"),
         pytest.param(sse.retry(0), b"retry: 0\n\n", id="retry at once"),
-        pytest.param(sse.comment("warm"), b": warm\n\n", id="a comment"),
-        pytest.param(sse.comment(), b": \n\n", id="an empty comment"),
         pytest.param(sse.chunk(b"x" * 26), b"1a\r\n" + b"x" * 26 + b"\r\n", id="a chunk"),
         pytest.param(sse.chunk(b""), b"", id="no chunk for no bytes"),
         pytest.param(sse.LAST_CHUNK, b"0\r\n\r\n", id="the last chunk"),
@@ -49,8 +47,8 @@ def test_what_is_written(written, expected):
 @pytest.mark.parametrize("end", ["\r", "\n", "\0"])
 @pytest.mark.parametrize(
     "write",
-    [lambda text: sse.event(text, b""), lambda text: sse.event("counts", b"", text), sse.comment],
-    ids=["name", "id", "comment"],
+    [lambda text: sse.event(text, b""), lambda text: sse.event("counts", b"", text)],
+    ids=["name", "id"],
 )
 def test_a_field_that_would_begin_another_is_a_mistake_of_ours(write, end):
     with pytest.raises(ValueError, match="CR, LF or NUL"):
