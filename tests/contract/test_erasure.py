@@ -4,7 +4,7 @@ say for a day that something was sent, so that a late repetition does not send i
 from pathlib import Path
 
 from bellcast.model.people import RecipientFields
-from bellcast.ports import Reached
+from bellcast.ports import JoinedBy, Reached
 from tests.contract.app import App
 from tests.contract.test_store_tenants import everything, of
 
@@ -22,6 +22,7 @@ async def fill(app: App, key: str) -> None:
     await app.mark(key, "delete", ids=((await app.page(key))[0].id,))
     inbox = await app.inbox(key)
     await store.devices.reach([Reached(inbox.number, key.encode(), key, inbox.state.epoch, 1)], now)
+    await store.joined_topics.save(JoinedBy(inbox.number, f"connection of {key}"), f"[{key}]", now)
 
 
 async def test_nothing_names_an_erased_recipient_but_that_its_keys_were_answered(app: App, tmp_path: Path) -> None:
@@ -33,7 +34,15 @@ async def test_nothing_names_an_erased_recipient_but_that_its_keys_were_answered
     after = await everything(app.store, tmp_path)
     assert set(of(after, WHO)) <= {"idempotency"}
     assert of(after, OTHER) == of(before, OTHER)
-    for name in ("notifications", "notification_tags", "tombstones", "devices", "recipients", "subscriptions"):
+    for name in (
+        "notifications",
+        "notification_tags",
+        "tombstones",
+        "devices",
+        "joined_topics",
+        "recipients",
+        "subscriptions",
+    ):
         assert len(after[name]) == len(before[name]) // 2 > 0
 
 

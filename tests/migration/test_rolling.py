@@ -82,7 +82,7 @@ async def test_what_an_older_release_keeps_writing_is_read_by_this_one(url: str,
     await store.open()
     app = App(store, FakeClock())
     await app.send("alice", "from this release", tenant="acme")
-    older = statements_of(RELEASES[-1])
+    older = statements_of(RELEASES[0])
     write = link._text(older["tenant_write"])
     await raw.execute("SET search_path = bellcast")
     await raw.fetch(write.plain, *write.values({"tenant": "acme", "name": "Acme", "settings": "{}"}))

@@ -40,7 +40,7 @@ async def expire(engines: Engines) -> None:
 
 
 async def sweep(engines: Engines, retention: Retention) -> None:
-    """Retire what is older than its retention, then forget old tombstones and idempotency keys."""
+    """Retire what is older than its retention, then forget old tombstones, idempotency keys and joined topics."""
     now = engines.clock.now()
     await _retire(engines, retention, now)
     forgotten = STEP
@@ -50,6 +50,9 @@ async def sweep(engines: Engines, retention: Retention) -> None:
             keys_before=now - IDEMPOTENCY_MS,
             limit=STEP,
         )
+    swept = STEP
+    while swept >= STEP:
+        swept = await engines.store.joined_topics.sweep(now, STEP)
 
 
 async def _retire(engines: Engines, retention: Retention, now: int) -> None:

@@ -21,6 +21,7 @@ from bellcast.ports.inboxes import (
     Standing,
 )
 from bellcast.ports.jobs import Job, Jobs
+from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.quotas import Boundless, Quotas, Rates
 from bellcast.ports.recipients import Recipients, Right
@@ -46,6 +47,8 @@ __all__ = [
     "Inboxes",
     "Job",
     "Jobs",
+    "JoinedBy",
+    "JoinedTopics",
     "Kept",
     "Keys",
     "Listed",

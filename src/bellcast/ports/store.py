@@ -6,6 +6,7 @@ from typing import Protocol
 from bellcast.ports.devices import Devices
 from bellcast.ports.inboxes import Inboxes
 from bellcast.ports.jobs import Jobs
+from bellcast.ports.joined_topics import JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.sends import Sends
@@ -28,6 +29,8 @@ class Store(Protocol):
     def topics(self) -> Topics: ...
     @property
     def devices(self) -> Devices: ...
+    @property
+    def joined_topics(self) -> JoinedTopics: ...
     @property
     def jobs(self) -> Jobs: ...
     @property

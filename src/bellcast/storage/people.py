@@ -73,6 +73,7 @@ ERASED = (
     "erase_tombstones",
     "erase_subscriptions",
     "erase_devices",
+    "erase_joined_topics",
     "erase_recipient",
 )
 

@@ -7,6 +7,7 @@ from bellcast.storage.devices import Devices
 from bellcast.storage.engine import Engine
 from bellcast.storage.inboxes import Inboxes
 from bellcast.storage.jobs import Jobs
+from bellcast.storage.joined_topics import JoinedTopics
 from bellcast.storage.keys import Keys
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.sends import Sends
@@ -25,6 +26,7 @@ class SQLStore:
         self._keys = Keys(engine)
         self._topics = Topics(engine)
         self._devices = Devices(engine)
+        self._joined_topics = JoinedTopics(engine)
         self._jobs = Jobs(engine)
         self._upkeep = Upkeep(engine)
 
@@ -57,6 +59,11 @@ class SQLStore:
     def devices(self) -> ports.Devices:
         """How far each device was told."""
         return self._devices
+
+    @property
+    def joined_topics(self) -> ports.JoinedTopics:
+        """The topics that live connections joined."""
+        return self._joined_topics
 
     @property
     def jobs(self) -> ports.Jobs:

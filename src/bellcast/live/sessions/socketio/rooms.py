@@ -1,5 +1,5 @@
-"""The topics a member follows beyond those it is given at the door: by the app's word, or by its own wish. They are kept
-in the store under its public id, so that whoever comes back as itself has them again, on any node."""
+"""The topics a member joined beyond those it gets at CONNECT: by the app's handlers, or by `subscribe`. They are stored
+under its recipient and public id, so that a recovered connection has them again, on any node."""
 
 import msgspec
 import structlog
@@ -10,16 +10,13 @@ from bellcast.live import topics
 from bellcast.live.hub import Hub
 from bellcast.live.rules import Rules, Spawn
 from bellcast.live.sessions.socketio.member import Member
-from bellcast.ports import Engines, Kept
+from bellcast.ports import Engines, JoinedBy
+from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS
 
 log = structlog.get_logger(__name__)
 
-# Beside what topics keep: no topic of a client's has such a name.
-PREFIX = "#rooms "
-# As long as a device is known that cannot say itself how far it was told.
-KEPT_MS = 7 * 86_400_000
-# Members that stay for days are written down anew, long before their time is over.
-REFRESH_SECONDS = 86_400.0
+# Rows that one write refreshes: others wait no longer than one such commit, about 10 ms.
+REFRESH_BATCH_ROWS = 250
 
 
 class Followed(Struct, frozen=True, array_like=True):
@@ -59,10 +56,11 @@ class Rooms:
     async def restore(self, member: Member, given: int) -> tuple[str, ...]:
         """What a member that comes back under its id had: all the app let it join, and of its own wishes what it still may."""
         principal, store = member.principal, self._engines.store
-        kept = await store.topics.last(principal.tenant, PREFIX + member.id, self._engines.clock.now())
-        if kept is None:
+        stored = await store.joined_topics.get(JoinedBy(member.inbox, member.id), self._engines.clock.now())
+        if stored is None:
             return ()
-        had = _decode(kept.data)
+        self._refresh_from_now_on()
+        had = _decode(stored)
         wished, _ = await topics.admitted(store, principal, had.subscribed, given, self._rules)
         member.rooms = dict.fromkeys(wished, False) | dict.fromkeys(had.joined, True)
         return tuple(member.rooms)
@@ -73,12 +71,12 @@ class Rooms:
         self._refresh_from_now_on()
         rooms = (member.rooms or {}).items()
         followed = Followed([name for name, by_app in rooms if by_app], [name for name, by_app in rooms if not by_app])
-        until = self._engines.clock.now() + KEPT_MS
-        kept = Kept(name="rooms", data=msgspec.json.encode(followed).decode(), at=until)
+        text = msgspec.json.encode(followed).decode()
         try:
-            await self._engines.store.topics.keep(member.principal.tenant, PREFIX + member.id, kept)
+            now = self._engines.clock.now()
+            await self._engines.store.joined_topics.save(JoinedBy(member.inbox, member.id), text, now)
         except BellcastError as failure:
-            log.warning("what a client follows is not kept", why=failure.detail)
+            log.warning("joined_topics_save_failed", why=failure.detail)
 
     def _refresh_from_now_on(self) -> None:
         if not self._refreshing:
@@ -87,7 +85,16 @@ class Rooms:
 
     async def _refresh(self) -> None:
         while True:
-            await self._engines.clock.sleep(REFRESH_SECONDS)
-            for member in self._hub:
-                if isinstance(member, Member) and member.rooms:
-                    await self._keep(member)
+            await self._engines.clock.sleep(JOINED_TOPICS_REFRESH_MS / 1000)
+            try:
+                await self._refresh_all()
+            except BellcastError as failure:
+                log.warning("joined_topics_refresh_failed", why=failure.detail)
+
+    async def _refresh_all(self) -> None:
+        now = self._engines.clock.now()
+        stored = [
+            JoinedBy(one.inbox, one.id) for one in self._hub if isinstance(one, Member) and one.resumable and one.rooms
+        ]
+        for start in range(0, len(stored), REFRESH_BATCH_ROWS):
+            await self._engines.store.joined_topics.refresh(stored[start : start + REFRESH_BATCH_ROWS], now)

@@ -1,0 +1,39 @@
+"""Topics that live connections joined, kept so that a recovered connection has them again."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+# A recovered connection finds its topics for at least the difference of the two, also after a crash of its server; the
+# reference forgets a disconnected session after 2 minutes.
+JOINED_TOPICS_LIFETIME_MS = 30 * 60_000
+JOINED_TOPICS_REFRESH_MS = 10 * 60_000
+# As many as `Limits.connections_per_recipient` lets connect: one client that reconnects for ever cannot fill the table.
+MAX_CONNECTIONS_PER_RECIPIENT = 100
+
+
+class JoinedBy(NamedTuple):
+    """A connection of a recipient: the number of the inbox and the public id of the connection."""
+
+    inbox: int
+    connection: str
+
+
+class JoinedTopics(Protocol):
+    """The topics that each connection of a recipient joined, as text of the caller's own format."""
+
+    async def save(self, by: JoinedBy, topics: str, now: int) -> None:
+        """Store or replace the topics of a connection. Nothing is stored for an erased recipient; of more than
+        MAX_CONNECTIONS_PER_RECIPIENT connections the least recently saved are dropped."""
+        ...
+
+    async def get(self, by: JoinedBy, now: int) -> str | None:
+        """Return the topics of a connection, unless their lifetime is over."""
+        ...
+
+    async def refresh(self, connections: Sequence[JoinedBy], now: int) -> None:
+        """Restart the lifetime of the topics of these connections."""
+        ...
+
+    async def sweep(self, now: int, limit: int) -> int:
+        """Delete at most `limit` rows whose lifetime is over; return how many were deleted."""
+        ...
