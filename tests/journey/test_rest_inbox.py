@@ -2,6 +2,7 @@
 
 import pytest
 
+from bellcast.live import changes
 from tests.journey.rest import fields, refused
 
 BADGE = ("unread", "unseen")
@@ -88,19 +89,6 @@ class TestLooking:
 
     async def test_a_parameter_given_twice_is_refused(self, alice):
         assert fields(await alice.get("/v1/inbox?view=read&view=unread")).keys() == {"view"}
-
-    async def test_unknown_parameters_are_passed_over(self, alice):
-        assert (await alice.get("/v1/inbox?_=1750000000")).status_code == 200
-
-
-class TestPolling:
-    @pytest.mark.parametrize("path", ["/v1/inbox", "/v1/inbox/counts"])
-    async def test_nothing_new_is_a_304_without_a_body(self, alice, path):
-        first = await alice.get(path)
-        assert first.headers["etag"] == f'"{first.json()["position"]}"'
-        again = await alice.get(path, headers={"if-none-match": first.headers["etag"]})
-        assert (again.status_code, again.content) == (304, b"")
-        assert again.headers["etag"] == first.headers["etag"]
 
     @pytest.mark.parametrize("known", ['W/{}, "x"', '"x",{}', "*"], ids=["weak", "list", "any"])
     async def test_the_tag_is_found_however_it_is_written(self, alice, known):
@@ -243,6 +231,34 @@ class TestActingOnMany:
         assert (await titles(alice), await titles(alice, view="archived")) == (["three"], ["two"])
         assert (await alice.delete("/v1/inbox?view=archived")).json()["changed"] == 1
         assert (await alice.delete("/v1/inbox?view=all")).json() == {"changed": 1, "unread": 0, "unseen": 0}
+
+    @pytest.mark.parametrize(("view", "action"), [("all", "unread"), ("read", "read"), ("archived", "archive")])
+    async def test_deleting_a_view_of_one_type_leaves_the_other_types(self, alice, view, action):
+        await alice.post(f"/v1/inbox/{action}", json={"all": True})
+        assert (await alice.delete(f"/v1/inbox?view={view}&type=booking")).json()["changed"] == 2
+        assert await titles(alice, view=view) == ["three"]
+        assert (await alice.delete(f"/v1/inbox?view={view}&type=booking")).json()["changed"] == 0
+
+    async def test_deleting_many_of_one_type_tells_the_devices_the_type_and_the_view(self, rest):
+        many = 201  # more than are named one by one
+        for type in ("booking", "payment"):
+            lines = [{"to": "dora", "title": type, "type": type}] * many
+            assert (await rest.app.post("/v1/notifications/bulk", json=lines)).status_code == 200
+        dora = rest.recipient("dora")
+        answer = (await dora.delete("/v1/inbox?view=all&type=booking")).json()
+        assert answer == {"changed": many, "unread": many, "unseen": many}
+        event = rest.heard[-1]
+        assert (event.changed, event.ids, event.type, event.view) == ("deleted", None, "booking", "all")
+        assert changes.told(event, "").fields["of"] == {"type": "booking", "view": "all"}
+
+    @pytest.mark.parametrize(
+        "query", ["view=all&tag=x", "view=all&before=x", "view=read&typ=booking", "view=all&ids=x"]
+    )
+    async def test_deleting_a_view_refuses_a_filter_it_does_not_have(self, alice, query):
+        answer = await alice.delete(f"/v1/inbox?{query}")
+        assert refused(answer, 422, "invalid")
+        assert fields(answer).keys() == {query.split("&")[1].partition("=")[0]}
+        assert len(await titles(alice)) == 3
 
     @pytest.mark.parametrize("query", ["", "?view=", "?view=everything"])
     async def test_a_view_must_be_named_before_it_is_emptied(self, alice, query):

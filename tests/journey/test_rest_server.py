@@ -8,8 +8,9 @@ import schemathesis
 
 from bellcast import __version__, errors
 from bellcast.api import client
+from bellcast.api.app import HANDLERS
 from bellcast.inbox import people
-from tests.journey.rest import refused
+from tests.journey.rest import fields, refused
 
 
 class TestHealth:
@@ -54,6 +55,38 @@ class TestEveryPath:
         assert refused(answer, 405, "method_not_allowed")
         assert answer.headers["allow"] == "OPTIONS, POST"
         assert (await rest.nobody.delete("/healthz")).headers["allow"] == "GET, HEAD, OPTIONS"
+
+    @pytest.mark.parametrize("handler", HANDLERS, ids=lambda one: f"{min(one.http_methods)} {min(one.paths)}")
+    async def test_an_unknown_query_parameter_is_refused_and_changes_nothing(self, rest, handler):
+        operation = handler.opt["operation"]
+        asker = {None: rest.nobody, "recipient": rest.recipient("alice")}.get(operation.door, rest.app)
+        path = re.sub(r"\{(\w+):\w+\}", "x", min(handler.paths))
+        required = {"view": "all"} if path == "/v1/inbox" else {}
+        body = {} if operation.body is None else {"json": operation.example}
+        query = required | {"surprise": "1"}
+        answer = await asker.ask(min(handler.http_methods), path, params=query, **body)
+        if operation.any_query:  # the browser client's files, whose URLs pages give versions of their own
+            assert operation.tag == "Server"
+            assert answer.status_code != 422
+            return
+        assert refused(answer, 422, "invalid")
+        assert fields(answer) == {"surprise": "is not a known query parameter"}
+        assert rest.heard == []
+
+    async def test_a_misspelt_query_parameter_is_refused_with_the_name_that_was_meant(self, rest):
+        answer = await rest.recipient("alice").get("/v1/inbox?veiw=read")
+        assert fields(answer) == {"veiw": 'is not a known query parameter; did you mean "view"?'}
+
+    async def test_a_session_token_in_the_query_is_known_on_recipient_paths_only(self, rest):
+        token = rest.recipient("alice").headers["authorization"].removeprefix("Bearer ")
+        assert (await rest.nobody.get(f"/v1/inbox?token={token}")).status_code == 200
+        assert refused(await rest.app.get(f"/v1/recipients?token={token}"), 422, "invalid")
+
+    async def test_credentials_are_checked_before_the_query(self, rest):
+        assert refused(await rest.nobody.get("/v1/recipients?surprise=1"), 401, "unauthenticated")
+
+    async def test_a_script_may_be_asked_for_with_a_version_in_its_url(self, rest):
+        assert (await rest.nobody.get("/bellcast.js?v=3")).status_code == 200
 
     @pytest.mark.parametrize(
         "path", ["/", "/v1", "/v2/inbox", "/v1/inbox/a/b", "/v1//inbox", "/v1/recipients//sessions", "/%2e%2e/etc"]

@@ -80,8 +80,8 @@ class World:
         else:
             self.alice.post(f"/v1/inbox/{action}", json=body)
 
-    def clear(self, view: str) -> None:
-        self.alice.delete("/v1/inbox", params={"view": view})
+    def clear(self, view: str, type: str | None) -> None:
+        self.alice.delete("/v1/inbox", params={"view": view} if type is None else {"view": view, "type": type})
 
     # --- her devices
 
@@ -174,9 +174,9 @@ class Law(RuleBasedStateMachine):
     def act_on_all(self, action: str, type: str | None) -> None:
         self.world.act(action, {"all": True} if type is None else {"all": True, "of": {"type": type}})
 
-    @rule(view=st.sampled_from(["read", "archived", "all"]))
-    def clear(self, view: str) -> None:
-        self.world.clear(view)
+    @rule(view=st.sampled_from(["read", "archived", "all"]), type=st.sampled_from([None, *TYPES]))
+    def clear(self, view: str, type: str | None) -> None:
+        self.world.clear(view, type)
 
     @precondition(lambda self: self.world.ids)
     @rule(data=st.data(), title=st.sampled_from(["one", "two"]))

@@ -60,7 +60,13 @@ _served: dict[str, Served] = {}
 
 
 @operation(
-    "GET", "/bellcast.js", tag="Server", door=None, answers={200: "text/javascript", 304: None}, refusals=(NotFound,)
+    "GET",
+    "/bellcast.js",
+    tag="Server",
+    door=None,
+    any_query=True,
+    answers={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
 )
 async def entry(request: Asked) -> ASGIApp:
     """The browser client.
@@ -74,6 +80,7 @@ async def entry(request: Asked) -> ASGIApp:
     "/bellcast/{name:path}",
     tag="Server",
     door=None,
+    any_query=True,
     answers={200: "text/javascript", 304: None},
     refusals=(NotFound,),
 )

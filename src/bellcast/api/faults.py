@@ -65,7 +65,7 @@ def _in_struct(type: Any, value: dict[str, Any], prefix: str, *, strict: bool) -
     known = names(type)
     for name in value:
         if name not in known:
-            yield FieldError(prefix + name, _unknown(name, known))
+            yield FieldError(prefix + name, unknown(name, known))
     for field in msgspec.structs.fields(type):
         if field.encode_name in value:
             yield from _in_value(field.type, value[field.encode_name], prefix + field.encode_name, strict=strict)
@@ -100,9 +100,10 @@ def _parts(type: Any) -> Iterator[Any]:
         yield type
 
 
-def _unknown(name: str, known: Collection[str]) -> str:
+def unknown(name: str, known: Collection[str], kind: str = "field") -> str:
+    """The message for a field or query parameter that does not exist, with the closest one that does."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f'is not a known field; did you mean "{close[0]}"?' if close else "is not a known field"
+    return f"is not a known {kind}" + (f'; did you mean "{close[0]}"?' if close else "")
 
 
 def _message(type: Any, refusal: str) -> str:

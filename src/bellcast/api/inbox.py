@@ -99,7 +99,7 @@ def _etagged(etag: str) -> dict[str, str]:
 async def listing(request: Asked) -> ASGIApp:
     """Look into the inbox.
 
-    A page of notifications, newest first, and what the badge shows.     `view=all` is everything not archived; `unread` and `read` are parts of it."""
+    A page of notifications, newest first, and what the badge shows. `view=all` is everything not archived; `unread` and `read` are parts of it."""
     here = rooms.of(request)
     asked = reading.query(request, InboxQuery)
     if asked.before is not None and not ids.is_id(asked.before):
@@ -176,7 +176,9 @@ async def delete(request: Asked) -> ASGIApp:
 
 @operation("DELETE", "/v1/inbox", tag="Inbox", door="recipient", query=ViewQuery, answers={200: Outcome})
 async def clear(request: Asked) -> ASGIApp:
-    """Delete everything in a view."""
+    """Delete everything in a view.
+
+    `type` limits it to the notifications of that type; the others stay."""
     asked = reading.query(request, ViewQuery)
     return await _mark(request, Marking(actions=("delete",), view=asked.view, type=asked.type))
 

@@ -10,11 +10,12 @@ from litestar.types import ASGIApp, Method
 from msgspec import Struct
 
 from bellcast import errors
-from bellcast.api import doors
+from bellcast.api import doors, faults, reading
 from bellcast.errors import BellcastError
 
 Tag = Literal["Sending", "Live", "Recipients", "Topics", "Tenants", "Access", "Inbox", "Server"]
 Handler = Callable[..., Awaitable[ASGIApp]]
+TOKEN = "token"  # noqa: S105 - the name of the query parameter that carries a session token
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -30,21 +31,36 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     answer_headers: tuple[str, ...] = ()
     refusals: tuple[type[BellcastError], ...] = ()
+    # Pages append a version of their own to the URL of a script (`?v=3`); everywhere else an unknown parameter is refused.
+    any_query: bool = False
+
+    @property
+    def query_names(self) -> frozenset[str] | None:
+        """The query parameters this operation accepts; None for any."""
+        if self.any_query:
+            return None
+        names = frozenset(() if self.query is None else faults.names(self.query))
+        return names | {TOKEN} if self.door == "recipient" else names
 
 
 def operation(method: Method, path: str, **promise: Any) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a function the handler of an operation."""
     promised = Operation(**promise)
     routed = HTTPRouteHandler(path, http_method=method, opt={"operation": promised}, status_code=200)
-    return lambda handler: routed(handler if promised.door is None else _guarded(handler, promised.door))
+    return lambda handler: routed(_guarded(handler, promised))
 
 
-def _guarded(handler: Handler, door: doors.Door) -> Handler:
-    """The handler behind its door. (The framework's guards copy the route for each request: 15 µs.)"""
+def _guarded(handler: Handler, promised: Operation) -> Handler:
+    """The handler behind its door and the check of its query parameters. (The framework's guards copy the route for each
+    request: 15 µs.)"""
+    door, known = promised.door, promised.query_names
 
     @functools.wraps(handler)
     async def guarded(request: doors.Asked) -> ASGIApp:
-        await doors.enter(request, door)
+        if door is not None:
+            await doors.enter(request, door)
+        if known is not None and request.scope["query_string"]:
+            reading.check_query(request, known)
         return await handler(request)
 
     return guarded
@@ -59,6 +75,6 @@ def refusals(operation: Operation, method: str, path: str) -> list[type[Bellcast
         implied.append(errors.DiskFull)
     if operation.body is not None:
         implied += [errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Invalid]
-    if operation.query is not None or "{" in path:
+    if not operation.any_query or "{" in path:
         implied += [errors.BadRequest, errors.Invalid]
     return list(dict.fromkeys(implied))

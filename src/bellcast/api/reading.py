@@ -170,7 +170,8 @@ def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def query(request: Asked, type: type[T]) -> T:
-    """The query string as a `type`; names it does not know are passed over, a name given twice is refused."""
+    """The query string as a `type`, without the parameters that belong to other readers of the same request: which names
+    the operation accepts at all is checked before, by `check_query`."""
     text = request.scope["query_string"]
     given = _pairs(text) if text else {}
     known = {name: given[name] for name in faults.names(type) if name in given}
@@ -178,6 +179,13 @@ def query(request: Asked, type: type[T]) -> T:
         return msgspec.convert(known, type, strict=False)
     except msgspec.ValidationError:
         raise Invalid.fields(faults.found(known, type, strict=False)) from None
+
+
+def check_query(request: Asked, known: frozenset[str]) -> None:
+    """Invalid if the query string has a parameter that is not in `known`: ignoring a filter would widen the request."""
+    unknown = [name for name in _pairs(request.scope["query_string"]) if name not in known]
+    if unknown:
+        raise Invalid.fields([FieldError(name, faults.unknown(name, known, "query parameter")) for name in unknown])
 
 
 def _pairs(text: bytes) -> dict[str, str]:
