@@ -116,7 +116,6 @@ class App:
             unfollow=self.broker.unfollow,
         )
         self._audit = Audit(engines, self.hub, rules, spawn)
-        self.broker.listen(self._hear, self._unsure)
         commands = Commands(engines, self.hub, rules, answering, spawn)
         arrivals = Arrivals(engines, self.hub, rules, doors)
         sessions = NativeSessions(engines.store, self.hub, rules, doors, arrivals, commands, answering)
@@ -199,13 +198,12 @@ class App:
         async with self._starting:
             if self._started:
                 return
-            await self.store.open()
-            await self.broker.open()
-            await upkeep.expire(self.engines)
+            try:
+                await self._open()
+            except BaseException:
+                await self._close()  # the next attempt opens them again
+                raise
             self._roll.begin()
-            if self._counting is not None:
-                await self._counting.open(self._api.counts)
-            await self._quotas.read()
             self.tasks.spawn(self._rates.run())
             self.tasks.spawn(self._quotas.run())
             self.tasks.spawn(self._census.run())
@@ -220,6 +218,23 @@ class App:
                 self.tasks.spawn(upkeep.run(self.engines, self._retention()))
                 self.tasks.spawn(self._jobs.run())
             self._started = True
+
+    async def _open(self) -> None:
+        """Everything of a start that can fail. Safe to repeat after `_close`."""
+        await self.store.open()
+        self.broker.listen(self._hear, self._unsure)
+        await self.broker.open()
+        await upkeep.expire(self.engines)
+        if self._counting is not None:
+            await self._counting.open(self._api.counts)
+        await self._quotas.read()
+
+    async def _close(self) -> None:
+        """Close what `_open` opened, as far as it came."""
+        if self._counting is not None:
+            self._counting.close()
+        await self.broker.close()
+        await self.store.close()
 
     def _beside(self) -> list[Coroutine[Any, Any, None]]:
         """What listens to databases that others write to."""
@@ -240,16 +255,15 @@ class App:
         if self._started:
             self._started = False
             if self._counting is not None:
-                self._counting.close()
+                self._counting.close()  # no figures while connections are closing
             await drain(self.hub, self.engines.clock, 0)
             self._pipes.close()
             await self.tasks.close()
             with contextlib.suppress(BellcastError):
                 await self._quotas.write()
             await self._census.leave()
-            await self.broker.close()
             await self._http.close()
-            await self.store.close()
+            await self._close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -20,6 +20,7 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: work.close())  # a task cancelled before its first step never awaits its work
         return task
 
     async def close(self) -> None:
