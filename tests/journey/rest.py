@@ -91,7 +91,7 @@ async def opened(folder: Path, *, limits: Limits | None = None, access: Access |
     """The API on a new store in the folder."""
     clock, broker, heard = FakeClock(), MemoryBroker(), list[Event]()
     limits, access = limits or Limits(), access or Access()
-    store, http = SQLStore(SQLite(folder / "bellcast.sqlite3", clock)), HttpxClient(guarded=False)
+    store, http = SQLStore(SQLite(folder / "bellcast.sqlite3", clock)), HttpxClient()
     broker.listen(heard.append)
     hub = Hub(Presence(access.presence_topics), Census(broker, clock))
     rooms = Rooms(

@@ -1,5 +1,6 @@
 """Starting and stopping the wired server in this process."""
 
+import asyncio
 import gc
 from pathlib import Path
 
@@ -25,7 +26,7 @@ async def test_a_start_that_failed_late_succeeds_when_it_is_tried_again(app: App
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             await app.start()
-    folder.mkdir()
+    await asyncio.to_thread(folder.mkdir)
     await app.start()
     await app.store.ping()
     await app.stop()
@@ -42,7 +43,7 @@ async def test_a_start_that_failed_leaves_the_data_folder_to_another_server(app:
 async def test_events_are_heard_after_a_start_that_was_tried_twice(app: App, folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await app.start()
-    folder.mkdir()
+    await asyncio.to_thread(folder.mkdir)
     await app.start()
     assert app.broker._listener is not None
     await app.stop()

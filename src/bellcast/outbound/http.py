@@ -1,14 +1,14 @@
-"""Outbound HTTP: one request, one bounded answer, nothing followed, nothing remembered."""
+"""Outbound HTTP: one request, one bounded answer, nothing followed, nothing remembered.
+
+URLs come from the operator's settings only, so private addresses are allowed."""
 
 import asyncio
-import socket
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
 from bellcast.errors import Unavailable
-from bellcast.outbound import addresses
 from bellcast.ports import Response
 
 # Sessions, key sets and replies are far smaller; more is a mistake or an attack on this server's memory.
@@ -17,18 +17,16 @@ MAX_PORT = 65_535
 
 
 class HttpxClient:
-    """The Http port. Guarded: for URLs of people other than the operator, public addresses only."""
+    """The Http port."""
 
-    def __init__(self, *, guarded: bool) -> None:
-        self._guarded = guarded
+    def __init__(self) -> None:
         self._client = httpx.AsyncClient(
             verify=_trusted(),
             follow_redirects=False,
-            trust_env=False,  # a proxy from the environment would resolve names behind the guard's back
+            trust_env=False,  # the operator sets URLs here, not a proxy in the environment
             # One answer's Set-Cookie must not travel with another person's request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # A guarded connection is addressed by number, so it must not be reused for another name behind it.
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=0 if guarded else 20),
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
         )
 
     async def request(
@@ -46,8 +44,6 @@ class HttpxClient:
                 request = self._client.build_request(
                     method, _checked(url), headers=_raw(headers), content=body, timeout=httpx.Timeout(timeout)
                 )
-                if self._guarded:
-                    await pin(request)
                 return await self._exchange(request)
         except (TimeoutError, httpx.TimeoutException):
             raise Unavailable(f"{_place(url)} did not answer within {timeout:g} s.") from None
@@ -67,26 +63,12 @@ class HttpxClient:
                 body += chunk
                 if len(body) > MAX_ANSWER:
                     raise Unavailable(f"{_place(str(request.url))} answered more than {MAX_ANSWER} bytes.")
+            return Response(response.status_code, dict(response.headers), bytes(body))
         finally:
             await response.aclose()
-        return Response(response.status_code, dict(response.headers), bytes(body))
-
-
-async def pin(request: httpx.Request) -> None:
-    """Look the name up once, refuse it if it leads inside, and address the request by the number that was checked: a
-    second look-up could answer otherwise. Host and TLS keep the name."""
-    host, port = request.url.host, request.url.port
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    numbers = [str(entry[4][0]) for entry in found]
-    if not all(map(addresses.is_public, numbers)):
-        raise Unavailable(f"{host} leads to an address that is not public, where requests from here must not go.")
-    address(request, numbers[0])
-
-
-def address(request: httpx.Request, number: str) -> None:
-    """Send the request to this number under its own name."""
-    request.extensions["sni_hostname"] = request.url.host
-    request.url = request.url.copy_with(host=number)
+            # The stream refers back to the response, and the response to the request: without this, up to 60 KB of cookies
+            # for each request stay in memory until the garbage collector runs, which the server makes rare.
+            del response.stream
 
 
 def _checked(url: str) -> httpx.URL:

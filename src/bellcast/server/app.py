@@ -81,7 +81,7 @@ class App:
             quotas=self._quotas,
             rates=self._rates,
         )
-        self._http = HttpxClient(guarded=False)
+        self._http = HttpxClient()
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
