@@ -78,7 +78,10 @@ TOLD = {
 SAID = {
     "subscribe": "Follow topics. On a presence topic you are told who is there already.",
     "unsubscribe": "Follow them no more.",
-    "publish": "Say something to the others on a topic, if the token's `publish` allows it.",
+    "publish": "Say something to the others on a topic, if the token's `publish` allows it. Names that only the "
+    "server sends are refused with `invalid`: `notification`, `notification-update`, `notification-delete`, `counts`, `reset`, "
+    "`ready`, `presence`, `typing`, `pong`, `error`, Socket.IO's `connect`, `connect_error`, `disconnect`, `disconnecting`, "
+    "`newListener`, `removeListener`, and what begins with `pusher:` or `pusher_internal:`.",
     "typing": "Show the others on a topic you follow that you are typing.",
     "seen": "Shown in an open inbox.",
     "read": "Opened or acted on; read implies seen.",

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled
+from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled, resident
 from tests.faults.raw import eventually, unharmed
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -199,6 +199,37 @@ def test_deep_nesting_costs_its_sender_the_connection(server: ServerProcess, sai
             until(one, "never")
     assert unharmed(server)
     assert echoes(server)
+
+
+@pytest.mark.parametrize("event", ['"publish",{"topic":"x","name":"n","data":[%s]}', '"message",[%s]'])
+def test_an_attachment_named_by_many_placeholders_closes_the_connection(server: ServerProcess, event: str) -> None:
+    before = resident(server)
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
+        one.recv()
+        one.send("40")
+        one.recv(), one.recv()
+        one.send("451-7[" + event.replace("%s", ",".join(['{"_placeholder":true,"num":0}'] * 300)) + "]")
+        one.send(b"x" * 990_000)
+        with pytest.raises(ConnectionClosed):
+            until(one, "never")
+    assert resident(server) - before < 20_000  # KiB: 300 copies in base64 were 396 MB
+    assert echoes(server)
+
+
+def test_publish_refuses_binary_values_and_checks_permission_before_anything_else(server: ServerProcess) -> None:
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
+        one.recv()
+        one.send("40" + json.dumps({"token": server.token("greedy", publish=["mine"])}))
+        until(one, "40")
+        one.send('451-1["publish",{"topic":"mine","name":"n","data":{"_placeholder":true,"num":0}}]')
+        one.send(b"x")
+        assert "binary" in ack(one, "431")["error"]["message"]
+        one.send("422" + json.dumps(["publish", {"topic": "theirs", "name": "n", "data": "x" * 500_000}]))
+        assert ack(one, "432")["error"]["code"] == "forbidden"
+        one.send("424" + json.dumps(["publish", {"topic": "mine", "name": "notification", "data": {}}]))
+        assert "only the server sends" in ack(one, "434")["error"]["message"]
+        one.send("423" + json.dumps(["publish", {"topic": "mine", "name": "n", "data": "x" * 500_000}]))
+        assert ack(one, "433")["error"]["code"] == "invalid"
 
 
 def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Callable[..., ServerProcess]) -> None:

@@ -259,6 +259,15 @@ def test_a_role_from_the_token_or_the_record_opens_its_topic(
         assert bell.next()["topics"] == ["role.admin"]
 
 
+@pytest.mark.parametrize("name", ["notification", "reset", "disconnect", "connect_error", "pusher:error"])
+def test_publishing_refuses_names_that_only_the_server_sends(bellcast_server: ServerProcess, name: str) -> None:
+    with websocket(bellcast_server, next(names), claims={"publish": ["*"]}) as ann:
+        ann.next()
+        refusal = ann.ask("publish", topic="chat", name=name, data={})
+        assert (refusal["type"], refusal["code"]) == ("error", "invalid")
+        assert "only the server sends" in refusal["message"]
+
+
 def test_publishing_needs_a_claim_and_spares_the_sender(bellcast_server: ServerProcess) -> None:
     claims = {"topics": ["chat-*"], "publish": ["chat-*"]}
     room = f"chat-{next(names)}"

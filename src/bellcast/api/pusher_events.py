@@ -11,10 +11,10 @@ from bellcast.auth import pusher as signatures
 from bellcast.errors import Invalid, TooLarge
 from bellcast.inbox import events
 from bellcast.model import drafts, topics
+from bellcast.model.event_names import PUSHER_PREFIXES
 from bellcast.model.events import LiveEvent
 from bellcast.model.people import DEFAULT_TENANT
 
-RESERVED = ("pusher:", "pusher_internal:")
 TRIGGER_INFO = frozenset({"user_count", "subscription_count"})
 
 
@@ -78,8 +78,8 @@ def _checked(request: PusherRequest, field: str, asked: Trigger, channels: list[
     """The attributes asked for; Invalid or TooLarge for what cannot be told."""
     limits = request.rooms.limits
     drafts.check(drafts.text(f"{field}name", asked.name, limits.event_name))
-    if not asked.name or asked.name.startswith(RESERVED):
-        raise Invalid.of(f"{field}name", f"must not be empty nor begin with {' or '.join(RESERVED)}")
+    if not asked.name or asked.name.startswith(PUSHER_PREFIXES):
+        raise Invalid.of(f"{field}name", f"must not be empty nor begin with {' or '.join(PUSHER_PREFIXES)}")
     if limits.event_data and len(asked.data) * 4 > limits.event_data < len(asked.data.encode()):
         raise TooLarge(f"{field}data: must be at most {limits.event_data} bytes")
     if asked.socket_id is not None and not signatures.is_socket_id(asked.socket_id):

@@ -14,7 +14,7 @@ from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
 from bellcast.live.rules import Rules, Spawn
 from bellcast.live.turns import Turns
-from bellcast.model import drafts, patterns, times
+from bellcast.model import drafts, event_names, patterns, times
 from bellcast.model.events import LiveEvent, Member, Typing
 from bellcast.model.people import Principal
 from bellcast.ports import Action, Engines, Marking
@@ -121,9 +121,10 @@ class Commands:
     async def _publish(self, connection: Connection, asked: native.Publish) -> native.Frame:
         principal = connection.principal
         drafts.check(drafts.topic("topic", asked.topic, self.limits))
-        drafts.check_event(asked.name, asked.data, self.limits)
         if (refusal := permissions.may_publish(principal, asked.topic)) is not None:
             raise Forbidden(refusal.message)
+        drafts.check(event_names.publishable("name", asked.name))
+        drafts.check_event(asked.name, asked.data, self.limits)
         event = LiveEvent(
             tenant=principal.tenant, name=asked.name, data=asked.data, topic=asked.topic, sender=connection.id
         )

@@ -60,9 +60,9 @@ def test_attachments_fill_their_placeholders_in_any_order_and_depth() -> None:
     head = '52-/x,7["up",{"a":[{"_placeholder":true,"num":1}]},{"_placeholder":true,"num":0}]'
     assert reader.read(head) is None
     assert reader.read(b"zero") is None
-    assert reader.read(b"one") == Packet(EVENT, "/x", ["up", {"a": [b"one"]}, b"zero"], 7)
+    assert reader.read(b"one") == Packet(EVENT, "/x", ["up", {"a": [b"one"]}, b"zero"], 7, attachments=2)
     assert reader.read('61-3[{"_placeholder":true,"num":0}]') is None
-    assert reader.read(b"") == Packet(ACK, "/", [b""], 3)
+    assert reader.read(b"") == Packet(ACK, "/", [b""], 3, attachments=1)
 
 
 @pytest.mark.parametrize("number", ["-1", "1", "0.5", '"0"', "null", "true"])
@@ -71,6 +71,21 @@ def test_a_placeholder_that_stands_for_nothing_is_broken(number: str) -> None:
     reader.read(f'51-["a",{{"_placeholder":true,"num":{number}}}]')
     with pytest.raises(Broken):
         reader.read(b"x")
+
+
+def test_placeholders_that_name_one_attachment_twice_are_broken() -> None:
+    reader = Reader(1000)
+    reader.read('51-["a",[{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]]')
+    with pytest.raises(Broken, match="another placeholder"):
+        reader.read(b"x")
+
+
+def test_an_attachment_without_a_placeholder_is_broken() -> None:
+    reader = Reader(1000)
+    reader.read('52-["a",{"_placeholder":true,"num":1}]')
+    reader.read(b"zero")
+    with pytest.raises(Broken, match="no placeholder"):
+        reader.read(b"one")
 
 
 def test_attachments_come_when_they_are_due_and_only_then() -> None:
@@ -143,7 +158,7 @@ def test_what_is_written_is_read_the_same(args: list[Any], namespace: str, id: i
     found = reader.read(head.decode()[1:])
     for attachment in attachments:
         found = reader.read(attachment)
-    assert found == packet
+    assert found == packet._replace(attachments=len(attachments))
 
 
 @given(st.text(max_size=60) | st.binary(max_size=20))

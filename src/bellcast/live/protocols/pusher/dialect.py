@@ -10,6 +10,7 @@ from bellcast.live.framing import websocket
 from bellcast.live.protocols.pusher import endings, frames
 from bellcast.live.reasons import Close
 from bellcast.model import topics
+from bellcast.model.event_names import PUSHER_PREFIXES
 from bellcast.model.events import (
     Event,
     InboxCounted,
@@ -22,8 +23,6 @@ from bellcast.model.events import (
 )
 from bellcast.model.inboxes import InboxState
 
-# Names that speak for the server: told by anybody else they could make a client believe anything.
-RESERVED = ("pusher:", "pusher_internal:")
 # From here on the code alone says enough: an error event would alarm the app of a mere restart.
 QUIET_CODES = 4200
 
@@ -79,7 +78,7 @@ class Dialect(Struct, frozen=True, eq=False):
 
 
 def _live(event: LiveEvent) -> bytes | None:
-    if event.name.startswith(RESERVED):
+    if event.name.startswith(PUSHER_PREFIXES):
         return None
     channel = topics.TO_RECIPIENT + (event.recipient or "") if event.topic is None else event.topic
     data = frames.text(event.data) if event.text is None else event.text

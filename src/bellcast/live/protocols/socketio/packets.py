@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bellcast.live.protocols.socketio.engineio import Broken
+from bellcast.model.event_names import SOCKETIO_LIFECYCLE
 
 ROOT = "/"
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
@@ -21,19 +22,20 @@ MOST_ATTACHMENTS = 10
 LONGEST_NAMESPACE = 200
 # Ids count from 0; JavaScript's numbers are exact to sixteen digits.
 LONGEST_ID = 16
-RESERVED = frozenset(("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"))
 
 _HEAD = re.compile(r"([0-6])(?:(\d{1,9})-)?(?:(/[^,]*)(?:,|\Z))?(\d+)?", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
 
 class Packet(NamedTuple):
-    """One packet. `data` is the argument of a CONNECT, the list of a name and arguments, or the list of an ack."""
+    """One packet. `data` is the argument of a CONNECT, the list of a name and arguments, or the list of an ack; in a packet
+    that was read, `attachments` is how many binary values it holds."""
 
     type: int
     namespace: str = ROOT
     data: Any = None
     id: int | None = None
+    attachments: int = 0
 
 
 class Reader:
@@ -71,11 +73,14 @@ class Reader:
         if len(held) < self._awaited:
             return None
         self._packet = self._held = None
+        unplaced = dict(enumerate(held))
         try:
-            whole = _filled(packet.data, held)
+            whole = _filled(packet.data, unplaced)
         except RecursionError:
             raise Broken("Nested too deeply.") from None
-        return _checked(packet._replace(data=whole))
+        if unplaced:
+            raise Broken("An attachment has no placeholder.")
+        return _checked(packet._replace(data=whole, attachments=len(held)))
 
 
 def _parse(text: str) -> tuple[Packet, int]:
@@ -126,18 +131,19 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _refuse(text)
 
 
-def _filled(value: Any, attachments: list[bytes]) -> Any:
-    """The value with each placeholder replaced by the bytes it stands for."""
+def _filled(value: Any, unplaced: dict[int, bytes]) -> Any:
+    """The value with each placeholder replaced by the bytes it stands for, which are taken out of `unplaced`: bytes
+    that stood in many places would be encoded in each of them."""
     if isinstance(value, list):
-        return [_filled(one, attachments) for one in value]
+        return [_filled(one, unplaced) for one in value]
     if not isinstance(value, dict):
         return value
     if value.get("_placeholder") is True:
         number = value.get("num")
-        if type(number) is not int or not 0 <= number < len(attachments):
-            raise Broken("A placeholder stands for no attachment.")
-        return attachments[number]
-    return {name: _filled(one, attachments) for name, one in value.items()}
+        if type(number) is not int or number not in unplaced:
+            raise Broken("A placeholder names no attachment, or one that another placeholder names.")
+        return unplaced.pop(number)
+    return {name: _filled(one, unplaced) for name, one in value.items()}
 
 
 def _checked(packet: Packet) -> Packet:
@@ -163,7 +169,7 @@ def _well_shaped(type: int, data: Any) -> bool:
 
 def _may_name(name: Any) -> bool:
     if isinstance(name, str):
-        return name not in RESERVED
+        return name not in SOCKETIO_LIFECYCLE
     return isinstance(name, int | float) and not isinstance(name, bool)
 
 

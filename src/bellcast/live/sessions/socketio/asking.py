@@ -158,7 +158,7 @@ class Asking:
     async def _answer(self, member: Member, packet: Packet) -> None:
         name, *args = packet.data
         try:
-            said = _ack(await self._reply(member, str(name), args))
+            said = _ack(await self._reply(member, str(name), args, packet.attachments))
         except calls.Refused as refused:
             said = [_error(Forbidden.code, refused.message, data=refused.data)]
         except NoHandler as refusal:
@@ -182,7 +182,7 @@ class Asking:
         except (ValueError, TypeError) as failure:  # more than ten binary values, or what no JSON can say
             log.warning("answer cannot be sent", name=packet.data[0], why=str(failure))
 
-    async def _reply(self, member: Member, name: str, args: list[Any]) -> Any:
+    async def _reply(self, member: Member, name: str, args: list[Any], attachments: int) -> Any:
         drafts.check_event(name, None, self._commands.limits)
         if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
             port = self.port(member)
@@ -195,6 +195,8 @@ class Asking:
                 port.part()
         elif name not in OWN:
             raise NoHandler(f"No handler answers {name!r}.")
+        if attachments:
+            raise Invalid(f"{name!r} takes JSON only: send no binary values.")
         done = await self._commands.perform(member, _command(name, args))
         match name:
             case "ping":

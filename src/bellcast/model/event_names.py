@@ -1,0 +1,31 @@
+"""Names of live events that only the server may send. Clients that publish are refused them in every dialect."""
+
+from bellcast.errors import FieldError
+from bellcast.model.drafts import Found
+
+# What Socket.IO's own clients emit about the connection itself.
+SOCKETIO_LIFECYCLE = frozenset(
+    ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
+)
+# What the server itself tells Socket.IO clients, where a published event is an event of the same kind.
+SERVER_EVENTS = frozenset(
+    (
+        "counts",
+        "error",
+        "notification",
+        "notification-delete",
+        "notification-update",
+        "pong",
+        "presence",
+        "ready",
+        "reset",
+        "typing",
+    )
+)
+PUSHER_PREFIXES = ("pusher:", "pusher_internal:")
+
+
+def publishable(field: str, name: str) -> Found:
+    """A name that a client may publish."""
+    if name in SERVER_EVENTS or name in SOCKETIO_LIFECYCLE or name.startswith(PUSHER_PREFIXES):
+        yield FieldError(field, f"must not be {name[:50]!r}, which only the server sends: choose another name")
