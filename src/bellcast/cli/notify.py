@@ -42,7 +42,7 @@ def notify(
     all_: Annotated[bool, typer.Option("--all", help="Everyone in the tenant.", rich_help_panel=TO)] = False,
     tenant: Annotated[str | None, _text("The tenant they are in; with --all, * is every one.", "TENANT", TO)] = None,
     body: Annotated[str | None, _text("More than the title; - reads it from standard input.")] = None,
-    type: Annotated[str | None, _text("Its kind, for tabs and preferences.", "TYPE")] = None,
+    type: Annotated[str | None, _text("Its type; inboxes can be filtered by it.", "TYPE")] = None,
     priority: Annotated[str | None, _text("How much it presses.", "low|normal|high|urgent")] = None,
     action_url: Annotated[str | None, _text("Where a click leads.", "URL")] = None,
     action_text: Annotated[str | None, _text("What the link says.")] = None,

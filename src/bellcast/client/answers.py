@@ -114,12 +114,6 @@ class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
     results: list[BulkResult]
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A started workflow."""
-
-    run: str
-
-
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The figures a badge shows."""
 

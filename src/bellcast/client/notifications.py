@@ -1,4 +1,4 @@
-"""Telling people things: notifications, announcements, workflows."""
+"""Telling people things: notifications and announcements."""
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
-from bellcast.client.answers import BulkResult, BulkResults, Notification, Priority, Run, Sent
+from bellcast.client.answers import BulkResult, BulkResults, Notification, Priority, Sent
 from bellcast.client.errors import BellcastError, BulkInterrupted
 from bellcast.client.request import Body, Request, T, given, json, nothing, path, reads
 
@@ -100,25 +100,6 @@ def bulk(items: Iterable[Item]) -> Generator[Request[Any], Any, list[BulkResult]
     except BellcastError as error:
         raise BulkInterrupted(results) from error
     return results
-
-
-def trigger(
-    workflow: str,
-    to: Target,
-    data: Mapping[str, Any] | None = None,
-    *,
-    actor: str | ActorFields | None = None,
-    tenant: str | None = None,
-    idempotency_key: str | None = None,
-) -> Request[Run]:
-    """Start a workflow for everyone addressed."""
-    body = given(to=to, data=data, actor=actor, tenant=tenant)
-    return _once(path("workflows", workflow, "trigger"), json(body), idempotency_key, Run)
-
-
-def cancel(run: str) -> Request[None]:
-    """Stop a started workflow before its next step."""
-    return Request("DELETE", path("runs", run), nothing)
 
 
 def read(id: str, *, tenant: str | None = None) -> Request[Notification]:

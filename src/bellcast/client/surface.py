@@ -50,8 +50,6 @@ class Server(Surface[S]):
     notification = Method(notifications.read)
     edit = Method(notifications.edit)
     recall = Method(notifications.recall)
-    trigger = Method(notifications.trigger)
-    cancel = Method(notifications.cancel)
 
     publish = Method(topics.publish)
     subscribe = Method(topics.subscribe)

@@ -61,7 +61,10 @@ SERVER: dict[str, tuple[Reader, str]] = {
     ),
     "HANDLERS": (readers.target, "Python handlers that answer what clients call."),
     "HANDLER_URL": (readers.url, "A URL that answers what clients call, by signed POST."),
-    "NO_JOBS": (readers.switch, "Leave durable jobs to `bellcast worker`."),
+    "NO_JOBS": (
+        readers.switch,
+        "Do not run durable jobs, expiry and retention in this server; another server on the same store must.",
+    ),
     "LOG_LEVEL": (readers.level, "The least important lines that are logged."),
     "LOG_FORMAT": (readers.layout, "Log lines for a person, or JSON for a collector."),
 }

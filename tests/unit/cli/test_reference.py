@@ -1,7 +1,12 @@
 """The reference page says what the commands say."""
 
 import importlib.util
+import re
 from pathlib import Path
+
+import typer
+
+from bellcast import cli
 
 COMMANDS = [
     "demo",
@@ -36,3 +41,11 @@ def test_every_command_of_the_contract_is_on_it():
     page = generator().page()
     for name in COMMANDS:
         assert f"\n## bellcast {name}\n" in page
+
+
+def test_every_command_that_a_page_or_a_setting_names_exists():
+    commands = set(typer.main.get_command(cli.app).commands)
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]
+    named = {name for page in pages for name in re.findall(r"`bellcast ([a-z]+)", page.read_text(encoding="utf-8"))}
+    assert {"serve", "notify"} <= named
+    assert named <= commands

@@ -39,7 +39,7 @@ def test_every_send_gets_a_key_of_its_own():
 
 
 def test_the_caller_may_bring_the_key():
-    request = notifications.trigger("booking-created", "alice", idempotency_key="booking-7")
+    request = notifications.notify("alice", title="Hello", idempotency_key="booking-7")
     assert request.headers["Idempotency-Key"] == "booking-7"
     assert request.repeatable
 

@@ -1,10 +1,14 @@
 """The two clients have the same methods, and hide the secret."""
 
 import inspect
+import re
 
 import pytest
 
+from bellcast.api.app import HANDLERS
 from bellcast.client import AsyncBellcast, Bellcast, notifications
+from bellcast.client.method import Method
+from bellcast.client.surface import Inbox, Recipients, Server
 
 SECRET = "s3cret-of-the-project"
 
@@ -24,7 +28,6 @@ def test_every_method_is_there_for_both():
         "notify",
         "bulk",
         "publish",
-        "trigger",
         "token",
         "edit",
         "recall",
@@ -41,3 +44,33 @@ def test_the_secret_is_not_shown():
 def test_an_address_without_a_scheme_is_refused_at_once():
     with pytest.raises(ValueError, match="begins with http"):
         Bellcast("127.0.0.1:8787", SECRET)
+
+
+METHODS = [
+    pytest.param(method.build, id=f"{surface.__name__}.{name}")
+    for surface in (Server, Recipients, Inbox)
+    for name, method in vars(surface).items()
+    if isinstance(method, Method)
+]
+
+
+@pytest.mark.parametrize("build", METHODS)
+def test_every_method_calls_an_operation_that_the_server_has(build):
+    parameters = [one for one in inspect.signature(build).parameters.values() if one.kind is not one.VAR_KEYWORD]
+    values = {one.name: "x" for one in parameters if one.kind is not one.VAR_POSITIONAL}
+    if build is notifications.bulk:
+        values = {"items": [{"to": "x", "title": "x"}]}
+    request = next(iter(build(**values)))
+    operations = {
+        (method, re.sub(r"\{\w+:str\}", "[^/]+", path)): handler.opt["operation"]
+        for handler in HANDLERS
+        for path in handler.paths
+        for method in handler.http_methods
+    }
+    matching = [
+        operation
+        for (method, pattern), operation in operations.items()
+        if method == request.method and re.fullmatch(pattern, request.path)
+    ]
+    assert matching, f"the server has no {request.method} {request.path}"
+    assert any(request.params.keys() <= operation.query_names for operation in matching)
