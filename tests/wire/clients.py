@@ -98,6 +98,7 @@ class Socket:
     def __init__(self, connection: ClientConnection) -> None:
         self.raw = connection
         self._refs = 0
+        self.ready: Event = {}
 
     def next(self) -> Event:
         """The next frame."""

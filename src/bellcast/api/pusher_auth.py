@@ -101,7 +101,7 @@ async def _check_right(request: PusherRequest, principal: Principal, channel: st
         return
     subscribed = await here.engines.store.recipients.subscribed(principal.tenant, recipient, [channel])
     refusal = permissions.may_follow(
-        principal, channel, subscribed=channel in subscribed, public=here.access.public_topics, record_roles=()
+        principal, channel, subscribed=channel in subscribed, public=here.access.public_topics
     )
     if refusal is not None:
         raise Forbidden(f"{channel}: {refusal.message}")

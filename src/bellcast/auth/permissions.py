@@ -1,6 +1,7 @@
 """Which topics a principal may follow and publish on. Pure: a refusal says what would allow it."""
 
 from collections.abc import Iterable
+from enum import Enum, auto
 
 from msgspec import Struct
 
@@ -15,21 +16,42 @@ class Refusal(Struct, frozen=True, kw_only=True):
     message: str
 
 
-def may_follow(
-    principal: Principal, topic: str, *, subscribed: bool, public: Iterable[str], record_roles: Iterable[str]
-) -> Refusal | None:
-    """None if the principal may follow the topic. `subscribed` and `record_roles` are what the store has of it."""
+class Grant(Enum):
+    """Why a connection may follow a topic. What ends the reason ends the following."""
+
+    PUBLIC = auto()  # a pattern of BELLCAST_PUBLIC_TOPICS
+    CLAIM = auto()  # a pattern of the session's `topics` claim
+    ROLE = auto()  # a role of the session's `roles` claim
+    SUBSCRIPTION = auto()  # a subscription in the store; the roles of a recipient's record are subscriptions too
+    APP = auto()  # a handler's `join`, or a signature under the project secret: independent of the session
+    DIALECT = auto()  # a topic the dialect gives to each of its connections
+
+
+def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Iterable[str]) -> Grant | None:
+    """Why the principal may follow the topic, the most lasting reason first; None if it may not."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
     if not is_role and patterns.any_matches(public, topic):
-        return None
+        return Grant.PUBLIC
     if principal.recipient is None:
-        return _nameless(is_role=is_role)
-    if subscribed or patterns.any_matches(principal.topics, topic):
         return None
-    roles = record_roles if principal.roles is None else principal.roles
-    if is_role and topic in map(patterns.role_topic, roles):
+    if patterns.any_matches(principal.topics, topic):
+        return Grant.CLAIM
+    if is_role and topic in map(patterns.role_topic, principal.roles or ()):
+        return Grant.ROLE
+    return Grant.SUBSCRIPTION if subscribed else None
+
+
+def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: Iterable[str]) -> Refusal | None:
+    """None if the principal may follow the topic; `subscribed` is whether the store has a subscription."""
+    if grant_of(principal, topic, subscribed=subscribed, public=public) is not None:
         return None
-    return _not_following(is_role=is_role)
+    return refusal_of(principal, topic)
+
+
+def refusal_of(principal: Principal, topic: str) -> Refusal:
+    """What would allow the principal to follow a topic it may not follow."""
+    is_role = topic.startswith(patterns.ROLE_PREFIX)
+    return _nameless(is_role=is_role) if principal.recipient is None else _not_following(is_role=is_role)
 
 
 def may_publish(principal: Principal, topic: str) -> Refusal | None:

@@ -7,6 +7,7 @@ import structlog
 
 from bellcast import calls
 from bellcast.auth.doors import Doors
+from bellcast.auth.permissions import Grant
 from bellcast.calls import Answerer, Call
 from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unauthenticated, Unavailable
 from bellcast.inbox import events, views
@@ -60,7 +61,7 @@ class NativePort:
         if self.held is not None:
             self.joined.append(topic)
         else:
-            self._hub.follow(self._connection, (topic,))
+            self._hub.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:
         """Make it follow the topic no more."""
@@ -93,9 +94,10 @@ class Answering:
     async def renew(self, token: str) -> Principal:
         """The principal of a fresh token."""
         principal = await self._doors.session(token)
-        if self._doors.revoked(principal, await views.open(self._engines, principal)):
+        inbox = await views.open(self._engines, principal)
+        if self._doors.revoked(principal, inbox):
             raise Unauthenticated("This token was issued before the recipient's sessions were ended.")
-        return principal
+        return principal.with_name(inbox.name)
 
     async def call(self, connection: Connection, name: str, data: Any) -> Any:
         """The reply of the app's handler. A newcomer and a farewell are ours to tell, not a client's."""

@@ -123,7 +123,7 @@ class Arrivals:
         principal = await self._doors.standing(connection.principal, inbox)
         if principal is None:
             raise Revoked
-        connection.principal = principal
+        connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
         return opened
 

@@ -14,7 +14,7 @@ from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
 from bellcast.live.rules import Rules, Spawn
 from bellcast.live.turns import Turns
-from bellcast.model import drafts, event_names, patterns, times
+from bellcast.model import drafts, event_names, times
 from bellcast.model.events import LiveEvent, Member, Typing
 from bellcast.model.people import Principal
 from bellcast.ports import Action, Engines, Marking
@@ -97,8 +97,8 @@ class Commands:
     # --- one method a command
 
     async def _subscribe(self, connection: Connection, asked: native.Subscribe) -> native.Frame:
-        followed = self._hub.topics(connection)
-        new = [topic for topic in asked.topics if topic not in followed]
+        followed = connection.grants or {}
+        new = [topic for topic in dict.fromkeys(asked.topics) if topic not in followed]
         given, refused = await topics.admitted(
             self._engines.store, connection.principal, new, len(followed), self._rules
         )
@@ -168,16 +168,12 @@ class Commands:
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden("A fresh token must be the same recipient's: connect anew to be somebody else.")
+        followed = dict(connection.grants or {})
+        kept = await topics.reauthorized(self._engines.store, fresh, followed, self._rules)
         connection.principal = fresh
-        self._hub.unfollow(connection, await self._no_longer(connection, before))
+        self._hub.regrant(connection, followed, kept)
         ends = None if fresh.expires_at is None else times.moment(fresh.expires_at)
         return native.ack(asked.ref, expires_at=ends)
-
-    async def _no_longer(self, connection: Connection, before: Principal) -> list[str]:
-        """The topics followed by a claim that the fresh session lacks."""
-        by_claim = [one for one in self._hub.topics(connection) if patterns.any_matches(before.topics, one)]
-        _, refused = await topics.admitted(self._engines.store, connection.principal, by_claim, 0, self._rules)
-        return [one.topic for one in refused]
 
     async def _ping(self, connection: Connection, asked: native.Ping) -> native.Frame:
         return native.pong(asked.ref)

@@ -11,6 +11,7 @@ from enum import IntEnum
 from socket import AF_INET, SOCK_STREAM, SocketType
 from typing import Any, Protocol
 
+from bellcast.auth.permissions import Grant
 from bellcast.live import reasons
 from bellcast.live.reasons import Close
 from bellcast.model.events import Event, InboxEvent, Stream
@@ -155,6 +156,7 @@ class Connection(asyncio.Protocol):
         "dialect",
         "epoch",
         "full",
+        "grants",
         "heard_at",
         "id",
         "inbox",
@@ -183,6 +185,7 @@ class Connection(asyncio.Protocol):
         self.since = since
         self.address = address
         self.streams: tuple[Stream, ...] = ()
+        self.grants: dict[str, Grant] | None = None  # the followed topics and why; None before the first
         self.inbox = 0  # the inbox's number in the store
         self.epoch = 0
         self.revision = 0

@@ -2,11 +2,12 @@
 of it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
+from bellcast.auth.permissions import Grant
 from bellcast.live.census import Census
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.nodes import Cause, Learnt, Place
@@ -170,11 +171,14 @@ class Following:
 
     # --- what they follow
 
-    def follow(self, connection: Connection, topics: Iterable[str], member: Member | None = None) -> None:
-        """Follow topics that are allowed; following twice is following once. `member` is who is present there, if not
-        the connection's recipient."""
+    def follow(self, connection: Connection, grants: Mapping[str, Grant], member: Member | None = None) -> None:
+        """Follow topics that are granted; following twice is following once, by the later grant. `member` is who is
+        present there, if not the connection's recipient."""
+        if not grants or connection.phase is Phase.ENDED:  # it left while the right was looked up
+            return
         principal = connection.principal
-        for topic in topics:
+        connection.grants = {**(connection.grants or {}), **grants}
+        for topic in grants:
             if self._follow(connection, topic_stream(principal.tenant, topic)):
                 arrived = self.presence.arrive(principal, topic, connection.id, member)
                 if arrived is not None:
@@ -186,14 +190,20 @@ class Following:
         """Stop following; what is not followed is passed over."""
         principal = connection.principal
         for topic in topics:
-            stream = topic_stream(principal.tenant, topic)
-            if stream in connection.streams:
+            if connection.grants is not None and connection.grants.pop(topic, None) is not None:
+                stream = topic_stream(principal.tenant, topic)
                 connection.streams = tuple(one for one in connection.streams if one != stream)
                 self._drop(connection, stream)
 
+    def regrant(self, connection: Connection, before: Iterable[str], kept: Mapping[str, Grant]) -> None:
+        """Apply what a new session grants of the topics followed `before`; what was joined or left meanwhile stays so."""
+        self.unfollow(connection, [topic for topic in before if topic not in kept])
+        if connection.grants is not None:
+            connection.grants |= {topic: grant for topic, grant in kept.items() if topic in connection.grants}
+
     def topics(self, connection: Connection) -> tuple[str, ...]:
         """The topics a connection follows."""
-        return tuple(topic for topic in map(topic_of, connection.streams) if topic is not None)
+        return tuple(connection.grants or ())
 
     def followers(self, tenant: str, topic: str) -> list[Connection]:
         """The connections that follow a topic."""

@@ -56,9 +56,9 @@ class Hub(Following):
                 self._dispatch_change(event)
                 if self.watcher is not None:
                     self.watcher.changed(event)
-            case PresenceChanged() if self._crowds.take(event, self.count(event.stream)):
-                pass
-            case LiveEvent() | PresenceChanged() | Typing():
+            case PresenceChanged():
+                self._dispatch_move(event)
+            case LiveEvent() | Typing():
                 self._dispatch_live(event)
             case AnnouncementChanged():
                 self.notices.take_in(event)
@@ -80,6 +80,11 @@ class Hub(Following):
         connections = self._told(event)
         if connections:
             self._tell(connections, partial(self._encode, event), event.sender)
+
+    def _dispatch_move(self, event: PresenceChanged) -> None:
+        is_batched = self._crowds.take(event, self.count(event.stream))
+        if not is_batched:
+            self._dispatch_live(event)
 
     def _tell_moves(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
         """Tell a crowd of several moves in one write, and those who moved of what came after their own."""

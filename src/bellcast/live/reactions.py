@@ -2,7 +2,7 @@
 
 import structlog
 
-from bellcast.auth import permissions
+from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError
 from bellcast.inbox import announcements
 from bellcast.live import resume
@@ -31,9 +31,10 @@ class Reactions:
 
     def take_in(self, event: AnnouncementChanged) -> None:
         """An announcement came: bring it into every inbox that is looked at here. One run a tenant, repeated if more came."""
-        again = event.tenant in self._taking_in
-        self._taking_in[event.tenant] = again
-        if not again:
+        if event.tenant in self._taking_in:
+            self._taking_in[event.tenant] = True
+        else:
+            self._taking_in[event.tenant] = False
             self._spawn(self._take_in(event.tenant))
 
     async def _take_in(self, tenant: str) -> None:
@@ -50,13 +51,8 @@ class Reactions:
             self._taking_in.pop(tenant, None)
 
     def reconsider(self, event: SubscriptionEnded) -> None:
-        """A subscription ended: connections that followed the topic by it follow no more."""
+        """A subscription ended: connections that follow the topic by it stop following it."""
         for connection in self._hub.followers(event.tenant, event.topic):
-            principal = connection.principal
-            if principal.recipient != event.recipient:
-                continue
-            refusal = permissions.may_follow(
-                principal, event.topic, subscribed=False, public=self._rules.access.public_topics, record_roles=()
-            )
-            if refusal is not None:
+            by_it = connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
+            if by_it and connection.principal.recipient == event.recipient:
                 self._hub.unfollow(connection, (event.topic,))

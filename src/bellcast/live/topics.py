@@ -1,9 +1,10 @@
 """Which of the topics a client asks for it may follow, and what the others are told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from bellcast.auth import permissions
+from bellcast.auth.permissions import Grant
 from bellcast.errors import Invalid
 from bellcast.live.protocols.native import TopicRefused
 from bellcast.live.rules import Rules
@@ -11,25 +12,53 @@ from bellcast.model import drafts
 from bellcast.model.people import Principal
 from bellcast.ports import Right, Store
 
-Admitted: TypeAlias = tuple[tuple[str, ...], tuple[TopicRefused, ...]]
+# What no session gave, no session takes away.
+BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
+
+Admitted: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
 
 
 async def admitted(store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: Rules) -> Admitted:
-    """The topics that are given, and those that are not with the reason; `followed` is how many it has already."""
+    """The topics that are given, with the reason, and those that are not, with the reason; `followed` is how many it has
+    already."""
     topics = tuple(dict.fromkeys(asked))
     well_named = [topic for topic in topics if not list(drafts.topic("topic", topic, rules.limits))]
     subscribed = await _subscribed(store, principal, well_named)
-    given: list[str] = []
+    given: dict[str, Grant] = {}
     refused: list[TopicRefused] = []
     for topic in topics:
-        refusal = _refusal(principal, topic, followed + len(given), rules, subscribed=topic in subscribed)
-        if refusal is None:
-            given.append(topic)
-            if topic in subscribed:
-                rules.rights.add(Right(principal.tenant, principal.recipient or "", topic))
+        found = _grant(principal, topic, followed + len(given), rules, subscribed=topic in subscribed)
+        if isinstance(found, Grant):
+            given[topic] = found
         else:
-            refused.append(refusal)
-    return tuple(given), tuple(refused)
+            refused.append(found)
+    _watch(principal, given, rules)
+    return given, tuple(refused)
+
+
+async def reauthorized(
+    store: Store, principal: Principal, grants: Mapping[str, Grant], rules: Rules
+) -> dict[str, Grant]:
+    """The followed topics that a new session of the same recipient may go on following, each with its reason now.
+
+    Changes nothing but the subscriptions to watch, so a failure of the store leaves everything as it was."""
+    kept: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
+    by_session = [topic for topic in grants if topic not in kept]
+    subscribed = await _subscribed(store, principal, by_session)
+    public = rules.access.public_topics
+    for topic in by_session:
+        grant = permissions.grant_of(principal, topic, subscribed=topic in subscribed, public=public)
+        if grant is not None:
+            kept[topic] = grant
+    _watch(principal, kept, rules)
+    return kept
+
+
+def _watch(principal: Principal, grants: Mapping[str, Grant], rules: Rules) -> None:
+    """Let the audit check the subscriptions by which topics are followed."""
+    for topic, grant in grants.items():
+        if grant is Grant.SUBSCRIPTION:
+            rules.rights.add(Right(principal.tenant, principal.recipient or "", topic))
 
 
 # The roles of a recipient's record need no look of their own: the store subscribes it to their topics.
@@ -39,12 +68,14 @@ async def _subscribed(store: Store, principal: Principal, topics: list[str]) -> 
     return await store.recipients.subscribed(principal.tenant, principal.recipient, topics)
 
 
-def _refusal(principal: Principal, topic: str, followed: int, rules: Rules, *, subscribed: bool) -> TopicRefused | None:
+def _grant(principal: Principal, topic: str, followed: int, rules: Rules, *, subscribed: bool) -> Grant | TopicRefused:
     for wrong in drafts.topic("topic", topic, rules.limits):
         return TopicRefused(topic[: rules.limits.topic or 200], Invalid.code, f"A topic {wrong.message}.")
     limit = rules.limits.topics_per_connection
     if limit and followed >= limit:
         return TopicRefused(topic, "too_many", f"A connection follows at most {limit} topics.")
-    public = rules.access.public_topics
-    refusal = permissions.may_follow(principal, topic, subscribed=subscribed, public=public, record_roles=())
-    return None if refusal is None else TopicRefused(topic, refusal.code, refusal.message)
+    grant = permissions.grant_of(principal, topic, subscribed=subscribed, public=rules.access.public_topics)
+    if grant is not None:
+        return grant
+    refusal = permissions.refusal_of(principal, topic)
+    return TopicRefused(topic, refusal.code, refusal.message)

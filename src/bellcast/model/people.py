@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 Scope = Literal["send", "read", "manage"]
@@ -105,6 +106,10 @@ class Principal(Struct, frozen=True, kw_only=True):
     issued_at: int = 0
     expires_at: int | None = None
     by_cookie: bool = False
+
+    def with_name(self, name: str | None) -> "Principal":
+        """The same principal with a name from elsewhere, if its session gives none."""
+        return self if self.name is not None or name is None else msgspec.structs.replace(self, name=name)
 
 
 class Caller(Struct, frozen=True):

@@ -1,7 +1,7 @@
 import pytest
 
 from bellcast.auth import permissions
-from bellcast.auth.permissions import Refusal
+from bellcast.auth.permissions import Grant, Refusal
 from bellcast.model.people import Principal
 
 ALICE = Principal(recipient="alice")
@@ -9,7 +9,7 @@ NAMELESS = Principal()
 
 
 def follow(principal: Principal, topic: str, **more: object) -> Refusal | None:
-    asked = {"subscribed": False, "public": (), "record_roles": ()} | more
+    asked = {"subscribed": False, "public": ()} | more
     return permissions.may_follow(principal, topic, **asked)  # type: ignore[arg-type]  # the rule's own keywords
 
 
@@ -22,7 +22,6 @@ def follow(principal: Principal, topic: str, **more: object) -> Refusal | None:
         (Principal(recipient="alice", topics=("*",)), "role.admin", {}),
         (ALICE, "news.today", {"public": ("news.*",)}),
         (NAMELESS, "news.today", {"public": ("news.*",)}),
-        (ALICE, "role.admin", {"record_roles": ("admin",)}),
         (ALICE, "role.admin", {"subscribed": True}),
         (Principal(recipient="alice", roles=("admin",)), "role.admin", {}),
     ],
@@ -41,11 +40,9 @@ def test_what_allows_following(principal: Principal, topic: str, more: dict[str,
         (NAMELESS, "lobby", {"subscribed": True}, ["BELLCAST_PUBLIC_TOPICS"]),
         (Principal(topics=("*",)), "lobby", {}, ["BELLCAST_PUBLIC_TOPICS"]),
         (NAMELESS, "role.admin", {"public": ("*",)}, ["role"]),
-        (NAMELESS, "role.admin", {"record_roles": ("admin",)}, ["role"]),
         (ALICE, "role.admin", {"public": ("role.*", "*")}, ["record", '"roles" claim']),
-        (ALICE, "role.admin", {"record_roles": ("editor",)}, ["record"]),
-        (Principal(recipient="alice", roles=()), "role.admin", {"record_roles": ("admin",)}, ["record"]),
-        (ALICE, "admin", {"record_roles": ("admin",)}, ["subscription"]),
+        (Principal(recipient="alice", roles=("editor",)), "role.admin", {}, ["record"]),
+        (Principal(recipient="alice", roles=("admin",)), "admin", {}, ["subscription"]),
     ],
 )
 def test_what_does_not_allow_it_and_what_the_refusal_says_would(
@@ -55,6 +52,22 @@ def test_what_does_not_allow_it_and_what_the_refusal_says_would(
     assert refused is not None
     assert refused.code == "forbidden"
     assert all(word in refused.message for word in says)
+
+
+@pytest.mark.parametrize(
+    ("claims", "more", "grant"),
+    [
+        ({"topics": ("role.admin",), "roles": ("admin",)}, {"subscribed": True}, Grant.CLAIM),
+        ({"roles": ("admin",)}, {"subscribed": True}, Grant.ROLE),
+        ({}, {"subscribed": True}, Grant.SUBSCRIPTION),
+        ({}, {"subscribed": False}, None),
+    ],
+)
+def test_a_grant_is_the_most_lasting_reason(
+    claims: dict[str, tuple[str, ...]], more: dict[str, bool], grant: Grant | None
+) -> None:
+    principal = Principal(recipient="alice", topics=claims.get("topics", ()), roles=claims.get("roles"))
+    assert permissions.grant_of(principal, "role.admin", subscribed=more["subscribed"], public=("*",)) is grant
 
 
 def test_publishing_needs_a_publish_claim_and_nothing_else_will_do() -> None:

@@ -63,7 +63,7 @@ def chunk(data: bytes) -> bytes:
 
 def _field(name: str, value: str) -> bytes:
     if _BREAKS_A_FIELD.search(value):
-        raise ValueError(f"{name or 'comment'} may not hold CR, LF or NUL: {value!r}")
+        raise ValueError(f"{name} may not hold CR, LF or NUL: {value!r}")
     return f"{name}: {value}\n".encode()
 
 

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from bellcast.auth.doors import Doors
 from bellcast.auth.origins import WrongOrigin
+from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError
 from bellcast.live import resume, topics
 from bellcast.live.answering import Answering, NativePort
@@ -23,7 +24,7 @@ from bellcast.ports import Changes, Opened, Store
 AtReady = Callable[[], None]
 
 
-NOTHING: topics.Admitted = ((), ())
+NOTHING: topics.Admitted = ({}, ())
 
 
 class Arrived(Struct, frozen=True):
@@ -122,7 +123,7 @@ class NativeSessions:
             return None, 0
         self._hub.follow(connection, given)
         inbox, missed, resumed = arrived.inbox, arrived.missed, arrived.resumed
-        connection.told(connection.dialect.wrap(self._ready(connection, inbox, resumed, given, refused)))
+        connection.told(connection.dialect.wrap(self._ready(connection, inbox, resumed, tuple(given), refused)))
         if resumed is not None:
             connection.revision = resumed.revision
             return missed, resumed.revision if resumed.base is None else resumed.base
@@ -133,7 +134,7 @@ class NativeSessions:
         def started() -> None:
             if port is None or port.held is None or connection.phase is Phase.ENDED:
                 return
-            self._hub.follow(connection, port.joined)
+            self._hub.follow(connection, dict.fromkeys(port.joined, Grant.APP))
             for told in port.held:
                 connection.told(told)
             port.held = None

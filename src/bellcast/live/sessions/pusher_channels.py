@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from bellcast import calls
 from bellcast.auth import pusher as signatures
+from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
 from bellcast.errors import BadRequest, Forbidden, NoHandler
 from bellcast.live import topics as following
@@ -70,9 +71,9 @@ class Channels:
         if channel in followed:
             raise BadRequest(f"This connection follows {channel} already.")
         self._check_room(len(followed))
-        member = await self._admitted(connection, asked, len(followed))
+        grant, member = await self._admitted(connection, asked, len(followed))
         if connection.phase is not Phase.ENDED:
-            self._hub.follow(connection, (channel,), member)
+            self._hub.follow(connection, {channel: grant}, member)
             self._tell(connection, frames.subscribed(channel, self._roster(connection, channel)))
             if topics.is_cache(channel):
                 await self._tell_last(connection, channel)
@@ -81,20 +82,22 @@ class Channels:
         """Follow it no more; nothing is answered."""
         self._hub.unfollow(connection, (channel,))
 
-    async def _admitted(self, connection: Connection, asked: pusher.Subscribe, followed: int) -> Member | None:
-        """Who is to be present there, on a presence channel; Refused where the right is missing."""
+    async def _admitted(
+        self, connection: Connection, asked: pusher.Subscribe, followed: int
+    ) -> tuple[Grant, Member | None]:
+        """Why it may follow, and on a presence channel who is to be present; Refused where the right is missing."""
         if topics.is_presence(asked.channel):
-            return self._present(connection, asked)
+            return Grant.APP, self._present(connection, asked)
         if topics.is_private(asked.channel):
             self._check_signature(connection, asked, None)
-            return None
+            return Grant.APP, None
         wiring = self._wiring
-        _, refused = await following.admitted(
+        given, refused = await following.admitted(
             wiring.engines.store, connection.principal, (asked.channel,), followed, wiring.rules
         )
         if refused:
             raise Refused("AuthError", f"{asked.channel}: {refused[0].message}", 403)
-        return None
+        return given[asked.channel], None
 
     def _check_own(self, connection: Connection, channel: str) -> None:
         if connection.principal.recipient != topics.recipient(channel):

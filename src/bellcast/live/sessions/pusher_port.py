@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bellcast.auth.permissions import Grant
 from bellcast.errors import HandlerFailed
 from bellcast.inbox import events
 from bellcast.live.answering import CLOSED_BY_APP, RESTART_BY_APP
@@ -41,8 +42,9 @@ class PusherPort:
 
     async def join(self, topic: str) -> None:
         """Make the connection follow a topic; the app's word is the right. The client learns of it by a frame."""
-        self._hub.follow(self._connection, (topic,))
-        self._connection.told(self._connection.dialect.wrap(frames.subscribed(topic)))
+        if self._connection.phase is not Phase.ENDED:
+            self._hub.follow(self._connection, {topic: Grant.APP})
+            self._connection.told(self._connection.dialect.wrap(frames.subscribed(topic)))
 
     async def leave(self, topic: str) -> None:
         """Make it follow the topic no more."""

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from bellcast import calls
+from bellcast.auth.permissions import Grant
 from bellcast.calls import Answerer, Call
 from bellcast.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
 from bellcast.live.answering import CLOSED_BY_APP, RESTART_BY_APP
@@ -90,7 +91,7 @@ class Port:
         if self.held is not None:
             self.joined.append(topic)
         elif self._member.phase is not Phase.ENDED:
-            self._hub.follow(self._member, (topic,))
+            self._hub.follow(self._member, {topic: Grant.APP})
             await self._rooms.follow(self._member, (topic,), by_app=True)
 
     async def leave(self, topic: str) -> None:

@@ -1,9 +1,11 @@
 """From a CONNECT to a member of a namespace: who comes, may they, and what did they miss."""
 
+from itertools import islice
 from typing import Any, NamedTuple
 
 from bellcast import calls
 from bellcast.auth.doors import Doors
+from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.live import resume, topics
 from bellcast.live.answering import accepted
@@ -74,7 +76,7 @@ class Joining:
                 back = Return(pid, position, opened.missed)
             given = await self._topics(member, inbox)
             if back is not None:
-                given = (*given, *(await self._asking.rooms.restore(member, len(given))))
+                given |= await self._asking.rooms.restore(member, len(given))
             _check_here(member)
         except BaseException:
             member.gone()
@@ -140,20 +142,21 @@ class Joining:
 
     # --- what it hears first
 
-    async def _topics(self, member: Member, inbox: Inbox | None) -> tuple[str, ...]:
+    async def _topics(self, member: Member, inbox: Inbox | None) -> dict[str, Grant]:
         """Everyone's, those of its roles, and those its token names."""
         principal = member.principal
         if inbox is None:
-            return ()
+            return {}
         roles = inbox.roles if principal.roles is None else principal.roles
         named = [topic for topic in principal.topics if "*" not in topic]
         asked = [*map(patterns.role_topic, roles), *named]
         limit = self._rules.limits.topics_per_connection
-        given, _ = await topics.admitted(self._store, principal, asked, 0, self._rules) if asked else ((), ())
+        given, _ = await topics.admitted(self._store, principal, asked, 0, self._rules) if asked else ({}, ())
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
-        return tuple(dict.fromkeys((EVERYONE, *by_record, *given)))[: limit or None]
+        found = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | given
+        return dict(islice(found.items(), limit or None))
 
-    async def _resume(self, member: Member, back: Return, given: tuple[str, ...]) -> None:
+    async def _resume(self, member: Member, back: Return, given: dict[str, Grant]) -> None:
         """Missed events come before the reply: clients hand them out before they say `connect`."""
         member.revision = back.position.revision
         base = back.position.revision if back.position.base is None else back.position.base
@@ -164,9 +167,9 @@ class Joining:
         self._reply(member, recovery.sign(self._project, back.pid))
         state = back.missed.state
         exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == member.revision else {}
-        self._ready(member, given, resumed=True, counters=exact)
+        self._ready(member, tuple(given), resumed=True, counters=exact)
 
-    def _begin(self, member: Member, inbox: Inbox | None, given: tuple[str, ...], *, lost: bool) -> None:
+    def _begin(self, member: Member, inbox: Inbox | None, given: dict[str, Grant], *, lost: bool) -> None:
         self._hub.follow(member, given)
         if inbox is None:
             self._reply(member, None)
@@ -177,7 +180,7 @@ class Joining:
         principal = member.principal
         pid = Pid(principal.tenant, principal.recipient or "", member.namespace, member.id, state.position)
         self._reply(member, recovery.sign(self._project, pid) if self._settings.recovery else None)
-        self._ready(member, given, resumed=False, counters={"unread": state.unread, "unseen": state.unseen})
+        self._ready(member, tuple(given), resumed=False, counters={"unread": state.unread, "unseen": state.unseen})
         if lost and self._settings.recovery:
             member.told(member.dialect.reset(state))
         if not member.behind:
@@ -207,7 +210,7 @@ class Joining:
         held, port.held = port.held or [], None
         if member.phase is Phase.ENDED:
             return
-        self._hub.follow(member, port.joined)
+        self._hub.follow(member, dict.fromkeys(port.joined, Grant.APP))
         for name, args in held:
             member.emit(name, args)
 

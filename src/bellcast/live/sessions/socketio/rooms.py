@@ -5,6 +5,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError
 from bellcast.live import topics
 from bellcast.live.hub import Hub
@@ -53,17 +54,17 @@ class Rooms:
             member.rooms = {name: by_app for name, by_app in member.rooms.items() if name not in names}
             await self._keep(member)
 
-    async def restore(self, member: Member, given: int) -> tuple[str, ...]:
+    async def restore(self, member: Member, given: int) -> dict[str, Grant]:
         """What a member that comes back under its id had: all the app let it join, and of its own wishes what it still may."""
         principal, store = member.principal, self._engines.store
         stored = await store.joined_topics.get(JoinedBy(member.inbox, member.id), self._engines.clock.now())
         if stored is None:
-            return ()
+            return {}
         self._refresh_from_now_on()
         had = _decode(stored)
         wished, _ = await topics.admitted(store, principal, had.subscribed, given, self._rules)
         member.rooms = dict.fromkeys(wished, False) | dict.fromkeys(had.joined, True)
-        return tuple(member.rooms)
+        return wished | dict.fromkeys(had.joined, Grant.APP)
 
     async def _keep(self, member: Member) -> None:
         if not member.resumable:

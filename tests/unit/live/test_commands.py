@@ -1,0 +1,54 @@
+"""Commands of the native dialect, against a store that fails."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.clock import FakeClock
+
+from bellcast.auth.permissions import Grant
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import BellcastError
+from bellcast.live.census import Census
+from bellcast.live.commands import Commands
+from bellcast.live.connection import Connection, Phase
+from bellcast.live.hub import Hub
+from bellcast.live.presence import Presence
+from bellcast.live.protocols import native
+from bellcast.live.rules import Rules
+from bellcast.model.limits import Limits
+from bellcast.model.people import Principal
+from bellcast.ports import Engines
+from bellcast.storage.sqlite import SQLite
+from bellcast.storage.store import SQLStore
+
+
+class Renewed:
+    """Knows the principal of the fresh token."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    async def renew(self, token: str) -> Principal:
+        return self._principal
+
+    async def call(self, connection: Connection, name: str, data: Any) -> Any:
+        raise NotImplementedError
+
+
+async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SQLStore(SQLite(tmp_path / "bellcast.db", clock))
+    await store.open()
+    await store.close()
+    broker = MemoryBroker()
+    hub = Hub(Presence(()), Census(broker, clock))
+    before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
+    commands = Commands(
+        Engines(store, broker, clock, str), hub, Rules(limits=Limits()), Renewed(fresh), cast(Any, None)
+    )
+    connection = Connection("1", native.MESSAGE, before, hub, 0, None)
+    connection.phase, connection.grants = Phase.LIVE, {"role.admin": Grant.ROLE}
+    with pytest.raises(BellcastError):
+        await commands.perform(connection, native.Auth(token="t"))
+    assert (connection.principal, connection.grants) == (before, {"role.admin": Grant.ROLE})
