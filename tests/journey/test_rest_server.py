@@ -1,5 +1,6 @@
 """What the server tells about itself: health, numbers, the reference, its errors, and the browser client."""
 
+import gzip
 import re
 from urllib.parse import urljoin
 
@@ -195,6 +196,18 @@ class TestBrowserClient:
         again = await rest.nobody.get("/bellcast.js", headers={"if-none-match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["cross-origin-resource-policy"] == "cross-origin"
+
+    @pytest.mark.parametrize(
+        ("accepted", "coding"),
+        [("br, gzip", "br"), ("gzip, br;q=0", "gzip"), ("gzip;q=0, br;q=0", None), ("*;q=0", None), ("", None)],
+    )
+    async def test_a_coding_with_no_weight_is_not_used(self, rest, tmp_path, monkeypatch, accepted, coding):
+        (tmp_path / "bellcast.js").write_text("export {}")
+        (tmp_path / "bellcast.js.gz").write_bytes(gzip.compress(b"export {}"))
+        (tmp_path / "bellcast.js.br").write_bytes(b"not looked into")
+        monkeypatch.setattr(client, "FOLDER", tmp_path)
+        async with rest.client.stream("GET", "/bellcast.js", headers={"accept-encoding": accepted}) as answer:
+            assert answer.headers.get("content-encoding") == coding
 
     async def test_a_changed_file_is_a_new_answer(self, rest, tmp_path, monkeypatch):
         file = tmp_path / "browser" / "bellcast.js"

@@ -56,6 +56,7 @@ def build(rooms: Rooms) -> Edge:
     app = _routed()
     requests = metrics.Requests()
     sheet = app.state.sheet = metrics.Sheet(requests, rooms.connections, rooms.outbox)
+    app.state.files = client.Files()
     app.state.document = openapi.document(openapi.routes(app), rooms.limits)
     return Edge(_beside(app), rooms, requests, sheet.own)
 

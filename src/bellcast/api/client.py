@@ -15,6 +15,7 @@ from bellcast.api.inbox import unchanged
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.errors import NotFound
+from bellcast.model.content_coding import accepts
 
 BROWSER = Path(bellcast.__file__).parent / "browser"
 # A checkout where nobody has built the client serves its sources, which run as they are.
@@ -39,8 +40,8 @@ class Served(NamedTuple):
 
     def answer(self, request: Asked, media_type: str) -> ASGIApp:
         """The file, as small as the browser takes it. Each form has its own ETag, as RFC 9110 asks of strong ones."""
-        accepted = reading.header(request, b"accept-encoding") or ""
-        encoding = next((name for name in self.packed if name in accepted), None)
+        header = reading.header(request, b"accept-encoding")
+        encoding = next((name for name in self.packed if accepts(header, name)), None)
         etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
         # Asked again on every page, answered with a 304: an upgrade of the server is an upgrade of the page.
         headers = {
@@ -56,7 +57,25 @@ class Served(NamedTuple):
         return answers.whole(200, self.body, media_type, headers)
 
 
-_served: dict[str, Served] = {}
+class Files:
+    """The files read so far, by name; each is read again when it was written since."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, Served] = {}
+
+    def read(self, name: str) -> Served | None:
+        """The file as it is now; None if there is none."""
+        file = FOLDER / name
+        try:
+            written = file.stat().st_mtime_ns
+            known = self._served.get(name)
+            if known is None or known.written != written:
+                body = file.read_bytes()
+                etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+                known = self._served[name] = Served(written, body, etag, _packed(file, body))
+        except OSError:
+            return None
+        return known
 
 
 @operation(
@@ -90,25 +109,12 @@ async def module(request: Asked) -> ASGIApp:
 
 
 def _file(request: Asked, name: str) -> ASGIApp:
+    files: Files = request.app.state.files
     match = NAME.fullmatch(name)
-    found = _read(name) if match else None
+    found = files.read(name) if match else None
     if match is None or found is None:
         raise NotFound("The browser client has no such file.")
     return found.answer(request, TYPES[match[1]])
-
-
-def _read(name: str) -> Served | None:
-    file = FOLDER / name
-    try:
-        written = file.stat().st_mtime_ns
-        known = _served.get(name)
-        if known is None or known.written != written:
-            body = file.read_bytes()
-            etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-            known = _served[name] = Served(written, body, etag, _packed(file, body))
-    except OSError:
-        return None
-    return known
 
 
 def _packed(file: Path, body: bytes) -> dict[str, bytes]:

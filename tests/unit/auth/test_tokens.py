@@ -187,3 +187,12 @@ def test_verifying_a_token_costs_no_more_than_a_storm_of_reconnects_can_bear() -
     text = tokens.sign(PROJECT, "alice", now=NOW, expires_at=NOW + HOUR, topics=["a.*", "b"], roles=["admin"])
     best = min(timeit.repeat(lambda: verify(text), number=300, repeat=7)) / 300
     assert best < 100e-6  # 15 µs here; a loaded machine may take longer, a library's parsing takes it over
+
+
+def test_two_projects_in_one_process_keep_a_keyed_hmac_each():
+    one, other = Project("1", "one", "secret of one"), Project("2", "other", "secret of the other")
+    kept = one.keyed_hmac, other.keyed_hmac
+    for project, keyed in ((one, kept[0]), (other, kept[1])):
+        tokens.sign(project, "alice", now=0, expires_at=1)
+        assert project.keyed_hmac is keyed
+    assert kept[0].digest() != kept[1].digest()

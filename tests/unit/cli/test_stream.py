@@ -11,7 +11,7 @@ from bellcast.live.framing import sse
 TOLD = (
     sse.retry(3000)
     + sse.event("ready", b'{"unread":1}', "p-1")
-    + sse.comment("still here")
+    + b": still here\n\n"
     + sse.event("notification", '{"title":"line\u2028separator, Tschüß"}'.encode(), "p-2")
     + sse.event("heartbeat", b'{"time":\n1}')
 )

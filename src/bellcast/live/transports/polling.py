@@ -15,6 +15,7 @@ from bellcast.live.reasons import Close
 from bellcast.live.requests import Headers, Request
 from bellcast.live.sessions.engineio import UNREADABLE, Pipe
 from bellcast.live.transports import foreign, http
+from bellcast.model.content_coding import accepts
 
 # Caches on the way must not answer one poll with another's events.
 TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
@@ -26,7 +27,6 @@ WORTH_PACKING = 1_024
 PACKING_LEVEL = 1
 # A body may hold half a million packets: others have their turn after so many, which is a few milliseconds.
 SLICE = 250
-REFUSED = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
 class Gone(Exception):
@@ -194,16 +194,10 @@ async def tell(send: foreign.Send, request: Request, cors: Headers, body: bytes)
     headers = [*TEXT, *cors]
     if len(body) >= WORTH_PACKING:
         headers.append((b"vary", b"accept-encoding"))
-        if _unpacks(request):
+        if accepts(request.header(b"accept-encoding"), "gzip"):
             headers.append((b"content-encoding", b"gzip"))
             body = gzip.compress(body, PACKING_LEVEL, mtime=0)
     await http.answer(send, 200, headers, body)
-
-
-def _unpacks(request: Request) -> bool:
-    """Whether the client says that it reads gzip."""
-    said = (request.header(b"accept-encoding") or "").replace(" ", "").lower().split(",")
-    return any(coding.partition(";")[0] == "gzip" and coding.partition(";")[2] not in REFUSED for coding in said)
 
 
 async def answer_post(

@@ -1,0 +1,21 @@
+"""Accept-Encoding as RFC 9110 defines it."""
+
+import pytest
+
+from bellcast.model.content_coding import accepts
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["gzip", "GZip", "br, gzip", "gzip;q=1", "gzip;q=0.001", "deflate ; q=0.5 , gzip ; q=0.5", "*", "br;q=0, *;q=0.1"],
+)
+def test_a_coding_is_accepted_that_is_named_or_covered_by_the_star(header):
+    assert accepts(header, "gzip")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "identity", "br", "gzip;q=0", "gzip; q=0.000", "GZIP;Q=0.0", "*;q=0", "gzip;q=0, *", "x-gzippy"],
+)
+def test_a_coding_is_not_accepted_that_is_absent_or_has_no_weight(header):
+    assert not accepts(header, "gzip")
