@@ -1,5 +1,7 @@
 """Reading JSON, queries and paths, apart from any request."""
 
+import time
+
 import pytest
 from litestar import Request
 from msgspec import Struct
@@ -47,6 +49,28 @@ class TestDepth:
     def test_more_than_a_hundred_levels_are_refused(self, text):
         with pytest.raises(BadRequest):
             reading.check_depth(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"[" * 100 + b'"' + b'\\"' * 500_000,
+            b"[" * 100 + b'"' + b"\\" * 1_000_001,
+            b"[]" * 101 + b'"' * 1_000_001,
+            b"[]" * 101 + b'"["' * 300_000,
+            b"[]" * 500_000,
+        ],
+        ids=[
+            "open string of escaped quotes",
+            "open string of backslashes",
+            "quotes",
+            "brackets in strings",
+            "brackets",
+        ],
+    )
+    def test_a_megabyte_of_any_shape_is_checked_in_linear_time(self, text):
+        started = time.process_time()
+        reading.check_depth(text)
+        assert time.process_time() - started < 2  # 30 ms; quadratic time is hours
 
 
 class TestBody:
