@@ -240,3 +240,45 @@ async def test_a_thousand_streams_are_followed_at_once(name: str) -> None:
     await until(lambda: len(other.heard) == 1_000)
     await one.broker.close()
     await other.broker.close()
+
+
+async def test_a_listener_that_raises_fails_neither_the_publisher_nor_later_events(broker: Broker) -> None:
+    heard: list[Event] = []
+
+    def listener(event: Event) -> None:
+        heard.append(event)
+        if event == said(1):
+            raise RuntimeError("a bug in a listener")
+
+    broker.listen(listener)
+    await broker.publish(said(1), said(2))
+    await broker.publish(said(3))
+    assert heard == [said(1), said(2), said(3)]
+
+
+async def test_a_listener_that_raises_on_an_event_of_another_process_hears_the_next(nodes: tuple[Node, Node]) -> None:
+    one, other = nodes
+    await follows(other, ROOM)
+
+    def listener(event: Event) -> None:
+        other.heard.append(event)
+        raise RuntimeError("a bug in a listener")
+
+    other.broker.listen(listener)
+    await one.broker.publish(said(1))
+    await one.broker.publish(said(2))
+    await until(lambda: len(other.heard) == 2)
+    assert other.heard == [said(1), said(2)]
+
+
+@pytest.mark.parametrize("data", [2**64, object(), "\ud800"], ids=["integer", "object", "surrogate"])
+async def test_data_that_cannot_be_carried_fails_neither_the_publisher_nor_later_events(
+    nodes: tuple[Node, Node], data: Any
+) -> None:
+    one, other = nodes
+    await follows(other, ROOM)
+    bad = LiveEvent(tenant="", name="said", data=data, topic="room")
+    await one.broker.publish(bad, said(2))
+    assert one.heard == [bad, said(2)]
+    await until(lambda: other.heard)
+    assert other.heard == [said(2)]

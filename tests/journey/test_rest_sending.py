@@ -234,6 +234,8 @@ class TestRefusals:
             ({"to": "a", "title": "x", "data": {"d": "x" * 16_384}}, "data"),
             ({"to": "a", "title": "x", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
             ({"to": "a", "title": "x", "expires_at": "2030-01-01T00:00:00"}, "expires_at"),
+            ({"to": "a", "title": "x", "expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+            ({"to": "a", "title": "x", "data": {"a": [{"b": 2**64}]}}, "data.a.0.b"),
             ({"to": "a", "title": "x", "channels": ["pigeon"]}, "channels.0"),
             ({"to": {"tenant": "acme"}, "tenant": "globex", "title": "x"}, "to.tenant"),
         ],

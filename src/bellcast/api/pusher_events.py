@@ -101,8 +101,9 @@ def _event(asked: Trigger, channel: str, data: Any) -> LiveEvent:
 
 
 def _value(text: str) -> Any:
-    """What other dialects are told: the value, if the text is JSON, as the SDKs make it."""
+    """What other dialects are told: the value, if the text is JSON that a broker can carry, as the SDKs make it."""
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return text
+    return text if any(drafts.data("data", value, 0)) else value

@@ -11,7 +11,7 @@ from msgspec import Meta
 from bellcast import ports
 from bellcast.auth import claims
 from bellcast.auth.claims import Said, Seconds
-from bellcast.errors import BellcastError, Unauthenticated, Unavailable
+from bellcast.errors import BellcastError, FieldError, Unauthenticated, Unavailable
 from bellcast.model import drafts, times
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
@@ -118,6 +118,8 @@ class Sessions:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {error}.") from None
         wrong = [*drafts.key("recipient", answer.recipient, self._limits), *answer.wrong(self._limits)]
+        if isinstance(answer.expires_at, datetime) and not times.is_storable(answer.expires_at):
+            wrong.append(FieldError("expires_at", drafts.OUT_OF_CALENDAR))
         if wrong:
             raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {claims.listed(wrong)}.")
         return answer.principal(answer.recipient, issued_at=now, expires_at=_end(answer), by_cookie=True)

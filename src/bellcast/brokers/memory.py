@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 
+from bellcast.brokers.delivery import deliver
 from bellcast.model.events import Event, Stream
 
 
@@ -18,7 +19,7 @@ class MemoryBroker:
         """Tell the listener; without one nobody is looking, and nothing is lost: the store has it."""
         if self._listener is not None:
             for event in events:
-                self._listener(event)
+                deliver(self._listener, event)
 
     async def ping(self) -> None:
         """A function call is always there."""

@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 import structlog
 
+from bellcast.brokers.delivery import deliver
 from bellcast.errors import Unavailable
 from bellcast.model.events import ANNOUNCEMENTS, Event, Stream
 from bellcast.ports import Clock
@@ -32,6 +33,9 @@ START_SECONDS = 5.0
 ORIGIN_BYTES = 8
 
 Message: TypeAlias = tuple[Stream, bytes]
+# What is raised for data that MessagePack cannot hold. Senders' data is checked when it comes in; handlers may return
+# anything.
+UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
 
@@ -121,8 +125,11 @@ class Relay:
             return
         for event in events:
             if self._listener is not None:
-                self._listener(event)
-            self._outgoing.append((event.stream, self._origin + _encode(event)))
+                deliver(self._listener, event)
+            try:
+                self._outgoing.append((event.stream, self._origin + _encode(event)))
+            except UNENCODABLE:
+                log.exception("event_not_encodable", kind=type(event).__name__)
         self._work.set()
 
     async def ping(self) -> None:
@@ -211,9 +218,9 @@ class Relay:
             return
         try:
             event = _decode(memoryview(message)[ORIGIN_BYTES:])
-        except msgspec.DecodeError as failure:
+        except (msgspec.DecodeError, ValueError, RecursionError) as failure:
             # A newer version's kind of event, in the middle of a rolling update.
             log.warning("event not understood", why=str(failure))
             return
         if event.stream in self._interest:
-            self._listener(event)
+            deliver(self._listener, event)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from bellcast.errors import FieldError, Invalid
-from bellcast.model import patterns
+from bellcast.model import patterns, times
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience, Draft, Edit
 from bellcast.model.people import EVERY_TENANT
@@ -19,6 +20,16 @@ TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 CHANNELS = frozenset({"inbox"})
 # What a link in an inbox may lead to; scripts and local files never.
 SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
+OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
+# What MessagePack holds as an integer.
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
+# Deeper data is an attack on the next program that reads it; 100 levels hold any honest document.
+MAX_DEPTH = 100
+# Characters of a path in an error.
+MAX_PATH = 200
+
+_to_json = msgspec.json.Encoder().encode
+_to_msgpack = msgspec.msgpack.Encoder().encode
 
 Found = Iterator[FieldError]
 
@@ -95,14 +106,43 @@ def url(field: str, value: object, limits: Limits) -> Found:
 
 
 def data(field: str, value: object, limit: int) -> Found:
-    """JSON of at most `limit` bytes when written compactly."""
+    """JSON of at most `limit` bytes (0: any) when written compactly, which every encoder on its way takes: brokers
+    carry MessagePack. Not-a-number and the infinities cannot be read from JSON."""
     try:
-        size = len(msgspec.json.encode(value))
-    except (UnicodeEncodeError, ValueError, OverflowError):
-        yield FieldError(field, "must be valid JSON with valid Unicode text")
+        encoded = _to_json(value)
+        if limit and len(encoded) > limit:
+            yield FieldError(field, f"must be at most {limit} bytes of JSON, got {len(encoded)}")
+            return
+        _to_msgpack(value)
+    except (ValueError, OverflowError, TypeError, RecursionError):
+        yield next(_unencodable(field, value), FieldError(field, "must be valid JSON with valid Unicode text"))
         return
-    if limit and size > limit:
-        yield FieldError(field, f"must be at most {limit} bytes of JSON, got {size}")
+    if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH:
+        yield from islice(_unencodable(field, value), 1)
+
+
+def _unencodable(field: str, value: object) -> Found:
+    """The parts of a JSON value that not every encoder takes."""
+    parts: list[tuple[str, object, int]] = [(field, value, 0)]
+    while parts:
+        path, part, depth = parts.pop()
+        match part:
+            case dict() | list() | tuple() if depth >= MAX_DEPTH:
+                yield FieldError(field, f"must not be nested deeper than {MAX_DEPTH} levels")
+            case dict():
+                parts += [(path, name, depth) for name in part]
+                parts += [(_below(path, name), inner, depth + 1) for name, inner in part.items()]
+            case list() | tuple():
+                parts += [(_below(path, number), inner, depth + 1) for number, inner in enumerate(part)]
+            case str() if part.encode(errors="replace").decode() != part:
+                yield FieldError(path, "must be valid Unicode text")
+            case int() if not MIN_INTEGER <= part <= MAX_INTEGER:
+                yield FieldError(path, "must be between -2^63 and 2^64-1: send larger integers as text")
+
+
+def _below(path: str, name: object) -> str:
+    """The path of a part, cut where it would repeat much of what was sent."""
+    return f"{path}.{name}"[:MAX_PATH].encode(errors="replace").decode()
 
 
 def expiry(field: str, value: object, now: datetime) -> Found:
@@ -111,6 +151,8 @@ def expiry(field: str, value: object, now: datetime) -> Found:
         return
     if value.tzinfo is None:
         yield FieldError(field, "must have a UTC offset, as in 2030-01-31T12:00:00Z")
+    elif not times.is_storable(value):
+        yield FieldError(field, OUT_OF_CALENDAR)
     elif value <= now:
         yield FieldError(field, "must be in the future")
 

@@ -1,23 +1,30 @@
 """Times: integers (UTC milliseconds) in the store, aware datetimes in values, RFC 3339 outside."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+# The last millisecond of the year 9999: a datetime cannot hold a later one.
+LATEST_MS = 253_402_300_799_999
+LATEST = EPOCH + LATEST_MS * MILLISECOND
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 
 
 def moment(milliseconds: int) -> datetime:
-    """The aware datetime of a UTC millisecond count."""
-    # Exact to the millisecond until the year 2100 (tested), at a third of the cost of adding to the epoch.
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """The aware datetime of a UTC millisecond count; one that no datetime can hold becomes the nearest that can."""
+    try:
+        # Exact to the millisecond until the year 2100 (tested), at a third of the cost of adding to the epoch.
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return LATEST if milliseconds > 0 else EPOCH
 
 
 def maybe_moment(milliseconds: int | None) -> datetime | None:
     """As `moment`, with nothing staying nothing."""
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return None if milliseconds is None else moment(milliseconds)
 
 
 def milliseconds(moment: datetime) -> int:
@@ -25,11 +32,24 @@ def milliseconds(moment: datetime) -> int:
     return (moment - EPOCH) // MILLISECOND
 
 
+def is_storable(moment: datetime) -> bool:
+    """Whether an aware datetime is within the years 1970 to 9999 in UTC."""
+    return 0 <= milliseconds(moment) <= LATEST_MS
+
+
 def seconds(duration: str | float) -> float:
     """Seconds of a duration: `25`, `"25"`, `"300ms"`, `"2m"`, `"1.5h"`, `"7d"`. ValueError says what is expected."""
+    try:
+        found = _seconds(duration)
+    except OverflowError:  # an integer larger than any float
+        found = math.inf
+    if not math.isfinite(found):
+        raise ValueError("expected a duration such as 25, 300ms, 2m, 1h or 7d")
+    return found
+
+
+def _seconds(duration: str | float) -> float:
     if isinstance(duration, int | float):
         return float(duration)
     match = DURATION.fullmatch(duration.strip())
-    if match is None:
-        raise ValueError("expected a duration such as 25, 300ms, 2m, 1h or 7d")
-    return float(match[1]) * UNITS[match[2] or "s"]
+    return math.nan if match is None else float(match[1]) * UNITS[match[2] or "s"]

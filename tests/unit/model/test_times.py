@@ -17,6 +17,32 @@ def test_a_moment_is_exact_to_the_millisecond(milliseconds: int) -> None:
     assert times.milliseconds(times.moment(milliseconds)) == milliseconds
 
 
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_every_stored_number_is_a_moment(milliseconds: int) -> None:
+    assert times.is_storable(max(times.moment(milliseconds), times.EPOCH))
+
+
+def test_a_number_beyond_the_calendar_becomes_the_nearest_moment() -> None:
+    assert times.moment(times.LATEST_MS + 1) == times.moment(2**63 - 1) == times.LATEST
+    assert times.moment(-(2**63)) == times.EPOCH
+
+
+@pytest.mark.parametrize(
+    ("text", "storable"),
+    [
+        ("9999-12-31T23:59:59.999999+00:00", True),
+        ("9999-12-31T23:59:59-00:01", False),
+        ("9999-12-31T23:59:59-23:59", False),
+        ("9999-12-31T23:59:59+23:59", True),
+        ("1970-01-01T00:00:00+00:00", True),
+        ("1970-01-01T00:00:00+00:01", False),
+        ("0001-01-01T00:00:00+23:59", False),
+    ],
+)
+def test_a_storable_moment_is_within_1970_and_9999_in_utc(text: str, storable: bool) -> None:
+    assert times.is_storable(datetime.fromisoformat(text)) is storable
+
+
 def test_nothing_stays_nothing() -> None:
     assert times.maybe_moment(None) is None
     assert times.maybe_moment(0) == datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +55,7 @@ def test_durations_are_read_in_every_unit(text: str, seconds: float) -> None:
     assert times.seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "1 week", "1h30m"])
-def test_what_is_no_duration_says_what_one_is(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1 week", "1h30m", "9" * 400, 10**400])
+def test_what_is_no_duration_says_what_one_is(text: str | int) -> None:
     with pytest.raises(ValueError, match="such as 25, 300ms, 2m, 1h or 7d"):
         times.seconds(text)

@@ -180,6 +180,7 @@ class Channels:
         if not topics.is_private(asked.channel) or stream not in connection.streams:
             raise Forbidden("Client events are told on private and presence channels that the sender follows.")
         drafts.check_event(asked.event, None, self._limits)
+        drafts.check(drafts.data("data", asked.data, 0))  # its size is measured as Pusher's clients receive it
         limit = self._limits.event_data
         if limit and len(frames.text(asked.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{asked.event[:50]}: the data must have at most {limit} bytes.")

@@ -10,6 +10,7 @@ from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols.pusher import frames
 from bellcast.live.reasons import Close
+from bellcast.model import drafts
 from bellcast.model.events import LiveEvent
 from bellcast.ports import Engines
 
@@ -33,6 +34,7 @@ class PusherPort:
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Tell everyone on a topic of the caller's tenant."""
+        drafts.check(drafts.data("data", data, 0))  # what a broker cannot carry is the handler\'s mistake
         tenant = self._connection.principal.tenant
         await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from bellcast.model import drafts
 from bellcast.model.wording import sentence
 
 MAX_USER_ID = 128
@@ -47,6 +48,8 @@ def read_member(channel_data: str) -> Member | str:
     user_id = str(said.user_id)
     if not 1 <= len(user_id) <= MAX_USER_ID:
         return f"channel_data: user_id must have 1 to {MAX_USER_ID} characters."
+    for error in drafts.data("user_info", said.user_info, 0):
+        return f"channel_data: {error.field} {error.message}."
     return Member(user_id, {} if said.user_info is None else said.user_info)
 
 

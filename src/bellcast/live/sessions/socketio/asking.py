@@ -71,6 +71,7 @@ class Port:
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Tell everyone on a topic of the caller's tenant, whatever they speak."""
+        drafts.check(drafts.data("data", data, 0))  # what a broker cannot carry is the handler\'s mistake
         tenant = self._member.principal.tenant
         await self._broker.publish(LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 

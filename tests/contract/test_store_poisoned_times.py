@@ -1,0 +1,34 @@
+"""A store that holds a time no calendar has, as an earlier version let in, works: it is shown as the end of the year 9999."""
+
+from datetime import datetime, timedelta, timezone
+
+from bellcast.model import times
+from bellcast.model.notifications import Edit
+from tests.contract.app import App
+
+BEYOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(hours=23, minutes=59)))
+
+
+async def test_a_notification_that_expires_beyond_the_calendar_is_listed_edited_exported_and_recalled(app: App) -> None:
+    id = await app.send("alice", "Hello", expires_at=BEYOND)
+    (shown,) = await app.page("alice")
+    assert shown.expires_at == times.LATEST
+    assert await app.store.sends.edit("", id, Edit(title="Corrected"), app.now) is not None
+    assert await app.titles("alice") == ["Corrected"]
+    found = await app.store.sends.find("", id)
+    assert found is not None
+    export = await app.store.recipients.export("", "alice")
+    assert export is not None
+    assert [kind async for kind, _ in export].count("notification") == 1
+    assert await app.store.upkeep.expire(app.now, 10) == (0, [])
+    assert await app.store.sends.recall("", id, app.now) is not None
+    assert await app.page("alice") == []
+
+
+async def test_an_announcement_that_expires_beyond_the_calendar_is_taken_in_and_recalled(app: App) -> None:
+    await app.inbox("alice")
+    id = await app.announce("To all", expires_at=BEYOND)
+    (shown,) = await app.page("alice")
+    assert shown.expires_at == times.LATEST
+    assert await app.store.sends.recall("", id, app.now) is not None
+    assert await app.page("alice") == []
