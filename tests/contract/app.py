@@ -86,7 +86,8 @@ class App:
         return (await self.store.sends.announce(self.announcing(title=title, **said))).answer.decode()
 
     async def open(self, key: str, tenant: str = "", **given: Any) -> Opened:
-        return await self.store.inboxes.open(tenant, key, self.now, **given)
+        """With a session that is issued now, after whatever was revoked."""
+        return await self.store.inboxes.open(tenant, key, self.now, **{"issued_at": self.now + 1, **given})
 
     async def inbox(self, key: str, tenant: str = "") -> Inbox:
         return (await self.open(key, tenant)).inbox

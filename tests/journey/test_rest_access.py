@@ -158,6 +158,7 @@ class TestTokens:
             ({"recipient": "a", "ttl": True}, "ttl"),
             ({"recipient": "a", "ttl": 1e300}, "ttl"),
             ({"recipient": "a", "ttl": "9" * 400}, "ttl"),
+            ({"recipient": "a", "ttl": 10**400}, "ttl"),
             ({"recipient": "a", "topics": ["ok.*", "not ok"]}, "topics.1"),
             ({"recipient": "a", "publish": [""]}, "publish.0"),
             ({"recipient": "a", "roles": "admin"}, "roles"),
@@ -197,6 +198,25 @@ class TestRevocation:
             assert refused(answer, 401, "unauthenticated"), path
         rest.clock.advance(1)
         assert (await rest.recipient("alice").get("/v1/inbox")).status_code == 200
+
+    async def test_an_ended_session_does_not_write_its_roles_and_name(self, rest):
+        before = rest.recipient("alice", roles=["admin"], name="Alice")
+        assert (await before.get("/v1/inbox")).status_code == 200
+        await rest.app.patch("/v1/recipients/alice", json={"roles": [], "name": "Al"})
+        await end_sessions(rest, "alice")
+        assert refused(await before.get("/v1/inbox"), 401, "unauthenticated")
+        kept = (await rest.app.get("/v1/recipients/alice")).json()
+        assert (kept["roles"], kept["name"]) == ([], "Al")
+
+    @pytest.mark.parametrize("erased", ["/v1/recipients/alice?tenant=acme", "/v1/tenants/acme"])
+    async def test_an_ended_session_does_not_make_what_was_erased_again(self, rest, erased):
+        before = rest.recipient("alice", tenant="acme")
+        assert (await before.get("/v1/inbox")).status_code == 200
+        for path in dict.fromkeys((erased, "/v1/tenants/acme")):
+            assert (await rest.app.delete(path)).status_code == 204
+        assert refused(await before.get("/v1/inbox"), 401, "unauthenticated")
+        assert (await rest.app.get("/v1/recipients/alice?tenant=acme")).status_code == 404
+        assert (await rest.app.get("/v1/tenants/acme")).status_code == 404
 
     async def test_only_that_recipient_of_that_tenant_is_concerned(self, rest):
         others = [rest.recipient("bob"), rest.recipient("alice", tenant="acme")]

@@ -8,7 +8,6 @@ from msgspec import Struct
 from bellcast.api import rooms
 from bellcast.auth import callers
 from bellcast.auth.origins import Headers
-from bellcast.errors import Unauthenticated
 from bellcast.inbox import views
 from bellcast.model.inboxes import Inbox
 from bellcast.model.people import Caller, Principal
@@ -50,7 +49,5 @@ async def inbox(request: Asked) -> Inbox:
     """The inbox of the recipient who asks, unless the session was ended since."""
     here = rooms.of(request)
     principal: Principal = request.scope["state"]["principal"]
-    opened = await views.open(here.engines, principal)
-    if await here.doors.standing(principal, opened) is None:
-        raise Unauthenticated("This session was ended: sign in again.")
-    return opened
+    _, opened = await views.enter(here.engines, principal, None, here.doors.renewed)
+    return opened.inbox

@@ -12,7 +12,7 @@ from bellcast.api.doors import Visitor
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import permissions
 from bellcast.auth import pusher as signatures
-from bellcast.errors import BadRequest, Forbidden, Invalid, Unauthenticated
+from bellcast.errors import BadRequest, Forbidden, Invalid
 from bellcast.inbox import views
 from bellcast.model import drafts, pusher, topics
 from bellcast.model.inboxes import Inbox
@@ -89,10 +89,8 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
         raise Invalid.of("socket_id", "must be two whole numbers with a dot between")
     if principal.tenant != DEFAULT_TENANT:
         raise Forbidden("Pusher's clients live in the default tenant: this session is another tenant's.")
-    inbox = await views.open(here.engines, principal)
-    if await here.doors.standing(principal, inbox) is None:
-        raise Unauthenticated("This session was ended: sign in again.")
-    return principal, inbox
+    principal, opened = await views.enter(here.engines, principal, None, here.doors.renewed)
+    return principal, opened.inbox
 
 
 async def _check_right(request: PusherRequest, principal: Principal, channel: str) -> None:

@@ -12,7 +12,6 @@ from bellcast.auth.jwks import ALGORITHMS, Jwks
 from bellcast.auth.origins import Headers, Kind, WrongOrigin
 from bellcast.auth.sessions import Sessions
 from bellcast.errors import Forbidden, Unauthenticated
-from bellcast.model.inboxes import Inbox
 from bellcast.model.limits import Limits
 from bellcast.model.people import Caller, Principal, Project
 
@@ -116,18 +115,12 @@ class Doors:
         await self.session(credential)
         raise Forbidden(FOR_RECIPIENTS_ONLY)
 
-    @staticmethod
-    def revoked(principal: Principal, inbox: Inbox) -> bool:
-        """Whether the session began before the recipient's were ended. Without a time of issue it counts as older."""
-        return principal.issued_at < inbox.revoked_before
-
-    async def standing(self, principal: Principal, inbox: Inbox) -> Principal | None:
-        """The principal; None if its session was ended. What the app said of a cookie before the end is asked anew."""
-        if not self.revoked(principal, inbox):
-            return principal
+    async def renewed(self, principal: Principal, before: int) -> Principal | None:
+        """What the app says now of a cookie it vouched for before its recipient's sessions were ended; None if the session
+        has ended, as every token's has."""
         if self._sessions is None or not principal.by_cookie:
             return None
-        return await self._sessions.again(principal, inbox.revoked_before)
+        return await self._sessions.again(principal, before)
 
     async def _by_cookie(self, sessions: Sessions, request: Request, brought: Credentials, kind: Kind) -> Principal:
         allowed = origins.cookie_allowed(

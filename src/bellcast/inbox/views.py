@@ -1,5 +1,7 @@
 """Looking into an inbox: what is listed, what the badge counts, where it stands."""
 
+from collections.abc import Awaitable, Callable
+
 from msgspec import Struct
 
 from bellcast.errors import NotFound
@@ -7,7 +9,7 @@ from bellcast.model import ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Notification
 from bellcast.model.people import Principal
-from bellcast.ports import Engines, Opened, Query, Since
+from bellcast.ports import Engines, Opened, Query, SessionRevoked, Since
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -29,10 +31,25 @@ class Counts(Struct, frozen=True, kw_only=True):
     position: str
 
 
+# What is known now of a session that began before a time (UTC milliseconds); None if it has ended.
+Renew = Callable[[Principal, int], Awaitable[Principal | None]]
+
+
+async def enter(engines: Engines, principal: Principal, since: Since | None, renew: Renew) -> tuple[Principal, Opened]:
+    """As `reopen`, for a session that can be renewed when the store refuses it: the renewed one is tried once."""
+    try:
+        return principal, await reopen(engines, principal, since)
+    except SessionRevoked as revoked:
+        renewed = await renew(principal, revoked.before)
+        if renewed is None:
+            raise
+        return renewed, await reopen(engines, renewed, since)
+
+
 async def open(engines: Engines, principal: Principal) -> Inbox:
     """The principal's inbox with everything announced taken in; its other devices are told.
 
-    The principal has a recipient; its revocation is the caller's to check (`inbox.revoked_before`)."""
+    The principal has a recipient. SessionRevoked, with nothing written, if its session was ended."""
     return (await reopen(engines, principal, None)).inbox
 
 
@@ -42,6 +59,7 @@ async def reopen(engines: Engines, principal: Principal, since: Since | None) ->
         principal.tenant,
         principal.recipient or "",
         engines.clock.now(),
+        issued_at=principal.issued_at,
         roles=principal.roles,
         name=principal.name,
         since=since,

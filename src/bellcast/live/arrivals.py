@@ -19,7 +19,7 @@ from bellcast.live.reasons import Close
 from bellcast.live.rules import Rules
 from bellcast.model.inboxes import Inbox, Position
 from bellcast.model.people import Principal
-from bellcast.ports import Engines, Opened
+from bellcast.ports import Engines, Opened, SessionRevoked
 
 # A process or an address at its bound of connections asks newcomers to wait this long.
 FULL_SECONDS = 5
@@ -35,10 +35,6 @@ ID_BYTES = 12
 
 log = structlog.get_logger(__name__)
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
-
-
-class Revoked(Unauthenticated):
-    """This session was ended: sign in again."""
 
 
 class Arrivals:
@@ -118,11 +114,9 @@ class Arrivals:
             raise TooMany(f"This recipient has {here} connections already.", retry_after=RECIPIENT_FULL_SECONDS)
 
     async def _inbox(self, connection: Connection, position: Position | None) -> Opened:
-        opened = await views.reopen(self._engines, connection.principal, resume.since(position, self._limits))
+        since = resume.since(position, self._limits)
+        principal, opened = await views.enter(self._engines, connection.principal, since, self._doors.renewed)
         inbox = opened.inbox
-        principal = await self._doors.standing(connection.principal, inbox)
-        if principal is None:
-            raise Revoked
         connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
         return opened
@@ -131,7 +125,7 @@ class Arrivals:
 def end_of(refusal: BellcastError) -> Close:
     """How a live client is told of a refusal."""
     match refusal:
-        case Revoked():
+        case SessionRevoked():
             return reasons.REVOKED
         case Unauthenticated():
             return reasons.UNAUTHENTICATED

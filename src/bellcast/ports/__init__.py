@@ -17,6 +17,7 @@ from bellcast.ports.inboxes import (
     Marking,
     Opened,
     Query,
+    SessionRevoked,
     Since,
     Standing,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "Sending",
     "Sends",
     "Sent",
+    "SessionRevoked",
     "Since",
     "Standing",
     "Store",

@@ -5,11 +5,20 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from bellcast.errors import Unauthenticated
 from bellcast.model.events import Event, InboxEvent
 from bellcast.model.inboxes import Inbox, InboxState, Position
 from bellcast.model.notifications import Notification, View
 
 Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "delete"]
+
+
+class SessionRevoked(Unauthenticated):
+    """This session was ended: sign in again."""
+
+    def __init__(self, before: int) -> None:
+        super().__init__()
+        self.before = before  # UTC milliseconds: sessions issued earlier are refused
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -107,12 +116,16 @@ class Inboxes(Protocol):
         recipient: str,
         now: int,
         *,
+        issued_at: int,
         roles: tuple[str, ...] | None = None,
         name: str | None = None,
         since: Since | None = None,
     ) -> Opened:
         """The inbox, made on first sight, after taking in pending announcements, and what changed in it, all of one
-        moment. `roles` and `name` are written when given and different."""
+        moment. `roles` and `name` are written when given and different.
+
+        SessionRevoked, with nothing written, for a session `issued_at` a time (UTC milliseconds) before the recipient's
+        sessions were ended or the recipient or its tenant was erased."""
         ...
 
     async def page(self, inbox: int, query: Query) -> Listed:

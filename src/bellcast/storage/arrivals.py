@@ -15,6 +15,16 @@ def digest(tenant: str, key: str) -> str:
     return hashlib.sha256(f"{tenant}\x1f{key}".encode()).hexdigest()
 
 
+def digests(tenant: str, key: str) -> Params:
+    """The digests under which the end of a recipient's sessions may be kept: its own and its whole tenant's."""
+    return {"digest": digest(tenant, key), "tenant_digest": tenant_digest(tenant)}
+
+
+def tenant_digest(tenant: str) -> str:
+    """What is kept of an erased tenant. No recipient has the empty key."""
+    return digest(tenant, "")
+
+
 def arrive(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
     """The number of a recipient's inbox, and whether it was made now, with its tenant if need be."""
     seen = {"tenant": tenant, "key": key}
@@ -34,4 +44,4 @@ def arrive_all(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
 
 def _first_seen(tenant: str, key: str, now: int) -> Params:
     epoch = random.getrandbits(EPOCH_BITS)
-    return {"tenant": tenant, "key": key, "epoch": epoch, "now": now, "digest": digest(tenant, key)}
+    return {"tenant": tenant, "key": key, "epoch": epoch, "now": now, **digests(tenant, key)}

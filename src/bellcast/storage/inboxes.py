@@ -8,7 +8,19 @@ from bellcast.errors import NotFound
 from bellcast.model.events import Event
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Notification
-from bellcast.ports import Change, Changes, Counted, Listed, Marked, Marking, Opened, Query, Since, Standing
+from bellcast.ports import (
+    Change,
+    Changes,
+    Counted,
+    Listed,
+    Marked,
+    Marking,
+    Opened,
+    Query,
+    SessionRevoked,
+    Since,
+    Standing,
+)
 from bellcast.storage import arrivals, intake, marking, people, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
 from bellcast.storage.touching import touches
@@ -30,12 +42,13 @@ class Inboxes:
         recipient: str,
         now: int,
         *,
+        issued_at: int,
         roles: tuple[str, ...] | None = None,
         name: str | None = None,
         since: Since | None = None,
     ) -> Opened:
-        """The inbox as it is; a write only where there is something to write."""
-        wanted = _Wanted(tenant, recipient, now, roles, name, since)
+        """The inbox as it is; a write only where there is something to write. SessionRevoked for an ended session."""
+        wanted = _Wanted(tenant, recipient, now, issued_at, roles, name, since)
         if since is None:
             opened = await self._engine.read(_look, wanted)
         else:
@@ -73,9 +86,15 @@ class _Wanted(Struct, frozen=True):
     tenant: str
     key: str
     now: int
+    issued_at: int
     roles: tuple[str, ...] | None
     name: str | None
     since: Since | None
+
+    def check_standing(self, ended_before: int) -> None:
+        """SessionRevoked if the session began before the recipient's sessions were ended."""
+        if self.issued_at < ended_before:
+            raise SessionRevoked(ended_before)
 
     def written(self, inbox: Inbox) -> bool:
         """Whether the record already says what the session says."""
@@ -95,8 +114,10 @@ def _look(wanted: _Wanted) -> Script[Opened | None]:
     """The inbox, if there is nothing to write."""
     found = yield from _find(wanted.tenant, wanted.key)
     if found is None:
+        yield from _check_erased(wanted)
         return None
     inbox, behind = found
+    wanted.check_standing(inbox.revoked_before)
     if not wanted.written(inbox) or (behind and (yield from intake.concerned(inbox.number))):
         return None
     return Opened(inbox, missed=(yield from _missed(inbox, wanted.since)))
@@ -109,12 +130,14 @@ def _look_again(wanted: _Wanted, since: Since) -> Script[Opened | None]:
     place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
     found = yield Statement("inbox_return", whose | place)
     if not found:
+        yield from _check_erased(wanted)
         return None
     behind, gone = found[0][INBOX_COLUMNS:RETURN_COLUMNS]
     if behind or gone:
         yield Statement("snapshot")
         return (yield from _look(wanted))
     inbox = rows.inbox(wanted.tenant, wanted.key, found[0][:INBOX_COLUMNS])
+    wanted.check_standing(inbox.revoked_before)
     if not wanted.written(inbox):
         return None
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
@@ -125,8 +148,14 @@ def _look_again(wanted: _Wanted, since: Since) -> Script[Opened | None]:
 
 @touches(lambda wanted: [(wanted.tenant, wanted.key)])
 def _open(wanted: _Wanted) -> Script[Opened]:
+    """As `_look`, with writing. Whether the session stands is checked before anything is written."""
     tenant, key, now, roles, name = wanted.tenant, wanted.key, wanted.now, wanted.roles, wanted.name
-    inbox, behind = yield from _found_or_made(tenant, key, now)
+    found = yield from _find(tenant, key)
+    if found is None:
+        yield from _check_erased(wanted)
+        found = yield from _made(tenant, key, now)
+    inbox, behind = found
+    wanted.check_standing(inbox.revoked_before)
     if not behind and wanted.written(inbox):  # as of nearly all who are new
         return Opened(inbox, missed=(yield from _missed(inbox, wanted.since)))
     events: list[Event] = (yield from intake.take_in(tenant, [key], now)) if behind else []
@@ -134,7 +163,7 @@ def _open(wanted: _Wanted) -> Script[Opened]:
         events += yield from people.give_roles(tenant, inbox.number, key, inbox.roles, roles, now)
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
-    inbox, _ = yield from _found_or_made(tenant, key, now)
+    inbox, _ = yield from _known(tenant, key)
     return Opened(inbox, tuple(events), (yield from _missed(inbox, wanted.since)))
 
 
@@ -145,11 +174,19 @@ def _missed(inbox: Inbox, since: Since | None) -> Script[Changes | None]:
     return None if len(changed) > since.limit else Changes(inbox.state, inbox.floor, changed)
 
 
-def _found_or_made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
+def _check_erased(wanted: _Wanted) -> Script[None]:
+    """Refuse the session of an earlier life of a recipient or tenant that is not there."""
+    ((ended_before,),) = yield Statement("erased_before", arrivals.digests(wanted.tenant, wanted.key))
+    wanted.check_standing(ended_before)
+
+
+def _made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
+    yield from arrivals.arrive_all(tenant, [key], now)
+    return (yield from _known(tenant, key))
+
+
+def _known(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
     found = yield from _find(tenant, key)
-    if found is None:
-        yield from arrivals.arrive_all(tenant, [key], now)
-        found = yield from _find(tenant, key)
     if found is None:
         raise NotFound("This recipient was erased.")
     return found

@@ -7,7 +7,7 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import Right
-from bellcast.storage import export, people, subscriptions, tenants
+from bellcast.storage import arrivals, export, people, subscriptions, tenants
 from bellcast.storage.engine import Engine
 
 
@@ -85,7 +85,7 @@ class Recipients:
         erased = [self._engine.write(people.delete, key, one.key, now) for one in found]
         events = [event for each in await asyncio.gather(*erased) for event in each or ()]
         if not found:
-            await self._engine.write(tenants.erase, key)
+            await self._engine.write(tenants.erase, key, arrivals.tenant_digest(key), now)
         return len(found), events
 
     async def put_tenant(self, key: str, name: str | None, settings: dict[str, Any], now: int) -> tuple[Tenant, bool]:

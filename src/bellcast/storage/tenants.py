@@ -50,7 +50,9 @@ ERASED = ("erase_budgets", "erase_announcements", "erase_idempotency", "erase_la
 
 
 @touches(lambda *_: [])
-def erase(key: str) -> Script[None]:
-    """What is left of a tenant without recipients."""
+def erase(key: str, digest: str, now: int) -> Script[None]:
+    """What is left of a tenant without recipients. Its digest is kept: sessions that began before now stay refused, those
+    of recipients it never heard of too."""
     for name in ERASED:
         yield Statement(name, {"tenant": key}, heavy=True)
+    yield Statement("erased_keep", {"digest": digest, "now": now})

@@ -6,12 +6,11 @@ from msgspec import Struct
 from tests.unit.auth.test_jwks import published, signed
 from tests.unit.auth.world import NOW, PROJECT, RIVAL, Keyring, Web, answering, clock, headers, token
 
-from bellcast.auth import doors, keys, tokens
+from bellcast.auth import doors, keys
 from bellcast.auth.access import Access
 from bellcast.auth.doors import Doors
 from bellcast.auth.origins import Headers, WrongOrigin
 from bellcast.errors import Forbidden, Unauthenticated, Unavailable
-from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.limits import Limits
 from bellcast.model.people import Caller, Principal
 
@@ -254,29 +253,6 @@ async def test_a_session_token_is_a_right_one_at_the_wrong_door() -> None:
 async def test_wrong_credentials_open_no_server_path(asked: Request) -> None:
     with pytest.raises(Unauthenticated):
         await with_session().doors.caller(asked)
-
-
-# --- revocation
-
-
-def inbox(revoked_before: int) -> Inbox:
-    return Inbox(number=1, state=InboxState("", "alice", 1, 0, 0, 0), floor=0, revoked_before=revoked_before)
-
-
-@pytest.mark.parametrize(
-    ("issued_at", "revoked_before", "revoked"),
-    [(NOW, 0, False), (0, 0, False), (NOW, NOW, False), (NOW, NOW + 1, True), (0, 1, True)],
-)
-def test_tokens_issued_before_the_revocation_are_refused(issued_at: int, revoked_before: int, revoked: bool) -> None:
-    principal = Principal(recipient="alice", issued_at=issued_at)
-    assert Doors.revoked(principal, inbox(revoked_before)) is revoked
-
-
-async def test_a_token_made_right_after_the_revocation_holds() -> None:
-    fresh = tokens.sign(PROJECT, "alice", now=NOW + 1, expires_at=NOW + 60_000)
-    house = House()
-    assert not house.doors.revoked(await house.doors.session(fresh), inbox(NOW + 1))
-    assert house.doors.revoked(await house.doors.session(ALICE), inbox(NOW + 1))
 
 
 # --- reading

@@ -9,7 +9,7 @@ from bellcast.auth import origins
 from bellcast.auth.doors import Doors
 from bellcast.errors import BellcastError, MethodNotAllowed
 from bellcast.live import requests
-from bellcast.live.arrivals import Arrivals, Revoked, end_of
+from bellcast.live.arrivals import Arrivals, end_of
 from bellcast.live.connection import Connection
 from bellcast.live.framing import sse
 from bellcast.live.protocols import native
@@ -20,6 +20,7 @@ from bellcast.live.sessions.native import Arrived, AtReady, NativeSessions
 from bellcast.live.transports import foreign, http
 from bellcast.live.transports.foreign import ForeignConnection, SendOutlet
 from bellcast.live.transports.sse import SseConnection
+from bellcast.ports import SessionRevoked
 
 # Browsers wait this long before they reconnect an event stream; spread, so that a server's death is no storm.
 RETRY_MS = (1_500, 4_500)
@@ -101,7 +102,7 @@ def _retry(connection: Connection) -> bytes:
 
 async def _refuse(refusal: BellcastError, cors: Headers, send: foreign.Send) -> None:
     end = end_of(refusal)
-    if isinstance(refusal, Revoked):
+    if isinstance(refusal, SessionRevoked):
         await http.answer(send, 204, cors)  # the polite "do not come back"
     elif end.reconnect:
         await _come_back(end, cors, send)

@@ -2,7 +2,7 @@
 -- A recipient comes to be on first use; what was announced before is not for it, nor are sessions of an earlier life.
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, revoked_before)
 SELECT :tenant, :key, :epoch, value, :now,
-  coalesce((SELECT sessions_before FROM erased WHERE digest = :digest), 0)
+  coalesce((SELECT max(sessions_before) FROM erased WHERE digest IN (:digest, :tenant_digest)), 0)
 FROM counters WHERE name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
 
@@ -10,10 +10,10 @@ ON CONFLICT (tenant, key) DO NOTHING
 -- As on SQLite, but for many by one statement: each parameter is a column.
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, revoked_before)
 SELECT w.tenant, w.key, w.epoch, c.value, w.now,
-  coalesce((SELECT sessions_before FROM erased WHERE digest = w.digest), 0)
+  coalesce((SELECT max(sessions_before) FROM erased WHERE digest IN (w.digest, w.tenant_digest)), 0)
 FROM counters c CROSS JOIN unnest(
-  :tenant::text[], :key::text[], :epoch::bigint[], :now::bigint[], :digest::text[]
-) w (tenant, key, epoch, now, digest)
+  :tenant::text[], :key::text[], :epoch::bigint[], :now::bigint[], :digest::text[], :tenant_digest::text[]
+) w (tenant, key, epoch, now, digest, tenant_digest)
 WHERE c.name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
 
@@ -86,6 +86,10 @@ ORDER BY e.id LIMIT :limit
 -- name: erase_devices
 -- How far the devices of a recipient were told.
 DELETE FROM devices WHERE inbox = :inbox
+
+-- name: erased_before
+-- Sessions that began before are refused; 0: none.
+SELECT coalesce(max(sessions_before), 0) FROM erased WHERE digest IN (:digest, :tenant_digest)
 
 -- name: erased_keep
 -- Sessions that began before are refused, should somebody of that key come to be again.
