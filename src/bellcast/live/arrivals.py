@@ -4,7 +4,7 @@ The connection is known to the hub before its inbox is read, so that nothing fal
 live event."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
@@ -120,6 +120,22 @@ class Arrivals:
         connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
         return opened
+
+
+async def guard_start(
+    connection: Connection, start: Awaitable[None], at_end: Callable[[], None] = lambda: None
+) -> None:
+    """Await the start of a connection. Any failure ends the connection, so that none stays open and counted but silent;
+    then `at_end` lets the client answer the close."""
+    try:
+        await start
+    except BellcastError as refusal:
+        connection.keeper.end(connection, end_of(refusal))
+        at_end()
+    except Exception:
+        log.exception("connection start failed", connection=connection.id)
+        connection.keeper.end(connection, reasons.UNAVAILABLE)
+        at_end()
 
 
 def end_of(refusal: BellcastError) -> Close:

@@ -86,6 +86,8 @@ class Audit:
                 await announcements.take_in(self._engines, tenant, sorted(recipients))
         except BellcastError as failure:
             log.warning("audit put off", why=failure.detail)
+        except Exception:  # what the next look asks for is checked all the same
+            log.exception("audit failed")
 
     def _compare(self, connection: Connection, stands: Standing | None, behind: dict[str, set[str]]) -> None:
         principal = connection.principal

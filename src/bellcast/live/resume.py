@@ -53,15 +53,19 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
 
     Positions on the way carry `base`, the revision where the replay began, so that a second cut in the middle does
     not turn what is new to the client into updates."""
-    if first is not None and _told_at_once(connection, first, base):
-        return
-    connection.begin_replay()
     try:
+        if first is not None and _told_at_once(connection, first, base):
+            return
+        connection.begin_replay()
         await _replay(store, connection, first, base, limits)
     except BellcastError as failure:
         log.warning("replay broken off; the client comes back", connection=connection.id, why=failure.detail)
         connection.keeper.end(connection, reasons.UNAVAILABLE)
-    connection.end_replay()
+    except Exception:
+        log.exception("replay failed; the client comes back", connection=connection.id)
+        connection.keeper.end(connection, reasons.UNAVAILABLE)
+    finally:
+        connection.end_replay()
 
 
 def _told_at_once(connection: Connection, changes: Changes, base: int) -> bool:

@@ -10,7 +10,7 @@ from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError
 from bellcast.live import resume, topics
 from bellcast.live.answering import Answering, NativePort
-from bellcast.live.arrivals import Arrivals, end_of
+from bellcast.live.arrivals import Arrivals
 from bellcast.live.commands import Commands
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
@@ -77,15 +77,10 @@ class NativeSessions:
     async def begin(
         self, connection: Connection, request: Request, refusal: BellcastError | None, at_ready: AtReady
     ) -> None:
-        """From the accepted WebSocket to a live one, or to its end. `at_ready` lets the client be heard."""
-        try:
-            if refusal is not None:
-                raise refusal
-            arrived, started = await self.enter(connection, request)
-        except BellcastError as turned_away:
-            self._hub.end(connection, end_of(turned_away))
-            at_ready()  # its close frame is still to be heard
-            return
+        """From the accepted WebSocket to a live one; raises why not. `at_ready` lets the client be heard."""
+        if refusal is not None:
+            raise refusal
+        arrived, started = await self.enter(connection, request)
 
         def ready() -> None:
             started()
@@ -102,13 +97,8 @@ class NativeSessions:
         return Arrived(opened, position, asked is not None), self._started(connection, port)
 
     async def welcome(self, connection: Connection, arrived: Arrived, request: Request, at_ready: AtReady) -> None:
-        """Say `ready`, then what was missed, then go live; or why not."""
-        try:
-            missed, base = await self._greet(connection, arrived, request)
-        except BellcastError as turned_away:
-            self._hub.end(connection, end_of(turned_away))
-            at_ready()
-            return
+        """Say `ready`, then what was missed, then go live; raises why not."""
+        missed, base = await self._greet(connection, arrived, request)
         at_ready()
         if connection.phase is Phase.HOLDING:
             await resume.replay(self._store, connection, missed, base, self._rules.limits)

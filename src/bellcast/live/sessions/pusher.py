@@ -3,12 +3,14 @@
 import asyncio
 import secrets
 
+import structlog
+
 from bellcast import calls
 from bellcast.auth import origins
 from bellcast.auth.access import Access
 from bellcast.errors import BadRequest, BellcastError, Forbidden
 from bellcast.live.answering import accepted
-from bellcast.live.arrivals import Arrivals, end_of
+from bellcast.live.arrivals import Arrivals
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols import pusher
@@ -24,6 +26,8 @@ from bellcast.model import topics
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal, Project
 from bellcast.model.pusher import PusherRules
+
+log = structlog.get_logger(__name__)
 
 PATH = "/app/"
 # Two numbers of this size make ids nobody guesses, and JavaScript reads each exactly.
@@ -56,6 +60,7 @@ class PusherSessions:
         self._channels = channels
         self._users = users
         self._turns = Turns(self._do, spawn)
+        self._deadlines: dict[Connection, asyncio.TimerHandle] = {}  # for authorization
         self.limits = limits
         self.listener = self
 
@@ -73,12 +78,14 @@ class PusherSessions:
     async def begin(
         self, connection: Connection, request: Request, refusal: BellcastError | None, at_ready: AtReady
     ) -> None:
-        """From the accepted WebSocket to a live one, or to its end."""
+        """From the accepted WebSocket to a live one, or to its end; raises why it is refused."""
         connection.id = f"{secrets.randbelow(ID_RANGE)}.{secrets.randbelow(ID_RANGE)}"
-        end = self._turned_away(request) if refusal is None else end_of(refusal)
+        if refusal is not None:
+            raise refusal
+        end = self._turned_away(request)
         if end is None:
-            end = await self._enter(connection, request)
-        if end is not None:
+            await self._enter(connection, request)
+        else:
             self._hub.end(connection, end)
         at_ready()
 
@@ -87,20 +94,17 @@ class PusherSessions:
             return pusher.NO_SUCH_APP
         return endings.refused_version(dict(request.parameters).get("protocol"))
 
-    async def _enter(self, connection: Connection, request: Request) -> Close | None:
+    async def _enter(self, connection: Connection, request: Request) -> None:
         connection.told(connection.dialect.wrap(frames.established(connection.id, self._rules.activity_timeout)))
-        try:
-            await self._ask_app(connection)
-            opened = await self._arrivals.enter(connection)
-        except BellcastError as turned_away:
-            return end_of(turned_away)
+        await self._ask_app(connection)
+        opened = await self._arrivals.enter(connection)
         connection.phase = Phase.LIVE
         if opened is not None:
             connection.revision = opened.inbox.state.revision
         self._users.expect(connection, request)
         if self._rules.authorized_within:
-            asyncio.get_running_loop().call_later(self._rules.authorized_within, self._check_authorized, connection)
-        return None
+            loop, seconds = asyncio.get_running_loop(), self._rules.authorized_within
+            self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
 
     async def _ask_app(self, connection: Connection) -> None:
         """A `connect` handler may refuse, or say who it is without a sign-in."""
@@ -112,6 +116,7 @@ class PusherSessions:
             connection.principal = accepted(call.accepted, connection.principal)
 
     def _check_authorized(self, connection: Connection) -> None:
+        self._deadlines.pop(connection, None)
         known = connection.principal.recipient is not None or any(map(topics.is_private, self._hub.topics(connection)))
         if connection.phase is not Phase.ENDED and not known:
             self._hub.end(connection, endings.UNAUTHORIZED)
@@ -131,6 +136,9 @@ class PusherSessions:
             await self._obey(connection, command)
         except BellcastError as refusal:
             self._tell(connection, frames.error(refusal.detail))
+        except Exception:
+            log.exception("command failed", command=type(command).__name__)
+            self._tell(connection, frames.error(BellcastError().detail))
 
     async def _obey(self, connection: Connection, command: pusher.Command | pusher.Rejected) -> None:
         match command:
@@ -155,5 +163,7 @@ class PusherSessions:
 
     def gone(self, connection: Connection) -> None:
         """Forget what is kept of a connection."""
+        if (deadline := self._deadlines.pop(connection, None)) is not None:
+            deadline.cancel()
         self._channels.gone(connection)
         self._users.gone(connection)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from bellcast.auth import pusher as signatures
 from bellcast.errors import BadRequest, BellcastError
 from bellcast.live import resume
-from bellcast.live.arrivals import Arrivals, end_of
+from bellcast.live.arrivals import Arrivals, guard_start
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.protocols import pusher
 from bellcast.live.protocols.pusher import endings, frames
@@ -77,7 +77,7 @@ class Users:
         if isinstance(user, Close):
             self._hub.end(connection, user)
         elif connection.principal.recipient is None:
-            await self._welcome(connection, user, asked.user_data)
+            await guard_start(connection, self._welcome(connection, user, asked.user_data))
         elif connection.principal.recipient == user.id:
             self._tell(connection, frames.signed_in(asked.user_data))
         else:
@@ -96,11 +96,7 @@ class Users:
 
     async def _welcome(self, connection: Connection, user: pusher.User, user_data: str) -> None:
         principal = Principal(recipient=user.id, issued_at=self._wiring.engines.clock.now())
-        try:
-            inbox = await self._arrivals.identify(connection, principal)
-        except BellcastError as turned_away:
-            self._hub.end(connection, end_of(turned_away))
-            return
+        inbox = await self._arrivals.identify(connection, principal)
         device = self._device(connection, user)
         signed = self._signed[connection] = SignedIn(user, device, inbox.number)
         self._tell(connection, frames.signed_in(user_data))

@@ -4,12 +4,16 @@ EventSource ends for good on any status but 200 and shows no status to its scrip
 itself is a status; what will is a stream that says when to come back (WHATWG HTML, 9.2)."""
 
 import random
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
 
 from bellcast.auth import origins
 from bellcast.auth.doors import Doors
-from bellcast.errors import BellcastError, MethodNotAllowed
+from bellcast.errors import BellcastError, MethodNotAllowed, Unavailable
 from bellcast.live import requests
-from bellcast.live.arrivals import Arrivals, end_of
+from bellcast.live.arrivals import Arrivals, end_of, guard_start
 from bellcast.live.connection import Connection
 from bellcast.live.framing import sse
 from bellcast.live.protocols import native
@@ -21,6 +25,8 @@ from bellcast.live.transports import foreign, http
 from bellcast.live.transports.foreign import ForeignConnection, SendOutlet
 from bellcast.live.transports.sse import SseConnection
 from bellcast.ports import SessionRevoked
+
+log = structlog.get_logger(__name__)
 
 # Browsers wait this long before they reconnect an event stream; spread, so that a server's death is no storm.
 RETRY_MS = (1_500, 4_500)
@@ -43,21 +49,30 @@ class StreamEndpoint:
             await http.answer(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
         cors = origins.cors_headers(request.header(b"origin"), self._rules.access.origins)
-        connection: Connection | None = None
         try:
             connection = await self._admitted(request, ours=http.is_ours(scope))
-            arrived, started = await self._sessions.enter(connection, request)
+            arrived, started = await self._enter(connection, request)
         except BellcastError as refusal:
-            if connection is not None:
-                connection.keeper.lost(connection)
             await _refuse(refusal, cors, send)
             return
         if not http.is_ours(scope):
-            await self._carry(connection, arrived, request, cors, receive, send, started)
+            welcome = self._sessions.welcome(connection, arrived, request, started)
+            await self._carry(connection, welcome, cors, receive, send)
         elif (taken := http.take(scope, connection)) is not None:
             connection.own(taken[0], self._rules.limits.unsent)
             connection.write(sse.response_head(request.http_version, cors) + _retry(connection))
-            await self._sessions.welcome(connection, arrived, request, started)
+            await guard_start(connection, self._sessions.welcome(connection, arrived, request, started))
+
+    async def _enter(self, connection: Connection, request: Request) -> tuple[Arrived, AtReady]:
+        """Let it in. If that fails, or another server cancels it, nothing stays counted."""
+        try:
+            return await self._sessions.enter(connection, request)
+        except BaseException as failure:
+            connection.keeper.lost(connection)
+            if isinstance(failure, Exception) and not isinstance(failure, BellcastError):
+                log.exception("connection start failed", connection=connection.id)
+                raise Unavailable from failure
+            raise
 
     async def _admitted(self, request: Request, *, ours: bool) -> Connection:
         if request.method != "GET":
@@ -72,12 +87,10 @@ class StreamEndpoint:
     async def _carry(
         self,
         connection: Connection,
-        arrived: Arrived,
-        request: Request,
+        welcome: Coroutine[Any, Any, None],
         cors: Headers,
         receive: foreign.Receive,
         send: foreign.Send,
-        at_ready: AtReady,
     ) -> None:
         """Through another server's sends."""
         outlet = SendOutlet(connection, foreign.body_message)
@@ -89,7 +102,7 @@ class StreamEndpoint:
             *cors,
         ]
         connection.write(_retry(connection))
-        self._spawn(self._sessions.welcome(connection, arrived, request, at_ready))
+        self._spawn(guard_start(connection, welcome))
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         speaking = outlet.run(send, start, foreign.end_of_body)
         await foreign.serve(connection, outlet, speaking, foreign.hear_stream(receive))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bellcast.errors import BadRequest, BellcastError, UpgradeRequired
 from bellcast.live import reasons, requests
-from bellcast.live.arrivals import Arrivals
+from bellcast.live.arrivals import Arrivals, guard_start
 from bellcast.live.connection import Connection, Dialect, Listener
 from bellcast.live.framing import websocket
 from bellcast.live.requests import Request
@@ -36,7 +36,7 @@ class Sessions(Protocol):
     async def begin(
         self, connection: Connection, request: Request, refusal: BellcastError | None, at_ready: AtReady
     ) -> None:
-        """From the accepted WebSocket to a live one, or to its end. Calls `at_ready` once the client may be heard."""
+        """From the accepted WebSocket to a live one; raises why not. Calls `at_ready` once the client may be heard."""
         ...
 
 
@@ -85,7 +85,8 @@ class WebSocketEndpoint:
         if early:
             connection.data_received(early)
         connection.write(websocket.response(upgrade))
-        await self._sessions.begin(connection, request, refusal, connection.listen)
+        start = self._sessions.begin(connection, request, refusal, connection.listen)
+        await guard_start(connection, start, connection.listen)
 
     async def _carry(self, request: Request, receive: foreign.Receive, send: foreign.Send) -> None:
         """Through another server's sends."""
@@ -99,7 +100,8 @@ class WebSocketEndpoint:
         connection = self._arrivals.make(ForeignConnection, self._sessions.foreign, principal, request.address)
         outlet = SendOutlet(connection, foreign.websocket_message)
         connection.own(outlet, self._limits.unsent)
-        self._spawn(self._sessions.begin(connection, request, refusal, outlet.resume_reading))
+        start = self._sessions.begin(connection, request, refusal, outlet.resume_reading)
+        self._spawn(guard_start(connection, start, outlet.resume_reading))
         hearing = foreign.hear_websocket(connection, outlet, receive, self._sessions.listener)
         speaking = outlet.run(send, {"type": "websocket.accept"}, connection.closing)
         await foreign.serve(connection, outlet, speaking, hearing)

@@ -1,0 +1,41 @@
+"""Handlers of a server with a mistake: for some recipients and devices it fails while their connections start."""
+
+from typing import Any
+
+import bellcast
+from bellcast.inbox import views
+from bellcast.live import topics
+from bellcast.live.sessions import pusher_users
+from bellcast.storage.devices import Devices
+
+AT_INBOX, AT_TOPICS, AT_DEVICE = "fails-at-inbox", "fails-at-topics", "fails-at-device"
+
+handlers = bellcast.Handlers()
+enter, admitted, arrive = views.enter, topics.admitted, Devices.arrive
+
+
+class MistakeError(Exception):
+    """Nothing in the server expects it."""
+
+
+async def failing_enter(engines: Any, principal: Any, *more: Any) -> Any:
+    if principal.recipient == AT_INBOX:
+        raise MistakeError
+    return await enter(engines, principal, *more)
+
+
+async def failing_admitted(store: Any, principal: Any, *more: Any) -> Any:
+    if principal.recipient == AT_TOPICS:
+        raise MistakeError
+    return await admitted(store, principal, *more)
+
+
+async def failing_arrive(self: Any, reached: Any, *more: Any) -> Any:
+    if reached.device == pusher_users._digest(AT_DEVICE):
+        raise MistakeError
+    return await arrive(self, reached, *more)
+
+
+views.enter = failing_enter
+topics.admitted = failing_admitted
+Devices.arrive = failing_arrive  # type: ignore[method-assign]
