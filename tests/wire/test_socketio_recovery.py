@@ -1,16 +1,18 @@
 """Coming back over Socket.IO: `recovered` is true exactly when nothing is missing."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.servers import ServerProcess
 from tests.wire.socketio_client import Agent, Client, agent, open_client
-from tests.wire.socketio_raw import Raw
+from tests.wire.socketio_raw import WAIT, Raw, event
 
 people = (f"traveller{number}" for number in itertools.count())
 SETTINGS = {"BELLCAST_LIMIT_REPLAY": "50", "BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
@@ -209,3 +211,67 @@ def test_a_client_that_begins_anew_has_joined_nothing(server: ServerProcess, ali
         told.ask("enter", "hall")
     again = raw(server, alice)
     assert "hall" not in dict(again.after)["ready"][0]["topics"]
+
+
+def test_a_recovery_paused_by_polling_goes_on_after_the_upgrade(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
+    server = start_server()
+    pid = raw(server, alice).pid
+    notify_all(server, alice, 200)
+    polling = f"{server.url}/socket.io/?EIO=4&transport=polling"
+    with httpx.Client() as http:
+        polling += "&sid=" + json.loads(http.get(polling).text[1:])["sid"]
+        connect_packet = "40" + json.dumps({"token": server.token(alice), "pid": pid})
+        assert http.post(polling, content=connect_packet).status_code == 200
+        with connect(polling.replace("http", "ws").replace("=polling", "=websocket")) as socket:
+            socket.send("2probe")
+            assert socket.recv(timeout=WAIT) == "3probe"
+            socket.send("5")
+            missed = []
+            while not str(said := socket.recv(timeout=WAIT)).startswith("40"):
+                missed.append(event(str(said))[1][0]["notification"]["id"])
+            assert missed == ids_of(server, alice)
+            assert json.loads(str(said)[2:])["pid"] == pid
+
+
+@pytest.mark.parametrize("count", [200, 1_000])
+def test_a_recovery_larger_than_the_polling_buffer_is_complete_while_the_client_upgrades(
+    node: Agent, start_server: Callable[..., ServerProcess], alice: str, count: int
+) -> None:
+    server = start_server()
+    client = open_client(node, server, alice, reconnection=False)
+    first = client.until("connect")
+    client.do("drop")
+    client.until("disconnect")
+    notify_all(server, alice, count)
+    stored = ids_of(server, alice)
+    assert len(stored) == count
+    client.do("connect")
+    second, missed = until_connected(client)
+    assert (second["recovered"], second["id"]) == (True, first["id"])
+    assert missed == stored
+    assert client.travels_by("websocket")
+    (live,) = notify(server, alice)
+    assert client.event("notification")[0]["notification"]["id"] == live
+    client.do("disconnect")
+
+
+def notify_all(server: ServerProcess, recipient: str, count: int) -> None:
+    """Send that many notifications of half a kilobyte."""
+    body = (json.dumps({"to": recipient, "title": "x" * 400}) + "\n") * count
+    headers = {**server.as_app(), "content-type": "application/x-ndjson"}
+    assert httpx.post(f"{server.url}/v1/notifications/bulk", content=body, headers=headers).status_code == 200
+
+
+def ids_of(server: ServerProcess, recipient: str) -> list[str]:
+    """The ids of a recipient's notifications, oldest first."""
+    found: list[str] = []
+    headers = {"authorization": f"Bearer {server.token(recipient)}"}
+    with httpx.Client(base_url=server.url, headers=headers) as http:
+        page = http.get("/v1/inbox", params={"limit": 100}).json()
+        found += [one["id"] for one in page["notifications"]]
+        while page.get("next"):
+            page = http.get("/v1/inbox", params={"limit": 100, "before": page["next"]}).json()
+            found += [one["id"] for one in page["notifications"]]
+    return found[::-1]

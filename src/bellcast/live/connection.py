@@ -226,7 +226,7 @@ class Connection(asyncio.Protocol):
 
     async def room(self) -> None:
         """Wait until the reader has room for more of the replay."""
-        if self.full is not None:
+        while self.full is not None:
             await self.full
 
     def replay(self, data: bytes) -> None:
@@ -279,7 +279,8 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self.phase is Phase.REPLAYING:
-            self.full = asyncio.get_running_loop().create_future()
+            if self.full is None:  # another future would never wake whoever waits for the first
+                self.full = asyncio.get_running_loop().create_future()
         else:
             self.keeper.end(self, reasons.TOO_SLOW)
 

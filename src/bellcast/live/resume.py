@@ -115,10 +115,15 @@ NO_REVISION = 2**62
 
 async def _tell(connection: Connection, changes: Changes, base: int) -> None:
     """Write the changes, oldest first, at the reader's pace."""
-    for piece in _pieces(connection, changes, base):
+    pieces = _pieces(connection, changes, base)
+    while True:
         await connection.room()
         if connection.phase is not Phase.REPLAYING:
             return
+        # Encoded only now: a Socket.IO client may have moved to a transport with another encoding during the wait.
+        piece = next(pieces, None)
+        if piece is None:
+            break
         connection.replay(piece)
     connection.revision = max(connection.revision, changes.state.revision)
 

@@ -93,7 +93,7 @@ class Polling:
 
     def retire(self) -> list[bytes]:
         """Another link takes over: what still waits is told there."""
-        waiting, self._waiting, self._size = self._waiting, [], 0
+        waiting = self._empty()
         self._answer(engineio.NOOP)
         self._closing = True
         self.reading.set()
@@ -108,12 +108,15 @@ class Polling:
 
     def take(self) -> bytes:
         """All that waits, as one body."""
-        body = engineio.SEPARATOR.join(self._waiting)
-        self._waiting, self._size = [], 0
+        return engineio.SEPARATOR.join(self._empty())
+
+    def _empty(self) -> list[bytes]:
+        """Remove all that waits. Writers that were paused resume here and nowhere else, whoever takes the packets."""
+        waiting, self._waiting, self._size = self._waiting, [], 0
         if self._full:
             self._full = False
             self._pipe.drained()
-        return body
+        return waiting
 
     def _flush(self) -> None:
         """Answer the poll that waits with what there is."""
