@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from bellcast.live.transports.socketio import MAX_UNJOINED_SESSIONS_PER_ADDRESS
 from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled, resident
 from tests.faults.raw import eventually, unharmed
 from tests.servers import ServerProcess
@@ -254,6 +255,30 @@ def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Cal
                 break
         else:
             raise AssertionError("the deaf are still held")
+
+
+def test_handshakes_that_never_join_are_bounded_by_address(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(BELLCAST_ANONYMOUS="allow")
+    with httpx.Client(base_url=server.url) as http:
+        sids = []
+        while (answer := http.get(POLLING)).status_code == 200:
+            sids.append(json.loads(answer.text[1:])["sid"])
+        assert len(sids) == MAX_UNJOINED_SESSIONS_PER_ADDRESS
+        assert (answer.status_code, answer.json()["code"]) == (429, 4)
+        with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as elsewhere:
+            assert elsewhere.get(server.url + POLLING).status_code == 200
+        assert http.post(f"{POLLING}&sid={sids[0]}", content="40").status_code == 200
+        assert http.get(f"{POLLING}&sid={sids[0]}").text.startswith("40")
+        assert http.post(f"{POLLING}&sid={sids[1]}", content="1").status_code == 200
+        assert [http.get(POLLING).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        refused = http.get(POLLING, headers={"cookie": "a=" + "x" * 10_000})
+        assert (refused.status_code, refused.json()["code"]) == (431, 3)
+        assert "8192 bytes" in refused.json()["message"]
+        assert http.get(POLLING, headers={"cookie": "a=" + "x" * 7_000, "x-other": "x" * 10_000}).status_code == 200
 
 
 def test_a_body_that_never_ends_is_given_up(server: ServerProcess) -> None:

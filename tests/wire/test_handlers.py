@@ -274,6 +274,17 @@ def test_a_connect_handler_may_say_who_a_nameless_client_is(shop: ServerProcess)
         assert app.get("/v1/recipients/walk-in", params={"tenant": "lobby"}).json()["roles"] == ["guest"]
 
 
+def test_a_connect_handler_accepts_a_native_client_again_after_a_revocation(shop: ServerProcess) -> None:
+    with websocket(shop, None) as bell:
+        assert bell.next()["recipient"] == "walk-in"
+    revoked = httpx.delete(
+        f"{shop.url}/v1/recipients/walk-in/sessions", params={"tenant": "lobby"}, headers=shop.as_app()
+    )
+    assert revoked.status_code == 204
+    with websocket(shop, None) as bell:
+        assert bell.next()["recipient"] == "walk-in"
+
+
 @pytest.mark.parametrize("follow", [stream, websocket], ids=["sse", "websocket"])
 def test_what_a_connect_handler_does_happens_right_after_ready(
     shop: ServerProcess, alice: Socket, follow: Callable[..., Any]

@@ -154,6 +154,18 @@ def test_the_apps_connect_handler_accepts_and_refuses(knock: Callable[..., Clien
     assert refused == refused | {"message": "not you", "data": {"code": 13, "until": "never"}, "active": False}
 
 
+def test_a_connect_handler_accepts_a_recipient_again_after_a_revocation(
+    knock: Callable[..., Client], http: httpx.Client, alice: str
+) -> None:
+    before = knock(None, auth={"login": alice})
+    before.until("connect")
+    assert http.delete(f"/v1/recipients/{alice}/sessions").status_code == 204
+    before.until("disconnect")
+    after = knock(None, auth={"login": alice})
+    after.until("connect")
+    assert after.event("ready")[0]["recipient"] == alice
+
+
 @pytest.mark.parametrize(
     ("auth", "code"),
     [

@@ -144,6 +144,17 @@ def test_a_forged_pid_is_a_new_start(server: ServerProcess, alice: str, pid: Any
     assert [name for name, _ in told.after][:1] == ["ready"]
 
 
+@pytest.mark.parametrize(
+    "offset",
+    ["f" * 20 + "-1", "1-" + "f" * 20, "8000000000000000-1", "1-1-8000000000000000", "1-8000000000000000", "f" * 5_000],
+)
+def test_a_connect_with_an_impossible_offset_is_answered(server: ServerProcess, alice: str, offset: str) -> None:
+    told = raw(server, alice)
+    (id,) = notify(server, alice)
+    again = raw(server, alice, pid=told.pid, offset=offset)
+    assert [args[0]["notification"]["id"] for _, args in again.before] == [id]
+
+
 def test_a_return_ends_the_connection_nobody_knew_to_be_dead(server: ServerProcess, alice: str) -> None:
     first = raw(server, alice, stay=True)
     again = raw(server, alice, pid=first.pid, stay=True)

@@ -125,7 +125,7 @@ class Answering:
             self._hub.end(connection, port.ending)  # a WebSocket is there already, and hears it as it is
             raise _closed(port.ending)
         if call.accepted is not None:
-            connection.principal = accepted(call.accepted, connection.principal)
+            connection.principal = accepted(call.accepted, connection.principal, asked_at=connection.since)
         return port
 
     async def gone(self, connection: Connection) -> None:
@@ -162,8 +162,9 @@ def _closed(end: Close) -> BellcastError:
     return Unavailable(said, retry_after=1) if end.reconnect else reasons.TurnedAway(said)
 
 
-def accepted(word: calls.Accepted, session: Principal) -> Principal:
-    """The principal a `connect` handler named; what the session allowed stays."""
+def accepted(word: calls.Accepted, session: Principal, *, asked_at: int) -> Principal:
+    """The principal a `connect` handler named; what the session allowed stays. `asked_at` is when the app was asked, in
+    UTC milliseconds: its answer is as new as that, so sessions revoked earlier do not concern it."""
     return Principal(
         tenant=session.tenant if word.tenant is None else word.tenant,
         recipient=word.recipient,
@@ -171,6 +172,6 @@ def accepted(word: calls.Accepted, session: Principal) -> Principal:
         publish=session.publish,
         roles=session.roles if word.roles is None else word.roles,
         name=session.name,
-        issued_at=session.issued_at,
+        issued_at=asked_at,
         expires_at=session.expires_at,
     )

@@ -80,7 +80,7 @@ class Upper(Protocol):
 class Pipe:
     """One session. `talk` is the upper layer's, for what it knows of the pipe."""
 
-    __slots__ = ("_pipes", "_pong_due", "due", "link", "over", "request", "sid", "slot", "talk")
+    __slots__ = ("_pipes", "_pong_due", "due", "is_unjoined", "link", "over", "request", "sid", "slot", "talk")
 
     def __init__(self, pipes: "Pipes", request: Request) -> None:
         self._pipes = pipes
@@ -88,10 +88,15 @@ class Pipe:
         self.sid = homes.new_sid()
         self.request = request
         self.over = False
+        self.is_unjoined = False  # counted among the polling sessions that have joined no namespace yet
         self.due = 0.0
         self.slot = 0  # where the sweep finds it
         self.link: Link = NO_LINK
         self.talk: Any = None
+
+    def set_joined(self) -> None:
+        """It has joined a namespace: from here on it is counted as a connection of the hub."""
+        self._pipes.set_joined(self)
 
     def begin(self, link: Link) -> None:
         """Say what the client needs to know, and begin the pulse."""
@@ -188,6 +193,8 @@ class Pipes:
         self._clock = clock
         self._by_sid: dict[str, Pipe] = {}
         self._parted: dict[str, Link] = {}
+        self.unjoined = 0
+        self._unjoined_by_address: dict[str | None, int] = {}
         self._width = min(rules.ping_interval, rules.ping_timeout) / SLOTS
         self._slots: dict[int, set[Pipe]] = {}
         self._turned = 0
@@ -202,8 +209,29 @@ class Pipes:
             pipe.look(asyncio.get_running_loop().time())
         return None if pipe is None or pipe.over else pipe
 
+    def unjoined_from(self, address: str | None) -> int:
+        """How many polling sessions of an address have joined no namespace yet."""
+        return self._unjoined_by_address.get(address, 0)
+
+    def set_joined(self, pipe: Pipe) -> None:
+        """Count a session no longer as one that has joined no namespace. Safe to call twice."""
+        if pipe.is_unjoined:
+            pipe.is_unjoined = False
+            self._count_unjoined(pipe.request.address, -1)
+
+    def _count_unjoined(self, address: str | None, change: int) -> None:
+        self.unjoined += change
+        count = self._unjoined_by_address.get(address, 0) + change
+        if count:
+            self._unjoined_by_address[address] = count
+        else:
+            del self._unjoined_by_address[address]
+
     def begin(self, pipe: Pipe) -> None:
         """Open a session on its first link."""
+        if pipe.link.form is engineio.BODY:  # the others are bounded by the sockets they hold
+            pipe.is_unjoined = True
+            self._count_unjoined(pipe.request.address, 1)
         pipe.due = asyncio.get_running_loop().time() + self.rules.ping_interval
         self._by_sid[pipe.sid] = pipe
         self._expect(pipe)
@@ -212,6 +240,7 @@ class Pipes:
 
     def forget(self, pipe: Pipe) -> None:
         """Its id opens nothing any more."""
+        self.set_joined(pipe)
         self._by_sid.pop(pipe.sid, None)
         self._slots.get(pipe.slot, set()).discard(pipe)
         self.upper.closed(pipe)

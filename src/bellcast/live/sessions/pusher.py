@@ -113,7 +113,7 @@ class PusherSessions:
         except calls.Refused as refused:
             raise Forbidden(refused.message) from None
         if call is not None and call.accepted is not None:
-            connection.principal = accepted(call.accepted, connection.principal)
+            connection.principal = accepted(call.accepted, connection.principal, asked_at=connection.since)
 
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)

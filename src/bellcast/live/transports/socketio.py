@@ -32,9 +32,29 @@ log = structlog.get_logger(__name__)
 COMPLAIN_SECONDS = 60.0
 # What later namespaces may need of the handshake; the rest of its headers is let go, or it would be most of a connection.
 KEPT = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
+# Of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
+MAX_KEPT_BYTES = 8_192
+# Polling sessions that have joined no namespace: they are not authenticated, hold no socket, and take up to 10 KB each until
+# `connect_timeout`. A client joins within a round trip, so a storm of reconnections passes; clients beyond the bound try again.
+MAX_UNJOINED_SESSIONS = 5_000
+MAX_UNJOINED_SESSIONS_PER_ADDRESS = 2_000
 PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
 # The names the reference serves its client under, and what each is a build of.
 CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
+
+TOO_MANY_UNJOINED = Refusal(
+    engineio.FORBIDDEN.code, "Too many sessions have not joined a namespace yet: try again in some seconds.", 503
+)
+TOO_MANY_UNJOINED_HERE = Refusal(
+    engineio.FORBIDDEN.code,
+    "Too many sessions of this address have not joined a namespace yet: try again in some seconds.",
+    429,
+)
+TOO_LARGE_HEADERS = Refusal(
+    engineio.BAD_REQUEST.code,
+    f"The authorization, cookie and origin headers and the query may have {MAX_KEPT_BYTES} bytes together.",
+    431,
+)
 
 
 class SocketIOEndpoint:
@@ -245,6 +265,13 @@ class SocketIOEndpoint:
             return Refusal(engineio.FORBIDDEN.code, refusal.detail, refusal.status)
         if limit and len(self._pipes) >= limit:
             return Refusal(engineio.FORBIDDEN.code, "This server is at its bound of connections.", 503)
+        if self._pipes.unjoined >= MAX_UNJOINED_SESSIONS:
+            return TOO_MANY_UNJOINED
+        if self._pipes.unjoined_from(request.address) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
+            return TOO_MANY_UNJOINED_HERE
+        kept = sum(len(name) + len(value) for name, value in request.headers if name in KEPT)
+        if kept + len(_token_query(request)) > MAX_KEPT_BYTES:
+            return TOO_LARGE_HEADERS
         return None
 
 
@@ -285,10 +312,15 @@ def _slim(request: Request) -> Request:
         http_version=request.http_version,
         scheme=request.scheme,
         headers=headers,
-        query=request.query if b"token=" in request.query else b"",
+        query=_token_query(request),
         address=request.address,
         parameters=[],
     )
+
+
+def _token_query(request: Request) -> bytes:
+    """The query, if a token stands in it."""
+    return request.query if b"token=" in request.query else b""
 
 
 def _is_octets(request: Request) -> bool:

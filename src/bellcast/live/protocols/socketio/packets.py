@@ -93,7 +93,10 @@ def _parse(text: str) -> tuple[Packet, int]:
     if len(namespace) > LONGEST_NAMESPACE or (id is not None and len(id) > LONGEST_ID):
         raise Broken("A namespace or an id is too long.")
     rest = text[head.end() :]
-    packet = Packet(type, namespace, _json(rest) if rest else None, None if id is None else int(id))
+    data = _json(rest) if rest else None
+    if rest and data is None:
+        raise Broken("No packet carries null; it carries nothing instead.")
+    packet = Packet(type, namespace, data, None if id is None else int(id))
     if count is None:
         return _checked(packet), 0
     if not 1 <= int(count) <= MOST_ATTACHMENTS:

@@ -118,7 +118,7 @@ class Joining:
             port.part()
             raise calls.Refused("The app closed this connection.")
         if call.accepted is not None:
-            member.principal = accepted(call.accepted, member.principal)
+            member.principal = accepted(call.accepted, member.principal, asked_at=member.since)
         # What it brought may have been the app's to read: let in, but as nobody.
         return call.accepted is not None or self._rules.access.anonymous
 

@@ -37,6 +37,7 @@ class Talk:
     def enter(self, member: Member) -> None:
         """Somebody is in: the pipe is not idle, and never will be again."""
         self.members[member.namespace] = member
+        member.pipe.set_joined()
         self.calm()
 
     def calm(self) -> None:
