@@ -12,6 +12,10 @@ from bellcast.model import drafts
 from bellcast.model.people import Principal
 from bellcast.ports import Right, Store
 
+# Names that one request may have looked at. A refusal is some 170 bytes, so that a request of a megabyte of short names would
+# be answered by 25; ten times what a connection may follow is somebody's mistake.
+MAX_TOPICS_PER_REQUEST = 1_000
+
 # What no session gave, no session takes away.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
 
@@ -21,7 +25,10 @@ Admitted: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
 async def admitted(store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: Rules) -> Admitted:
     """The topics that are given, with the reason, and those that are not, with the reason; `followed` is how many it has
     already."""
-    topics = tuple(dict.fromkeys(asked))
+    names = tuple(dict.fromkeys(asked))
+    limit = rules.limits.topics_per_connection
+    bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)
+    topics, beyond = names[:bound], names[bound:]
     well_named = [topic for topic in topics if not list(drafts.topic("topic", topic, rules.limits))]
     subscribed = await _subscribed(store, principal, well_named)
     given: dict[str, Grant] = {}
@@ -33,6 +40,11 @@ async def admitted(store: Store, principal: Principal, asked: Sequence[str], fol
         else:
             refused.append(found)
     _watch(principal, given, rules)
+    if beyond:
+        message = (
+            f"A request names at most {bound} topics: this one and the {len(beyond) - 1} after it were not looked at."
+        )
+        refused.append(TopicRefused(beyond[0][: rules.limits.topic or 200], "too_many", message))
     return given, tuple(refused)
 
 
