@@ -200,6 +200,22 @@ def test_the_one_who_acts_hears_the_event_before_its_ack(
         assert ack == {"type": "ack", "ref": "r1", "changed": 3, "unread": 0, "unseen": 0}
 
 
+def test_a_delete_of_one_type_leaves_the_others(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+    notify(http, alice, type="booking")
+    kept = notify(http, alice, type="payment")
+    with websocket(bellcast_server, alice) as bell:
+        bell.next()
+        assert bell.ask("delete", all=True, of={"type": "booking"})["changed"] == 1
+        for lost in ({}, {"type": None}, {"kind": "payment"}):
+            assert bell.ask("delete", all=True, of=lost)["code"] == "invalid"
+    mine = bellcast_server.as_recipient(alice)
+    for lost in ({}, {"type": None}):
+        asked = httpx.post(f"{bellcast_server.url}/v1/inbox/archive", json={"all": True, "of": lost}, headers=mine)
+        assert asked.status_code == 422
+    inbox = httpx.get(f"{bellcast_server.url}/v1/inbox", headers=mine).json()
+    assert [one["id"] for one in inbox["notifications"]] == [kept]
+
+
 def test_beyond_200_rows_counts_say_all(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
     sends = [{"to": alice, "title": str(number), "type": "tick"} for number in range(201)]
     http.post("/v1/notifications/bulk", json=sends)

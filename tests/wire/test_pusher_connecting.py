@@ -163,6 +163,16 @@ def test_the_data_of_a_subscription_may_be_json_in_a_string(bellcast_server: Ser
         assert client.next()["event"] == "pusher_internal:subscription_succeeded"
 
 
+def test_a_members_info_that_no_broker_carries_is_refused(bellcast_server: ServerProcess) -> None:
+    info = json.dumps({"user_id": "u", "user_info": {"number": 2**64}})
+    with bare(bellcast_server) as client:
+        auth = sign(bellcast_server, f"{client.socket_id}:presence-wide:{info}")
+        client.say("pusher:subscribe", {"channel": "presence-wide", "auth": auth, "channel_data": info})
+        assert "user_info.number" in client.until("pusher:subscription_error")["data"]
+        client.sign_in(id="u", user_info={"number": 2**64})
+        assert "user_info.number" in client.until("pusher:error")["data"]["message"]
+
+
 def test_a_frame_cut_at_every_byte_does_no_harm(bellcast_server: ServerProcess) -> None:
     frame = '{"event":"pusher:subscribe","data":{"channel":"presence-x","auth":"a:b","channel_data":"{}"}}'
     with bare(bellcast_server) as client:

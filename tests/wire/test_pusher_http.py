@@ -252,6 +252,7 @@ def test_a_changed_body_path_or_parameter_breaks_the_signature(server: ServerPro
     assert httpx.post(url + "&more=1", content=raw).status_code == 401
     assert httpx.post(url.replace("body_md5", "other"), content=raw).status_code == 401
     assert httpx.post(f"{server.url}{path}", content=raw).status_code == 401
+    assert httpx.post(signed(server, "POST", path, raw, body_md5="é"), content=raw).status_code == 401
 
 
 def test_lists_are_read_as_php_and_others_write_them(server: ServerProcess) -> None:

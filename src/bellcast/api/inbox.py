@@ -44,7 +44,7 @@ class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Narrowing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Those of all that have this type."""
 
-    type: str | None = None
+    type: str
 
 
 class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -87,5 +87,5 @@ def _check_body(said: str | None, body: bytes) -> None:
     if said is None:
         if body:
             raise Unauthenticated("body_md5: missing.")
-    elif not hmac.compare_digest(hashlib.md5(body, usedforsecurity=False).hexdigest(), said.lower()):
+    elif hashlib.md5(body, usedforsecurity=False).hexdigest() != said.lower():
         raise Unauthenticated("body_md5: does not match the body.")

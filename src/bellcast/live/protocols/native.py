@@ -225,9 +225,9 @@ class Publish(Command, frozen=True, kw_only=True, tag="publish"):
 
 
 class Of(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `all` is narrowed by."""
+    """What `all` is narrowed by. Never empty: a filter that got lost on the way must not become everything."""
 
-    type: str | None = None
+    type: str
 
 
 class Mark(Command, frozen=True, kw_only=True):

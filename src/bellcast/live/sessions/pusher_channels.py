@@ -131,6 +131,8 @@ class Channels:
         said = pusher.read_member(asked.channel_data)
         if isinstance(said, str):
             raise Refused("AuthError", f"{asked.channel}: {said}", 401)
+        for wrong in drafts.data("user_info", said.user_info, 0):  # other nodes are told of it too
+            raise Refused("AuthError", f"{asked.channel}: channel_data: {wrong.field} {wrong.message}.", 401)
         return Member(recipient=said.user_id, info=said.user_info)
 
     def _roster(self, connection: Connection, channel: str) -> str:

@@ -4,6 +4,7 @@ Stock clients carry no position. So the server notes how far each device was tol
 is answered behind it. What came after is told again at the next sign-in: at least once, with the same ids."""
 
 import hashlib
+from itertools import chain
 
 import structlog
 from msgspec import Struct
@@ -91,8 +92,11 @@ class Users:
         user = pusher.read_user(asked.user_data)
         if isinstance(user, str):
             return _refused(user)
-        wrong = list(drafts.key("id", user.id, self._wiring.rules.limits))
-        return _refused(f"user_data: id {wrong[0].message}.") if wrong else user
+        for wrong in chain(
+            drafts.key("id", user.id, self._wiring.rules.limits), drafts.data("user_info", user.user_info, 0)
+        ):
+            return _refused(f"user_data: {wrong.field} {wrong.message}.")
+        return user
 
     async def _welcome(self, connection: Connection, user: pusher.User, user_data: str) -> None:
         principal = Principal(recipient=user.id, issued_at=self._wiring.engines.clock.now())
