@@ -14,8 +14,8 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test ready check lint types layers compiled client format bench docs lock system engines clean
 
-demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps
-	$(RUN)bellcast demo
+demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps; PORT=9000 picks the server's port
+	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
 
 test: ## Everything that must hold, as CI runs it
 	scripts/install_system.sh python node

@@ -46,7 +46,7 @@ def test_with_nothing_said_everything_has_its_default() -> None:
             data=Path("bellcast-data"), url=None, broker="memory:", retention=180 * 86_400, tombstones=30 * 86_400
         ),
         project=None,
-        client=Client(url="http://127.0.0.1:8787", secret=None),
+        client=Client(url=None, secret=None),
         access=Access(presence_topics=("presence-*",), anonymous=False),
         limits=Limits(),
         native=Native(heartbeat=25),

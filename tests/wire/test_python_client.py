@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import httpx
+import jwt
 import pytest
+from markupsafe import Markup
 
 from bellcast.client import (
     AsyncBellcast,
     Bellcast,
+    BlockingInEventLoop,
+    Credentials,
     Forbidden,
     NotFound,
     RequestRefused,
@@ -20,7 +25,9 @@ from bellcast.client import (
     Unauthorized,
     Unavailable,
     Unreadable,
+    WrongProject,
 )
+from tests.servers import PROJECT
 
 QUICK = Retries(first=0.01, longest=0.05)
 
@@ -200,6 +207,72 @@ def test_a_token_says_when_it_ends_and_revoking_ends_it_before(bell, alice):
         bell.inbox(token).counts()
 
 
+def test_a_token_is_signed_while_the_server_is_down(kind):
+    with client(kind, "http://127.0.0.1:1", "a-secret") as bell:
+        assert bell.token("alice").count(".") == 2
+
+
+@pytest.mark.parametrize("key", [None, PROJECT[1]], ids=["secret alone", "with the key"])
+def test_a_token_signed_here_is_accepted_with_all_its_claims(kind, bellcast_server, alice, key):
+    credentials = Credentials(bellcast_server.secret, key)
+    claims = {"topics": ["room.*"], "publish": ["room.1"], "roles": ["editor"], "name": "Alice", "tenant": "acme"}
+    with client(kind, bellcast_server.url, credentials) as bell:
+        token = bell.token(alice, ttl="2h", **claims)
+        assert timedelta(minutes=118) < token.expires_at - datetime.now(UTC) <= timedelta(hours=2)
+        bell.inbox(token).counts()
+        found = bell.recipients.get(alice, tenant="acme")
+        assert (found.name, found.roles) == ("Alice", ["editor"])
+    said = jwt.decode(token, bellcast_server.secret, ["HS256"], options={"verify_iat": False})
+    assert {name: said[name] for name in claims} == claims
+    assert jwt.get_unverified_header(token).get("kid") == key
+
+
+def test_an_api_key_lets_the_server_sign_tokens(kind, bellcast_server, alice):
+    made = httpx.post(
+        f"{bellcast_server.url}/v1/keys", json={"name": "k", "scopes": ["manage"]}, headers=bellcast_server.as_app()
+    ).json()
+    with client(kind, bellcast_server.url, made["key"]) as bell:
+        token = bell.token(alice, ttl=timedelta(minutes=5), name="Alice")
+        bell.inbox(token).counts()
+        assert token.expires_at - datetime.now(UTC) <= timedelta(minutes=5)
+
+
+def test_another_bellcast_is_recognised_by_its_project(kind, bellcast_server):
+    other = Credentials("another-secret", "another-key")
+    with client(kind, bellcast_server.url, other) as bell, pytest.raises(WrongProject) as refused:
+        bell.notify("alice", title="Hello")
+    assert refused.value.project == PROJECT[1]
+    assert f"this is another Bellcast (project {PROJECT[1]})" in str(refused.value)
+    assert str(refused.value).startswith(bellcast_server.url)
+
+
+async def test_a_blocking_client_in_an_event_loop_raises_at_once(bellcast_server):
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        with pytest.raises(BlockingInEventLoop, match="AsyncBellcast"):
+            bell.notify("alice", title="Hello")
+        assert bell.token("alice")
+        assert (await asyncio.to_thread(bell.notify, "loop-alice", title="Hello")).id
+
+
+def test_ids_and_texts_of_other_types_arrive_as_text(bell, bellcast_server):
+    id, number = uuid4(), uuid4().int >> 70
+    bell.notify([number, id], title=Markup("A &amp; B"), data={"safe": Markup("x"), "id": id}, expires_at="2h")
+    for recipient in (number, id):
+        (found,) = bell.inbox(bell.token(recipient)).list().notifications
+        assert (found.title, found.data) == ("A &amp; B", {"safe": "x", "id": str(id)})
+        assert timedelta(minutes=118) < found.expires_at - datetime.now(UTC) <= timedelta(hours=2)
+    assert bell.recipients.put(number, name="Seven").key == str(number)
+    bell.subscribe(f"room-{number}", number)
+    assert [one.recipient for one in bell.subscriptions(f"room-{number}").subscriptions] == [str(number)]
+
+
+def test_an_item_refused_here_stops_no_other(bell, alice):
+    sent = bell.bulk([{"to": alice, "title": "One"}, {"to": alice, "titel": "Two"}, {"to": alice, "title": "Three"}])
+    assert [bool(result.id) for result in sent] == [True, False, True]
+    assert sent[1].error.errors[0].field == "titel"
+    assert titles(bell.inbox(bell.token(alice)).list()) == ["Three", "One"]
+
+
 def test_live_things_are_asked_for(bell):
     assert bell.publish("lobby", "doorbell", {"by": "Bob"}) is None
     assert bell.publish({"recipient": "alice"}, "doorbell") is None
@@ -218,10 +291,12 @@ def test_the_secret_does_not_open_an_inbox(bell, bellcast_server):
         bell.inbox(bellcast_server.secret).counts()
 
 
-def test_a_refusal_names_the_field_and_changes_nothing(bell, alice):
+def test_a_refusal_names_the_field_and_changes_nothing(bell, alice, bellcast_server):
     with pytest.raises(RequestRefused) as refused:
-        bell.notify(alice, title="x", priority="very high")
-    assert (refused.value.status, [error.field for error in refused.value.errors]) == (422, ["priority"])
+        bell.notify(alice, title="x", action_url="javascript:alert(1)")
+    assert (refused.value.status, [error.field for error in refused.value.errors]) == (422, ["action_url"])
+    assert str(refused.value).count("action_url") == 1
+    assert str(refused.value).startswith(f"{bellcast_server.url}/v1/notifications: 422 action_url: must be")
     assert bell.inbox(bell.token(alice)).list().notifications == []
 
 
@@ -257,7 +332,10 @@ def test_nobody_at_the_address_is_unavailable(kind):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with client(kind, url, "secret", retries=QUICK) as bell, pytest.raises(Unavailable, match="no answer"):
+        with (
+            client(kind, url, "secret", retries=QUICK) as bell,
+            pytest.raises(Unavailable, match=f"{url}/v1/stats: no"),
+        ):
             bell.stats()
 
 

@@ -13,10 +13,11 @@ from bellcast.errors import Unavailable
 
 
 class Health(Struct, frozen=True):
-    """All is well."""
+    """The server works. `project` is the project's public key, by which a client recognises its own server."""
 
     status: str
     version: str
+    project: str
 
 
 @operation("GET", "/healthz", tag="Server", door=None, answers={200: Health})
@@ -24,7 +25,7 @@ async def alive(request: Asked) -> ASGIApp:
     """Is the process alive.
 
     Restart it if this is not answered."""
-    return answers.json(Health("ok", __version__))
+    return answers.json(Health("ok", __version__, rooms.of(request).project.key))
 
 
 @operation("GET", "/readyz", tag="Server", door=None, answers={200: Health}, refusals=(Unavailable,))
@@ -32,10 +33,10 @@ async def ready(request: Asked) -> ASGIApp:
     """Can requests be served.
 
     The store can be read and written, and events can be carried. Send no traffic while this is a 503."""
-    engines = rooms.of(request).engines
-    await engines.store.ping()
-    await engines.broker.ping()
-    return answers.json(Health("ready", __version__))
+    here = rooms.of(request)
+    await here.engines.store.ping()
+    await here.engines.broker.ping()
+    return answers.json(Health("ready", __version__, here.project.key))
 
 
 @operation("GET", "/metrics", tag="Server", door=None, answers={200: CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,4 +1,4 @@
-"""Talking to a running server: the Python client, with what can go wrong told to a person."""
+"""Requests to a running server: the Python client, its errors explained to a person."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,65 +8,79 @@ from bellcast.cli.screen import Stop
 from bellcast.client import (
     Bellcast,
     BellcastError,
+    Credentials,
     Forbidden,
+    InvalidArgument,
     RequestRefused,
-    Retries,
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    WrongProject,
 )
-from bellcast.settings import Settings
-
-# A person waits: about a second of tries, which a restarting server needs.
-RETRIES = Retries(tries=3)
+from bellcast.settings import Settings, address
 
 
-def secret(settings: Settings) -> str:
-    """What opens the server's door."""
-    found = effective.secret(settings)
-    if found is None:
+def credentials(settings: Settings) -> Credentials:
+    """Return the secret that requests carry, with the project's key if it is known."""
+    secret = effective.secret(settings)
+    if secret is None:
         raise Stop(
             f"no secret: BELLCAST_SECRET is not set, and {settings.store.data} has no credentials",
             "set it, or name the server's data folder with --data",
         )
-    return found
+    if settings.client.secret is None:
+        project = effective.known(settings)
+        return Credentials(secret, project.key if project else None)
+    return Credentials(secret)
 
 
 @contextmanager
 def server(settings: Settings) -> Iterator[Bellcast]:
     """The running server. What it refuses ends the command."""
-    with Bellcast(settings.client.url, secret(settings), retries=RETRIES) as bell:
+    url = effective.url(settings)
+    with Bellcast(url, credentials(settings)) as bell:
         try:
             yield bell
         except BellcastError as error:
-            raise _stop(error, settings) from error
+            raise _stop(error, settings, url) from error
 
 
-def _stop(error: BellcastError, settings: Settings) -> Stop:
-    url = settings.client.url
+def _stop(error: BellcastError, settings: Settings, url: str) -> Stop:
     match error:
         case Unavailable():
-            return unreachable(url, error.reason)
+            return _unavailable(error, settings, url)
+        case WrongProject():
+            return Stop(
+                f"the server at {url} is another Bellcast (project {error.project}); "
+                f"the credentials {_origin(settings)} are not for it",
+                "name your server with --url, or its data folder with --data",
+            )
         case Unauthorized():
             return Stop(
-                f"the server at {url} does not know this secret ({_origin(settings)})",
+                f"the server at {url} does not accept this secret ({_origin(settings)})",
                 "set BELLCAST_SECRET, or name that server's data folder with --data",
             )
         case Forbidden():
-            return Stop(str(error.detail), "use the project secret, or a key with the scopes this needs")
+            return Stop(error.reason, "use the project secret, or a key with the scopes this needs")
         case TooManyRequests():
             return Stop("the server has too many requests", f"try again in {error.retry_after or 1:.0f} s")
         case RequestRefused():
-            return Stop(error.detail or error.problem.title, "nothing was changed")
+            return Stop(error.reason, "nothing was changed")
+        case InvalidArgument():
+            return Stop(str(error), "nothing was sent", 2)
         case _:
-            return Stop(f"{url}: {error}", "is --url right?")
+            return Stop(str(error), "is --url right?")
 
 
-def unreachable(url: str, reason: str) -> Stop:
-    """Nobody there, or nobody who can work now."""
-    if reason.startswith("no answer"):
-        return Stop(f"no server answers at {url}", "start one with `bellcast serve`, or name yours with --url")
-    return Stop(f"the server at {url} cannot work now: {reason}", "try again soon, or ask `bellcast doctor`")
+def _unavailable(error: Unavailable, settings: Settings, url: str) -> Stop:
+    if error.status is not None:
+        return Stop(f"the server at {url} cannot work now: {error.reason}", "try again soon, or ask `bellcast doctor`")
+    if settings.client.url is None and address.stored(settings) is not None:
+        return Stop(
+            f"no server answers at {url}, where the last `bellcast serve` for {settings.store.data} listened",
+            "start it again, or name yours with --url",
+        )
+    return Stop(f"no server answers at {url}", "start one with `bellcast serve`, or name yours with --url")
 
 
 def _origin(settings: Settings) -> str:

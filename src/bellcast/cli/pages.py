@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bellcast import settings as effective
 from bellcast.cli.findings import Finding
 from bellcast.settings import Settings
 
@@ -18,7 +19,7 @@ UPLOAD_BYTES = 2_000_000
 def examined(settings: Settings, http: httpx.Client, token: str, secret: str) -> Iterator[Finding]:
     """Everything that a proxy's headers and limits can spoil."""
     ways: dict[str, Callable[[], Finding]] = {
-        "own pages": lambda: _own_pages(settings.client.url, http, token),
+        "own pages": lambda: _own_pages(effective.url(settings), http, token),
         "CORS": lambda: _cors(settings, http),
         "uploads": lambda: _uploads(http, secret),
     }

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,7 +80,8 @@ def _supervise(settings: "Settings") -> None:
     from bellcast.cli import workers
 
     try:
-        status = workers.Workers(settings, _listening).run(settings.server.host, settings.server.port)
+        with _stored_address(settings, _listening) as ready:
+            status = workers.Workers(settings, ready).run(settings.server.host, settings.server.port)
     except OSError as reason:
         raise _no_start(reason, settings) from None
     if status:
@@ -130,9 +131,39 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
     from bellcast import server
 
     try:
-        server.serve(app, ready)
+        with _stored_address(app.settings, ready) as stores:
+            server.serve(app, stores)
     except OSError as reason:
         raise _no_start(reason, app.settings) from None
+
+
+@contextlib.contextmanager
+def _stored_address(settings: "Settings", ready: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Keep the server's URL in the data folder from the call of the returned `ready` to the end of the block.
+
+    A folder that cannot be written does not stop the server: commands then need --url."""
+    import structlog
+
+    from bellcast.settings import address
+
+    stored: list[str] = []
+
+    def store(url: str) -> None:
+        try:
+            address.store(settings, url)
+            stored.append(url)
+        except OSError as error:
+            structlog.get_logger(__name__).warning(
+                "server_url_not_stored", folder=str(settings.store.data), error=str(error)
+            )
+        ready(url)
+
+    try:
+        yield store
+    finally:
+        for url in stored:
+            with contextlib.suppress(OSError):
+                address.remove(settings, url)
 
 
 def _no_start(reason: OSError, settings: "Settings") -> Stop:

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from bellcast import __version__
+from bellcast import settings as effective
 from bellcast.cli import asking, pages, silence, stream
 from bellcast.cli.findings import Finding
 from bellcast.cli.screen import Stop
@@ -24,7 +25,7 @@ PATIENT = "bellcast-doctor"
 
 def server(settings: Settings, *, quick: bool) -> Iterator[Finding]:
     """Everything that needs the server. `quick` waits for no heartbeat."""
-    url = settings.client.url
+    url = effective.url(settings)
     with httpx.Client(base_url=url, timeout=TIMEOUT) as http:
         try:
             answer = http.get("/readyz")
@@ -68,10 +69,10 @@ def _live(bell: Bellcast, http: httpx.Client, settings: Settings, *, patient: bo
         events, heartbeat = _sse(http, token)
         found = [(events, silence.event_stream), (_websocket(http, token), silence.websocket)]
         yield from (finding for finding, _ in found)
-        yield from pages.examined(settings, http, token, asking.secret(settings))
+        yield from pages.examined(settings, http, token, asking.credentials(settings).secret)
         if patient:
             ways = {finding.check: hold for finding, hold in found if finding.state == "ok"}
-            yield from silence.outlived(settings.client.url, token, ways, heartbeat)
+            yield from silence.outlived(effective.url(settings), token, ways, heartbeat)
     finally:
         bell.recipients.delete(PATIENT)
 

@@ -39,12 +39,12 @@ def token(
     import time
 
     from bellcast.auth import tokens
-    from bellcast.cli import folder
     from bellcast.model import times
-    from bellcast.settings import Settings, project
+    from bellcast.settings import known
 
-    settings: Settings = options.settings(ctx)
-    if settings.project is None and not folder.credentials(settings).exists():
+    settings = options.settings(ctx)
+    project = known(settings)
+    if project is None:
         raise Stop(
             f"{settings.store.data} has no credentials to sign with",
             "start `bellcast serve` there once, name its folder with --data, or set BELLCAST_PROJECT",
@@ -52,7 +52,7 @@ def token(
     now = time.time_ns() // 1_000_000
     expires_at = now + _milliseconds(ttl)
     signed = tokens.sign(
-        project(settings)[0],
+        project,
         recipient,
         now=now,
         expires_at=expires_at,
@@ -63,7 +63,7 @@ def token(
         name=name,
     )
     # Whatever no server would take is told now, not when the page does not connect.
-    tokens.verify(project(settings)[0], signed, now, settings.limits)
+    tokens.verify(project, signed, now, settings.limits)
     told = {"token": signed, "recipient": recipient, "tenant": tenant or None, "expires_at": times.moment(expires_at)}
     screen.json(told) if json else print(signed)
 

@@ -1,7 +1,8 @@
-"""The Python client: ask a Bellcast server, blocking or awaiting.
+"""The Python client of a Bellcast server, blocking and async.
 
-It stands beside the house and uses only its public HTTP surface. `surface` lists what can be asked; `notifications`,
-`recipients`, `topics` and `inbox` build the requests (pure); `exchange` decides on retries (pure); `senders` sends.
+It uses only the public HTTP interface. `surface` has the public classes; `notifications`, `recipients`, `topics` and
+`inbox` build requests of `arguments` checked (pure); `exchange` decides on retries (pure); `senders` does the I/O;
+`credentials` finds the server and its secret; `signing` signs session tokens.
 """
 
 from bellcast.client.answers import (
@@ -18,16 +19,22 @@ from bellcast.client.answers import (
     Sent,
     SessionToken,
 )
+from bellcast.client.credentials import Credentials
 from bellcast.client.errors import (
     BellcastError,
+    BlockingInEventLoop,
     BulkInterrupted,
     Forbidden,
+    InvalidArgument,
+    NotConfigured,
     NotFound,
     RequestRefused,
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    UnknownArgument,
     Unreadable,
+    WrongProject,
 )
 from bellcast.client.exchange import Retries
 from bellcast.client.notifier import NotificationManager
@@ -38,14 +45,18 @@ __all__ = [
     "AsyncBellcast",
     "Bellcast",
     "BellcastError",
+    "BlockingInEventLoop",
     "BulkInterrupted",
     "BulkResult",
     "Changed",
     "Counts",
+    "Credentials",
     "FieldError",
     "Forbidden",
     "Inbox",
     "InboxPage",
+    "InvalidArgument",
+    "NotConfigured",
     "NotFound",
     "Notification",
     "NotificationManager",
@@ -59,5 +70,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",
+    "UnknownArgument",
     "Unreadable",
+    "WrongProject",
 ]

@@ -26,6 +26,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[FieldError] = []
 
 
+class ServerHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's health; `project` is its public key (absent before 0.2)."""
+
+    project: str | None = None
+
+
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who did what the notification tells of."""
 

@@ -1,14 +1,19 @@
-"""What can go wrong when asking a Bellcast server.
+"""The errors that the Python client raises.
 
 BellcastError
-├── RequestRefused          the server answered and said no
-│   ├── Unauthorized        401: it does not know the secret or token
-│   ├── Forbidden           403: it knows it, but not for this
+├── NotConfigured           no secret was given or found
+├── InvalidArgument         an argument is wrong: nothing was sent (also a ValueError)
+│   └── UnknownArgument     there is no such argument (also a TypeError)
+├── BlockingInEventLoop     a blocking call inside a running event loop
+├── RequestRefused          the server refused the request
+│   ├── Unauthorized        401: the secret, key or token is not accepted
+│   │   └── WrongProject    401: the server belongs to another project
+│   ├── Forbidden           403: accepted, but not for this
 │   ├── NotFound            404
-│   └── TooManyRequests     429, and waiting as told did not help
-├── Unavailable             no answer, or 502, 503 or 504, after every try
-├── Unreadable              an answer, but not one a Bellcast server gives
-└── BulkInterrupted         a bulk send stopped between two slices
+│   └── TooManyRequests     429, after every try
+├── Unavailable             no response, or 502, 503 or 504, after every try
+├── Unreadable              a response, but not one of a Bellcast server
+└── BulkInterrupted         a bulk send stopped between two requests
 """
 
 from collections.abc import Sequence
@@ -17,16 +22,41 @@ from bellcast.client.answers import BulkResult, FieldError, Problem
 
 
 class BellcastError(Exception):
-    """Anything a Bellcast client raises."""
+    """Base of every error that the client raises."""
+
+
+class NotConfigured(BellcastError):
+    """No secret was given, set in the environment or found in the data folder."""
+
+
+class InvalidArgument(BellcastError, ValueError):
+    """An argument is wrong. Nothing was sent."""
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(argument, message)
+        self.argument = argument
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.message}"
+
+
+class UnknownArgument(InvalidArgument, TypeError):
+    """There is no argument of this name."""
+
+
+class BlockingInEventLoop(BellcastError, RuntimeError):
+    """A blocking call inside a running event loop would stop everything else in it."""
 
 
 class RequestRefused(BellcastError):
-    """The server answered and said no: nothing was changed."""
+    """The server refused the request. Nothing was changed."""
 
-    def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
-        super().__init__(problem, retry_after)
+    def __init__(self, problem: Problem, retry_after: float | None = None, url: str = "") -> None:
+        super().__init__(problem, retry_after, url)
         self.problem = problem
         self.retry_after = retry_after
+        self.url = url
 
     @property
     def status(self) -> int:
@@ -44,54 +74,81 @@ class RequestRefused(BellcastError):
     def errors(self) -> list[FieldError]:
         return self.problem.errors
 
+    @property
+    def reason(self) -> str:
+        """The reason in one sentence, every refused field named once."""
+        detail = self.detail or self.problem.title or self.code
+        fields = [f"{error.field}: {error.message}" if error.field else error.message for error in self.errors]
+        more = "; ".join(field for field in fields if field not in detail)
+        return f"{detail} ({more})" if more else detail
+
     def __str__(self) -> str:
-        said = self.detail or self.problem.title or self.code
-        fields = "; ".join(f"{error.field}: {error.message}" for error in self.errors)
-        return f"{self.status} {said} ({fields})" if fields else f"{self.status} {said}"
+        return f"{_at(self.url)}{self.status} {self.reason}"
 
 
 class Unauthorized(RequestRefused):
-    """The server does not know this secret or token, or it has ended."""
+    """The server does not accept this secret, API key or token, or the token has expired."""
+
+
+class WrongProject(Unauthorized):
+    """The server is another Bellcast than the one these credentials belong to. `project` is that server's public key."""
+
+    def __init__(self, problem: Problem, retry_after: float | None = None, url: str = "", project: str = "") -> None:
+        super().__init__(problem, retry_after, url)
+        self.args = (problem, retry_after, url, project)
+        self.project = project
+
+    @property
+    def reason(self) -> str:
+        return f"this is another Bellcast (project {self.project}), and these credentials are not for it"
 
 
 class Forbidden(RequestRefused):
-    """The secret or token is good, but not for this."""
+    """The secret, key or token is valid, but not for this."""
 
 
 class NotFound(RequestRefused):
-    """There is no such thing here."""
+    """There is no such thing on the server."""
 
 
 class TooManyRequests(RequestRefused):
-    """Too many requests; `retry_after` says how many seconds to wait."""
+    """Too many requests. `retry_after` is how many seconds to wait."""
 
 
 class Unavailable(BellcastError):
-    """The server could not be reached or could not work, after every try. `retry_after` is its own hope, in seconds."""
+    """The server could not be reached or could not work, after every try.
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason, retry_after)
+    `retry_after` is the server's estimate in seconds. `status` is None if no response came."""
+
+    def __init__(self, reason: str, retry_after: float | None = None, url: str = "", status: int | None = None) -> None:
+        super().__init__(reason, retry_after, url, status)
         self.reason = reason
         self.retry_after = retry_after
+        self.url = url
+        self.status = status
 
     def __str__(self) -> str:
-        return self.reason
+        return f"{_at(self.url)}{self.reason}"
 
 
 class Unreadable(BellcastError):
-    """What answered does not speak like a Bellcast server; is the address right?"""
+    """The response is not one of a Bellcast server. Check the URL."""
 
-    def __init__(self, status: int, expected: str) -> None:
-        super().__init__(status, expected)
+    def __init__(self, status: int, expected: str, url: str = "") -> None:
+        super().__init__(status, expected, url)
         self.status = status
         self.expected = expected
+        self.url = url
 
     def __str__(self) -> str:
-        return f"answered {self.status}, but not with {self.expected}; is the address that of a Bellcast server?"
+        return (
+            f"{_at(self.url)}answered {self.status}, but not with {self.expected}; "
+            "is the address that of a Bellcast server?"
+        )
 
 
 class BulkInterrupted(BellcastError):
-    """A bulk send stopped between two slices: `results` are the items done; `__cause__` tells why it stopped."""
+    """A bulk send stopped between two requests. `results` are the items done; `__cause__` is why it stopped."""
 
     def __init__(self, results: Sequence[BulkResult]) -> None:
         super().__init__(results)
@@ -99,3 +156,7 @@ class BulkInterrupted(BellcastError):
 
     def __str__(self) -> str:
         return f"stopped after {len(self.results)} items: {self.__cause__}"
+
+
+def _at(url: str) -> str:
+    return f"{url}: " if url else ""

@@ -4,13 +4,15 @@ Sans-I/O: an `Exchange` says what to do next (send a request, pause) and is told
 """
 
 import random
+import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from bellcast.client.answers import Problem
+from bellcast.client.answers import Problem, ServerHealth
+from bellcast.client.credentials import Credentials
 from bellcast.client.errors import (
     BellcastError,
     Forbidden,
@@ -19,8 +21,10 @@ from bellcast.client.errors import (
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    Unreadable,
+    WrongProject,
 )
-from bellcast.client.request import Answer, Plan, Request
+from bellcast.client.request import Answer, Plan, Request, reads
 
 T = TypeVar("T")
 
@@ -50,31 +54,53 @@ Outcome = Answer | Lost
 Step = Request[Any] | Pause
 
 
+# Seconds for a response: a server that responds at all does so in milliseconds.
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The server as an exchange knows it. `timeout` is the seconds for one response."""
+
+    url: str = ""
+    credentials: Credentials | None = None
+    timeout: float = TIMEOUT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """How often to try, and how long to wait between: doubling from `first`, never beyond `longest`, with jitter."""
+    """How often to try a request, and how long to wait between tries.
 
-    tries: int = 4
+    Waits double from `first` seconds, never beyond `longest`, with jitter. All tries and waits of one request end
+    within `within` seconds, or within the timeout of one response if that is longer."""
+
+    tries: int = 3
     first: float = 0.2
     longest: float = 20.0
+    within: float = 8.0
     chance: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
 
-    def wait(self, request: Request[Any], tried: int, outcome: Outcome) -> float | None:
-        """Seconds until the next try; None when there must be none."""
+    def wait(self, request: Request[Any], tried: int, outcome: Outcome, left: float) -> float | None:
+        """Return the seconds until the next try; None if there must be none. `left` is what remains of `within`."""
         if tried >= self.tries or not _worth_repeating(request, outcome):
             return None
         told = _retry_after(outcome)
         if told is None:
-            # Full jitter: those who failed together do not come back together.
-            return self.chance() * min(self.longest, self.first * 2.0**tried)
-        return told + self.chance() * self.first if told <= self.longest else None
+            # Full jitter: clients that failed together do not retry together.
+            wait = self.chance() * min(self.longest, self.first * 2.0**tried)
+        elif told <= self.longest:
+            wait = told + self.chance() * self.first
+        else:
+            return None
+        return wait if wait < left else None
 
 
 class Exchange(Generic[T]):
     """A plan being carried out: take the `step`, `tell` what came of it, until there is no step and the `result` is there."""
 
-    def __init__(self, plan: Plan[T], retries: Retries) -> None:
-        self._steps = _carry_out(plan, retries)
+    def __init__(self, plan: Plan[T], retries: Retries, peer: Peer = Peer()) -> None:
+        self._steps = _carry_out(plan, retries, peer)
         self.step: Step | None = None
         self.result: T
         self.tell(None)
@@ -86,13 +112,13 @@ class Exchange(Generic[T]):
             self.step, self.result = None, end.value
 
 
-def _carry_out(plan: Plan[T], retries: Retries) -> Generator[Step, Any, T]:
+def _carry_out(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
     talk = iter(plan)
     try:
         request = next(talk)
         while True:
             try:
-                value = yield from _settle(request, retries)
+                value = yield from _settle(request, retries, peer)
             except BellcastError as error:
                 request = talk.throw(error)
             else:
@@ -102,19 +128,54 @@ def _carry_out(plan: Plan[T], retries: Retries) -> Generator[Step, Any, T]:
         return result
 
 
-def _settle(request: Request[T], retries: Retries) -> Generator[Step, Any, T]:
-    """Try one request until it is answered for good, or raise what stands in the way."""
+def _settle(request: Request[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
+    """Try one request until there is a final response, or raise the failure."""
+    if request.local is not None and peer.credentials is not None:
+        made = request.local(peer.credentials)
+        if made is not None:
+            return made
+    timeout = request.timeout or peer.timeout
+    within, began = max(retries.within, timeout), retries.clock()
+    left = within
     tried, doubtful = 0, False
     while True:
-        outcome: Outcome = yield request
+        outcome: Outcome = yield replace(request, timeout=min(timeout, left))
         tried += 1
         if isinstance(outcome, Answer) and (_done(outcome) or (doubtful and _already_gone(request, outcome))):
-            return request.decode(outcome)
+            return _decoded(request, outcome, peer)
         doubtful = doubtful or _perhaps_done(outcome)
-        wait = retries.wait(request, tried, outcome)
+        left = within - (retries.clock() - began)
+        wait = retries.wait(request, tried, outcome, left)
         if wait is None:
-            raise _failure(outcome)
+            yield from _check_project(request, outcome, peer)
+            raise _failure(request, outcome, peer)
         yield Pause(wait)
+        left = max(within - (retries.clock() - began), 0.1)
+
+
+def _decoded(request: Request[T], answer: Answer, peer: Peer) -> T:
+    try:
+        return request.decode(answer)
+    except Unreadable as error:
+        error.url = peer.url + request.path
+        raise
+
+
+_health = reads(ServerHealth)
+
+
+def _check_project(request: Request[Any], outcome: Outcome, peer: Peer) -> Generator[Step, Any, None]:
+    """Raise WrongProject if a server that does not accept the project's secret belongs to another project."""
+    expected = peer.credentials.key if peer.credentials else None
+    if expected is None or not isinstance(outcome, Answer) or outcome.status != 401:
+        return
+    health: Outcome = yield Request("GET", "/healthz", _health, timeout=peer.timeout)
+    try:
+        found = _health(health).project if isinstance(health, Answer) else None
+    except Unreadable:
+        return
+    if found and found != expected:
+        raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
 
 
 def _done(answer: Answer) -> bool:
@@ -144,15 +205,16 @@ def _retry_after(outcome: Outcome) -> float | None:
     return float(told) if told.isdecimal() else None
 
 
-def _failure(outcome: Outcome) -> BellcastError:
+def _failure(request: Request[Any], outcome: Outcome, peer: Peer) -> BellcastError:
+    url = peer.url + request.path
     if isinstance(outcome, Lost):
-        error = Unavailable(f"no answer: {str(outcome.error) or type(outcome.error).__name__}")
+        error = Unavailable(f"no answer: {str(outcome.error) or type(outcome.error).__name__}", None, url)
         error.__cause__ = outcome.error
         return error
     problem, retry_after = _problem(outcome), _retry_after(outcome)
     if outcome.status in _NOT_NOW - {429} or outcome.status in _LOST_BEHIND:
-        return Unavailable(f"{outcome.status} {problem.detail or problem.title}", retry_after)
-    return _REFUSALS.get(outcome.status, RequestRefused)(problem, retry_after)
+        return Unavailable(f"{outcome.status} {problem.detail or problem.title}", retry_after, url, outcome.status)
+    return _REFUSALS.get(outcome.status, RequestRefused)(problem, retry_after, url)
 
 
 def _problem(answer: Answer) -> Problem:

@@ -1,9 +1,13 @@
 """One recipient's inbox, asked for with that recipient's session token."""
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
+from bellcast.client import arguments
 from bellcast.client.answers import Changed, Counts, InboxPage, Notification, View
-from bellcast.client.request import Answer, Request, given, json, nothing, path, reads
+from bellcast.client.arguments import Text
+from bellcast.client.errors import InvalidArgument
+from bellcast.client.request import Answer, Request, given, json, nothing, path, query, reads
 
 _page = reads(InboxPage)
 
@@ -11,13 +15,13 @@ _page = reads(InboxPage)
 def page(
     *,
     view: View | None = None,
-    type: str | None = None,
-    tag: str | None = None,
+    type: Text | None = None,
+    tag: Text | None = None,
     limit: int | None = None,
     before: str | None = None,
 ) -> Request[InboxPage]:
     """A page of the inbox, newest first; give its `next` as `before` to get the page after it."""
-    params = given(view=view, type=type, tag=tag, limit=limit, before=before)
+    params = query(view=view, type=type, tag=tag, limit=limit, before=before)
     return Request("GET", "/v1/inbox", _page, params=params)
 
 
@@ -25,13 +29,19 @@ def changed(
     position: str,
     *,
     view: View | None = None,
-    type: str | None = None,
-    tag: str | None = None,
+    type: Text | None = None,
+    tag: Text | None = None,
     limit: int | None = None,
 ) -> Request[InboxPage | None]:
     """The first page when anything has changed since that position; None when nothing has. Made for polling."""
-    params = given(view=view, type=type, tag=tag, limit=limit)
-    return Request("GET", "/v1/inbox", _page_if_any, params=params, headers={"If-None-Match": f'"{position}"'})
+    params = query(view=view, type=type, tag=tag, limit=limit)
+    return Request(
+        "GET",
+        "/v1/inbox",
+        _page_if_any,
+        params=params,
+        headers={"If-None-Match": f'"{arguments.name("position", position)}"'},
+    )
 
 
 def counts() -> Request[Counts]:
@@ -39,45 +49,63 @@ def counts() -> Request[Counts]:
     return Request("GET", "/v1/inbox/counts", reads(Counts))
 
 
-def get(id: str) -> Request[Notification]:
-    """One notification."""
-    return Request("GET", path("inbox", id), reads(Notification))
+def get(id: Text) -> Request[Notification]:
+    """Return one notification."""
+    return Request("GET", _path(id), reads(Notification))
 
 
 def mark(
-    id: str, *, seen: bool | None = None, read: bool | None = None, archived: bool | None = None
+    id: Text, *, seen: bool | None = None, read: bool | None = None, archived: bool | None = None
 ) -> Request[Notification]:
-    """Change one notification; the answer is the notification as it is now."""
-    return Request(
-        "PATCH", path("inbox", id), reads(Notification), **json(given(seen=seen, read=read, archived=archived))
-    )
+    """Change the state of one notification and return it."""
+    changes = given(seen=seen, read=read, archived=archived)
+    if not changes:
+        raise InvalidArgument("mark", "expected at least one of seen, read, archived")
+    body = {name: arguments.flag(name, value) for name, value in changes.items()}
+    return Request("PATCH", _path(id), reads(Notification), **json(body))
 
 
-def delete(id: str) -> Request[None]:
+def delete(id: Text) -> Request[None]:
     """Delete one notification from the inbox."""
-    return Request("DELETE", path("inbox", id), nothing)
+    return Request("DELETE", _path(id), nothing)
 
 
-def clear(view: Literal["read", "archived", "all"]) -> Request[Changed]:
-    """Delete everything in a view."""
-    return Request("DELETE", "/v1/inbox", reads(Changed), params={"view": view})
+def clear(view: Literal["read", "archived", "all"], *, type: Text | None = None) -> Request[Changed]:
+    """Delete everything in a view, or what of it has this type."""
+    params = {"view": _cleared("view", view), **query(type=type)}
+    return Request("DELETE", "/v1/inbox", reads(Changed), params=params)
 
 
 class Action(Protocol):
     """Takes ids, or all=True (of one type); ids the inbox does not have are passed over."""
 
-    def __call__(self, *ids: str, all: bool = False, type: str | None = None) -> Request[Changed]: ...
+    def __call__(self, *ids: Text, all: bool = False, type: Text | None = None) -> Request[Changed]: ...
 
 
 def _action(verb: str, does: str) -> Action:
-    def act(*ids: str, all: bool = False, type: str | None = None) -> Request[Changed]:
-        body = {"all": True, **given(of=given(type=type) or None)} if all else {"ids": ids}
+    def act(*ids: Text, all: bool = False, type: Text | None = None) -> Request[Changed]:
+        body = _selected(ids, type, all=arguments.flag("all", all))
         return Request("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
 
     act.__name__, act.__doc__ = verb, f"{does} the notifications with these ids, or all=True (of one type)."
     return act
 
 
+def _selected(ids: tuple[Text, ...], type: Text | None, *, all: bool) -> Mapping[str, Any]:
+    if not all:
+        if type is not None:
+            raise InvalidArgument("type", "is for all=True only")
+        return {"ids": arguments.names("ids", ids)}
+    if ids:
+        raise InvalidArgument("ids", "expected ids or all=True, got both")
+    return {"all": True, **({} if type is None else {"of": {"type": arguments.name("type", type)}})}
+
+
+def _path(id: Text) -> str:
+    return path("inbox", arguments.name("id", id))
+
+
+_cleared = arguments.one_of("read", "archived", "all")
 seen = _action("seen", "Mark as shown")
 read = _action("read", "Mark as read")
 unread = _action("unread", "Mark as unread")

@@ -1,145 +1,213 @@
 """Telling people things: notifications and announcements."""
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Required, TypedDict, Unpack
 from uuid import uuid4
 
-import msgspec
-
-from bellcast.client.answers import BulkResult, BulkResults, Notification, Priority, Sent
-from bellcast.client.errors import BellcastError, BulkInterrupted
-from bellcast.client.request import Body, Request, T, given, json, nothing, path, reads
+from bellcast.client import arguments
+from bellcast.client.answers import BulkResult, BulkResults, FieldError, Notification, Priority, Problem, Sent
+from bellcast.client.arguments import Text
+from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
+from bellcast.client.request import Body, Request, T, given, json, nothing, path, query, reads
 
 # What the server takes in one bulk request: 10,000 items, 16 MiB; a little room is left for whoever stands between.
 SLICE_ITEMS = 10_000
 SLICE_BYTES = 15 * 1024 * 1024
+# Seconds for one bulk request: 10,000 items take about a second on an idle server.
+BULK_TIMEOUT = 30.0
 
 
 class ToTopic(TypedDict):
-    topic: str
+    topic: Text
 
 
 class ToRole(TypedDict):
-    role: str
+    role: Text
 
 
 class ToTenant(TypedDict):
-    tenant: str
+    tenant: Text
 
 
 class ToAll(TypedDict):
     all: bool
 
 
-Target = str | Sequence[str] | ToTopic | ToRole | ToTenant | ToAll
+Target = Text | Sequence[Text] | ToTopic | ToRole | ToTenant | ToAll
 """One recipient, several, or an audience: of a topic, a role, a tenant, or everyone."""
+Expiry = datetime | timedelta | str | None
+"""An aware datetime, an RFC 3339 text, a timedelta from now or a duration from now such as "2h"."""
 
 
 class ActorFields(TypedDict, total=False):
-    id: str
-    name: str
-    avatar: str
+    id: Text
+    name: Text
+    avatar: Text
 
 
 class Content(TypedDict, total=False):
-    """What a notification says."""
+    """The fields of a notification."""
 
-    title: Required[str]
-    body: str | None
-    type: str
+    title: Required[Text]
+    body: Text | None
+    type: Text
     priority: Priority
-    action_url: str | None
-    action_text: str | None
-    icon: str | None
-    actor: str | ActorFields | None
+    action_url: Text | None
+    action_text: Text | None
+    icon: Text | None
+    actor: Text | ActorFields | None
     data: Mapping[str, Any]
-    tags: Sequence[str]
-    group: str | None
-    expires_at: datetime | str | None
-    channels: Sequence[str]
-    tenant: str | None
+    tags: Sequence[Text]
+    group: Text | None
+    expires_at: Expiry
+    channels: Sequence[Text]
+    tenant: Text | None
 
 
 class Item(Content, total=False):
     """One notification of a bulk send."""
 
     to: Required[Target]
-    idempotency_key: str
+    idempotency_key: Text
 
 
 class Edit(TypedDict, total=False):
-    """What can be changed afterwards; None takes a field away."""
+    """The fields that can be changed afterwards; None removes a field."""
 
-    title: str
-    body: str | None
+    title: Text
+    body: Text | None
     priority: Priority
-    action_url: str | None
-    action_text: str | None
-    icon: str | None
+    action_url: Text | None
+    action_text: Text | None
+    icon: Text | None
     data: Mapping[str, Any]
-    expires_at: datetime | str | None
+    expires_at: Expiry
 
 
-def notify(to: Target, *, idempotency_key: str | None = None, **content: Unpack[Content]) -> Request[Sent]:
-    """Tell one recipient, several, or an audience. Sent once, however often it has to be tried."""
-    return _once("/v1/notifications", json({"to": to, **content}), idempotency_key, Sent)
+_EDIT: dict[str, arguments.Convert] = {
+    "title": arguments.name,
+    "body": arguments.text,
+    "priority": arguments.one_of("low", "normal", "high", "urgent"),
+    "action_url": arguments.text,
+    "action_text": arguments.text,
+    "icon": arguments.text,
+    "data": arguments.data,
+    "expires_at": arguments.moment,
+}
+_CONTENT: dict[str, arguments.Convert] = {
+    **_EDIT,
+    "type": arguments.name,
+    "actor": arguments.actor,
+    "tags": arguments.names,
+    "group": arguments.text,
+    "channels": arguments.names,
+    "tenant": arguments.text,
+}
+_ITEM: dict[str, arguments.Convert] = {**_CONTENT, "to": arguments.target, "idempotency_key": arguments.name}
+# Fields that an edit can set to null.
+_REMOVABLE = frozenset({"body", "action_url", "action_text", "icon", "expires_at"})
+
+
+def draft(to: Target, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of POST /v1/notifications; fields that are None are left out."""
+    return _complete({"to": arguments.target("to", to), **arguments.fields("", given(**content), _CONTENT)})
+
+
+def _complete(fields: dict[str, Any]) -> dict[str, Any]:
+    for argument in ("to", "title"):
+        if argument not in fields:
+            raise InvalidArgument(argument, "is required")
+    return fields
+
+
+def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> Request[Sent]:
+    """Notify one recipient, several, or an audience (`{"topic": …}`, `{"role": …}`, `{"tenant": …}`, `{"all": True}`).
+
+    It is sent once, however often it has to be tried: every try carries the same idempotency key. Pass your own
+    `idempotency_key` to make calls safe to repeat for 24 hours; the repeated call must have the same content, so give
+    `expires_at` as a point in time then."""
+    return _once("/v1/notifications", json(draft(to, content)), idempotency_key, Sent)
 
 
 def bulk(items: Iterable[Item]) -> Generator[Request[Any], Any, list[BulkResult]]:
-    """Send any number of notifications, in slices the server takes; the results come in the order of the items.
+    """Send any number of notifications, in requests of 10,000 items at most. Results are in the order of the items.
 
-    A refused item does not stop the others: its result has the `error`. When the server cannot be reached any more,
+    A refused item does not stop the others, whether it is refused here or by the server: its result has the `error`. When the server becomes unreachable,
     `BulkInterrupted` carries the results so far; give items your own `idempotency_key` to send the rest again safely.
     """
     results: list[BulkResult] = []
     try:
-        for lines in _slices(items):
-            answer = yield from _slice(lines)
-            results += answer.results
+        for entries in _slices(items):
+            lines = [entry for entry in entries if isinstance(entry, bytes)]
+            sent = iter((yield from _slice(lines)).results if lines else ())
+            results += [next(sent) if isinstance(entry, bytes) else entry for entry in entries]
     except BellcastError as error:
         raise BulkInterrupted(results) from error
     return results
 
 
-def read(id: str, *, tenant: str | None = None) -> Request[Notification]:
-    """A notification with its recipient and timeline, or an announcement."""
-    return Request("GET", path("notifications", id), reads(Notification), params=given(tenant=tenant))
+def read(id: Text, *, tenant: Text | None = None) -> Request[Notification]:
+    """Return a notification with its recipient and timeline, or an announcement."""
+    return Request("GET", _path(id), reads(Notification), params=query(tenant=tenant))
 
 
-def edit(id: str, *, tenant: str | None = None, **changes: Unpack[Edit]) -> Request[Notification]:
-    """Change what was sent, in every inbox that has it."""
-    return Request(
-        "PATCH", path("notifications", id), reads(Notification), params=given(tenant=tenant), **json(changes)
-    )
+def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> Request[Notification]:
+    """Change a sent notification in every inbox that has it. None removes a field."""
+    fields = arguments.fields("", changes, _EDIT)
+    for argument, value in fields.items():
+        if value is None and argument not in _REMOVABLE:
+            raise InvalidArgument(argument, "cannot be removed, only changed")
+    return Request("PATCH", _path(id), reads(Notification), params=query(tenant=tenant), **json(fields))
 
 
-def recall(id: str, *, tenant: str | None = None) -> Request[None]:
-    """Take back what was sent, from every inbox that has it."""
-    return Request("DELETE", path("notifications", id), nothing, params=given(tenant=tenant))
+def recall(id: Text, *, tenant: Text | None = None) -> Request[None]:
+    """Remove a sent notification from every inbox that has it."""
+    return Request("DELETE", _path(id), nothing, params=query(tenant=tenant))
 
 
-def _once(where: str, body: Body, idempotency_key: str | None, kind: type[T]) -> Request[T]:
+def _path(id: Text) -> str:
+    return path("notifications", arguments.name("id", id))
+
+
+def _once(
+    where: str, body: Body, idempotency_key: Text | None, kind: type[T], timeout: float | None = None
+) -> Request[T]:
     """A send that stays one send: every try carries the same key."""
-    headers = body["headers"] | {"Idempotency-Key": idempotency_key or str(uuid4())}
-    return Request("POST", where, reads(kind), headers=headers, content=body["content"], harmless=True)
+    key = str(uuid4()) if idempotency_key is None else arguments.name("idempotency_key", idempotency_key)
+    if not key.isascii():
+        raise InvalidArgument("idempotency_key", "must be ASCII: it is an HTTP header")
+    headers = body["headers"] | {"Idempotency-Key": key}
+    content = body["content"]
+    return Request("POST", where, reads(kind), headers=headers, content=content, harmless=True, timeout=timeout)
 
 
 def _slice(lines: Sequence[bytes]) -> Request[BulkResults]:
     """One slice. The server makes a key for each item that has none from the key of the slice."""
     body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
-    return _once("/v1/notifications/bulk", body, None, BulkResults)
+    return _once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)
 
 
-def _slices(items: Iterable[Item]) -> Generator[list[bytes], None, None]:
-    lines: list[bytes] = []
+def _slices(items: Iterable[Item]) -> Generator[list[bytes | BulkResult], None, None]:
+    entries: list[bytes | BulkResult] = []
     size = 0
-    for item in items:
-        line = msgspec.json.encode(item) + b"\n"
-        if lines and (len(lines) == SLICE_ITEMS or size + len(line) > SLICE_BYTES):
-            yield lines
-            lines, size = [], 0
-        lines.append(line)
-        size += len(line)
-    if lines:
-        yield lines
+    for number, item in enumerate(items):
+        entry = _entry(number, item)
+        length = len(entry) if isinstance(entry, bytes) else 0
+        if entries and (len(entries) == SLICE_ITEMS or size + length > SLICE_BYTES):
+            yield entries
+            entries, size = [], 0
+        entries.append(entry)
+        size += length
+    if entries:
+        yield entries
+
+
+def _entry(number: int, item: Item) -> bytes | BulkResult:
+    """Return an item's line, or its refusal in the server's form."""
+    try:
+        content = given(**arguments.mapping(f"items[{number}]", item))
+        return arguments.json(_complete(arguments.fields("", content, _ITEM))) + b"\n"
+    except InvalidArgument as error:
+        wrong = [FieldError(field=error.argument, message=error.message)]
+        return BulkResult(error=Problem(status=422, code="invalid", detail=str(error), errors=wrong))

@@ -3,75 +3,116 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
+from bellcast.client import arguments, signing
 from bellcast.client.answers import IssuedToken, Recipient, RecipientPage, SessionToken
-from bellcast.client.request import Answer, Request, given, json, nothing, path, reads
+from bellcast.client.arguments import Duration, Text
+from bellcast.client.credentials import Credentials
+from bellcast.client.errors import InvalidArgument
+from bellcast.client.request import Answer, Request, given, json, nothing, path, query, reads
+
+DEFAULT_TTL = 3600  # seconds, as POST /v1/tokens has it
+LONGEST_TTL = 30 * 24 * 3600
 
 
 class Record(TypedDict, total=False):
     """What is known of a recipient; None takes a field away."""
 
-    email: str | None
-    phone: str | None
-    locale: str | None
-    timezone: str | None
-    name: str | None
-    roles: Sequence[str]
+    email: Text | None
+    phone: Text | None
+    locale: Text | None
+    timezone: Text | None
+    name: Text | None
+    roles: Sequence[Text]
     data: Mapping[str, Any]
 
 
-def put(key: str, *, tenant: str | None = None, **record: Unpack[Record]) -> Request[Recipient]:
-    """Make the record what is given; fields not given are emptied."""
-    return Request("PUT", path("recipients", key), reads(Recipient), params=given(tenant=tenant), **json(record))
+_RECORD: dict[str, arguments.Convert] = {
+    **dict.fromkeys(("email", "phone", "locale", "timezone", "name"), arguments.text),
+    "roles": arguments.names,
+    "data": arguments.data,
+}
 
 
-def patch(key: str, *, tenant: str | None = None, **record: Unpack[Record]) -> Request[Recipient]:
-    """Change the given fields of a record."""
-    return Request("PATCH", path("recipients", key), reads(Recipient), params=given(tenant=tenant), **json(record))
+def put(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> Request[Recipient]:
+    """Create or replace a recipient's record. Fields not given are emptied."""
+    return _write("PUT", key, tenant, record)
 
 
-def get(key: str, *, tenant: str | None = None) -> Request[Recipient]:
-    """A recipient's record."""
-    return Request("GET", path("recipients", key), reads(Recipient), params=given(tenant=tenant))
+def patch(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> Request[Recipient]:
+    """Change the given fields of a recipient's record."""
+    return _write("PATCH", key, tenant, record)
 
 
-def delete(key: str, *, tenant: str | None = None) -> Request[None]:
-    """Delete a recipient and everything kept for them."""
-    return Request("DELETE", path("recipients", key), nothing, params=given(tenant=tenant))
+def get(key: Text, *, tenant: Text | None = None) -> Request[Recipient]:
+    """Return a recipient's record."""
+    return Request("GET", _path(key), reads(Recipient), params=query(tenant=tenant))
+
+
+def delete(key: Text, *, tenant: Text | None = None) -> Request[None]:
+    """Delete a recipient and everything stored for them."""
+    return Request("DELETE", _path(key), nothing, params=query(tenant=tenant))
 
 
 def page(
-    *, search: str | None = None, limit: int | None = None, after: str | None = None, tenant: str | None = None
+    *, search: Text | None = None, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> Request[RecipientPage]:
-    """A page of recipients whose keys begin with `search`; give its `next` as `after` to get the page after it."""
-    params = given(search=search, limit=limit, after=after, tenant=tenant)
+    """Return a page of recipients whose keys begin with `search`. Pass its `next` as `after` for the page after it."""
+    params = query(search=search, limit=limit, after=after, tenant=tenant)
     return Request("GET", "/v1/recipients", reads(RecipientPage), params=params)
 
 
-def export(key: str, *, tenant: str | None = None) -> Request[dict[str, Any]]:
-    """Everything kept for a recipient, to hand to them."""
-    return Request("GET", path("recipients", key, "export"), reads(dict[str, Any]), params=given(tenant=tenant))
+def export(key: Text, *, tenant: Text | None = None) -> Request[dict[str, Any]]:
+    """Return everything stored for a recipient, to hand to them."""
+    return Request("GET", f"{_path(key)}/export", reads(dict[str, Any]), params=query(tenant=tenant))
 
 
 def token(
-    recipient: str,
+    recipient: Text,
     *,
-    ttl: int | str | None = None,
-    topics: Sequence[str] | None = None,
-    publish: Sequence[str] | None = None,
-    roles: Sequence[str] | None = None,
-    tenant: str | None = None,
+    ttl: Duration = DEFAULT_TTL,
+    name: Text | None = None,
+    topics: Sequence[Text] | None = None,
+    publish: Sequence[Text] | None = None,
+    roles: Sequence[Text] | None = None,
+    tenant: Text | None = None,
 ) -> Request[SessionToken]:
-    """A session token for a recipient's page, good for `ttl` (seconds, or "1h").
+    """Return a session token for a recipient's page.
 
-    `topics` and `publish` are patterns of topics it may follow and publish to.
-    """
-    body = given(recipient=recipient, ttl=ttl, topics=topics, publish=publish, roles=roles, tenant=tenant)
-    return Request("POST", "/v1/tokens", _session_token, harmless=True, **json(body))
+    It is valid for `ttl`: seconds, "2h" or a timedelta; from 1 second to 30 days. `topics` and `publish` are patterns
+    of the topics that it may subscribe and publish to. `name` and `roles` are stored in the recipient's record.
+
+    With the project secret the token is signed in this process: no request is made, and the server need not be
+    running. With an API key (`bc_…`, scope manage) the server signs it."""
+    sub = arguments.name("recipient", recipient)
+    seconds = arguments.seconds("ttl", ttl)
+    if not 1 <= seconds <= LONGEST_TTL:
+        raise InvalidArgument("ttl", "must be between 1 second and 30 days")
+    lists = {"topics": topics, "publish": publish, "roles": roles}
+    claims: dict[str, Any] = {
+        claim: arguments.names(claim, value) for claim, value in lists.items() if value is not None
+    }
+    claims |= {claim: arguments.text(claim, value) for claim, value in given(name=name, tenant=tenant).items()}
+
+    def signed(credentials: Credentials) -> SessionToken | None:
+        return signing.sign(credentials, sub, seconds, claims) if credentials.can_sign else None
+
+    body = {"recipient": sub, "ttl": seconds, **claims}
+    return Request("POST", "/v1/tokens", _session_token, harmless=True, local=signed, **json(body))
 
 
-def revoke(recipient: str, *, tenant: str | None = None) -> Request[None]:
-    """Close a recipient's live connections now, and refuse the tokens handed out so far."""
-    return Request("DELETE", path("recipients", recipient, "sessions"), nothing, params=given(tenant=tenant))
+def revoke(recipient: Text, *, tenant: Text | None = None) -> Request[None]:
+    """Close a recipient's live connections and refuse the tokens issued so far."""
+    where = path("recipients", arguments.name("recipient", recipient), "sessions")
+    return Request("DELETE", where, nothing, params=query(tenant=tenant))
+
+
+def _path(key: Text) -> str:
+    return path("recipients", arguments.name("key", key))
+
+
+def _write(method: str, key: Text, tenant: Text | None, record: Record) -> Request[Recipient]:
+    body = json(arguments.fields("", record, _RECORD))
+    return Request(method, _path(key), reads(Recipient), params=query(tenant=tenant), **body)
 
 
 _issued = reads(IssuedToken)

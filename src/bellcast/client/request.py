@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from bellcast.client import arguments
+from bellcast.client.credentials import Credentials
 from bellcast.client.errors import Unreadable
 
 T = TypeVar("T")
@@ -37,6 +39,10 @@ class Request(Generic[T]):
     content: bytes | None = None
     harmless: bool = False
     """Asking twice does no harm although the method does not say so (it carries idempotency keys, for one)."""
+    local: Callable[[Credentials], T | None] | None = None
+    """Returns the result without a request where these credentials allow it, else None."""
+    timeout: float | None = None
+    """Seconds for a response, if more than other requests need."""
 
     @property
     def repeatable(self) -> bool:
@@ -56,12 +62,25 @@ class Plan(Protocol[T_co]):
 
 def path(*segments: str) -> str:
     """`/v1/…`, with every segment quoted whole: a key may hold any character."""
-    return "/".join(["/v1", *(quote(segment, safe="") for segment in segments)])
+    return "/".join(["/v1", *map(_quoted, segments)])
+
+
+def _quoted(segment: str) -> str:
+    # Dot segments are removed from URLs, which would address another path.
+    return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
 
 
 def given(**values: Any) -> dict[str, Any]:
     """Only what the caller gave: absent and None mean the same to the server."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def query(**values: Any) -> dict[str, str | int]:
+    """Query parameters, checked; `limit` is a number, everything else a text."""
+    return {
+        name: arguments.whole(name, value) if name == "limit" else arguments.text(name, value)
+        for name, value in given(**values).items()
+    }
 
 
 class Body(TypedDict):
@@ -73,7 +92,7 @@ class Body(TypedDict):
 
 def json(body: Any) -> Body:
     """The content and headers of a JSON request; times become RFC 3339."""
-    return {"content": msgspec.json.encode(body), "headers": {"Content-Type": "application/json"}}
+    return {"content": arguments.json(body), "headers": {"Content-Type": "application/json"}}
 
 
 def reads(kind: type[T]) -> Callable[[Answer], T]:

@@ -2,18 +2,22 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
 
-from bellcast.client.exchange import Exchange, Lost, Outcome, Pause, Retries, Step
+from bellcast.client.credentials import Credentials
+from bellcast.client.errors import BlockingInEventLoop
+from bellcast.client.exchange import Exchange, Lost, Outcome, Pause, Peer, Retries, Step
 from bellcast.client.request import Answer, Plan, Request
 
 T = TypeVar("T")
 
 # Below the 5 s after which uvicorn closes idle connections, so that a request seldom meets a closing one.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
+# Seconds to connect: a server on any reachable network accepts within one.
+CONNECT_TIMEOUT = 1.0
 # The request never left: no connection could be had.
 _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -24,13 +28,13 @@ class Blocking:
 
     http: httpx.Client
     retries: Retries
-    bearer: str = field(repr=False)
+    peer: Peer
 
     def speaking_with(self, bearer: str) -> "Blocking":
-        return replace(self, bearer=bearer)
+        return replace(self, peer=replace(self.peer, credentials=Credentials(bearer)))
 
     def send(self, plan: Plan[T]) -> T:
-        exchange = Exchange(plan, self.retries)
+        exchange = Exchange(plan, self.retries, self.peer)
         while exchange.step:
             exchange.tell(self._take(exchange.step))
         return exchange.result
@@ -39,8 +43,9 @@ class Blocking:
         if isinstance(step, Pause):
             time.sleep(step.seconds)  # noqa: TID251 (outside the house there is no Clock port)
             return None
+        _refuse_in_event_loop(step)
         try:
-            return _answer(self.http.send(_sendable(self.http, step, self.bearer)))
+            return _answer(self.http.send(_sendable(self.http, step, self.peer)))
         except httpx.TransportError as error:
             return _lost(error)
 
@@ -51,13 +56,13 @@ class Awaiting:
 
     http: httpx.AsyncClient
     retries: Retries
-    bearer: str = field(repr=False)
+    peer: Peer
 
     def speaking_with(self, bearer: str) -> "Awaiting":
-        return replace(self, bearer=bearer)
+        return replace(self, peer=replace(self.peer, credentials=Credentials(bearer)))
 
     async def send(self, plan: Plan[T]) -> T:
-        exchange = Exchange(plan, self.retries)
+        exchange = Exchange(plan, self.retries, self.peer)
         while exchange.step:
             exchange.tell(await self._take(exchange.step))
         return exchange.result
@@ -67,22 +72,37 @@ class Awaiting:
             await asyncio.sleep(step.seconds)
             return None
         try:
-            return _answer(await self.http.send(_sendable(self.http, step, self.bearer)))
+            return _answer(await self.http.send(_sendable(self.http, step, self.peer)))
         except httpx.TransportError as error:
             return _lost(error)
 
 
-def connection(url: str, timeout: float) -> dict[str, Any]:
+def connection(url: str) -> dict[str, Any]:
     """How either httpx client is made."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"a Bellcast server's address begins with http:// or https://, not {url!r}")
-    return {"base_url": url, "timeout": timeout, "limits": _LIMITS, "headers": {"User-Agent": "bellcast-python"}}
+    return {"base_url": url, "limits": _LIMITS, "headers": {"User-Agent": "bellcast-python"}}
 
 
-def _sendable(http: httpx.Client | httpx.AsyncClient, request: Request[Any], bearer: str) -> httpx.Request:
-    headers = {"Authorization": f"Bearer {bearer}", **request.headers}
+def _refuse_in_event_loop(request: Request[Any]) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise BlockingInEventLoop(
+        f"{request.method} {request.path}: a blocking Bellcast call would stop the running event loop; use "
+        "AsyncBellcast and await the call, or run this one in a thread with asyncio.to_thread"
+    )
+
+
+def _sendable(http: httpx.Client | httpx.AsyncClient, request: Request[Any], peer: Peer) -> httpx.Request:
+    headers = {} if peer.credentials is None else {"Authorization": f"Bearer {peer.credentials.secret}"}
+    timeout = peer.timeout if request.timeout is None else request.timeout
     return http.build_request(
-        request.method, request.path, params=request.params, headers=headers, content=request.content
+        request.method,
+        request.path,
+        params=request.params,
+        headers={**headers, **request.headers},
+        content=request.content,
+        timeout=httpx.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be asked of a Bellcast server: the whole client on one page."""
+"""The public classes of the client, with all their methods."""
 
 from types import TracebackType
 from typing import Self
@@ -6,12 +6,10 @@ from typing import Self
 import httpx
 
 from bellcast.client import inbox, notifications, recipients, topics
-from bellcast.client.exchange import Retries
+from bellcast.client.credentials import Credentials, find_credentials, find_url
+from bellcast.client.exchange import TIMEOUT, Peer, Retries
 from bellcast.client.method import Method, S, Surface
 from bellcast.client.senders import Awaiting, Blocking, connection
-
-# A server that answers at all answers in milliseconds; a bulk slice of 10,000 takes about a second.
-TIMEOUT = 10.0
 
 
 class Inbox(Surface[S]):
@@ -72,16 +70,37 @@ class Server(Surface[S]):
 
 
 class Bellcast(Server[Blocking]):
-    """Speaks to a Bellcast server, waiting for each answer. Safe to share between threads.
+    """A blocking client of a Bellcast server. One object serves all threads.
 
-    >>> bell = Bellcast("http://127.0.0.1:8787", secret)
+    >>> bell = Bellcast()
     >>> bell.notify("alice", title="New booking", action_url="/bookings/7", type="booking")
-    """
 
-    def __init__(self, url: str, secret: str, *, timeout: float = TIMEOUT, retries: Retries | None = None) -> None:
-        super().__init__(Blocking(httpx.Client(**connection(url, timeout)), retries or Retries(), secret))
+    Without arguments it reads BELLCAST_URL, and BELLCAST_SECRET or BELLCAST_PROJECT (or the _FILE variable of each);
+    otherwise it uses the server that `bellcast serve` last started with the data folder `./bellcast-data`
+    (BELLCAST_DATA). It raises NotConfigured if there is no secret. `secret` is the project's secret or an API key, or
+    Credentials of a secret and the project's public key.
+
+    A request connects within 1 s, waits `timeout` seconds for a response (more for bulk sends), and is tried up to 3
+    times within 8 s in all; sends carry an idempotency key, so a repeated try sends nothing twice. `transport` is an
+    httpx transport, for tests and proxies.
+
+    Called inside a running event loop it raises BlockingInEventLoop: use AsyncBellcast there."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        secret: str | Credentials | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        peer = _peer(url, secret, timeout)
+        http = httpx.Client(**connection(peer.url), transport=transport)
+        super().__init__(Blocking(http, retries or Retries(), peer))
 
     def close(self) -> None:
+        """Close the connections to the server."""
         self.sender.http.close()
 
     def __enter__(self) -> Self:
@@ -92,16 +111,28 @@ class Bellcast(Server[Blocking]):
 
 
 class AsyncBellcast(Server[Awaiting]):
-    """Speaks to a Bellcast server from an event loop: the methods of `Bellcast`, awaited.
+    """A client for event loops: the methods of `Bellcast`, awaited.
 
-    >>> async with AsyncBellcast("http://127.0.0.1:8787", secret) as bell:
+    >>> async with AsyncBellcast() as bell:
     ...     await bell.notify("alice", title="New booking", action_url="/bookings/7", type="booking")
-    """
 
-    def __init__(self, url: str, secret: str, *, timeout: float = TIMEOUT, retries: Retries | None = None) -> None:
-        super().__init__(Awaiting(httpx.AsyncClient(**connection(url, timeout)), retries or Retries(), secret))
+    Its arguments and defaults are those of Bellcast. A cancelled call may or may not have reached the server."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        secret: str | Credentials | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        peer = _peer(url, secret, timeout)
+        http = httpx.AsyncClient(**connection(peer.url), transport=transport)
+        super().__init__(Awaiting(http, retries or Retries(), peer))
 
     async def close(self) -> None:
+        """Close the connections to the server."""
         await self.sender.http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -111,3 +142,7 @@ class AsyncBellcast(Server[Awaiting]):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _peer(url: str | None, secret: str | Credentials | None, timeout: float) -> Peer:
+    return Peer(find_url(url), find_credentials(secret), timeout)

@@ -1,73 +1,105 @@
-"""Topics: who is in them, who is there now, and what is said live."""
+"""Topics: subscriptions, presence and live events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from bellcast.client import arguments
 from bellcast.client.answers import ConnectionPage, Presence, SubscriptionPage
-from bellcast.client.request import Request, given, json, nothing, path, reads
+from bellcast.client.arguments import Text
+from bellcast.client.errors import InvalidArgument
+from bellcast.client.request import Request, given, json, nothing, path, query, reads
 
 
 class ToRecipient(TypedDict):
-    recipient: str
+    recipient: Text
 
 
-def subscribe(topic: str, recipient: str, *, tenant: str | None = None) -> Request[None]:
-    """Put a recipient in a topic."""
-    return Request("PUT", _subscription(topic, recipient), nothing, params=given(tenant=tenant))
+def subscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> Request[None]:
+    """Subscribe a recipient to a topic."""
+    return Request("PUT", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
 
 
-def unsubscribe(topic: str, recipient: str, *, tenant: str | None = None) -> Request[None]:
-    """Take a recipient out of a topic; what was sent before stays."""
-    return Request("DELETE", _subscription(topic, recipient), nothing, params=given(tenant=tenant))
+def unsubscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> Request[None]:
+    """Unsubscribe a recipient from a topic. Notifications sent before stay."""
+    return Request("DELETE", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
 
 
 def subscriptions(
-    topic: str, *, limit: int | None = None, after: str | None = None, tenant: str | None = None
+    topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> Request[SubscriptionPage]:
-    """A page of those in a topic; give its `next` as `after` to get the page after it."""
-    params = given(limit=limit, after=after, tenant=tenant)
-    return Request("GET", path("topics", topic, "subscriptions"), reads(SubscriptionPage), params=params)
+    """Return a page of a topic's subscribers. Pass its `next` as `after` for the page after it."""
+    params = query(limit=limit, after=after, tenant=tenant)
+    return Request("GET", f"{_topic(topic)}/subscriptions", reads(SubscriptionPage), params=params)
 
 
-def presence(topic: str, *, tenant: str | None = None) -> Request[Presence]:
-    """Who is on a topic right now."""
-    return Request("GET", path("topics", topic, "presence"), reads(Presence), params=given(tenant=tenant))
+def presence(topic: Text, *, tenant: Text | None = None) -> Request[Presence]:
+    """Return who is connected to a topic now."""
+    return Request("GET", f"{_topic(topic)}/presence", reads(Presence), params=query(tenant=tenant))
 
 
 def publish(
-    to: str | Sequence[str] | ToRecipient,
-    name: str,
+    to: Text | Sequence[Text] | ToRecipient,
+    name: Text,
     data: Any = None,
     *,
-    exclude: str | None = None,
-    tenant: str | None = None,
+    exclude: Text | None = None,
+    tenant: Text | None = None,
 ) -> Request[None]:
-    """Say something live to a topic, several topics or `{"recipient": key}`: heard by who is there, kept by nobody.
+    """Publish a live event to a topic, several topics or `{"recipient": id}`. It is not stored.
 
-    `exclude` is the connection that need not hear it, because it said so itself.
-    """
-    body = _address(to) | given(name=name, data=data, tenant=tenant) | ({"except": exclude} if exclude else {})
-    return Request("POST", "/v1/events", nothing, **json(body))
+    `exclude` is the id of a connection that does not receive it. An event that the server may have received is not
+    sent again: it could arrive twice."""
+    return Request("POST", "/v1/events", nothing, **json(event(to, name, data, exclude=exclude, tenant=tenant)))
+
+
+def event(
+    to: Text | Sequence[Text] | ToRecipient,
+    name: Text,
+    data: Any,
+    *,
+    exclude: Text | None = None,
+    tenant: Text | None = None,
+) -> dict[str, Any]:
+    """Return the body of POST /v1/events."""
+    more = given(**{"except": exclude}, tenant=tenant)
+    return {
+        **_address(to),
+        "name": arguments.name("name", name),
+        "data": arguments.encoded("data", data),
+        **{key: arguments.text("exclude" if key == "except" else key, value) for key, value in more.items()},
+    }
 
 
 def connections(
-    *, limit: int | None = None, after: str | None = None, tenant: str | None = None
+    *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> Request[ConnectionPage]:
-    """A page of the live connections; give its `next` as `after` to get the page after it."""
-    params = given(limit=limit, after=after, tenant=tenant)
+    """Return a page of the live connections. Pass its `next` as `after` for the page after it."""
+    params = query(limit=limit, after=after, tenant=tenant)
     return Request("GET", "/v1/connections", reads(ConnectionPage), params=params)
 
 
-def stats(tenant: str | None = None) -> Request[dict[str, Any]]:
-    """What a tenant has, or all together: connections and rows in the store."""
-    return Request("GET", "/v1/stats", reads(dict[str, Any]), params=given(tenant=tenant))
+def stats(tenant: Text | None = None) -> Request[dict[str, Any]]:
+    """Return the numbers of connections and stored rows of a tenant, or of all together."""
+    return Request("GET", "/v1/stats", reads(dict[str, Any]), params=query(tenant=tenant))
 
 
-def _subscription(topic: str, recipient: str) -> str:
-    return path("topics", topic, "subscriptions", recipient)
+def _topic(topic: Text) -> str:
+    return path("topics", arguments.name("topic", topic))
 
 
-def _address(to: str | Sequence[str] | ToRecipient) -> dict[str, Any]:
-    if isinstance(to, str):
-        return {"topic": to}
-    return dict(to) if isinstance(to, dict) else {"topics": list(to)}
+def _subscription(topic: Text, recipient: Text) -> str:
+    return path("topics", arguments.name("topic", topic), "subscriptions", arguments.name("recipient", recipient))
+
+
+def _address(to: Text | Sequence[Text] | ToRecipient) -> dict[str, Any]:
+    if isinstance(to, Mapping):
+        found = arguments.fields("to.", to, {"recipient": arguments.name})
+        if found.get("recipient") is None:
+            raise InvalidArgument("to", 'expected a topic, a list of topics or {"recipient": id}')
+        return found
+    if isinstance(to, Sequence) and not isinstance(to, str | bytes):
+        named = arguments.names("to", to)
+        if not named:
+            raise InvalidArgument("to", "must name at least one topic")
+        return {"topics": named}
+    return {"topic": arguments.name("to", to)}

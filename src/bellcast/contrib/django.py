@@ -10,25 +10,26 @@ from typing import Any, Unpack
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from bellcast.client.arguments import Text
 from bellcast.client.notifications import Content, Target
 from bellcast.contrib import payloads
 
 
 def notify(
-    to: Target, *, using: str = DEFAULT_DB_ALIAS, idempotency_key: str | None = None, **content: Unpack[Content]
+    to: Target, *, using: str = DEFAULT_DB_ALIAS, idempotency_key: Text | None = None, **content: Unpack[Content]
 ) -> int:
     """Tell one recipient, several, or an audience, as `Bellcast.notify` does. The row's number in the outbox."""
     return _call(using, "SELECT bellcast.notify(%s::jsonb)", payloads.notification(to, content, idempotency_key))
 
 
 def publish(
-    topic: str | None,
-    name: str,
+    topic: Text | None,
+    name: Text,
     data: Any = None,
     *,
     using: str = DEFAULT_DB_ALIAS,
-    recipient: str | None = None,
-    tenant: str | None = None,
+    recipient: Text | None = None,
+    tenant: Text | None = None,
 ) -> int:
     """A live event to a topic, or to the connections of a recipient. The row's number in the outbox."""
     return _call(using, "SELECT bellcast.publish(%s::jsonb)", payloads.event(topic, name, data, recipient, tenant))

@@ -1,21 +1,28 @@
-"""What the outbox's functions take: the bodies that REST takes, as JSON text."""
+"""The payloads of the outbox's SQL functions: the bodies of the REST API as JSON text, checked before they are written."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
+from bellcast.client import arguments, notifications, topics
+from bellcast.client.arguments import Text
+from bellcast.client.errors import InvalidArgument
 from bellcast.client.notifications import Content, Target
 
 
-def notification(to: Target, content: Content, idempotency_key: str | None) -> str:
-    """The body of POST /v1/notifications."""
-    key = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
-    return msgspec.json.encode({"to": to, **content, **key}).decode()
+def notification(to: Target, content: Content, idempotency_key: Text | None) -> str:
+    """Return the body of POST /v1/notifications. Raises InvalidArgument, which names the argument."""
+    body = notifications.draft(to, content)
+    if idempotency_key is not None:
+        body["idempotency_key"] = arguments.name("idempotency_key", idempotency_key)
+    return arguments.json(body).decode()
 
 
-def event(topic: str | None, name: str, data: Any, recipient: str | None, tenant: str | None) -> str:
-    """The body of POST /v1/events."""
-    given: Mapping[str, Any] = {"topic": topic, "recipient": recipient, "tenant": tenant}
-    addressed = {field: value for field, value in given.items() if value is not None}
-    return msgspec.json.encode({"name": name, "data": data, **addressed}).decode()
+def event(topic: Text | None, name: Text, data: Any, recipient: Text | None, tenant: Text | None) -> str:
+    """Return the body of POST /v1/events. Raises InvalidArgument, which names the argument."""
+    if (topic is None) == (recipient is None):
+        raise InvalidArgument("topic", "expected either a topic or a recipient")
+    if recipient is None:
+        body = topics.event(arguments.name("topic", topic), name, data, tenant=tenant)
+    else:
+        to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
+        body = topics.event(to, name, data, tenant=tenant)
+    return arguments.json(body).decode()

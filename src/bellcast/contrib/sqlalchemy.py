@@ -7,9 +7,10 @@ It rings once the transaction is committed, and never if it is rolled back."""
 
 from typing import Any, Unpack
 
-from sqlalchemy import BigInteger, Function, Select, Text, cast, func, select
+from sqlalchemy import BigInteger, Function, Select, cast, func, select, types
 from sqlalchemy.dialects.postgresql import JSONB
 
+from bellcast.client.arguments import Text
 from bellcast.client.notifications import Content, Target
 from bellcast.contrib import payloads
 
@@ -17,18 +18,20 @@ Outboxed = Select[tuple[int]]
 """Its scalar is the row's number in the outbox."""
 
 
-def notify(to: Target, *, idempotency_key: str | None = None, **content: Unpack[Content]) -> Outboxed:
+def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> Outboxed:
     """Tell one recipient, several, or an audience, as `Bellcast.notify` does."""
     return _called(func.bellcast.notify, payloads.notification(to, content, idempotency_key))
 
 
 def publish(
-    topic: str | None, name: str, data: Any = None, *, recipient: str | None = None, tenant: str | None = None
+    topic: Text | None, name: Text, data: Any = None, *, recipient: Text | None = None, tenant: Text | None = None
 ) -> Outboxed:
     """A live event to a topic, or to the connections of a recipient."""
     return _called(func.bellcast.publish, payloads.event(topic, name, data, recipient, tenant))
 
 
 def _called(function: Any, payload: str) -> Outboxed:
-    called: Function[int] = function(cast(cast(payload, Text), JSONB), type_=BigInteger)  # the text is JSON already
+    called: Function[int] = function(
+        cast(cast(payload, types.Text), JSONB), type_=BigInteger
+    )  # the text is JSON already
     return select(called)

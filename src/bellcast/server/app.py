@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
+from functools import cached_property
 from typing import Any
+
+import httpx
 
 from bellcast import calls
 from bellcast.api import app as api
 from bellcast.api.rooms import Rooms
 from bellcast.auth.doors import Doors
+from bellcast.client import AsyncBellcast, Bellcast, Credentials
 from bellcast.errors import BellcastError, SettingsError
 from bellcast.inbox import upkeep
 from bellcast.inbox.quotas import Quotas
@@ -37,7 +41,7 @@ from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Engines
 from bellcast.rates import Rates
-from bellcast.server import adapters, files, pusher, socketio
+from bellcast.server import adapters, files, inprocess, pusher, socketio
 from bellcast.server.clock import SystemClock
 from bellcast.server.counting import Counting
 from bellcast.server.pusher import Pusher
@@ -82,6 +86,8 @@ class App:
             rates=self._rates,
         )
         self._http = HttpxClient()
+        self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
+        self._loop_transport = inprocess.LoopTransport(self._transport)
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
@@ -156,6 +162,20 @@ class App:
             "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
         }
 
+    @cached_property
+    def client(self) -> AsyncBellcast:
+        """A client of this app for code in its event loop. Requests stay in the process: no URL, no secret, no socket."""
+        return AsyncBellcast(inprocess.URL, self._credentials(), transport=self._transport)
+
+    @cached_property
+    def sync_client(self) -> Bellcast:
+        """The same for code in threads: a Django view, a `def` endpoint of FastAPI. It raises BlockingInEventLoop in
+        an event loop."""
+        return Bellcast(inprocess.URL, self._credentials(), transport=self._loop_transport)
+
+    def _credentials(self) -> Credentials:
+        return Credentials(self.project.secret, self.project.key)
+
     def _gone(self, connection: Connection) -> None:
         self._pusher.gone(connection)
         if self._answering.wants_farewells:
@@ -217,6 +237,7 @@ class App:
             if not self.settings.server.no_jobs:
                 self.tasks.spawn(upkeep.run(self.engines, self._retention()))
                 self.tasks.spawn(self._jobs.run())
+            self._loop_transport.loop = asyncio.get_running_loop()
             self._started = True
 
     async def _open(self) -> None:

@@ -18,11 +18,12 @@ from bellcast.model.limits import Limits
 from bellcast.model.people import Project
 from bellcast.model.pusher import PusherRules
 from bellcast.settings import readers
-from bellcast.settings.credentials import project, secret
+from bellcast.settings.address import url
+from bellcast.settings.credentials import known, project, secret
 from bellcast.settings.groups import MASK, MEMORY, Client, Native, Server, Settings, Store
 from bellcast.settings.table import PREFIX, TABLE, Setting
 
-__all__ = ["Settings", "load", "project", "secret", "shown"]
+__all__ = ["Settings", "known", "load", "project", "secret", "shown", "url"]
 
 # Where a value came from, by the name its owner knows it by, and the text found there.
 Source = tuple[str, str]

@@ -74,9 +74,9 @@ class Store(Struct, frozen=True, kw_only=True):
 
 
 class Client(Struct, frozen=True, kw_only=True):
-    """What commands that talk to a running server need."""
+    """What commands that talk to a running server need. `url` None is the one stored in the data folder."""
 
-    url: str = "http://127.0.0.1:8787"
+    url: str | None = None
     secret: Secret | None = None
 
 

@@ -89,8 +89,12 @@ PROJECT: dict[str, tuple[Reader, str]] = {
 }
 
 CLIENT: dict[str, tuple[Reader, str]] = {
-    "URL": (readers.url, "The server that notify, tail and key talk to."),
-    "SECRET": (readers.secret, "The secret those commands use. By default the data folder's."),
+    "URL": (
+        readers.url,
+        "The server that commands and the Python client talk to. By default the one that `bellcast serve` last started "
+        "with this data folder, else http://127.0.0.1:8787.",
+    ),
+    "SECRET": (readers.secret, "The secret they use: the project's or an API key. By default the data folder's."),
 }
 
 ACCESS: dict[str, tuple[Reader, str]] = {

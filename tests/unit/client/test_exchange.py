@@ -54,7 +54,7 @@ def test_what_can_pass_is_tried_again(failure):
 
 
 def test_pauses_double_up_to_the_longest():
-    retries = Retries(tries=6, first=1.0, longest=10.0, chance=lambda: 1.0)
+    retries = Retries(tries=6, first=1.0, longest=10.0, within=60.0, chance=lambda: 1.0)
     pauses, _ = carried_out(inbox.counts(), *[REFUSED_CONNECTION] * 5, COUNTS, retries=retries)
     assert pauses == [2.0, 4.0, 8.0, 10.0, 10.0]
 
@@ -82,13 +82,13 @@ def test_a_date_in_retry_after_counts_as_not_said():
 
 def test_after_the_last_try_the_failure_is_told_with_its_cause():
     with pytest.raises(Unavailable, match="no answer: connection refused") as unavailable:
-        carried_out(inbox.counts(), *[REFUSED_CONNECTION] * 4)
+        carried_out(inbox.counts(), *[REFUSED_CONNECTION] * 3)
     assert unavailable.value.__cause__ is REFUSED_CONNECTION.error
 
 
 def test_a_server_away_until_the_end_says_why():
     with pytest.raises(Unavailable, match="503 the store is away") as unavailable:
-        carried_out(inbox.counts(), *[BUSY] * 4)
+        carried_out(inbox.counts(), *[BUSY] * 3)
     assert unavailable.value.retry_after == 2
 
 
@@ -115,7 +115,7 @@ def test_a_refusal_names_the_field():
     with pytest.raises(
         RequestRefused, match=r"422 The notification is not complete\. \(title: is missing\)"
     ) as refused:
-        carried_out(notifications.notify("alice", title=""), Answer(422, problem))
+        carried_out(notifications.notify("alice", title="Hello"), Answer(422, problem))
     assert (refused.value.code, refused.value.errors[0].field) == ("invalid", "title")
 
 
@@ -155,3 +155,33 @@ def test_a_longer_plan_hears_of_the_failure():
             return "nobody"
 
     assert carried_out(careful(), GONE) == ([], "nobody")
+
+
+class Passing:
+    """A clock that goes on by so many seconds at every look."""
+
+    def __init__(self, seconds):
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self):
+        self.now += self.seconds
+        return self.now
+
+
+def test_all_tries_end_within_their_time():
+    retries = Retries(tries=99, within=8.0, chance=lambda: 1.0, clock=Passing(2.5))
+    with pytest.raises(Unavailable):
+        carried_out(inbox.counts(), NO_ANSWER, NO_ANSWER, retries=retries)
+
+
+def test_a_try_waits_no_longer_than_is_left():
+    exchange = Exchange(inbox.counts(), Retries(within=8.0, chance=lambda: 0.0, clock=Passing(3.0)))
+    assert exchange.step.timeout == 5.0
+    exchange.tell(NO_ANSWER)
+    exchange.tell(None)
+    assert exchange.step.timeout == 2.0
+
+
+def test_a_bulk_request_has_a_longer_time():
+    exchange = Exchange(notifications.bulk([{"to": "alice", "title": "Hello"}]), SURE)
+    assert exchange.step.timeout == notifications.BULK_TIMEOUT

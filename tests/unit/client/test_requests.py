@@ -61,7 +61,7 @@ def test_a_key_may_hold_any_character():
 def test_what_is_not_given_is_not_sent():
     assert inbox.page().params == {}
     assert inbox.page(view="unread", limit=5).params == {"view": "unread", "limit": 5}
-    assert body(recipients.token("alice")) == {"recipient": "alice"}
+    assert body(recipients.token("alice")) == {"recipient": "alice", "ttl": 3600}
 
 
 def test_the_tenant_travels_in_the_address_or_in_the_body():

@@ -1,0 +1,222 @@
+"""Conversion and validation of arguments before anything is sent. Every error names the argument.
+
+A text or an id may be a `str` or a subclass of it (Django's SafeString, markupsafe's Markup, a StrEnum member), an
+`int`, a `uuid.UUID`, or a lazy string of the classes in `LAZY`. Anything else is refused: its `str()` is rarely what
+the caller meant."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from bellcast.client.errors import InvalidArgument, UnknownArgument
+
+Text: TypeAlias = str | int | UUID
+"""A text or an id as callers hold it. Lazy strings are accepted too; their classes have no common type."""
+Duration: TypeAlias = int | float | str | timedelta
+"""Seconds, a text such as "90", "15m", "2h" or "7d", or a timedelta."""
+
+# Strings translated when they are used, by the full names of their classes: none of these packages is imported here.
+LAZY = frozenset(
+    {
+        "django.utils.functional.Promise",  # gettext_lazy, format_lazy, reverse_lazy
+        "babel.support.LazyProxy",
+        "flask_babel.speaklater.LazyString",
+    }
+)
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+DURATION_EXPECTED = 'a duration such as 90, "15m", "2h", "7d" or a timedelta'
+AUDIENCES = ("topic", "role", "tenant", "all")
+
+
+def text(argument: str, value: object) -> str:
+    """Return the value as a plain string."""
+    if isinstance(value, str):
+        return value if type(value) is str else str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__repr__(value)
+    if isinstance(value, UUID) or _is_lazy(value):
+        return str.__str__(str(value))
+    raise InvalidArgument(argument, f"expected a text, an int or a UUID, got {_kind(value)}")
+
+
+def name(argument: str, value: object) -> str:
+    """Return an id or a title as a plain string that is not blank."""
+    found = text(argument, value)
+    if not found.strip():
+        raise InvalidArgument(argument, "must not be empty")
+    return found
+
+
+def names(argument: str, value: object) -> list[str]:
+    """Return several ids as plain strings. One string is refused: its characters would be taken for ids."""
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
+        raise InvalidArgument(argument, f"expected a list of texts, got {_kind(value)}")
+    return [name(f"{argument}[{number}]", one) for number, one in enumerate(value)]
+
+
+def mapping(argument: str, value: object) -> dict[str, Any]:
+    """Return a mapping as a dict."""
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(argument, f"expected a mapping, got {_kind(value)}")
+    return dict(value)
+
+
+def whole(argument: str, value: object) -> int:
+    """Return a whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidArgument(argument, f"expected a whole number, got {_kind(value)}")
+    return int(value)
+
+
+def flag(argument: str, value: object) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool):
+        raise InvalidArgument(argument, f"expected True or False, got {_kind(value)}")
+    return value
+
+
+def one_of(*allowed: str) -> Callable[[str, object], str]:
+    """Return a converter for one of these words."""
+
+    def convert(argument: str, value: object) -> str:
+        found = text(argument, value)
+        if found not in allowed:
+            raise InvalidArgument(argument, f"expected one of {', '.join(allowed)}, got {found!r}")
+        return found
+
+    return convert
+
+
+def seconds(argument: str, value: object) -> float:
+    """Return a duration in seconds."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = DURATION.fullmatch(text(argument, value).strip()) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidArgument(argument, f"expected {DURATION_EXPECTED}, got {_shown(value)}")
+    return float(match[1]) * UNITS[match[2] or "s"]
+
+
+def moment(argument: str, value: object) -> datetime | str:
+    """Return a point in time: an aware datetime, an RFC 3339 text, or a duration from now."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidArgument(argument, "must have a time zone, as datetime.now(UTC) has")
+        return value
+    if isinstance(value, str) and not DURATION.fullmatch(value.strip()):
+        return _timestamp(argument, text(argument, value))
+    if not isinstance(value, str | timedelta):
+        expected = 'an aware datetime, an RFC 3339 text, a timedelta or a duration such as "2h"'
+        raise InvalidArgument(argument, f"expected {expected}, got {_kind(value)}")
+    return _now() + timedelta(seconds=seconds(argument, value))
+
+
+def target(argument: str, value: object) -> str | list[str] | dict[str, Any]:
+    """Return who is notified: one recipient, several, or one audience."""
+    if isinstance(value, Mapping):
+        return _audience(argument, value)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes) and not _is_lazy(value):
+        found = names(argument, value)
+        if not found:
+            raise InvalidArgument(argument, "must name at least one recipient")
+        return found
+    return name(argument, value)
+
+
+def actor(argument: str, value: object) -> str | dict[str, Any]:
+    """Return who caused a notification: a name, or a mapping of id, name and avatar."""
+    if isinstance(value, Mapping):
+        return fields(f"{argument}.", value, ACTOR)
+    return text(argument, value)
+
+
+Convert: TypeAlias = Callable[[str, object], Any]
+
+ACTOR: dict[str, Convert] = {"id": text, "name": text, "avatar": text}
+
+
+def fields(prefix: str, given: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
+    """Return the given fields converted. None stays None: it removes a field or means its default."""
+    return {
+        key: None if value is None else _converter(prefix, key, known)(f"{prefix}{key}", value)
+        for key, value in given.items()
+    }
+
+
+def _converter(prefix: str, key: str, known: Mapping[str, Convert]) -> Convert:
+    if key in known:
+        return known[key]
+    near = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"expected one of {', '.join(known)}"
+    raise UnknownArgument(f"{prefix}{key}", f"is not known; {hint}")
+
+
+def json(value: Any) -> bytes:
+    """Return a body as JSON. Subclasses of str, int and float and lazy strings within it become plain values."""
+    return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def encoded(argument: str, value: Any) -> msgspec.Raw:
+    """Return an app's own data as JSON, or raise InvalidArgument naming the argument."""
+    try:
+        return msgspec.Raw(json(value))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidArgument(argument, f"cannot be written as JSON: {error}") from None
+
+
+def data(argument: str, value: object) -> msgspec.Raw:
+    """Return a notification's data as JSON."""
+    return encoded(argument, mapping(argument, value))
+
+
+def _plain(value: Any) -> Any:
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return str.__str__(value) if kind is str else kind(value)
+    if _is_lazy(value):
+        return text("", value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{_kind(value)} has no form in JSON")
+
+
+def _audience(argument: str, value: Mapping[Any, Any]) -> dict[str, Any]:
+    convert: dict[str, Convert] = dict.fromkeys(AUDIENCES, name) | {"all": flag}
+    found = fields(f"{argument}.", value, convert)
+    if not any(found.values()):
+        raise InvalidArgument(argument, f"must name a recipient or one of {', '.join(AUDIENCES)}")
+    return found
+
+
+def _timestamp(argument: str, value: str) -> str:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidArgument(
+            argument, f'expected an RFC 3339 time or a duration such as "2h", got {value!r}'
+        ) from None
+    return value
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251  outside the server there is no Clock port
+
+
+def _is_lazy(value: object) -> bool:
+    return any(f"{kind.__module__}.{kind.__qualname__}" in LAZY for kind in type(value).__mro__)
+
+
+def _shown(value: object) -> str:
+    return repr(str.__str__(value)) if isinstance(value, str) else _kind(value)
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__

@@ -1,0 +1,115 @@
+"""Where the client finds its server and its secret."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from bellcast.client.errors import InvalidArgument, NotConfigured
+
+DEFAULT_URL = "http://127.0.0.1:8787"  # where `bellcast serve` listens by default
+DATA_FOLDER = "bellcast-data"
+# API keys begin so; they cannot sign session tokens.
+API_KEY = "bc_"
+HELP = (
+    "no secret: pass one, set BELLCAST_SECRET or BELLCAST_PROJECT (or the _FILE variable of either), or run this where "
+    "{folder} is, the data folder of `bellcast serve`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The secret or API key that requests carry, and the project's public key if it is known."""
+
+    secret: str = field(repr=False)
+    key: str | None = None
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether session tokens can be signed with the secret: an API key cannot."""
+        return not self.secret.startswith(API_KEY)
+
+
+class _Project(msgspec.Struct, frozen=True):
+    key: str
+    secret: str
+
+
+class _Address(msgspec.Struct, frozen=True):
+    url: str
+
+
+def find_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:  # noqa: TID251  the app's environment
+    """Return the server's URL: as given, BELLCAST_URL, the one stored in the data folder, or the default."""
+    url = given or _variable("URL", environ) or _stored_url(_folder(environ)) or DEFAULT_URL
+    if not url.startswith(("http://", "https://")):
+        raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")
+    return url.rstrip("/")
+
+
+def find_credentials(given: str | Credentials | None, environ: Mapping[str, str] = os.environ) -> Credentials:  # noqa: TID251
+    """Return the credentials: as given, BELLCAST_SECRET, BELLCAST_PROJECT, or those of the data folder.
+
+    Raises NotConfigured if there are none."""
+    if isinstance(given, Credentials):
+        return given
+    secret = given if given is not None else _variable("SECRET", environ)
+    if secret is None:
+        project = _project(environ)
+        return Credentials(project.secret, project.key)
+    if not secret or not secret.isascii() or not secret.isprintable():
+        raise InvalidArgument("secret", "must be printable ASCII, and not empty")
+    try:
+        project = _project(environ)
+    except NotConfigured:
+        return Credentials(secret)
+    return Credentials(secret, project.key if project.secret == secret else None)
+
+
+def _project(environ: Mapping[str, str]) -> _Project:
+    declared = _variable("PROJECT", environ)
+    return _parsed(declared) if declared else _stored_project(_folder(environ))
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return BELLCAST_<name>, else the content of the file that BELLCAST_<name>_FILE names; empty counts as unset."""
+    value = environ.get(f"BELLCAST_{name}", "").strip()
+    if value:
+        return value
+    file = environ.get(f"BELLCAST_{name}_FILE")
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError) as error:
+        raise NotConfigured(f"BELLCAST_{name}_FILE: the file cannot be read: {error}") from None
+
+
+def _folder(environ: Mapping[str, str]) -> Path:
+    return Path(_variable("DATA", environ) or DATA_FOLDER).expanduser()
+
+
+def _parsed(project: str) -> _Project:
+    parts = project.split(":", 2)
+    if len(parts) != 3 or not all(parts):
+        raise NotConfigured("BELLCAST_PROJECT: expected id:key:secret")
+    return _Project(parts[1], parts[2])
+
+
+def _stored_project(folder: Path) -> _Project:
+    file = folder / "project.json"
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Project)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotConfigured(HELP.format(folder=folder)) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise NotConfigured(f"{file} cannot be read: {error}") from None
+
+
+def _stored_url(folder: Path) -> str | None:
+    try:
+        return msgspec.json.decode((folder / "server.json").read_bytes(), type=_Address).url
+    except (OSError, msgspec.DecodeError):
+        return None

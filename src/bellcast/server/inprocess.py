@@ -1,0 +1,38 @@
+"""HTTP transports that call the app in this process: requests to a mounted server without a socket."""
+
+import asyncio
+
+import httpx
+
+from bellcast.client import BellcastError
+
+# The scheme and host that in-process requests carry; no connection is made.
+URL = "http://127.0.0.1"
+
+
+class NotStarted(BellcastError):
+    """The app has not been started: a blocking request needs the event loop that the app runs in."""
+
+
+class LoopTransport(httpx.BaseTransport):
+    """Runs a blocking client's requests in the app's event loop, from any other thread."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the whole response. Cancels the request in the loop if it takes longer than its read timeout."""
+        if self.loop is None or not self.loop.is_running():
+            raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
+        waiting = asyncio.run_coroutine_threadsafe(self._respond(request), self.loop)
+        try:
+            return waiting.result(request.extensions["timeout"]["read"])
+        except TimeoutError:
+            waiting.cancel()
+            raise httpx.ReadTimeout("the app did not respond in time", request=request) from None
+
+    async def _respond(self, request: httpx.Request) -> httpx.Response:
+        again = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
+        response = await self._transport.handle_async_request(again)
+        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())

@@ -1,0 +1,49 @@
+"""The running server's URL, stored in the data folder for the commands and the Python client."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.settings.credentials import write_private
+from bellcast.settings.groups import Settings
+
+# Used if neither BELLCAST_URL nor a stored URL is known: where `bellcast serve` listens by default.
+DEFAULT_URL = "http://127.0.0.1:8787"
+
+
+class _Address(Struct, frozen=True):
+    url: str
+
+
+def url(settings: Settings) -> str:
+    """Return the server that commands talk to: BELLCAST_URL, else the stored URL, else the default."""
+    return settings.client.url or stored(settings) or DEFAULT_URL
+
+
+def stored(settings: Settings) -> str | None:
+    """Return the URL that the last `bellcast serve` stored; None if it ended cleanly or the file is unreadable."""
+    try:
+        return msgspec.json.decode(_file(settings).read_bytes(), type=_Address).url
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def store(settings: Settings, url: str) -> None:
+    """Store the URL on which the server accepts connections. Raises OSError if the folder cannot be written."""
+    write_private(_file(settings), msgspec.json.encode(_Address(reachable(url))))
+
+
+def remove(settings: Settings, url: str) -> None:
+    """Remove the stored URL unless another server has replaced it. Raises OSError if the folder cannot be written."""
+    if stored(settings) == reachable(url):
+        _file(settings).unlink(missing_ok=True)
+
+
+def reachable(url: str) -> str:
+    """Return the URL with loopback in place of the wildcard address, which is no address to connect to."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _file(settings: Settings) -> Path:
+    return settings.store.data / "server.json"

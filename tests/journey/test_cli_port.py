@@ -1,0 +1,89 @@
+"""A server on any port: the commands beside it find it by the data folder, and tell another one apart."""
+
+import json
+import signal
+from uuid import uuid4
+
+from bellcast.client import Bellcast
+from tests import engines
+from tests.journey.shell import bellcast, end, lines, running
+from tests.servers import free_port
+
+
+def test_commands_find_the_server_by_its_data_folder(tmp_path):
+    port = free_port()
+    data = tmp_path / "data"
+    with running("serve", "--port", port, "--data", data) as server:
+        assert f"http://127.0.0.1:{port}" in next(lines(server))
+        assert json.loads((data / "server.json").read_text()) == {"url": f"http://127.0.0.1:{port}"}
+        assert (data / "server.json").stat().st_mode & 0o077 == 0
+        sent = bellcast("notify", "alice", "Hello", "--data", data)
+        assert (sent.status, sent.err) == (0, "")
+        assert bellcast("key", "list", "--data", data).status == 0
+        assert "is ready" in bellcast("doctor", "--quick", "--data", data).out
+        assert end(server, signal.SIGTERM).status == 0
+    assert not (data / "server.json").exists()
+
+
+def test_a_given_url_wins_over_the_data_folder(tmp_path, bellcast_server):
+    (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:1"}')
+    project = {"BELLCAST_SECRET": bellcast_server.secret, "BELLCAST_DATA": str(tmp_path)}
+    assert bellcast("key", "list", **project).status == 1
+    assert bellcast("key", "list", "--url", bellcast_server.url, **project).status == 0
+    assert bellcast("key", "list", BELLCAST_URL=bellcast_server.url, **project).status == 0
+
+
+def test_a_server_that_was_killed_is_said_to_have_listened_there(tmp_path):
+    data = tmp_path / "data"
+    with running("serve", "--port", free_port(), "--data", data) as server:
+        next(lines(server))
+    refused = bellcast("notify", "alice", "Hello", "--data", data)
+    assert refused.status == 1
+    assert "where the last `bellcast serve` for" in refused.err
+    with running("serve", "--port", free_port(), "--data", data) as server:
+        next(lines(server))
+        assert bellcast("notify", "alice", "Hello", "--data", data).status == 0
+
+
+def test_another_bellcast_is_told_apart_by_its_project(bellcast_server):
+    mine = {"BELLCAST_PROJECT": "1:my-key:a-secret-of-mine", "BELLCAST_URL": bellcast_server.url}
+    refused = bellcast("notify", "alice", "Hello", **mine)
+    assert refused.status == 1
+    assert f"is another Bellcast (project {bellcast_server.key})" in refused.err
+    assert "a-secret-of-mine" not in refused.err
+
+
+def test_the_python_client_finds_the_server_by_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with running("serve", "--port", free_port()) as server:
+        next(lines(server))
+        with Bellcast() as bell:
+            assert bell.notify("alice", title="Hello").id
+            assert bell.inbox(bell.token("alice")).counts().unread == 1
+
+
+def test_a_wildcard_address_is_stored_as_one_to_connect_to(tmp_path):
+    port = free_port()
+    with running("serve", "--host", "0.0.0.0", "--port", port, "--data", tmp_path) as server:
+        next(lines(server))
+        assert json.loads((tmp_path / "server.json").read_text())["url"] == f"http://127.0.0.1:{port}"
+
+
+def test_a_folder_that_cannot_keep_the_address_stops_no_server(tmp_path):
+    (tmp_path / "server.json").mkdir()
+    with running("serve", "--port", free_port(), "--data", tmp_path) as server:
+        assert "is listening" in next(lines(server))
+        ended = end(server, signal.SIGTERM)
+    assert ended.status == 0
+    assert "server_url_not_stored" in ended.err
+
+
+async def test_several_workers_store_their_one_address(tmp_path):
+    port, name = free_port(), f"port_{uuid4().hex}"
+    database = await engines.postgres().make(name)
+    given = {"BELLCAST_STORE": database, "BELLCAST_BROKER": database}
+    with running("serve", "--port", port, "--workers", 2, "--data", tmp_path, **given) as server:
+        assert f":{port}" in next(lines(server))
+        assert bellcast("notify", "alice", "Hello", "--data", tmp_path).status == 0
+        assert end(server, signal.SIGTERM).status == 0
+    assert not (tmp_path / "server.json").exists()

@@ -1,0 +1,155 @@
+"""What callers pass is converted, or refused by its name before anything is sent."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+import pytest
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy
+
+from bellcast.client import InvalidArgument, UnknownArgument, arguments, inbox, notifications, recipients, topics
+from bellcast.contrib import payloads
+
+ID = UUID("7b1f7a66-3c68-4e3c-9d4e-1f4c1ad3b6a1")
+
+
+class Name(StrEnum):
+    ALICE = "alice"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def django():
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(USE_I18N=False)
+
+
+def body(request):
+    return msgspec.json.decode(request.content)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("alice", "alice"),
+        (7, "7"),
+        (ID, str(ID)),
+        (Name.ALICE, "alice"),
+        (mark_safe("<b>"), "<b>"),
+        (gettext_lazy("New booking"), "New booking"),
+    ],
+    ids=["str", "int", "UUID", "StrEnum", "SafeString", "gettext_lazy"],
+)
+def test_a_text_of_every_accepted_type_becomes_a_plain_string(given, text):
+    assert type(arguments.text("x", given)) is str
+    sent = body(notifications.notify(given, title=given, tags=[given], actor={"id": given}, data={"in": [given]}))
+    assert (sent["to"], sent["title"], sent["tags"], sent["actor"]["id"]) == (text, text, [text], text)
+    assert str(sent["data"]["in"][0]) == text
+    assert body(recipients.token(given, name=given))["name"] == text
+    written = msgspec.json.decode(payloads.notification(given, {"title": given, "group": given}, given))
+    assert (written["to"], written["title"], written["group"], written["idempotency_key"]) == (text,) * 4
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: notifications.notify("alice"), "title"),
+        (lambda: notifications.notify("alice", title=""), "title"),
+        (lambda: notifications.notify("alice", title=None), "title"),
+        (lambda: notifications.notify("alice", title=b"Hello"), "title"),
+        (lambda: notifications.notify("alice", title=True), "title"),
+        (lambda: notifications.notify(None, title="Hello"), "to"),
+        (lambda: notifications.notify([], title="Hello"), "to"),
+        (lambda: notifications.notify({"topic": None}, title="Hello"), "to"),
+        (lambda: notifications.notify({"everyone": True}, title="Hello"), "to.everyone"),
+        (lambda: notifications.notify(["alice", None], title="Hello"), "to[1]"),
+        (lambda: notifications.notify("alice", title="Hello", titel="x"), "titel"),
+        (lambda: notifications.notify("alice", title="Hello", tags="vip"), "tags"),
+        (lambda: notifications.notify("alice", title="Hello", data=[1]), "data"),
+        (lambda: notifications.notify("alice", title="Hello", data={"x": object()}), "data"),
+        (lambda: notifications.notify("alice", title="Hello", priority="very high"), "priority"),
+        (lambda: notifications.notify("alice", title="Hello", expires_at="tomorrow"), "expires_at"),
+        (lambda: notifications.notify("alice", title="Hello", expires_at=datetime(2030, 1, 1)), "expires_at"),  # noqa: DTZ001
+        (lambda: notifications.notify("alice", title="Hello", expires_at=90), "expires_at"),
+        (lambda: notifications.notify("alice", title="Hello", idempotency_key="é"), "idempotency_key"),
+        (lambda: notifications.edit("n1", title=None), "title"),
+        (lambda: notifications.edit("n1", type="x"), "type"),
+        (lambda: notifications.recall(""), "id"),
+        (lambda: recipients.put("alice", nick="Al"), "nick"),
+        (lambda: recipients.put(None), "key"),
+        (lambda: recipients.token("alice", ttl="soon"), "ttl"),
+        (lambda: recipients.token("alice", ttl=0), "ttl"),
+        (lambda: recipients.token("alice", topics="room"), "topics"),
+        (lambda: topics.publish("", "doorbell"), "to"),
+        (lambda: topics.publish({"role": "x"}, "doorbell"), "to.role"),
+        (lambda: topics.publish("lobby", None), "name"),
+        (lambda: topics.subscriptions("lobby", limit="5"), "limit"),
+        (lambda: inbox.read("a", all=True), "ids"),
+        (lambda: inbox.read("a", type="booking"), "type"),
+        (lambda: inbox.mark("n1"), "mark"),
+        (lambda: inbox.mark("n1", read="yes"), "read"),
+        (lambda: inbox.clear("unread"), "view"),
+        (lambda: payloads.notification(42, {"titel": "x"}, None), "titel"),
+        (lambda: payloads.notification(42, {}, None), "title"),
+        (lambda: payloads.event(None, "hello", 1, None, None), "topic"),
+        (lambda: payloads.event("lobby", "", 1, None, None), "name"),
+        (lambda: payloads.event("lobby", "x", object(), None, None), "data"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_its_name(call, argument):
+    with pytest.raises(InvalidArgument) as refused:
+        call()
+    assert refused.value.argument == argument
+    assert str(refused.value).startswith(f"{argument}: ")
+
+
+def test_an_unknown_argument_suggests_the_nearest():
+    with pytest.raises(UnknownArgument, match=r"titel: is not known; did you mean title\?") as refused:
+        notifications.notify("alice", titel="Hello")
+    assert isinstance(refused.value, TypeError)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(90, 90), (1.5, 1.5), ("90", 90), ("15m", 900), ("2h", 7200), (timedelta(days=1), 86_400)]
+)
+def test_a_duration_is_seconds(given, seconds):
+    assert arguments.seconds("ttl", given) == seconds
+
+
+def test_an_expiry_may_be_a_time_or_a_duration_from_now():
+    at = datetime(2030, 1, 2, tzinfo=UTC)
+    assert arguments.moment("expires_at", at) == at
+    assert arguments.moment("expires_at", "2030-01-02T00:00:00Z") == "2030-01-02T00:00:00Z"
+    before = datetime.now(UTC)
+    for given in ("2h", timedelta(hours=2)):
+        assert (
+            before + timedelta(hours=2)
+            <= arguments.moment("expires_at", given)
+            <= datetime.now(UTC) + timedelta(hours=2)
+        )
+
+
+def test_none_is_left_out_of_a_send_and_removes_a_field_in_an_edit():
+    sent = body(notifications.notify("alice", title="Hello", body=None, type=None, tags=None, data=None))
+    assert sent == {"to": "alice", "title": "Hello"}
+    assert body(notifications.edit("n1", body=None)) == {"body": None}
+
+
+def test_dots_as_an_id_stay_in_the_path():
+    assert recipients.get("..").path == "/v1/recipients/%2E%2E"
+
+
+def test_clear_may_be_of_one_type():
+    assert inbox.clear("all", type="booking").params == {"view": "all", "type": "booking"}
+
+
+def test_the_client_imports_neither_django_nor_the_server():
+    heavy = "{'django', 'litestar', 'uvicorn', 'bellcast.settings', 'bellcast.server'}"
+    script = f"import sys, bellcast.client; found = {heavy} & set(sys.modules); sys.exit(repr(found) if found else 0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

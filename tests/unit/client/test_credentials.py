@@ -1,0 +1,94 @@
+"""Where the client finds its server and its secret."""
+
+import json
+
+import pytest
+
+from bellcast.client import Bellcast, Credentials, InvalidArgument, NotConfigured
+from bellcast.client.credentials import find_credentials, find_url
+
+PROJECT = {"id": "1", "key": "key-1", "secret": "the:secret"}
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "project.json").write_text(json.dumps(PROJECT))
+    (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:9000"}')
+    return {"BELLCAST_DATA": str(tmp_path)}
+
+
+def test_the_data_folder_has_both(data):
+    assert find_credentials(None, data) == Credentials("the:secret", "key-1")
+    assert find_url(None, data) == "http://127.0.0.1:9000"
+
+
+def test_variables_win_over_the_data_folder(data):
+    environ = data | {"BELLCAST_URL": "https://bell.example.com/", "BELLCAST_SECRET": "mine"}
+    assert find_url(None, environ) == "https://bell.example.com"
+    assert find_credentials(None, environ) == Credentials("mine")
+    assert find_credentials(None, data | {"BELLCAST_PROJECT": "2:key-2:s:2"}) == Credentials("s:2", "key-2")
+
+
+def test_arguments_win_over_variables(data):
+    environ = data | {"BELLCAST_URL": "https://bell.example.com", "BELLCAST_SECRET": "mine"}
+    assert find_url("http://10.0.0.1", environ) == "http://10.0.0.1"
+    assert find_credentials("given", environ) == Credentials("given")
+
+
+@pytest.mark.parametrize("given", [None, "the:secret"])
+def test_a_secret_of_a_known_project_has_its_key(data, given):
+    environ = data | {"BELLCAST_SECRET": "the:secret"}
+    assert find_credentials(given, environ) == Credentials("the:secret", "key-1")
+    declared = {"BELLCAST_PROJECT": "1:key-1:the:secret", "BELLCAST_SECRET": "the:secret"}
+    assert find_credentials(given, declared).key == "key-1"
+
+
+@pytest.mark.parametrize("name", ["SECRET", "PROJECT", "URL"])
+def test_a_variable_may_name_a_file(tmp_path, name):
+    content = {"SECRET": "kept", "PROJECT": "1:key-1:kept", "URL": "https://bell.example.com"}
+    file = tmp_path / "content"
+    file.write_text(content[name] + "\n")
+    environ = {f"BELLCAST_{name}_FILE": str(file), "BELLCAST_DATA": str(tmp_path / "none")}
+    found = find_url(None, environ) if name == "URL" else find_credentials(None, environ).secret
+    assert found == ("https://bell.example.com" if name == "URL" else "kept")
+
+
+def test_without_a_secret_it_says_what_to_do(tmp_path):
+    with pytest.raises(NotConfigured, match="set BELLCAST_SECRET or BELLCAST_PROJECT"):
+        find_credentials(None, {"BELLCAST_DATA": str(tmp_path)})
+
+
+def test_without_a_server_it_is_the_default_one(tmp_path):
+    assert find_url(None, {"BELLCAST_DATA": str(tmp_path)}) == "http://127.0.0.1:8787"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"BELLCAST_PROJECT": "no-colons"}, {"BELLCAST_SECRET_FILE": "/nowhere/at/all"}],
+    ids=["no project", "no file"],
+)
+def test_a_variable_that_cannot_be_used_is_named(environ):
+    with pytest.raises(NotConfigured, match=next(iter(environ))):
+        find_credentials(None, environ)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"key": 1}'])
+def test_a_project_file_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "project.json").write_text(content)
+    with pytest.raises(NotConfigured, match=r"project\.json"):
+        find_credentials(None, {"BELLCAST_DATA": str(tmp_path)})
+
+
+@pytest.mark.parametrize("secret", ["", "naïve", "two\nlines"])
+def test_a_secret_that_no_header_carries_is_refused_by_name(secret):
+    with pytest.raises(InvalidArgument, match="secret: must be printable ASCII") as refused:
+        Bellcast("http://127.0.0.1:1", secret)
+    assert secret == "" or secret not in str(refused.value)
+
+
+def test_the_environment_is_read_when_the_client_is_made(monkeypatch, tmp_path):
+    monkeypatch.setenv("BELLCAST_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("BELLCAST_SECRET", "mine")
+    with Bellcast() as bell:
+        assert bell.sender.peer.url == "http://127.0.0.1:1"
+        assert bell.sender.peer.credentials == Credentials("mine")
