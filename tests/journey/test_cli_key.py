@@ -27,7 +27,7 @@ def test_a_key_does_what_its_scopes_say_until_it_is_revoked(project):
     assert bellcast("key", "revoke", id, **project).status == 0
     refused = bellcast("notify", "key-alice", "Hello", **as_key)
     assert refused.status == 1
-    assert "does not know this secret (from BELLCAST_SECRET)" in refused.err
+    assert "does not accept this secret (from BELLCAST_SECRET)" in refused.err
 
 
 def test_scripts_get_json(project):

@@ -108,7 +108,7 @@ def test_somebody_else_answers(bellcast_server):
 def test_a_wrong_secret(bellcast_server):
     refused = bellcast("notify", "alice", "Hello", "--url", bellcast_server.url, BELLCAST_SECRET="wrong")
     assert refused.status == 1
-    assert "does not know this secret (from BELLCAST_SECRET); set BELLCAST_SECRET" in refused.err
+    assert "does not accept this secret (from BELLCAST_SECRET); set BELLCAST_SECRET" in refused.err
     assert "wrong" not in refused.err.replace("Error", "")
 
 

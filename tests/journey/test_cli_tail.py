@@ -98,12 +98,12 @@ def test_a_notification_cannot_drive_the_terminal(bellcast_server, project):
 def test_what_stands_in_the_way_is_told(project):
     wrong = bellcast("tail", "alice", **project | {"BELLCAST_SECRET": "wrong"})
     assert wrong.status == 1
-    assert "does not know this secret" in wrong.err
+    assert "does not accept this secret" in wrong.err
     away = bellcast("tail", "alice", **project | {"BELLCAST_URL": "http://127.0.0.1:1"})
     assert away.status == 1
     assert "no server answers at http://127.0.0.1:1" in away.err
     nobody = bellcast("tail", "", **project)
-    assert nobody.status == 1
+    assert nobody.status == 2
     assert "recipient: must not be empty" in nobody.err
 
 

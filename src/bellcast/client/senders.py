@@ -31,7 +31,7 @@ class Blocking:
     peer: Peer
 
     def speaking_with(self, bearer: str) -> "Blocking":
-        return replace(self, peer=replace(self.peer, credentials=Credentials(bearer)))
+        return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
 
     def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
@@ -59,7 +59,7 @@ class Awaiting:
     peer: Peer
 
     def speaking_with(self, bearer: str) -> "Awaiting":
-        return replace(self, peer=replace(self.peer, credentials=Credentials(bearer)))
+        return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
 
     async def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
@@ -80,6 +80,11 @@ class Awaiting:
 def connection(url: str) -> dict[str, Any]:
     """How either httpx client is made."""
     return {"base_url": url, "limits": _LIMITS, "headers": {"User-Agent": "bellcast-python"}}
+
+
+def _of_token(peer: Peer, bearer: str) -> Credentials:
+    """A session token's credentials; with the project's key, by which another server is recognised."""
+    return Credentials(bearer, peer.credentials.key if peer.credentials else None)
 
 
 def _refuse_in_event_loop(request: Request[Any]) -> None:
