@@ -56,7 +56,7 @@ METHODS = [
 
 VALUES = {
     **dict.fromkeys(("all", "seen", "read", "archived"), True),
-    **dict.fromkeys(("topics", "publish", "roles"), ["x"]),
+    **{key: ["x"] for key in ("topics", "publish", "roles")},
     "items": [{"to": "x", "title": "x"}],
     "limit": 1,
     "ttl": "1h",
