@@ -83,6 +83,7 @@ async def test_silence_in_the_midst_of_a_body_ends_the_connection(monkeypatch: p
     """And slow bodies that do come are read to their end, streams behind a begun request live on."""
     monkeypatch.setattr(takeover, "BODY_SECONDS", 1)
     monkeypatch.setattr(takeover, "HEAD_SECONDS", 1)
+    monkeypatch.setattr(takeover, "MIN_BODY_RATE", 1)
     sized = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 6\r\n\r\n"
     chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
     streamed = b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\nGET /half"

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
+CLOSE = (b"connection", b"close")
 _ENDS_A_LINE = re.compile(rb"[\r\n\0]")
 
 

@@ -16,15 +16,22 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
-from bellcast.live.framing.head import head
+from bellcast.live.framing.head import CLOSE, head
 from bellcast.live.transports import foreign
-from bellcast.live.transports.takeover import EARLY_LIMIT, EXTENSION, HEAD_LIMIT, HEAD_SECONDS, TakeoverProtocol
+from bellcast.live.transports.closing import linger
+from bellcast.live.transports.takeover import (
+    EARLY_LIMIT,
+    EXTENSION,
+    HEAD_LIMIT,
+    HEAD_SECONDS,
+    MAX_HEADER_LINES,
+    TakeoverProtocol,
+)
 
 log = structlog.get_logger(__name__)
 
 METHOD = b"GET "
 END_OF_HEAD = b"\r\n\r\n"
-CLOSE = (b"connection", b"close")
 FAILED = head(b"500 Internal Server Error", [CLOSE, (b"content-length", b"0")])
 
 
@@ -174,7 +181,10 @@ class Entrance(asyncio.Protocol):
                 path, upgrade=False
             ):
                 return None
-        if request.times != 1 or parser.get_http_version() != "1.1":
+        hosts = [name for name, _ in request.headers].count(b"host")
+        if request.times != 1 or parser.get_http_version() != "1.1" or hosts != 1:
+            return None
+        if len(request.headers) > MAX_HEADER_LINES:
             return None
         self._early = early
         return self._scope(path, raw_path, query, request.headers)
@@ -223,7 +233,10 @@ class Entrance(asyncio.Protocol):
             self._begun = head(b"%d %b" % (status, status.phrase.encode()), headers)
         else:
             self._transport.write(self._begun + message["body"])
-            self._transport.close()
+            if self._early:
+                linger(self._transport, EARLY_LIMIT)
+            else:
+                self._transport.close()
 
 
 async def _receive() -> MutableMapping[str, Any]:

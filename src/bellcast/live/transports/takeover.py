@@ -6,30 +6,44 @@ way, as plain requests. Bytes that arrive behind an upgrade wait here for the ne
 """
 
 import asyncio
+from collections import deque
 from enum import Enum, auto
 from functools import partial
 from typing import Any
 from weakref import ref
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import is_ssl
 
+from bellcast.live.framing.head import CLOSE, head
+from bellcast.live.transports.closing import MAX_DISCARDED_BYTES, ReadTimeout, linger
+
 EXTENSION = "bellcast.takeover"
-# A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB.
+# A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB. It bounds what comes beside a body,
+# too: chunk sizes, their extensions and trailers.
 HEAD_LIMIT = 65_536
+# Browsers and proxies send 20 to 40; each costs 100 bytes more than it is long.
+MAX_HEADER_LINES = 200
 # The longest a client may take over its request head, and over nothing at all after connecting.
 HEAD_SECONDS = 10
 # The longest silence in the midst of a body: a phone that lost its network is gone, one in a tunnel may come out again.
 BODY_SECONDS = 30
+# Bytes per second that a body must have on average once BODY_SECONDS are over: the slowest mobile network has twice that.
+MIN_BODY_RATE = 500
 # Bytes behind an upgrade that wait while the client is being authenticated.
 EARLY_LIMIT = 65_536
 # Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
-AHEAD = 100
+AHEAD = 20
+# Input discarded behind a refused request head.
+MAX_DISCARDED_HEAD_BYTES = 1_048_576
 # The wish of every browser.
 WEBSOCKET = (b"upgrade", b"websocket")
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, (b"content-length", b"0")])
+DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class Stage(Enum):
@@ -38,19 +52,27 @@ class Stage(Enum):
     HEAD = auto()
     BODY = auto()
     NOTHING = auto()
+    REFUSED = auto()  # nothing more is parsed
 
 
 class TakeoverProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with `take_over`, bounds on the request head, and no upgrade of its own."""
+    """uvicorn's HTTP protocol, with `take_over`, bounds on what a client may send and leave unread, and no upgrade of
+    its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._early: bytearray | None = None  # not None once WebSocket was asked for
         self._passed_over: bool | None = None  # a wish for a protocol that is not spoken here; None: not looked at yet
-        self._endless = 0  # bytes of a head that has not come to its end
+        self._endless = 0  # bytes of a head that has not come to its end; in a body, bytes since its last one
         self._piece = 0  # bytes that are being parsed
+        self._body_size = 0
+        self._body_start = 0.0  # loop time
+        self._discarded = 0  # bytes of a body whose request is answered
         self._stage = Stage.HEAD
         self._impatience: asyncio.TimerHandle | None = None  # not None while something is awaited
+        self._running: RequestResponseCycle | None = None  # the request that is being answered, or was last
+        self._read_timeout: ReadTimeout | None = None  # not None while responses wait for a slow reader
+        self._has_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         # As uvicorn's own, which makes eight system calls to learn both addresses; nobody asks for the server's.
@@ -60,11 +82,23 @@ class TakeoverProtocol(HttpToolsProtocol):
         peer = transport.get_extra_info("peername")
         self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self.scheme = "https" if is_ssl(transport) else "http"
-        self._impatience = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._impatience = self.loop.call_later(HEAD_SECONDS, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._patient()
+        self._disconnect()
         super().connection_lost(exc)
+        self.cycle = None  # type: ignore[assignment]  # it holds this protocol as its transport
+
+    def _disconnect(self) -> None:
+        """Let go of everything that waits for this connection. uvicorn tells only the newest request."""
+        self._patient()
+        self._unset_keepalive_if_required()
+        self._stop_read_timeout()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self._running = None
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._early is not None:
@@ -72,22 +106,53 @@ class TakeoverProtocol(HttpToolsProtocol):
             if len(self._early) > EARLY_LIMIT:
                 self.flow.pause_reading()
             return
+        if self._stage is Stage.REFUSED:
+            self._discard(len(data))
+            return
         before, self._piece = self._impatience, len(data)
         self._parse(data)
-        if not self.transport.is_closing():
+        if not self.is_closing():
             self._watch(before, len(data))
 
     def _watch(self, before: asyncio.TimerHandle | None, size: int) -> None:
         """See that what is still to come does come. A head has its time once; in a body each silence has."""
-        if self._stage is Stage.HEAD and before is not None and before is self._impatience:
-            self._endless += size
-            if self._endless > HEAD_LIMIT:
-                self._refuse_head()
-            return
+        match self._stage:
+            case Stage.HEAD:
+                if before is not None and before is self._impatience:
+                    self._endless += size
+                else:
+                    self._patient()
+                    self._impatience = self.loop.call_later(HEAD_SECONDS, self._time_out)
+                if self._endless > HEAD_LIMIT or len(self.headers or ()) > MAX_HEADER_LINES:
+                    self._refuse(TOO_LARGE)
+            case Stage.BODY:
+                self._endless += size
+                self._watch_body()
+                if self.cycle.response_complete:
+                    self._discard(size)
+            case _:
+                self._patient()
+
+    def _watch_body(self) -> None:
         self._patient()
-        if self._stage is not Stage.NOTHING:
-            seconds = HEAD_SECONDS if self._stage is Stage.HEAD else BODY_SECONDS
-            self._impatience = self.loop.call_later(seconds, self.transport.close)
+        if self._endless > HEAD_LIMIT:
+            self._refuse(TOO_LARGE)
+            return
+        due = self._body_start + BODY_SECONDS + self._body_size / MIN_BODY_RATE
+        seconds = min(BODY_SECONDS, due - self.loop.time())
+        self._impatience = self.loop.call_later(max(0, seconds), self._time_out_body)
+
+    def _time_out_body(self) -> None:
+        if self.flow.read_paused:  # the silence is ours
+            self._body_start = self.loop.time()
+            self._watch_body()
+        else:
+            self._time_out()
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > MAX_DISCARDED_BYTES:
+            self.transport.abort()
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -99,7 +164,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             else:
                 self._stage, self._early = Stage.NOTHING, bytearray(behind)
         except httptools.HttpParserError:
-            if not self.transport.is_closing():
+            if not self.is_closing():
                 self.send_400_response("Invalid HTTP request received.")
 
     def _should_upgrade(self) -> bool:
@@ -125,24 +190,122 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._patient()
-        if self._endless + self._piece > HEAD_LIMIT and self._head_size() > HEAD_LIMIT:
-            self._refuse_head()
-            raise ValueError("request head too large")  # stops the parser
+        self._check_head()
         self._stage = Stage.BODY
+        self._endless, self._body_size, self._discarded = -self._piece, 0, 0
+        self._body_start = self.loop.time()
         super().on_headers_complete()
         if self.parser.should_upgrade():
             if self._should_upgrade():
                 return
             self.cycle.keep_alive = False  # whatever answers, nothing more is parsed on this socket
+        self.headers = DISCARD  # type: ignore[assignment]  # trailers are no headers: they come after all checks
         # Weakly, since both hold the scope: a request that is answered would wait for the garbage collector.
         self.scope["extensions"] = {EXTENSION: partial(_take_over, ref(self), ref(self.cycle))}  # type: ignore[dict-item]  # ASGI allows any value
         if len(self.pipeline) > AHEAD:
-            self.transport.close()
+            self._time_out()
             raise ValueError("too many requests at once")  # stops the parser
+
+    def _check_head(self) -> None:
+        """Raise ValueError, which stops the parser, once a head was refused."""
+        if len(self.headers) > MAX_HEADER_LINES or (
+            self._endless + self._piece > HEAD_LIMIT and self._head_size() > HEAD_LIMIT
+        ):
+            self._refuse(TOO_LARGE)
+            raise ValueError("request head too large")
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self.send_400_response("Send exactly one Host header.")  # RFC 9112, 3.2
+            raise ValueError("no Host header, or several")
+
+    def on_body(self, body: bytes) -> None:
+        self._endless = -self._piece  # the rest of this piece is counted with it
+        self._body_size += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._stage = Stage.NOTHING
         super().on_message_complete()
+
+    # --- responses
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.transport = self  # type: ignore[assignment]  # so that its `close` is ours
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        if not self.is_closing():
+            super().on_response_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.close()
+
+    def write(self, data: bytes) -> None:
+        """Send a part of a response."""
+        if not self._has_closed:
+            self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._has_closed or self.transport.is_closing()
+
+    def close(self) -> None:
+        """Close behind what was written. A client that still sends is read for a moment, so that its response is not
+        lost."""
+        if self.is_closing():
+            return
+        self._has_closed = True
+        if self._stage is Stage.NOTHING and not self.flow.read_paused:
+            self._time_out()
+        else:
+            is_head = self._stage in (Stage.HEAD, Stage.REFUSED)
+            self._disconnect()
+            self.flow.resume_writing()
+            self.connections.discard(self)
+            linger(self.transport, MAX_DISCARDED_HEAD_BYTES if is_head else MAX_DISCARDED_BYTES)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_read_timeout()
+
+    def resume_writing(self) -> None:
+        self._stop_read_timeout()
+        super().resume_writing()
+
+    def _start_read_timeout(self) -> None:
+        if self._read_timeout is None:
+            self._read_timeout = ReadTimeout(self.transport)
+
+    def _stop_read_timeout(self) -> None:
+        if self._read_timeout is not None:
+            self._read_timeout.cancel()
+            self._read_timeout = None
+
+    def _time_out(self) -> None:
+        """Close without waiting for more from the client."""
+        self._start_read_timeout()
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        headers = [*self.server_state.default_headers, PLAIN_TEXT, (b"content-length", b"%d" % len(msg)), CLOSE]
+        self._refuse(head(b"400 Bad Request", headers) + msg.encode("ascii"))
+
+    def _refuse(self, response: bytes) -> None:
+        """Answer a request that cannot be read, and close. Behind another request that is still being answered there is
+        only the close: the refusal would be taken for its response, or for a part of it."""
+        if self._stage is Stage.REFUSED:
+            return
+        self._patient()
+        running, is_running = self._running, self._stage is Stage.BODY and self._running is self.cycle
+        self._stage = Stage.REFUSED
+        self._discarded = 0
+        if running is not None and not running.response_complete and not is_running:
+            running.keep_alive = False
+            self.pipeline.clear()
+            return
+        if running is None or not (is_running and running.response_started):
+            self.transport.write(response)
+        self.close()
 
     def take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Give the socket to `owner`: the transport, and what the client has sent behind its request.
@@ -156,6 +319,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         self._unset_keepalive_if_required()
         self._patient()
+        self._stop_read_timeout()
         self.flow.resume_reading()
         transport, early = self.transport, bytes(self._early or b"")
         transport.set_protocol(owner)
@@ -165,14 +329,11 @@ class TakeoverProtocol(HttpToolsProtocol):
     def _let_go(self) -> None:
         """Undo the circles this request's objects stand in: otherwise thousands of them wait for the garbage collector."""
         self.scope["extensions"] = {}
+        self._running = None
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
-    def _refuse_head(self) -> None:
-        self.transport.write(TOO_LARGE)
-        self.transport.close()
 
     def _patient(self) -> None:
         if self._impatience is not None:

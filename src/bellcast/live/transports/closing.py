@@ -1,0 +1,67 @@
+"""Ends of a connection whose peer still sends, or does not read."""
+
+import asyncio
+
+# A peer must take what waits for it at MIN_READ_RATE on average, checked this often; a phone on the slowest mobile
+# network does. Without it a peer that reads nothing would hold its unsent responses for ever.
+READ_TIMEOUT = 30  # seconds
+MIN_READ_RATE = 500  # bytes per second
+
+# Closing a socket on unread input is a TCP reset, which may destroy a response that is still on its way to the peer.
+# So the input behind a refused request is read and discarded: the rest of an oversized body, within these bounds.
+LINGER_TIMEOUT = 5  # seconds
+MAX_DISCARDED_BYTES = 33_554_432  # twice the largest body that is accepted by default
+
+
+class ReadTimeout:
+    """Aborts a transport whose peer reads slower than MIN_READ_RATE, until it is cancelled. While it runs, nothing but
+    the end of a response may be written."""
+
+    __slots__ = ("_size", "_timer", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._start()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _start(self) -> None:
+        self._size = self._transport.get_write_buffer_size()
+        self._timer = asyncio.get_running_loop().call_later(READ_TIMEOUT, self._check)
+
+    def _check(self) -> None:
+        if self._transport.get_write_buffer_size() > max(0, self._size - READ_TIMEOUT * MIN_READ_RATE):
+            self._transport.abort()
+        else:
+            self._start()
+
+
+class Lingering(asyncio.Protocol):
+    """Owns a socket on which everything has been written: closes the sending side, discards input until the peer
+    closes too or LINGER_TIMEOUT or `max_bytes` is over."""
+
+    def __init__(self, transport: asyncio.Transport, max_bytes: int) -> None:
+        self._transport = transport
+        self._bytes_left = max_bytes
+        self._read_timeout = ReadTimeout(transport)
+        self._timer = asyncio.get_running_loop().call_later(LINGER_TIMEOUT, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._read_timeout.cancel()
+
+
+def linger(transport: asyncio.Transport, max_bytes: int = MAX_DISCARDED_BYTES) -> None:
+    """Close a socket whose peer may still be sending, so that what was written reaches the peer."""
+    if transport.is_closing():
+        return
+    transport.set_protocol(Lingering(transport, max_bytes))
+    if transport.can_write_eof():
+        transport.write_eof()
+    transport.resume_reading()

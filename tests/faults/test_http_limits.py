@@ -1,0 +1,309 @@
+"""HTTP requests that hold more than they may: header lines, trailers, bodies, pipelined requests, unread responses."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from bellcast.live.transports import closing, takeover
+from tests.faults.raw import HANDSHAKE, WAIT, Raw, RawSocket, memory, request, upgrade
+from tests.servers import ServerProcess
+
+CHUNKED = {"Transfer_Encoding": "chunked", "Content_Type": "application/json"}
+MEBIBYTE = 1_048_576
+PATHS = ["/healthz", "/v1/stream", "/v1/ws", "/app/key", "/socket.io/?EIO=4&transport=websocket"]
+
+
+def send_in(pieces: int, client: Raw, data: bytes) -> None:
+    """Send bytes so that the server reads them in one piece, or in at least two."""
+    if pieces == 2:
+        client.send(data[:9])
+        httpx.get(f"http://127.0.0.1:{client.socket.getpeername()[1]}/healthz")  # by then the first piece is read
+        data = data[9:]
+    client.send(data)
+
+
+# --- header lines
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_head_of_more_than_200_lines_is_refused(sturdy: ServerProcess, path: str, pieces: int) -> None:
+    lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE) + 1)}
+    with Raw(sturdy) as client:
+        send_in(pieces, client, request(path, **HANDSHAKE, **lines))
+        assert client.answer()[0] == 431
+        assert client.hangs_up()
+
+
+def test_a_head_of_200_lines_is_served(sturdy: ServerProcess) -> None:
+    lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE))}
+    with RawSocket(sturdy) as client:
+        client.send(upgrade(sturdy, "chatty", **lines))
+        assert client.answer()[0] == 101
+
+
+def test_header_lines_without_end_are_refused_before_the_head_is_complete(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n", b"a:\r\n" * 201)
+        assert client.answer()[0] == 431
+
+
+# --- Host (RFC 9112, 3.2)
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"], ids=["0", "2", "other"])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_request_without_exactly_one_host_is_refused(
+    sturdy: ServerProcess, path: str, hosts: bytes, pieces: int
+) -> None:
+    with Raw(sturdy) as client:
+        send_in(pieces, client, request(path, **HANDSHAKE).replace(b"Host: bell.example\r\n", hosts))
+        status, headers = client.answer()
+        assert status == 400
+        assert b"Host" in client.read(int(headers["content-length"]))
+        assert client.hangs_up()
+
+
+def test_http_1_0_needs_no_host(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as client:
+        client.send(request("/healthz", version="1.0", Host=""))
+        assert client.answer()[0] == 200
+
+
+# --- trailers
+
+
+def chunked(body: bytes, trailers: bytes = b"") -> bytes:
+    return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers)
+
+
+def test_a_trailer_authenticates_nobody(sturdy: ServerProcess) -> None:
+    trailer = f"Authorization: Bearer {sturdy.secret}\r\n".encode()
+    with Raw(sturdy) as client:
+        client.send(request("/v1/notifications", method="POST", **CHUNKED))
+        client.send(chunked(b'{"to": "a", "title": "b"}', trailer))
+        assert client.answer()[0] == 401
+
+
+def test_a_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as client:
+        head = request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app())
+        for _ in range(2):  # with one idempotency key the second would be the first
+            client.send(head, chunked(b'{"to": "a", "title": "b"}', b"Authorization: x\r\nIdempotency-Key: same\r\n"))
+        answers = {client.body() for _ in range(2)}
+        assert len(answers) == 2
+        assert all(b'"notifications"' in answer for answer in answers)
+
+
+@pytest.mark.parametrize("endless", [b"a: b\r\n", b"x" * 16], ids=["trailers", "one trailer"])
+def test_trailers_without_end_are_cut_off(sturdy: ServerProcess, endless: bytes) -> None:
+    before = memory(sturdy)
+    with Raw(sturdy) as client:
+        client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2\r\n{}\r\n0\r\n")
+        assert client.pour(endless * 1_000, most=64 * MEBIBYTE) < 16 * MEBIBYTE  # what is discarded, and the kernel's
+    assert memory(sturdy) < before + 16
+
+
+def test_chunk_extensions_without_end_are_cut_off(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as client:
+        client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2;a=")
+        assert client.pour(b"x" * 16_384, most=64 * MEBIBYTE) < 16 * MEBIBYTE
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+@pytest.mark.parametrize("sized", [True, False], ids=["sized", "chunked"])
+def test_a_refusal_reaches_a_client_that_sends_its_whole_body_first(
+    sturdy: ServerProcess, connection: str, sized: bool
+) -> None:
+    size = 12 * MEBIBYTE
+    length = {"Content_Length": str(size)} if sized else CHUNKED
+    with Raw(sturdy) as client:
+        head = request("/v1/notifications", method="POST", Connection=connection, **length, **sturdy.as_app())
+        body = b"x" * size if sized else chunked(b"x" * size)
+        client.send(head, body)
+        assert client.answer()[0] == 413
+
+
+def test_a_refused_handshake_reaches_a_client_that_sends_frames_first(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as client:
+        client.send(upgrade(sturdy, "early", Sec_WebSocket_Version="8"), b"x" * 300_000)
+        assert client.answer()[0] == 426
+
+
+def test_a_request_whose_body_comes_after_its_refusal_leaves_the_connection_usable(sturdy: ServerProcess) -> None:
+    with Raw(sturdy) as client:
+        for _ in range(3):
+            client.send(request("/v1/notifications", method="POST", Content_Length="5"))
+            status, headers = client.answer()
+            client.read(int(headers["content-length"]))
+            assert status == 401
+            client.send(b'{"a":'[:5])
+        client.send(request("/healthz"))
+        assert client.answer()[0] == 200
+
+
+# --- pipelining
+
+
+def test_a_client_that_hangs_up_on_pipelined_requests_is_forgotten_in_silence(sturdy: ServerProcess) -> None:
+    """The fixture reads the log."""
+    body = b'{"to": "gone", "title": "x"}'
+    asked = request("/v1/notifications", method="POST", body=body, **sturdy.as_app(), Content_Type="application/json")
+    for _ in range(20):
+        client = Raw(sturdy)
+        client.send(asked * 15)
+        client.vanish()
+
+
+# --- timeouts, with an app and bounds of our own
+
+Send = Callable[[Any], Awaitable[None]]
+LARGE = b"x" * 16 * MEBIBYTE
+
+
+class App:
+    """Answers `/large` with LARGE, `/slow` once `release` is set, and any other path with its body."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.disconnects = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.disconnects += 1
+                return
+            body += message["body"]
+            more = message["more_body"]
+        if scope["path"] == "/large":
+            body = LARGE
+        elif scope["path"] == "/slow":
+            await self.release.wait()
+        size = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": size})
+        await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[uvicorn.Server]:
+    """A server of TakeoverProtocol; its `port` is set."""
+    config = uvicorn.Config(app, http=takeover.TakeoverProtocol, ws="none", lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config.port = listening.getsockname()[1]
+        task = asyncio.get_running_loop().create_task(server.serve([listening]))
+        try:
+            yield server
+        finally:
+            server.should_exit = True
+            await asyncio.wait_for(task, WAIT)
+
+
+@asynccontextmanager
+async def connecting(server: uvicorn.Server) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.config.port)
+    yield reader, writer
+    writer.transport.abort()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_a_client_that_does_not_read_its_response_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, connection: str
+) -> None:
+    monkeypatch.setattr(closing, "READ_TIMEOUT", 0.2)
+    async with serving(App()) as server, connecting(server) as (reader, writer):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]  # a reader by itself takes 128 KiB
+        writer.write(request("/large", Connection=connection) * 3)
+        await until(lambda: bool(server.server_state.connections))
+        await until(lambda: not server.server_state.connections and not server.server_state.tasks)
+
+
+async def test_a_client_that_reads_slowly_gets_its_whole_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "READ_TIMEOUT", 0.3)
+    async with serving(App()) as server, connecting(server) as (reader, writer):
+        writer.write(request("/large", Connection="close"))
+        received = 0
+        while data := await reader.read(1_048_576):
+            received += len(data)
+            await asyncio.sleep(0.01)
+        assert received > len(LARGE)
+
+
+async def test_a_body_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never silent for long, but slower than MIN_BODY_RATE."""
+    monkeypatch.setattr(takeover, "BODY_SECONDS", 0.5)
+    app = App()
+    async with serving(app) as server, connecting(server) as (reader, writer):
+        writer.write(request("/", method="POST", Content_Length="1000"))
+        for sent in range(1_000):
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+            if reader.at_eof():
+                break
+        assert sent < 1_000 - 1
+        assert app.disconnects == 1
+
+
+async def test_a_request_that_cannot_be_read_is_not_answered_into_the_response_before_it() -> None:
+    app = App()
+    async with serving(app) as server, connecting(server) as (reader, writer):
+        writer.write(request("/slow", body=b"the first response") + b"nonsense\r\n\r\n" + request("/third"))
+        await until(lambda: bool(server.server_state.tasks))
+        app.release.set()
+        answer = await asyncio.wait_for(reader.read(), WAIT)
+        assert answer.endswith(b"the first response")
+        assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_a_client_that_hangs_up_ends_the_request_being_answered_too() -> None:
+    """Not only the newest of those it had pipelined."""
+    reached = asyncio.Event()
+    told = list[str]()
+
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        await receive()
+        reached.set()
+        told.append((await receive())["type"])
+
+    async with serving(app) as server:  # type: ignore[arg-type]  # an app all the same
+        async with connecting(server) as (_, writer):
+            writer.write(request("/first") + request("/second"))
+            await reached.wait()
+        await until(lambda: not server.server_state.tasks)
+    assert told == ["http.disconnect"]
+
+
+async def test_a_connection_that_sends_no_body_is_closed_after_its_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the body is discarded up to a bound, not for as long as it comes."""
+    monkeypatch.setattr(takeover, "MAX_DISCARDED_BYTES", 100_000)
+
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serving(app) as server, connecting(server) as (reader, writer):  # type: ignore[arg-type]
+        writer.write(request("/", method="POST", Content_Length="1000000000"))
+        assert b"413" in await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            for _ in range(100_000):
+                writer.write(b"x" * 1_000)
+                await writer.drain()
