@@ -22,6 +22,9 @@ BellcastError                 500 internal
 
 from typing import Any, ClassVar, NamedTuple
 
+# Field errors of one refusal: an answer stays smaller than the request it refuses.
+MAX_FIELD_ERRORS = 100
+
 
 class FieldError(NamedTuple):
     """One bad field: `field` is its path in the body (`to.topic`, `0.title`), `message` says what is expected."""
@@ -118,7 +121,8 @@ class Invalid(BellcastError):
 
     @classmethod
     def fields(cls, errors: list[FieldError]) -> "Invalid":
-        """Several bad fields at once, so that nobody has to find them one by one."""
+        """Several bad fields at once, so that nobody has to find them one by one; the first MAX_FIELD_ERRORS of them."""
+        errors = errors[:MAX_FIELD_ERRORS]
         return cls("; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors), errors=tuple(errors))
 
 

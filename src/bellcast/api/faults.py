@@ -3,12 +3,18 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from bellcast.errors import FieldError, Invalid
+from bellcast.errors import MAX_FIELD_ERRORS, FieldError, Invalid
+
+# Elements of one list that are looked at for the bad one: ten times what a list may have by default.
+MAX_CHECKED_ELEMENTS = 10_000
+# Characters of an unknown field's name that are compared with the known ones and repeated in the answer.
+MAX_FIELD_NAME = 100
 
 EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `([^`]+)`)?(?: - at .*)?", re.DOTALL)
 # The decoder speaks of types; people read words.
@@ -37,11 +43,12 @@ def found(
     *,
     strict: bool = True,
 ) -> list[FieldError]:
-    """The bad fields of a value that is no `type`; then what `rules` say of the good ones, with `stand_ins` for the rest."""
+    """The bad fields of a value that is no `type`, at most MAX_FIELD_ERRORS; then what `rules` say of the good ones, with
+    `stand_ins` for the rest."""
     if not isinstance(value, dict):
         return [FieldError("", f"must be an object, got {_kind(value)}")]
-    errors = list(_in_struct(type, value, "", strict=strict))
-    if rules is not None:
+    errors = list(islice(_in_struct(type, value, "", strict=strict), MAX_FIELD_ERRORS))
+    if rules is not None and len(errors) < MAX_FIELD_ERRORS:
         errors += _by_rules(value, type, {_root(error.field) for error in errors}, rules, stand_ins or {})
     return errors
 
@@ -65,7 +72,7 @@ def _in_struct(type: Any, value: dict[str, Any], prefix: str, *, strict: bool) -
     known = names(type)
     for name in value:
         if name not in known:
-            yield FieldError(prefix + name, unknown(name, known))
+            yield FieldError(prefix + _shortened(name), unknown(name, known))
     for field in msgspec.structs.fields(type):
         if field.encode_name in value:
             yield from _in_value(field.type, value[field.encode_name], prefix + field.encode_name, strict=strict)
@@ -77,7 +84,8 @@ def _in_value(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[Fie
     try:
         msgspec.convert(value, type, strict=strict)
     except msgspec.ValidationError as refusal:
-        yield from list(_inside(type, value, path, strict=strict)) or [FieldError(path, _message(type, str(refusal)))]
+        inner = _inside(type, value, path, strict=strict)
+        yield from chain([next(inner, FieldError(path, _message(type, str(refusal))))], inner)
 
 
 def _inside(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
@@ -85,7 +93,7 @@ def _inside(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[Field
         if isinstance(value, dict) and hasattr(part, "__struct_fields__"):
             yield from _in_struct(part, value, f"{path}.", strict=strict)
         elif isinstance(value, list) and get_origin(part) is list:
-            for number, one in enumerate(value):
+            for number, one in enumerate(value[:MAX_CHECKED_ELEMENTS]):
                 yield from _in_value(get_args(part)[0], one, f"{path}.{number}", strict=strict)
 
 
@@ -100,8 +108,14 @@ def _parts(type: Any) -> Iterator[Any]:
         yield type
 
 
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_FIELD_NAME else f"{name[:MAX_FIELD_NAME]}…"
+
+
 def unknown(name: str, known: Collection[str], kind: str = "field") -> str:
     """The message for a field or query parameter that does not exist, with the closest one that does."""
+    if len(name) > MAX_FIELD_NAME:
+        return f"is not a known {kind}"
     close = difflib.get_close_matches(name, known, n=1)
     return f"is not a known {kind}" + (f'; did you mean "{close[0]}"?' if close else "")
 

@@ -84,6 +84,7 @@ def test_upgrading_is_required_of(changed, told):
         pytest.param({"connection": b"keep-alive"}, "Connection", id="Connection without upgrade"),
         pytest.param({"connection": b"not-upgrade"}, "Connection", id="a Connection that only contains the word"),
         pytest.param({"host": None}, "Host", id="no Host"),
+        pytest.param({"more": [(b"Host", b"bell.example")]}, "one Host", id="two Hosts"),
         pytest.param({"content_length": b"5"}, "no body", id="a body"),
         pytest.param({"transfer_encoding": b"chunked"}, "no body", id="a chunked body"),
         pytest.param({"sec_websocket_key": None}, "Key", id="no key"),
@@ -123,3 +124,26 @@ def test_a_subprotocol_nobody_offered_is_a_mistake_of_ours():
 def test_a_header_cannot_smuggle_a_second_one(value):
     with pytest.raises(ValueError, match="CR, LF or NUL"):
         websocket.response(asked(), extra=[(b"X-Trace", value)])
+
+
+class CountedName(bytes):
+    """A header's name that counts how often names are compared."""
+
+    comparisons = 0
+
+    def lower(self):
+        return self
+
+    def __eq__(self, other):
+        CountedName.comparisons += 1
+        return bytes.__eq__(self, other)
+
+    __hash__ = bytes.__hash__
+
+
+def test_a_handshake_of_many_header_lines_is_read_in_one_pass():
+    lines = 2_000
+    distinct = [(CountedName(b"x-%d" % number), b"x") for number in range(lines)]
+    answer = asked(more=[*distinct, *((CountedName(b"x-1"), b"y") for _ in range(lines))])
+    assert answer == websocket.Upgrade(KEY, ())
+    assert CountedName.comparisons < 10 * lines

@@ -71,6 +71,8 @@ def _request_fault(method: str, http_version: str, fields: dict[bytes, bytes]) -
         return "Connection: Upgrade is missing; a proxy on the way may have removed it."
     if not fields.get(b"host"):
         return "Host is missing."
+    if b"," in fields[b"host"]:
+        return "Send exactly one Host header."
     # What follows the head is ours to read as frames; a proxy that reads it as a body would disagree with us.
     if b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0":
         return "A WebSocket handshake has no body."
@@ -84,12 +86,15 @@ def _upgrade_required(detail: str) -> Refusal:
 
 def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Repeated lines are one list (RFC 9110, 5.3), so a single value that is sent twice is no longer that value."""
-    lines = [(name.lower(), value.strip(b" \t")) for name, value in headers]
-    fields = dict(lines)
-    if len(fields) < len(lines):
-        for name in fields:
-            fields[name] = b", ".join([value for key, value in lines if key == name])
-    return fields
+    fields: dict[bytes, bytes] = {}
+    repeated: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        key, stripped = name.lower(), value.strip(b" \t")
+        if key in fields:
+            repeated.setdefault(key, [fields[key]]).append(stripped)
+        else:
+            fields[key] = stripped
+    return fields | {key: b", ".join(values) for key, values in repeated.items()}
 
 
 def _items(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
