@@ -49,6 +49,7 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
 def verify(connection: sqlite3.Connection) -> None:
     """Raise unless this is a whole store that this version of Bellcast can read."""
     migrations.pending(connection)
+    migrations.check_schema(connection)
     ((first, *_), *_) = connection.execute("PRAGMA integrity_check(1)").fetchall()
     if first != "ok":
         raise Unavailable(f"The database file is damaged: {first}.")
@@ -58,7 +59,15 @@ def opened(path: Path) -> sqlite3.Connection:
     """A store's file, to be read only. NotFound if it is not there."""
     if not path.is_file():
         raise NotFound(f"There is no file {path}.")
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection.execute("PRAGMA trusted_schema = OFF")  # it may be somebody else's file
+    connection.text_factory = readable
+    return connection
+
+
+def readable(text: bytes) -> str:
+    """A stored text; bytes that are not UTF-8 are replaced."""
+    return text.decode(errors="replace")
 
 
 def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:

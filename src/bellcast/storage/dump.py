@@ -3,7 +3,7 @@
 A copy is an ordinary SQLite store, of one moment and complete: it can be put back into either engine, or simply used."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,12 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
     async with source.transaction(isolation="repeatable_read", readonly=True):
         if await source_migrations.version(source) != len(source_migrations.steps()):
             raise Conflict("This store is of another version: run `bellcast migrate` of that version first.")
-        tables = transfer.tables(copy)
+        tables = migrations.tables()
         counts = {table: await _count(source, table) for table in tables}
         copy.execute("BEGIN")
         copy.execute("DELETE FROM counters")
         done, total = 0, sum(counts.values())
-        for table in tables:
-            columns = [row[1] for row in copy.execute(f"PRAGMA table_info({table})")]
+        for table, columns in tables.items():
             places = ", ".join("?" * len(columns))
             insert = f"INSERT INTO {table} ({_named(columns)}) VALUES ({places})"  # noqa: S608  our own tables
             async for rows in _rows(source, table, columns):
@@ -87,13 +86,13 @@ async def _count(source: asyncpg.Connection, table: str) -> int:
     return int(await source.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608  our own tables
 
 
-async def _rows(source: asyncpg.Connection, table: str, columns: list[str]) -> AsyncIterator[list[tuple[Any, ...]]]:
+async def _rows(source: asyncpg.Connection, table: str, columns: Sequence[str]) -> AsyncIterator[list[tuple[Any, ...]]]:
     cursor = await source.cursor(f"SELECT {_named(columns)} FROM {table}")  # noqa: S608  our own tables
     while rows := await cursor.fetch(ROWS):
         yield [tuple(row) for row in rows]
 
 
-def _named(columns: list[str]) -> str:
+def _named(columns: Sequence[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 

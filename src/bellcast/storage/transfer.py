@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from bellcast.errors import BellcastError, Conflict, NotFound
-from bellcast.storage import link
+from bellcast.storage import backup, link
 from bellcast.storage.connection import connect, translated
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import postgres as target_migrations
@@ -50,6 +50,8 @@ async def transfer(file: Path, url: str, progress: Progress) -> dict[str, int]:
         _must_be_there(file)
         lock.take()
         with closing(connect(file)) as source:
+            source.text_factory = backup.readable
+            migrations.check_schema(source)
             if migrations.pending(source):
                 migrations.migrate(source)
             return await _into(source, url, progress)
@@ -82,7 +84,7 @@ async def fill(
     await target.execute(f"SET search_path = {target_migrations.SCHEMA}")
     async with target.transaction():
         if replace:
-            await target.execute(f"TRUNCATE {', '.join(tables(source))}")
+            await target.execute(f"TRUNCATE {', '.join(migrations.tables())}")
         counts = await _copy(source, target, progress)
         if after is not None:
             await target.execute(after)
@@ -107,11 +109,11 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress: Progress) -> dict[str, int]:
     source.execute("BEGIN")  # every table as it is at one moment
-    counts = {table: _count(source, table) for table in tables(source)}
+    counts = {table: _count(source, table) for table in migrations.tables()}
     await _must_be_empty(target, list(counts))
     done, total = 0, sum(counts.values())
     for table in counts:
-        columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})")]
+        columns = migrations.tables()[table]
         for rows in _rows(source, table, columns):
             await target.copy_records_to_table(table, records=rows, columns=columns)
             done += len(rows)
@@ -122,22 +124,17 @@ async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress
     return counts
 
 
-def tables(source: sqlite3.Connection) -> list[str]:
-    """The tables of a store."""
-    named = source.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-    )
-    return [name for (name,) in named]
-
-
 def _count(source: sqlite3.Connection, table: str) -> int:
     ((number,),) = source.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
     return int(number)
 
 
 def _last_number(source: sqlite3.Connection) -> int:
-    found = source.execute("SELECT seq FROM sqlite_sequence WHERE name = 'recipients'").fetchall()
-    return max(1, *(seq for (seq,) in found)) if found else 1
+    numbers = """
+    SELECT max(seq) FROM sqlite_sequence WHERE name = 'recipients' AND typeof(seq) = 'integer'
+    UNION SELECT max(id) FROM recipients
+    """
+    return max(1, *(number or 0 for (number,) in source.execute(numbers)))
 
 
 def _rows(source: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:

@@ -10,6 +10,7 @@ from tests.contract.app import App
 
 from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.storage import backup
+from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SQLite
 from bellcast.storage.store import SQLStore
 
@@ -130,3 +131,44 @@ async def test_a_store_can_be_restored_where_none_was(
     await store.open()
     assert await App(store, clock).counts("alice") == (1, 1)
     await store.close()
+
+
+HOSTILE = {
+    "table": 'CREATE TABLE "counters; DROP SCHEMA bellcast CASCADE; --" (a)',
+    "virtual table": "CREATE VIRTUAL TABLE searched USING fts5(text)",
+    "trigger": "CREATE TRIGGER shadow AFTER INSERT ON recipients BEGIN DELETE FROM recipients; END",
+    "view": "CREATE VIEW recipients_of_all AS SELECT * FROM recipients",
+    "another view": "DROP VIEW entries; CREATE VIEW entries AS SELECT * FROM notifications",
+    "column": "ALTER TABLE recipients ADD COLUMN note TEXT",
+    "type": "DROP TABLE budgets; CREATE TABLE budgets (tenant TEXT NOT NULL, day, sends, PRIMARY KEY (tenant, day))",
+    "index": "CREATE INDEX slow ON recipients (email) WHERE email LIKE '%'",
+    "nothing": "DROP TABLE budgets",
+    "sqlite's name": "PRAGMA writable_schema = ON; INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) "
+    "VALUES ('trigger', 'sqlite_t', 'jobs', 0, 'CREATE TRIGGER sqlite_t AFTER INSERT ON jobs BEGIN SELECT 1; END')",
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+async def test_a_backup_whose_tables_are_not_as_bellcast_makes_them_is_refused(
+    app: App, engine: SQLite, database: Path, tmp_path: Path, change: str
+) -> None:
+    await app.send("alice", "kept")
+    copy = tmp_path / "copy"
+    backup.backup(database, copy, no_progress)
+    with closing(sqlite3.connect(copy)) as changed:
+        changed.executescript(change)
+    await engine.close()
+    with pytest.raises(Conflict, match="not as Bellcast makes it"):
+        backup.restore(copy, database, no_progress)
+    await engine.open()
+    assert await app.titles("alice") == ["kept"]
+
+
+@pytest.mark.parametrize("number", range(1, len(migrations.steps()) + 1))
+def test_a_store_of_every_version_is_as_bellcast_makes_it(tmp_path: Path, number: int) -> None:
+    with closing(migrations._new_store(number)) as made:
+        made.execute(f"PRAGMA application_id = {migrations.APPLICATION_ID}")
+        made.execute(f"PRAGMA user_version = {number}")
+        made.execute("VACUUM INTO ?", (str(tmp_path / "copy"),))
+    with closing(backup.opened(tmp_path / "copy")) as copy:
+        backup.verify(copy)

@@ -1,6 +1,9 @@
 """The steps for SQLite. The version of a store is its `user_version`."""
 
 import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from functools import cache
 from importlib import resources
 
 from bellcast.errors import Conflict
@@ -40,20 +43,66 @@ def pending(connection: sqlite3.Connection) -> bool:
     return found < known
 
 
+def check_schema(connection: sqlite3.Connection) -> None:
+    """Conflict unless every table, index, view and trigger is one that the steps made, as they made it.
+
+    The file may come from somebody else: nothing in it runs before this check, and no name is taken from it."""
+    known, found = _schema(min(version(connection), len(steps()))), _objects(connection)
+    for kind, name in sorted({*known, *found}):
+        if known.get((kind, name)) != found.get((kind, name)):
+            raise Conflict(
+                f"The {kind} {name[:100]!r} of this database file is not as Bellcast makes it: use a file that"
+                " `bellcast backup` made, and remove from it whatever else was added."
+            )
+
+
+@cache
+def tables() -> Mapping[str, tuple[str, ...]]:
+    """The columns of each table of this version, by name."""
+    with closing(_new_store(len(steps()))) as store:
+        names = sorted(name for kind, name in _objects(store) if kind == "table")
+        return {name: tuple(row[1] for row in store.execute(f'PRAGMA table_info("{name}")')) for name in names}
+
+
+@cache
+def _schema(number: int) -> Mapping[tuple[str, str], str | None]:
+    """The objects of a store of that version."""
+    with closing(_new_store(number)) as store:
+        return _objects(store)
+
+
+def _new_store(number: int) -> sqlite3.Connection:
+    store = sqlite3.connect(":memory:", isolation_level=None)
+    _run(store, 0, number)
+    return store
+
+
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
+    """The text of each object by kind and name. SQLite makes tables and indexes of its own."""
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    own = ("table", "index")
+    return {(kind, name): sql for kind, name, sql in found if kind not in own or not name.startswith("sqlite_")}
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Run what is missing in one transaction nobody else can look into."""
     connection.execute("BEGIN EXCLUSIVE")
     try:
         known = steps()
-        for number in range(version(connection), len(known)):
-            for statement in _statements(known[number]):
-                connection.execute(statement)
+        _run(connection, version(connection), len(known))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(known)}")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _run(connection: sqlite3.Connection, first: int, last: int) -> None:
+    """Run the steps that lead from one version to another."""
+    for step in steps()[first:last]:
+        for statement in _statements(step):
+            connection.execute(statement)
 
 
 def _statements(text: str) -> list[str]:
