@@ -37,6 +37,18 @@ def test_the_first_start_makes_credentials_and_shows_them_once(tmp_path):
     assert json.loads((data / "project.json").read_text()) == kept
 
 
+def test_files_of_the_store_are_their_owners_in_a_folder_that_was_there(tmp_path):
+    data = tmp_path / "open to all"
+    data.mkdir(mode=0o755)
+    with running("serve", "--port", 0, "--data", data) as process:
+        url = listening(process)
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()}
+        end(process, signal.SIGTERM)
+    assert {"bellcast.db", "bellcast.db-wal", "bellcast.db.lock", "project.json"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
 def test_one_line_says_where_it_listens_and_nothing_else_is_on_stdout(tmp_path):
     with running("serve", "--port", 0, "--data", tmp_path) as process:
         url = listening(process)

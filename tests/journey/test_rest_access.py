@@ -113,6 +113,24 @@ class TestKeys:
         assert (await rest.app.get("/v1/keys")).json() == {"keys": []}
 
 
+class TestTokenScopes:
+    @pytest.mark.parametrize(
+        ("scopes", "publish", "status"),
+        [
+            (["manage"], [], 403),
+            (["read"], [], 403),
+            (["manage", "send"], [], 403),
+            (["manage", "read"], [], 201),
+            (["manage", "read"], ["room"], 403),
+            (["manage", "read", "send"], ["room"], 201),
+        ],
+    )
+    async def test_a_key_makes_a_token_only_with_the_scopes_of_what_it_allows(self, rest, scopes, publish, status):
+        asker, _ = await key(rest, *scopes)
+        answer = await asker.post("/v1/tokens", json={"recipient": "alice", "publish": publish})
+        assert answer.status_code == status, answer.text
+
+
 class TestTokens:
     async def token(self, rest, **asked):
         answer = await rest.app.post("/v1/tokens", json={"recipient": "alice", **asked})

@@ -5,12 +5,12 @@ from datetime import datetime
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import answers, reading, rooms, tenants
+from bellcast.api import answers, doors, reading, rooms, tenants
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.api.rooms import Rooms
 from bellcast.api.tenants import TenantQuery
-from bellcast.auth import tokens
+from bellcast.auth import callers, tokens
 from bellcast.errors import FieldError
 from bellcast.model import drafts, times
 from bellcast.model.limits import Limits
@@ -53,9 +53,13 @@ class Token(Struct, frozen=True):
 async def make(request: Asked) -> ASGIApp:
     """Make a session token.
 
-    It opens one recipient's side, for a while: hand it to that recipient's browser."""
-    here = rooms.of(request)
+    It opens one recipient's side, for a while: hand it to that recipient's browser. An API key needs what the token
+    allows: also the scope `read`, for the inbox, and with `publish` the scope `send`."""
+    here, caller = rooms.of(request), doors.caller(request)
+    callers.require(caller, "read")
     asked = await reading.body(request, TOKEN)
+    if asked.publish:
+        callers.require(caller, "send")
     tenant = tenants.one(request, asked.tenant)
     now = here.engines.clock.now()
     expires_at = now + round(times.seconds(asked.ttl) * 1000)

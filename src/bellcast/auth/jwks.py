@@ -124,6 +124,8 @@ def _usable(published: dict[str, Any]) -> Key | None:
     algorithm = ALGORITHMS.get(f"{published.get('kty')} {published.get('crv')}")
     if algorithm is None or published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
         return None
+    if "d" in published:  # a private key: whoever can read the set could sign with it
+        return None
     try:
         key = jwt.PyJWK(published, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError):

@@ -19,6 +19,9 @@ from bellcast.model.people import Principal
 # A page asks for its inbox, its counts and its stream at once: one question to the app is enough.
 REMEMBERED_MS = 5_000
 MAX_REMEMBERED = 10_000
+# An answer is given out for REMEMBERED_MS, and the inbox it opens is read within the same time again. So long the
+# cookies behind it are kept, in case the inbox finds that the session was ended and the app is to be asked again.
+COOKIES_SECONDS = 2 * REMEMBERED_MS / 1000
 # After a revocation: the one that may be under way since before it, and one more.
 QUESTIONS = 2
 
@@ -40,7 +43,7 @@ class Sessions:
         self._clock = clock
         self._limits = limits
         self._remembered: dict[bytes, Principal] = {}
-        # By which cookies an answer was given, replaced ones too: the answer itself is kept so that its id stays its own.
+        # By which cookies a recent answer was given. The answer itself is kept so that its id stays its own.
         self._behind: dict[int, tuple[Principal, bytes]] = {}
         self._asking: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
@@ -102,6 +105,10 @@ class Sessions:
         _make_room(self._behind)
         self._remembered[digest] = principal
         self._behind[id(principal)] = principal, cookies
+        asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._forget_cookies, principal)
+
+    def _forget_cookies(self, principal: Principal) -> None:
+        self._behind.pop(id(principal), None)
 
     async def _ask(self, cookies: bytes, now: int) -> Principal:
         headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}

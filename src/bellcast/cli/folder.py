@@ -1,5 +1,6 @@
 """The data folder: for its owner only, with the credentials beside the store."""
 
+import os
 from pathlib import Path
 
 from bellcast.errors import SettingsError
@@ -12,7 +13,9 @@ def credentials(settings: Settings) -> Path:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folders that are missing: everybody's notifications will be in them."""
+    """Make the folders that are missing. What this process writes from now on, in folders that were there too, only its
+    owner can read: it is everybody's notifications."""
+    os.umask(0o077)
     store = {settings.store.path.parent} if settings.store.is_file else set()
     for folder in {settings.store.data} | store:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.storage import statements
-from bellcast.storage.connection import connect, translated
+from bellcast.storage.connection import connect, make_private, translated
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
 
@@ -75,6 +75,7 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
     try:
+        make_private(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
             source.backup(copy, pages=PAGES, progress=lambda _, left, total: progress(total - left, total))
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written

@@ -1,6 +1,8 @@
 """One SQLite connection: opened the same way everywhere, driven by scripts, its errors translated once."""
 
 import asyncio
+import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -47,11 +49,18 @@ WRITER_CACHE = 64
 
 def connect(path: Path, *, cache: int = CACHE) -> sqlite3.Connection:
     """A connection in autocommit mode: transactions are begun where they are meant. It keeps `cache` MiB of pages."""
+    make_private(path)
     # check_same_thread: the loop's thread and the commit thread take turns, never both at once.
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512)
     for pragma in (*PRAGMAS, f"PRAGMA cache_size = {-1024 * cache}"):
         connection.execute(pragma)
     return connection
+
+
+def make_private(path: Path) -> None:
+    """Make the file if it is missing, readable by its owner only. SQLite gives the files beside it the same rights."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def translated(error: Exception) -> Exception:

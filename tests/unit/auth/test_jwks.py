@@ -115,6 +115,8 @@ P384 = ec.generate_private_key(ec.SECP384R1())
         {"kty": ["RSA"], "kid": "one"},
         {"kty": "EC", "kid": "one", "crv": "P-256", "x": "AA", "y": "AA"},
         published(P384, "one"),
+        jwt.algorithms.RSAAlgorithm.to_jwk(RSA, as_dict=True) | {"kid": "one"},
+        jwt.algorithms.ECAlgorithm.to_jwk(EC, as_dict=True) | {"kid": "one"},
         {},
     ],
 )

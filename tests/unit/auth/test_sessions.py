@@ -253,3 +253,17 @@ async def test_nobody_is_asked_about_a_session_that_came_by_no_cookie() -> None:
     app = AppServer()
     assert await app.sessions.again(Principal(recipient="alice"), 1) is None
     assert app.web.asked == []
+
+
+async def test_cookies_are_forgotten_soon_after_the_answer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = AppServer()
+    loop = asyncio.get_running_loop()
+    later: list[tuple[float, Any, tuple[Any, ...]]] = []
+    monkeypatch.setattr(loop, "call_later", lambda seconds, call, *args: later.append((seconds, call, args)))
+    principal = await app.recipient()
+    assert [cookies for _, cookies in app.sessions._behind.values()] == [COOKIES]
+    ((seconds, forget, args),) = later
+    assert seconds == 10
+    forget(*args)
+    assert app.sessions._behind == {}
+    assert await app.sessions.again(principal, app.clock.now() + 1) is None

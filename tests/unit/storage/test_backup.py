@@ -133,6 +133,18 @@ async def test_a_store_can_be_restored_where_none_was(
     await store.close()
 
 
+async def test_a_store_and_its_copies_are_readable_by_their_owner_only(
+    app: App, engine: SQLite, database: Path, tmp_path: Path
+) -> None:
+    backup.backup(database, tmp_path / "copy", no_progress)
+    beside = {path for path in database.parent.iterdir() if path.suffix != ".lock"}
+    assert len(beside) == 3  # the file, its log and the log's index
+    await engine.close()
+    backup.restore(tmp_path / "copy", tmp_path / "restored.db", no_progress)
+    for path in (*database.parent.glob("*.db*"), tmp_path / "copy", tmp_path / "restored.db"):
+        assert path.suffix == ".lock" or path.stat().st_mode & 0o777 == 0o600, path
+
+
 HOSTILE = {
     "table": 'CREATE TABLE "counters; DROP SCHEMA bellcast CASCADE; --" (a)',
     "virtual table": "CREATE VIRTUAL TABLE searched USING fts5(text)",
