@@ -50,5 +50,5 @@ async def test_a_day_later_the_answers_are_gone_too(app: App, tmp_path: Path) ->
     await fill(app, WHO)
     await app.store.recipients.delete("", WHO, app.now)
     later = app.now + 25 * 3600 * 1000
-    await app.store.upkeep.forget(tombstones_before=0, keys_before=later - 24 * 3600 * 1000, limit=100)
+    await app.store.upkeep.forget(app.now, tombstones_before=0, keys_before=later - 24 * 3600 * 1000, limit=100)
     assert of(await everything(app.store, tmp_path), WHO) == {}

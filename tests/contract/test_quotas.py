@@ -108,6 +108,21 @@ async def test_a_days_budget_is_of_all_nodes_and_outlives_them(app: App) -> None
     assert may(one, "acme", 20) == 10
 
 
+async def test_a_restarted_server_knows_what_was_sent_today(app: App) -> None:
+    before = quotas(app, sends_per_day=10)
+    assert may(before, "acme", 6) == 6
+    await before.write()
+    after = quotas(app, sends_per_day=10)
+    await after.read()
+    assert may(after, "acme", 20) == 4
+    assert may(after, "globex", 20) == 10
+
+
+async def test_a_server_without_budgets_reads_no_sums(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(app.store.recipients), "spent", None)
+    await quotas(app).read()
+
+
 async def test_a_refusal_for_the_day_says_when_the_next_begins(app: App) -> None:
     app.clock.advance(DAY - app.now // 1000 % DAY + 3600)  # one in the morning
     here = quotas(app, sends_per_day=1)

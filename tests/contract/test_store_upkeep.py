@@ -71,12 +71,12 @@ async def test_forgetting_tombstones_raises_the_floor(app: App) -> None:
     app.clock.advance(DAY)
     forget = app.now
     await app.mark("alice", "delete", ids=(second,))
-    assert await app.store.upkeep.forget(tombstones_before=forget, keys_before=0, limit=10) == 1
+    assert await app.store.upkeep.forget(app.now, tombstones_before=forget, keys_before=0, limit=10) == (1, [])
     inbox = await app.inbox("alice")
     assert inbox.floor == 3
     changes = await app.store.inboxes.changes(inbox.number, 3, 10)
     assert (changes.floor, [change.id for change in changes.rows]) == (3, [second])
-    assert await app.store.upkeep.forget(tombstones_before=forget, keys_before=0, limit=10) == 0
+    assert await app.store.upkeep.forget(app.now, tombstones_before=forget, keys_before=0, limit=10) == (0, [])
 
 
 async def test_forgetting_keys_is_bounded_and_frees_them(app: App) -> None:
@@ -84,7 +84,11 @@ async def test_forgetting_keys_is_bounded_and_frees_them(app: App) -> None:
         await app.add(app.sending("alice", key=f"{number}", fingerprint=b"one"))
     app.clock.advance(1)
     forget = app.store.upkeep.forget
-    assert [await forget(tombstones_before=0, keys_before=app.now, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [await forget(app.now, tombstones_before=0, keys_before=app.now, limit=2) for _ in range(3)] == [
+        (2, []),
+        (1, []),
+        (0, []),
+    ]
     assert len((await app.add(app.sending("alice", key="0", fingerprint=b"two"))).events) == 1
 
 
@@ -97,12 +101,30 @@ async def test_a_recalled_announcement_goes_for_good_once_nobody_has_it(app: App
         await app.open(key)
     await app.store.sends.recall("", id, app.now)
     app.clock.advance(DAY)
-    while await app.store.upkeep.forget(tombstones_before=app.now, keys_before=0, limit=1):
+    while (await app.store.upkeep.forget(app.now, tombstones_before=app.now, keys_before=0, limit=1))[0]:
         pass
     assert (await app.store.upkeep.stats())["announcements"] == 1
     for key in ("saw", "saw too", "did not"):
         assert await app.titles(key) == ["Stays"]
         assert await app.counts(key) == (1, 1)
+
+
+async def test_an_inbox_that_gives_up_a_recalled_announcement_can_be_resumed(app: App) -> None:
+    await app.open("alice")
+    id = await app.announce("Recalled")
+    inbox = await app.inbox("alice")
+    await app.store.sends.recall("", id, app.now)
+    recalled = app.now
+    app.clock.advance(DAY)
+    _, events = await app.store.upkeep.forget(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
+    (event,) = events
+    assert isinstance(event, NotificationDeleted)
+    assert (event.id, event.inbox.recipient, event.inbox.unread) == (id, "alice", 0)
+    # The tombstone is as old as the deletion: a sweep up to the recall leaves it.
+    await app.store.upkeep.forget(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
+    changes = await app.store.inboxes.changes(inbox.number, inbox.state.revision, 10)
+    assert changes.floor <= inbox.state.revision
+    assert [(change.id, change.notification) for change in changes.rows] == [(id, None)]
 
 
 async def test_stats_count_by_kind(app: App) -> None:

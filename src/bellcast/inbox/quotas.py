@@ -74,12 +74,16 @@ class Quotas:
             )
 
     async def read(self) -> None:
-        """Read the rules, what those with a budget sent today, and how much tenants weigh."""
+        """Read the rules, what was sent today where there are budgets, and how much tenants weigh."""
         self._rules = await self._store.recipients.tenant_rules()
         weights = {tenant: rules.weight for tenant, rules in self._rules.items() if rules.weight is not None}
         self._store.weigh(weights)
-        self._unwritten.update({tenant: 0 for tenant, rules in self._rules.items() if rules.sends_per_day})
         await self.write()
+        if self._limits.sends_per_day or any(rules.sends_per_day for rules in self._rules.values()):
+            day = self._clock.now() // DAY_MS
+            sums = await self._store.recipients.spent(day)
+            self._begin(day)
+            self._sums |= sums
 
     async def write(self) -> None:
         """Write what was sent here; what all nodes sent is known then."""

@@ -43,13 +43,14 @@ async def sweep(engines: Engines, retention: Retention) -> None:
     """Retire what is older than its retention, then forget old tombstones, idempotency keys and joined topics."""
     now = engines.clock.now()
     await _retire(engines, retention, now)
-    forgotten = STEP
-    while forgotten >= STEP:
-        forgotten = await engines.store.upkeep.forget(
-            tombstones_before=now - retention.tombstones if retention.tombstones else 0,
-            keys_before=now - IDEMPOTENCY_MS,
-            limit=STEP,
-        )
+    forget = partial(
+        engines.store.upkeep.forget,
+        now,
+        tombstones_before=now - retention.tombstones if retention.tombstones else 0,
+        keys_before=now - IDEMPOTENCY_MS,
+        limit=STEP,
+    )
+    await _repeat(engines, forget)
     swept = STEP
     while swept >= STEP:
         swept = await engines.store.joined_topics.sweep(now, STEP)

@@ -74,6 +74,10 @@ class Recipients(Protocol):
         """Add to what tenants sent on a day (days since 1970, UTC); the sums of those tenants."""
         ...
 
+    async def spent(self, day: int) -> dict[str, int]:
+        """What tenants with a daily budget sent on a day (days since 1970, UTC)."""
+        ...
+
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Everything kept of one tenant, as (kind, thing) pairs, in bounded reads; a recipient stands before what is its
         own. None if there is none."""

@@ -24,9 +24,12 @@ class Upkeep(Protocol):
         some."""
         ...
 
-    async def forget(self, *, tombstones_before: int, keys_before: int, limit: int) -> int:
+    async def forget(
+        self, now: int, *, tombstones_before: int, keys_before: int, limit: int
+    ) -> tuple[int, list[Event]]:
         """Drop at most `limit` tombstones, and at most as many idempotency keys, written before the given UTC
-        milliseconds; the larger of the two numbers. Positions before a dropped tombstone can no longer be resumed."""
+        milliseconds; the larger of the two numbers. Positions before a dropped tombstone can no longer be resumed.
+        Announcements recalled before that time go from the inboxes that still have them: the events."""
         ...
 
     async def stats(self, tenant: str | None = None) -> dict[str, int]:

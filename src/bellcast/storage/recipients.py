@@ -75,6 +75,10 @@ class Recipients:
         """Add to what tenants sent on a day; the sums."""
         return await self._engine.write(tenants.spend, day, sends)
 
+    async def spent(self, day: int) -> dict[str, int]:
+        """What tenants sent on a day."""
+        return await self._engine.read_aside(tenants.spent, day)
+
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Everything kept of one tenant."""
         return await export.export_tenant(self._engine, key)

@@ -46,6 +46,11 @@ def spend(day: int, sends: Mapping[str, int]) -> Script[dict[str, int]]:
     return sums
 
 
+def spent(day: int) -> Script[dict[str, int]]:
+    """What tenants sent on a day."""
+    return dict((yield Statement("budgets_of_day", {"day": day})))
+
+
 ERASED = ("erase_budgets", "erase_announcements", "erase_idempotency", "erase_last_events", "erase_tenant")
 
 

@@ -36,6 +36,5 @@ def _last(tenant: str, topic: str, since: int) -> Script[Kept | None]:
 
 
 @touches(lambda *_: [])
-@touches(lambda *_: [])
 def _forget(before: int) -> Script[None]:
     yield Statement("last_event_forget", {"before": before})

@@ -34,11 +34,15 @@ class Upkeep:
         inboxes = await self._engine.read(_inboxes_old, older_than, limit, whose)
         return await self._engine.write(_retire, now, older_than, limit, whose, inboxes)
 
-    async def forget(self, *, tombstones_before: int, keys_before: int, limit: int) -> int:
-        """Drop at most `limit` of each kind of what was left behind before those times; the largest of the numbers."""
+    async def forget(
+        self, now: int, *, tombstones_before: int, keys_before: int, limit: int
+    ) -> tuple[int, list[Event]]:
+        """Drop at most `limit` of each kind of what was left behind before those times; the largest of the numbers, and
+        the events of inboxes that gave up a recalled announcement."""
         old = await self._engine.read(_old_tombstones, tombstones_before, limit)
         tombstones = await self._engine.write(_forget_tombstones, tombstones_before, limit, _of(old))
-        return max(tombstones, await self._engine.write(_forget, tombstones_before, keys_before, limit))
+        others, events = await self._engine.write(_forget, now, tombstones_before, keys_before, limit)
+        return max(tombstones, others), events
 
     async def stats(self, tenant: str | None = None) -> dict[str, int]:
         """Rows by kind, of one tenant or of all."""
@@ -129,11 +133,11 @@ def _end(found: list[Row], now: int) -> Script[list[Event]]:
     return events
 
 
-def _forget(tombstones_before: int, keys_before: int, limit: int) -> Script[int]:
+def _forget(now: int, tombstones_before: int, keys_before: int, limit: int) -> Script[tuple[int, list[Event]]]:
     keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
-    announcements = yield from _forget_announcements(tombstones_before, limit)
+    announcements, events = yield from _forget_announcements(now, tombstones_before, limit)
     erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
-    return max(len(keys), announcements, len(erased))
+    return max(len(keys), announcements, len(erased)), events
 
 
 def _old_tombstones(older_than: int, limit: int) -> Script[list[Row]]:
@@ -150,25 +154,21 @@ def _forget_tombstones(older_than: int, limit: int, inboxes: frozenset[int]) -> 
     return len(swept)
 
 
-def _forget_announcements(older_than: int, limit: int) -> Script[int]:
+def _forget_announcements(now: int, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
     """Those taken back go for good once the last inbox gave them up; inboxes nobody looks at are helped to."""
-    dropped = 0
+    dropped, events = 0, list[Event]()
     for seq, held in (yield Statement("recalled_announcements", {"older_than": older_than, "limit": limit})):
         if dropped >= limit:
             break
         if held:
-            dropped += yield from _give_up(seq, limit - dropped, older_than)
+            holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
+            dropped += len(holders)
+            for tenant, group in groupby(holders, key=itemgetter(0)):
+                events += yield from intake.take_in(tenant, [key for _, key in group], now)
         else:
             yield Statement("announcement_delete", {"seq": seq})
             dropped += 1
-    return dropped
-
-
-def _give_up(seq: int, limit: int, now: int) -> Script[int]:
-    holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit})
-    for tenant, group in groupby(holders, key=itemgetter(0)):
-        yield from intake.take_in(tenant, [key for _, key in group], now)
-    return len(holders)
+    return dropped, events
 
 
 def _stats(tenant: str | None) -> Script[list[Row]]:

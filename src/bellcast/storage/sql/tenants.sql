@@ -51,6 +51,10 @@ INSERT INTO budgets (tenant, day, sends) VALUES (:tenant, :day, :sends)
 ON CONFLICT (tenant, day) DO UPDATE SET sends = budgets.sends + excluded.sends
 RETURNING sends
 
+-- name: budgets_of_day
+-- What tenants with a budget sent on a day.
+SELECT tenant, sends FROM budgets WHERE day = :day
+
 -- name: budget_forget
 -- Days that are over.
 DELETE FROM budgets WHERE day < :day - 1
