@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -84,7 +84,8 @@ class MountedServer(ServerProcess):
 
     def _end(self, how: signal.Signals) -> int:
         if how is signal.SIGKILL and self.process is not None:
-            os.killpg(self.process.pid, how)  # hypercorn works in a child of its own
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(self.process.pid, how)  # hypercorn works in a child of its own
         return super()._end(how)
 
     def _answers(self) -> bool:
@@ -287,6 +288,29 @@ def test_who_leaves_is_forgotten(mounted: MountedServer, follow: Callable[..., A
             bell.next()
             assert live(mounted) >= 1
     assert eventually(lambda: live(mounted) == 0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_uvicorn_ends_without_waiting_for_its_clients(tmp_path: Path, how: signal.Signals) -> None:
+    """It waits for open responses: an event stream has no end of its own, a poll 25 seconds."""
+    with (
+        MountedServer(tmp_path, HOSTS["uvicorn"]) as server,
+        page(server, next(names)) as stream,
+        websocket(server, next(names)) as bell,
+        Raw(server) as poll,
+    ):
+        assert stream.next()["type"] == bell.next()["type"] == "ready"
+        opened = httpx.get(f"{server.url}/socket.io/?EIO=4&transport=polling")
+        sid = json.loads(opened.text[1:])["sid"]
+        poll.send(request(f"/bell/socket.io/?EIO=4&transport=polling&sid={sid}"))
+        assert server.process is not None
+        server.process.send_signal(how)
+        close = stream.until("close")
+        assert (close["code"], close["reconnect"]) == (1012, True)
+        assert stream.ends()
+        assert poll.answer()[0] == 200
+        server.process.wait(timeout=10)  # two seconds, on a machine with nothing else to do
+    assert "Traceback" not in server.log.read_text()
 
 
 # --- slow readers

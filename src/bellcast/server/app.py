@@ -41,7 +41,7 @@ from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Engines
 from bellcast.rates import Rates
-from bellcast.server import adapters, files, inprocess, pusher, socketio
+from bellcast.server import adapters, files, host, inprocess, pusher, socketio
 from bellcast.server.clock import SystemClock
 from bellcast.server.counting import Counting
 from bellcast.server.pusher import Pusher
@@ -213,8 +213,9 @@ class App:
         answered else than by one or by a refusal."""
         return self._live_at(path) is not None if upgrade else path == STREAM
 
-    async def start(self) -> None:
-        """Open the store, catch up with what fell due, and begin the sweeps. Safe to call twice."""
+    async def start(self, *, is_mounted: bool = True) -> None:
+        """Open the store, catch up with what fell due, and begin the sweeps. Safe to call twice. Mounted in an app of
+        uvicorn's, it drains when that stops."""
         async with self._starting:
             if self._started:
                 return
@@ -234,6 +235,8 @@ class App:
             self.tasks.spawn(self._pipes.run())
             for work in self._beside():
                 self.tasks.spawn(work)
+            if is_mounted:
+                self.tasks.spawn(host.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
                 self.tasks.spawn(upkeep.run(self.engines, self._retention()))
                 self.tasks.spawn(self._jobs.run())

@@ -29,7 +29,7 @@ class Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._app.start()  # what fails here is told as it is; uvicorn would only log it
+        await self._app.start(is_mounted=False)  # what fails here is told as it is; uvicorn would only log it
         await super().startup(sockets)
         if self._app.neighbours is not None:
             self._app.neighbours.open(self._adopt, self._app.tasks.spawn)

@@ -1,0 +1,32 @@
+"""The uvicorn server that runs an app Bellcast is mounted in.
+
+On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and tells no app. Event
+streams and long polls would keep it waiting until their clients leave."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+
+POLL_INTERVAL = 0.2  # seconds; uvicorn itself looks every 0.1
+
+
+def find() -> uvicorn.Server | None:
+    """The server whose signal handlers are installed, or None: another server, or one in a thread of a program."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        server = getattr(signal.getsignal(name), "__self__", None)
+        if isinstance(server, uvicorn.Server):
+            return server
+    return None
+
+
+async def drain_with_host(drain: Callable[[], Awaitable[None]]) -> None:
+    """Call `drain` once the host stops, and again for what was still connecting then. Runs until cancelled."""
+    server = find()
+    if server is None:
+        return
+    while True:
+        if server.should_exit:
+            await drain()
+        await asyncio.sleep(POLL_INTERVAL)
