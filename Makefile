@@ -8,11 +8,11 @@ CLIENT := client/node_modules/.installed
 # The stock libraries that demo apps show Bellcast with; without them the pages fetch them from the web.
 STOCK := examples/lead_market/node_modules examples/celebrity_booking/node_modules
 # And those the tests do; each is there when npm has written its list.
-TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketio_node)
+TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketio_node openapi_node)
 # Python keeps what it compiled, whatever the environment says: a server starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ready check lint types layers compiled client format bench docs lock system engines clean
+.PHONY: demo test ready check lint types layers audit compiled client format bench docs lock system engines clean
 
 demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
@@ -27,7 +27,7 @@ test: ## Everything that must hold, as CI runs it
 
 ready: engines check client compiled $(TESTED)
 
-check: lint types layers $(CLIENT) ## Lint, types, layers, formatting
+check: lint types layers audit $(CLIENT) ## Lint, types, layers, formatting, known vulnerabilities
 	cd client && npm run check --silent
 
 lint: $(INSTALLED)
@@ -39,6 +39,10 @@ types: $(INSTALLED)
 
 layers: $(INSTALLED)
 	$(RUN)lint-imports --no-cache
+
+audit: $(INSTALLED)
+	command -v npm >/dev/null || scripts/install_system.sh node
+	$(RUN)python scripts/audit.py
 
 # Tests are compiled once, not by each who runs them; what is wrong with them is told by the run.
 compiled: $(INSTALLED) $(CLIENT)

@@ -36,7 +36,7 @@ def page() -> str:
     for tag in document["tags"]:
         parts.append(f"\n## {tag['name']}\n")
         parts += [_operation(*one) for one in _tagged(document, tag["name"])]
-    parts.append("\n## Types\n\nA field marked * must be given.\n")
+    parts.append("\n## Types\n\nA field marked * must be given in a request, and is always there in an answer.\n")
     schemas = document["components"]["schemas"]
     parts += [_schema(name, schemas[name]) for name in sorted(schemas)]
     return "".join(parts)
@@ -100,9 +100,8 @@ def _schema(name: str, schema: Json) -> str:
 
 
 def _field(name: str, said: Json, required: list[str]) -> str:
-    star = " *" if name in required and "default" not in said else ""
-    default = f", by default `{json.dumps(said['default'])}`" if said.get("default") not in (None, [], {}) else ""
-    return f"| `{name}`{star} | {_type(said)}{default} |\n"
+    star = " *" if name in required else ""
+    return f"| `{name}`{star} | {'. '.join(filter(None, (_type(said), said.get('description'))))} |\n"
 
 
 def _type(schema: Json) -> str:

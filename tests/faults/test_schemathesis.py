@@ -19,7 +19,7 @@ EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "15"))
 
 # Only its credentials are asked; they are the same for every test server.
 SERVER = ServerProcess(Path())
-# An extra header or parameter breaks no promise: proxies and analytics add their own.
+# An extra header breaks no promise: proxies add their own. Unknown query parameters have tests of their own.
 CONFIG = schemathesis.Config.from_dict({"generation": {"allow-extra-parameters": False}})
 # Rules no schema can state: the tenant in the query and in the body are one, a time is to come, data has its bytes
 # counted, a duration has its bounds.

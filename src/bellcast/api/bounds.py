@@ -28,6 +28,8 @@ SPEAKS_OF = {
 }
 NULL: Schema = {"type": "null"}
 NO: Schema = {"const": False}
+YES: Schema = {"const": True}
+TEXT: Schema = {"type": "string"}
 
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
@@ -89,39 +91,44 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
 
 
 def alternatives() -> dict[str, Schema]:
-    """By schema: what several of its fields must keep together."""
+    """By schema: what several of its fields must keep together.
+
+    Said with `if` and `not`: code generators take `oneOf` and `anyOf` for different types and lose the fields."""
     return {
         "Patch": {
-            "anyOf": [_given(name, "boolean") for name in ("seen", "read", "archived")],
-            "not": {"properties": {"seen": NO, "read": {"const": True}}, "required": ["seen", "read"]},
+            "not": {
+                "anyOf": [
+                    {"properties": {"seen": NO, "read": YES}, "required": ["seen", "read"]},
+                    {"properties": {"seen": NULL, "read": NULL, "archived": NULL}},
+                ]
+            }
         },
-        "Selection": {
-            "oneOf": [
-                _given("ids", "array", all=NO, of=NULL),
-                {"properties": {"ids": NULL, "all": {"const": True}}, "required": ["all"]},
-            ]
-        },
-        "EventDraft": {
-            "oneOf": [
-                _given("topic", "string", topics=NULL, recipient=NULL),
-                _given("topics", "array", topic=NULL, recipient=NULL),
-                _given("recipient", "string", topic=NULL, topics=NULL),
-            ]
-        },
-        "Audience": {
-            "oneOf": [
-                _given("topic", "string", role=NULL, all=NO),
-                _given("role", "string", topic=NULL, all=NO),
-                _given("tenant", "string", topic=NULL, role=NULL, all=NO),
-                {"properties": {"topic": NULL, "role": NULL, "all": {"const": True}}, "required": ["all"]},
-            ]
-        },
+        "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", {"type": "array"}, of=NULL)),
+        "EventDraft": _one_of(
+            _only("topic", TEXT, topics=NULL, recipient=NULL),
+            _only("topics", {"type": "array"}, recipient=NULL),
+            _only("recipient", TEXT),
+        ),
+        "Audience": _one_of(
+            _only("all", YES, topic=NULL, role=NULL),
+            _only("topic", TEXT, role=NULL),
+            _only("role", TEXT),
+            _only("tenant", TEXT),
+        ),
     }
 
 
-def _given(field: str, kind: str, **others: Schema) -> Schema:
-    """One alternative: the field is given, the others are not."""
-    return {"properties": {field: {"type": kind}, **others}, "required": [field]}
+def _only(field: str, value: Schema, **others: Schema) -> Schema:
+    """If the field is given, the others are as told."""
+    return {"if": {"properties": {field: value}, "required": [field]}, "then": {"properties": others}}
+
+
+def _one_of(first: Schema, *others: Schema) -> Schema:
+    """The first of these whose field is given, and one of them is."""
+    if others:
+        return first | {"else": _one_of(*others)}
+    given: Schema = first["if"]
+    return given | {"properties": given["properties"] | first["then"]["properties"]}
 
 
 def text(most: int, pattern: str = PLAIN) -> Schema:

@@ -35,7 +35,7 @@ class Result(Struct, frozen=True, omit_defaults=True):
     error: dict[str, Any] | UnsetType = UNSET
 
 
-class Results(Struct, frozen=True):
+class BulkResults(Struct, frozen=True):
     """One result for each item, in order."""
 
     results: list[Result]
@@ -66,7 +66,7 @@ _answered = msgspec.json.Decoder(Answered)
     body=list[Draft],
     body_types=("application/json", *NDJSON),
     headers=("Idempotency-Key",),
-    answers={200: Results},
+    answers={200: BulkResults},
     example=[{"to": "alice", "title": "New booking"}, {"to": {"role": "admin"}, "title": "Night backup done"}],
 )
 async def send(request: Asked) -> ASGIApp:
@@ -84,7 +84,7 @@ async def send(request: Asked) -> ASGIApp:
         drafts.check(drafts.key("Idempotency-Key", key, here.limits))
     text = await reading.raw(request, here.limits.bulk)
     items: Sequence[Item] = _lines(text) if kind in NDJSON else _elements(text)
-    return answers.json(Results(await _send(here, items, tenant, key)))
+    return answers.json(BulkResults(await _send(here, items, tenant, key)))
 
 
 def _lines(text: bytes) -> list[bytes]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from litestar import Litestar
@@ -147,8 +147,13 @@ class _Schemas:
                 properties[field] = bounds.narrow(properties[field], bound)
         for name, together in bounds.alternatives().items():
             self.components[name].update(together)
-        for schema in self.components.values():
+        queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
+        self._queries = {name: self.components.pop(name) for name in queries}
+        complete = _always_complete(served)
+        for name, schema in self.components.items():
+            _say_types(schema)
             _say_times(schema)
+            _say_defaults(schema, required=name in complete)
 
     def of(self, type: Any) -> Json:
         """The schema of a type, by reference."""
@@ -157,7 +162,7 @@ class _Schemas:
 
     def query(self, type: Any) -> Iterator[tuple[str, Json, bool]]:
         """Name, schema and necessity of each field of a query."""
-        schema = self.components[type.__name__]
+        schema = self._queries[type.__name__]
         for name, field in schema["properties"].items():
             yield (
                 name,
@@ -169,6 +174,47 @@ class _Schemas:
 def _types(operation: Operation) -> Iterator[Any]:
     candidates = [operation.query, operation.body, *operation.answers.values()]
     return (one for one in candidates if one is not None and not isinstance(one, str))
+
+
+def _always_complete(served: Sequence[Route]) -> set[str]:
+    """The types of answers whose fields are always there, also where a default is declared."""
+    read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
+    told = {one for route in served for type in route.operation.answers.values() for one in _structs(type)}
+    return {one.__name__ for one in told - read if not one.__struct_config__.omit_defaults}
+
+
+def _structs(type: Any) -> Iterator[Any]:
+    """The struct types in a type."""
+    if hasattr(type, "__struct_config__"):
+        yield type
+        for field in msgspec.structs.fields(type):
+            yield from _structs(field.type)
+    for part in get_args(type):
+        yield from _structs(part)
+
+
+def _say_defaults(schema: Json, *, required: bool) -> None:
+    """Code generators take a field with a `default` for one that is always there, also in what is sent: so the default
+    is said in words, and the field is required only where it is always there."""
+    for name, field in schema.get("properties", {}).items():
+        if "default" not in field:
+            continue
+        default = field.pop("default")
+        if required:
+            schema["required"] = [*schema.get("required", ()), name]
+        elif default not in (None, [], {}):
+            field["description"] = f"Default: `{msgspec.json.encode(default).decode()}`."
+
+
+def _say_types(schema: Json) -> None:
+    """Code generators take an object without `additionalProperties` for an empty one, and an `enum` alone for anything."""
+    parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+    for part in parts + ([schema["items"]] if "items" in schema else []):
+        _say_types(part)
+    if schema.get("type") == "object" and "properties" not in schema:
+        schema.setdefault("additionalProperties", True)
+    if "enum" in schema and all(isinstance(one, str) for one in schema["enum"]):
+        schema.setdefault("type", "string")
 
 
 def _say_times(schema: Json) -> None:

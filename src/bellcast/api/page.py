@@ -139,7 +139,7 @@ def _schema(name: str, schema: Json) -> str:
     required = schema.get("required", ())
     rows = "".join(
         f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}</td>"
-        f"<td>{_type(said)}{_bounds(said)}</td></tr>"
+        f"<td>{_type(said)}{_bounds(said)} {_prose(said.get('description', ''))}</td></tr>"
         for field, said in schema.get("properties", {}).items()
     )
     told = _prose(schema.get("description", ""))

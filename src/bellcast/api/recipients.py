@@ -42,7 +42,7 @@ class SearchQuery(PageQuery, frozen=True, kw_only=True):
     search: str | None = None
 
 
-class Recipients(Struct, frozen=True):
+class RecipientPage(Struct, frozen=True):
     """A page of recipients; `next` goes into `after`."""
 
     recipients: list[Recipient]
@@ -56,14 +56,14 @@ def key(request: Asked, name: str = "key") -> str:
     return found
 
 
-@operation("GET", "/v1/recipients", tag="Recipients", door="read", query=SearchQuery, answers={200: Recipients})
+@operation("GET", "/v1/recipients", tag="Recipients", door="read", query=SearchQuery, answers={200: RecipientPage})
 async def page(request: Asked) -> ASGIApp:
     """List recipients by key."""
     asked = reading.query(request, SearchQuery)
     store = rooms.of(request).engines.store
     found = await store.recipients.page(tenants.one(request), asked.cursor, asked.limit + 1, asked.search or None)
     shown = found[: asked.limit]
-    return answers.json(Recipients(shown, shown[-1].key if len(found) > asked.limit else None))
+    return answers.json(RecipientPage(shown, shown[-1].key if len(found) > asked.limit else None))
 
 
 @operation(

@@ -15,7 +15,7 @@ from bellcast.model.events import Member
 from bellcast.model.people import Subscription
 
 
-class Subscriptions(Struct, frozen=True):
+class SubscriptionPage(Struct, frozen=True):
     """A page of a topic's subscriptions; `next` goes into `after`."""
 
     subscriptions: list[Subscription]
@@ -100,7 +100,7 @@ async def unsubscribe(request: Asked) -> ASGIApp:
     tag="Topics",
     door="read",
     query=PageQuery,
-    answers={200: Subscriptions},
+    answers={200: SubscriptionPage},
 )
 async def page(request: Asked) -> ASGIApp:
     """List who is on a topic, by recipient."""
@@ -108,7 +108,7 @@ async def page(request: Asked) -> ASGIApp:
     store = rooms.of(request).engines.store
     found = await store.recipients.subscriptions(tenants.one(request), topic(request), asked.cursor, asked.limit + 1)
     shown = found[: asked.limit]
-    return answers.json(Subscriptions(shown, shown[-1].recipient if len(found) > asked.limit else None))
+    return answers.json(SubscriptionPage(shown, shown[-1].recipient if len(found) > asked.limit else None))
 
 
 @operation(

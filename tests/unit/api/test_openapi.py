@@ -1,5 +1,7 @@
 """The OpenAPI document follows the operations and the limits in force."""
 
+import json
+
 import pytest
 
 from bellcast.api import app, bounds
@@ -24,8 +26,76 @@ def test_every_bound_is_of_a_field_there_is(document):
     for name, fields in bounds.fields(Limits()).items():
         assert fields.keys() <= schemas[name]["properties"].keys(), name
     for name, together in bounds.alternatives().items():
-        for alternative in together.get("oneOf", together.get("anyOf", ())):
-            assert alternative["properties"].keys() <= schemas[name]["properties"].keys(), name
+        assert named(together) <= schemas[name]["properties"].keys(), name
+
+
+def named(part):
+    """The fields that a condition names, on every level."""
+    if not isinstance(part, dict):
+        return {name for one in part for name in named(one)} if isinstance(part, list) else set()
+    return part.get("properties", {}).keys() | {name for one in part.values() for name in named(one)}
+
+
+def test_fields_have_no_default_and_no_constant_that_generators_take_for_always_there(document):
+    for name, schema in document["components"]["schemas"].items():
+        assert not {"oneOf", "anyOf", "allOf"} & schema.keys(), name
+        for field, told in schema.get("properties", {}).items():
+            assert not {"default", "const"} & told.keys(), (name, field)
+
+
+def test_every_field_of_an_answer_is_required_unless_it_can_be_missing(document):
+    schemas = document["components"]["schemas"]
+    optional = {
+        name for name, schema in schemas.items() if schema["properties"].keys() - set(schema.get("required", ()))
+    }
+    sent = {
+        "Actor",
+        "Audience",
+        "Correction",
+        "Draft",
+        "EventDraft",
+        "Joining",
+        "Narrowing",
+        "Patch",
+        "RecipientFields",
+    }
+    sent |= {"Selection", "TenantFields", "TokenRequest"}
+    assert optional == sent | {"Sent", "Result", "Member", "Problem"}
+
+
+def test_no_schema_is_there_that_nothing_refers_to(document):
+    text = json.dumps(document)
+    for name in document["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text
+
+
+def test_a_condition_accepts_and_refuses_what_the_server_does(document):
+    import jsonschema_rs
+
+    components = document["components"]
+    cases = {
+        "Selection": (
+            [{"ids": ["a"]}, {"all": True}, {"all": True, "of": {"type": "x"}}],
+            [{}, {"all": False}, {"all": True, "ids": []}, {"ids": ["a"], "of": {"type": "x"}}],
+        ),
+        "Patch": ([{"read": False}, {"seen": True, "read": True}], [{}, {"read": None}, {"seen": False, "read": True}]),
+        "EventDraft": (
+            [{"name": "x", "topic": "a"}, {"name": "x", "topics": ["a"]}, {"name": "x", "recipient": "a"}],
+            [
+                {"name": "x"},
+                {"name": "x", "topic": "a", "recipient": "b"},
+                {"name": "x", "topics": ["a"], "recipient": "b"},
+            ],
+        ),
+        "Audience": (
+            [{"topic": "a"}, {"role": "a", "tenant": "b"}, {"tenant": "b"}, {"all": True, "tenant": "*"}],
+            [{}, {"all": False}, {"topic": "a", "role": "b"}, {"all": True, "topic": "a"}],
+        ),
+    }
+    for name, (good, bad) in cases.items():
+        validator = jsonschema_rs.validator_for({"$ref": f"#/components/schemas/{name}", "components": components})
+        assert [one for one in good if not validator.is_valid(one)] == []
+        assert [one for one in bad if validator.is_valid(one)] == []
 
 
 def test_every_operation_has_a_name_of_its_own_and_says_what_it_is(document):
