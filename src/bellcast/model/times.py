@@ -43,7 +43,7 @@ def seconds(duration: str | float) -> float:
         found = _seconds(duration)
     except OverflowError:  # an integer larger than any float
         found = math.inf
-    if not math.isfinite(found):
+    if not abs(found) <= LATEST_MS / 1000:  # not-a-number is no duration either
         raise ValueError("expected a duration such as 25, 300ms, 2m, 1h or 7d")
     return found
 

@@ -1,0 +1,73 @@
+"""What looks through a client's input takes time linear in its size. Quadratic time would be minutes here."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+
+from bellcast.api import client, faults, reading
+from bellcast.auth import doors
+from bellcast.auth import pusher as signatures
+from bellcast.errors import BellcastError
+from bellcast.live.protocols.socketio.engineio import Broken
+from bellcast.live.protocols.socketio.packets import Reader
+from bellcast.model import drafts, ids, inboxes, patterns, times, wording
+from bellcast.model.limits import Limits
+
+LIMITS = Limits()
+SIZE = 500_000
+SECONDS = 2.0
+
+
+def path_part(text: str) -> str:
+    request: Any = type("Request", (), {"scope": {"path_params": {"key": text}}})
+    return reading.path(request, "key")
+
+
+SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
+    "depth": (
+        reading.check_depth,
+        [b"[" * 100 + b'"' + b'\\"' * SIZE, b"[]" * 101 + b'"' * SIZE, b"[]" * 101 + b'"["' * SIZE],
+    ),
+    "media type": (reading.JSON_TYPE.fullmatch, ["application/" + "+" * SIZE, "application/" + "a+json" * SIZE]),
+    "escapes": (path_part, ["%" * SIZE, "%4" * SIZE, "%41" * SIZE + "%"]),
+    "query": (reading._pairs, [b"&" * SIZE, b"a=" * SIZE, b"a=%" * SIZE]),
+    "query token": (doors._query_token, [b"token=&" * SIZE, b"&" * SIZE + b"token=x"]),
+    "file names": (client.NAME.fullmatch, ["a." * SIZE, "a" * SIZE, "a/" * 8 + "." * SIZE]),
+    "signed lists": (signatures.LIST_ITEM.fullmatch, ["[" * SIZE, "a[" + "1" * SIZE, "a[]" * SIZE, "a[1" * SIZE]),
+    "socket ids": (signatures.is_socket_id, ["1" * SIZE, "1." * SIZE]),
+    "patterns": (lambda text: patterns.matches("*a" * 80 + "*b", text), ["a" * SIZE]),
+    "ids": (ids.is_id, ["0" * SIZE, "0-" * SIZE]),
+    "positions": (inboxes.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
+    "durations": (times.seconds, ["1" * SIZE, "1." * SIZE, " " * SIZE, "1" * SIZE + "."]),
+    "wording": (
+        lambda text: wording.worded(msgspec.ValidationError(text)),
+        [
+            "Expected `a`" + ", got `" * SIZE,
+            " - at `$" * SIZE,
+            "Expected `a`" + " - at `" * SIZE,
+            "Invalid value " * SIZE,
+        ],
+    ),
+    "faults": (
+        lambda text: faults._message(str, text),
+        ["Expected `a`" + ", got `" * SIZE, "Expected `a`" + " - at" * SIZE],
+    ),
+    "links": (lambda text: list(drafts.url("icon", text, LIMITS)), [":" * SIZE, "//[" * SIZE, "a" * SIZE]),
+    "Socket.IO heads": (
+        lambda text: Reader(2 * SIZE).read(text),
+        ["2/" + "," * SIZE, "51-" * SIZE, "2/" + "a" * SIZE, "2" * SIZE],
+    ),
+}
+
+
+@pytest.mark.parametrize(("scan", "texts"), SCANS.values(), ids=SCANS)
+def test_a_scan_takes_linear_time(scan: Callable[[Any], object], texts: list[Any]) -> None:
+    for text in texts:
+        started = time.process_time()
+        with suppress(BellcastError, Broken, ValueError):
+            scan(text)
+        assert time.process_time() - started < SECONDS, text[:40]
