@@ -174,6 +174,21 @@ class TestActingOnMany:
         answer = await alice.post("/v1/inbox/read", json={"ids": [made["one"], made["one"], *unknown, made["two"]]})
         assert answer.json() == {"changed": 2, "unread": 1, "unseen": 1}
 
+    async def test_delete_by_ids_or_by_type_is_one_request_that_leaves_the_others(self, alice):
+        made = await ids(alice)
+        answer = await alice.post("/v1/inbox/delete", json={"ids": [made["one"], made["three"], "nonsense"]})
+        assert answer.json() == {"changed": 2, "unread": 1, "unseen": 1}
+        assert await titles(alice) == ["two"]
+        answer = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "invoice"}})
+        assert answer.json()["changed"] == 0
+        answer = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "booking"}})
+        assert answer.json() == {"changed": 1, "unread": 0, "unseen": 0}
+
+    @pytest.mark.parametrize("body", [{"all": True, "type": "booking"}, {"all": True, "of": {"tag": "wedding"}}, {}])
+    async def test_delete_refuses_a_filter_it_does_not_know_and_deletes_nothing(self, alice, body):
+        assert refused(await alice.post("/v1/inbox/delete", json=body), 422, "invalid")
+        assert len(await titles(alice)) == 3
+
     async def test_all_and_all_of_a_type(self, alice):
         answer = await alice.post("/v1/inbox/seen", json={"all": True, "of": {"type": "booking"}})
         assert answer.json() == {"changed": 2, "unread": 3, "unseen": 1}

@@ -229,5 +229,6 @@ ACTIONS = [
     _action("unread", "unread", "Mark unread again."),
     _action("archive", "archive", "Put into the archive."),
     _action("unarchive", "unarchive", "Take back from the archive."),
+    _action("delete", "delete", "Delete many notifications."),
 ]
 HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS]
