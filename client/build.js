@@ -13,7 +13,7 @@ const DIST = new URL('dist/', import.meta.url);
 const LANGUAGES = readdirSync(new URL('bellcast/elements/lang/', SRC)).map((name) => `bellcast/elements/lang/${name}`);
 
 /** Fetched late, or shared by who imports them. */
-const APART = new Set(['bellcast.js', 'bellcast/company.js', 'bellcast/topics.js', 'bellcast/weather.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop.js', ...LANGUAGES]);
+const APART = new Set(['bellcast.js', 'bellcast/company.js', 'bellcast/topics.js', 'bellcast/weather.js', 'bellcast/warnings.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop.js', ...LANGUAGES]);
 /** Files of their own, by the path they have under `dist/`: what an entry imports of them, it finds there. */
 const ENTRIES = [...APART, 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js'];
 
@@ -60,7 +60,7 @@ async function bundle(entry) {
     legalComments: 'none',
     plugins: [apart(entry), tight],
   });
-  const { code = '' } = await minify(joined?.text ?? '', { module: true, ecma: 2020, compress: { passes: 4 } });
+  const { code = '' } = await minify(joined?.text ?? '', { module: true, ecma: 2020, compress: { passes: 4, hoist_funs: true } });
   const file = new URL(entry, DIST);
   await mkdir(new URL('.', file), { recursive: true });
   await writeFile(file, code);

@@ -6,7 +6,7 @@ import { world } from './world.js';
 
 function asked(answer, token = 'one', ask) {
   const bench = world(answer);
-  return { api: new Api('https://bell.example/under/', new Credential(token, ask), bench.fetch), requests: bench.requests };
+  return { api: new Api('https://bell.example/under/', new Credential(token, ask), bench), requests: bench.requests, timers: bench.timers };
 }
 
 test('asks with the token and without cookies', async () => {
@@ -23,25 +23,60 @@ test('asks with cookies where there is no token', async () => {
   assert.deepEqual([requests[0].token, requests[0].credentials], [undefined, 'include']);
 });
 
-test('each action has its door, and outlives the page', async () => {
+test('each action is one request with its whole target, and outlives the page', async () => {
   const { api, requests } = asked(() => ({ changed: 2 }));
   assert.equal(await api.act('archive', { ids: ['a', 'b'] }), 2);
   await api.act('read', { all: true });
-  await api.act('delete', { all: true, of: { view: 'read' } });
-  await api.act('delete', { ids: ['a/b'] });
+  await api.act('delete', { all: true, of: { type: 'booking' } });
+  await api.act('delete', { ids: ['a', 'b'] });
   assert.deepEqual(requests.map(({ method, url, body }) => [method, url.pathname + url.search, body]), [
     ['POST', '/under/v1/inbox/archive', { ids: ['a', 'b'] }],
     ['POST', '/under/v1/inbox/read', { all: true }],
-    ['DELETE', '/under/v1/inbox?view=read', undefined],
-    ['DELETE', '/under/v1/inbox/a%2Fb', undefined],
+    ['POST', '/under/v1/inbox/delete', { all: true, of: { type: 'booking' } }],
+    ['POST', '/under/v1/inbox/delete', { ids: ['a', 'b'] }],
   ]);
   assert.ok(requests.every(({ keepalive }) => keepalive));
 });
 
-test('what was deleted already is deleted', async () => {
-  const { api } = asked(() => ({ status: 404, code: 'not_found' }));
-  await api.act('delete', { ids: ['a'] });
+test('a request that hangs ends after 30 seconds', async () => {
+  const { api, timers } = asked(() => new Promise(() => {}));
+  const failed = assert.rejects(api.act('read', { all: true }), { name: 'TimeoutError' });
+  await timers.advance(30_000);
+  await failed;
 });
+
+test('an answer that breaks off is no answer, so the action is sent again', async () => {
+  const broken = { ok: true, status: 200, headers: new Headers(), json: () => Promise.reject(new TypeError('network error')) };
+  const api = new Api('https://bell.example/', new Credential(null, undefined), { ...world(), fetch: async () => broken });
+  await assert.rejects(api.act('read', { all: true }), { name: 'TypeError' });
+});
+
+const json = (body, init) => new Response(JSON.stringify(body), init);
+for (const [what, given, token] of [
+  ['a string', () => 'one', 'one'],
+  ['an object', () => ({ token: 'one' }), 'one'],
+  ['a promise of an object', async () => ({ token: 'one' }), 'one'],
+  ['a response with an object', async () => json({ token: 'one' }), 'one'],
+  ['a response with a JSON string', async () => json('one'), 'one'],
+  ['a response with text', async () => new Response('one.two.three'), 'one.two.three'],
+  ['JSON as text', async () => '{"token": "one"}', 'one'],
+  ['nothing', () => undefined, undefined],
+  ['a response with null', async () => json(null), undefined],
+]) {
+  test(`getToken may return ${what}`, async () => {
+    const { api, requests } = asked(() => ({ unread: 1 }), null, given);
+    await api.inbox({});
+    assert.equal(requests[0].token, token);
+  });
+}
+
+for (const [status, told] of [[401, 401], [403, 403], [404, 503], [500, 503]]) {
+  test(`a response with status ${status} is no token, and is told as ${told}`, async () => {
+    const { api, requests } = asked(() => ({ unread: 1 }), null, async () => json({ token: 'one' }, { status }));
+    await assert.rejects(api.inbox({}), { name: 'Refused', status: told, code: 'no_token', message: `getToken: HTTP ${status}` });
+    assert.equal(requests.length, 0);
+  });
+}
 
 test('a refusal carries the problem and when to come back', async () => {
   const { api } = asked(() => ({ status: 429, code: 'too_fast', detail: 'Slow down.', retryAfter: 3 }));
@@ -49,7 +84,7 @@ test('a refusal carries the problem and when to come back', async () => {
 });
 
 test('a proxy’s error page is a refusal too', async () => {
-  const bench = new Api('https://bell.example/', new Credential(null, undefined), async () => new Response('<h1>Bad gateway</h1>', { status: 502 }));
+  const bench = new Api('https://bell.example/', new Credential(null, undefined), { ...world(), fetch: async () => new Response('<h1>Bad gateway</h1>', { status: 502 }) });
   await assert.rejects(bench.inbox({}), { status: 502, code: 'unknown' });
 });
 

@@ -245,7 +245,7 @@ test('a held action shows at once, and is told when it is settled, or never', as
   first.undo();
   assert.deepEqual(numbers(session), [3, 2, 1]);
   const second = session.hold('delete', notification(2).id);
-  const asked = () => bench.requests.filter(({ method }) => method === 'DELETE').length;
+  const asked = () => bench.requests.filter(({ url }) => url.pathname === '/v1/inbox/delete').length;
   await settled();
   assert.equal(asked(), 0);
   second.commit();
@@ -273,4 +273,160 @@ test('another view is as live as the first', async () => {
   bench.link.says({ type: 'counts', changed: 'read', ids: [notification(2).id], at: '2026-01-02T00:00:00Z', ...counts(2) });
   bench.link.says(told(4, 3));
   assert.deepEqual(view.state.notifications.map(({ id }) => Number(id.slice(-4))), [4, 3, 1]);
+});
+
+const posted = ({ requests }) => requests.filter(({ method }) => method !== 'GET');
+
+test('a type narrows what is deleted', async () => {
+  const { bench, session } = await open({}, page([3, 2, 1], { notifications: [notification(3, { type: 'booking' }), notification(2)] }));
+  const deleted = session.delete({ all: true, of: { type: 'booking' } });
+  assert.deepEqual(numbers(session), [2]);
+  await deleted;
+  assert.deepEqual(posted(bench).map(({ url, body }) => [url.pathname, body]), [['/v1/inbox/delete', { all: true, of: { type: 'booking' } }]]);
+});
+
+for (const which of [
+  { all: true, of: { tag: 'vip' } }, { all: true, of: { type: 'booking', tag: 'vip' } }, { all: true, of: { type: undefined } }, { all: true, of: { type: '' } },
+  { all: true, of: {} }, { all: true, of: 'booking' }, { all: true, type: 'booking' }, { all: false }, { all: 'booking' }, {}, { ids: ['a'] }, undefined, null, 7,
+]) {
+  for (const verb of ['delete', 'read']) {
+    test(`${verb} of ${JSON.stringify(which)} is an error, and nothing is sent`, async () => {
+      const { bench, session } = await open();
+      await assert.rejects(session[verb](which), TypeError);
+      assert.throws(() => session.hold(verb, which), TypeError);
+      assert.deepEqual(numbers(session), [3, 2, 1]);
+      assert.deepEqual(posted(bench), []);
+    });
+  }
+}
+
+test('an option or a filter that is not known is an error', () => {
+  assert.throws(() => new Session({ server: 'https://bell.example', url: '/' }), { message: 'Session: cannot take url' });
+  const session = new Session({ server: 'https://bell.example', world: world() });
+  assert.throws(() => session.view({ types: 'booking' }), { message: 'view: cannot take types' });
+  assert.throws(() => session.view({ limit: 5 }), TypeError);
+});
+
+test('a view filters by what it is given and by nothing else', async () => {
+  const { bench, session } = await open();
+  const searches = () => bench.requests.map(({ url }) => url.search);
+  const before = searches().length;
+  session.view({ view: 'all', type: undefined, tag: '' });
+  session.view({ type: 'booking', view: 'unread' });
+  session.view({ view: 'unread', type: 'booking' });
+  await settled();
+  assert.deepEqual(searches().slice(before), ['?view=unread&type=booking&limit=20'], 'the first is the inbox itself, the others are one view');
+});
+
+test('"all" said offline is what was there then, told in one request', async () => {
+  let away = true;
+  const rows = [notification(3, { type: 'booking' }), notification(2), notification(1, { type: 'booking' })];
+  const { bench, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 3 }) }, page([3, 2, 1], { notifications: rows }));
+  void session.delete('all');
+  await settled();
+  const narrowed = session.delete({ all: true, of: { type: 'booking' } });
+  away = false;
+  await bench.timers.advance(5_000);
+  await narrowed;
+  assert.deepEqual(posted(bench).slice(1).map(({ url, body }) => [url.pathname, body]), [
+    ['/v1/inbox/delete', { ids: rows.map(({ id }) => id) }],
+    ['/v1/inbox/delete', { all: true, of: { type: 'booking' } }],
+  ]);
+});
+
+test('"all of a type" said offline is what was of it then', async () => {
+  let away = true;
+  const rows = [notification(3, { type: 'booking' }), notification(2)];
+  const { bench, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 1 }) }, page([3, 2], { notifications: rows }));
+  const deleted = session.delete({ all: true, of: { type: 'booking' } });
+  await settled();
+  bench.link.says(told(4, 3, { type: 'booking' }));
+  away = false;
+  await bench.timers.advance(5_000);
+  await deleted;
+  assert.deepEqual(posted(bench).at(-1).body, { ids: [notification(3).id] });
+});
+
+test('a request that hangs does not hold up the actions behind it for good', async () => {
+  let hangs = true;
+  const { bench, session } = await open({ 'POST read': () => (hangs ? new Promise(() => {}) : { changed: 1 }) });
+  const read = session.read(notification(3).id);
+  const archived = session.archive(notification(2).id);
+  await settled();
+  hangs = false;
+  await bench.timers.advance(35_000);
+  await Promise.all([read, archived]);
+  assert.deepEqual(posted(bench).map(({ url }) => url.pathname), ['/v1/inbox/read', '/v1/inbox/read', '/v1/inbox/archive']);
+});
+
+/** How often the parts of the inbox were fetched since, by `view`. */
+function fetches({ requests }) {
+  const from = requests.length;
+  return () => requests.slice(from).filter(({ method }) => method === 'GET').map(({ url }) => url.searchParams.get('view') ?? 'inbox').sort();
+}
+
+test('after a reset a view is fetched when it is read, and one that nobody reads is let go', async () => {
+  const { bench, session } = await open();
+  const shown = session.view({ view: 'unread' });
+  session.view({ view: 'archived' });
+  await settled();
+  session.addEventListener('change', () => shown.state);
+  for (const [turn, expected] of [['first', ['inbox', 'unread']], ['second', ['inbox', 'unread']]]) {
+    const fetched = fetches(bench);
+    bench.link.says({ type: 'reset', ...counts(3, 3, `after the ${turn}`) });
+    await settled();
+    await settled();
+    assert.deepEqual(fetched(), expected, turn);
+  }
+  const fetched = fetches(bench);
+  assert.equal(session.view({ view: 'archived' }).state.loaded, false, 'it was let go');
+  await settled();
+  assert.deepEqual(fetched(), ['archived']);
+  assert.equal(session.view({ view: 'archived' }).state.loaded, true);
+});
+
+test('a view that was let go comes back when it is read again', async () => {
+  const { bench, session } = await open();
+  const view = session.view({ view: 'archived' });
+  await settled();
+  for (const position of ['p2', 'p3']) {
+    bench.link.says({ type: 'reset', ...counts(3, 3, position) });
+    await settled();
+  }
+  assert.equal(view.state.loaded, false);
+  await settled();
+  assert.equal(view.state.loaded, true);
+  bench.link.says({ type: 'notification-update', notification: notification(2, { archived_at: '2026-01-02T00:00:00Z' }), ...counts(2) });
+  assert.deepEqual(numbers(view), [2], 'and hears what happens');
+});
+
+const SECRET = { topic: 'team', code: 'forbidden', message: 'Not for you.' };
+
+test('a topic that the server refuses is told once, however often it is refused', async () => {
+  const { bench, told: heard } = await open();
+  bench.link.breaks();
+  await bench.timers.advance(1_000);
+  for (let turn = 0; turn < 2; turn++) {
+    bench.link.says(ready({ refused: [SECRET, { ...SECRET, topic: 'of another tab' }] }));
+    await settled();
+    bench.link.says({ type: 'error', ref: bench.link.sent.at(-1).ref, code: 'forbidden', message: 'team: Not for you.' });
+    await settled();
+    bench.link.breaks();
+    await bench.timers.advance(1_000);
+  }
+  assert.deepEqual(heard.map(({ type, detail }) => [type, detail]), [['refused', SECRET]]);
+});
+
+test('of topics subscribed together the refused are told and not asked for again', async () => {
+  const { bench, session, told: heard } = await open();
+  await settled();
+  const asked = session.subscribe('room', 'secret');
+  await settled();
+  const refused = [{ ...SECRET, topic: 'secret' }];
+  bench.link.says({ type: 'ack', ref: bench.link.sent.at(-1).ref, topics: ['room'], refused });
+  assert.deepEqual((await asked).refused, refused);
+  assert.deepEqual(heard.map(({ type, detail }) => [type, detail]), [['refused', refused[0]]]);
+  bench.link.breaks();
+  await bench.timers.advance(1_000);
+  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });

@@ -16,7 +16,7 @@ test('tabs are read from an attribute', () => {
   assert.deepEqual(parse('all, unread,type:booking=Bookings, tag:a:b, archived'), [
     { view: 'all' }, { view: 'unread' }, { type: 'booking', label: 'Bookings' }, { tag: 'a:b' }, { view: 'archived' },
   ]);
-  assert.deepEqual(parse('all,type:x').map(query), [{}, { type: 'x' }]);
+  assert.deepEqual(parse('all,type:x=Ex').map(query), [{ view: 'all' }, { type: 'x' }]);
 });
 
 test('a group is folded under its newest, wherever the others are', () => {

@@ -11,8 +11,8 @@ class Timers {
   #next = 1;
   #set = new Map();
 
-  set = (run, after) => {
-    this.#set.set(this.#next, { run, at: this.time + after });
+  set = (run, after, limit = false) => {
+    this.#set.set(this.#next, { run, at: this.time + after, limit });
     return this.#next++;
   };
 
@@ -31,8 +31,9 @@ class Timers {
     this.time = until;
   }
 
+  /** Without the time limits of requests, which a browser keeps by itself. */
   get count() {
-    return this.#set.size;
+    return [...this.#set.values()].filter(({ limit }) => !limit).length;
   }
 }
 
@@ -104,20 +105,27 @@ export function world(answer = () => ({})) {
     requests,
     timers,
     page: new EventTarget(),
-    attention: () => 'focused',
+    attention: () => 40,
     locks: undefined,
     storage: () => undefined,
     WebSocket: keep(FakeSocket),
     EventSource: keep(FakeSource),
     setTimeout: timers.set,
     clearTimeout: timers.clear,
+    timeout: (after) => {
+      const end = new AbortController();
+      timers.set(() => end.abort(new DOMException('', 'TimeoutError')), after, true);
+      return end.signal;
+    },
     now: () => timers.time,
     random: () => 0.5,
     online: () => made.network,
     async fetch(url, { method = 'GET', headers, body, ...rest }) {
       const request = { method, url: new URL(url), token: headers.authorization?.slice(7), ifNoneMatch: headers['if-none-match'], body: body && JSON.parse(body), ...rest };
       requests.push(request);
-      const { status = 200, retryAfter, ...content } = await answer(request);
+      const { signal } = rest;
+      const cut = new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
+      const { status = 200, retryAfter, ...content } = await Promise.race([answer(request), cut]);
       const extra = retryAfter ? { headers: { 'retry-after': String(retryAfter) } } : {};
       return status === 204 || status === 304 ? new Response(null, { status }) : new Response(JSON.stringify(content), { status, ...extra });
     },

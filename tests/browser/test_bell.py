@@ -106,11 +106,21 @@ def test_hostile_words_are_only_words(app, person, open_page):
     expect(page.locator("bellcast-bell b")).to_have_count(0)
 
 
-def test_a_refused_token_is_said(open_page):
+def test_a_refused_token_is_said_and_not_as_a_broken_network(open_page):
     page = open_page()
     in_page(page, "{ bell.token = 'forged'; bell.open = true }")
     expect(page.get_by_text("Sign in again to see your notifications.")).to_be_visible()
-    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_an_action_after_the_session_ended_says_so(app, person, open_page):
+    page = open_page()
+    app.notify(person, title="New order")
+    bell(page, 1).click()
+    problem = '{"code": "unauthenticated", "status": 401}'
+    page.route("**/v1/inbox/read", lambda route: route.fulfill(status=401, body=problem))
+    page.get_by_role("button", name="Mark all as read").click()
+    expect(page.locator(".notice")).to_have_text("Your session has ended")
 
 
 def test_on_a_phone_it_is_a_sheet(app, person, open_page):

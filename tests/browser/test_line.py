@@ -51,6 +51,18 @@ def test_the_network_goes_and_comes_back(app, person, shop, page):
     wait_live(page)
 
 
+def test_a_network_that_goes_before_all_is_fetched_is_noticed_at_once(app, person, shop):
+    shop.context.route(WEATHER, lambda route: None)  # on its way
+    page = shop.open()
+    wait_live(page)
+    shop.context.set_offline(offline=True)
+    wait_state(page, "state.status === 'offline'")
+    app.notify(person, title="While away")
+    shop.context.set_offline(offline=False)
+    expect(bell(page, 1)).to_be_visible()
+    wait_live(page)
+
+
 def test_where_websockets_cannot_pass_it_is_live_by_events(app, person, shop):
     block(shop)
     page = shop.open()

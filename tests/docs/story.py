@@ -143,7 +143,7 @@ class Story:
         """On an empty page of a site whose server hands out tokens for Alice."""
         page, site = self.page(), f"http://127.0.0.1:{quiet_port()}"
         page.route(f"{site}/", lambda route: route.fulfill(content_type="text/html", body="<!doctype html>"))
-        page.route(f"{site}/bell-token", lambda route: route.fulfill(json=self._token()))
+        page.route(f"{site}/bell-token", lambda route: route.fulfill(json={"token": self._token()}))
         self.printed = ""
         page.goto(site)
         page.add_script_tag(type="module", content=text)

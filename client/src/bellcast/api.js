@@ -1,6 +1,9 @@
 /** Asking the server over HTTP: the inbox and what is done to it. Says no by throwing `Refused`. */
 
 /** @import { Page, Query, Target, Verb } from './events.js' */
+/** @import { World } from './world.js' */
+
+const REQUEST_TIMEOUT = 30_000; // ms: longer than any server's own limit, so only a request that hangs reaches it
 
 /** The server understood and said no: the fields of its problem+json. */
 export class Refused extends Error {
@@ -16,15 +19,16 @@ export class Refused extends Error {
 }
 
 /** @typedef {{sub?: string, exp?: number, iat?: number, [claim: string]: unknown}} Claims */
+/** @typedef {string | {token: string | null} | Response | null | undefined} Given  what a page's `getToken` may return */
+/** @typedef {() => Given | Promise<Given>} GetToken */
 
 /** The session token, asked for once however many need it. Without one the browser's cookies speak for the person. */
 export class Credential {
   /** @type {Promise<string | null> | undefined} */
   #token;
-  ask;
   #recipient;
 
-  /** @param {string | null | undefined} token @param {(() => string | null | Promise<string | null>) | undefined} ask @param {string} [recipient]  for whom cookies speak */
+  /** @param {string | null | undefined} token @param {GetToken | undefined} ask @param {string} [recipient]  for whom cookies speak */
   constructor(token, ask, recipient) {
     this.ask = ask;
     this.#recipient = recipient;
@@ -32,7 +36,7 @@ export class Credential {
   }
 
   token() {
-    this.#token ??= Promise.resolve(this.ask?.() ?? null);
+    this.#token ??= Promise.resolve(this.ask?.()).then(tokenOf);
     const again = () => (this.#token = undefined); // whoever gave none may be away for a moment
     this.#token.then((token) => token || again(), again);
     return this.#token;
@@ -68,13 +72,13 @@ export class Credential {
 export class Api {
   #base;
   #credential;
-  #fetch;
+  #world;
 
-  /** @param {string} base @param {Credential} credential @param {typeof globalThis.fetch} fetch */
-  constructor(base, credential, fetch) {
+  /** @param {string} base @param {Credential} credential @param {Pick<World, 'fetch' | 'timeout'>} world */
+  constructor(base, credential, world) {
     this.#base = base;
     this.#credential = credential;
-    this.#fetch = fetch;
+    this.#world = world;
   }
 
   /** @param {Query & {limit?: number, before?: string}} query @returns {Promise<Page>} */
@@ -84,33 +88,41 @@ export class Api {
 
   /** Says how many it changed, where the server tells. @param {Verb} verb @param {Target} target @returns {Promise<number | undefined>} */
   async act(verb, target) {
-    if (verb !== 'delete') return (await this.#ask('POST', `v1/inbox/${verb}`, target)).changed;
-    if ('all' in target) return (await this.#ask('DELETE', `v1/inbox?view=${target.of?.view ?? 'all'}`)).changed;
-    await Promise.all(target.ids.map((id) => this.#ask('DELETE', `v1/inbox/${encodeURIComponent(id)}`).catch(gone)));
-    return undefined;
+    return (await this.#ask('POST', `v1/inbox/${verb}`, target)).changed;
   }
 
   /** @param {string} method @param {string} path @param {object} [body] @param {boolean} [last]  after it no other token is tried @returns {Promise<any>} */
   async #ask(method, path, body, last) {
     const token = await this.#credential.token();
-    const fetch = this.#fetch;
-    const response = await fetch(new URL(path, this.#base).href, {
+    const response = await this.#world.fetch(this.#base + path, {
       method,
       credentials: token ? 'omit' : 'include',
       keepalive: method !== 'GET', // marking as read outlives the page that its click leaves
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
       body: JSON.stringify(body),
+      signal: this.#world.timeout(REQUEST_TIMEOUT),
     });
     const { ok, status, headers } = response;
     if (!last && status === 401 && (await this.#credential.renew(token))) return this.#ask(method, path, body, true);
-    const answer = await response.json().catch(() => null); // a 204 has none, a proxy's error page is none
-    if (ok && (answer || status === 204)) return answer;
-    const after = Number(headers.get('retry-after'));
-    throw new Refused(status, answer ?? {}, after ? after * 1000 : undefined);
+    const answer = await response.json().catch((error) => {
+      if (error.name !== 'SyntaxError') throw error; // it broke off; a proxy's error page is no JSON
+    });
+    if (ok && answer) return answer;
+    throw new Refused(status, answer ?? {}, Number(headers.get('retry-after')) * 1000 || undefined);
   }
 }
 
-/** What another device deleted first is deleted all the same. @param {unknown} error */
-function gone(error) {
-  if (!(error instanceof Refused && error.status === 404)) throw error;
+/** The token in what `getToken` returned: text, JSON or an object. @param {Given} given @returns {Promise<string | null>} */
+async function tokenOf(given) {
+  let token = /** @type {any} */ (given);
+  if (token?.text) {
+    const { ok, status } = token;
+    // Only 401 and 403 say that nobody is signed in; after anything else it is asked again.
+    if (!ok) throw new Refused(/40[13]/.test(status) ? status : 503, { code: 'no_token', detail: `getToken: HTTP ${status}` });
+    token = await token.text();
+  }
+  try {
+    token = JSON.parse(token);
+  } catch {} // a token itself is no JSON
+  return token?.token ?? token ?? null;
 }

@@ -24,7 +24,6 @@ export class Connection {
   turn = 0;
   /** When it was heard last. */
   heard = 0;
-  transport;
   /** @type {Link | null} */
   link = null;
   /** Who waits for answers, once somebody does. @type {Speaking | null} */
@@ -41,6 +40,9 @@ export class Connection {
   constructor(plan) {
     this.#plan = plan;
     this.transport = plan.transport ?? websocket;
+    const { page } = plan.world;
+    page.addEventListener('online', () => this.open(), this.#while);
+    page.addEventListener('offline', () => this.rest('offline'), this.#while);
   }
 
   /** Start; or, while waiting, wait no longer. */
@@ -149,7 +151,7 @@ export class Connection {
     this.heard = this.#plan.world.now();
     if (event.type === 'close') this.#farewell = event;
     if (event.type === 'ready') this.#ready(event);
-    if (event.type === 'ack' || event.type === 'pong' || event.type === 'error') this.speaking?.hear(event);
+    this.speaking?.hear(event);
     this.#plan.hear(event, since);
   }
 

@@ -32,8 +32,8 @@ export const EMPTY = { rows: [], query: {}, floor: '', next: null, unread: 0, un
 
 /** @param {Page} page @param {Query} [query] @returns {Inbox} */
 export function snapshot(page, query = {}) {
-  const { notifications, next, unread, unseen, position } = page;
-  return { rows: notifications, query, floor: bottom(page), next, unread, unseen, position, stale: false };
+  const { notifications: rows, ...counts } = page;
+  return { ...counts, rows, query, floor: bottom(page), stale: false };
 }
 
 /** An older page below. @param {Inbox} inbox @param {Page} page @returns {Inbox} */

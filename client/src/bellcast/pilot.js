@@ -72,8 +72,6 @@ export class Pilot {
     this.#line = line;
     this.#plan = plan;
     this.#ways = [line.transport];
-    page.addEventListener('online', () => line.open(), { signal });
-    page.addEventListener('offline', () => line.rest('offline'), { signal });
     for (const type of WAKING) page.addEventListener(type, () => this.#wake(), { signal });
     plan.recalled(); // as what keeps it came with us
   }
@@ -122,11 +120,11 @@ export class Pilot {
     this.#wait(wasLive ? this.#best : 0, told?.after);
   }
 
-  /** Nothing could be prepared for a line. @param {any} error */
-  failed(error) {
-    const { status, after } = error;
-    if (status === 401 || status === 403) this.#line.close(error);
-    else this.#wait(0, after);
+  /** Nothing could be prepared for a line, or it was refused. @param {any} error @param {boolean} [final]  trying again would change nothing */
+  failed(error, final = [401, 403].includes(error.status)) {
+    void import('./warnings.js').then(({ warn }) => warn(this.#plan, error), () => {});
+    if (final) this.#line.close(error);
+    else this.#wait(0, error.after);
   }
 
   /** To the next lesser way. */
@@ -198,7 +196,7 @@ export class Pilot {
 
   /** @param {End} end */
   #refuse({ code, reason }) {
-    this.#line.close(this.#line.refusal(code, { code: reason }));
+    this.failed(this.#line.refusal(code, { code: reason }), true);
   }
 
   /** @param {End} end */

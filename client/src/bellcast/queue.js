@@ -3,17 +3,17 @@
  * after the other, since read, then unread, must not arrive the other way round.
  */
 
-import { Refused } from './api.js';
 import * as forecast from './forecast.js';
+import { none } from './strict.js';
 
 /** @import { Target, Verb } from './events.js' */
 /** @import { Desk, Pending, Place, Shelf } from './shelf.js' */
 
-/** @typedef {string | readonly string[] | 'all' | {all: true, of?: {type?: string}}} Which */
+/** @typedef {string | Iterable<string> | 'all' | {all: true, of?: {type?: string}}} Which */
 
-const AWAY = [429, 502, 503, 504]; // nobody decided anything: ask again
+const AWAY = [undefined, 429, 502, 503, 504]; // no answer, or one in which nobody decided anything: ask again
 /** @type {Place} */
-const NOWHERE = { name: '', locks: undefined, signal: AbortSignal.abort() };
+const NOWHERE = { name: '', signal: AbortSignal.abort() };
 
 export class Queue {
   /** What is laid over what the server said. @type {Pending[]} */
@@ -39,7 +39,7 @@ export class Queue {
     const { world } = this.#desk;
     const now = world.now();
     /** @type {Pending} */
-    const pending = { id: `${now} ${world.random()}`, verb, target: aim(which), at: new Date(now).toISOString(), ...more };
+    const pending = { id: `${now} ${world.random()}`, verb, target: aim(verb, which), at: new Date(now).toISOString(), ...more };
     this.set([...this.actions, pending]);
     return pending;
   }
@@ -66,9 +66,11 @@ export class Queue {
 
   /** The last moment to tell the server. */
   settle() {
-    const held = this.actions.filter((each) => each.held);
-    for (const each of held) each.held = false;
-    if (held.length) void this.deliver();
+    for (const each of this.actions) {
+      if (!each.held) continue;
+      each.held = false;
+      void this.deliver();
+    }
   }
 
   async deliver() {
@@ -106,8 +108,8 @@ export class Queue {
       if (changed === 0) this.#withdraw(pending);
       else this.#desk.changed();
       pending.resolve?.();
-    } catch (error) {
-      if (!(error instanceof Refused) || AWAY.includes(error.status)) {
+    } catch (/** @type {any} */ error) {
+      if (AWAY.includes(error.status)) {
         void this.#fetch().then((shelf) => shelf.keep());
         return false;
       }
@@ -137,9 +139,13 @@ export class Queue {
   }
 }
 
-/** @param {Which} which @returns {Target} */
-function aim(which) {
+/** What a call means. A filter that it cannot express is an error before anything is done, never left out. @param {Verb} verb @param {Which} which @returns {Target} */
+function aim(verb, which) {
   if (which === 'all') return { all: true };
   if (typeof which === 'string') return { ids: [which] };
-  return 'all' in which ? which : { ids: [...which] };
+  if (Symbol.iterator in which) return { ids: [...which] };
+  const { all, of, ...others } = which;
+  const { type, ...more } = { ...of };
+  none({ ...others, ...more, ...(all !== true && { all }), ...(of && !type && { of }) }, verb);
+  return which;
 }

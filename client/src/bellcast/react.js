@@ -13,14 +13,17 @@ import { Session } from '../bellcast.js';
 const Context = createContext(/** @type {Live | null} */ (null));
 
 /** Opens a session while it is mounted, or hands down a given one, left as it is. @param {Options & {session?: Live, children?: ReactNode}} props */
-export function BellcastProvider({ session: given, children, server, token, recipient, getToken }) {
+export function BellcastProvider({ session: given, children, ...options }) {
+  const { server, token, recipient, getToken, topics } = options;
   const ask = useRef(getToken);
   ask.current = getToken;
   const made = useMemo(() => {
+    const [ignored] = Object.entries(options).filter(([, value]) => value !== undefined);
+    if (given && ignored) throw new TypeError(`<BellcastProvider> was given a session: give ${ignored[0]} to that.`);
     if (given) return null;
     const renew = getToken && (() => ask.current?.() ?? null);
-    return new Session({ ...(server && { server }), ...(token && { token }), ...(recipient && { recipient }), ...(renew && { getToken: renew }) });
-  }, [given, server, token, recipient, Boolean(getToken)]);
+    return new Session({ ...options, ...(renew && { getToken: renew }) });
+  }, [given, server, token, recipient, Boolean(getToken), topics && [...topics].join()]);
   useEffect(() => {
     made?.open();
     return () => made?.close();

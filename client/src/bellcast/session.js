@@ -2,13 +2,14 @@
 
 import { Api, Credential, Refused } from './api.js';
 import * as forecast from './forecast.js';
-import { listen } from './listening.js';
 import { Queue } from './queue.js';
+import { none } from './strict.js';
 import { Tabs } from './tabs.js';
 import { View } from './view.js';
 import { browser } from './world.js';
 
 /** @import { BellcastEvent, Member, Notification, Query, Verb } from './events.js' */
+/** @import { GetToken } from './api.js' */
 /** @import { Plan, Status } from './pilot.js' */
 /** @import { Which } from './queue.js' */
 /** @import { Topics } from './topics.js' */
@@ -18,7 +19,7 @@ import { browser } from './world.js';
  * @typedef {object} Options
  * @property {string} [server]  where Bellcast answers; this page's own origin by default
  * @property {string | null} [token]
- * @property {() => string | null | Promise<string | null>} [getToken]  asked for the first token, and for a fresh one before each ends
+ * @property {GetToken} [getToken]  asked for the first token, and for a fresh one before each ends: returns it, `{token}`, or a response with either
  * @property {string} [recipient]  who is signed in, where cookies speak: lets this person's tabs share a line
  * @property {Iterable<string>} [topics]
  * @property {Partial<World>} [world]
@@ -39,12 +40,11 @@ import { browser } from './world.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} Viewed
  */
 
-const RING = { focused: 40, visible: 200, hidden: 600 }; // ms: who looks tells first, and many at once are told as one
-const TOLD = ['notification', 'event', 'presence', 'typing', 'refused'];
+const LIVE = ['event', 'presence', 'typing'];
 
 /**
  * Events: `change` (read `state`), `notification` (a new one), `ring` (new ones, in the one tab that is to tell the person),
- * `event`, `presence`, `typing` (on topics), `refused` (an action was taken back).
+ * `event`, `presence`, `typing` (on topics), `refused` (an action was taken back, or a topic refused: its `detail` has a `topic` then).
  */
 export class Session extends EventTarget {
   /** @type {Set<string>} */
@@ -72,14 +72,15 @@ export class Session extends EventTarget {
   #known = new Map();
 
   /** @param {Options} [options] */
-  constructor({ server = '', token, getToken, recipient, topics = [], world } = {}) {
+  constructor({ server = '', token, getToken, recipient, topics = [], world, ...others } = {}) {
     super();
+    none(others, 'Session');
     const here = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? here : globalThis.location?.origin).href;
     const credential = new Credential(token, getToken, recipient);
     this.#topics = new Set(topics);
     this.#world = { ...browser(), ...world };
-    this.#api = new Api(base, credential, this.#world.fetch);
+    this.#api = new Api(base, credential, this.#world);
     this.#main = this.#view({});
     this.#queue = new Queue({
       api: this.#api,
@@ -128,10 +129,15 @@ export class Session extends EventTarget {
 
   /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {Viewed} */
   view(query) {
-    const view = this.#view(query);
-    if (!view.loaded) void this.#refresh(view).catch(() => {});
-    const listing = () => this.#listing(view);
-    return { get state() { return listing(); }, loadMore: () => this.#more(view) };
+    const look = () => {
+      const view = this.#view(query);
+      view.wanted = true;
+      if (view.truth.stale) void this.#refresh(view).catch(() => {});
+      return view;
+    };
+    const listing = () => this.#listing(look());
+    listing();
+    return { get state() { return listing(); }, loadMore: () => this.#more(look()) };
   }
 
   /** @param {Which} which */
@@ -199,9 +205,25 @@ export class Session extends EventTarget {
     return (await this.#ask({ type: 'call', name, data })).data;
   }
 
-  /** All that is told from now on, until the session closes. */
-  [Symbol.asyncIterator]() {
-    return listen(this, TOLD, () => this.state.status === 'closed');
+  /** All that is told from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
+  async *[Symbol.asyncIterator]() {
+    /** @type {CustomEvent[]} */
+    const heard = [];
+    const end = new AbortController();
+    /** @type {((value?: unknown) => void) | undefined} */
+    let wake;
+    /** @param {any} event */
+    const hear = (event) => (heard.push(event), wake?.());
+    for (const type of ['change', 'notification', 'refused', ...LIVE]) this.addEventListener(type, hear, end);
+    try {
+      while (heard.length || this.#status !== 'closed') {
+        const event = heard.shift();
+        if (!event) await new Promise((resolve) => (wake = resolve));
+        else if (event.type !== 'change') yield event;
+      }
+    } finally {
+      end.abort();
+    }
   }
 
   /** As one of this browser's tabs, where they can share a line; else alone. @param {object} turn */
@@ -212,7 +234,7 @@ export class Session extends EventTarget {
     const whose = await this.#plan.credential.whose().catch(() => '');
     if (turn !== this.#turn) return;
     this.#tabs = new Tabs({ ...this.#plan }, whose);
-    this.#world.page.addEventListener('pagehide', () => this.#queue.settle(), { signal: this.#tabs.signal });
+    this.#world.page.addEventListener('pagehide', () => this.#queue.settle(), this.#tabs);
     this.#queue.enter(this.#tabs);
     this.#tabs.enter();
   }
@@ -237,9 +259,10 @@ export class Session extends EventTarget {
   }
 
   /** @param {Query} query */
-  #view(query) {
-    const key = JSON.stringify(query);
-    const view = this.#shown.get(key) ?? new View(query, (part) => this.#api.inbox(part));
+  #view({ view: part, type, tag, ...others }) {
+    none(others, 'view');
+    const key = JSON.stringify({ view: part === 'all' ? undefined : part, type: type || undefined, tag: tag || undefined });
+    const view = this.#shown.get(key) ?? new View(JSON.parse(key), (part) => this.#api.inbox(part));
     this.#shown.set(key, view);
     return view;
   }
@@ -289,7 +312,7 @@ export class Session extends EventTarget {
 
   /** @param {BellcastEvent} event @param {string | null} [since] */
   #hear(event, since) {
-    if (event.type === 'event' || event.type === 'presence' || event.type === 'typing') this.#heardLive(event);
+    if (LIVE.includes(event.type)) this.#heardLive(/** @type {any} */ (event));
     else this.#heardInbox(event, since);
   }
 
@@ -309,14 +332,24 @@ export class Session extends EventTarget {
     if (event.type !== 'ready') this.#queue.forget();
     this.#changed();
     if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#arrived(event.notification);
-    for (const view of this.#shown.values()) if (view.truth.stale && view.loaded) this.#refresh(view).catch(() => this.#tabs?.line?.reopen());
+    if (!loaded || !this.#main.truth.stale) return;
+    this.#refresh(this.#main).catch(() => this.#tabs?.line?.reopen());
+    if (!before.stale) this.#release();
+  }
+
+  /** Views are fetched anew when they are read; one that nobody has read since the last time is let go. */
+  #release() {
+    for (const [key, view] of this.#shown) {
+      if (view !== this.#main && !view.wanted) this.#shown.delete(key);
+      view.wanted = false;
+    }
   }
 
   /** @param {Notification} notification */
   #arrived(notification) {
     this.#tell('notification', notification);
     this.#rung.push(notification.id);
-    this.#ringing ??= this.#world.setTimeout(() => void this.#ring(), RING[this.#world.attention()]);
+    this.#ringing ??= this.#world.setTimeout(() => void this.#ring(), this.#world.attention());
   }
 
   async #ring() {

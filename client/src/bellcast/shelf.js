@@ -20,7 +20,7 @@
  * @property {{after: (actions: readonly Action[]) => {notifications: readonly Notification[], next: string | null}}} view  of the whole inbox
  *
  * @typedef {object} Place  the tabs that keep it; without locks they share nothing, and it is kept in mind only
- * @property {LockManager | undefined} locks
+ * @property {LockManager | undefined} [locks]
  * @property {string} name
  * @property {AbortSignal} signal
  *
@@ -65,16 +65,17 @@ export class Shelf {
   #keep(action) {
     const { id, verb, at, kept } = action;
     // "All" said now must not mean what comes before it is told.
-    const ids = !kept && 'all' in action.target && !action.target.of && verb !== 'unarchive' && this.#all();
+    const ids = !kept && 'all' in action.target && verb !== 'unarchive' && this.#all(action.target.of?.type);
     if (ids) action.target = { ids };
     action.kept = true;
     action.shelved = this.#store((storage) => (storage.setItem(this.#name + id, JSON.stringify({ id, verb, target: action.target, at })), true)) ?? false;
   }
 
-  /** What "all" means now, where we know all of it. */
-  #all() {
+  /** What "all" means now, where we know all of it. @param {string} [only] */
+  #all(only) {
     const { notifications, next } = this.#desk.view.after([]);
-    return next || notifications.length > MOST ? null : notifications.map(({ id }) => id);
+    const ids = notifications.flatMap(({ id, type }) => (only && type !== only ? [] : [id]));
+    return next || ids.length > MOST ? null : ids;
   }
 
   /** What was kept: before a reload, or by another tab. What was shelved and is no longer has been told. */
@@ -109,7 +110,7 @@ export class Shelf {
   /** A page may be forbidden to keep anything, or have no room: then nothing outlives it. @template T @param {(storage: Storage) => T} run */
   #store(run) {
     try {
-      const storage = this.#place.locks && this.#desk.world.storage();
+      const storage = this.#place.locks && (this.#desk.world.storage ?? (() => localStorage))();
       return storage && run(storage);
     } catch {
       return undefined;

@@ -1,12 +1,13 @@
 /** Saying something on a line and hearing the answer, by `ref`. */
 
 /** @import { Refused } from './api.js' */
-/** @import { BellcastEvent } from './events.js' */
+/** @import { BellcastEvent, Ready } from './events.js' */
 /** @import { Link } from './transports/sse.js' */
 
 /**
  * @typedef {object} Line  the connection, as it is seen from here
  * @property {string} status
+ * @property {Ready | null} [greeting]
  * @property {Link | null} link
  * @property {boolean} twoWay
  * @property {Speaking | null} speaking

@@ -6,18 +6,9 @@ import { Connection } from './connection.js';
 /** @import { Plan } from './pilot.js' */
 
 export class Tabs {
-  plan;
-  /** Whose line it is; nobody's is not shared. */
-  name;
-  locks;
-  /** @type {BroadcastChannel | undefined} */
-  channel;
-  /** Where there are others. @type {Company | undefined} */
-  company;
   /** @type {Connection | null} */
   line = null;
   leads = false;
-  signal;
   #while = new AbortController();
   /** @type {Promise<Company> | undefined} */
   #meeting;
@@ -26,8 +17,11 @@ export class Tabs {
   constructor(plan, whose) {
     const { locks, Channel } = plan.world;
     this.plan = plan;
+    /** Whose line it is; nobody's is not shared. */
     this.name = `bellcast ${plan.base} ${whose}`;
     this.signal = this.#while.signal;
+    /** Where there are others. @type {Company | undefined} */
+    this.company = undefined;
     if (!whose || !locks || !Channel) return;
     this.locks = locks;
     this.channel = new Channel(this.name);
@@ -64,10 +58,7 @@ export class Tabs {
   }
 
   #meet() {
-    this.#meeting ??= import('./company.js').then(({ Company }) => {
-      this.company = new Company(/** @type {Own} */ (this));
-      return this.company;
-    });
+    this.#meeting ??= import('./company.js').then(({ Company }) => (this.company = new Company(/** @type {Own} */ (this))));
     this.#meeting.catch(() => (this.#meeting = undefined));
     return this.#meeting;
   }

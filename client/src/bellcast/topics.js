@@ -3,16 +3,17 @@
 import { speaking } from './speaking.js';
 
 /** @import { Refused } from './api.js' */
-/** @import { Member, Presence } from './events.js' */
+/** @import { Member, Presence, RefusedTopic } from './events.js' */
 /** @import { Line, Speaking } from './speaking.js' */
+/** @import { Place } from './warnings.js' */
 
 export { speaking };
 
 /**
  * @typedef {object} Podium  whose topics they are
  * @property {Set<string>} topics
- * @property {() => {line?: Line | null, company?: Pick<Speaking, 'ask' | 'follow'> | undefined}} tabs  where to speak
- * @property {(type: 'presence', event: Presence) => void} tell
+ * @property {() => {line?: Line | null, company?: Pick<Speaking, 'ask' | 'follow'> | undefined, plan?: Place}} tabs  where to speak
+ * @property {(type: 'presence' | 'refused', detail: Presence | RefusedTopic) => void} tell
  * @property {() => Refused} unheard
  */
 
@@ -20,6 +21,8 @@ export class Topics {
   #podium;
   /** @type {Map<string, Member[]>} */
   #present = new Map();
+  /** Each topic and code that was told. @type {Set<string>} */
+  #refused = new Set();
 
   /** @param {Podium} podium */
   constructor(podium) {
@@ -34,7 +37,9 @@ export class Topics {
   /** @param {string[]} topics */
   async subscribe(topics) {
     try {
-      return this.#meet(await this.#voice?.follow('subscribe', topics));
+      const met = await this.#follow(topics);
+      for (const { topic } of met?.refused ?? []) this.#podium.topics.delete(topic);
+      return met;
     } catch (error) {
       for (const topic of topics) this.#podium.topics.delete(topic);
       throw error;
@@ -50,7 +55,33 @@ export class Topics {
   /** Those that are followed already; the answer tells who is there. */
   async meet() {
     const { topics, tabs } = this.#podium;
-    if (tabs().line?.twoWay) this.#meet(await this.#voice?.follow('subscribe', [...topics]));
+    const { line } = tabs();
+    this.#refuse(line?.greeting?.refused ?? []);
+    if (line?.twoWay) await this.#follow([...topics]);
+  }
+
+  /** @param {string[]} topics @returns {Promise<any>} */
+  async #follow(topics) {
+    try {
+      return this.#meet(await this.#voice?.follow('subscribe', topics));
+    } catch (error) {
+      const { code, message } = /** @type {Refused} */ (error);
+      if (code !== 'not_connected') this.#refuse(topics.map((topic) => ({ topic, code, message })));
+      throw error;
+    }
+  }
+
+  /** Tells the page and its developer, once, of topics that this tab follows. @param {readonly RefusedTopic[]} refused */
+  #refuse(refused) {
+    const { topics, tabs, tell } = this.#podium;
+    for (const each of refused) {
+      const key = `${each.topic} ${each.code}`;
+      if (!topics.has(each.topic) || this.#refused.has(key)) continue;
+      this.#refused.add(key);
+      tell('refused', each);
+      const { plan } = tabs();
+      if (plan) void import('./warnings.js').then(({ warn }) => warn(plan, each), () => {});
+    }
   }
 
   /** @param {string} topic @returns {Member[]} */
@@ -70,8 +101,9 @@ export class Topics {
     return this.#voice?.ask(frame) ?? Promise.reject(this.#podium.unheard());
   }
 
-  /** @param {{presence?: Record<string, Member[]>} | null} met */
+  /** @param {{presence?: Record<string, Member[]>, refused?: RefusedTopic[]} | null} met */
   #meet(met) {
+    this.#refuse(met?.refused ?? []);
     for (const [topic, members] of Object.entries(met?.presence ?? {})) {
       this.#present.set(topic, members);
       this.#podium.tell('presence', { type: 'presence', topic, joined: members, left: [] });

@@ -10,7 +10,8 @@ const MOST = 100; // the server's limit of a page
 
 export class View {
   truth = inbox.EMPTY;
-  query;
+  /** Whether its state was read since the inbox was last fetched anew. */
+  wanted = false;
   #fetch;
   /** What was heard while a page is on its way. @type {Set<BellcastEvent[]>} */
   #heard = new Set();

@@ -24,12 +24,8 @@ async function load() {
 const cookieSpeaks = !seated && new URL(bellcast).hostname === location.hostname;
 
 async function open() {
-  const { Refused, Session } = await load();
-  const getToken = async () => {
-    const response = await fetch(`${root}/api/bellcast-token`);
-    if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
-    return (await response.json()).token;
-  };
+  const { Session } = await load();
+  const getToken = () => fetch(`${root}/api/bellcast-token`);
   const session = new Session({ server: bellcast, ...(cookieSpeaks ? { recipient: person } : { getToken }) });
   mindTheEnd(session);
   show(session);

@@ -31,7 +31,7 @@ export class Blank {
   #page(which) {
     const sign = h('span', 'sign', {}, icon(which === 'empty' ? 'checks' : which === 'none' ? 'inbox' : 'alert'));
     const hint = which === 'none' ? [] : [h('p', 'hint', {}, this.#texts[`${which}More`])];
-    const again = which === 'failed' || which === 'ended' ? [h('button', 'retry', { onclick: this.#retry }, this.#texts.retry)] : [];
+    const again = which === 'failed' ? [h('button', 'retry', { onclick: this.#retry }, this.#texts.retry)] : [];
     return [h('slot', '', { name: which }, sign, h('b', 'headline', {}, this.#texts[which]), ...hint, ...again)];
   }
 }

@@ -147,6 +147,9 @@ export class Element extends Plain {
     const { session, release } = this.#given ? { session: this.#given, release() {} } : this.#own();
     this.#session = session;
     this.#seen.clear();
+    const topics = (this.getAttribute('topics') ?? '').split(',').map((topic) => topic.trim()).filter(Boolean);
+    if (topics.length) session.subscribe(...topics).catch(() => {});
+    session.addEventListener('refused', (event) => this.ask('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
     signal.addEventListener('abort', attend(session, this.texts.arrivedMany, (notification) => this.open(notification)));
     this.shadowRoot?.replaceChildren(...this.build(session));
@@ -175,7 +178,6 @@ export class Element extends Plain {
     return acquire({
       server: this.getAttribute('server') ?? '',
       token: this.getAttribute('token'),
-      topics: (this.getAttribute('topics') ?? '').split(',').map((topic) => topic.trim()).filter(Boolean),
       ...(getToken && { getToken }),
       ...(recipient && { recipient }),
     });
@@ -231,8 +233,7 @@ export class Element extends Plain {
     const { session, texts: said } = this;
     if (!session || !this.ask('action', { verb, which })) return;
     if (verb === 'delete' && panel) return this.#hold(session, which, panel);
-    // What a person asked for and did not get is said.
-    session[verb](which).catch(() => panel?.say(said.refused));
+    session[verb](which).catch((error) => panel?.fail(error));
     if (verb === 'archive') panel?.say(said.wasArchived, () => void session.unarchive(which).catch(() => {}));
   }
 

@@ -101,8 +101,7 @@ export class Panel {
   async more() {
     if (this.#loading) return;
     this.#loading = true;
-    this.#failed = await this.#view.loadMore().then(() => false, () => true);
-    if (this.#failed) this.say(this.#frame.texts.refused);
+    this.#failed = await this.#view.loadMore().then(() => false, (error) => (this.fail(error), true));
     this.#loading = false;
     this.#frame.draw();
   }
@@ -123,6 +122,11 @@ export class Panel {
     this.#fading = setTimeout(() => this.hush(), NOTICE);
   }
 
+  /** What a person asked for and did not get is said. @param {{status?: number}} error */
+  fail({ status }) {
+    this.say(this.#frame.texts[status === 401 ? 'ended' : 'refused']);
+  }
+
   hush() {
     clearTimeout(this.#fading);
     this.#notice.hidden = true;
@@ -141,7 +145,8 @@ export class Panel {
 
   /** @param {Listing} view @param {number} now @returns {Notification[]} */
   #list(view, now) {
-    const apart = !this.views.query.view;
+    const { view: chosen = 'all' } = this.views.query;
+    const apart = chosen === 'all';
     const [fresh = [], old = []] = this.#divided(view, apart);
     this.#unread.count.textContent = String((this.views.chosen ? fresh.length : view.unread) || '');
     this.#unread.heading.hidden = !apart;

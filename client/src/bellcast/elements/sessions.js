@@ -17,13 +17,12 @@ function numbered(callback) {
   return callbacks.get(callback);
 }
 
-/** @param {Options & {topics: string[]}} options @returns {{session: Session, release: () => void}} */
-export function acquire({ topics, ...options }) {
+/** @param {Options} options @returns {{session: Session, release: () => void}} */
+export function acquire(options) {
   const key = JSON.stringify([options.server, options.token, options.recipient, numbered(options.getToken)]);
-  const held = open.get(key) ?? { session: new Session({ ...options, topics }).open(), users: 0 };
+  const held = open.get(key) ?? { session: new Session(options).open(), users: 0 };
   open.set(key, held);
   held.users++;
-  if (held.users > 1 && topics.length) held.session.subscribe(...topics).catch(() => {});
   const release = () => {
     if (--held.users) return;
     open.delete(key);

@@ -21,9 +21,7 @@ export function parse(text) {
 }
 
 /** @param {Tab} tab @returns {Query} */
-export function query({ view, type, tag }) {
-  return { ...(view && view !== 'all' && { view }), ...(type && { type }), ...(tag && { tag }) };
-}
+export const query = ({ label, ...query }) => query;
 
 export class Views {
   element = h('div', 'tabs', { role: 'tablist', onkeydown: (event) => this.#key(event) });

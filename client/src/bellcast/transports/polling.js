@@ -3,6 +3,7 @@
 /** @import { Open } from './sse.js' */
 
 const EVERY = 15_000; // ms; an answer without news is a 304 of no body
+const REQUEST_TIMEOUT = 30_000; // ms
 
 /** @type {Open} */
 export function polling(base, query, world, hear, end) {
@@ -16,6 +17,7 @@ export function polling(base, query, world, hear, end) {
   async function ask() {
     const response = await world.fetch(new URL('v1/inbox/counts', base).href, {
       credentials: token ? 'omit' : 'include',
+      signal: world.timeout(REQUEST_TIMEOUT),
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(known && { 'if-none-match': `"${known}"` }) },
     });
     const { status } = response;

@@ -27,7 +27,7 @@ const TYPES = [
 export function sse(base, query, world, hear, end) {
   const url = new URL('v1/stream', base);
   url.search = query.toString();
-  const source = new world.EventSource(url.href, { withCredentials: !query.has('token') });
+  const source = new (world.EventSource ?? EventSource)(url.href, { withCredentials: !query.has('token') });
   for (const type of TYPES) {
     source.addEventListener(type, ({ data }) => {
       const event = parse(data, type);

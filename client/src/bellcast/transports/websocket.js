@@ -6,10 +6,7 @@ import { parse } from '../events.js';
 
 /** @type {Open} */
 export function websocket(base, query, world, hear, end) {
-  const url = new URL('v1/ws', base);
-  url.protocol = url.protocol.replace('http', 'ws');
-  url.search = query.toString();
-  const socket = new world.WebSocket(url.href);
+  const socket = new world.WebSocket(`${base.replace('http', 'ws')}v1/ws?${query}`);
   socket.onmessage = ({ data }) => {
     const event = parse(data);
     if (event) hear(event);

@@ -1,0 +1,92 @@
+/** What a developer is told in the console: each problem once, with the server's words and a link. */
+
+import assert from 'node:assert/strict';
+import { beforeEach, mock, test } from 'node:test';
+
+import { Refused } from '../src/bellcast/api.js';
+import { Session } from '../src/bellcast/session.js';
+import { warn } from '../src/bellcast/warnings.js';
+import { settled, world } from './world.js';
+
+const warned = mock.method(console, 'warn', () => {});
+const texts = () => warned.mock.calls.map(({ arguments: [text] }) => text);
+beforeEach(() => warned.mock.resetCalls());
+
+let pages = 0;
+/** Another server each, as what was said of one is not said again. */
+function place(fetch = async () => new Response('ok'), token = async () => 'one') {
+  const base = `https://bell-${++pages}.example/`;
+  return { base, world: { ...world(), fetch }, credential: { token } };
+}
+
+test('a session that ends warns why, once', async () => {
+  const bench = world(() => ({ status: 401, code: 'unauthenticated', detail: 'The token was signed by another project.' }));
+  const session = new Session({ server: `https://bell-${++pages}.example`, token: 'one', world: bench });
+  for (let turn = 0; turn < 2; turn++) {
+    session.open();
+    await settled();
+    await settled();
+  }
+  assert.equal(session.state.error.code, 'unauthenticated');
+  assert.deepEqual(texts(), [`Bellcast: The token was signed by another project. See https://bell-${pages}.example/errors/unauthenticated`]);
+});
+
+test('a refusal is warned of once, with the server’s detail and the page of the error', async () => {
+  const here = place();
+  for (let turn = 0; turn < 3; turn++) await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'The token has expired.' }));
+  assert.deepEqual(texts(), [`Bellcast: The token has expired. See ${here.base}errors/unauthenticated`]);
+});
+
+test('another problem is another warning', async () => {
+  const here = place();
+  await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'The token has expired.' }));
+  await warn(here, new Refused(4401, { code: 'revoked' }));
+  await warn(here, { topic: 'secret', code: 'forbidden', message: 'Not for you.' });
+  assert.deepEqual(texts().slice(1), [
+    `Bellcast: the server closed the connection: revoked. See ${here.base}errors/unauthenticated`,
+    `Bellcast: the topic "secret" was refused: Not for you. See ${here.base}errors/forbidden`,
+  ]);
+});
+
+for (const status of [429, 502, 503, 504]) {
+  test(`a server that is away for a moment (${status}) is no warning`, async () => {
+    await warn(place(), new Refused(status, { code: 'unavailable' }));
+    assert.deepEqual(texts(), []);
+  });
+}
+
+test('an answer of something else than Bellcast is told as such', async () => {
+  const here = place();
+  await warn(here, new Refused(404, {}));
+  assert.deepEqual(texts(), [`Bellcast: ${here.base} answered with HTTP 404, and not as Bellcast does. Is that the server's address?`]);
+});
+
+test('without an answer it finds out whether anything is there', async () => {
+  const there = place();
+  await warn(there, new TypeError('Failed to fetch'));
+  assert.match(texts()[0], /does not let .* read its answers .*BELLCAST_ORIGINS/);
+  const nowhere = place(() => Promise.reject(new TypeError('Failed to fetch')));
+  await warn(nowhere, new TypeError('Failed to fetch'));
+  assert.ok(texts()[1].startsWith(`Bellcast: no answer from ${nowhere.base} (Failed to fetch).`));
+});
+
+test('a getToken that fails is not taken for the server', async () => {
+  await warn(place(undefined, () => Promise.reject(new Error('no app'))), new TypeError('Failed to fetch'));
+  assert.deepEqual(texts(), ['Bellcast: getToken failed: no app']);
+});
+
+test('offline is no warning', async () => {
+  const here = place();
+  here.world.online = () => false;
+  await warn(here, new TypeError('Failed to fetch'));
+  assert.deepEqual(texts(), []);
+});
+
+test('a page that lives for long keeps no more than fifty', async () => {
+  const here = place();
+  for (let number = 0; number < 100; number++) await warn(here, { topic: `topic-${number}`, code: 'forbidden', message: '' });
+  const before = texts().length;
+  assert.ok(before > 0 && before <= 50);
+  await warn(here, { topic: 'another', code: 'forbidden', message: '' });
+  assert.equal(texts().length, before);
+});

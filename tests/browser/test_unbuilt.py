@@ -1,0 +1,76 @@
+"""The client's sources run as they are: where nothing is built, the server serves them, and every module works in Chromium."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.shop import in_page, until, wait_live, wait_page, wait_state
+
+SRC = Path(__file__).parents[2] / "client/src"
+NOT_FOR_PAGES = {"bellcast/react.js"}  # imports `react`, which only a bundler finds
+TWO = (
+    '<bellcast-bell token="{token}" topics="room, secret" lang="{lang}"></bellcast-bell>'
+    '<bellcast-toasts token="{token}"></bellcast-toasts><bellcast-inbox token="{token}"></bellcast-inbox>'
+)
+
+
+@pytest.fixture
+def modules():
+    """The modules that pages asked for."""
+    return set()
+
+
+@pytest.fixture
+def unbuilt(shop, modules):
+    """A shop whose pages get the sources, as a server without a built client serves them."""
+
+    def serve(route):
+        name = route.request.url.removeprefix(f"{shop.server.url}/")
+        modules.add(name)
+        route.fulfill(path=SRC / name, content_type="text/javascript; charset=utf-8")
+
+    shop.context.route("**/bellcast.js", serve)
+    shop.context.route("**/bellcast/**/*.js", serve)
+    return shop
+
+
+def wait_modules(page, modules, wanted):
+    """Until they were asked for; Playwright hears of it while it is asked something."""
+    until(lambda: page.evaluate("1") and modules >= wanted, lambda: f"{wanted - modules} were not asked for")
+
+
+def test_every_module_is_asked_for_by_some_page_and_works(app, person, unbuilt, modules):
+    first = unbuilt.open(TWO.replace("{lang}", "de"), topics=["room"])
+    wait_live(first)
+    in_page(first, "localStorage.setItem('bellcast sound', 'on')")
+    languages = [unbuilt.open(TWO.replace("{lang}", lang), topics=["room"]) for lang in ("es", "fr", "ar")]
+    for page in languages:
+        wait_live(page)
+    app.notify(person, title="New order")
+    for page in [first, *languages]:
+        wait_state(page, "state.unread === 1")
+    in_page(first, "bell.open = true")
+    expect(first.locator("bellcast-bell .row")).to_have_count(1)
+    expect(first.locator("bellcast-inbox .row")).to_have_count(1)
+    wait_modules(first, modules, {"bellcast/elements/desktop.js"})
+    for page in [first, *languages]:
+        page.close()
+    unbuilt.context.route_web_socket("**/v1/ws?*", lambda socket: socket.close(code=1011))
+    last = unbuilt.open()
+    wait_live(last)
+    last.evaluate("import('/bellcast/touches.js').then(() => {})")
+    every = {str(path.relative_to(SRC)) for path in SRC.rglob("*.js")} - NOT_FOR_PAGES
+    wait_modules(last, modules, every)
+
+
+@pytest.mark.parametrize("name", ["bellcast.js", "bellcast/session.js", "bellcast/index.js"])
+def test_an_entry_works_by_itself(person, unbuilt, bellcast_server, name):
+    unbuilt.fill("", script=f"/{name}")
+    page = unbuilt.context.new_page()
+    page.goto("/shop")
+    token = bellcast_server.token(person)
+    page.evaluate(
+        "([name, token]) => import(`/${name}`).then(({ Session }) => { globalThis.session = new Session({ token }).open() })",
+        [name, token],
+    )
+    wait_page(page, "globalThis.session?.state.status === 'live'")

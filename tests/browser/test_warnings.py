@@ -1,0 +1,107 @@
+"""What a page's developer should repair is in its console: once each, with the server's reason and a link."""
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+from tests.browser.shop import bell, in_page, until, wait_live, wait_page, wait_state
+
+FOREIGN = "http://shop.test/"
+
+
+@pytest.fixture
+def warnings(shop):
+    """What was warned of in any page, in order."""
+    texts = []
+    shop.context.on("console", lambda message: texts.append(message.text) if message.type == "warning" else None)
+    return texts
+
+
+@pytest.fixture
+def foreign(chromium, bellcast_server):
+    """Opens a page of another origin with that body; its console's warnings."""
+    contexts = []
+
+    def open_page(body):
+        context = chromium.new_context()
+        contexts.append(context)
+        texts = []
+        context.on("console", lambda message: texts.append(message.text) if message.type == "warning" else None)
+        html = f'<!doctype html><script type="module" src="{bellcast_server.url}/bellcast.js"></script>{body}'
+        context.route(f"{FOREIGN}**", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page = context.new_page()
+        page.goto(FOREIGN)
+        return page, texts
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def wait_warning(page, warnings):
+    """Until there is one; Playwright hands them over while it is asked something."""
+    until(lambda: page.evaluate("1") and warnings, lambda: "no warning")
+
+
+def test_a_wrong_token_is_warned_of_with_the_servers_reason(shop, warnings, bellcast_server):
+    page = shop.open(token="forged")
+    wait_state(page, "state.error?.code === 'unauthenticated'")
+    wait_warning(page, warnings)
+    detail = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"authorization": "Bearer forged"}).json()["detail"]
+    link = f"{bellcast_server.url}/errors/unauthenticated"
+    assert warnings == [f"Bellcast: {detail} See {link}"]
+    assert httpx.get(link).status_code == 200
+
+
+def test_a_refused_topic_is_told_to_the_page_and_warned_of_once(app, person, shop, warnings, bellcast_server):
+    page = shop.open('<bellcast-bell token="{token}" topics="secret, room"></bellcast-bell>', topics=["room"])
+    page.evaluate("globalThis.refused = []; addEventListener('bellcast:refused', ({ detail }) => refused.push(detail))")
+    in_page(page, "bell.restart()")  # the first time may have been before anybody listened
+    wait_live(page)
+    wait_page(page, "refused.length")
+    assert [(each["topic"], each["code"]) for each in page.evaluate("refused")] == [("secret", "forbidden")]
+    message = page.evaluate("refused[0].message")
+    wait_warning(page, warnings)
+    in_page(page, "{ bell.session.addEventListener('event', () => (globalThis.heard = true)) }")
+    in_page(page, "{ bell.session.close(); bell.session.open() }")
+    wait_live(page)
+    app.publish("room", "word", {})
+    wait_page(page, "globalThis.heard")
+    assert len(page.evaluate("refused")) == 1
+    link = f"{bellcast_server.url}/errors/forbidden"
+    assert warnings == [f'Bellcast: the topic "secret" was refused: {message} See {link}']
+
+
+def test_an_origin_that_may_not_read_is_named(foreign, bellcast_server):
+    page, warnings = foreign(f'<bellcast-bell server="{bellcast_server.url}"></bellcast-bell>')
+    wait_warning(page, warnings)
+    assert warnings[0].startswith(f"Bellcast: {bellcast_server.url}/ does not let http://shop.test read its answers")
+    assert "BELLCAST_ORIGINS" in warnings[0]
+
+
+def test_a_server_that_is_not_there_is_named(foreign):
+    page, warnings = foreign('<bellcast-bell server="http://127.0.0.1:9" token="any"></bellcast-bell>')
+    wait_warning(page, warnings)
+    assert warnings[0].startswith("Bellcast: no answer from http://127.0.0.1:9/")
+
+
+def test_a_server_that_is_another_is_named(shop, warnings, bellcast_server):
+    shop.context.route("**/elsewhere/**", lambda route: route.fulfill(status=404, body="<h1>Not found</h1>"))
+    page = shop.open('<bellcast-bell server="/elsewhere" token="{token}"></bellcast-bell>')
+    wait_warning(page, warnings)
+    assert warnings == [
+        f"Bellcast: {bellcast_server.url}/elsewhere/ answered with HTTP 404, and not as Bellcast does. Is that the server's address?"
+    ]
+
+
+def test_a_token_endpoint_that_fails_is_warned_of_and_asked_again(app, person, shop, warnings, bellcast_server):
+    status = [500]
+    body = f'{{"token": "{bellcast_server.token(person)}"}}'
+    shop.context.route("**/bell-token", lambda route: route.fulfill(status=status[0], body=body))
+    page = shop.open("<bellcast-bell session></bellcast-bell>")
+    in_page(page, "{ bell.removeAttribute('session'); bell.getToken = () => fetch('/bell-token') }")
+    wait_warning(page, warnings)
+    assert warnings == ["Bellcast: getToken: HTTP 500"]
+    status[0] = 200
+    wait_live(page)
+    app.notify(person, title="New order")
+    expect(bell(page, 1)).to_be_visible()
