@@ -18,8 +18,7 @@ export function BellcastProvider({ session: given, children, ...options }) {
   const ask = useRef(getToken);
   ask.current = getToken;
   const made = useMemo(() => {
-    const [ignored] = Object.entries(options).filter(([, value]) => value !== undefined);
-    if (given && ignored) throw new TypeError(`<BellcastProvider> was given a session: give ${ignored[0]} to that.`);
+    for (const [name, value] of Object.entries(given ? options : {})) if (value !== undefined) throw new TypeError(`BellcastProvider: give ${name} to the session`);
     if (given) return null;
     const renew = getToken && (() => ask.current?.() ?? null);
     return new Session({ ...options, ...(renew && { getToken: renew }) });

@@ -12,7 +12,7 @@ import { inboxOf } from './inboxes.js';
 
 const SRC = new URL('../../src/', import.meta.url);
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'";
-const NAMES = { unread: 'unread', read: 'read', seen: 'seen', archive: 'archived', unarchive: 'unarchived' };
+const NAMES = { unread: 'unread', read: 'read', seen: 'seen', archive: 'archived', unarchive: 'unarchived', delete: 'deleted' };
 
 /** @type {Map<string, ReturnType<typeof inboxOf>>} */
 const inboxes = new Map();
@@ -44,6 +44,7 @@ function act(token, verb, { ids, all }) {
     if (verb === 'archive') n.archived_at = at;
     if (verb === 'unarchive') n.archived_at = null;
   }
+  if (verb === 'delete') mine.rows = mine.rows.filter((n) => !meant.includes(n));
   mine.revision++;
   tell(token, 'counts', { changed: NAMES[verb], ids: all ? 'all' : ids, at });
   return { changed: meant.length, ...counts(mine) };
@@ -64,7 +65,6 @@ async function rest(request, token, { pathname, searchParams }) {
   const body = chunks.length ? JSON.parse(Buffer.concat(chunks)) : {};
   if (request.method === 'POST' && pathname === '/v1/inbox') return arrive(token, body);
   if (request.method === 'POST') return act(token, id, body);
-  if (request.method === 'DELETE') return remove(token, id);
   return id === 'counts' ? counts(inbox(token)) : page(token, searchParams);
 }
 
@@ -75,14 +75,6 @@ function arrive(token, notification) {
   mine.rows.unshift(made);
   tell(token, 'notification', { notification: made });
   return made;
-}
-
-function remove(token, id) {
-  const mine = inbox(token);
-  mine.rows = mine.rows.filter((n) => n.id !== id);
-  mine.revision++;
-  tell(token, 'notification-delete', { id });
-  return {};
 }
 
 function stream(token, request, response) {

@@ -1,0 +1,37 @@
+/** What the provider does with its properties; the hooks are tried in a browser. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createElement } from 'react';
+import { renderToString } from 'react-dom/server';
+
+import { BellcastProvider, useBellcast } from '../src/bellcast/react.js';
+import { Session } from '../src/bellcast/session.js';
+import { settled, world } from './world.js';
+
+/** The session that a provider with these properties hands down. */
+function provided(props) {
+  let session;
+  const Below = () => ((session = useBellcast()), null);
+  renderToString(createElement(BellcastProvider, props, createElement(Below)));
+  return session;
+}
+
+test('a provider passes every option on to its session', async () => {
+  const bench = world(() => ({ notifications: [], next: null, unread: 0, unseen: 0, position: 'p1' }));
+  provided({ server: 'https://bell.example', getToken: () => 'one', topics: ['team', 'room'], world: bench }).open();
+  await settled();
+  await settled();
+  const { searchParams } = bench.link.url;
+  assert.deepEqual([searchParams.get('token'), searchParams.getAll('topic')], ['one', ['team', 'room']]);
+});
+
+test('a property that the session does not know is an error', () => {
+  assert.throws(() => provided({ server: 'https://bell.example', url: '/' }), { message: 'Session: cannot take url' });
+});
+
+test('a provider with a session hands it down, and refuses options that would be left out', () => {
+  const session = new Session({ server: 'https://bell.example', world: world() });
+  assert.equal(provided({ session, server: undefined }), session);
+  assert.throws(() => provided({ session, topics: ['team'] }), { message: 'BellcastProvider: give topics to the session' });
+});
