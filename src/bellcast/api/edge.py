@@ -1,5 +1,7 @@
 """What every request passes: its path as sent, HEAD as GET, CORS, security headers, a bound on haste, and a count."""
 
+import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,13 @@ SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-ref
 
 
 REQUESTS = "requests" + SEPARATOR
+# What is known of a request, in its scope: given by the request log, which reads it once the request is answered.
+STATE = "bellcast.state"
+REQUEST_ID = b"x-request-id"
+# An id that a proxy or an app has given is kept, so that one id finds the request in every log: a UUID has 36
+# characters, a trace of the large clouds 80. Anything else could be a way to write into logs.
+GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
+ID_BYTES = 8
 
 
 class Edge:
@@ -48,11 +57,14 @@ class Edge:
             "path": path_as_sent(scope),
             "root_path": "",
             "method": "GET" if method == "HEAD" else method,
-            "state": {"rooms": self._rooms},
+            "state": scope.get(STATE, {}),
         }
+        state = inner["state"]
+        state["rooms"] = self._rooms
+        id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._refusal(inner)
         answer = self._app if refusal is None else answers.refusal(refusal)
-        await answer(inner, receive, self._telling(inner, method, send))  # type: ignore[arg-type]  # still a scope
+        await answer(inner, receive, self._telling(inner, method, id, send))  # type: ignore[arg-type]  # still a scope
 
     def _refusal(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
@@ -62,10 +74,10 @@ class Edge:
         # Routing would read two slashes as one: a forgotten key must not make `{key}` of what follows it.
         return NotFound("A part of the path is empty.") if "//" in scope["path"] else None
 
-    def _telling(self, scope: dict[str, Any], method: str, send: Send) -> Send:
+    def _telling(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
         started = time.perf_counter()
-        extra = SAFETY + origins.cors_headers(_header(scope, b"origin"), self._origins)
+        extra = [*SAFETY, (REQUEST_ID, id.encode()), *origins.cors_headers(_header(scope, b"origin"), self._origins)]
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -77,6 +89,12 @@ class Edge:
             await send(message)
 
         return tell
+
+
+def request_id(scope: dict[str, Any]) -> str:
+    """The id that came with a request, if it is a sane one, else a new one."""
+    given = _header(scope, REQUEST_ID)
+    return given if given is not None and GIVEN_ID.fullmatch(given) else os.urandom(ID_BYTES).hex()
 
 
 def path_as_sent(scope: dict[str, Any]) -> str:

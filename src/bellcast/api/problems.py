@@ -30,7 +30,7 @@ def refuse(refusal: BellcastError, more: Mapping[str, str] | None = None) -> Res
 def ours(request: Asked, refusal: BellcastError) -> Response[bytes]:
     """One of our own refusals."""
     if refusal.status >= 500:
-        log.warning("refused", code=refusal.code, detail=refusal.detail, path=request.scope["path"])
+        log.warning("refused", code=refusal.code, detail=refusal.detail, **_which(request))
     return refuse(refusal)
 
 
@@ -46,8 +46,13 @@ def routing(request: Asked, refusal: HTTPException) -> Response[bytes]:
 
 def unforeseen(request: Asked, failure: Exception) -> Response[bytes]:
     """A bug: the log has the trace, the client hears that it is ours."""
-    log.error("failed", path=request.scope["path"], exc_info=failure)
+    log.error("failed", **_which(request), exc_info=failure)
     return refuse(BellcastError())
+
+
+def _which(request: Asked) -> dict[str, Any]:
+    scope: Any = request.scope
+    return {"path": scope["path"], "request_id": scope["state"]["request_id"]}
 
 
 def gone(request: Asked, failure: Disconnected) -> Response[bytes]:

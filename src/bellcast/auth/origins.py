@@ -14,7 +14,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 ASKABLE = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
-READABLE = b"ETag, Location, Retry-After"
+READABLE = b"ETag, Location, Retry-After, X-Request-Id"
 # Browsers forget a preflight after two hours whatever we say (Chromium's bound).
 MAX_AGE = b"7200"
 

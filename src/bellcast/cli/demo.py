@@ -20,7 +20,7 @@ EPILOG = """\
 """
 PORT = 8787
 # The few pages that are open come back at once; nobody waits for them.
-FLAGS = {"drain": "1s", "log_level": "warning"}
+FLAGS = {"drain": "1s", "log_requests": True}
 
 app = typer.Typer()
 

@@ -153,6 +153,7 @@ class Connection(asyncio.Protocol):
         "asked_at",
         "behind",
         "beside",
+        "close_reason",
         "dialect",
         "epoch",
         "full",
@@ -197,6 +198,7 @@ class Connection(asyncio.Protocol):
         self.full: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
         self.beside = 0  # bytes written beside the replay while it waits
         self.parting: asyncio.TimerHandle | None = None
+        self.close_reason: Close | None = None  # in the dialect's own codes; None at the end: the socket was lost
         self.waiting: deque[Any] | None = None  # frames heard while an earlier one is still being done
         self.unsent = 0
         self.outlet: Outlet = NOWHERE
@@ -257,10 +259,11 @@ class Connection(asyncio.Protocol):
     def finish(self, end: Close) -> None:
         """Say why, then close. Safe to call twice."""
         if self.phase is not Phase.ENDED:
+            self.close_reason = told = self.dialect.ending(end)
             self.part()
             if self.waiting:
                 self.waiting.clear()  # what was still to be done for it
-            self.say_goodbye(self.dialect.ending(end))
+            self.say_goodbye(told)
 
     def part(self) -> None:
         """Nothing more is done for this connection; its socket is cut unless it closes in time."""

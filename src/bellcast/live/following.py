@@ -12,6 +12,7 @@ from bellcast.live.census import Census
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.nodes import Cause, Learnt, Place
 from bellcast.live.presence import Presence
+from bellcast.live.reasons import Close
 from bellcast.model.events import (
     SEPARATOR,
     AnnouncementChanged,
@@ -72,6 +73,16 @@ class Watcher(Protocol):
         ...
 
 
+class ConnectionLog(Protocol):
+    """Writes down which connections come and go."""
+
+    def opened(self, connection: Connection) -> None: ...
+    def closed(self, connection: Connection) -> None: ...
+    def refused(self, connection: Connection, end: Close) -> None:
+        """A connection was accepted only to be told why it is refused."""
+        ...
+
+
 class Following:
     """Stream to connections. Every method is called on the loop's thread."""
 
@@ -86,6 +97,7 @@ class Following:
         self._by_address: dict[str, int] = {}
         self.newcomer: Callable[[Connection], None] = lambda _: None
         self.watcher: Watcher | None = None
+        self.log: ConnectionLog | None = None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -102,6 +114,8 @@ class Following:
             self._at_address(connection.address, 1)
         self.identify(connection)
         self.newcomer(connection)
+        if self.log is not None:
+            self.log.opened(connection)
 
     def identify(self, connection: Connection) -> None:
         """Let a connection follow its recipient's own stream, now that it has one."""
@@ -118,6 +132,8 @@ class Following:
         for stream in connection.streams:
             self._drop(connection, stream)
         self.notices.gone(connection)
+        if self.log is not None:
+            self.log.closed(connection)
 
     def find(self, id: str) -> Connection | None:
         """The connection of that public id."""

@@ -191,6 +191,8 @@ class Hub(Following):
 
     def end(self, connection: Connection, end: Close) -> None:
         """Tell a connection why, close it, and forget it."""
+        if self.log is not None and connection.phase is not Phase.ENDED and connection.id not in self._by_id:
+            self.log.refused(connection, end)
         connection.finish(end)
         self.lost(connection)
 

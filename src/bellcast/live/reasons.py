@@ -38,5 +38,10 @@ UNAVAILABLE = Close(1013, "unavailable", reconnect=True, after=2_000)
 RESTARTING = Close(1012, "restarting", reconnect=True)
 
 
+def by_client(code: int) -> Close:
+    """The end a client asked for."""
+    return Close(code, "closed by the client", reconnect=True)
+
+
 class TurnedAway(Forbidden):
     """The app's `connect` handler said no, in its own words."""

@@ -33,6 +33,7 @@ from bellcast.live.rules import Rules
 from bellcast.live.sessions.native import NativeSessions
 from bellcast.live.sweep import Sweep
 from bellcast.live.transports.handover import Neighbours
+from bellcast.live.transports.http import is_ours
 from bellcast.live.transports.stream import StreamEndpoint
 from bellcast.live.transports.upgrade import WebSocketEndpoint
 from bellcast.model.events import Event, PresenceChanged, Spent, Stream
@@ -42,9 +43,11 @@ from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Engines
 from bellcast.rates import Rates
 from bellcast.server import adapters, files, host, inprocess, pusher, socketio
+from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock
 from bellcast.server.counting import Counting
 from bellcast.server.pusher import Pusher
+from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings, project
 
@@ -88,6 +91,8 @@ class App:
         self._http = HttpxClient()
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
         self._loop_transport = inprocess.LoopTransport(self._transport)
+        wants_log = settings.server.log_requests or settings.server.log_level == "debug"
+        self._log = RequestLog(clock) if wants_log else None
         self._starting = asyncio.Lock()
         self._started = False
         self._wire(handlers)
@@ -107,6 +112,7 @@ class App:
         )
         self._census = Census(self.broker, engines.clock)
         self.hub = Hub(Presence(settings.access.presence_topics), self._census)
+        self.hub.log = self._log
         self._roll = Roll(self.hub, self.broker, spawn)
         reactions = Reactions(engines, self.hub, rules, spawn)
         answers = calls.answers(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
@@ -156,6 +162,7 @@ class App:
         self._pipes = socketio.pipes(
             settings.socketio, rules, self.project, engines, self.hub, doors, arrivals, commands, answers, spawn
         )
+        self._pipes.log = self._log
         self._live: dict[str, Serving] = {
             **socketio.paths(self._pipes, arrivals, rules, self.neighbours),
             STREAM: StreamEndpoint(doors, rules, arrivals, sessions, spawn),
@@ -201,8 +208,19 @@ class App:
             return
         if not self._started:
             await self.start()
+        if not is_ours(scope):
+            scope = hide_credentials(scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        await (self._live_at(path) or self._api)(scope, receive, send)
+        serve = self._live_at(path) or self._api
+        if self._log is None:
+            await serve(scope, receive, send)
+        else:
+            await self._log.serve(serve, scope, receive, send)
+
+    def head_refused(self, status: int, address: str | None) -> None:
+        """Log a request that was refused before this application saw it."""
+        if self._log is not None:
+            self._log.head_refused(status, address)
 
     def _live_at(self, path: str) -> Serving | None:
         # A slash at the end, or none, is the same path: as for REST.

@@ -76,7 +76,7 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
     other processes' too: each connection comes to one of them.
 
     Raises OSError when it cannot listen there, and whatever keeps the store from opening."""
-    settings, lobby = app.settings.server, Lobby(app)
+    settings, lobby = app.settings.server, Lobby(app, app.head_refused)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -42,6 +42,7 @@ class Server(Struct, frozen=True, kw_only=True):
     no_jobs: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+    log_requests: bool = False
 
 
 class Store(Struct, frozen=True, kw_only=True):

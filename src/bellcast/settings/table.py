@@ -67,6 +67,10 @@ SERVER: dict[str, tuple[Reader, str]] = {
     ),
     "LOG_LEVEL": (readers.level, "The least important lines that are logged."),
     "LOG_FORMAT": (readers.layout, "Log lines for a person, or JSON for a collector."),
+    "LOG_REQUESTS": (
+        readers.switch,
+        "Log each request, and the start and end of each live connection, at level info. Always on at level debug.",
+    ),
 }
 
 STORE: dict[str, tuple[Reader, str]] = {

@@ -80,7 +80,19 @@ class Upper(Protocol):
 class Pipe:
     """One session. `talk` is the upper layer's, for what it knows of the pipe."""
 
-    __slots__ = ("_pipes", "_pong_due", "due", "is_unjoined", "link", "over", "request", "sid", "slot", "talk")
+    __slots__ = (
+        "_pipes",
+        "_pong_due",
+        "close_reason",
+        "due",
+        "is_unjoined",
+        "link",
+        "over",
+        "request",
+        "sid",
+        "slot",
+        "talk",
+    )
 
     def __init__(self, pipes: "Pipes", request: Request) -> None:
         self._pipes = pipes
@@ -89,10 +101,16 @@ class Pipe:
         self.request = request
         self.over = False
         self.is_unjoined = False  # counted among the polling sessions that have joined no namespace yet
+        self.close_reason: Close | None = None  # None at the end: the socket was lost
         self.due = 0.0
         self.slot = 0  # where the sweep finds it
         self.link: Link = NO_LINK
         self.talk: Any = None
+
+    @property
+    def transport(self) -> str:
+        """`polling` or `websocket`."""
+        return "polling" if self.link.form is engineio.BODY else "websocket"
 
     def set_joined(self) -> None:
         """It has joined a namespace: from here on it is counted as a connection of the hub."""
@@ -148,6 +166,7 @@ class Pipe:
         """Close. Safe to call twice."""
         if not self.over:
             link = self.link
+            self.close_reason = end
             self.forget()
             link.part(end, last)
 
@@ -165,6 +184,11 @@ class Pipe:
             self._pipes.forget(self)
             # Each holds the other: thousands of such pairs would wait for the garbage collector.
             self.link = NO_LINK
+
+    def log_refusal(self, namespace: str, reason: str) -> None:
+        """Log that the client may not join a namespace."""
+        if self._pipes.log is not None:
+            self._pipes.log.namespace_refused(self, namespace, reason)
 
     def look(self, now: float) -> None:
         """Ping if it is time; end if no pong came."""
@@ -184,6 +208,16 @@ class Pipe:
             self.due = asyncio.get_running_loop().time() + self._pipes.rules.ping_interval
 
 
+class SessionLog(Protocol):
+    """Writes down which sessions come and go."""
+
+    def session_opened(self, pipe: Pipe) -> None: ...
+    def session_closed(self, pipe: Pipe) -> None: ...
+    def namespace_refused(self, pipe: Pipe, namespace: str, reason: str) -> None:
+        """A client may not join a namespace."""
+        ...
+
+
 class Pipes:
     """The sessions of this process, by their secret id."""
 
@@ -198,6 +232,7 @@ class Pipes:
         self._width = min(rules.ping_interval, rules.ping_timeout) / SLOTS
         self._slots: dict[int, set[Pipe]] = {}
         self._turned = 0
+        self.log: SessionLog | None = None
 
     def __len__(self) -> int:
         return len(self._by_sid)
@@ -235,6 +270,8 @@ class Pipes:
         pipe.due = asyncio.get_running_loop().time() + self.rules.ping_interval
         self._by_sid[pipe.sid] = pipe
         self._expect(pipe)
+        if self.log is not None:
+            self.log.session_opened(pipe)
         pipe.say(engineio.opened(self._handshake(pipe)))
         self.upper.opened(pipe)
 
@@ -244,6 +281,8 @@ class Pipes:
         self._by_sid.pop(pipe.sid, None)
         self._slots.get(pipe.slot, set()).discard(pipe)
         self.upper.closed(pipe)
+        if self.log is not None:
+            self.log.session_closed(pipe)
 
     def parted(self, sid: str) -> Link | None:
         """The link of a session that has ended and whose client has not heard it; it is told once."""

@@ -160,8 +160,14 @@ class Socket(asyncio.Protocol):
         end = self._ended or Close(NORMAL, "", reconnect=True)
         return {"type": "websocket.close", "code": end.code, "reason": end.reason}
 
+    def closed_by_client(self, code: int) -> None:
+        """The client sent a close frame."""
+        if not self._probing and not self._pipe.over:
+            self._pipe.close_reason = reasons.by_client(code)
+
     def _answer_close(self, code: int) -> None:
         if self._ended is None:
+            self.closed_by_client(code)
             self._lost()
             self.outlet.write(websocket.close_frame(code))
         self.outlet.close()

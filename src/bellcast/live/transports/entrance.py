@@ -24,6 +24,7 @@ from bellcast.live.transports.takeover import (
     EXTENSION,
     HEAD_LIMIT,
     HEAD_SECONDS,
+    LogRefusal,
     MAX_HEADER_LINES,
     TakeoverProtocol,
 )
@@ -47,8 +48,9 @@ class Serving(Protocol):
 class Lobby:
     """What all entrances of one server share. uvicorn calls it for each socket, as it would a protocol's class."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, log_refusal: LogRefusal | None = None) -> None:
         self.begins_live = serving.begins_live
+        self.log_refusal = log_refusal
         self.silent = Silent()
 
     def __call__(
@@ -152,7 +154,7 @@ class Entrance(asyncio.Protocol):
         self._lobby.silent.discard(self)
 
     def _hand_on(self, data: bytes) -> None:
-        protocol = TakeoverProtocol(self._config, self._server, self._app_state)
+        protocol = TakeoverProtocol(self._config, self._server, self._app_state, log_refusal=self._lobby.log_refusal)
         protocol.connection_made(self._transport)
         self._transport.set_protocol(protocol)
         protocol.data_received(data)

@@ -10,6 +10,7 @@ from bellcast.live.connection import Connection, Listener, Phase
 from bellcast.live.pace import Pace
 from bellcast.live.reasons import Close
 
+NO_CODE = 1005  # RFC 6455, 7.1.5: a close frame without one
 Scope = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -156,6 +157,8 @@ async def hear_websocket(connection: Connection, outlet: SendOutlet, receive: Re
         elif connection.phase is not Phase.ENDED:
             listener.receive(connection, said)
         await outlet.reading.wait()
+    if connection.close_reason is None:
+        connection.close_reason = reasons.by_client(message.get("code") or NO_CODE)
 
 
 async def hear_stream(receive: Receive) -> None:

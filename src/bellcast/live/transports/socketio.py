@@ -346,3 +346,4 @@ async def _hear(socket: Socket, outlet: SendOutlet, receive: foreign.Receive, li
         said = message.get("text")
         socket.hear_within(message.get("bytes") or b"" if said is None else said, limit)
         await outlet.reading.wait()
+    socket.closed_by_client(message.get("code") or foreign.NO_CODE)

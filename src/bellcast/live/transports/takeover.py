@@ -7,6 +7,7 @@ way, as plain requests. Bytes that arrive behind an upgrade wait here for the ne
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
 from typing import Any
@@ -22,6 +23,8 @@ from bellcast.live.framing.head import CLOSE, head
 from bellcast.live.transports.closing import MAX_DISCARDED_BYTES, ReadTimeout, linger
 
 EXTENSION = "bellcast.takeover"
+# Logs a request that is refused before an application sees it: its status, and the client's address.
+LogRefusal = Callable[[int, str | None], None]
 # A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB. It bounds what comes beside a body,
 # too: chunk sizes, their extensions and trailers.
 HEAD_LIMIT = 65_536
@@ -59,8 +62,9 @@ class TakeoverProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, with `take_over`, bounds on what a client may send and leave unread, and no upgrade of
     its own."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, log_refusal: LogRefusal | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._log_refusal = log_refusal
         self._early: bytearray | None = None  # not None once WebSocket was asked for
         self._passed_over: bool | None = None  # a wish for a protocol that is not spoken here; None: not looked at yet
         self._endless = 0  # bytes of a head that has not come to its end; in a body, bytes since its last one
@@ -295,6 +299,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         only the close: the refusal would be taken for its response, or for a part of it."""
         if self._stage is Stage.REFUSED:
             return
+        self._note_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
         self._patient()
         running, is_running = self._running, self._stage is Stage.BODY and self._running is self.cycle
         self._stage = Stage.REFUSED
@@ -334,6 +339,10 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _note_refusal(self, status: int) -> None:
+        if self._log_refusal is not None:
+            self._log_refusal(status, self.client[0] if self.client else None)
 
     def _patient(self) -> None:
         if self._impatience is not None:

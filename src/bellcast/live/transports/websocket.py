@@ -83,6 +83,7 @@ class WebSocketConnection(Connection):
 
     def _answer_close(self, code: int) -> None:
         if self.phase is not Phase.ENDED:
+            self.close_reason = reasons.by_client(code)
             self.part()
             self.write(websocket.close_frame(code))
         self.outlet.close()

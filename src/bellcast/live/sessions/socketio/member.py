@@ -91,6 +91,7 @@ class Member(Connection):
         """Closing the transport brings a client back; a DISCONNECT keeps it away."""
         if self.phase is Phase.ENDED:
             return
+        self.close_reason = end
         if end.reconnect:
             self.pipe.leave(end)
         else:

@@ -13,7 +13,7 @@ from bellcast.live.protocols.socketio import packets
 from bellcast.live.protocols.socketio.engineio import Broken
 from bellcast.live.protocols.socketio.packets import Packet, Reader
 from bellcast.live.rules import SocketIO, Spawn
-from bellcast.live.sessions.engineio import UNREADABLE, Pipe
+from bellcast.live.sessions.engineio import LEFT, UNREADABLE, Pipe
 from bellcast.live.sessions.socketio.asking import Asking
 from bellcast.live.sessions.socketio.joining import Joining
 from bellcast.live.sessions.socketio.member import Member
@@ -93,6 +93,7 @@ class Talks:
         if talk is not None:
             talk.calm()
             for member in _members(pipe):
+                member.close_reason = member.close_reason or pipe.close_reason
                 member.gone()
             talk.members.clear()
 
@@ -107,6 +108,7 @@ class Talks:
         match packet.type:
             case packets.DISCONNECT:
                 del members[packet.namespace]
+                member.close_reason = LEFT
                 member.gone()
             case packets.ACK:
                 member.answered(packet.id, packet.data)
@@ -119,7 +121,7 @@ class Talks:
         if not self._asking.app.has_namespace(packet.namespace):
             _refuse(pipe, packet.namespace, "Invalid namespace")
         elif len(members) >= MOST_NAMESPACES:
-            _refuse(pipe, packet.namespace, "Too many namespaces", {"code": "too_many"})
+            _refuse(pipe, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
         else:
             members[packet.namespace] = None
             self._spawn(self._join(pipe, packet.namespace, packet.data or {}))
@@ -142,17 +144,18 @@ class Talks:
             pipe.end(reasons.UNAVAILABLE)
             return
         wait = {} if refusal.retry_after is None else {"retry_after": refusal.retry_after}
-        _refuse(pipe, namespace, refusal.detail, {"code": refusal.code, **wait})
+        _refuse(pipe, namespace, refusal.detail, {"code": refusal.code, **wait}, refusal.code)
 
 
 def _members(pipe: Pipe) -> list[Member]:
     return [member for member in pipe.talk.members.values() if member is not None]
 
 
-def _refuse(pipe: Pipe, namespace: str, message: str, data: Any = None) -> None:
+def _refuse(pipe: Pipe, namespace: str, message: str, data: Any = None, code: str | None = None) -> None:
     """CONNECT_ERROR is always an object: of a bare text JavaScript's clients show nothing."""
     if pipe.over:
         return
     pipe.talk.members.pop(namespace, None)
+    pipe.log_refusal(namespace, message if code is None else code)
     said = {"message": message} if data is None else {"message": message, "data": data}
     pipe.send(*packets.written(Packet(packets.CONNECT_ERROR, namespace, said)))

@@ -1,0 +1,24 @@
+"""Keeps credentials out of the access log of the server this application is mounted in.
+
+Such a server writes a request's query when the answer begins, from the very scope it gave to the application. Bellcast's
+own server writes no access log."""
+
+import re
+from typing import Any
+
+Scope = dict[str, Any]
+
+# Session tokens, Engine.IO session ids, and Pusher's signatures.
+CREDENTIAL = re.compile(rb"(?<![^&])(token|sid|auth_[a-z0-9_]+)=[^&]*")
+HIDDEN = rb"\1=hidden"
+
+
+def hide_credentials(scope: Scope) -> Scope:
+    """Take the credentials out of the query of the server's scope. Return a scope that still has them."""
+    query: bytes = scope.get("query_string", b"")
+    hidden = CREDENTIAL.sub(HIDDEN, query)
+    if hidden == query:
+        return scope
+    own = {**scope}
+    scope["query_string"] = hidden
+    return own

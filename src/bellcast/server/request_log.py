@@ -1,0 +1,216 @@
+"""The request log: one line per request, and one for the start and the end of each live connection.
+
+A line has the path without its query, because queries carry tokens (`token=`), session ids (`sid=`) and signatures
+(`auth_signature=`). Nothing is logged per event."""
+
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+
+from bellcast.api.edge import STATE, path_as_sent, request_id
+from bellcast.live.connection import Connection
+from bellcast.live.reasons import Close
+from bellcast.live.sessions.engineio import Pipe
+from bellcast.live.sessions.socketio.member import Member
+from bellcast.ports import Clock
+
+log = structlog.get_logger("bellcast.requests")
+
+Scope = dict[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# Our longest path holds two keys of 200 characters, percent-encoded; a request head may be a hundred times as long.
+MAX_PATH = 2_000
+# Of an error body, where the reason stands: `"code"` of a problem, `"reason"` of a stream that was refused,
+# `"message"` of Engine.IO, whose `"code"` is a number.
+REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
+# A digest tells sessions apart; the session id itself would let a reader of the log take the session over.
+SESSION_DIGEST_CHARACTERS = 12
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+SWITCHING_PROTOCOLS, OK, FORBIDDEN = 101, 200, 403
+CONNECTION_LOST = Close(1006, "connection lost", reconnect=True)  # RFC 6455, 7.1.5: closed without a close frame
+
+
+class LoggedRequest:
+    """What one request's line will say."""
+
+    __slots__ = ("has_connection", "method", "path", "reason", "started", "state", "status")
+
+    def __init__(self, scope: Scope) -> None:
+        self.started = time.perf_counter()
+        self.method = scope.get("method", "GET")
+        self.path = path_as_sent(scope)[:MAX_PATH]
+        self.state: dict[str, Any] = {"request_id": request_id(scope)}
+        self.status: int | None = None
+        self.reason: str | None = None
+        self.has_connection = False
+
+    def read(self, message: Message) -> None:
+        """Note the status and the reason in a message to the client."""
+        match message["type"]:
+            case "http.response.start":
+                self.status = message["status"]
+            case "http.response.body" if not self.has_connection:
+                self._read_reason(message.get("body", b""))
+            case "websocket.accept":
+                self.status = SWITCHING_PROTOCOLS
+            case "websocket.close" if self.status is None:
+                self.status = FORBIDDEN  # what a close before accepting becomes
+
+    def _read_reason(self, body: bytes) -> None:
+        is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
+        if is_refusal and self.reason is None and (found := REASON.search(body)) is not None:
+            self.reason = found[1].decode(errors="replace")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What the lines of a request and of its connection have in common."""
+        principal, caller = self.state.get("principal"), self.state.get("caller")
+        return {
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "reason": self.reason,
+            "recipient": None if principal is None else principal.recipient,
+            "tenant": None if principal is None else principal.tenant or None,
+            "key": None if caller is None else caller.key or "project secret",
+            "ms": _milliseconds(time.perf_counter() - self.started),
+            "request_id": self.state["request_id"],
+        }
+
+
+_current: ContextVar[LoggedRequest | None] = ContextVar("bellcast_logged_request", default=None)
+
+
+class RequestLog:
+    """Writes the lines. Called on the loop's thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def serve(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a request and log it, unless it became a live connection, which has lines of its own."""
+        request = LoggedRequest(scope)
+
+        async def read_and_send(message: Message) -> None:
+            request.read(message)
+            await send(message)
+
+        token = _current.set(request)
+        try:
+            await app({**scope, STATE: request.state}, receive, read_and_send)
+        finally:
+            _current.reset(token)
+            if request.status is None and _is_upgrade(scope):
+                request.status = SWITCHING_PROTOCOLS  # the socket was taken over
+            if request.status is not None and not _is_connection(request):
+                _write("request_served", request.fields)
+
+    def head_refused(self, status: int, address: str | None) -> None:
+        """Log a request whose head could not be read, or was too large."""
+        _write("request_refused", {"status": status, "reason": "unreadable request head", "address": address})
+
+    # --- live connections
+
+    def opened(self, connection: Connection) -> None:
+        """Log the start of a connection."""
+        if isinstance(connection, Member):  # joined by a packet, whichever request carried it
+            request = {"path": connection.pipe.request.path, "session": _session(connection.pipe)}
+        else:
+            request = _of_current(is_websocket=connection.dialect.transport == "websocket")
+        _write("connection_opened", request | _who(connection))
+
+    def closed(self, connection: Connection) -> None:
+        """Log the end of a connection."""
+        end = connection.close_reason or CONNECTION_LOST
+        session = {"session": _session(connection.pipe)} if isinstance(connection, Member) else {}
+        lasted = {"ms": self._clock.now() - connection.since}
+        _write("connection_closed", session | _who(connection) | _why(end) | lasted)
+
+    def refused(self, connection: Connection, end: Close) -> None:
+        """Log a WebSocket that was accepted only to be told why it is refused."""
+        request = _of_current(is_websocket=True)
+        _write("connection_refused", request | _who(connection) | _why(connection.dialect.ending(end)))
+
+    # --- Engine.IO sessions, on which Socket.IO's namespaces are connections
+
+    def session_opened(self, pipe: Pipe) -> None:
+        """Log the start of a session."""
+        request = _of_current(is_websocket=pipe.transport == "websocket")
+        _write("session_opened", request | _session_of(pipe))
+
+    def session_closed(self, pipe: Pipe) -> None:
+        """Log the end of a session."""
+        _write("session_closed", _session_of(pipe) | _why(pipe.close_reason or CONNECTION_LOST))
+
+    def namespace_refused(self, pipe: Pipe, namespace: str, reason: str) -> None:
+        """Log a namespace that a client may not join."""
+        who = {"protocol": "socketio", "transport": pipe.transport, "namespace": namespace, "session": _session(pipe)}
+        _write("connection_refused", who | {"reason": reason})
+
+
+def _of_current(*, is_websocket: bool) -> dict[str, Any]:
+    """The fields of the request that becomes a connection now."""
+    request = _current.get()
+    if request is None:
+        return {}
+    request.has_connection = True
+    return request.fields | {"status": SWITCHING_PROTOCOLS if is_websocket else OK, "ms": None}
+
+
+def _who(connection: Connection) -> dict[str, Any]:
+    principal, dialect = connection.principal, connection.dialect
+    return {
+        "recipient": principal.recipient,
+        "tenant": principal.tenant or None,
+        "protocol": dialect.protocol,
+        "transport": dialect.transport,
+        "namespace": connection.namespace if isinstance(connection, Member) else None,
+        "connection": connection.id,
+    }
+
+
+def _why(end: Close) -> dict[str, Any]:
+    return {"code": end.code, "reason": end.reason}
+
+
+def _session_of(pipe: Pipe) -> dict[str, Any]:
+    return {"protocol": "engineio", "transport": pipe.transport, "session": _session(pipe)}
+
+
+def _session(pipe: Pipe) -> str:
+    return hashlib.sha256(pipe.sid.encode()).hexdigest()[:SESSION_DIGEST_CHARACTERS]
+
+
+def _is_upgrade(scope: Scope) -> bool:
+    return scope["type"] == "http" and any(
+        name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"]
+    )
+
+
+def _is_connection(request: LoggedRequest) -> bool:
+    return request.has_connection and request.status in (OK, SWITCHING_PROTOCOLS)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)
+
+
+def _write(event: str, fields: dict[str, Any]) -> None:
+    log.info(event, **{name: _printable(value) for name, value in fields.items() if value is not None})
+
+
+def _printable(value: Any) -> Any:
+    """The value, without characters that would act on the terminal of whoever reads the log."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(one if one.isprintable() else REPLACEMENT for one in value)

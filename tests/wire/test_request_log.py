@@ -1,0 +1,250 @@
+"""The request log: one line per request and per live connection's start and end, on every way in, and never a secret."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from tests.faults.raw import Raw, eventually
+from tests.servers import ServerProcess
+from tests.wire import socketio_raw
+from tests.wire.clients import stream
+from tests.wire.test_mounted import HOSTS, MountedServer, page
+
+Line = dict[str, Any]
+LOGGED = {"BELLCAST_LOG_REQUESTS": "on", "BELLCAST_LOG_FORMAT": "json"}
+
+
+class Log:
+    """The lines of one server since the test began."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self._before = len(server.log.read_text())
+
+    @property
+    def text(self) -> str:
+        return self.server.log.read_text()[self._before :]
+
+    @property
+    def lines(self) -> list[Line]:
+        return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
+
+    def line(self, **fields: Any) -> Line:
+        """The one line with these fields, as soon as it is there."""
+
+        def found() -> list[Line]:
+            return [line for line in self.lines if line.items() >= fields.items()]
+
+        assert eventually(lambda: bool(found())), (fields, self.text)
+        assert len(found()) == 1, found()
+        return found()[0]
+
+
+@pytest.fixture(scope="module")
+def logging_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    settings = LOGGED | {"BELLCAST_ORIGINS": "https://shop.example", "BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT": "1"}
+    with ServerProcess(tmp_path_factory.mktemp("logged"), settings) as server:
+        yield server
+
+
+@pytest.fixture
+def log(logging_server: ServerProcess) -> Iterator[Log]:
+    log = Log(logging_server)
+    yield log
+    assert all(part not in log.text for part in (logging_server.secret, "eyJ", "token=", "sid=", "auth_signature"))
+
+
+def test_request_is_one_line_with_its_status_recipient_and_id(log: Log) -> None:
+    server = log.server
+    answer = httpx.get(f"{server.url}/v1/inbox?limit=5", headers=server.as_recipient("alice", tenant="acme"))
+    line = log.line(event="request_served", path="/v1/inbox")
+    told = {"method": "GET", "status": 200, "recipient": "alice", "tenant": "acme", "level": "info"}
+    assert line.items() >= told.items()
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert line["ms"] >= 0
+
+
+def test_request_of_the_app_names_no_secret(log: Log) -> None:
+    httpx.get(f"{log.server.url}/v1/recipients/bob", headers=log.server.as_app())
+    line = log.line(event="request_served", path="/v1/recipients/bob")
+    assert (line["key"], line["status"], line["reason"]) == ("project secret", 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1/inbox", "/v1/stream"])
+def test_refused_request_is_logged_with_its_reason(log: Log, path: str) -> None:
+    httpx.get(f"{log.server.url}{path}?token=eyJ.forged.token")
+    assert log.line(event="request_served", path=path)["reason"] == "unauthenticated"
+    other = {"origin": "https://evil.example"}
+    httpx.get(f"{log.server.url}{path}/", params={"token": log.server.token("x")}, headers=other)
+    line = log.line(event="request_served", path=f"{path}/", status=403)
+    assert line["reason"] == "forbidden"
+
+
+def test_request_that_cannot_be_read_is_logged(log: Log) -> None:
+    for broken, status in ((b"GET\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nA: " + b"b" * 70_000, 431)):
+        with Raw(log.server) as client:
+            client.send(broken)
+            client.rest()
+        assert log.line(event="request_refused", status=status)["address"] == "127.0.0.1"
+
+
+def test_request_path_cannot_act_on_the_terminal(log: Log) -> None:
+    with Raw(log.server) as client:
+        client.send(b"GET /\x9b31m\xc2\x85x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.rest()
+    assert all(one["path"].isprintable() for one in log.lines if "path" in one)
+
+
+def test_event_stream_is_logged_from_its_start_to_its_end(log: Log) -> None:
+    with stream(log.server, "carol") as opened:
+        ready = opened.next()
+        line = log.line(event="connection_opened", connection=ready["connection"])
+        told = {"method": "GET", "path": "/v1/stream", "status": 200, "recipient": "carol", "transport": "sse"}
+        assert line.items() >= told.items()
+        with stream(log.server, "carol") as second:
+            assert second.next()["type"] == "close"
+        refused = log.line(event="request_served", path="/v1/stream")
+        assert refused["reason"] == "too_many_connections"
+        httpx.delete(f"{log.server.url}/v1/recipients/carol/sessions", headers=log.server.as_app())
+        end = log.line(event="connection_closed", connection=ready["connection"])
+        assert (end["code"], end["reason"], end["recipient"]) == (4401, "revoked", "carol")
+        assert end["ms"] >= 0
+
+
+def test_event_stream_whose_client_vanishes_is_logged(log: Log) -> None:
+    with stream(log.server, "dora") as opened:
+        id = opened.next()["connection"]
+    assert log.line(event="connection_closed", connection=id)["reason"] == "connection lost"
+
+
+def test_websocket_is_logged_from_its_handshake_to_its_close_frame(log: Log) -> None:
+    socket_url = log.server.url.replace("http", "ws")
+    with connect(f"{socket_url}/v1/ws?token={log.server.token('erin')}") as socket:
+        id = json.loads(socket.recv())["connection"]
+        line = log.line(event="connection_opened", connection=id)
+        assert line.items() >= {"path": "/v1/ws", "status": 101, "recipient": "erin", "transport": "websocket"}.items()
+        socket.close(4999)
+    end = log.line(event="connection_closed", connection=id)
+    assert (end["code"], end["reason"]) == (4999, "closed by the client")
+
+
+def test_websocket_that_is_refused_is_logged(log: Log) -> None:
+    socket_url = log.server.url.replace("http", "ws")
+    with connect(f"{socket_url}/v1/ws?token=eyJ.no.token") as socket:
+        assert json.loads(socket.recv())["type"] == "close"
+        with pytest.raises(ConnectionClosed):
+            socket.recv()
+    line = log.line(event="connection_refused", path="/v1/ws")
+    assert (line["status"], line["code"], line["reason"]) == (101, 4401, "unauthenticated")
+    with pytest.raises(InvalidStatus):
+        connect(f"{socket_url}/v1/ws?token={log.server.token('x')}", origin="https://evil.example")
+    assert log.line(event="request_served", path="/v1/ws")["status"] == 403
+
+
+def test_pusher_connection_is_logged(log: Log) -> None:
+    socket_url = log.server.url.replace("http", "ws")
+    with connect(f"{socket_url}/app/{log.server.key}?protocol=7") as socket:
+        id = json.loads(json.loads(socket.recv())["data"])["socket_id"]
+        line = log.line(event="connection_opened", connection=id)
+        assert (line["protocol"], line["path"]) == ("pusher", f"/app/{log.server.key}")
+    assert log.line(event="connection_closed", connection=id)["code"] == 1000
+    with connect(f"{socket_url}/app/unknown?protocol=7") as socket:
+        assert json.loads(socket.recv())["event"] == "pusher:error"
+        with pytest.raises(ConnectionClosed):
+            socket.recv()
+    assert log.line(event="connection_refused", path="/app/unknown")["code"] == 4001
+
+
+def test_pusher_request_with_a_wrong_signature_is_logged(log: Log) -> None:
+    path = f"/apps/{log.server.project}/events"
+    httpx.post(log.server.url + path, params={"auth_key": log.server.key, "auth_signature": "0" * 64}, json={})
+    assert log.line(event="request_served", path=path)["status"] in (400, 401)
+
+
+def test_socketio_session_and_namespace_are_logged(log: Log) -> None:
+    client = socketio_raw.Raw(log.server, {"token": log.server.token("fay")}, stay=True)
+    try:
+        session = log.line(event="session_opened", transport="websocket")
+        assert (session["status"], session["path"]) == (101, "/socket.io/")
+        member = log.line(event="connection_opened", recipient="fay")
+        assert (member["namespace"], member["session"]) == ("/", session["session"])
+    finally:
+        client.close()
+    for event in ("connection_closed", "session_closed"):
+        end = log.line(event=event, session=session["session"])
+        assert (end["code"], end["reason"]) == (1000, "closed by the client")
+    assert client.opened["sid"] not in log.text
+
+
+def test_socketio_polling_is_logged(log: Log) -> None:
+    url = f"{log.server.url}/socket.io/"
+    opened = httpx.get(url, params={"EIO": "4", "transport": "polling"})
+    sid = json.loads(opened.text[1:])["sid"]
+    session = log.line(event="session_opened", transport="polling")
+    assert session["status"] == 200
+    httpx.post(url, params={"EIO": "4", "transport": "polling", "sid": sid}, content="40/unknown,{}")
+    assert log.line(event="connection_refused", session=session["session"])["reason"] == "Invalid namespace"
+    assert log.line(event="request_served", method="POST")["status"] == 200
+    httpx.post(url, params={"EIO": "4", "transport": "polling", "sid": sid}, content="1")
+    assert log.line(event="session_closed", session=session["session"])["reason"] == "closed by the client"
+    httpx.get(url, params={"EIO": "4", "transport": "polling", "sid": sid})
+    assert log.line(event="request_served", status=400)["reason"] == "Session ID unknown"
+    assert sid not in log.text
+
+
+def test_request_id_of_a_proxy_is_kept_and_a_wild_one_replaced(log: Log) -> None:
+    def id_of(given: str) -> str:
+        answered: str = httpx.get(f"{log.server.url}/healthz", headers={"x-request-id": given}).headers["x-request-id"]
+        return answered
+
+    given = "b2f3c5a0-6f0e-4f4e-9a7e-1f2f3f4f5f6f"
+    assert id_of(given) == given
+    assert log.line(request_id=given)["path"] == "/healthz"
+    for wild in ("a" * 129, "two words", 'a"b', "<script>"):
+        assert id_of(wild) != wild
+
+
+def test_server_logs_no_request_unless_told_to(start_server: Callable[..., ServerProcess]) -> None:
+    quiet = start_server(BELLCAST_LOG_FORMAT="json")
+    httpx.get(f"{quiet.url}/healthz")
+    assert "request_served" not in quiet.log.read_text()
+    debugging = start_server("--log-level", "debug", BELLCAST_LOG_FORMAT="json")
+    httpx.get(f"{debugging.url}/healthz")
+    assert eventually(lambda: "request_served" in debugging.log.read_text())
+
+
+# --- mounted in another server
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def mounted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedServer]:
+    """The app at /bell of another server, which writes an access log of its own."""
+    host = [word for word in HOSTS[request.param] if word not in ("--log-level", "warning")]
+    host += ["--access-logfile", "-"] if host[0] == "hypercorn" else []
+    server = MountedServer(tmp_path_factory.mktemp("host"), host)
+    server.environ |= {"BELLCAST_LOG_REQUESTS": "on"}
+    with server:
+        yield server
+
+
+def test_mounted_server_logs_requests_and_connections_without_credentials(mounted: MountedServer) -> None:
+    log = Log(mounted)
+    token = mounted.token("gus")
+    httpx.get(f"{mounted.url}/v1/inbox", params={"token": token, "limit": 5})
+    with connect(f"{mounted.url.replace('http', 'ws')}/v1/ws?token={token}&topics=a") as socket:
+        socket.recv()
+    with page(mounted, "gus") as opened:
+        opened.next()
+    poll = {"EIO": "4", "transport": "polling"}
+    sid = json.loads(httpx.get(f"{mounted.url}/socket.io/", params=poll).text[1:])["sid"]
+    httpx.post(f"{mounted.url}/socket.io/", params=poll | {"sid": sid}, content="1")
+    for event in ("request_served", "connection_opened", "connection_closed", "session_closed"):
+        assert eventually(lambda event=event: event in log.text), (event, log.text)
+    assert "/bell/v1/inbox" in log.text  # the access log of the host
+    assert token not in log.text
+    assert sid not in log.text
