@@ -11,6 +11,7 @@ from bellcast import __version__, errors
 from bellcast.api import client
 from bellcast.api.app import HANDLERS
 from bellcast.inbox import people
+from bellcast.settings import table
 from tests.journey.rest import fields, refused
 
 
@@ -90,7 +91,7 @@ class TestEveryPath:
         assert (await rest.nobody.get("/bellcast.js?v=3")).status_code == 200
 
     @pytest.mark.parametrize(
-        "path", ["/", "/v1", "/v2/inbox", "/v1/inbox/a/b", "/v1//inbox", "/v1/recipients//sessions", "/%2e%2e/etc"]
+        "path", ["/v1", "/v2/inbox", "/v1/inbox/a/b", "/v1//inbox", "/v1/recipients//sessions", "/%2e%2e/etc"]
     )
     async def test_an_unknown_path_is_a_404(self, rest, path):
         assert refused(await rest.app.get(path), 404, "not_found")
@@ -161,12 +162,23 @@ class TestReference:
         assert answer.status_code == 200
         assert str(error.status) in answer.text
         assert error.title in answer.text
+        assert answer.text.count("<li>") >= 2
+        assert "What to do" in answer.text
+        assert "`" not in answer.text.partition("<pre>")[0]
+
+    async def test_every_setting_and_header_an_error_page_names_exists(self, rest):
+        known = {setting.variable for setting in table.TABLE}
+        for error in errors.every():
+            page = (await rest.nobody.get(f"/errors/{error.code}")).text
+            assert {name for name in re.findall(r"BELLCAST_[A-Z_]+[A-Z]", page) if name != "BELLCAST_LIMIT"} <= known
 
     async def test_its_page_leads_back_to_the_others(self, rest):
         for place in ("/errors", "/errors/invalid"):
             page = (await rest.nobody.get(place)).text
             targets = [urljoin(place, target) for target in re.findall(r'href="([^"#]+)"', page)]
-            assert targets == ["/docs", "/errors"]
+            assert targets[:2] == ["/docs", "/errors"]
+            for target in targets:
+                assert (await rest.nobody.get(target)).status_code == 200
 
     async def test_an_unknown_error_has_none(self, rest):
         assert refused(await rest.nobody.get("/errors/nonsense"), 404, "not_found")

@@ -47,7 +47,7 @@ REQUESTS = {
     "lines that end early": request(f"{STREAM}?token=TOKEN").replace(b"\r\n", b"\n"),
 }
 # Of a head, what differs from one answer to the next or says whether another request may follow.
-OWN = (b"connection", b"date", b"sec-websocket-accept")
+OWN = (b"connection", b"date", b"sec-websocket-accept", b"x-request-id")
 # Of a body, what is said.
 SAID = re.compile(rb'event: \w+|"(?:type|event|code|title|detail|field)":"[^"]*"')
 PATIENCE = 1.0  # after it an answer that has begun is whole: streams go on for ever

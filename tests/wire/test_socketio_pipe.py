@@ -127,7 +127,7 @@ def test_a_refusal_has_the_code_clients_know(
 ) -> None:
     answer = http.request(method, path, headers={"origin": "https://app.example"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
 
 def test_the_open_packet_and_its_headers(http: httpx.Client) -> None:

@@ -15,6 +15,7 @@ from bellcast.api import (
     health,
     inbox,
     keys,
+    landing,
     methods,
     metrics,
     notifications,
@@ -47,7 +48,7 @@ HANDLERS = [
     *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
     *inbox.HANDLERS,
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
-    *(client.entry, client.module),
+    *(client.entry, client.module, landing.show, landing.send),
 ]
 
 

@@ -3,6 +3,7 @@ from elsewhere, so they work offline and behind any policy."""
 
 from typing import Any
 
+import msgspec
 from litestar.types import ASGIApp
 
 from bellcast import errors
@@ -10,6 +11,7 @@ from bellcast.api import answers, page, reading
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.errors import NotFound
+from bellcast.model import problems
 
 HTML = "text/html; charset=utf-8"
 HEADERS = {
@@ -44,5 +46,6 @@ async def error(request: Asked) -> ASGIApp:
     code = reading.path(request, "code")
     for one in errors.every():
         if one.code == code:
-            return answers.whole(200, page.errors([one], up="../"), HTML, HEADERS)
+            example = msgspec.json.format(problems.body(one()), indent=2).decode()
+            return answers.whole(200, page.error(one, example), HTML, HEADERS)
     raise NotFound("There is no error with this code. They are listed at /errors")

@@ -54,13 +54,14 @@ class Edge:
             return
         inner = {
             **scope,
-            "path": path_as_sent(scope),
+            "path": path_as_sent(scope) or "/",
             "root_path": "",
             "method": "GET" if method == "HEAD" else method,
             "state": scope.get(STATE, {}),
         }
         state = inner["state"]
         state["rooms"] = self._rooms
+        state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._refusal(inner)
         answer = self._app if refusal is None else answers.refusal(refusal)
@@ -77,13 +78,14 @@ class Edge:
     def _telling(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
         started = time.perf_counter()
-        extra = [*SAFETY, (REQUEST_ID, id.encode()), *origins.cors_headers(_header(scope, b"origin"), self._origins)]
+        origin = _header(scope, b"origin")
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = scope.get("path_template", "")
                 self._requests.count(method, route, message["status"], time.perf_counter() - started)
-                message["headers"] = [*message["headers"], *extra]
+                cors = origins.cors_headers(origin, self._origins, message["status"])
+                message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
+from bellcast.api.advice import BY_CODE
 from bellcast.errors import BellcastError
 
 Json = dict[str, Any]
@@ -37,13 +38,23 @@ code, pre { font: .86em/1.5 ui-monospace, monospace } pre { margin: .6rem 0; pad
 .soft { color: var(--soft); font-size: .9rem } table { width: 100%; border-collapse: collapse; font-size: .9rem }
 th { text-align: left; font-weight: 600; color: var(--soft) } td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 summary { cursor: pointer; padding: .4rem 0; color: var(--accent); font-size: .9rem }
+.sheet { max-width: 46rem; margin: auto; padding: 0 1.25rem 4rem } .sheet main { padding: 1rem 0 0 }
+.sheet h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem } .sheet ul { margin: 0; padding-left: 1.2rem } .sheet li { margin: .35rem 0 }
+nav.top { position: static; display: flex; gap: 1.25rem; padding: 1.25rem 0; font-size: .9rem; border-bottom: 1px solid var(--line) }
+.badge { margin: 1.5rem 0 .75rem } .badge code { padding: .25rem .65rem; border-radius: 99px; background: var(--tint); color: var(--accent); font-weight: 600 }
+.lead { font-size: 1.1rem } .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: .8rem; margin-top: 1.25rem }
+.cards article { padding: 0; border: 0 } .cards a { display: block; height: 100%; padding: 1rem 1.1rem; border: 1px solid var(--line); border-radius: 12px; background: var(--tint); color: inherit; text-decoration: none }
+.cards a:hover { border-color: var(--accent); color: inherit } .cards h3 { margin: 0 } .cards a > code { color: var(--accent) } .cards p { margin: .4rem 0 0; font-size: .9rem; color: var(--soft) }
 @media (max-width: 60rem) { .frame { grid-template-columns: minmax(0, 1fr); gap: 0 } nav { position: static; max-height: none; padding-bottom: 0 } }
 """
 
 
 def _whole(title: str, nav: str, main: str) -> bytes:
+    return _document(title, f'<div class="frame"><nav>{nav}</nav><main>{main}</main></div>')
+
+
+def _document(title: str, body: str) -> bytes:
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    body = f'<div class="frame"><nav>{nav}</nav><main>{main}</main></div>'
     return (
         f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>'.encode()
     )
@@ -178,13 +189,39 @@ def _prose(text: str) -> str:
     return NAMES.sub(r"<code>\1</code>", escape(text))
 
 
-def errors(told: Sequence[type[BellcastError]], up: str = "") -> bytes:
-    """What errors mean and what to do about them. `up` leads from the page to where the reference is."""
-    parts = [
-        f'<article id="{error.code}"><h3>{escape(error.title)}</h3><p class="path"><code>{error.status} {error.code}</code></p>'
-        f"<p>{_prose(' '.join((error.__doc__ or '').split()))}</p></article>"
-        for error in told
-    ]
-    heading = told[0].title if len(told) == 1 else "Errors"
-    nav = f'<a href="{up}docs">Reference</a><a href="{up}errors">Every error</a>'
-    return _whole(f"{heading} · Bellcast", nav, f"<h1>{escape(heading)}</h1>{''.join(parts)}")
+def error(one: type[BellcastError], example: str) -> bytes:
+    """What an error means, its usual causes, and what to do. `example` is what the server sends."""
+    advice = BY_CODE[one.code]
+    main = (
+        f'<p class="badge"><code>{one.status} {one.code}</code></p><h1>{escape(one.title)}</h1>'
+        f'<p class="lead">{_prose(_meaning(one))}</p>'
+        f"<h2>What was wrong</h2>{_bullets(advice.causes)}<h2>What to do</h2>{_bullets(advice.remedies)}"
+        f"<h2>What the server sends</h2><pre>{escape(example)}</pre>"
+        '<p class="soft"><code>detail</code> says what was wrong with this very request. Log lines carry the id in '
+        "the response header <code>X-Request-Id</code>.</p>"
+    )
+    return _sheet(f"{one.title} · Bellcast", "../", main)
+
+
+def errors(every: Sequence[type[BellcastError]]) -> bytes:
+    """Every error, each with a link to its own page."""
+    cards = "".join(
+        f'<article><a href="errors/{one.code}"><h3>{escape(one.title)}</h3><code>{one.status} {one.code}</code>'
+        f"<p>{_prose(_meaning(one))}</p></a></article>"
+        for one in sorted(every, key=lambda one: (one.status, one.code))
+    )
+    return _sheet("Errors · Bellcast", "", f'<h1>Errors</h1><div class="cards">{cards}</div>')
+
+
+def _sheet(title: str, up: str, main: str) -> bytes:
+    """A page in one column. `up` leads from it to where the reference is."""
+    links = f'<b>Bellcast</b><a href="{up}docs">API reference</a><a href="{up}errors">Errors</a>'
+    return _document(title, f'<div class="sheet"><nav class="top">{links}</nav><main>{main}</main></div>')
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{_prose(one)}</li>' for one in sentences)}</ul>"
+
+
+def _meaning(one: type[BellcastError]) -> str:
+    return " ".join((one.__doc__ or "").split())

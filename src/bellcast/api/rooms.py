@@ -65,6 +65,8 @@ class Rooms(Struct, frozen=True, kw_only=True):
     pusher: PusherRules = PusherRules()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     workers: Workers | None = None
+    has_landing: bool = True  # the page at /
+    has_trial: bool = True  # its form, which sends; never where a proxy is known to stand in front
 
 
 def of(request: "Request[Any, Any, Any]") -> Rooms:

@@ -76,7 +76,9 @@ class Doors:
             self._check_origin(request, brought)
             return await self.session(credential)
         nameless = kind != "request" and self._access.anonymous
-        if self._sessions is not None and brought.cookies:
+        # A page without cookies gets the same answer as one with them, or it could tell whether there are any.
+        is_page = brought.origin is not None and kind != "websocket"
+        if self._sessions is not None and (brought.cookies or is_page):
             try:
                 return await self._by_cookie(self._sessions, request, brought, kind)
             except (Unauthenticated, WrongOrigin):
@@ -134,9 +136,12 @@ class Doors:
         )
         if not allowed:
             raise WrongOrigin(
-                "Pages of this origin may not ask with cookies: add it to BELLCAST_ORIGINS; if it is this server's "
-                "own, behind a proxy that ends TLS, name the proxy in BELLCAST_TRUSTED_PROXIES."
+                "Pages of this origin may not use cookies here: send a session token, or add the origin to "
+                "BELLCAST_ORIGINS. If it is this server's own, behind a proxy that ends TLS, name the proxy in "
+                "BELLCAST_TRUSTED_PROXIES."
             )
+        if not brought.cookies:
+            raise Unauthenticated
         return await sessions.recipient(brought.cookies)
 
     def _check_origin(self, request: Request, brought: Credentials) -> None:

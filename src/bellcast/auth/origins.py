@@ -58,9 +58,10 @@ def cookie_allowed(
 ) -> bool:
     """Whether a request that carries cookies may come from there. `site` is `Sec-Fetch-Site`.
 
-    Browsers send cookies along from any page, so what changes something or stays open needs a known origin."""
+    Browsers send cookies along from any page, so what changes something or stays open needs a known origin. A page of an
+    unknown one could not read the answer either, so its cookies are refused unseen: it gets an error it can read."""
     if origin is not None:
-        return _harmless(kind, method) or is_same(origin, scheme, host) or canonical(origin) in origins
+        return is_same(origin, scheme, host) or canonical(origin) in origins
     if kind == "stream":
         # EventSource names no origin on its own server; another site's page would be named by one of the two headers.
         return site in (None, "same-origin")
@@ -71,25 +72,42 @@ def _harmless(kind: Kind, method: str) -> bool:
     return kind == "request" and method in SAFE_METHODS
 
 
-def cors_headers(origin: str | None, origins: Collection[str]) -> Headers:
-    """What an answer tells the browser: any page may read it, or once origins are declared only theirs."""
-    if not origins:
-        return [] if origin is None else [(b"access-control-allow-origin", b"*"), _readable()]
+def cors_headers(origin: str | None, origins: Collection[str], status: int = 200) -> Headers:
+    """The CORS headers of a response: any page may read it, or once origins are declared only theirs.
+
+    Every page may read an error, also of a request with credentials, or its developer would see a CORS error instead of
+    the reason. That tells a foreign page nothing about its user: cookies from undeclared origins are refused unseen
+    (`cookie_allowed`), so the error is the one a request without cookies gets."""
     vary = (b"vary", b"Origin")
-    if origin is None or canonical(origin) not in origins:
-        return [vary]
-    named = (b"access-control-allow-origin", origin.encode("latin-1"))
-    return [named, (b"access-control-allow-credentials", b"true"), _readable(), vary]
+    if origin is None:
+        return [vary] if origins else []
+    if canonical(origin) in origins or (status >= 400 and _is_echoed(origin)):
+        named = (b"access-control-allow-origin", origin.encode("latin-1"))
+        return [named, (b"access-control-allow-credentials", b"true"), _readable(), vary]
+    return [vary] if origins else [(b"access-control-allow-origin", b"*"), _readable()]
+
+
+def _is_echoed(origin: str) -> bool:
+    """`null` is the origin of pages opened as files."""
+    return origin == "null" or canonical(origin) is not None
 
 
 def preflight_headers(origin: str | None, origins: Collection[str]) -> Headers:
-    """What the answer to a preflight (OPTIONS) tells the browser."""
+    """The CORS headers of the response to a preflight (OPTIONS)."""
     return [
-        *cors_headers(origin, origins),
+        *preflight_origin(origin, origins),
         (b"access-control-allow-methods", METHODS),
         (b"access-control-allow-headers", ASKABLE),
         (b"access-control-max-age", MAX_AGE),
     ]
+
+
+def preflight_origin(origin: str | None, origins: Collection[str]) -> Headers:
+    """Who may send the request that a preflight asks for: any page, but an undeclared one without cookies. Once origins
+    are declared, what such a page gets is an error that it can read."""
+    is_declared = origin is not None and canonical(origin) in origins
+    vary = [(b"vary", b"Origin")] if origins and not is_declared else []
+    return [*cors_headers(origin, origins if is_declared else ()), *vary]
 
 
 def _readable() -> tuple[bytes, bytes]:

@@ -65,4 +65,4 @@ def _json() -> list[Processor]:
 def _console() -> list[Processor]:
     colours = screen.err.is_terminal and not screen.err.no_color
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
+    return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]

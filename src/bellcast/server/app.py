@@ -156,6 +156,8 @@ class App:
             connections=self._roll,
             pusher=settings.pusher,
             workers=self._counting,
+            has_landing=settings.server.landing,
+            has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)

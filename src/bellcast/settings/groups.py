@@ -43,6 +43,7 @@ class Server(Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     log_requests: bool = False
+    landing: bool = True
 
 
 class Store(Struct, frozen=True, kw_only=True):

@@ -71,6 +71,10 @@ SERVER: dict[str, tuple[Reader, str]] = {
         readers.switch,
         "Log each request, and the start and end of each live connection, at level info. Always on at level debug.",
     ),
+    "LANDING": (
+        readers.switch,
+        "The page at `/`: whether the server is ready, links, and, opened on the machine itself, a first notification.",
+    ),
 }
 
 STORE: dict[str, tuple[Reader, str]] = {

@@ -65,9 +65,10 @@ def test_tokens_come_from_anywhere_until_origins_are_declared(
 @pytest.mark.parametrize(
     ("kind", "method", "origin", "site", "allowed"),
     [
-        # Reading once: what the answer says stays hidden from other pages by CORS.
+        # Reading once.
         ("request", "GET", None, None, True),
-        ("request", "GET", "https://evil.example", "cross-site", True),
+        ("request", "GET", OWN, "same-origin", True),
+        ("request", "GET", "https://evil.example", "cross-site", False),
         ("request", "HEAD", None, "cross-site", True),
         # Changing something.
         ("request", "POST", OWN, "same-origin", True),
@@ -124,6 +125,29 @@ def test_declared_pages_may_read_with_cookies_and_others_may_not() -> None:
     assert said[b"access-control-allow-credentials"] == b"true"
     for origin in ("https://evil.example", "null", None):
         assert origins.cors_headers(origin, (SHOP,)) == [(b"vary", b"Origin")]
+
+
+@pytest.mark.parametrize("declared", [(), (SHOP,)])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+def test_error_may_be_read_by_every_page_even_of_a_request_with_credentials(
+    declared: tuple[str, ...], origin: str
+) -> None:
+    said = names(origins.cors_headers(origin, declared, 401))
+    assert said[b"access-control-allow-origin"] == origin.encode()
+    assert said[b"access-control-allow-credentials"] == b"true"
+    assert said[b"vary"] == b"Origin"
+    assert b"access-control-allow-credentials" not in names(origins.cors_headers(origin, declared, 200))
+
+
+def test_error_echoes_no_origin_that_is_none() -> None:
+    assert names(origins.cors_headers("a b, c", (), 401))[b"access-control-allow-origin"] == b"*"
+
+
+def test_preflight_of_an_undeclared_origin_allows_no_cookies() -> None:
+    said = names(origins.preflight_headers("https://evil.example", (SHOP,)))
+    assert said[b"access-control-allow-origin"] == b"*"
+    assert b"access-control-allow-credentials" not in said
+    assert said[b"vary"] == b"Origin"
 
 
 def test_a_cache_never_gives_one_pages_answer_to_another() -> None:

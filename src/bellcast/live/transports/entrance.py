@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
+from bellcast.errors import BellcastError
 from bellcast.live.framing.head import CLOSE, head
 from bellcast.live.transports import foreign
 from bellcast.live.transports.closing import linger
@@ -24,16 +25,21 @@ from bellcast.live.transports.takeover import (
     EXTENSION,
     HEAD_LIMIT,
     HEAD_SECONDS,
-    LogRefusal,
     MAX_HEADER_LINES,
+    READABLE,
+    LogRefusal,
     TakeoverProtocol,
 )
+from bellcast.model import problems
 
 log = structlog.get_logger(__name__)
 
 METHOD = b"GET "
 END_OF_HEAD = b"\r\n\r\n"
-FAILED = head(b"500 Internal Server Error", [CLOSE, (b"content-length", b"0")])
+FAILED_BODY = problems.body(BellcastError())
+FAILED_HEADERS = [CLOSE, READABLE, (b"content-type", problems.MEDIA_TYPE.encode())]
+FAILED_HEADERS += [(b"content-length", b"%d" % len(FAILED_BODY))]
+FAILED = head(b"500 Internal Server Error", FAILED_HEADERS) + FAILED_BODY
 
 
 class Serving(Protocol):

@@ -119,20 +119,24 @@ class SocketIOEndpoint:
     async def _answer(
         self, request: Request, asked: dict[str, str], receive: foreign.Receive, send: foreign.Send
     ) -> None:
-        cors = origins.cors_headers(request.header(b"origin"), self._rules.access.origins)
         if request.method == "OPTIONS":
-            await http.answer(send, 204, [*cors, PREFLIGHT_METHODS, *_asked_headers(request)])
+            allowed = origins.preflight_origin(request.header(b"origin"), self._rules.access.origins)
+            await http.answer(send, 204, [*allowed, PREFLIGHT_METHODS, *_asked_headers(request)])
             return
+        cors = self._cors(request, 200)
         sid = asked.get("sid")
         refusal = self._refusal(request, asked, upgrading=False)
         if refusal is not None:
             if refusal is engineio.UNKNOWN_SESSION and sid and await self._tell_parted(sid, request, send, cors):
                 return
-            await polling.refuse(send, refusal, cors)
+            await polling.refuse(send, refusal, self._cors(request, refusal.status))
         elif sid is None:
             await self._open(request, send, cors)
         else:
             await self._exchange(request, sid, receive, send, cors)
+
+    def _cors(self, request: Request, status: int) -> Headers:
+        return origins.cors_headers(request.header(b"origin"), self._rules.access.origins, status)
 
     async def _open(self, request: Request, send: foreign.Send, cors: Headers) -> None:
         pipe = Pipe(self._pipes, _slim(request))

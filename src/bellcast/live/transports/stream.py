@@ -48,12 +48,12 @@ class StreamEndpoint:
             allowed = self._rules.access.origins
             await http.answer(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
-        cors = origins.cors_headers(request.header(b"origin"), self._rules.access.origins)
+        cors = self._cors(request, 200)
         try:
             connection = await self._admitted(request, ours=http.is_ours(scope))
             arrived, started = await self._enter(connection, request)
         except BellcastError as refusal:
-            await _refuse(refusal, cors, send)
+            await _refuse(refusal, self._cors(request, refusal.status), send)
             return
         if not http.is_ours(scope):
             welcome = self._sessions.welcome(connection, arrived, request, started)
@@ -73,6 +73,9 @@ class StreamEndpoint:
                 log.exception("connection start failed", connection=connection.id)
                 raise Unavailable from failure
             raise
+
+    def _cors(self, request: Request, status: int) -> Headers:
+        return origins.cors_headers(request.header(b"origin"), self._rules.access.origins, status)
 
     async def _admitted(self, request: Request, *, ours: bool) -> Connection:
         if request.method != "GET":

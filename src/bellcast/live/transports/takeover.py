@@ -44,7 +44,9 @@ AHEAD = 20
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
 # The wish of every browser.
 WEBSOCKET = (b"upgrade", b"websocket")
-TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, (b"content-length", b"0")])
+# So that a page sees the status, and no CORS error: it tells nothing of anybody.
+READABLE = (b"access-control-allow-origin", b"*")
+TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, READABLE, (b"content-length", b"0")])
 DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)
 PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 

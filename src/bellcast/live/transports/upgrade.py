@@ -5,12 +5,13 @@ Origin, version or path, and an address at its bound, are refused before."""
 
 from typing import Protocol
 
+from bellcast.auth import origins
 from bellcast.errors import BadRequest, BellcastError, UpgradeRequired
 from bellcast.live import reasons, requests
 from bellcast.live.arrivals import Arrivals, guard_start
 from bellcast.live.connection import Connection, Dialect, Listener
 from bellcast.live.framing import websocket
-from bellcast.live.requests import Request
+from bellcast.live.requests import Headers, Request
 from bellcast.live.rules import Rules, Spawn
 from bellcast.live.sessions.native import AtReady
 from bellcast.live.transports import foreign, http
@@ -45,6 +46,7 @@ class WebSocketEndpoint:
 
     def __init__(self, rules: Rules, arrivals: Arrivals, sessions: Sessions, spawn: Spawn) -> None:
         self._limits = rules.limits
+        self._origins = rules.access.origins
         self._arrivals = arrivals
         self._sessions = sessions
         self._spawn = spawn
@@ -56,13 +58,13 @@ class WebSocketEndpoint:
             return
         upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
         if isinstance(upgrade, websocket.Refusal) or not http.is_ours(scope):
-            await _decline(send, upgrade)
+            await self._decline(request, send, upgrade)
             return
         try:
             self._arrivals.check_address(request.address)
             principal, refusal = await self._sessions.visitor(request)
         except BellcastError as forbidden:
-            await http.refuse(send, forbidden, [])
+            await http.refuse(send, forbidden, self._cors(request, forbidden.status))
             return
         connection = self._arrivals.make(
             WebSocketConnection, self._sessions.direct, principal, request.address, listener=self._sessions.listener
@@ -106,8 +108,13 @@ class WebSocketEndpoint:
         speaking = outlet.run(send, {"type": "websocket.accept"}, connection.closing)
         await foreign.serve(connection, outlet, speaking, hearing)
 
+    async def _decline(
+        self, request: Request, send: foreign.Send, upgrade: websocket.Upgrade | websocket.Refusal
+    ) -> None:
+        headers, detail = (upgrade.headers, upgrade.detail) if isinstance(upgrade, websocket.Refusal) else ((), None)
+        is_bad = isinstance(upgrade, websocket.Refusal) and upgrade.status == BadRequest.status
+        refusal = BadRequest(detail) if is_bad else UpgradeRequired(detail)
+        await http.refuse(send, refusal, [*headers, *self._cors(request, refusal.status)])
 
-async def _decline(send: foreign.Send, upgrade: websocket.Upgrade | websocket.Refusal) -> None:
-    headers, detail = (upgrade.headers, upgrade.detail) if isinstance(upgrade, websocket.Refusal) else ((), None)
-    is_bad = isinstance(upgrade, websocket.Refusal) and upgrade.status == BadRequest.status
-    await http.refuse(send, BadRequest(detail) if is_bad else UpgradeRequired(detail), list(headers))
+    def _cors(self, request: Request, status: int) -> Headers:
+        return origins.cors_headers(request.header(b"origin"), self._origins, status)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from bellcast import calls
 from bellcast.auth.doors import Doors
+from bellcast.auth.origins import WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.live import resume, topics
@@ -139,6 +140,10 @@ class Joining:
             return await self._doors.session(_token(token)), None
         except Unauthenticated as doubt:
             return Principal(), doubt
+        except WrongOrigin as doubt:
+            if pipe.request.header(b"cookie") is not None:
+                raise
+            return Principal(), doubt  # it brought nothing at all
 
     # --- what it hears first
 

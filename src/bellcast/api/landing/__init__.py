@@ -1,0 +1,225 @@
+"""`GET /`: a page that says that it works and where everything is. On the machine itself it also sends a first
+notification."""
+
+import base64
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from bellcast import __version__
+from bellcast.api import answers, reading, rooms
+from bellcast.api.docs import HTML
+from bellcast.api.operations import operation
+from bellcast.api.reading import Asked
+from bellcast.api.rooms import Rooms
+from bellcast.auth import origins, tokens
+from bellcast.errors import BellcastError, Forbidden, NotFound, TooMany
+from bellcast.inbox import sending
+from bellcast.model import drafts, times
+from bellcast.model.notifications import Draft
+
+# A tenant of its own: whoever gets at this page sees and sends nothing that is anyone else's.
+TENANT, RECIPIENT = "bellcast-landing", "you"
+SESSION_MS = 15 * 60_000  # the page asks for another token while it stays open
+KEPT_MS = 60 * 60_000  # trials are no history
+# One person sends one at a time, and a page that comes back asks for a token.
+REQUESTS_PER_SECOND = 5
+RATE = "landing"
+# Any of these says that the request was passed on, so the peer's address says nothing about the client.
+PASSED_ON = (b"forwarded", b"via", b"x-real-ip")
+PASSED_ON_PREFIX = b"x-forwarded-"
+
+_FOLDER = Path(__file__).parent
+_PAGE, _TRIAL, _ELSEWHERE, _STYLE, _SCRIPT = (
+    (_FOLDER / name).read_text(encoding="utf-8")
+    for name in ("page.html", "trial.html", "elsewhere.html", "page.css", "page.js")
+)
+
+
+def _digest(inline: str) -> str:
+    """The word of a Content-Security-Policy that allows exactly this inline text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
+
+
+HEADERS = {
+    "content-security-policy": f"default-src 'none'; script-src 'self' {_digest(_SCRIPT)}; style-src {_digest(_STYLE)}; "
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+    "vary": "Accept",
+}
+
+
+class Landing(Struct, frozen=True):
+    """What the page says, for programs."""
+
+    name: str
+    version: str
+    status: str
+    docs: str
+    openapi: str
+    errors: str
+
+
+class FirstNotification(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to send; without a title only a session token is made."""
+
+    title: str | None = None
+
+
+class Trial(Struct, frozen=True):
+    """The trial recipient's session, and the id of what was sent to them."""
+
+    recipient: str
+    tenant: str
+    token: str
+    notification: str | None
+
+
+@operation("GET", "/", tag="Server", door=None, any_query=True, answers={200: HTML}, refusals=(NotFound,))
+async def show(request: Asked) -> ASGIApp:
+    """The landing page.
+
+    JSON if `Accept` asks for it. `BELLCAST_LANDING=off` turns it off."""
+    here = _rooms(request)
+    reason = await _reason_not_ready(here)
+    accepted = reading.header(request, b"accept") or ""
+    if "json" in accepted and "html" not in accepted:
+        status = "not ready" if reason else "ready"
+        return answers.json(Landing("Bellcast", __version__, status, "docs", "openapi.json", "errors"), 200, HEADERS)
+    is_trial = here.has_trial and _is_local(request.scope)
+    return answers.whole(200, _page(request, here, reason, is_trial=is_trial), HTML, HEADERS)
+
+
+@operation(
+    "POST",
+    "/",
+    tag="Server",
+    door=None,
+    body=FirstNotification,
+    answers={201: Trial},
+    refusals=(NotFound, Forbidden),
+    example={"title": "Hello"},
+)
+async def send(request: Asked) -> ASGIApp:
+    """Send the landing page's trial notification.
+
+    For that page alone: from the same machine, from the page's own origin, to a recipient in a tenant of its own."""
+    here = _rooms(request)
+    _check_page(request, here)
+    asked = await reading.body(request, BODY)
+    engines = here.engines
+    now = engines.clock.now()
+    if engines.rates.take(RATE, REQUESTS_PER_SECOND, now):
+        raise TooMany("The landing page sends a few notifications a second: try again.", retry_after=1)
+    sent = None if asked.title is None else await _send(here, asked.title, now)
+    token = tokens.sign(here.project, RECIPIENT, now=now, expires_at=now + SESSION_MS, tenant=TENANT)
+    return answers.json(Trial(RECIPIENT, TENANT, token, sent), 201)
+
+
+async def _send(here: Rooms, title: str, now: int) -> str:
+    draft = Draft(
+        to=RECIPIENT,
+        title=title,
+        body="Stored first, then pushed to every open page.",
+        tenant=TENANT,
+        expires_at=times.moment(now + KEPT_MS),
+    )
+    sent = msgspec.json.decode(await sending.send(here.engines, here.limits, draft))
+    id: str = sent["notifications"][0]["id"]
+    return id
+
+
+def _check(asked: FirstNotification, here: Rooms) -> None:
+    if asked.title is not None:
+        drafts.check(drafts.text("title", asked.title, here.limits.title))
+
+
+BODY = reading.Shape(FirstNotification, _check)
+
+
+def _rooms(request: Asked) -> Rooms:
+    here = rooms.of(request)
+    if not here.has_landing:
+        raise NotFound("The landing page is turned off here: BELLCAST_LANDING=off.")
+    return here
+
+
+async def _reason_not_ready(here: Rooms) -> str | None:
+    try:
+        await here.engines.store.ping()
+        await here.engines.broker.ping()
+    except BellcastError as failure:
+        return failure.detail
+    return None
+
+
+def _check_page(request: Asked, here: Rooms) -> None:
+    """Forbidden unless this machine's own browser sends it from the page: another site's page names itself in Origin, a
+    name that was made to lead here (DNS rebinding) stands in Host, and a proxy leaves its mark."""
+    scope: Any = request.scope
+    if not here.has_trial or not _is_local(scope):
+        raise Forbidden("The landing page sends from the machine of the server only: open it as http://127.0.0.1:….")
+    origin, host = reading.header(request, b"origin"), reading.header(request, b"host") or ""
+    if origin is None or not origins.is_same(origin, scope["scheme"], host):
+        raise Forbidden("Only the landing page itself may send this.")
+
+
+def _is_local(scope: Mapping[str, Any]) -> bool:
+    """Whether a browser on this machine asks, by a name of this machine, and no proxy between."""
+    client, headers = scope.get("client"), scope["headers"]
+    if any(name in PASSED_ON or name.startswith(PASSED_ON_PREFIX) for name, _ in headers):
+        return False
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    # Browsers speak HTTP/1.1 or later; a proxy that is told nothing else passes requests on as HTTP/1.0.
+    is_browser = scope["http_version"] != "1.0"
+    return is_browser and client is not None and len(hosts) == 1 and _is_here(client[0]) and _names_here(hosts[0])
+
+
+def _names_here(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name == "localhost" or _is_here(name or "")
+
+
+def _is_here(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return found.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _page(request: Asked, here: Rooms, reason: str | None, *, is_trial: bool) -> bytes:
+    scope: Any = request.scope
+    place: str = scope["state"]["root_path"]
+    # Links are relative, so that they hold below a proxy's path too. Below a mount without a slash they need its name.
+    has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
+    base = "" if has_slash else f"{place.rpartition('/')[2]}/"
+    server = f"{scope['scheme']}://{reading.header(request, b'host') or 'localhost'}{place}"
+    trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=here.limits.title or "")
+    script = f'<script type="module" src="{escape(base)}bellcast.js"></script><script type="module">{_SCRIPT}</script>'
+    filled = Template(_PAGE).substitute(
+        style=_STYLE,
+        version=escape(__version__),
+        ready="no" if reason else "yes",
+        state=escape(f"Not ready: {reason}") if reason else "It works",
+        trial=trial if is_trial else _ELSEWHERE,
+        base=escape(base),
+        curl_url=escape(f"{server}/v1/notifications"),
+        script_url=escape(f"{server}/bellcast.js"),
+        server_url=escape(server),
+        script=script if is_trial else "",
+    )
+    return filled.encode()

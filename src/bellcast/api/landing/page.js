@@ -1,0 +1,35 @@
+const form = document.querySelector('form');
+const button = form.querySelector('button');
+const result = form.querySelector('.result');
+const server = new URL(form.baseURI);
+if (!server.pathname.endsWith('/')) server.pathname += '/';
+
+async function ask(body) {
+  const response = await fetch(server, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  return answer;
+}
+
+function say(text, failed) {
+  result.textContent = text;
+  result.toggleAttribute('data-failed', Boolean(failed));
+}
+
+const bell = document.createElement('bellcast-bell');
+bell.setAttribute('server', server.href);
+bell.getToken = async () => (await ask({})).token;
+document.querySelector('.bell').append(bell);
+
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  button.disabled = true;
+  try {
+    await ask({ title: form.elements.title.value });
+    say('Sent: it is stored in the inbox, and the bell rings.');
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    button.disabled = false;
+  }
+});

@@ -1,0 +1,170 @@
+"""The page at `/`: a first look for people and programs, and a first notification for whoever sits at the machine."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bellcast import __version__
+from bellcast.server import create_app
+from bellcast.settings import load
+from tests.journey import rest as rests
+from tests.journey.rest import PROJECT, Rest, refused
+
+HERE = {"host": "127.0.0.1:8787", "origin": "http://127.0.0.1:8787"}
+FORM = "Title</label>"
+
+
+async def send(rest: Rest, body: object = None, **headers: str) -> httpx.Response:
+    """As the page does it; None leaves a header out."""
+    return await rest.nobody.post("/", json={"title": "Hi"} if body is None else body, headers=HERE | headers)
+
+
+class TestPage:
+    async def test_page_shows_name_version_state_and_links(self, rest: Rest) -> None:
+        answer = await rest.nobody.get("/", headers={"accept": "text/html,*/*", **HERE})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        for part in ("Bellcast", __version__, "It works", 'href="docs"', 'href="openapi.json"', 'href="errors"', FORM):
+            assert part in answer.text
+
+    async def test_page_allows_nothing_but_its_own_scripts_and_styles(self, rest: Rest) -> None:
+        policy = (await rest.nobody.get("/", headers=HERE)).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+
+    async def test_program_gets_json(self, rest: Rest) -> None:
+        answer = await rest.nobody.get("/", headers={"accept": "application/json"})
+        assert answer.json() == {
+            "name": "Bellcast",
+            "version": __version__,
+            "status": "ready",
+            "docs": "docs",
+            "openapi": "openapi.json",
+            "errors": "errors",
+        }
+
+    async def test_page_says_why_the_server_is_not_ready(self, rest: Rest) -> None:
+        await rest.store.close()
+        answer = await rest.nobody.get("/", headers=HERE)
+        assert answer.status_code == 200
+        assert "Not ready" in answer.text
+        assert "It works" not in answer.text
+
+    async def test_page_holds_no_credential(self, rest: Rest) -> None:
+        # Every page of every site may read it.
+        answer = await rest.nobody.get("/", headers=HERE)
+        assert PROJECT.secret not in answer.text
+        assert "eyJ" not in answer.text
+
+    async def test_unknown_paths_stay_json(self, rest: Rest) -> None:
+        for path in ("/index.html", "/favicon.ico", "/landing"):
+            assert refused(await rest.nobody.get(path, headers={"accept": "text/html"}), 404, "not_found")
+
+
+class TestTrial:
+    async def test_form_sends_to_a_recipient_in_a_tenant_of_its_own(self, rest: Rest) -> None:
+        answer = await send(rest)
+        assert answer.status_code == 201
+        made = answer.json()
+        session = {"authorization": f"Bearer {made['token']}"}
+        inbox = (await rest.nobody.get("/v1/inbox", headers=session)).json()
+        assert [(one["id"], one["title"]) for one in inbox["notifications"]] == [(made["notification"], "Hi")]
+        assert (await rest.recipient(made["recipient"]).get("/v1/inbox")).json()["notifications"] == []
+        assert (await send(rest, {})).json()["notification"] is None
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"origin": "https://evil.example"},
+            {"origin": "http://127.0.0.1:3000"},
+            {"origin": "https://127.0.0.1:8787"},
+            {"origin": "null"},
+            {"host": "evil.example:8787", "origin": "http://evil.example:8787"},
+            {"host": "127.0.0.1.evil.example", "origin": "http://127.0.0.1.evil.example"},
+            {"host": "10.0.0.5:8787", "origin": "http://10.0.0.5:8787"},
+            {"x-forwarded-for": "127.0.0.1"},
+            {"x-forwarded-proto": "http"},
+            {"forwarded": "for=127.0.0.1"},
+            {"via": "1.1 proxy"},
+            {"x-real-ip": "203.0.113.7"},
+        ],
+        ids=str,
+    )
+    async def test_form_is_refused_from_elsewhere(self, rest: Rest, headers: dict[str, str]) -> None:
+        assert refused(await send(rest, **headers), 403, "forbidden")
+        if "origin" not in headers or "host" in headers:
+            page = await rest.nobody.get("/", headers=HERE | headers)
+            assert page.status_code == 200
+            assert FORM not in page.text
+
+    async def test_form_is_refused_without_an_origin(self, rest: Rest) -> None:
+        answer = await rest.nobody.post("/", json={"title": "Hi"}, headers={"host": "127.0.0.1:8787"})
+        assert refused(answer, 403, "forbidden")
+
+    @pytest.mark.parametrize("host", ["localhost:8787", "[::1]:8787", "127.0.0.2"])
+    async def test_form_works_by_every_name_of_the_machine(self, rest: Rest, host: str) -> None:
+        assert (await send(rest, host=host, origin=f"http://{host}")).status_code == 201
+
+    async def test_form_takes_no_simple_request_of_another_page(self, rest: Rest) -> None:
+        answer = await rest.nobody.post("/", content='{"title": "Hi"}', headers=HERE | {"content-type": "text/plain"})
+        assert refused(answer, 415, "unsupported_media_type")
+
+    async def test_form_names_bad_fields(self, rest: Rest) -> None:
+        assert refused(await send(rest, {"title": ""}), 422, "invalid")
+        assert refused(await send(rest, {"title": "x" * 501}), 422, "invalid")
+        assert refused(await send(rest, {"to": "alice"}), 422, "invalid")
+
+    async def test_form_is_bounded_in_haste(self, rest: Rest) -> None:
+        answers = [(await send(rest, {})).status_code for _ in range(10)]
+        assert answers[:5] == [201] * 5
+        assert answers[-1] == 429
+
+
+@pytest.fixture
+async def far_client(rest: Rest) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser on another machine."""
+    app = rest.client._transport.app
+    transport = httpx.ASGITransport(app, client=("203.0.113.7", 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
+        yield client
+
+
+async def test_form_is_not_shown_to_other_machines(far_client: httpx.AsyncClient) -> None:
+    assert FORM not in (await far_client.get("/", headers=HERE)).text
+    assert refused(await far_client.post("/", json={"title": "Hi"}, headers=HERE), 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "has_form"),
+    [({"landing": "off"}, 404, False), ({"trusted_proxies": "10.0.0.1"}, 200, False), ({}, 200, True)],
+    ids=str,
+)
+async def test_settings_decide_about_the_page_and_its_form(
+    tmp_path: Path, settings: dict[str, str], status: int, has_form: bool
+) -> None:
+    app = create_app(load({"data": str(tmp_path), **settings}, {}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bell.test") as client:
+        try:
+            assert (await client.get("/readyz")).status_code == 200
+            answer = await client.get("/", headers=HERE)
+            assert (answer.status_code, FORM in answer.text) == (status, has_form)
+            sent = await client.post("/", json={}, headers=HERE)
+            assert sent.status_code == (201 if has_form else status if status == 404 else 403)
+        finally:
+            await app.stop()
+
+
+async def test_page_works_below_a_mount_with_and_without_its_slash(tmp_path: Path) -> None:
+    async with rests.opened(tmp_path) as rest:
+        app = rest.client._transport.app
+        transport = httpx.ASGITransport(app, root_path="/sites/bell")
+        async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
+            with_slash = (await client.get("/sites/bell/", headers=HERE)).text
+            without = (await client.get("/sites/bell", headers=HERE)).text
+            assert 'href="docs"' in with_slash
+            assert 'href="bell/docs"' in without
+            assert 'src="bell/bellcast.js"' in without
+            assert "http://127.0.0.1:8787/sites/bell/v1/notifications" in without
+            assert (await client.post("/sites/bell/", json={}, headers=HERE)).status_code == 201
