@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.sync.client import connect
 
 from tests.faults.nodes import send
+from tests.faults.raw import eventually
 from tests.journey.shell import bellcast
 from tests.servers import ServerProcess, free_port
 
@@ -90,6 +91,7 @@ def site(folder: Path, server: ServerProcess, certificate, *spoiled: tuple[str, 
         (r"ssl_certificate +\S+;", f"ssl_certificate {certificate.chain};"),
         (r"ssl_certificate_key +\S+;", f"ssl_certificate_key {certificate.key};"),
         (r"server 127.0.0.1:8787;", f"server 127.0.0.1:{server.port};"),
+        (r"access_log \S+ ", f"access_log {folder}/access.log "),
     ]
     for pattern, instead in [*own, *spoiled]:
         text, count = re.subn(pattern, instead, text)
@@ -149,6 +151,16 @@ def test_a_websocket_is_upgraded_and_outlives_a_silence(behind, server, certific
         assert json.loads(socket.recv(WAIT))["type"] == "heartbeat"
         socket.send('{"type":"ping","ref":1}')
         assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
+
+
+def test_access_log_has_no_token(tmp_path, behind, server):
+    token = server.token("ann")
+    behind.get("/v1/inbox", params={"token": token})
+    with behind.stream("GET", "/v1/stream", params={"token": token}) as answer:
+        assert next(events(answer))[0] == "ready"
+    log = tmp_path / "access.log"
+    assert eventually(lambda: "/v1/stream" in log.read_text() and "/v1/inbox" in log.read_text())
+    assert token not in log.read_text()
 
 
 def test_polling_works_with_its_etags(behind, server):

@@ -40,7 +40,7 @@ th { text-align: left; font-weight: 600; color: var(--soft) } td, th { padding: 
 summary { cursor: pointer; padding: .4rem 0; color: var(--accent); font-size: .9rem }
 .sheet { max-width: 46rem; margin: auto; padding: 0 1.25rem 4rem } .sheet main { padding: 1rem 0 0 }
 .sheet h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem } .sheet ul { margin: 0; padding-left: 1.2rem } .sheet li { margin: .35rem 0 }
-nav.top { position: static; display: flex; gap: 1.25rem; padding: 1.25rem 0; font-size: .9rem; border-bottom: 1px solid var(--line) }
+nav.top { position: static; display: flex; align-items: baseline; gap: 1.25rem; padding: 1.25rem 0; font-size: .9rem; border-bottom: 1px solid var(--line) }
 .badge { margin: 1.5rem 0 .75rem } .badge code { padding: .25rem .65rem; border-radius: 99px; background: var(--tint); color: var(--accent); font-weight: 600 }
 .lead { font-size: 1.1rem } .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: .8rem; margin-top: 1.25rem }
 .cards article { padding: 0; border: 0 } .cards a { display: block; height: 100%; padding: 1rem 1.1rem; border: 1px solid var(--line); border-radius: 12px; background: var(--tint); color: inherit; text-decoration: none }
