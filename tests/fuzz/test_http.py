@@ -1,0 +1,226 @@
+"""Fuzzing of HTTP connections: heads, bodies, chunks and trailers, in one piece and cut anywhere, without sockets.
+
+Both ways in are covered: bytes that are a whole request for a live connection, and uvicorn's protocol."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import uvicorn
+from hypothesis import strategies as st
+from uvicorn.server import ServerState
+
+from bellcast.live.transports.entrance import Lobby
+from bellcast.live.transports.takeover import AHEAD, EXTENSION, MAX_HEADER_LINES
+from tests.fuzz.runner import fuzz
+
+TURNS = 12  # of the loop: more than any response of the app takes
+
+HOST = b"Host: a\r\n"
+SOCKET = HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+POST = b"POST /v1/notifications HTTP/1.1\r\n" + HOST
+STREAM = b"GET /v1/stream HTTP/1.1\r\n" + HOST + b"\r\n"
+END = b"\r\n"
+SEEDS = [
+    b"GET /healthz HTTP/1.1\r\n" + HOST + END,
+    b"GET /healthz HTTP/1.0\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\n" + HOST * 2 + END,
+    b"GET /v1/ws HTTP/1.1\r\n" + SOCKET + HOST + END,
+    b"GET /v1/ws HTTP/1.1\r\n" + SOCKET + END + b"\x81\x80\0\0\0\0" * 3,
+    b"GET /v1/ws HTTP/1.1\r\n" + SOCKET + CHUNKED + END + b"1\r\nx\r\n0\r\nAuthorization: trailer\r\n\r\n",
+    b"GET /v1/stream HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    b"POST / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n" + CHUNKED + END + b"0\r\na: b\r\n\r\n",
+    STREAM,
+    STREAM + b"\0\0",
+    b"GET /healthz HTTP/1.1\r\n" + HOST + END + STREAM,
+    POST + CHUNKED + END + b"2\r\n{}\r\n0\r\nAuthorization: trailer\r\nIdempotency-Key: trailer\r\n\r\n",
+    POST + CHUNKED + b"Authorization: header\r\n\r\n2;a=b\r\n{}\r\n0\r\nAuthorization: trailer\r\n\r\n" + STREAM,
+    POST + CHUNKED + END + b"0\r\n" + b"a: b\r\n" * 11_000,
+    POST + CHUNKED + END + b"2;a=" + b"x" * 70_000,
+    POST + CHUNKED + END + b"zz\r\n",
+    POST + b"Content-Length: 2\r\n\r\n{}" + b"nonsense\r\n\r\n" + POST,
+    (POST + b"Content-Length: 2\r\n\r\n{}") * (AHEAD + 5),
+    POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    POST + b"".join(b"X%d: x\r\n" % number for number in range(MAX_HEADER_LINES)) + END,
+    b"GET /socket.io/?EIO=4 HTTP/1.1\r\n" + SOCKET + b"a:b\r\n" * 1_000 + END,
+    b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n" + HOST + END,
+    b"GET /refused HTTP/1.1\r\nConnection: close\r\nContent-Length: 9\r\n" + HOST + b"\r\n123",
+]  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        *SEEDS, POST, CHUNKED, HOST, END, STREAM, b"GET /a HTTP/1.1\r\n", b"POST /%41 HTTP/1.1\r\n", b"Content-Length: 5\r\n",
+        b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"0\r\n", b"5\r\nhello\r\n", b"hello", b"Authorization: trailer\r\n",
+        b"\n", b"\0", b": ", b"\xff", b" folded\r\n",
+    ]
+)  # fmt: skip
+BYTES = st.lists(PIECES | st.binary(max_size=8), min_size=1, max_size=8).map(b"".join)
+
+
+class Sent(NamedTuple):
+    """What a client sends, and where it is cut."""
+
+    data: bytes
+    cuts: Sequence[int]
+
+
+INPUTS = st.builds(Sent, BYTES, st.lists(st.integers(0, 400), max_size=6))
+INPUT_SEEDS = [Sent(seed, cuts) for seed in SEEDS for cuts in ((), (1, 20, 40, 80, 81, 82), range(1, 200, 3))]
+
+
+class Wire(asyncio.Transport):
+    """A socket whose peer reads everything at once."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.protocol: Any = None
+        self.is_reading_paused = self.is_closed = self.has_written_eof = False
+        self.written = b""
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def write(self, data: Any) -> None:
+        assert not self.has_written_eof
+        self.written += data
+
+    def write_eof(self) -> None:
+        self.has_written_eof = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        self.is_reading_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_reading_paused = False
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            asyncio.get_running_loop().call_soon(lambda: self.protocol.connection_lost(None))
+
+    abort = close
+
+
+class Owner(asyncio.Protocol):
+    """The owner of a socket that was taken over."""
+
+
+class App:
+    """Takes live connections over, and answers any other request with its size; remembers the complete ones."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[Any, ...]] = []
+
+    def begins_live(self, path: str, *, upgrade: bool) -> bool:
+        return path == "/v1/stream" or (upgrade and path in ("/v1/ws", "/socket.io/"))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", scope["path"] != "/refused"
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message["body"], message["more_body"]
+        # An Upgrade to another protocol than WebSocket is ignored, and so is the body of a live connection's request.
+        headers = [field for field in scope["headers"] if field[0] != b"upgrade" or field[1] == b"websocket"]
+        body = b"" if self.begins_live(scope["path"], upgrade=True) else body
+        self.requests.append((scope["method"], scope["path"], scope["http_version"], headers, body))
+        if self.begins_live(scope["path"], upgrade=False):
+            try:
+                transport, _ = scope["extensions"][EXTENSION](Owner())
+            except ConnectionResetError:
+                return
+            transport.write(b"taken over")
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+class Logged(logging.Handler):
+    """Errors that uvicorn logs instead of raising them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
+async def converse(pieces: Sequence[bytes], logged: Logged) -> list[tuple[Any, ...]]:
+    """Send pieces as a connection, then hang up; the requests that the app has seen."""
+    app, state, wire = App(), ServerState(), Wire()
+    lobby = Lobby(app)
+    config = uvicorn.Config(app, http=lobby, ws="none", lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
+    config.load()
+    wire.protocol = lobby(config, state, {})
+    wire.protocol.connection_made(wire)
+    for piece in pieces:
+        await turns(wire)
+        if wire.is_closed or wire.is_reading_paused:
+            break
+        wire.protocol.data_received(piece)
+    await turns(wire)
+    wire.close()
+    await turns(wire)
+    check(wire, app, state, logged)
+    return app.requests
+
+
+async def turns(wire: Wire) -> None:
+    """Let the loop turn until the app has nothing to do, or waits for the client."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    for _ in range(AHEAD * TURNS):
+        if not wire.is_reading_paused:
+            break
+        await asyncio.sleep(0)
+
+
+def check(wire: Wire, app: App, state: ServerState, logged: Logged) -> None:
+    assert not logged.messages, logged.messages
+    assert not state.connections
+    assert not state.tasks
+    assert wire.written.count(b"HTTP/1.1 ") <= 2 * len(app.requests) + 2  # 100 Continue and a refusal
+    for _, _, version, headers, _ in app.requests:
+        hosts = [name for name, _ in headers].count(b"host")
+        assert len(headers) <= MAX_HEADER_LINES
+        assert hosts == 1 or (hosts == 0 and version != "1.1")
+
+
+def cut(data: bytes, cuts: Sequence[int]) -> list[bytes]:
+    places = sorted({place for place in cuts if 0 < place < len(data)})
+    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+async def check_connection(sent: Sent, logged: Logged) -> None:
+    """The app sees the same requests however they are cut; pipelined ones before a bad one may be dropped."""
+    whole = await converse([sent.data], logged)
+    pieces = await converse(cut(sent.data, sent.cuts), logged)
+    shorter = min(len(whole), len(pieces))
+    assert whole[:shorter] == pieces[:shorter]
+    if whole:  # trailers are no headers
+        head = sent.data.lstrip(b"\r\n").partition(b"\r\n\r\n")[0].lower()
+        assert all(name in head and value.lower() in head for name, value in whole[0][3])
+
+
+def test_http_connections_withstand_any_bytes() -> None:
+    logged = Logged()
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(logged)
+    try:
+        with asyncio.Runner() as runner:
+            fuzz("HTTP connections", INPUTS, lambda sent: runner.run(check_connection(sent, logged)), INPUT_SEEDS)
+    finally:
+        logger.removeHandler(logged)
