@@ -1,7 +1,7 @@
 """Durable later work: added in a transaction, leased in batches, tried again with growing pauses, given up after a while."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -37,13 +37,23 @@ class Jobs:
         """Jobs of that kind are done by this; what it raises is tried again."""
         self._doers[kind] = doer
 
-    async def add(self, kind: str, payload: bytes, *, after: int = 0, once: str | None = None) -> None:
-        """Do it in `after` milliseconds, in whatever process is there then. What waits under the same `once` is put off
-        instead."""
+    async def add(self, kind: str, payload: bytes) -> None:
+        """Do it soon, in whatever process is there then."""
+        await self.put_off(kind, {self._new_id(self._clock.now()): payload}, 0)
+
+    async def put_off(self, kind: str, payloads: Mapping[str, bytes], after: int) -> None:
+        """Do each, by its `once` name, in `after` milliseconds; what waits under that name already is put off."""
         now = self._clock.now()
-        job = Job(id=once or self._new_id(now), kind=kind, payload=payload, run_at=now + after, created_at=now)
-        await self._store.add([job])
+        jobs = [
+            Job(id=name, kind=kind, payload=payload, run_at=now + after, created_at=now)
+            for name, payload in payloads.items()
+        ]
+        await self._store.add(jobs)
         self._added.set()
+
+    async def cancel(self, names: Sequence[str]) -> frozenset[str]:
+        """Do not do what waits under these `once` names, if nobody has begun to; which of them waited."""
+        return await self._store.cancel(names)
 
     async def run(self) -> None:
         """Work for ever; a store that is away is tried again."""

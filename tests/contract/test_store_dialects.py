@@ -105,6 +105,25 @@ async def test_a_lease_takes_no_more_than_it_may_and_the_longest_due_first(app: 
     assert {one.id for one in await jobs.lease(50, 100, 2)} == {"b", "c"}
 
 
+async def test_a_job_that_nobody_has_begun_can_be_cancelled(app: App) -> None:
+    jobs = app.store.jobs
+    await jobs.add([job("a", 10), job("b", 20)])
+    await jobs.lease(10, 100, 10)
+    assert await jobs.cancel(["a", "b", "c"]) == {"b"}
+    assert [one.id for one in await jobs.lease(1_000, 2_000, 10)] == ["a"]
+
+
+async def test_a_job_added_again_while_it_is_done_is_done_once_more(app: App) -> None:
+    jobs = app.store.jobs
+    await jobs.add([job("a", 10)])
+    await jobs.lease(10, 100, 10)
+    await jobs.add([job("a", 50)])
+    await jobs.done(["a"])
+    assert [one.id for one in await jobs.lease(50, 100, 10)] == ["a"]
+    await jobs.add([job("a", 200)])
+    assert await jobs.cancel(["a"]) == {"a"}
+
+
 class Doer:
     """Does jobs, or fails."""
 
@@ -128,7 +147,7 @@ def working(app: App) -> tuple[Jobs, Doer]:
 async def test_work_is_done_once_when_it_is_due(app: App) -> None:
     jobs, doer = working(app)
     await jobs.add("k", b"now")
-    await jobs.add("k", b"later", after=5_000)
+    await jobs.put_off("k", {"1": b"later"}, 5_000)
     assert [await jobs.work_off(), await jobs.work_off()] == [1, 0]
     app.clock.advance(5)
     await jobs.work_off()

@@ -110,6 +110,32 @@ def test_everything_that_happens_is_told(server: ServerProcess, receiver: Receiv
     assert left == {"name": "member_removed", "channel": "presence-p", "user_id": "u"}
 
 
+def test_a_cache_miss_is_told_again_once_the_event_that_answered_it_is_over(
+    start_server: Callable[..., ServerProcess], receiver: Receiver
+) -> None:
+    server = start_server(
+        BELLCAST_PUSHER_WEBHOOK_URL=receiver.url,
+        BELLCAST_PUSHER_SUBSCRIPTION_COUNT="off",
+        BELLCAST_PUSHER_CACHE_TTL="1s",
+    )
+    sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
+    with bare(server) as follower:
+        follower.subscribe("private-cache-c")  # and stays, so that the channel is never vacated
+        assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
+        with bare(server) as second:
+            second.subscribe("private-cache-c")
+            assert second.until("pusher:cache_miss")
+        assert receiver.quiet(0.5) == []  # once for both
+        sdk.trigger("private-cache-c", "kept", {})
+        assert follower.until("kept")
+        answer = "kept"
+        while answer == "kept":
+            with bare(server) as newcomer:
+                newcomer.subscribe("private-cache-c")
+                answer = newcomer.next()["event"]
+        assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
+
+
 def test_happenings_of_one_moment_come_in_one_request(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as client:
         for number in range(20):

@@ -21,7 +21,8 @@ class Jobs(Protocol):
     """Work that outlives the process: done at least once."""
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Keep them. One that is there already by its id is put off to the new time."""
+        """Keep them. One that is there already by its id is put off to the new time, and done once more if it is being
+        done."""
         ...
 
     async def lease(self, now: int, until: int, limit: int) -> list[Job]:
@@ -30,6 +31,10 @@ class Jobs(Protocol):
 
     async def done(self, ids: Sequence[str]) -> None:
         """Forget them."""
+        ...
+
+    async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
+        """Forget those of the jobs that no lease was taken on; their ids. The others are done or being done."""
         ...
 
     async def again(self, id: str, run_at: int) -> None:

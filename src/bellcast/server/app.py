@@ -303,6 +303,7 @@ class App:
             await drain(self.hub, self.engines.clock, 0)
             self._pipes.close()
             await self.tasks.close()
+            await self._pusher.close()
             with contextlib.suppress(BellcastError):
                 await self._quotas.write()
             await self._census.leave()

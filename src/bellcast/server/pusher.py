@@ -55,4 +55,5 @@ class Pusher:
         hub.watcher = Watch(wiring, self._users, rosters)
         self.endpoint = WebSocketEndpoint(rules, arrivals, self._sessions, spawn)
         self.run = self._users.run
+        self.close = webhooks.close
         self.gone: Callable[[Connection], None] = self._sessions.gone

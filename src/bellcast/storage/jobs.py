@@ -6,6 +6,7 @@ from operator import attrgetter
 import msgspec
 
 from bellcast.ports import Job
+from bellcast.storage import rows
 from bellcast.storage.engine import Engine, Script, Statement
 from bellcast.storage.touching import touches
 
@@ -27,6 +28,10 @@ class Jobs:
     async def done(self, ids: Sequence[str]) -> None:
         """Forget them."""
         await self._engine.write(_done, ids)
+
+    async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
+        """Forget those nobody has begun; which they were."""
+        return await self._engine.write(_cancel, ids)
 
     async def again(self, id: str, run_at: int) -> None:
         """Try one again at a time."""
@@ -51,6 +56,12 @@ def _lease(now: int, until: int, limit: int) -> Script[list[Job]]:
 @touches(lambda *_: [])
 def _done(ids: Sequence[str]) -> Script[None]:
     yield Statement("job_done", many=[{"id": id} for id in ids])
+
+
+@touches(lambda *_: [])
+def _cancel(ids: Sequence[str]) -> Script[frozenset[str]]:
+    cancelled = yield Statement("jobs_cancel", {"ids": rows.text(ids)})
+    return frozenset(id for (id,) in cancelled)
 
 
 @touches(lambda *_: [])

@@ -146,7 +146,7 @@ class Channels:
         last = await engines.store.topics.last(tenant, channel, since)
         if last is None:
             self._tell(connection, frames.cache_miss(channel))
-            self._wiring.webhooks.missed(channel)
+            self._wiring.webhooks.missed(channel, since)
         else:
             self._tell(connection, frames.event(last.name, channel, last.data))
 

@@ -1,14 +1,21 @@
-"""Webhooks: what happens on channels, told to the app's URL in signed batches, by durable jobs."""
+"""Webhooks: what happens on channels, told to the app's URL in signed batches, by durable jobs.
 
+An ending (a channel vacated, a member gone) is a job that waits for PATIENCE_MS. Whoever comes back meanwhile, on any
+node, cancels it, and the app hears of neither: the row of the job is the only state, so it does not matter which node
+does what."""
+
+import contextlib
 import hashlib
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
 
 from bellcast import ports
 from bellcast.auth import pusher as signatures
-from bellcast.errors import Unavailable
+from bellcast.errors import BellcastError, Unavailable
 from bellcast.jobs import Jobs
 from bellcast.live.hub import Hub
 from bellcast.live.protocols.pusher import frames
@@ -26,8 +33,33 @@ BATCH = 100
 # A client that reloads its page is back by then, and nobody need know that it was gone.
 PATIENCE_MS = 2_500
 TIMEOUT = 5.0
+# Between two tries to keep what happened while the store is away.
+RETRY_SECONDS = 1.0
+# What waits for a store that is away: about 10 MB. What happens beyond it is not told.
+MAX_GATHERED = 50_000
 
 Happening = dict[str, Any]
+T = TypeVar("T")
+
+
+class Move(NamedTuple):
+    """Somebody came or went: the first or last follower of a channel, or a member (else "") of a presence channel."""
+
+    channel: str
+    member: str
+    is_begin: bool
+
+    @property
+    def job(self) -> str:
+        """The name of the job that tells the end: of one who leaves several nodes at once, one tells."""
+        return f"{ENDED} {hashlib.blake2b(_place(self), digest_size=16).hexdigest()}"
+
+
+class Over(NamedTuple):
+    """An ending that is due to be told."""
+
+    channel: str
+    member: str
 
 
 class Webhooks:
@@ -50,9 +82,10 @@ class Webhooks:
         self._http = http
         self._clock = clock
         self._spawn = spawn
-        self._gathered: list[Happening] = []
-        self._ending: set[tuple[str, str]] = set()  # what ended here and is not told yet, by channel and member
-        self._missed: set[str] = set()
+        self._gathered: list[Happening | Move | Over] = []
+        self._is_gathering = False
+        self._is_closing = False
+        self._missed: dict[str, int] = {}  # when a miss of a cache channel was told
         jobs.on(SEND, self._send)
         jobs.on(ENDED, self._end)
 
@@ -60,20 +93,20 @@ class Webhooks:
 
     def occupied(self, channel: str) -> None:
         """A channel has its first follower."""
-        self._began("channel_occupied", channel, "")
+        self._happened(Move(channel, "", is_begin=True))
 
     def vacated(self, channel: str) -> None:
         """A channel has no follower here any more."""
-        self._missed.discard(channel)
-        self._ended(channel, "")
+        self._missed.pop(channel, None)
+        self._happened(Move(channel, "", is_begin=False))
 
     def joined(self, channel: str, member: str) -> None:
         """Somebody's first connection came to a presence channel."""
-        self._began("member_added", channel, member)
+        self._happened(Move(channel, member, is_begin=True))
 
     def left(self, channel: str, member: str) -> None:
         """Somebody's last connection here went from a presence channel."""
-        self._ended(channel, member)
+        self._happened(Move(channel, member, is_begin=False))
 
     def client_event(self, event: LiveEvent) -> None:
         """A client told the others something."""
@@ -82,59 +115,92 @@ class Webhooks:
             {**told, "socket_id": event.sender, **({} if event.member is None else {"user_id": event.member})}
         )
 
-    def missed(self, channel: str) -> None:
-        """Somebody found nothing kept of a cache channel; told once for many."""
-        if channel not in self._missed:
-            self._missed.add(channel)
-            self._happened({"name": "cache_miss", "channel": channel})
+    def missed(self, channel: str, since: int) -> None:
+        """Somebody found no event kept of a cache channel since then (UTC milliseconds); told once for many.
 
-    def filled(self, channel: str) -> None:
-        """There is something kept again."""
-        self._missed.discard(channel)
+        A miss told before `since` may have been answered by an event that is over by now, so it is told again."""
+        if self._missed.get(channel, since - 1) < since:
+            self._missed[channel] = self._clock.now()
+            self._happened({"name": "cache_miss", "channel": channel})
 
     def counted(self, channel: str, count: int) -> None:
         """The followers of a channel were told how many they are."""
         self._happened({"name": "subscription_count", "channel": channel, "subscription_count": count})
 
-    def _began(self, name: str, channel: str, member: str) -> None:
-        if (channel, member) in self._ending:
-            self._ending.discard((channel, member))  # it is back before anybody was told that it had gone
-        else:
-            self._happened(_happening(name, channel, member))
-
-    def _ended(self, channel: str, member: str) -> None:
-        if self._url is not None:
-            self._ending.add((channel, member))
-            # Of one who leaves several nodes at once, one tells.
-            what = msgspec.json.encode((channel, member))
-            self._spawn(self._jobs.add(ENDED, what, after=PATIENCE_MS, once=_name(what)))
-
     # --- how it is told
 
-    def _happened(self, happening: Happening) -> None:
+    def _happened(self, happening: Happening | Move | Over) -> None:
         if self._url is None:
             return
-        if not self._gathered:
-            self._spawn(self._gather())
+        if len(self._gathered) >= MAX_GATHERED:
+            return
         self._gathered.append(happening)
+        if len(self._gathered) == MAX_GATHERED:
+            log.error("webhooks dropped: too much waits for the store", bound=MAX_GATHERED)
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._spawn(self._gather())
 
     async def _gather(self) -> None:
-        await self._clock.sleep(GATHER_SECONDS)
+        """Keep what happened, one batch after the other, so that what is kept is in order."""
+        try:
+            while self._gathered:
+                await self._clock.sleep(GATHER_SECONDS)
+                await self.flush()
+        finally:
+            self._is_gathering = False
+
+    async def flush(self) -> None:
+        """Keep what was gathered so far; a store that is away is tried again."""
         gathered, self._gathered = self._gathered, []
-        for start in range(0, len(gathered), BATCH):
-            await self._jobs.add(SEND, msgspec.json.encode(gathered[start : start + BATCH]))
+        moves = [one for one in gathered if isinstance(one, Move)]
+        last = {move.job: move for move in moves}
+        first = {move.job: move for move in reversed(moves)}
+        begun = [job for job, move in first.items() if move.is_begin]
+        returned = await self._persist(lambda: self._jobs.cancel(begun)) if begun else frozenset[str]()
+        ended = {job: _place(move) for job, move in last.items() if not move.is_begin}
+        if ended:
+            await self._persist(lambda: self._jobs.put_off(ENDED, ended, PATIENCE_MS))
+        told: list[Happening] = []
+        for one in gathered:
+            if isinstance(one, Over):
+                told += self._endings(one)
+            elif not isinstance(one, Move):
+                told.append(one)
+            elif one.is_begin and one is first[one.job] and one.job not in returned:
+                told.append(_happening("member_added" if one.member else "channel_occupied", one))
+        for start in range(0, len(told), BATCH):
+            payload = msgspec.json.encode(told[start : start + BATCH])
+            await self._persist(partial(self._jobs.add, SEND, payload))
+
+    async def close(self) -> None:
+        """Keep what was gathered, unless the store is away."""
+        self._is_closing = True
+        with contextlib.suppress(BellcastError):
+            await self.flush()
+
+    async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await write()
+            except BellcastError as failure:
+                if self._is_closing:
+                    raise
+                log.warning("webhooks wait for the store", why=failure.detail)
+                await self._clock.sleep(RETRY_SECONDS)
 
     async def _end(self, job: Job) -> None:
-        """What ended here a while ago is told, unless it is back, or was on another node all the time."""
+        """What ended a while ago is told with the next batch: a return to another node is known here by then."""
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
-        self._ending.discard((channel, member))
-        if not self._is_there(channel, member):
-            self._happened(_happening("member_removed" if member else "channel_vacated", channel, member))
+        self._happened(Over(channel, member))
 
-    def _is_there(self, channel: str, member: str) -> bool:
-        if member:
-            return self._hub.presence.is_there(DEFAULT_TENANT, channel, member)
-        return self._hub.total(topic_stream(DEFAULT_TENANT, channel)) > 0
+    def _endings(self, over: Over) -> list[Happening]:
+        """The ending, unless it is not one: somebody is there, or was on another node all the time."""
+        if over.member:
+            is_there = self._hub.presence.is_there(DEFAULT_TENANT, over.channel, over.member)
+        else:
+            is_there = self._hub.total(topic_stream(DEFAULT_TENANT, over.channel)) > 0
+        return [] if is_there else [_happening("member_removed" if over.member else "channel_vacated", over)]
 
     async def _send(self, job: Job) -> None:
         events = msgspec.json.decode(job.payload)
@@ -149,10 +215,10 @@ class Webhooks:
             raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL answered {answer.status}.")
 
 
-def _name(ended: bytes) -> str:
-    return f"{ENDED} {hashlib.blake2b(ended, digest_size=16).hexdigest()}"
+def _place(move: Move) -> bytes:
+    return msgspec.json.encode((move.channel, move.member))
 
 
-def _happening(name: str, channel: str, member: str) -> Happening:
-    told = {"name": name, "channel": channel}
-    return {**told, "user_id": member} if member else told
+def _happening(name: str, what: Move | Over) -> Happening:
+    told = {"name": name, "channel": what.channel}
+    return {**told, "user_id": what.member} if what.member else told

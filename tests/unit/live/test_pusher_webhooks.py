@@ -1,0 +1,114 @@
+"""What waits for webhooks while the store is away."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import msgspec
+from tests.clock import FakeClock
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import Unavailable
+from bellcast.jobs import Jobs
+from bellcast.live.census import Census
+from bellcast.live.hub import Hub
+from bellcast.live.presence import Presence
+from bellcast.live.sessions import pusher_webhooks
+from bellcast.live.sessions.pusher_webhooks import SEND, Webhooks
+from bellcast.model.people import Project
+from bellcast.ports import Job
+
+
+class AwayStore:
+    """Keeps jobs once it is back."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.kept: dict[str, Job] = {}
+
+    async def add(self, jobs: list[Job]) -> None:
+        self._check()
+        self.kept |= {job.id: job for job in jobs}
+
+    async def cancel(self, ids: list[str]) -> frozenset[str]:
+        self._check()
+        return frozenset(id for id in ids if self.kept.pop(id, None) is not None)
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise Unavailable
+
+    def told(self) -> list[str]:
+        payloads = [job.payload for job in self.kept.values() if job.kind == SEND]
+        return [happening["name"] for payload in payloads for happening in msgspec.json.decode(payload)]
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock, self.store = FakeClock(), AwayStore()
+        self.tasks: set[asyncio.Task[None]] = set()
+        hub = Hub(Presence(()), Census(MemoryBroker(), self.clock))
+        jobs = Jobs(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
+        project = Project("1", "key", "secret")
+        self.webhooks = Webhooks("http://127.0.0.1/", project, jobs, hub, cast(Any, None), self.clock, self._spawn)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        return task
+
+    async def after(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_what_happens_while_the_store_is_away_is_told_once_it_is_back() -> None:
+    world = World()
+    world.webhooks.occupied("a")
+    await world.after(0)
+    for _ in range(3):
+        await world.after(pusher_webhooks.RETRY_SECONDS)
+    world.webhooks.joined("presence-b", "u")
+    world.store.is_away = False
+    for _ in range(3):
+        await world.after(pusher_webhooks.RETRY_SECONDS)
+    assert world.store.told() == ["channel_occupied", "member_added"]
+
+
+async def test_an_end_that_could_not_be_kept_swallows_no_later_begin() -> None:
+    world = World()
+    world.webhooks.vacated("a")
+    await world.after(0)
+    await world.after(pusher_webhooks.GATHER_SECONDS)
+    world.tasks.pop().cancel()  # as if the server went away
+    await world.after(0)
+    world.store.is_away = False
+    world.webhooks.occupied("a")
+    await world.after(0)
+    await world.after(pusher_webhooks.GATHER_SECONDS)
+    assert world.store.told() == ["channel_occupied"]
+
+
+async def test_what_was_gathered_is_kept_at_the_end_of_the_server() -> None:
+    world = World()
+    world.store.is_away = False
+    world.webhooks.occupied("a")
+    await world.webhooks.close()
+    assert world.store.told() == ["channel_occupied"]
+    world.store.is_away = True
+    world.webhooks.occupied("b")
+    await world.webhooks.close()  # and does not wait for a store that is away
+
+
+async def test_a_move_that_is_undone_in_the_same_moment_is_told_of_once_or_not_at_all() -> None:
+    world = World()
+    world.store.is_away = False
+    world.webhooks.occupied("a")
+    world.webhooks.vacated("a")
+    world.webhooks.occupied("a")
+    world.webhooks.vacated("b")
+    world.webhooks.occupied("b")
+    await world.webhooks.close()
+    assert world.store.told() == ["channel_occupied"]
+    assert [job.kind for job in world.store.kept.values()] == [SEND]
