@@ -1,0 +1,58 @@
+"""The page about what a client can hold says what the settings and constants say, and leaves none out."""
+
+import importlib
+import pkgutil
+import re
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from bellcast.live import transports
+from bellcast.settings import table
+from bellcast.settings.groups import Settings
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "design" / "limits.md"
+VALUE = re.compile(r"`(?P<name>\w[\w.]*)` = (?P<value>[\d.]+)")
+STATED = [(match["name"], float(match["value"])) for match in VALUE.finditer(PAGE.read_text(encoding="utf-8"))]
+NAMES = {name for name, _ in STATED}
+IS_BOUND = re.compile(r"MAX_\w+|MIN_\w+|\w+_(LIMIT|TIMEOUT|RATE|BYTES)|(HEAD|BODY|PARTING)_SECONDS")
+
+
+def actual(name: str) -> float:
+    """The default of a setting, or the value of a constant."""
+    for setting in table.TABLE:
+        if setting.variable == name:
+            return float(attrgetter(setting.place)(Settings()))
+    module, _, constant = name.rpartition(".")
+    return float(getattr(importlib.import_module(f"bellcast.{module}"), constant))
+
+
+@pytest.mark.parametrize(("name", "value"), sorted(set(STATED)))
+def test_a_limit_on_the_page_is_the_one_in_the_code(name: str, value: float) -> None:
+    assert value == actual(name)
+
+
+def test_every_setting_that_bounds_clients_is_on_the_page() -> None:
+    numbers = [
+        setting.variable
+        for group in ("limits", "native", "pusher", "socketio")
+        for setting in table.GROUPS[group]
+        if type(attrgetter(setting.place)(Settings())) in (int, float)
+    ]
+    assert len(numbers) > 30
+    assert [name for name in numbers if name not in NAMES] == []
+
+
+def test_every_bound_of_a_transport_is_on_the_page() -> None:
+    modules = [f"live.transports.{found.name}" for found in pkgutil.iter_modules(transports.__path__)]
+    bounds = [
+        f"{name}.{constant}"
+        for name in modules
+        for module in [importlib.import_module(f"bellcast.{name}")]
+        for constant, value in vars(module).items()
+        if isinstance(value, int | float) and IS_BOUND.fullmatch(constant)
+    ]
+    stated = {name.rpartition(".")[2] for name in NAMES}
+    assert len(bounds) > 10
+    assert [bound for bound in bounds if bound.rpartition(".")[2] not in stated] == []
