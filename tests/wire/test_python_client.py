@@ -229,7 +229,9 @@ def test_a_token_signed_here_is_accepted_with_all_its_claims(kind, bellcast_serv
 
 def test_an_api_key_lets_the_server_sign_tokens(kind, bellcast_server, alice):
     made = httpx.post(
-        f"{bellcast_server.url}/v1/keys", json={"name": "k", "scopes": ["manage"]}, headers=bellcast_server.as_app()
+        f"{bellcast_server.url}/v1/keys",
+        json={"name": "k", "scopes": ["manage", "read"]},
+        headers=bellcast_server.as_app(),
     ).json()
     with client(kind, bellcast_server.url, made["key"]) as bell:
         token = bell.token(alice, ttl=timedelta(minutes=5), name="Alice")
