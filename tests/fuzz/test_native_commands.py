@@ -1,0 +1,55 @@
+"""Fuzzing of the native dialect's commands: each is typed or refused, and its answer can be written."""
+
+import json
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from bellcast.live.protocols import native
+from tests.fuzz.runner import fuzz
+
+TYPES = ["subscribe", "unsubscribe", "publish", "seen", "read", "delete", "typing", "call", "auth", "ping", "nope"]
+FIELDS = ["type", "ref", "topics", "topic", "name", "data", "ids", "all", "of", "on", "token"]
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats() | st.sampled_from([2**63, 2**64, -(2**63) - 1, 10**400])
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=4), inner),
+    max_leaves=6,
+)
+OBJECTS = st.builds(
+    lambda type, fields: json.dumps({"type": type, **fields}),
+    st.sampled_from(TYPES),
+    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4),
+)
+MANGLED = st.builds(
+    lambda text, at, junk: text[:at] + junk + text[at:], OBJECTS, st.integers(0, 60), st.text(max_size=3)
+)
+SEEDS = [
+    '{"type":"ping","ref":123456789012345678901234567890}',
+    '{"type":"ping","ref":1' + "0" * 5_000 + "}",
+    '{"type":"ping","ref":1e400}',
+    '{"type":"ping","ref":"\\ud800"}',
+    '{"type":"subscribe","topics":["\\ud800"]}',
+    '{"type":"delete","all":true,"of":{}}',
+    '{"type":"publish","topic":"a","name":"n","data":' + "[" * 5_000 + "]" * 5_000 + "}",
+    "[" * 100_000,
+    "\ud800",
+    "",
+]
+
+
+def test_every_frame_is_a_command_or_refused_in_an_answer() -> None:
+    def check(text: str) -> None:
+        command = native.receive(text)
+        if isinstance(command, native.Refused):
+            answer: Any = native.error(command.ref, command.refusal)
+        else:
+            answer = native.ack(command.ref)
+            if isinstance(command, native.Mark) and command.of is not None:
+                assert isinstance(command.of.type, str)  # a narrowing never gets lost
+        for dialect in (native.MESSAGE, native.SSE_PLAIN, native.SSE_CHUNKED, native.WEBSOCKET):
+            assert dialect.wrap(answer)
+        msgspec.json.decode(native.MESSAGE.wrap(answer))
+
+    fuzz("native commands", OBJECTS | MANGLED | st.text(max_size=40), check, SEEDS)

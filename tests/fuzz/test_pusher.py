@@ -1,0 +1,139 @@
+"""Fuzzing of what Pusher's clients and server SDKs send: frames, signed data, and the query of a signed request."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from hypothesis import strategies as st
+
+from bellcast.api.pusher import _pairs
+from bellcast.api.pusher_request import infos
+from bellcast.auth import pusher as signatures
+from bellcast.errors import BadRequest, Invalid, Unauthenticated
+from bellcast.live.protocols import pusher
+from bellcast.live.protocols.pusher import frames
+from bellcast.model import drafts
+from bellcast.model.people import Project
+from tests.fuzz.runner import fuzz
+
+PROJECT = Project("1", "key", "secret")
+NOW = 1_750_000_000_000
+EVENTS = ["pusher:subscribe", "pusher:unsubscribe", "pusher:signin", "pusher:ping", "pusher:pong", "client-x", "x"]
+FIELDS = ["channel", "auth", "channel_data", "user_data", "event", "data", "id", "user_id", "user_info", "watchlist"]
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats() | st.sampled_from([2**64, 10**200, 10**400])
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=6,
+)
+TEXTS = JSON.map(json.dumps)
+FRAMES = st.builds(
+    lambda event, channel, data: json.dumps({"event": event, "channel": channel, "data": data}),
+    st.sampled_from(EVENTS),
+    JSON,
+    JSON | TEXTS | st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=8) | TEXTS, max_size=4),
+)
+FRAME_SEEDS = [
+    '{"event":"pusher:subscribe","data":"{\\"channel\\":\\"a\\"}"}',
+    '{"event":"pusher:subscribe","data":{"channel":"a","auth":{}}}',
+    '{"event":"client-x","channel":"private-a","data":123456789012345678901234567890}',
+    '{"event":"\\ud800"}',
+    '{"event":"' + "x" * 1_000 + '"}',
+    "[" * 100_000,
+]
+DATA_SEEDS = [
+    '{"user_id":1' + "0" * 300 + "}",
+    '{"user_id":1' + "0" * 5_000 + "}",
+    '{"user_id":"u","user_info":{"n":18446744073709551616}}',
+    '{"id":"' + "x" * 129 + '"}',
+    '{"id":"u","watchlist":["u","u",""]}',
+]
+NAMES = [
+    "auth_key",
+    "auth_version",
+    "auth_timestamp",
+    "auth_signature",
+    "body_md5",
+    "info",
+    "info[]",
+    "info[1]",
+    "[",
+    "a[1",
+]
+VALUES = [
+    "key",
+    "1.0",
+    str(NOW // 1000),
+    "é",
+    "%C3%A9",
+    "%",
+    "%ff",
+    "%00",
+    "٣",
+    "9" * 30,
+    "-1",
+    "İ",
+    "a,b",
+    "",
+    "\ud800",
+]
+PAIRS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES) | st.text(max_size=6)), max_size=10)
+QUERIES = PAIRS.map(
+    lambda pairs: "&".join(f"{quote(name)}={quote(value, errors='replace')}" for name, value in pairs).encode()
+) | st.binary(max_size=60)
+GOOD = f"auth_key=key&auth_version=1.0&auth_timestamp={NOW // 1000}"
+QUERY_SEEDS = [
+    f"{GOOD}&body_md5=%C3%A9&auth_signature=a".encode(),
+    f"{GOOD}&auth_signature=%C3%A9".encode(),
+    f"{GOOD}&info[0]=a&info[1]=b".encode(),
+    b"auth_key=key&auth_version=1.0&auth_timestamp=%D9%A3",
+    b"&" * 200,
+    b"%ff=%ff",
+    b"[" * 2_000,
+    b"a[1]=" * 90,
+]
+
+
+def test_every_frame_is_a_command_or_rejected_in_an_answer() -> None:
+    def check(text: str) -> None:
+        command = pusher.receive(text)
+        match command:
+            case pusher.Rejected(message):
+                answer = frames.error(message)
+            case pusher.Subscribe(channel):
+                answer = frames.refused(channel, "AuthError", channel, 401)
+                signatures.holds(PROJECT, command.auth or "", channel)
+            case pusher.ClientEvent(event, channel, data):
+                list(drafts.data("data", data, 0))
+                answer = frames.event(event, channel, frames.text(data))
+            case _:
+                answer = frames.PONG
+        json.loads(pusher.MESSAGE.wrap(answer))
+
+    fuzz("pusher frames", FRAMES | st.text(max_size=40), check, FRAME_SEEDS)
+
+
+def test_signed_data_is_read_or_what_is_wrong_is_said() -> None:
+    def check(text: str) -> None:
+        member, user = pusher.read_member(text), pusher.read_user(text)
+        for said in (member, user):
+            info: Any = "" if isinstance(said, str) else said.user_info
+            list(drafts.data("user_info", info, 0))
+        if not isinstance(member, str):
+            assert 1 <= len(member.user_id) <= 128
+
+    shaped = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4).map(json.dumps)
+    fuzz("pusher user data", shaped | TEXTS | st.text(max_size=40), check, DATA_SEEDS)
+
+
+def test_no_query_without_the_secret_passes_and_each_is_refused() -> None:
+    def check(query: bytes) -> None:
+        try:
+            pairs = _pairs(query)
+            infos("info", signatures.parameters(pairs).get("info"), frozenset({"user_count"}))
+            signatures.check_request(PROJECT, "POST", "/apps/1/%C3%A9", pairs, b"{}", NOW)
+        except (BadRequest, Invalid, Unauthenticated):
+            return
+        raise AssertionError("passed without a signature")
+
+    fuzz("pusher queries", QUERIES, check, QUERY_SEEDS)
