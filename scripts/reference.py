@@ -83,6 +83,7 @@ PAGES = {
     "errors": FOLDER / "errors.md",
     "frames": FOLDER / "frames.md",
     "rest": FOLDER / "rest.md",
+    "python": FOLDER / "python.md",
     "figures": ROOT / "README.md",
 }
 

@@ -89,7 +89,7 @@ def test_every_command_of_a_live_client_is_documented() -> None:
     assert [name for name in said if f"### {name}\n" not in page or f'"type": "{name}"' not in page] == []
 
 
-@pytest.mark.parametrize("page", ["settings", "cli", "errors", "rest", "frames"])
+@pytest.mark.parametrize("page", ["settings", "cli", "errors", "rest", "frames", "python"])
 def test_the_reference_is_what_the_code_says(page: str) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "reference.py"), "--check", page]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60)

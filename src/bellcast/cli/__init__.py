@@ -14,6 +14,7 @@ from bellcast.cli import (
     config,
     demo,
     doctor,
+    env,
     key,
     migrate,
     notify,
@@ -34,7 +35,7 @@ Scripts read[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 
 app = typer.Typer(name="bellcast", cls=options.Group, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for command in (demo, serve, notify, tail, token, key, sql, config, doctor, backup, restore, migrate, bench):
+for command in (demo, serve, notify, tail, token, key, env, sql, config, doctor, backup, restore, migrate, bench):
     app.add_typer(command.app)
 
 

@@ -29,6 +29,8 @@ CLOCK_LEEWAY_S = 60
 EARLIEST = 1_750_000_000
 # Names that speak of one person. Whoever follows a public topic hears everything on it.
 PERSONAL = ("user", "private", "recipient", "inbox", "account", "customer", "person", "profile", "@")
+# These settings are this shell's: a server started elsewhere may have others.
+HERE = "as set in this shell: "
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 # HS256 wants a key of at least 256 bits (RFC 7518, 3.2).
@@ -37,17 +39,26 @@ LEAST_SECRET = 32
 
 def machine(settings: Settings) -> Iterator[Finding]:
     """Everything that needs no server."""
-    yield from _folder(settings)
-    yield from _credentials(settings)
+    yield from _readable("data folder", _folder(settings))
+    yield from _readable("credentials", _credentials(settings))
     if settings.store.is_file:
-        yield from _store(settings.store.path)
+        yield from _readable("store", _store(settings.store.path))
     yield from databases.examined(settings)
-    yield from _disk(settings)
+    yield from _readable("disk", _disk(settings))
     yield from _files()
-    yield from _clock(settings)
+    yield from _readable("clock", _clock(settings))
     yield from _public_topics(settings)
     yield from _origins(settings)
     yield from _proxies(settings)
+
+
+def _readable(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings of one check; a problem if what it looks at cannot be read."""
+    try:
+        yield from findings
+    except OSError as error:
+        what = f"{error.filename} cannot be read: {error.strerror}"
+        yield Finding(check, "problem", what, f"run this as the user that runs the server; this is {_me()}")
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:
@@ -140,9 +151,9 @@ def _public_topics(settings: Settings) -> Iterator[Finding]:
     personal = [pattern for pattern in public if _is_personal(pattern)]
     if personal:
         fix = "follow them by subscription, or by the session token's `topics`; take them out of BELLCAST_PUBLIC_TOPICS"
-        yield Finding("public topics", "warning", f"anybody can follow {', '.join(personal)}", fix)
+        yield Finding("public topics", "warning", f"{HERE}anybody can follow {', '.join(personal)}", fix)
     else:
-        yield Finding("public topics", "ok", ", ".join(public) or "none")
+        yield Finding("public topics", "ok", HERE + (", ".join(public) or "none"))
 
 
 def _is_personal(pattern: str) -> bool:
@@ -153,22 +164,22 @@ def _origins(settings: Settings) -> Iterator[Finding]:
     declared = settings.access.origins
     open_ = [origin for origin in declared if origin.startswith("http://") and urlsplit(origin).hostname not in LOCAL]
     if open_:
-        what = f"{', '.join(open_)}: pages without TLS, whose tokens anybody on the way can read"
+        what = f"{HERE}{', '.join(open_)}: pages without TLS, whose tokens anybody on the way can read"
         yield Finding("origins", "warning", what, "serve them with https://")
     elif settings.access.session_url and not declared:
-        what = "cookies are accepted from this server's own pages only"
+        what = f"{HERE}cookies are accepted from this server's own pages only"
         yield Finding("origins", "warning", what, "name your pages' origins in BELLCAST_ORIGINS")
     else:
-        yield Finding("origins", "ok", ", ".join(declared) or "any page that has a session token")
+        yield Finding("origins", "ok", HERE + (", ".join(declared) or "any page that has a session token"))
 
 
 def _proxies(settings: Settings) -> Iterator[Finding]:
     trusted = settings.server.trusted_proxies
     if any(network.endswith("/0") for network in trusted):
         fix = "name your proxy's address in BELLCAST_TRUSTED_PROXIES"
-        yield Finding("proxies", "problem", "everybody's X-Forwarded-For is believed", fix)
+        yield Finding("proxies", "problem", f"{HERE}everybody's X-Forwarded-For is believed", fix)
     elif settings.server.host not in LOCAL and not trusted:
-        what = f"listening on {settings.server.host} with none in front"
+        what = f"{HERE}listening on {settings.server.host} with none in front"
         yield Finding("proxies", "warning", what, "put TLS in front, and name that proxy in BELLCAST_TRUSTED_PROXIES")
     else:
-        yield Finding("proxies", "ok", ", ".join(trusted) or "none")
+        yield Finding("proxies", "ok", HERE + (", ".join(trusted) or "none"))

@@ -46,28 +46,27 @@ def config(
 
 
 def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+    """Print a line for each setting. Lines are never cut or folded: values are copied and searched for."""
+    from rich.text import Text
 
     from bellcast.settings import table
 
-    sheet = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
-    sheet.add_column(no_wrap=True, min_width=max(map(len, rows)))  # names are looked for, so they stay whole
+    names = max(map(len, rows))
     for group, settings in table.GROUPS.items():
         chosen = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
         if chosen:
-            sheet.add_row(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
+            screen.out.print(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
+        values = max((len(rows[setting.variable][0]) for setting in chosen), default=0)
         for setting in chosen:
             value, source = rows[setting.variable]
-            style = "dim" if source == "default" else "cyan"
-            sheet.add_row(setting.variable, escape(value), source, style=style)
-    screen.out.print(sheet)
+            line = f"{setting.variable:<{names}}   {value:<{values}}   {source}"
+            screen.out.print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
 
 
 def _credentials(settings: "Settings") -> None:
     from bellcast.cli import folder
+    from bellcast.settings import known
 
-    kept = folder.credentials(settings)
     if settings.project is None:
-        state = "" if kept.exists() else ", made at the first start"
-        screen.out.print(f"\nCredentials: {kept}{state}", markup=False, soft_wrap=True)
+        state = ", made at the first start" if known(settings) is None else ""
+        screen.out.print(f"\nCredentials: {folder.credentials(settings)}{state}", markup=False, soft_wrap=True)

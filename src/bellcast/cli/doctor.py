@@ -1,6 +1,6 @@
 """`bellcast doctor`: look at everything, and say what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +14,14 @@ EPILOG = """\
 [dim]Examples[/]
 
   bellcast doctor
-  bellcast doctor --url https://bell.example.com   [dim]# through your proxy, as browsers come[/]
-  bellcast doctor --quick                          [dim]# without waiting for a heartbeat (25 s)[/]
+  [dim]# through your proxy, as browsers connect[/]
+  bellcast doctor --url https://bell.example.com
+  [dim]# skip the idle-timeout check, which takes 25 s behind a proxy[/]
+  bellcast doctor --quick
   bellcast doctor --json | jq '.findings[] | select(.state != "ok")'
 
-[dim]Status 1 if there is a problem; warnings leave it 0.[/]
+[dim]Settings are those of this shell and machine: run it where the server runs, with the server's environment. What it \
+reads through --url is the server's own. Status 1 if there is a problem; warnings leave it 0.[/]
 """
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[bold red]✗[/]"}
 
@@ -29,15 +32,13 @@ app = typer.Typer()
 def doctor(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Look at this machine only, at no server.")] = False,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Wait for no heartbeat, by which idle cuts are found.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip the idle-timeout check (25 s).")] = False,
     json: screen.Json = False,
 ) -> None:
     """Look for what is wrong, and say what to do."""
     found = []
-    with (screen.err if json else screen.out).status("Looking"):
-        for finding in _examine(ctx, local, quick):
+    with (screen.err if json else screen.out).status("Checking this machine") as status:
+        for finding in _examine(ctx, local, quick, status.update):
             found.append(finding)
             if not json:
                 _show(finding)
@@ -49,8 +50,8 @@ def doctor(
     raise typer.Exit(1 if problems else 0)
 
 
-def _examine(ctx: typer.Context, local: bool, quick: bool) -> Iterator["Finding"]:
-    from bellcast.cli import checks, through
+def _examine(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
+    from bellcast.cli import checks, through, urls
     from bellcast.cli.findings import Finding
     from bellcast.errors import SettingsError
 
@@ -61,8 +62,9 @@ def _examine(ctx: typer.Context, local: bool, quick: bool) -> Iterator["Finding"
         return
     yield Finding("settings", "ok", "all can be read")
     yield from checks.machine(settings)
+    yield from urls.examined(settings)
     if not local:
-        yield from through.server(settings, quick=quick)
+        yield from through.server(settings, quick=quick, progress=progress)
 
 
 def _show(finding: "Finding") -> None:

@@ -40,7 +40,13 @@ def create(
     json: screen.Json = False,
 ) -> None:
     """Make a key. Its text is printed this once."""
+    from bellcast.auth.keys import SCOPES
+
     scopes = [part.strip() for given in scope for part in given.split(",") if part.strip()]
+    unknown = [one for one in scopes if one not in SCOPES]
+    if unknown or not scopes:
+        got = unknown[0] if unknown else "nothing"
+        raise typer.BadParameter(f"expected one or more of {', '.join(SCOPES)}, got {got}", param_hint="--scope")
     made = _ask(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes})
     if json:
         screen.json(made)

@@ -107,7 +107,7 @@ def _imported(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as missing:
         raise Stop(
-            f"the demo apps need {missing.name}, which is not installed", f"pip install {missing.name}"
+            f"the demo apps need {missing.name}, which is not installed", "pip install 'bellcast[demo]'"
         ) from None
 
 

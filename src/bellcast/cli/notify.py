@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the client is imported when there is something to send
 EPILOG = """\
 [dim]Examples[/]
 
-  bellcast notify alice "New booking" --body "Saturday, 14:00" --action-url /bookings/7
+  bellcast notify alice "New booking" --body "14:00" --action-url /bookings/7
   bellcast notify --to-topic admins "Disk almost full" --priority urgent
   df -h | bellcast notify ops "Disk report" --body -
   bellcast notify --all "Maintenance tonight" --expires 6h
@@ -51,7 +51,9 @@ def notify(
     payload: Annotated[str | None, _text("Its `data`: anything your page needs.", "JSON")] = None,
     tag: Annotated[list[str] | None, _text("A tag. Several: repeat it.", "TAG")] = None,
     group: Annotated[str | None, _text("A label that lists may fold by.", "GROUP")] = None,
-    expires: Annotated[str | None, _text("When it goes away: in 2h, 7d, or at a time.", "DURATION|TIME")] = None,
+    expires: Annotated[
+        str | None, _text("When it expires: 2h or 7d from now, or at 2030-01-31T12:00:00Z.", "DURATION|TIME")
+    ] = None,
     idempotency_key: Annotated[str | None, _text("The same key again sends nothing twice.", "KEY")] = None,
     json: screen.Json = False,
 ) -> None:

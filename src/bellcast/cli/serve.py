@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast import __version__
+from bellcast import __version__, errors
 from bellcast.cli import options, screen
 from bellcast.cli.screen import Stop
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:  # the house is imported when the server starts, not for --hel
 EPILOG = """\
 [dim]Examples[/]
 
-  bellcast serve                                  [dim]# on port 8787, data in ./bellcast-data[/]
+  [dim]# on port 8787, data in ./bellcast-data[/]
+  bellcast serve
   bellcast serve --host 0.0.0.0 --port 80 --data /var/lib/bellcast
-  bellcast serve --handlers shop.bells:handlers   [dim]# your Python answers what clients call[/]
+  [dim]# your Python handlers respond to what clients call[/]
+  bellcast serve --handlers shop.bells:handlers
 
 [dim]The first start makes the project's credentials, prints them once and keeps them in the data folder;[/] \
 BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]gives your own.
@@ -135,6 +137,11 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
             server.serve(app, stores)
     except OSError as reason:
         raise _no_start(reason, app.settings) from None
+    except errors.Unavailable as error:
+        if not app.settings.store.is_file:
+            raise
+        todo = "correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup with `bellcast restore`"
+        raise Stop(f"{app.settings.store.path}: {error.detail}", todo) from None
 
 
 @contextlib.contextmanager

@@ -27,8 +27,8 @@ WATCHES = """\
 [dim]Examples[/]
 
   bellcast sql watch bookings
-  bellcast sql watch bookings --topic 'studio.{studio_id}' --columns id,status,starts_at
-  bellcast sql watch messages --recipient '{to_user}' --on insert --name insert=message
+  bellcast sql watch bookings --topic 'studio.{studio_id}' --columns id,status
+  bellcast sql watch messages --recipient '{to_user}' --on insert
 
 [dim]Whoever may follow the topic hears every column that leaves: name those they may see. Watching again replaces what \
 was asked before.[/]
@@ -44,8 +44,13 @@ Url = Annotated[
     ),
 ]
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="Its name, with its schema if need be.")]
-Row = Annotated[
-    int | None, typer.Argument(metavar="[ROW]", help="Its number; all of them without.", show_default=False)
+UrlAndRow = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[URL] [ROW]",
+        help="The app's PostgreSQL, as for the other commands; the row's number, or all rows without.",
+        show_default=False,
+    ),
 ]
 
 app = typer.Typer(cls=options.Group)
@@ -122,22 +127,24 @@ def status(ctx: typer.Context, url: Url = None, json: screen.Json = False) -> No
 
 
 @sql.command(cls=asks)
-def retry(ctx: typer.Context, row: Row = None, json: screen.Json = False) -> None:
+def retry(ctx: typer.Context, which: UrlAndRow = None, json: screen.Json = False) -> None:
     """Put refused rows back into the outbox."""
     _need_driver()
     from bellcast.outbox import status as looks
 
-    count = _ask(ctx, None, lambda connection: looks.retry(connection, row))
+    url, row = _url_and_row(which or [])
+    count = _ask(ctx, url, lambda connection: looks.retry(connection, row))
     _counted(count, "put back", "retried", json=json)
 
 
 @sql.command(cls=asks)
-def discard(ctx: typer.Context, row: Row = None, json: screen.Json = False) -> None:
+def discard(ctx: typer.Context, which: UrlAndRow = None, json: screen.Json = False) -> None:
     """Throw refused rows away."""
     _need_driver()
     from bellcast.outbox import status as looks
 
-    count = _ask(ctx, None, lambda connection: looks.discard(connection, row))
+    url, row = _url_and_row(which or [])
+    count = _ask(ctx, url, lambda connection: looks.discard(connection, row))
     _counted(count, "thrown away", "discarded", json=json)
 
 
@@ -209,6 +216,15 @@ def list_(ctx: typer.Context, url: Url = None, json: screen.Json = False) -> Non
         screen.note("None yet: `bellcast sql watch TABLE`.")
     else:
         outbox_sheet.watches(found)
+
+
+def _url_and_row(words: list[str]) -> tuple[str | None, int | None]:
+    """Return the URL and the row's number, each None if it is not given."""
+    urls = [word for word in words if "://" in word]
+    rows = [word for word in words if word.isascii() and word.isdigit()]
+    if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
+        raise typer.BadParameter("expected a postgresql:// URL, a row's number, or both", param_hint="[URL] [ROW]")
+    return next(iter(urls), None), int(rows[0]) if rows else None
 
 
 def _need_driver() -> None:

@@ -17,7 +17,7 @@ EPILOG = """\
 
   bellcast tail alice
   bellcast tail alice --tenant acme --topic deploys
-  bellcast tail alice --json | jq -r 'select(.type == "notification").notification.title'
+  bellcast tail alice --json | jq -r '.notification.title // empty'
 
 [dim]With --json each line is one frame as live clients get it, without heartbeats; the newest notifications come \
 first, as[/] notification [dim]frames. Nothing is marked seen or read. Ctrl-C ends it.[/]

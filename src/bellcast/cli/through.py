@@ -1,7 +1,7 @@
 """What `bellcast doctor` sees through the server's URL, as a browser would: proxies in between included."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -23,9 +23,10 @@ SKEW_S = 3
 PATIENT = "bellcast-doctor"
 
 
-def server(settings: Settings, *, quick: bool) -> Iterator[Finding]:
-    """Everything that needs the server. `quick` waits for no heartbeat."""
+def server(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -> Iterator[Finding]:
+    """Everything that needs the server. `quick` waits for no heartbeat. `progress` is called with what comes next."""
     url = effective.url(settings)
+    progress(f"Checking {url}")
     with httpx.Client(base_url=url, timeout=TIMEOUT) as http:
         try:
             answer = http.get("/readyz")
@@ -37,7 +38,7 @@ def server(settings: Settings, *, quick: bool) -> Iterator[Finding]:
         try:
             with asking.server(settings) as bell:
                 patient = not quick and not silence.is_direct(url, answer)
-                yield from _live(bell, http, settings, patient=patient)
+                yield from _live(bell, http, settings, progress, patient=patient)
         except Stop as stop:
             yield Finding("live path", "warning", f"not tried: {stop.wrong}", stop.todo)
 
@@ -63,7 +64,9 @@ def _skew(answer: httpx.Response) -> Iterator[Finding]:
         yield Finding("server's clock", "problem", f"{abs(skew):.0f} s from this one", "set both, best by NTP")
 
 
-def _live(bell: Bellcast, http: httpx.Client, settings: Settings, *, patient: bool) -> Iterator[Finding]:
+def _live(
+    bell: Bellcast, http: httpx.Client, settings: Settings, progress: Callable[[str], None], *, patient: bool
+) -> Iterator[Finding]:
     bell.recipients.list(limit=1)  # the token is signed here: only a request shows whether the secret is the server's
     token = bell.token(PATIENT, ttl=300)
     try:
@@ -72,6 +75,7 @@ def _live(bell: Bellcast, http: httpx.Client, settings: Settings, *, patient: bo
         yield from (finding for finding, _ in found)
         yield from pages.examined(settings, http, token, asking.credentials(settings).secret)
         if patient:
+            progress(f"Waiting up to {heartbeat + silence.LATE_S:.0f} s for a heartbeat; --quick skips this")
             ways = {finding.check: hold for finding, hold in found if finding.state == "ok"}
             yield from silence.outlived(effective.url(settings), token, ways, heartbeat)
     finally:

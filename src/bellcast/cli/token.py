@@ -12,7 +12,8 @@ EPILOG = """\
 
   bellcast token alice
   bellcast token alice --ttl 8h --topic 'project.*' --role admin
-  curl -H "Authorization: Bearer $(bellcast token alice)" http://127.0.0.1:8787/v1/inbox
+  curl -H "Authorization: Bearer $(bellcast token alice)" \\
+    http://127.0.0.1:8787/v1/inbox
 
 [dim]No server is asked: the token is signed with the secret of the data folder, or of[/] BELLCAST_PROJECT[dim].
 A pattern's * matches any characters.[/]

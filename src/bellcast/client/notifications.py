@@ -133,8 +133,9 @@ def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack
 def bulk(items: Iterable[Item]) -> Generator[Request[Any], Any, list[BulkResult]]:
     """Send any number of notifications, in requests of 10,000 items at most. Results are in the order of the items.
 
-    A refused item does not stop the others, whether it is refused here or by the server: its result has the `error`. When the server becomes unreachable,
-    `BulkInterrupted` carries the results so far; give items your own `idempotency_key` to send the rest again safely.
+    A refused item does not stop the others, whether it is refused here or by the server: its result has the `error`.
+    When the server becomes unreachable, `BulkInterrupted` carries the results so far; give items your own
+    `idempotency_key` to send the rest again safely.
     """
     results: list[BulkResult] = []
     try:

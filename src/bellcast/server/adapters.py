@@ -75,7 +75,7 @@ def outbox(kept: Kept, engines: Engines, limits: Limits) -> "Tail | None":
 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:
     """SettingsError unless PostgreSQL can be used."""
-    _need(setting, "asyncpg", "postgres")
+    _need(setting, "asyncpg", "outbox" if setting == "BELLCAST_DATABASE_URL" else "postgres")
 
 
 def need_redis() -> None:

@@ -1,0 +1,153 @@
+"""Write the reference page of the Python client, made of its signatures and docstrings."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, answers, arguments, errors
+from bellcast.client.method import Method
+from bellcast.client.surface import Inbox, Recipients, Server
+
+INTRODUCTION = """\
+# Python client
+
+This page is generated from the code by `make docs`; change the docstrings there.
+
+```python
+from bellcast import AsyncBellcast, Bellcast
+from bellcast.client import errors
+```
+
+`Bellcast` blocks, `AsyncBellcast` is awaited; they have the same methods. Ids and texts may be `str`, `int` or
+`uuid.UUID`; subclasses of `str` (Django's `SafeString`) and lazy strings (`gettext_lazy`) become plain text. Durations
+are seconds, texts such as `"2h"`, or a `timedelta`. A wrong argument raises `InvalidArgument`, which names it, before
+anything is sent.
+
+A mounted app has both clients, without HTTP: [`app.client` and `app.sync_client`](../howto/mount.md).
+"""
+RESULTS = (
+    answers.Sent,
+    answers.BulkResult,
+    answers.Notification,
+    answers.InboxPage,
+    answers.Counts,
+    answers.Changed,
+    answers.Recipient,
+    answers.SessionToken,
+)
+
+
+def page() -> str:
+    """Classes, methods, results and errors."""
+    return "\n".join([INTRODUCTION, *_sections()])
+
+
+def _sections() -> Iterator[str]:
+    for kind in (Bellcast, AsyncBellcast, Credentials, Retries):
+        yield _section("##", kind.__name__, kind, inspect.getdoc(kind))
+    for title, kind in (("Methods", Server), ("bell.recipients", Recipients), ("bell.inbox(token)", Inbox)):
+        yield f"## {title}\n\n{inspect.getdoc(kind)}\n"
+        for name, method in vars(kind).items():
+            if isinstance(method, Method):
+                yield _section("###", name, method.build, inspect.getdoc(method.build))
+    yield "## Results\n"
+    for kind in RESULTS:
+        yield _result(kind)
+    yield "## Errors\n\nAll of them are in `bellcast.client.errors` and in `bellcast.client`.\n"
+    yield _errors()
+
+
+def _section(level: str, name: str, called: Any, text: str | None) -> str:
+    parts = [f"{level} {name}", f"```python\n{_signature(name, called)}\n```", _paragraphs(text or "")]
+    for one in inspect.signature(called).parameters.values():
+        if one.kind is one.VAR_KEYWORD:
+            parts.append(_fields(get_args(one.annotation)[0]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _fields(kind: Any) -> str:
+    """The keyword arguments that a TypedDict lists."""
+    rows = [f"| `{name}` | `{_type(hint).replace('|', BAR)}` |" for name, hint in _hints(kind)]
+    return "\n".join([f"`{kind.__name__}` is:", "", "| Argument | Type |", "|---|---|", *rows])
+
+
+def _hints(kind: Any) -> Iterator[tuple[str, Any]]:
+    for name, hint in kind.__annotations__.items():
+        yield name, get_args(hint)[0] if name in kind.__required_keys__ and get_args(hint) else hint
+
+
+def _signature(name: str, called: Any) -> str:
+    parameters = [_parameter(one) for one in inspect.signature(called).parameters.values()]
+    kinds = [one.kind for one in inspect.signature(called).parameters.values()]
+    if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        parameters.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    returned = get_args(inspect.signature(called).return_annotation)
+    result = f" -> {_type(returned[-1])}" if returned else ""
+    line = f"{name}({', '.join(parameters)}){result}"
+    return line if len(line) <= 100 else f"{name}(\n    " + ",\n    ".join(parameters) + f",\n){result}"
+
+
+def _parameter(one: inspect.Parameter) -> str:
+    stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+    kind = get_args(one.annotation)[0].__name__ if one.kind is one.VAR_KEYWORD else _type(one.annotation)
+    default = "" if one.default is one.empty or callable(one.default) else f" = {one.default!r}"
+    return f"{stars}{one.name}: {kind}{default}"
+
+
+def _type(annotation: Any) -> str:
+    text = inspect.formatannotation(annotation)
+    for long, short in NAMES.items():
+        text = text.replace(long, short)
+    return text
+
+
+BAR = "\\|"  # within a table's cell
+NAMES = {
+    inspect.formatannotation(arguments.Duration): "Duration",
+    inspect.formatannotation(arguments.Text): "Text",
+    "collections.abc.": "",
+    "typing.": "",
+    "bellcast.client.notifications.": "",
+    "bellcast.client.answers.": "",
+    "<class 'NoneType'>": "None",
+    "NoneType": "None",
+    "datetime.datetime": "datetime",
+    "datetime.timedelta": "timedelta",
+    "bellcast.client.recipients.": "",
+    "bellcast.client.topics.": "",
+    "bellcast.client.credentials.": "",
+    "bellcast.client.exchange.": "",
+    "httpx._transports.base.": "httpx.",
+    "str | int | uuid.UUID": "Text",
+    "str | int | UUID": "Text",
+}
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring as Markdown: examples become code."""
+    blocks = []
+    for block in text.split("\n\n"):
+        lines = block.splitlines()
+        if lines and lines[0].startswith(">>> "):
+            code = "\n".join(line.removeprefix(">>> ").removeprefix("... ") for line in lines)
+            block = f"```python\n{code}\n```"
+        blocks.append(block)
+    return "\n\n".join(blocks)
+
+
+def _result(kind: type) -> str:
+    fields = getattr(kind, "__struct_fields__", ())
+    listed = f"\nFields: {', '.join(f'`{field}`' for field in fields)}.\n" if fields else ""
+    more = [f"`{name}`" for name, value in vars(kind).items() if isinstance(value, property)]
+    also = f"\nProperties: {', '.join(more)}.\n" if more else ""
+    return f"### {kind.__name__}\n\n{inspect.getdoc(kind)}\n{listed}{also}"
+
+
+def _errors() -> str:
+    rows = ["| Error | Raised when | A kind of |", "|---|---|---|"]
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, errors.BellcastError):
+            parents = ", ".join(f"`{parent.__name__}`" for parent in kind.__bases__)
+            text = " ".join((inspect.getdoc(kind) or "").split())
+            rows.append(f"| `{name}` | {text} | {parents} |")
+    return "\n".join(rows) + "\n"

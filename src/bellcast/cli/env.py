@@ -1,0 +1,45 @@
+"""`bellcast env`: the server's URL and credentials as shell variables."""
+
+import shlex
+
+import typer
+
+from bellcast.cli import options, screen
+
+EPILOG = """\
+[dim]Examples[/]
+
+  eval "$(bellcast env)"
+  bellcast env --data /var/lib/bellcast > .env.bellcast
+
+[dim]The output is for sh, bash and zsh. It has the project's secret: keep it out of logs and repositories.[/]
+"""
+
+app = typer.Typer()
+
+
+@app.command(cls=options.taking("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+def env(ctx: typer.Context, json: screen.Json = False) -> None:
+    """Print export lines of the URL, the project and the secret."""
+    from bellcast.cli.screen import Stop
+    from bellcast.settings import known, url
+
+    settings = options.settings(ctx)
+    project = known(settings)
+    if project is None:
+        raise Stop(
+            f"{settings.store.data} has no credentials",
+            "start `bellcast serve` there once, name its folder with --data, or set BELLCAST_PROJECT",
+        )
+    variables = {
+        "BELLCAST_URL": url(settings),
+        "BELLCAST_PROJECT": f"{project.id}:{project.key}:{project.secret}",
+        "BELLCAST_SECRET": str(project.secret),
+    }
+    if json:
+        screen.json(variables)
+        return
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+    if screen.out.is_terminal:
+        screen.note('# To set them in this shell, run: eval "$(bellcast env)"')

@@ -1,0 +1,50 @@
+"""A mounted app sends to itself without HTTP: from its event loop, and from threads."""
+
+import asyncio
+
+import pytest
+
+from bellcast.client import BlockingInEventLoop, RequestRefused
+from bellcast.model.people import Project
+from bellcast.server.app import App
+from bellcast.server.inprocess import NotStarted
+from bellcast.settings.groups import Secret, Settings, Store
+
+
+@pytest.fixture
+def app(tmp_path):
+    return App(Settings(store=Store(data=tmp_path)), Project("1", "key-1", Secret("a-secret")))
+
+
+@pytest.fixture
+async def started(app):
+    await app.start()
+    yield app
+    await app.stop()
+
+
+async def test_the_async_client_sends_within_the_event_loop(started):
+    sent = await started.client.notify("alice", title="Hello")
+    page = await started.client.inbox(await started.client.token("alice")).list()
+    assert [one.id for one in page.notifications] == [sent.id]
+
+
+async def test_the_blocking_client_sends_from_a_thread(started):
+    sent = await asyncio.to_thread(started.sync_client.notify, "alice", title="Hello")
+    assert (await started.client.notification(sent.id)).recipient == "alice"
+    with pytest.raises(RequestRefused, match="action_url"):
+        await asyncio.to_thread(started.sync_client.notify, "alice", title="Hello", action_url="javascript:x")
+
+
+async def test_the_blocking_client_in_the_event_loop_raises_at_once(started):
+    with pytest.raises(BlockingInEventLoop):
+        started.sync_client.notify("alice", title="Hello")
+
+
+def test_the_blocking_client_of_an_app_that_is_not_running_says_so(app):
+    with pytest.raises(NotStarted, match="is not running"):
+        app.sync_client.notify("alice", title="Hello")
+
+
+def test_tokens_are_signed_before_the_app_runs(app):
+    assert app.sync_client.token("alice").count(".") == 2
