@@ -12,6 +12,7 @@ import httpx
 import jwt
 import pytest
 from markupsafe import Markup
+from playwright.sync_api import sync_playwright
 
 from bellcast.client import (
     AsyncBellcast,
@@ -254,6 +255,12 @@ async def test_a_blocking_client_in_an_event_loop_raises_at_once(bellcast_server
             bell.notify("alice", title="Hello")
         assert bell.token("alice")
         assert (await asyncio.to_thread(bell.notify, "loop-alice", title="Hello")).id
+
+
+def test_a_blocking_client_beside_the_loop_of_playwright_works(bellcast_server):
+    with sync_playwright(), Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        asyncio.get_running_loop()  # raises if none runs
+        assert bell.notify("playwright-alice", title="Hello").id
 
 
 def test_ids_and_texts_of_other_types_arrive_as_text(bell, bellcast_server):

@@ -1,8 +1,11 @@
 """The two ways a plan reaches the server: blocking and awaiting. All I/O of the client is here."""
 
 import asyncio
+import inspect
+import sys
 import time
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any, TypeVar
 
 import httpx
@@ -88,14 +91,29 @@ def _of_token(peer: Peer, bearer: str) -> Credentials:
 
 
 def _refuse_in_event_loop(request: Request[Any]) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_in_coroutine():
         return
     raise BlockingInEventLoop(
         f"{request.method} {request.path}: a blocking Bellcast call would stop the running event loop; use "
         "AsyncBellcast and await the call, or run this one in a thread with asyncio.to_thread"
     )
+
+
+def _is_in_coroutine() -> bool:
+    """Whether a coroutine of a running event loop waits for this call.
+
+    A running loop alone does not tell: Playwright's blocking interface keeps one in the same thread, in another
+    greenlet, and blocking calls beside it are meant."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  the documented way to a caller's frame
+    while frame is not None:
+        if frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _sendable(http: httpx.Client | httpx.AsyncClient, request: Request[Any], peer: Peer) -> httpx.Request:
