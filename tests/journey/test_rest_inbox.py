@@ -227,7 +227,7 @@ class TestActingOnMany:
             ({"ids": [1, "a", None]}, "ids.0 ids.2"),
             ({"ids": "a"}, "ids"),
             ({"ids": [], "of": {"type": "x"}}, "of"),
-            ({"all": True, "of": {"kind": "x"}}, "of.kind"),
+            ({"all": True, "of": {"kind": "x"}}, "of.kind of.type"),
             ({"all": True, "of": {"type": "t" * 101}}, "of.type"),
         ],
         ids=str,

@@ -1,7 +1,6 @@
 """Every bad field of a value at once. The decoder stops at the first, so what it refused is walked field by field."""
 
 import difflib
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from types import UnionType
@@ -10,23 +9,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from bellcast.errors import MAX_FIELD_ERRORS, FieldError, Invalid
+from bellcast.model.wording import worded
 
 # Elements of one list that are looked at for the bad one: ten times what a list may have by default.
 MAX_CHECKED_ELEMENTS = 10_000
 # Characters of an unknown field's name that are compared with the known ones and repeated in the answer.
 MAX_FIELD_NAME = 100
-
-EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `([^`]+)`)?(?: - at .*)?", re.DOTALL)
-# The decoder speaks of types; people read words.
-WORDS = {
-    "str": "text",
-    "int": "an integer",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "datetime": "a time",
-}
 
 
 def names(type: Any) -> tuple[str, ...]:
@@ -72,7 +60,7 @@ def _in_struct(type: Any, value: dict[str, Any], prefix: str, *, strict: bool) -
     known = names(type)
     for name in value:
         if name not in known:
-            yield FieldError(prefix + _shortened(name), unknown(name, known))
+            yield FieldError(prefix + shortened(name), unknown(name, known))
     for field in msgspec.structs.fields(type):
         if field.encode_name in value:
             yield from _in_value(field.type, value[field.encode_name], prefix + field.encode_name, strict=strict)
@@ -85,7 +73,7 @@ def _in_value(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[Fie
         msgspec.convert(value, type, strict=strict)
     except msgspec.ValidationError as refusal:
         inner = _inside(type, value, path, strict=strict)
-        yield from chain([next(inner, FieldError(path, _message(type, str(refusal))))], inner)
+        yield from chain([next(inner, FieldError(path, _message(type, refusal)))], inner)
 
 
 def _inside(type: Any, value: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
@@ -108,7 +96,8 @@ def _parts(type: Any) -> Iterator[Any]:
         yield type
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """The name of a field that does not exist, as far as an answer repeats it."""
     return name if len(name) <= MAX_FIELD_NAME else f"{name[:MAX_FIELD_NAME]}…"
 
 
@@ -120,22 +109,11 @@ def unknown(name: str, known: Collection[str], kind: str = "field") -> str:
     return f"is not a known {kind}" + (f'; did you mean "{close[0]}"?' if close else "")
 
 
-def _message(type: Any, refusal: str) -> str:
+def _message(type: Any, refusal: Exception) -> str:
     choices = [str(one) for part in _parts(type) if get_origin(part) is Literal for one in get_args(part)]
     if choices:
         return f"must be one of: {', '.join(choices)}"
-    if "RFC3339" in refusal:
-        return "must be a time such as 2030-01-31T12:00:00Z"
-    match = EXPECTED.fullmatch(refusal)
-    if match is None:
-        return refusal.partition(" - at ")[0]
-    expected, bound, got = match.groups()
-    told = f"must be {_words(expected)}{bound}"
-    return f"{told}, got {_words(got)}" if got else told
-
-
-def _words(types: str) -> str:
-    return " or ".join(WORDS.get(one, one) for one in types.split(" | "))
+    return worded(refusal).message
 
 
 def _kind(value: Any) -> str:

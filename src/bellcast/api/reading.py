@@ -11,7 +11,14 @@ from msgspec import Struct
 
 from bellcast.api import faults, rooms
 from bellcast.api.rooms import Rooms
-from bellcast.errors import BadRequest, BellcastError, FieldError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.errors import (
+    BadRequest,
+    BellcastError,
+    FieldError,
+    Invalid,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from bellcast.model.drafts import MAX_DEPTH
 
 T = TypeVar("T")
@@ -186,7 +193,9 @@ def check_query(request: Asked, known: frozenset[str]) -> None:
     """Invalid if the query string has a parameter that is not in `known`: ignoring a filter would widen the request."""
     unknown = [name for name in _pairs(request.scope["query_string"]) if name not in known]
     if unknown:
-        raise Invalid.fields([FieldError(name, faults.unknown(name, known, "query parameter")) for name in unknown])
+        raise Invalid.fields(
+            [FieldError(faults.shortened(name), faults.unknown(name, known, "query parameter")) for name in unknown]
+        )
 
 
 def _pairs(text: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a decoder refused, as a field and a sentence of our own: its words are for programmers of its language."""
+"""What a decoder refused, as a field and a message in words: the decoder's own are for Python programmers."""
 
 import re
 
@@ -12,13 +12,13 @@ _NAMED = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`
 _VALUE = re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL)
 _STEP = re.compile(r"\[(\.\.\.|\d+)\]")
 _WORDS = {
-    "str": "a text",
-    "int": "a whole number",
+    "str": "text",
+    "int": "an integer",
     "float": "a number",
     "bool": "true or false",
     "array": "a list",
     "object": "an object",
-    "null": "null",
+    "datetime": "a time",
 }
 # How much of what a client sent is said back to it.
 _LONGEST = 100
@@ -34,7 +34,11 @@ def worded(refusal: Exception) -> FieldError:
         types, bound, got = expected.groups()
         return FieldError(path, f"must be {_in_words(types)}{bound}" + (f", got {_in_words(got)}" if got else ""))
     if (value := _VALUE.fullmatch(told)) is not None:
-        return FieldError(path, f"is none of those there are: {value[1][:_LONGEST]}")
+        return FieldError(path, f"is an unknown value: {value[1][:_LONGEST]}")
+    if "RFC3339" in told:
+        return FieldError(path, "must be a time such as 2030-01-31T12:00:00Z")
+    if told.endswith("out of range"):
+        return FieldError(path, "is out of range")
     return FieldError(path, "cannot be read")
 
 

@@ -143,3 +143,9 @@ class TestPath:
 )
 def test_a_media_type_is_read_without_its_parameters(said, understood):
     assert reading.media_type(request(headers=[(b"content-type", said)])) == understood
+
+
+def test_a_long_unknown_query_parameter_is_repeated_in_part_only():
+    with pytest.raises(Invalid) as refused:
+        reading.check_query(request(query=b"x" * 60_000 + b"=1"), frozenset({"limit"}))
+    assert len(refused.value.detail) < 300

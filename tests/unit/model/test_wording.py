@@ -1,5 +1,6 @@
 """What a decoder refused, told as a field and a sentence."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ class Asked(Struct, forbid_unknown_fields=True):
     on: bool = False
     of: Inner | None = None
     view: Literal["read", "all"] = "all"
+    at: datetime | None = None
 
 
 @pytest.mark.parametrize(
@@ -26,15 +28,16 @@ class Asked(Struct, forbid_unknown_fields=True):
     [
         ([], "", "must be an object, got a list"),
         ({}, "name", "is required"),
-        ({"name": 7}, "name", "must be a text, got a whole number"),
-        ({"name": "long"}, "name", "must be a text of length <= 3"),
-        ({"name": "a", "ids": "b"}, "ids", "must be a list, got a text"),
-        ({"name": "a", "ids": ["b", 7]}, "ids.1", "must be a text, got a whole number"),
-        ({"name": "a", "on": 1}, "on", "must be true or false, got a whole number"),
-        ({"name": "a", "of": {"kind": []}}, "of.kind", "must be a text or null, got a list"),
+        ({"name": 7}, "name", "must be text, got an integer"),
+        ({"name": "long"}, "name", "must be text of length <= 3"),
+        ({"name": "a", "ids": "b"}, "ids", "must be a list, got text"),
+        ({"name": "a", "ids": ["b", 7]}, "ids.1", "must be text, got an integer"),
+        ({"name": "a", "on": 1}, "on", "must be true or false, got an integer"),
+        ({"name": "a", "of": {"kind": []}}, "of.kind", "must be text or null, got a list"),
         ({"name": "a", "of": {"mind": 1}}, "of.mind", "is not a known field"),
         ({"name": "a", "game": 1}, "game", "is not a known field"),
-        ({"name": "a", "view": "some"}, "view", "is none of those there are: 'some'"),
+        ({"name": "a", "at": "soon"}, "at", "must be a time such as 2030-01-31T12:00:00Z"),
+        ({"name": "a", "view": "some"}, "view", "is an unknown value: 'some'"),
     ],
 )
 def test_a_refusal_names_its_field(said: Any, field: str, message: str) -> None:
