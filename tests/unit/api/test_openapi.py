@@ -55,7 +55,6 @@ def test_every_field_of_an_answer_is_required_unless_it_can_be_missing(document)
         "Draft",
         "EventDraft",
         "Joining",
-        "Narrowing",
         "Patch",
         "RecipientFields",
     }
