@@ -68,7 +68,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import ensurepip' || scripts/install_system.sh python
 	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
 	$(RUN)pip install --quiet --disable-pip-version-check uv
-	$(RUN)uv pip install --quiet --python $(RUN)python --require-hashes -r requirements.lock
+	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --require-hashes -r requirements.lock
 	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
 	touch $@
 
