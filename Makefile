@@ -5,16 +5,14 @@ VENV := .venv
 RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 CLIENT := client/node_modules/.installed
-# The stock libraries that demo apps show Bellcast with; without them the pages fetch them from the web.
-STOCK := examples/lead_market/node_modules examples/celebrity_booking/node_modules
-# And those the tests do; each is there when npm has written its list.
+# The stock libraries of the tests; each is there when npm has written its list.
 TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketio_node openapi_node)
 # Python keeps what it compiled, whatever the environment says: a server starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test ready check lint types layers audit compiled client format bench docs lock system engines clean
 
-demo: $(INSTALLED) $(CLIENT) $(STOCK) ## Start the server and its demo apps; PORT=9000 picks the server's port
+demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
 
 test: ## Everything that must hold, as CI runs it
@@ -80,10 +78,6 @@ $(CLIENT): client/package-lock.json $(shell find client/src client/build.js clie
 $(TESTED): %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --silent --no-audit --no-fund
 
-$(STOCK): %/node_modules: %/package.json
-	cd $* && npm install --silent --no-audit --no-fund --no-package-lock
-	touch $@
-
 system: ## Debian packages the tests drive: a browser, PostgreSQL, Redis, and nginx with nchan to measure against
 	scripts/install_system.sh python node engines
 
@@ -91,4 +85,4 @@ engines:
 	scripts/install_system.sh engines
 
 clean: ## Remove what was installed here
-	rm -rf $(VENV) client/node_modules client/dist $(STOCK) dist examples/service_marketplace/static/today.js
+	rm -rf $(VENV) client/node_modules client/dist dist examples/service_marketplace/static/today.js examples/*/libraries

@@ -1,11 +1,20 @@
-/** Builds the pages of the examples that are written in React, with the package as it is built here and the React it is tested with. */
+/**
+ * Builds what the pages of the examples need: those written in React with the package as it is built here, and copies of the
+ * stock libraries (MIT) that others show Bellcast with, so that no page loads anything from elsewhere.
+ */
 
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const SITE = here('../examples/service_marketplace/');
+
+/** Files of npm packages, by the example that serves them under `/libraries/`. */
+const LIBRARIES = {
+  lead_market: ['pusher-js/dist/web/pusher.min.js', 'pusher-js/LICENCE', 'laravel-echo/dist/echo.iife.js', 'laravel-echo/LICENSE.md'],
+  celebrity_booking: ['socket.io-client/dist/socket.io.min.js', 'socket.io-client/LICENSE'],
+};
 
 /** The page's plain scripts are there already, beside what is made. */
 const beside = {
@@ -16,6 +25,11 @@ const beside = {
 };
 
 if (existsSync(SITE)) { // a client that was copied out of its checkout has no examples to build
+  for (const [example, files] of Object.entries(LIBRARIES)) {
+    const folder = here(`../examples/${example}/libraries/`);
+    rmSync(folder, { recursive: true, force: true });
+    for (const file of files) cpSync(here(`node_modules/${file}`), folder + file);
+  }
   await build({
     entryPoints: [`${SITE}today/today.jsx`],
     outfile: `${SITE}static/today.js`,

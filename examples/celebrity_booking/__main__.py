@@ -6,6 +6,7 @@ from pathlib import Path
 import uvicorn
 
 from . import create_app
+from .app import LIBRARIES
 from .tokens import JWT_SECRET
 
 
@@ -17,7 +18,11 @@ def main() -> None:
     options.add_argument("--secret", required=True, help="the project secret `bellcast serve` printed")
     options.add_argument("--jwt-secret", default=JWT_SECRET, help="what BELLCAST_JWT_SECRET is there")
     options.add_argument(
-        "--libraries", type=Path, metavar="FOLDER", help="a node_modules to serve socket.io-client from"
+        "--libraries",
+        type=Path,
+        default=LIBRARIES,
+        metavar="FOLDER",
+        help="a node_modules to serve socket.io-client from",
     )
     options.add_argument("--port", type=int, default=8000)
     given = options.parse_args()

@@ -20,29 +20,26 @@ from .bookings import Ledger
 from .people import CAST
 
 HERE = Path(__file__).parent
-# Where the pages find the stock client: here after `npm install`, else at its makers' usual place.
-INSTALLED = HERE / "node_modules"
+# A copy of the stock client, made by `npm run build` in client/.
+LIBRARIES = HERE / "libraries"
 CLIENT = "socket.io-client/dist/socket.io.min.js"
-ELSEWHERE = "https://cdn.jsdelivr.net/npm/socket.io-client@4.8.3/dist/socket.io.min.js"
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
 
 def create_app(
-    bellcast_url: str, secret: str, jwt_secret: str = tokens.JWT_SECRET, *, libraries: Path | None = None
+    bellcast_url: str, secret: str, jwt_secret: str = tokens.JWT_SECRET, *, libraries: Path = LIBRARIES
 ) -> Starlette:
     """The booking site. Its pages connect to that Bellcast server, which must hold `jwt_secret` for valid too, and ask
     this site what clients ask (`HANDLER_PATH`)."""
     bell = Bellcast(bellcast_url, secret)
-    found = libraries or (INSTALLED if INSTALLED.exists() else None)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         with bell:
             yield
 
-    local = [] if found is None else [Mount("/libraries", StaticFiles(directory=found, follow_symlink=True))]
     routes = [
-        *local,
+        Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
         Route("/", home),
         Route("/as/{person}", page),
         Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -53,7 +50,7 @@ def create_app(
     site.state.notifications = NotificationManager(bell)
     site.state.bellcast_url, site.state.ledger = bellcast_url, Ledger()
     site.state.secret, site.state.jwt_secret = secret, jwt_secret
-    site.state.client = ELSEWHERE if found is None else f"/libraries/{CLIENT}"
+    site.state.client = f"/libraries/{CLIENT}" if (libraries / CLIENT).is_file() else None
     return site
 
 

@@ -6,13 +6,16 @@ from pathlib import Path
 import uvicorn
 
 from . import create_app
+from .app import LIBRARIES
 
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m examples.lead_market", description="A market of leads.")
     options.add_argument("--bellcast", default="http://127.0.0.1:8787", metavar="URL", help="the Bellcast server")
     options.add_argument("--project", required=True, metavar="ID:KEY:SECRET", help="its project's credentials")
-    options.add_argument("--libraries", type=Path, metavar="FOLDER", help="a node_modules to serve pusher-js from")
+    options.add_argument(
+        "--libraries", type=Path, default=LIBRARIES, metavar="FOLDER", help="a node_modules to serve pusher-js from"
+    )
     options.add_argument("--port", type=int, default=8002)
     given = options.parse_args()
     app_id, key, secret = given.project.split(":", 2)

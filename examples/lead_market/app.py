@@ -24,38 +24,34 @@ from .leads import STATUSES, Leads
 from .people import CAST, PROVIDERS
 
 HERE = Path(__file__).parent
-# Where the pages find the stock libraries: here after `npm install`, else at their makers' usual places.
-INSTALLED = HERE / "node_modules"
+# Copies of the stock libraries, made by `npm run build` in client/.
+LIBRARIES = HERE / "libraries"
 PUSHER_JS, ECHO_JS = "pusher-js/dist/web/pusher.min.js", "laravel-echo/dist/echo.iife.js"
-ELSEWHERE = "https://cdn.jsdelivr.net/npm"
-VERSIONS = {PUSHER_JS: "pusher-js@8.6.0/dist/web/pusher.min.js", ECHO_JS: "laravel-echo@2.5.0/dist/echo.iife.js"}
 
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
 
-def create_app(bellcast_url: str, secret: str, *, app_id: str, key: str, libraries: Path | None = None) -> Starlette:
+def create_app(bellcast_url: str, secret: str, *, app_id: str, key: str, libraries: Path = LIBRARIES) -> Starlette:
     """The market's site. Its Pusher library is pointed at the Bellcast server by host and port, and by nothing else."""
     place = urlsplit(bellcast_url)
     bell = AsyncBellcast(bellcast_url, secret)
     channels = pusher.Pusher(app_id, key, secret, host=place.hostname, port=place.port, ssl=place.scheme == "https")
-    found = libraries or (INSTALLED if INSTALLED.exists() else None)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with bell:
             yield
 
-    site = Starlette(routes=_routes(found), lifespan=lifespan, exception_handlers={HTTPException: _refused})
+    site = Starlette(routes=_routes(libraries), lifespan=lifespan, exception_handlers={HTTPException: _refused})
     site.state.bell, site.state.channels, site.state.leads = bell, channels, Leads()
     site.state.events = Events(channels, bell)
-    site.state.page = {"bellcast": bellcast_url, "key": key, "libraries": _libraries(found), "statuses": STATUSES}
+    site.state.page = {"bellcast": bellcast_url, "key": key, "libraries": _paths(libraries), "statuses": STATUSES}
     return site
 
 
-def _routes(libraries: Path | None) -> list[Route | Mount]:
-    local = [] if libraries is None else [Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True))]
+def _routes(libraries: Path) -> list[Route | Mount]:
     return [
-        *local,
+        Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
         Route("/", side_by_side),
         Route("/{desk}", desk),
@@ -68,10 +64,10 @@ def _routes(libraries: Path | None) -> list[Route | Mount]:
     ]
 
 
-def _libraries(found: Path | None) -> dict[str, str]:
-    if found is None:
-        return {"pusher": f"{ELSEWHERE}/{VERSIONS[PUSHER_JS]}", "echo": f"{ELSEWHERE}/{VERSIONS[ECHO_JS]}"}
-    return {"pusher": f"/libraries/{PUSHER_JS}", "echo": f"/libraries/{ECHO_JS}"}
+def _paths(libraries: Path) -> list[str]:
+    """Where the pages load the libraries from; empty if they are not there."""
+    files = [PUSHER_JS, ECHO_JS]
+    return [f"/libraries/{file}" for file in files] if all((libraries / file).is_file() for file in files) else []
 
 
 async def side_by_side(request: Request) -> Response:
