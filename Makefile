@@ -66,7 +66,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import ensurepip' || scripts/install_system.sh python
 	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
 	$(RUN)pip install --quiet --disable-pip-version-check uv
-	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --require-hashes -r requirements.lock
+	@# The lock is complete; uv would apply the overrides of pyproject.toml again and look for other versions.
+	$(RUN)uv pip install --quiet --no-config --python $(RUN)python --no-deps --require-hashes -r requirements.lock
 	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
 	touch $@
 
