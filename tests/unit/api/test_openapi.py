@@ -43,23 +43,18 @@ def test_fields_have_no_default_and_no_constant_that_generators_take_for_always_
             assert not {"default", "const"} & told.keys(), (name, field)
 
 
-def test_every_field_of_an_answer_is_required_unless_it_can_be_missing(document):
+@pytest.mark.parametrize(
+    "name", ["Notification", "SentNotification", "Recipient", "Listing", "Tenant", "ApiKey", "Moment"]
+)
+def test_every_field_of_an_answer_is_required(document, name):
+    schema = document["components"]["schemas"][name]
+    assert set(schema["required"]) == schema["properties"].keys()
+
+
+def test_only_the_fields_without_a_default_are_required_in_a_request(document):
     schemas = document["components"]["schemas"]
-    optional = {
-        name for name, schema in schemas.items() if schema["properties"].keys() - set(schema.get("required", ()))
-    }
-    sent = {
-        "Actor",
-        "Audience",
-        "Correction",
-        "Draft",
-        "EventDraft",
-        "Joining",
-        "Patch",
-        "RecipientFields",
-    }
-    sent |= {"Selection", "TenantFields", "TokenRequest"}
-    assert optional == sent | {"Sent", "Result", "Member", "Problem"}
+    required = {name: schemas[name].get("required", []) for name in ("Draft", "EventDraft", "TokenRequest", "Actor")}
+    assert required == {"Draft": ["to", "title"], "EventDraft": ["name"], "TokenRequest": ["recipient"], "Actor": []}
 
 
 def test_no_schema_is_there_that_nothing_refers_to(document):
