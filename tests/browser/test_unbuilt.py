@@ -10,7 +10,7 @@ SRC = Path(__file__).parents[2] / "client/src"
 NOT_FOR_PAGES = {"bellcast/react.js"}  # imports `react`, which only a bundler finds
 TWO = (
     '<bellcast-bell token="{token}" topics="room, secret" lang="{lang}"></bellcast-bell>'
-    '<bellcast-toasts token="{token}"></bellcast-toasts><bellcast-inbox token="{token}"></bellcast-inbox>'
+    '<bellcast-toasts token="{token}"></bellcast-toasts>'
 )
 
 
@@ -49,15 +49,15 @@ def test_every_module_is_asked_for_by_some_page_and_works(app, person, unbuilt, 
     app.notify(person, title="New order")
     for page in [first, *languages]:
         wait_state(page, "state.unread === 1")
+    wait_modules(first, modules, {"bellcast/elements/desktop.js"})  # it rings before anything is seen
     in_page(first, "bell.open = true")
     expect(first.locator("bellcast-bell .row")).to_have_count(1)
-    expect(first.locator("bellcast-inbox .row")).to_have_count(1)
-    wait_modules(first, modules, {"bellcast/elements/desktop.js"})
     for page in [first, *languages]:
         page.close()
     unbuilt.context.route_web_socket("**/v1/ws?*", lambda socket: socket.close(code=1011))
-    last = unbuilt.open()
-    wait_live(last)
+    last = unbuilt.open('<bellcast-inbox token="{token}"></bellcast-inbox>')
+    wait_live(last, "bellcast-inbox")
+    expect(last.locator("bellcast-inbox .row")).to_have_count(1)
     last.evaluate("import('/bellcast/touches.js').then(() => {})")
     every = {str(path.relative_to(SRC)) for path in SRC.rglob("*.js")} - NOT_FOR_PAGES
     wait_modules(last, modules, every)

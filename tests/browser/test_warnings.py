@@ -4,31 +4,35 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, until, wait_live, wait_page, wait_state
+from tests.wire.app_server import serving
 
 FOREIGN = "http://shop.test/"
 
 
-@pytest.fixture
-def warnings(shop):
-    """What was warned of in any page, in order."""
+def warnings_of(context):
+    """What our elements warn of in the context's pages, in order; the browser has warnings of its own."""
     texts = []
-    shop.context.on("console", lambda message: texts.append(message.text) if message.type == "warning" else None)
+    context.on("console", lambda message: texts.append(message.text) if message.text.startswith("Bellcast: ") else None)
     return texts
 
 
 @pytest.fixture
+def warnings(shop):
+    return warnings_of(shop.context)
+
+
+@pytest.fixture
 def foreign(chromium, bellcast_server):
-    """Opens a page of another origin with that body; its console's warnings."""
+    """Opens a page of another origin with that body; the page and its warnings."""
     contexts = []
 
     def open_page(body):
         context = chromium.new_context()
         contexts.append(context)
-        texts = []
-        context.on("console", lambda message: texts.append(message.text) if message.type == "warning" else None)
         html = f'<!doctype html><script type="module" src="{bellcast_server.url}/bellcast.js"></script>{body}'
         context.route(f"{FOREIGN}**", lambda route: route.fulfill(body=html, content_type="text/html"))
         page = context.new_page()
+        texts = warnings_of(context)
         page.goto(FOREIGN)
         return page, texts
 
@@ -71,11 +75,26 @@ def test_a_refused_topic_is_told_to_the_page_and_warned_of_once(app, person, sho
     assert warnings == [f'Bellcast: the topic "secret" was refused: {message} See {link}']
 
 
-def test_an_origin_that_may_not_read_is_named(foreign, bellcast_server):
+def test_a_page_of_another_origin_without_a_token_is_told_the_servers_reason(foreign, bellcast_server):
     page, warnings = foreign(f'<bellcast-bell server="{bellcast_server.url}"></bellcast-bell>')
     wait_warning(page, warnings)
-    assert warnings[0].startswith(f"Bellcast: {bellcast_server.url}/ does not let http://shop.test read its answers")
+    assert "Authorization" in warnings[0]
+    assert warnings[0].endswith(f"See {bellcast_server.url}/errors/unauthenticated")
+
+
+def test_an_origin_that_is_not_declared_is_told_the_servers_reason(foreign, start_server, person):
+    server = start_server(BELLCAST_ORIGINS="https://shop.example")
+    page, warnings = foreign(f'<bellcast-bell server="{server.url}" token="{server.token(person)}"></bellcast-bell>')
+    wait_warning(page, warnings)
     assert "BELLCAST_ORIGINS" in warnings[0]
+    assert warnings[0].endswith(f"See {server.url}/errors/forbidden")
+
+
+def test_a_server_whose_answers_the_page_may_not_read_is_named(foreign):
+    with serving(lambda asked: (200, b"{}")) as other:
+        page, warnings = foreign(f'<bellcast-bell server="{other.url}" token="any"></bellcast-bell>')
+        wait_warning(page, warnings)
+    assert warnings[0].startswith(f"Bellcast: {other.url}/ answers, but http://shop.test may not read it")
 
 
 def test_a_server_that_is_not_there_is_named(foreign):

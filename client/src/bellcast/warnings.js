@@ -46,6 +46,6 @@ async function unanswered({ base, world, credential }, { message }) {
   const answers = await world.fetch(new URL('healthz', base).href, probe).then(() => true, () => false);
   const { origin = 'this page' } = globalThis.location ?? {};
   return answers
-    ? `${base} does not let ${origin} read its answers (${message}). Give a token, and where BELLCAST_ORIGINS is set or cookies are used, add ${origin} to it.`
+    ? `${base} answers, but ${origin} may not read it (${message}). Is that the server's address, and does a proxy before it keep its CORS headers?`
     : `no answer from ${base} (${message}). Is that the server's address, is it running, and does this page's Content-Security-Policy allow it in connect-src?`;
 }
