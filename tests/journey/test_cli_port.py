@@ -2,12 +2,16 @@
 
 import json
 import signal
+import subprocess
+from pathlib import Path
 from uuid import uuid4
 
 from bellcast.client import Bellcast
 from tests import engines
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_commands_find_the_server_by_its_data_folder(tmp_path):
@@ -87,3 +91,8 @@ async def test_several_workers_store_their_one_address(tmp_path):
         assert bellcast("notify", "alice", "Hello", "--data", tmp_path).status == 0
         assert end(server, signal.SIGTERM).status == 0
     assert not (tmp_path / "server.json").exists()
+
+
+def test_make_passes_the_port_to_the_demo():
+    asked = subprocess.run(["make", "--dry-run", "demo", "PORT=9000"], cwd=ROOT, capture_output=True, text=True)
+    assert "bellcast demo --port 9000" in asked.stdout
