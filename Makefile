@@ -10,7 +10,7 @@ TESTED := $(patsubst %,tests/wire/%/node_modules/.package-lock.json,node socketi
 # Python keeps what it compiled, whatever the environment says: a server starts in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ready check lint types layers audit compiled client format bench docs lock system engines clean
+.PHONY: demo test ready check lint types layers audit compiled client format bench package docs lock system engines clean
 
 demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
@@ -55,6 +55,10 @@ format: $(INSTALLED) ## Write the formatting
 
 bench: system $(INSTALLED) ## Measure against the peers; results go to benchmarks/results
 	$(RUN)bellcast bench
+
+package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist and npm tarball into dist/; install and try each
+	$(RUN)python scripts/package.py dist
+	$(RUN)pytest tests/package --packages dist
 
 docs: $(INSTALLED) ## Write the generated reference pages
 	$(RUN)python scripts/reference.py

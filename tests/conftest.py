@@ -14,13 +14,14 @@ MEMORY = "/dev/shm"
 ROOM = 3 * 1024**3  # a run fills a fourth of that; Linux gives half a machine's memory, a container often 64 MB
 AUTHORITIES = "/etc/ssl/certs"
 HERE = Path(__file__).parent
-WAITING = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration")
+WAITING = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration", "package")
 WORKING = ("contract", "journey", "law")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Figures are kept always, and held to their bounds only where a machine is quiet enough to mean something."""
     parser.addoption("--measure", action="store_true", help="hold measured figures to their bounds")
+    parser.addoption("--packages", type=Path, help="test the packages in this folder instead of building them")
 
 
 def pytest_configure() -> None:

@@ -27,6 +27,7 @@ class ServerProcess:
         self.environ = dict(environ or {})
         self.flags = flags
         self.prefix: list[str] = []  # what it is started by, if not by us
+        self.program = [sys.executable, "-m", "bellcast"]
         self.project, self.key, self.secret = PROJECT
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -38,7 +39,7 @@ class ServerProcess:
         self.data.mkdir(parents=True, exist_ok=True)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("BELLCAST_")}
         environ |= {"BELLCAST_PROJECT": ":".join(PROJECT)} | self.environ
-        command = [sys.executable, "-m", "bellcast", "serve", "--port", str(self.port), "--data", str(self.data)]
+        command = [*self.program, "serve", "--port", str(self.port), "--data", str(self.data)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, *command, *self.flags], env=environ, stdout=subprocess.PIPE, stderr=log, text=True

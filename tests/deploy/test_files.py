@@ -5,6 +5,7 @@ That an image comes of them is not seen here: there is no Docker in tests."""
 import configparser
 import json
 import re
+import tomllib
 import shlex
 import subprocess
 import sys
@@ -65,6 +66,13 @@ def test_the_image_copies_whatever_the_package_links_to() -> None:
     copied = {rest.split()[-1].strip("./") for word, rest in package if word == "COPY"}
     assert needed
     assert needed - copied == set()
+
+
+def test_the_image_copies_the_build_hook_of_the_package() -> None:
+    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
+    package = next(stage for stage in stages() if stage[0][1].endswith("AS package"))
+    copied = [name for word, rest in package if word == "COPY" for name in rest.split()[:-1]]
+    assert hook["custom"]["path"] in copied
 
 
 def test_stages_are_there_that_are_copied_from() -> None:

@@ -1,0 +1,36 @@
+"""Build hook: adds the browser client and the example apps to wheels. It never runs npm."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+# What stands behind the links in `src/bellcast`, which serve checkouts and editable installs only.
+# `client/dist` exists once npm has built it; without it the server serves `client/src`, which browsers run as it is.
+SOURCES = {
+    "client/src": ("bellcast/browser/src", ("*.js",)),
+    "client/dist": ("bellcast/browser/dist", ("*.js", "*.js.gz", "*.js.br")),
+    "examples": ("bellcast/examples", ("*",)),
+}
+IGNORED = {"node_modules", "__pycache__", ".gitignore"}
+
+
+class BrowserFilesHook(BuildHookInterface):  # type: ignore[misc]
+    """Maps each file of SOURCES to its place in the wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add the files to a standard wheel; an editable install finds them through the links."""
+        if version == "editable":
+            return
+        root = Path(self.root)
+        for folder, (target, patterns) in SOURCES.items():
+            for name in _names(root / folder, patterns):
+                build_data["force_include"][str(root / folder / name)] = f"{target}/{name}"
+
+
+def _names(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    """The files of a folder that belong in a wheel, relative to it; none if the folder does not exist."""
+    files = (file for pattern in patterns for file in sorted(folder.rglob(pattern)) if file.is_file())
+    names = (file.relative_to(folder) for file in files)
+    yield from (name for name in names if not IGNORED.intersection(name.parts))

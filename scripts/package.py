@@ -1,0 +1,45 @@
+"""Builds what is published: `python scripts/package.py FOLDER` writes the sdist, the wheel and the npm tarball there."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CLIENT = ROOT / "client"
+
+
+def build_python(source: Path, folder: Path, *formats: str) -> None:
+    """Build the Python packages of a source tree. Without formats: the sdist, and the wheel from the sdist."""
+    uv = str(Path(sys.executable).with_name("uv"))
+    command = [uv, "build", "--python", sys.executable, "--out-dir", str(folder), *formats, str(source)]
+    subprocess.run(command, check=True)
+
+
+def build_npm(folder: Path) -> None:
+    """Pack the built browser client with its licence, which stands outside of npm's folder."""
+    if not (CLIENT / "dist" / "bellcast.js").is_file():
+        raise SystemExit("client/dist is missing: run `npm ci && npm run build` in client/ first")
+    with tempfile.TemporaryDirectory() as staged:
+        for file in (CLIENT / "package.json", CLIENT / "README.md", ROOT / "LICENSE"):
+            shutil.copy(file, staged)
+        shutil.copytree(CLIENT / "dist", Path(staged) / "dist")
+        # The build is done; the package's `prepack` would run it again.
+        command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder.resolve())]
+        subprocess.run(command, cwd=staged, check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Build all three into an emptied folder."""
+    folder = Path(sys.argv[1])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    build_python(ROOT, folder)
+    build_npm(folder)
+    for file in sorted(folder.iterdir()):
+        print(f"{file}  {file.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

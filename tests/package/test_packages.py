@@ -1,0 +1,177 @@
+"""Each package, installed into an empty environment: its server serves the bell, its commands send, its client hears."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+from scripts import package
+
+from tests.browser.shop import FLAGS
+from tests.servers import PROJECT, ServerProcess
+
+ROOT = Path(__file__).parents[2]
+UV = str(Path(sys.executable).with_name("uv"))
+PAGE = """<!doctype html><title>Shop</title>
+    <bellcast-bell token="{token}"></bellcast-bell><script type="module" src="/bellcast.js"></script>"""
+# As an app with Node would use it. Node 20 has no WebSocket, so the session takes its next transport.
+RECEIVER = """
+import { Session } from 'bellcast/session';
+
+const [server, token] = process.argv.slice(2);
+const session = new Session({ server, token });
+session.addEventListener('notification', ({ detail }) => { console.log(detail.title); process.exit(); });
+session.addEventListener('change', function live() {
+  if (session.state.status !== 'live') return;
+  session.removeEventListener('change', live);
+  console.log('live');
+});
+session.open();
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The packages by kind: those of `--packages`, or built now; and the wheel of a clean clone without npm."""
+    folder = request.config.getoption("--packages")
+    if folder is None:
+        folder = tmp_path_factory.mktemp("packages")
+        package.build_python(ROOT, folder)
+        package.build_npm(folder)
+    clone, unbuilt = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("unbuilt")
+    copy_tracked_files(clone)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(Path(sys.executable).parent))  # where there is no npm
+        package.build_python(clone, unbuilt, "--wheel")
+    return {
+        "wheel": one(folder, "*.whl"),
+        "sdist": one(folder, "*.tar.gz"),
+        "npm": one(folder, "*.tgz"),
+        "unbuilt": one(unbuilt, "*.whl"),
+    }
+
+
+def copy_tracked_files(folder: Path) -> None:
+    """Copy what a clone has: the files git knows, new ones included, and nothing that was built."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_symlink() or (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
+
+
+def one(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found.resolve()
+
+
+def install(folder: Path, file: Path) -> list[str]:
+    """Install a Python package into an empty environment. Returns the start of its commands."""
+    python = folder / "bin" / "python"
+    run(UV, "venv", "--quiet", "--python", sys.executable, str(folder))
+    pins = ["--constraint", str(ROOT / "requirements.lock")]  # a dependency's release of today is not what is tried
+    # Links to uv's cache, which may be on another disk, instead of copies of every dependency.
+    run(UV, "pip", "install", "--quiet", "--link-mode", "symlink", "--python", str(python), *pins, str(file))
+    return [str(folder / "bin" / "bellcast")]
+
+
+def run(*command: str, cwd: Path | None = None, **environ: str) -> str:
+    done = subprocess.run(command, cwd=cwd, env=os.environ | environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "unbuilt"])
+def test_an_installed_server_serves_a_bell_that_rings(
+    packages: dict[str, Path], browser: Browser, tmp_path: Path, kind: str
+) -> None:
+    server = ServerProcess(tmp_path / "data")
+    server.program = install(tmp_path / "env", packages[kind])
+    with server, browser.new_context(base_url=server.url) as context:
+        page = context.new_page()
+        page.route("**/shop", lambda route: route.fulfill(content_type="text/html", body=shop(server)))
+        page.goto("/shop")
+        expect(page.get_by_role("button", name="Notifications")).to_be_visible()
+        project = ":".join(PROJECT)
+        run(*server.program, "notify", "alice", "Hello", "--url", server.url, cwd=tmp_path, BELLCAST_PROJECT=project)
+        expect(page.get_by_role("button", name="Notifications, 1 unread")).to_be_visible()
+        served = context.request.get("/bellcast.js").body()
+    folder = "src" if kind == "unbuilt" else "dist"
+    assert served == (ROOT / "client" / folder / "bellcast.js").read_bytes()
+
+
+def shop(server: ServerProcess) -> str:
+    return PAGE.format(token=server.token("alice"))
+
+
+def test_the_wheel_has_what_npm_builds_for_the_examples(packages: dict[str, Path]) -> None:
+    examples = ROOT / "examples"
+    built = [*examples.glob("*/libraries/**/*.js"), examples / "service_marketplace" / "static" / "today.js"]
+    assert len(built) == 4
+    names = set(zipfile.ZipFile(packages["wheel"]).namelist())
+    assert [file for file in built if f"bellcast/examples/{file.relative_to(examples)}" not in names] == []
+
+
+@pytest.mark.parametrize("kind", ["wheel", "unbuilt"])
+def test_a_wheel_has_every_module_and_example(packages: dict[str, Path], kind: str) -> None:
+    names = set(zipfile.ZipFile(packages[kind]).namelist())
+    expected = {f"bellcast/{path.relative_to(ROOT / 'src' / 'bellcast')}" for path in modules()}
+    assert len(expected) > 200
+    assert sorted(expected - names) == []
+    assert {name for name in names if "node_modules" in name or name.endswith(".d.ts")} == set()
+
+
+def modules() -> list[Path]:
+    """All Python files and statements of the package, those of the examples through their link."""
+    package = ROOT / "src" / "bellcast"
+    return [*package.rglob("*.py"), *package.rglob("*.sql"), *(package / "examples").rglob("*.py")]
+
+
+def test_the_npm_package_receives_a_notification(
+    packages: dict[str, Path], bellcast_server: ServerProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "package.json").write_text(json.dumps({"type": "module", "private": True}))
+    (tmp_path / "receive.js").write_text(RECEIVER)
+    run("npm", "install", "--silent", "--no-audit", "--no-fund", str(packages["npm"]), cwd=tmp_path)
+    command = ["node", "receive.js", bellcast_server.url, bellcast_server.token("npm-reader")]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as receiver:
+        try:
+            assert receiver.stdout is not None
+            assert receiver.stdout.readline() == "live\n"
+            send(bellcast_server, "npm-reader", "Hello")
+            assert receiver.stdout.readline() == "Hello\n"
+        finally:
+            receiver.kill()
+
+
+def send(server: ServerProcess, recipient: str, title: str) -> None:
+    answer = httpx.post(
+        f"{server.url}/v1/notifications", headers=server.as_app(), json={"to": recipient, "title": title}
+    )
+    assert answer.status_code == 201, answer.text
+
+
+def test_the_npm_package_has_its_licence_and_every_export(packages: dict[str, Path], tmp_path: Path) -> None:
+    shutil.unpack_archive(packages["npm"], tmp_path, "gztar")
+    folder = tmp_path / "package"
+    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    exports = json.loads((folder / "package.json").read_text())["exports"]
+    files = [file for name, one in exports.items() if name != "./package.json" for file in one.values()]
+    assert len(files) == 8
+    assert [file for file in files if not (folder / file).is_file()] == []
