@@ -1,70 +1,102 @@
-"""The figures of the README: copied from the newest results that `bellcast bench` wrote, never typed."""
+"""The figures of `benchmarks/README.md`: copied from the newest results that `bellcast bench` wrote, never typed."""
 
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+PAGE = ROOT / "benchmarks" / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BETWEEN = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
 NONE = "There is no committed run yet; `make bench` makes one, with the peers that are installed.\n"
 
+Figure = dict[str, Any]
+
+
+class Selection(NamedTuple):
+    """The last whole run, and by benchmark the run that has its newest figures."""
+
+    last: Path
+    newest: dict[str, Path]
+    results: dict[Path, dict[str, Any]]
+
+    def figures(self) -> list[Figure]:
+        """The newest figures of every benchmark."""
+        return [one for name, run in self.newest.items() for one in self.results[run]["benchmarks"][name]["figures"]]
+
+    def machine(self) -> str:
+        """The machine of the last whole run, in words."""
+        machine = self.results[self.last]["machine"]
+        return f"{machine['cores']} × {machine['cpu']}, Python {machine['python']}, {machine['disk']}"
+
 
 def page() -> str:
-    """The README with the newest figures in their place."""
-    said = figures(runs())
-    return BETWEEN.sub(lambda found: found[1] + said + found[2], README.read_text(encoding="utf-8"))
+    """The benchmarks' page with the newest figures in their place."""
+    return with_figures(PAGE, table(runs()))
+
+
+def with_figures(file: Path, figures: str) -> str:
+    """The text of a file with other figures between its two marks."""
+    return BETWEEN.sub(lambda found: found[1] + figures + found[2], file.read_text(encoding="utf-8"))
 
 
 def runs() -> list[Path]:
-    """Those that are kept, the newest last."""
+    """The committed runs, the newest last."""
     return sorted(RESULTS.glob("*.json"), key=_made)
 
 
 def _made(run: Path) -> str:
-    """When; the first runs have only their day, which is earlier than any hour of it."""
+    """When it was made; the first runs have only their day, which is earlier than any hour of it."""
     at: str = json.loads(run.read_bytes()).get("at", run.name[:10])
     return at
 
 
-def shown() -> str:
-    """The figures as they stand in the README."""
-    found = re.search(r"<!-- figures -->\n(.*?)<!-- /figures -->", README.read_text(encoding="utf-8"), re.DOTALL)
+def shown(file: Path) -> str:
+    """The figures as they stand in a file."""
+    found = re.search(r"<!-- figures -->\n(.*?)<!-- /figures -->", file.read_text(encoding="utf-8"), re.DOTALL)
     return found[1] if found else ""
 
 
-def figures(runs: list[Path]) -> str:
-    """A table of the last whole run, with the machine it was made on; a benchmark that was run again since has its later
-    figures, and a line that says so."""
+def select(runs: list[Path]) -> Selection:
+    """Choose the last whole run; a benchmark that was run again since has its later figures."""
+    results = {run: json.loads(run.read_bytes()) for run in runs}
+    most = max(len(result["benchmarks"]) for result in results.values())
+    *_, last = [run for run in runs if len(results[run]["benchmarks"]) == most]
+    newest = {name: run for run in runs[runs.index(last) :] for name in results[run]["benchmarks"]}
+    return Selection(last, newest, results)
+
+
+def table(runs: list[Path]) -> str:
+    """All figures, with the machine and the runs they are from."""
     if not runs:
         return NONE
-    told = {run: json.loads(run.read_bytes()) for run in runs}
-    most = max(len(run["benchmarks"]) for run in told.values())
-    *_, last = [run for run in runs if len(told[run]["benchmarks"]) == most]
-    made = {name: run for run in runs[runs.index(last) :] for name in told[run]["benchmarks"]}
-    rows = [_row(figure) for name, run in made.items() for figure in told[run]["benchmarks"][name]["figures"]]
-    machine = told[last]["machine"]
-    about = f"{machine['cores']} × {machine['cpu']}, Python {machine['python']}, {machine['disk']}"
-    later = "".join(f"; {name}: {_link(run)}" for name, run in made.items() if run != last)
-    table = "".join(["| | measured | to reach | peers, same run |\n", "|---|---|---|---|\n", *rows])
-    return f"\n{table}\n{about}; {_link(last)}, made by `make bench`{later}.\n\n"
+    selection = select(runs)
+    rows = [_row(figure) for figure in selection.figures()]
+    later = "".join(f"; {name}: {_link(run)}" for name, run in selection.newest.items() if run != selection.last)
+    head = "| | measured | to reach | peers, same run |\n|---|---|---|---|\n"
+    about = f"{selection.machine()}; {_link(selection.last)}, made by `make bench`{later}."
+    return f"\n{head}{''.join(rows)}\n{about}\n\n"
+
+
+def peers_of(figure: Figure) -> str:
+    """The peers' values of a figure."""
+    return ", ".join(f"{name} {number(value)}" for name, value in figure.get("peers", {}).items())
 
 
 def _link(run: Path) -> str:
-    return f"[{run.stem}](benchmarks/results/{run.name})"
+    return f"[{run.stem}](results/{run.name})"
 
 
-def _row(figure: dict[str, Any]) -> str:
-    peers = ", ".join(f"{name} {_number(value)}" for name, value in figure.get("peers", {}).items())
-    return f"| {figure['name']} | {_number(figure['value'])} {figure['unit']} | {_goal(figure['goal'])} | {peers} |\n"
+def _row(figure: Figure) -> str:
+    value = f"{number(figure['value'])} {figure['unit']}"
+    return f"| {figure['name']} | {value} | {_goal(figure['goal'])} | {peers_of(figure)} |\n"
 
 
 def _goal(goal: dict[str, Any] | None) -> str:
-    return f"{'≤' if goal['at_most'] else '≥'} {_number(goal['bound'])}" if goal else ""
+    return f"{'≤' if goal['at_most'] else '≥'} {number(goal['bound'])}" if goal else ""
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits that matter."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 import typer
-from scripts import reference, reference_figures
+from scripts import reference
 
 import bellcast
 from bellcast import cli, errors
@@ -97,11 +97,13 @@ def test_the_reference_is_what_the_code_says(page: str) -> None:
 
 
 def test_figures_are_copied_from_a_committed_run() -> None:
-    shown = reference_figures.shown()
+    figures, headlines = reference.module("figures"), reference.module("headlines")
+    shown = figures.shown(figures.PAGE)
     assert shown
-    named = re.findall(r"benchmarks/results/([\w.-]+\.json)", shown)
-    runs = [run for run in reference_figures.runs() if run.name in named]
-    assert shown == reference_figures.figures(runs), "run: make docs"
+    named = re.findall(r"\(results/([\w.-]+\.json)\)", shown)
+    runs = [run for run in figures.runs() if run.name in named]
+    assert shown == figures.table(runs), "run: make docs"
+    assert figures.shown(headlines.PAGE) == headlines.headlines(runs), "run: make docs"
 
 
 def test_reference_pages_are_all_made() -> None:

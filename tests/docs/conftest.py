@@ -46,7 +46,7 @@ def play(tmp_path: Path, browser: Browser, server: ServerProcess) -> Iterator[Ca
     def played(page: Path) -> Story:
         examples = blocks.of(page)
         starts_its_own = any("bellcast serve" in block.text or "create_app" in block.text for block in examples)
-        is_first = "project.json" in page.read_text(encoding="utf-8")
+        is_first = "bellcast-data" in page.read_text(encoding="utf-8")  # its reader has the server's own credentials
         story = Story(tmp_path, browser, None if starts_its_own else server, credentials=not is_first)
         stories.append(story)
         for block in examples:
