@@ -27,7 +27,12 @@ NOTIFICATIONS: list[dict[str, Any]] = [
     {"title": "Your gallery is ready", "body": "64 pictures from the harbour", "type": "gallery", "actor": "Iris"},
     {"title": "Deposit received", "body": "€ 120 for session 7", "type": "payment"},
     {"title": "Alex is your photographer", "body": "Saturday, 14:00", "type": "booking", "actor": "Alex"},
-    {"title": "The light turns at four", "body": "Shall we start an hour earlier?", "actor": "Alex", "priority": "high"},
+    {
+        "title": "The light turns at four",
+        "body": "Shall we start an hour earlier?",
+        "actor": "Alex",
+        "priority": "high",
+    },
 ]
 
 

@@ -5,10 +5,10 @@ That an image comes of them is not seen here: there is no Docker in tests."""
 import configparser
 import json
 import re
-import tomllib
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
