@@ -1,0 +1,36 @@
+"""The release workflow: what it runs exists, and only its publishing jobs may write. It runs on tags only, not in tests."""
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+import bellcast
+
+ROOT = Path(__file__).parents[2]
+WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+JOBS = WORKFLOW["jobs"]
+
+
+def commands(job: str) -> str:
+    return "\n".join(step["run"] for step in JOBS[job]["steps"] if "run" in step)
+
+
+def test_make_targets_of_the_release_exist() -> None:
+    targets = re.findall(r"\bmake (\w+)$", commands("packages"), re.MULTILINE)
+    assert targets == ["test", "package"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+def test_publishing_waits_for_the_tried_packages_and_an_approval() -> None:
+    publishing = {name: job for name, job in JOBS.items() if name != "packages"}
+    assert set(publishing) == {"pypi", "npm", "image"}
+    assert {(job["needs"], job["environment"]) for job in publishing.values()} == {("packages", "release")}
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert "permissions" not in JOBS["packages"]
+
+
+def test_python_and_npm_packages_have_one_version() -> None:
+    assert json.loads((ROOT / "client" / "package.json").read_text())["version"] == bellcast.__version__
