@@ -57,7 +57,7 @@ TITLES = {
 
 def settings_page() -> str:
     """Every setting in a table per group."""
-    defaults = settings.shown(Settings())
+    defaults = settings.as_displayed(Settings())
     return INTRODUCTION + "".join(_group(*TITLES[name], rows, defaults) for name, rows in table.GROUPS.items())
 
 

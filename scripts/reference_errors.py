@@ -2,7 +2,7 @@
 
 from bellcast import errors
 from bellcast.live import reasons
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 
 INTRODUCTION = """\
 # Errors
@@ -60,7 +60,7 @@ MEANINGS = {
 def page() -> str:
     """Every error, then every end."""
     codes = "".join(map(_error, _distinct()))
-    ends = "".join(_end(name, value) for name, value in vars(reasons).items() if isinstance(value, Close))
+    ends = "".join(_end(name, value) for name, value in vars(reasons).items() if isinstance(value, CloseReason))
     return INTRODUCTION + codes + ENDS + ends
 
 
@@ -75,7 +75,7 @@ def _error(error: type[errors.BellcastError]) -> str:
     return f"| `{error.code}` | {error.status} | {error.title} | {said} |\n"
 
 
-def _end(name: str, end: Close) -> str:
+def _end(name: str, end: CloseReason) -> str:
     again = "yes" if end.reconnect else "no"
     wait = "" if end.after is None else f"{end.after:,}"
     return f"| {end.code} | `{end.reason}` | {again} | {wait} | {MEANINGS[name]} |\n"

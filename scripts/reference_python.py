@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, answers, arguments, errors
 from bellcast.client.method import Method
-from bellcast.client.surface import Inbox, Recipients, Server
+from bellcast.client.surface import InboxApi, RecipientsApi, ServerApi
 
 INTRODUCTION = """\
 # Python client
@@ -45,7 +45,7 @@ def page() -> str:
 def _sections() -> Iterator[str]:
     for kind in (Bellcast, AsyncBellcast, Credentials, Retries):
         yield _section("##", kind.__name__, kind, inspect.getdoc(kind))
-    for title, kind in (("Methods", Server), ("bell.recipients", Recipients), ("bell.inbox(token)", Inbox)):
+    for title, kind in (("Methods", ServerApi), ("bell.recipients", RecipientsApi), ("bell.inbox(token)", InboxApi)):
         yield f"## {title}\n\n{inspect.getdoc(kind)}\n"
         for name, method in vars(kind).items():
             if isinstance(method, Method):

@@ -20,7 +20,7 @@ import asyncpg
 
 from bellcast.ports import Clock
 from bellcast.storage.migrations.postgres import SCHEMA
-from bellcast.storage.postgres import Postgres
+from bellcast.storage.postgres import PostgresEngine
 from tests.servers import free_port
 
 STARTS_WITHIN = 40  # seconds; a loaded machine needs ten
@@ -178,7 +178,7 @@ class RedisCluster:
             server.end()
 
 
-class OwnDatabase(Postgres):
+class OwnDatabase(PostgresEngine):
     """An engine on a database that is its own and empty. To make one and its tables takes a tenth of a second, to empty
     it a hundredth: what one engine leaves is the next one's."""
 

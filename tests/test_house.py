@@ -67,7 +67,7 @@ def test_every_error_is_documented() -> None:
 
 def test_every_end_of_a_connection_is_documented() -> None:
     page = read("reference/errors.md")
-    ends = [value for value in vars(reasons).values() if isinstance(value, reasons.Close)]
+    ends = [value for value in vars(reasons).values() if isinstance(value, reasons.CloseReason)]
     assert len(ends) > 10
     assert [end.reason for end in ends if f"| {end.code} | `{end.reason}` |" not in page] == []
 

@@ -11,31 +11,31 @@ from bellcast.ports import Job
 
 log = structlog.get_logger(__name__)
 
-BATCH = 32
+LEASE_BATCH = 32
 # A process that dies while it works lets the others wait this long for its jobs.
 LEASE_MS = 30_000
 # Between two looks when nobody says that there is work; a due retry waits no longer than this.
-LOOK_SECONDS = 0.5
-FIRST_PAUSE_MS = 1_000
-LONGEST_PAUSE_MS = 60_000
-GIVEN_UP_AFTER_MS = 300_000
+POLL_INTERVAL_SECONDS = 0.5
+FIRST_RETRY_MS = 1_000
+MAX_RETRY_MS = 60_000
+RETRY_DEADLINE_MS = 300_000
 
-Doer = Callable[[Job], Awaitable[None]]
+JobHandler = Callable[[Job], Awaitable[None]]
 
 
-class Jobs:
+class JobRunner:
     """The jobs of this process: what it adds, and what it does of what anybody added."""
 
     def __init__(self, store: ports.Jobs, clock: ports.Clock, new_id: Callable[[int], str]) -> None:
         self._store = store
         self._clock = clock
         self._new_id = new_id
-        self._doers: dict[str, Doer] = {}
+        self._handlers: dict[str, JobHandler] = {}
         self._added = asyncio.Event()
 
-    def on(self, kind: str, doer: Doer) -> None:
+    def register(self, kind: str, doer: JobHandler) -> None:
         """Jobs of that kind are done by this; what it raises is tried again."""
-        self._doers[kind] = doer
+        self._handlers[kind] = doer
 
     async def add(self, kind: str, payload: bytes) -> None:
         """Do it soon, in whatever process is there then."""
@@ -59,16 +59,16 @@ class Jobs:
         """Work for ever; a store that is away is tried again."""
         while True:
             try:
-                while await self.work_off() == BATCH:
+                while await self.run_due() == LEASE_BATCH:
                     pass
             except BellcastError as failure:
                 log.warning("jobs wait", why=failure.detail)
-            await self._look()
+            await self._poll()
 
-    async def work_off(self) -> int:
+    async def run_due(self) -> int:
         """One batch of what is due; how many that were."""
         now = self._clock.now()
-        leased = await self._store.lease(now, now + LEASE_MS, BATCH)
+        leased = await self._store.lease(now, now + LEASE_MS, LEASE_BATCH)
         done = [job.id for job, good in zip(leased, await self._all(leased), strict=True) if good]
         if done:
             await self._store.done(done)
@@ -79,7 +79,7 @@ class Jobs:
 
     async def _one(self, job: Job) -> bool:
         """Whether nothing is left to do."""
-        doer = self._doers.get(job.kind)
+        doer = self._handlers.get(job.kind)
         if doer is None:
             return False  # a newer process's: it will be due again
         try:
@@ -93,18 +93,18 @@ class Jobs:
 
     async def _failed(self, job: Job, why: str) -> bool:
         now = self._clock.now()
-        pause = min(FIRST_PAUSE_MS << min(job.attempts - 1, 16), LONGEST_PAUSE_MS)
-        if now + pause > job.created_at + GIVEN_UP_AFTER_MS:
+        pause = min(FIRST_RETRY_MS << min(job.attempts - 1, 16), MAX_RETRY_MS)
+        if now + pause > job.created_at + RETRY_DEADLINE_MS:
             log.error("job given up", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
             return True
         log.warning("job failed; tried again", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
-        await self._store.again(job.id, now + pause)
+        await self._store.retry(job.id, now + pause)
         return False
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         self._added.clear()
         waiting = asyncio.ensure_future(self._added.wait())
         try:
-            await asyncio.wait((waiting,), timeout=LOOK_SECONDS)
+            await asyncio.wait((waiting,), timeout=POLL_INTERVAL_SECONDS)
         finally:
             waiting.cancel()

@@ -11,52 +11,54 @@ from collections.abc import AsyncIterator
 from time import perf_counter
 
 # Company is so many pieces of short work in so long. Upkeep alone makes one or two.
-COMPANY = 4
-COMPANY_SECONDS = 1.0
+CONTENTION_SENDS = 4
+CONTENTION_WINDOW_SECONDS = 1.0
 # Items a step, alone and in company: drafts are read and checked in some 12 µs each.
 STEP, SMALL_STEP = 250, 40
 # From the beginning of one step to that of the next, in company: the loop is free for most of it, and the processor for others.
-APART_SECONDS = 0.0025
+STEP_INTERVAL_SECONDS = 0.0025
 # In company the store rests between two pieces of long work once, or some times, as long as the last one took, but not
 # longer than this: where it took so long something else was waited for.
-REST_SECONDS = 0.05
+MAX_BACKOFF_SECONDS = 0.05
 
 
-class Company:
+class ContentionDetector:
     """Whether short work comes."""
 
     def __init__(self) -> None:
-        self._came: deque[float] = deque(maxlen=COMPANY)
+        self._arrivals: deque[float] = deque(maxlen=CONTENTION_SENDS)
 
-    def note(self) -> None:
+    def record(self) -> None:
         """Some came."""
-        self._came.append(perf_counter())
+        self._arrivals.append(perf_counter())
 
     def __bool__(self) -> bool:
-        return len(self._came) == COMPANY and perf_counter() - self._came[0] < COMPANY_SECONDS
+        return (
+            len(self._arrivals) == CONTENTION_SENDS and perf_counter() - self._arrivals[0] < CONTENTION_WINDOW_SECONDS
+        )
 
 
-class Pace:
+class Scheduler:
     """The turns of all long work on one loop."""
 
     def __init__(self) -> None:
-        self.company = Company()
+        self.contention = ContentionDetector()
         self._free_at = 0.0
 
-    async def steps(self, number: int) -> AsyncIterator[slice]:
+    async def batches(self, number: int) -> AsyncIterator[slice]:
         """So many items, a step at a time."""
         at = 0
         while at < number:
-            size = SMALL_STEP if self.company else STEP
+            size = SMALL_STEP if self.contention else STEP
             yield slice(at, at + size)
             at += size
-            await self.turn()
+            await self.wait()
 
-    async def turn(self) -> None:
+    async def wait(self) -> None:
         """Between two steps: return when the next may begin."""
-        if not self.company:
+        if not self.contention:
             await asyncio.sleep(0)
             return
         now = perf_counter()
-        self._free_at = max(self._free_at, now) + APART_SECONDS
+        self._free_at = max(self._free_at, now) + STEP_INTERVAL_SECONDS
         await asyncio.sleep(self._free_at - now)

@@ -6,51 +6,51 @@ taken from it too. So nobody waits for an answer, and a bucket may owe for a mom
 import secrets
 from collections import Counter
 
-from bellcast.model.buckets import Buckets
-from bellcast.model.events import Spent
+from bellcast.model.buckets import TokenBuckets
+from bellcast.model.events import RateUsage
 from bellcast.ports import Broker, Clock
 
 # What is taken elsewhere is known so late at most: of a rate of 100 a second, ten more may pass on each node, once.
-PAUSE_SECONDS = 0.1
+SYNC_INTERVAL_SECONDS = 0.1
 ID_BYTES = 8
 
 
-class Rates:
+class SharedRates:
     """A ports.Rates over a broker."""
 
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
         self._node = secrets.token_hex(ID_BYTES)
-        self._buckets = Buckets()
-        self._spent: Counter[str] = Counter()
+        self._buckets = TokenBuckets()
+        self._usage: Counter[str] = Counter()
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
         """Take, and tell the others soon; or how many seconds it is until there are enough."""
         wait = self._buckets.take(name, rate, now, number)
         if rate and not wait:
-            self._spent[name] += number
+            self._usage[name] += number
         return wait
 
     def give_back(self, name: str, number: int) -> None:
         """What was taken was not needed."""
         self._buckets.give_back(name, number)
-        self._spent[name] -= number
+        self._usage[name] -= number
 
-    def hear(self, event: Spent) -> None:
+    def receive(self, event: RateUsage) -> None:
         """What another node took."""
         if event.node != self._node:
             for name, number in event.taken.items():
-                self._buckets.owe(name, number)
+                self._buckets.deduct(name, number)
 
     async def run(self) -> None:
         """Tell what was taken here, until cancelled."""
         while True:
-            await self._clock.sleep(PAUSE_SECONDS)
-            await self.tell()
+            await self._clock.sleep(SYNC_INTERVAL_SECONDS)
+            await self.publish_usage()
 
-    async def tell(self) -> None:
+    async def publish_usage(self) -> None:
         """Tell it now."""
-        if self._spent:
-            spent, self._spent = self._spent, Counter()
-            await self._broker.publish(Spent(self._node, dict(spent)))
+        if self._usage:
+            spent, self._usage = self._usage, Counter()
+            await self._broker.publish(RateUsage(self._node, dict(spent)))

@@ -6,7 +6,7 @@ from bellcast.model.ids import Ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Content, Notification
 from bellcast.model.people import EVERY_TENANT
-from bellcast.ports import Action, Announcing, Marked, Marking, Opened, Query, Sending, Sent, Store
+from bellcast.ports import Action, AnnounceRequest, Marked, Marking, OpenInbox, Query, SendRequest, Sent, Store
 from tests.clock import FakeClock
 
 
@@ -35,9 +35,9 @@ class App:
 
     def sending(
         self, *to: str, tenant: str = "", key: str | None = None, fingerprint: bytes = b"", **said: Any
-    ) -> Sending:
+    ) -> SendRequest:
         ids = tuple(self.new_id() for _ in to)
-        return Sending(
+        return SendRequest(
             tenant=tenant,
             recipients=to,
             ids=ids,
@@ -56,9 +56,9 @@ class App:
         key: str | None = None,
         fingerprint: bytes = b"",
         **said: Any,
-    ) -> Announcing:
+    ) -> AnnounceRequest:
         id = self.new_id()
-        return Announcing(
+        return AnnounceRequest(
             id=id,
             tenant=tenant,
             topic=topic,
@@ -70,7 +70,7 @@ class App:
             answer=id.encode(),
         )
 
-    async def add(self, sending: Sending) -> Sent:
+    async def add(self, sending: SendRequest) -> Sent:
         """Send it; what the store refuses is raised."""
         (outcome,) = await self.store.sends.add([sending])
         if isinstance(outcome, Exception):
@@ -85,7 +85,7 @@ class App:
         """Tell many by one name; its id."""
         return (await self.store.sends.announce(self.announcing(title=title, **said))).answer.decode()
 
-    async def open(self, key: str, tenant: str = "", **given: Any) -> Opened:
+    async def open(self, key: str, tenant: str = "", **given: Any) -> OpenInbox:
         """With a session that is issued now, after whatever was revoked."""
         return await self.store.inboxes.open(tenant, key, self.now, **{"issued_at": self.now + 1, **given})
 

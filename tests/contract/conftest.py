@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from bellcast.ports import Clock, Store
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 
 ENGINES: dict[str, Callable[[Path, Clock], Store]] = {
-    "sqlite": lambda folder, clock: SQLStore(SQLite(folder / "bellcast.db", clock)),
+    "sqlite": lambda folder, clock: SQLStore(SqliteEngine(folder / "bellcast.db", clock)),
     "postgres": lambda _, clock: SQLStore(engines.OwnDatabase(clock)),
 }
 

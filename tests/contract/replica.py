@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from bellcast.model import times
 from bellcast.model.events import (
     Event,
-    InboxCounted,
+    InboxBulkChanged,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
@@ -29,7 +29,7 @@ class Replica:
 
     def hear(self, event: Event) -> None:
         """Apply one event; revisions come without a hole."""
-        assert isinstance(event, NotificationAdded | NotificationUpdated | NotificationDeleted | InboxCounted)
+        assert isinstance(event, NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged)
         assert event.inbox.revision in (self.revision, self.revision + 1)
         self.revision = event.inbox.revision
         self.counts = (event.inbox.unread, event.inbox.unseen)
@@ -42,20 +42,20 @@ class Replica:
                 self.rows[notification.id] = notification
             case NotificationDeleted(id=id):
                 del self.rows[id]
-            case InboxCounted():
+            case InboxBulkChanged():
                 self._hear_counted(event)
 
-    def _hear_counted(self, event: InboxCounted) -> None:
+    def _hear_counted(self, event: InboxBulkChanged) -> None:
         for id in list(self._meant(event)):
             if event.changed == "deleted":
                 del self.rows[id]
                 continue
             row = self.rows[id]
-            now = times.moment(event.at)
+            now = times.to_rfc3339(event.at)
             times_set = {name: getattr(row, name) or now for name in SET_BY.get(event.changed, ())}
             self.rows[id] = replace(row, **times_set, **dict.fromkeys(CLEARED_BY.get(event.changed, ())))
 
-    def _meant(self, event: InboxCounted) -> Iterable[str]:
+    def _meant(self, event: InboxBulkChanged) -> Iterable[str]:
         if event.ids is not None:
             return event.ids
         view = event.view or ("archived" if event.changed == "unarchived" else "all")

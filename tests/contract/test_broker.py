@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.brokers.postgres import PostgresCarrier
-from bellcast.brokers.redis import RedisCarrier
-from bellcast.brokers.relay import Relay
+from bellcast.brokers.postgres import PostgresTransport
+from bellcast.brokers.redis import RedisTransport
+from bellcast.brokers.relay import RemoteBroker
 from bellcast.model.events import (
     ANNOUNCEMENTS,
     AnnouncementChanged,
@@ -35,7 +35,7 @@ ROOM = topic_stream("", "room")
 
 
 def over_redis() -> Broker:
-    return Relay(RedisCarrier(engines.redis().url, "test"), SystemClock())
+    return RemoteBroker(RedisTransport(engines.redis().url, "test"), SystemClock())
 
 
 def over_redis_without_scripts() -> Broker:
@@ -44,15 +44,15 @@ def over_redis_without_scripts() -> Broker:
     rules = ["on", "nopass", "~*", "&*", "+@all", "-@scripting"]
     command = [engines.tool("redis-cli"), "-p", str(port), "ACL", "SETUSER", "plain", *rules]
     subprocess.run(command, check=True, capture_output=True, timeout=WITHIN)
-    return Relay(RedisCarrier(f"redis://plain:any@127.0.0.1:{port}/0", "test"), SystemClock())
+    return RemoteBroker(RedisTransport(f"redis://plain:any@127.0.0.1:{port}/0", "test"), SystemClock())
 
 
 def over_a_redis_cluster() -> Broker:
-    return Relay(RedisCarrier(engines.redis_cluster().url, "test"), SystemClock())
+    return RemoteBroker(RedisTransport(engines.redis_cluster().url, "test"), SystemClock())
 
 
 def over_postgres() -> Broker:
-    return Relay(PostgresCarrier(engines.postgres().url("postgres"), "test"), SystemClock())
+    return RemoteBroker(PostgresTransport(engines.postgres().url("postgres"), "test"), SystemClock())
 
 
 BROKERS: dict[str, Callable[[], Broker]] = {
@@ -204,7 +204,9 @@ async def test_equal_events_are_told_as_often_as_they_are_said(nodes: tuple[Node
 async def test_every_kind_and_size_arrives_as_it_was_sent(nodes: tuple[Node, Node]) -> None:
     one, other = nodes
     state = InboxState("acme", "alice", 2**47, 3, 1, 1)
-    long = rows.fresh("id", content(body="ü" * 10_000, data={"text": "x" * 16_000}, tags=("a", "b")), 1_750_000_000_123)
+    long = rows.new_notification(
+        "id", content(body="ü" * 10_000, data={"text": "x" * 16_000}, tags=("a", "b")), 1_750_000_000_123
+    )
     events: list[Event] = [
         NotificationAdded(state, long),
         PresenceChanged(tenant="acme", topic="room", joined=(Member("alice", info={"a": [1, None]}),), sender="c"),

@@ -4,7 +4,7 @@ say for a day that something was sent, so that a late repetition does not send i
 from pathlib import Path
 
 from bellcast.model.people import RecipientFields
-from bellcast.ports import JoinedBy, Reached
+from bellcast.ports import DevicePosition, JoinedBy
 from tests.contract.app import App
 from tests.contract.test_store_tenants import everything, of
 
@@ -21,7 +21,7 @@ async def fill(app: App, key: str) -> None:
         await app.send(key, f"{number} {key}", tags=(key,), key=f"{number} of {key}")
     await app.mark(key, "delete", ids=((await app.page(key))[0].id,))
     inbox = await app.inbox(key)
-    await store.devices.reach([Reached(inbox.number, key.encode(), key, inbox.state.epoch, 1)], now)
+    await store.devices.acknowledge([DevicePosition(inbox.number, key.encode(), key, inbox.state.epoch, 1)], now)
     await store.joined_topics.save(JoinedBy(inbox.number, f"connection of {key}"), f"[{key}]", now)
 
 
@@ -50,5 +50,7 @@ async def test_a_day_later_the_answers_are_gone_too(app: App, tmp_path: Path) ->
     await fill(app, WHO)
     await app.store.recipients.delete("", WHO, app.now)
     later = app.now + 25 * 3600 * 1000
-    await app.store.upkeep.forget(app.now, tombstones_before=0, keys_before=later - 24 * 3600 * 1000, limit=100)
+    await app.store.upkeep.delete_forgotten(
+        app.now, tombstones_before=0, keys_before=later - 24 * 3600 * 1000, limit=100
+    )
     assert of(await everything(app.store, tmp_path), WHO) == {}

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from bellcast.ports import Sending, Sent
+from bellcast.ports import SendRequest, Sent
 from bellcast.storage import link
-from bellcast.storage.lanes import STRETCH
-from bellcast.storage.postgres import Postgres
+from bellcast.storage.lanes import STATEMENT_ROWS
+from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -36,7 +36,7 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
     own = engines.OwnDatabase(clock)
     await own.open()
     url = own.server.url(own.database)
-    second = Postgres(url, clock)
+    second = PostgresEngine(url, clock)
     await second.open()
     outside = await asyncpg.connect(url, server_settings=link.SESSION)
     yield Pair(App(SQLStore(own), clock), App(SQLStore(second), clock), outside)
@@ -45,7 +45,7 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
     await own.close()
 
 
-async def revisions(app: App, sendings: list[Sending]) -> dict[str, list[int]]:
+async def revisions(app: App, sendings: list[SendRequest]) -> dict[str, list[int]]:
     """Of each recipient, as they were told in order."""
     told: dict[str, list[int]] = {}
     for outcome in await app.store.sends.add(sendings):
@@ -57,11 +57,11 @@ async def revisions(app: App, sendings: list[Sending]) -> dict[str, list[int]]:
 
 async def test_bulk_of_two_processes_to_the_same_people_is_whole_and_in_order(pair: Pair) -> None:
     apps = [pair.one, pair.other] * 2
-    bulks = [[app.sending(PEOPLE[at % len(PEOPLE)]) for at in range(2 * STRETCH)] for app in apps]
+    bulks = [[app.sending(PEOPLE[at % len(PEOPLE)]) for at in range(2 * STATEMENT_ROWS)] for app in apps]
     told = await asyncio.gather(*map(revisions, apps, bulks))
     assert all(numbers == sorted(numbers) for one in told for numbers in one.values())
     sent = Counter(number for one in told for number in one["r0"])
-    assert sent == Counter(range(1, 4 * 2 * STRETCH // len(PEOPLE) + 1))
+    assert sent == Counter(range(1, 4 * 2 * STATEMENT_ROWS // len(PEOPLE) + 1))
     wrong = await pair.outside.fetch(
         "SELECT r.key FROM recipients r WHERE (r.unread, r.unseen, r.revision) <> "
         "(SELECT count(*), count(*), max(revision) FROM notifications n WHERE n.recipient = r.id)"

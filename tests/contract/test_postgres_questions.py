@@ -9,8 +9,8 @@ import pytest
 
 from bellcast.errors import Invalid, Unavailable
 from bellcast.model.inboxes import Position
-from bellcast.ports import Opened, Since
-from bellcast.storage.postgres import Postgres
+from bellcast.ports import OpenInbox, ResumeFrom
+from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -37,13 +37,13 @@ async def asked(clock: FakeClock) -> AsyncIterator[Asked]:
     await engine.close()
 
 
-async def places(app: App) -> list[Since]:
+async def places(app: App) -> list[ResumeFrom]:
     """Where everybody's inbox is now."""
     states = [(await app.inbox(key)).state for key in PEOPLE]
-    return [Since(Position(state.epoch, state.revision), 100) for state in states]
+    return [ResumeFrom(Position(state.epoch, state.revision), 100) for state in states]
 
 
-async def all_return(app: App, places: list[Since]) -> list[Opened | BaseException]:
+async def all_return(app: App, places: list[ResumeFrom]) -> list[OpenInbox | BaseException]:
     """Everybody at one time."""
     looks = [app.open(key, since=place) for key, place in zip(PEOPLE, places, strict=True)]
     return await asyncio.gather(*looks, return_exceptions=True)
@@ -56,7 +56,7 @@ async def test_each_of_many_who_return_at_one_time_hears_what_it_missed_itself(a
         for at in range(number % 3):
             await app.send(key, f"{key} {at}")
     for number, (key, opened) in enumerate(zip(PEOPLE, await all_return(app, before), strict=True)):
-        assert isinstance(opened, Opened), opened
+        assert isinstance(opened, OpenInbox), opened
         assert opened.inbox.state.recipient == key
         assert opened.missed is not None
         titles = [change.notification.title for change in opened.missed.rows if change.notification]
@@ -74,8 +74,8 @@ async def test_many_who_return_at_one_time_are_a_few_questions(asked: Asked) -> 
 
 async def transactions(asked: Asked) -> int:
     """How many there were in the app's database. A question is one; they are all counted once a connection has ended."""
-    await Postgres.close(asked.engine)
-    await Postgres.open(asked.engine)
+    await PostgresEngine.close(asked.engine)
+    await PostgresEngine.open(asked.engine)
     found = await asked.outside.fetchval(
         "SELECT xact_commit FROM pg_stat_database WHERE datname = $1", asked.engine.database
     )
@@ -87,7 +87,7 @@ async def test_one_that_cannot_be_asked_for_harms_no_other(asked: Asked) -> None
     app = asked.app
     keys = [*PEOPLE[:20], "a\x00", *PEOPLE[20:]]
     found = await asyncio.gather(*map(app.open, keys), return_exceptions=True)
-    assert [key for key, opened in zip(keys, found, strict=True) if not isinstance(opened, Opened)] == ["a\x00"]
+    assert [key for key, opened in zip(keys, found, strict=True) if not isinstance(opened, OpenInbox)] == ["a\x00"]
     assert isinstance(found[20], Invalid)
 
 
@@ -99,7 +99,7 @@ async def test_when_the_connections_are_cut_in_the_midst_nobody_waits_for_ever(a
         looking = asyncio.ensure_future(all_return(app, before))
         await asked.outside.execute(cut, asked.engine.database)
         for outcome in await asyncio.wait_for(looking, 20):
-            assert isinstance(outcome, Opened | Unavailable), outcome
+            assert isinstance(outcome, OpenInbox | Unavailable), outcome
     async with asyncio.timeout(20):  # a cut may be felt a moment after it was made
-        while not all(isinstance(opened, Opened) for opened in await all_return(app, before)):
+        while not all(isinstance(opened, OpenInbox) for opened in await all_return(app, before)):
             pass

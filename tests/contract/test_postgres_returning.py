@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from bellcast.model.inboxes import Position
-from bellcast.ports import Opened, Right, Since
-from bellcast.storage.postgres import Postgres
+from bellcast.ports import OpenInbox, ResumeFrom, SubscriptionGrant
+from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -73,7 +73,7 @@ async def town(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterato
     url = await server.make(name)
     for setting, value in EXPLAINED.items():
         await server.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
-    engine, other = Postgres(url, clock), Postgres(url, clock)
+    engine, other = PostgresEngine(url, clock), PostgresEngine(url, clock)
     await engine.open()
     app = App(SQLStore(engine), clock)
     if request.param == "early":
@@ -112,7 +112,7 @@ async def everything(app: App, keys: list[str]) -> None:
 
 async def come_back(app: App, keys: list[str]) -> None:
     states = [(await app.inbox(key)).state for key in keys]
-    places = [Since(Position(state.epoch, state.revision), 100) for state in states]
+    places = [ResumeFrom(Position(state.epoch, state.revision), 100) for state in states]
     for key in keys[::2]:
         await app.send(key)
         await app.mark(key, "archive")
@@ -122,13 +122,13 @@ async def come_back(app: App, keys: list[str]) -> None:
     for number, place in zip(numbers, places, strict=True):
         await app.store.inboxes.changes(number, place.position.revision, 100)
         await app.store.inboxes.changes(number, 2**62, 1)
-    assert len(await app.store.inboxes.standings(numbers)) == len(keys)
-    await app.store.recipients.standing([Right("", key, "room") for key in keys])
+    assert len(await app.store.inboxes.statuses(numbers)) == len(keys)
+    await app.store.recipients.grants_in_force([SubscriptionGrant("", key, "room") for key in keys])
     for key in keys:
         await app.store.recipients.subscribed("", key, ["room", "garden"])
 
 
-async def returned(app: App, key: str, since: Since) -> Opened:
+async def returned(app: App, key: str, since: ResumeFrom) -> OpenInbox:
     return await app.open(key, since=since)
 
 
@@ -138,7 +138,7 @@ async def come(app: App, keys: list[str]) -> None:
 
 async def hear_what_is_announced(app: App, keys: list[str]) -> None:
     await app.announce()
-    events = await app.store.sends.take_in("", keys, app.now)
+    events = await app.store.sends.materialize("", keys, app.now)
     assert len(events) >= len(keys)
 
 

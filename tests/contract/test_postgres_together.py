@@ -14,7 +14,7 @@ from bellcast.model import times
 from bellcast.model.notifications import Edit
 from bellcast.ports import Action, Query, Sent
 from bellcast.storage import link
-from bellcast.storage.postgres import Postgres
+from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -46,7 +46,7 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
     own = engines.OwnDatabase(WaitingClock())
     await own.open()
     url = own.server.url(own.database)
-    second = Postgres(url, WaitingClock())
+    second = PostgresEngine(url, WaitingClock())
     await second.open()
     yield Pair(App(SQLStore(own), clock), App(SQLStore(second), clock), url)
     await second.close()
@@ -65,7 +65,7 @@ async def send(app: App, chance: random.Random, sent: list[str]) -> None:
         app.sending(
             *chance.sample(PEOPLE, chance.randint(1, 6)),
             tags=("x",),
-            expires_at=chance.choice([None, times.moment(app.now + 1)]),
+            expires_at=chance.choice([None, times.to_rfc3339(app.now + 1)]),
         )
         for _ in range(chance.randint(1, 8))
     ]
@@ -85,7 +85,7 @@ async def announce(app: App, chance: random.Random, sent: list[str]) -> None:
 
 
 async def take_in(app: App, chance: random.Random, _: list[str]) -> None:
-    await app.store.sends.take_in("", chance.sample(PEOPLE, 8), app.now)
+    await app.store.sends.materialize("", chance.sample(PEOPLE, 8), app.now)
 
 
 async def correct(app: App, chance: random.Random, sent: list[str]) -> None:

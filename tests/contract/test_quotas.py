@@ -8,11 +8,11 @@ import pytest
 
 from bellcast.errors import TooMany
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.buckets import Buckets
-from bellcast.model.events import Event, Spent
+from bellcast.model.buckets import TokenBuckets
+from bellcast.model.events import Event, RateUsage
 from bellcast.model.limits import Limits
 from bellcast.ports import Broker
-from bellcast.rates import Rates
+from bellcast.rates import SharedRates
 from bellcast.server.clock import SystemClock
 from tests.contract.app import App
 from tests.contract.test_broker import BETWEEN, BROKERS, WITHIN, until
@@ -25,40 +25,40 @@ def between(request: pytest.FixtureRequest) -> Callable[[], Broker]:
     return BROKERS[request.param]
 
 
-async def node(broker: Broker, heard: list[Spent]) -> Rates:
-    rates = Rates(broker, SystemClock())
+async def node(broker: Broker, heard: list[RateUsage]) -> SharedRates:
+    rates = SharedRates(broker, SystemClock())
 
     def hear(event: Event) -> None:
-        if isinstance(event, Spent):
-            rates.hear(event)
+        if isinstance(event, RateUsage):
+            rates.receive(event)
             heard.append(event)
 
     broker.listen(hear)
     await broker.open()
-    broker.follow(Spent("", {}).stream)
+    broker.follow(RateUsage("", {}).stream)
     return rates
 
 
 async def test_what_is_taken_on_one_node_is_gone_on_the_other(between: Callable[[], Broker]) -> None:
-    brokers, heard = (between(), between()), list[Spent]()
+    brokers, heard = (between(), between()), list[RateUsage]()
     one, other = await node(brokers[0], []), await node(brokers[1], heard)
     assert other.take("a", 10, 0) == 0
     async with asyncio.timeout(WITHIN):
         while not heard:  # the other node hears the first one by now
             one.take("hello", 1e9, 0)
-            await one.tell()
+            await one.publish_usage()
             await asyncio.sleep(0.01)
     while one.take("a", 10, 0) == 0:
         pass
-    await one.tell()
+    await one.publish_usage()
     await until(lambda: any("a" in spent.taken for spent in heard))  # some hello may still be on its way
     assert other.take("a", 10, 0) > 0
     for broker in brokers:
         await broker.close()
 
 
-def quotas(app: App, rates: Buckets | None = None, **limits: int) -> Quotas:
-    return Quotas(app.store, rates or Buckets(), Limits(**limits), app.clock)
+def quotas(app: App, rates: TokenBuckets | None = None, **limits: int) -> Quotas:
+    return Quotas(app.store, rates or TokenBuckets(), Limits(**limits), app.clock)
 
 
 def may(quotas: Quotas, tenant: str, times: int) -> int:
@@ -81,7 +81,7 @@ async def test_a_tenants_own_rate_goes_before_the_servers(app: App) -> None:
     for tenant, settings in (("acme", {"sends_per_second": 7}), ("free", {"sends_per_second": 0})):
         await app.store.recipients.put_tenant(tenant, None, settings, app.now)
     here = quotas(app, sends_per_second=3)
-    await here.read()
+    await here.load()
     assert [may(here, tenant, 20) for tenant in ("acme", "free", "globex")] == [7, 20, 3]
     app.clock.advance(1)
     assert [may(here, tenant, 20) for tenant in ("acme", "globex")] == [7, 3]
@@ -91,18 +91,18 @@ async def test_a_days_budget_is_of_all_nodes_and_outlives_them(app: App) -> None
     app.clock.advance(DAY - app.now // 1000 % DAY)  # midnight
     one, other = quotas(app, sends_per_day=10), quotas(app, sends_per_day=10)
     assert may(one, "acme", 6) == 6
-    await one.write()
+    await one.save()
     assert may(other, "acme", 1) == 1
-    await other.write()
+    await other.save()
     assert may(other, "acme", 20) == 3
-    await other.write()
+    await other.save()
     assert may(one, "acme", 20) == 4  # it does not know yet
-    await one.write()
+    await one.save()
     assert may(one, "acme", 20) == 0
     after_restart = quotas(app, sends_per_day=10)
     assert may(after_restart, "globex", 20) == 10
     await app.store.recipients.put_tenant("acme", None, {"sends_per_day": 15}, app.now)
-    await after_restart.read()
+    await after_restart.load()
     assert may(after_restart, "acme", 20) == 1
     app.clock.advance(DAY)
     assert may(one, "acme", 20) == 10
@@ -111,16 +111,16 @@ async def test_a_days_budget_is_of_all_nodes_and_outlives_them(app: App) -> None
 async def test_a_restarted_server_knows_what_was_sent_today(app: App) -> None:
     before = quotas(app, sends_per_day=10)
     assert may(before, "acme", 6) == 6
-    await before.write()
+    await before.save()
     after = quotas(app, sends_per_day=10)
-    await after.read()
+    await after.load()
     assert may(after, "acme", 20) == 4
     assert may(after, "globex", 20) == 10
 
 
 async def test_a_server_without_budgets_reads_no_sums(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(app.store.recipients), "spent", None)
-    await quotas(app).read()
+    await quotas(app).load()
 
 
 async def test_a_refusal_for_the_day_says_when_the_next_begins(app: App) -> None:
@@ -134,7 +134,7 @@ async def test_a_refusal_for_the_day_says_when_the_next_begins(app: App) -> None
 
 async def test_weights_reach_those_who_wait_at_the_store(app: App) -> None:
     await app.store.recipients.put_tenant("acme", None, {"weight": 4}, app.now)
-    await quotas(app).read()
+    await quotas(app).load()
     engine: Any = app.store._engine  # type: ignore[attr-defined]  # behind the port
     waiting = getattr(engine, "_writer", None) or engine._lanes
     assert waiting._queue.weights == {"acme": 4.0}

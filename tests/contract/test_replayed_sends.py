@@ -7,11 +7,11 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import BellcastError, IdempotencyMismatch, TooMany
 from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.buckets import Buckets
+from bellcast.model.buckets import TokenBuckets
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Draft
-from bellcast.ports import Engines, Store
+from bellcast.ports import Context, Store
 from tests.contract.app import App
 
 PER_DAY = 3
@@ -22,9 +22,9 @@ class Desk:
 
     def __init__(self, app: App, limits: Limits) -> None:
         self.limits = limits
-        rates = Buckets()
+        rates = TokenBuckets()
         self.quotas = Quotas(app.store, rates, limits, app.clock)
-        self.engines = Engines(app.store, MemoryBroker(), app.clock, Ids().new, self.quotas, rates)
+        self.engines = Context(app.store, MemoryBroker(), app.clock, Ids().new, self.quotas, rates)
 
     async def send(self, key: str | None, to: object = "alice", title: str = "Hello") -> bytes:
         return await sending.send(self.engines, self.limits, draft(key, to, title))
@@ -56,7 +56,7 @@ async def test_a_send_and_its_repetitions_are_one(desk: Desk, to: object) -> Non
     first = await desk.send("k", to)
     for _ in range(4):
         assert await desk.send("k", to) == first
-        await desk.quotas.write()
+        await desk.quotas.save()
     assert await desk.left() == PER_DAY - 1
 
 

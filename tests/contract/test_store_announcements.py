@@ -141,7 +141,7 @@ async def test_each_announcement_is_a_change_of_its_own_in_the_order_sent(app: A
 
 async def test_one_that_expired_before_it_was_looked_at_never_shows(app: App) -> None:
     await app.open("alice")
-    await app.announce(expires_at=times.moment(app.now + 1000))
+    await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
     app.clock.advance(2)
     assert (await app.open("alice")).events == ()
     assert await app.counts("alice") == (0, 0)
@@ -149,7 +149,7 @@ async def test_one_that_expired_before_it_was_looked_at_never_shows(app: App) ->
 
 async def test_one_that_expires_leaves_the_inboxes_that_had_it(app: App) -> None:
     await app.open("alice")
-    id = await app.announce(expires_at=times.moment(app.now + 1000))
+    id = await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
     await app.open("alice")
     assert await app.store.upkeep.next_expiry() == app.now + 1000
     app.clock.advance(1)
@@ -178,7 +178,7 @@ async def test_taking_in_tells_each_inbox_as_opening_it_would(app: App) -> None:
     await app.open("bob")
     id = await app.announce("News")
     await app.store.sends.recall("", gone, app.now)
-    events = await app.store.sends.take_in("", ["alice", "bob", "nobody"], app.now)
+    events = await app.store.sends.materialize("", ["alice", "bob", "nobody"], app.now)
     told = [
         (type(event), event.inbox.recipient, event.inbox.revision, event.inbox.unread)
         for event in events
@@ -199,9 +199,9 @@ async def test_taking_in_reaches_more_than_one_slice(app: App) -> None:
     for key in keys:
         await app.open(key)
     await app.announce()
-    events = await app.store.sends.take_in("", keys, app.now)
+    events = await app.store.sends.materialize("", keys, app.now)
     assert [event.inbox.recipient for event in events if isinstance(event, NotificationAdded)] == keys
-    assert await app.store.sends.take_in("", keys, app.now) == []
+    assert await app.store.sends.materialize("", keys, app.now) == []
 
 
 @pytest.mark.parametrize("number", [3, 150])

@@ -3,17 +3,19 @@
 import itertools
 
 from bellcast.errors import Unavailable
-from bellcast.jobs import GIVEN_UP_AFTER_MS, Jobs
+from bellcast.jobs import RETRY_DEADLINE_MS, JobRunner
 from bellcast.model.ids import Ids
 from bellcast.model.inboxes import Position
-from bellcast.ports import UNKNOWN, Job, Kept, Reached
+from bellcast.ports import UNKNOWN, DevicePosition, Job, LastEvent
 from tests.contract.app import App
 
 NOBODY: frozenset[str] = frozenset()
 
 
-def link(name: str, revision: int = UNKNOWN, *, inbox: int = 1, device: bytes = b"phone", epoch: int = 7) -> Reached:
-    return Reached(inbox, device, name, epoch, revision)
+def link(
+    name: str, revision: int = UNKNOWN, *, inbox: int = 1, device: bytes = b"phone", epoch: int = 7
+) -> DevicePosition:
+    return DevicePosition(inbox, device, name, epoch, revision)
 
 
 # --- last events
@@ -21,57 +23,57 @@ def link(name: str, revision: int = UNKNOWN, *, inbox: int = 1, device: bytes = 
 
 async def test_the_last_event_of_a_topic_is_kept_until_it_is_too_old(app: App) -> None:
     topics = app.store.topics
-    assert await topics.last("", "cache-a", 0) is None
-    await topics.keep("", "cache-a", Kept("one", "1", 1_000))
-    await topics.keep("", "cache-a", Kept("two", '{"a":"ü"}', 2_000))
-    await topics.keep("acme", "cache-a", Kept("theirs", "3", 2_000))
-    assert await topics.last("", "cache-a", 2_000) == Kept("two", '{"a":"ü"}', 2_000)
-    assert await topics.last("", "cache-a", 2_001) is None
-    await topics.forget(2_001)
-    assert await topics.last("", "cache-a", 0) is None
+    assert await topics.get("", "cache-a", 0) is None
+    await topics.save("", "cache-a", LastEvent("one", "1", 1_000))
+    await topics.save("", "cache-a", LastEvent("two", '{"a":"ü"}', 2_000))
+    await topics.save("acme", "cache-a", LastEvent("theirs", "3", 2_000))
+    assert await topics.get("", "cache-a", 2_000) == LastEvent("two", '{"a":"ü"}', 2_000)
+    assert await topics.get("", "cache-a", 2_001) is None
+    await topics.delete_older(2_001)
+    assert await topics.get("", "cache-a", 0) is None
 
 
 # --- devices
 
 
 async def test_a_device_nobody_knows_has_no_position(app: App) -> None:
-    assert await app.store.devices.arrive(link("a"), NOBODY, 0) is None
-    assert await app.store.devices.arrive(link("b", device=b"laptop"), NOBODY, 0) is None
+    assert await app.store.devices.register(link("a"), NOBODY, 0) is None
+    assert await app.store.devices.register(link("b", device=b"laptop"), NOBODY, 0) is None
 
 
 async def test_one_that_returns_goes_on_from_where_it_was_heard(app: App) -> None:
     devices = app.store.devices
-    await devices.arrive(link("a"), NOBODY, 0)
-    await devices.reach([link("a", 5)], 0)
-    assert await devices.arrive(link("b"), NOBODY, 0) == Position(7, 5)
-    assert await devices.arrive(link("c"), NOBODY, 0) == Position(7, 5)  # b has answered nothing yet
+    await devices.register(link("a"), NOBODY, 0)
+    await devices.acknowledge([link("a", 5)], 0)
+    assert await devices.register(link("b"), NOBODY, 0) == Position(7, 5)
+    assert await devices.register(link("c"), NOBODY, 0) == Position(7, 5)  # b has answered nothing yet
 
 
 async def test_one_that_never_answered_is_not_known(app: App) -> None:
-    await app.store.devices.arrive(link("a"), NOBODY, 0)
-    assert await app.store.devices.arrive(link("b"), NOBODY, 0) is None
+    await app.store.devices.register(link("a"), NOBODY, 0)
+    assert await app.store.devices.register(link("b"), NOBODY, 0) is None
 
 
 async def test_those_still_here_do_not_count(app: App) -> None:
     devices = app.store.devices
-    await devices.arrive(link("a"), NOBODY, 0)
-    await devices.reach([link("a", 5)], 0)
-    assert await devices.arrive(link("b"), frozenset({"a"}), 0) is None
+    await devices.register(link("a"), NOBODY, 0)
+    await devices.acknowledge([link("a", 5)], 0)
+    assert await devices.register(link("b"), frozenset({"a"}), 0) is None
 
 
 async def test_two_that_return_in_any_order_are_told_from_the_lowest(app: App) -> None:
     devices = app.store.devices
-    await devices.reach([link("a", 5), link("b", 9)], 0)
-    assert await devices.arrive(link("c"), NOBODY, 0) == Position(7, 5)
-    assert await devices.arrive(link("d"), frozenset({"c"}), 0) == Position(7, 5)
-    assert await devices.arrive(link("e"), frozenset({"c", "d"}), 0) is None
+    await devices.acknowledge([link("a", 5), link("b", 9)], 0)
+    assert await devices.register(link("c"), NOBODY, 0) == Position(7, 5)
+    assert await devices.register(link("d"), frozenset({"c"}), 0) == Position(7, 5)
+    assert await devices.register(link("e"), frozenset({"c", "d"}), 0) is None
 
 
 async def test_what_was_noted_long_ago_is_forgotten(app: App) -> None:
     devices = app.store.devices
-    await devices.reach([link("a", 5)], 1_000)
-    await devices.forget(1_001)
-    assert await devices.arrive(link("b"), NOBODY, 0) is None
+    await devices.acknowledge([link("a", 5)], 1_000)
+    await devices.delete_older(1_001)
+    assert await devices.register(link("b"), NOBODY, 0) is None
 
 
 # --- jobs
@@ -138,9 +140,9 @@ class Doer:
         self.done.append(job.payload)
 
 
-def working(app: App) -> tuple[Jobs, Doer]:
-    jobs, doer = Jobs(app.store.jobs, app.clock, Ids().new), Doer()
-    jobs.on("k", doer)
+def working(app: App) -> tuple[JobRunner, Doer]:
+    jobs, doer = JobRunner(app.store.jobs, app.clock, Ids().new), Doer()
+    jobs.register("k", doer)
     return jobs, doer
 
 
@@ -148,9 +150,9 @@ async def test_work_is_done_once_when_it_is_due(app: App) -> None:
     jobs, doer = working(app)
     await jobs.add("k", b"now")
     await jobs.put_off("k", {"1": b"later"}, 5_000)
-    assert [await jobs.work_off(), await jobs.work_off()] == [1, 0]
+    assert [await jobs.run_due(), await jobs.run_due()] == [1, 0]
     app.clock.advance(5)
-    await jobs.work_off()
+    await jobs.run_due()
     assert doer.done == [b"now", b"later"]
 
 
@@ -159,14 +161,14 @@ async def test_failed_work_is_tried_again_with_growing_pauses_and_given_up(app: 
     doer.fails = 1_000
     await jobs.add("k", b"x")
     tries = []
-    for second in range(GIVEN_UP_AFTER_MS // 1000 + 100):
-        if await jobs.work_off():
+    for second in range(RETRY_DEADLINE_MS // 1000 + 100):
+        if await jobs.run_due():
             tries.append(second)
         app.clock.advance(1)
     pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert pauses[:4] == [1, 2, 4, 8]
     assert max(pauses) == 60
-    assert tries[-1] <= GIVEN_UP_AFTER_MS // 1000
+    assert tries[-1] <= RETRY_DEADLINE_MS // 1000
     assert await app.store.jobs.lease(app.now + 10**9, app.now + 10**9, 10) == []
 
 
@@ -174,14 +176,14 @@ async def test_work_another_process_died_over_is_done_by_the_next(app: App) -> N
     jobs, doer = working(app)
     await jobs.add("k", b"x")
     await app.store.jobs.lease(app.now, app.now + 30_000, 10)  # and dies
-    assert await jobs.work_off() == 0
+    assert await jobs.run_due() == 0
     app.clock.advance(30)
-    await jobs.work_off()
+    await jobs.run_due()
     assert doer.done == [b"x"]
 
 
 async def test_work_nobody_here_knows_is_left_for_who_does(app: App) -> None:
     jobs, _ = working(app)
     await app.store.jobs.add([Job(id="z", kind="newer", payload=b"", run_at=app.now, created_at=app.now)])
-    await jobs.work_off()
+    await jobs.run_due()
     assert [one.id for one in await app.store.jobs.lease(app.now + 60_000, app.now + 90_000, 10)] == ["z"]

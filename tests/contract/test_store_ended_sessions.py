@@ -8,11 +8,11 @@ import pytest
 
 from bellcast.model.inboxes import Position
 from bellcast.model.people import RecipientFields
-from bellcast.ports import SessionRevoked, Since
+from bellcast.ports import ResumeFrom, SessionRevoked
 from tests.contract.app import App
 from tests.contract.test_store_tenants import everything
 
-AGAIN = Since(Position(1, 0), 100)
+AGAIN = ResumeFrom(Position(1, 0), 100)
 
 
 async def revoke(app: App) -> None:
@@ -35,7 +35,7 @@ ENDS: list[Callable[[App], Coroutine[Any, Any, None]]] = [revoke, erase_recipien
 @pytest.mark.parametrize("since", [None, AGAIN], ids=["first", "again"])
 @pytest.mark.parametrize("end", ENDS)
 async def test_an_ended_session_writes_nothing(
-    app: App, tmp_path: Path, end: Callable[[App], Coroutine[Any, Any, None]], since: Since | None
+    app: App, tmp_path: Path, end: Callable[[App], Coroutine[Any, Any, None]], since: ResumeFrom | None
 ) -> None:
     issued_at = app.now
     await app.open("alice", "acme", roles=("admin",), name="Alice", issued_at=issued_at)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from bellcast.errors import NotFound
-from bellcast.model.events import InboxCounted, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.model.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import Position
 from bellcast.model.notifications import Notification
-from bellcast.ports import Action, Change, Marking, Query, Since
+from bellcast.ports import Action, Change, Marking, Query, ResumeFrom
 from tests.contract.app import App
 
 
@@ -144,7 +144,7 @@ async def test_several_rows_share_one_revision_and_one_event(app: App) -> None:
     marked = await app.mark("alice", "read", ids=(*ids, app.new_id()))
     assert (marked.changed, marked.state.revision, marked.state.unread) == (3, 4, 0)
     (event,) = marked.events
-    assert isinstance(event, InboxCounted)
+    assert isinstance(event, InboxBulkChanged)
     assert (event.changed, event.at, set(event.ids or ())) == ("read", app.now, set(ids))
     changes = await app.store.inboxes.changes((await app.inbox("alice")).number, 3, 10)
     assert {change.revision for change in changes.rows} == {4}
@@ -208,10 +208,10 @@ async def test_beyond_200_rows_all_is_told_as_asked(app: App) -> None:
     await _send_many(app, 201)
     marked = await app.mark("alice", "read", type="general")
     assert marked.changed == 201
-    assert marked.events == (InboxCounted(marked.state, "read", app.now, None, "general", None),)
+    assert marked.events == (InboxBulkChanged(marked.state, "read", app.now, None, "general", None),)
     assert await app.counts("alice") == (0, 0)
     gone = await app.mark("alice", "delete", view="read")
-    assert gone.events == (InboxCounted(gone.state, "deleted", app.now, None, None, "read"),)
+    assert gone.events == (InboxBulkChanged(gone.state, "deleted", app.now, None, None, "read"),)
     assert await app.page("alice") == []
 
 
@@ -219,7 +219,7 @@ async def test_up_to_200_rows_all_is_told_by_ids(app: App) -> None:
     ids = await _send_many(app, 200)
     marked = await app.mark("alice", "seen")
     (event,) = marked.events
-    assert isinstance(event, InboxCounted)
+    assert isinstance(event, InboxBulkChanged)
     assert set(event.ids or ()) == set(ids)
 
 
@@ -227,7 +227,7 @@ async def test_a_thousand_asked_by_ids_are_told_by_ids(app: App) -> None:
     ids = await _send_many(app, 1000)
     marked = await app.mark("alice", "read", ids=tuple(ids))
     (event,) = marked.events
-    assert isinstance(event, InboxCounted)
+    assert isinstance(event, InboxBulkChanged)
     assert len(event.ids or ()) == 1000
 
 
@@ -262,12 +262,12 @@ async def test_who_comes_back_is_told_what_was_missed_with_the_opening(app: App)
     begun = (await app.inbox("alice")).state
     await app.mark("alice", "delete", ids=(second,))
     await app.announce("all")
-    opened = await app.open("alice", since=Since(Position(begun.epoch, 1), 10))
+    opened = await app.open("alice", since=ResumeFrom(Position(begun.epoch, 1), 10))
     assert opened.missed == await app.store.inboxes.changes(opened.inbox.number, 1, 10)
     assert [change.notification is None for change in opened.missed.rows] == [False, True, False]
     assert opened.missed.state == opened.inbox.state
     newest = opened.inbox.state.revision
-    again = await app.open("alice", since=Since(Position(begun.epoch, newest), 0))
+    again = await app.open("alice", since=ResumeFrom(Position(begun.epoch, newest), 0))
     assert again.missed is not None
     assert again.missed.rows == ()
 
@@ -287,7 +287,7 @@ async def test_what_cannot_be_told_one_by_one_is_not(
     for title in "abc":
         await app.send("alice", title)
     epoch = (await app.inbox("alice")).state.epoch
-    assert (await app.open("alice", since=Since(Position(epoch + life, revision, base), limit))).missed is None
+    assert (await app.open("alice", since=ResumeFrom(Position(epoch + life, revision, base), limit))).missed is None
 
 
 async def test_an_erased_inbox_cannot_be_acted_on(app: App) -> None:

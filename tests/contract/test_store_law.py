@@ -44,10 +44,10 @@ class Law(RuleBasedStateMachine):
         self.replicas = {"alice": Replica(), "bob": Replica()}
         self.away = {"alice": Replica(), "bob": Replica()}
         self.announced: list[str] = []
-        self.few = marking.FEW
+        self.few = marking.MAX_ROW_EVENTS
 
     def teardown(self) -> None:
-        marking.FEW = self.few
+        marking.MAX_ROW_EVENTS = self.few
         self.do(self.app.store.close())
         self._loop.close()
         self._folder.cleanup()
@@ -74,7 +74,7 @@ class Law(RuleBasedStateMachine):
     @initialize(few=st.sampled_from([0, 2, 200]))
     def begin(self, few: int) -> None:
         """Where the words "one by one" end and "all of them" begins is moved, so that small inboxes try both ways."""
-        marking.FEW = few
+        marking.MAX_ROW_EVENTS = few
         for type in ("booking", "general", "general"):
             self.send({"alice", "bob"}, type, None, {"x"})
         self.mark_some("alice", "seen", [0, 1])
@@ -82,13 +82,13 @@ class Law(RuleBasedStateMachine):
 
     @rule(keys=st.sets(KEYS, min_size=1), type=TYPES, lifetime=LIFETIMES, tags=st.sets(st.sampled_from("xy")))
     def send(self, keys: set[str], type: str, lifetime: int | None, tags: set[str]) -> None:
-        expires_at = None if lifetime is None else times.moment(self.app.now + lifetime * 1000)
+        expires_at = None if lifetime is None else times.to_rfc3339(self.app.now + lifetime * 1000)
         sending = self.app.sending(*sorted(keys), type=type, tags=tuple(sorted(tags)), expires_at=expires_at)
         self.hear(self.do(self.app.add(sending)).events)
 
     @rule(topic=st.sampled_from([None, "room", "role.admin"]), tenant=st.sampled_from(["", "*"]), lifetime=LIFETIMES)
     def announce(self, topic: str | None, tenant: str, lifetime: int | None) -> None:
-        expires_at = None if lifetime is None else times.moment(self.app.now + lifetime * 1000)
+        expires_at = None if lifetime is None else times.to_rfc3339(self.app.now + lifetime * 1000)
         self.announced.append(
             self.do(self.app.announce(topic=topic, tenant="" if topic else tenant, tags=("x",), expires_at=expires_at))
         )
@@ -110,7 +110,7 @@ class Law(RuleBasedStateMachine):
 
     @rule(key=KEYS, pick=st.integers(0, 30), title=st.sampled_from("ab"), lifetime=LIFETIMES)
     def edit(self, key: str, pick: int, title: str, lifetime: int | None) -> None:
-        expires_at = None if lifetime is None else times.moment(self.app.now + lifetime * 1000)
+        expires_at = None if lifetime is None else times.to_rfc3339(self.app.now + lifetime * 1000)
         for id in self.picked(key, [pick]):
             done = self.do(self.app.store.sends.edit("", id, Edit(title=title, expires_at=expires_at), self.app.now))
             self.hear(done[1] if done else ())
@@ -147,7 +147,7 @@ class Law(RuleBasedStateMachine):
 
     @rule()
     def connected_inboxes_are_told(self) -> None:
-        self.hear(self.do(self.app.store.sends.take_in("", ["alice", "bob"], self.app.now)))
+        self.hear(self.do(self.app.store.sends.materialize("", ["alice", "bob"], self.app.now)))
 
     @rule(key=KEYS)
     def come_back(self, key: str) -> None:

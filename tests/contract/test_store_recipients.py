@@ -30,7 +30,7 @@ async def test_a_record_keeps_what_the_app_says(app: App) -> None:
         timezone="Europe/Berlin",
         roles=("admin",),
         data={"n": 1},
-        created_at=times.moment(app.now),
+        created_at=times.to_rfc3339(app.now),
     )
     assert await app.store.recipients.get("acme", "alice") == recipient
 
@@ -68,7 +68,7 @@ async def test_records_are_listed_by_key_and_by_prefix(app: App) -> None:
 
 async def test_a_subscription_is_new_once(app: App) -> None:
     subscription, created = await app.store.recipients.subscribe("", "admins", "alice", app.now)
-    assert (subscription, created) == (Subscription("admins", "alice", times.moment(app.now)), True)
+    assert (subscription, created) == (Subscription("admins", "alice", times.to_rfc3339(app.now)), True)
     app.clock.advance(1)
     assert await app.store.recipients.subscribe("", "admins", "alice", app.now) == (subscription, False)
     assert await app.store.recipients.subscribed("", "alice", ["admins", "others"]) == {"admins"}
@@ -103,7 +103,7 @@ async def test_revoking_reaches_the_known_and_the_not_yet_known(app: App) -> Non
 
 
 async def test_erasing_leaves_nothing_and_the_next_life_is_another(app: App) -> None:
-    id = await app.send("alice", tags=("x",), expires_at=times.moment(app.now + 1000))
+    id = await app.send("alice", tags=("x",), expires_at=times.to_rfc3339(app.now + 1000))
     gone = await app.send("alice")
     await app.mark("alice", "delete", ids=(gone,))
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
@@ -149,8 +149,8 @@ async def test_a_tenant_gets_its_name_and_settings(app: App) -> None:
 
 async def test_keys_are_kept_by_digest_and_end_once(app: App) -> None:
     keys = app.store.keys
-    first = ApiKey(id="one", name="Shop", scopes=("send", "read"), created_at=times.moment(app.now))
-    second = ApiKey(id="two", name="Desk", scopes=("manage",), created_at=times.moment(app.now + 1))
+    first = ApiKey(id="one", name="Shop", scopes=("send", "read"), created_at=times.to_rfc3339(app.now))
+    second = ApiKey(id="two", name="Desk", scopes=("manage",), created_at=times.to_rfc3339(app.now + 1))
     await keys.create(first, b"digest")
     await keys.create(second, b"other")
     assert await keys.find("one") == (first, b"digest")
@@ -161,7 +161,7 @@ async def test_keys_are_kept_by_digest_and_end_once(app: App) -> None:
     assert not await keys.revoke("three", app.now)
     found = await keys.find("one")
     assert found is not None
-    assert found[0].revoked_at == times.moment(app.now + 2)
+    assert found[0].revoked_at == times.to_rfc3339(app.now + 2)
 
 
 @pytest.mark.parametrize("key", ["1", "ünïcode ключ 🔔", "a'b\"c;--", "x" * 200, "%_"])

@@ -144,7 +144,7 @@ async def test_what_was_sent_is_found_with_its_recipient(app: App) -> None:
 
 
 async def test_an_edit_changes_what_it_names_and_is_told(app: App) -> None:
-    id = await app.send("alice", "Wrong", body="Keep", data={"a": 1}, expires_at=times.moment(app.now + 5000))
+    id = await app.send("alice", "Wrong", body="Keep", data={"a": 1}, expires_at=times.to_rfc3339(app.now + 5000))
     await app.mark("alice", "read", ids=(id,))
     edited = await app.store.sends.edit("", id, Edit(title="Right", data={}, expires_at=None), app.now + 1)
     assert edited is not None

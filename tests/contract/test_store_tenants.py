@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bellcast.model.people import RecipientFields, TenantRules
-from bellcast.ports import Kept, Reached, Store
+from bellcast.ports import DevicePosition, LastEvent, Store
 from bellcast.storage.migrations.postgres import SCHEMA
 from tests.contract.app import App
 from tests.engines import OwnDatabase
@@ -32,9 +32,9 @@ async def fill(app: App, tenant: str) -> None:
     await app.announce(f"to all {mark}", tenant=tenant)
     inbox = await app.inbox("alice", tenant)
     await app.store.sends.recall(tenant, (await app.page("alice", tenant=tenant))[-1].id, now)
-    await store.devices.reach([Reached(inbox.number, mark.encode(), mark, inbox.state.epoch, 1)], now)
-    await store.topics.keep(tenant, f"topic-{mark}", Kept("said", f'"{mark}"', now))
-    await store.recipients.spend(now // (DAY * 1000), {tenant: 7})
+    await store.devices.acknowledge([DevicePosition(inbox.number, mark.encode(), mark, inbox.state.epoch, 1)], now)
+    await store.topics.save(tenant, f"topic-{mark}", LastEvent("said", f'"{mark}"', now))
+    await store.recipients.add_usage(now // (DAY * 1000), {tenant: 7})
 
 
 async def everything(store: Store, folder: Path) -> dict[str, list[str]]:
@@ -147,7 +147,7 @@ async def test_rules_stand_in_a_tenants_settings(app: App, settings: dict[str, A
 
 
 async def test_what_is_sent_on_a_day_adds_up(app: App) -> None:
-    spend = app.store.recipients.spend
+    spend = app.store.recipients.add_usage
     assert await spend(100, {"acme": 2, "globex": 5}) == {"acme": 2, "globex": 5}
     assert await spend(100, {"acme": 3}) == {"acme": 5}
     assert await spend(101, {"acme": 1}) == {"acme": 1}

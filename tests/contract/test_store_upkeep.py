@@ -9,17 +9,17 @@ DAY = 24 * 3600
 
 async def test_the_next_expiry_is_the_soonest_of_both_kinds(app: App) -> None:
     assert await app.store.upkeep.next_expiry() is None
-    await app.send("alice", expires_at=times.moment(app.now + 3000))
+    await app.send("alice", expires_at=times.to_rfc3339(app.now + 3000))
     assert await app.store.upkeep.next_expiry() == app.now + 3000
-    await app.announce(expires_at=times.moment(app.now + 2000))
+    await app.announce(expires_at=times.to_rfc3339(app.now + 2000))
     assert await app.store.upkeep.next_expiry() == app.now + 2000
-    await app.send("bob", expires_at=times.moment(app.now + 1000))
+    await app.send("bob", expires_at=times.to_rfc3339(app.now + 1000))
     assert await app.store.upkeep.next_expiry() == app.now + 1000
 
 
 async def test_what_is_due_leaves_lists_and_counts_and_is_told(app: App) -> None:
-    id = await app.send("alice", "due", expires_at=times.moment(app.now + 1000))
-    await app.send("alice", "later", expires_at=times.moment(app.now + 9000))
+    id = await app.send("alice", "due", expires_at=times.to_rfc3339(app.now + 1000))
+    await app.send("alice", "later", expires_at=times.to_rfc3339(app.now + 9000))
     await app.send("alice", "never")
     assert await app.store.upkeep.expire(app.now + 999, 10) == (0, [])
     app.clock.advance(1)
@@ -32,14 +32,14 @@ async def test_what_is_due_leaves_lists_and_counts_and_is_told(app: App) -> None
 
 async def test_expiry_takes_no_more_than_it_is_allowed(app: App) -> None:
     for _ in range(3):
-        await app.send("alice", expires_at=times.moment(app.now + 1000))
-    await app.announce(expires_at=times.moment(app.now + 1000))
+        await app.send("alice", expires_at=times.to_rfc3339(app.now + 1000))
+    await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
     app.clock.advance(1)
     assert [(await app.store.upkeep.expire(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
 
 
 async def test_an_expired_row_is_told_to_those_who_resume(app: App) -> None:
-    id = await app.send("alice", expires_at=times.moment(app.now + 1000))
+    id = await app.send("alice", expires_at=times.to_rfc3339(app.now + 1000))
     before = await app.inbox("alice")
     app.clock.advance(1)
     await app.store.upkeep.expire(app.now, 10)
@@ -71,19 +71,25 @@ async def test_forgetting_tombstones_raises_the_floor(app: App) -> None:
     app.clock.advance(DAY)
     forget = app.now
     await app.mark("alice", "delete", ids=(second,))
-    assert await app.store.upkeep.forget(app.now, tombstones_before=forget, keys_before=0, limit=10) == (1, [])
+    assert await app.store.upkeep.delete_forgotten(app.now, tombstones_before=forget, keys_before=0, limit=10) == (
+        1,
+        [],
+    )
     inbox = await app.inbox("alice")
-    assert inbox.floor == 3
+    assert inbox.oldest_revision == 3
     changes = await app.store.inboxes.changes(inbox.number, 3, 10)
-    assert (changes.floor, [change.id for change in changes.rows]) == (3, [second])
-    assert await app.store.upkeep.forget(app.now, tombstones_before=forget, keys_before=0, limit=10) == (0, [])
+    assert (changes.oldest_revision, [change.id for change in changes.rows]) == (3, [second])
+    assert await app.store.upkeep.delete_forgotten(app.now, tombstones_before=forget, keys_before=0, limit=10) == (
+        0,
+        [],
+    )
 
 
 async def test_forgetting_keys_is_bounded_and_frees_them(app: App) -> None:
     for number in range(3):
         await app.add(app.sending("alice", key=f"{number}", fingerprint=b"one"))
     app.clock.advance(1)
-    forget = app.store.upkeep.forget
+    forget = app.store.upkeep.delete_forgotten
     assert [await forget(app.now, tombstones_before=0, keys_before=app.now, limit=2) for _ in range(3)] == [
         (2, []),
         (1, []),
@@ -101,7 +107,7 @@ async def test_a_recalled_announcement_goes_for_good_once_nobody_has_it(app: App
         await app.open(key)
     await app.store.sends.recall("", id, app.now)
     app.clock.advance(DAY)
-    while (await app.store.upkeep.forget(app.now, tombstones_before=app.now, keys_before=0, limit=1))[0]:
+    while (await app.store.upkeep.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=1))[0]:
         pass
     assert (await app.store.upkeep.stats())["announcements"] == 1
     for key in ("saw", "saw too", "did not"):
@@ -116,14 +122,16 @@ async def test_an_inbox_that_gives_up_a_recalled_announcement_can_be_resumed(app
     await app.store.sends.recall("", id, app.now)
     recalled = app.now
     app.clock.advance(DAY)
-    _, events = await app.store.upkeep.forget(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
+    _, events = await app.store.upkeep.delete_forgotten(
+        app.now, tombstones_before=recalled + 1, keys_before=0, limit=10
+    )
     (event,) = events
     assert isinstance(event, NotificationDeleted)
     assert (event.id, event.inbox.recipient, event.inbox.unread) == (id, "alice", 0)
     # The tombstone is as old as the deletion: a sweep up to the recall leaves it.
-    await app.store.upkeep.forget(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
+    await app.store.upkeep.delete_forgotten(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
     changes = await app.store.inboxes.changes(inbox.number, inbox.state.revision, 10)
-    assert changes.floor <= inbox.state.revision
+    assert changes.oldest_revision <= inbox.state.revision
     assert [(change.id, change.notification) for change in changes.rows] == [(id, None)]
 
 

@@ -11,7 +11,7 @@ from bellcast.storage.devices import Devices
 AT_INBOX, AT_TOPICS, AT_DEVICE = "fails-at-inbox", "fails-at-topics", "fails-at-device"
 
 handlers = bellcast.Handlers()
-enter, admitted, arrive = views.enter, topics.admitted, Devices.arrive
+enter, admitted, arrive = views.enter, topics.authorize_topics, Devices.register
 
 
 class MistakeError(Exception):
@@ -37,5 +37,5 @@ async def failing_arrive(self: Any, reached: Any, *more: Any) -> Any:
 
 
 views.enter = failing_enter
-topics.admitted = failing_admitted
-Devices.arrive = failing_arrive  # type: ignore[method-assign]
+topics.authorize_topics = failing_admitted
+Devices.register = failing_arrive  # type: ignore[method-assign]

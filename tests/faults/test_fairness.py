@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from bellcast.bench import bell, fairness, nodes
-from bellcast.bench.bell import Bell
+from bellcast.bench.bell import BenchServer
 from bellcast.bench.fairness import LargeSend, Singles
-from bellcast.bench.reactor import Deadline, Reactor
-from bellcast.bench.trial import QUICK, Trial
+from bellcast.bench.reactor import Deadline, EpollLoop
+from bellcast.bench.trial import QUICK, Run
 
 RECIPIENTS = 6_000
 QUIET_SECONDS = 1.5
@@ -25,26 +25,26 @@ TIMES, SLACK = 3, 0.01
 
 
 @contextmanager
-def on_sqlite(trial: Trial) -> Iterator[Bell]:
+def on_sqlite(trial: Run) -> Iterator[BenchServer]:
     with bell.running(trial.folder, trial.deadline) as server:
         yield server
 
 
 @contextmanager
-def on_postgres(trial: Trial) -> Iterator[Bell]:
+def on_postgres(trial: Run) -> Iterator[BenchServer]:
     with nodes.workers(trial, 2) as several:
         yield several.each[0]
 
 
 @pytest.fixture
-def trial() -> Iterator[Trial]:
+def trial() -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as folder:
-        yield Trial(scale=QUICK, deadline=Deadline(120), folder=Path(folder), stock=Path(folder), say=lambda _: None)
+        yield Run(scale=QUICK, deadline=Deadline(120), folder=Path(folder), stock=Path(folder), say=lambda _: None)
 
 
 @pytest.mark.parametrize("place", [on_sqlite, on_postgres], ids=["sqlite", "postgres"])
-def test_a_single_send_does_not_wait_for_anothers_thousands(place, trial: Trial) -> None:
-    with place(trial) as server, Reactor(trial.deadline) as reactor:
+def test_a_single_send_does_not_wait_for_anothers_thousands(place, trial: Run) -> None:
+    with place(trial) as server, EpollLoop(trial.deadline) as reactor:
         singles = Singles(reactor, server)
         singles.send_for(1.0)  # what is made once is made
         before = statistics.median(singles.send_for(QUIET_SECONDS))

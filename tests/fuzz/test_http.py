@@ -11,8 +11,8 @@ import uvicorn
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from bellcast.live.transports.entrance import Lobby
-from bellcast.live.transports.takeover import AHEAD, EXTENSION, MAX_HEADER_LINES
+from bellcast.live.transports.entrance import FastPathFactory
+from bellcast.live.transports.takeover import EXTENSION, MAX_HEADER_LINES, MAX_PIPELINED
 from tests.fuzz.runner import fuzz
 
 TURNS = 12  # of the loop: more than any response of the app takes
@@ -42,7 +42,7 @@ SEEDS = [
     POST + CHUNKED + END + b"2;a=" + b"x" * 70_000,
     POST + CHUNKED + END + b"zz\r\n",
     POST + b"Content-Length: 2\r\n\r\n{}" + b"nonsense\r\n\r\n" + POST,
-    (POST + b"Content-Length: 2\r\n\r\n{}") * (AHEAD + 5),
+    (POST + b"Content-Length: 2\r\n\r\n{}") * (MAX_PIPELINED + 5),
     POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     POST + b"".join(b"X%d: x\r\n" % number for number in range(MAX_HEADER_LINES)) + END,
     b"GET /socket.io/?EIO=4 HTTP/1.1\r\n" + SOCKET + b"a:b\r\n" * 1_000 + END,
@@ -161,7 +161,7 @@ class Logged(logging.Handler):
 async def converse(pieces: Sequence[bytes], logged: Logged) -> list[tuple[Any, ...]]:
     """Send pieces as a connection, then hang up; the requests that the app has seen."""
     app, state, wire = App(), ServerState(), Wire()
-    lobby = Lobby(app)
+    lobby = FastPathFactory(app)
     config = uvicorn.Config(app, http=lobby, ws="none", lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
     config.load()
     wire.protocol = lobby(config, state, {})
@@ -182,7 +182,7 @@ async def turns(wire: Wire) -> None:
     """Let the loop turn until the app has nothing to do, or waits for the client."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
-    for _ in range(AHEAD * TURNS):
+    for _ in range(MAX_PIPELINED * TURNS):
         if not wire.is_reading_paused:
             break
         await asyncio.sleep(0)

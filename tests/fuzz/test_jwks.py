@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import strategies as st
 
 from bellcast.auth import tokens
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.auth.jwks import Jwks
 from bellcast.auth.tokens import Jwt
 from bellcast.errors import Unauthenticated, Unavailable
@@ -70,7 +70,7 @@ SEEDS = [
 
 def verify(document: bytes, token: Jwt) -> str | None:
     """The recipient, by the keys in a document."""
-    jwks = Jwks(URL, Access(jwks_url=URL), Web(lambda _: Response(200, {}, document)), FakeClock(NOW), Limits())
+    jwks = Jwks(URL, AccessConfig(jwks_url=URL), Web(lambda _: Response(200, {}, document)), FakeClock(NOW), Limits())
     return asyncio.run(jwks.verify(token)).recipient
 
 

@@ -42,14 +42,14 @@ SEEDS = [
 def test_every_frame_is_a_command_or_refused_in_an_answer() -> None:
     def check(text: str) -> None:
         command = native.receive(text)
-        if isinstance(command, native.Refused):
-            answer: Any = native.error(command.ref, command.refusal)
+        if isinstance(command, native.InvalidFrame):
+            answer: Any = native.error(command.ref, command.error)
         else:
             answer = native.ack(command.ref)
-            if isinstance(command, native.Mark) and command.of is not None:
+            if isinstance(command, native.MarkCommand) and command.of is not None:
                 assert isinstance(command.of.type, str)  # a narrowing never gets lost
         for dialect in (native.MESSAGE, native.SSE_PLAIN, native.SSE_CHUNKED, native.WEBSOCKET):
-            assert dialect.wrap(answer)
-        msgspec.json.decode(native.MESSAGE.wrap(answer))
+            assert dialect.encode_frame(answer)
+        msgspec.json.decode(native.MESSAGE.encode_frame(answer))
 
     fuzz("native commands", OBJECTS | MANGLED | st.text(max_size=40), check, SEEDS)

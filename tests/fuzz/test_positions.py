@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from bellcast.model.inboxes import parse_position
-from bellcast.ports import Since
+from bellcast.ports import ResumeFrom
 from tests.fuzz.conftest import Api
 from tests.fuzz.runner import fuzz
 
@@ -21,7 +21,7 @@ def test_a_position_is_unknown_or_one_that_the_store_takes(api: Api) -> None:
             return
         assert parse_position(position.text) == position
         now, inboxes = api.rest.clock.now(), api.rest.store.inboxes
-        opened = api.run(inboxes.open("", "alice", now, issued_at=now, since=Since(position, 10)))
+        opened = api.run(inboxes.open("", "alice", now, issued_at=now, since=ResumeFrom(position, 10)))
         assert opened.inbox.state.recipient == "alice"
 
     fuzz("positions", POSITIONS, check, SEEDS)

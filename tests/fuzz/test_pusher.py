@@ -98,17 +98,17 @@ def test_every_frame_is_a_command_or_rejected_in_an_answer() -> None:
     def check(text: str) -> None:
         command = pusher.receive(text)
         match command:
-            case pusher.Rejected(message):
+            case pusher.InvalidPusherFrame(message):
                 answer = frames.error(message)
-            case pusher.Subscribe(channel):
-                answer = frames.refused(channel, "AuthError", channel, 401)
-                signatures.holds(PROJECT, command.auth or "", channel)
+            case pusher.PusherSubscribe(channel):
+                answer = frames.subscription_error(channel, "AuthError", channel, 401)
+                signatures.is_valid(PROJECT, command.auth or "", channel)
             case pusher.ClientEvent(event, channel, data):
                 list(drafts.data("data", data, 0))
                 answer = frames.event(event, channel, frames.text(data))
             case _:
                 answer = frames.PONG
-        json.loads(pusher.MESSAGE.wrap(answer))
+        json.loads(pusher.MESSAGE.encode_frame(answer))
 
     fuzz("pusher frames", FRAMES | st.text(max_size=40), check, FRAME_SEEDS)
 

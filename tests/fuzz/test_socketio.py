@@ -11,12 +11,12 @@ import msgspec
 from hypothesis import strategies as st
 
 from bellcast.live.protocols.socketio import engineio, packets
-from bellcast.live.protocols.socketio.engineio import Broken
-from bellcast.live.protocols.socketio.packets import MOST_ATTACHMENTS, Packet, Reader
-from bellcast.live.requests import Request
-from bellcast.live.rules import SocketIO
-from bellcast.live.sessions.engineio import UNREADABLE, Pipe, Pipes
-from bellcast.live.transports.polling import Polling
+from bellcast.live.protocols.socketio.engineio import InvalidPacket
+from bellcast.live.protocols.socketio.packets import MAX_ATTACHMENTS, Packet, PacketReader
+from bellcast.live.requests import HandshakeRequest
+from bellcast.live.rules import SocketIOConfig
+from bellcast.live.sessions.engineio import UNREADABLE, EngineSession, EngineSessions
+from bellcast.live.transports.polling import PollingTransport
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
 
@@ -46,22 +46,22 @@ def sizes(packet: Packet) -> int:
 
 def check_messages(messages: Sequence[str | bytes]) -> None:
     """A reader gives packets no larger than what came, or raises Broken."""
-    reader, received = Reader(MAX_PAYLOAD), 0
+    reader, received = PacketReader(MAX_PAYLOAD), 0
     for message in messages:
         received += len(message.encode(errors="surrogatepass") if isinstance(message, str) else message)
         try:
             packet = reader.read(message)
-        except Broken:
+        except InvalidPacket:
             return
         if packet is None:
             continue
         assert packet.type in (packets.CONNECT, packets.DISCONNECT, packets.EVENT, packets.ACK)
-        assert packet.attachments <= MOST_ATTACHMENTS
-        assert len(packet.namespace) <= packets.LONGEST_NAMESPACE
+        assert packet.attachments <= MAX_ATTACHMENTS
+        assert len(packet.namespace) <= packets.MAX_NAMESPACE_LENGTH
         if packet.type == packets.CONNECT:
             assert packet.data is None or isinstance(packet.data, dict)
         assert sizes(packet) <= MAX_GROWTH * received + 16
-        packets.written(packet)
+        packets.encode(packet)
 
 
 def test_socketio_packets_are_read_within_bounds_or_refused() -> None:
@@ -81,7 +81,7 @@ BODIES = st.lists(BODY_PIECES | st.binary(max_size=20), max_size=6).map(b"\x1e".
 def check_body(body: bytes) -> None:
     """A body gives its packets in order up to the first unreadable one, and no more bytes than it has."""
     read = []
-    with suppress(Broken):
+    with suppress(InvalidPacket):
         for packet in engineio.read_body(body):
             read.append(packet)
     assert all(packet.type in engineio.TYPES for packet in read)
@@ -98,30 +98,30 @@ class Recorder:
     """The layer above a pipe: reads Socket.IO as the real one does, and counts what it is told."""
 
     def __init__(self) -> None:
-        self.reader = Reader(MAX_PAYLOAD)
+        self.reader = PacketReader(MAX_PAYLOAD)
         self.opened_count = self.closed_count = 0
 
-    def opened(self, pipe: Pipe) -> None:
+    def opened(self, pipe: EngineSession) -> None:
         self.opened_count += 1
 
-    def heard(self, pipe: Pipe, message: str | bytes) -> None:
-        assert not pipe.over
+    def heard(self, pipe: EngineSession, message: str | bytes) -> None:
+        assert not pipe.is_closed
         try:
             packet = self.reader.read(message)
-        except Broken:
-            pipe.end(UNREADABLE)
+        except InvalidPacket:
+            pipe.close(UNREADABLE)
             return
         if packet is not None and packet.type == packets.EVENT:
-            pipe.send(*packets.written(packet._replace(type=packets.ACK, id=0)))
+            pipe.send(*packets.encode(packet._replace(type=packets.ACK, id=0)))
 
-    def moved(self, pipe: Pipe) -> None: ...
-    def full(self, pipe: Pipe) -> None: ...
-    def drained(self, pipe: Pipe) -> None: ...
-    def closed(self, pipe: Pipe) -> None:
+    def moved(self, pipe: EngineSession) -> None: ...
+    def full(self, pipe: EngineSession) -> None: ...
+    def drained(self, pipe: EngineSession) -> None: ...
+    def closed(self, pipe: EngineSession) -> None:
         self.closed_count += 1
 
 
-REQUEST = Request(
+REQUEST = HandshakeRequest(
     method="GET", path="/", http_version="1.1", scheme="http", headers=[], query=b"", address="127.0.0.1", parameters=[]
 )
 STEPS = st.lists(BODIES | st.sampled_from(["take", "look", "end", "joined"]), min_size=1, max_size=8)
@@ -140,34 +140,34 @@ STEP_SEEDS: list[list[bytes | str]] = [
 
 async def run_session(steps: Sequence[bytes | str]) -> None:
     upper: Any = Recorder()
-    pipes = Pipes(upper, SocketIO(max_payload=MAX_PAYLOAD), FakeClock())
-    pipe = Pipe(pipes, REQUEST)
-    link = Polling(pipe)
+    pipes = EngineSessions(upper, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock())
+    pipe = EngineSession(pipes, REQUEST)
+    link = PollingTransport(pipe)
     pipe.begin(link)
-    assert json.loads(link.take()[1:])["sid"] == pipe.sid
+    assert json.loads(link.take_pending()[1:])["sid"] == pipe.sid
     assert (len(pipes), pipes.unjoined) == (1, 1)
     for step in steps:
         match step:
             case bytes():
                 try:
                     for packet in engineio.read_body(step):
-                        pipe.hear(packet)
-                except Broken:
-                    pipe.end(UNREADABLE)
-                assert link.get_write_buffer_size() <= MAX_GROWTH * len(step) + 1_000 or not pipe.over
+                        pipe.receive(packet)
+                except InvalidPacket:
+                    pipe.close(UNREADABLE)
+                assert link.get_write_buffer_size() <= MAX_GROWTH * len(step) + 1_000 or not pipe.is_closed
             case "take":
-                link.take()
+                link.take_pending()
                 assert link.get_write_buffer_size() == 0
             case "look":
-                pipe.look(pipe.due)
+                pipe.check_timeout(pipe.deadline)
             case "joined":
                 pipe.set_joined()
             case _:
-                pipe.end(UNREADABLE)
-        assert len(pipes) == (0 if pipe.over else 1)
+                pipe.close(UNREADABLE)
+        assert len(pipes) == (0 if pipe.is_closed else 1)
         assert pipes.unjoined == int(pipe.is_unjoined)
-        assert upper.closed_count == int(pipe.over)
-    pipe.end(UNREADABLE)
+        assert upper.closed_count == int(pipe.is_closed)
+    pipe.close(UNREADABLE)
     assert (len(pipes), pipes.unjoined, pipes.unjoined_from("127.0.0.1")) == (0, 0, 0)
 
 

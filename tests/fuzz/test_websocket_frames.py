@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from bellcast.live.framing import websocket
-from bellcast.live.framing.websocket.reader import Closed, Failed, FrameReader, Received
+from bellcast.live.framing.websocket.reader import CloseReceived, FrameReader, ProtocolViolation, ReaderEvent
 from tests.fuzz.runner import fuzz
 from tests.unit.live.framing.client import BINARY, CONTINUATION, TEXT, close, fragments, frame, header
 
@@ -40,7 +40,7 @@ SEEDS: list[Input] = [
 ]
 
 
-def received(sent: bytes, cuts: list[int]) -> list[Received]:
+def received(sent: bytes, cuts: list[int]) -> list[ReaderEvent]:
     reader = FrameReader(MAX_SIZE)
     ends = sorted({0, len(sent), *(min(cut, len(sent)) for cut in cuts)})
     return [one for start, end in pairwise(ends) for one in reader.receive(sent[start:end])]
@@ -52,9 +52,11 @@ def test_the_frame_reader_reads_the_same_however_its_input_is_cut() -> None:
         whole = received(sent, [])
         assert received(sent, cuts) == whole
         assert received(sent, list(range(min(len(sent), 400)))) == whole
-        assert not any(isinstance(one, Closed | Failed) for one in whole[:-1])  # it is deaf afterwards
+        assert not any(
+            isinstance(one, CloseReceived | ProtocolViolation) for one in whole[:-1]
+        )  # it is deaf afterwards
         for one in whole:
-            if isinstance(one, websocket.Text):
+            if isinstance(one, websocket.TextMessage):
                 assert len(one.text.encode()) <= MAX_SIZE
 
     fuzz("websocket frames", INPUTS, check, SEEDS)

@@ -8,23 +8,23 @@ from typing import Any
 import httpx
 
 from bellcast.api import app as api
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.auth import tokens
-from bellcast.auth.access import Access
-from bellcast.auth.doors import Doors
+from bellcast.auth.access import AccessConfig
+from bellcast.auth.doors import Authenticator
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.live.census import Census
+from bellcast.live.census import ClusterState
 from bellcast.live.hub import Hub
 from bellcast.live.presence import Presence
-from bellcast.live.roll import Roll
+from bellcast.live.roll import ConnectionSurvey
 from bellcast.model.events import Event
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
-from bellcast.ports import Engines
+from bellcast.ports import Context
 from bellcast.server.tasks import Tasks
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from tests.clock import FakeClock
 
@@ -87,20 +87,22 @@ class Rest:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, *, limits: Limits | None = None, access: Access | None = None) -> AsyncIterator[Rest]:
+async def opened(
+    folder: Path, *, limits: Limits | None = None, access: AccessConfig | None = None
+) -> AsyncIterator[Rest]:
     """The API on a new store in the folder."""
     clock, broker, heard = FakeClock(), MemoryBroker(), list[Event]()
-    limits, access = limits or Limits(), access or Access()
-    store, http = SQLStore(SQLite(folder / "bellcast.sqlite3", clock)), HttpxClient()
+    limits, access = limits or Limits(), access or AccessConfig()
+    store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
     broker.listen(heard.append)
-    hub = Hub(Presence(access.presence_topics), Census(broker, clock))
-    rooms = Rooms(
-        engines=Engines(store=store, broker=broker, clock=clock, new_id=Ids().new),
+    hub = Hub(Presence(access.presence_topics), ClusterState(broker, clock))
+    rooms = ApiContext(
+        engines=Context(store=store, broker=broker, clock=clock, new_id=Ids().new),
         limits=limits,
         project=PROJECT,
-        doors=Doors(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
+        doors=Authenticator(PROJECT, access, limits, keys=store.keys, http=http, clock=clock),
         access=access,
-        connections=Roll(hub, broker, Tasks().spawn),
+        connections=ConnectionSurvey(hub, broker, Tasks().spawn),
     )
     await store.open()
     transport = httpx.ASGITransport(api.build(rooms), raise_app_exceptions=False)

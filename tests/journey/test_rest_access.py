@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.model.limits import Limits
 from tests.journey import rest as rests
 from tests.journey.rest import Asker, fields, refused
@@ -275,7 +275,7 @@ class TestOrigins:
             assert method in answer.headers["access-control-allow-methods"]
 
     async def test_once_origins_are_declared_only_theirs_may(self, tmp_path):
-        async with rests.opened(tmp_path, access=Access(origins=("https://shop.example",))) as rest:
+        async with rests.opened(tmp_path, access=AccessConfig(origins=("https://shop.example",))) as rest:
             alice = rest.recipient("alice")
             ours = await alice.get("/v1/inbox", headers=PAGE)
             assert ours.headers["access-control-allow-origin"] == "https://shop.example"
@@ -308,7 +308,7 @@ class TestCookies:
 
     @pytest.fixture
     async def bell(self, app, tmp_path):
-        access = Access(session_url=app, origins=("https://shop.example",))
+        access = AccessConfig(session_url=app, origins=("https://shop.example",))
         async with rests.opened(tmp_path, access=access) as rest:
             yield rest
 

@@ -14,7 +14,7 @@ import pytest
 from bellcast.errors import Conflict
 from bellcast.storage import link
 from bellcast.storage.migrations import postgres as migrations
-from bellcast.storage.postgres import Postgres
+from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -78,7 +78,7 @@ async def test_every_step_only_adds(raw: asyncpg.Connection, monkeypatch: pytest
 
 
 async def test_what_an_older_release_keeps_writing_is_read_by_this_one(url: str, raw: asyncpg.Connection) -> None:
-    store = SQLStore(Postgres(url, FakeClock()))
+    store = SQLStore(PostgresEngine(url, FakeClock()))
     await store.open()
     app = App(store, FakeClock())
     await app.send("alice", "from this release", tenant="acme")
@@ -102,7 +102,7 @@ async def newer(raw: asyncpg.Connection, oldest: int) -> None:
 
 async def test_a_server_of_this_release_starts_on_the_next_ones_tables(url: str, raw: asyncpg.Connection) -> None:
     await newer(raw, oldest=len(migrations.steps()))
-    store = SQLStore(Postgres(url, FakeClock()))
+    store = SQLStore(PostgresEngine(url, FakeClock()))
     await store.open()
     app = App(store, FakeClock())
     await app.send("alice", "Hello")
@@ -114,7 +114,7 @@ async def test_a_server_of_this_release_starts_on_the_next_ones_tables(url: str,
 async def test_it_does_not_where_something_it_needs_is_gone(url: str, raw: asyncpg.Connection) -> None:
     await newer(raw, oldest=len(migrations.steps()) + 1)
     with pytest.raises(Conflict, match="newer Bellcast"):
-        await SQLStore(Postgres(url, FakeClock())).open()
+        await SQLStore(PostgresEngine(url, FakeClock())).open()
 
 
 async def test_an_older_server_that_comes_later_takes_nothing_back(

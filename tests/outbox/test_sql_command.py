@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bellcast import cli
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 from bellcast.errors import BellcastError
 from tests.faults.raw import eventually
 from tests.journey.shell import bellcast
@@ -44,7 +44,7 @@ def test_what_cannot_be_watched_is_said(app, asked, complaint):
     app.run("CREATE VIEW latest AS SELECT * FROM bookings")
     asked = ["sql", "watch", *asked]
     done = CliRunner().invoke(cli.app, asked, env={"BELLCAST_DATABASE_URL": app.url})  # `main` prints what it raises
-    assert isinstance(done.exception, Stop | BellcastError)
+    assert isinstance(done.exception, CommandError | BellcastError)
     assert complaint in str(done.exception)
 
 

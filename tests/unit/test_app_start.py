@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bellcast import settings
-from bellcast.live.transports.handover import Neighbours
+from bellcast.live.transports.handover import SocketHandoff
 from bellcast.server.app import App, create_app
 
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(tmp_path: Path, folder: Path) -> App:
-    return create_app(settings.load({"data": str(tmp_path / "data")}, {}), neighbours=Neighbours(folder))
+    return create_app(settings.load({"data": str(tmp_path / "data")}, {}), neighbours=SocketHandoff(folder))
 
 
 async def test_a_start_that_failed_late_succeeds_when_it_is_tried_again(app: App, folder: Path) -> None:

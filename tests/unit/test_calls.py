@@ -15,7 +15,7 @@ import pytest
 from tests.unit.auth.world import NOW, PROJECT, Web, clock
 
 from bellcast import calls
-from bellcast.calls import Accepted, Answerer, Call, Handlers, HandlerUrl, NoAnswerer, Refused
+from bellcast.calls import Accepted, Call, CallBackend, Handlers, HttpCallback, NoBackend, Refused
 from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError, Unavailable
 from bellcast.model.people import Project
 from bellcast.ports import Response
@@ -129,9 +129,9 @@ async def test_a_handlers_return_is_the_reply() -> None:
     async def nothing(call: Call) -> None:
         await call.emit("heard")
 
-    assert await handlers.answer(call("double", 21)) == 42
-    assert await handlers.answer(call("pair", 1)) == (1, "alice")
-    assert await handlers.answer(call("nothing")) is None
+    assert await handlers.dispatch(call("double", 21)) == 42
+    assert await handlers.dispatch(call("pair", 1)) == (1, "alice")
+    assert await handlers.dispatch(call("nothing")) is None
     assert await double(call("double", 2)) == 4  # the decorator leaves the function as it was
 
 
@@ -146,7 +146,7 @@ async def test_a_plain_function_runs_in_a_thread_and_still_reaches_the_connectio
         answer: str = call.wait(call.ask("sure?"))
         return answer
 
-    assert await handlers.answer(call("report", line=line)) == "yes"
+    assert await handlers.dispatch(call("report", line=line)) == "yes"
     assert [what[0] for what in line.done] == ["emit", "ask"]
     assert line.threads == {threading.get_ident()}
     assert ran_in != [threading.get_ident()]
@@ -164,7 +164,7 @@ async def test_a_plain_function_that_takes_its_time_holds_up_nobody() -> None:
     async def quick(call: Call) -> None:
         released.set()
 
-    replies = await asyncio.gather(handlers.answer(call("slow")), handlers.answer(call("quick")))
+    replies = await asyncio.gather(handlers.dispatch(call("slow")), handlers.dispatch(call("quick")))
     assert replies == ["done", None]
 
 
@@ -175,7 +175,7 @@ async def test_whatever_can_be_called_can_answer() -> None:
 
     handlers = Handlers()
     handlers.on("double")(Doubling())
-    assert await handlers.answer(call("double", 4)) == 8
+    assert await handlers.dispatch(call("double", 4)) == 8
 
 
 async def test_a_refusal_reaches_the_caller_with_its_data() -> None:
@@ -186,7 +186,7 @@ async def test_a_refusal_reaches_the_caller_with_its_data() -> None:
         raise Refused("not today", data={"retry": False})
 
     with pytest.raises(Refused) as caught:
-        await handlers.answer(call("connect"))
+        await handlers.dispatch(call("connect"))
     assert (caught.value.message, caught.value.data, str(caught.value)) == ("not today", {"retry": False}, "not today")
 
 
@@ -203,7 +203,7 @@ async def test_any_other_exception_is_a_failed_handler_and_tells_nothing(
         raise failure
 
     with pytest.raises(HandlerFailed) as caught:
-        await handlers.answer(call("fail"))
+        await handlers.dispatch(call("fail"))
     assert "secret" not in caught.value.detail
     assert type(failure).__name__ in capsys.readouterr().out  # the log
 
@@ -213,7 +213,7 @@ async def test_a_reply_no_client_could_read_is_a_failed_handler(reply: object) -
     handlers = Handlers()
     handlers.on("odd")(lambda call: reply)
     with pytest.raises(HandlerFailed):
-        await handlers.answer(call("odd"))
+        await handlers.dispatch(call("odd"))
 
 
 async def test_an_unknown_name_has_no_handler() -> None:
@@ -222,7 +222,7 @@ async def test_an_unknown_name_has_no_handler() -> None:
     assert handlers.has("known")
     assert not handlers.has("unknown")
     with pytest.raises(NoHandler, match="'unknown'"):
-        await handlers.answer(call("unknown"))
+        await handlers.dispatch(call("unknown"))
 
 
 def test_one_name_has_one_handler() -> None:
@@ -261,10 +261,10 @@ class Shop:
         self.web = Posted(lambda _: Response(status, {}, raw), self.bodies)
         self.line = Line()
         self.clock = clock()
-        self.url = HandlerUrl(URL, project, self.web, self.clock)
+        self.url = HttpCallback(URL, project, self.web, self.clock)
 
     async def answer(self, name: str = "move", *args: Any, **more: Any) -> Any:
-        return await self.url.answer(call(name, *args, line=self.line, **more))
+        return await self.url.dispatch(call(name, *args, line=self.line, **more))
 
 
 class Posted(Web):
@@ -430,7 +430,7 @@ def broken() -> Handlers:
     return handlers
 
 
-FAILING: dict[str, Callable[[], Answerer]] = {
+FAILING: dict[str, Callable[[], CallBackend]] = {
     "a function": broken,
     "a URL": lambda: Shop(500).url,
     "a URL that says no JSON": lambda: Shop(body=b"{").url,
@@ -438,13 +438,13 @@ FAILING: dict[str, Callable[[], Answerer]] = {
 
 
 @pytest.mark.parametrize("app", FAILING.values(), ids=FAILING)
-async def test_of_a_newcomer_on_whom_the_app_has_no_word_a_session_decides(app: Callable[[], Answerer]) -> None:
+async def test_of_a_newcomer_on_whom_the_app_has_no_word_a_session_decides(app: Callable[[], CallBackend]) -> None:
     for known in (call("connect"), call("connect", dialect="pusher", recipient=None), call("disconnect")):
-        assert await app().answer(known) is None
+        assert await app().dispatch(known) is None
         assert known.accepted is None
     for stranger in (call("connect", recipient=None), call("connect", dialect="socketio", namespace="/custom")):
         with pytest.raises(Unavailable):
-            await app().answer(stranger)
+            await app().dispatch(stranger)
         assert stranger.accepted is None
 
 
@@ -463,7 +463,7 @@ async def test_the_url_says_who_a_newcomer_is_and_what_it_follows() -> None:
     word = {"recipient": "bob", "roles": ["admin"], "tenant": "acme"}
     shop = Shop(body={"accept": word, "join": ["a", "b"], "leave": ["c"]})
     asked = call("connect", {"login": "b"}, line=shop.line)
-    assert await shop.url.answer(asked) is None
+    assert await shop.url.dispatch(asked) is None
     assert asked.accepted == Accepted(recipient="bob", roles=("admin",), tenant="acme")
     assert shop.line.done == [("join", "a"), ("join", "b"), ("leave", "c")]
 
@@ -488,21 +488,21 @@ async def test_the_url_is_told_the_namespace_where_there_are_several() -> None:
 # --- who answers
 
 
-def answerer(handlers: Handlers | None, url: str | None) -> Answerer:
-    return calls.answers(handlers, url, PROJECT, Web(), clock())
+def answerer(handlers: Handlers | None, url: str | None) -> CallBackend:
+    return calls.backend_for(handlers, url, PROJECT, Web(), clock())
 
 
 async def test_the_apps_handlers_answer_or_its_url_or_nobody() -> None:
     handlers = Handlers()
     assert answerer(handlers, None) is handlers
-    assert isinstance(answerer(None, URL), HandlerUrl)
+    assert isinstance(answerer(None, URL), HttpCallback)
     nobody = answerer(None, None)
-    assert isinstance(nobody, NoAnswerer)
+    assert isinstance(nobody, NoBackend)
     assert not nobody.has("move")
     assert nobody.has_namespace("/")
     assert not nobody.has_namespace("/custom")
     with pytest.raises(NoHandler, match="BELLCAST_HANDLERS or BELLCAST_HANDLER_URL"):
-        await nobody.answer(call())
+        await nobody.dispatch(call())
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from bellcast.client import BlockingInEventLoop, RequestRefused
 from bellcast.model.people import Project
 from bellcast.server.app import App
 from bellcast.server.inprocess import NotStarted
-from bellcast.settings.groups import Secret, Settings, Store
+from bellcast.settings.groups import Secret, Settings, StoreSettings
 
 
 @pytest.fixture
 def app(tmp_path):
-    return App(Settings(store=Store(data=tmp_path)), Project("1", "key-1", Secret("a-secret")))
+    return App(Settings(store=StoreSettings(data=tmp_path)), Project("1", "key-1", Secret("a-secret")))
 
 
 @pytest.fixture

@@ -6,60 +6,60 @@ from time import perf_counter
 import pytest
 
 from bellcast import pacing
-from bellcast.pacing import APART_SECONDS, COMPANY, SMALL_STEP, STEP, Pace
+from bellcast.pacing import CONTENTION_SENDS, SMALL_STEP, STEP, STEP_INTERVAL_SECONDS, Scheduler
 
 
 @pytest.fixture
-def in_company(monkeypatch: pytest.MonkeyPatch) -> Pace:
+def in_company(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
     monkeypatch.setattr(pacing, "COMPANY_SECONDS", 60)  # however slow this machine is
-    pace = Pace()
-    for _ in range(COMPANY):
-        pace.company.note()
+    pace = Scheduler()
+    for _ in range(CONTENTION_SENDS):
+        pace.contention.record()
     return pace
 
 
-async def sizes(pace: Pace, number: int) -> list[int]:
+async def sizes(pace: Scheduler, number: int) -> list[int]:
     items = range(number)
-    return [len(items[step]) async for step in pace.steps(number)]
+    return [len(items[step]) async for step in pace.batches(number)]
 
 
 async def test_alone_the_steps_are_large() -> None:
-    assert await sizes(Pace(), 2 * STEP + 7) == [STEP, STEP, 7]
+    assert await sizes(Scheduler(), 2 * STEP + 7) == [STEP, STEP, 7]
 
 
-async def test_in_company_the_steps_are_small_and_nothing_is_left_out(in_company: Pace) -> None:
+async def test_in_company_the_steps_are_small_and_nothing_is_left_out(in_company: Scheduler) -> None:
     assert await sizes(in_company, 2 * SMALL_STEP + 7) == [SMALL_STEP, SMALL_STEP, 7]
 
 
 async def test_nothing_takes_no_step() -> None:
-    assert await sizes(Pace(), 0) == []
+    assert await sizes(Scheduler(), 0) == []
 
 
 def test_a_few_are_no_company() -> None:
-    pace = Pace()
-    for _ in range(COMPANY - 1):
-        pace.company.note()
-    assert not pace.company
-    pace.company.note()
-    assert pace.company
+    pace = Scheduler()
+    for _ in range(CONTENTION_SENDS - 1):
+        pace.contention.record()
+    assert not pace.contention
+    pace.contention.record()
+    assert pace.contention
 
 
-def test_company_that_was_here_long_ago_is_gone(in_company: Pace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_company_that_was_here_long_ago_is_gone(in_company: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "COMPANY_SECONDS", 0)
-    assert not in_company.company
+    assert not in_company.contention
 
 
-async def test_in_company_many_long_works_are_as_far_apart_as_the_steps_of_one(in_company: Pace) -> None:
+async def test_in_company_many_long_works_are_as_far_apart_as_the_steps_of_one(in_company: Scheduler) -> None:
     began = perf_counter()
     await asyncio.gather(*(sizes(in_company, 3 * SMALL_STEP) for _ in range(5)))
-    assert perf_counter() - began >= 14 * APART_SECONDS
+    assert perf_counter() - began >= 14 * STEP_INTERVAL_SECONDS
 
 
-async def test_in_company_short_work_goes_all_its_way_between_two_steps(in_company: Pace) -> None:
+async def test_in_company_short_work_goes_all_its_way_between_two_steps(in_company: Scheduler) -> None:
     done: list[str] = []
 
     async def long() -> None:
-        async for _ in in_company.steps(2 * SMALL_STEP):
+        async for _ in in_company.batches(2 * SMALL_STEP):
             done.append("step")
 
     async def short() -> None:

@@ -7,14 +7,14 @@ import pytest
 from scripts import reference
 
 from bellcast import settings
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.errors import SettingsError
-from bellcast.live.rules import SocketIO
+from bellcast.live.rules import SocketIOConfig
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
-from bellcast.model.pusher import PusherRules
+from bellcast.model.pusher import PusherConfig
 from bellcast.settings import table
-from bellcast.settings.groups import Client, Native, Server, Settings, Store
+from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings
 
 GIVEN = "7:public-key:the secret: with a colon"
 
@@ -30,7 +30,7 @@ def refusal(**environ: str) -> str:
 
 def test_with_nothing_said_everything_has_its_default() -> None:
     assert settings.load({}, {}) == Settings(
-        server=Server(
+        server=ServerSettings(
             host="127.0.0.1",
             port=8787,
             workers=1,
@@ -42,14 +42,14 @@ def test_with_nothing_said_everything_has_its_default() -> None:
             log_level="info",
             log_format="console",
         ),
-        store=Store(
+        store=StoreSettings(
             data=Path("bellcast-data"), url=None, broker="memory:", retention=180 * 86_400, tombstones=30 * 86_400
         ),
         project=None,
-        client=Client(url=None, secret=None),
-        access=Access(presence_topics=("presence-*",), anonymous=False),
+        client=ClientSettings(url=None, secret=None),
+        access=AccessConfig(presence_topics=("presence-*",), anonymous=False),
         limits=Limits(),
-        native=Native(heartbeat=25),
+        native=NativeSettings(heartbeat=25),
     )
 
 
@@ -272,7 +272,7 @@ def test_no_secret_shows(tmp_path: Path) -> None:
     given = load(
         tmp_path, PROJECT=f"7:key:{secret}", SECRET=secret, JWKS_URL=f"https://me:{secret}@id.example:8/keys?a=b"
     )
-    said = settings.shown(given)
+    said = settings.as_displayed(given)
     assert said["BELLCAST_PROJECT"] == "7:key:…"
     assert said["BELLCAST_SECRET"] == "…"
     assert said["BELLCAST_JWKS_URL"] == "https://me:…@id.example:8/keys?a=b"
@@ -299,19 +299,26 @@ def test_what_is_shown_can_be_given_back() -> None:
         "BELLCAST_TRUSTED_PROXIES": "10.0.0.0/8",
     }
     given = settings.load({}, environ)
-    said = settings.shown(given)
+    said = settings.as_displayed(given)
     assert said["BELLCAST_RETENTION"] == "90d"
     assert said["BELLCAST_DRAIN"] == "0.3"
     assert settings.load({}, said) == given
-    assert settings.load({}, settings.shown(Settings())) == Settings()
+    assert settings.load({}, settings.as_displayed(Settings())) == Settings()
 
 
 # --- the table
 
 
 def test_every_value_has_one_line_in_the_table_and_every_line_a_sentence() -> None:
-    groups = {"server": Server, "store": Store, "client": Client, "access": Access, "limits": Limits, "native": Native}
-    groups |= {"pusher": PusherRules, "socketio": SocketIO}
+    groups = {
+        "server": ServerSettings,
+        "store": StoreSettings,
+        "client": ClientSettings,
+        "access": AccessConfig,
+        "limits": Limits,
+        "native": NativeSettings,
+    }
+    groups |= {"pusher": PusherConfig, "socketio": SocketIOConfig}
     places = [f"{name}.{field.name}" for name, group in groups.items() for field in msgspec.structs.fields(group)]
     assert sorted(setting.place for setting in table.TABLE) == sorted([*places, "project"])
     assert len({setting.name for setting in table.TABLE}) == len(table.TABLE)

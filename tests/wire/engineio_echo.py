@@ -6,10 +6,10 @@ from typing import Any
 
 import uvicorn
 
-from bellcast.auth.access import Access
-from bellcast.live.arrivals import Arrivals
-from bellcast.live.rules import Rules, SocketIO
-from bellcast.live.sessions.engineio import Pipe, Pipes
+from bellcast.auth.access import AccessConfig
+from bellcast.live.arrivals import Admission
+from bellcast.live.rules import LiveConfig, SocketIOConfig
+from bellcast.live.sessions.engineio import EngineSession, EngineSessions
 from bellcast.live.transports.socketio import SocketIOEndpoint
 from bellcast.live.transports.takeover import TakeoverProtocol
 from bellcast.model.limits import Limits
@@ -19,18 +19,18 @@ from bellcast.server.clock import SystemClock
 class Echo:
     """The upper layer: nothing but an echo."""
 
-    def opened(self, pipe: Pipe) -> None:
+    def opened(self, pipe: EngineSession) -> None:
         pass
 
-    def heard(self, pipe: Pipe, message: str | bytes) -> None:
-        link = pipe.link
-        form = link.form
-        link.outlet.write(form.text(b"4" + message.encode()) if isinstance(message, str) else form.binary(message))
+    def heard(self, pipe: EngineSession, message: str | bytes) -> None:
+        link = pipe.transport
+        form = link.encoding
+        link.transport.write(form.text(b"4" + message.encode()) if isinstance(message, str) else form.binary(message))
 
     moved = full = drained = closed = opened
 
 
-class Anyone(Arrivals):
+class Anyone(Admission):
     """Room for everybody."""
 
     def __init__(self) -> None:
@@ -40,10 +40,10 @@ class Anyone(Arrivals):
         pass
 
 
-def build(settings: SocketIO) -> tuple[Any, Pipes]:
+def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
     """The ASGI application, and its sessions."""
-    pipes = Pipes(Echo(), settings, SystemClock())
-    endpoint = SocketIOEndpoint(pipes, Anyone(), Rules(limits=Limits(), access=Access()))
+    pipes = EngineSessions(Echo(), settings, SystemClock())
+    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await endpoint(scope, receive, send)
@@ -52,7 +52,7 @@ def build(settings: SocketIO) -> tuple[Any, Pipes]:
 
 
 async def main(port: int) -> None:
-    app, pipes = build(SocketIO(ping_interval=0.3, ping_timeout=0.2, upgrade_timeout=0.5))
+    app, pipes = build(SocketIOConfig(ping_interval=0.3, ping_timeout=0.2, upgrade_timeout=0.5))
     config = uvicorn.Config(app, port=port, lifespan="off", log_level="warning", http=TakeoverProtocol, loop="uvloop")
     sweep = asyncio.ensure_future(pipes.run())
     await uvicorn.Server(config).serve()

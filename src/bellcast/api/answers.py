@@ -13,7 +13,7 @@ NO_STORE = (b"cache-control", b"no-store")
 _encode = msgspec.json.Encoder().encode
 
 
-def whole(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:
+def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:
     """An answer whose bytes are there already."""
     told = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
     told += _encoded(headers)
@@ -27,7 +27,7 @@ def whole(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str
 
 def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ASGIApp:
     """A value as JSON."""
-    return whole(status, _encode(value), headers=headers)
+    return complete(status, _encode(value), headers=headers)
 
 
 def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
@@ -41,10 +41,10 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
     return answer
 
 
-def refusal(refused: BellcastError) -> ASGIApp:
+def problem(refused: BellcastError) -> ASGIApp:
     """A refusal as a problem."""
     headers = problems.headers(refused) | {"cache-control": "no-store"}
-    return whole(refused.status, problems.body(refused), headers.pop("content-type"), headers)
+    return complete(refused.status, problems.body(refused), headers.pop("content-type"), headers)
 
 
 def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:

@@ -27,8 +27,8 @@ from bellcast.api import (
     tokens,
     topics,
 )
-from bellcast.api.edge import Edge
-from bellcast.api.rooms import Rooms
+from bellcast.api.edge import ApiMiddleware
+from bellcast.api.rooms import ApiContext
 from bellcast.model.limits import Limits
 
 HANDLERS = [
@@ -52,14 +52,14 @@ HANDLERS = [
 ]
 
 
-def build(rooms: Rooms) -> Edge:
+def build(rooms: ApiContext) -> ApiMiddleware:
     """The application that serves every REST path, to be called for `http` and `lifespan` scopes."""
     app = _routed()
-    requests = metrics.Requests()
-    sheet = app.state.sheet = metrics.Sheet(requests, rooms.connections, rooms.outbox)
+    requests = metrics.RequestMetrics()
+    sheet = app.state.sheet = metrics.MetricsExporter(requests, rooms.connections, rooms.outbox)
     app.state.files = client.Files()
     app.state.document = openapi.document(openapi.routes(app), rooms.limits)
-    return Edge(_beside(app), rooms, requests, sheet.own)
+    return ApiMiddleware(_beside(app), rooms, requests, sheet.own)
 
 
 def _beside(app: Litestar) -> ASGIApp:

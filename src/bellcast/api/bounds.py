@@ -3,7 +3,7 @@
 from typing import Any
 
 from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
-from bellcast.api.tokens import LONGEST, PATTERNS
+from bellcast.api.tokens import MAX_TTL_SECONDS, PATTERNS
 from bellcast.model.drafts import CHANNELS
 from bellcast.model.limits import Limits
 from bellcast.model.times import DURATION
@@ -20,7 +20,7 @@ PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
 PLAIN = r"^[^\x00]*$"
 NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
 TIME = {"format": "date-time"}
-SPEAKS_OF = {
+AUDIENCE_FIELDS = {
     "string": ("pattern", "minLength", "maxLength", "format"),
     "array": ("items", "minItems", "maxItems"),
     "integer": ("minimum", "maximum"),
@@ -45,10 +45,10 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "expires_at": TIME,
     }
     draft = {
-        "to": key | several(limits.to, key, least=1),
+        "to": key | list_of(limits.to, key, least=1),
         "type": text(limits.type) | {"minLength": 1},
         "actor": text(limits.title),
-        "tags": several(limits.tags, text(limits.tag) | {"minLength": 1}),
+        "tags": list_of(limits.tags, text(limits.tag) | {"minLength": 1}),
         "group": text(limits.group),
         "channels": {"items": {"type": "string", "enum": sorted(CHANNELS)}},
         "idempotency_key": key,
@@ -61,7 +61,7 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "EventDraft": {
             "name": text(limits.event_name) | {"minLength": 1},
             "topic": topic,
-            "topics": several(limits.to, topic, least=1),
+            "topics": list_of(limits.to, topic, least=1),
             "recipient": key,
             "tenant": tenant,
         },
@@ -71,21 +71,21 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "phone": text(PHONE),
             "locale": text(LABEL),
             "timezone": text(LABEL),
-            "roles": several(ROLES, text(limits.topic - len("role."), TOPIC)),
+            "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
             "tenant": tenant,
         },
         "TenantFields": {"name": text(limits.title)},
         "TokenRequest": {
             "recipient": key,
             "tenant": tenant,
-            "ttl": {"minimum": 1, "maximum": LONGEST, "pattern": f"^{DURATION.pattern}$", "maxLength": 20},
-            "topics": several(PATTERNS, text(limits.topic, PATTERN)),
-            "publish": several(PATTERNS, text(limits.topic, PATTERN)),
-            "roles": several(PATTERNS, text(limits.topic, PATTERN)),
+            "ttl": {"minimum": 1, "maximum": MAX_TTL_SECONDS, "pattern": f"^{DURATION.pattern}$", "maxLength": 20},
+            "topics": list_of(PATTERNS, text(limits.topic, PATTERN)),
+            "publish": list_of(PATTERNS, text(limits.topic, PATTERN)),
+            "roles": list_of(PATTERNS, text(limits.topic, PATTERN)),
             "name": text(limits.title),
         },
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}},
-        "Selection": {"ids": several(limits.ids, {"type": "string"})},
+        "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
         "Narrowing": {"type": text(limits.type)},
     }
 
@@ -136,7 +136,7 @@ def text(most: int, pattern: str = PLAIN) -> Schema:
     return {"pattern": pattern} | ({"maxLength": most} if most else {})
 
 
-def several(most: int, each: Schema, least: int = 0) -> Schema:
+def list_of(most: int, each: Schema, least: int = 0) -> Schema:
     """A list of at most `most` (0: any)."""
     return {"items": {"type": "string"} | each, "minItems": least} | ({"maxItems": most} if most else {})
 
@@ -152,9 +152,9 @@ def parameters(limits: Limits) -> dict[str, Schema]:
     }
 
 
-def narrow(schema: Schema, bound: Schema) -> Schema:
+def restrict(schema: Schema, bound: Schema) -> Schema:
     """A field's schema with its bound put on those of its alternatives that it speaks of."""
     if "anyOf" in schema:
-        return schema | {"anyOf": [narrow(one, bound) for one in schema["anyOf"]]}
-    names = SPEAKS_OF.get(schema.get("type", ""), ())
+        return schema | {"anyOf": [restrict(one, bound) for one in schema["anyOf"]]}
+    names = AUDIENCE_FIELDS.get(schema.get("type", ""), ())
     return schema | {name: value for name, value in bound.items() if name in names}

@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.api import answers, notifications, reading, rooms
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import BellcastError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.inbox import sending
@@ -41,20 +41,20 @@ class BulkResults(Struct, frozen=True):
     results: list[Result]
 
 
-class One(Struct, frozen=True):
+class CreatedItem(Struct, frozen=True):
     """The id of one that was made."""
 
     id: str
 
 
-class Answered(Struct, frozen=True):
+class StoredAnswer(Struct, frozen=True):
     """The parts of a send's answer that a result repeats."""
 
-    notifications: list[One] = []
-    announcement: One | None = None
+    notifications: list[CreatedItem] = []
+    announcement: CreatedItem | None = None
 
 
-_answered = msgspec.json.Decoder(Answered)
+_answered = msgspec.json.Decoder(StoredAnswer)
 
 
 @operation(
@@ -102,17 +102,17 @@ def _elements(text: bytes) -> list[msgspec.Raw]:
         raise reading.unreadable(text, broken) from None
 
 
-async def _send(here: Rooms, items: Sequence[Item], tenant: str | None, key: str | None) -> list[Result]:
+async def _send(here: ApiContext, items: Sequence[Item], tenant: str | None, key: str | None) -> list[Result]:
     limit = here.limits.bulk_items
     if limit and len(items) > limit:
         raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
     keys, pace = _keys(key, len(items)), here.engines.pace
     asked: list[Draft | BellcastError] = []
-    async for step in pace.steps(len(items)):
+    async for step in pace.batches(len(items)):
         asked += [_read(here, item, tenant, key) for item, key in zip(items[step], keys[step], strict=True)]
     outcomes = await sending.send_many(here.engines, here.limits, asked)
     results: list[Result] = []
-    async for step in pace.steps(len(items)):
+    async for step in pace.batches(len(items)):
         results += map(_result, itertools.count(step.start), asked[step], outcomes[step])
     return results
 
@@ -125,10 +125,10 @@ def _keys(key: str | None, count: int) -> list[str | None]:
     return [f"{root}.{number}" for number in range(count)]
 
 
-def _read(here: Rooms, item: Item, tenant: str | None, key: str | None) -> Draft | BellcastError:
+def _read(here: ApiContext, item: Item, tenant: str | None, key: str | None) -> Draft | BellcastError:
     try:
         draft = reading.json(bytes(item), notifications.DRAFT, here)
-        return notifications.completed(draft, tenant, key if draft.idempotency_key is None else None)
+        return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
     except BellcastError as refusal:
         return refusal
 

@@ -30,18 +30,18 @@ TYPES = {
 }
 
 
-class Served(NamedTuple):
+class ServedFile(NamedTuple):
     """A file as it was when it was last read."""
 
-    written: int
+    modified_at: int
     body: bytes
     etag: str
-    packed: dict[str, bytes]
+    encodings: dict[str, bytes]
 
     def answer(self, request: Asked, media_type: str) -> ASGIApp:
         """The file, as small as the browser takes it. Each form has its own ETag, as RFC 9110 asks of strong ones."""
         header = reading.header(request, b"accept-encoding")
-        encoding = next((name for name in self.packed if accepts(header, name)), None)
+        encoding = next((name for name in self.encodings if accepts(header, name)), None)
         etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
         # Asked again on every page, answered with a 304: an upgrade of the server is an upgrade of the page.
         headers = {
@@ -53,26 +53,26 @@ class Served(NamedTuple):
         if unchanged(request, etag):
             return answers.empty(304, headers)
         if encoding:
-            return answers.whole(200, self.packed[encoding], media_type, headers | {"content-encoding": encoding})
-        return answers.whole(200, self.body, media_type, headers)
+            return answers.complete(200, self.encodings[encoding], media_type, headers | {"content-encoding": encoding})
+        return answers.complete(200, self.body, media_type, headers)
 
 
 class Files:
     """The files read so far, by name; each is read again when it was written since."""
 
     def __init__(self) -> None:
-        self._served: dict[str, Served] = {}
+        self._served: dict[str, ServedFile] = {}
 
-    def read(self, name: str) -> Served | None:
+    def read(self, name: str) -> ServedFile | None:
         """The file as it is now; None if there is none."""
         file = FOLDER / name
         try:
             written = file.stat().st_mtime_ns
             known = self._served.get(name)
-            if known is None or known.written != written:
+            if known is None or known.modified_at != written:
                 body = file.read_bytes()
                 etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-                known = self._served[name] = Served(written, body, etag, _packed(file, body))
+                known = self._served[name] = ServedFile(written, body, etag, _packed(file, body))
         except OSError:
             return None
         return known

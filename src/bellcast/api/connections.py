@@ -11,11 +11,11 @@ from bellcast.api.reading import Asked
 from bellcast.api.recipients import PageQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.model import times
-from bellcast.model.events import Entry, Kind
+from bellcast.model.events import ConnectionCount, ConnectionInfo
 from bellcast.model.people import EVERY_TENANT
 
 
-class Connection(Struct, frozen=True, kw_only=True):
+class ConnectionItem(Struct, frozen=True, kw_only=True):
     """One live connection."""
 
     id: str
@@ -28,7 +28,7 @@ class Connection(Struct, frozen=True, kw_only=True):
     connected_at: datetime
 
 
-class Counted(Struct, frozen=True):
+class TransportCount(Struct, frozen=True):
     """How many connections speak a dialect over a way of travel."""
 
     protocol: str
@@ -39,14 +39,14 @@ class Counted(Struct, frozen=True):
 class Stats(Struct, frozen=True):
     """Live connections by protocol and transport, and rows in the store by kind."""
 
-    connections: list[Counted]
+    connections: list[TransportCount]
     store: dict[str, int]
 
 
 class ConnectionPage(Struct, frozen=True):
     """A page of connections; `next` goes into `after`."""
 
-    connections: list[Connection]
+    connections: list[ConnectionItem]
     next: str | None
 
 
@@ -54,13 +54,13 @@ class ConnectionPage(Struct, frozen=True):
 async def page(request: Asked) -> ASGIApp:
     """List the live connections of a tenant, on whichever node they are."""
     asked = reading.query(request, PageQuery)
-    found = await rooms.of(request).connections.page(tenants.one(request), asked.cursor, asked.limit + 1)
-    shown = [_told(one) for one in found[: asked.limit]]
+    found = await rooms.of(request).connections.page(tenants.single_tenant(request), asked.cursor, asked.limit + 1)
+    shown = [_item(one) for one in found[: asked.limit]]
     return answers.json(ConnectionPage(shown, shown[-1].id if len(found) > asked.limit else None))
 
 
-def _told(one: Entry) -> Connection:
-    return Connection(
+def _item(one: ConnectionInfo) -> ConnectionItem:
+    return ConnectionItem(
         id=one.id,
         recipient=one.recipient,
         tenant=tenants.outside(one.tenant),
@@ -68,7 +68,7 @@ def _told(one: Entry) -> Connection:
         transport=one.transport,
         topics=list(one.topics),
         address=one.address,
-        connected_at=times.moment(one.connected_at),
+        connected_at=times.to_rfc3339(one.connected_at),
     )
 
 
@@ -80,10 +80,10 @@ async def stats(request: Asked) -> ASGIApp:
     default one), else of all together."""
     here = rooms.of(request)
     named = reading.query(request, TenantQuery).tenant
-    tenant = None if named in (None, EVERY_TENANT) else tenants.one(request)
-    kinds = await here.connections.kinds(tenant)
+    tenant = None if named in (None, EVERY_TENANT) else tenants.single_tenant(request)
+    kinds = await here.connections.counts_by_transport(tenant)
     return answers.json(Stats([_counted(one) for one in kinds], await here.engines.store.upkeep.stats(tenant)))
 
 
-def _counted(one: Kind) -> Counted:
-    return Counted(one.protocol, one.transport, one.count)
+def _counted(one: ConnectionCount) -> TransportCount:
+    return TransportCount(one.protocol, one.transport, one.count)

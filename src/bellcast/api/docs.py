@@ -29,13 +29,13 @@ async def document(request: Asked) -> ASGIApp:
 @operation("GET", "/docs", tag="Server", door=None, answers={200: HTML})
 async def reference(request: Asked) -> ASGIApp:
     """The reference as a page."""
-    return answers.whole(200, page.reference(request.app.state.document), HTML, HEADERS)
+    return answers.complete(200, page.reference(request.app.state.document), HTML, HEADERS)
 
 
 @operation("GET", "/errors", tag="Server", door=None, answers={200: HTML})
 async def all_errors(request: Asked) -> ASGIApp:
     """Every error, as a page."""
-    return answers.whole(200, page.errors(errors.every()), HTML, HEADERS)
+    return answers.complete(200, page.errors(errors.every()), HTML, HEADERS)
 
 
 @operation("GET", "/errors/{code:str}", tag="Server", door=None, answers={200: HTML}, refusals=(NotFound,))
@@ -47,5 +47,5 @@ async def error(request: Asked) -> ASGIApp:
     for one in errors.every():
         if one.code == code:
             example = msgspec.json.format(problems.body(one()), indent=2).decode()
-            return answers.whole(200, page.error(one, example), HTML, HEADERS)
+            return answers.complete(200, page.error(one, example), HTML, HEADERS)
     raise NotFound("There is no error with this code. They are listed at /errors")

@@ -14,10 +14,10 @@ from bellcast.model.people import Caller, Principal
 
 # A scope of the server side, or the recipient side.
 Door = Literal["send", "read", "manage", "recipient"]
-Asked = Request[Any, Any, Any]
+ApiRequest = Request[Any, Any, Any]
 
 
-class Visitor(Struct, frozen=True):
+class HttpAuthRequest(Struct, frozen=True):
     """A request as the doors look at it."""
 
     method: str
@@ -26,11 +26,11 @@ class Visitor(Struct, frozen=True):
     query: bytes
 
 
-async def enter(request: Asked, door: Door) -> None:
+async def enter(request: ApiRequest, door: Door) -> None:
     """Let the request through this door, or refuse it; nothing of its body is read before."""
     scope: Any = request.scope
     here, state = rooms.of(request), scope["state"]
-    visitor = Visitor(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    visitor = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
     if door == "recipient":
         state["principal"] = await here.doors.recipient(visitor, "request")
     else:
@@ -39,13 +39,13 @@ async def enter(request: Asked, door: Door) -> None:
         state["caller"] = caller
 
 
-def caller(request: Asked) -> Caller:
+def caller(request: ApiRequest) -> Caller:
     """Which server asks."""
     found: Caller = request.scope["state"]["caller"]
     return found
 
 
-async def inbox(request: Asked) -> Inbox:
+async def inbox(request: ApiRequest) -> Inbox:
     """The inbox of the recipient who asks, unless the session was ended since."""
     here = rooms.of(request)
     principal: Principal = request.scope["state"]["principal"]

@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote
 from litestar.types import ASGIApp, Message, Send
 
 from bellcast.api import answers
-from bellcast.api.metrics import Requests
-from bellcast.api.rooms import Rooms
+from bellcast.api.metrics import RequestMetrics
+from bellcast.api.rooms import ApiContext
 from bellcast.auth import origins
 from bellcast.errors import BellcastError, NotFound, TooMany
 from bellcast.model.events import SEPARATOR
@@ -30,10 +30,10 @@ GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 ID_BYTES = 8
 
 
-class Edge:
+class ApiMiddleware:
     """One ASGI layer around the whole API."""
 
-    def __init__(self, app: ASGIApp, rooms: Rooms, requests: Requests, counts: Callable[[], bytes]) -> None:
+    def __init__(self, app: ASGIApp, rooms: ApiContext, requests: RequestMetrics, counts: Callable[[], bytes]) -> None:
         self.counts = counts  # what another worker of this port asks for
         self._app = app
         self._rooms = rooms
@@ -63,11 +63,11 @@ class Edge:
         state["rooms"] = self._rooms
         state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)
-        refusal = self._refusal(inner)
-        answer = self._app if refusal is None else answers.refusal(refusal)
-        await answer(inner, receive, self._telling(inner, method, id, send))  # type: ignore[arg-type]  # still a scope
+        refusal = self._rejection(inner)
+        answer = self._app if refusal is None else answers.problem(refusal)
+        await answer(inner, receive, self._with_headers(inner, method, id, send))  # type: ignore[arg-type]  # still a scope
 
-    def _refusal(self, scope: dict[str, Any]) -> BellcastError | None:
+    def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
         rate, engines = self._rooms.limits.requests_per_second, self._rooms.engines
         if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
@@ -75,7 +75,7 @@ class Edge:
         # Routing would read two slashes as one: a forgotten key must not make `{key}` of what follows it.
         return NotFound("A part of the path is empty.") if "//" in scope["path"] else None
 
-    def _telling(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
+    def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
         """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
         started = time.perf_counter()
         origin = _header(scope, b"origin")

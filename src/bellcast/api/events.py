@@ -32,7 +32,7 @@ async def publish(request: Asked) -> ASGIApp:
     To a topic, to several, or to one recipient's connections. It is not stored: who is not connected does not hear it. `except` is the connection that must not hear it."""
     here = rooms.of(request)
     asked = await reading.body(request, EVENT)
-    tenant = tenants.one(request, asked.tenant)
+    tenant = tenants.single_tenant(request, asked.tenant)
     await live_events.publish(here.engines, *publishing.events(asked, tenant))
     return answers.json(Accepted(), 202)
 

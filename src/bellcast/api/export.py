@@ -17,7 +17,7 @@ from bellcast.model.notifications import Notification
 from bellcast.model.people import Recipient, Subscription
 
 # A chunk is worth a system call; smaller ones would cost more than the rows in them.
-CHUNK = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 NDJSON = "application/x-ndjson"
@@ -46,7 +46,7 @@ async def export(request: Asked) -> ASGIApp:
 
     Everything kept of it, in one document."""
     store = rooms.of(request).engines.store
-    found = await store.recipients.export(tenants.one(request), key(request))
+    found = await store.recipients.export(tenants.single_tenant(request), key(request))
     if found is None:
         raise NotFound("There is no recipient with this key.")
     return _streamed(_chunks(found))
@@ -75,7 +75,7 @@ async def _lines(things: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]
     chunk = bytearray()
     async for kind, thing in things:
         chunk += msgspec.json.encode({kind: thing}) + b"\n"
-        if len(chunk) >= CHUNK:
+        if len(chunk) >= CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     yield bytes(chunk)
@@ -107,7 +107,7 @@ async def _chunks(things: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes
             chunk += b","
         chunk += msgspec.json.encode(thing)
         before = kind
-        if len(chunk) >= CHUNK:
+        if len(chunk) >= CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     chunk += b"" if before is None else b"]"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from bellcast.errors import MAX_FIELD_ERRORS, FieldError, Invalid
-from bellcast.model.wording import worded
+from bellcast.model.wording import field_error
 
 # Elements of one list that are looked at for the bad one: ten times what a list may have by default.
 MAX_CHECKED_ELEMENTS = 10_000
@@ -23,7 +23,7 @@ def names(type: Any) -> tuple[str, ...]:
     return known
 
 
-def found(
+def validation_errors(
     value: Any,
     type: Any,
     rules: Callable[[Any], None] | None = None,
@@ -113,7 +113,7 @@ def _message(type: Any, refusal: Exception) -> str:
     choices = [str(one) for part in _parts(type) if get_origin(part) is Literal for one in get_args(part)]
     if choices:
         return f"must be one of: {', '.join(choices)}"
-    return worded(refusal).message
+    return field_error(refusal).message
 
 
 def _kind(value: Any) -> str:

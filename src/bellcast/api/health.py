@@ -6,7 +6,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import __version__
 from bellcast.api import answers, rooms
-from bellcast.api.metrics import Sheet
+from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
 from bellcast.errors import Unavailable
@@ -45,7 +45,7 @@ async def metrics(request: Asked) -> ASGIApp:
 
     Their names begin with `bellcast_`. Whichever of several workers is asked, it tells what all of this machine count, each
     under its process id as `worker`."""
-    sheet: Sheet = request.app.state.sheet
+    sheet: MetricsExporter = request.app.state.sheet
     workers = rooms.of(request).workers
     told = None if workers is None else {workers.name: sheet.own(), **await workers.others()}
-    return answers.whole(200, sheet.text(told), CONTENT_TYPE_PLAIN_0_0_4)
+    return answers.complete(200, sheet.text(told), CONTENT_TYPE_PLAIN_0_0_4)

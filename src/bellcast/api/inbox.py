@@ -41,7 +41,7 @@ class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     archived: bool | None = None
 
 
-class Narrowing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Those of all that have this type."""
 
     type: str
@@ -52,7 +52,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ids: list[str] | None = None
     all: bool = False
-    of: Narrowing | None = None
+    of: SelectionFilter | None = None
 
 
 class Outcome(Struct, frozen=True):
@@ -92,7 +92,7 @@ def _etagged(etag: str) -> dict[str, str]:
     door="recipient",
     query=InboxQuery,
     headers=("If-None-Match",),
-    answers={200: views.Listing, 304: None},
+    answers={200: views.InboxListing, 304: None},
     answer_headers=("ETag",),
     refusals=(BadRequest,),
 )
@@ -159,7 +159,7 @@ async def change(request: Asked) -> ASGIApp:
     Seen, read or archived, or the reverse."""
     here = rooms.of(request)
     asked = await reading.body(request, PATCH)
-    wanted = actions.patched(seen=asked.seen, read=asked.read, archived=asked.archived)
+    wanted = actions.actions_of_patch(seen=asked.seen, read=asked.read, archived=asked.archived)
     if not wanted:
         raise Invalid.of("", "give at least one of seen, read and archived")
     inbox = await doors.inbox(request)
@@ -197,7 +197,7 @@ def outcome(marked: Marked) -> Outcome:
 async def _act(request: Asked, action: Action) -> ASGIApp:
     here = rooms.of(request)
     asked = await reading.body(request, SELECTION)
-    chosen = actions.selected(asked.ids, everything=asked.all, limits=here.limits)
+    chosen = actions.parse_selection(asked.ids, everything=asked.all, limits=here.limits)
     if asked.of is not None and chosen is not None:
         raise Invalid.of("of", "narrows all, so it cannot be given together with ids")
     type = asked.of.type if asked.of is not None else None

@@ -7,7 +7,7 @@ from msgspec import Struct
 from bellcast.api import answers, doors, reading, rooms
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.auth import callers, keys
 from bellcast.errors import FieldError, NotFound
 from bellcast.model import drafts
@@ -72,11 +72,11 @@ async def revoke(request: Asked) -> ASGIApp:
     return answers.empty()
 
 
-def _check(asked: KeyRequest, here: Rooms) -> None:
+def _check(asked: KeyRequest, here: ApiContext) -> None:
     drafts.check(drafts.key("name", asked.name, here.limits), _scopes(asked.scopes))
 
 
-def _scopes(scopes: list[Scope]) -> drafts.Found:
+def _scopes(scopes: list[Scope]) -> drafts.FieldErrors:
     if not scopes:
         yield FieldError("scopes", f"must be one or more of: {', '.join(keys.SCOPES)}")
 

@@ -19,7 +19,7 @@ from bellcast.api.rooms import Connections
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
-class Requests(Collector):
+class RequestMetrics(Collector):
     """How many requests, of which kind, and how long they took. A dict entry each: a labelled counter costs ten times that."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Requests(Collector):
         return found
 
 
-class Live(Collector):
+class ConnectionMetrics(Collector):
     """The numbers of the live half."""
 
     def __init__(self, connections: Connections) -> None:
@@ -72,7 +72,7 @@ class Live(Collector):
         yield encoded
 
 
-class Numbers(Collector):
+class GaugeMetrics(Collector):
     """What is the same whichever worker is asked."""
 
     def __init__(self, *sources: Callable[[], Mapping[str, object]]) -> None:
@@ -88,7 +88,7 @@ class Numbers(Collector):
 Told = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
 
 
-class Workers(Collector):
+class WorkerCollector(Collector):
     """What each worker counts, by its name."""
 
     def __init__(self, told: Mapping[str, bytes]) -> None:
@@ -113,12 +113,14 @@ def _read(told: bytes) -> list[Told]:
         return []  # killed while it told
 
 
-class Sheet:
+class MetricsExporter:
     """All numbers of one app; two apps in one process do not meet."""
 
-    def __init__(self, requests: Requests, connections: Connections, outbox: Callable[[], Mapping[str, float]]) -> None:
-        self._own = (requests, Live(connections))
-        self._numbers = Numbers(connections.stats, outbox)
+    def __init__(
+        self, requests: RequestMetrics, connections: Connections, outbox: Callable[[], Mapping[str, float]]
+    ) -> None:
+        self._own = (requests, ConnectionMetrics(connections))
+        self._numbers = GaugeMetrics(connections.stats, outbox)
 
     def own(self) -> bytes:
         """What this process counts, for another worker's sheet."""
@@ -130,7 +132,7 @@ class Sheet:
     def text(self, workers: Mapping[str, bytes] | None) -> bytes:
         """What is answered to a scrape; `workers` is what each tells where there are several."""
         registry = CollectorRegistry(auto_describe=False)
-        for one in self._own if workers is None else (Workers(workers),):
+        for one in self._own if workers is None else (WorkerCollector(workers),):
             registry.register(one)
         registry.register(self._numbers)
         return generate_latest(registry)

@@ -10,14 +10,14 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.api import answers, reading, rooms, tenants
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import IdempotencyMismatch, Invalid, NotFound
 from bellcast.inbox import entries, sending
 from bellcast.model import drafts, patterns, times
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
 from bellcast.model.people import EVERY_TENANT
-from bellcast.ports import Found
+from bellcast.ports import SentItem
 
 EXAMPLE = {
     "to": "alice",
@@ -28,7 +28,7 @@ EXAMPLE = {
 }
 
 
-class Made(Struct, frozen=True):
+class CreatedNotification(Struct, frozen=True):
     """A notification that was made, and for whom."""
 
     id: str
@@ -44,11 +44,11 @@ class AnnouncementMade(Struct, frozen=True):
 class Sent(Struct, frozen=True):
     """What was made: notifications if recipients were named, an announcement if an audience was."""
 
-    notifications: list[Made] | UnsetType = UNSET
+    notifications: list[CreatedNotification] | UnsetType = UNSET
     announcement: AnnouncementMade | UnsetType = UNSET
 
 
-class Moment(Struct, frozen=True):
+class TimelineEntry(Struct, frozen=True):
     """Something that happened to a notification, or will."""
 
     at: datetime
@@ -62,7 +62,7 @@ class SentNotification(Notification, frozen=True, kw_only=True):
     recipient: str | None
     tenant: str | None
     audience: Audience | None
-    timeline: list[Moment]
+    timeline: list[TimelineEntry]
 
 
 class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,13 +91,13 @@ async def send(request: Asked) -> ASGIApp:
     here = rooms.of(request)
     draft = await reading.body(request, DRAFT)
     tenant = reading.query(request, TenantQuery).tenant
-    draft = completed(draft, tenant, reading.header(request, b"idempotency-key"))
-    return answers.whole(201, await sending.send(here.engines, here.limits, draft))
+    draft = with_defaults(draft, tenant, reading.header(request, b"idempotency-key"))
+    return answers.complete(201, await sending.send(here.engines, here.limits, draft))
 
 
-def completed(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
+def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
     """The draft with what the query and the headers say about it."""
-    chosen = tenants.chosen(tenant, draft.tenant)
+    chosen = tenants.tenant_of(tenant, draft.tenant)
     if idempotency_key is not None and draft.idempotency_key not in (None, idempotency_key):
         raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
     key = draft.idempotency_key if idempotency_key is None else idempotency_key
@@ -120,8 +120,8 @@ async def read(request: Asked) -> ASGIApp:
 
     A notification or an announcement, with who has it and what became of it."""
     here = rooms.of(request)
-    found = await entries.find(here.engines, tenants.one(request), reading.path(request, "id"))
-    return answers.json(told(found, here.engines.clock.now()))
+    found = await entries.find(here.engines, tenants.single_tenant(request), reading.path(request, "id"))
+    return answers.json(sent_notification(found, here.engines.clock.now()))
 
 
 @operation(
@@ -141,10 +141,10 @@ async def correct(request: Asked) -> ASGIApp:
     In every inbox that has it."""
     here = rooms.of(request)
     asked = await reading.body(request, CORRECTION)
-    tenant = tenants.one(request, asked.tenant)
+    tenant = tenants.single_tenant(request, asked.tenant)
     edit = Edit(**{field: getattr(asked, field) for field in Edit.__struct_fields__})
     found = await entries.edit(here.engines, here.limits, tenant, reading.path(request, "id"), edit)
-    return answers.json(told(found, here.engines.clock.now()))
+    return answers.json(sent_notification(found, here.engines.clock.now()))
 
 
 @operation(
@@ -161,11 +161,11 @@ async def recall(request: Asked) -> ASGIApp:
 
     From every inbox that has it."""
     here = rooms.of(request)
-    await entries.recall(here.engines, tenants.one(request), reading.path(request, "id"))
+    await entries.recall(here.engines, tenants.single_tenant(request), reading.path(request, "id"))
     return answers.empty()
 
 
-def told(found: Found, now: int) -> SentNotification:
+def sent_notification(found: SentItem, now: int) -> SentNotification:
     """What the server side sees of a notification or announcement."""
     return SentNotification(
         **msgspec.structs.asdict(found.notification),
@@ -176,7 +176,7 @@ def told(found: Found, now: int) -> SentNotification:
     )
 
 
-def _audience(found: Found) -> Audience:
+def _audience(found: SentItem) -> Audience:
     if found.topic is not None and found.topic.startswith(patterns.ROLE_PREFIX):
         return Audience(role=found.topic.removeprefix(patterns.ROLE_PREFIX))
     if found.topic is not None:
@@ -186,26 +186,26 @@ def _audience(found: Found) -> Audience:
     return Audience(tenant=found.tenant)
 
 
-def _timeline(found: Found, now: int) -> list[Moment]:
+def _timeline(found: SentItem, now: int) -> list[TimelineEntry]:
     it = found.notification
     expired = it.expires_at is not None and times.milliseconds(it.expires_at) <= now
     happened: dict[str, Any] = {
         "created": it.created_at,
-        "edited": times.maybe_moment(found.edited_at),
+        "edited": times.to_rfc3339_or_null(found.edited_at),
         "seen": it.seen_at,
         "read": it.read_at,
         "archived": it.archived_at,
         "expired" if expired else "expires": it.expires_at,
     }
-    return sorted((Moment(at, what) for what, at in happened.items() if at is not None), key=lambda one: one.at)
+    return sorted((TimelineEntry(at, what) for what, at in happened.items() if at is not None), key=lambda one: one.at)
 
 
-def _check(draft: Draft, here: Rooms) -> None:
-    drafts.check_draft(draft, here.limits, times.moment(here.engines.clock.now()))
+def _check(draft: Draft, here: ApiContext) -> None:
+    drafts.check_draft(draft, here.limits, times.to_rfc3339(here.engines.clock.now()))
 
 
-def _check_correction(edit: Correction, here: Rooms) -> None:
-    drafts.check_edit(edit, here.limits, times.moment(here.engines.clock.now()))
+def _check_correction(edit: Correction, here: ApiContext) -> None:
+    drafts.check_edit(edit, here.limits, times.to_rfc3339(here.engines.clock.now()))
 
 
 DRAFT = reading.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)

@@ -144,7 +144,7 @@ class _Schemas:
         for name, fields in bounds.fields(limits).items():
             properties = self.components[name]["properties"]
             for field, bound in fields.items():
-                properties[field] = bounds.narrow(properties[field], bound)
+                properties[field] = bounds.restrict(properties[field], bound)
         for name, together in bounds.alternatives().items():
             self.components[name].update(together)
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
@@ -166,20 +166,20 @@ class _Schemas:
         for name, field in schema["properties"].items():
             yield (
                 name,
-                bounds.narrow(field, self.parameters.get(name, {"pattern": bounds.PLAIN})),
+                bounds.restrict(field, self.parameters.get(name, {"pattern": bounds.PLAIN})),
                 name in schema["required"],
             )
 
 
 def _types(operation: Operation) -> Iterator[Any]:
-    candidates = [operation.query, operation.body, *operation.answers.values()]
+    candidates = [operation.query, operation.body, *operation.response_types.values()]
     return (one for one in candidates if one is not None and not isinstance(one, str))
 
 
 def _always_complete(served: Sequence[Route]) -> set[str]:
     """The types of answers whose fields are always there, also where a default is declared."""
     read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
-    told = {one for route in served for type in route.operation.answers.values() for one in _structs(type)}
+    told = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
     return {one.__name__ for one in told - read if not one.__struct_config__.omit_defaults}
 
 
@@ -220,7 +220,7 @@ def _say_types(schema: Json) -> None:
 def _say_times(schema: Json) -> None:
     for name, field in schema.get("properties", {}).items():
         if name.endswith("_at"):
-            schema["properties"][name] = bounds.narrow(field, bounds.TIME)
+            schema["properties"][name] = bounds.restrict(field, bounds.TIME)
 
 
 def _operation(route: Route, schemas: _Schemas) -> Json:
@@ -235,8 +235,8 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     }
     if route.description:
         said["description"] = route.description
-    if promised.door in ("send", "read", "manage"):
-        said["x-scope"] = promised.door
+    if promised.required_scope in ("send", "read", "manage"):
+        said["x-scope"] = promised.required_scope
     if promised.body is not None:
         content = {"schema": schemas.of(promised.body)}
         if promised.example is not None:
@@ -251,9 +251,9 @@ def _lines(promised: Operation) -> Json:
 
 
 def _security(promised: Operation) -> list[Json]:
-    if promised.door is None:
+    if promised.required_scope is None:
         return []
-    names = ("session", "sessionInQuery") if promised.door == "recipient" else ("server",)
+    names = ("session", "sessionInQuery") if promised.required_scope == "recipient" else ("server",)
     return [{name: []} for name in names]
 
 
@@ -278,7 +278,7 @@ def _without_null(schema: Json) -> Json:
 def _answers(route: Route, schemas: _Schemas) -> Json:
     promised = route.operation
     answers: Json = {}
-    for status, answered in promised.answers.items():
+    for status, answered in promised.response_types.items():
         answers[str(status)] = {"description": HTTPStatus(status).phrase} | _content(answered, schemas)
         if promised.answer_headers:
             told = {

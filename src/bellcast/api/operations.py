@@ -22,8 +22,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """What a path promises. An answer's type is None when it has no body, or a media type when it is not JSON."""
 
     tag: Tag
-    door: doors.Door | None
-    answers: Mapping[int, Any]
+    required_scope: doors.Door | None
+    response_types: Mapping[int, Any]
     query: Any = None
     body: Any = None
     body_types: tuple[str, ...] = ("application/json",)
@@ -40,7 +40,7 @@ class Operation(Struct, frozen=True, kw_only=True):
         if self.any_query:
             return None
         names = frozenset(() if self.query is None else faults.names(self.query))
-        return names | {TOKEN} if self.door == "recipient" else names
+        return names | {TOKEN} if self.required_scope == "recipient" else names
 
 
 def operation(method: Method, path: str, **promise: Any) -> Callable[[Handler], HTTPRouteHandler]:
@@ -53,10 +53,10 @@ def operation(method: Method, path: str, **promise: Any) -> Callable[[Handler], 
 def _guarded(handler: Handler, promised: Operation) -> Handler:
     """The handler behind its door and the check of its query parameters. (The framework's guards copy the route for each
     request: 15 µs.)"""
-    door, known = promised.door, promised.query_names
+    door, known = promised.required_scope, promised.query_names
 
     @functools.wraps(handler)
-    async def guarded(request: doors.Asked) -> ASGIApp:
+    async def guarded(request: doors.ApiRequest) -> ASGIApp:
         if door is not None:
             await doors.enter(request, door)
         if known is not None and request.scope["query_string"]:
@@ -69,9 +69,9 @@ def _guarded(handler: Handler, promised: Operation) -> Handler:
 def refusals(operation: Operation, method: str, path: str) -> list[type[BellcastError]]:
     """Every refusal an operation may answer with: its own, and those its shape implies."""
     implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
-    if operation.door:
+    if operation.required_scope:
         implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]
-    if operation.door and method != "get":
+    if operation.required_scope and method != "get":
         implied.append(errors.DiskFull)
     if operation.body is not None:
         implied += [errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Invalid]

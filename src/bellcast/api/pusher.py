@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 
 from bellcast.api import answers, pusher_auth, pusher_channels, pusher_events, reading
 from bellcast.api.pusher_request import PusherRequest
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.auth import pusher as signatures
 from bellcast.errors import BadRequest, BellcastError, MethodNotAllowed, NotFound
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 PREFIXES = ("/apps/", "/users/", "/pusher/")
 # Ten events of a batch, 10,240 bytes each, with every byte escaped.
-LEAST_REQUEST = 131_072
+MIN_REQUEST_BYTES = 131_072
 TEXT = "text/plain; charset=utf-8"
 
 Operation = Callable[[PusherRequest], Awaitable[object]]
@@ -69,13 +69,13 @@ async def serve(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _answer(scope: Any, receive: Any) -> object:
-    here: Rooms = scope["state"]["rooms"]
+    here: ApiContext = scope["state"]["rooms"]
     route, parts = _route(scope["method"], scope["path"])
     scope["path_template"] = route.template
     if parts.get("app", here.project.id) != here.project.id:
         raise NotFound("There is no app with this id here.")
     limit = here.limits.request
-    body = await reading.raw(reading.Incoming(scope, receive), limit and max(limit, LEAST_REQUEST))
+    body = await reading.raw(reading.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     pairs = _pairs(scope["query_string"])
     if route.signed:
         now = here.engines.clock.now()
@@ -107,4 +107,4 @@ def _refusal(refused: BellcastError) -> ASGIApp:
     headers = {"cache-control": "no-store"}
     if refused.retry_after is not None:
         headers["retry-after"] = str(refused.retry_after)
-    return answers.whole(status, refused.detail.encode(errors="replace"), TEXT, headers)
+    return answers.complete(status, refused.detail.encode(errors="replace"), TEXT, headers)

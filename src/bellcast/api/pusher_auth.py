@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
-from bellcast.api.doors import Visitor
+from bellcast.api.doors import HttpAuthRequest
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import permissions
 from bellcast.auth import pusher as signatures
@@ -22,14 +22,14 @@ from bellcast.model.wording import sentence
 MAX_DEVICE = 64
 
 
-class ChannelAsked(Struct, frozen=True):
+class ChannelAuthForm(Struct, frozen=True):
     """What pusher-js asks before it follows a channel."""
 
     socket_id: str
     channel_name: str
 
 
-class UserAsked(Struct, frozen=True):
+class UserAuthForm(Struct, frozen=True):
     """What it asks before it signs in; `device` names the device, for clients that are told what they missed."""
 
     socket_id: str
@@ -38,7 +38,7 @@ class UserAsked(Struct, frozen=True):
 
 async def channel(request: PusherRequest) -> object:
     """`POST /pusher/auth`."""
-    asked = _form(request, ChannelAsked)
+    asked = _form(request, ChannelAuthForm)
     principal, inbox = await _recipient(request, asked.socket_id)
     name = asked.channel_name
     drafts.check(drafts.topic("channel_name", name, request.rooms.limits))
@@ -57,7 +57,7 @@ async def channel(request: PusherRequest) -> object:
 
 async def user(request: PusherRequest) -> object:
     """`POST /pusher/user-auth`."""
-    asked = _form(request, UserAsked)
+    asked = _form(request, UserAuthForm)
     principal, inbox = await _recipient(request, asked.socket_id)
     said: dict[str, Any] = {"id": principal.recipient, "user_info": _info(inbox)}
     if asked.device is not None:
@@ -83,7 +83,7 @@ def _form(request: PusherRequest, type: type[Any]) -> Any:
 
 async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal, Inbox]:
     here, scope = request.rooms, request.scope
-    visitor = Visitor(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    visitor = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
     principal = await here.doors.recipient(visitor, "request")
     if not signatures.is_socket_id(socket_id):
         raise Invalid.of("socket_id", "must be two whole numbers with a dot between")

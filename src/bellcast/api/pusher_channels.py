@@ -18,7 +18,7 @@ async def channels(request: PusherRequest) -> object:
     prefix = request.parameters.get("filter_by_prefix", "")
     if "user_count" in asked and not topics.is_presence(prefix):
         raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {topics.PRESENCE}")
-    followed = request.rooms.connections.followed(DEFAULT_TENANT)
+    followed = request.rooms.connections.followed_topics(DEFAULT_TENANT)
     return {
         "channels": {name: attributes(request, name, asked) for name in sorted(followed) if name.startswith(prefix)}
     }
@@ -67,5 +67,5 @@ def attributes(request: PusherRequest, channel: str, asked: frozenset[str]) -> d
 async def _cache(request: PusherRequest, channel: str) -> dict[str, Any]:
     engines, ttl = request.rooms.engines, int(request.rooms.pusher.cache_ttl * 1000)
     now = engines.clock.now()
-    last = await engines.store.topics.last(DEFAULT_TENANT, channel, now - ttl)
+    last = await engines.store.topics.get(DEFAULT_TENANT, channel, now - ttl)
     return {"cache": None if last is None else {"data": last.data, "ttl": max(0, last.at + ttl - now) // 1000}}

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.errors import BadRequest, Invalid
 from bellcast.model import drafts, topics
 from bellcast.model.wording import sentence
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class PusherRequest(NamedTuple):
     """`parts` are the path's, decoded; `parameters` the query's."""
 
-    rooms: Rooms
+    rooms: ApiContext
     scope: Any
     parts: dict[str, str]
     parameters: dict[str, str]

@@ -10,7 +10,7 @@ from litestar import Request
 from msgspec import Struct
 
 from bellcast.api import faults, rooms
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.errors import (
     BadRequest,
     BellcastError,
@@ -94,7 +94,7 @@ class Shape(Struct, Generic[T], frozen=True):
     default: they let the rules speak of the other fields when one of these has the wrong type."""
 
     type: type[T]
-    rules: Callable[[T, Rooms], None] | None = None
+    rules: Callable[[T, ApiContext], None] | None = None
     stand_ins: dict[str, Any] = {}
     ruled_later: bool = False  # the room that takes it keeps the rules itself; once is enough
 
@@ -107,7 +107,7 @@ async def body(request: Asked, shape: Shape[T]) -> T:
     return json(await raw(request, here.limits.request), shape, here)
 
 
-async def maybe_body(request: Asked, shape: Shape[T]) -> T | None:
+async def optional_body(request: Asked, shape: Shape[T]) -> T | None:
     """The JSON body in that shape, where there is one."""
     here = rooms.of(request)
     text = await raw(request, here.limits.request)
@@ -118,14 +118,16 @@ async def maybe_body(request: Asked, shape: Shape[T]) -> T | None:
     return json(text, shape, here)
 
 
-def json(text: bytes, shape: Shape[T], here: Rooms) -> T:
+def json(text: bytes, shape: Shape[T], here: ApiContext) -> T:
     """JSON text in that shape: BadRequest if it is not JSON, Invalid naming every bad field if it is not that."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         check_depth(text)
     try:
         value = decoder(shape.type).decode(text)
     except msgspec.ValidationError:
-        raise Invalid.fields(faults.found(anything(text), shape.type, _ruled(shape, here), shape.stand_ins)) from None
+        raise Invalid.fields(
+            faults.validation_errors(anything(text), shape.type, _ruled(shape, here), shape.stand_ins)
+        ) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None
     if shape.rules is not None and not shape.ruled_later:
@@ -133,7 +135,7 @@ def json(text: bytes, shape: Shape[T], here: Rooms) -> T:
     return value
 
 
-def _ruled(shape: Shape[T], here: Rooms) -> Callable[[T], None] | None:
+def _ruled(shape: Shape[T], here: ApiContext) -> Callable[[T], None] | None:
     rules = shape.rules
     return None if rules is None else lambda value: rules(value, here)
 
@@ -186,7 +188,7 @@ def query(request: Asked, type: type[T]) -> T:
     try:
         return msgspec.convert(known, type, strict=False)
     except msgspec.ValidationError:
-        raise Invalid.fields(faults.found(known, type, strict=False)) from None
+        raise Invalid.fields(faults.validation_errors(known, type, strict=False)) from None
 
 
 def check_query(request: Asked, known: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct
 from bellcast.api import answers, reading, rooms, tenants
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
 from bellcast.inbox import people
@@ -61,7 +61,9 @@ async def page(request: Asked) -> ASGIApp:
     """List recipients by key."""
     asked = reading.query(request, SearchQuery)
     store = rooms.of(request).engines.store
-    found = await store.recipients.page(tenants.one(request), asked.cursor, asked.limit + 1, asked.search or None)
+    found = await store.recipients.page(
+        tenants.single_tenant(request), asked.cursor, asked.limit + 1, asked.search or None
+    )
     shown = found[: asked.limit]
     return answers.json(RecipientPage(shown, shown[-1].key if len(found) > asked.limit else None))
 
@@ -80,7 +82,7 @@ async def read(request: Asked) -> ASGIApp:
 
     With the counters of its inbox."""
     here = rooms.of(request)
-    return answers.json(await people.get(here.engines, tenants.one(request), key(request)))
+    return answers.json(await people.get(here.engines, tenants.single_tenant(request), key(request)))
 
 
 @operation(
@@ -124,7 +126,7 @@ async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
     here = rooms.of(request)
     known = key(request)
     fields = await reading.body(request, FIELDS)
-    tenant = tenants.one(request, None if fields.tenant is UNSET else fields.tenant)
+    tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
     if not replace:
         await people.get(here.engines, tenant, known)
     return await people.put(here.engines, tenant, known, fields, replace=replace)
@@ -145,7 +147,7 @@ async def erase(request: Asked) -> ASGIApp:
     Everything kept of it goes with it, and its live connections close. Only what was answered under idempotency keys stays for
     their 24 hours, so that a late repetition does not send again."""
     here = rooms.of(request)
-    await people.delete(here.engines, tenants.one(request), key(request))
+    await people.delete(here.engines, tenants.single_tenant(request), key(request))
     return answers.empty()
 
 
@@ -162,11 +164,11 @@ async def revoke(request: Asked) -> ASGIApp:
 
     Its live connections close now, and tokens issued before are refused."""
     here = rooms.of(request)
-    await people.revoke(here.engines, tenants.one(request), key(request))
+    await people.revoke(here.engines, tenants.single_tenant(request), key(request))
     return answers.empty()
 
 
-def _check(fields: RecipientFields, here: Rooms) -> None:
+def _check(fields: RecipientFields, here: ApiContext) -> None:
     limits = here.limits
     drafts.check(
         drafts.text("name", fields.name, limits.title),
@@ -180,7 +182,7 @@ def _check(fields: RecipientFields, here: Rooms) -> None:
     )
 
 
-def _roles(roles: Any, limits: Limits) -> drafts.Found:
+def _roles(roles: Any, limits: Limits) -> drafts.FieldErrors:
     if roles is UNSET:
         return
     if len(roles) > ROLES:

@@ -6,23 +6,23 @@ from typing import Any, Protocol
 from litestar import Request
 from msgspec import Struct
 
-from bellcast.auth.access import Access
-from bellcast.auth.doors import Doors
-from bellcast.model.events import Entry, Kind, Member
+from bellcast.auth.access import AccessConfig
+from bellcast.auth.doors import Authenticator
+from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
-from bellcast.model.pusher import PusherRules
-from bellcast.ports import Engines
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Context
 
 
 class Connections(Protocol):
     """What the live half tells about itself, of all nodes together where it is not said otherwise."""
 
-    async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[Entry]:
+    async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
         """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
         ...
 
-    async def kinds(self, tenant: str | None) -> Sequence[Kind]:
+    async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
         """How many connections speak which dialect over which way of travel; `tenant` None is every tenant."""
         ...
 
@@ -30,7 +30,7 @@ class Connections(Protocol):
         """Who is present on a topic."""
         ...
 
-    def followed(self, tenant: str) -> Mapping[str, int]:
+    def followed_topics(self, tenant: str) -> Mapping[str, int]:
         """The topics that somebody follows, and how many connections do."""
         ...
 
@@ -53,23 +53,23 @@ class Workers(Protocol):
         ...
 
 
-class Rooms(Struct, frozen=True, kw_only=True):
+class ApiContext(Struct, frozen=True, kw_only=True):
     """Everything a request may need, wired once by the server."""
 
-    engines: Engines
+    engines: Context
     limits: Limits
     project: Project
-    doors: Doors
-    access: Access
+    doors: Authenticator
+    access: AccessConfig
     connections: Connections
-    pusher: PusherRules = PusherRules()
+    pusher: PusherConfig = PusherConfig()
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
     workers: Workers | None = None
     has_landing: bool = True  # the page at /
     has_trial: bool = True  # its form, which sends; never where a proxy is known to stand in front
 
 
-def of(request: "Request[Any, Any, Any]") -> Rooms:
+def of(request: "Request[Any, Any, Any]") -> ApiContext:
     """The rooms this request was brought to."""
-    found: Rooms = request.scope["state"]["rooms"]
+    found: ApiContext = request.scope["state"]["rooms"]
     return found

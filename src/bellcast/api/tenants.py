@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.api import answers, reading, rooms
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.inbox import people
 from bellcast.model import drafts
@@ -28,16 +28,16 @@ class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     settings: dict[str, Any] = {}
 
 
-def chosen(query: str | None, body: str | None = None) -> str | None:
+def tenant_of(query: str | None, body: str | None = None) -> str | None:
     """The tenant named by the query or the body; Invalid if they name two. None if neither names one."""
     if query and body is not None and query != body:
         raise Invalid.of("tenant", "must be the same in the query and in the body")
     return query or body
 
 
-def one(request: Asked, body: str | None = None) -> str:
+def single_tenant(request: Asked, body: str | None = None) -> str:
     """The one tenant a request is about."""
-    tenant = chosen(reading.query(request, TenantQuery).tenant, body)
+    tenant = tenant_of(reading.query(request, TenantQuery).tenant, body)
     if tenant is None:
         return DEFAULT_TENANT
     drafts.check(drafts.tenant("tenant", tenant, rooms.of(request).limits))
@@ -101,7 +101,7 @@ async def erase(request: Asked) -> ASGIApp:
     return answers.empty()
 
 
-def _check(fields: TenantFields, here: Rooms) -> None:
+def _check(fields: TenantFields, here: ApiContext) -> None:
     limits = here.limits
     drafts.check(
         drafts.text("name", fields.name, limits.title),
@@ -113,7 +113,7 @@ def _check(fields: TenantFields, here: Rooms) -> None:
 WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
 
 
-def _rules(settings: dict[str, Any]) -> drafts.Found:
+def _rules(settings: dict[str, Any]) -> drafts.FieldErrors:
     for name in WHOLE:
         value = settings.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.api import answers, doors, reading, rooms, tenants
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.api.tenants import TenantQuery
 from bellcast.auth import callers, tokens
 from bellcast.errors import FieldError
@@ -17,7 +17,7 @@ from bellcast.model.limits import Limits
 
 HOUR = 3_600
 # Longer sessions are the app's own business: it can always ask for a fresh token.
-LONGEST = 30 * 24 * HOUR
+MAX_TTL_SECONDS = 30 * 24 * HOUR
 PATTERNS = 100
 
 
@@ -60,7 +60,7 @@ async def make(request: Asked) -> ASGIApp:
     asked = await reading.body(request, TOKEN)
     if asked.publish:
         callers.require(caller, "send")
-    tenant = tenants.one(request, asked.tenant)
+    tenant = tenants.single_tenant(request, asked.tenant)
     now = here.engines.clock.now()
     expires_at = now + round(times.seconds(asked.ttl) * 1000)
     token = tokens.sign(
@@ -74,10 +74,10 @@ async def make(request: Asked) -> ASGIApp:
         roles=asked.roles,
         name=asked.name,
     )
-    return answers.json(Token(token, times.moment(expires_at)), 201)
+    return answers.json(Token(token, times.to_rfc3339(expires_at)), 201)
 
 
-def _check(asked: TokenRequest, here: Rooms) -> None:
+def _check(asked: TokenRequest, here: ApiContext) -> None:
     limits = here.limits
     drafts.check(
         drafts.key("recipient", asked.recipient, limits),
@@ -90,17 +90,17 @@ def _check(asked: TokenRequest, here: Rooms) -> None:
     )
 
 
-def _ttl(ttl: float | str) -> drafts.Found:
+def _ttl(ttl: float | str) -> drafts.FieldErrors:
     try:
         seconds = times.seconds(ttl)
     except ValueError as expected:
         yield FieldError("ttl", str(expected))
         return
-    if not 1 <= seconds <= LONGEST:
+    if not 1 <= seconds <= MAX_TTL_SECONDS:
         yield FieldError("ttl", "must be between 1 second and 30 days")
 
 
-def _patterns(field: str, patterns: list[str], limits: Limits) -> drafts.Found:
+def _patterns(field: str, patterns: list[str], limits: Limits) -> drafts.FieldErrors:
     if len(patterns) > PATTERNS:
         yield FieldError(field, f"must have at most {PATTERNS} patterns, got {len(patterns)}")
         return

@@ -22,7 +22,7 @@ class SubscriptionPage(Struct, frozen=True):
     next: str | None
 
 
-class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SubscribeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a subscription may say of itself."""
 
     tenant: str | None = None
@@ -56,7 +56,7 @@ def _changeable(request: Asked) -> str:
     tag="Topics",
     door="manage",
     query=TenantQuery,
-    body=Joining,
+    body=SubscribeBody,
     example={},
     answers={200: Subscription, 201: Subscription},
 )
@@ -65,9 +65,9 @@ async def subscribe(request: Asked) -> ASGIApp:
 
     It gets what is sent to the topic from now on. 201 when it was not on it. The body may be left out."""
     here = rooms.of(request)
-    said = await reading.maybe_body(request, JOINING)
+    said = await reading.optional_body(request, JOINING)
     asked = (
-        tenants.one(request, None if said is None else said.tenant),
+        tenants.single_tenant(request, None if said is None else said.tenant),
         _changeable(request),
         recipients.key(request, "recipient"),
     )
@@ -89,7 +89,7 @@ async def unsubscribe(request: Asked) -> ASGIApp:
 
     What it was sent before stays in its inbox."""
     here = rooms.of(request)
-    asked = tenants.one(request), _changeable(request), recipients.key(request, "recipient")
+    asked = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
     await people.unsubscribe(here.engines, *asked)
     return answers.empty()
 
@@ -106,7 +106,9 @@ async def page(request: Asked) -> ASGIApp:
     """List who is on a topic, by recipient."""
     asked = reading.query(request, PageQuery)
     store = rooms.of(request).engines.store
-    found = await store.recipients.subscriptions(tenants.one(request), topic(request), asked.cursor, asked.limit + 1)
+    found = await store.recipients.subscriptions(
+        tenants.single_tenant(request), topic(request), asked.cursor, asked.limit + 1
+    )
     shown = found[: asked.limit]
     return answers.json(SubscriptionPage(shown, shown[-1].recipient if len(found) > asked.limit else None))
 
@@ -122,8 +124,8 @@ async def page(request: Asked) -> ASGIApp:
 async def presence(request: Asked) -> ASGIApp:
     """List who is present on a topic."""
     named = topic(request)
-    members = rooms.of(request).connections.presence(tenants.one(request), named)
+    members = rooms.of(request).connections.presence(tenants.single_tenant(request), named)
     return answers.json(Presence(named, list(members)))
 
 
-JOINING = reading.Shape(Joining)
+JOINING = reading.Shape(SubscribeBody)

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Access(Struct, frozen=True, kw_only=True):
+class AccessConfig(Struct, frozen=True, kw_only=True):
     """Who else vouches for recipients, which pages may ask, and what needs no permission."""
 
     jwks_url: str | None = None

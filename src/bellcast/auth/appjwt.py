@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bellcast.auth import claims, tokens
-from bellcast.auth.claims import Claims
+from bellcast.auth.claims import JwtClaims
 from bellcast.errors import Unauthenticated
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
@@ -35,7 +35,7 @@ def verify(secret: str, named: Mapping[str, str], token: str, now: int, limits: 
         return None
     try:
         payload = msgspec.json.decode(jwt.payload, type=dict[str, Any])
-        said = msgspec.convert(_translated(payload, named), Claims)
+        said = msgspec.convert(_translated(payload, named), JwtClaims)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unauthenticated(f"The token's claims are wrong: {error}.") from None
     return claims.principal(said, now, limits)

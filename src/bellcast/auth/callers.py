@@ -8,7 +8,7 @@ from bellcast.errors import Forbidden, Unauthenticated
 from bellcast.model.people import Caller, Project, Scope
 
 
-async def recognise(project: Project, kept: ports.Keys, credential: str) -> Caller | None:
+async def authenticate(project: Project, kept: ports.Keys, credential: str) -> Caller | None:
     """The caller with this secret or key; None if it has the shape of neither. A wrong or revoked key is refused."""
     if is_secret(project, credential):
         return Caller(scopes=keys.SCOPES)

@@ -17,7 +17,7 @@ LEEWAY = 2_000
 Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class SessionClaims(Struct, frozen=True, kw_only=True):
     """What a session may say beside who it is; null says nothing."""
 
     tenant: str | None = None
@@ -40,7 +40,7 @@ class Said(Struct, frozen=True, kw_only=True):
             by_cookie=by_cookie,
         )
 
-    def wrong(self, limits: Limits) -> Iterator[FieldError]:
+    def errors(self, limits: Limits) -> Iterator[FieldError]:
         """What of it is out of bounds."""
         if self.tenant is not None:
             yield from drafts.tenant("tenant", self.tenant, limits)
@@ -53,7 +53,7 @@ class Said(Struct, frozen=True, kw_only=True):
             yield from drafts.role(f"roles.{number}", role, limits)
 
 
-class Claims(Said, frozen=True, kw_only=True):
+class JwtClaims(SessionClaims, frozen=True, kw_only=True):
     """The claims of a token that Bellcast knows; others are passed over."""
 
     sub: str
@@ -64,10 +64,10 @@ class Claims(Said, frozen=True, kw_only=True):
     aud: Any = None
 
 
-_decoder = msgspec.json.Decoder(Claims)
+_decoder = msgspec.json.Decoder(JwtClaims)
 
 
-def decode(payload: bytes) -> Claims:
+def decode(payload: bytes) -> JwtClaims:
     """The claims in a payload whose signature holds."""
     try:
         return _decoder.decode(payload)
@@ -75,7 +75,7 @@ def decode(payload: bytes) -> Claims:
         raise Unauthenticated(f"The session token's claims are wrong: {error}.") from None
 
 
-def principal(claims: Claims, now: int, limits: Limits) -> Principal:
+def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
     """Who the claims speak of, if they hold at `now` (UTC milliseconds)."""
     issued_at, expires_at = _milliseconds(claims.iat), _milliseconds(claims.exp)
     if now > expires_at + LEEWAY:
@@ -84,13 +84,13 @@ def principal(claims: Claims, now: int, limits: Limits) -> Principal:
         raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
     if now < issued_at - LEEWAY:  # it would outlive a revocation
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
-    wrong = [*drafts.key("sub", claims.sub, limits), *claims.wrong(limits)]
+    wrong = [*drafts.key("sub", claims.sub, limits), *claims.errors(limits)]
     if wrong:
-        raise Unauthenticated(f"The session token's claims are wrong: {listed(wrong)}.")
+        raise Unauthenticated(f"The session token's claims are wrong: {error_text(wrong)}.")
     return claims.principal(claims.sub, issued_at=issued_at, expires_at=expires_at, by_cookie=False)
 
 
-def listed(wrong: list[FieldError]) -> str:
+def error_text(wrong: list[FieldError]) -> str:
     """The bad fields in one sentence."""
     return "; ".join(f"{field} {message}" for field, message in wrong)
 

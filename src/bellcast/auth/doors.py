@@ -7,22 +7,22 @@ from msgspec import Struct
 
 from bellcast import ports
 from bellcast.auth import appjwt, callers, origins, tokens
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.auth.jwks import ALGORITHMS, Jwks
 from bellcast.auth.origins import Headers, Kind, WrongOrigin
-from bellcast.auth.sessions import Sessions
+from bellcast.auth.sessions import CookieSessions
 from bellcast.errors import Forbidden, Unauthenticated
 from bellcast.model.limits import Limits
 from bellcast.model.people import Caller, Principal, Project
 
-FOR_RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
-FOR_SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
+RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
+SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
 
 
 TOKEN_PARAMETER = b"token="
 
 
-class Request(Protocol):
+class AuthRequest(Protocol):
     """What the doors look at; headers and query as ASGI has them, the scheme as the browser sees it."""
 
     @property
@@ -46,13 +46,13 @@ class Credentials(Struct, frozen=True, kw_only=True):
     site: str | None
 
 
-class Doors:
+class Authenticator:
     """The recipients' door and the callers'."""
 
     def __init__(
         self,
         project: Project,
-        access: Access,
+        access: AccessConfig,
         limits: Limits,
         *,
         keys: ports.Keys,
@@ -66,9 +66,9 @@ class Doors:
         self._clock = clock
         self._app_claims = appjwt.mapping(access.jwt_claims)
         self._jwks = Jwks(access.jwks_url, access, http, clock, limits) if access.jwks_url else None
-        self._sessions = Sessions(access.session_url, http, clock, limits) if access.session_url else None
+        self._sessions = CookieSessions(access.session_url, http, clock, limits) if access.session_url else None
 
-    async def recipient(self, request: Request, kind: Kind) -> Principal:
+    async def recipient(self, request: AuthRequest, kind: Kind) -> Principal:
         """Whose inbox is asked for. Nameless only on live paths, and only where the operator allows it."""
         brought = read(request)
         credential = brought.bearer or brought.token
@@ -80,7 +80,7 @@ class Doors:
         is_page = brought.origin is not None and kind != "websocket"
         if self._sessions is not None and (brought.cookies or is_page):
             try:
-                return await self._by_cookie(self._sessions, request, brought, kind)
+                return await self._from_cookie(self._sessions, request, brought, kind)
             except (Unauthenticated, WrongOrigin):
                 if not nameless:
                     raise
@@ -91,8 +91,8 @@ class Doors:
 
     async def session(self, token: str) -> Principal:
         """Who a session token speaks of."""
-        if await callers.recognise(self._project, self._keys, token) is not None:
-            raise Forbidden(FOR_SERVERS_ONLY)
+        if await callers.authenticate(self._project, self._keys, token) is not None:
+            raise Forbidden(SERVERS_ONLY)
         if self._jwks is not None:
             parts = tokens.parse(token)
             if parts.header.alg in ALGORITHMS.values():
@@ -104,27 +104,29 @@ class Doors:
                 return theirs
         return tokens.verify(self._project, token, now, self._limits)
 
-    async def caller(self, request: Request) -> Caller:
+    async def caller(self, request: AuthRequest) -> Caller:
         """Which server asks. Only by header: addresses are logged, and the secret opens everything."""
         brought = read(request)
         if brought.bearer is not None:
-            caller = await callers.recognise(self._project, self._keys, brought.bearer)
+            caller = await callers.authenticate(self._project, self._keys, brought.bearer)
             if caller is not None:
                 return caller
         credential = brought.bearer or brought.token
-        if credential is None or not tokens.looks_like_one(credential):
+        if credential is None or not tokens.is_jwt(credential):
             raise Unauthenticated("Send the project secret or an API key: `Authorization: Bearer …`.")
         await self.session(credential)
-        raise Forbidden(FOR_RECIPIENTS_ONLY)
+        raise Forbidden(RECIPIENTS_ONLY)
 
     async def renewed(self, principal: Principal, before: int) -> Principal | None:
         """What the app says now of a cookie it vouched for before its recipient's sessions were ended; None if the session
         has ended, as every token's has."""
         if self._sessions is None or not principal.by_cookie:
             return None
-        return await self._sessions.again(principal, before)
+        return await self._sessions.refresh(principal, before)
 
-    async def _by_cookie(self, sessions: Sessions, request: Request, brought: Credentials, kind: Kind) -> Principal:
+    async def _from_cookie(
+        self, sessions: CookieSessions, request: AuthRequest, brought: Credentials, kind: Kind
+    ) -> Principal:
         allowed = origins.cookie_allowed(
             kind,
             request.method,
@@ -144,13 +146,13 @@ class Doors:
             raise Unauthenticated
         return await sessions.recipient(brought.cookies)
 
-    def _check_origin(self, request: Request, brought: Credentials) -> None:
+    def _check_origin(self, request: AuthRequest, brought: Credentials) -> None:
         origin, declared = brought.origin, self._access.origins
         if not origins.token_allowed(origin, scheme=request.scheme, host=brought.host, origins=declared):
             raise WrongOrigin
 
 
-def read(request: Request) -> Credentials:
+def read(request: AuthRequest) -> Credentials:
     """The credentials in a request, none of them checked."""
     found = dict(request.headers)  # of several lines the last counts
     authorization = found.get(b"authorization")

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from bellcast import ports
 from bellcast.auth import claims
-from bellcast.auth.access import Access
-from bellcast.auth.claims import Claims
+from bellcast.auth.access import AccessConfig
+from bellcast.auth.claims import JwtClaims
 from bellcast.auth.tokens import Jwt
 from bellcast.errors import Unauthenticated, Unavailable
 from bellcast.model.limits import Limits
@@ -18,22 +18,22 @@ from bellcast.model.people import Principal
 
 # By key type and curve: what its keys are good for here.
 ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}
-FRESH_MS = 300_000  # Issuers announce a new key long before they sign with it.
+CACHE_MS = 300_000  # Issuers announce a new key long before they sign with it.
 # A forged kid must not make this server hammer the issuer; after a failure it may ask again sooner.
-PAUSE_MS = 30_000
-FAILED_PAUSE_MS = 5_000
+MIN_REFRESH_MS = 30_000
+FAILED_RETRY_MS = 5_000
 # An issuer that is away cannot withdraw a key, nor should it lock everybody out at once.
-STALE_MS = 3_600_000
+MAX_STALE_MS = 3_600_000
 MIN_RSA_BITS = 2_048  # RFC 7518 §3.3
 
 
-class Published(Struct, frozen=True):
+class JwksDocument(Struct, frozen=True):
     """A JWK set; its keys are looked at one by one, since one strange key must not spoil the others."""
 
     keys: list[dict[str, Any]]
 
 
-class Key(NamedTuple):
+class PublicKey(NamedTuple):
     """A public key and the one algorithm it is good for."""
 
     kid: object
@@ -44,16 +44,16 @@ class Key(NamedTuple):
 class Jwks:
     """Knows the issuer's keys and asks for them anew when they are old or one is unknown; one question at a time."""
 
-    def __init__(self, url: str, access: Access, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
+    def __init__(self, url: str, access: AccessConfig, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
         self._url = url
         self._access = access
         self._http = http
         self._clock = clock
         self._limits = limits
-        self._asking = asyncio.Lock()
-        self._keys: list[Key] = []
-        self._fetched_at = -STALE_MS
-        self._may_ask_at = 0
+        self._refreshing = asyncio.Lock()
+        self._keys: list[PublicKey] = []
+        self._fetched_at = -MAX_STALE_MS
+        self._next_refresh_at = 0
         self._failure: Unavailable | None = None
 
     async def verify(self, token: Jwt) -> Principal:
@@ -69,9 +69,9 @@ class Jwks:
 
     async def _key(self, token: Jwt) -> jwt.PyJWK | None:
         if self._is_old() or self._find(token) is None:
-            async with self._asking:
+            async with self._refreshing:
                 # Those who waited for the lock find the answer already there.
-                if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._may_ask_at:
+                if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:
                     await self._refresh()
         found = self._find(token)
         if found is None and self._failure is not None:
@@ -79,7 +79,7 @@ class Jwks:
         return found
 
     def _is_old(self) -> bool:
-        return self._clock.now() >= self._fetched_at + FRESH_MS
+        return self._clock.now() >= self._fetched_at + CACHE_MS
 
     def _find(self, token: Jwt) -> jwt.PyJWK | None:
         """The key the token names; without a name, the only one of its algorithm."""
@@ -93,24 +93,24 @@ class Jwks:
             self._keys = await self._fetch()
         except Unavailable as failure:
             now = self._clock.now()
-            self._failure, self._may_ask_at = failure, now + FAILED_PAUSE_MS
-            if now >= self._fetched_at + STALE_MS:
+            self._failure, self._next_refresh_at = failure, now + FAILED_RETRY_MS
+            if now >= self._fetched_at + MAX_STALE_MS:
                 self._keys = []
         else:
             now = self._clock.now()
-            self._failure, self._fetched_at, self._may_ask_at = None, now, now + PAUSE_MS
+            self._failure, self._fetched_at, self._next_refresh_at = None, now, now + MIN_REFRESH_MS
 
-    async def _fetch(self) -> list[Key]:
+    async def _fetch(self) -> list[PublicKey]:
         response = await self._http.request("GET", self._url, headers={"accept": "application/json"})
         if response.status != 200:
             raise Unavailable(f"BELLCAST_JWKS_URL answered {response.status}; 200 is expected.")
         try:
-            published = msgspec.json.decode(response.body, type=Published)
+            published = msgspec.json.decode(response.body, type=JwksDocument)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Unavailable("BELLCAST_JWKS_URL answered what is no JWK set.") from None
         return [key for key in map(_usable, published.keys) if key is not None]
 
-    def _check_issuer(self, said: Claims) -> None:
+    def _check_issuer(self, said: JwtClaims) -> None:
         issuer, audience = self._access.jwks_issuer, self._access.jwks_audience
         if issuer is not None and said.iss != issuer:
             raise Unauthenticated("The session token's iss is not the one this server takes (BELLCAST_JWKS_ISSUER).")
@@ -119,7 +119,7 @@ class Jwks:
             raise Unauthenticated("The session token's aud is not this server's (BELLCAST_JWKS_AUDIENCE).")
 
 
-def _usable(published: dict[str, Any]) -> Key | None:
+def _usable(published: dict[str, Any]) -> PublicKey | None:
     """The key, if it is one to check RS256 or ES256 signatures with; its type decides which, never the token."""
     algorithm = ALGORITHMS.get(f"{published.get('kty')} {published.get('crv')}")
     if algorithm is None or published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
@@ -132,4 +132,4 @@ def _usable(published: dict[str, Any]) -> Key | None:
         return None
     if algorithm == "RS256" and key.key.key_size < MIN_RSA_BITS:
         return None
-    return Key(published.get("kid"), algorithm, key)
+    return PublicKey(published.get("kid"), algorithm, key)

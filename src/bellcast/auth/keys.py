@@ -16,7 +16,7 @@ PREFIX = "bc"
 SCOPES: tuple[Scope, ...] = ("send", "read", "manage")
 
 
-class Made(NamedTuple):
+class NewApiKey(NamedTuple):
     """A new key: what is kept of it, and the text that is shown once."""
 
     key: ApiKey
@@ -24,14 +24,14 @@ class Made(NamedTuple):
     digest: bytes
 
 
-def make(name: str, scopes: Sequence[str], now: int) -> Made:
+def make(name: str, scopes: Sequence[str], now: int) -> NewApiKey:
     """A new key with 256 random bits, so one round of SHA-256 is enough to keep it."""
     granted = tuple(scope for scope in SCOPES if scope in scopes)
     if not granted or not set(scopes) <= set(SCOPES):
         raise Invalid.of("scopes", f"must be one or more of: {', '.join(SCOPES)}")
     id, secret = secrets.token_hex(6), secrets.token_hex(32)
-    key = ApiKey(id=id, name=name, scopes=granted, created_at=times.moment(now))
-    return Made(key, f"{PREFIX}_{id}_{secret}", digest(secret))
+    key = ApiKey(id=id, name=name, scopes=granted, created_at=times.to_rfc3339(now))
+    return NewApiKey(key, f"{PREFIX}_{id}_{secret}", digest(secret))
 
 
 def parse(text: str) -> tuple[str, str] | None:

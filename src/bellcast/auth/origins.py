@@ -13,8 +13,8 @@ Headers = list[tuple[bytes, bytes]]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
-ASKABLE = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
-READABLE = b"ETag, Location, Retry-After, X-Request-Id"
+ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
+EXPOSED_HEADERS = b"ETag, Location, Retry-After, X-Request-Id"
 # Browsers forget a preflight after two hours whatever we say (Chromium's bound).
 MAX_AGE = b"7200"
 
@@ -65,10 +65,10 @@ def cookie_allowed(
     if kind == "stream":
         # EventSource names no origin on its own server; another site's page would be named by one of the two headers.
         return site in (None, "same-origin")
-    return _harmless(kind, method)
+    return _is_safe(kind, method)
 
 
-def _harmless(kind: Kind, method: str) -> bool:
+def _is_safe(kind: Kind, method: str) -> bool:
     return kind == "request" and method in SAFE_METHODS
 
 
@@ -97,7 +97,7 @@ def preflight_headers(origin: str | None, origins: Collection[str]) -> Headers:
     return [
         *preflight_origin(origin, origins),
         (b"access-control-allow-methods", METHODS),
-        (b"access-control-allow-headers", ASKABLE),
+        (b"access-control-allow-headers", ALLOWED_HEADERS),
         (b"access-control-max-age", MAX_AGE),
     ]
 
@@ -111,4 +111,4 @@ def preflight_origin(origin: str | None, origins: Collection[str]) -> Headers:
 
 
 def _readable() -> tuple[bytes, bytes]:
-    return (b"access-control-expose-headers", READABLE)
+    return (b"access-control-expose-headers", EXPOSED_HEADERS)

@@ -51,7 +51,7 @@ def may_follow(principal: Principal, topic: str, *, subscribed: bool, public: It
 def refusal_of(principal: Principal, topic: str) -> Refusal:
     """What would allow the principal to follow a topic it may not follow."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
-    return _nameless(is_role=is_role) if principal.recipient is None else _not_following(is_role=is_role)
+    return _anonymous(is_role=is_role) if principal.recipient is None else _not_following(is_role=is_role)
 
 
 def may_publish(principal: Principal, topic: str) -> Refusal | None:
@@ -61,7 +61,7 @@ def may_publish(principal: Principal, topic: str) -> Refusal | None:
     return Refusal(message='Publishing here needs a session token whose "publish" claim has a matching pattern.')
 
 
-def _nameless(*, is_role: bool) -> Refusal:
+def _anonymous(*, is_role: bool) -> Refusal:
     if is_role:
         return Refusal(message="A role's topic is for recipients who have the role: connect with a session token.")
     return Refusal(

@@ -35,7 +35,7 @@ def sign(project: Project, text: str) -> str:
     return f"{project.key}:{digest(project, text.encode(errors='surrogatepass'))}"
 
 
-def holds(project: Project, auth: str, text: str) -> bool:
+def is_valid(project: Project, auth: str, text: str) -> bool:
     """Whether `auth` is the project's signature of the text, its key part included; in constant time."""
     return hmac.compare_digest(sign(project, text).encode(), auth.encode(errors="surrogatepass"))
 

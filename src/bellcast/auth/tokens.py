@@ -81,7 +81,7 @@ def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
     return claims.principal(claims.decode(jwt.payload), now, limits)
 
 
-def looks_like_one(credential: str) -> bool:
+def is_jwt(credential: str) -> bool:
     """Whether a credential has a JWT's three parts; secrets and API keys of ours never do."""
     return credential.count(".") == 2
 
@@ -90,7 +90,7 @@ def parse(token: str) -> Jwt:
     """Take a token apart, believing nothing."""
     if len(token) > MAX_LENGTH:
         raise Unauthenticated(f"The session token is longer than {MAX_LENGTH} characters.")
-    if not looks_like_one(token):
+    if not is_jwt(token):
         raise Unauthenticated("The session token is not a JWT: three parts with dots between.")
     try:
         signed, _, signature = token.encode("ascii").rpartition(b".")

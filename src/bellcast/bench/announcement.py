@@ -4,11 +4,11 @@ import sqlite3
 from pathlib import Path
 
 from bellcast.bench import bell, figures, stock
-from bellcast.bench.bell import Bell
+from bellcast.bench.bell import BenchServer
 from bellcast.bench.callers import drive
 from bellcast.bench.figures import Figure
-from bellcast.bench.talks import RefusedError
-from bellcast.bench.trial import Trial
+from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.trial import Run
 
 NAME = "announcement"
 GOAL_MS = 20.0
@@ -17,8 +17,8 @@ GOAL_KIB = 2.0
 SQLITE = b"SQLite format 3\0"
 
 
-def measure(trial: Trial) -> list[Figure]:
-    with stock.stocked(trial) as server:
+def measure(trial: Run) -> list[Figure]:
+    with stock.seeded(trial) as server:
         number = trial.scale.announcements
         trial.say(f"{number} announcements to {trial.scale.rows:,} recipients")
         unread = _unread(trial, server)
@@ -27,7 +27,7 @@ def measure(trial: Trial) -> list[Figure]:
         outcome = drive(trial.deadline, server.address, iter(requests), 1).must_be(201)
         growth = stored(server.data) - before
         if _unread(trial, server) != unread + number:
-            raise RefusedError("a recipient does not see the announcements")
+            raise HandshakeRefused("a recipient does not see the announcements")
     return _figures(trial, outcome.waits, growth / number)
 
 
@@ -63,13 +63,13 @@ def _pages(path: Path) -> int:
     return int((pages - free) * size)
 
 
-def _unread(trial: Trial, server: Bell) -> int:
+def _unread(trial: Run, server: BenchServer) -> int:
     """Of one recipient among the million, who so far has looked at nothing."""
     last = f"member-{trial.scale.rows - 1}"
-    return int(server.ask(trial.deadline, server.read("/v1/inbox/counts", server.token(last)))["unread"])
+    return int(server.send_request(trial.deadline, server.read("/v1/inbox/counts", server.token(last)))["unread"])
 
 
-def _figures(trial: Trial, waits: list[float], growth: float) -> list[Figure]:
+def _figures(trial: Run, waits: list[float], growth: float) -> list[Figure]:
     people = f"announcement to {trial.scale.rows:,} recipients, none connected"
     time = Figure(
         benchmark=NAME,

@@ -15,7 +15,7 @@ import msgspec
 
 import bellcast
 from bellcast.bench import talks, target
-from bellcast.bench.callers import ask
+from bellcast.bench.callers import send_request
 from bellcast.bench.crowd import Kind
 from bellcast.bench.processes import Process, Used, free_port
 from bellcast.bench.reactor import Deadline
@@ -41,7 +41,7 @@ FOREIGN: dict[Kind, bytes] = {
 Json = Mapping[str, Any]
 
 
-class Bell:
+class BenchServer:
     """Requests and tokens for one running Bellcast."""
 
     def __init__(self, process: Process, address: tuple[str, int], data: Path) -> None:
@@ -88,8 +88,8 @@ class Bell:
     def read(self, path: str, token: str) -> bytes:
         return target.get(path, f"Authorization: Bearer {token}\r\n")
 
-    def ask(self, deadline: Deadline, request: bytes, status: int = 200) -> Any:
-        return msgspec.json.decode(ask(deadline, self.address, request, status))
+    def send_request(self, deadline: Deadline, request: bytes, status: int = 200) -> Any:
+        return msgspec.json.decode(send_request(deadline, self.address, request, status))
 
     def target(self) -> Target:
         def recipient(number: int) -> str:
@@ -126,7 +126,7 @@ class Bell:
 @contextlib.contextmanager
 def running(
     folder: Path, deadline: Deadline, settings: Mapping[str, str] = {}, name: str = "bellcast"
-) -> Iterator[Bell]:
+) -> Iterator[BenchServer]:
     """A server with its data in that folder, ended afterwards; `settings` are what is not left at its default."""
     data, address = folder / name, ("127.0.0.1", free_port())
     command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
@@ -135,8 +135,8 @@ def running(
     with Process(name, [*command, "--data", str(data)], folder / f"{name}.log", {**env, **settings}) as process:
         # A server of several processes says so once all of them accept connections.
         process.wait_until_said(READY_WORDS, deadline)
-        ask(deadline, address, target.get("/readyz"))
-        yield Bell(process, address, data)
+        send_request(deadline, address, target.get("/readyz"))
+        yield BenchServer(process, address, data)
 
 
 @contextlib.contextmanager

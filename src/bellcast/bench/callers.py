@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from bellcast.bench import frames
-from bellcast.bench.reactor import READ, WRITE, Deadline, Reactor, dial
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import READ, WRITE, Deadline, EpollLoop, dial
+from bellcast.bench.talks import HandshakeRefused
 
-Answered = Callable[["Caller", frames.Answer], None]
+Answered = Callable[["HttpCaller", frames.Answer], None]
 
 READ_SIZE = 65536
 
 
-class Caller:
+class HttpCaller:
     """One connection. `answered` is called for each answer and may send the next request. Where the server hung up on it
     in between, as it does when nothing was asked for long, it dials anew."""
 
-    def __init__(self, reactor: Reactor, address: tuple[str, int], answered: Answered) -> None:
+    def __init__(self, reactor: EpollLoop, address: tuple[str, int], answered: Answered) -> None:
         self.sent_at = 0.0
         self._reactor = reactor
         self._address = address
@@ -82,11 +82,11 @@ class Caller:
 
     def _hung_up(self) -> None:
         if self._waits:
-            raise RefusedError("hung up on a caller")
+            raise HandshakeRefused("hung up on a caller")
         self._reactor.forget(self._sock)
 
 
-class Outcome:
+class LoadResult:
     """What became of many requests."""
 
     def __init__(self) -> None:
@@ -109,9 +109,11 @@ class Outcome:
         if answer.status >= 400 and not self.first_refusal:
             self.first_refusal = answer.body
 
-    def must_be(self, status: int) -> "Outcome":
+    def must_be(self, status: int) -> "LoadResult":
         if set(self.statuses) - {status}:
-            raise RefusedError(f"answers {dict(self.statuses)}: {self.first_refusal[:500].decode(errors='replace')}")
+            raise HandshakeRefused(
+                f"answers {dict(self.statuses)}: {self.first_refusal[:500].decode(errors='replace')}"
+            )
         return self
 
 
@@ -121,24 +123,24 @@ def drive(
     requests: Iterator[bytes],
     in_flight: int,
     look: Callable[[bytes], None] | None = None,
-) -> Outcome:
+) -> LoadResult:
     """Send all requests, that many at a time, and look into each answer's body."""
-    with Reactor(deadline) as reactor:
+    with EpollLoop(deadline) as reactor:
         return drive_beside(reactor, address, requests, in_flight, look)
 
 
 def drive_beside(
-    reactor: Reactor,
+    reactor: EpollLoop,
     address: tuple[str, int],
     requests: Iterator[bytes],
     in_flight: int,
     look: Callable[[bytes], None] | None = None,
-) -> Outcome:
+) -> LoadResult:
     """The same beside others, who go on hearing meanwhile."""
-    outcome = Outcome()
+    outcome = LoadResult()
     busy = 0
 
-    def answered(caller: Caller, answer: frames.Answer) -> None:
+    def answered(caller: HttpCaller, answer: frames.Answer) -> None:
         nonlocal busy
         outcome.note(answer, time.perf_counter() - caller.sent_at)
         if look:
@@ -149,7 +151,7 @@ def drive_beside(
         else:
             caller.send(request)
 
-    callers = [Caller(reactor, address, answered) for _ in range(in_flight)]
+    callers = [HttpCaller(reactor, address, answered) for _ in range(in_flight)]
     begin = time.perf_counter()
     for caller, request in zip(callers, itertools.islice(requests, in_flight), strict=False):
         busy += 1
@@ -161,7 +163,7 @@ def drive_beside(
     return outcome
 
 
-def ask(deadline: Deadline, address: tuple[str, int], request: bytes, status: int = 200) -> bytes:
+def send_request(deadline: Deadline, address: tuple[str, int], request: bytes, status: int = 200) -> bytes:
     """One request and its body; another status than that is an error."""
     bodies: list[bytes] = []
     drive(deadline, address, iter([request]), 1, bodies.append).must_be(status)

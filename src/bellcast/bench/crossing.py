@@ -5,31 +5,31 @@ import time
 from collections.abc import Sequence
 
 from bellcast.bench import figures, latency, nodes
-from bellcast.bench.bell import Bell, booking
-from bellcast.bench.crowd import Crowd
-from bellcast.bench.figures import Absent, Figure
-from bellcast.bench.latency import Clock, Sender
+from bellcast.bench.bell import BenchServer, booking
+from bellcast.bench.crowd import ClientPool
+from bellcast.bench.figures import Figure, MissingFigure
+from bellcast.bench.latency import DelayClock, Sender
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import each_used
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.trial import Trial
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.trial import Run
 
 NAME = "crossing"
 NODES = 3
 GOAL_MS = 30.0
 
 
-def measure(trial: Trial) -> Sequence[Figure | Absent]:
+def measure(trial: Run) -> Sequence[Figure | MissingFigure]:
     try:
-        with nodes.running(trial, NODES) as those, Reactor(trial.deadline) as reactor:
+        with nodes.running(trial, NODES) as those, EpollLoop(trial.deadline) as reactor:
             return [_measured(trial, those, reactor)]
     except AbsentError as absent:
-        return [Absent(NAME, "engines", str(absent))]
+        return [MissingFigure(NAME, "engines", str(absent))]
 
 
-def _measured(trial: Trial, those: Nodes, reactor: Reactor) -> Figure:
-    scale, clock = trial.scale, Clock()
+def _measured(trial: Run, those: Nodes, reactor: EpollLoop) -> Figure:
+    scale, clock = trial.scale, DelayClock()
     trial.say(f"connecting {scale.crossing_clients:,} clients to {NODES} nodes")
     crowds = [_connected(trial, reactor, node, clock, at) for at, node in enumerate(those.each)]
     sends = _sends(trial, those, [Sender(reactor, node) for node in those.each])
@@ -45,7 +45,7 @@ def _measured(trial: Trial, those: Nodes, reactor: Reactor) -> Figure:
     return latency.figure(NAME, f"{what}, {scale.crossing_clients:,} connections", found, GOAL_MS, details)
 
 
-def _connected(trial: Trial, reactor: Reactor, node: Bell, clock: Clock, at: int) -> Crowd:
+def _connected(trial: Run, reactor: EpollLoop, node: BenchServer, clock: DelayClock, at: int) -> ClientPool:
     """As many as each of the nodes has."""
     crowd = latency.listening(reactor, node, clock)
     each = trial.scale.crossing_clients // NODES
@@ -53,7 +53,7 @@ def _connected(trial: Trial, reactor: Reactor, node: Bell, clock: Clock, at: int
     return crowd
 
 
-def _sends(trial: Trial, those: Nodes, senders: Sequence[Sender]) -> list[tuple[Sender, bytes]]:
+def _sends(trial: Run, those: Nodes, senders: Sequence[Sender]) -> list[tuple[Sender, bytes]]:
     """Each to somebody, by a node that somebody is not connected to."""
     scale, chance = trial.scale, random.Random(1)
     sends = []

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from bellcast.bench import frames
-from bellcast.bench.reactor import Reactor, dial
-from bellcast.bench.talks import RefusedError, Talk
+from bellcast.bench.reactor import EpollLoop, dial
+from bellcast.bench.talks import Handshake, HandshakeRefused
 
 Kind = Literal["websocket", "sse", "pusher", "socketio"]
 Count = Callable[[bytes], int]
@@ -29,7 +29,7 @@ OPENING = 256
 SOURCES = [f"127.0.0.{number}" for number in range(2, 18)]
 
 
-class Crowd:
+class ClientPool:
     """Clients of one server.
 
     `count` says how many of the awaited events one frame is; `talk` is what a client says until it is ready, where that
@@ -40,15 +40,15 @@ class Crowd:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: EpollLoop,
         address: tuple[str, int],
         kind: Kind,
         count: Count,
-        talk: Talk | None,
+        talk: Handshake | None,
         *,
         alike: bool = True,
     ) -> None:
-        self.heard: dict[int, int] = {}
+        self.received: dict[int, int] = {}
         self.total = 0
         self.opening = 0
         self._reactor = reactor
@@ -81,7 +81,7 @@ class Crowd:
         """As many hang up, those who came first. Not to be called from a callback."""
         for fd in list(itertools.islice(self._sockets, number)):
             sock = self._sockets.pop(fd)
-            del self.heard[fd]
+            del self.received[fd]
             if self._numbers.pop(fd, None) is not None:
                 self.opening -= 1
             sock.send(frames.GOODBYE)
@@ -91,13 +91,13 @@ class Crowd:
         """Hear until all clients together have heard that many events."""
         self._reactor.run(lambda: self.total >= goal, tick)
 
-    def start_again(self) -> None:
-        self.heard = dict.fromkeys(self.heard, 0)
+    def reset_counts(self) -> None:
+        self.received = dict.fromkeys(self.received, 0)
         self.total = 0
         self._known.clear()
 
-    def all_heard(self, number: int) -> bool:
-        return all(count == number for count in self.heard.values())
+    def has_all_received(self, number: int) -> bool:
+        return all(count == number for count in self.received.values())
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -110,7 +110,7 @@ class Crowd:
         self._numbers[fd] = self._opened
         self._opened += 1
         self._rest[fd] = b""
-        self.heard[fd] = 0
+        self.received[fd] = 0
         self.opening += 1
         self._reactor.watch(sock, self._on_head)
         sock.send(greeting)
@@ -121,10 +121,10 @@ class Crowd:
         head = frames.head(data)
         if head is None:
             if not data:
-                raise RefusedError("hung up before an answer")
+                raise HandshakeRefused("hung up before an answer")
             return
         if head.status != (200 if self._kind == "sse" else 101):
-            raise RefusedError(data[:500].decode(errors="replace"))
+            raise HandshakeRefused(data[:500].decode(errors="replace"))
         if self._kind == "sse":
             self._split = frames.chunked_events if head.chunked else frames.events
         self._rest[fd] = b""
@@ -134,7 +134,7 @@ class Crowd:
         else:
             self._begin(fd)
             if data[head.size :]:
-                self._add(fd, self._take_apart(fd, data[head.size :]))
+                self._add(fd, self._split_frames(fd, data[head.size :]))
 
     def _on_greeting(self, fd: int, _events: int) -> None:
         self._greeted(fd, _read(fd))
@@ -168,17 +168,17 @@ class Crowd:
         data = os.read(fd, READ_SIZE)
         count = self._known.get(data)
         if count is None or fd in self._rest:
-            count = self._take_apart(fd, data)
-        self.heard[fd] += count
+            count = self._split_frames(fd, data)
+        self.received[fd] += count
         self.total += count
 
     def _add(self, fd: int, count: int) -> None:
-        self.heard[fd] += count
+        self.received[fd] += count
         self.total += count
 
-    def _take_apart(self, fd: int, data: bytes) -> int:
+    def _split_frames(self, fd: int, data: bytes) -> int:
         if not data:
-            raise RefusedError("hung up while listening")
+            raise HandshakeRefused("hung up while listening")
         before = self._rest.pop(fd, b"")
         heard, taken = self._split(before + data)
         rest = (before + data)[taken:]
@@ -202,12 +202,12 @@ class Crowd:
         if frame.opcode == frames.PING:
             self._sockets[fd].send(frames.pong(frame))
         if frame.opcode == frames.CLOSE:
-            raise RefusedError(f"closed: {frame.payload[:200]!r}")
+            raise HandshakeRefused(f"closed: {frame.payload[:200]!r}")
         return frame.opcode == frames.TEXT
 
 
 def _read(fd: int) -> bytes:
     data = os.read(fd, GREETING_SIZE)
     if not data:
-        raise RefusedError("hung up before it was ready")
+        raise HandshakeRefused("hung up before it was ready")
     return data

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import msgspec
 
 from bellcast.bench import bell, fanout, figures, samples, target
-from bellcast.bench.callers import ask
+from bellcast.bench.callers import send_request
 from bellcast.bench.crowd import Kind
 from bellcast.bench.figures import Figure
-from bellcast.bench.samples import Entrant
+from bellcast.bench.samples import Contender
 from bellcast.bench.target import Target
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 NAME = "dialects"
 NATIVE, PUSHER, FOUR = "native", "pusher", "four"
@@ -29,13 +29,13 @@ KINDS: Mapping[tuple[str, str], Kind] = {
 COUNTER = b"bellcast_encoded_total{"
 
 
-def measure(trial: Trial) -> list[Figure]:
+def measure(trial: Run) -> list[Figure]:
     whole, encodings = trial.scale.connections, Encodings()
     quarters: Mapping[Kind, int] = dict.fromkeys(KINDS.values(), whole // len(KINDS))
     line_up = {
-        NATIVE: Entrant(bell.as_target, {"websocket": whole}),
-        PUSHER: Entrant(bell.as_target, {"pusher": whole}),
-        FOUR: Entrant(bell.as_target, quarters, encodings.look),
+        NATIVE: Contender(bell.as_target, {"websocket": whole}),
+        PUSHER: Contender(bell.as_target, {"pusher": whole}),
+        FOUR: Contender(bell.as_target, quarters, encodings.look),
     }
     taken = samples.taken(trial, line_up)
     together = f"{len(KINDS)} × {whole // len(KINDS):,} clients of all dialects on one topic"
@@ -53,12 +53,12 @@ class Encodings:
     def __init__(self) -> None:
         self._counts: list[dict[Kind, int]] = []
 
-    def look(self, trial: Trial, server: Target) -> None:
+    def look(self, trial: Run, server: Target) -> None:
         """Ask the server."""
-        text = ask(trial.deadline, server.address, target.get("/metrics"))
+        text = send_request(trial.deadline, server.address, target.get("/metrics"))
         self._counts.append(counts(text))
 
-    def figure(self, trial: Trial, together: str) -> Figure:
+    def figure(self, trial: Run, together: str) -> Figure:
         """Of the dialect that was encoded most often."""
         events = fanout.WARM_UP + trial.scale.publishes
         most = {kind: max(count.get(kind, 0) for count in self._counts) / events for kind in KINDS.values()}

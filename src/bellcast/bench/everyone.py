@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bellcast.bench import figures, nodes, talks
-from bellcast.bench.bell import READY, Bell, Json
-from bellcast.bench.crowd import Crowd
-from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.bell import READY, BenchServer, Json
+from bellcast.bench.crowd import ClientPool
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.memory import FIRST, SETTLE_S
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import each_used, family
-from bellcast.bench.reactor import Reactor, pause
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import EpollLoop, pause
+from bellcast.bench.talks import HandshakeRefused
 from bellcast.bench.target import MARK, is_marked
-from bellcast.bench.throng import Order, Part, Throng, Told
-from bellcast.bench.trial import SPARE_FILES, Trial
+from bellcast.bench.throng import ClientProcesses, ClientShare, Order, WorkerReport
+from bellcast.bench.trial import SPARE_FILES, Run
 
 NAME = "everyone"
 GOAL_KIB = 5.0
@@ -33,16 +33,16 @@ MEMORY = 32_768
 PATIENCE_S = 100.0
 
 
-def measure(trial: Trial) -> Sequence[Figure | Absent]:
+def measure(trial: Run) -> Sequence[Figure | MissingFigure]:
     try:
         _must_fit(trial.scale.everyone)
         with (
             nodes.workers(trial, WORKERS) as those,
-            Throng(trial.deadline, list(_parts(trial, those.each[0]))) as throng,
+            ClientProcesses(trial.deadline, list(_parts(trial, those.each[0]))) as throng,
         ):
             return _measured(trial, those, throng)
     except AbsentError as absent:
-        return [Absent(NAME, f"{trial.scale.everyone:,} connections", str(absent))]
+        return [MissingFigure(NAME, f"{trial.scale.everyone:,} connections", str(absent))]
 
 
 def _must_fit(number: int) -> None:
@@ -55,18 +55,18 @@ def _must_fit(number: int) -> None:
         raise AbsentError(f"needs {number * MEMORY / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are free")
 
 
-def _parts(trial: Trial, server: Bell) -> Iterator[Part]:
+def _parts(trial: Run, server: BenchServer) -> Iterator[ClientShare]:
     """Every WORKERS-th client is in the same process."""
 
-    def crowd(reactor: Reactor) -> Crowd:
-        return Crowd(reactor, server.address, "websocket", is_marked, talks.until(READY), alike=False)
+    def crowd(reactor: EpollLoop) -> ClientPool:
+        return ClientPool(reactor, server.address, "websocket", is_marked, talks.until(READY), alike=False)
 
     for part in range(WORKERS):
         numbers = range(part, trial.scale.everyone, WORKERS)
-        yield Part(crowd, (server.greeting("websocket", server.token(f"guest-{number}")) for number in numbers))
+        yield ClientShare(crowd, (server.greeting("websocket", server.token(f"guest-{number}")) for number in numbers))
 
 
-def _measured(trial: Trial, those: Nodes, throng: Throng) -> list[Figure]:
+def _measured(trial: Run, those: Nodes, throng: ClientProcesses) -> list[Figure]:
     size = trial.scale.everyone
     trial.say(f"connecting {size:,} clients to {WORKERS} workers")
     first = throng.order(Order(connect=FIRST, settle=SETTLE_S))
@@ -102,17 +102,17 @@ def _idle_share(those: Nodes, seconds: float) -> float:
     return those.cpu().since(before).total / (time.perf_counter() - begin)
 
 
-def _announced(trial: Trial, those: Nodes, throng: Throng, here: Sequence[Told]) -> list[Figure]:
+def _announced(trial: Run, those: Nodes, throng: ClientProcesses, here: Sequence[WorkerReport]) -> list[Figure]:
     size, (server,) = _clients(here), those.each
     trial.say(f"one announcement to {size:,} connections")
     used, begin = those.used(), time.perf_counter()
-    server.ask(trial.deadline, server.send("/v1/notifications", ANNOUNCEMENT), 201)
+    server.send_request(trial.deadline, server.send("/v1/notifications", ANNOUNCEMENT), 201)
     told = throng.order(Order(each=1, patience=PATIENCE_S))
     seconds, costs = max(one.at for one in told) - begin, each_used(used, those.used(), size)
     busy = max(after.busy - before.busy for after, before in zip(told, here, strict=True))
     told = throng.order(Order(each=1, settle=SETTLE_S))
     if not all(one.exact for one in told):
-        raise RefusedError(f"not everyone heard one announcement once: {sum(one.total for one in told)} of {size}")
+        raise HandshakeRefused(f"not everyone heard one announcement once: {sum(one.total for one in told)} of {size}")
     what = f"one announcement to {size:,} connections on {WORKERS} workers"
     time_taken = Figure(
         benchmark=NAME,
@@ -140,7 +140,7 @@ ANNOUNCEMENT: Json = {
 }
 
 
-def _clients(told: Sequence[Told]) -> int:
+def _clients(told: Sequence[WorkerReport]) -> int:
     return sum(one.clients for one in told)
 
 

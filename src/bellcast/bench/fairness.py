@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bellcast.bench import bell, figures, ingest, nodes
-from bellcast.bench.bell import Bell, booking
-from bellcast.bench.callers import Caller
-from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.bell import BenchServer, booking
+from bellcast.bench.callers import HttpCaller
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.frames import Answer
 from bellcast.bench.peers import AbsentError
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.talks import RefusedError
-from bellcast.bench.trial import Trial
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.trial import Run
 
 NAME = "fairness"
 GOAL_TIMES = 3.0
@@ -34,36 +34,36 @@ PAUSE_S = 0.01
 WARM_UP_S = 2.0
 
 
-class Place(NamedTuple):
+class Contest(NamedTuple):
     """A server, and on what it works."""
 
-    server: Bell
+    server: BenchServer
     told: str
 
 
-def measure(trial: Trial) -> Sequence[Figure | Absent]:
+def measure(trial: Run) -> Sequence[Figure | MissingFigure]:
     trial.say("on SQLite")
     with bell.running(trial.folder, trial.deadline) as server:
-        found: list[Figure | Absent] = [_figure(trial, Place(server, "one process on SQLite"))]
+        found: list[Figure | MissingFigure] = [_figure(trial, Contest(server, "one process on SQLite"))]
     told = f"{WORKERS} workers on PostgreSQL"
     trial.say(told)
     try:
         with nodes.workers(trial, WORKERS) as several:
-            found.append(_figure(trial, Place(several.each[0], told)))
+            found.append(_figure(trial, Contest(several.each[0], told)))
     except AbsentError as absent:
-        found.append(Absent(NAME, told, str(absent)))
+        found.append(MissingFigure(NAME, told, str(absent)))
     return found
 
 
 class Singles:
     """Single sends one after another; how long each waited."""
 
-    def __init__(self, reactor: Reactor, server: Bell) -> None:
+    def __init__(self, reactor: EpollLoop, server: BenchServer) -> None:
         self.waits: list[float] = []
         self.sent = 0
         self._reactor = reactor
         self._server = server
-        self._callers = itertools.cycle([Caller(reactor, server.address, self._note) for _ in range(CALLERS)])
+        self._callers = itertools.cycle([HttpCaller(reactor, server.address, self._note) for _ in range(CALLERS)])
         self._number = 0
 
     def send_while(self, is_so: Callable[[], bool]) -> list[float]:
@@ -87,22 +87,22 @@ class Singles:
         end = time.monotonic() + seconds
         return self.send_while(lambda: time.monotonic() < end)
 
-    def _note(self, caller: Caller, answer: Answer) -> None:
+    def _note(self, caller: HttpCaller, answer: Answer) -> None:
         self.waits.append(time.perf_counter() - caller.sent_at)
         self._number += 1
         if answer.status != 201:
-            raise RefusedError(f"a single send was answered {answer.status}: {answer.body[:300]!r}")
+            raise HandshakeRefused(f"a single send was answered {answer.status}: {answer.body[:300]!r}")
 
 
 class LargeSend:
     """Everybody of one tenant is told something, by several requests at a time."""
 
-    def __init__(self, reactor: Reactor, server: Bell, requests: Sequence[bytes]) -> None:
+    def __init__(self, reactor: EpollLoop, server: BenchServer, requests: Sequence[bytes]) -> None:
         self.seconds = 0.0
         self._left = iter(requests)
         self._under_way = 0
         self._begun = time.perf_counter()
-        self._callers = [Caller(reactor, server.address, self._note) for _ in range(BULK_IN_FLIGHT)]
+        self._callers = [HttpCaller(reactor, server.address, self._note) for _ in range(BULK_IN_FLIGHT)]
         for caller in self._callers:
             self._send(caller)
 
@@ -114,24 +114,24 @@ class LargeSend:
         for caller in self._callers:
             caller.close()
 
-    def _send(self, caller: Caller) -> None:
+    def _send(self, caller: HttpCaller) -> None:
         request = next(self._left, None)
         if request is not None:
             self._under_way += 1
             caller.send(request)
 
-    def _note(self, caller: Caller, answer: Answer) -> None:
+    def _note(self, caller: HttpCaller, answer: Answer) -> None:
         self._under_way -= 1
         if answer.status != 200:
-            raise RefusedError(f"a bulk send was answered {answer.status}: {answer.body[:300]!r}")
+            raise HandshakeRefused(f"a bulk send was answered {answer.status}: {answer.body[:300]!r}")
         self._send(caller)
         self.seconds = time.perf_counter() - self._begun
 
 
-def _figure(trial: Trial, place: Place) -> Figure:
+def _figure(trial: Run, place: Contest) -> Figure:
     number = trial.scale.large_send // ITEMS * ITEMS
     sends = list(requests(place.server, number))
-    with Reactor(trial.deadline) as reactor:
+    with EpollLoop(trial.deadline) as reactor:
         singles = Singles(reactor, place.server)
         singles.send_for(WARM_UP_S)
         trial.say(f"{place.told}: quiet")
@@ -148,24 +148,24 @@ def _figure(trial: Trial, place: Place) -> Figure:
     return _told(place, number, waits, number / large.seconds)
 
 
-def requests(server: Bell, number: int) -> Iterator[bytes]:
+def requests(server: BenchServer, number: int) -> Iterator[bytes]:
     for start in range(0, number, ITEMS):
         items = [{**booking(f"member-{at}", at % ITEMS), "tenant": LOUD} for at in range(start, start + ITEMS)]
         yield server.bulk(items)
 
 
-def must_all_be_there(trial: Trial, server: Bell, large: int, sent: int) -> None:
+def must_all_be_there(trial: Run, server: BenchServer, large: int, sent: int) -> None:
     """Every acknowledged single, and of the large send what its first, middle and last thousand had."""
     guests = [server.token(f"guest-{n}", tenant=QUIET) for n in range(GUESTS)]
     if (found := ingest.unread(trial, server, guests)) != sent:
-        raise RefusedError(f"{sent} singles were acknowledged, {found} are in the inboxes")
+        raise HandshakeRefused(f"{sent} singles were acknowledged, {found} are in the inboxes")
     some = range(0, large, max(1, large // ITEMS))
     members = [server.token(f"member-{n}", tenant=LOUD) for n in some]
     if (found := ingest.unread(trial, server, members)) != len(some):
-        raise RefusedError(f"of {len(some)} members {found} have what was acknowledged")
+        raise HandshakeRefused(f"of {len(some)} members {found} have what was acknowledged")
 
 
-def _told(place: Place, number: int, waits: Mapping[str, list[float]], bulk_per_second: float) -> Figure:
+def _told(place: Contest, number: int, waits: Mapping[str, list[float]], bulk_per_second: float) -> Figure:
     quiet = figures.percentile([*waits["quiet_before"], *waits["quiet_after"]], 0.99)
     return Figure(
         benchmark=NAME,

@@ -7,15 +7,15 @@ from statistics import median
 import msgspec
 
 from bellcast.bench import bell, figures, peers
-from bellcast.bench.callers import Caller
-from bellcast.bench.crowd import Crowd, Kind
-from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.callers import HttpCaller
+from bellcast.bench.crowd import ClientPool, Kind
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.frames import Answer
 from bellcast.bench.peers import Running
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.talks import HandshakeRefused
 from bellcast.bench.target import Target, event_data
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 NAME = "fanout"
 KINDS: dict[Kind, str] = {"websocket": "WebSocket", "sse": "SSE"}
@@ -37,7 +37,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
         return self.user + self.system
 
 
-def measure(trial: Trial) -> list[Figure | Absent]:
+def measure(trial: Run) -> list[Figure | MissingFigure]:
     """All servers in turn, several rounds, a fresh process each time."""
     here, reasons = peers.present(peers.NATIVE, trial.folder, trial.deadline)
     legs: dict[tuple[Kind, str], list[Leg]] = {}
@@ -48,7 +48,7 @@ def measure(trial: Trial) -> list[Figure | Absent]:
                 legs.setdefault((kind, name), []).append(_leg(trial, target, kind))
     return [
         *(_figure(trial, kind, legs) for kind in KINDS),
-        *(Absent(NAME, name, why) for name, why in reasons.items()),
+        *(MissingFigure(NAME, name, why) for name, why in reasons.items()),
     ]
 
 
@@ -60,24 +60,24 @@ def _line_up(here: dict[str, Running]) -> Iterator[tuple[Kind, str, Running]]:
                 yield kind, name, running
 
 
-def _leg(trial: Trial, target: Target, kind: Kind) -> Leg:
-    with Reactor(trial.deadline) as reactor:
+def _leg(trial: Run, target: Target, kind: Kind) -> Leg:
+    with EpollLoop(trial.deadline) as reactor:
         crowd = target.crowd(reactor, kind)
         crowd.connect(target.greeting(kind, number) for number in range(trial.scale.connections))
         return told(trial, target, reactor, [crowd])
 
 
-def told(trial: Trial, target: Target, reactor: Reactor, crowds: Sequence[Crowd]) -> Leg:
+def told(trial: Run, target: Target, reactor: EpollLoop, crowds: Sequence[ClientPool]) -> Leg:
     """What it costs to tell these crowds of each event."""
     publisher = Publisher(reactor, target)
     publisher.publish_to(crowds, WARM_UP)
     for crowd in crowds:
-        crowd.start_again()
+        crowd.reset_counts()
     before, busy, begin = target.process.cpu(), time.process_time(), time.perf_counter()
     publisher.publish_to(crowds, trial.scale.publishes)
     used, seconds = target.process.cpu().since(before), time.perf_counter() - begin
-    if not all(crowd.all_heard(trial.scale.publishes) for crowd in crowds):
-        raise RefusedError(f"{target.name}: not everyone heard {trial.scale.publishes} events")
+    if not all(crowd.has_all_received(trial.scale.publishes) for crowd in crowds):
+        raise HandshakeRefused(f"{target.name}: not everyone heard {trial.scale.publishes} events")
     total = sum(crowd.total for crowd in crowds)
     each = 1e6 / total
     return Leg(
@@ -91,14 +91,14 @@ def told(trial: Trial, target: Target, reactor: Reactor, crowds: Sequence[Crowd]
 class Publisher:
     """Sends one event at a time, the next when everybody has heard the last, so that none share a write."""
 
-    def __init__(self, reactor: Reactor, target: Target) -> None:
+    def __init__(self, reactor: EpollLoop, target: Target) -> None:
         self._reactor = reactor
         self._target = target
         self._number = 0
         self._answered = 0
-        self._caller = Caller(reactor, target.address, self._note)
+        self._caller = HttpCaller(reactor, target.address, self._note)
 
-    def publish_to(self, crowds: Sequence[Crowd], times: int) -> None:
+    def publish_to(self, crowds: Sequence[ClientPool], times: int) -> None:
         for _ in range(times):
             goals = [(crowd, crowd.total + len(crowd)) for crowd in crowds]
             self._number += 1
@@ -107,9 +107,9 @@ class Publisher:
                 crowd.listen(goal)
             self._reactor.run(lambda: self._answered == self._number)
 
-    def _note(self, _caller: Caller, answer: Answer) -> None:
+    def _note(self, _caller: HttpCaller, answer: Answer) -> None:
         if answer.status >= 300:
-            raise RefusedError(f"{self._target.name} answered {answer.status} to an event")
+            raise HandshakeRefused(f"{self._target.name} answered {answer.status} to an event")
         self._answered += 1
 
 
@@ -118,7 +118,7 @@ def cost(legs: Sequence[Leg]) -> float:
     return median(leg.cost for leg in legs)
 
 
-def _figure(trial: Trial, kind: Kind, legs: dict[tuple[Kind, str], list[Leg]]) -> Figure:
+def _figure(trial: Run, kind: Kind, legs: dict[tuple[Kind, str], list[Leg]]) -> Figure:
     others = {name: legs[at, name] for at, name in legs if at == kind and name != "bellcast"}
     theirs = {name: cost(done) for name, done in others.items()}
     ours = legs[kind, "bellcast"]

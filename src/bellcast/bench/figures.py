@@ -43,7 +43,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         return {name: self.value / number for name, number in self.peers.items() if number}
 
 
-class Absent(msgspec.Struct, frozen=True):
+class MissingFigure(msgspec.Struct, frozen=True):
     """Something that could not be measured here, and why. Its number is never guessed."""
 
     benchmark: str

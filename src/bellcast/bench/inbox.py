@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from bellcast.bench import bell, figures, stock
-from bellcast.bench.bell import Bell
+from bellcast.bench.bell import BenchServer
 from bellcast.bench.callers import drive
 from bellcast.bench.figures import Figure, median
-from bellcast.bench.talks import RefusedError
-from bellcast.bench.trial import Trial
+from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.trial import Run
 
 NAME = "inbox"
 GOAL_PER_SECOND = 3_000
@@ -31,9 +31,9 @@ class Sample(msgspec.Struct, frozen=True):
     cost: float
 
 
-def measure(trial: Trial) -> list[Figure]:
+def measure(trial: Run) -> list[Figure]:
     """Both stores are served at the same time and looked at in turn."""
-    with bell.running(trial.folder, trial.deadline) as little, stock.stocked(trial) as large:
+    with bell.running(trial.folder, trial.deadline) as little, stock.seeded(trial) as large:
         stock.small(trial, little)
         places = {
             "100 rows": _looks(little, stock.READERS),
@@ -44,10 +44,10 @@ def measure(trial: Trial) -> list[Figure]:
     return [figure for what in PATHS for figure in _figures(trial, what, samples)]
 
 
-Look = Callable[[Trial, str, int], Sample]
+Look = Callable[[Run, str, int], Sample]
 
 
-def _samples(trial: Trial, places: dict[str, Look]) -> Samples:
+def _samples(trial: Run, places: dict[str, Look]) -> Samples:
     samples: Samples = defaultdict(list)
     for number in range(trial.scale.rounds):
         for what, (place, look) in itertools.product(PATHS, places.items()):
@@ -57,10 +57,10 @@ def _samples(trial: Trial, places: dict[str, Look]) -> Samples:
     return samples
 
 
-def _looks(server: Bell, recipients: Sequence[str]) -> Look:
+def _looks(server: BenchServer, recipients: Sequence[str]) -> Look:
     tokens = [server.token(recipient) for recipient in recipients]
 
-    def look(trial: Trial, what: str, number: int) -> Sample:
+    def look(trial: Run, what: str, number: int) -> Sample:
         known = [server.read(PATHS[what], token) for token in tokens]
         before = server.process.cpu()
         requests = itertools.islice(itertools.cycle(known), number)
@@ -73,10 +73,10 @@ def _looks(server: Bell, recipients: Sequence[str]) -> Look:
 
 def _check(body: bytes) -> None:
     if b'"unread":%d' % stock.PAGE not in body.replace(b" ", b""):
-        raise RefusedError(f"not the inbox that was sent: {body[:300]!r}")
+        raise HandshakeRefused(f"not the inbox that was sent: {body[:300]!r}")
 
 
-def _figures(trial: Trial, what: str, samples: Samples) -> list[Figure]:
+def _figures(trial: Run, what: str, samples: Samples) -> list[Figure]:
     cost = {place: median([sample.cost for sample in done]) for (at, place), done in samples.items() if at == what}
     speed = {place: median([s.per_second for s in done]) for (at, place), done in samples.items() if at == what}
     rate = Figure(

@@ -8,13 +8,13 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from bellcast.bench import bell, figures, nodes
-from bellcast.bench.bell import Bell, Json, booking
-from bellcast.bench.callers import Outcome, drive
-from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.bell import BenchServer, Json, booking
+from bellcast.bench.callers import LoadResult, drive
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import Used, each_used
-from bellcast.bench.talks import RefusedError
-from bellcast.bench.trial import Trial
+from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.trial import Run
 
 NAME = "ingest"
 WORKERS_NAME = "workers"
@@ -44,26 +44,26 @@ class Measured(Protocol):
     def used(self) -> Used: ...
 
 
-def measure(trial: Trial) -> list[Figure]:
+def measure(trial: Run) -> list[Figure]:
     """One process on SQLite."""
     with bell.running(trial.folder, trial.deadline) as server:
         return Ingest(trial, NAME, server, server, EMBEDDED).figures("durable sends")
 
 
-def measure_workers(trial: Trial) -> Sequence[Figure | Absent]:
+def measure_workers(trial: Run) -> Sequence[Figure | MissingFigure]:
     """Several processes on one port, on PostgreSQL."""
     what = f"durable sends, {WORKERS} workers on PostgreSQL"
     try:
         with nodes.workers(trial, WORKERS) as several:
             return Ingest(trial, WORKERS_NAME, several.each[0], several, SCALED_OUT).figures(what)
     except AbsentError as absent:
-        return [Absent(WORKERS_NAME, what, str(absent))]
+        return [MissingFigure(WORKERS_NAME, what, str(absent))]
 
 
 class Ingest:
     """What comes in at one address, singly and in bulk, and what that costs everything behind it."""
 
-    def __init__(self, trial: Trial, benchmark: str, server: Bell, measured: Measured, goals: Goals) -> None:
+    def __init__(self, trial: Run, benchmark: str, server: BenchServer, measured: Measured, goals: Goals) -> None:
         self._trial = trial
         self._benchmark = benchmark
         self._server = server
@@ -92,10 +92,10 @@ class Ingest:
         requests = [request(load) for load in loads]
         return self._figure(name, self._goals.bulk, number, lambda: self._send(requests, BULK_IN_FLIGHT, 200))
 
-    def _send(self, requests: Sequence[bytes], in_flight: int, status: int) -> Outcome:
+    def _send(self, requests: Sequence[bytes], in_flight: int, status: int) -> LoadResult:
         return drive(self._trial.deadline, self._server.address, iter(requests), in_flight).must_be(status)
 
-    def _figure(self, name: str, goal: float, number: int, send: Callable[[], Outcome]) -> Figure:
+    def _figure(self, name: str, goal: float, number: int, send: Callable[[], LoadResult]) -> Figure:
         self._trial.say(f"{number:,}: {name}")
         before, busy = self._measured.used(), time.process_time()
         outcome = send()
@@ -115,23 +115,23 @@ class Ingest:
         )
 
 
-def _bulk_number(trial: Trial) -> int:
+def _bulk_number(trial: Run) -> int:
     return trial.scale.bulk // ITEMS * ITEMS
 
 
-def _singles(server: Bell, number: int) -> list[bytes]:
+def _singles(server: BenchServer, number: int) -> list[bytes]:
     return [server.send("/v1/notifications", booking(_anyone(), n)) for n in range(number)]
 
 
-def _must_all_be_there(trial: Trial, server: Bell, number: int) -> None:
+def _must_all_be_there(trial: Run, server: BenchServer, number: int) -> None:
     """Every acknowledged send is one unread row."""
     readers = [server.token(f"reader-{n}") for n in range(RECIPIENTS)]
     found = unread(trial, server, readers)
     if found != number:
-        raise RefusedError(f"{number} sends were acknowledged, {found} are in the inboxes")
+        raise HandshakeRefused(f"{number} sends were acknowledged, {found} are in the inboxes")
 
 
-def unread(trial: Trial, server: Bell, tokens: Sequence[str]) -> int:
+def unread(trial: Run, server: BenchServer, tokens: Sequence[str]) -> int:
     """Of all these recipients together."""
     found: list[int] = []
 

@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from bellcast.bench import bell, figures, talks
-from bellcast.bench.bell import READY, Bell, booking
-from bellcast.bench.callers import Caller
-from bellcast.bench.crowd import Crowd
+from bellcast.bench.bell import READY, BenchServer, booking
+from bellcast.bench.callers import HttpCaller
+from bellcast.bench.crowd import ClientPool
 from bellcast.bench.figures import Detail, Figure
 from bellcast.bench.frames import Answer
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.talks import HandshakeRefused
 from bellcast.bench.target import MARK
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 NAME = "latency"
 GOAL_MS = 20.0
@@ -29,9 +29,9 @@ WARM_UP = 100
 PATIENCE_S = 5.0
 
 
-def measure(trial: Trial) -> list[Figure]:
-    scale, clock = trial.scale, Clock()
-    with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
+def measure(trial: Run) -> list[Figure]:
+    scale, clock = trial.scale, DelayClock()
+    with bell.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
         crowd = listening(reactor, server, clock)
         clients = [f"reader-{number}" for number in range(scale.latency_clients)]
         trial.say(f"connecting {len(clients):,} clients")
@@ -45,14 +45,14 @@ def measure(trial: Trial) -> list[Figure]:
         return [figure(NAME, what, delays(reactor, [crowd], clock), GOAL_MS)]
 
 
-class Clock:
+class DelayClock:
     """When each numbered notification was sent and when it was heard."""
 
     def __init__(self) -> None:
         self.sent: dict[int, float] = {}
         self.heard: dict[int, float] = {}
 
-    def hear(self, payload: bytes) -> int:
+    def record(self, payload: bytes) -> int:
         at = payload.find(MARK)
         if at < 0:
             return 0
@@ -67,8 +67,8 @@ class Clock:
 class Sender:
     """Sends when a caller is free; the clock runs from when the app wanted to send."""
 
-    def __init__(self, reactor: Reactor, server: Bell) -> None:
-        self._free = deque(Caller(reactor, server.address, self._answered) for _ in range(CALLERS))
+    def __init__(self, reactor: EpollLoop, server: BenchServer) -> None:
+        self._free = deque(HttpCaller(reactor, server.address, self._answered) for _ in range(CALLERS))
         self._waiting: deque[bytes] = deque()
 
     def send(self, request: bytes) -> None:
@@ -77,21 +77,21 @@ class Sender:
         else:
             self._waiting.append(request)
 
-    def _answered(self, caller: Caller, answer: Answer) -> None:
+    def _answered(self, caller: HttpCaller, answer: Answer) -> None:
         if answer.status != 201:
-            raise RefusedError(f"a send was answered {answer.status}: {answer.body[:300]!r}")
+            raise HandshakeRefused(f"a send was answered {answer.status}: {answer.body[:300]!r}")
         if self._waiting:
             caller.send(self._waiting.popleft())
         else:
             self._free.append(caller)
 
 
-def listening(reactor: Reactor, server: Bell, clock: Clock) -> Crowd:
+def listening(reactor: EpollLoop, server: BenchServer, clock: DelayClock) -> ClientPool:
     """Nobody yet: clients of that server, who note when they hear what."""
-    return Crowd(reactor, server.address, "websocket", clock.hear, talks.until(READY), alike=False)
+    return ClientPool(reactor, server.address, "websocket", clock.record, talks.until(READY), alike=False)
 
 
-def send_all(reactor: Reactor, sends: Sequence[tuple[Sender, bytes]], clock: Clock, rate: float) -> None:
+def send_all(reactor: EpollLoop, sends: Sequence[tuple[Sender, bytes]], clock: DelayClock, rate: float) -> None:
     """So many a second, however long the answers take."""
     begin = time.perf_counter()
     for number, (sender, request) in enumerate(sends):
@@ -102,7 +102,7 @@ def send_all(reactor: Reactor, sends: Sequence[tuple[Sender, bytes]], clock: Clo
         sender.send(request)
 
 
-def delays(reactor: Reactor, crowds: Sequence[Crowd], clock: Clock) -> list[float]:
+def delays(reactor: EpollLoop, crowds: Sequence[ClientPool], clock: DelayClock) -> list[float]:
     """Of the measured sends, when each has been heard by one client, once."""
 
     def heard() -> int:
@@ -113,7 +113,7 @@ def delays(reactor: Reactor, crowds: Sequence[Crowd], clock: Clock) -> list[floa
         before, patience = heard(), time.monotonic() + PATIENCE_S
         reactor.run(lambda until=patience: heard() >= number or time.monotonic() > until)  # type: ignore[misc]  # mypy: a default in a lambda
     if heard() != number or len(clock.heard) != number:
-        raise RefusedError(f"{number} were sent, {heard()} heard, {len(clock.heard)} of them different")
+        raise HandshakeRefused(f"{number} were sent, {heard()} heard, {len(clock.heard)} of them different")
     return clock.delays()[WARM_UP:]
 
 

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from bellcast.bench import bell, figures, peers
-from bellcast.bench.crowd import Crowd, Kind
+from bellcast.bench.crowd import ClientPool, Kind
 from bellcast.bench.fanout import KINDS
-from bellcast.bench.figures import Absent, Figure
-from bellcast.bench.reactor import Reactor
+from bellcast.bench.figures import Figure, MissingFigure
+from bellcast.bench.reactor import EpollLoop
 from bellcast.bench.target import Target
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 NAME = "memory"
 GOAL_KIB = 4.0
@@ -21,9 +21,9 @@ FIRST = 200
 SETTLE_S = 2.0
 
 
-def measure(trial: Trial) -> list[Figure | Absent]:
+def measure(trial: Run) -> list[Figure | MissingFigure]:
     here, reasons = peers.present(peers.NATIVE, trial.folder, trial.deadline)
-    found: list[Figure | Absent] = []
+    found: list[Figure | MissingFigure] = []
     for kind in KINDS:
         ours = _growth(trial, kind, "bellcast", bell.as_target)
         theirs = {
@@ -32,18 +32,18 @@ def measure(trial: Trial) -> list[Figure | Absent]:
             if kind == "websocket" or name != "ws"
         }
         found.append(_figure(trial, kind, ours, theirs))
-    return [*found, *(Absent(NAME, name, why) for name, why in reasons.items())]
+    return [*found, *(MissingFigure(NAME, name, why) for name, why in reasons.items())]
 
 
-def _growth(trial: Trial, kind: Kind, name: str, running: peers.Running) -> float:
+def _growth(trial: Run, kind: Kind, name: str, running: peers.Running) -> float:
     """KiB for each connection, each of another recipient with a token of its own."""
     trial.say(f"{KINDS[kind]}, {name}")
-    with running(trial.folder, trial.deadline) as target, Reactor(trial.deadline) as reactor:
+    with running(trial.folder, trial.deadline) as target, EpollLoop(trial.deadline) as reactor:
         greetings = (target.idle(kind, number) for number in range(trial.scale.connections))
         return growth_of(target, reactor, [(target.crowd(reactor, kind), greetings)])
 
 
-def growth_of(target: Target, reactor: Reactor, crowds: Sequence[tuple[Crowd, Iterator[bytes]]]) -> float:
+def growth_of(target: Target, reactor: EpollLoop, crowds: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> float:
     """KiB for each that comes after the first ones; all of them are here then."""
     for crowd, greetings in crowds:
         crowd.connect(itertools.islice(greetings, FIRST // len(crowds)))
@@ -55,11 +55,11 @@ def growth_of(target: Target, reactor: Reactor, crowds: Sequence[tuple[Crowd, It
     return (target.process.memory() - before) / 1024 / (_here(crowds) - first)
 
 
-def _here(crowds: Sequence[tuple[Crowd, Iterator[bytes]]]) -> int:
+def _here(crowds: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> int:
     return sum(len(crowd) for crowd, _ in crowds)
 
 
-def _figure(trial: Trial, kind: Kind, ours: float, theirs: dict[str, float]) -> Figure:
+def _figure(trial: Run, kind: Kind, ours: float, theirs: dict[str, float]) -> Figure:
     return Figure(
         benchmark=NAME,
         name=f"memory per idle authenticated {KINDS[kind]} connection",

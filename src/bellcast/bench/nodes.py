@@ -5,17 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bellcast.bench import bell, engines
-from bellcast.bench.bell import Bell
+from bellcast.bench.bell import BenchServer
 from bellcast.bench.engines import Engines
 from bellcast.bench.processes import Cpu, Used, cpu_in_all
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 
 @dataclass(frozen=True)
 class Nodes:
     """Servers that are one to their clients, and what they share."""
 
-    each: Sequence[Bell]
+    each: Sequence[BenchServer]
     engines: Engines
 
     def cpu(self) -> Cpu:
@@ -33,7 +33,7 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def running(trial: Trial, number: int) -> Iterator[Nodes]:
+def running(trial: Run, number: int) -> Iterator[Nodes]:
     """So many nodes on engines of their own, each with a port. AbsentError when an engine is not here."""
     with engines.running(trial.deadline) as shared, contextlib.ExitStack() as stack:
         each = [stack.enter_context(node(trial, shared, f"node-{at}")) for at in range(number)]
@@ -41,7 +41,7 @@ def running(trial: Trial, number: int) -> Iterator[Nodes]:
 
 
 @contextlib.contextmanager
-def workers(trial: Trial, number: int) -> Iterator[Nodes]:
+def workers(trial: Run, number: int) -> Iterator[Nodes]:
     """One server of so many processes on one port, on engines of its own. AbsentError as above."""
     with (
         engines.running(trial.deadline) as shared,
@@ -51,8 +51,8 @@ def workers(trial: Trial, number: int) -> Iterator[Nodes]:
 
 
 def node(
-    trial: Trial, shared: Engines, name: str, settings: dict[str, str] | None = None
-) -> contextlib.AbstractContextManager[Bell]:
+    trial: Run, shared: Engines, name: str, settings: dict[str, str] | None = None
+) -> contextlib.AbstractContextManager[BenchServer]:
     """One more server on these engines, in a folder of its own."""
     given = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.redis.url}
     return bell.running(trial.folder, trial.deadline, {**given, **(settings or {})}, name)

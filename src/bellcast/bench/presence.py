@@ -4,12 +4,12 @@ import itertools
 import time
 
 from bellcast.bench import bell, figures, talks
-from bellcast.bench.bell import FOREIGN, KEY, SECRET, Bell
-from bellcast.bench.crowd import Crowd
+from bellcast.bench.bell import FOREIGN, KEY, SECRET, BenchServer
+from bellcast.bench.crowd import ClientPool
 from bellcast.bench.figures import Figure
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.talks import RefusedError
-from bellcast.bench.trial import Trial
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.trial import Run
 
 NAME = "presence"
 CHANNEL = "presence-bench"
@@ -31,14 +31,14 @@ PATIENCE_S = 10.0
 TICK_S = 0.001
 
 
-def measure(trial: Trial) -> list[Figure]:
-    with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
+def measure(trial: Run) -> list[Figure]:
+    with bell.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
         members, visitors = _crowd(server, reactor, "member"), _crowd(server, reactor, "visitor")
         trial.say(f"{trial.scale.members:,} members come")
         members.connect(itertools.repeat(FOREIGN["pusher"], trial.scale.members))
         visitors.connect(itertools.repeat(FOREIGN["pusher"], VISITORS))
         _wait_for_quiet(reactor, members)
-        members.start_again()
+        members.reset_counts()
         number = RATE * trial.scale.moves_seconds
         trial.say(f"{RATE} come and {RATE} leave each second for {trial.scale.moves_seconds} s")
         before, busy, begin = server.process.cpu(), time.process_time(), time.perf_counter()
@@ -47,8 +47,8 @@ def measure(trial: Trial) -> list[Figure]:
         patience = time.monotonic() + PATIENCE_S
         reactor.run(lambda: members.total >= 2 * number * len(members) or time.monotonic() > patience, TICK_S)
         used = server.process.cpu().since(before)
-        if not members.all_heard(2 * number):
-            raise RefusedError(f"not every member heard of {number} who came and {number} who left, once")
+        if not members.has_all_received(2 * number):
+            raise HandshakeRefused(f"not every member heard of {number} who came and {number} who left, once")
         details: dict[str, figures.Detail] = {
             "moves_per_second": 2 * number / seconds,
             "server_user_s": used.user,
@@ -58,16 +58,16 @@ def measure(trial: Trial) -> list[Figure]:
         return [_figure(trial, used.total / (number / RATE), details)]
 
 
-def _crowd(server: Bell, reactor: Reactor, name: str) -> Crowd:
+def _crowd(server: BenchServer, reactor: EpollLoop, name: str) -> ClientPool:
     talk = talks.Pusher(KEY, SECRET, CHANNEL, member=lambda number: f"{name}-{number}")
-    return Crowd(reactor, server.address, "pusher", is_move, talk)
+    return ClientPool(reactor, server.address, "pusher", is_move, talk)
 
 
 def is_move(payload: bytes) -> int:
     return payload.startswith(b'{"event":"pusher_internal:member_')
 
 
-def _wait_for_quiet(reactor: Reactor, members: Crowd) -> None:
+def _wait_for_quiet(reactor: EpollLoop, members: ClientPool) -> None:
     """Until the members have been told of each other."""
     heard = -1
     while heard != members.total:
@@ -75,7 +75,7 @@ def _wait_for_quiet(reactor: Reactor, members: Crowd) -> None:
         reactor.run_for(QUIET_S)
 
 
-def _move(reactor: Reactor, visitors: Crowd, number: int) -> None:
+def _move(reactor: EpollLoop, visitors: ClientPool, number: int) -> None:
     """One comes and the one who came first leaves, at a steady rate."""
     begin = time.perf_counter()
     for move in range(number):
@@ -87,7 +87,7 @@ def _move(reactor: Reactor, visitors: Crowd, number: int) -> None:
     reactor.run(lambda: not visitors.opening)
 
 
-def _figure(trial: Trial, share: float, details: dict[str, figures.Detail]) -> Figure:
+def _figure(trial: Run, share: float, details: dict[str, figures.Detail]) -> Figure:
     """The seconds of the processor that a second's moves cost, however long they took."""
     return Figure(
         benchmark=NAME,

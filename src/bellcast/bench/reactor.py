@@ -35,7 +35,7 @@ class Deadline:
             raise OutOfTimeError(f"not done after {self.seconds:.0f} s")
 
 
-class Reactor:
+class EpollLoop:
     """Calls back for each socket that can be read or written, and closes them all in the end."""
 
     def __init__(self, deadline: Deadline) -> None:

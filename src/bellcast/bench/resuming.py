@@ -5,17 +5,17 @@ import time
 from collections.abc import Sequence
 
 from bellcast.bench import figures, nodes, storm, talks
-from bellcast.bench.bell import READY, Bell
-from bellcast.bench.crowd import Crowd
-from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.bell import READY, BenchServer
+from bellcast.bench.crowd import ClientPool
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import each_used
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.talks import HandshakeRefused
 from bellcast.bench.target import is_marked
-from bellcast.bench.throng import Order, Part, Throng
-from bellcast.bench.trial import Trial
+from bellcast.bench.throng import ClientProcesses, ClientShare, Order
+from bellcast.bench.trial import Run
 
 NAME = "resuming"
 NODES = 3
@@ -26,52 +26,52 @@ SETTLE_S = 2.0
 PATIENCE_S = 60.0
 
 
-def measure(trial: Trial) -> Sequence[Figure | Absent]:
+def measure(trial: Run) -> Sequence[Figure | MissingFigure]:
     try:
         with nodes.running(trial, NODES) as those:
             return [_measured(trial, those)]
     except AbsentError as absent:
-        return [Absent(NAME, "engines", str(absent))]
+        return [MissingFigure(NAME, "engines", str(absent))]
 
 
-def _measured(trial: Trial, those: Nodes) -> Figure:
+def _measured(trial: Run, those: Nodes) -> Figure:
     dying, *others = those.each
     tokens = [dying.token(f"guest-{number}") for number in range(trial.scale.resuming)]
     trial.say("everyone gets a notification and looks")
     storm.send_to_all(trial, others[0], len(tokens))
     positions = storm.positions_of(trial, others[0], tokens)
     greetings = [dying.greeting("websocket", token, position=positions[n]) for n, token in enumerate(tokens)]
-    with Throng(
+    with ClientProcesses(
         trial.deadline, [_part(node, greetings[at :: len(others)]) for at, node in enumerate(others)]
     ) as throng:
-        _cut_off(trial, dying, greetings)
+        _kill_node(trial, dying, greetings)
         storm.send_to_all(trial, others[0], len(tokens))
         trial.say(f"{len(tokens):,} clients come back")
         return _timed(Nodes(others, those.engines), throng, len(tokens))
 
 
-def _part(node: Bell, greetings: Sequence[bytes]) -> Part:
-    return Part(lambda reactor: _crowd(reactor, node), iter(greetings))
+def _part(node: BenchServer, greetings: Sequence[bytes]) -> ClientShare:
+    return ClientShare(lambda reactor: _crowd(reactor, node), iter(greetings))
 
 
-def _crowd(reactor: Reactor, node: Bell) -> Crowd:
-    return Crowd(reactor, node.address, "websocket", is_marked, talks.until(READY), alike=False)
+def _crowd(reactor: EpollLoop, node: BenchServer) -> ClientPool:
+    return ClientPool(reactor, node.address, "websocket", is_marked, talks.until(READY), alike=False)
 
 
-def _cut_off(trial: Trial, dying: Bell, greetings: Sequence[bytes]) -> None:
+def _kill_node(trial: Run, dying: BenchServer, greetings: Sequence[bytes]) -> None:
     """Everyone is connected, and then there is nobody they are connected to."""
     trial.say(f"{len(greetings):,} clients are connected to a node that dies")
-    with Reactor(trial.deadline) as reactor:
+    with EpollLoop(trial.deadline) as reactor:
         _crowd(reactor, dying).connect(iter(greetings))
         dying.process.kill()
 
 
-def _timed(left: Nodes, throng: Throng, number: int) -> Figure:
+def _timed(left: Nodes, throng: ClientProcesses, number: int) -> Figure:
     before, begin = left.used(), time.perf_counter()
     told = throng.order(Order(connect=number, each=1, patience=PATIENCE_S))
     used, seconds = left.used(), max(one.at for one in told) - begin
     if not all(one.exact for one in throng.order(Order(each=1, settle=SETTLE_S))):
-        raise RefusedError("not everyone got the one notification they had missed, once")
+        raise HandshakeRefused("not everyone got the one notification they had missed, once")
     return Figure(
         benchmark=NAME,
         name=f"{number:,} clients of a node that died resume on {NODES - 1} others, each with what it missed",

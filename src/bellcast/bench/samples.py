@@ -12,9 +12,9 @@ from bellcast.bench.crowd import Kind
 from bellcast.bench.fanout import Leg
 from bellcast.bench.figures import Figure, Goal
 from bellcast.bench.peers import Running
-from bellcast.bench.reactor import Reactor
+from bellcast.bench.reactor import EpollLoop
 from bellcast.bench.target import Target
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 Samples = Mapping[str, Sequence["Sample"]]
 
@@ -26,15 +26,15 @@ class Sample(msgspec.Struct, frozen=True):
     grown: float
 
 
-class Entrant(msgspec.Struct, frozen=True):
+class Contender(msgspec.Struct, frozen=True):
     """A server, how many clients of each kind come, and what is looked at when all have been told."""
 
     running: Running
     crowds: Mapping[Kind, int]
-    look: Callable[[Trial, Target], None] = lambda _trial, _target: None
+    look: Callable[[Run, Target], None] = lambda _trial, _target: None
 
 
-def taken(trial: Trial, line_up: Mapping[str, Entrant]) -> Samples:
+def taken(trial: Run, line_up: Mapping[str, Contender]) -> Samples:
     samples: dict[str, list[Sample]] = defaultdict(list)
     for number in range(trial.scale.rounds):
         for name, entrant in line_up.items():
@@ -43,8 +43,8 @@ def taken(trial: Trial, line_up: Mapping[str, Entrant]) -> Samples:
     return samples
 
 
-def _sample(trial: Trial, entrant: Entrant) -> Sample:
-    with entrant.running(trial.folder, trial.deadline) as target, Reactor(trial.deadline) as reactor:
+def _sample(trial: Run, entrant: Contender) -> Sample:
+    with entrant.running(trial.folder, trial.deadline) as target, EpollLoop(trial.deadline) as reactor:
         crowds = [
             (target.crowd(reactor, kind), map(partial(target.greeting, kind), range(size)))
             for kind, size in entrant.crowds.items()

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Iterator
 
 from bellcast.bench import bell
-from bellcast.bench.bell import Bell, booking
+from bellcast.bench.bell import BenchServer, booking
 from bellcast.bench.callers import drive
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 PAGE = 20
 READERS = [f"reader-{number}" for number in range(5)]
@@ -18,7 +18,7 @@ IN_FLIGHT = 4
 
 
 @contextlib.contextmanager
-def stocked(trial: Trial) -> Iterator[Bell]:
+def seeded(trial: Run) -> Iterator[BenchServer]:
     """A server on the large store: one row for each of a million members, and between them, far apart, the
     pages of twenty of the readers and the regulars."""
     full = trial.stock / "full"
@@ -32,12 +32,12 @@ def stocked(trial: Trial) -> Iterator[Bell]:
         yield server
 
 
-def small(trial: Trial, server: Bell) -> None:
+def small(trial: Run, server: BenchServer) -> None:
     """100 rows: the readers' pages and nothing else."""
     send_each(trial, server, [reader for _ in range(PAGE) for reader in READERS])
 
 
-def _fill(trial: Trial, server: Bell) -> None:
+def _fill(trial: Run, server: BenchServer) -> None:
     share = trial.scale.rows // PAGE
     for layer in range(PAGE):
         trial.say(f"filling the store: {layer * share:,} of {trial.scale.rows:,} rows")
@@ -45,7 +45,7 @@ def _fill(trial: Trial, server: Bell) -> None:
         send_each(trial, server, [*members, *READERS, *REGULARS])
 
 
-def send_each(trial: Trial, server: Bell, recipients: list[str]) -> None:
+def send_each(trial: Run, server: BenchServer, recipients: list[str]) -> None:
     loads = (recipients[start : start + ITEMS] for start in range(0, len(recipients), ITEMS))
     requests = (server.bulk([booking(recipient) for recipient in load]) for load in loads)
     drive(trial.deadline, server.address, requests, IN_FLIGHT).must_be(200)

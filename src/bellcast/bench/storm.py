@@ -6,22 +6,22 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from bellcast.bench import bell, figures, talks
-from bellcast.bench.bell import READY, Bell, booking
+from bellcast.bench.bell import READY, BenchServer, booking
 from bellcast.bench.callers import drive
-from bellcast.bench.crowd import Crowd, Kind
+from bellcast.bench.crowd import ClientPool, Kind
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure
-from bellcast.bench.reactor import Reactor, pause
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import EpollLoop, pause
+from bellcast.bench.talks import HandshakeRefused
 from bellcast.bench.target import is_marked
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 NAME = "storm"
 GOAL_PER_SECOND = 4_000
 ITEMS = 1_000
 
 
-def measure(trial: Trial) -> list[Figure]:
+def measure(trial: Run) -> list[Figure]:
     with bell.running(trial.folder, trial.deadline) as server:
         tokens = [server.token(f"guest-{number}") for number in range(trial.scale.storm)]
         trial.say("everyone gets a notification, looks, and leaves")
@@ -31,14 +31,14 @@ def measure(trial: Trial) -> list[Figure]:
         return [_storm(trial, server, kind, tokens, positions) for kind in KINDS]
 
 
-def send_to_all(trial: Trial, server: Bell, number: int) -> None:
+def send_to_all(trial: Run, server: BenchServer, number: int) -> None:
     """A notification to each of so many guests."""
     loads = (range(start, min(start + ITEMS, number)) for start in range(0, number, ITEMS))
     requests = (server.bulk([booking(f"guest-{guest}", guest) for guest in load]) for load in loads)
     drive(trial.deadline, server.address, requests, 2).must_be(200)
 
 
-def positions_of(trial: Trial, server: Bell, tokens: Sequence[str]) -> dict[int, str]:
+def positions_of(trial: Run, server: BenchServer, tokens: Sequence[str]) -> dict[int, str]:
     """Where the inbox of each guest is; the link of its notification tells whose it is."""
     positions: dict[int, str] = {}
 
@@ -52,22 +52,24 @@ def positions_of(trial: Trial, server: Bell, tokens: Sequence[str]) -> dict[int,
     return positions
 
 
-def _storm(trial: Trial, server: Bell, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
+def _storm(trial: Run, server: BenchServer, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
     _wait_until_empty(trial, server)
     trial.say(f"{len(tokens):,} clients come back over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
-    with Reactor(trial.deadline) as reactor:
-        crowd = Crowd(reactor, server.address, kind, is_marked, talks.until(READY), alike=False)
+    with EpollLoop(trial.deadline) as reactor:
+        crowd = ClientPool(reactor, server.address, kind, is_marked, talks.until(READY), alike=False)
         return _figure(kind, len(tokens), *_timed(server, crowd, iter(greetings)))
 
 
-def _wait_until_empty(trial: Trial, server: Bell) -> None:
+def _wait_until_empty(trial: Run, server: BenchServer) -> None:
     """The goodbyes of those who came before are no part of a storm."""
-    while server.ask(trial.deadline, server.read("/v1/stats", bell.SECRET))["connections"]:
+    while server.send_request(trial.deadline, server.read("/v1/stats", bell.SECRET))["connections"]:
         pause(0.1)
 
 
-def _timed(server: Bell, crowd: Crowd, greetings: Iterator[bytes]) -> tuple[float, dict[str, figures.Detail]]:
+def _timed(
+    server: BenchServer, crowd: ClientPool, greetings: Iterator[bytes]
+) -> tuple[float, dict[str, figures.Detail]]:
     """Seconds until all were ready, and until all had what they missed."""
     before, busy, begin = server.process.cpu(), time.process_time(), time.perf_counter()
     crowd.connect(greetings)
@@ -75,8 +77,8 @@ def _timed(server: Bell, crowd: Crowd, greetings: Iterator[bytes]) -> tuple[floa
     crowd.listen(len(crowd), tick=0)
     caught_up = time.perf_counter() - begin
     used = server.process.cpu().since(before)
-    if not crowd.all_heard(1):
-        raise RefusedError("not everyone got the one notification they had missed")
+    if not crowd.has_all_received(1):
+        raise HandshakeRefused("not everyone got the one notification they had missed")
     return seconds, {
         "caught_up_per_second": len(crowd) / caught_up,
         "server_cpu_us": 1e6 * used.total / len(crowd),

@@ -26,17 +26,17 @@ from bellcast.bench import (
     storm,
     trigger,
 )
-from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.processes import DiedError
 from bellcast.bench.reactor import Deadline, OutOfTimeError
-from bellcast.bench.talks import RefusedError
-from bellcast.bench.trial import Scale, Trial
+from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.trial import Run, Scale
 
-Measure = Callable[[Trial], Sequence[Figure | Absent]]
+Measure = Callable[[Run], Sequence[Figure | MissingFigure]]
 Say = Callable[[str], None]
 
 # What a benchmark may fail with. It is told instead of a figure, and the next one runs.
-Failure = (RefusedError, DiedError, OutOfTimeError, OSError, ValueError, LookupError, subprocess.SubprocessError)
+Failure = (HandshakeRefused, DiedError, OutOfTimeError, OSError, ValueError, LookupError, subprocess.SubprocessError)
 
 
 class Benchmark(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     load: float
     scale: Scale
     figures: list[Figure]
-    absent: list[Absent]
+    absent: list[MissingFigure]
     failure: str | None = None
 
 
@@ -103,7 +103,7 @@ def run(benchmarks: Sequence[Benchmark], scale: Scale, say: Say) -> list[Result]
 def _run(benchmark: Benchmark, scale: Scale, say: Say, folder: Path) -> Result:
     own = folder / benchmark.name
     own.mkdir()
-    trial = Trial(
+    trial = Run(
         scale=scale,
         deadline=Deadline(benchmark.seconds),
         folder=own,
@@ -112,7 +112,7 @@ def _run(benchmark: Benchmark, scale: Scale, say: Say, folder: Path) -> Result:
     )
     load = os.getloadavg()[0]
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    found: Sequence[Figure | Absent] = []
+    found: Sequence[Figure | MissingFigure] = []
     failure = None
     try:
         found = benchmark.measure(trial)
@@ -124,6 +124,6 @@ def _run(benchmark: Benchmark, scale: Scale, say: Say, folder: Path) -> Result:
         load=load,
         scale=scale,
         figures=[each for each in found if isinstance(each, Figure)],
-        absent=[each for each in found if isinstance(each, Absent)],
+        absent=[each for each in found if isinstance(each, MissingFigure)],
         failure=failure,
     )

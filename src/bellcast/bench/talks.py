@@ -12,17 +12,17 @@ from typing import Any
 import msgspec
 
 
-class RefusedError(Exception):
+class HandshakeRefused(Exception):
     """A server turned a client away, or hung up on it."""
 
 
-Talk = Callable[[int, bytes], bytes | None]
+Handshake = Callable[[int, bytes], bytes | None]
 Name = Callable[[int], str]
 
 _encode = msgspec.json.Encoder().encode
 
 
-def until(ready: bytes) -> Talk:
+def until(ready: bytes) -> Handshake:
     """The first frame is a `ready`, known by what is in it; nothing is said."""
 
     def talk(_number: int, heard: bytes) -> bytes | None:
@@ -33,7 +33,7 @@ def until(ready: bytes) -> Talk:
     return talk
 
 
-def socketio(token: Name) -> Talk:
+def socketio(token: Name) -> Handshake:
     """Engine.IO opens; then a CONNECT to the root namespace with a token."""
 
     def talk(number: int, heard: bytes) -> bytes | None:
@@ -104,5 +104,5 @@ def sign(secret: bytes, text: str) -> str:
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _refused(heard: bytes) -> RefusedError:
-    return RefusedError(heard[:500].decode(errors="replace"))
+def _refused(heard: bytes) -> HandshakeRefused:
+    return HandshakeRefused(heard[:500].decode(errors="replace"))

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bellcast.bench.crowd import Crowd, Kind
+from bellcast.bench.crowd import ClientPool, Kind
 from bellcast.bench.processes import Process
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.talks import Talk
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.talks import Handshake
 
 # What everybody follows. Pusher's clients read the prefix: this channel wants a signature.
 TOPIC = "private-bench"
@@ -30,13 +30,13 @@ class Target:
     name: str
     process: Process
     address: tuple[str, int]
-    talks: Mapping[Kind, Talk]
+    talks: Mapping[Kind, Handshake]
     greeting: Callable[[Kind, int], bytes]
     idle: Callable[[Kind, int], bytes]
     publish: Callable[[bytes], bytes]
 
-    def crowd(self, reactor: Reactor, kind: Kind) -> Crowd:
-        return Crowd(reactor, self.address, kind, is_marked, self.talks.get(kind))
+    def crowd(self, reactor: EpollLoop, kind: Kind) -> ClientPool:
+        return ClientPool(reactor, self.address, kind, is_marked, self.talks.get(kind))
 
 
 def is_marked(payload: bytes) -> int:

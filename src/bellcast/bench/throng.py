@@ -14,23 +14,23 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from bellcast.bench.crowd import Crowd
+from bellcast.bench.crowd import ClientPool
 from bellcast.bench.processes import DiedError
-from bellcast.bench.reactor import Deadline, OutOfTimeError, Reactor
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import Deadline, EpollLoop, OutOfTimeError
+from bellcast.bench.talks import HandshakeRefused
 
 # Longer than any order or answer.
 MESSAGE_SIZE = 65_536
 
 
-class Part(NamedTuple):
+class ClientShare(NamedTuple):
     """What one of the processes has: how its crowd is made, and what its clients open with."""
 
-    crowd: Callable[[Reactor], Crowd]
+    crowd: Callable[[EpollLoop], ClientPool]
     greetings: Iterator[bytes]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a crowd answers to an order. `at` is when all that was awaited had come, by the clock that all processes of a
     machine share (`perf_counter`); `busy` its processor seconds so far."""
 
@@ -52,10 +52,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     settle: float = 0.0
 
 
-class Throng:
+class ClientProcesses:
     """The crowds of all processes. An order is given to all of them, and done once all have answered."""
 
-    def __init__(self, deadline: Deadline, parts: Sequence[Part]) -> None:
+    def __init__(self, deadline: Deadline, parts: Sequence[ClientShare]) -> None:
         self._deadline = deadline
         self._ends: list[socket.socket] = []
         # As they are, with the tokens' secret: nothing is sent that could be computed there.
@@ -70,14 +70,14 @@ class Throng:
             there.close()
             self._processes.append(process)
 
-    def order(self, order: Order) -> list[Told]:
+    def order(self, order: Order) -> list[WorkerReport]:
         """Have it done by all; what each tells then."""
         for end in self._ends:
             with contextlib.suppress(BrokenPipeError):  # it has ended, and said why
                 end.send(msgspec.json.encode(order))
         return [self._answer(end) for end in self._ends]
 
-    def _answer(self, end: socket.socket) -> Told:
+    def _answer(self, end: socket.socket) -> WorkerReport:
         end.settimeout(1)
         while True:
             self._deadline.check()
@@ -85,9 +85,9 @@ class Throng:
                 said = end.recv(MESSAGE_SIZE)
                 if not said:
                     raise DiedError("a process of the generator ended")
-                told = msgspec.json.decode(said, type=Told)
+                told = msgspec.json.decode(said, type=WorkerReport)
                 if told.failure:
-                    raise RefusedError(told.failure)
+                    raise HandshakeRefused(told.failure)
                 return told
 
     def __enter__(self) -> Self:
@@ -102,18 +102,18 @@ class Throng:
             process.kill()
 
 
-def _live(deadline: Deadline, part: Part, orders: socket.socket, strangers: Sequence[socket.socket]) -> None:
+def _live(deadline: Deadline, part: ClientShare, orders: socket.socket, strangers: Sequence[socket.socket]) -> None:
     """The life of one process. It was born with others' ends, which would stay open through it."""
     for end in strangers:
         end.close()
-    with Reactor(deadline) as reactor, contextlib.suppress(BrokenPipeError):
+    with EpollLoop(deadline) as reactor, contextlib.suppress(BrokenPipeError):
         try:
             _serve(reactor, part, orders)
-        except (RefusedError, OutOfTimeError, OSError) as error:
-            orders.send(msgspec.json.encode(Told(failure=f"{type(error).__name__}: {error}")))
+        except (HandshakeRefused, OutOfTimeError, OSError) as error:
+            orders.send(msgspec.json.encode(WorkerReport(failure=f"{type(error).__name__}: {error}")))
 
 
-def _serve(reactor: Reactor, part: Part, orders: socket.socket) -> None:
+def _serve(reactor: EpollLoop, part: ClientShare, orders: socket.socket) -> None:
     crowd, greetings, waiting = part.crowd(reactor), part.greetings, list[bytes]()
     reactor.watch(orders, lambda _fd, _events: waiting.append(orders.recv(MESSAGE_SIZE)))
     while True:
@@ -125,12 +125,12 @@ def _serve(reactor: Reactor, part: Part, orders: socket.socket) -> None:
         orders.send(msgspec.json.encode(told))
 
 
-def _done(reactor: Reactor, crowd: Crowd, greetings: Iterator[bytes], order: Order) -> Told:
+def _done(reactor: EpollLoop, crowd: ClientPool, greetings: Iterator[bytes], order: Order) -> WorkerReport:
     crowd.connect(itertools.islice(greetings, order.connect))
     goal, patience = order.each * len(crowd), time.monotonic() + order.patience
     reactor.run(lambda: crowd.total >= goal or time.monotonic() > patience)
     at = time.perf_counter()
     reactor.run_for(order.settle)
-    return Told(
-        clients=len(crowd), total=crowd.total, exact=crowd.all_heard(order.each), at=at, busy=time.process_time()
+    return WorkerReport(
+        clients=len(crowd), total=crowd.total, exact=crowd.has_all_received(order.each), at=at, busy=time.process_time()
     )

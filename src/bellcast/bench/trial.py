@@ -74,7 +74,7 @@ QUICK = Scale(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class Run:
     """`folder` is empty and the benchmark's own, `stock` is where a large store is kept for the next one; `say` tells
     the person waiting what is going on."""
 

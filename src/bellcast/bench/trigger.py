@@ -5,14 +5,14 @@ import time
 import msgspec
 
 from bellcast.bench import bell, figures
-from bellcast.bench.bell import Bell
-from bellcast.bench.callers import Outcome, drive_beside
-from bellcast.bench.crowd import Crowd
+from bellcast.bench.bell import BenchServer
+from bellcast.bench.callers import LoadResult, drive_beside
+from bellcast.bench.crowd import ClientPool
 from bellcast.bench.figures import Figure
-from bellcast.bench.reactor import Reactor
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.talks import HandshakeRefused
 from bellcast.bench.target import TOPIC, event_data
-from bellcast.bench.trial import Trial
+from bellcast.bench.trial import Run
 
 NAME = "trigger"
 GOAL_PER_SECOND = 5_000
@@ -21,14 +21,14 @@ IN_FLIGHT = 64
 WARM_UP = 500
 
 
-def measure(trial: Trial) -> list[Figure]:
+def measure(trial: Run) -> list[Figure]:
     """One client follows the channel, so that each event is told."""
-    with bell.running(trial.folder, trial.deadline) as server, Reactor(trial.deadline) as reactor:
+    with bell.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
         target = server.target()
         crowd = target.crowd(reactor, "pusher")
         crowd.connect(iter([target.greeting("pusher", 0)]))
         _send(server, reactor, crowd, WARM_UP)
-        crowd.start_again()
+        crowd.reset_counts()
         trial.say(f"{trial.scale.triggers:,} signed requests, {IN_FLIGHT} in flight")
         before, busy = server.process.cpu(), time.process_time()
         outcome = _send(server, reactor, crowd, trial.scale.triggers)
@@ -36,12 +36,12 @@ def measure(trial: Trial) -> list[Figure]:
         return [_figure(outcome, used.total, time.process_time() - busy)]
 
 
-def _send(server: Bell, reactor: Reactor, crowd: Crowd, number: int) -> Outcome:
+def _send(server: BenchServer, reactor: EpollLoop, crowd: ClientPool, number: int) -> LoadResult:
     requests = [server.trigger(_body(n)) for n in range(number)]
     outcome = drive_beside(reactor, server.address, iter(requests), IN_FLIGHT).must_be(200)
     crowd.listen(number)
-    if not crowd.all_heard(number):
-        raise RefusedError(f"{number} events were acknowledged, {crowd.total} were told")
+    if not crowd.has_all_received(number):
+        raise HandshakeRefused(f"{number} events were acknowledged, {crowd.total} were told")
     return outcome
 
 
@@ -50,7 +50,7 @@ def _body(number: int) -> bytes:
     return msgspec.json.encode({"name": "note", "channels": [TOPIC], "data": event_data(number).decode()})
 
 
-def _figure(outcome: Outcome, used: float, busy: float) -> Figure:
+def _figure(outcome: LoadResult, used: float, busy: float) -> Figure:
     return Figure(
         benchmark=NAME,
         name=f"events through Pusher's HTTP API, signed, {IN_FLIGHT} in flight",

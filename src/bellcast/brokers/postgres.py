@@ -20,15 +20,21 @@ from bellcast.model.events import Stream
 
 CHANNELS = 64
 # Bytes of text PostgreSQL takes in a notice, less what stands before ours.
-PART = 7_800
+MAX_NOTIFY_BYTES = 7_800
 # What is raised when PostgreSQL is away; the last when it ends a connection while that waits for an answer.
-AWAY = (exceptions.PostgresError, exceptions.InterfaceError, OSError, TimeoutError, asyncpg.InternalClientError)
-CONNECT_SECONDS = 5.0
-PATIENCE_SECONDS = 5.0
+UNAVAILABLE_ERRORS = (
+    exceptions.PostgresError,
+    exceptions.InterfaceError,
+    OSError,
+    TimeoutError,
+    asyncpg.InternalClientError,
+)
+CONNECT_TIMEOUT = 5.0
+COMMAND_TIMEOUT = 5.0
 NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::text[]) notice (channel, part)"
 
 
-class PostgresCarrier:
+class PostgresTransport:
     """A Carrier. One connection listens, another sends."""
 
     def __init__(self, url: str, project: str) -> None:
@@ -37,30 +43,30 @@ class PostgresCarrier:
         self._numbers = count(1)
         self._listening: asyncpg.Connection | None = None
         self._sending: asyncpg.Connection | None = None
-        self._hear: Callable[[bytes], None] = lambda _: None
+        self._on_message: Callable[[bytes], None] = lambda _: None
         self._channels: Counter[str] = Counter()
         self._parts: dict[int, list[str]] = {}
-        self._gone = asyncio.Event()
+        self._lost = asyncio.Event()
         self._turn = asyncio.Lock()  # a connection is asked one thing at a time
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
         """Begin; from now on tell `hear` what arrives."""
-        self._hear = hear
+        self._on_message = hear
         self._channels.clear()
         self._parts.clear()
-        self._gone = asyncio.Event()
+        self._lost = asyncio.Event()
         try:
             self._listening = await self._connection()
             self._sending = await self._connection()
-        except AWAY as failure:
+        except UNAVAILABLE_ERRORS as failure:
             raise Unavailable(f"PostgreSQL cannot be used: {failure}.") from failure
-        self._listening.add_termination_listener(lambda _: self._gone.set())
+        self._listening.add_termination_listener(lambda _: self._lost.set())
 
     async def _connection(self) -> asyncpg.Connection:
         return await asyncpg.connect(
             self._url,
-            timeout=CONNECT_SECONDS,
-            command_timeout=PATIENCE_SECONDS,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
             server_settings={"application_name": "bellcast"},
         )
 
@@ -69,14 +75,14 @@ class PostgresCarrier:
         for channel in map(self._channel, streams):
             self._channels[channel] += 1
             if self._channels[channel] == 1:
-                await self._ask(self._open(self._listening).add_listener, channel, self._arrived)
+                await self._query(self._open(self._listening).add_listener, channel, self._on_notify)
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
         """Hear them no more."""
         for channel in map(self._channel, streams):
             self._channels[channel] -= 1
             if self._channels[channel] == 0:
-                await self._ask(self._open(self._listening).remove_listener, channel, self._arrived)
+                await self._query(self._open(self._listening).remove_listener, channel, self._on_notify)
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send in one round trip and one transaction."""
@@ -87,23 +93,23 @@ class PostgresCarrier:
     def _cut(self, message: bytes) -> Iterator[str]:
         """A message as notices. Their numbers keep equal ones apart: of two alike PostgreSQL tells but one."""
         text = base64.b64encode(message).decode()
-        number, last = next(self._numbers), (len(text) - 1) // PART
+        number, last = next(self._numbers), (len(text) - 1) // MAX_NOTIFY_BYTES
         for at in range(last + 1):
-            yield f"{number} {last - at} {text[at * PART : (at + 1) * PART]}"
+            yield f"{number} {last - at} {text[at * MAX_NOTIFY_BYTES : (at + 1) * MAX_NOTIFY_BYTES]}"
 
-    def _arrived(self, _: object, sender: int, __: str, notice: object) -> None:
+    def _on_notify(self, _: object, sender: int, __: str, notice: object) -> None:
         """Parts of one message follow one another, whatever others send in between."""
         _, left, text = str(notice).split(" ", 2)
         parts = self._parts.setdefault(sender, [])
         parts.append(text)
         if left == "0":
-            self._hear(base64.b64decode("".join(self._parts.pop(sender))))
+            self._on_message(base64.b64decode("".join(self._parts.pop(sender))))
 
-    async def lost(self) -> None:
+    async def wait_lost(self) -> None:
         """Raise when the listening connection is gone, or silent though it was asked."""
         while True:
             try:
-                await asyncio.wait_for(self._gone.wait(), PATIENCE_SECONDS)
+                await asyncio.wait_for(self._lost.wait(), COMMAND_TIMEOUT)
             except TimeoutError:
                 await self.ping()
             else:
@@ -111,7 +117,7 @@ class PostgresCarrier:
 
     async def ping(self) -> None:
         """Raise unless PostgreSQL answers on the connection that listens."""
-        await self._ask(self._open(self._listening).execute, "SELECT 1")
+        await self._query(self._open(self._listening).execute, "SELECT 1")
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -120,7 +126,7 @@ class PostgresCarrier:
                 connection.terminate()
         self._listening = self._sending = None
 
-    async def _ask(self, question: Callable[..., Awaitable[object]], *args: object) -> None:
+    async def _query(self, question: Callable[..., Awaitable[object]], *args: object) -> None:
         async with self._turn:
             await _asked(question(*args))
 
@@ -137,5 +143,5 @@ async def _asked(answer: Awaitable[object]) -> None:
     """Wait for PostgreSQL; Unavailable if there is none any more."""
     try:
         await answer
-    except AWAY as failure:
+    except UNAVAILABLE_ERRORS as failure:
         raise Unavailable(f"PostgreSQL was lost: {str(failure) or type(failure).__name__}.") from failure

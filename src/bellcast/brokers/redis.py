@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
 from bellcast.brokers.relay import Message
-from bellcast.brokers.shards import PATIENCE_SECONDS, PLAIN, SHARDED, Shard
+from bellcast.brokers.shards import COMMAND_TIMEOUT, PLAIN, SHARDED, Shard
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 
@@ -21,16 +21,16 @@ SLOTS = 16_384
 Address = tuple[str, int]
 
 
-class RedisCarrier:
+class RedisTransport:
     """A Carrier over one Redis, or over the shards of a cluster."""
 
     def __init__(self, url: str, project: str) -> None:
         self._prefix = f"bellcast:{project}:"
         # Coming back is the relay's. In the older protocol what is heard arrives in one way on every version.
         options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "protocol": 2, "client_name": "bellcast"}
-        options |= {"socket_connect_timeout": PATIENCE_SECONDS, "socket_timeout": PATIENCE_SECONDS}
+        options |= {"socket_connect_timeout": COMMAND_TIMEOUT, "socket_timeout": COMMAND_TIMEOUT}
         self._seed = ConnectionPool.from_url(url, **options)
-        self._known: list[Address] = []  # of the cluster, as it was last seen
+        self._slots_known: list[Address] = []  # of the cluster, as it was last seen
         self._shards: list[Shard] = []
         self._owners: list[int] | None = None  # the shard of each slot; None: there is one, of all
 
@@ -40,15 +40,15 @@ class RedisCarrier:
         if slots is None:
             self._owners, self._shards = None, [Shard(self._pool(None), PLAIN)]
         else:
-            self._known = sorted(set(slots))
-            self._owners = [self._known.index(address) for address in slots]
-            self._shards = [Shard(self._pool(address), SHARDED) for address in self._known]
+            self._slots_known = sorted(set(slots))
+            self._owners = [self._slots_known.index(address) for address in slots]
+            self._shards = [Shard(self._pool(address), SHARDED) for address in self._slots_known]
         await asyncio.gather(*(shard.connect(hear) for shard in self._shards))
 
     async def _slots(self) -> list[Address] | None:
         """Who has each slot; None where this is no cluster. Whoever of it was known before may answer."""
         wrong: Exception | None = None
-        for address in (None, *self._known):
+        for address in (None, *self._slots_known):
             redis: Any = Redis(connection_pool=self._pool(address))
             try:
                 if not (await redis.info("cluster")).get("cluster_enabled"):
@@ -98,9 +98,9 @@ class RedisCarrier:
             parts[self._owners[key_slot(message[0])]].append(message)
         return ((self._shards[number], those) for number, those in parts.items())
 
-    async def lost(self) -> None:
+    async def wait_lost(self) -> None:
         """Raise when a shard's connection is gone, or silent though it was asked."""
-        watching = [asyncio.ensure_future(shard.lost()) for shard in self._shards]
+        watching = [asyncio.ensure_future(shard.wait_lost()) for shard in self._shards]
         try:
             await asyncio.gather(*watching)
         finally:

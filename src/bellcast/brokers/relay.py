@@ -24,12 +24,12 @@ from bellcast.ports import Clock
 log = structlog.get_logger(__name__)
 
 # While the other side is away so many events wait for it; beyond them the oldest are left to the audit.
-WAITING = 10_000
-BATCH = 500
+MAX_OUTGOING = 10_000
+MAX_BATCH_MESSAGES = 500
 # Between two tries to come back, seconds; the time between is random, so that not every process comes at once.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 # How long a start waits for the first connection before it goes on without.
-START_SECONDS = 5.0
+START_TIMEOUT = 5.0
 ORIGIN_BYTES = 8
 
 Message: TypeAlias = tuple[Stream, bytes]
@@ -40,7 +40,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
 
 
-class Carrier(Protocol):
+class PubSubTransport(Protocol):
     """One way between processes, on one connection at a time. Raises Unavailable or OSError once it is lost."""
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
@@ -59,7 +59,7 @@ class Carrier(Protocol):
         """Send to every process that follows; the order within a stream stays."""
         ...
 
-    async def lost(self) -> None:
+    async def wait_lost(self) -> None:
         """Return or raise when the connection is gone."""
         ...
 
@@ -72,18 +72,18 @@ class Carrier(Protocol):
         ...
 
 
-class Relay:
+class RemoteBroker:
     """A Broker over a carrier."""
 
-    def __init__(self, carrier: Carrier, clock: Clock) -> None:
-        self._carrier = carrier
+    def __init__(self, carrier: PubSubTransport, clock: Clock) -> None:
+        self._transport = carrier
         self._clock = clock
         self._origin = secrets.token_bytes(ORIGIN_BYTES)
         self._listener: Callable[[Event], None] | None = None
-        self._unsure: Callable[[Collection[Stream]], None] = lambda _: None
+        self._on_gap: Callable[[Collection[Stream]], None] = lambda _: None
         self._interest: Counter[Stream] = Counter({ANNOUNCEMENTS: 1})
         self._changed: set[Stream] = set()
-        self._outgoing: deque[Message] = deque(maxlen=WAITING)
+        self._outgoing: deque[Message] = deque(maxlen=MAX_OUTGOING)
         self._work = asyncio.Event()
         self._tried = asyncio.Event()
         self._connected = False
@@ -95,14 +95,14 @@ class Relay:
         """Begin to connect; go on without when the other side does not answer."""
         self._task = asyncio.get_running_loop().create_task(self._keep_connected())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), START_SECONDS)
+            await asyncio.wait_for(self._tried.wait(), START_TIMEOUT)
 
     def listen(
         self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
         """Tell `listener` of every event from now on, and `unsure` of streams where some may have been missed."""
         self._listener = listener
-        self._unsure = unsure or self._unsure
+        self._on_gap = unsure or self._on_gap
 
     def follow(self, stream: Stream) -> None:
         """Somebody here follows a stream."""
@@ -137,7 +137,7 @@ class Relay:
         if not self._connected:
             raise Unavailable("The broker is away.")
         try:
-            await self._carrier.ping()
+            await self._transport.ping()
         except OSError as failure:
             raise Unavailable("The broker is away.") from failure
 
@@ -152,7 +152,7 @@ class Relay:
                 await self._send()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await self._carrier.close()
+        await self._transport.close()
 
     # --- behind it
 
@@ -167,22 +167,22 @@ class Relay:
                 log.warning("broker away; what is missed meanwhile is read from the store", why=str(failure))
             self._connected = False
             self._tried.set()
-            await self._carrier.close()
+            await self._transport.close()
             await self._clock.sleep(random.uniform(wait / 2, wait))
             wait = min(wait * 2, LONGEST_WAIT)
 
     async def _connect(self) -> None:
-        await self._carrier.connect(self._hear)
+        await self._transport.connect(self._receive)
         self._changed.clear()
         streams = list(self._interest)
-        await self._carrier.follow(streams)
+        await self._transport.follow(streams)
         self._connected = True
         self._tried.set()
-        self._unsure(streams)
+        self._on_gap(streams)
 
     async def _serve(self) -> None:
         """Until the connection is gone."""
-        lost = asyncio.ensure_future(self._carrier.lost())
+        lost = asyncio.ensure_future(self._transport.wait_lost())
         try:
             while not lost.done():
                 work = asyncio.ensure_future(self._work.wait())
@@ -202,17 +202,17 @@ class Relay:
         ended = [stream for stream in changed if stream not in self._interest]
         begun = [stream for stream in changed if stream in self._interest]
         if ended:
-            await self._carrier.unfollow(ended)
+            await self._transport.unfollow(ended)
         if begun:
-            await self._carrier.follow(begun)
-            self._unsure(begun)
+            await self._transport.follow(begun)
+            self._on_gap(begun)
 
     async def _send(self) -> None:
         while self._outgoing:
-            batch = [self._outgoing.popleft() for _ in range(min(BATCH, len(self._outgoing)))]
-            await self._carrier.send(batch)
+            batch = [self._outgoing.popleft() for _ in range(min(MAX_BATCH_MESSAGES, len(self._outgoing)))]
+            await self._transport.send(batch)
 
-    def _hear(self, message: bytes) -> None:
+    def _receive(self, message: bytes) -> None:
         """What another process sent; its own it has heard already."""
         if message[:ORIGIN_BYTES] == self._origin or self._listener is None:
             return

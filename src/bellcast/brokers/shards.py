@@ -13,10 +13,10 @@ from bellcast.errors import Unavailable
 # Channels a command: a storm of new connections is a few writes of under a megabyte.
 CHANNELS = 1_000
 # A Redis that is silent for so long after a question is away.
-PATIENCE_SECONDS = 5.0
+COMMAND_TIMEOUT = 5.0
 
 
-class Words(NamedTuple):
+class CommandNames(NamedTuple):
     """What the commands are called. In a cluster a channel lives on one shard, and each is named alone."""
 
     follow: bytes
@@ -27,8 +27,8 @@ class Words(NamedTuple):
     together: int
 
 
-PLAIN = Words(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe", CHANNELS)
-SHARDED = Words(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage", b"ssubscribe", 1)
+PLAIN = CommandNames(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe", CHANNELS)
+SHARDED = CommandNames(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage", b"ssubscribe", 1)
 
 
 SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]) end"
@@ -37,7 +37,7 @@ SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]
 class Shard:
     """One connection listens, others send."""
 
-    def __init__(self, pool: ConnectionPool, words: Words) -> None:
+    def __init__(self, pool: ConnectionPool, words: CommandNames) -> None:
         self._pool = pool
         self._redis: Redis = Redis(connection_pool=pool)
         self._words = words
@@ -46,7 +46,7 @@ class Shard:
         self._reading: asyncio.Task[None] | None = None
         self._unconfirmed: set[bytes] = set()
         self._confirmed = asyncio.Event()
-        self._heard = False
+        self._last_received = False
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
         """Begin to listen."""
@@ -61,7 +61,7 @@ class Shard:
         words = self._words
         while True:
             said = await self._listening.read_response()
-            self._heard = True
+            self._last_received = True
             if not isinstance(said, list):
                 continue  # an answer to a ping, where nothing is followed yet
             kind, channel, *rest = said
@@ -76,17 +76,17 @@ class Shard:
         """Hear these channels; returns once Redis has confirmed them all."""
         self._unconfirmed.update(channels)
         self._confirmed.clear()
-        await self._tell(self._words.follow, channels)
+        await self._command(self._words.follow, channels)
         try:
-            await asyncio.wait_for(self._confirmed.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(self._confirmed.wait(), COMMAND_TIMEOUT)
         except TimeoutError:
             raise Unavailable("Redis does not answer.") from None
 
     async def unfollow(self, channels: Sequence[bytes]) -> None:
         """Hear them no more."""
-        await self._tell(self._words.unfollow, channels)
+        await self._command(self._words.unfollow, channels)
 
-    async def _tell(self, command: bytes, channels: Sequence[bytes]) -> None:
+    async def _command(self, command: bytes, channels: Sequence[bytes]) -> None:
         together, listening = self._words.together, self._listening
         commands = [(command, *channels[at : at + together]) for at in range(0, len(channels), together)]
         try:
@@ -118,17 +118,17 @@ class Shard:
             pipeline.execute_command(self._words.publish, channel, message)
         await pipeline.execute()
 
-    async def lost(self) -> None:
+    async def wait_lost(self) -> None:
         """Raise when the listening connection is gone, or silent though it was asked."""
         if self._reading is None:
             return
         while True:
-            self._heard = False
-            await self._tell(b"PING", [b""])
-            done, _ = await asyncio.wait((self._reading,), timeout=PATIENCE_SECONDS)
+            self._last_received = False
+            await self._command(b"PING", [b""])
+            done, _ = await asyncio.wait((self._reading,), timeout=COMMAND_TIMEOUT)
             if done:
                 raise Unavailable(f"Redis was lost: {self._reading.exception()}.")
-            if not self._heard:
+            if not self._last_received:
                 raise Unavailable("Redis does not answer.")
 
     async def ping(self) -> None:

@@ -3,10 +3,10 @@
 `connect` and `disconnect` are calls too."""
 
 from bellcast import ports
-from bellcast.calls.answerer import Answerer, NoAnswerer
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, CallPort, Refused
+from bellcast.calls.answerer import CallBackend, NoBackend
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, CallContext, Refused
 from bellcast.calls.functions import Handlers, load
-from bellcast.calls.url import HandlerUrl
+from bellcast.calls.url import HttpCallback
 from bellcast.model.people import Project
 
 __all__ = [
@@ -14,22 +14,22 @@ __all__ = [
     "DISCONNECT",
     "ROOT",
     "Accepted",
-    "Answerer",
     "Call",
-    "CallPort",
-    "HandlerUrl",
+    "CallBackend",
+    "CallContext",
     "Handlers",
-    "NoAnswerer",
+    "HttpCallback",
+    "NoBackend",
     "Refused",
-    "answers",
+    "backend_for",
     "load",
 ]
 
 
-def answers(
+def backend_for(
     handlers: Handlers | None, url: str | None, project: Project, http: ports.Http, clock: ports.Clock
-) -> Answerer:
+) -> CallBackend:
     """Whoever answers calls here: the app's handlers, else its URL, else nobody."""
     if handlers is not None:
         return handlers
-    return NoAnswerer() if url is None else HandlerUrl(url, project, http, clock)
+    return NoBackend() if url is None else HttpCallback(url, project, http, clock)

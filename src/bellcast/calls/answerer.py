@@ -6,7 +6,7 @@ from bellcast.calls.call import ROOT, Call
 from bellcast.errors import NoHandler
 
 
-class Answerer(Protocol):
+class CallBackend(Protocol):
     """Whoever answers calls."""
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
@@ -17,12 +17,12 @@ class Answerer(Protocol):
         """Whether clients may enter the namespace."""
         ...
 
-    async def answer(self, call: Call) -> Any:
+    async def dispatch(self, call: Call) -> Any:
         """The reply: None is an empty one, a tuple several values. Refused, NoHandler or HandlerFailed if there is none."""
         ...
 
 
-class NoAnswerer:
+class NoBackend:
     """For an app without handlers."""
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
@@ -31,5 +31,5 @@ class NoAnswerer:
     def has_namespace(self, namespace: str) -> bool:
         return namespace == ROOT
 
-    async def answer(self, call: Call) -> Any:
+    async def dispatch(self, call: Call) -> Any:
         raise NoHandler("This server has no handlers: set BELLCAST_HANDLERS or BELLCAST_HANDLER_URL.")

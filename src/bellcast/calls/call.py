@@ -21,7 +21,7 @@ class Refused(Exception):
         self.data = data
 
 
-class CallPort(Protocol):
+class CallContext(Protocol):
     """What a call can do to its connection; each dialect does it its way."""
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
@@ -62,7 +62,7 @@ class Call:
 
     def __init__(
         self,
-        port: CallPort,
+        port: CallContext,
         name: str,
         args: Sequence[Any] = (),
         *,

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, Refused
-from bellcast.calls.newcomers import let_in_without_word
+from bellcast.calls.newcomers import admit_by_session
 from bellcast.errors import HandlerFailed, NoHandler, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class Handlers:
             for known in self._namespaces
         )
 
-    async def answer(self, call: Call) -> Any:
+    async def dispatch(self, call: Call) -> Any:
         function = self._functions.get(call.name)
         if function is None:
             raise NoHandler(f"No handler answers {call.name!r}.")
@@ -64,7 +64,7 @@ class Handlers:
         except Exception:
             log.exception("handler failed", call=call.name, connection=call.connection)
             if call.name in (CONNECT, DISCONNECT):
-                return let_in_without_word(call)
+                return admit_by_session(call)
             raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
         return reply
 

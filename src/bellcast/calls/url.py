@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bellcast import ports
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, Refused
-from bellcast.calls.newcomers import let_in_without_word
+from bellcast.calls.newcomers import admit_by_session
 from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError
 from bellcast.model.people import Project
 from bellcast.model.wording import sentence
@@ -29,7 +29,7 @@ NO_NAMESPACE = "Invalid namespace"  # the reference's own words, which clients k
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
 
 
-class Emitted(Struct, frozen=True, kw_only=True):
+class EmittedEvent(Struct, frozen=True, kw_only=True):
     """One event of the URL's answer; `to` is a topic, without it the caller is told."""
 
     name: str
@@ -37,25 +37,25 @@ class Emitted(Struct, frozen=True, kw_only=True):
     to: str | None = None
 
 
-class Refusal(Struct, frozen=True, kw_only=True):
+class ConnectRefusal(Struct, frozen=True, kw_only=True):
     """No, in the app's words."""
 
     message: str
     data: Any = None
 
 
-class UrlAnswer(Struct, frozen=True, kw_only=True):
+class HandlerReply(Struct, frozen=True, kw_only=True):
     """What the URL answers; `accept` only to `connect`."""
 
     reply: Any = None
-    emit: list[Emitted] = []
+    emit: list[EmittedEvent] = []
     join: list[str] = []
     leave: list[str] = []
     accept: Accepted | None = None
-    refuse: Refusal | None = None
+    refuse: ConnectRefusal | None = None
 
 
-class HandlerUrl:
+class HttpCallback:
     """Asks the app's URL, and does what it answers."""
 
     def __init__(self, url: str, project: Project, http: ports.Http, clock: ports.Clock) -> None:
@@ -63,21 +63,21 @@ class HandlerUrl:
         self._key = signing_key(project.secret)
         self._http = http
         self._clock = clock
-        self._unanswered: dict[str, int] = {}  # until when it is taken that nobody answers comings or goings
-        self._failed: dict[str, int] = {}  # until when the URL is left alone with them
+        self._unhandled: dict[str, int] = {}  # until when it is taken that nobody answers comings or goings
+        self._failed_at: dict[str, int] = {}  # until when the URL is left alone with them
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        return namespace != ROOT or self._clock.now() >= self._unanswered.get(name, 0)
+        return namespace != ROOT or self._clock.now() >= self._unhandled.get(name, 0)
 
     def has_namespace(self, namespace: str) -> bool:
         return True  # the URL is asked, by `connect`
 
-    async def answer(self, call: Call) -> Any:
-        if call.namespace == ROOT and self._clock.now() < self._failed.get(call.name, 0):
-            return let_in_without_word(call)
+    async def dispatch(self, call: Call) -> Any:
+        if call.namespace == ROOT and self._clock.now() < self._failed_at.get(call.name, 0):
+            return admit_by_session(call)
         try:
             answer = _read(await self._post(call))
-            await _obey(call, answer)
+            await _apply_reply(call, answer)
         except NoHandler:
             return self._no_handler(call)
         except BellcastError as failure:
@@ -92,14 +92,14 @@ class HandlerUrl:
             raise NoHandler("No handler answers this call.") from None
         if call.name == CONNECT and call.namespace != ROOT:
             raise Refused(NO_NAMESPACE) from None
-        self._unanswered[call.name] = self._clock.now() + UNANSWERED_MS
+        self._unhandled[call.name] = self._clock.now() + UNANSWERED_MS
 
     def _failure(self, call: Call) -> None:
         if call.name not in (CONNECT, DISCONNECT):
             raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
         if call.namespace == ROOT:
-            self._failed[call.name] = self._clock.now() + FAILED_MS
-        let_in_without_word(call)
+            self._failed_at[call.name] = self._clock.now() + FAILED_MS
+        admit_by_session(call)
 
     async def _post(self, call: Call) -> ports.Response:
         asked = {
@@ -139,18 +139,18 @@ def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:
     }
 
 
-def _read(response: ports.Response) -> UrlAnswer:
+def _read(response: ports.Response) -> HandlerReply:
     if response.status == 404:
         raise NoHandler("No handler answers this call.")
     if response.status != 200:
         raise HandlerFailed(f"It answered {response.status}; 200 is expected.")
     try:
-        return msgspec.json.decode(response.body or b"{}", type=UrlAnswer)
+        return msgspec.json.decode(response.body or b"{}", type=HandlerReply)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HandlerFailed(sentence(error, "Its answer")) from None
 
 
-async def _obey(call: Call, answer: UrlAnswer) -> None:
+async def _apply_reply(call: Call, answer: HandlerReply) -> None:
     """Do what the answer says beside its reply."""
     if answer.accept is not None:
         if call.name != CONNECT:
@@ -164,7 +164,7 @@ async def _obey(call: Call, answer: UrlAnswer) -> None:
         await _emit(call, emitted)
 
 
-async def _emit(call: Call, emitted: Emitted) -> None:
+async def _emit(call: Call, emitted: EmittedEvent) -> None:
     if emitted.to is None:
         await call.emit(emitted.name, *emitted.args)
     else:

@@ -26,7 +26,7 @@ from bellcast.cli import (
     tail,
     token,
 )
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 
 EPILOG = """\
 [dim]Begin with[/] bellcast demo[dim], or with[/] bellcast serve [dim]and, beside it,[/] bellcast notify alice "Hello"[dim].
@@ -55,7 +55,7 @@ def main() -> NoReturn:
     """Run the command that was asked for. Status 0: done, 1: it could not be done, 2: it was asked for wrongly."""
     try:
         sys.exit(app(prog_name="bellcast", standalone_mode=False))
-    except Stop as stop:
+    except CommandError as stop:
         screen.fail(str(stop), stop.status)
     except typer.TyperException as refusal:
         screen.fail(*screen.usage(refusal))

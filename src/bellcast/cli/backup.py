@@ -10,7 +10,7 @@ import typer
 from bellcast.cli import options, screen
 
 if TYPE_CHECKING:  # settings are read when a command runs: help need not wait
-    from bellcast.settings.groups import Store
+    from bellcast.settings.groups import StoreSettings
 
 EPILOG = """\
 [dim]Examples[/]
@@ -25,7 +25,7 @@ data folder apart, or set[/] BELLCAST_PROJECT[dim].[/]
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
 def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An old one is never written over.")],
@@ -44,7 +44,7 @@ def backup(
         screen.done(f"{named} is copied to {file} ({screen.size(size)}).")
 
 
-def _copy(store: "Store", file: Path, progress: Callable[[int, int], None]) -> None:
+def _copy(store: "StoreSettings", file: Path, progress: Callable[[int, int], None]) -> None:
     import asyncio
 
     from bellcast.server import adapters

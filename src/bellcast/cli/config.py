@@ -22,18 +22,18 @@ a file that[/] <VARIABLE>_FILE [dim]names.[/]
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA"), rich_help_panel="Look after it", epilog=EPILOG)
 def config(
     ctx: typer.Context,
     only_changed: Annotated[bool, typer.Option("--changed", help="Only what differs from the defaults.")] = False,
     json: screen.Json = False,
 ) -> None:
     """Show the settings in effect."""
-    from bellcast.settings import load, shown
+    from bellcast.settings import as_displayed, load
     from bellcast.settings.groups import Settings
 
     flags = options.flags(ctx)
-    defaults, given, values = shown(Settings()), shown(load(flags, {})), shown(load(flags))
+    defaults, given, values = as_displayed(Settings()), as_displayed(load(flags, {})), as_displayed(load(flags))
     rows = {}
     for variable, value in values.items():
         source = "option" if given[variable] != defaults[variable] else "environment"

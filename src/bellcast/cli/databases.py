@@ -98,7 +98,7 @@ def _outbox(url: str, *, named: bool) -> Iterator[Finding]:
 
     async def look() -> status.Status:
         async with schema.connected(url) as connection:
-            return await status.look(connection)
+            return await status.read_status(connection)
 
     try:
         found = asyncio.run(look())

@@ -8,7 +8,7 @@ import typer
 from bellcast.cli import options, screen, serve
 
 if TYPE_CHECKING:  # servers are imported when they start, not for --help
-    from bellcast.cli.neighbours import Neighbour
+    from bellcast.cli.neighbours import DemoApp
 
 EPILOG = """\
 [dim]Examples[/]
@@ -62,7 +62,7 @@ def demo(
     screen.note("The demo has ended, and nothing of it is left.")
 
 
-def _introduce(url: str, data: str, apps: list["Neighbour"]) -> None:
+def _introduce(url: str, data: str, apps: list["DemoApp"]) -> None:
     """Where everything is, and what to try."""
     from rich.panel import Panel
     from rich.table import Table

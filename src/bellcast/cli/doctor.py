@@ -28,7 +28,7 @@ MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[bold red
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA", "STORE", "URL"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE", "URL"), rich_help_panel="Look after it", epilog=EPILOG)
 def doctor(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Look at this machine only, at no server.")] = False,

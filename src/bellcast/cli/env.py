@@ -18,16 +18,16 @@ EPILOG = """\
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
 def env(ctx: typer.Context, json: screen.Json = False) -> None:
     """Print export lines of the URL, the project and the secret."""
-    from bellcast.cli.screen import Stop
+    from bellcast.cli.screen import CommandError
     from bellcast.settings import known, url
 
     settings = options.settings(ctx)
     project = known(settings)
     if project is None:
-        raise Stop(
+        raise CommandError(
             f"{settings.store.data} has no credentials",
             "start `bellcast serve` there once, name its folder with --data, or set BELLCAST_PROJECT",
         )

@@ -22,7 +22,7 @@ app = typer.Typer(cls=options.Group)
 key = typer.Typer(cls=options.Group, epilog=EPILOG, help="Create, list and revoke API keys.")
 app.add_typer(key, name="key", rich_help_panel="Send and follow")
 
-asks = options.taking("DATA", "URL")
+asks = options.with_settings("DATA", "URL")
 
 
 @key.callback(invoke_without_command=True)
@@ -88,15 +88,15 @@ def _ask(ctx: typer.Context, method: str, where: str, body: dict[str, Any] | Non
     import msgspec
 
     from bellcast.cli import asking
-    from bellcast.client.request import Answer, Request
+    from bellcast.client.request import HttpRequest, HttpResponse
 
-    def decode(answer: Answer) -> Any:
+    def decode(answer: HttpResponse) -> Any:
         return msgspec.json.decode(answer.content) if answer.content else None
 
     content = None if body is None else msgspec.json.encode(body)
     headers = {"Content-Type": "application/json"}
     with asking.server(options.settings(ctx)) as bell:
-        return bell.sender.send(Request(method, where, decode, headers=headers, content=content))
+        return bell.sender.send(HttpRequest(method, where, decode, headers=headers, content=content))
 
 
 def _show(keys: list[dict[str, Any]]) -> None:

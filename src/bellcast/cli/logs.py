@@ -11,13 +11,13 @@ from structlog.typing import Processor
 from bellcast.cli import screen
 
 if TYPE_CHECKING:  # a type only: this room is imported by commands that have the settings already
-    from bellcast.settings.groups import Server
+    from bellcast.settings.groups import ServerSettings
 
 # What these tell at `info` is for who debugs them; a person wants what went wrong.
 QUIET = ("uvicorn.error", "httpx", "httpcore", "asyncio")
 
 
-class Stderr:
+class StderrStream:
     """Where logs go. Lines that cannot be written are lost: no work fails for its log line, as on a full disk."""
 
     def write(self, text: str) -> None:
@@ -31,7 +31,7 @@ class Stderr:
             sys.stderr.flush()
 
 
-def configure(server: "Server") -> None:
+def configure(server: "ServerSettings") -> None:
     """Log as these settings say."""
     level = logging.getLevelNamesMapping()[server.log_level.upper()]
     before: list[Processor] = [
@@ -45,13 +45,13 @@ def configure(server: "Server") -> None:
     structlog.configure(
         processors=[*before, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Stderr())),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, StderrStream())),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
-    handler = logging.StreamHandler(Stderr())
+    handler = logging.StreamHandler(StderrStream())
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in QUIET:

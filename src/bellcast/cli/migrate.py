@@ -28,7 +28,7 @@ From = Annotated[
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
 def migrate(ctx: typer.Context, source: From = None, json: screen.Json = False) -> None:
     """Bring the store up to date, or move it."""
     settings = options.settings(ctx)
@@ -84,7 +84,9 @@ def _move(source: Path, settings: "Settings", *, json: bool) -> None:
     from bellcast.settings.groups import FILE
 
     if settings.store.is_file:
-        raise screen.Stop("--from moves a store into PostgreSQL", "name the database with --store postgresql://…")
+        raise screen.CommandError(
+            "--from moves a store into PostgreSQL", "name the database with --store postgresql://…"
+        )
     adapters.need_postgres()
     from bellcast.storage import transfer
 
@@ -115,8 +117,8 @@ def version(path: Path) -> int:
 
 async def _open(settings: "Settings") -> None:
     from bellcast.server.clock import SystemClock
-    from bellcast.storage.sqlite import SQLite
+    from bellcast.storage.sqlite import SqliteEngine
 
-    engine = SQLite(settings.store.path, SystemClock())
+    engine = SqliteEngine(settings.store.path, SystemClock())
     await engine.open()
     await engine.close()

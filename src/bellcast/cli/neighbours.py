@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 from bellcast.model.people import Project
 
 # Every demo app is a module with `create_app(bellcast_url, secret)`, an ASGI application. One may have a SESSION_PATH,
@@ -25,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 ENDS_WITHIN_S = 5
 
 
-class Neighbour:
+class DemoApp:
     """One demo app, from `listen` by `start` to `stop`."""
 
     def __init__(self, name: str, module: str) -> None:
@@ -86,12 +86,12 @@ class Neighbour:
             self._socket.close()
 
 
-def every() -> list[Neighbour]:
+def every() -> list[DemoApp]:
     """All of them, not started."""
-    return [Neighbour(name, module) for name, module in APPS.items()]
+    return [DemoApp(name, module) for name, module in APPS.items()]
 
 
-def settings(apps: list[Neighbour]) -> dict[str, str]:
+def settings(apps: list[DemoApp]) -> dict[str, str]:
     """What they ask of the server: to hear their pages, by whatever name this machine goes, and to believe their cookies."""
     origins = [f"http://{host}:{app.port}" for app in apps for host in (LOOPBACK, "localhost")]
     asked = {name: value for app in apps for name, value in app.server_settings.items()}
@@ -106,7 +106,7 @@ def _imported(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as missing:
-        raise Stop(
+        raise CommandError(
             f"the demo apps need {missing.name}, which is not installed", "pip install 'bellcast[demo]'"
         ) from None
 

@@ -30,7 +30,7 @@ def _text(help: str, metavar: str = "TEXT", panel: str = WHAT) -> Any:
     return typer.Option(help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
-@app.command(cls=options.taking("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
 def notify(
     ctx: typer.Context,
     words: Annotated[
@@ -118,7 +118,7 @@ def _moment(expires: str | None) -> Any:
     if expires is None:
         return None
     try:
-        return times.moment(time.time_ns() // 1_000_000 + round(times.seconds(expires) * 1000))
+        return times.to_rfc3339(time.time_ns() // 1_000_000 + round(times.seconds(expires) * 1000))
     except ValueError:
         return expires
 

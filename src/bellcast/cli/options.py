@@ -96,7 +96,7 @@ class SettingsCommand(Command):
         return self._given
 
 
-def taking(*names: str, groups: tuple[str, ...] = ()) -> type[SettingsCommand]:
+def with_settings(*names: str, groups: tuple[str, ...] = ()) -> type[SettingsCommand]:
     """The class of a command that takes these settings, and all of these groups."""
     return type("SettingsCommand", (SettingsCommand,), {"names": names, "groups": groups})
 
@@ -116,9 +116,9 @@ def settings(ctx: typer.Context) -> "Settings":
 
 def _built(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
     """typer's own options, made as typer makes them: of a function's parameters."""
-    from bellcast.settings import Settings, shown, table
+    from bellcast.settings import Settings, as_displayed, table
 
-    defaults = shown(Settings())
+    defaults = as_displayed(Settings())
     few = [(setting, "Settings") for setting in table.TABLE if setting.name in names]
     many = [(setting, PANELS[group]) for group in groups for setting in table.GROUPS[group]]
     chosen = [

@@ -7,7 +7,7 @@ import typer
 
 from bellcast.cli import options, screen
 from bellcast.cli.migrate import version
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 
 if TYPE_CHECKING:  # settings are read when a command runs: help need not wait
     from bellcast.settings import Settings
@@ -24,7 +24,7 @@ up to date. Live clients fetch their inboxes anew.[/]
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
 def restore(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `bellcast backup` made.")],
@@ -34,7 +34,7 @@ def restore(
     """Put a backup in the place of the store."""
     settings = options.settings(ctx)
     if version(file) == 0:
-        raise Stop(f"{file} is empty, or not there", "name a file that `bellcast backup` made")
+        raise CommandError(f"{file} is empty, or not there", "name a file that `bellcast backup` made")
     if settings.store.is_file:
         _into_file(settings, file, force=force, json=json)
     else:
@@ -54,7 +54,7 @@ def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool)
         with screen.progress("Restoring the PostgreSQL store") as progress:
             counts = asyncio.run(dump.restore(file, settings.store.url or "", progress, replace=force))
     except Conflict as conflict:
-        raise Stop(
+        raise CommandError(
             conflict.detail, "name another database with --store, or replace what is there with --force"
         ) from None
     if json:
@@ -69,7 +69,7 @@ def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> 
 
     path = settings.store.path
     if path.exists() and not force:
-        raise Stop(f"{path} has data already", "name another folder with --data, or replace it with --force")
+        raise CommandError(f"{path} has data already", "name another folder with --data, or replace it with --force")
     folder.prepare(settings)
     with screen.progress(f"Restoring {path}") as progress:
         copies.restore(file, path, progress)

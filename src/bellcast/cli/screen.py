@@ -17,12 +17,12 @@ err = Console(stderr=True, highlight=False, emoji=False)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-class Stop(Exception):
+class CommandError(Exception):
     """A command that cannot be done: what is wrong, and what to do next."""
 
     def __init__(self, wrong: str, todo: str, status: int = 1) -> None:
-        self.wrong, self.todo, self.status = wrong.rstrip("."), todo.rstrip("."), status
-        super().__init__(f"{self.wrong}; {self.todo}.")
+        self.problem, self.hint, self.status = wrong.rstrip("."), todo.rstrip("."), status
+        super().__init__(f"{self.problem}; {self.hint}.")
 
 
 def fail(message: str, status: int) -> NoReturn:

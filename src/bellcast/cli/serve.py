@@ -11,7 +11,7 @@ import typer
 
 from bellcast import __version__, errors
 from bellcast.cli import options, screen
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 
 if TYPE_CHECKING:  # the house is imported when the server starts, not for --help
     from bellcast.model.people import Project
@@ -39,7 +39,7 @@ GROUPS = ("server", "store", "access", "native", "pusher", "socketio", "limits")
 app = typer.Typer()
 
 
-@app.command(cls=options.taking(groups=GROUPS), rich_help_panel="Server", epilog=EPILOG)
+@app.command(cls=options.with_settings(groups=GROUPS), rich_help_panel="Server", epilog=EPILOG)
 def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     """Run the server."""
     from bellcast import server
@@ -83,7 +83,7 @@ def _supervise(settings: "Settings") -> None:
 
     try:
         with _stored_address(settings, _listening) as ready:
-            status = workers.Workers(settings, ready).run(settings.server.host, settings.server.port)
+            status = workers.Supervisor(settings, ready).run(settings.server.host, settings.server.port)
     except OSError as reason:
         raise _no_start(reason, settings) from None
     if status:
@@ -96,12 +96,12 @@ def _work(settings: "Settings", told: str) -> None:
 
     from bellcast import server
     from bellcast.cli import workers
-    from bellcast.live.transports.handover import Neighbours
+    from bellcast.live.transports.handover import SocketHandoff
 
-    at = workers.place(told)
+    at = workers.parse_worker_args(told)
     workers.end_with_parent(at)
     own = structs.replace(settings, server=structs.replace(settings.server, port=at.port))
-    app = server.create_app(own, neighbours=Neighbours(at.doors))
+    app = server.create_app(own, neighbours=SocketHandoff(at.doors))
     server.serve(app, lambda url: workers.told_ready(at, url), shared=True)
 
 
@@ -141,7 +141,7 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
         if not app.settings.store.is_file:
             raise
         todo = "correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup with `bellcast restore`"
-        raise Stop(f"{app.settings.store.path}: {error.detail}", todo) from None
+        raise CommandError(f"{app.settings.store.path}: {error.detail}", todo) from None
 
 
 @contextlib.contextmanager
@@ -173,10 +173,10 @@ def _stored_address(settings: "Settings", ready: Callable[[str], None]) -> Itera
                 address.remove(settings, url)
 
 
-def _no_start(reason: OSError, settings: "Settings") -> Stop:
+def _no_start(reason: OSError, settings: "Settings") -> CommandError:
     """Why it cannot listen."""
     where = f"{settings.server.host} port {settings.server.port}"
     if reason.errno == errno.EADDRINUSE:
-        return Stop(f"{where} is in use", "stop what listens there, or choose another with --port")
+        return CommandError(f"{where} is in use", "stop what listens there, or choose another with --port")
     why = os.strerror(reason.errno) if reason.errno else str(reason)
-    return Stop(f"cannot listen on {where}: {why}", "choose another with --host and --port")
+    return CommandError(f"cannot listen on {where}: {why}", "choose another with --host and --port")

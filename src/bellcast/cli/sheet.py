@@ -15,7 +15,7 @@ from bellcast.cli.stream import Frame
 INDENT = " " * 16
 
 
-class Look(NamedTuple):
+class LineStyle(NamedTuple):
     """How a priority looks."""
 
     mark: str
@@ -23,16 +23,16 @@ class Look(NamedTuple):
     title_style: str
 
 
-LOOKS = {
-    "low": Look("·", "dim", "dim"),
-    "normal": Look("●", "cyan", "bold"),
-    "high": Look("▲", "yellow", "bold yellow"),
-    "urgent": Look("■", "red", "bold white on red"),
+LINE_STYLES = {
+    "low": LineStyle("·", "dim", "dim"),
+    "normal": LineStyle("●", "cyan", "bold"),
+    "high": LineStyle("▲", "yellow", "bold yellow"),
+    "urgent": LineStyle("■", "red", "bold white on red"),
 }
-READ = Look("○", "dim", "dim")
+READ = LineStyle("○", "dim", "dim")
 
 
-class Lines:
+class TailOutput:
     """Frames as JSON, one a line."""
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class Lines:
             print(msgspec.json.encode({"type": frame.name, **frame.fields}).decode(), flush=True)
 
 
-class Sheet:
+class TextOutput:
     """Frames as lines for a person, with the state of things in the last one."""
 
     def __init__(self, recipient: str) -> None:
@@ -99,7 +99,7 @@ class Sheet:
     def _notification(self, fields: dict[str, Any]) -> Text:
         it = fields["notification"]
         self._titles[it["id"]] = it["title"]
-        look = READ if it["read_at"] else LOOKS[it["priority"]]
+        look = READ if it["read_at"] else LINE_STYLES[it["priority"]]
         when = datetime.fromisoformat(it["created_at"]).astimezone().strftime("%d %b %H:%M")
         title = Text(screen.plain(it["title"]), look.title_style)
         type = (f"  {screen.plain(it['type'])}", "dim")

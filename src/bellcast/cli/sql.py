@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from bellcast.cli import options, screen
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     import asyncpg
 
-    from bellcast.outbox.watching import Watch, Wish
+    from bellcast.outbox.watching import Watch, WatchRequest
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ app = typer.Typer(cls=options.Group)
 sql = typer.Typer(cls=options.Group, epilog=EPILOG, help=FREE)
 app.add_typer(sql, name="sql", rich_help_panel="Send and follow")
 
-asks = options.taking("DATABASE_URL", "STORE")
+asks = options.with_settings("DATABASE_URL", "STORE")
 
 
 @sql.callback(invoke_without_command=True)
@@ -119,7 +119,7 @@ def status(ctx: typer.Context, url: Url = None, json: screen.Json = False) -> No
     from bellcast.cli import outbox_sheet
     from bellcast.outbox import status as looks
 
-    found = _ask(ctx, url, looks.look)
+    found = _ask(ctx, url, looks.read_status)
     if json:
         screen.json(found)
     else:
@@ -171,9 +171,9 @@ def watch(
     """Let the changes of a table be heard, whoever makes them."""
     _need_driver()
     from bellcast.outbox import watching
-    from bellcast.outbox.watching import Wish
+    from bellcast.outbox.watching import WatchRequest
 
-    wish = Wish(
+    wish = WatchRequest(
         table=table,
         topic=topic,
         recipient=recipient,
@@ -248,7 +248,7 @@ def _ask(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connectio
     try:
         return asyncio.run(asked())
     except asyncpg.PostgresError as refusal:
-        raise Stop(f"PostgreSQL refuses: {refusal}", "nothing was changed") from refusal
+        raise CommandError(f"PostgreSQL refuses: {refusal}", "nothing was changed") from refusal
 
 
 def _url(ctx: typer.Context, url: str | None) -> str:
@@ -257,14 +257,14 @@ def _url(ctx: typer.Context, url: str | None) -> str:
     given = options.flags(ctx) | ({"database_url": url} if url else {})
     found = load(given).store.outbox_url
     if found is None:
-        raise Stop("no database is named", "give its URL, or set BELLCAST_DATABASE_URL", 2)
+        raise CommandError("no database is named", "give its URL, or set BELLCAST_DATABASE_URL", 2)
     return found
 
 
-async def _watch(connection: "asyncpg.Connection", wish: "Wish") -> "Watch":
+async def _watch(connection: "asyncpg.Connection", wish: "WatchRequest") -> "Watch":
     from bellcast.outbox import schema, watching
 
-    await schema.must_be_there(connection)
+    await schema.check_installed(connection)
     return await watching.watch(connection, wish)
 
 
@@ -277,7 +277,7 @@ def _kinds(given: str) -> tuple[Any, ...]:
 
     wrong = [kind for kind in _list(given) if kind not in KINDS]
     if wrong:
-        raise Stop(f"--on: there is no {wrong[0]}", "it is insert, update, delete or truncate", 2)
+        raise CommandError(f"--on: there is no {wrong[0]}", "it is insert, update, delete or truncate", 2)
     return _list(given)
 
 
@@ -285,7 +285,7 @@ def _names(given: list[str]) -> dict[Any, str]:
     pairs = [one.partition("=") for one in given]
     for kind, _, name in pairs:
         if not name:
-            raise Stop(f"--name {kind}: it names nothing", "write --name insert=booking-made", 2)
+            raise CommandError(f"--name {kind}: it names nothing", "write --name insert=booking-made", 2)
     _kinds(",".join(kind for kind, _, _ in pairs))
     return {kind: name for kind, _, name in pairs}
 

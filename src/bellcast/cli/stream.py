@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 from bellcast.client import Bellcast, Unavailable
 from bellcast.client.answers import Problem
 
@@ -58,7 +58,7 @@ def upgrade(token: str) -> dict[str, str]:
     }
 
 
-class Follower:
+class SseFollower:
     """Follows one recipient until told to stop. `away` is called with the reason each time the server is lost.
 
     The server has answered before, so whatever stops answering is only away."""
@@ -100,7 +100,7 @@ class Follower:
     def _closed(self, reason: str, reconnect: bool, after: int = 0, **_: object) -> None:
         """The server ended it, and said whether to come back."""
         if not reconnect:
-            raise Stop(f"the server ended the stream ({reason})", "run it again for a fresh session")
+            raise CommandError(f"the server ended the stream ({reason})", "run it again for a fresh session")
         self._wait = after / 1000
         if reason != "expired":
             self._away(f"the server said {reason}")
@@ -115,4 +115,4 @@ def _refused(answer: httpx.Response) -> Exception:
     said = problem.detail or problem.title
     if answer.status_code in (429, 502, 503, 504):
         return Unavailable(said)
-    return Stop(f"the server gives no stream: {said}", "is --url right?")
+    return CommandError(f"the server gives no stream: {said}", "is --url right?")

@@ -9,7 +9,7 @@ import typer
 from bellcast.cli import options, screen
 
 if TYPE_CHECKING:  # the client is imported when there is something to follow
-    from bellcast.cli.stream import Follower, Frame
+    from bellcast.cli.stream import Frame, SseFollower
     from bellcast.client import Bellcast
 
 EPILOG = """\
@@ -26,7 +26,7 @@ first, as[/] notification [dim]frames. Nothing is marked seen or read. Ctrl-C en
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
 def tail(
     ctx: typer.Context,
     recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="Whose inbox: your app's own user id.")],
@@ -39,22 +39,22 @@ def tail(
 ) -> None:
     """Follow an inbox live in the terminal."""
     from bellcast.cli import asking
-    from bellcast.cli.sheet import Lines, Sheet
-    from bellcast.cli.stream import Follower
+    from bellcast.cli.sheet import TailOutput, TextOutput
+    from bellcast.cli.stream import SseFollower
 
     with asking.server(options.settings(ctx)) as bell, contextlib.suppress(KeyboardInterrupt):
 
         def token() -> str:
             return bell.token(recipient, ttl="1h", tenant=tenant, topics=topic)
 
-        sheet = Lines() if json else Sheet(recipient)
-        follower = Follower(bell, token, sheet.away)
+        sheet = TailOutput() if json else TextOutput(recipient)
+        follower = SseFollower(bell, token, sheet.away)
         with sheet:
             for frame in _frames(bell, follower, topic or [], last):
                 sheet.show(frame)
 
 
-def _frames(bell: "Bellcast", follower: "Follower", topics: list[str], last: int) -> Iterator["Frame"]:
+def _frames(bell: "Bellcast", follower: "SseFollower", topics: list[str], last: int) -> Iterator["Frame"]:
     """The newest notifications, then everything that follows them."""
     yield from _newest(bell, follower, last)
     for frame in follower.frames(topics):
@@ -63,12 +63,12 @@ def _frames(bell: "Bellcast", follower: "Follower", topics: list[str], last: int
             yield from _newest(bell, follower, last)
 
 
-def _newest(bell: "Bellcast", follower: "Follower", last: int) -> Iterator["Frame"]:
+def _newest(bell: "Bellcast", follower: "SseFollower", last: int) -> Iterator["Frame"]:
     """The newest notifications, oldest first, as if they came now; the stream goes on after them."""
     from bellcast.cli.stream import Frame
-    from bellcast.client.request import Request, reads
+    from bellcast.client.request import HttpRequest, reads
 
-    ask = Request("GET", "/v1/inbox", reads(dict[str, Any]), params={"limit": max(last, 1)})
+    ask = HttpRequest("GET", "/v1/inbox", reads(dict[str, Any]), params={"limit": max(last, 1)})
     page = bell.sender.speaking_with(follower.token()).send(ask)
     follower.position = page["position"]
     counters = {name: page[name] for name in ("unread", "unseen", "position")}

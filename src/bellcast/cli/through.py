@@ -10,7 +10,7 @@ from bellcast import __version__
 from bellcast import settings as effective
 from bellcast.cli import asking, pages, silence, stream
 from bellcast.cli.findings import Finding
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 from bellcast.client import Bellcast
 from bellcast.settings import Settings
 
@@ -39,8 +39,8 @@ def server(settings: Settings, *, quick: bool, progress: Callable[[str], None]) 
             with asking.server(settings) as bell:
                 patient = not quick and not silence.is_direct(url, answer)
                 yield from _live(bell, http, settings, progress, patient=patient)
-        except Stop as stop:
-            yield Finding("live path", "warning", f"not tried: {stop.wrong}", stop.todo)
+        except CommandError as stop:
+            yield Finding("live path", "warning", f"not tried: {stop.problem}", stop.hint)
 
 
 def _health(answer: httpx.Response, url: str) -> Iterator[Finding]:

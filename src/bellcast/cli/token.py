@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import options, screen
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 
 EPILOG = """\
 [dim]Examples[/]
@@ -24,7 +24,7 @@ HOUR = "1h"
 app = typer.Typer()
 
 
-@app.command(cls=options.taking("DATA"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.with_settings("DATA"), rich_help_panel="Send and follow", epilog=EPILOG)
 def token(
     ctx: typer.Context,
     recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="Whose session it is: your app's own user id.")],
@@ -46,7 +46,7 @@ def token(
     settings = options.settings(ctx)
     project = known(settings)
     if project is None:
-        raise Stop(
+        raise CommandError(
             f"{settings.store.data} has no credentials to sign with",
             "start `bellcast serve` there once, name its folder with --data, or set BELLCAST_PROJECT",
         )
@@ -65,7 +65,12 @@ def token(
     )
     # Whatever no server would take is told now, not when the page does not connect.
     tokens.verify(project, signed, now, settings.limits)
-    told = {"token": signed, "recipient": recipient, "tenant": tenant or None, "expires_at": times.moment(expires_at)}
+    told = {
+        "token": signed,
+        "recipient": recipient,
+        "tenant": tenant or None,
+        "expires_at": times.to_rfc3339(expires_at),
+    }
     screen.json(told) if json else print(signed)
 
 

@@ -27,13 +27,13 @@ log = structlog.get_logger(__name__)
 
 # One that lives shorter than this is not started again at once: what ended it would end the next one too.
 HEALTHY_SECONDS = 5.0
-PAUSE_SECONDS = 1.0
+RESTART_DELAY = 1.0
 # How much longer than their drain workers may take to leave.
 GRACE_SECONDS = 5.0
-HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+READ_BYTES = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
-class Place(NamedTuple):
+class WorkerArgs(NamedTuple):
     """What a worker is told: where to say that it is ready, what to watch its parent by, the port, and the folder where
     it finds the others."""
 
@@ -48,19 +48,19 @@ class Place(NamedTuple):
         return ",".join(map(str, self))
 
 
-def place(text: str) -> Place:
+def parse_worker_args(text: str) -> WorkerArgs:
     """What a worker was told."""
     ready, parent, port, doors = text.split(",", 3)
-    return Place(int(ready), int(parent), int(port), Path(doors))
+    return WorkerArgs(int(ready), int(parent), int(port), Path(doors))
 
 
-def told_ready(at: Place, url: str) -> None:
+def told_ready(at: WorkerArgs, url: str) -> None:
     """Say that this worker accepts connections."""
     with os.fdopen(at.ready, "w") as parent:
         parent.write(url)
 
 
-def end_with_parent(at: Place) -> None:
+def end_with_parent(at: WorkerArgs) -> None:
     """Leave, as on SIGTERM, once the parent is gone, however it went."""
 
     def watch() -> None:
@@ -74,7 +74,7 @@ class Worker:
     """One server process."""
 
     def __init__(self, alive: int, port: int, doors: Path) -> None:
-        self.said, ready = os.pipe()
+        self.output, ready = os.pipe()
         self.is_ready = False
         self.is_leaving = False
         self.since = time.monotonic()
@@ -84,18 +84,18 @@ class Worker:
             "bellcast",
             *sys.argv[1:],
             "--as-worker",
-            Place(ready, alive, port, doors).text,
+            WorkerArgs(ready, alive, port, doors).text,
         ]
         self.process = subprocess.Popen(command, pass_fds=(ready, alive))  # noqa: S603  this very command
         os.close(ready)
 
-    def leave(self) -> None:
+    def terminate(self) -> None:
         """Ask it to drain and end."""
         self.is_leaving = True
         self.process.terminate()
 
 
-class Workers:
+class Supervisor:
     """The parent."""
 
     def __init__(self, settings: "Settings", ready: Callable[[str], None]) -> None:
@@ -119,7 +119,7 @@ class Workers:
             for _ in range(self._wanted):
                 self._start()
             while self._workers or (self._due and not self._ending):
-                self._turn()
+                self._step()
         return self._status
 
     @contextlib.contextmanager
@@ -129,7 +129,7 @@ class Workers:
         told.setblocking(False)
         heard.setblocking(False)
         self._select.register(heard, selectors.EVENT_READ, None)
-        for number in HEARD:
+        for number in READ_BYTES:
             signal.signal(number, lambda *_: None)
         before = signal.set_wakeup_fd(told.fileno())
         try:
@@ -142,25 +142,25 @@ class Workers:
     def _start(self) -> None:
         worker = Worker(self._alive, self._port, self._doors)
         self._workers[worker.process.pid] = worker
-        self._select.register(worker.said, selectors.EVENT_READ, worker)
+        self._select.register(worker.output, selectors.EVENT_READ, worker)
 
-    def _turn(self) -> None:
-        for key, _ in self._select.select(self._patience()):
+    def _step(self) -> None:
+        for key, _ in self._select.select(self._timeout()):
             if key.data is None:
                 for number in os.read(key.fd, 64):
-                    self._hear(number)
+                    self._read_pipe(number)
             else:
                 self._listen_to(key.data)
-        self._bury()
+        self._reap()
         now = time.monotonic()
         due, self._due = [at for at in self._due if at <= now], [at for at in self._due if at > now]
         for _ in due:
             self._start()
 
-    def _patience(self) -> float | None:
+    def _timeout(self) -> float | None:
         return max(0.0, min(self._due) - time.monotonic()) if self._due and not self._ending else None
 
-    def _hear(self, number: int) -> None:
+    def _read_pipe(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._end()
         elif number == signal.SIGHUP and not self._ending and not self._to_replace:
@@ -169,9 +169,9 @@ class Workers:
 
     def _listen_to(self, worker: Worker) -> None:
         """It is ready, or gone before it was."""
-        url = os.read(worker.said, 4096).decode()
-        self._select.unregister(worker.said)
-        os.close(worker.said)
+        url = os.read(worker.output, 4096).decode()
+        self._select.unregister(worker.output)
+        os.close(worker.output)
         if not url or self._ending:
             return
         worker.is_ready = True
@@ -183,18 +183,18 @@ class Workers:
     def _replace_next(self) -> None:
         """One is let go for each that came; the next comes when that one is ready."""
         if self._to_replace:
-            self._to_replace.popleft().leave()
+            self._to_replace.popleft().terminate()
             if self._to_replace:
                 self._start()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         for pid, worker in list(self._workers.items()):
             status = worker.process.poll()
             if status is not None:
                 del self._workers[pid]
-                self._gone(worker, status)
+                self._on_exit(worker, status)
 
-    def _gone(self, worker: Worker, status: int) -> None:
+    def _on_exit(self, worker: Worker, status: int) -> None:
         if self._ending or worker.is_leaving:
             return
         if not self._told and not worker.is_ready:
@@ -205,7 +205,7 @@ class Workers:
         if worker in self._to_replace:
             self._to_replace.remove(worker)
         now = time.monotonic()
-        self._due.append(now if now - worker.since > HEALTHY_SECONDS else now + PAUSE_SECONDS)
+        self._due.append(now if now - worker.since > HEALTHY_SECONDS else now + RESTART_DELAY)
 
     def _end(self) -> None:
         """Let all go; those that stay beyond their time are made to."""
@@ -213,7 +213,7 @@ class Workers:
             return
         self._ending = True
         for worker in self._workers.values():
-            worker.leave()
+            worker.terminate()
         late = threading.Timer(self._drain + GRACE_SECONDS, self._make_them)
         late.daemon = True
         late.start()

@@ -38,7 +38,7 @@ from bellcast.client.errors import (
 )
 from bellcast.client.exchange import Retries
 from bellcast.client.notifier import NotificationManager
-from bellcast.client.surface import AsyncBellcast, Bellcast, Inbox
+from bellcast.client.surface import AsyncBellcast, Bellcast, InboxApi
 
 __all__ = [
     "Actor",
@@ -53,7 +53,7 @@ __all__ = [
     "Credentials",
     "FieldError",
     "Forbidden",
-    "Inbox",
+    "InboxApi",
     "InboxPage",
     "InvalidArgument",
     "NotConfigured",

@@ -24,7 +24,7 @@ from bellcast.client.errors import (
     Unreadable,
     WrongProject,
 )
-from bellcast.client.request import Answer, Plan, Request, reads
+from bellcast.client.request import HttpRequest, HttpResponse, Plan, reads
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ _LOST_BEHIND = frozenset({502, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostConnection:
     """No answer came. `delivered` is whether the server may have done it all the same."""
 
     error: Exception
@@ -44,14 +44,14 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Wait:
     """Wait, in seconds, before the next try."""
 
     seconds: float
 
 
-Outcome = Answer | Lost
-Step = Request[Any] | Pause
+Outcome = HttpResponse | LostConnection
+Step = HttpRequest[Any] | Wait
 
 
 # Seconds for a response: a server that responds at all does so in milliseconds.
@@ -81,7 +81,7 @@ class Retries:
     chance: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
 
-    def wait(self, request: Request[Any], tried: int, outcome: Outcome, left: float) -> float | None:
+    def wait(self, request: HttpRequest[Any], tried: int, outcome: Outcome, left: float) -> float | None:
         """Return the seconds until the next try; None if there must be none. `left` is what remains of `within`."""
         if tried >= self.tries or not _worth_repeating(request, outcome):
             return None
@@ -103,9 +103,9 @@ class Exchange(Generic[T]):
         self._steps = _carry_out(plan, retries, peer)
         self.step: Step | None = None
         self.result: T
-        self.tell(None)
+        self.record(None)
 
-    def tell(self, outcome: Outcome | None) -> None:
+    def record(self, outcome: Outcome | None) -> None:
         try:
             self.step = self._steps.send(outcome)
         except StopIteration as end:
@@ -128,7 +128,7 @@ def _carry_out(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, A
         return result
 
 
-def _settle(request: Request[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
+def _settle(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
     """Try one request until there is a final response, or raise the failure."""
     if request.local is not None and peer.credentials is not None:
         made = request.local(peer.credentials)
@@ -141,7 +141,7 @@ def _settle(request: Request[T], retries: Retries, peer: Peer) -> Generator[Step
     while True:
         outcome: Outcome = yield replace(request, timeout=min(timeout, left))
         tried += 1
-        if isinstance(outcome, Answer) and (_done(outcome) or (doubtful and _already_gone(request, outcome))):
+        if isinstance(outcome, HttpResponse) and (_done(outcome) or (doubtful and _already_gone(request, outcome))):
             return _decoded(request, outcome, peer)
         doubtful = doubtful or _perhaps_done(outcome)
         left = within - (retries.clock() - began)
@@ -149,11 +149,11 @@ def _settle(request: Request[T], retries: Retries, peer: Peer) -> Generator[Step
         if wait is None:
             yield from _check_project(request, outcome, peer)
             raise _failure(request, outcome, peer)
-        yield Pause(wait)
+        yield Wait(wait)
         left = max(within - (retries.clock() - began), 0.1)
 
 
-def _decoded(request: Request[T], answer: Answer, peer: Peer) -> T:
+def _decoded(request: HttpRequest[T], answer: HttpResponse, peer: Peer) -> T:
     try:
         return request.decode(answer)
     except Unreadable as error:
@@ -164,50 +164,50 @@ def _decoded(request: Request[T], answer: Answer, peer: Peer) -> T:
 _health = reads(ServerHealth)
 
 
-def _check_project(request: Request[Any], outcome: Outcome, peer: Peer) -> Generator[Step, Any, None]:
+def _check_project(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Generator[Step, Any, None]:
     """Raise WrongProject if a server that does not accept the project's secret belongs to another project."""
     expected = peer.credentials.key if peer.credentials else None
-    if expected is None or not isinstance(outcome, Answer) or outcome.status != 401:
+    if expected is None or not isinstance(outcome, HttpResponse) or outcome.status != 401:
         return
-    health: Outcome = yield Request("GET", "/healthz", _health, timeout=peer.timeout)
+    health: Outcome = yield HttpRequest("GET", "/healthz", _health, timeout=peer.timeout)
     try:
-        found = _health(health).project if isinstance(health, Answer) else None
+        found = _health(health).project if isinstance(health, HttpResponse) else None
     except Unreadable:
         return
     if found and found != expected:
         raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
 
 
-def _done(answer: Answer) -> bool:
+def _done(answer: HttpResponse) -> bool:
     return 200 <= answer.status < 300 or answer.status == 304
 
 
-def _already_gone(request: Request[Any], answer: Answer) -> bool:
+def _already_gone(request: HttpRequest[Any], answer: HttpResponse) -> bool:
     """A deletion whose first answer was lost finds nothing the second time: that is its success."""
     return request.method == "DELETE" and answer.status == 404
 
 
 def _perhaps_done(outcome: Outcome) -> bool:
-    return outcome.delivered if isinstance(outcome, Lost) else outcome.status in _LOST_BEHIND
+    return outcome.delivered if isinstance(outcome, LostConnection) else outcome.status in _LOST_BEHIND
 
 
-def _worth_repeating(request: Request[Any], outcome: Outcome) -> bool:
+def _worth_repeating(request: HttpRequest[Any], outcome: Outcome) -> bool:
     if _perhaps_done(outcome):
         return request.repeatable
-    return isinstance(outcome, Lost) or outcome.status in _NOT_NOW
+    return isinstance(outcome, LostConnection) or outcome.status in _NOT_NOW
 
 
 def _retry_after(outcome: Outcome) -> float | None:
     """The seconds the server asks to wait (a date, which only proxies send, counts as not said)."""
-    if isinstance(outcome, Lost):
+    if isinstance(outcome, LostConnection):
         return None
     told = outcome.headers.get("retry-after", "")
     return float(told) if told.isdecimal() else None
 
 
-def _failure(request: Request[Any], outcome: Outcome, peer: Peer) -> BellcastError:
+def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> BellcastError:
     url = peer.url + request.path
-    if isinstance(outcome, Lost):
+    if isinstance(outcome, LostConnection):
         error = Unavailable(f"no answer: {str(outcome.error) or type(outcome.error).__name__}", None, url)
         error.__cause__ = outcome.error
         return error
@@ -217,7 +217,7 @@ def _failure(request: Request[Any], outcome: Outcome, peer: Peer) -> BellcastErr
     return _REFUSALS.get(outcome.status, RequestRefused)(problem, retry_after, url)
 
 
-def _problem(answer: Answer) -> Problem:
+def _problem(answer: HttpResponse) -> Problem:
     """The refusal in the server's words; a proxy in between may have put its own page there."""
     try:
         return msgspec.json.decode(answer.content, type=Problem)

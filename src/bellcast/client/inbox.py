@@ -7,7 +7,7 @@ from bellcast.client import arguments
 from bellcast.client.answers import Changed, Counts, InboxPage, Notification, View
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import Answer, Request, given, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
 
 _page = reads(InboxPage)
 
@@ -19,10 +19,10 @@ def page(
     tag: Text | None = None,
     limit: int | None = None,
     before: str | None = None,
-) -> Request[InboxPage]:
+) -> HttpRequest[InboxPage]:
     """A page of the inbox, newest first; give its `next` as `before` to get the page after it."""
     params = query(view=view, type=type, tag=tag, limit=limit, before=before)
-    return Request("GET", "/v1/inbox", _page, params=params)
+    return HttpRequest("GET", "/v1/inbox", _page, params=params)
 
 
 def changed(
@@ -32,10 +32,10 @@ def changed(
     type: Text | None = None,
     tag: Text | None = None,
     limit: int | None = None,
-) -> Request[InboxPage | None]:
+) -> HttpRequest[InboxPage | None]:
     """The first page when anything has changed since that position; None when nothing has. Made for polling."""
     params = query(view=view, type=type, tag=tag, limit=limit)
-    return Request(
+    return HttpRequest(
         "GET",
         "/v1/inbox",
         _page_if_any,
@@ -44,48 +44,48 @@ def changed(
     )
 
 
-def counts() -> Request[Counts]:
+def counts() -> HttpRequest[Counts]:
     """What the badge shows."""
-    return Request("GET", "/v1/inbox/counts", reads(Counts))
+    return HttpRequest("GET", "/v1/inbox/counts", reads(Counts))
 
 
-def get(id: Text) -> Request[Notification]:
+def get(id: Text) -> HttpRequest[Notification]:
     """Return one notification."""
-    return Request("GET", _path(id), reads(Notification))
+    return HttpRequest("GET", _path(id), reads(Notification))
 
 
 def mark(
     id: Text, *, seen: bool | None = None, read: bool | None = None, archived: bool | None = None
-) -> Request[Notification]:
+) -> HttpRequest[Notification]:
     """Change the state of one notification and return it."""
-    changes = given(seen=seen, read=read, archived=archived)
+    changes = drop_none(seen=seen, read=read, archived=archived)
     if not changes:
         raise InvalidArgument("mark", "expected at least one of seen, read, archived")
     body = {name: arguments.flag(name, value) for name, value in changes.items()}
-    return Request("PATCH", _path(id), reads(Notification), **json(body))
+    return HttpRequest("PATCH", _path(id), reads(Notification), **json(body))
 
 
-def delete(id: Text) -> Request[None]:
+def delete(id: Text) -> HttpRequest[None]:
     """Delete one notification from the inbox."""
-    return Request("DELETE", _path(id), nothing)
+    return HttpRequest("DELETE", _path(id), nothing)
 
 
-def clear(view: Literal["read", "archived", "all"], *, type: Text | None = None) -> Request[Changed]:
+def clear(view: Literal["read", "archived", "all"], *, type: Text | None = None) -> HttpRequest[Changed]:
     """Delete everything in a view, or what of it has this type."""
     params = {"view": _cleared("view", view), **query(type=type)}
-    return Request("DELETE", "/v1/inbox", reads(Changed), params=params)
+    return HttpRequest("DELETE", "/v1/inbox", reads(Changed), params=params)
 
 
 class Action(Protocol):
     """Takes ids, or all=True (of one type); ids the inbox does not have are passed over."""
 
-    def __call__(self, *ids: Text, all: bool = False, type: Text | None = None) -> Request[Changed]: ...
+    def __call__(self, *ids: Text, all: bool = False, type: Text | None = None) -> HttpRequest[Changed]: ...
 
 
 def _action(verb: str, does: str) -> Action:
-    def act(*ids: Text, all: bool = False, type: Text | None = None) -> Request[Changed]:
+    def act(*ids: Text, all: bool = False, type: Text | None = None) -> HttpRequest[Changed]:
         body = _selected(ids, type, all=arguments.flag("all", all))
-        return Request("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
+        return HttpRequest("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
 
     act.__name__, act.__doc__ = verb, f"{does} the notifications with these ids, or all=True (of one type)."
     return act
@@ -113,5 +113,5 @@ archive = _action("archive", "Put away")
 unarchive = _action("unarchive", "Bring back")
 
 
-def _page_if_any(answer: Answer) -> InboxPage | None:
+def _page_if_any(answer: HttpResponse) -> InboxPage | None:
     return None if answer.status == 304 else _page(answer)

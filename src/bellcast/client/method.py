@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from bellcast.client.request import Plan
-from bellcast.client.senders import Awaiting, Blocking
+from bellcast.client.senders import AsyncSender, SyncSender
 
 P = ParamSpec("P")
 T = TypeVar("T")
-S = TypeVar("S", Blocking, Awaiting)
+S = TypeVar("S", SyncSender, AsyncSender)
 
 
 class Surface(Generic[S]):
@@ -34,9 +34,9 @@ class Method(Generic[P, T]):
     @overload
     def __get__(self, surface: None, owner: type) -> "Method[P, T]": ...
     @overload
-    def __get__(self, surface: Surface[Blocking], owner: type) -> Callable[P, T]: ...
+    def __get__(self, surface: Surface[SyncSender], owner: type) -> Callable[P, T]: ...
     @overload
-    def __get__(self, surface: Surface[Awaiting], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, surface: Surface[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
     def __get__(self, surface: Surface[Any] | None, owner: type) -> Any:
         if surface is None:

@@ -9,7 +9,7 @@ from bellcast.client import arguments
 from bellcast.client.answers import BulkResult, BulkResults, FieldError, Notification, Priority, Problem, Sent
 from bellcast.client.arguments import Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
-from bellcast.client.request import Body, Request, T, given, json, nothing, path, query, reads
+from bellcast.client.request import Body, HttpRequest, T, drop_none, json, nothing, path, query, reads
 
 # What the server takes in one bulk request: 10,000 items, 16 MiB; a little room is left for whoever stands between.
 SLICE_ITEMS = 10_000
@@ -111,7 +111,7 @@ _REMOVABLE = frozenset({"body", "action_url", "action_text", "icon", "expires_at
 
 def draft(to: Target, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of POST /v1/notifications; fields that are None are left out."""
-    return _complete({"to": arguments.target("to", to), **arguments.fields("", given(**content), _CONTENT)})
+    return _complete({"to": arguments.target("to", to), **arguments.fields("", drop_none(**content), _CONTENT)})
 
 
 def _complete(fields: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _complete(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> Request[Sent]:
+def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> HttpRequest[Sent]:
     """Notify one recipient, several, or an audience (`{"topic": …}`, `{"role": …}`, `{"tenant": …}`, `{"all": True}`).
 
     It is sent once, however often it has to be tried: every try carries the same idempotency key. Pass your own
@@ -130,7 +130,7 @@ def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack
     return _once("/v1/notifications", json(draft(to, content)), idempotency_key, Sent)
 
 
-def bulk(items: Iterable[Item]) -> Generator[Request[Any], Any, list[BulkResult]]:
+def bulk(items: Iterable[Item]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
     """Send any number of notifications, in requests of 10,000 items at most. Results are in the order of the items.
 
     A refused item does not stop the others, whether it is refused here or by the server: its result has the `error`.
@@ -148,23 +148,23 @@ def bulk(items: Iterable[Item]) -> Generator[Request[Any], Any, list[BulkResult]
     return results
 
 
-def read(id: Text, *, tenant: Text | None = None) -> Request[Notification]:
+def read(id: Text, *, tenant: Text | None = None) -> HttpRequest[Notification]:
     """Return a notification with its recipient and timeline, or an announcement."""
-    return Request("GET", _path(id), reads(Notification), params=query(tenant=tenant))
+    return HttpRequest("GET", _path(id), reads(Notification), params=query(tenant=tenant))
 
 
-def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> Request[Notification]:
+def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> HttpRequest[Notification]:
     """Change a sent notification in every inbox that has it. None removes a field."""
     fields = arguments.fields("", changes, _EDIT)
     for argument, value in fields.items():
         if value is None and argument not in _REMOVABLE:
             raise InvalidArgument(argument, "cannot be removed, only changed")
-    return Request("PATCH", _path(id), reads(Notification), params=query(tenant=tenant), **json(fields))
+    return HttpRequest("PATCH", _path(id), reads(Notification), params=query(tenant=tenant), **json(fields))
 
 
-def recall(id: Text, *, tenant: Text | None = None) -> Request[None]:
+def recall(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Remove a sent notification from every inbox that has it."""
-    return Request("DELETE", _path(id), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
 
 
 def _path(id: Text) -> str:
@@ -173,17 +173,17 @@ def _path(id: Text) -> str:
 
 def _once(
     where: str, body: Body, idempotency_key: Text | None, kind: type[T], timeout: float | None = None
-) -> Request[T]:
+) -> HttpRequest[T]:
     """A send that stays one send: every try carries the same key."""
     key = str(uuid4()) if idempotency_key is None else arguments.name("idempotency_key", idempotency_key)
     if not key.isascii():
         raise InvalidArgument("idempotency_key", "must be ASCII: it is an HTTP header")
     headers = body["headers"] | {"Idempotency-Key": key}
     content = body["content"]
-    return Request("POST", where, reads(kind), headers=headers, content=content, harmless=True, timeout=timeout)
+    return HttpRequest("POST", where, reads(kind), headers=headers, content=content, harmless=True, timeout=timeout)
 
 
-def _slice(lines: Sequence[bytes]) -> Request[BulkResults]:
+def _slice(lines: Sequence[bytes]) -> HttpRequest[BulkResults]:
     """One slice. The server makes a key for each item that has none from the key of the slice."""
     body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
     return _once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)
@@ -207,7 +207,7 @@ def _slices(items: Iterable[Item]) -> Generator[list[bytes | BulkResult], None, 
 def _entry(number: int, item: Item) -> bytes | BulkResult:
     """Return an item's line, or its refusal in the server's form."""
     try:
-        content = given(**arguments.mapping(f"items[{number}]", item))
+        content = drop_none(**arguments.mapping(f"items[{number}]", item))
         return arguments.json(_complete(arguments.fields("", content, _ITEM))) + b"\n"
     except InvalidArgument as error:
         wrong = [FieldError(field=error.argument, message=error.message)]

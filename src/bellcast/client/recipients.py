@@ -8,7 +8,7 @@ from bellcast.client.answers import IssuedToken, Recipient, RecipientPage, Sessi
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import Answer, Request, given, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
 
 DEFAULT_TTL = 3600  # seconds, as POST /v1/tokens has it
 LONGEST_TTL = 30 * 24 * 3600
@@ -33,37 +33,37 @@ _RECORD: dict[str, arguments.Convert] = {
 }
 
 
-def put(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> Request[Recipient]:
+def put(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> HttpRequest[Recipient]:
     """Create or replace a recipient's record. Fields not given are emptied."""
     return _write("PUT", key, tenant, record)
 
 
-def patch(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> Request[Recipient]:
+def patch(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> HttpRequest[Recipient]:
     """Change the given fields of a recipient's record."""
     return _write("PATCH", key, tenant, record)
 
 
-def get(key: Text, *, tenant: Text | None = None) -> Request[Recipient]:
+def get(key: Text, *, tenant: Text | None = None) -> HttpRequest[Recipient]:
     """Return a recipient's record."""
-    return Request("GET", _path(key), reads(Recipient), params=query(tenant=tenant))
+    return HttpRequest("GET", _path(key), reads(Recipient), params=query(tenant=tenant))
 
 
-def delete(key: Text, *, tenant: Text | None = None) -> Request[None]:
+def delete(key: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Delete a recipient and everything stored for them."""
-    return Request("DELETE", _path(key), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", _path(key), nothing, params=query(tenant=tenant))
 
 
 def page(
     *, search: Text | None = None, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> Request[RecipientPage]:
+) -> HttpRequest[RecipientPage]:
     """Return a page of recipients whose keys begin with `search`. Pass its `next` as `after` for the page after it."""
     params = query(search=search, limit=limit, after=after, tenant=tenant)
-    return Request("GET", "/v1/recipients", reads(RecipientPage), params=params)
+    return HttpRequest("GET", "/v1/recipients", reads(RecipientPage), params=params)
 
 
-def export(key: Text, *, tenant: Text | None = None) -> Request[dict[str, Any]]:
+def export(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return everything stored for a recipient, to hand to them."""
-    return Request("GET", f"{_path(key)}/export", reads(dict[str, Any]), params=query(tenant=tenant))
+    return HttpRequest("GET", f"{_path(key)}/export", reads(dict[str, Any]), params=query(tenant=tenant))
 
 
 def token(
@@ -75,7 +75,7 @@ def token(
     publish: Sequence[Text] | None = None,
     roles: Sequence[Text] | None = None,
     tenant: Text | None = None,
-) -> Request[SessionToken]:
+) -> HttpRequest[SessionToken]:
     """Return a session token for a recipient's page.
 
     It is valid for `ttl`: seconds, "2h" or a timedelta; from 1 second to 30 days. `topics` and `publish` are patterns
@@ -91,33 +91,33 @@ def token(
     claims: dict[str, Any] = {
         claim: arguments.names(claim, value) for claim, value in lists.items() if value is not None
     }
-    claims |= {claim: arguments.text(claim, value) for claim, value in given(name=name, tenant=tenant).items()}
+    claims |= {claim: arguments.text(claim, value) for claim, value in drop_none(name=name, tenant=tenant).items()}
 
     def signed(credentials: Credentials) -> SessionToken | None:
         return signing.sign(credentials, sub, seconds, claims) if credentials.can_sign else None
 
     body = {"recipient": sub, "ttl": seconds, **claims}
-    return Request("POST", "/v1/tokens", _session_token, harmless=True, local=signed, **json(body))
+    return HttpRequest("POST", "/v1/tokens", _session_token, harmless=True, local=signed, **json(body))
 
 
-def revoke(recipient: Text, *, tenant: Text | None = None) -> Request[None]:
+def revoke(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Close a recipient's live connections and refuse the tokens issued so far."""
     where = path("recipients", arguments.name("recipient", recipient), "sessions")
-    return Request("DELETE", where, nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", where, nothing, params=query(tenant=tenant))
 
 
 def _path(key: Text) -> str:
     return path("recipients", arguments.name("key", key))
 
 
-def _write(method: str, key: Text, tenant: Text | None, record: Record) -> Request[Recipient]:
+def _write(method: str, key: Text, tenant: Text | None, record: Record) -> HttpRequest[Recipient]:
     body = json(arguments.fields("", record, _RECORD))
-    return Request(method, _path(key), reads(Recipient), params=query(tenant=tenant), **body)
+    return HttpRequest(method, _path(key), reads(Recipient), params=query(tenant=tenant), **body)
 
 
 _issued = reads(IssuedToken)
 
 
-def _session_token(answer: Answer) -> SessionToken:
+def _session_token(answer: HttpResponse) -> SessionToken:
     issued = _issued(answer)
     return SessionToken(issued.token, issued.expires_at)

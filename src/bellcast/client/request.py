@@ -19,7 +19,7 @@ _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What came back."""
 
     status: int
@@ -28,12 +28,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Request(Generic[T]):
+class HttpRequest(Generic[T]):
     """What to ask, and how to read the answer."""
 
     method: str
     path: str
-    decode: Callable[[Answer], T]
+    decode: Callable[[HttpResponse], T]
     params: Mapping[str, str | int] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
@@ -48,7 +48,7 @@ class Request(Generic[T]):
     def repeatable(self) -> bool:
         return self.harmless or self.method in _REPEATABLE
 
-    def __iter__(self) -> Generator["Request[Any]", Any, T]:
+    def __iter__(self) -> Generator["HttpRequest[Any]", Any, T]:
         """A request is the shortest plan; in a longer one, `yield from` it."""
         answer: T = yield self
         return answer
@@ -57,7 +57,7 @@ class Request(Generic[T]):
 class Plan(Protocol[T_co]):
     """One request or several in turn, ending in a result."""
 
-    def __iter__(self) -> Generator[Request[Any], Any, T_co]: ...
+    def __iter__(self) -> Generator[HttpRequest[Any], Any, T_co]: ...
 
 
 def path(*segments: str) -> str:
@@ -70,7 +70,7 @@ def _quoted(segment: str) -> str:
     return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
 
 
-def given(**values: Any) -> dict[str, Any]:
+def drop_none(**values: Any) -> dict[str, Any]:
     """Only what the caller gave: absent and None mean the same to the server."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -79,7 +79,7 @@ def query(**values: Any) -> dict[str, str | int]:
     """Query parameters, checked; `limit` is a number, everything else a text."""
     return {
         name: arguments.whole(name, value) if name == "limit" else arguments.text(name, value)
-        for name, value in given(**values).items()
+        for name, value in drop_none(**values).items()
     }
 
 
@@ -95,11 +95,11 @@ def json(body: Any) -> Body:
     return {"content": arguments.json(body), "headers": {"Content-Type": "application/json"}}
 
 
-def reads(kind: type[T]) -> Callable[[Answer], T]:
+def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
     """A decoder for answers of that kind."""
     decoder = msgspec.json.Decoder(kind)
 
-    def decode(answer: Answer) -> T:
+    def decode(answer: HttpResponse) -> T:
         try:
             return decoder.decode(answer.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -108,5 +108,5 @@ def reads(kind: type[T]) -> Callable[[Answer], T]:
     return decode
 
 
-def nothing(answer: Answer) -> None:
+def nothing(answer: HttpResponse) -> None:
     """The decoder of answers that only say "done"."""

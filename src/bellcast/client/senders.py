@@ -12,8 +12,8 @@ import httpx
 
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import BlockingInEventLoop
-from bellcast.client.exchange import Exchange, Lost, Outcome, Pause, Peer, Retries, Step
-from bellcast.client.request import Answer, Plan, Request
+from bellcast.client.exchange import Exchange, LostConnection, Outcome, Peer, Retries, Step, Wait
+from bellcast.client.request import HttpRequest, HttpResponse, Plan
 
 T = TypeVar("T")
 
@@ -26,24 +26,24 @@ _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
-class Blocking:
+class SyncSender:
     """Sends and waits: `send` returns the result."""
 
     http: httpx.Client
     retries: Retries
     peer: Peer
 
-    def speaking_with(self, bearer: str) -> "Blocking":
+    def speaking_with(self, bearer: str) -> "SyncSender":
         return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
 
     def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
         while exchange.step:
-            exchange.tell(self._take(exchange.step))
+            exchange.record(self._take(exchange.step))
         return exchange.result
 
     def _take(self, step: Step) -> Outcome | None:
-        if isinstance(step, Pause):
+        if isinstance(step, Wait):
             time.sleep(step.seconds)  # noqa: TID251 (outside the house there is no Clock port)
             return None
         _refuse_in_event_loop(step)
@@ -54,24 +54,24 @@ class Blocking:
 
 
 @dataclass(frozen=True, slots=True)
-class Awaiting:
+class AsyncSender:
     """Sends and lets others work meanwhile: `send` is awaited for the result."""
 
     http: httpx.AsyncClient
     retries: Retries
     peer: Peer
 
-    def speaking_with(self, bearer: str) -> "Awaiting":
+    def speaking_with(self, bearer: str) -> "AsyncSender":
         return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
 
     async def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
         while exchange.step:
-            exchange.tell(await self._take(exchange.step))
+            exchange.record(await self._take(exchange.step))
         return exchange.result
 
     async def _take(self, step: Step) -> Outcome | None:
-        if isinstance(step, Pause):
+        if isinstance(step, Wait):
             await asyncio.sleep(step.seconds)
             return None
         try:
@@ -90,7 +90,7 @@ def _of_token(peer: Peer, bearer: str) -> Credentials:
     return Credentials(bearer, peer.credentials.key if peer.credentials else None)
 
 
-def _refuse_in_event_loop(request: Request[Any]) -> None:
+def _refuse_in_event_loop(request: HttpRequest[Any]) -> None:
     if not _is_in_coroutine():
         return
     raise BlockingInEventLoop(
@@ -116,7 +116,7 @@ def _is_in_coroutine() -> bool:
     return False
 
 
-def _sendable(http: httpx.Client | httpx.AsyncClient, request: Request[Any], peer: Peer) -> httpx.Request:
+def _sendable(http: httpx.Client | httpx.AsyncClient, request: HttpRequest[Any], peer: Peer) -> httpx.Request:
     headers = {} if peer.credentials is None else {"Authorization": f"Bearer {peer.credentials.secret}"}
     timeout = peer.timeout if request.timeout is None else request.timeout
     return http.build_request(
@@ -129,9 +129,9 @@ def _sendable(http: httpx.Client | httpx.AsyncClient, request: Request[Any], pee
     )
 
 
-def _answer(response: httpx.Response) -> Answer:
-    return Answer(response.status_code, response.content, response.headers)
+def _answer(response: httpx.Response) -> HttpResponse:
+    return HttpResponse(response.status_code, response.content, response.headers)
 
 
-def _lost(error: httpx.TransportError) -> Lost:
-    return Lost(error, delivered=not isinstance(error, _UNDELIVERED))
+def _lost(error: httpx.TransportError) -> LostConnection:
+    return LostConnection(error, delivered=not isinstance(error, _UNDELIVERED))

@@ -9,10 +9,10 @@ from bellcast.client import inbox, notifications, recipients, topics
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.exchange import TIMEOUT, Peer, Retries
 from bellcast.client.method import Method, S, Surface
-from bellcast.client.senders import Awaiting, Blocking, connection
+from bellcast.client.senders import AsyncSender, SyncSender, connection
 
 
-class Inbox(Surface[S]):
+class InboxApi(Surface[S]):
     """One recipient's inbox."""
 
     list = Method(inbox.page)
@@ -29,7 +29,7 @@ class Inbox(Surface[S]):
     clear = Method(inbox.clear)
 
 
-class Recipients(Surface[S]):
+class RecipientsApi(Surface[S]):
     """The records of those who can be notified."""
 
     list = Method(recipients.page)
@@ -40,7 +40,7 @@ class Recipients(Surface[S]):
     export = Method(recipients.export)
 
 
-class Server(Surface[S]):
+class ServerApi(Surface[S]):
     """A Bellcast server, spoken to with the project secret or an API key."""
 
     notify = Method(notifications.notify)
@@ -61,15 +61,15 @@ class Server(Surface[S]):
     stats = Method(topics.stats)
 
     @property
-    def recipients(self) -> Recipients[S]:
-        return Recipients(self.sender)
+    def recipients(self) -> RecipientsApi[S]:
+        return RecipientsApi(self.sender)
 
-    def inbox(self, token: str) -> Inbox[S]:
+    def inbox(self, token: str) -> InboxApi[S]:
         """The inbox of the recipient that session token belongs to."""
-        return Inbox(self.sender.speaking_with(token))
+        return InboxApi(self.sender.speaking_with(token))
 
 
-class Bellcast(Server[Blocking]):
+class Bellcast(ServerApi[SyncSender]):
     """A blocking client of a Bellcast server. One object serves all threads.
 
     >>> bell = Bellcast()
@@ -97,7 +97,7 @@ class Bellcast(Server[Blocking]):
     ) -> None:
         peer = _peer(url, secret, timeout)
         http = httpx.Client(**connection(peer.url), transport=transport)
-        super().__init__(Blocking(http, retries or Retries(), peer))
+        super().__init__(SyncSender(http, retries or Retries(), peer))
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -110,7 +110,7 @@ class Bellcast(Server[Blocking]):
         self.close()
 
 
-class AsyncBellcast(Server[Awaiting]):
+class AsyncBellcast(ServerApi[AsyncSender]):
     """A client for event loops: the methods of `Bellcast`, awaited.
 
     >>> async with AsyncBellcast() as bell:
@@ -129,7 +129,7 @@ class AsyncBellcast(Server[Awaiting]):
     ) -> None:
         peer = _peer(url, secret, timeout)
         http = httpx.AsyncClient(**connection(peer.url), transport=transport)
-        super().__init__(Awaiting(http, retries or Retries(), peer))
+        super().__init__(AsyncSender(http, retries or Retries(), peer))
 
     async def close(self) -> None:
         """Close the connections to the server."""

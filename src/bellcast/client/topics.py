@@ -7,34 +7,34 @@ from bellcast.client import arguments
 from bellcast.client.answers import ConnectionPage, Presence, SubscriptionPage
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
-from bellcast.client.request import Request, given, json, nothing, path, query, reads
+from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
 
 
 class ToRecipient(TypedDict):
     recipient: Text
 
 
-def subscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> Request[None]:
+def subscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Subscribe a recipient to a topic."""
-    return Request("PUT", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
+    return HttpRequest("PUT", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
 
 
-def unsubscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> Request[None]:
+def unsubscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
     """Unsubscribe a recipient from a topic. Notifications sent before stay."""
-    return Request("DELETE", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
+    return HttpRequest("DELETE", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
 
 
 def subscriptions(
     topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> Request[SubscriptionPage]:
+) -> HttpRequest[SubscriptionPage]:
     """Return a page of a topic's subscribers. Pass its `next` as `after` for the page after it."""
     params = query(limit=limit, after=after, tenant=tenant)
-    return Request("GET", f"{_topic(topic)}/subscriptions", reads(SubscriptionPage), params=params)
+    return HttpRequest("GET", f"{_topic(topic)}/subscriptions", reads(SubscriptionPage), params=params)
 
 
-def presence(topic: Text, *, tenant: Text | None = None) -> Request[Presence]:
+def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence]:
     """Return who is connected to a topic now."""
-    return Request("GET", f"{_topic(topic)}/presence", reads(Presence), params=query(tenant=tenant))
+    return HttpRequest("GET", f"{_topic(topic)}/presence", reads(Presence), params=query(tenant=tenant))
 
 
 def publish(
@@ -44,12 +44,12 @@ def publish(
     *,
     exclude: Text | None = None,
     tenant: Text | None = None,
-) -> Request[None]:
+) -> HttpRequest[None]:
     """Publish a live event to a topic, several topics or `{"recipient": id}`. It is not stored.
 
     `exclude` is the id of a connection that does not receive it. An event that the server may have received is not
     sent again: it could arrive twice."""
-    return Request("POST", "/v1/events", nothing, **json(event(to, name, data, exclude=exclude, tenant=tenant)))
+    return HttpRequest("POST", "/v1/events", nothing, **json(event(to, name, data, exclude=exclude, tenant=tenant)))
 
 
 def event(
@@ -61,7 +61,7 @@ def event(
     tenant: Text | None = None,
 ) -> dict[str, Any]:
     """Return the body of POST /v1/events."""
-    more = given(**{"except": exclude}, tenant=tenant)
+    more = drop_none(**{"except": exclude}, tenant=tenant)
     return {
         **_address(to),
         "name": arguments.name("name", name),
@@ -72,15 +72,15 @@ def event(
 
 def connections(
     *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
-) -> Request[ConnectionPage]:
+) -> HttpRequest[ConnectionPage]:
     """Return a page of the live connections. Pass its `next` as `after` for the page after it."""
     params = query(limit=limit, after=after, tenant=tenant)
-    return Request("GET", "/v1/connections", reads(ConnectionPage), params=params)
+    return HttpRequest("GET", "/v1/connections", reads(ConnectionPage), params=params)
 
 
-def stats(tenant: Text | None = None) -> Request[dict[str, Any]]:
+def stats(tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Return the numbers of connections and stored rows of a tenant, or of all together."""
-    return Request("GET", "/v1/stats", reads(dict[str, Any]), params=query(tenant=tenant))
+    return HttpRequest("GET", "/v1/stats", reads(dict[str, Any]), params=query(tenant=tenant))
 
 
 def _topic(topic: Text) -> str:

@@ -7,17 +7,17 @@ from bellcast.model import ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Notification
-from bellcast.ports import Action, Engines, Marked, Marking
+from bellcast.ports import Action, Context, Marked, Marking
 
 
-async def mark(engines: Engines, inbox: int, marking: Marking) -> Marked:
+async def mark(engines: Context, inbox: int, marking: Marking) -> Marked:
     """Do it to the inbox of that number in the store, and tell every device of its recipient."""
     marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now())
     await engines.broker.publish(*marked.events)
     return marked
 
 
-async def change(engines: Engines, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
+async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
     """Do the actions to one notification and give it back as it is then."""
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
     if not known:
@@ -29,7 +29,7 @@ async def change(engines: Engines, inbox: Inbox, id: str, actions: Sequence[Acti
     return after
 
 
-async def delete(engines: Engines, inbox: Inbox, id: str) -> None:
+async def delete(engines: Context, inbox: Inbox, id: str) -> None:
     """Delete one notification; NotFound if it is not there."""
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
     marked = await mark(engines, inbox.number, Marking(actions=("delete",), ids=(id,))) if known else None
@@ -37,7 +37,7 @@ async def delete(engines: Engines, inbox: Inbox, id: str) -> None:
         raise NotFound("This inbox has no notification with this id.")
 
 
-def patched(*, seen: bool | None, read: bool | None, archived: bool | None) -> tuple[Action, ...]:
+def actions_of_patch(*, seen: bool | None, read: bool | None, archived: bool | None) -> tuple[Action, ...]:
     """The actions a PATCH asks for. Read implies seen, so read and not seen at once is refused."""
     if read and seen is False:
         raise Invalid.of("seen", "must not be false while read is true: what is read has been seen")
@@ -51,7 +51,7 @@ def patched(*, seen: bool | None, read: bool | None, archived: bool | None) -> t
     return tuple(actions)
 
 
-def selected(asked: Sequence[str] | None, *, everything: bool, limits: Limits) -> tuple[str, ...] | None:
+def parse_selection(asked: Sequence[str] | None, *, everything: bool, limits: Limits) -> tuple[str, ...] | None:
     """The ids an action names, None for all; exactly one of the two may be asked for."""
     if everything and asked is not None:
         raise Invalid.of("all", "must not be given together with ids")

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from bellcast.ports import Engines
+from bellcast.ports import Context
 
 # One commit of many inboxes holds up the others behind it; 500 take about 5 ms.
-SLICE = 500
+MATERIALIZE_BATCH_RECIPIENTS = 500
 
 
-async def take_in(engines: Engines, tenant: str, recipients: Sequence[str]) -> None:
+async def materialize(engines: Context, tenant: str, recipients: Sequence[str]) -> None:
     """Take pending announcements into these inboxes and tell their devices."""
-    for start in range(0, len(recipients), SLICE):
-        events = await engines.store.sends.take_in(tenant, recipients[start : start + SLICE], engines.clock.now())
+    for start in range(0, len(recipients), MATERIALIZE_BATCH_RECIPIENTS):
+        events = await engines.store.sends.materialize(
+            tenant, recipients[start : start + MATERIALIZE_BATCH_RECIPIENTS], engines.clock.now()
+        )
         await engines.broker.publish(*events)

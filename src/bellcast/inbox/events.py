@@ -4,19 +4,19 @@ import msgspec
 
 from bellcast.model import topics
 from bellcast.model.events import LiveEvent
-from bellcast.ports import Engines, Kept
+from bellcast.ports import Context, LastEvent
 
 
-async def publish(engines: Engines, *events: LiveEvent) -> None:
+async def publish(engines: Context, *events: LiveEvent) -> None:
     """Keep what is to be kept, then tell it."""
     for event in events:
         if event.topic is not None and topics.is_cache(event.topic):
-            await engines.store.topics.keep(event.tenant, event.topic, _kept(event, engines.clock.now()))
+            await engines.store.topics.save(event.tenant, event.topic, _last_event(event, engines.clock.now()))
     await engines.broker.publish(*events)
 
 
-def _kept(event: LiveEvent, now: int) -> Kept:
+def _last_event(event: LiveEvent, now: int) -> LastEvent:
     if event.text is not None:
-        return Kept(event.name, event.text, now)
+        return LastEvent(event.name, event.text, now)
     data = event.data if isinstance(event.data, str) else msgspec.json.encode(event.data).decode()
-    return Kept(event.name, data, now)
+    return LastEvent(event.name, data, now)

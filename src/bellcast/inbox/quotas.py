@@ -16,9 +16,9 @@ from bellcast.ports import Clock, Rates, Store
 
 log = structlog.get_logger(__name__)
 
-WRITE_SECONDS = 1.0
+SAVE_INTERVAL_SECONDS = 1.0
 # Rules are read anew after so many writes: what a tenant is given holds everywhere within this many seconds.
-READ_EVERY = 5
+RELOAD_EVERY_SAVES = 5
 DAY_MS = 24 * 3600 * 1000
 NO_RULES = TenantRules()
 
@@ -34,11 +34,11 @@ class Quotas:
         self._rules: dict[str, TenantRules] = {}
         self._day = 0
         self._sums: dict[str, int] = {}  # of the day, as the store said
-        self._unwritten: Counter[str] = Counter()
+        self._unsaved: Counter[str] = Counter()
 
     def take(self, tenant: str, sends: int) -> None:
         """Count sends that are about to be made, or TooMany."""
-        per_second, per_day = self._bounds(tenant)
+        per_second, per_day = self._limits_of(tenant)
         if not per_day and not per_second:
             return
         now = self._clock.now()
@@ -48,17 +48,17 @@ class Quotas:
         if wait:
             raise TooMany(f"This tenant may send {per_second} notifications a second.", retry_after=math.ceil(wait))
         if per_day:
-            self._unwritten[tenant] += sends
+            self._unsaved[tenant] += sends
 
     def give_back(self, tenant: str, sends: int) -> None:
         """They were counted and not made."""
-        per_second, per_day = self._bounds(tenant)
+        per_second, per_day = self._limits_of(tenant)
         if per_second:
             self._rates.give_back(_bucket(tenant), sends)
         if per_day:
-            self._unwritten[tenant] -= sends
+            self._unsaved[tenant] -= sends
 
-    def _bounds(self, tenant: str) -> tuple[int, int]:
+    def _limits_of(self, tenant: str) -> tuple[int, int]:
         """So many a second, so many a day; 0 is no bound."""
         rules, limits = self._rules.get(tenant, NO_RULES), self._limits
         per_second = limits.sends_per_second if rules.sends_per_second is None else rules.sends_per_second
@@ -66,37 +66,37 @@ class Quotas:
         return per_second, per_day
 
     def _check_day(self, tenant: str, sends: int, per_day: int, now: int) -> None:
-        self._begin(now // DAY_MS)
-        if self._sums.get(tenant, 0) + self._unwritten[tenant] + sends > per_day:
+        self._start_day(now // DAY_MS)
+        if self._sums.get(tenant, 0) + self._unsaved[tenant] + sends > per_day:
             midnight = (self._day + 1) * DAY_MS
             raise TooMany(
                 f"This tenant may send {per_day} notifications a day (UTC).", retry_after=(midnight - now) // 1000 + 1
             )
 
-    async def read(self) -> None:
+    async def load(self) -> None:
         """Read the rules, what was sent today where there are budgets, and how much tenants weigh."""
         self._rules = await self._store.recipients.tenant_rules()
         weights = {tenant: rules.weight for tenant, rules in self._rules.items() if rules.weight is not None}
-        self._store.weigh(weights)
-        await self.write()
+        self._store.set_weights(weights)
+        await self.save()
         if self._limits.sends_per_day or any(rules.sends_per_day for rules in self._rules.values()):
             day = self._clock.now() // DAY_MS
             sums = await self._store.recipients.spent(day)
-            self._begin(day)
+            self._start_day(day)
             self._sums |= sums
 
-    async def write(self) -> None:
+    async def save(self) -> None:
         """Write what was sent here; what all nodes sent is known then."""
-        if not self._unwritten:
+        if not self._unsaved:
             return
-        day, sends = self._clock.now() // DAY_MS, dict(self._unwritten)
-        sums = await self._store.recipients.spend(day, sends)
-        self._unwritten.subtract(sends)  # what was given back meanwhile stays below zero
-        self._unwritten = Counter({tenant: left for tenant, left in self._unwritten.items() if left})
-        self._begin(day)
+        day, sends = self._clock.now() // DAY_MS, dict(self._unsaved)
+        sums = await self._store.recipients.add_usage(day, sends)
+        self._unsaved.subtract(sends)  # what was given back meanwhile stays below zero
+        self._unsaved = Counter({tenant: left for tenant, left in self._unsaved.items() if left})
+        self._start_day(day)
         self._sums |= sums
 
-    def _begin(self, day: int) -> None:
+    def _start_day(self, day: int) -> None:
         if day != self._day:
             self._day = day
             self._sums.clear()
@@ -105,10 +105,10 @@ class Quotas:
         """Keep at it until cancelled; a store that is away is tried again."""
         writes = 0
         while True:
-            await self._clock.sleep(WRITE_SECONDS)
+            await self._clock.sleep(SAVE_INTERVAL_SECONDS)
             writes += 1
             try:
-                await (self.write() if writes % READ_EVERY else self.read())
+                await (self.save() if writes % RELOAD_EVERY_SAVES else self.load())
             except BellcastError as failure:
                 log.warning("quotas are written later", why=failure.detail)
 

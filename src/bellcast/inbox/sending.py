@@ -13,43 +13,43 @@ from bellcast.model import drafts, patterns, times
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft, content
 from bellcast.model.people import DEFAULT_TENANT
-from bellcast.ports import Announcing, Engines, Sending, Sent
+from bellcast.ports import AnnounceRequest, Context, SendRequest, Sent
 
 # Rows a commit: the more it has, the less each costs. A thousand take the store some 15 ms, and single sends go first.
-BATCH = 1000
+SEND_BATCH_ROWS = 1000
 
 _encode = msgspec.json.Encoder().encode
 
-Asked: TypeAlias = Sending | Announcing
+SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
 
 
-class Over(Struct, frozen=True):
+class OverQuota(Struct, frozen=True):
     """A send beyond its tenant's rate or budget, which may be one that was made already."""
 
-    asked: Asked
-    refusal: TooMany
+    request: SendOrAnnounce
+    error: TooMany
 
 
-Prepared: TypeAlias = Asked | Over | BellcastError
+Prepared: TypeAlias = SendOrAnnounce | OverQuota | BellcastError
 
 
-class Made(Struct, frozen=True):
+class Created(Struct, frozen=True):
     """A notification that was made, as the answer names it."""
 
     id: str
     recipient: str
 
 
-async def send(engines: Engines, limits: Limits, draft: Draft) -> bytes:
+async def send(engines: Context, limits: Limits, draft: Draft) -> bytes:
     """Commit one draft and publish it. The JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
-    engines.pace.company.note()
+    engines.pace.contention.record()
     now = engines.clock.now()
-    asked = _prepare(engines, limits, draft, now, times.moment(now))
-    if isinstance(asked, Over):
-        answer = await _answered(engines, asked)
-    elif isinstance(asked, Announcing):
+    asked = _prepare(engines, limits, draft, now, times.to_rfc3339(now))
+    if isinstance(asked, OverQuota):
+        answer = await _stored_answer(engines, asked)
+    elif isinstance(asked, AnnounceRequest):
         answer = await _announce(engines, asked)
-    elif isinstance(asked, Sending):
+    elif isinstance(asked, SendRequest):
         (answer,) = await _commit(engines, [asked])
     else:
         answer = asked
@@ -59,7 +59,7 @@ async def send(engines: Engines, limits: Limits, draft: Draft) -> bytes:
 
 
 async def send_many(
-    engines: Engines, limits: Limits, asked: Sequence[Draft | BellcastError]
+    engines: Context, limits: Limits, asked: Sequence[Draft | BellcastError]
 ) -> list[bytes | BellcastError]:
     """Commit many drafts in order, each whole or refused alone; answers and refusals in the same order."""
     answers: list[bytes | BellcastError] = []
@@ -69,37 +69,37 @@ async def send_many(
 
 
 async def _send_batch(
-    engines: Engines, limits: Limits, batch: Sequence[Draft | BellcastError]
+    engines: Context, limits: Limits, batch: Sequence[Draft | BellcastError]
 ) -> list[bytes | BellcastError]:
     answers: list[bytes | BellcastError] = []
-    waiting: list[Sending] = []
+    waiting: list[SendRequest] = []
     for one in await _prepared(engines, limits, batch):
-        if isinstance(one, Sending):
+        if isinstance(one, SendRequest):
             waiting.append(one)
             continue
         answers += await _commit(engines, waiting)
         waiting = []
-        answers.append(await _alone(engines, one))
+        answers.append(await _send_one(engines, one))
     return answers + await _commit(engines, waiting)
 
 
-async def _alone(engines: Engines, one: Announcing | Over | BellcastError) -> bytes | BellcastError:
-    if isinstance(one, Over):
-        return await _answered(engines, one)
-    return await _announce(engines, one) if isinstance(one, Announcing) else one
+async def _send_one(engines: Context, one: AnnounceRequest | OverQuota | BellcastError) -> bytes | BellcastError:
+    if isinstance(one, OverQuota):
+        return await _stored_answer(engines, one)
+    return await _announce(engines, one) if isinstance(one, AnnounceRequest) else one
 
 
-async def _answered(engines: Engines, over: Over) -> bytes | BellcastError:
+async def _stored_answer(engines: Context, over: OverQuota) -> bytes | BellcastError:
     """What is asked again is answered again: nothing is sent for it."""
-    if over.asked.idempotency_key is None:
-        return over.refusal
+    if over.request.idempotency_key is None:
+        return over.error
     try:
-        return await engines.store.sends.answered(over.asked) or over.refusal
+        return await engines.store.sends.stored_response(over.request) or over.error
     except BellcastError as refusal:
         return refusal
 
 
-async def _commit(engines: Engines, sendings: Sequence[Sending]) -> list[bytes | BellcastError]:
+async def _commit(engines: Context, sendings: Sequence[SendRequest]) -> list[bytes | BellcastError]:
     if not sendings:
         return []
     outcomes = await engines.store.sends.add(sendings)
@@ -109,16 +109,16 @@ async def _commit(engines: Engines, sendings: Sequence[Sending]) -> list[bytes |
     if len(outcomes) == 1:
         await _publish(engines, outcomes)
     else:
-        async for step in engines.pace.steps(len(outcomes)):
+        async for step in engines.pace.batches(len(outcomes)):
             await _publish(engines, outcomes[step])
-    return [_answer(outcome) for outcome in outcomes]
+    return [_result(outcome) for outcome in outcomes]
 
 
-async def _publish(engines: Engines, outcomes: Sequence[Sent | Exception]) -> None:
+async def _publish(engines: Context, outcomes: Sequence[Sent | Exception]) -> None:
     await engines.broker.publish(*(event for sent in outcomes if isinstance(sent, Sent) for event in sent.events))
 
 
-async def _announce(engines: Engines, announcing: Announcing) -> bytes | BellcastError:
+async def _announce(engines: Context, announcing: AnnounceRequest) -> bytes | BellcastError:
     try:
         sent = await engines.store.sends.announce(announcing)
     except BellcastError as refusal:
@@ -130,7 +130,7 @@ async def _announce(engines: Engines, announcing: Announcing) -> bytes | Bellcas
     return sent.answer
 
 
-def _answer(outcome: Sent | Exception) -> bytes | BellcastError:
+def _result(outcome: Sent | Exception) -> bytes | BellcastError:
     if isinstance(outcome, Sent):
         return outcome.answer
     if isinstance(outcome, BellcastError):
@@ -138,16 +138,16 @@ def _answer(outcome: Sent | Exception) -> bytes | BellcastError:
     raise outcome
 
 
-async def _prepared(engines: Engines, limits: Limits, batch: Sequence[Draft | BellcastError]) -> list[Prepared]:
+async def _prepared(engines: Context, limits: Limits, batch: Sequence[Draft | BellcastError]) -> list[Prepared]:
     now = engines.clock.now()
-    moment = times.moment(now)
+    moment = times.to_rfc3339(now)
     prepared: list[Prepared] = []
-    async for step in engines.pace.steps(len(batch)):
+    async for step in engines.pace.batches(len(batch)):
         prepared += [_prepare(engines, limits, draft, now, moment) for draft in batch[step]]
     return prepared
 
 
-def _prepare(engines: Engines, limits: Limits, draft: Draft | BellcastError, now: int, moment: datetime) -> Prepared:
+def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now: int, moment: datetime) -> Prepared:
     if isinstance(draft, BellcastError):
         return draft
     try:
@@ -155,29 +155,33 @@ def _prepare(engines: Engines, limits: Limits, draft: Draft | BellcastError, now
     except BellcastError as refusal:
         return refusal
     to = draft.to
-    asked = _announcing(engines, draft, to, now) if isinstance(to, Audience) else _sending(engines, draft, to, now)
+    asked = (
+        _announce_request(engines, draft, to, now)
+        if isinstance(to, Audience)
+        else _send_request(engines, draft, to, now)
+    )
     try:
-        engines.quotas.take(*_counted(asked))
+        engines.quotas.take(*_charge_quota(asked))
     except TooMany as refusal:
-        return Over(asked, refusal)
+        return OverQuota(asked, refusal)
     return asked
 
 
-def _counted(asked: Asked) -> tuple[str, int]:
+def _charge_quota(asked: SendOrAnnounce) -> tuple[str, int]:
     """A notification to each recipient is one send of its tenant, so is an announcement."""
-    return (asked.tenant, len(asked.recipients)) if isinstance(asked, Sending) else (asked.asked_tenant, 1)
+    return (asked.tenant, len(asked.recipients)) if isinstance(asked, SendRequest) else (asked.asked_tenant, 1)
 
 
-def _give_back(engines: Engines, asked: Asked) -> None:
+def _give_back(engines: Context, asked: SendOrAnnounce) -> None:
     """Nothing was sent: it is refused, or was answered before."""
-    engines.quotas.give_back(*_counted(asked))
+    engines.quotas.give_back(*_charge_quota(asked))
 
 
-def _sending(engines: Engines, draft: Draft, to: str | list[str], now: int) -> Sending:
+def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int) -> SendRequest:
     # A key twice counts once; the order stays.
     recipients = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to))
     ids = tuple([engines.new_id(now) for _ in recipients])
-    return Sending(
+    return SendRequest(
         tenant=draft.tenant or DEFAULT_TENANT,
         recipients=recipients,
         ids=ids,
@@ -185,13 +189,13 @@ def _sending(engines: Engines, draft: Draft, to: str | list[str], now: int) -> S
         created_at=now,
         idempotency_key=draft.idempotency_key,
         fingerprint=_fingerprint(draft),
-        answer=_encode({"notifications": list(map(Made, ids, recipients))}),
+        answer=_encode({"notifications": list(map(Created, ids, recipients))}),
     )
 
 
-def _announcing(engines: Engines, draft: Draft, to: Audience, now: int) -> Announcing:
+def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) -> AnnounceRequest:
     id = engines.new_id(now)
-    return Announcing(
+    return AnnounceRequest(
         id=id,
         tenant=to.tenant or draft.tenant or DEFAULT_TENANT,
         topic=patterns.role_topic(to.role) if to.role is not None else to.topic,
@@ -218,7 +222,7 @@ def _batches(asked: Sequence[Draft | BellcastError]) -> Iterator[list[Draft | Be
     for one in asked:
         batch.append(one)
         rows += len(one.to) if isinstance(one, Draft) and isinstance(one.to, list) else 1
-        if rows >= BATCH:
+        if rows >= SEND_BATCH_ROWS:
             yield batch
             batch, rows = [], 0
     if batch:

@@ -8,20 +8,20 @@ from msgspec import Struct
 
 from bellcast.errors import BellcastError
 from bellcast.model.events import Event
-from bellcast.ports import Engines
+from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
 # Rows a step: others wait no longer than one such commit, about 10 ms.
-STEP = 250
+MAINTENANCE_BATCH_ROWS = 250
 # Between two looks at the clock. An expiry is heard of within this time.
-LOOK_SECONDS = 0.5
+EXPIRY_POLL_SECONDS = 0.5
 # Old rows are swept this often: retention is counted in days.
 SWEEP_SECONDS = 600
 DAY_MS = 24 * 3600 * 1000
 IDEMPOTENCY_MS = 24 * 3600 * 1000
 
-Step = Callable[[], Awaitable[tuple[int, list[Event]]]]
+MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
 
 
 class Retention(Struct, frozen=True):
@@ -31,44 +31,46 @@ class Retention(Struct, frozen=True):
     tombstones: int
 
 
-async def expire(engines: Engines) -> None:
+async def expire(engines: Context) -> None:
     """Take out everything that is due."""
     now = engines.clock.now()
     due = await engines.store.upkeep.next_expiry()
     if due is not None and due <= now:
-        await _repeat(engines, lambda: engines.store.upkeep.expire(now, STEP))
+        await _repeat(engines, lambda: engines.store.upkeep.expire(now, MAINTENANCE_BATCH_ROWS))
 
 
-async def sweep(engines: Engines, retention: Retention) -> None:
+async def sweep(engines: Context, retention: Retention) -> None:
     """Retire what is older than its retention, then forget old tombstones, idempotency keys and joined topics."""
     now = engines.clock.now()
     await _retire(engines, retention, now)
     forget = partial(
-        engines.store.upkeep.forget,
+        engines.store.upkeep.delete_forgotten,
         now,
         tombstones_before=now - retention.tombstones if retention.tombstones else 0,
         keys_before=now - IDEMPOTENCY_MS,
-        limit=STEP,
+        limit=MAINTENANCE_BATCH_ROWS,
     )
     await _repeat(engines, forget)
-    swept = STEP
-    while swept >= STEP:
-        swept = await engines.store.joined_topics.sweep(now, STEP)
+    swept = MAINTENANCE_BATCH_ROWS
+    while swept >= MAINTENANCE_BATCH_ROWS:
+        swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)
 
 
-async def _retire(engines: Engines, retention: Retention, now: int) -> None:
+async def _retire(engines: Context, retention: Retention, now: int) -> None:
     """By their own retention those tenants that have one, by the server's all others."""
     retire = engines.store.upkeep.retire
     rules = await engines.store.recipients.tenant_rules()
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
     for tenant, days in own.items():
         if days:
-            await _repeat(engines, partial(retire, now, now - days * DAY_MS, STEP, tenant=tenant))
+            await _repeat(engines, partial(retire, now, now - days * DAY_MS, MAINTENANCE_BATCH_ROWS, tenant=tenant))
     if retention.notifications:
-        await _repeat(engines, partial(retire, now, now - retention.notifications, STEP, but=tuple(own)))
+        await _repeat(
+            engines, partial(retire, now, now - retention.notifications, MAINTENANCE_BATCH_ROWS, but=tuple(own))
+        )
 
 
-async def run(engines: Engines, retention: Retention) -> None:
+async def run(engines: Context, retention: Retention) -> None:
     """Keep at it until cancelled; a store that is away is tried again."""
     swept = 0
     while True:
@@ -79,12 +81,12 @@ async def run(engines: Engines, retention: Retention) -> None:
                 await sweep(engines, retention)
         except BellcastError as failure:
             log.warning("upkeep waits", why=failure.detail)
-        await engines.clock.sleep(LOOK_SECONDS)
+        await engines.clock.sleep(EXPIRY_POLL_SECONDS)
 
 
-async def _repeat(engines: Engines, step: Step) -> None:
+async def _repeat(engines: Context, step: MaintenanceStep) -> None:
     """Step by step until there is nothing left, so that nobody waits behind a long one."""
-    done = STEP
-    while done >= STEP:
+    done = MAINTENANCE_BATCH_ROWS
+    while done >= MAINTENANCE_BATCH_ROWS:
         done, events = await step()
         await engines.broker.publish(*events)

@@ -9,10 +9,10 @@ from bellcast.model import ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Notification
 from bellcast.model.people import Principal
-from bellcast.ports import Engines, Opened, Query, SessionRevoked, Since
+from bellcast.ports import Context, OpenInbox, Query, ResumeFrom, SessionRevoked
 
 
-class Listing(Struct, frozen=True, kw_only=True):
+class InboxListing(Struct, frozen=True, kw_only=True):
     """A page as clients see it."""
 
     notifications: list[Notification]
@@ -35,7 +35,9 @@ class Counts(Struct, frozen=True, kw_only=True):
 Renew = Callable[[Principal, int], Awaitable[Principal | None]]
 
 
-async def enter(engines: Engines, principal: Principal, since: Since | None, renew: Renew) -> tuple[Principal, Opened]:
+async def enter(
+    engines: Context, principal: Principal, since: ResumeFrom | None, renew: Renew
+) -> tuple[Principal, OpenInbox]:
     """As `reopen`, for a session that can be renewed when the store refuses it: the renewed one is tried once."""
     try:
         return principal, await reopen(engines, principal, since)
@@ -46,14 +48,14 @@ async def enter(engines: Engines, principal: Principal, since: Since | None, ren
         return renewed, await reopen(engines, renewed, since)
 
 
-async def open(engines: Engines, principal: Principal) -> Inbox:
+async def open(engines: Context, principal: Principal) -> Inbox:
     """The principal's inbox with everything announced taken in; its other devices are told.
 
     The principal has a recipient. SessionRevoked, with nothing written, if its session was ended."""
     return (await reopen(engines, principal, None)).inbox
 
 
-async def reopen(engines: Engines, principal: Principal, since: Since | None) -> Opened:
+async def reopen(engines: Context, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
     """As `open`, for a client that comes back: with what it missed."""
     opened = await engines.store.inboxes.open(
         principal.tenant,
@@ -69,12 +71,12 @@ async def reopen(engines: Engines, principal: Principal, since: Since | None) ->
     return opened
 
 
-async def listing(engines: Engines, inbox: Inbox, query: Query) -> Listing:
+async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
     """One page; `next` is the cursor of the following one. One row more than asked tells whether there is one."""
     asked = Query(view=query.view, type=query.type, tag=query.tag, limit=query.limit + 1, before=query.before)
     found = await engines.store.inboxes.page(inbox.number, asked)
     page, state = found.notifications[: query.limit], found.state
-    return Listing(
+    return InboxListing(
         notifications=page,
         next=page[-1].id if len(found.notifications) > query.limit else None,
         unread=state.unread,
@@ -83,14 +85,14 @@ async def listing(engines: Engines, inbox: Inbox, query: Query) -> Listing:
     )
 
 
-async def counts(engines: Engines, inbox: Inbox) -> Counts:
+async def counts(engines: Context, inbox: Inbox) -> Counts:
     """What the badge and the tabs show."""
     found = await engines.store.inboxes.unread_by_type(inbox.number)
     state = found.state
     return Counts(unread=state.unread, unseen=state.unseen, by_type=found.by_type, position=state.position)
 
 
-async def get(engines: Engines, inbox: Inbox, id: str) -> Notification:
+async def get(engines: Context, inbox: Inbox, id: str) -> Notification:
     """One of its notifications; another's id is as unknown as one that never was."""
     found = await engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
     if found is None:

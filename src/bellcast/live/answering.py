@@ -6,47 +6,47 @@ from typing import Any
 import structlog
 
 from bellcast import calls
-from bellcast.auth.doors import Doors
+from bellcast.auth.doors import Authenticator
 from bellcast.auth.permissions import Grant
-from bellcast.calls import Answerer, Call
+from bellcast.calls import Call, CallBackend
 from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
 from bellcast.inbox import events, views
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 from bellcast.model import drafts
 from bellcast.model.events import LiveEvent
 from bellcast.model.people import Principal
-from bellcast.ports import Engines
+from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
-CLOSED_BY_APP = Close(reasons.FORBIDDEN.code, "closed_by_app", reconnect=False)
-RESTART_BY_APP = Close(reasons.RESTARTING.code, "closed_by_app", reconnect=True)
+CLOSED_BY_APP = CloseReason(reasons.FORBIDDEN.code, "closed_by_app", reconnect=False)
+RESTART_BY_APP = CloseReason(reasons.RESTARTING.code, "closed_by_app", reconnect=True)
 
 
-class NativePort:
+class NativeCallContext:
     """A calls.CallPort on one connection. What is emitted before `ready` waits in `held`."""
 
-    def __init__(self, engines: Engines, hub: Hub, connection: Connection) -> None:
+    def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
         self._engines = engines
         self._hub = hub
         self._connection = connection
-        self.held: list[bytes] | None = [] if connection.phase is Phase.HOLDING else None
-        self.joined: list[str] = []
-        self.ending: Close | None = None  # how the connection ends, once the call has been answered
+        self.pending_frames: list[bytes] | None = [] if connection.phase is Phase.OPENING else None
+        self.pending_topics: list[str] = []
+        self.close_reason: CloseReason | None = None  # how the connection ends, once the call has been answered
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Tell the caller: an `event` whose data is the first argument; if there are several, all of them in `args`."""
         several = {"args": args} if len(args) > 1 else {}
         frame = native.Frame("event", {"name": name, "data": args[0] if args else None, **several})
-        told = self._connection.dialect.wrap(frame)  # what cannot be told is the handler's fault, now
-        if self.held is not None:
-            self.held.append(told)
-        elif self._connection.phase is not Phase.ENDED:
-            self._connection.told(told)
+        told = self._connection.dialect.encode_frame(frame)  # what cannot be told is the handler's fault, now
+        if self.pending_frames is not None:
+            self.pending_frames.append(told)
+        elif self._connection.phase is not Phase.CLOSED:
+            self._connection.write_tracked(told)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Tell everyone on a topic of the caller's tenant."""
@@ -60,14 +60,14 @@ class NativePort:
 
     async def join(self, topic: str) -> None:
         """Make the connection follow a topic; the app's word is the right."""
-        if self.held is not None:
-            self.joined.append(topic)
+        if self.pending_frames is not None:
+            self.pending_topics.append(topic)
         else:
             self._hub.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:
         """Make it follow the topic no more."""
-        self.joined = [one for one in self.joined if one != topic]
+        self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
@@ -76,26 +76,26 @@ class NativePort:
 
     async def close(self, *, reconnect: bool) -> None:
         """End the connection."""
-        self.ending = RESTART_BY_APP if reconnect else CLOSED_BY_APP
+        self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP
 
-    def part(self) -> None:
+    def close_if_requested(self) -> None:
         """End the connection, if the handler said so. The call has been answered by the next turn of the loop."""
-        if self.ending is not None:
-            asyncio.get_running_loop().call_soon(self._hub.end, self._connection, self.ending)
+        if self.close_reason is not None:
+            asyncio.get_running_loop().call_soon(self._hub.end, self._connection, self.close_reason)
 
 
-class Answering:
+class AppCallbacks:
     """Asks the doors about fresh tokens and the app about everything else."""
 
-    def __init__(self, engines: Engines, hub: Hub, doors: Doors, app: Answerer) -> None:
+    def __init__(self, engines: Context, hub: Hub, doors: Authenticator, app: CallBackend) -> None:
         self._engines = engines
         self._hub = hub
-        self._doors = doors
+        self._authenticator = doors
         self._app = app
 
     async def renew(self, token: str) -> Principal:
         """The principal of a fresh token."""
-        principal = await self._doors.session(token)
+        principal = await self._authenticator.session(token)
         inbox = await views.open(self._engines, principal)
         return principal.with_name(inbox.name)
 
@@ -103,45 +103,47 @@ class Answering:
         """The reply of the app's handler. A newcomer and a farewell are ours to tell, not a client's."""
         if name in (calls.CONNECT, calls.DISCONNECT):
             raise NoHandler(f"{name!r} cannot be called.")
-        port = NativePort(self._engines, self._hub, connection)
+        port = NativeCallContext(self._engines, self._hub, connection)
         try:
-            return await self._app.answer(self._call(port, connection, name, data))
+            return await self._app.dispatch(self._call(port, connection, name, data))
         except calls.Refused as refused:
             raise Forbidden(refused.message, data=refused.data) from None
         finally:
-            port.part()
+            port.close_if_requested()
 
-    async def connected(self, connection: Connection, data: Any) -> NativePort | None:
+    async def connected(self, connection: Connection, data: Any) -> NativeCallContext | None:
         """Ask the app about a newcomer, before it is known: it may refuse it, or say who it is."""
         if not self._app.has(calls.CONNECT):
             return None
-        port = NativePort(self._engines, self._hub, connection)
+        port = NativeCallContext(self._engines, self._hub, connection)
         call = self._call(port, connection, calls.CONNECT, data)
         try:
-            await self._app.answer(call)
+            await self._app.dispatch(call)
         except calls.Refused as refused:
-            raise reasons.TurnedAway(refused.message, data=refused.data) from None
-        if port.ending is not None:
-            self._hub.end(connection, port.ending)  # a WebSocket is there already, and hears it as it is
-            raise _closed(port.ending)
+            raise reasons.RejectedByApp(refused.message, data=refused.data) from None
+        if port.close_reason is not None:
+            self._hub.end(connection, port.close_reason)  # a WebSocket is there already, and hears it as it is
+            raise _close_reason(port.close_reason)
         if call.accepted is not None:
-            connection.principal = accepted(call.accepted, connection.principal, asked_at=connection.since)
+            connection.principal = merge_principal(
+                call.accepted, connection.principal, asked_at=connection.connected_at
+            )
         return port
 
-    async def gone(self, connection: Connection) -> None:
+    async def disconnected(self, connection: Connection) -> None:
         """Tell the app that a connection has ended."""
         try:
-            port = NativePort(self._engines, self._hub, connection)
-            await self._app.answer(self._call(port, connection, calls.DISCONNECT, None))
+            port = NativeCallContext(self._engines, self._hub, connection)
+            await self._app.dispatch(self._call(port, connection, calls.DISCONNECT, None))
         except (BellcastError, calls.Refused) as failure:
             log.warning("disconnect handler", why=str(failure))
 
     @property
-    def wants_farewells(self) -> bool:
+    def wants_disconnects(self) -> bool:
         """Whether the app has a `disconnect` handler."""
         return self._app.has(calls.DISCONNECT)
 
-    def _call(self, port: NativePort, connection: Connection, name: str, data: Any) -> Call:
+    def _call(self, port: NativeCallContext, connection: Connection, name: str, data: Any) -> Call:
         principal = connection.principal
         return Call(
             port,
@@ -156,13 +158,13 @@ class Answering:
         )
 
 
-def _closed(end: Close) -> BellcastError:
+def _close_reason(end: CloseReason) -> BellcastError:
     """Why a newcomer is not let in whom the app closed on."""
     said = "The app closed this connection."
-    return Unavailable(said, retry_after=1) if end.reconnect else reasons.TurnedAway(said)
+    return Unavailable(said, retry_after=1) if end.reconnect else reasons.RejectedByApp(said)
 
 
-def accepted(word: calls.Accepted, session: Principal, *, asked_at: int) -> Principal:
+def merge_principal(word: calls.Accepted, session: Principal, *, asked_at: int) -> Principal:
     """The principal a `connect` handler named; what the session allowed stays. `asked_at` is when the app was asked, in
     UTC milliseconds: its answer is as new as that, so sessions revoked earlier do not concern it."""
     return Principal(

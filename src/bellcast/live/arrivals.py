@@ -9,25 +9,25 @@ from typing import Any, TypeVar
 
 import structlog
 
-from bellcast.auth.doors import Doors
+from bellcast.auth.doors import Authenticator
 from bellcast.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
 from bellcast.inbox import views
 from bellcast.live import reasons, resume
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
-from bellcast.live.reasons import Close
-from bellcast.live.rules import Rules
+from bellcast.live.reasons import CloseReason
+from bellcast.live.rules import LiveConfig
 from bellcast.model.inboxes import Inbox, Position
 from bellcast.model.people import Principal
-from bellcast.ports import Engines, Opened, SessionRevoked
+from bellcast.ports import Context, OpenInbox, SessionRevoked
 
 # A process or an address at its bound of connections asks newcomers to wait this long.
-FULL_SECONDS = 5
+PROCESS_FULL_RETRY_SECONDS = 5
 # A recipient at its bound has a runaway page somewhere: a minute gives it time to be noticed.
-RECIPIENT_FULL_SECONDS = 60
+RECIPIENT_FULL_RETRY_SECONDS = 60
 
 # Between two warnings that there is no room.
-WARNING_MS = 60_000
+WARNING_INTERVAL_MS = 60_000
 REMEDY = "more workers or nodes, BELLCAST_LIMIT_CONNECTIONS if it is set, or more open files (ulimit -Hn, LimitNOFILE=)"
 
 # Of a connection's id: enough that nobody guesses another's.
@@ -37,17 +37,17 @@ log = structlog.get_logger(__name__)
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
 
-class Arrivals:
+class Admission:
     """Counts who is here, and opens inboxes for who may come."""
 
-    def __init__(self, engines: Engines, hub: Hub, rules: Rules, doors: Doors) -> None:
+    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, doors: Authenticator) -> None:
         self._engines = engines
         self._hub = hub
         self._limits = rules.limits
-        self._doors = doors
-        self._warn_from = 0
+        self._authenticator = doors
+        self._next_warning_at = 0
 
-    def make(
+    def create_connection(
         self,
         kind: Callable[..., AnyConnection],
         dialect: Any,
@@ -64,25 +64,27 @@ class Arrivals:
         """TooMany if that address has its bound of connections."""
         limit = self._limits.connections_per_address
         if limit and address is not None and self._hub.at_address(address) >= limit:
-            raise TooMany(f"There are {limit} connections from this address already.", retry_after=FULL_SECONDS)
+            raise TooMany(
+                f"There are {limit} connections from this address already.", retry_after=PROCESS_FULL_RETRY_SECONDS
+            )
 
-    async def enter(self, connection: Connection, position: Position | None = None) -> Opened | None:
+    async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
         """Know the connection, then open its recipient's inbox with what changed since `position`; None for a nameless
         one."""
         self._check_room(connection)
         self._hub.add(connection)
-        opened = None if connection.principal.recipient is None else await self._inbox(connection, position)
-        if connection.phase is Phase.ENDED:
+        opened = None if connection.principal.recipient is None else await self._open_inbox(connection, position)
+        if connection.phase is Phase.CLOSED:
             raise Unavailable("This connection ended while it began.")
         return opened
 
-    async def identify(self, connection: Connection, principal: Principal) -> Inbox:
+    async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
         """Open the inbox of a nameless connection that has said whose it is."""
         self._check_recipient(principal)
-        connection.phase, connection.principal = Phase.HOLDING, principal
-        self._hub.identify(connection)
-        inbox = (await self._inbox(connection, None)).inbox
-        if connection.phase is Phase.ENDED:
+        connection.phase, connection.principal = Phase.OPENING, principal
+        self._hub.follow_own_inbox(connection)
+        inbox = (await self._open_inbox(connection, None)).inbox
+        if connection.phase is Phase.CLOSED:
             raise Unavailable("This connection ended while it signed in.")
         return inbox
 
@@ -90,15 +92,15 @@ class Arrivals:
         limits = self._limits
         self.check_address(connection.address)  # again: others came while this one was looked at
         if limits.connections and len(self._hub) >= limits.connections:
-            self._warn()
-            raise Unavailable("This server is at its bound of connections.", retry_after=FULL_SECONDS)
+            self._warn_once()
+            raise Unavailable("This server is at its bound of connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
         self._check_recipient(connection.principal)
 
-    def _warn(self) -> None:
+    def _warn_once(self) -> None:
         """Tell who can do something about it, now and then."""
         now = self._engines.clock.now()
-        if now >= self._warn_from:
-            self._warn_from = now + WARNING_MS
+        if now >= self._next_warning_at:
+            self._next_warning_at = now + WARNING_INTERVAL_MS
             log.warning(
                 "no room for more connections: clients are told to come back",
                 bound=self._limits.connections,
@@ -109,13 +111,13 @@ class Arrivals:
         limits = self._limits
         if principal.recipient is None:
             return
-        here = self._hub.of_recipient(principal.tenant, principal.recipient)
+        here = self._hub.connections_of(principal.tenant, principal.recipient)
         if limits.connections_per_recipient and here >= limits.connections_per_recipient:
-            raise TooMany(f"This recipient has {here} connections already.", retry_after=RECIPIENT_FULL_SECONDS)
+            raise TooMany(f"This recipient has {here} connections already.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
 
-    async def _inbox(self, connection: Connection, position: Position | None) -> Opened:
+    async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
         since = resume.since(position, self._limits)
-        principal, opened = await views.enter(self._engines, connection.principal, since, self._doors.renewed)
+        principal, opened = await views.enter(self._engines, connection.principal, since, self._authenticator.renewed)
         inbox = opened.inbox
         connection.principal = principal.with_name(inbox.name)
         connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
@@ -130,15 +132,15 @@ async def guard_start(
     try:
         await start
     except BellcastError as refusal:
-        connection.keeper.end(connection, end_of(refusal))
+        connection.owner.end(connection, close_reason_for(refusal))
         at_end()
     except Exception:
         log.exception("connection start failed", connection=connection.id)
-        connection.keeper.end(connection, reasons.UNAVAILABLE)
+        connection.owner.end(connection, reasons.UNAVAILABLE)
         at_end()
 
 
-def end_of(refusal: BellcastError) -> Close:
+def close_reason_for(refusal: BellcastError) -> CloseReason:
     """How a live client is told of a refusal."""
     match refusal:
         case SessionRevoked():
@@ -146,11 +148,11 @@ def end_of(refusal: BellcastError) -> Close:
         case Unauthenticated():
             return reasons.UNAUTHENTICATED
         case TooMany():
-            return reasons.TOO_MANY.delayed((refusal.retry_after or RECIPIENT_FULL_SECONDS) * 1000)
+            return reasons.TOO_MANY.with_delay((refusal.retry_after or RECIPIENT_FULL_RETRY_SECONDS) * 1000)
         case Unavailable():
-            return reasons.UNAVAILABLE.delayed((refusal.retry_after or 1) * 1000)
-        case reasons.TurnedAway():
-            return reasons.FORBIDDEN.because(refusal.detail)
+            return reasons.UNAVAILABLE.with_delay((refusal.retry_after or 1) * 1000)
+        case reasons.RejectedByApp():
+            return reasons.FORBIDDEN.with_message(refusal.detail)
         case Forbidden():
             return reasons.FORBIDDEN
         case _:

@@ -12,26 +12,26 @@ from bellcast.live import topics
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
-from bellcast.live.rules import Rules, Spawn
-from bellcast.live.turns import Turns
+from bellcast.live.rules import LiveConfig, Spawn
+from bellcast.live.turns import InboundQueue
 from bellcast.model import drafts, event_names, times
 from bellcast.model.events import LiveEvent, Member, Typing
 from bellcast.model.people import Principal
-from bellcast.ports import Action, Engines, Marking
+from bellcast.ports import Action, Context, Marking
 
 log = structlog.get_logger(__name__)
 
-ACTIONS: dict[type[native.Mark], Action] = {
-    native.Seen: "seen",
-    native.Read: "read",
-    native.Unread: "unread",
-    native.Archive: "archive",
-    native.Unarchive: "unarchive",
-    native.Delete: "delete",
+ACTIONS: dict[type[native.MarkCommand], Action] = {
+    native.SeenCommand: "seen",
+    native.ReadCommand: "read",
+    native.UnreadCommand: "unread",
+    native.ArchiveCommand: "archive",
+    native.UnarchiveCommand: "unarchive",
+    native.DeleteCommand: "delete",
 }
 
 
-class Asking(Protocol):
+class CommandBackend(Protocol):
     """What the commands need of the rooms that know credentials and the app's handlers."""
 
     async def renew(self, token: str) -> Principal:
@@ -46,20 +46,20 @@ class Asking(Protocol):
 class Commands:
     """Does what clients ask."""
 
-    def __init__(self, engines: Engines, hub: Hub, rules: Rules, asking: Asking, spawn: Spawn) -> None:
+    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, asking: CommandBackend, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
         self._rules = rules
-        self._asking = asking
-        self._turns = Turns(self._do, spawn, outlasting=True)
-        self._doing: dict[type[native.Command], Callable[[Connection, Any], Awaitable[native.Frame]]] = {
-            native.Subscribe: self._subscribe,
-            native.Unsubscribe: self._unsubscribe,
-            native.Publish: self._publish,
-            native.TypingOn: self._typing,
-            native.CallFrame: self._call,
-            native.Auth: self._auth,
-            native.Ping: self._ping,
+        self._backend = asking
+        self._queue = InboundQueue(self._do, spawn, outlasting=True)
+        self._command_table: dict[type[native.Command], Callable[[Connection, Any], Awaitable[native.Frame]]] = {
+            native.SubscribeCommand: self._subscribe,
+            native.UnsubscribeCommand: self._unsubscribe,
+            native.PublishCommand: self._publish,
+            native.TypingCommand: self._typing,
+            native.CallCommand: self._call,
+            native.AuthCommand: self._auth,
+            native.PingCommand: self._ping,
             **dict.fromkeys(ACTIONS, self._mark),
         }
         self.limits = rules.limits
@@ -67,17 +67,17 @@ class Commands:
     def receive(self, connection: Connection, message: str | bytes) -> None:
         """Take one frame in; it is done after the ones before it."""
         if isinstance(message, bytes):
-            self._tell(connection, native.error(None, BadRequest("Frames are text, not binary.")))
+            self._send(connection, native.error(None, BadRequest("Frames are text, not binary.")))
         else:
-            self._turns.take(connection, message)
+            self._queue.enqueue(connection, message)
 
     async def _do(self, connection: Connection, message: str) -> None:
-        self._tell(connection, await self._answer(connection, message))
+        self._send(connection, await self._respond(connection, message))
 
-    async def _answer(self, connection: Connection, message: str) -> native.Frame:
+    async def _respond(self, connection: Connection, message: str) -> native.Frame:
         command = native.receive(message)
-        if isinstance(command, native.Refused):
-            return native.error(command.ref, command.refusal)
+        if isinstance(command, native.InvalidFrame):
+            return native.error(command.ref, command.error)
         try:
             return await self.perform(connection, command)
         except BellcastError as refusal:
@@ -88,23 +88,23 @@ class Commands:
 
     async def perform(self, connection: Connection, command: native.AnyCommand) -> native.Frame:
         """Do one command; its ack, or raises why it came to nothing."""
-        return await self._doing[type(command)](connection, command)
+        return await self._command_table[type(command)](connection, command)
 
-    def _tell(self, connection: Connection, frame: native.Frame) -> None:
-        if connection.phase is not Phase.ENDED:
-            connection.told(connection.dialect.wrap(frame))
+    def _send(self, connection: Connection, frame: native.Frame) -> None:
+        if connection.phase is not Phase.CLOSED:
+            connection.write_tracked(connection.dialect.encode_frame(frame))
 
     # --- one method a command
 
-    async def _subscribe(self, connection: Connection, asked: native.Subscribe) -> native.Frame:
+    async def _subscribe(self, connection: Connection, asked: native.SubscribeCommand) -> native.Frame:
         followed = connection.grants or {}
         new = [topic for topic in dict.fromkeys(asked.topics) if topic not in followed]
-        given, refused = await topics.admitted(
+        given, refused = await topics.authorize_topics(
             self._engines.store, connection.principal, new, len(followed), self._rules
         )
         accepted = [topic for topic in dict.fromkeys(asked.topics) if topic in given or topic in followed]
         if refused and not accepted:
-            raise _none_given(refused)
+            raise _none_accepted(refused)
         self._hub.follow(connection, given)
         present = self.members(connection.principal, accepted)
         return native.ack(asked.ref, topics=accepted, refused=refused, **({"presence": present} if present else {}))
@@ -112,13 +112,13 @@ class Commands:
     def members(self, principal: Principal, asked: list[str] | tuple[str, ...]) -> dict[str, list[Member]]:
         """Who is there, for those of the topics presence is kept on."""
         presence = self._hub.presence
-        return {topic: presence.members(principal.tenant, topic) for topic in asked if presence.kept(topic)}
+        return {topic: presence.members(principal.tenant, topic) for topic in asked if presence.tracks(topic)}
 
-    async def _unsubscribe(self, connection: Connection, asked: native.Unsubscribe) -> native.Frame:
+    async def _unsubscribe(self, connection: Connection, asked: native.UnsubscribeCommand) -> native.Frame:
         self._hub.unfollow(connection, asked.topics)
         return native.ack(asked.ref, topics=asked.topics, refused=[])
 
-    async def _publish(self, connection: Connection, asked: native.Publish) -> native.Frame:
+    async def _publish(self, connection: Connection, asked: native.PublishCommand) -> native.Frame:
         principal = connection.principal
         drafts.check(drafts.topic("topic", asked.topic, self.limits))
         if (refusal := permissions.may_publish(principal, asked.topic)) is not None:
@@ -131,7 +131,7 @@ class Commands:
         await self._engines.broker.publish(event)
         return native.ack(asked.ref)
 
-    async def _typing(self, connection: Connection, asked: native.TypingOn) -> native.Frame:
+    async def _typing(self, connection: Connection, asked: native.TypingCommand) -> native.Frame:
         principal = connection.principal
         if principal.recipient is None or asked.topic not in self._hub.topics(connection):
             raise Forbidden("Typing is shown on topics this connection follows: subscribe first.")
@@ -145,26 +145,26 @@ class Commands:
         await self._engines.broker.publish(event)
         return native.ack(asked.ref)
 
-    async def _mark(self, connection: Connection, asked: native.Mark) -> native.Frame:
+    async def _mark(self, connection: Connection, asked: native.MarkCommand) -> native.Frame:
         if connection.principal.recipient is None:
             raise Forbidden("A nameless connection has no inbox: connect with a session token.")
         if asked.of is not None and not asked.all:
             raise Invalid.of("of", 'may only be given with "all": true')
         marking = Marking(
             actions=(ACTIONS[type(asked)],),
-            ids=actions.selected(asked.ids, everything=asked.all, limits=self.limits),
+            ids=actions.parse_selection(asked.ids, everything=asked.all, limits=self.limits),
             type=asked.of.type if asked.of else None,
         )
         marked = await actions.mark(self._engines, connection.inbox, marking)
         state = marked.state
         return native.ack(asked.ref, changed=marked.changed, unread=state.unread, unseen=state.unseen)
 
-    async def _call(self, connection: Connection, asked: native.CallFrame) -> native.Frame:
+    async def _call(self, connection: Connection, asked: native.CallCommand) -> native.Frame:
         drafts.check_event(asked.name, None, self.limits)
-        return native.ack(asked.ref, data=await self._asking.call(connection, asked.name, asked.data))
+        return native.ack(asked.ref, data=await self._backend.call(connection, asked.name, asked.data))
 
-    async def _auth(self, connection: Connection, asked: native.Auth) -> native.Frame:
-        fresh = await self._asking.renew(asked.token)
+    async def _auth(self, connection: Connection, asked: native.AuthCommand) -> native.Frame:
+        fresh = await self._backend.renew(asked.token)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden("A fresh token must be the same recipient's: connect anew to be somebody else.")
@@ -172,14 +172,14 @@ class Commands:
         kept = await topics.reauthorized(self._engines.store, fresh, followed, self._rules)
         connection.principal = fresh
         self._hub.regrant(connection, followed, kept)
-        ends = None if fresh.expires_at is None else times.moment(fresh.expires_at)
+        ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return native.ack(asked.ref, expires_at=ends)
 
-    async def _ping(self, connection: Connection, asked: native.Ping) -> native.Frame:
+    async def _ping(self, connection: Connection, asked: native.PingCommand) -> native.Frame:
         return native.pong(asked.ref)
 
 
-def _none_given(refused: Sequence[native.TopicRefused]) -> BellcastError:
+def _none_accepted(refused: Sequence[topics.TopicRefused]) -> BellcastError:
     """The error of a frame none of whose topics was given: by the reason they share."""
     detail = "; ".join(f"{one.topic}: {one.message}" for one in refused)
     kinds = {Invalid.code: Invalid, TooMany.code: TooMany}

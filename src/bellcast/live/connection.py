@@ -13,29 +13,33 @@ from typing import Any, Protocol
 
 from bellcast.auth.permissions import Grant
 from bellcast.live import reasons
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 from bellcast.model.events import Event, InboxEvent, Stream
 from bellcast.model.inboxes import InboxState
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
 
 # While a replay is written, the transport holds at most this much of it: the reader sets the pace.
-REPLAY_BUFFER = 65_536
+REPLAY_BUFFER_BYTES = 65_536
 # How long a peer may take over its end: to read what was still written, and on a WebSocket to say goodbye too
 # (RFC 6455, 7.1.1). Then the socket is cut, or a reader who never reads would hold it for ever.
-PARTING_SECONDS = 5
+CLOSE_TIMEOUT = 5
+
+
+# Called once `ready` has been written.
+OnReady = Callable[[], None]
 
 
 class Phase(IntEnum):
     """Where a connection is in its life."""
 
-    HOLDING = 0  # registered, not told anything yet: inbox changes wait in the store
+    OPENING = 0  # registered, not told anything yet: inbox changes wait in the store
     REPLAYING = 1  # told what changed since its position; newer changes wait in the store
     LIVE = 2
-    ENDED = 3
+    CLOSED = 3
 
 
-class Outlet(Protocol):
+class OutboundTransport(Protocol):
     """How bytes leave: a uvloop transport, or sends through another ASGI server."""
 
     clear: bool  # known to hold nothing back; False says only that it has to be asked
@@ -60,7 +64,7 @@ class Dialect(Protocol):
     @property
     def transport(self) -> str: ...
     @property
-    def wrap(self) -> Callable[[Any], bytes]:
+    def encode_frame(self) -> Callable[[Any], bytes]:
         """The bytes of one of the dialect's own frames."""
         ...
 
@@ -80,16 +84,16 @@ class Dialect(Protocol):
         """The bytes of a sign of life."""
         ...
 
-    def ending(self, end: Close) -> Close:
+    def close_event(self, end: CloseReason) -> CloseReason:
         """The same end in the dialect's own codes."""
         ...
 
-    def close(self, end: Close) -> bytes:
+    def close(self, end: CloseReason) -> bytes:
         """The bytes told before the server closes, of an end in the dialect's own codes."""
         ...
 
 
-class Nowhere:
+class NullTransport:
     """The outlet of a connection whose socket is not its own yet: what it says is heard by nobody."""
 
     clear = False
@@ -112,23 +116,23 @@ class Nowhere:
     def resume_reading(self) -> None: ...
 
 
-NOWHERE = Nowhere()
+NULL_TRANSPORT = NullTransport()
 
 
-class Keeper(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection tells of itself: the hub."""
 
     tick: int
 
-    def lost(self, connection: "Connection") -> None:
+    def on_disconnected(self, connection: "Connection") -> None:
         """Its socket is gone."""
         ...
 
-    def end(self, connection: "Connection", end: Close) -> None:
+    def end(self, connection: "Connection", end: CloseReason) -> None:
         """It must end: tell it why, close it, forget it."""
         ...
 
-    def answered(self, connection: "Connection", data: bytes) -> None:
+    def on_pong(self, connection: "Connection", data: bytes) -> None:
         """Its peer answered a ping that carried these data."""
         ...
 
@@ -150,72 +154,72 @@ class Connection(asyncio.Protocol):
     namespace = "/"  # the one there is, but for Socket.IO
     __slots__ = (
         "address",
-        "asked_at",
-        "behind",
-        "beside",
+        "bytes_during_replay",
         "close_reason",
+        "close_timer",
+        "connected_at",
         "dialect",
         "epoch",
-        "full",
         "grants",
-        "heard_at",
         "id",
         "inbox",
-        "keeper",
-        "outlet",
-        "parting",
+        "is_stale",
+        "last_received_tick",
+        "last_sent_tick",
+        "max_unsent",
+        "owner",
+        "pending",
         "phase",
+        "ping_tick",
         "principal",
         "revision",
-        "since",
         "sock",
         "streams",
-        "unsent",
-        "waiting",
+        "transport",
+        "writable_waiter",
         "write",
-        "wrote_at",
     )
 
     def __init__(
-        self, id: str, dialect: Dialect, principal: Principal, keeper: Keeper, since: int, address: str | None
+        self, id: str, dialect: Dialect, principal: Principal, keeper: ConnectionOwner, since: int, address: str | None
     ) -> None:
         self.id = id
         self.dialect = dialect
         self.principal = principal
-        self.keeper = keeper
-        self.since = since
+        self.owner = keeper
+        self.connected_at = since
         self.address = address
         self.streams: tuple[Stream, ...] = ()
         self.grants: dict[str, Grant] | None = None  # the followed topics and why; None before the first
         self.inbox = 0  # the inbox's number in the store
         self.epoch = 0
         self.revision = 0
-        self.phase = Phase.HOLDING
-        self.behind = False  # an inbox change went by while it was not live
-        self.wrote_at = keeper.tick
-        self.heard_at = keeper.tick
-        self.asked_at = 0  # the tick of the last ping
-        self.full: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
-        self.beside = 0  # bytes written beside the replay while it waits
-        self.parting: asyncio.TimerHandle | None = None
-        self.close_reason: Close | None = None  # in the dialect's own codes; None at the end: the socket was lost
-        self.waiting: deque[Any] | None = None  # frames heard while an earlier one is still being done
-        self.unsent = 0
-        self.outlet: Outlet = NOWHERE
+        self.phase = Phase.OPENING
+        self.is_stale = False  # an inbox change went by while it was not live
+        self.last_sent_tick = keeper.tick
+        self.last_received_tick = keeper.tick
+        self.ping_tick = 0  # the tick of the last ping
+        self.writable_waiter: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
+        self.bytes_during_replay = 0  # bytes written beside the replay while it waits
+        self.close_timer: asyncio.TimerHandle | None = None
+        self.close_reason: CloseReason | None = None  # in the dialect's own codes; None at the end: the socket was lost
+        self.pending: deque[Any] | None = None  # frames heard while an earlier one is still being done
+        self.max_unsent = 0
+        self.transport: OutboundTransport = NULL_TRANSPORT
         self.sock: SocketType | None = None
-        self.write: Callable[[bytes], None] = NOWHERE.write
+        self.write: Callable[[bytes], None] = NULL_TRANSPORT.write
 
-    def own(self, outlet: Outlet, unsent: int) -> None:
+    def attach(self, outlet: OutboundTransport, unsent: int) -> None:
         """Take the outlet over; past `unsent` waiting bytes (0: no bound) the reader counts as too slow."""
-        self.unsent = unsent
-        self.outlet = outlet
+        self.max_unsent = unsent
+        self.transport = outlet
         self.write = outlet.write
-        self.sock = borrowed(outlet)
-        self._bound(unsent)
+        self.sock = raw_socket(outlet)
+        self._set_high_water(unsent)
 
-    def told(self, data: bytes) -> None:
+    def write_tracked(self, data: bytes) -> None:
         """Write, and remember when."""
-        self.wrote_at = self.keeper.tick
+        self.last_sent_tick = self.owner.tick
         self.write(data)
 
     # --- a replay
@@ -223,56 +227,56 @@ class Connection(asyncio.Protocol):
     def begin_replay(self) -> None:
         """From here on the reader sets the pace; what others write beside the replay is bounded as ever."""
         self.phase = Phase.REPLAYING
-        self.write = self._write_beside
-        self._bound(REPLAY_BUFFER)
+        self.write = self._write_during_replay
+        self._set_high_water(REPLAY_BUFFER_BYTES)
 
-    async def room(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until the reader has room for more of the replay."""
-        while self.full is not None:
-            await self.full
+        while self.writable_waiter is not None:
+            await self.writable_waiter
 
-    def replay(self, data: bytes) -> None:
+    def write_replay(self, data: bytes) -> None:
         """Write a piece of the replay."""
-        self.wrote_at = self.keeper.tick
-        self.outlet.write(data)
+        self.last_sent_tick = self.owner.tick
+        self.transport.write(data)
 
     def end_replay(self) -> None:
         """Live, unless it ended meanwhile."""
         if self.phase is Phase.REPLAYING:
             self.phase = Phase.LIVE
-            self.write = self.outlet.write
-            self._bound(self.unsent)
+            self.write = self.transport.write
+            self._set_high_water(self.max_unsent)
 
-    def _write_beside(self, data: bytes) -> None:
-        self.outlet.write(data)
-        if self.full is not None and self.unsent:
-            self.beside += len(data)
-            if self.beside > self.unsent:
-                self.keeper.end(self, reasons.TOO_SLOW)
+    def _write_during_replay(self, data: bytes) -> None:
+        self.transport.write(data)
+        if self.writable_waiter is not None and self.max_unsent:
+            self.bytes_during_replay += len(data)
+            if self.bytes_during_replay > self.max_unsent:
+                self.owner.end(self, reasons.TOO_SLOW)
 
-    def _bound(self, unsent: int) -> None:
+    def _set_high_water(self, unsent: int) -> None:
         high = unsent or 2**31 - 1
-        self.outlet.set_write_buffer_limits(high=high, low=high // 4)
+        self.transport.set_write_buffer_limits(high=high, low=high // 4)
 
     # --- its end
 
-    def finish(self, end: Close) -> None:
+    def close(self, end: CloseReason) -> None:
         """Say why, then close. Safe to call twice."""
-        if self.phase is not Phase.ENDED:
-            self.close_reason = told = self.dialect.ending(end)
-            self.part()
-            if self.waiting:
-                self.waiting.clear()  # what was still to be done for it
-            self.say_goodbye(told)
+        if self.phase is not Phase.CLOSED:
+            self.close_reason = told = self.dialect.close_event(end)
+            self.begin_close()
+            if self.pending:
+                self.pending.clear()  # what was still to be done for it
+            self.send_close(told)
 
-    def part(self) -> None:
+    def begin_close(self) -> None:
         """Nothing more is done for this connection; its socket is cut unless it closes in time."""
-        self.phase = Phase.ENDED
-        self._wake()
-        self.keeper.lost(self)
-        self.parting = asyncio.get_running_loop().call_later(PARTING_SECONDS, self.outlet.abort)
+        self.phase = Phase.CLOSED
+        self._wake_waiter()
+        self.owner.on_disconnected(self)
+        self.close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
 
-    def say_goodbye(self, end: Close) -> None:
+    def send_close(self, end: CloseReason) -> None:
         """How this way of travel ends."""
         raise NotImplementedError(type(self))
 
@@ -282,33 +286,33 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self.phase is Phase.REPLAYING:
-            if self.full is None:  # another future would never wake whoever waits for the first
-                self.full = asyncio.get_running_loop().create_future()
+            if self.writable_waiter is None:  # another future would never wake whoever waits for the first
+                self.writable_waiter = asyncio.get_running_loop().create_future()
         else:
-            self.keeper.end(self, reasons.TOO_SLOW)
+            self.owner.end(self, reasons.TOO_SLOW)
 
     def resume_writing(self) -> None:
-        self._wake()
+        self._wake_waiter()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.phase = Phase.ENDED
-        self._wake()
-        if self.parting is not None:
-            self.parting.cancel()
-        self.keeper.lost(self)
+        self.phase = Phase.CLOSED
+        self._wake_waiter()
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.owner.on_disconnected(self)
         if self.sock is not None:
             self.sock.detach()  # the transport closes it right after this
             self.sock = None
         # Nothing goes round in a circle: what is gone is freed now, and not when garbage is next looked for.
-        self.outlet, self.write = NOWHERE, NOWHERE.write
+        self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
 
-    def _wake(self) -> None:
-        full, self.full, self.beside = self.full, None, 0
+    def _wake_waiter(self) -> None:
+        full, self.writable_waiter, self.bytes_during_replay = self.writable_waiter, None, 0
         if full is not None and not full.done():
             full.set_result(None)
 
 
-def borrowed(outlet: Outlet) -> SocketType | None:
+def raw_socket(outlet: OutboundTransport) -> SocketType | None:
     """The socket of a plain transport, to be sent on directly; None where bytes pass through TLS or another server.
 
     It shares the transport's descriptor, which stays open until `connection_lost` has been called."""

@@ -8,45 +8,45 @@ from collections.abc import Callable, Sequence
 from bellcast.model.events import Member, PresenceChanged, Stream
 
 # Fewer followers hear of every move at once.
-FEW = 100
+DIRECT_FOLLOWERS = 100
 # Moves are gathered for as long as keeps a topic's writes below this many a second: about 7 % of a core.
 WRITES_PER_SECOND = 10_000
 # What is gathered is told at the latest when it is this many moves.
-MOST = 500
+MAX_BATCH_MOVES = 500
 
-Tell = Callable[[Stream, Sequence[PresenceChanged]], None]
+SendMoves = Callable[[Stream, Sequence[PresenceChanged]], None]
 
 
-class Crowds:
+class PresenceBatcher:
     """The moves that wait to be told."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._moves: dict[Stream, list[PresenceChanged]] = {}
+    def __init__(self, tell: SendMoves) -> None:
+        self._send = tell
+        self._pending: dict[Stream, list[PresenceChanged]] = {}
 
-    def take(self, move: PresenceChanged, followers: int) -> bool:
+    def add(self, move: PresenceChanged, followers: int) -> bool:
         """Whether this move is told later, with others."""
         stream = move.stream
-        waiting = self._moves.get(stream)
+        waiting = self._pending.get(stream)
         if waiting is None:
-            if followers <= FEW:
+            if followers <= DIRECT_FOLLOWERS:
                 return False
-            self._moves[stream] = [move]
+            self._pending[stream] = [move]
             asyncio.get_running_loop().call_later(followers / WRITES_PER_SECOND, self._flush, stream)
             return True
         waiting.append(move)
-        if len(waiting) >= MOST:
+        if len(waiting) >= MAX_BATCH_MOVES:
             self._flush(stream)
-            self._moves[stream] = []
+            self._pending[stream] = []
         return True
 
     def _flush(self, stream: Stream) -> None:
-        moves = self._moves.pop(stream, None)
+        moves = self._pending.pop(stream, None)
         if moves:
-            self._tell(stream, moves)
+            self._send(stream, moves)
 
 
-def together(moves: Sequence[PresenceChanged]) -> PresenceChanged | None:
+def merge_changes(moves: Sequence[PresenceChanged]) -> PresenceChanged | None:
     """What several moves come to: whoever came and went again is not told of."""
     joined: dict[str, Member] = {}
     left: dict[str, Member] = {}

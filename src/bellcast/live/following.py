@@ -8,22 +8,22 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from bellcast.auth.permissions import Grant
-from bellcast.live.census import Census
+from bellcast.live.census import ClusterState
 from bellcast.live.connection import Connection, Phase
-from bellcast.live.nodes import Cause, Learnt, Place
+from bellcast.live.nodes import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.presence import Presence
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 from bellcast.model.events import (
     SEPARATOR,
     AnnouncementChanged,
     InboxEvent,
     Member,
+    PeerPresence,
     PresenceChanged,
-    Present,
-    RollAsked,
-    RollTold,
     Stream,
     SubscriptionEnded,
+    SurveyReply,
+    SurveyRequest,
     inbox_stream,
     topic_stream,
 )
@@ -32,35 +32,35 @@ from bellcast.model.people import EVERY_TENANT
 ADDRESS = "address" + SEPARATOR
 
 
-class Notices(NamedTuple):
+class HubCallbacks(NamedTuple):
     """What the hub asks of the rooms around it; wired by the server."""
 
-    catch_up: Callable[[Connection], None]
-    take_in: Callable[[AnnouncementChanged], None]
-    reconsider: Callable[[SubscriptionEnded], None]
-    moved: Callable[[PresenceChanged], None]
-    roll: Callable[[RollAsked | RollTold], None]
-    gone: Callable[[Connection], object]
-    follow: Callable[[Stream], None]
-    unfollow: Callable[[Stream], None]
+    fill_gap: Callable[[Connection], None]
+    materialize: Callable[[AnnouncementChanged], None]
+    recheck_grant: Callable[[SubscriptionEnded], None]
+    presence_changed: Callable[[PresenceChanged], None]
+    survey: Callable[[SurveyRequest | SurveyReply], None]
+    disconnected: Callable[[Connection], object]
+    followed: Callable[[Stream], None]
+    unfollowed: Callable[[Stream], None]
 
 
-class Watcher(Protocol):
+class HubObserver(Protocol):
     """A dialect that tells its clients more than the events of their streams."""
 
-    def counted(self, stream: Stream, count: int, change: int, cause: Cause) -> None:
+    def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
         """A stream has that many followers now, on all nodes together, `change` more than before."""
         ...
 
-    def moved(self, change: PresenceChanged, cause: Cause) -> None:
+    def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
         """Somebody's first connection of all came to a topic, or the last one left."""
         ...
 
-    def left(self, where: Place) -> None:
+    def node_left(self, where: PresenceKey) -> None:
         """Somebody has no connection on a topic here any more; perhaps they have one on another node."""
         ...
 
-    def changed(self, event: InboxEvent) -> None:
+    def inbox_changed(self, event: InboxEvent) -> None:
         """An inbox changed, whoever follows it."""
         ...
 
@@ -68,7 +68,7 @@ class Watcher(Protocol):
         """Whose inbox changes that topic carries too."""
         ...
 
-    def answered(self, connection: Connection, data: bytes) -> None:
+    def pong_received(self, connection: Connection, data: bytes) -> None:
         """A ping with those data was answered."""
         ...
 
@@ -78,25 +78,25 @@ class ConnectionLog(Protocol):
 
     def opened(self, connection: Connection) -> None: ...
     def closed(self, connection: Connection) -> None: ...
-    def refused(self, connection: Connection, end: Close) -> None:
+    def refused(self, connection: Connection, end: CloseReason) -> None:
         """A connection was accepted only to be told why it is refused."""
         ...
 
 
-class Following:
+class StreamIndex:
     """Stream to connections. Every method is called on the loop's thread."""
 
-    def __init__(self, presence: Presence, census: Census) -> None:
+    def __init__(self, presence: Presence, census: ClusterState) -> None:
         self.tick = 0
         self.presence = presence
-        self.census = census
-        census.own = self
-        self.notices: Notices
+        self.cluster = census
+        census.local = self
+        self.callbacks: HubCallbacks
         self._streams: dict[Stream, set[Connection]] = {}
         self._by_id: dict[str, Connection] = {}
         self._by_address: dict[str, int] = {}
-        self.newcomer: Callable[[Connection], None] = lambda _: None
-        self.watcher: Watcher | None = None
+        self.on_added: Callable[[Connection], None] = lambda _: None
+        self.observer: HubObserver | None = None
         self.log: ConnectionLog | None = None
 
     def __len__(self) -> int:
@@ -112,18 +112,18 @@ class Following:
         self._by_id[connection.id] = connection
         if connection.address is not None:
             self._at_address(connection.address, 1)
-        self.identify(connection)
-        self.newcomer(connection)
+        self.follow_own_inbox(connection)
+        self.on_added(connection)
         if self.log is not None:
             self.log.opened(connection)
 
-    def identify(self, connection: Connection) -> None:
+    def follow_own_inbox(self, connection: Connection) -> None:
         """Let a connection follow its recipient's own stream, now that it has one."""
         principal = connection.principal
         if principal.recipient is not None:
             self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
 
-    def lost(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         """Forget a connection. Safe to call twice."""
         if self._by_id.pop(connection.id, None) is None:
             return
@@ -131,7 +131,7 @@ class Following:
             self._at_address(connection.address, -1)
         for stream in connection.streams:
             self._drop(connection, stream)
-        self.notices.gone(connection)
+        self.callbacks.disconnected(connection)
         if self.log is not None:
             self.log.closed(connection)
 
@@ -141,9 +141,9 @@ class Following:
 
     def at_address(self, address: str) -> int:
         """How many connections come from an address, to all nodes."""
-        return self._by_address.get(address, 0) + self.census.elsewhere(ADDRESS + address)
+        return self._by_address.get(address, 0) + self.cluster.count_elsewhere(ADDRESS + address)
 
-    def of_recipient(self, tenant: str, recipient: str) -> int:
+    def connections_of(self, tenant: str, recipient: str) -> int:
         """How many connections a recipient has on all nodes."""
         return self.total(inbox_stream(tenant, recipient))
 
@@ -153,7 +153,7 @@ class Following:
             self._by_address[address] = left
         else:
             self._by_address.pop(address, None)
-        self.census.changed(ADDRESS + address)
+        self.cluster.count_changed(ADDRESS + address)
 
     # --- what the census asks
 
@@ -168,39 +168,39 @@ class Following:
         counts: dict[str, int] = {stream: len(followers) for stream, followers in self._streams.items()}
         return counts | {ADDRESS + address: count for address, count in self._by_address.items()}
 
-    def present_here(self, where: Place) -> Present:
+    def present_here(self, where: PresenceKey) -> PeerPresence:
         """Somebody's connections on a topic in this process."""
-        return self.presence.here(where)
+        return self.presence.local(where)
 
-    def presents_here(self) -> list[Present]:
+    def presence_here(self) -> list[PeerPresence]:
         """Everybody who is present by a connection in this process."""
-        return list(self.presence.all_here())
+        return list(self.presence.all_local())
 
-    def learn(self, node: str, learnt: Learnt, cause: Cause) -> None:
+    def apply_peer(self, node: str, learnt: StateDelta, cause: ChangeOrigin) -> None:
         """Another node has more or fewer than before."""
         for present in learnt.members:
-            self._moved(self.presence.told(node, present), cause)
-        if self.watcher is not None:
+            self._presence_changed(self.presence.apply_remote(node, present), cause)
+        if self.observer is not None:
             for key, change in learnt.counts.items():
                 if not key.startswith(ADDRESS):
-                    self.watcher.counted(Stream(key), self.total(Stream(key)), change, cause)
+                    self.observer.subscription_count_changed(Stream(key), self.total(Stream(key)), change, cause)
 
     # --- what they follow
 
     def follow(self, connection: Connection, grants: Mapping[str, Grant], member: Member | None = None) -> None:
         """Follow topics that are granted; following twice is following once, by the later grant. `member` is who is
         present there, if not the connection's recipient."""
-        if not grants or connection.phase is Phase.ENDED:  # it left while the right was looked up
+        if not grants or connection.phase is Phase.CLOSED:  # it left while the right was looked up
             return
         principal = connection.principal
         connection.grants = {**(connection.grants or {}), **grants}
         for topic in grants:
             if self._follow(connection, topic_stream(principal.tenant, topic)):
-                arrived = self.presence.arrive(principal, topic, connection.id, member)
+                arrived = self.presence.join(principal, topic, connection.id, member)
                 if arrived is not None:
                     where, change = arrived
-                    self.census.moved(where)
-                    self._moved(change, Cause.HERE)
+                    self.cluster.presence_changed(where)
+                    self._presence_changed(change, ChangeOrigin.HERE)
 
     def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
         """Stop following; what is not followed is passed over."""
@@ -223,17 +223,17 @@ class Following:
 
     def followers(self, tenant: str, topic: str) -> list[Connection]:
         """The connections that follow a topic."""
-        return self.on(topic_stream(tenant, topic))
+        return self.connections_on(topic_stream(tenant, topic))
 
-    def followed(self, tenant: str) -> dict[str, int]:
+    def followed_topics(self, tenant: str) -> dict[str, int]:
         """The topics of a tenant that somebody follows, on any node, and how many connections do."""
         prefix = topic_stream(tenant, "")
         counts = Counter({key: len(those) for key, those in self._streams.items() if key.startswith(prefix)})
-        for key, count in self.census.beginning(prefix):
+        for key, count in self.cluster.counts_by_prefix(prefix):
             counts[Stream(key)] += count
         return {stream.removeprefix(prefix): count for stream, count in counts.items()}
 
-    def on(self, stream: Stream) -> list[Connection]:
+    def connections_on(self, stream: Stream) -> list[Connection]:
         """The connections that follow a stream."""
         return list(self._streams.get(stream, ()))
 
@@ -243,7 +243,7 @@ class Following:
 
     def total(self, stream: Stream) -> int:
         """How many connections follow a stream on all nodes."""
-        return len(self._streams.get(stream, ())) + self.census.elsewhere(stream)
+        return len(self._streams.get(stream, ())) + self.cluster.count_elsewhere(stream)
 
     def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
         """The recipients of a tenant (`*`: of each) whose inboxes are looked at here, by tenant."""
@@ -257,22 +257,22 @@ class Following:
         return [(owner, [key for _, key in group]) for owner, group in groupby(sorted(found), key=itemgetter(0))]
 
     def _recipient_of(self, topic: str) -> str | None:
-        return None if self.watcher is None else self.watcher.recipient_of(topic)
+        return None if self.observer is None else self.observer.recipient_of(topic)
 
     def _follow(self, connection: Connection, stream: Stream) -> bool:
-        if connection.phase is Phase.ENDED:  # it left while its wish was looked at
+        if connection.phase is Phase.CLOSED:  # it left while its wish was looked at
             return False
         followers = self._streams.get(stream)
         if followers is None:
             followers = self._streams[stream] = {connection}
-            for heard in self._carried(stream):
-                self.notices.follow(heard)
+            for heard in self._carrying_subscription(stream):
+                self.callbacks.followed(heard)
         elif connection in followers:
             return False
         else:
             followers.add(connection)
         connection.streams += (stream,)
-        self._counted(stream, len(followers), 1)
+        self._count_changed(stream, len(followers), 1)
         return True
 
     def _drop(self, connection: Connection, stream: Stream) -> None:
@@ -282,39 +282,41 @@ class Following:
         followers.discard(connection)
         if not followers:
             del self._streams[stream]
-            for heard in self._carried(stream):
-                self.notices.unfollow(heard)
+            for heard in self._carrying_subscription(stream):
+                self.callbacks.unfollowed(heard)
         topic = topic_of(stream)
         if topic is not None:
-            self._depart(connection, topic)
-        self._counted(stream, len(followers), -1)
+            self._leave_presence(connection, topic)
+        self._count_changed(stream, len(followers), -1)
 
-    def _depart(self, connection: Connection, topic: str) -> None:
-        departed = self.presence.depart(connection.principal, topic, connection.id)
+    def _leave_presence(self, connection: Connection, topic: str) -> None:
+        departed = self.presence.leave(connection.principal, topic, connection.id)
         if departed is None:
             return
-        self.census.moved(departed.where)
-        self._moved(departed.change, Cause.HERE)
-        if departed.here == 0 and self.watcher is not None:
-            self.watcher.left(departed.where)
+        self.cluster.presence_changed(departed.where)
+        self._presence_changed(departed.change, ChangeOrigin.HERE)
+        if departed.here == 0 and self.observer is not None:
+            self.observer.node_left(departed.where)
 
-    def _counted(self, stream: Stream, here: int, change: int) -> None:
-        self.census.changed(stream)
-        if self.watcher is not None:
-            self.watcher.counted(stream, here + self.census.elsewhere(stream), change, Cause.HERE)
+    def _count_changed(self, stream: Stream, here: int, change: int) -> None:
+        self.cluster.count_changed(stream)
+        if self.observer is not None:
+            self.observer.subscription_count_changed(
+                stream, here + self.cluster.count_elsewhere(stream), change, ChangeOrigin.HERE
+            )
 
-    def _carried(self, stream: Stream) -> tuple[Stream, ...]:
+    def _carrying_subscription(self, stream: Stream) -> tuple[Stream, ...]:
         """What has to be carried here for a stream to be told: itself, and the inbox its topic carries too."""
         kind, tenant, name = stream.split(SEPARATOR, 2)
         recipient = self._recipient_of(name) if kind == "topic" else None
         return (stream,) if recipient is None else (stream, inbox_stream(tenant, recipient))
 
-    def _moved(self, change: PresenceChanged | None, cause: Cause) -> None:
+    def _presence_changed(self, change: PresenceChanged | None, cause: ChangeOrigin) -> None:
         if change is None:
             return
-        if self.watcher is not None:
-            self.watcher.moved(change, cause)
-        self.notices.moved(change)
+        if self.observer is not None:
+            self.observer.presence_changed(change, cause)
+        self.callbacks.presence_changed(change)
 
 
 def topic_of(stream: Stream) -> str | None:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from bellcast.model.events import Member, NodeTold, Present
+from bellcast.model.events import Member, PeerPresence, PeerUpdate
 
-Place = tuple[str, str, str]  # tenant, topic, recipient
+PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
 
-class Cause(IntEnum):
+class ChangeOrigin(IntEnum):
     """Why what all nodes have together changed."""
 
     HERE = 0
@@ -17,102 +17,102 @@ class Cause(IntEnum):
     DEATH = 2  # of another node: nobody but the others can tell of it
 
 
-class Learnt(NamedTuple):
+class StateDelta(NamedTuple):
     """What is new about a node: by how much counts changed, and who has how many connections now."""
 
     counts: Mapping[str, int] = {}
-    members: Sequence[Present] = ()
+    members: Sequence[PeerPresence] = ()
 
 
-NOTHING = Learnt()
+EMPTY_DELTA = StateDelta()
 
 
-class Node:
+class PeerState:
     """One other node. `number` is that of its last message; None while something of it is not known."""
 
     def __init__(self, heard_at: int) -> None:
-        self.number: int | None = None
-        self.heard_at = heard_at
-        self.asked_at = 0
+        self.sequence: int | None = None
+        self.last_received_at = heard_at
+        self.snapshot_requested_at = 0
         self.connections = 0
         self.counts: dict[str, int] = {}
-        self.members: dict[Place, Present] = {}
-        self._coming: NodeTold | None = None  # the last piece of everything that is told anew
+        self.members: dict[PresenceKey, PeerPresence] = {}
+        self._snapshot_parts: PeerUpdate | None = None  # the last piece of everything that is told anew
         self._counts: dict[str, int] = {}
-        self._members: dict[Place, Present] = {}
+        self._members: dict[PresenceKey, PeerPresence] = {}
 
     @property
-    def is_unsure(self) -> bool:
+    def is_unsynchronized(self) -> bool:
         """Whether it has to be asked for everything."""
-        return self.number is None and self._coming is None
+        return self.sequence is None and self._snapshot_parts is None
 
-    def learn(self, told: NodeTold) -> Learnt:
+    def apply(self, told: PeerUpdate) -> StateDelta:
         """Take in what it told."""
         self.connections = told.connections
         if told.pieces:
-            return self._collect(told)
-        if self.number is not None and told.number == self.number + 1 and (told.counts or told.members):
-            self.number = told.number
-            return self._apply(told.counts, told.members)
-        if told.number != self.number:
-            self.number = None  # some of it was lost
-        return NOTHING
+            return self._collect_snapshot(told)
+        if self.sequence is not None and told.number == self.sequence + 1 and (told.counts or told.members):
+            self.sequence = told.number
+            return self._apply_delta(told.counts, told.members)
+        if told.number != self.sequence:
+            self.sequence = None  # some of it was lost
+        return EMPTY_DELTA
 
-    def forget(self) -> Learnt:
+    def clear(self) -> StateDelta:
         """Nothing of it is there any more."""
         return self._replace({}, {})
 
-    def _collect(self, piece: NodeTold) -> Learnt:
+    def _collect_snapshot(self, piece: PeerUpdate) -> StateDelta:
         """A piece of everything. What was known before stands until the last one is there."""
-        before, self._coming = self._coming, piece
+        before, self._snapshot_parts = self._snapshot_parts, piece
         if piece.piece == 0:
             self._counts, self._members = {}, {}
         elif before is None or (piece.number, piece.piece) != (before.number + 1, before.piece + 1):
-            self._coming = self.number = None
-            return NOTHING
+            self._snapshot_parts = self.sequence = None
+            return EMPTY_DELTA
         self._counts |= piece.counts
-        self._members |= {place(present): present for present in piece.members}
+        self._members |= {presence_key(present): present for present in piece.members}
         if piece.piece + 1 < piece.pieces:
-            return NOTHING
-        self._coming, self.number = None, piece.number
+            return EMPTY_DELTA
+        self._snapshot_parts, self.sequence = None, piece.number
         counts, self._counts = self._counts, {}
         members, self._members = self._members, {}
         return self._replace(counts, members)
 
-    def _replace(self, counts: dict[str, int], members: dict[Place, Present]) -> Learnt:
+    def _replace(self, counts: dict[str, int], members: dict[PresenceKey, PeerPresence]) -> StateDelta:
         gone = {key: 0 for key in self.counts if key not in counts}
-        left = [absent(where) for where in self.members if where not in members]
-        return self._apply(gone | counts, [*left, *members.values()])
+        left = [absence_of(where) for where in self.members if where not in members]
+        return self._apply_delta(gone | counts, [*left, *members.values()])
 
-    def _apply(self, counts: Mapping[str, int], members: Sequence[Present]) -> Learnt:
+    def _apply_delta(self, counts: Mapping[str, int], members: Sequence[PeerPresence]) -> StateDelta:
         changes = {}
         for key, count in counts.items():
             change = count - self.counts.get(key, 0)
             if change:
                 changes[key] = change
-                _put(self.counts, key, count)
-        news = [present for present in members if self.members.get(place(present)) != present]
+                _set_count(self.counts, key, count)
+        news = [present for present in members if self.members.get(presence_key(present)) != present]
         for present in news:
             if present.member.connections:
-                self.members[place(present)] = present
+                self.members[presence_key(present)] = present
             else:
-                self.members.pop(place(present), None)
-        return Learnt(changes, news)
+                self.members.pop(presence_key(present), None)
+        return StateDelta(changes, news)
 
 
-def _put(counts: dict[str, int], key: str, count: int) -> None:
+def _set_count(counts: dict[str, int], key: str, count: int) -> None:
     if count:
         counts[key] = count
     else:
         del counts[key]
 
 
-def place(present: Present) -> Place:
+def presence_key(present: PeerPresence) -> PresenceKey:
     """Where who is present."""
     return present.tenant, present.topic, present.member.recipient
 
 
-def absent(where: Place) -> Present:
+def absence_of(where: PresenceKey) -> PeerPresence:
     """Somebody who is not there any more."""
     tenant, topic, recipient = where
-    return Present(tenant, topic, Member(recipient=recipient, connections=0))
+    return PeerPresence(tenant, topic, Member(recipient=recipient, connections=0))

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bellcast.model import patterns
-from bellcast.model.events import Member, PresenceChanged, Present
+from bellcast.model.events import Member, PeerPresence, PresenceChanged
 from bellcast.model.people import Principal
 
-Place = tuple[str, str, str]  # tenant, topic, recipient
+PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
 
 class Departure(NamedTuple):
     """A connection less: of whom, how many that member has here still, and the change if it was the last of all."""
 
-    where: Place
+    where: PresenceKey
     here: int
     change: PresenceChanged | None
 
@@ -28,26 +28,26 @@ class Presence:
         # Who a connection is on a topic, where that is not its recipient.
         self._named: dict[tuple[str, str], str] = {}
 
-    def kept(self, topic: str) -> bool:
+    def tracks(self, topic: str) -> bool:
         """Whether presence is kept on a topic."""
         return patterns.any_matches(self._patterns, topic)
 
     # --- connections of this process
 
-    def arrive(
+    def join(
         self, principal: Principal, topic: str, connection: str, member: Member | None = None
-    ) -> tuple[Place, PresenceChanged | None] | None:
+    ) -> tuple[PresenceKey, PresenceChanged | None] | None:
         """One more connection of somebody: who, and the change if it is the first. A `member` that is named is always kept."""
         if member is not None:
             self._named[connection, topic] = member.recipient
-        elif principal.recipient is None or not self.kept(topic):
+        elif principal.recipient is None or not self.tracks(topic):
             return None
         else:
             member = Member(recipient=principal.recipient, name=principal.name)
         where = (principal.tenant, topic, member.recipient)
         return where, self._add(where, connection, member, sender=connection)
 
-    def depart(self, principal: Principal, topic: str, connection: str) -> Departure | None:
+    def leave(self, principal: Principal, topic: str, connection: str) -> Departure | None:
         """One connection less."""
         recipient = self._named.pop((connection, topic), principal.recipient or "")
         where = (principal.tenant, topic, recipient)
@@ -55,58 +55,58 @@ class Presence:
         if connection not in links:
             return None
         change = self._remove(where, connection, sender=connection)
-        return Departure(where, _own(links), change)
+        return Departure(where, _local_count(links), change)
 
-    def recipient(self, principal: Principal, topic: str, connection: str) -> str | None:
+    def member_key(self, principal: Principal, topic: str, connection: str) -> str | None:
         """Who a connection is on a topic."""
         return self._named.get((connection, topic), principal.recipient)
 
     # --- other nodes
 
-    def told(self, node: str, present: Present) -> PresenceChanged | None:
+    def apply_remote(self, node: str, present: PeerPresence) -> PresenceChanged | None:
         """What another node has of somebody; the change if they came or left by that."""
         where = (present.tenant, present.topic, present.member.recipient)
         if present.member.connections:
             return self._add(where, node, present.member, sender=None)
         return self._remove(where, node, sender=None)
 
-    def here(self, where: Place) -> Present:
+    def local(self, where: PresenceKey) -> PeerPresence:
         """Somebody's connections in this process."""
         tenant, topic, recipient = where
         links = self._links(where)
         member = next((one for one in links.values() if one.connections is None), Member(recipient=recipient))
-        return Present(tenant, topic, Member(recipient, member.name, _own(links), member.info))
+        return PeerPresence(tenant, topic, Member(recipient, member.name, _local_count(links), member.info))
 
-    def all_here(self) -> Iterator[Present]:
+    def all_local(self) -> Iterator[PeerPresence]:
         """Everybody with a connection in this process."""
         for (tenant, topic), members in self._members.items():
             for recipient, links in members.items():
-                if _own(links):
-                    yield self.here((tenant, topic, recipient))
+                if _local_count(links):
+                    yield self.local((tenant, topic, recipient))
 
     # --- who is there
 
-    def people(self, tenant: str, topic: str) -> list[Member]:
+    def member_keys(self, tenant: str, topic: str) -> list[Member]:
         """Everybody present, as they were let in."""
         return [next(iter(links.values())) for links in self._members.get((tenant, topic), {}).values()]
 
-    def is_there(self, tenant: str, topic: str, recipient: str) -> bool:
+    def is_present(self, tenant: str, topic: str, recipient: str) -> bool:
         """Whether somebody is present."""
         return bool(self._links((tenant, topic, recipient)))
 
     def members(self, tenant: str, topic: str) -> list[Member]:
         """Everybody present, by key."""
         return [
-            Member(recipient=key, name=newest.name, connections=_all(links), info=newest.info)
+            Member(recipient=key, name=newest.name, connections=_total_count(links), info=newest.info)
             for key, links in sorted(self._members.get((tenant, topic), {}).items())
             for newest in list(links.values())[-1:]
         ]
 
-    def _links(self, where: Place) -> dict[str, Member]:
+    def _links(self, where: PresenceKey) -> dict[str, Member]:
         tenant, topic, recipient = where
         return self._members.get((tenant, topic), {}).get(recipient, {})
 
-    def _add(self, where: Place, source: str, member: Member, sender: str | None) -> PresenceChanged | None:
+    def _add(self, where: PresenceKey, source: str, member: Member, sender: str | None) -> PresenceChanged | None:
         tenant, topic, recipient = where
         links = self._members.setdefault((tenant, topic), {}).setdefault(recipient, {})
         first = not links
@@ -115,7 +115,7 @@ class Presence:
             return None
         return PresenceChanged(tenant=tenant, topic=topic, joined=(_plain(member),), sender=sender)
 
-    def _remove(self, where: Place, source: str, sender: str | None) -> PresenceChanged | None:
+    def _remove(self, where: PresenceKey, source: str, sender: str | None) -> PresenceChanged | None:
         tenant, topic, recipient = where
         links = self._links(where)
         member = links.pop(source, None)
@@ -133,9 +133,9 @@ def _plain(member: Member) -> Member:
     return member if member.connections is None else Member(member.recipient, member.name, info=member.info)
 
 
-def _own(links: dict[str, Member]) -> int:
+def _local_count(links: dict[str, Member]) -> int:
     return sum(member.connections is None for member in links.values())
 
 
-def _all(links: dict[str, Member]) -> int:
+def _total_count(links: dict[str, Member]) -> int:
     return sum(1 if member.connections is None else member.connections for member in links.values())

@@ -8,49 +8,49 @@ from bellcast.inbox import announcements
 from bellcast.live import resume
 from bellcast.live.connection import Connection
 from bellcast.live.hub import Hub
-from bellcast.live.rules import Rules, Spawn
+from bellcast.live.rules import LiveConfig, Spawn
 from bellcast.model.events import AnnouncementChanged, SubscriptionEnded
-from bellcast.ports import Engines
+from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
 
-class Reactions:
+class InboxSync:
     """Started by the hub, done beside it."""
 
-    def __init__(self, engines: Engines, hub: Hub, rules: Rules, spawn: Spawn) -> None:
+    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
         self._rules = rules
         self._spawn = spawn
-        self._taking_in: dict[str, bool] = {}  # tenant -> whether another announcement came meanwhile
+        self._materializing: dict[str, bool] = {}  # tenant -> whether another announcement came meanwhile
 
-    def catch_up(self, connection: Connection) -> None:
+    def fill_gap(self, connection: Connection) -> None:
         """A connection saw a hole: the store knows what went by."""
-        self._spawn(resume.go_live(self._engines.store, connection, self._rules.limits))
+        self._spawn(resume.catch_up(self._engines.store, connection, self._rules.limits))
 
-    def take_in(self, event: AnnouncementChanged) -> None:
+    def materialize(self, event: AnnouncementChanged) -> None:
         """An announcement came: bring it into every inbox that is looked at here. One run a tenant, repeated if more came."""
-        if event.tenant in self._taking_in:
-            self._taking_in[event.tenant] = True
+        if event.tenant in self._materializing:
+            self._materializing[event.tenant] = True
         else:
-            self._taking_in[event.tenant] = False
-            self._spawn(self._take_in(event.tenant))
+            self._materializing[event.tenant] = False
+            self._spawn(self._materialize_tenant(event.tenant))
 
-    async def _take_in(self, tenant: str) -> None:
+    async def _materialize_tenant(self, tenant: str) -> None:
         try:
             more = True
             while more:
-                self._taking_in[tenant] = False
+                self._materializing[tenant] = False
                 for owner, recipients in self._hub.recipients(tenant):
-                    await announcements.take_in(self._engines, owner, recipients)
-                more = self._taking_in[tenant]
+                    await announcements.materialize(self._engines, owner, recipients)
+                more = self._materializing[tenant]
         except BellcastError as failure:
             log.warning("announcement not taken in; the next look will", tenant=tenant, why=failure.detail)
         finally:
-            self._taking_in.pop(tenant, None)
+            self._materializing.pop(tenant, None)
 
-    def reconsider(self, event: SubscriptionEnded) -> None:
+    def recheck_grant(self, event: SubscriptionEnded) -> None:
         """A subscription ended: connections that follow the topic by it stop following it."""
         for connection in self._hub.followers(event.tenant, event.topic):
             by_it = connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION

@@ -5,7 +5,7 @@ from msgspec import Struct
 from bellcast.errors import Forbidden
 
 
-class Close(Struct, frozen=True):
+class CloseReason(Struct, frozen=True):
     """One end. `after` is milliseconds to wait before coming back; `message` is the app's own word for it."""
 
     code: int
@@ -14,34 +14,34 @@ class Close(Struct, frozen=True):
     after: int | None = None
     message: str | None = None
 
-    def delayed(self, after: int) -> "Close":
+    def with_delay(self, after: int) -> "CloseReason":
         """The same end, with a time to come back."""
-        return Close(self.code, self.reason, self.reconnect, after)
+        return CloseReason(self.code, self.reason, self.reconnect, after)
 
-    def because(self, message: str) -> "Close":
+    def with_message(self, message: str) -> "CloseReason":
         """The same end, in the app's words."""
-        return Close(self.code, self.reason, self.reconnect, self.after, message)
+        return CloseReason(self.code, self.reason, self.reconnect, self.after, message)
 
 
-BAD_REQUEST = Close(4400, "bad_request", reconnect=False)
-UNAUTHENTICATED = Close(4401, "unauthenticated", reconnect=False)
-REVOKED = Close(4401, "revoked", reconnect=False)
-EXPIRED = Close(4402, "expired", reconnect=True)
-FORBIDDEN = Close(4403, "forbidden", reconnect=False)
-NO_PONG = Close(4408, "no_pong", reconnect=True)
+BAD_REQUEST = CloseReason(4400, "bad_request", reconnect=False)
+UNAUTHENTICATED = CloseReason(4401, "unauthenticated", reconnect=False)
+REVOKED = CloseReason(4401, "revoked", reconnect=False)
+EXPIRED = CloseReason(4402, "expired", reconnect=True)
+FORBIDDEN = CloseReason(4403, "forbidden", reconnect=False)
+NO_PONG = CloseReason(4408, "no_pong", reconnect=True)
 # Sixty seconds: long enough for a runaway page to notice, short enough for a closed laptop's ghosts to be swept.
-TOO_MANY = Close(4409, "too_many_connections", reconnect=True, after=60_000)
-TOO_LARGE = Close(4413, "frame_too_large", reconnect=False)
-TOO_FAST = Close(4429, "too_fast", reconnect=True, after=5_000)
-TOO_SLOW = Close(4430, "too_slow", reconnect=True)
-UNAVAILABLE = Close(1013, "unavailable", reconnect=True, after=2_000)
-RESTARTING = Close(1012, "restarting", reconnect=True)
+TOO_MANY = CloseReason(4409, "too_many_connections", reconnect=True, after=60_000)
+TOO_LARGE = CloseReason(4413, "frame_too_large", reconnect=False)
+TOO_FAST = CloseReason(4429, "too_fast", reconnect=True, after=5_000)
+TOO_SLOW = CloseReason(4430, "too_slow", reconnect=True)
+UNAVAILABLE = CloseReason(1013, "unavailable", reconnect=True, after=2_000)
+RESTARTING = CloseReason(1012, "restarting", reconnect=True)
 
 
-def by_client(code: int) -> Close:
+def by_client(code: int) -> CloseReason:
     """The end a client asked for."""
-    return Close(code, "closed by the client", reconnect=True)
+    return CloseReason(code, "closed by the client", reconnect=True)
 
 
-class TurnedAway(Forbidden):
+class RejectedByApp(Forbidden):
     """The app's `connect` handler said no, in its own words."""

@@ -13,7 +13,7 @@ MAX_PARAMETERS = 1_000
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class HandshakeRequest(Struct, frozen=True, kw_only=True):
     """Headers as sent, parameters decoded; `position` is where the client says it was."""
 
     method: str
@@ -48,11 +48,11 @@ class Request(Struct, frozen=True, kw_only=True):
         return last or dict(self.parameters).get("position") or None
 
 
-def read(scope: Mapping[str, Any]) -> Request:
+def read(scope: Mapping[str, Any]) -> HandshakeRequest:
     """The request in an ASGI scope."""
     client = scope.get("client")
     query = scope.get("query_string", b"")
-    return Request(
+    return HandshakeRequest(
         method=scope.get("method", "GET"),
         path=scope["path"].removeprefix(scope.get("root_path", "")),
         http_version=scope.get("http_version", "1.1"),

@@ -11,25 +11,25 @@ import structlog
 
 from bellcast.errors import BellcastError
 from bellcast.live import reasons
-from bellcast.live.connection import REPLAY_BUFFER, Connection, Phase
+from bellcast.live.connection import REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import Inbox, Position
 from bellcast.model.limits import Limits
-from bellcast.ports import Change, Changes, Since, Store
+from bellcast.ports import Change, Changes, ResumeFrom, Store
 
 log = structlog.get_logger(__name__)
 
 NO_LIMIT = 1_000_000
 # Changes that are put together and measured before the reader's pace is looked at: most who come back missed fewer.
-FEW = 20
+INLINE_CHANGES = 20
 
 
-def since(position: Position | None, limits: Limits) -> Since | None:
+def since(position: Position | None, limits: Limits) -> ResumeFrom | None:
     """What to ask of an inbox for a client that was there."""
-    return None if position is None else Since(position, limits.replay or NO_LIMIT)
+    return None if position is None else ResumeFrom(position, limits.replay or NO_LIMIT)
 
 
-async def missed(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
+async def changes_since(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
     """What changed since a position; None when that cannot be told: another life of the inbox, ahead of it, no longer
     kept, or more than is worth telling one by one."""
     return await _since(store, inbox.number, position.revision, limits) if inbox.knows(position) else None
@@ -38,12 +38,12 @@ async def missed(store: Store, inbox: Inbox, position: Position, limits: Limits)
 async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Changes | None:
     limit = limits.replay or NO_LIMIT
     changes = await store.inboxes.changes(inbox, revision, limit + 1)
-    return None if revision < changes.floor or len(changes.rows) > limit else changes
+    return None if revision < changes.oldest_revision or len(changes.rows) > limit else changes
 
 
-async def go_live(store: Store, connection: Connection, limits: Limits) -> None:
+async def catch_up(store: Store, connection: Connection, limits: Limits) -> None:
     """Bring a connection that is held, or has seen a hole, up to date: from its revision to the newest, then live."""
-    if connection.phase is Phase.REPLAYING or connection.phase is Phase.ENDED:
+    if connection.phase is Phase.REPLAYING or connection.phase is Phase.CLOSED:
         return
     await replay(store, connection, None, connection.revision, limits)
 
@@ -54,35 +54,35 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
     Positions on the way carry `base`, the revision where the replay began, so that a second cut in the middle does
     not turn what is new to the client into updates."""
     try:
-        if first is not None and _told_at_once(connection, first, base):
+        if first is not None and _replay_inline(connection, first, base):
             return
         connection.begin_replay()
         await _replay(store, connection, first, base, limits)
     except BellcastError as failure:
         log.warning("replay broken off; the client comes back", connection=connection.id, why=failure.detail)
-        connection.keeper.end(connection, reasons.UNAVAILABLE)
+        connection.owner.end(connection, reasons.UNAVAILABLE)
     except Exception:
         log.exception("replay failed; the client comes back", connection=connection.id)
-        connection.keeper.end(connection, reasons.UNAVAILABLE)
+        connection.owner.end(connection, reasons.UNAVAILABLE)
     finally:
         connection.end_replay()
 
 
-def _told_at_once(connection: Connection, changes: Changes, base: int) -> bool:
+def _replay_inline(connection: Connection, changes: Changes, base: int) -> bool:
     """Whether it could be told without looking to the reader's pace, and nothing went by meanwhile: then it is live."""
-    if connection.behind or len(changes.rows) > FEW:
+    if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
         return False
-    told = list(_pieces(connection, changes, base))
-    if sum(map(len, told)) > min(REPLAY_BUFFER, connection.unsent or REPLAY_BUFFER):
+    told = list(_encoded_changes(connection, changes, base))
+    if sum(map(len, told)) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
         return False
     for piece in told:  # one by one: to a poll, and through another server's sends, each is a message of its own
-        connection.replay(piece)
+        connection.write_replay(piece)
     connection.revision = max(connection.revision, changes.state.revision)
     connection.phase = Phase.LIVE
     return True
 
 
-def _pieces(connection: Connection, changes: Changes, base: int) -> Iterator[bytes]:
+def _encoded_changes(connection: Connection, changes: Changes, base: int) -> Iterator[bytes]:
     for row, position in _positioned(changes, base, connection.revision):
         yield connection.dialect.replay(_event(row, changes, base), position.text)
 
@@ -90,15 +90,15 @@ def _pieces(connection: Connection, changes: Changes, base: int) -> Iterator[byt
 async def _replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
     changes = first
     while connection.phase is Phase.REPLAYING:
-        connection.behind = False
+        connection.is_stale = False
         if changes is None:
             changes = await _since(store, connection.inbox, connection.revision, limits)
         if changes is None or changes.state.epoch != connection.epoch:
             await _reset(store, connection)
         else:
-            await _tell(connection, changes, base)
-        await connection.room()  # once live, what waits counts as unsent
-        if not connection.behind:
+            await _encode_changes(connection, changes, base)
+        await connection.wait_writable()  # once live, what waits counts as unsent
+        if not connection.is_stale:
             break
         changes, base = None, connection.revision
 
@@ -106,25 +106,25 @@ async def _replay(store: Store, connection: Connection, first: Changes | None, b
 async def _reset(store: Store, connection: Connection) -> None:
     state = (await store.inboxes.changes(connection.inbox, NO_REVISION, 1)).state
     connection.epoch, connection.revision = state.epoch, state.revision
-    connection.replay(connection.dialect.reset(state))
+    connection.write_replay(connection.dialect.reset(state))
 
 
 # Beyond every revision: asks for the state alone.
 NO_REVISION = 2**62
 
 
-async def _tell(connection: Connection, changes: Changes, base: int) -> None:
+async def _encode_changes(connection: Connection, changes: Changes, base: int) -> None:
     """Write the changes, oldest first, at the reader's pace."""
-    pieces = _pieces(connection, changes, base)
+    pieces = _encoded_changes(connection, changes, base)
     while True:
-        await connection.room()
+        await connection.wait_writable()
         if connection.phase is not Phase.REPLAYING:
             return
         # Encoded only now: a Socket.IO client may have moved to a transport with another encoding during the wait.
         piece = next(pieces, None)
         if piece is None:
             break
-        connection.replay(piece)
+        connection.write_replay(piece)
     connection.revision = max(connection.revision, changes.state.revision)
 
 
@@ -142,5 +142,5 @@ def _positioned(changes: Changes, base: int, begun: int) -> Iterator[tuple[Chang
 def _event(row: Change, changes: Changes, base: int) -> InboxEvent:
     if row.notification is None:
         return NotificationDeleted(inbox=changes.state, id=row.id)
-    kind = NotificationAdded if row.made > base else NotificationUpdated
+    kind = NotificationAdded if row.first_revision > base else NotificationUpdated
     return kind(inbox=changes.state, notification=row.notification)

@@ -6,25 +6,25 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.model.limits import Limits
-from bellcast.ports import Right
+from bellcast.ports import SubscriptionGrant
 
 # Starts work that nobody waits for; the server owns it, logs its failure and ends it at shutdown.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
-class Rules(Struct, frozen=True, kw_only=True):
+class LiveConfig(Struct, frozen=True, kw_only=True):
     """Durations in seconds. `rights` are the subscriptions by which topics are followed here: whoever admits somebody notes
     them, and the audit looks whether they still stand."""
 
     limits: Limits
     heartbeat: float = 25
-    access: Access = Access()
-    rights: set[Right] = field(default_factory=set)
+    access: AccessConfig = AccessConfig()
+    grants: set[SubscriptionGrant] = field(default_factory=set)
 
 
-class SocketIO(Struct, frozen=True, kw_only=True):
+class SocketIOConfig(Struct, frozen=True, kw_only=True):
     """What Socket.IO clients are told and held to. Durations in seconds."""
 
     ping_interval: float = 25.0

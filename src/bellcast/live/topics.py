@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
 from bellcast.errors import Invalid
-from bellcast.live.protocols.native import TopicRefused
-from bellcast.live.rules import Rules
+from bellcast.live.rules import LiveConfig
 from bellcast.model import drafts
 from bellcast.model.people import Principal
-from bellcast.ports import Right, Store
+from bellcast.ports import Store, SubscriptionGrant
 
 # Names that one request may have looked at. A refusal is some 170 bytes, so that a request of a megabyte of short names would
 # be answered by 25; ten times what a connection may follow is somebody's mistake.
@@ -19,10 +20,21 @@ MAX_TOPICS_PER_REQUEST = 1_000
 # What no session gave, no session takes away.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
 
-Admitted: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
+
+class TopicRefused(Struct, frozen=True):
+    """A topic that was asked for and not given."""
+
+    topic: str
+    code: str
+    message: str
 
 
-async def admitted(store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: Rules) -> Admitted:
+Authorized: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
+
+
+async def authorize_topics(
+    store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: LiveConfig
+) -> Authorized:
     """The topics that are given, with the reason, and those that are not, with the reason; `followed` is how many it has
     already."""
     names = tuple(dict.fromkeys(asked))
@@ -49,7 +61,7 @@ async def admitted(store: Store, principal: Principal, asked: Sequence[str], fol
 
 
 async def reauthorized(
-    store: Store, principal: Principal, grants: Mapping[str, Grant], rules: Rules
+    store: Store, principal: Principal, grants: Mapping[str, Grant], rules: LiveConfig
 ) -> dict[str, Grant]:
     """The followed topics that a new session of the same recipient may go on following, each with its reason now.
 
@@ -66,11 +78,11 @@ async def reauthorized(
     return kept
 
 
-def _watch(principal: Principal, grants: Mapping[str, Grant], rules: Rules) -> None:
+def _watch(principal: Principal, grants: Mapping[str, Grant], rules: LiveConfig) -> None:
     """Let the audit check the subscriptions by which topics are followed."""
     for topic, grant in grants.items():
         if grant is Grant.SUBSCRIPTION:
-            rules.rights.add(Right(principal.tenant, principal.recipient or "", topic))
+            rules.grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
 
 
 # The roles of a recipient's record need no look of their own: the store subscribes it to their topics.
@@ -80,7 +92,9 @@ async def _subscribed(store: Store, principal: Principal, topics: list[str]) -> 
     return await store.recipients.subscribed(principal.tenant, principal.recipient, topics)
 
 
-def _grant(principal: Principal, topic: str, followed: int, rules: Rules, *, subscribed: bool) -> Grant | TopicRefused:
+def _grant(
+    principal: Principal, topic: str, followed: int, rules: LiveConfig, *, subscribed: bool
+) -> Grant | TopicRefused:
     for wrong in drafts.topic("topic", topic, rules.limits):
         return TopicRefused(topic[: rules.limits.topic or 200], Invalid.code, f"A topic {wrong.message}.")
     limit = rules.limits.topics_per_connection

@@ -8,40 +8,40 @@ from bellcast.live.connection import Connection, Phase
 from bellcast.live.rules import Spawn
 
 # Messages that wait while an earlier one is being done; then the socket is no longer read.
-WAITING = 64
+MAX_PENDING = 64
 
 
-class Turns:
+class InboundQueue:
     """Calls `do` for each message after the ones before it. What a message is, is the dialect's matter.
 
     With `outlasting`, what a client said before it left is done after it has: a page says `read` and is gone. What it
     said before we sent it away never is."""
 
     def __init__(self, do: Callable[[Any, Any], Awaitable[None]], spawn: Spawn, *, outlasting: bool = False) -> None:
-        self._do = do
+        self._handler = do
         self._spawn = spawn
-        self._outlasting = outlasting
+        self._survives_disconnect = outlasting
 
-    def take(self, connection: Connection, message: Any) -> None:
+    def enqueue(self, connection: Connection, message: Any) -> None:
         """Take one message in."""
-        if connection.waiting is None:
-            connection.waiting = deque((message,))
-            self._spawn(self._work(connection, connection.waiting))
+        if connection.pending is None:
+            connection.pending = deque((message,))
+            self._spawn(self._process(connection, connection.pending))
         else:
-            connection.waiting.append(message)
-            if len(connection.waiting) == WAITING:
-                connection.outlet.pause_reading()
+            connection.pending.append(message)
+            if len(connection.pending) == MAX_PENDING:
+                connection.transport.pause_reading()
 
-    async def _work(self, connection: Connection, waiting: deque[Any]) -> None:
+    async def _process(self, connection: Connection, waiting: deque[Any]) -> None:
         try:
-            while waiting and (self._outlasting or connection.phase is not Phase.ENDED):
-                await self._do(connection, waiting.popleft())
-                if len(waiting) == WAITING - 1:
-                    self._read_on(connection)
+            while waiting and (self._survives_disconnect or connection.phase is not Phase.CLOSED):
+                await self._handler(connection, waiting.popleft())
+                if len(waiting) == MAX_PENDING - 1:
+                    self._resume_reading(connection)
         finally:
-            connection.waiting = None  # after a mistake of ours, too: what comes next is done
-            self._read_on(connection)  # also for one who was sent away: its goodbye is behind what it said
+            connection.pending = None  # after a mistake of ours, too: what comes next is done
+            self._resume_reading(connection)  # also for one who was sent away: its goodbye is behind what it said
 
-    def _read_on(self, connection: Connection) -> None:
-        if not connection.outlet.is_closing():
-            connection.outlet.resume_reading()
+    def _resume_reading(self, connection: Connection) -> None:
+        if not connection.transport.is_closing():
+            connection.transport.resume_reading()

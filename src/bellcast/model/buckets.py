@@ -4,7 +4,7 @@
 NAMES = 10_000
 
 
-class Bucket:
+class TokenBucket:
     """Fills at a rate up to a second's worth. It may owe: what others took is told late."""
 
     __slots__ = ("at", "rate", "tokens")
@@ -20,11 +20,11 @@ class Bucket:
         self.at = now
 
 
-class Buckets:
+class TokenBuckets:
     """One bucket a name."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
         """Take so many at once, if a second's worth of them is there, and owe the rest: 0. Else nothing is taken: how many
@@ -33,7 +33,7 @@ class Buckets:
             return 0.0
         bucket = self._buckets.get(name)
         if bucket is None or bucket.rate != rate:
-            bucket = self._made(name, rate, now)
+            bucket = self._bucket(name, rate, now)
         bucket.fill(now)
         missing = min(number, rate) - bucket.tokens
         if missing > 0:
@@ -43,18 +43,18 @@ class Buckets:
 
     def give_back(self, name: str, number: int) -> None:
         """So many that were taken were not needed."""
-        self.owe(name, -number)
+        self.deduct(name, -number)
 
-    def owe(self, name: str, number: int) -> None:
+    def deduct(self, name: str, number: int) -> None:
         """Somebody else took so many."""
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tokens -= number
 
-    def _made(self, name: str, rate: float, now: int) -> Bucket:
+    def _bucket(self, name: str, rate: float, now: int) -> TokenBucket:
         if len(self._buckets) >= NAMES:
             for bucket in self._buckets.values():
                 bucket.fill(now)
             self._buckets = {key: one for key, one in self._buckets.items() if one.tokens < one.rate}
-        bucket = self._buckets[name] = Bucket(rate, now)
+        bucket = self._buckets[name] = TokenBucket(rate, now)
         return bucket

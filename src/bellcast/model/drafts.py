@@ -31,10 +31,10 @@ MAX_PATH = 200
 _to_json = msgspec.json.Encoder().encode
 _to_msgpack = msgspec.msgpack.Encoder().encode
 
-Found = Iterator[FieldError]
+FieldErrors = Iterator[FieldError]
 
 
-def key(field: str, value: str, limits: Limits) -> Found:
+def key(field: str, value: str, limits: Limits) -> FieldErrors:
     """A recipient, tenant or idempotency key: 1 to KEY characters, none of them a control character."""
     if not value:
         yield FieldError(field, "must not be empty")
@@ -45,14 +45,14 @@ def key(field: str, value: str, limits: Limits) -> Found:
     yield from encodable(field, value)
 
 
-def tenant(field: str, value: str, limits: Limits) -> Found:
+def tenant(field: str, value: str, limits: Limits) -> FieldErrors:
     """A tenant's key; `*` means every tenant and names none."""
     if value == EVERY_TENANT:
         yield FieldError(field, 'must not be "*", which means every tenant')
     yield from key(field, value, limits)
 
 
-def topic(field: str, value: str, limits: Limits) -> Found:
+def topic(field: str, value: str, limits: Limits) -> FieldErrors:
     """A topic: 1 to TOPIC characters of `A-Za-z0-9_-=@,.;`."""
     if not value:
         yield FieldError(field, "must not be empty")
@@ -62,7 +62,7 @@ def topic(field: str, value: str, limits: Limits) -> Found:
         yield FieldError(field, "may only contain A-Z a-z 0-9 and _ - = @ , . ;")
 
 
-def role(field: str, value: str, limits: Limits) -> Found:
+def role(field: str, value: str, limits: Limits) -> FieldErrors:
     """A role: its topic `role.<role>` must be a topic."""
     if not value:
         yield FieldError(field, "must not be empty")
@@ -70,7 +70,7 @@ def role(field: str, value: str, limits: Limits) -> Found:
         yield from topic(field, patterns.role_topic(value), limits)
 
 
-def text(field: str, value: object, limit: int) -> Found:
+def text(field: str, value: object, limit: int) -> FieldErrors:
     """A text of at most `limit` characters (0: any)."""
     if not isinstance(value, str):
         return
@@ -79,7 +79,7 @@ def text(field: str, value: object, limit: int) -> Found:
     yield from encodable(field, value)
 
 
-def encodable(field: str, value: str) -> Found:
+def encodable(field: str, value: str) -> FieldErrors:
     """A text that UTF-8 can carry and a store can keep: no lone surrogates, no NUL."""
     if "\x00" in value:
         yield FieldError(field, "must not contain the NUL character")
@@ -89,7 +89,7 @@ def encodable(field: str, value: str) -> Found:
         yield FieldError(field, "must be valid Unicode text")
 
 
-def url(field: str, value: object, limits: Limits) -> Found:
+def url(field: str, value: object, limits: Limits) -> FieldErrors:
     """A link: relative, http, https, mailto or tel."""
     if not isinstance(value, str):
         return
@@ -105,7 +105,7 @@ def url(field: str, value: object, limits: Limits) -> Found:
         yield FieldError(field, "must be a path or an http, https, mailto or tel URL")
 
 
-def data(field: str, value: object, limit: int) -> Found:
+def data(field: str, value: object, limit: int) -> FieldErrors:
     """JSON of at most `limit` bytes (0: any) when written compactly, which every encoder on its way takes: brokers
     carry MessagePack. Not-a-number and the infinities cannot be read from JSON."""
     try:
@@ -121,7 +121,7 @@ def data(field: str, value: object, limit: int) -> Found:
         yield from islice(_unencodable(field, value), 1)
 
 
-def _unencodable(field: str, value: object) -> Found:
+def _unencodable(field: str, value: object) -> FieldErrors:
     """The parts of a JSON value that not every encoder takes."""
     parts: list[tuple[str, object, int]] = [(field, value, 0)]
     while parts:
@@ -145,7 +145,7 @@ def _below(path: str, name: object) -> str:
     return f"{path}.{name}"[:MAX_PATH].encode(errors="replace").decode()
 
 
-def expiry(field: str, value: object, now: datetime) -> Found:
+def expiry(field: str, value: object, now: datetime) -> FieldErrors:
     """A time to come, with its offset from UTC."""
     if not isinstance(value, datetime):
         return
@@ -157,7 +157,7 @@ def expiry(field: str, value: object, now: datetime) -> Found:
         yield FieldError(field, "must be in the future")
 
 
-def actor(field: str, value: Actor | str | None, limits: Limits) -> Found:
+def actor(field: str, value: Actor | str | None, limits: Limits) -> FieldErrors:
     """A name, or id, name and avatar."""
     if isinstance(value, str):
         yield from text(field, value, limits.title)
@@ -167,7 +167,7 @@ def actor(field: str, value: Actor | str | None, limits: Limits) -> Found:
         yield from url(f"{field}.avatar", value.avatar, limits)
 
 
-def tags(field: str, value: list[str], limits: Limits) -> Found:
+def tags(field: str, value: list[str], limits: Limits) -> FieldErrors:
     """At most TAGS tags of at most 50 characters."""
     if limits.tags and len(value) > limits.tags:
         yield FieldError(field, f"must have at most {limits.tags} tags, got {len(value)}")
@@ -177,7 +177,7 @@ def tags(field: str, value: list[str], limits: Limits) -> Found:
         yield from text(f"{field}.{number}", tag, limits.tag)
 
 
-def audience(value: Audience, limits: Limits) -> Found:
+def audience(value: Audience, limits: Limits) -> FieldErrors:
     """Exactly one way to name the many; `tenant` may narrow or widen where `all` is said."""
     named = [name for name in ("topic", "role", "all") if getattr(value, name)]
     if len(named) > 1:
@@ -192,7 +192,7 @@ def audience(value: Audience, limits: Limits) -> Found:
         yield from tenant("to.tenant", value.tenant, limits)
 
 
-def recipients(to: str | list[str], limits: Limits) -> Found:
+def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
     """One key, or 1 to TO of them."""
     if isinstance(to, str):
         yield from key("to", to, limits)
@@ -206,7 +206,7 @@ def recipients(to: str | list[str], limits: Limits) -> Found:
         yield from key(f"to.{number}", one, limits)
 
 
-def editable(subject: Draft | Edit, limits: Limits, now: datetime) -> Found:
+def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> FieldErrors:
     """The fields a draft and an edit share."""
     if subject.title is not UNSET and not subject.title.strip():
         yield FieldError("title", "must not be empty")
@@ -223,12 +223,12 @@ def editable(subject: Draft | Edit, limits: Limits, now: datetime) -> Found:
 
 def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
     """Raise Invalid naming every bad field of a draft."""
-    found = [*_addressed(draft, limits), *editable(draft, limits, now), *_labelled(draft, limits)]
+    found = [*_audience_errors(draft, limits), *content_errors(draft, limits, now), *_label_errors(draft, limits)]
     if found:
         raise Invalid.fields(found)
 
 
-def _addressed(draft: Draft, limits: Limits) -> Found:
+def _audience_errors(draft: Draft, limits: Limits) -> FieldErrors:
     if isinstance(draft.to, Audience):
         yield from audience(draft.to, limits)
         if draft.tenant is not None and draft.to.tenant not in (None, draft.tenant):
@@ -245,7 +245,7 @@ def _all(to: str | list[str] | Audience) -> bool:
     return isinstance(to, Audience) and to.all
 
 
-def _labelled(draft: Draft, limits: Limits) -> Found:
+def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
     if not draft.type:
         yield FieldError("type", "must not be empty")
     yield from text("type", draft.type, limits.type)
@@ -259,7 +259,7 @@ def _labelled(draft: Draft, limits: Limits) -> Found:
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
     """Raise Invalid naming every bad field of an edit."""
-    found = list(editable(edit, limits, now))
+    found = list(content_errors(edit, limits, now))
     if edit.title is None:
         found.append(FieldError("title", "must be text"))
     if found:
@@ -276,7 +276,7 @@ def check_event(name: str, value: Any, limits: Limits) -> None:
         raise Invalid.fields(found)
 
 
-def check(*found: Found) -> None:
+def check(*found: FieldErrors) -> None:
     """Raise Invalid with whatever the given rules found."""
     errors = [error for one in found for error in one]
     if errors:

@@ -1,7 +1,7 @@
 """Names of live events that only the server may send. Clients that publish are refused them in every dialect."""
 
 from bellcast.errors import FieldError
-from bellcast.model.drafts import Found
+from bellcast.model.drafts import FieldErrors
 
 # What Socket.IO's own clients emit about the connection itself.
 SOCKETIO_LIFECYCLE = frozenset(
@@ -25,7 +25,7 @@ SERVER_EVENTS = frozenset(
 PUSHER_PREFIXES = ("pusher:", "pusher_internal:")
 
 
-def publishable(field: str, name: str) -> Found:
+def publishable(field: str, name: str) -> FieldErrors:
     """A name that a client may publish."""
     if name in SERVER_EVENTS or name in SOCKETIO_LIFECYCLE or name.startswith(PUSHER_PREFIXES):
         yield FieldError(field, f"must not be {name[:50]!r}, which only the server sends: choose another name")

@@ -64,7 +64,7 @@ class NotificationDeleted(Struct, frozen=True, tag_field="kind", tag="notificati
         return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
 
-class InboxCounted(Struct, frozen=True, tag_field="kind", tag="counts"):
+class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
     """Many notifications changed at once. `ids` None means all, as narrowed by `type` and `view`; `at` is UTC milliseconds."""
 
     inbox: InboxState
@@ -79,7 +79,7 @@ class InboxCounted(Struct, frozen=True, tag_field="kind", tag="counts"):
         return inbox_stream(self.inbox.tenant, self.inbox.recipient)
 
 
-InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxCounted
+InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged
 
 
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
@@ -176,7 +176,7 @@ class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announceme
         return ANNOUNCEMENTS
 
 
-class Present(Struct, frozen=True, array_like=True):
+class PeerPresence(Struct, frozen=True, array_like=True):
     """How many connections somebody has on a topic at one node; 0: none any more."""
 
     tenant: str
@@ -184,7 +184,7 @@ class Present(Struct, frozen=True, array_like=True):
     member: Member
 
 
-class NodeTold(Struct, frozen=True, tag_field="kind", tag="node"):
+class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
     """What changed at a node since it told before, counted by `number`; with nothing in it a sign of life under the last
     number. `counts` are followers by stream and connections by address.
 
@@ -194,7 +194,7 @@ class NodeTold(Struct, frozen=True, tag_field="kind", tag="node"):
     number: int
     connections: int
     counts: dict[str, int] = {}
-    members: tuple[Present, ...] = ()
+    members: tuple[PeerPresence, ...] = ()
     piece: int = 0
     pieces: int = 0
 
@@ -203,7 +203,7 @@ class NodeTold(Struct, frozen=True, tag_field="kind", tag="node"):
         return NODES
 
 
-class NodesAsked(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
+class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
     """A node wants to be told everything by another one; `of` None: by all."""
 
     node: str
@@ -224,7 +224,7 @@ class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
         return NODES
 
 
-class Spent(Struct, frozen=True, tag_field="kind", tag="spent"):
+class RateUsage(Struct, frozen=True, tag_field="kind", tag="spent"):
     """What a node took of rates that all share, by their names."""
 
     node: str
@@ -235,7 +235,7 @@ class Spent(Struct, frozen=True, tag_field="kind", tag="spent"):
         return NODES
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class ConnectionInfo(Struct, frozen=True, kw_only=True):
     """One live connection; `connected_at` is UTC milliseconds."""
 
     id: str
@@ -248,7 +248,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     connected_at: int
 
 
-class RollAsked(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
+class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     """A node asks the others for at most `limit` of their connections by id, after the id `after`, and for the numbers of
     all; `tenant` None is every tenant."""
 
@@ -263,7 +263,7 @@ class RollAsked(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
         return NODES
 
 
-class Kind(Struct, frozen=True, array_like=True):
+class ConnectionCount(Struct, frozen=True, array_like=True):
     """How many connections speak a dialect over a way of travel."""
 
     protocol: str
@@ -271,14 +271,14 @@ class Kind(Struct, frozen=True, array_like=True):
     count: int
 
 
-class RollTold(Struct, frozen=True, tag_field="kind", tag="roll-told"):
+class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
     """What one node answers `to` another's question."""
 
     node: str
     to: str
     question: str
-    entries: tuple[Entry, ...]
-    kinds: tuple[Kind, ...]
+    entries: tuple[ConnectionInfo, ...]
+    kinds: tuple[ConnectionCount, ...]
 
     @property
     def stream(self) -> Stream:
@@ -289,17 +289,17 @@ Event = (
     NotificationAdded
     | NotificationUpdated
     | NotificationDeleted
-    | InboxCounted
+    | InboxBulkChanged
     | LiveEvent
     | PresenceChanged
     | Typing
     | SessionsRevoked
     | SubscriptionEnded
     | AnnouncementChanged
-    | NodeTold
-    | NodesAsked
+    | PeerUpdate
+    | SnapshotRequest
     | NodeLeft
-    | RollAsked
-    | RollTold
-    | Spent
+    | SurveyRequest
+    | SurveyReply
+    | RateUsage
 )

@@ -44,7 +44,7 @@ class Inbox(Struct, frozen=True, kw_only=True):
 
     number: int
     state: InboxState
-    floor: int  # tombstones up to this revision are swept: a position before it cannot be resumed
+    oldest_revision: int  # tombstones up to this revision are swept: a position before it cannot be resumed
     name: str | None = None
     roles: tuple[str, ...] = ()
     revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused
@@ -53,7 +53,7 @@ class Inbox(Struct, frozen=True, kw_only=True):
         """Whether it can be told what changed since then: in this life of the inbox, not ahead of it, still kept."""
         state, revision = self.state, position.revision
         began = position.epoch == state.epoch and (position.base is None or position.base <= revision)
-        return began and self.floor <= revision <= state.revision
+        return began and self.oldest_revision <= revision <= state.revision
 
 
 def parse_position(text: str) -> Position | None:

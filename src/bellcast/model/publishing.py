@@ -24,7 +24,7 @@ class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def check(asked: EventDraft, limits: Limits) -> None:
     """Raise Invalid naming every bad field."""
-    found = [*_addressed(asked, limits)]
+    found = [*_address_errors(asked, limits)]
     try:
         drafts.check_event(asked.name, asked.data, limits)
     except Invalid as more:
@@ -33,7 +33,7 @@ def check(asked: EventDraft, limits: Limits) -> None:
         raise Invalid.fields(found)
 
 
-def _addressed(asked: EventDraft, limits: Limits) -> drafts.Found:
+def _address_errors(asked: EventDraft, limits: Limits) -> drafts.FieldErrors:
     named = [name for name in ("topic", "topics", "recipient") if getattr(asked, name) is not None]
     if len(named) != 1:
         told = f"not {' and '.join(named)}" if named else "none was given"
@@ -48,7 +48,7 @@ def _addressed(asked: EventDraft, limits: Limits) -> drafts.Found:
         yield from drafts.tenant("tenant", asked.tenant, limits)
 
 
-def _topics(topics: list[str], limits: Limits) -> drafts.Found:
+def _topics(topics: list[str], limits: Limits) -> drafts.FieldErrors:
     if not topics:
         yield FieldError("topics", "must name at least one topic")
     if limits.to and len(topics) > limits.to:

@@ -5,7 +5,7 @@ from msgspec import Struct
 RECIPIENT = "{recipient}"
 
 
-class PusherRules(Struct, frozen=True, kw_only=True):
+class PusherConfig(Struct, frozen=True, kw_only=True):
     """Durations in seconds. The bounds are Pusher's own; 0 means none."""
 
     activity_timeout: float = 120.0

@@ -13,7 +13,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 
 
-def moment(milliseconds: int) -> datetime:
+def to_rfc3339(milliseconds: int) -> datetime:
     """The aware datetime of a UTC millisecond count; one that no datetime can hold becomes the nearest that can."""
     try:
         # Exact to the millisecond until the year 2100 (tested), at a third of the cost of adding to the epoch.
@@ -22,9 +22,9 @@ def moment(milliseconds: int) -> datetime:
         return LATEST if milliseconds > 0 else EPOCH
 
 
-def maybe_moment(milliseconds: int | None) -> datetime | None:
+def to_rfc3339_or_null(milliseconds: int | None) -> datetime | None:
     """As `moment`, with nothing staying nothing."""
-    return None if milliseconds is None else moment(milliseconds)
+    return None if milliseconds is None else to_rfc3339(milliseconds)
 
 
 def milliseconds(moment: datetime) -> int:

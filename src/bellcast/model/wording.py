@@ -24,7 +24,7 @@ _WORDS = {
 _LONGEST = 100
 
 
-def worded(refusal: Exception) -> FieldError:
+def field_error(refusal: Exception) -> FieldError:
     """The field, `""` for the whole, and what is wrong with it."""
     told, path = _split(str(refusal))
     if (named := _NAMED.fullmatch(told)) is not None:
@@ -46,7 +46,7 @@ def sentence(refusal: Exception, whole: str) -> str:
     """The same as one sentence; `whole` is what the thing is called that was read."""
     if not isinstance(refusal, msgspec.ValidationError):
         return f"{whole} is not JSON."
-    bad = worded(refusal)
+    bad = field_error(refusal)
     return f"{whole}: {bad.field} {bad.message}." if bad.field else f"{whole} {bad.message}."
 
 

@@ -19,20 +19,20 @@ from bellcast.model.notifications import Draft
 from bellcast.model.people import DEFAULT_TENANT
 from bellcast.model.publishing import EventDraft
 from bellcast.outbox import watching
-from bellcast.outbox.watching import Change
-from bellcast.ports import Engines
+from bellcast.outbox.watching import RowChange
+from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
 # Nothing is wrong with the row.
-AWAY = (Unavailable, DiskFull)
+UNAVAILABLE_ERRORS = (Unavailable, DiskFull)
 
 _draft = msgspec.json.Decoder(Draft)
 _event = msgspec.json.Decoder(EventDraft)
-_change = msgspec.json.Decoder(Change)
+_change = msgspec.json.Decoder(RowChange)
 
 
-class Row(Struct, frozen=True):
+class OutboxRow(Struct, frozen=True):
     """One row of the outbox; the payload is JSON text."""
 
     id: int
@@ -41,7 +41,7 @@ class Row(Struct, frozen=True):
     payload: str
 
 
-class Outcome(Struct):
+class DeliveryResult(Struct):
     """What came of a batch: rows that are done, those refused with the reason, those put off by so many seconds, and why
     it stopped, if it did."""
 
@@ -54,20 +54,20 @@ class Outcome(Struct):
 class Delivery:
     """Does what rows ask for, in their order."""
 
-    def __init__(self, engines: Engines, limits: Limits) -> None:
+    def __init__(self, engines: Context, limits: Limits) -> None:
         self._engines = engines
         self._limits = limits
 
-    async def deliver(self, rows: Sequence[Row]) -> Outcome:
+    async def deliver(self, rows: Sequence[OutboxRow]) -> DeliveryResult:
         """Everything of a batch, up to where the store cannot go on."""
-        outcome = Outcome()
+        outcome = DeliveryResult()
         for is_notify, run in groupby(rows, key=lambda row: row.kind == "notify"):
             if outcome.stopped is not None:
                 break
             await (self._notify if is_notify else self._publish)(list(run), outcome)
         return outcome
 
-    async def _notify(self, rows: list[Row], outcome: Outcome) -> None:
+    async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
         asked = [_read(row) for row in rows]
         try:
             answers = await sending.send_many(self._engines, self._limits, asked)
@@ -84,7 +84,7 @@ class Delivery:
         answers: list[bytes | BellcastError] = []
         for one in asked:
             answers.append(await self._alone(one))
-            if isinstance(answers[-1], AWAY):
+            if isinstance(answers[-1], UNAVAILABLE_ERRORS):
                 break
         return answers
 
@@ -107,12 +107,12 @@ class Delivery:
             return Unavailable(f"The store cannot be used: {away}.")
         return BellcastError(f"unforeseen: {type(failure).__name__}")
 
-    async def _publish(self, rows: list[Row], outcome: Outcome) -> None:
+    async def _publish(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
         for row in rows:
             if outcome.stopped is None:
-                _note(outcome, row, await self._told(row))
+                _note(outcome, row, await self._publish_row(row))
 
-    async def _told(self, row: Row) -> BellcastError | None:
+    async def _publish_row(self, row: OutboxRow) -> BellcastError | None:
         """Tell a live event; why not, if not."""
         try:
             for draft in _events(row, self._limits):
@@ -125,8 +125,8 @@ class Delivery:
         return None
 
 
-def _note(outcome: Outcome, row: Row, refusal: BellcastError | None) -> None:
-    if isinstance(refusal, AWAY):
+def _note(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:
+    if isinstance(refusal, UNAVAILABLE_ERRORS):
         outcome.stopped = refusal
     elif isinstance(refusal, TooMany):  # what was committed rings, if not now
         outcome.later[row.id] = refusal.retry_after or 1
@@ -136,7 +136,7 @@ def _note(outcome: Outcome, row: Row, refusal: BellcastError | None) -> None:
         outcome.done.append(row.id)
 
 
-def _read(row: Row) -> Draft | BellcastError:
+def _read(row: OutboxRow) -> Draft | BellcastError:
     """The notification of a row. Its own idempotency key, if it has one, makes it one with what was sent by other ways."""
     try:
         draft = _draft.decode(row.payload)
@@ -145,7 +145,7 @@ def _read(row: Row) -> Draft | BellcastError:
     return draft if draft.idempotency_key is not None else replace(draft, idempotency_key=f"outbox {row.key}")
 
 
-def _events(row: Row, limits: Limits) -> list[EventDraft]:
+def _events(row: OutboxRow, limits: Limits) -> list[EventDraft]:
     try:
         if row.kind == "change":
             return watching.events(_change.decode(row.payload), limits.event_data)

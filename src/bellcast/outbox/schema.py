@@ -9,15 +9,15 @@ import asyncpg
 from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.outbox import steps
 
-OLDEST = 15
-CONNECT_SECONDS = 5.0
+MIN_VERSION = 15
+CONNECT_TIMEOUT = 5.0
 # A question to the outbox takes milliseconds; what takes so long waits for a lock of the app's.
-PATIENCE_SECONDS = 15.0
+COMMAND_TIMEOUT = 15.0
 # One `bellcast sql` at a time ("Bell", "outb").
 LOCK = 0x42656C6C_6F757462
 FUNCTIONS = ("notify(jsonb)", "notify(text, jsonb)", "publish(jsonb)", "publish(text, text, jsonb)")
 # What asyncpg raises when the database is away or will not have us; our own mistakes are none of these.
-AWAY = (
+UNAVAILABLE_ERRORS = (
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -39,13 +39,13 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
     try:
         connection = await asyncpg.connect(
             url,
-            timeout=CONNECT_SECONDS,
-            command_timeout=PATIENCE_SECONDS,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
             statement_cache_size=0,  # what a pool between us and PostgreSQL would mix up
             server_settings={"application_name": "bellcast", **session},
         )
         yield connection
-    except AWAY as failure:
+    except UNAVAILABLE_ERRORS as failure:
         raise Unavailable(f"The app's database cannot be used: {str(failure) or type(failure).__name__}.") from failure
     finally:
         if connection is not None:
@@ -71,7 +71,7 @@ async def version(connection: asyncpg.Connection) -> int:
     return int(await connection.fetchval("SELECT version FROM bellcast.outbox_version"))
 
 
-async def must_be_there(connection: asyncpg.Connection) -> None:
+async def check_installed(connection: asyncpg.Connection) -> None:
     """NotFound unless it is installed, Conflict if it is another version's."""
     found, known = await version(connection), len(texts())
     if found == 0:
@@ -84,8 +84,8 @@ async def install(
     connection: asyncpg.Connection, senders: Sequence[str] = (), nodes: Sequence[str] = ()
 ) -> tuple[int, int]:
     """Bring it up to date, let these roles send, and servers connect as those; the versions before and after."""
-    if connection.get_server_version().major < OLDEST:
-        raise Conflict(f"PostgreSQL {OLDEST} or newer is needed.")
+    if connection.get_server_version().major < MIN_VERSION:
+        raise Conflict(f"PostgreSQL {MIN_VERSION} or newer is needed.")
     known = len(texts())
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
@@ -115,7 +115,7 @@ async def uninstall(connection: asyncpg.Connection, *, force: bool) -> int:
     """Take it out, with what it put behind watched tables; how many rows were lost. Conflict if rows wait, unless
     forced. A store in the same schema stays."""
     async with connection.transaction():
-        await must_be_there(connection)
+        await check_installed(connection)
         # Nobody writes to it from here on, so that what is counted is what goes.
         await connection.execute("LOCK TABLE bellcast.outbox IN ACCESS EXCLUSIVE MODE")
         waiting = int(await connection.fetchval("SELECT count(*) FROM bellcast.outbox"))

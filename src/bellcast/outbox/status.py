@@ -11,7 +11,7 @@ from bellcast.outbox.watching import Watch
 
 # Refused rows that are shown; a mistake in the app makes thousands that are alike.
 SHOWN = 20
-LYING = """
+STALE_ROWS = """
 SELECT count(*) FILTER (WHERE due_at <= now()),
   extract(epoch FROM now() - min(greatest(written_at, due_at)) FILTER (WHERE due_at <= now()))::float8,
   count(*) FILTER (WHERE due_at > now())
@@ -19,7 +19,7 @@ FROM bellcast.outbox
 """
 
 
-class Refusal(Struct, frozen=True):
+class RefusedRow(Struct, frozen=True):
     """A row that was refused."""
 
     id: int
@@ -29,7 +29,7 @@ class Refusal(Struct, frozen=True):
     error: str
 
 
-class Level(Struct, frozen=True):
+class Backlog(Struct, frozen=True):
     """How full an outbox is. `oldest` is how long the first of those waiting has waited, in seconds; `later` are put off by
     their tenant's rate or budget."""
 
@@ -47,21 +47,21 @@ class Status(Struct, frozen=True):
     oldest: float | None
     later: int
     refused: int
-    refusals: list[Refusal]
+    refusals: list[RefusedRow]
     watched: dict[str, Watch]
 
 
-async def level(connection: asyncpg.Connection) -> Level:
+async def backlog(connection: asyncpg.Connection) -> Backlog:
     """How full it is now."""
-    ((waiting, oldest, later),) = await connection.fetch(LYING)
+    ((waiting, oldest, later),) = await connection.fetch(STALE_ROWS)
     refused = await connection.fetchval("SELECT count(*) FROM bellcast.refused")
-    return Level(waiting, oldest, later, refused)
+    return Backlog(waiting, oldest, later, refused)
 
 
-async def look(connection: asyncpg.Connection) -> Status:
+async def read_status(connection: asyncpg.Connection) -> Status:
     """How it is now."""
-    await schema.must_be_there(connection)
-    full = await level(connection)
+    await schema.check_installed(connection)
+    full = await backlog(connection)
     rows = await connection.fetch(
         "SELECT id, kind, payload::text, written_at, error FROM bellcast.refused ORDER BY id DESC LIMIT $1", SHOWN
     )
@@ -71,7 +71,7 @@ async def look(connection: asyncpg.Connection) -> Status:
         oldest=full.oldest,
         later=full.later,
         refused=full.refused,
-        refusals=[Refusal(*row) for row in rows],
+        refusals=[RefusedRow(*row) for row in rows],
         watched=await watching.every(connection),
     )
 
@@ -98,7 +98,7 @@ async def discard(connection: asyncpg.Connection, id: int | None) -> int:
 
 
 async def _moved(connection: asyncpg.Connection, statement: str, id: int | None) -> int:
-    await schema.must_be_there(connection)
+    await schema.check_installed(connection)
     count = int(await connection.fetchval(statement, id))
     if id is not None and count == 0:
         raise NotFound(f"No row {id} was refused.")

@@ -13,7 +13,7 @@ import structlog
 
 from bellcast.errors import Unavailable
 from bellcast.outbox import schema, status
-from bellcast.outbox.delivery import Delivery, Outcome, Row
+from bellcast.outbox.delivery import Delivery, DeliveryResult, OutboxRow
 from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -23,14 +23,14 @@ CHANNEL = "bellcast_outbox"
 # As many as one commit of the store takes.
 BATCH = 250
 # Between two looks that nobody asked for; one is 0.1 ms. Behind a pool that carries no notices they are the only ones.
-LOOK_SECONDS = 1.0
+POLL_INTERVAL_SECONDS = 1.0
 # Between two counts of what lies in it: some 100 ms where a million rows wait.
 COUNT_MS = 5_000
 # Whoever has no outbox yet is asked again.
 MISSING_SECONDS = 2.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 # A node that stops gives the batch in its hands so long; one batch takes some 20 ms.
-ENDS_SECONDS = 3.0
+SHUTDOWN_TIMEOUT = 3.0
 # A node that is paused with rows in its hands has them taken away after this.
 HELD = "20s"
 # Within a transaction, so that nothing is left behind on a connection that a pool gives to others.
@@ -52,7 +52,7 @@ FROM unnest($1::bigint[], $2::int[]) r (id, seconds) WHERE o.id = r.id
 """
 
 
-class Tail:
+class OutboxConsumer:
     """Of one outbox, on one connection."""
 
     def __init__(self, url: str, delivery: Delivery, clock: Clock) -> None:
@@ -100,14 +100,14 @@ class Tail:
                 await self._count(connection)
             self._wait = FIRST_WAIT
             self._numbers["outbox_flows"] = 1
-            await self._look()
+            await self._poll()
 
     async def _count(self, connection: asyncpg.Connection) -> None:
         """What lies in it, every so often."""
         if self._clock.now() - self._counted_at < COUNT_MS:
             return
         self._counted_at = self._clock.now()
-        level = await status.level(connection)
+        level = await status.backlog(connection)
         self._numbers |= {
             "outbox_waiting": level.waiting,
             "outbox_oldest_seconds": level.oldest or 0,
@@ -115,11 +115,11 @@ class Tail:
             "outbox_refused": level.refused,
         }
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         """Until there is a reason to look."""
         waiting = asyncio.ensure_future(self._written.wait())
         try:
-            await asyncio.wait((waiting,), timeout=random.uniform(LOOK_SECONDS / 2, LOOK_SECONDS))
+            await asyncio.wait((waiting,), timeout=random.uniform(POLL_INTERVAL_SECONDS / 2, POLL_INTERVAL_SECONDS))
         finally:
             waiting.cancel()
 
@@ -131,7 +131,7 @@ class Tail:
         try:
             if not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({schema.LOCK})"):
                 return False  # another node is at it, and will look again before it rests
-            rows = [Row(*row) for row in await connection.fetch(ROWS, BATCH)]
+            rows = [OutboxRow(*row) for row in await connection.fetch(ROWS, BATCH)]
             outcome = await self._delivery.deliver(rows)
             await _remove(connection, outcome)
         finally:
@@ -142,7 +142,7 @@ class Tail:
         return len(rows) == BATCH
 
 
-async def _remove(connection: asyncpg.Connection, outcome: Outcome) -> None:
+async def _remove(connection: asyncpg.Connection, outcome: DeliveryResult) -> None:
     if outcome.done:
         await connection.execute("DELETE FROM bellcast.outbox WHERE id = ANY($1::bigint[])", outcome.done)
     if outcome.later:
@@ -159,6 +159,6 @@ async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait((task,), timeout=ENDS_SECONDS)
+        await asyncio.wait((task,), timeout=SHUTDOWN_TIMEOUT)
         task.cancel()
         raise

@@ -39,7 +39,7 @@ class Watch(Struct, frozen=True, kw_only=True):
     reaching: tuple[str, ...] = ()
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class WatchRequest(Struct, frozen=True, kw_only=True):
     """What somebody asks to be watched; what is absent is chosen."""
 
     table: str
@@ -51,7 +51,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     tenant: str | None = None
 
 
-class Change(Struct, frozen=True):
+class RowChange(Struct, frozen=True):
     """What a trigger wrote down: a row as it was and as it is, as far as it is needed; of a table that was emptied, whom it
     reached."""
 
@@ -61,7 +61,7 @@ class Change(Struct, frozen=True):
     is_now: dict[str, object] | None = msgspec.field(default=None, name="is")
 
 
-class Found(Struct, frozen=True):
+class TableInfo(Struct, frozen=True):
     """A table as PostgreSQL has it."""
 
     name: str  # quoted, with its schema
@@ -91,10 +91,10 @@ ORDER BY 1
 """
 
 
-async def watch(connection: asyncpg.Connection, wish: Wish) -> Watch:
+async def watch(connection: asyncpg.Connection, wish: WatchRequest) -> Watch:
     """Put triggers at the table, or others there; what is watched now."""
     found = await _find(connection, wish.table)
-    watched = planned(wish, found)
+    watched = plan(wish, found)
     argument = await connection.fetchval("SELECT quote_literal($1)", msgspec.json.encode(watched).decode())
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
@@ -137,7 +137,7 @@ async def every(connection: asyncpg.Connection) -> dict[str, Watch]:
     return {name: msgspec.json.decode(argument, type=Watch) for name, argument in rows}
 
 
-async def _find(connection: asyncpg.Connection, table: str) -> Found:
+async def _find(connection: asyncpg.Connection, table: str) -> TableInfo:
     try:
         row = await connection.fetchrow(TABLE, table)
     except asyncpg.PostgresError:
@@ -145,7 +145,7 @@ async def _find(connection: asyncpg.Connection, table: str) -> Found:
     if row is None:
         raise NotFound(f"There is no table {table} in this database.")
     name, schema, short, kind, columns, key = row
-    found = Found(name, schema, short, kind, tuple(columns), tuple(key))
+    found = TableInfo(name, schema, short, kind, tuple(columns), tuple(key))
     if found.schema == OWN:
         raise Conflict(f"{table} is Bellcast's own: its streams hear of it anyway.")
     if found.kind not in ("r", "p"):
@@ -153,7 +153,7 @@ async def _find(connection: asyncpg.Connection, table: str) -> Found:
     return found
 
 
-def planned(wish: Wish, found: Found) -> Watch:
+def plan(wish: WatchRequest, found: TableInfo) -> Watch:
     """A wish with what was left open chosen. Invalid names every column and topic that cannot be."""
     reaches = wish.topic is not None or wish.recipient is not None
     topic = wish.topic if reaches else found.short
@@ -178,13 +178,13 @@ def planned(wish: Wish, found: Found) -> Watch:
     )
 
 
-def _topic(topic: str | None) -> drafts.Found:
+def _topic(topic: str | None) -> drafts.FieldErrors:
     """Whether it can be one, whatever stands in the columns."""
     if topic is not None:
         yield from drafts.topic("topic", COLUMN.sub("x", topic), Limits())
 
 
-def events(change: Change, limit: int) -> list[EventDraft]:
+def events(change: RowChange, limit: int) -> list[EventDraft]:
     """What a change is to those whom the row, as it was or as it is, reaches. Without a value in one of its columns it
     reaches nobody. What is too long for an event is left to be fetched: it says so and keeps the key."""
     name = change.watch.names.get(change.change)
@@ -221,7 +221,7 @@ def _written(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _data(change: Change) -> dict[str, object]:
+def _data(change: RowChange) -> dict[str, object]:
     """`old` of an update is what it changed; of a deletion the row. An emptied table has neither row nor key."""
     watched, was, is_now = change.watch, change.was, change.is_now
     if change.change == "truncate":

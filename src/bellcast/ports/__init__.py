@@ -3,73 +3,73 @@ one contract suite per port runs on every adapter."""
 
 from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock
-from bellcast.ports.devices import UNKNOWN, Devices, Reached
-from bellcast.ports.engines import Engines
+from bellcast.ports.devices import UNKNOWN, DevicePosition, Devices
+from bellcast.ports.engines import Context
 from bellcast.ports.http import Http, Response
 from bellcast.ports.inboxes import (
     Action,
     Change,
     Changes,
-    Counted,
     Inboxes,
-    Listed,
+    InboxPage,
+    InboxStatus,
     Marked,
     Marking,
-    Opened,
+    OpenInbox,
     Query,
+    ResumeFrom,
     SessionRevoked,
-    Since,
-    Standing,
+    UnreadCounts,
 )
 from bellcast.ports.jobs import Job, Jobs
 from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
-from bellcast.ports.quotas import Boundless, Quotas, Rates
-from bellcast.ports.recipients import Recipients, Right
-from bellcast.ports.sends import Announcing, Found, Sending, Sends, Sent
+from bellcast.ports.quotas import Quotas, Rates, Unlimited
+from bellcast.ports.recipients import Recipients, SubscriptionGrant
+from bellcast.ports.sends import AnnounceRequest, SendRequest, Sends, Sent, SentItem
 from bellcast.ports.store import Store
-from bellcast.ports.topics import Kept, Topics
-from bellcast.ports.upkeep import Upkeep
+from bellcast.ports.topics import LastEvent, LastEvents
+from bellcast.ports.upkeep import Maintenance
 
 __all__ = [
     "UNKNOWN",
     "Action",
-    "Announcing",
-    "Boundless",
+    "AnnounceRequest",
     "Broker",
     "Change",
     "Changes",
     "Clock",
-    "Counted",
+    "Context",
+    "DevicePosition",
     "Devices",
-    "Engines",
-    "Found",
     "Http",
+    "InboxPage",
+    "InboxStatus",
     "Inboxes",
     "Job",
     "Jobs",
     "JoinedBy",
     "JoinedTopics",
-    "Kept",
     "Keys",
-    "Listed",
+    "LastEvent",
+    "LastEvents",
+    "Maintenance",
     "Marked",
     "Marking",
-    "Opened",
+    "OpenInbox",
     "Query",
     "Quotas",
     "Rates",
-    "Reached",
     "Recipients",
     "Response",
-    "Right",
-    "Sending",
+    "ResumeFrom",
+    "SendRequest",
     "Sends",
     "Sent",
+    "SentItem",
     "SessionRevoked",
-    "Since",
-    "Standing",
     "Store",
-    "Topics",
-    "Upkeep",
+    "SubscriptionGrant",
+    "Unlimited",
+    "UnreadCounts",
 ]

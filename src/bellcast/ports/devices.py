@@ -11,7 +11,7 @@ from bellcast.model.inboxes import Position
 UNKNOWN = -1
 
 
-class Reached(Struct, frozen=True):
+class DevicePosition(Struct, frozen=True):
     """How far a connection is known to have been told: it answered after that revision was written to it."""
 
     inbox: int
@@ -24,15 +24,15 @@ class Reached(Struct, frozen=True):
 class Devices(Protocol):
     """How far each device was told its recipient's inbox, for clients that carry no position themselves."""
 
-    async def arrive(self, reached: Reached, here: frozenset[str], now: int) -> Position | None:
+    async def register(self, reached: DevicePosition, here: frozenset[str], now: int) -> Position | None:
         """Note a new connection. The position from which nothing is missed by any of the device's connections that are
         not `here` any more, one of which it continues (then it is noted there); None if none is known."""
         ...
 
-    async def reach(self, reached: Sequence[Reached], now: int) -> None:
+    async def acknowledge(self, reached: Sequence[DevicePosition], now: int) -> None:
         """Note how far connections have come."""
         ...
 
-    async def forget(self, before: int) -> None:
+    async def delete_older(self, before: int) -> None:
         """Drop what was noted before a time."""
         ...

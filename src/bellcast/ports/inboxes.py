@@ -31,14 +31,14 @@ class Query(Struct, frozen=True, kw_only=True):
     before: str | None = None
 
 
-class Listed(Struct, frozen=True):
+class InboxPage(Struct, frozen=True):
     """A page and where the inbox stood at that moment."""
 
     state: InboxState
     notifications: list[Notification]
 
 
-class Counted(Struct, frozen=True):
+class UnreadCounts(Struct, frozen=True):
     """Unread counts by type and where the inbox stood at that moment."""
 
     state: InboxState
@@ -67,7 +67,7 @@ class Change(Struct, frozen=True):
     """One row changed since a position. `made` is its first revision; `notification` is None when it is gone."""
 
     id: str
-    made: int
+    first_revision: int
     revision: int
     notification: Notification | None
 
@@ -76,18 +76,18 @@ class Changes(Struct, frozen=True):
     """Rows changed after a revision, oldest change first, each once, with the state they lead to."""
 
     state: InboxState
-    floor: int
+    oldest_revision: int
     rows: tuple[Change, ...]
 
 
-class Since(Struct, frozen=True):
+class ResumeFrom(Struct, frozen=True):
     """Where a client was in its inbox, and the most rows worth telling it one by one."""
 
     position: Position
     limit: int
 
 
-class Opened(Struct, frozen=True):
+class OpenInbox(Struct, frozen=True):
     """An inbox after it took in what was announced; `events` tell its other devices. `missed` is what changed since the
     position that was asked about; None when none was, or when that cannot be told."""
 
@@ -96,7 +96,7 @@ class Opened(Struct, frozen=True):
     missed: Changes | None = None
 
 
-class Standing(Struct, frozen=True):
+class InboxStatus(Struct, frozen=True):
     """Where an inbox stands, for those who look at it now. `behind`: there are announcements it has not looked at."""
 
     number: int
@@ -119,8 +119,8 @@ class Inboxes(Protocol):
         issued_at: int,
         roles: tuple[str, ...] | None = None,
         name: str | None = None,
-        since: Since | None = None,
-    ) -> Opened:
+        since: ResumeFrom | None = None,
+    ) -> OpenInbox:
         """The inbox, made on first sight, after taking in pending announcements, and what changed in it, all of one
         moment. `roles` and `name` are written when given and different.
 
@@ -128,11 +128,11 @@ class Inboxes(Protocol):
         sessions were ended or the recipient or its tenant was erased."""
         ...
 
-    async def page(self, inbox: int, query: Query) -> Listed:
+    async def page(self, inbox: int, query: Query) -> InboxPage:
         """One page, newest first, and the state of the same moment."""
         ...
 
-    async def unread_by_type(self, inbox: int) -> Counted:
+    async def unread_by_type(self, inbox: int) -> UnreadCounts:
         """Unread counts by type, zeros left out, and the state of the same moment."""
         ...
 
@@ -148,6 +148,6 @@ class Inboxes(Protocol):
         """At most `limit` rows changed after the revision `after`."""
         ...
 
-    async def standings(self, inboxes: Sequence[int]) -> list[Standing]:
+    async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
         """Where each of these inboxes stands; those that are gone are left out."""
         ...

@@ -37,6 +37,6 @@ class Jobs(Protocol):
         """Forget those of the jobs that no lease was taken on; their ids. The others are done or being done."""
         ...
 
-    async def again(self, id: str, run_at: int) -> None:
+    async def retry(self, id: str, run_at: int) -> None:
         """Try one again at a time."""
         ...

@@ -27,7 +27,7 @@ class Quotas(Protocol):
         ...
 
 
-class Boundless:
+class Unlimited:
     """Quotas of those who set none."""
 
     def take(self, tenant: str, sends: int) -> None:

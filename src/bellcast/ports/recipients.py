@@ -7,7 +7,7 @@ from bellcast.model.events import Event
 from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant, TenantRules
 
 
-class Right(NamedTuple):
+class SubscriptionGrant(NamedTuple):
     """A recipient's subscription, by which connections follow a topic."""
 
     tenant: str
@@ -56,7 +56,7 @@ class Recipients(Protocol):
         """Those of the topics the recipient is subscribed to."""
         ...
 
-    async def standing(self, rights: Sequence[Right]) -> frozenset[Right]:
+    async def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> frozenset[SubscriptionGrant]:
         """Those of these subscriptions that there still are."""
         ...
 
@@ -70,7 +70,7 @@ class Recipients(Protocol):
         """The rules of those tenants that have some of their own."""
         ...
 
-    async def spend(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
+    async def add_usage(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
         """Add to what tenants sent on a day (days since 1970, UTC); the sums of those tenants."""
         ...
 

@@ -9,7 +9,7 @@ from bellcast.model.events import Event
 from bellcast.model.notifications import Content, Edit, Notification
 
 
-class Sending(Struct, frozen=True, kw_only=True):
+class SendRequest(Struct, frozen=True, kw_only=True):
     """One accepted send to named recipients: `ids` beside `recipients`. `answer` is kept under `idempotency_key`
     together with the `fingerprint` of the body, for the next one who brings that key."""
 
@@ -23,7 +23,7 @@ class Sending(Struct, frozen=True, kw_only=True):
     answer: bytes = b""
 
 
-class Announcing(Struct, frozen=True, kw_only=True):
+class AnnounceRequest(Struct, frozen=True, kw_only=True):
     """One accepted send to many by one name. `tenant` "*" is every tenant; no `topic` is everyone."""
 
     id: str
@@ -44,7 +44,7 @@ class Sent(Struct, frozen=True):
     events: tuple[Event, ...] = ()
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class SentItem(Struct, frozen=True, kw_only=True):
     """A notification or announcement as the server side sees it. `seq` is set for announcements."""
 
     notification: Notification
@@ -58,24 +58,24 @@ class Found(Struct, frozen=True, kw_only=True):
 class Sends(Protocol):
     """Sending, correcting and taking back, from the server side."""
 
-    async def add(self, sendings: Sequence[Sending]) -> list[Sent | Exception]:
+    async def add(self, sendings: Sequence[SendRequest]) -> list[Sent | Exception]:
         """Commit each sending whole or not at all, in order; a refused one (IdempotencyMismatch) harms no other."""
         ...
 
-    async def announce(self, announcing: Announcing) -> Sent:
+    async def announce(self, announcing: AnnounceRequest) -> Sent:
         """Commit one row, whatever the size of its audience."""
         ...
 
-    async def answered(self, asked: Sending | Announcing) -> bytes | None:
+    async def stored_response(self, asked: SendRequest | AnnounceRequest) -> bytes | None:
         """The answer already given under the same idempotency key, or IdempotencyMismatch if it was to another body; None
         if none was given."""
         ...
 
-    async def find(self, tenant: str, id: str) -> Found | None:
+    async def find(self, tenant: str, id: str) -> SentItem | None:
         """A notification or announcement of that tenant (an announcement to every tenant belongs to the default one)."""
         ...
 
-    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[Found, tuple[Event, ...]] | None:
+    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
         """Correct it in every inbox that has it; None if there is none."""
         ...
 
@@ -83,6 +83,6 @@ class Sends(Protocol):
         """Take it out of every inbox that has it; None if there is none."""
         ...
 
-    async def take_in(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
+    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
         """Take pending announcements into these existing inboxes; the events tell them."""
         ...

@@ -10,8 +10,8 @@ from bellcast.ports.joined_topics import JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.sends import Sends
-from bellcast.ports.topics import Topics
-from bellcast.ports.upkeep import Upkeep
+from bellcast.ports.topics import LastEvents
+from bellcast.ports.upkeep import Maintenance
 
 
 class Store(Protocol):
@@ -26,7 +26,7 @@ class Store(Protocol):
     @property
     def keys(self) -> Keys: ...
     @property
-    def topics(self) -> Topics: ...
+    def topics(self) -> LastEvents: ...
     @property
     def devices(self) -> Devices: ...
     @property
@@ -34,9 +34,9 @@ class Store(Protocol):
     @property
     def jobs(self) -> Jobs: ...
     @property
-    def upkeep(self) -> Upkeep: ...
+    def upkeep(self) -> Maintenance: ...
 
-    def weigh(self, weights: Mapping[str, float]) -> None:
+    def set_weights(self, weights: Mapping[str, float]) -> None:
         """From now on tenants that wait for each other have these shares; whoever is not named has 1."""
         ...
 

@@ -5,7 +5,7 @@ from typing import Protocol
 from msgspec import Struct
 
 
-class Kept(Struct, frozen=True):
+class LastEvent(Struct, frozen=True):
     """The last event of a topic: its name, its data as text, and when it was told."""
 
     name: str
@@ -13,17 +13,17 @@ class Kept(Struct, frozen=True):
     at: int
 
 
-class Topics(Protocol):
+class LastEvents(Protocol):
     """What is kept of topics themselves: the last event of those that keep it."""
 
-    async def keep(self, tenant: str, topic: str, last: Kept) -> None:
+    async def save(self, tenant: str, topic: str, last: LastEvent) -> None:
         """Keep this event instead of the one before."""
         ...
 
-    async def last(self, tenant: str, topic: str, since: int) -> Kept | None:
+    async def get(self, tenant: str, topic: str, since: int) -> LastEvent | None:
         """The event kept, if it was told at `since` (UTC milliseconds) or later."""
         ...
 
-    async def forget(self, before: int) -> None:
+    async def delete_older(self, before: int) -> None:
         """Drop what was told before a time."""
         ...

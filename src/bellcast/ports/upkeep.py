@@ -6,7 +6,7 @@ from typing import Protocol
 from bellcast.model.events import Event
 
 
-class Upkeep(Protocol):
+class Maintenance(Protocol):
     """What time does to the store, in bounded steps so that nobody waits."""
 
     async def next_expiry(self) -> int | None:
@@ -24,7 +24,7 @@ class Upkeep(Protocol):
         some."""
         ...
 
-    async def forget(
+    async def delete_forgotten(
         self, now: int, *, tombstones_before: int, keys_before: int, limit: int
     ) -> tuple[int, list[Event]]:
         """Drop at most `limit` tombstones, and at most as many idempotency keys, written before the given UTC

@@ -9,15 +9,15 @@ from bellcast.errors import SettingsError
 from bellcast.model.events import Stream
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
-from bellcast.ports import Broker, Clock, Engines, Store
+from bellcast.ports import Broker, Clock, Context, Store
 from bellcast.settings.groups import POSTGRES, REDIS
-from bellcast.settings.groups import Store as Kept
+from bellcast.settings.groups import StoreSettings as Kept
 from bellcast.storage.engine import Engine
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
-    from bellcast.outbox.tail import Tail
+    from bellcast.outbox.tail import OutboxConsumer
 
 
 def store(kept: Kept, clock: Clock) -> Store:
@@ -28,11 +28,11 @@ def store(kept: Kept, clock: Clock) -> Store:
 def engine(kept: Kept, clock: Clock) -> Engine:
     """The database of a store."""
     if kept.url is None or not kept.url.startswith(POSTGRES):
-        return SQLite(kept.path, clock)
+        return SqliteEngine(kept.path, clock)
     need_postgres()
-    from bellcast.storage.postgres import Postgres
+    from bellcast.storage.postgres import PostgresEngine
 
-    return Postgres(kept.url, clock)
+    return PostgresEngine(kept.url, clock)
 
 
 def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
@@ -40,37 +40,39 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
     url = kept.broker
     if url.startswith(REDIS):
         need_redis()
-        from bellcast.brokers.redis import RedisCarrier
-        from bellcast.brokers.relay import Relay
+        from bellcast.brokers.redis import RedisTransport
+        from bellcast.brokers.relay import RemoteBroker
 
-        return Relay(RedisCarrier(url, project.id), clock)
+        return RemoteBroker(RedisTransport(url, project.id), clock)
     if url.startswith(POSTGRES):
         _need("BELLCAST_BROKER", "asyncpg", "postgres")
-        from bellcast.brokers.postgres import PostgresCarrier
-        from bellcast.brokers.relay import Relay
+        from bellcast.brokers.postgres import PostgresTransport
+        from bellcast.brokers.relay import RemoteBroker
 
-        return Relay(PostgresCarrier(url, project.id), clock)
+        return RemoteBroker(PostgresTransport(url, project.id), clock)
     return MemoryBroker()
 
 
-def others(kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None]) -> list[Coroutine[Any, Any, None]]:
+def external_writes(
+    kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None]
+) -> list[Coroutine[Any, Any, None]]:
     """What is to run where other programs can write to the store."""
     if kept.url is None or not kept.url.startswith(POSTGRES):
         return []
-    from bellcast.storage.others import Others
+    from bellcast.storage.others import ExternalWrites
 
-    return [Others(kept.url, clock, unsure).run()]
+    return [ExternalWrites(kept.url, clock, unsure).run()]
 
 
-def outbox(kept: Kept, engines: Engines, limits: Limits) -> "Tail | None":
+def outbox(kept: Kept, engines: Context, limits: Limits) -> "OutboxConsumer | None":
     """What is to run where the app has a PostgreSQL of its own, or shares the store's."""
     if kept.outbox_url is None:
         return None
     need_postgres("BELLCAST_DATABASE_URL")
     from bellcast.outbox.delivery import Delivery
-    from bellcast.outbox.tail import Tail
+    from bellcast.outbox.tail import OutboxConsumer
 
-    return Tail(kept.outbox_url, Delivery(engines, limits), engines.clock)
+    return OutboxConsumer(kept.outbox_url, Delivery(engines, limits), engines.clock)
 
 
 def need_postgres(setting: str = "BELLCAST_STORE") -> None:

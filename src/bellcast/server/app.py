@@ -10,43 +10,43 @@ import httpx
 
 from bellcast import calls
 from bellcast.api import app as api
-from bellcast.api.rooms import Rooms
-from bellcast.auth.doors import Doors
+from bellcast.api.rooms import ApiContext
+from bellcast.auth.doors import Authenticator
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
 from bellcast.errors import BellcastError, SettingsError
 from bellcast.inbox import upkeep
 from bellcast.inbox.quotas import Quotas
-from bellcast.jobs import Jobs
-from bellcast.live.answering import Answering
-from bellcast.live.arrivals import Arrivals
-from bellcast.live.audit import Audit
-from bellcast.live.census import Census
+from bellcast.jobs import JobRunner
+from bellcast.live.answering import AppCallbacks
+from bellcast.live.arrivals import Admission
+from bellcast.live.audit import Reconciler
+from bellcast.live.census import ClusterState
 from bellcast.live.commands import Commands
 from bellcast.live.connection import Connection
 from bellcast.live.drain import drain
-from bellcast.live.following import Notices
+from bellcast.live.following import HubCallbacks
 from bellcast.live.hub import Hub
 from bellcast.live.presence import Presence
-from bellcast.live.reactions import Reactions
-from bellcast.live.roll import Roll
-from bellcast.live.rules import Rules
-from bellcast.live.sessions.native import NativeSessions
-from bellcast.live.sweep import Sweep
-from bellcast.live.transports.handover import Neighbours
-from bellcast.live.transports.http import is_ours
+from bellcast.live.reactions import InboxSync
+from bellcast.live.roll import ConnectionSurvey
+from bellcast.live.rules import LiveConfig
+from bellcast.live.sessions.native import NativeHandshake
+from bellcast.live.sweep import HeartbeatWheel
+from bellcast.live.transports.handover import SocketHandoff
+from bellcast.live.transports.http import can_take_over
 from bellcast.live.transports.stream import StreamEndpoint
 from bellcast.live.transports.upgrade import WebSocketEndpoint
-from bellcast.model.events import Event, PresenceChanged, Spent, Stream
+from bellcast.model.events import Event, PresenceChanged, RateUsage, Stream
 from bellcast.model.ids import Ids
 from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
-from bellcast.ports import Engines
-from bellcast.rates import Rates
+from bellcast.ports import Context
+from bellcast.rates import SharedRates
 from bellcast.server import adapters, files, host, inprocess, pusher, socketio
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock
-from bellcast.server.counting import Counting
-from bellcast.server.pusher import Pusher
+from bellcast.server.counting import WorkerMetrics
+from bellcast.server.pusher import PusherWiring
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Tasks
 from bellcast.settings import Settings, project
@@ -68,19 +68,19 @@ class App:
         settings: Settings,
         project: Project,
         handlers: calls.Handlers | None = None,
-        neighbours: Neighbours | None = None,
+        neighbours: SocketHandoff | None = None,
     ) -> None:
         self.settings = settings
         self.project = project
-        self.neighbours = neighbours
-        self._counting = None if neighbours is None else Counting(neighbours.folder)
+        self.handoff = neighbours
+        self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
         self.tasks = Tasks()
         clock = SystemClock()
         self.store = adapters.store(settings.store, clock)
         self.broker = adapters.broker(settings.store, project, clock)
-        self._rates = Rates(self.broker, clock)
+        self._rates = SharedRates(self.broker, clock)
         self._quotas = Quotas(self.store, self._rates, settings.limits, clock)
-        self.engines = Engines(
+        self.context = Context(
             store=self.store,
             broker=self.broker,
             clock=clock,
@@ -98,8 +98,8 @@ class App:
         self._wire(handlers)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
-        settings, engines, spawn = self.settings, self.engines, self.tasks.spawn
-        doors = Doors(
+        settings, engines, spawn = self.settings, self.context, self.tasks.spawn
+        doors = Authenticator(
             self.project,
             settings.access,
             settings.limits,
@@ -107,32 +107,34 @@ class App:
             http=self._http,
             clock=engines.clock,
         )
-        rules = Rules(
-            limits=files.bounded(settings.limits), heartbeat=settings.native.heartbeat, access=settings.access
+        rules = LiveConfig(
+            limits=files.with_connection_limit(settings.limits),
+            heartbeat=settings.native.heartbeat,
+            access=settings.access,
         )
-        self._census = Census(self.broker, engines.clock)
-        self.hub = Hub(Presence(settings.access.presence_topics), self._census)
+        self._cluster = ClusterState(self.broker, engines.clock)
+        self.hub = Hub(Presence(settings.access.presence_topics), self._cluster)
         self.hub.log = self._log
-        self._roll = Roll(self.hub, self.broker, spawn)
-        reactions = Reactions(engines, self.hub, rules, spawn)
-        answers = calls.answers(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
-        self._answering = answering = Answering(engines, self.hub, doors, answers)
-        self.hub.notices = Notices(
-            catch_up=reactions.catch_up,
-            take_in=reactions.take_in,
-            reconsider=reactions.reconsider,
-            moved=self._tell_soon,
-            roll=self._roll.hear,
-            gone=self._gone,
-            follow=self.broker.follow,
-            unfollow=self.broker.unfollow,
+        self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
+        reactions = InboxSync(engines, self.hub, rules, spawn)
+        answers = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
+        self._callbacks = answering = AppCallbacks(engines, self.hub, doors, answers)
+        self.hub.callbacks = HubCallbacks(
+            fill_gap=reactions.fill_gap,
+            materialize=reactions.materialize,
+            recheck_grant=reactions.recheck_grant,
+            presence_changed=self._publish_soon,
+            survey=self._survey.receive,
+            disconnected=self._on_disconnect,
+            followed=self.broker.follow,
+            unfollowed=self.broker.unfollow,
         )
-        self._audit = Audit(engines, self.hub, rules, spawn)
+        self._reconciler = Reconciler(engines, self.hub, rules, spawn)
         commands = Commands(engines, self.hub, rules, answering, spawn)
-        arrivals = Arrivals(engines, self.hub, rules, doors)
-        sessions = NativeSessions(engines.store, self.hub, rules, doors, arrivals, commands, answering)
-        self._jobs = Jobs(self.store.jobs, engines.clock, engines.new_id)
-        self._pusher = Pusher(
+        arrivals = Admission(engines, self.hub, rules, doors)
+        sessions = NativeHandshake(engines.store, self.hub, rules, doors, arrivals, commands, answering)
+        self._jobs = JobRunner(self.store.jobs, engines.clock, engines.new_id)
+        self._pusher = PusherWiring(
             settings.pusher,
             rules,
             self.project,
@@ -145,28 +147,30 @@ class App:
             spawn,
             settings.access,
         )
-        self._sweep = Sweep(self.hub, engines.clock, settings.native.heartbeat, settings.pusher.activity_timeout)
+        self._heartbeats = HeartbeatWheel(
+            self.hub, engines.clock, settings.native.heartbeat, settings.pusher.activity_timeout
+        )
         self._outbox = adapters.outbox(settings.store, engines, settings.limits)
-        rooms = Rooms(
+        rooms = ApiContext(
             engines=engines,
             limits=settings.limits,
             project=self.project,
             doors=doors,
             access=settings.access,
-            connections=self._roll,
+            connections=self._survey,
             pusher=settings.pusher,
-            workers=self._counting,
+            workers=self._worker_metrics,
             has_landing=settings.server.landing,
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)
-        self._pipes = socketio.pipes(
+        self._engine_sessions = socketio.engine_sessions(
             settings.socketio, rules, self.project, engines, self.hub, doors, arrivals, commands, answers, spawn
         )
-        self._pipes.log = self._log
+        self._engine_sessions.log = self._log
         self._live: dict[str, Serving] = {
-            **socketio.paths(self._pipes, arrivals, rules, self.neighbours),
+            **socketio.paths(self._engine_sessions, arrivals, rules, self.handoff),
             STREAM: StreamEndpoint(doors, rules, arrivals, sessions, spawn),
             "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
         }
@@ -185,24 +189,24 @@ class App:
     def _credentials(self) -> Credentials:
         return Credentials(self.project.secret, self.project.key)
 
-    def _gone(self, connection: Connection) -> None:
-        self._pusher.gone(connection)
-        if self._answering.wants_farewells:
-            self.tasks.spawn(self._answering.gone(connection))
+    def _on_disconnect(self, connection: Connection) -> None:
+        self._pusher.disconnected(connection)
+        if self._callbacks.wants_disconnects:
+            self.tasks.spawn(self._callbacks.disconnected(connection))
 
-    def _tell_soon(self, change: PresenceChanged) -> None:
+    def _publish_soon(self, change: PresenceChanged) -> None:
         """After what the one who moved is told first. The other nodes find it out themselves."""
         asyncio.get_running_loop().call_soon(self.hub.dispatch, change)
 
-    def _hear(self, event: Event) -> None:
-        if type(event) is Spent:
-            self._rates.hear(event)
+    def _receive(self, event: Event) -> None:
+        if type(event) is RateUsage:
+            self._rates.receive(event)
         else:
             self.hub.dispatch(event)
 
-    def _unsure(self, streams: Collection[Stream]) -> None:
-        self._audit.unsure(streams)
-        self._census.unsure(streams)
+    def _on_gap(self, streams: Collection[Stream]) -> None:
+        self._reconciler.mark_suspect(streams)
+        self._cluster.mark_unsynchronized(streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -210,7 +214,7 @@ class App:
             return
         if not self._started:
             await self.start()
-        if not is_ours(scope):
+        if not can_take_over(scope):
             scope = hide_credentials(scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         serve = self._live_at(path) or self._api
@@ -244,21 +248,21 @@ class App:
             except BaseException:
                 await self._close()  # the next attempt opens them again
                 raise
-            self._roll.begin()
+            self._survey.begin()
             self.tasks.spawn(self._rates.run())
             self.tasks.spawn(self._quotas.run())
-            self.tasks.spawn(self._census.run())
-            self.tasks.spawn(self._census.beat())
-            self.tasks.spawn(self._sweep.run())
-            self.tasks.spawn(self._audit.run())
+            self.tasks.spawn(self._cluster.run())
+            self.tasks.spawn(self._cluster.heartbeat())
+            self.tasks.spawn(self._heartbeats.run())
+            self.tasks.spawn(self._reconciler.run())
             self.tasks.spawn(self._pusher.run())
-            self.tasks.spawn(self._pipes.run())
-            for work in self._beside():
+            self.tasks.spawn(self._engine_sessions.run())
+            for work in self._background():
                 self.tasks.spawn(work)
             if is_mounted:
                 self.tasks.spawn(host.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
-                self.tasks.spawn(upkeep.run(self.engines, self._retention()))
+                self.tasks.spawn(upkeep.run(self.context, self._retention()))
                 self.tasks.spawn(self._jobs.run())
             self._loop_transport.loop = asyncio.get_running_loop()
             self._started = True
@@ -266,24 +270,27 @@ class App:
     async def _open(self) -> None:
         """Everything of a start that can fail. Safe to repeat after `_close`."""
         await self.store.open()
-        self.broker.listen(self._hear, self._unsure)
+        self.broker.listen(self._receive, self._on_gap)
         await self.broker.open()
-        await upkeep.expire(self.engines)
-        if self._counting is not None:
-            await self._counting.open(self._api.counts)
-        await self._quotas.read()
+        await upkeep.expire(self.context)
+        if self._worker_metrics is not None:
+            await self._worker_metrics.open(self._api.counts)
+        await self._quotas.load()
 
     async def _close(self) -> None:
         """Close what `_open` opened, as far as it came."""
-        if self._counting is not None:
-            self._counting.close()
+        if self._worker_metrics is not None:
+            self._worker_metrics.close()
         await self.broker.close()
         await self.store.close()
 
-    def _beside(self) -> list[Coroutine[Any, Any, None]]:
+    def _background(self) -> list[Coroutine[Any, Any, None]]:
         """What listens to databases that others write to."""
         outbox = [] if self._outbox is None else [self._outbox.run()]
-        return [*outbox, *adapters.others(self.settings.store, self.engines.clock, self._audit.unsure)]
+        return [
+            *outbox,
+            *adapters.external_writes(self.settings.store, self.context.clock, self._reconciler.mark_suspect),
+        ]
 
     def _retention(self) -> upkeep.Retention:
         kept = self.settings.store
@@ -291,22 +298,22 @@ class App:
 
     async def drain(self) -> None:
         """Tell every live connection to come back, spread over the drain window."""
-        await drain(self.hub, self.engines.clock, self.settings.server.drain)
-        self._pipes.close()  # those in no namespace
+        await drain(self.hub, self.context.clock, self.settings.server.drain)
+        self._engine_sessions.close()  # those in no namespace
 
     async def stop(self) -> None:
         """Finish what is under way and let everything go."""
         if self._started:
             self._started = False
-            if self._counting is not None:
-                self._counting.close()  # no figures while connections are closing
-            await drain(self.hub, self.engines.clock, 0)
-            self._pipes.close()
+            if self._worker_metrics is not None:
+                self._worker_metrics.close()  # no figures while connections are closing
+            await drain(self.hub, self.context.clock, 0)
+            self._engine_sessions.close()
             await self.tasks.close()
             await self._pusher.close()
             with contextlib.suppress(BellcastError):
-                await self._quotas.write()
-            await self._census.leave()
+                await self._quotas.save()
+            await self._cluster.announce_shutdown()
             await self._http.close()
             await self._close()
 
@@ -323,7 +330,9 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(settings: Settings, handlers: calls.Handlers | None = None, neighbours: Neighbours | None = None) -> App:
+def create_app(
+    settings: Settings, handlers: calls.Handlers | None = None, neighbours: SocketHandoff | None = None
+) -> App:
     """The server of these settings; `handlers` answer what clients ask (else BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
     `neighbours` are the other processes on its port."""
     if handlers is None and settings.server.handlers is not None:

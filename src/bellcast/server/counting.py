@@ -12,10 +12,10 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "counts."
 # One that is well answers in a millisecond; Prometheus itself waits ten seconds for everything.
-PATIENCE_SECONDS = 2.0
+READ_TIMEOUT = 2.0
 
 
-class Counting:
+class WorkerMetrics:
     """This process among them: it tells what it counts to whoever connects to its socket, in a folder only they may enter."""
 
     def __init__(self, folder: Path) -> None:
@@ -43,14 +43,14 @@ class Counting:
     async def others(self) -> Mapping[str, bytes]:
         """What the others count, by their names."""
         doors = [door for door in self._own.parent.glob(f"{PREFIX}*") if door != self._own]
-        told = await asyncio.gather(*map(_asked, doors))
+        told = await asyncio.gather(*map(_read_worker, doors))
         return {door.name.removeprefix(PREFIX): one for door, one in zip(doors, told, strict=True) if one}
 
 
-async def _asked(door: Path) -> bytes:
+async def _read_worker(door: Path) -> bytes:
     """What one says; nothing if it is gone, or stands still."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(READ_TIMEOUT):
             answer, asking = await asyncio.open_unix_connection(door)
             try:
                 return await answer.read()

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from bellcast.model.limits import Limits
 
 # The store's, the broker's, requests of the app, and newcomers until they have been told that there is no room.
-SPARE = 256
+RESERVED_FILES = 256
 
 
-def bounded(limits: Limits) -> Limits:
+def with_connection_limit(limits: Limits) -> Limits:
     """The limits, with a bound on connections unless the system has none."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limits.connections or files == resource.RLIM_INFINITY:
         return limits
-    return replace(limits, connections=max(files - SPARE, files // 2))
+    return replace(limits, connections=max(files - RESERVED_FILES, files // 2))

@@ -3,57 +3,57 @@
 from collections.abc import Callable
 
 from bellcast import ports
-from bellcast.auth.access import Access
-from bellcast.calls import Answerer
-from bellcast.jobs import Jobs
-from bellcast.live.arrivals import Arrivals
+from bellcast.auth.access import AccessConfig
+from bellcast.calls import CallBackend
+from bellcast.jobs import JobRunner
+from bellcast.live.arrivals import Admission
 from bellcast.live.connection import Connection
 from bellcast.live.hub import Hub
-from bellcast.live.rules import Rules, Spawn
-from bellcast.live.sessions.pusher import PATH, PusherSessions
-from bellcast.live.sessions.pusher_channels import Channels
-from bellcast.live.sessions.pusher_rosters import Rosters
-from bellcast.live.sessions.pusher_users import Users
-from bellcast.live.sessions.pusher_watch import Watch
-from bellcast.live.sessions.pusher_webhooks import Webhooks
-from bellcast.live.sessions.pusher_wiring import Wiring
+from bellcast.live.rules import LiveConfig, Spawn
+from bellcast.live.sessions.pusher import PATH, PusherHandshake
+from bellcast.live.sessions.pusher_channels import PusherChannels
+from bellcast.live.sessions.pusher_rosters import PresenceCache
+from bellcast.live.sessions.pusher_users import PusherUsers
+from bellcast.live.sessions.pusher_watch import PusherObserver
+from bellcast.live.sessions.pusher_webhooks import PusherWebhooks
+from bellcast.live.sessions.pusher_wiring import PusherContext
 from bellcast.live.transports.upgrade import WebSocketEndpoint
 from bellcast.model.people import Project
-from bellcast.model.pusher import PusherRules
-from bellcast.ports import Engines
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Context
 
-__all__ = ["PATH", "Pusher"]
+__all__ = ["PATH", "PusherWiring"]
 
 
-class Pusher:
+class PusherWiring:
     """Everything of the dialect that lives as long as the server."""
 
     def __init__(
         self,
-        settings: PusherRules,
-        rules: Rules,
+        settings: PusherConfig,
+        rules: LiveConfig,
         project: Project,
-        engines: Engines,
+        engines: Context,
         hub: Hub,
-        arrivals: Arrivals,
-        app: Answerer,
+        arrivals: Admission,
+        app: CallBackend,
         http: ports.Http,
-        jobs: Jobs,
+        jobs: JobRunner,
         spawn: Spawn,
-        access: Access,
+        access: AccessConfig,
     ) -> None:
-        webhooks = Webhooks(settings.webhook_url, project, jobs, hub, http, engines.clock, spawn)
-        wiring = Wiring(
+        webhooks = PusherWebhooks(settings.webhook_url, project, jobs, hub, http, engines.clock, spawn)
+        wiring = PusherContext(
             engines=engines, hub=hub, rules=rules, pusher=settings, project=project, app=app, webhooks=webhooks
         )
-        self._users = Users(wiring, arrivals)
-        rosters = Rosters()
-        channels = Channels(wiring, self._users, rosters)
-        self._sessions = PusherSessions(
+        self._users = PusherUsers(wiring, arrivals)
+        rosters = PresenceCache()
+        channels = PusherChannels(wiring, self._users, rosters)
+        self._sessions = PusherHandshake(
             project, access, rules.limits, settings, hub, arrivals, channels, self._users, spawn
         )
-        hub.watcher = Watch(wiring, self._users, rosters)
+        hub.observer = PusherObserver(wiring, self._users, rosters)
         self.endpoint = WebSocketEndpoint(rules, arrivals, self._sessions, spawn)
         self.run = self._users.run
         self.close = webhooks.close
-        self.gone: Callable[[Connection], None] = self._sessions.gone
+        self.disconnected: Callable[[Connection], None] = self._sessions.disconnected

@@ -14,9 +14,9 @@ import structlog
 
 from bellcast.api.edge import STATE, path_as_sent, request_id
 from bellcast.live.connection import Connection
-from bellcast.live.reasons import Close
-from bellcast.live.sessions.engineio import Pipe
-from bellcast.live.sessions.socketio.member import Member
+from bellcast.live.reasons import CloseReason
+from bellcast.live.sessions.engineio import EngineSession
+from bellcast.live.sessions.socketio.member import NamespaceConnection
 from bellcast.ports import Clock
 
 log = structlog.get_logger("bellcast.requests")
@@ -35,7 +35,7 @@ REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
 SESSION_DIGEST_CHARACTERS = 12
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 SWITCHING_PROTOCOLS, OK, FORBIDDEN = 101, 200, 403
-CONNECTION_LOST = Close(1006, "connection lost", reconnect=True)  # RFC 6455, 7.1.5: closed without a close frame
+CONNECTION_LOST = CloseReason(1006, "connection lost", reconnect=True)  # RFC 6455, 7.1.5: closed without a close frame
 
 
 class LoggedRequest:
@@ -123,8 +123,8 @@ class RequestLog:
 
     def opened(self, connection: Connection) -> None:
         """Log the start of a connection."""
-        if isinstance(connection, Member):  # joined by a packet, whichever request carried it
-            request = {"path": connection.pipe.request.path, "session": _session(connection.pipe)}
+        if isinstance(connection, NamespaceConnection):  # joined by a packet, whichever request carried it
+            request = {"path": connection.session.request.path, "session": _session(connection.session)}
         else:
             request = _of_current(is_websocket=connection.dialect.transport == "websocket")
         _write("connection_opened", request | _who(connection))
@@ -132,27 +132,27 @@ class RequestLog:
     def closed(self, connection: Connection) -> None:
         """Log the end of a connection."""
         end = connection.close_reason or CONNECTION_LOST
-        session = {"session": _session(connection.pipe)} if isinstance(connection, Member) else {}
-        lasted = {"ms": self._clock.now() - connection.since}
+        session = {"session": _session(connection.session)} if isinstance(connection, NamespaceConnection) else {}
+        lasted = {"ms": self._clock.now() - connection.connected_at}
         _write("connection_closed", session | _who(connection) | _why(end) | lasted)
 
-    def refused(self, connection: Connection, end: Close) -> None:
+    def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to be told why it is refused."""
         request = _of_current(is_websocket=True)
-        _write("connection_refused", request | _who(connection) | _why(connection.dialect.ending(end)))
+        _write("connection_refused", request | _who(connection) | _why(connection.dialect.close_event(end)))
 
     # --- Engine.IO sessions, on which Socket.IO's namespaces are connections
 
-    def session_opened(self, pipe: Pipe) -> None:
+    def session_opened(self, pipe: EngineSession) -> None:
         """Log the start of a session."""
         request = _of_current(is_websocket=pipe.transport == "websocket")
         _write("session_opened", request | _session_of(pipe))
 
-    def session_closed(self, pipe: Pipe) -> None:
+    def session_closed(self, pipe: EngineSession) -> None:
         """Log the end of a session."""
         _write("session_closed", _session_of(pipe) | _why(pipe.close_reason or CONNECTION_LOST))
 
-    def namespace_refused(self, pipe: Pipe, namespace: str, reason: str) -> None:
+    def namespace_refused(self, pipe: EngineSession, namespace: str, reason: str) -> None:
         """Log a namespace that a client may not join."""
         who = {"protocol": "socketio", "transport": pipe.transport, "namespace": namespace, "session": _session(pipe)}
         _write("connection_refused", who | {"reason": reason})
@@ -174,20 +174,20 @@ def _who(connection: Connection) -> dict[str, Any]:
         "tenant": principal.tenant or None,
         "protocol": dialect.protocol,
         "transport": dialect.transport,
-        "namespace": connection.namespace if isinstance(connection, Member) else None,
+        "namespace": connection.namespace if isinstance(connection, NamespaceConnection) else None,
         "connection": connection.id,
     }
 
 
-def _why(end: Close) -> dict[str, Any]:
+def _why(end: CloseReason) -> dict[str, Any]:
     return {"code": end.code, "reason": end.reason}
 
 
-def _session_of(pipe: Pipe) -> dict[str, Any]:
+def _session_of(pipe: EngineSession) -> dict[str, Any]:
     return {"protocol": "engineio", "transport": pipe.transport, "session": _session(pipe)}
 
 
-def _session(pipe: Pipe) -> str:
+def _session(pipe: EngineSession) -> str:
     return hashlib.sha256(pipe.sid.encode()).hexdigest()[:SESSION_DIGEST_CHARACTERS]
 
 

@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from bellcast.live.transports.entrance import Lobby
+from bellcast.live.transports.entrance import FastPathFactory
 from bellcast.server.app import App
 
 # Connections that wait to be accepted: a storm of 10,000 arrives faster than one loop turn takes them.
 BACKLOG = 8_192
 # Live connections are long-lived objects; looking through all of them for garbage at every few thousand allocations
 # (Python's default) costs a tenth of the time at 10,000 connections.
-COLLECT_AFTER = 50_000
+GC_THRESHOLD = 50_000
 
 
-class Server(uvicorn.Server):
+class UvicornServer(uvicorn.Server):
     """uvicorn's server; says when it is ready, drains before it stops, and ends with status 0."""
 
-    def __init__(self, config: uvicorn.Config, app: App, lobby: Lobby, ready: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, lobby: FastPathFactory, ready: Callable[[str], None]) -> None:
         super().__init__(config)
         self._app = app
         self._lobby = lobby
@@ -31,29 +31,29 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._app.start(is_mounted=False)  # what fails here is told as it is; uvicorn would only log it
         await super().startup(sockets)
-        if self._app.neighbours is not None:
-            self._app.neighbours.open(self._adopt, self._app.tasks.spawn)
+        if self._app.handoff is not None:
+            self._app.handoff.open(self._adopt, self._app.tasks.spawn)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, 20, 50)
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self._ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        if self._app.neighbours is not None:
-            self._app.neighbours.close()
+        if self._app.handoff is not None:
+            self._app.handoff.close()
         await self._app.drain()
         await super().shutdown(sockets)
 
     async def _adopt(self, given: socket.socket, read: bytes) -> None:
         """Serve a connection that a neighbour gave away, as if it had come here."""
         loop = asyncio.get_running_loop()
-        _, entrance = await loop.connect_accepted_socket(self._entrance, given)
+        _, entrance = await loop.connect_accepted_socket(self._protocol_factory, given)
         entrance.data_received(read)
 
-    def _entrance(self) -> asyncio.Protocol:
+    def _protocol_factory(self) -> asyncio.Protocol:
         return self._lobby(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
         alone as gracefully, unless it was started to outlive its terminal; of several, their parent hears it."""
         before = {name: signal.signal(name, self.handle_exit) for name in (signal.SIGINT, signal.SIGTERM)}
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            heard = self.handle_exit if self._app.neighbours is None else signal.SIG_IGN
+            heard = self.handle_exit if self._app.handoff is None else signal.SIG_IGN
             before[signal.SIGHUP] = signal.signal(signal.SIGHUP, heard)
         try:
             yield
@@ -76,7 +76,7 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
     other processes' too: each connection comes to one of them.
 
     Raises OSError when it cannot listen there, and whatever keeps the store from opening."""
-    settings, lobby = app.settings.server, Lobby(app, app.head_refused)
+    settings, lobby = app.settings.server, FastPathFactory(app, app.head_refused)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -91,10 +91,10 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=int(settings.drain) + 1,
     )
-    with _listening(settings.host, settings.port, shared=shared) as listener:
-        Server(config, app, lobby, ready).run(sockets=[listener])
+    with _bind(settings.host, settings.port, shared=shared) as listener:
+        UvicornServer(config, app, lobby, ready).run(sockets=[listener])
 
 
-def _listening(host: str, port: int, *, shared: bool) -> socket.socket:
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=shared)

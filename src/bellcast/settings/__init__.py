@@ -11,19 +11,27 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.errors import SettingsError
-from bellcast.live.rules import SocketIO
+from bellcast.live.rules import SocketIOConfig
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
-from bellcast.model.pusher import PusherRules
+from bellcast.model.pusher import PusherConfig
 from bellcast.settings import readers
 from bellcast.settings.address import url
 from bellcast.settings.credentials import known, project, secret
-from bellcast.settings.groups import MASK, MEMORY, Client, Native, Server, Settings, Store
+from bellcast.settings.groups import (
+    MASK,
+    MEMORY,
+    ClientSettings,
+    NativeSettings,
+    ServerSettings,
+    Settings,
+    StoreSettings,
+)
 from bellcast.settings.table import PREFIX, TABLE, Setting
 
-__all__ = ["Settings", "known", "load", "project", "secret", "shown", "url"]
+__all__ = ["Settings", "as_displayed", "known", "load", "project", "secret", "url"]
 
 # Where a value came from, by the name its owner knows it by, and the text found there.
 Source = tuple[str, str]
@@ -32,23 +40,23 @@ Source = tuple[str, str]
 def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of these flags and this environment. A flag is named in lower case; None is one not given."""
     _refuse_unknown(environ)
-    given = {setting.place: _given(setting, flags.get(setting.key), environ) for setting in TABLE}
+    given = {setting.place: _value_of(setting, flags.get(setting.key), environ) for setting in TABLE}
     settings = Settings(
-        server=Server(**_group("server", given)),
-        store=Store(**_group("store", given)),
+        server=ServerSettings(**_group("server", given)),
+        store=StoreSettings(**_group("store", given)),
         project=given["project"],
-        client=Client(**_group("client", given)),
-        access=Access(**_group("access", given)),
+        client=ClientSettings(**_group("client", given)),
+        access=AccessConfig(**_group("access", given)),
         limits=Limits(**_group("limits", given)),
-        native=Native(**_group("native", given)),
-        pusher=PusherRules(**_group("pusher", given)),
-        socketio=SocketIO(**_group("socketio", given)),
+        native=NativeSettings(**_group("native", given)),
+        pusher=PusherConfig(**_group("pusher", given)),
+        socketio=SocketIOConfig(**_group("socketio", given)),
     )
     _check(settings)
     return settings
 
 
-def shown(settings: Settings) -> dict[str, str]:
+def as_displayed(settings: Settings) -> dict[str, str]:
     """Every setting in effect by its variable, written as it could be given; secrets masked."""
     return {setting.variable: _written(setting, attrgetter(setting.place)(settings)) for setting in TABLE}
 
@@ -62,7 +70,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             raise SettingsError(f"{PREFIX}{name}: there is no such setting{''.join(near) or '.'}")
 
 
-def _given(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Any:
+def _value_of(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Any:
     """The value somebody gave; None if nobody did. An empty text counts as not given, except for a list."""
     for source, raw in _sources(setting, flag, environ):
         if raw or setting.is_list:
@@ -125,7 +133,7 @@ def _written(setting: Setting, value: Any) -> str:
     if setting.is_secret:
         return MASK
     if isinstance(value, bool):
-        yes, no = ("allow", "deny") if setting.read is readers.permission else ("on", "off")
+        yes, no = ("allow", "deny") if setting.read is readers.allow_deny else ("on", "off")
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)

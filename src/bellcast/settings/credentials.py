@@ -21,11 +21,11 @@ def project(settings: Settings) -> tuple[Project, bool]:
     if found is not None:
         return found, False
     try:
-        write_private(file, msgspec.json.encode(_made()))
+        write_private(file, msgspec.json.encode(_generate()))
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be kept: {error}.") from None
     # What lies there now: of two first starts at once, the later one's.
-    return _kept(file, file.read_bytes()), True
+    return _load(file, file.read_bytes()), True
 
 
 def known(settings: Settings) -> Project | None:
@@ -45,7 +45,7 @@ def stored(settings: Settings) -> Project | None:
             f"BELLCAST_DATA: {file} cannot be read: {error.strerror}. Run this as the user that runs the server, or "
             "set BELLCAST_SECRET or BELLCAST_PROJECT."
         ) from None
-    return _kept(file, content)
+    return _load(file, content)
 
 
 def secret(settings: Settings) -> str | None:
@@ -76,11 +76,11 @@ def _file(settings: Settings) -> Path:
     return settings.store.data / "project.json"
 
 
-def _made() -> Project:
+def _generate() -> Project:
     return Project(str(100_000 + secrets.randbelow(900_000)), secrets.token_hex(10), secrets.token_urlsafe(32))
 
 
-def _kept(file: Path, content: bytes) -> Project:
+def _load(file: Path, content: bytes) -> Project:
     try:
         kept = msgspec.json.decode(content, type=Project)
     except msgspec.DecodeError as error:

@@ -5,12 +5,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.errors import SettingsError
-from bellcast.live.rules import SocketIO
+from bellcast.live.rules import SocketIOConfig
 from bellcast.model.limits import Limits
 from bellcast.model.people import Project
-from bellcast.model.pusher import PusherRules
+from bellcast.model.pusher import PusherConfig
 
 MASK = "…"
 SQLITE = "sqlite:///"
@@ -29,7 +29,7 @@ class Secret(str):
         return repr(MASK)
 
 
-class Server(Struct, frozen=True, kw_only=True):
+class ServerSettings(Struct, frozen=True, kw_only=True):
     """Where it listens, who answers calls, how it leaves and what it writes down. Durations are seconds."""
 
     host: str = "127.0.0.1"
@@ -46,7 +46,7 @@ class Server(Struct, frozen=True, kw_only=True):
     landing: bool = True
 
 
-class Store(Struct, frozen=True, kw_only=True):
+class StoreSettings(Struct, frozen=True, kw_only=True):
     """Where the truth is kept, for how long, and what carries events. `url` None is a file in the data folder;
     `database_url` is the app's own database."""
 
@@ -75,14 +75,14 @@ class Store(Struct, frozen=True, kw_only=True):
         return self.data / FILE if self.url is None else Path(self.url.removeprefix(SQLITE))
 
 
-class Client(Struct, frozen=True, kw_only=True):
+class ClientSettings(Struct, frozen=True, kw_only=True):
     """What commands that talk to a running server need. `url` None is the one stored in the data folder."""
 
     url: str | None = None
     secret: Secret | None = None
 
 
-class Native(Struct, frozen=True, kw_only=True):
+class NativeSettings(Struct, frozen=True, kw_only=True):
     """Bellcast's own dialect."""
 
     heartbeat: float = 25.0
@@ -91,12 +91,12 @@ class Native(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set. `project` None means the credentials of the data folder."""
 
-    server: Server = Server()
-    store: Store = Store()
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
     project: Project | None = None
-    client: Client = Client()
-    access: Access = Access()
+    client: ClientSettings = ClientSettings()
+    access: AccessConfig = AccessConfig()
     limits: Limits = Limits()
-    native: Native = Native()
-    pusher: PusherRules = PusherRules()
-    socketio: SocketIO = SocketIO()
+    native: NativeSettings = NativeSettings()
+    pusher: PusherConfig = PusherConfig()
+    socketio: SocketIOConfig = SocketIOConfig()

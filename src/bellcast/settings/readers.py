@@ -23,7 +23,7 @@ def text(given: str) -> str:
     return given
 
 
-def whole(given: str) -> int:
+def non_negative_int(given: str) -> int:
     """a whole number, 0 or more"""
     if not given.isascii() or not given.isdigit():
         raise ValueError(given)
@@ -32,26 +32,26 @@ def whole(given: str) -> int:
 
 def port(given: str) -> int:
     """a port, 0 to 65535 (0: any free one)"""
-    if whole(given) > 65_535:
+    if non_negative_int(given) > 65_535:
         raise ValueError(given)
     return int(given)
 
 
-def one_or_more(given: str) -> int:
+def positive_int(given: str) -> int:
     """a whole number, 1 or more"""
-    if whole(given) < 1:
+    if non_negative_int(given) < 1:
         raise ValueError(given)
     return int(given)
 
 
-def switch(given: str) -> bool:
+def boolean(given: str) -> bool:
     """on, off, true, false, 1 or 0"""
     return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[given.lower()]
 
 
-def permission(given: str) -> bool:
+def allow_deny(given: str) -> bool:
     """allow or deny"""
-    return switch({"allow": "on", "deny": "off"}.get(given.lower(), given))
+    return boolean({"allow": "on", "deny": "off"}.get(given.lower(), given))
 
 
 def duration(given: str) -> float:
@@ -62,7 +62,7 @@ def duration(given: str) -> float:
     return seconds
 
 
-def period(given: str) -> float:
+def positive_duration(given: str) -> float:
     """a duration longer than none, such as 25, 300ms or 2m"""
     if duration(given) == 0:
         raise ValueError(given)
@@ -153,7 +153,7 @@ def _server(given: str) -> str:
     return given
 
 
-def target(given: str) -> str:
+def import_path(given: str) -> str:
     """module:name, such as shop.bells:handlers"""
     module, _, name = given.partition(":")
     if not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
@@ -170,12 +170,12 @@ def credentials(given: str) -> Project:
     return Project(match[1], match[2], Secret(match[3]))
 
 
-def level(given: str) -> str:
+def log_level(given: str) -> str:
     """debug, info, warning or error"""
     return {name: name for name in ("debug", "info", "warning", "error")}[given.lower()]
 
 
-def layout(given: str) -> str:
+def log_format(given: str) -> str:
     """console or json"""
     return {name: name for name in ("console", "json")}[given.lower()]
 

@@ -53,26 +53,26 @@ class Setting(Struct, frozen=True):
 SERVER: dict[str, tuple[Reader, str]] = {
     "HOST": (readers.text, "Address to listen on. Only this machine until said otherwise."),
     "PORT": (readers.port, "Port to listen on."),
-    "WORKERS": (readers.one_or_more, "Server processes. A SQLite store and the memory broker serve one."),
+    "WORKERS": (readers.positive_int, "Server processes. A SQLite store and the memory broker serve one."),
     "DRAIN": (readers.duration, "How long SIGTERM waits. Clients are told to come back spread over it."),
     "TRUSTED_PROXIES": (
         readers.networks,
         "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. From anyone else they could be forged.",
     ),
-    "HANDLERS": (readers.target, "Python handlers that answer what clients call."),
+    "HANDLERS": (readers.import_path, "Python handlers that answer what clients call."),
     "HANDLER_URL": (readers.url, "A URL that answers what clients call, by signed POST."),
     "NO_JOBS": (
-        readers.switch,
+        readers.boolean,
         "Do not run durable jobs, expiry and retention in this server; another server on the same store must.",
     ),
-    "LOG_LEVEL": (readers.level, "The least important lines that are logged."),
-    "LOG_FORMAT": (readers.layout, "Log lines for a person, or JSON for a collector."),
+    "LOG_LEVEL": (readers.log_level, "The least important lines that are logged."),
+    "LOG_FORMAT": (readers.log_format, "Log lines for a person, or JSON for a collector."),
     "LOG_REQUESTS": (
-        readers.switch,
+        readers.boolean,
         "Log each request, and the start and end of each live connection, at level info. Always on at level debug.",
     ),
     "LANDING": (
-        readers.switch,
+        readers.boolean,
         "The page at `/`: whether the server is ready, links, and, opened on the machine itself, a first notification.",
     ),
 }
@@ -87,7 +87,7 @@ STORE: dict[str, tuple[Reader, str]] = {
     ),
     "RETENTION": (readers.duration, "How long notifications are kept. 0 keeps them for ever."),
     "TOMBSTONES": (
-        readers.period,
+        readers.positive_duration,
         "How long a deletion is remembered. A client away for longer fetches its inbox anew.",
     ),
 }
@@ -121,38 +121,44 @@ ACCESS: dict[str, tuple[Reader, str]] = {
     ),
     "PUBLIC_TOPICS": (readers.names, "Patterns of topics anyone may follow. A `role.` topic never is public."),
     "PRESENCE_TOPICS": (readers.names, "Patterns of topics that keep track of who is there."),
-    "ANONYMOUS": (readers.permission, "Whether live clients without a token may follow public topics."),
+    "ANONYMOUS": (readers.allow_deny, "Whether live clients without a token may follow public topics."),
 }
 
 NATIVE: dict[str, tuple[Reader, str]] = {
-    "HEARTBEAT": (readers.period, "Silence after which a heartbeat goes out. Proxies cut idle links at 60 s."),
+    "HEARTBEAT": (
+        readers.positive_duration,
+        "Silence after which a heartbeat goes out. Proxies cut idle links at 60 s.",
+    ),
 }
 
 PUSHER: dict[str, tuple[Reader, str]] = {
     "PUSHER_ACTIVITY_TIMEOUT": (
-        readers.period,
+        readers.positive_duration,
         "Silence after which a Pusher client asks whether the server is there, and the server it.",
     ),
-    "PUSHER_CLIENT_EVENTS": (readers.switch, "Whether clients may tell each other events on private channels."),
+    "PUSHER_CLIENT_EVENTS": (readers.boolean, "Whether clients may tell each other events on private channels."),
     "PUSHER_CLIENT_EVENTS_PER_SECOND": (
-        readers.whole,
+        readers.non_negative_int,
         "Client events a second from one connection; the default is Pusher's.",
     ),
     "PUSHER_SUBSCRIPTION_COUNT": (
-        readers.switch,
+        readers.boolean,
         "Whether followers of a channel are told how many they are; beyond 100 at most every 5 s.",
     ),
-    "PUSHER_WATCHLISTS": (readers.switch, "Whether signed-in users may watch who else is online."),
-    "PUSHER_WATCHLIST": (readers.whole, "Users one user watches; the rest of a longer list is passed over."),
+    "PUSHER_WATCHLISTS": (readers.boolean, "Whether signed-in users may watch who else is online."),
+    "PUSHER_WATCHLIST": (readers.non_negative_int, "Users one user watches; the rest of a longer list is passed over."),
     "PUSHER_AUTHORIZED_WITHIN": (
         readers.duration,
         "Close connections that have neither signed in nor followed a private channel by then. 0 asks for neither.",
     ),
-    "PUSHER_PRESENCE_MEMBERS": (readers.whole, "Members of one presence channel. Pusher stops at 100."),
-    "PUSHER_CHANNELS_PER_EVENT": (readers.whole, "Channels one event is published to; the default is Pusher's."),
-    "PUSHER_BATCH": (readers.whole, "Events in one batch; the default is Pusher's."),
+    "PUSHER_PRESENCE_MEMBERS": (readers.non_negative_int, "Members of one presence channel. Pusher stops at 100."),
+    "PUSHER_CHANNELS_PER_EVENT": (
+        readers.non_negative_int,
+        "Channels one event is published to; the default is Pusher's.",
+    ),
+    "PUSHER_BATCH": (readers.non_negative_int, "Events in one batch; the default is Pusher's."),
     "PUSHER_CACHE_TTL": (
-        readers.period,
+        readers.positive_duration,
         "How long the last event of a cache channel is kept; the default is Pusher's.",
     ),
     "PUSHER_WEBHOOK_URL": (readers.url, "Your app's URL that is told of channels, members and client events, signed."),
@@ -164,21 +170,24 @@ PUSHER: dict[str, tuple[Reader, str]] = {
 
 SOCKETIO: dict[str, tuple[Reader, str]] = {
     "SOCKETIO_PING_INTERVAL": (
-        readers.period,
+        readers.positive_duration,
         "How often a Socket.IO client is pinged. Clients keep to it themselves.",
     ),
-    "SOCKETIO_PING_TIMEOUT": (readers.period, "How long a Socket.IO client may take over its pong."),
+    "SOCKETIO_PING_TIMEOUT": (readers.positive_duration, "How long a Socket.IO client may take over its pong."),
     "SOCKETIO_UPGRADE_TIMEOUT": (
-        readers.period,
+        readers.positive_duration,
         "How long a client may try a WebSocket beside its polling. Proxies that swallow frames leave it undecided.",
     ),
-    "SOCKETIO_CONNECT_TIMEOUT": (readers.period, "How long a Socket.IO connection may stay without a namespace."),
+    "SOCKETIO_CONNECT_TIMEOUT": (
+        readers.positive_duration,
+        "How long a Socket.IO connection may stay without a namespace.",
+    ),
     "SOCKETIO_MAX_PAYLOAD": (
-        readers.whole,
+        readers.non_negative_int,
         "Bytes of one Socket.IO packet or polling body, and of the binary values of one event together.",
     ),
     "SOCKETIO_RECOVERY": (
-        readers.switch,
+        readers.boolean,
         "Whether Socket.IO clients may come back as who they were. It gives events a last argument, their offset.",
     ),
     "SOCKETIO_PATH": (readers.path, "Where Socket.IO clients connect."),
@@ -190,55 +199,67 @@ SOCKETIO: dict[str, tuple[Reader, str]] = {
 
 LIMITS: dict[str, tuple[Reader, str]] = {
     "LIMIT_KEY": (
-        readers.whole,
+        readers.non_negative_int,
         "Characters of a recipient's, tenant's or idempotency key. E-mail addresses and UUIDs fit.",
     ),
-    "LIMIT_TOPIC": (readers.whole, "Characters of a topic's name; the default is Pusher's, prefix included."),
-    "LIMIT_TITLE": (readers.whole, "Characters of a title, an action's text or a name."),
-    "LIMIT_BODY": (readers.whole, "Characters of a body. More belongs behind the action's link."),
-    "LIMIT_TYPE": (readers.whole, "Characters of a type."),
-    "LIMIT_GROUP": (readers.whole, "Characters of a group."),
-    "LIMIT_URL": (readers.whole, "Characters of a link. Browsers and proxies carry this much safely."),
-    "LIMIT_TAGS": (readers.whole, "Tags of one notification."),
-    "LIMIT_TAG": (readers.whole, "Characters of one tag."),
-    "LIMIT_DATA": (readers.whole, "Bytes of a notification's data as compact JSON."),
-    "LIMIT_EVENT_NAME": (readers.whole, "Characters of a live event's name."),
+    "LIMIT_TOPIC": (
+        readers.non_negative_int,
+        "Characters of a topic's name; the default is Pusher's, prefix included.",
+    ),
+    "LIMIT_TITLE": (readers.non_negative_int, "Characters of a title, an action's text or a name."),
+    "LIMIT_BODY": (readers.non_negative_int, "Characters of a body. More belongs behind the action's link."),
+    "LIMIT_TYPE": (readers.non_negative_int, "Characters of a type."),
+    "LIMIT_GROUP": (readers.non_negative_int, "Characters of a group."),
+    "LIMIT_URL": (readers.non_negative_int, "Characters of a link. Browsers and proxies carry this much safely."),
+    "LIMIT_TAGS": (readers.non_negative_int, "Tags of one notification."),
+    "LIMIT_TAG": (readers.non_negative_int, "Characters of one tag."),
+    "LIMIT_DATA": (readers.non_negative_int, "Bytes of a notification's data as compact JSON."),
+    "LIMIT_EVENT_NAME": (readers.non_negative_int, "Characters of a live event's name."),
     "LIMIT_EVENT_DATA": (
-        readers.whole,
+        readers.non_negative_int,
         "Bytes of a live event's data as compact JSON. Live events are signals, not transfers.",
     ),
-    "LIMIT_TO": (readers.whole, "Recipients named in one send. For more there are topics, tenants and bulk."),
-    "LIMIT_REQUEST": (readers.whole, "Bytes of a request's body."),
-    "LIMIT_BULK": (readers.whole, "Bytes of a bulk request's body."),
-    "LIMIT_BULK_ITEMS": (readers.whole, "Notifications in one bulk request."),
-    "LIMIT_FRAME": (readers.whole, "Bytes of one message from a live client."),
-    "LIMIT_FRAMES_PER_SECOND": (readers.whole, "Messages a second from one live connection."),
-    "LIMIT_TOPICS_PER_CONNECTION": (readers.whole, "Topics one connection follows."),
-    "LIMIT_UNSENT": (readers.whole, "Bytes waiting for a slow reader before it is let go, to resume by its position."),
+    "LIMIT_TO": (
+        readers.non_negative_int,
+        "Recipients named in one send. For more there are topics, tenants and bulk.",
+    ),
+    "LIMIT_REQUEST": (readers.non_negative_int, "Bytes of a request's body."),
+    "LIMIT_BULK": (readers.non_negative_int, "Bytes of a bulk request's body."),
+    "LIMIT_BULK_ITEMS": (readers.non_negative_int, "Notifications in one bulk request."),
+    "LIMIT_FRAME": (readers.non_negative_int, "Bytes of one message from a live client."),
+    "LIMIT_FRAMES_PER_SECOND": (readers.non_negative_int, "Messages a second from one live connection."),
+    "LIMIT_TOPICS_PER_CONNECTION": (readers.non_negative_int, "Topics one connection follows."),
+    "LIMIT_UNSENT": (
+        readers.non_negative_int,
+        "Bytes waiting for a slow reader before it is let go, to resume by its position.",
+    ),
     "LIMIT_CONNECTIONS_PER_RECIPIENT": (
-        readers.whole,
+        readers.non_negative_int,
         "Live connections of one recipient; the next is told to come back after a minute.",
     ),
     "LIMIT_CONNECTIONS_PER_ADDRESS": (
-        readers.whole,
+        readers.non_negative_int,
         "Live connections of one address. An office or a proxy shares one, so none by default.",
     ),
     "LIMIT_CONNECTIONS": (
-        readers.whole,
+        readers.non_negative_int,
         "Live connections of one process. By default the system's limit on open files decides.",
     ),
-    "LIMIT_REPLAY": (readers.whole, "Changes replayed to a returning client; beyond them a fresh inbox is cheaper."),
-    "LIMIT_IDS": (readers.whole, "Notifications named in one action."),
+    "LIMIT_REPLAY": (
+        readers.non_negative_int,
+        "Changes replayed to a returning client; beyond them a fresh inbox is cheaper.",
+    ),
+    "LIMIT_IDS": (readers.non_negative_int, "Notifications named in one action."),
     "LIMIT_SENDS_PER_SECOND": (
-        readers.whole,
+        readers.non_negative_int,
         "Notifications a second that one tenant may send, on all nodes together. Its own settings go before.",
     ),
     "LIMIT_SENDS_PER_DAY": (
-        readers.whole,
+        readers.non_negative_int,
         "Notifications a day (UTC) that one tenant may send, on all nodes together. Its own settings go before.",
     ),
     "LIMIT_REQUESTS_PER_SECOND": (
-        readers.whole,
+        readers.non_negative_int,
         "Requests a second from one address, to all nodes together. A reverse proxy's matter unless set.",
     ),
 }

@@ -25,21 +25,21 @@ def tenant_digest(tenant: str) -> str:
     return digest(tenant, "")
 
 
-def arrive(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
+def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
     """The number of a recipient's inbox, and whether it was made now, with its tenant if need be."""
     seen = {"tenant": tenant, "key": key}
     found = yield Statement("recipient_number", seen)
     if found:
         return int(found[0][0]), False
-    yield from arrive_all(tenant, [key], now)
+    yield from ensure_recipients(tenant, [key], now)
     ((number,),) = yield Statement("recipient_number", seen)
     return int(number), True
 
 
-def arrive_all(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
+def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
     """Make the inboxes of recipients nobody heard of, with their tenant if need be."""
     yield Statement("recipient_first_seen", many=[_first_seen(tenant, key, now) for key in keys])
-    yield from tenants.arrive(tenant, now)
+    yield from tenants.ensure_tenant(tenant, now)
 
 
 def _first_seen(tenant: str, key: str, now: int) -> Params:

@@ -12,7 +12,7 @@ from bellcast.storage.connection import connect, make_private, translated
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
 
-PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then the caller hears how far it is
+COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then the caller hears how far it is
 
 # Told pages done and pages in all after each step.
 Progress = Callable[[int, int], None]
@@ -20,9 +20,9 @@ Progress = Callable[[int, int], None]
 
 def backup(database: Path, target: Path, progress: Progress) -> None:
     """Copy a store as it is at one moment into a new file. Neither readers nor writers of the store wait."""
-    beside(target)
+    partial_path(target)
     try:
-        with closing(opened(database)) as source:
+        with closing(open_database(database)) as source:
             # One read transaction for all steps: they copy one moment, and no writer makes them begin again.
             source.execute("BEGIN")
             migrations.version(source)
@@ -36,8 +36,8 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
     lock = FolderLock(database)
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        lock.take()
-        with closing(opened(source)) as backup_:
+        lock.acquire()
+        with closing(open_database(source)) as backup_:
             verify(backup_)
             _replace(backup_, database, progress)
     except (sqlite3.Error, OSError) as error:
@@ -55,7 +55,7 @@ def verify(connection: sqlite3.Connection) -> None:
         raise Unavailable(f"The database file is damaged: {first}.")
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def open_database(path: Path) -> sqlite3.Connection:
     """A store's file, to be read only. NotFound if it is not there."""
     if not path.is_file():
         raise NotFound(f"There is no file {path}.")
@@ -77,14 +77,14 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
     try:
         make_private(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
-            source.backup(copy, pages=PAGES, progress=lambda _, left, total: progress(total - left, total))
+            source.backup(copy, pages=COPY_BATCH_PAGES, progress=lambda _, left, total: progress(total - left, total))
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
-        keep(part, target)
+        publish(part, target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def beside(target: Path) -> Path:
+def partial_path(target: Path) -> Path:
     """Where a file is made before it has its name. Conflict if it is there already."""
     if target.exists():
         raise Conflict(f"{target} is already there: name a file that is not.")
@@ -93,13 +93,13 @@ def beside(target: Path) -> Path:
     return part
 
 
-def give_up(part: Path) -> None:
+def discard(part: Path) -> None:
     """It was kept, or is not to be."""
     for suffix in ("", "-wal", "-shm"):
         part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
-def keep(part: Path, target: Path) -> None:
+def publish(part: Path, target: Path) -> None:
     """Give a file its name once it is on the disk."""
     _sync(part)
     part.rename(target)

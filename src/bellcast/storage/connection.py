@@ -20,9 +20,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # Statements run on the loop's thread for so long at a stretch; then live connections get their turn.
-SLICE_SECONDS = 0.008
+LOOP_SHARE_SECONDS = 0.008
 # Primary result codes that say the database, not the statement, is at fault.
-AWAY = {
+UNAVAILABLE_ERRORS = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program.",
     sqlite3.SQLITE_LOCKED: "The database is locked by another program.",
     sqlite3.SQLITE_IOERR: "The disk of the store cannot be read or written.",
@@ -41,13 +41,13 @@ PRAGMAS = (
     "PRAGMA secure_delete = ON",  # what is deleted is overwritten with zeros
 )
 
-CACHE = 32  # MiB: the hot pages of a million rows
+READER_CACHE = 32  # MiB: the hot pages of a million rows
 # What a large group changes must have room: a page that is put out early is written twice, and what follows it in the
 # log read again at the commit.
 WRITER_CACHE = 64
 
 
-def connect(path: Path, *, cache: int = CACHE) -> sqlite3.Connection:
+def connect(path: Path, *, cache: int = READER_CACHE) -> sqlite3.Connection:
     """A connection in autocommit mode: transactions are begun where they are meant. It keeps `cache` MiB of pages."""
     make_private(path)
     # check_same_thread: the loop's thread and the commit thread take turns, never both at once.
@@ -69,28 +69,28 @@ def translated(error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             return DiskFull()
-        return Unavailable(AWAY[code]) if code in AWAY else error
+        return Unavailable(UNAVAILABLE_ERRORS[code]) if code in UNAVAILABLE_ERRORS else error
     if isinstance(error, OSError):
         return Unavailable(f"The data folder cannot be used: {error.strerror}.")
     return error
 
 
-class Text(NamedTuple):
+class SqliteText(NamedTuple):
     """A statement as SQLite takes it fastest, its parameters by place: finding sixteen by name takes 2 µs a row."""
 
     plain: str
     values: Callable[[Params], tuple[Any, ...]]
 
 
-def texts() -> dict[str, Text]:
+def texts() -> dict[str, SqliteText]:
     """Every statement, by name."""
     return {name: text(written) for name, written in statements.load("sqlite").items()}
 
 
-def text(written: str) -> Text:
+def text(written: str) -> SqliteText:
     """A statement as it is written, with parameters by name."""
     body = statements.body(written)
-    return Text(statements.PARAMETER.sub("?", body), _values(statements.PARAMETER.findall(body)))
+    return SqliteText(statements.PARAMETER.sub("?", body), _values(statements.PARAMETER.findall(body)))
 
 
 def _values(names: list[str]) -> Callable[[Params], tuple[Any, ...]]:
@@ -103,20 +103,20 @@ def _values(names: list[str]) -> Callable[[Params], tuple[Any, ...]]:
             return itemgetter(*names)
 
 
-class Connection:
+class SqliteConnection:
     """Runs scripts on one SQLite connection. With `aside` no statement runs on the loop's thread."""
 
-    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, Text], *, aside: bool = False) -> None:
+    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, SqliteText], *, aside: bool = False) -> None:
         self.raw = raw
         self._cursor = raw.cursor()
         self._texts = texts
-        self._aside = aside
+        self._off_loop = aside
         self._thread = ThreadPoolExecutor(1, "bellcast-store")
         self._until = inf
 
-    def share_loop(self) -> None:
+    def yield_periodically(self) -> None:
         """From now on let others run every SLICE_SECONDS: for a connection that nobody else uses meanwhile."""
-        self._until = perf_counter() + SLICE_SECONDS
+        self._until = perf_counter() + LOOP_SHARE_SECONDS
 
     async def run(self, script: Script[T]) -> T:
         """Drive a script to its end. Unless a statement is heavy or the loop is shared, this never suspends."""
@@ -124,13 +124,13 @@ class Connection:
         try:
             while True:
                 statement = script.send(rows)  # type: ignore[arg-type]  # a generator's first send is None
-                if statement.heavy or self._aside:
+                if statement.heavy or self._off_loop:
                     rows = await self.in_thread(self._execute, statement)
                 else:
                     rows = self._execute(statement)
                 if perf_counter() > self._until:
                     await asyncio.sleep(0)
-                    self.share_loop()
+                    self.yield_periodically()
         except StopIteration as done:
             result: T = done.value
             return result

@@ -15,9 +15,9 @@ from bellcast.storage import backup, statements, transfer
 from bellcast.storage.connection import connect, translated
 from bellcast.storage.migrations import postgres as source_migrations
 from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.transfer import ROWS, Progress
+from bellcast.storage.transfer import COPY_BATCH_ROWS, Progress
 
-OTHERS = """
+NON_TABLE_ENTRIES = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'bellcast' AND pid <> pg_backend_pid()
 """
@@ -25,25 +25,25 @@ WHERE datname = current_database() AND application_name = 'bellcast' AND pid <> 
 
 async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
     """Copy a store as it is at one moment into a new file; how many rows of each table. Nobody waits."""
-    part = backup.beside(target)
+    part = backup.partial_path(target)
     try:
         async with transfer.connected(url) as source:
             with closing(connect(part)) as copy:
                 migrations.migrate(copy)
                 counts = await _copy(source, copy, progress)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
-        backup.keep(part, target)
+        backup.publish(part, target)
     except (sqlite3.Error, OSError) as error:
         raise translated(error) from error
     finally:
-        backup.give_up(part)
+        backup.discard(part)
     return counts
 
 
 async def restore(file: Path, url: str, progress: Progress, *, replace: bool) -> dict[str, int]:
     """Put a copy in the place of a store, whole or not at all. Whoever was connected before looks anew."""
     try:
-        with closing(backup.opened(file)) as copy:
+        with closing(backup.open_database(file)) as copy:
             backup.verify(copy)
             if migrations.pending(copy):
                 raise Conflict(
@@ -51,7 +51,7 @@ async def restore(file: Path, url: str, progress: Progress, *, replace: bool) ->
                     "`bellcast migrate --from FOLDER`."
                 )
             async with transfer.connected(url) as target:
-                if await target.fetchval(OTHERS):
+                if await target.fetchval(NON_TABLE_ENTRIES):
                     raise Conflict("Servers are connected to this database: stop them first.")
                 renew = statements.load("postgres")["epochs_renew"]
                 return await transfer.fill(copy, target, progress, replace=replace, after=renew)
@@ -71,7 +71,7 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
         done, total = 0, sum(counts.values())
         for table, columns in tables.items():
             places = ", ".join("?" * len(columns))
-            insert = f"INSERT INTO {table} ({_named(columns)}) VALUES ({places})"  # noqa: S608  our own tables
+            insert = f"INSERT INTO {table} ({_quoted_names(columns)}) VALUES ({places})"  # noqa: S608  our own tables
             async for rows in _rows(source, table, columns):
                 copy.executemany(insert, rows)
                 done += len(rows)
@@ -87,12 +87,12 @@ async def _count(source: asyncpg.Connection, table: str) -> int:
 
 
 async def _rows(source: asyncpg.Connection, table: str, columns: Sequence[str]) -> AsyncIterator[list[tuple[Any, ...]]]:
-    cursor = await source.cursor(f"SELECT {_named(columns)} FROM {table}")  # noqa: S608  our own tables
-    while rows := await cursor.fetch(ROWS):
+    cursor = await source.cursor(f"SELECT {_quoted_names(columns)} FROM {table}")  # noqa: S608  our own tables
+    while rows := await cursor.fetch(COPY_BATCH_ROWS):
         yield [tuple(row) for row in rows]
 
 
-def _named(columns: Sequence[str]) -> str:
+def _quoted_names(columns: Sequence[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 

@@ -35,7 +35,7 @@ class Statement(Struct, frozen=True):
 Script: TypeAlias = Generator[Statement, list[Row], T]
 
 
-class OvertakenError(Exception):
+class WriteConflict(Exception):
     """Another process wrote meanwhile what this script had found missing: it is to be run again."""
 
 
@@ -53,7 +53,7 @@ class Engine(Protocol):
         """Run a script that writes nothing. Several statements see one state only after the statement `snapshot`."""
         ...
 
-    async def read_aside(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """As `read`, for what may take long: nobody else waits for it."""
         ...
 
@@ -65,7 +65,7 @@ class Engine(Protocol):
         """Run a script for each item, in order, each whole or not at all; what one raises takes its place."""
         ...
 
-    def weigh(self, weights: Mapping[str, float]) -> None:
+    def set_weights(self, weights: Mapping[str, float]) -> None:
         """From now on tenants that wait for each other have these shares."""
         ...
 

@@ -11,7 +11,7 @@ from bellcast.model.people import Recipient, Subscription, Tenant
 from bellcast.storage import people, rows, tenants
 from bellcast.storage.engine import Engine, Row, Script, Statement
 
-STEP = 500  # rows a read: about 2 ms
+EXPORT_BATCH_ROWS = 500  # rows a read: about 2 ms
 
 
 async def export(engine: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
@@ -34,10 +34,10 @@ async def _pairs(engine: Engine, tenant: str, recipient: Recipient) -> AsyncIter
 async def export_tenant(engine: Engine, key: str) -> AsyncIterator[tuple[str, Any]] | None:
     """Its record, what was announced to it, the last events of its topics, then every recipient with what is its own."""
     tenant = await engine.read(tenants.get, key)
-    return None if tenant is None else _everything(engine, key, tenant)
+    return None if tenant is None else _tenant_pairs(engine, key, tenant)
 
 
-async def _everything(engine: Engine, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
+async def _tenant_pairs(engine: Engine, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
     yield "tenant", tenant
     last = -1
     while announced := await engine.read(_announcements, key, last):
@@ -47,9 +47,9 @@ async def _everything(engine: Engine, key: str, tenant: Tenant) -> AsyncIterator
     topic = ""
     while told := await engine.read(_last_events, key, topic):
         for topic, name, data, at in told:
-            yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.moment(at)}
+            yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
     after = None
-    while people_ := await engine.read(people.page, key, after, STEP, None):
+    while people_ := await engine.read(people.page, key, after, EXPORT_BATCH_ROWS, None):
         for recipient in people_:
             async for pair in _pairs(engine, key, recipient):
                 yield pair
@@ -61,11 +61,11 @@ TOPIC = rows.ENTRY_COLUMNS
 
 
 def _announcements(tenant: str, after: int) -> Script[list[Row]]:
-    return (yield Statement("export_announcements", {"tenant": tenant, "after": after, "limit": STEP}))
+    return (yield Statement("export_announcements", {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS}))
 
 
 def _last_events(tenant: str, after: str) -> Script[list[Row]]:
-    return (yield Statement("export_last_events", {"tenant": tenant, "after": after, "limit": STEP}))
+    return (yield Statement("export_last_events", {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS}))
 
 
 def _subscriptions(tenant: str, key: str) -> Script[list[Subscription]]:
@@ -74,6 +74,6 @@ def _subscriptions(tenant: str, key: str) -> Script[list[Subscription]]:
 
 
 def _notifications(tenant: str, key: str, after: str) -> Script[list[Notification]]:
-    params = {"tenant": tenant, "key": key, "after": after, "limit": STEP}
+    params = {"tenant": tenant, "key": key, "after": after, "limit": EXPORT_BATCH_ROWS}
     found = yield Statement("export_notifications", params)
     return [rows.notification(row) for row in found]

@@ -11,19 +11,19 @@ from bellcast.model.notifications import Notification
 from bellcast.ports import (
     Change,
     Changes,
-    Counted,
-    Listed,
+    InboxPage,
+    InboxStatus,
     Marked,
     Marking,
-    Opened,
+    OpenInbox,
     Query,
+    ResumeFrom,
     SessionRevoked,
-    Since,
-    Standing,
+    UnreadCounts,
 )
 from bellcast.storage import arrivals, intake, marking, people, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
 # Of the statement `inbox_return`: how many columns make the inbox, and how many stand before the changed notification's.
@@ -45,21 +45,21 @@ class Inboxes:
         issued_at: int,
         roles: tuple[str, ...] | None = None,
         name: str | None = None,
-        since: Since | None = None,
-    ) -> Opened:
+        since: ResumeFrom | None = None,
+    ) -> OpenInbox:
         """The inbox as it is; a write only where there is something to write. SessionRevoked for an ended session."""
-        wanted = _Wanted(tenant, recipient, now, issued_at, roles, name, since)
+        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, since)
         if since is None:
-            opened = await self._engine.read(_look, wanted)
+            opened = await self._engine.read(_open_existing, wanted)
         else:
-            opened = await self._engine.read(_look_again, wanted, since)
+            opened = await self._engine.read(_reopen, wanted, since)
         return opened if opened is not None else await self._engine.write(_open, wanted)
 
-    async def page(self, inbox: int, query: Query) -> Listed:
+    async def page(self, inbox: int, query: Query) -> InboxPage:
         """One page, newest first, and the state of the same moment."""
         return await self._engine.read(_page, inbox, query)
 
-    async def unread_by_type(self, inbox: int) -> Counted:
+    async def unread_by_type(self, inbox: int) -> UnreadCounts:
         """Unread counts by type, zeros left out, and the state of the same moment."""
         return await self._engine.read(_unread_by_type, inbox)
 
@@ -75,12 +75,12 @@ class Inboxes:
         """At most `limit` rows changed after the revision `after`."""
         return await self._engine.read(_changes, inbox, after, limit)
 
-    async def standings(self, inboxes: Sequence[int]) -> list[Standing]:
+    async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
         """Where each of these inboxes stands."""
-        return await self._engine.read(_standings, inboxes)
+        return await self._engine.read(_statuses, inboxes)
 
 
-class _Wanted(Struct, frozen=True):
+class _OpenRequest(Struct, frozen=True):
     """Whose inbox is opened, and what the session says of them."""
 
     tenant: str
@@ -89,7 +89,7 @@ class _Wanted(Struct, frozen=True):
     issued_at: int
     roles: tuple[str, ...] | None
     name: str | None
-    since: Since | None
+    since: ResumeFrom | None
 
     def check_standing(self, ended_before: int) -> None:
         """SessionRevoked if the session began before the recipient's sessions were ended."""
@@ -110,7 +110,7 @@ def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
     return rows.inbox(tenant, key, tuple(row)), bool(behind)
 
 
-def _look(wanted: _Wanted) -> Script[Opened | None]:
+def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
     """The inbox, if there is nothing to write."""
     found = yield from _find(wanted.tenant, wanted.key)
     if found is None:
@@ -118,12 +118,12 @@ def _look(wanted: _Wanted) -> Script[Opened | None]:
         return None
     inbox, behind = found
     wanted.check_standing(inbox.revoked_before)
-    if not wanted.written(inbox) or (behind and (yield from intake.concerned(inbox.number))):
+    if not wanted.written(inbox) or (behind and (yield from intake.has_pending(inbox.number))):
         return None
-    return Opened(inbox, missed=(yield from _missed(inbox, wanted.since)))
+    return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
 
 
-def _look_again(wanted: _Wanted, since: Since) -> Script[Opened | None]:
+def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]:
     """As `_look` for somebody who comes back, in one statement unless something is gone or may have to be taken in."""
     position, limit = since.position, since.limit
     whose = {"tenant": wanted.tenant, "key": wanted.key}
@@ -135,19 +135,21 @@ def _look_again(wanted: _Wanted, since: Since) -> Script[Opened | None]:
     behind, gone = found[0][INBOX_COLUMNS:RETURN_COLUMNS]
     if behind or gone:
         yield Statement("snapshot")
-        return (yield from _look(wanted))
+        return (yield from _open_existing(wanted))
     inbox = rows.inbox(wanted.tenant, wanted.key, found[0][:INBOX_COLUMNS])
     wanted.check_standing(inbox.revoked_before)
     if not wanted.written(inbox):
         return None
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
     if len(changed) > limit or not inbox.knows(position):
-        return Opened(inbox)
-    return Opened(inbox, missed=Changes(inbox.state, inbox.floor, tuple([_changed(row) for row in changed])))
+        return OpenInbox(inbox)
+    return OpenInbox(
+        inbox, missed=Changes(inbox.state, inbox.oldest_revision, tuple([_changed(row) for row in changed]))
+    )
 
 
-@touches(lambda wanted: [(wanted.tenant, wanted.key)])
-def _open(wanted: _Wanted) -> Script[Opened]:
+@locks(lambda wanted: [(wanted.tenant, wanted.key)])
+def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
     """As `_look`, with writing. Whether the session stands is checked before anything is written."""
     tenant, key, now, roles, name = wanted.tenant, wanted.key, wanted.now, wanted.roles, wanted.name
     found = yield from _find(tenant, key)
@@ -157,31 +159,31 @@ def _open(wanted: _Wanted) -> Script[Opened]:
     inbox, behind = found
     wanted.check_standing(inbox.revoked_before)
     if not behind and wanted.written(inbox):  # as of nearly all who are new
-        return Opened(inbox, missed=(yield from _missed(inbox, wanted.since)))
-    events: list[Event] = (yield from intake.take_in(tenant, [key], now)) if behind else []
+        return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
+    events: list[Event] = (yield from intake.materialize(tenant, [key], now)) if behind else []
     if roles is not None:
-        events += yield from people.give_roles(tenant, inbox.number, key, inbox.roles, roles, now)
+        events += yield from people.set_roles(tenant, inbox.number, key, inbox.roles, roles, now)
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
     inbox, _ = yield from _known(tenant, key)
-    return Opened(inbox, tuple(events), (yield from _missed(inbox, wanted.since)))
+    return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, wanted.since)))
 
 
-def _missed(inbox: Inbox, since: Since | None) -> Script[Changes | None]:
+def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | None]:
     if since is None or not inbox.knows(since.position):
         return None
     changed = yield from _changed_rows(inbox.number, inbox.state, since.position.revision, since.limit + 1)
-    return None if len(changed) > since.limit else Changes(inbox.state, inbox.floor, changed)
+    return None if len(changed) > since.limit else Changes(inbox.state, inbox.oldest_revision, changed)
 
 
-def _check_erased(wanted: _Wanted) -> Script[None]:
+def _check_erased(wanted: _OpenRequest) -> Script[None]:
     """Refuse the session of an earlier life of a recipient or tenant that is not there."""
     ((ended_before,),) = yield Statement("erased_before", arrivals.digests(wanted.tenant, wanted.key))
     wanted.check_standing(ended_before)
 
 
 def _made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
-    yield from arrivals.arrive_all(tenant, [key], now)
+    yield from arrivals.ensure_recipients(tenant, [key], now)
     return (yield from _known(tenant, key))
 
 
@@ -192,16 +194,16 @@ def _known(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
     return found
 
 
-def _page(inbox: int, query: Query) -> Script[Listed]:
-    state, _ = yield from _moment(inbox)
+def _page(inbox: int, query: Query) -> Script[InboxPage]:
+    state, _ = yield from _status(inbox)
     found = yield _page_statement(inbox, query)
     found.sort(reverse=True)  # by id, the first column: no two are equal
-    return Listed(state, [rows.notification(row) for row in found])
+    return InboxPage(state, [rows.notification(row) for row in found])
 
 
 def _page_statement(inbox: int, query: Query) -> Statement:
     params = {"inbox": inbox, "before": query.before or AFTER_ALL_IDS, "type": query.type, "limit": query.limit}
-    first, last = marking.PARTS[query.view]
+    first, last = marking.MARK_PARTS[query.view]
     if query.tag is not None:
         return Statement("page_tag", {**params, "tag": query.tag, "first": first, "last": last})
     if first == last:
@@ -209,13 +211,13 @@ def _page_statement(inbox: int, query: Query) -> Statement:
     return Statement("page_all", params)
 
 
-def _unread_by_type(inbox: int) -> Script[Counted]:
-    state, _ = yield from _moment(inbox)
+def _unread_by_type(inbox: int) -> Script[UnreadCounts]:
+    state, _ = yield from _status(inbox)
     found = yield Statement("unread_by_type", {"inbox": inbox})
-    return Counted(state, dict(found))
+    return UnreadCounts(state, dict(found))
 
 
-def _moment(inbox: int) -> Script[tuple[InboxState, int]]:
+def _status(inbox: int) -> Script[tuple[InboxState, int]]:
     """Where the inbox stands and up to where its tombstones are swept; what is read after is of the same moment."""
     yield Statement("snapshot")
     found = yield Statement("inbox_state", {"inbox": inbox})
@@ -225,10 +227,11 @@ def _moment(inbox: int) -> Script[tuple[InboxState, int]]:
     return rows.state(tuple(row)), floor
 
 
-def _standings(inboxes: Sequence[int]) -> Script[list[Standing]]:
-    found = yield Statement("inbox_standings", {"inboxes": rows.text(inboxes)})
+def _statuses(inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
+    found = yield Statement("inbox_standings", {"inboxes": rows.to_json(inboxes)})
     return [
-        Standing(number, epoch, revision, revoked, bool(behind)) for number, epoch, revision, revoked, behind in found
+        InboxStatus(number, epoch, revision, revoked, bool(behind))
+        for number, epoch, revision, revoked, behind in found
     ]
 
 
@@ -238,7 +241,7 @@ def _get(inbox: int, id: str) -> Script[Notification | None]:
 
 
 def _changes(inbox: int, after: int, limit: int) -> Script[Changes]:
-    state, floor = yield from _moment(inbox)
+    state, floor = yield from _status(inbox)
     return Changes(state, floor, (yield from _changed_rows(inbox, state, after, limit)))
 
 

@@ -13,15 +13,15 @@ from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification
 from bellcast.storage import rows
 from bellcast.storage.engine import Params, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 # Inboxes a transaction: about 8 ms, so that sends go on in between.
-SLICE = 500
+MATERIALIZE_BATCH_INBOXES = 500
 # An inbox this many announcements behind catches up though none concerns it, so that looking at it stays cheap.
 FAR = 100
 
 
-class Pending(NamedTuple):
+class PendingRow(NamedTuple):
     """One row an inbox has to take in, change or give up, and where the inbox stood before."""
 
     inbox: int
@@ -38,23 +38,23 @@ class Pending(NamedTuple):
     archived_at: int | None
 
 
-def concerned(inbox: int) -> Script[bool]:
+def has_pending(inbox: int) -> Script[bool]:
     """Whether an inbox that is behind has reason to catch up."""
     ((reason,),) = yield Statement("intake_concerned", {"inbox": inbox, "far": FAR})
     return bool(reason)
 
 
-@touches(lambda tenant, keys, now: [(tenant, key) for key in keys])
-def take_in(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
+@locks(lambda tenant, keys, now: [(tenant, key) for key in keys])
+def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
     """Bring these existing inboxes up to what was announced; the events, inbox by inbox, in order."""
-    behind = yield Statement("intake_behind", {"tenant": tenant, "keys": rows.text(keys)})
+    behind = yield Statement("intake_behind", {"tenant": tenant, "keys": rows.to_json(keys)})
     if not behind:
         return []
     # Up to one number throughout: what another process announces meanwhile is taken in the next time.
-    caught_up = {"inboxes": rows.text([inbox for inbox, _ in behind]), "until": behind[0][1]}
+    caught_up = {"inboxes": rows.to_json([inbox for inbox, _ in behind]), "until": behind[0][1]}
     found = yield Statement("intake_pending", {**caught_up, "now": now})
-    pending = [Pending._make(row) for row in found]
-    intake = Intake(tenant, (yield from _announced(pending)), now)
+    pending = [PendingRow._make(row) for row in found]
+    intake = Materialization(tenant, (yield from _contents(pending)), now)
     for _, group in groupby(pending, key=attrgetter("inbox")):
         intake.catch_up(group)
     yield from intake.write()
@@ -62,22 +62,22 @@ def take_in(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
     return intake.events
 
 
-def _announced(pending: list[Pending]) -> Script[dict[int, Notification]]:
+def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
     """The announcements as notifications nobody has looked at: one value for however many inboxes."""
     if not pending:
         return {}
-    seqs = rows.text(list({row.seq for row in pending}))
+    seqs = rows.to_json(list({row.seq for row in pending}))
     found = yield Statement("announcements_of_seqs", {"seqs": seqs})
     return {row[rows.ENTRY_COLUMNS]: rows.notification(row) for row in found}
 
 
-class Intake:
+class Materialization:
     """What catching up does to many inboxes, gathered so that each kind of statement runs once for all."""
 
     def __init__(self, tenant: str, announced: dict[int, Notification], now: int) -> None:
         self.events: list[Event] = []
         self._tenant = tenant
-        self._announced = announced
+        self._announcements = announced
         self._now = now
         self._planned: dict[str, list[Params]] = {
             "intake_insert": [],
@@ -95,7 +95,7 @@ class Intake:
             if sets:
                 yield Statement(name, many=sets)
 
-    def catch_up(self, pending: Iterable[Pending]) -> None:
+    def catch_up(self, pending: Iterable[PendingRow]) -> None:
         """Plan one inbox: each of its rows is a change of its own."""
         state: InboxState | None = None
         for row in pending:
@@ -105,13 +105,13 @@ class Intake:
             stand = {"inbox": row.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}
             self._planned["inbox_stand"].append(stand)
 
-    def _plan(self, row: Pending, before: InboxState) -> InboxState:
+    def _plan(self, row: PendingRow, before: InboxState) -> InboxState:
         if row.first_revision is not None:
-            return self._give_up(row, before) if row.gone else self._correct(row, before)
+            return self._remove(row, before) if row.gone else self._correct(row, before)
         return before if row.gone else self._add(row, before)
 
-    def _add(self, row: Pending, before: InboxState) -> InboxState:
-        notification = self._announced[row.seq]
+    def _add(self, row: PendingRow, before: InboxState) -> InboxState:
+        notification = self._announcements[row.seq]
         state = _after(before, 1, 1)
         mark = {"inbox": row.inbox, "id": notification.id, "seq": row.seq, "revision": state.revision}
         self._planned["intake_insert"].append(mark)
@@ -119,16 +119,16 @@ class Intake:
         self.events.append(NotificationAdded(state, notification))
         return state
 
-    def _correct(self, row: Pending, before: InboxState) -> InboxState:
-        notification = self._announced[row.seq]
+    def _correct(self, row: PendingRow, before: InboxState) -> InboxState:
+        notification = self._announcements[row.seq]
         state = _after(before, 0, 0)
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
         self._planned["intake_revise"].append(mark)
-        self.events.append(NotificationUpdated(state, _marked(notification, row)))
+        self.events.append(NotificationUpdated(state, _with_row_state(notification, row)))
         return state
 
-    def _give_up(self, row: Pending, before: InboxState) -> InboxState:
-        notification = self._announced[row.seq]
+    def _remove(self, row: PendingRow, before: InboxState) -> InboxState:
+        notification = self._announcements[row.seq]
         active = row.archived_at is None
         state = _after(before, -(active and row.read_at is None), -(active and row.seen_at is None))
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
@@ -145,10 +145,10 @@ def _after(before: InboxState, unread: int, unseen: int) -> InboxState:
     return InboxState(tenant, recipient, before.epoch, revision, before.unread + unread, before.unseen + unseen)
 
 
-def _marked(notification: Notification, row: Pending) -> Notification:
+def _with_row_state(notification: Notification, row: PendingRow) -> Notification:
     return replace(
         notification,
-        seen_at=times.maybe_moment(row.seen_at),
-        read_at=times.maybe_moment(row.read_at),
-        archived_at=times.maybe_moment(row.archived_at),
+        seen_at=times.to_rfc3339_or_null(row.seen_at),
+        read_at=times.to_rfc3339_or_null(row.read_at),
+        archived_at=times.to_rfc3339_or_null(row.archived_at),
     )

@@ -8,7 +8,7 @@ import msgspec
 from bellcast.ports import Job
 from bellcast.storage import rows
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 
 class Jobs:
@@ -27,23 +27,23 @@ class Jobs:
 
     async def done(self, ids: Sequence[str]) -> None:
         """Forget them."""
-        await self._engine.write(_done, ids)
+        await self._engine.write(_delete, ids)
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
         """Forget those nobody has begun; which they were."""
         return await self._engine.write(_cancel, ids)
 
-    async def again(self, id: str, run_at: int) -> None:
+    async def retry(self, id: str, run_at: int) -> None:
         """Try one again at a time."""
-        await self._engine.write(_again, id, run_at)
+        await self._engine.write(_retry, id, run_at)
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def _add(jobs: Sequence[Job]) -> Script[None]:
     yield Statement("job_add", many=[msgspec.structs.asdict(job) for job in jobs])
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def _lease(now: int, until: int, limit: int) -> Script[list[Job]]:
     leased = yield Statement("job_lease", {"now": now, "until": until, "limit": limit})
     jobs = [
@@ -53,17 +53,17 @@ def _lease(now: int, until: int, limit: int) -> Script[list[Job]]:
     return sorted(jobs, key=attrgetter("id"))
 
 
-@touches(lambda *_: [])
-def _done(ids: Sequence[str]) -> Script[None]:
+@locks(lambda *_: [])
+def _delete(ids: Sequence[str]) -> Script[None]:
     yield Statement("job_done", many=[{"id": id} for id in ids])
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def _cancel(ids: Sequence[str]) -> Script[frozenset[str]]:
-    cancelled = yield Statement("jobs_cancel", {"ids": rows.text(ids)})
+    cancelled = yield Statement("jobs_cancel", {"ids": rows.to_json(ids)})
     return frozenset(id for (id,) in cancelled)
 
 
-@touches(lambda *_: [])
-def _again(id: str, run_at: int) -> Script[None]:
+@locks(lambda *_: [])
+def _retry(id: str, run_at: int) -> Script[None]:
     yield Statement("job_again", {"id": id, "run_at": run_at})

@@ -9,7 +9,7 @@ from bellcast.ports.joined_topics import (
     JoinedBy,
 )
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 
 class JoinedTopics:
@@ -36,7 +36,7 @@ class JoinedTopics:
         return await self._engine.write(_sweep, now - JOINED_TOPICS_LIFETIME_MS - JOINED_TOPICS_REFRESH_MS, limit)
 
 
-@touches(lambda by, *_: [by.inbox])
+@locks(lambda by, *_: [by.inbox])
 def _save(by: JoinedBy, topics: str, now: int) -> Script[None]:
     yield Statement("joined_topics_save", {**by._asdict(), "topics": topics, "now": now})
     yield Statement("joined_topics_trim", {"inbox": by.inbox, "limit": MAX_CONNECTIONS_PER_RECIPIENT})
@@ -47,11 +47,11 @@ def _get(by: JoinedBy, since: int) -> Script[str | None]:
     return rows[0][0] if rows else None
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def _refresh(connections: Sequence[JoinedBy], now: int) -> Script[None]:
     yield Statement("joined_topics_refresh", many=[{**by._asdict(), "now": now} for by in connections])
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def _sweep(before: int, limit: int) -> Script[int]:
     return len((yield Statement("joined_topics_sweep", {"before": before, "limit": limit})))

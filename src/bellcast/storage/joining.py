@@ -10,13 +10,13 @@ from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from bellcast.storage.engine import Script
-from bellcast.storage.touching import Start
+from bellcast.storage.touching import ScriptCall
 
 W = TypeVar("W")
 F = TypeVar("F", bound=Callable[[Any], Script[Any]])
 
 
-class Joining(NamedTuple):
+class MergeRule(NamedTuple):
     """What is known of such a script: whether it may join others with these items, and how many rows they are. `outright`
     does the same by one statement, which needs no transaction around it, or says None where `before` must be done first."""
 
@@ -26,10 +26,10 @@ class Joining(NamedTuple):
     before: Callable[[Any], Script[None]] | None
 
 
-_known: dict[Callable[..., Script[Any]], Joining] = {}
+_rules: dict[Callable[..., Script[Any]], MergeRule] = {}
 
 
-def joins(
+def mergeable(
     *,
     may: Callable[[Any], bool],
     rows: Callable[[Any], int],
@@ -39,65 +39,65 @@ def joins(
     """Say of a script that it may be run as one with others of its kind, where `may` is true of its items."""
 
     def note(script: F) -> F:
-        _known[script] = Joining(may, rows, outright, before)
+        _rules[script] = MergeRule(may, rows, outright, before)
         return script
 
     return note
 
 
-def size(start: Start) -> int:
+def size(start: ScriptCall) -> int:
     """How many rows it is about."""
-    known = _known.get(start.script)
+    known = _rules.get(start.script)
     return 1 if known is None else known.rows(*start.args)
 
 
-def may_join_all(starts: Sequence[Start]) -> bool:
+def can_merge_all(starts: Sequence[ScriptCall]) -> bool:
     """Whether they may be run as one."""
-    return len({start.script for start in starts}) == 1 and all(map(_may_join, starts))
+    return len({start.script for start in starts}) == 1 and all(map(_can_merge, starts))
 
 
-def _may_join(start: Start) -> bool:
-    known = _known.get(start.script)
+def _can_merge(start: ScriptCall) -> bool:
+    known = _rules.get(start.script)
     return known is not None and known.may(*start.args)
 
 
-def runs(starts: Sequence[Start]) -> Iterator[list[Start]]:
+def runs(starts: Sequence[ScriptCall]) -> Iterator[list[ScriptCall]]:
     """Those that follow one another and may be run as one, in order."""
-    for _, run in groupby(enumerate(starts), key=lambda one: one[1].script if _may_join(one[1]) else one[0]):
+    for _, run in groupby(enumerate(starts), key=lambda one: one[1].script if _can_merge(one[1]) else one[0]):
         yield [start for _, start in run]
 
 
-def stretch(works: Sequence[W], start: Callable[[W], Start], most: int) -> Sequence[W]:
+def take_batch(works: Sequence[W], start: Callable[[W], ScriptCall], most: int) -> Sequence[W]:
     """Of works in order those that are done next: all of them, or what one statement does of them, where each may be done by
     one: so many rows, or one work."""
-    if outright([start(work) for work in works]) is None:
+    if single_statement([start(work) for work in works]) is None:
         return works
     sums = itertools.accumulate(size(start(work)) for work in works)
     return works[: max(1, sum(rows <= most for rows in sums))]
 
 
-def one(run: Sequence[Start]) -> Start:
+def merge(run: Sequence[ScriptCall]) -> ScriptCall:
     """The script that does what all of a run do."""
     if len(run) == 1:
         return run[0]
-    return Start(run[0].script, ([item for start in run for item in start.args[0]],))
+    return ScriptCall(run[0].script, ([item for start in run for item in start.args[0]],))
 
 
-def outright(starts: Sequence[Start]) -> Start | None:
+def single_statement(starts: Sequence[ScriptCall]) -> ScriptCall | None:
     """What does all of them by one statement, if something does."""
-    known = _known.get(starts[0].script)
-    if known is None or known.outright is None or not may_join_all(starts):
+    known = _rules.get(starts[0].script)
+    if known is None or known.outright is None or not can_merge_all(starts):
         return None
-    return Start(known.outright, one(starts).args)
+    return ScriptCall(known.outright, merge(starts).args)
 
 
-def before(starts: Sequence[Start]) -> Start | None:
+def prerequisite(starts: Sequence[ScriptCall]) -> ScriptCall | None:
     """What must be done before they can be done by one statement, if anything."""
-    known = _known.get(starts[0].script)
-    return None if known is None or known.before is None else Start(known.before, one(starts).args)
+    known = _rules.get(starts[0].script)
+    return None if known is None or known.before is None else ScriptCall(known.before, merge(starts).args)
 
 
-def parted(run: Sequence[Start], outcome: Any) -> list[Any]:
+def split_results(run: Sequence[ScriptCall], outcome: Any) -> list[Any]:
     """What became of each of a run, from what became of it as one."""
     if len(run) == 1 or isinstance(outcome, Exception):
         return [outcome] * len(run)

@@ -4,7 +4,7 @@ from bellcast.model import times
 from bellcast.model.people import ApiKey
 from bellcast.storage import rows
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 
 class Keys:
@@ -30,14 +30,14 @@ class Keys:
         return await self._engine.write(_revoke, id, now)
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def _create(key: ApiKey, digest: bytes) -> Script[None]:
     yield Statement(
         "key_insert",
         {
             "id": key.id,
             "name": key.name,
-            "scopes": rows.text(key.scopes),
+            "scopes": rows.to_json(key.scopes),
             "digest": digest,
             "created_at": times.milliseconds(key.created_at),
         },
@@ -54,7 +54,7 @@ def _all() -> Script[list[ApiKey]]:
     return [rows.api_key(row) for row in found]
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def _revoke(id: str, now: int) -> Script[bool]:
     revoked = yield Statement("key_revoke", {"id": id, "now": now})
     return bool(revoked)

@@ -17,8 +17,8 @@ T = TypeVar("T")
 Raw: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 
 # A server that does not answer within this is away; the slowest statement, a whole large inbox, takes under 2 s.
-PATIENCE_SECONDS = 15.0
-CONNECT_SECONDS = 5.0
+COMMAND_TIMEOUT = 15.0
+CONNECT_TIMEOUT = 5.0
 # Plans are those that were tested: by index, made once, whatever the planner believes of tables it never looked into.
 # A process that stops in the middle of a transaction (paused, cut off) lets go of the inboxes it holds.
 SESSION = {
@@ -37,8 +37,8 @@ SESSION = {
 }
 # A parameter that is a list: `:keys::text[]`.
 COLUMN = re.compile(r":([a-z_]+)::[a-z]+\[\]")
-AGAIN = (exceptions.SerializationError, exceptions.DeadlockDetectedError)
-AWAY = (
+RETRYABLE_ERRORS = (exceptions.SerializationError, exceptions.DeadlockDetectedError)
+UNAVAILABLE_ERRORS = (
     exceptions.PostgresConnectionError,
     exceptions.OperatorInterventionError,  # shutting down, starting up, cut off
     exceptions.InsufficientResourcesError,
@@ -54,7 +54,7 @@ AWAY = (
 )
 
 
-class Text(NamedTuple):
+class PostgresText(NamedTuple):
     """A statement as PostgreSQL wants it: parameters by number, with `names` in that order. `numbered` says with each
     row which parameter set it answers. Where each parameter is a column, one statement takes many sets."""
 
@@ -74,7 +74,7 @@ class Text(NamedTuple):
         return tuple([[params[name] for params in sets] for name in self.names])
 
 
-class Plain(asyncpg.Connection):
+class PooledConnection(asyncpg.Connection):
     """Nothing is set on a connection that would have to be reset when the next one takes it."""
 
     def get_reset_query(self) -> str:
@@ -82,12 +82,12 @@ class Plain(asyncpg.Connection):
         return ""
 
 
-def texts() -> dict[str, Text]:
+def texts() -> dict[str, PostgresText]:
     """Every statement, by name."""
     return {name: _text(text) for name, text in statements.load("postgres").items()}
 
 
-def _text(text: str) -> Text:
+def _text(text: str) -> PostgresText:
     body = statements.body(text)
     names = tuple(dict.fromkeys(statements.PARAMETER.findall(body)))
     plain = statements.PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", body)
@@ -95,29 +95,29 @@ def _text(text: str) -> Text:
     numbered = f"WITH asked AS ({plain}) SELECT asked.*, ${len(names) + 1}::int4 FROM asked"  # noqa: S608  our texts
     answers = reads or plain.startswith("WITH") or "RETURNING" in plain
     columns = bool(names) and set(names) == set(COLUMN.findall(body))
-    return Text(plain, numbered, names, answers, not reads, columns)
+    return PostgresText(plain, numbered, names, answers, not reads, columns)
 
 
 def translated(error: Exception) -> Exception:
     """The error of a database as callers know it; one that is our own mistake stays as it is."""
     if isinstance(error, exceptions.DiskFullError):
         return DiskFull()
-    if isinstance(error, AGAIN):
+    if isinstance(error, RETRYABLE_ERRORS):
         return Unavailable("Too many are writing to the same inboxes.")
     if isinstance(error, exceptions.CharacterNotInRepertoireError | exceptions.UntranslatableCharacterError):
         return Invalid("A text must not contain U+0000.")
     # In the second way asyncpg's pool says that a connection of its own is gone.
     if isinstance(error, exceptions.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
         return Unavailable("The connection to PostgreSQL was lost.")
-    if isinstance(error, AWAY):
+    if isinstance(error, UNAVAILABLE_ERRORS):
         return Unavailable(f"PostgreSQL cannot be used: {str(error) or type(error).__name__}.")
     return error
 
 
-class Link:
+class PostgresConnection:
     """Runs scripts on one connection."""
 
-    def __init__(self, raw: Raw, known: dict[str, Text]) -> None:
+    def __init__(self, raw: Raw, known: dict[str, PostgresText]) -> None:
         self.raw = raw
         self._texts = known
 
@@ -129,13 +129,13 @@ class Link:
                 if statement.many is None:
                     rows = await self._one(self._texts[statement.name], statement.params)
                 else:
-                    await self.tell(statement.name, statement.many)
+                    await self.execute_many(statement.name, statement.many)
                     rows = []
                 statement = script.send(rows)
         except StopIteration as done:
             return cast(T, done.value)
 
-    async def _one(self, text: Text, params: Params) -> list[Row]:
+    async def _one(self, text: PostgresText, params: Params) -> list[Row]:
         if text.answers:
             return cast(list[Row], await self.raw.fetch(text.plain, *text.values(params)))
         await self.raw.execute(text.plain, *text.values(params))
@@ -145,13 +145,13 @@ class Link:
         """Whether a statement changes anything."""
         return self._texts[name].writes
 
-    async def ask(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:
+    async def query(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:
         """Run a statement once for each of the parameter sets; the rows of each."""
         text = self._texts[name]
         if len(sets) == 1:
             return [await self._one(text, sets[0])]
         if not text.answers:
-            await self.tell(name, sets)
+            await self.execute_many(name, sets)
             return [[] for _ in sets]
         found: list[list[Row]] = [[] for _ in sets]
         numbered = [(*text.values(params), index) for index, params in enumerate(sets)]
@@ -160,7 +160,7 @@ class Link:
             found[index].append(tuple(columns))
         return found
 
-    async def tell(self, name: str, sets: Sequence[Params]) -> None:
+    async def execute_many(self, name: str, sets: Sequence[Params]) -> None:
         """Run a statement once for each of the parameter sets."""
         text = self._texts[name]
         if text.columns:

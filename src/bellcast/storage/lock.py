@@ -14,7 +14,7 @@ class FolderLock:
         self._path = database.with_name(database.name + ".lock")
         self._file: IO[bytes] | None = None
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Conflict if another server, or a restore, has it."""
         file = self._path.open("ab")
         try:

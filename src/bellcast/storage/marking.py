@@ -4,19 +4,19 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from bellcast.errors import NotFound
-from bellcast.model.events import Changed, InboxCounted, InboxEvent, NotificationDeleted, NotificationUpdated
+from bellcast.model.events import Changed, InboxBulkChanged, InboxEvent, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import View
 from bellcast.ports import Action, Marked, Marking
 from bellcast.storage import rows
 from bellcast.storage.engine import Row, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 # The first and last part of each view (`notifications.part`).
-PARTS: dict[View, tuple[int, int]] = {"all": (0, 1), "unread": (0, 0), "read": (1, 1), "archived": (2, 2)}
+MARK_PARTS: dict[View, tuple[int, int]] = {"all": (0, 1), "unread": (0, 0), "read": (1, 1), "archived": (2, 2)}
 # More rows than this are told as "all of them" and written by one statement instead of one each.
-FEW = 200
-WORDS: dict[Action, Changed] = {
+MAX_ROW_EVENTS = 200
+EVENT_NAMES: dict[Action, Changed] = {
     "seen": "seen",
     "read": "read",
     "unread": "unread",
@@ -46,7 +46,7 @@ EFFECTS: dict[Action, dict[str, Any]] = {
 }
 
 
-class Mark(NamedTuple):
+class RowState(NamedTuple):
     """One row as far as marking it goes."""
 
     id: str
@@ -57,11 +57,11 @@ class Mark(NamedTuple):
     tags: str | None
 
     @property
-    def unread(self) -> bool:
+    def is_unread(self) -> bool:
         return self.read_at is None and self.archived_at is None
 
     @property
-    def unseen(self) -> bool:
+    def is_unseen(self) -> bool:
         return self.seen_at is None and self.archived_at is None
 
 
@@ -73,46 +73,46 @@ def effect(actions: Iterable[Action]) -> Effect:
     return result
 
 
-@touches(lambda inbox, asked, now: [inbox])
+@locks(lambda inbox, asked, now: [inbox])
 def mark(inbox: int, asked: Marking, now: int) -> Script[Marked]:
     """Do the actions; one revision for all rows that change."""
     wanted = effect(asked.actions)
     if asked.ids is not None:
-        found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.text(asked.ids)})
+        found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(asked.ids)})
     else:
         where = _where(inbox, asked)
-        found = yield Statement("marks_of_parts", {**where, "limit": FEW + 1})
-        if len(found) > FEW:
-            return (yield from _mark_parts(where, asked, wanted, now))
+        found = yield Statement("marks_of_parts", {**where, "limit": MAX_ROW_EVENTS + 1})
+        if len(found) > MAX_ROW_EVENTS:
+            return (yield from _mark_bulk(where, asked, wanted, now))
     return (yield from _mark_rows(inbox, asked, wanted, found, now))
 
 
 def _where(inbox: int, asked: Marking) -> dict[str, Any]:
     """Which rows "all" are: those not archived, the archived ones to unarchive, or as the view says."""
     view = asked.view or ("archived" if "unarchive" in asked.actions else "all")
-    first, last = PARTS[view]
+    first, last = MARK_PARTS[view]
     return {"inbox": inbox, "first": first, "last": last, "type": asked.type}
 
 
 def _mark_rows(inbox: int, asked: Marking, wanted: Effect, found: list[Row], now: int) -> Script[Marked]:
-    before = [Mark(*row) for row in found]
+    before = [RowState(*row) for row in found]
     after = [_after(row, wanted, now) for row in before]
     changed = [(old, new) for old, new in zip(before, after, strict=True) if new != old]
     if not changed:
         return Marked(0, (yield from _state(inbox)))
-    unread = sum((new is not None and new.unread) - old.unread for old, new in changed)
-    unseen = sum((new is not None and new.unseen) - old.unseen for old, new in changed)
-    state = yield from revise(inbox, unread, unseen)
+    unread = sum((new is not None and new.is_unread) - old.is_unread for old, new in changed)
+    unseen = sum((new is not None and new.is_unseen) - old.is_unseen for old, new in changed)
+    state = yield from advance_revision(inbox, unread, unseen)
     if wanted.deleted:
         yield from _delete_rows(inbox, [old for old, _ in changed], state.revision, now)
     else:
         written = [{**new._asdict(), "inbox": inbox, "revision": state.revision} for _, new in changed if new]
         yield Statement("mark_row", many=written)
-    events = yield from _told(inbox, state, asked, [old.id for old, _ in changed], now)
+    events = yield from _events(inbox, state, asked, [old.id for old, _ in changed], now)
     return Marked(len(changed), state, events)
 
 
-def _after(row: Mark, wanted: Effect, now: int) -> Mark | None:
+def _after(row: RowState, wanted: Effect, now: int) -> RowState | None:
     if wanted.deleted:
         return None
     return row._replace(
@@ -128,7 +128,7 @@ def _time(before: int | None, change: int, now: int) -> int | None:
     return None if change < 0 else (before if before is not None else now)
 
 
-def _delete_rows(inbox: int, gone: list[Mark], revision: int, now: int) -> Script[None]:
+def _delete_rows(inbox: int, gone: list[RowState], revision: int, now: int) -> Script[None]:
     """Erase rows and leave their tombstones."""
     buried = [
         {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": revision, "now": now}
@@ -141,9 +141,9 @@ def _delete_rows(inbox: int, gone: list[Mark], revision: int, now: int) -> Scrip
     yield Statement("delete_row", many=buried)
 
 
-def _mark_parts(where: dict[str, Any], asked: Marking, wanted: Effect, now: int) -> Script[Marked]:
+def _mark_bulk(where: dict[str, Any], asked: Marking, wanted: Effect, now: int) -> Script[Marked]:
     """As `_mark_rows`, by statements over whole parts: a hundred thousand rows in well under a second."""
-    word = _word(asked.actions)
+    word = _event_name(asked.actions)
     if word is None:
         raise ValueError(f"no one word tells {asked.actions} to other devices: name the notifications")
     where = {**where, **wanted._asdict(), "now": now}
@@ -151,18 +151,18 @@ def _mark_parts(where: dict[str, Any], asked: Marking, wanted: Effect, now: int)
     ((changed, unread, unseen),) = yield Statement(tally, where, heavy=True)
     if not changed:
         return Marked(0, (yield from _state(where["inbox"])))
-    state = yield from revise(where["inbox"], unread, unseen)
+    state = yield from advance_revision(where["inbox"], unread, unseen)
     where["revision"] = state.revision
     for name in ("bury_parts", "untag_buried", "delete_parts") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
-    return Marked(changed, state, (InboxCounted(state, word, now, None, asked.type, asked.view),))
+    return Marked(changed, state, (InboxBulkChanged(state, word, now, None, asked.type, asked.view),))
 
 
-def _told(inbox: int, state: InboxState, asked: Marking, ids: list[str], now: int) -> Script[tuple[InboxEvent, ...]]:
+def _events(inbox: int, state: InboxState, asked: Marking, ids: list[str], now: int) -> Script[tuple[InboxEvent, ...]]:
     """One row is told with all it is now, several by one word and their ids; where no one word says it, row by row."""
-    word = _word(asked.actions)
+    word = _event_name(asked.actions)
     if len(ids) > 1 and word is not None:
-        return (InboxCounted(state, word, now, tuple(ids)),)
+        return (InboxBulkChanged(state, word, now, tuple(ids)),)
     if "delete" in asked.actions:
         return tuple(NotificationDeleted(state, id) for id in ids)
     events: list[InboxEvent] = []
@@ -172,8 +172,8 @@ def _told(inbox: int, state: InboxState, asked: Marking, ids: list[str], now: in
     return tuple(events)
 
 
-def _word(actions: tuple[Action, ...]) -> Changed | None:
-    return "deleted" if "delete" in actions else WORDS.get(actions[0]) if len(actions) == 1 else None
+def _event_name(actions: tuple[Action, ...]) -> Changed | None:
+    return "deleted" if "delete" in actions else EVENT_NAMES.get(actions[0]) if len(actions) == 1 else None
 
 
 def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
@@ -182,18 +182,18 @@ def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
     return marked.events
 
 
-def revise(inbox: int, unread: int, unseen: int) -> Script[InboxState]:
+def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:
     """One more change of an inbox."""
     revised = yield Statement("inbox_revise", {"inbox": inbox, "unread": unread, "unseen": unseen})
-    return _known(revised)
+    return _row_states(revised)
 
 
 def _state(inbox: int) -> Script[InboxState]:
     found = yield Statement("inbox_state", {"inbox": inbox})
-    return _known([row[:6] for row in found])
+    return _row_states([row[:6] for row in found])
 
 
-def _known(found: list[Row]) -> InboxState:
+def _row_states(found: list[Row]) -> InboxState:
     if not found:
         raise NotFound("This inbox is gone.")
     return rows.state(found[0])

@@ -13,27 +13,27 @@ import structlog
 
 from bellcast.model.events import ANNOUNCEMENTS, Stream, inbox_stream
 from bellcast.ports import Clock
-from bellcast.storage.link import CONNECT_SECONDS, PATIENCE_SECONDS
+from bellcast.storage.link import COMMAND_TIMEOUT, CONNECT_TIMEOUT
 
 log = structlog.get_logger(__name__)
 
 CHANNEL, EVERYBODY = "bellcast_inboxes", "bellcast_everybody"
 # To look at everybody's inbox is 2 ms for 500: a script that announces line by line is looked after this often.
-GATHER_SECONDS = 0.1
+BATCH_WINDOW_SECONDS = 0.1
 # A connection that nobody writes to is asked whether it is still there.
-ALIVE_SECONDS = 10.0
+KEEPALIVE_SECONDS = 10.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 
 
-class Others:
+class ExternalWrites:
     """Hears of inboxes that others wrote to. What it misses the audit finds."""
 
     def __init__(self, url: str, clock: Clock, unsure: Callable[[Collection[Stream]], None]) -> None:
         self._url = url
         self._clock = clock
-        self._unsure = unsure
-        self._heard: set[Stream] = set()
-        self._all_heard = False
+        self._on_gap = unsure
+        self._changed_inboxes: set[Stream] = set()
+        self._all_changed = False
         self._wait = FIRST_WAIT
 
     async def run(self) -> None:
@@ -55,40 +55,40 @@ class Others:
     async def _listen(self) -> None:
         connection = await asyncpg.connect(
             self._url,
-            timeout=CONNECT_SECONDS,
-            command_timeout=PATIENCE_SECONDS,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
             server_settings={"application_name": "bellcast"},
         )
         try:
-            await connection.add_listener(CHANNEL, lambda *notice: self._hear(str(notice[-1])))
-            await connection.add_listener(EVERYBODY, lambda *_: self._hear_all())
-            self._unsure((ANNOUNCEMENTS,))  # everybody: who knows what was said before
+            await connection.add_listener(CHANNEL, lambda *notice: self._on_notify(str(notice[-1])))
+            await connection.add_listener(EVERYBODY, lambda *_: self._on_truncate())
+            self._on_gap((ANNOUNCEMENTS,))  # everybody: who knows what was said before
             gone = asyncio.Event()
             connection.add_termination_listener(lambda _: gone.set())
             while not gone.is_set():
                 await connection.execute("SELECT 1")
                 self._wait = FIRST_WAIT
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(gone.wait(), ALIVE_SECONDS)
+                    await asyncio.wait_for(gone.wait(), KEEPALIVE_SECONDS)
         finally:
             connection.terminate()
 
-    def _hear(self, notice: str) -> None:
+    def _on_notify(self, notice: str) -> None:
         """Notices of one commit arrive together: they are one question to the store."""
         tenant, recipient = json.loads(notice)
-        if not self._heard:
-            asyncio.get_running_loop().call_soon(self._tell)
-        self._heard.add(inbox_stream(tenant, recipient))
+        if not self._changed_inboxes:
+            asyncio.get_running_loop().call_soon(self._publish)
+        self._changed_inboxes.add(inbox_stream(tenant, recipient))
 
-    def _tell(self) -> None:
-        heard, self._heard = self._heard, set()
-        self._unsure(heard)
+    def _publish(self) -> None:
+        heard, self._changed_inboxes = self._changed_inboxes, set()
+        self._on_gap(heard)
 
-    def _hear_all(self) -> None:
-        if not self._all_heard:
-            self._all_heard = True
-            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_all)
+    def _on_truncate(self) -> None:
+        if not self._all_changed:
+            self._all_changed = True
+            asyncio.get_running_loop().call_later(BATCH_WINDOW_SECONDS, self._publish_all)
 
-    def _tell_all(self) -> None:
-        self._all_heard = False
-        self._unsure((ANNOUNCEMENTS,))
+    def _publish_all(self) -> None:
+        self._all_changed = False
+        self._on_gap((ANNOUNCEMENTS,))

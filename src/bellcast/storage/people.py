@@ -9,7 +9,7 @@ from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.people import Recipient, RecipientFields
 from bellcast.storage import arrivals, rows, subscriptions
 from bellcast.storage.engine import Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 AFTER_ALL_KEYS = "\U0010ffff"
 
@@ -28,24 +28,24 @@ def page(tenant: str, after: str | None, limit: int, search: str | None) -> Scri
     return [rows.recipient(row) for row in found]
 
 
-@touches(lambda tenant, key, *_, **__: [(tenant, key)])
+@locks(lambda tenant, key, *_, **__: [(tenant, key)])
 def put(
     tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
 ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
     """Write what is given; `replace` clears the rest."""
-    inbox, new = yield from arrivals.arrive(tenant, key, now)
+    inbox, new = yield from arrivals.ensure_recipient(tenant, key, now)
     ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
     before = rows.recipient(tuple(row))
-    yield Statement("recipient_write", {**rows.written_fields(before, fields, replace=replace), "inbox": inbox})
+    yield Statement("recipient_write", {**rows.merged_fields(before, fields, replace=replace), "inbox": inbox})
     events: list[Event] = []
     roles = () if replace and fields.roles is UNSET else fields.roles
     if roles is not UNSET:
-        events = yield from give_roles(tenant, inbox, key, before.roles, roles, now)
+        events = yield from set_roles(tenant, inbox, key, before.roles, roles, now)
     ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
     return rows.recipient(tuple(row)), new, tuple(events)
 
 
-def give_roles(
+def set_roles(
     tenant: str, inbox: int, key: str, before: Sequence[str], roles: Sequence[str], now: int
 ) -> Script[list[Event]]:
     """Give a recipient exactly these roles; a role is a subscription to its topic."""
@@ -55,14 +55,14 @@ def give_roles(
     events = (yield from subscriptions.unfollow(tenant, lost, inbox, key, now)) if lost else []
     for role in roles:
         yield from subscriptions.follow(tenant, patterns.role_topic(role), inbox, key, now)
-    yield Statement("recipient_roles", {"inbox": inbox, "roles": rows.text(tuple(dict.fromkeys(roles)))})
+    yield Statement("recipient_roles", {"inbox": inbox, "roles": rows.to_json(tuple(dict.fromkeys(roles)))})
     return events
 
 
-@touches(lambda tenant, key, now: [(tenant, key)])
+@locks(lambda tenant, key, now: [(tenant, key)])
 def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
     """Refuse the sessions of a recipient, known or not yet, that began before now."""
-    inbox, _ = yield from arrivals.arrive(tenant, key, now)
+    inbox, _ = yield from arrivals.ensure_recipient(tenant, key, now)
     yield Statement("recipient_revoke", {"inbox": inbox, "now": now})
     return (SessionsRevoked(tenant, key, now),)
 
@@ -78,7 +78,7 @@ ERASED = (
 )
 
 
-@touches(lambda tenant, key, now: [(tenant, key)])
+@locks(lambda tenant, key, now: [(tenant, key)])
 def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     """Erase a recipient and everything kept under it."""
     found = yield Statement("recipient_number", {"tenant": tenant, "key": key})

@@ -6,7 +6,7 @@ from typing import Any
 
 from bellcast.model.events import Event
 from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant, TenantRules
-from bellcast.ports import Right
+from bellcast.ports import SubscriptionGrant
 from bellcast.storage import arrivals, export, people, subscriptions, tenants
 from bellcast.storage.engine import Engine
 
@@ -45,11 +45,11 @@ class Recipients:
 
     async def subscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Subscription, bool]:
         """Put a recipient on a topic."""
-        return await self._engine.write(subscriptions.join, tenant, topic, key, now)
+        return await self._engine.write(subscriptions.subscribe, tenant, topic, key, now)
 
     async def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Event, ...] | None:
         """Take it off."""
-        return await self._engine.write(subscriptions.leave, tenant, topic, key, now)
+        return await self._engine.write(subscriptions.unsubscribe, tenant, topic, key, now)
 
     async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]:
         """Who is on a topic, by key."""
@@ -59,9 +59,9 @@ class Recipients:
         """Those of the topics the recipient is on."""
         return await self._engine.read(subscriptions.among, tenant, key, topics)
 
-    async def standing(self, rights: Sequence[Right]) -> frozenset[Right]:
+    async def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> frozenset[SubscriptionGrant]:
         """Those of these subscriptions that there still are."""
-        return await self._engine.read(subscriptions.standing, rights)
+        return await self._engine.read(subscriptions.grants_in_force, rights)
 
     async def tenant(self, key: str) -> Tenant | None:
         """A tenant, if there is one."""
@@ -71,13 +71,13 @@ class Recipients:
         """The rules of those that have some."""
         return await self._engine.read(tenants.rules)
 
-    async def spend(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
+    async def add_usage(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
         """Add to what tenants sent on a day; the sums."""
-        return await self._engine.write(tenants.spend, day, sends)
+        return await self._engine.write(tenants.add_usage, day, sends)
 
     async def spent(self, day: int) -> dict[str, int]:
         """What tenants sent on a day."""
-        return await self._engine.read_aside(tenants.spent, day)
+        return await self._engine.read_in_background(tenants.spent, day)
 
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Everything kept of one tenant."""

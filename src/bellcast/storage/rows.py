@@ -21,16 +21,16 @@ _encode = msgspec.json.Encoder().encode
 ENTRY_COLUMNS = 17
 RECIPIENT = 19
 # Rows made together were made at one moment.
-_moment = lru_cache(maxsize=4)(times.moment)
+_moment = lru_cache(maxsize=4)(times.to_rfc3339)
 RECORD_COLUMNS = ("name", "email", "phone", "locale", "timezone", "data")
 
 
-def text(value: Any) -> str:
+def to_json(value: Any) -> str:
     """A value as compact JSON text."""
     return _encode(value).decode()
 
 
-def text_or_null(value: Any) -> str | None:
+def to_json_or_null(value: Any) -> str | None:
     """As `text`; what is empty takes no room."""
     return _encode(value).decode() if value else None
 
@@ -52,15 +52,15 @@ def notification(row: Row) -> Notification:
         data={} if data is None else _object.decode(data),
         tags=() if tags is None else _texts.decode(tags),
         group=group,
-        created_at=times.moment(created_at),
-        expires_at=times.maybe_moment(expires_at),
-        seen_at=times.maybe_moment(seen_at),
-        read_at=times.maybe_moment(read_at),
-        archived_at=times.maybe_moment(archived_at),
+        created_at=times.to_rfc3339(created_at),
+        expires_at=times.to_rfc3339_or_null(expires_at),
+        seen_at=times.to_rfc3339_or_null(seen_at),
+        read_at=times.to_rfc3339_or_null(read_at),
+        archived_at=times.to_rfc3339_or_null(archived_at),
     )
 
 
-def fresh(id: str, content: Content, created_at: int) -> Notification:
+def new_notification(id: str, content: Content, created_at: int) -> Notification:
     """The notification of a content nobody has looked at yet."""
     return Notification(
         id=id,
@@ -90,9 +90,9 @@ def content_params(content: Content, created_at: int) -> dict[str, Any]:
         "action_url": content.action_url,
         "action_text": content.action_text,
         "icon": content.icon,
-        "actor": None if content.actor is None else text(content.actor),
-        "data": text_or_null(content.data),
-        "tags": text_or_null(content.tags),
+        "actor": None if content.actor is None else to_json(content.actor),
+        "data": to_json_or_null(content.data),
+        "tags": to_json_or_null(content.tags),
         "group": content.group,
         "created_at": created_at,
         "expires_at": None if content.expires_at is None else times.milliseconds(content.expires_at),
@@ -109,7 +109,7 @@ def edited_params(before: Notification, edit: Edit) -> dict[str, Any]:
         "action_url": _either(edit.action_url, before.action_url),
         "action_text": _either(edit.action_text, before.action_text),
         "icon": _either(edit.icon, before.icon),
-        "data": text_or_null(_either(edit.data, before.data)),
+        "data": to_json_or_null(_either(edit.data, before.data)),
         "expires_at": None if expires_at is None else times.milliseconds(expires_at),
     }
 
@@ -118,7 +118,7 @@ def _either(given: Any, before: Any) -> Any:
     return before if given is msgspec.UNSET else given
 
 
-def first_id(milliseconds: int) -> str:
+def uuid7_floor(milliseconds: int) -> str:
     """What sorts before every id made at that time or later."""
     digits = f"{milliseconds:012x}"
     return f"{digits[:8]}-{digits[8:]}"
@@ -135,7 +135,7 @@ def inbox(tenant: str, key: str, row: Row) -> Inbox:
     return Inbox(
         number=number,
         state=InboxState(tenant, key, epoch, revision, unread, unseen),
-        floor=floor,
+        oldest_revision=floor,
         name=name,
         roles=texts(roles),
         revoked_before=revoked_before,
@@ -160,30 +160,32 @@ def recipient(row: Row) -> Recipient:
         timezone=timezone,
         roles=texts(roles),
         data=_object.decode(data),
-        created_at=times.moment(created_at),
+        created_at=times.to_rfc3339(created_at),
         unread=unread,
         unseen=unseen,
     )
 
 
-def written_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
+def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
     """A record's columns after what the app says of it; roles are kept apart."""
     if replace:
         before = Recipient(key=before.key, created_at=before.created_at)
     columns = {name: _either(getattr(fields, name), getattr(before, name)) for name in RECORD_COLUMNS}
-    return {**columns, "data": text(columns["data"])}
+    return {**columns, "data": to_json(columns["data"])}
 
 
 def subscription(row: Row) -> Subscription:
     """From topic, key, created_at."""
     topic, key, created_at = row
-    return Subscription(topic, key, times.moment(created_at))
+    return Subscription(topic, key, times.to_rfc3339(created_at))
 
 
 def tenant(row: Row) -> Tenant:
     """From key, name, settings, created_at."""
     key, name, settings, created_at = row
-    return Tenant(key=key or None, name=name, settings=_object.decode(settings), created_at=times.moment(created_at))
+    return Tenant(
+        key=key or None, name=name, settings=_object.decode(settings), created_at=times.to_rfc3339(created_at)
+    )
 
 
 def tenant_rules(settings: str) -> TenantRules:
@@ -202,8 +204,8 @@ def api_key(row: Row) -> ApiKey:
             "id": id,
             "name": name,
             "scopes": msgspec.json.decode(scopes),
-            "created_at": times.moment(created_at),
-            "revoked_at": times.maybe_moment(revoked_at),
+            "created_at": times.to_rfc3339(created_at),
+            "revoked_at": times.to_rfc3339_or_null(revoked_at),
         },
         ApiKey,
     )

@@ -6,15 +6,15 @@ from bellcast.errors import BellcastError, IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.notifications import Edit
 from bellcast.model.people import EVERY_TENANT
-from bellcast.ports import Announcing, Found, Sending, Sent
+from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
 from bellcast.storage import additions, corrections, intake, outright, rows, tenants
-from bellcast.storage.engine import Engine, OvertakenError, Script, Statement
-from bellcast.storage.joining import joins
-from bellcast.storage.touching import touches
+from bellcast.storage.engine import Engine, Script, Statement, WriteConflict
+from bellcast.storage.joining import mergeable
+from bellcast.storage.touching import locks
 
 # Rows a script: what a single send waits for in company. Where nobody waits, many scripts are run as one.
-SLICE = 25
-REMEMBERED = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
+SCRIPT_ROWS = 25
+IDEMPOTENCY_MS = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
 
 
 class Sends:
@@ -23,13 +23,13 @@ class Sends:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def add(self, sendings: Sequence[Sending]) -> list[Sent | Exception]:
+    async def add(self, sendings: Sequence[SendRequest]) -> list[Sent | Exception]:
         """Commit each sending whole or not at all."""
-        slices = list(_slices(sendings))
+        slices = list(_scripts(sendings))
         outcomes = await self._engine.write_each(_add, slices)
         return [one for pair in zip(slices, outcomes, strict=True) for one in await self._each(*pair)]
 
-    async def _each(self, slice: Sequence[Sending], outcome: list[Sent] | Exception) -> Sequence[Sent | Exception]:
+    async def _each(self, slice: Sequence[SendRequest], outcome: list[Sent] | Exception) -> Sequence[Sent | Exception]:
         """What became of each sending of a slice. One that breaks is its own affair, so the others are sent alone."""
         if not isinstance(outcome, Exception):
             return outcome
@@ -38,19 +38,19 @@ class Sends:
         alone = await self._engine.write_each(_add, [[sending] for sending in slice])
         return [one if isinstance(one, Exception) else one[0] for one in alone]
 
-    async def announce(self, announcing: Announcing) -> Sent:
+    async def announce(self, announcing: AnnounceRequest) -> Sent:
         """Commit one row, whatever the size of its audience."""
         return await self._engine.write(_announce, announcing)
 
-    async def answered(self, asked: Sending | Announcing) -> bytes | None:
+    async def stored_response(self, asked: SendRequest | AnnounceRequest) -> bytes | None:
         """The answer already given under the same key."""
-        return await self._engine.read(_given, _tenant(asked), asked)
+        return await self._engine.read(_stored_response, _tenant(asked), asked)
 
-    async def find(self, tenant: str, id: str) -> Found | None:
+    async def find(self, tenant: str, id: str) -> SentItem | None:
         """A notification or announcement of that tenant."""
         return await self._engine.read(corrections.find, tenant, id)
 
-    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[Found, tuple[Event, ...]] | None:
+    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
         """Correct it in every inbox that has it."""
         inbox = await self._engine.read(corrections.inbox_of, tenant, id)
         return await self._engine.write(corrections.edit, tenant, id, edit, now, inbox)
@@ -60,54 +60,61 @@ class Sends:
         inbox = await self._engine.read(corrections.inbox_of, tenant, id)
         return await self._engine.write(corrections.recall, tenant, id, now, inbox)
 
-    async def take_in(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
+    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
         """Take pending announcements into these existing inboxes, slice by slice."""
         events: list[Event] = []
-        for start in range(0, len(recipients), intake.SLICE):
-            events += await self._engine.write(intake.take_in, tenant, recipients[start : start + intake.SLICE], now)
+        for start in range(0, len(recipients), intake.MATERIALIZE_BATCH_INBOXES):
+            events += await self._engine.write(
+                intake.materialize, tenant, recipients[start : start + intake.MATERIALIZE_BATCH_INBOXES], now
+            )
         return events
 
 
-def _slices(sendings: Sequence[Sending]) -> Iterator[list[Sending]]:
+def _scripts(sendings: Sequence[SendRequest]) -> Iterator[list[SendRequest]]:
     """Cut into what one script takes: about SLICE rows, or one sending that has an idempotency key."""
-    slice: list[Sending] = []
+    slice: list[SendRequest] = []
     count = 0
     for sending in sendings:
-        if slice and (count >= SLICE or sending.idempotency_key is not None):
+        if slice and (count >= SCRIPT_ROWS or sending.idempotency_key is not None):
             yield slice
             slice, count = [], 0
         slice.append(sending)
-        count += len(sending.recipients) if sending.idempotency_key is None else SLICE
+        count += len(sending.recipients) if sending.idempotency_key is None else SCRIPT_ROWS
     if slice:
         yield slice
 
 
-def _rows(sendings: Sequence[Sending]) -> int:
+def _rows(sendings: Sequence[SendRequest]) -> int:
     return sum([len(sending.recipients) for sending in sendings])
 
 
-def _names(sendings: Sequence[Sending]) -> set[tuple[str, str]]:
+def _names(sendings: Sequence[SendRequest]) -> set[tuple[str, str]]:
     return {(sending.tenant, key) for sending in sendings for key in sending.recipients}
 
 
-@touches(_names)
-@joins(may=lambda sendings: sendings[0].idempotency_key is None, rows=_rows, outright=outright.add, before=outright.see)
-def _add(sendings: Sequence[Sending]) -> Script[list[Sent]]:
+@locks(_names)
+@mergeable(
+    may=lambda sendings: sendings[0].idempotency_key is None,
+    rows=_rows,
+    outright=outright.add,
+    before=outright.ensure_recipients,
+)
+def _add(sendings: Sequence[SendRequest]) -> Script[list[Sent]]:
     """Sendings without idempotency keys, or one that may have one."""
     first = sendings[0]
-    given = yield from _given(first.tenant, first)
+    given = yield from _stored_response(first.tenant, first)
     if given is not None:
         return [Sent(given)]
     sent = yield from additions.add(sendings)
-    yield from _keep(first.tenant, first)
+    yield from _store_response(first.tenant, first)
     return sent
 
 
-def _given(tenant: str, asked: Sending | Announcing) -> Script[bytes | None]:
+def _stored_response(tenant: str, asked: SendRequest | AnnounceRequest) -> Script[bytes | None]:
     """The answer already given under the same key."""
     if asked.idempotency_key is None:
         return None
-    params = {"tenant": tenant, "key": asked.idempotency_key, "since": asked.created_at - REMEMBERED}
+    params = {"tenant": tenant, "key": asked.idempotency_key, "since": asked.created_at - IDEMPOTENCY_MS}
     kept = yield Statement("idempotency_find", params)
     if not kept:
         return None
@@ -117,12 +124,12 @@ def _given(tenant: str, asked: Sending | Announcing) -> Script[bytes | None]:
     return bytes(answer)
 
 
-def _tenant(asked: Sending | Announcing) -> str:
+def _tenant(asked: SendRequest | AnnounceRequest) -> str:
     """Whose idempotency keys."""
-    return asked.tenant if isinstance(asked, Sending) else asked.asked_tenant
+    return asked.tenant if isinstance(asked, SendRequest) else asked.asked_tenant
 
 
-def _keep(tenant: str, asked: Sending | Announcing) -> Script[None]:
+def _store_response(tenant: str, asked: SendRequest | AnnounceRequest) -> Script[None]:
     if asked.idempotency_key is None:
         return
     kept = yield Statement(
@@ -133,23 +140,23 @@ def _keep(tenant: str, asked: Sending | Announcing) -> Script[None]:
             "fingerprint": asked.fingerprint,
             "answer": asked.answer,
             "created_at": asked.created_at,
-            "since": asked.created_at - REMEMBERED,
+            "since": asked.created_at - IDEMPOTENCY_MS,
         },
     )
     if not kept:
-        raise OvertakenError
+        raise WriteConflict
 
 
-@touches(lambda announcing: [])
-def _announce(announcing: Announcing) -> Script[Sent]:
-    given = yield from _given(announcing.asked_tenant, announcing)
+@locks(lambda announcing: [])
+def _announce(announcing: AnnounceRequest) -> Script[Sent]:
+    given = yield from _stored_response(announcing.asked_tenant, announcing)
     if given is not None:
         return Sent(given)
     if announcing.tenant != EVERY_TENANT:
-        yield from tenants.arrive(announcing.tenant, announcing.created_at)
+        yield from tenants.ensure_tenant(announcing.tenant, announcing.created_at)
     seq = yield from corrections.next_number()
     columns = rows.content_params(announcing.content, announcing.created_at)
     where = {"seq": seq, "id": announcing.id, "tenant": announcing.tenant, "topic": announcing.topic}
     yield Statement("announcement_insert", {**columns, **where})
-    yield from _keep(announcing.asked_tenant, announcing)
+    yield from _store_response(announcing.asked_tenant, announcing)
     return Sent(announcing.answer, (AnnouncementChanged(announcing.tenant, announcing.topic),))

@@ -12,17 +12,17 @@ from typing import Any
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage.connection import WRITER_CACHE, Connection, connect, texts, translated
+from bellcast.storage.connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
 from bellcast.storage.engine import I, P, Script, T
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.touching import NOBODY, Start, tenant_of
-from bellcast.storage.writer import Writer
+from bellcast.storage.touching import NO_TENANT, ScriptCall, tenant_of
+from bellcast.storage.writer import SqliteWriter
 
-OLDEST = (3, 37)  # STRICT tables; RETURNING came with 3.35
+MIN_VERSION = (3, 37)  # STRICT tables; RETURNING came with 3.35
 
 
-class SQLite:
+class SqliteEngine:
     """An Engine on one file. `exclusive` is a server's way to open it: one at a time; tools look in beside it."""
 
     def __init__(self, path: Path, clock: ports.Clock, *, exclusive: bool = True) -> None:
@@ -30,19 +30,19 @@ class SQLite:
         self._clock = clock
         self._exclusive = exclusive
         self._lock = FolderLock(path)
-        self._reader: Connection | None = None
-        self._aside: Connection | None = None
+        self._reader: SqliteConnection | None = None
+        self._background: SqliteConnection | None = None
         self._aside_free = asyncio.Lock()
-        self._writer: Writer | None = None
+        self._writer: SqliteWriter | None = None
 
     async def open(self) -> None:
         """Take the folder, bring the tables up to date, connect. Conflict if another server is there."""
-        if sqlite3.sqlite_version_info < OLDEST:
+        if sqlite3.sqlite_version_info < MIN_VERSION:
             raise SettingsError(f"SQLite {sqlite3.sqlite_version} is too old: Bellcast needs 3.37 (2021) or newer.")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what people are told is theirs
             if self._exclusive:
-                self._lock.take()
+                self._lock.acquire()
             self._migrate()
             self._connect()
         except BaseException as error:
@@ -56,7 +56,7 @@ class SQLite:
         try:
             if migrations.pending(first):
                 if not self._exclusive:
-                    self._lock.take()
+                    self._lock.acquire()
                 migrations.migrate(first)
         finally:
             first.close()
@@ -65,41 +65,41 @@ class SQLite:
 
     def _connect(self) -> None:
         known = texts()
-        self._reader = Connection(connect(self._path), known)
-        self._aside = Connection(connect(self._path), known, aside=True)
-        self._writer = Writer(Connection(connect(self._path, cache=WRITER_CACHE), known), self._clock)
+        self._reader = SqliteConnection(connect(self._path), known)
+        self._background = SqliteConnection(connect(self._path), known, aside=True)
+        self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE), known), self._clock)
 
     def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Run it now, inline."""
         return _read(self._reader, script(*args, **kwargs))
 
-    async def read_aside(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in a thread, on a connection of its own."""
         async with self._aside_free:
-            return await _read(self._aside, script(*args, **kwargs))
+            return await _read(self._background, script(*args, **kwargs))
 
     async def write(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in the next shared transaction; return when that is on the disk."""
-        (outcome,) = await self._submit([Start(script, args, kwargs)])
+        (outcome,) = await self._submit([ScriptCall(script, args, kwargs)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     async def write_each(self, script: Callable[[I], Script[T]], items: Sequence[I], /) -> list[T | Exception]:
         """Run it for each item in one shared transaction."""
-        return await self._submit([Start(script, (item,)) for item in items])
+        return await self._submit([ScriptCall(script, (item,)) for item in items])
 
-    async def _submit(self, starts: list[Start]) -> list[T | Exception]:
+    async def _submit(self, starts: list[ScriptCall]) -> list[T | Exception]:
         if self._writer is None:
             raise Unavailable("The store is closed.")
         # Whoever is named first, names the tenant: looking at all would cost each row of a large send 1 µs.
-        tenant = tenant_of([starts[0].inboxes]) if starts else NOBODY
+        tenant = tenant_of([starts[0].inboxes]) if starts else NO_TENANT
         return await self._writer.submit([*starts], tenant)
 
-    def weigh(self, weights: Mapping[str, float]) -> None:
+    def set_weights(self, weights: Mapping[str, float]) -> None:
         """Shares of tenants that wait for each other."""
         if self._writer is not None:
-            self._writer.weigh(weights)
+            self._writer.set_weights(weights)
 
     async def ping(self) -> None:
         """Read one page and take the write lock once."""
@@ -111,14 +111,14 @@ class SQLite:
         if writer is not None:
             await writer.close()
         async with self._aside_free:
-            for connection in (self._aside, self._reader):
+            for connection in (self._background, self._reader):
                 if connection is not None:
                     connection.close()
-            self._aside = self._reader = None
+            self._background = self._reader = None
         self._lock.release()
 
 
-async def _read(connection: Connection | None, script: Script[T]) -> T:
+async def _read(connection: SqliteConnection | None, script: Script[T]) -> T:
     if connection is None:
         raise Unavailable("The store is closed.")
     try:

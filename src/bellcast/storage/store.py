@@ -12,7 +12,7 @@ from bellcast.storage.keys import Keys
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.sends import Sends
 from bellcast.storage.topics import Topics
-from bellcast.storage.upkeep import Upkeep
+from bellcast.storage.upkeep import Maintenance
 
 
 class SQLStore:
@@ -28,7 +28,7 @@ class SQLStore:
         self._devices = Devices(engine)
         self._joined_topics = JoinedTopics(engine)
         self._jobs = Jobs(engine)
-        self._upkeep = Upkeep(engine)
+        self._upkeep = Maintenance(engine)
 
     @property
     def inboxes(self) -> ports.Inboxes:
@@ -51,7 +51,7 @@ class SQLStore:
         return self._keys
 
     @property
-    def topics(self) -> ports.Topics:
+    def topics(self) -> ports.LastEvents:
         """The last events of topics."""
         return self._topics
 
@@ -71,13 +71,13 @@ class SQLStore:
         return self._jobs
 
     @property
-    def upkeep(self) -> ports.Upkeep:
+    def upkeep(self) -> ports.Maintenance:
         """What time does to the store."""
         return self._upkeep
 
-    def weigh(self, weights: Mapping[str, float]) -> None:
+    def set_weights(self, weights: Mapping[str, float]) -> None:
         """Shares of tenants that wait for each other."""
-        self._engine.weigh(weights)
+        self._engine.set_weights(weights)
 
     async def open(self) -> None:
         """Connect and migrate under a lock."""

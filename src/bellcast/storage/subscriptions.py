@@ -4,28 +4,28 @@ from collections.abc import Sequence
 
 from bellcast.model.events import Event, SubscriptionEnded
 from bellcast.model.people import Subscription
-from bellcast.ports import Right
+from bellcast.ports import SubscriptionGrant
 from bellcast.storage import arrivals, intake, rows
 from bellcast.storage.engine import Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 
-@touches(lambda tenant, topic, key, now: [(tenant, key)])
-def join(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
+@locks(lambda tenant, topic, key, now: [(tenant, key)])
+def subscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
     """Put a recipient on a topic; whether it is new."""
-    inbox, _ = yield from arrivals.arrive(tenant, key, now)
+    inbox, _ = yield from arrivals.ensure_recipient(tenant, key, now)
     new = yield from follow(tenant, topic, inbox, key, now)
     found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
     return rows.subscription(found[0]), new
 
 
-@touches(lambda tenant, topic, key, now: [(tenant, key)])
-def leave(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
+@locks(lambda tenant, topic, key, now: [(tenant, key)])
+def unsubscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     """Take a recipient off a topic; None if it was not on it."""
     among_them = yield from among(tenant, key, [topic])
     if not among_them:
         return None
-    inbox, _ = yield from arrivals.arrive(tenant, key, now)
+    inbox, _ = yield from arrivals.ensure_recipient(tenant, key, now)
     return tuple((yield from unfollow(tenant, [topic], inbox, key, now)))
 
 
@@ -38,14 +38,14 @@ def page(tenant: str, topic: str, after: str | None, limit: int) -> Script[list[
 
 def among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
     """Those of the topics a recipient is on."""
-    found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": rows.text(topics)})
+    found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": rows.to_json(topics)})
     return frozenset(topic for (topic,) in found)
 
 
-def standing(rights: Sequence[Right]) -> Script[frozenset[Right]]:
+def grants_in_force(rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
     """Those of these subscriptions that there still are."""
-    found = yield Statement("subscriptions_standing", {"rights": rows.text(rights)})
-    return frozenset(Right(*row) for row in found)
+    found = yield Statement("subscriptions_standing", {"rights": rows.to_json(rights)})
+    return frozenset(SubscriptionGrant(*row) for row in found)
 
 
 def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bool]:
@@ -57,6 +57,6 @@ def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bo
 
 def unfollow(tenant: str, topics: Sequence[str], inbox: int, key: str, now: int) -> Script[list[Event]]:
     """Take an inbox off topics, after taking in what was sent to them before."""
-    events = yield from intake.take_in(tenant, [key], now)
+    events = yield from intake.materialize(tenant, [key], now)
     yield Statement("subscription_delete", many=[{"inbox": inbox, "topic": topic} for topic in topics])
     return [*events, *(SubscriptionEnded(tenant, key, topic) for topic in topics)]

@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.model.people import Tenant, TenantRules
 from bellcast.storage import rows
 from bellcast.storage.engine import Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 
 def get(key: str) -> Script[Tenant | None]:
@@ -15,18 +15,18 @@ def get(key: str) -> Script[Tenant | None]:
     return rows.tenant(found[0]) if found else None
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def put(key: str, name: str | None, settings: dict[str, Any], now: int) -> Script[tuple[Tenant, bool]]:
     """Write a tenant; whether it is new."""
     known = yield Statement("tenant_find", {"tenant": key})
-    yield from arrive(key, now)
-    text = rows.text(settings)
+    yield from ensure_tenant(key, now)
+    text = rows.to_json(settings)
     params = {"tenant": key, "name": name, "settings": text, "ruled": int(rows.tenant_rules(text) != TenantRules())}
     written = yield Statement("tenant_write", params)
     return rows.tenant(written[0]), not known
 
 
-def arrive(key: str, now: int) -> Script[None]:
+def ensure_tenant(key: str, now: int) -> Script[None]:
     """Make the tenant if it is new."""
     yield Statement("tenant_first_seen", {"tenant": key, "now": now})
 
@@ -36,8 +36,8 @@ def rules() -> Script[dict[str, TenantRules]]:
     return {key: rows.tenant_rules(settings) for key, settings in (yield Statement("tenant_settings"))}
 
 
-@touches(lambda *_: [])
-def spend(day: int, sends: Mapping[str, int]) -> Script[dict[str, int]]:
+@locks(lambda *_: [])
+def add_usage(day: int, sends: Mapping[str, int]) -> Script[dict[str, int]]:
     """Add to what tenants sent on a day; the sums."""
     sums = {}
     for tenant in sorted(sends):  # in one order: nodes that write the same rows wait for each other
@@ -54,7 +54,7 @@ def spent(day: int) -> Script[dict[str, int]]:
 ERASED = ("erase_budgets", "erase_announcements", "erase_idempotency", "erase_last_events", "erase_tenant")
 
 
-@touches(lambda *_: [])
+@locks(lambda *_: [])
 def erase(key: str, digest: str, now: int) -> Script[None]:
     """What is left of a tenant without recipients. Its digest is kept: sessions that began before now stay refused, those
     of recipients it never heard of too."""

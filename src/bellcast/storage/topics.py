@@ -1,8 +1,8 @@
 """The last event of topics that keep it."""
 
-from bellcast.ports import Kept
+from bellcast.ports import LastEvent
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 
 class Topics:
@@ -11,30 +11,30 @@ class Topics:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def keep(self, tenant: str, topic: str, last: Kept) -> None:
+    async def save(self, tenant: str, topic: str, last: LastEvent) -> None:
         """Keep this event instead of the one before."""
-        await self._engine.write(_keep, tenant, topic, last)
+        await self._engine.write(_save, tenant, topic, last)
 
-    async def last(self, tenant: str, topic: str, since: int) -> Kept | None:
+    async def get(self, tenant: str, topic: str, since: int) -> LastEvent | None:
         """The event kept, if it was told since."""
-        return await self._engine.read(_last, tenant, topic, since)
+        return await self._engine.read(_get, tenant, topic, since)
 
-    async def forget(self, before: int) -> None:
+    async def delete_older(self, before: int) -> None:
         """Drop what was told before a time."""
-        await self._engine.write(_forget, before)
+        await self._engine.write(_delete_older, before)
 
 
-@touches(lambda *_: [])
-def _keep(tenant: str, topic: str, last: Kept) -> Script[None]:
+@locks(lambda *_: [])
+def _save(tenant: str, topic: str, last: LastEvent) -> Script[None]:
     kept = {"name": last.name, "data": last.data, "at": last.at}
     yield Statement("last_event_keep", {"tenant": tenant, "topic": topic, **kept})
 
 
-def _last(tenant: str, topic: str, since: int) -> Script[Kept | None]:
+def _get(tenant: str, topic: str, since: int) -> Script[LastEvent | None]:
     found = yield Statement("last_event", {"tenant": tenant, "topic": topic, "since": since})
-    return Kept(*found[0]) if found else None
+    return LastEvent(*found[0]) if found else None
 
 
-@touches(lambda *_: [])
-def _forget(before: int) -> Script[None]:
+@locks(lambda *_: [])
+def _delete_older(before: int) -> Script[None]:
     yield Statement("last_event_forget", {"before": before})

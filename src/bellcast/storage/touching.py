@@ -11,37 +11,37 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from bellcast.storage.engine import Script
 
 # By its number, or by its tenant and key when it may not be there yet.
-Inbox: TypeAlias = int | tuple[str, str]
-Touching: TypeAlias = Callable[..., Iterable[Inbox]]
+LockKey: TypeAlias = int | tuple[str, str]
+LockRule: TypeAlias = Callable[..., Iterable[LockKey]]
 F = TypeVar("F", bound=Callable[..., Script[Any]])
 
-_known: dict[Callable[..., Script[Any]], Touching] = {}
+_rules: dict[Callable[..., Script[Any]], LockRule] = {}
 
 
-def touches(inboxes: Touching) -> Callable[[F], F]:
+def locks(inboxes: LockRule) -> Callable[[F], F]:
     """Say whose inboxes a script writes to, from its own arguments; none is said by an empty list."""
 
     def note(script: F) -> F:
-        _known[script] = inboxes
+        _rules[script] = inboxes
         return script
 
     return note
 
 
 # Whose work it is where a script names inboxes by number or says nothing: what people do themselves, and upkeep.
-NOBODY = "\x00"
+NO_TENANT = "\x00"
 
 
-def tenant_of(touched: Iterable[frozenset[Inbox] | None]) -> str:
+def tenant_of(touched: Iterable[frozenset[LockKey] | None]) -> str:
     """Whose turn these scripts take."""
     for inboxes in touched:
         for inbox in inboxes or ():
             if isinstance(inbox, tuple):
                 return inbox[0]
-    return NOBODY
+    return NO_TENANT
 
 
-class Start(NamedTuple):
+class ScriptCall(NamedTuple):
     """A script that is to be run, from its beginning, as often as it takes."""
 
     script: Callable[..., Script[Any]]
@@ -53,7 +53,7 @@ class Start(NamedTuple):
         return self.script(*self.args, **self.kwargs)
 
     @property
-    def inboxes(self) -> frozenset[Inbox] | None:
+    def inboxes(self) -> frozenset[LockKey] | None:
         """Whose inboxes it writes to; None if it does not say."""
-        touching = _known.get(self.script)
+        touching = _rules.get(self.script)
         return None if touching is None else frozenset(touching(*self.args, **self.kwargs))

@@ -17,7 +17,7 @@ from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import postgres as target_migrations
 from bellcast.storage.migrations import sqlite as migrations
 
-ROWS = 5_000  # a step: some 100 ms; then the caller hears how far it is
+COPY_BATCH_ROWS = 5_000  # a step: some 100 ms; then the caller hears how far it is
 # What cannot stand in a text of PostgreSQL, and what stands there instead.
 NUL, INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
 
@@ -47,8 +47,8 @@ async def transfer(file: Path, url: str, progress: Progress) -> dict[str, int]:
     Positions stay good: clients resume on the new store where they were on the old one."""
     lock = FolderLock(file)
     try:
-        _must_be_there(file)
-        lock.take()
+        _check_exists(file)
+        lock.acquire()
         with closing(connect(file)) as source:
             source.text_factory = backup.readable
             migrations.check_schema(source)
@@ -61,7 +61,7 @@ async def transfer(file: Path, url: str, progress: Progress) -> dict[str, int]:
         lock.release()
 
 
-def _must_be_there(file: Path) -> None:
+def _check_exists(file: Path) -> None:
     if not file.is_file():
         raise NotFound(f"There is no file {file}.")
 
@@ -97,7 +97,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     target: asyncpg.Connection | None = None
     try:
         target = await asyncpg.connect(
-            url, timeout=link.CONNECT_SECONDS, server_settings={"application_name": "bellcast"}
+            url, timeout=link.CONNECT_TIMEOUT, server_settings={"application_name": "bellcast"}
         )
         yield target
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -110,7 +110,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress: Progress) -> dict[str, int]:
     source.execute("BEGIN")  # every table as it is at one moment
     counts = {table: _count(source, table) for table in migrations.tables()}
-    await _must_be_empty(target, list(counts))
+    await _check_empty(target, list(counts))
     done, total = 0, sum(counts.values())
     for table in counts:
         columns = migrations.tables()[table]
@@ -140,15 +140,15 @@ def _last_number(source: sqlite3.Connection) -> int:
 def _rows(source: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
     named = ", ".join(f'"{column}"' for column in columns)
     cursor = source.execute(f"SELECT {named} FROM {table}")  # noqa: S608  our own tables
-    while rows := cursor.fetchmany(ROWS):
-        yield [tuple(map(_storable, row)) for row in rows]
+    while rows := cursor.fetchmany(COPY_BATCH_ROWS):
+        yield [tuple(map(_converted, row)) for row in rows]
 
 
-def _storable(value: Any) -> Any:
+def _converted(value: Any) -> Any:
     return value.replace(NUL, INSTEAD) if isinstance(value, str) and NUL in value else value
 
 
-async def _must_be_empty(target: asyncpg.Connection, tables: list[str]) -> None:
+async def _check_empty(target: asyncpg.Connection, tables: list[str]) -> None:
     """Only what the migration itself put there may be there."""
     await target.execute("DELETE FROM counters WHERE value = 0")
     for table in tables:

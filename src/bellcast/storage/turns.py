@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 
-class Work(Protocol):
+class QueuedWork(Protocol):
     """What waits. `tenant` is whose it is; `size` how many rows it is about; `light` whether it goes before what is not."""
 
     @property
@@ -18,24 +18,24 @@ class Work(Protocol):
     @property
     def size(self) -> int: ...
     @property
-    def light(self) -> bool: ...
+    def is_small(self) -> bool: ...
 
 
 # So many clocks are kept before those that everybody has caught up with are forgotten.
 CLOCKS = 1_000
 
 # Work of more rows than this is heavy.
-LIGHT = 32
+SMALL_ROWS = 32
 
-W = TypeVar("W", bound=Work)
+W = TypeVar("W", bound=QueuedWork)
 
 
-def go_together(one: Work, other: Work) -> bool:
+def may_share_transaction(one: QueuedWork, other: QueuedWork) -> bool:
     """Whether two may share a transaction: what is heavy, with nothing of another tenant, which would wait for all of it."""
-    return one.tenant == other.tenant or (one.light and other.light)
+    return one.tenant == other.tenant or (one.is_small and other.is_small)
 
 
-class Line(Generic[W]):
+class TenantQueue(Generic[W]):
     """What waits of one tenant's: a row or a few go before thousands."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Line(Generic[W]):
 
     def add(self, work: W) -> None:
         """Behind its like."""
-        (self._light if work.light else self._heavy).append(work)
+        (self._light if work.is_small else self._heavy).append(work)
 
     def first(self, *, light: bool = True, heavy: bool = True) -> W | None:
         """What is next, of light work or heavy or both."""
@@ -58,17 +58,17 @@ class Line(Generic[W]):
             return self._light[0]
         return self._heavy[0] if heavy and self._heavy else None
 
-    def take(self, work: W) -> None:
+    def remove(self, work: W) -> None:
         """It is begun; it was the first, or would be were there nothing lighter."""
-        (self._light if work.light else self._heavy).popleft()
+        (self._light if work.is_small else self._heavy).popleft()
 
 
-class Turns(Generic[W]):
+class FairQueue(Generic[W]):
     """Work that waits, by tenant."""
 
     def __init__(self) -> None:
         self.weights: Mapping[str, float] = {}  # 1 for who is not named
-        self._waiting: dict[str, Line[W]] = {}
+        self._waiting: dict[str, TenantQueue[W]] = {}
         self._clocks: dict[str, float] = {}
         self._now = 0.0
 
@@ -79,7 +79,7 @@ class Turns(Generic[W]):
         """Behind the work of the same tenant."""
         waiting = self._waiting.get(work.tenant)
         if waiting is None:
-            waiting = self._waiting[work.tenant] = Line()
+            waiting = self._waiting[work.tenant] = TenantQueue()
             self._clocks[work.tenant] = max(self._now, self._clocks.get(work.tenant, 0.0))
         waiting.add(work)
 
@@ -91,10 +91,10 @@ class Turns(Generic[W]):
             (work for work in firsts if work is not None), key=lambda work: self._clocks[work.tenant], default=None
         )
 
-    def take(self, work: W) -> None:
+    def dequeue(self, work: W) -> None:
         """It is begun."""
         waiting = self._waiting[work.tenant]
-        waiting.take(work)
+        waiting.remove(work)
         self._now = self._clocks[work.tenant]
         self._clocks[work.tenant] = self._now + work.size / self.weights.get(work.tenant, 1.0)
         if not waiting:

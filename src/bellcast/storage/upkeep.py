@@ -8,10 +8,10 @@ from typing import NamedTuple
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.storage import corrections, intake, marking, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
-from bellcast.storage.touching import touches
+from bellcast.storage.touching import locks
 
 
-class Upkeep:
+class Maintenance:
     """ports.Upkeep on any engine."""
 
     def __init__(self, engine: Engine) -> None:
@@ -30,23 +30,23 @@ class Upkeep:
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
     ) -> tuple[int, list[Event]]:
         """Delete at most `limit` notifications made before `older_than`."""
-        whose = Whose(tenant, tuple(but))
+        whose = TenantFilter(tenant, tuple(but))
         inboxes = await self._engine.read(_inboxes_old, older_than, limit, whose)
         return await self._engine.write(_retire, now, older_than, limit, whose, inboxes)
 
-    async def forget(
+    async def delete_forgotten(
         self, now: int, *, tombstones_before: int, keys_before: int, limit: int
     ) -> tuple[int, list[Event]]:
         """Drop at most `limit` of each kind of what was left behind before those times; the largest of the numbers, and
         the events of inboxes that gave up a recalled announcement."""
         old = await self._engine.read(_old_tombstones, tombstones_before, limit)
         tombstones = await self._engine.write(_forget_tombstones, tombstones_before, limit, _of(old))
-        others, events = await self._engine.write(_forget, now, tombstones_before, keys_before, limit)
+        others, events = await self._engine.write(_delete_forgotten, now, tombstones_before, keys_before, limit)
         return max(tombstones, others), events
 
     async def stats(self, tenant: str | None = None) -> dict[str, int]:
         """Rows by kind, of one tenant or of all."""
-        return dict(await self._engine.read_aside(_stats, tenant))
+        return dict(await self._engine.read_in_background(_stats, tenant))
 
 
 def _next_expiry() -> Script[int | None]:
@@ -67,7 +67,7 @@ def _inboxes_due(now: int, limit: int) -> Script[frozenset[int]]:
     return _of((yield from _due(now, limit)))
 
 
-@touches(lambda now, limit, inboxes: inboxes)
+@locks(lambda now, limit, inboxes: inboxes)
 def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
     """What is due in these inboxes, and announcements; what fell due elsewhere since is for the next step."""
     due = [row for row in (yield from _due(now, limit)) if row[0] in inboxes]
@@ -77,7 +77,7 @@ def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, 
     return len(due) + len(ended), events
 
 
-class Whose(NamedTuple):
+class TenantFilter(NamedTuple):
     """Of which tenants: one, or all but some."""
 
     tenant: str | None
@@ -87,27 +87,27 @@ class Whose(NamedTuple):
         """A statement in its form for these tenants: all, one, all but some."""
         all_, of_one, but_some = forms
         # Ids begin with the time they were made: the index of ids is the index of age.
-        params = {"older_than": older_than, "before": rows.first_id(older_than), "limit": limit}
+        params = {"older_than": older_than, "before": rows.uuid7_floor(older_than), "limit": limit}
         if self.tenant is not None:
             return Statement(of_one, {**params, "tenant": self.tenant})
-        return Statement(but_some, {**params, "but": rows.text(self.but)}) if self.but else Statement(all_, params)
+        return Statement(but_some, {**params, "but": rows.to_json(self.but)}) if self.but else Statement(all_, params)
 
 
 OLD_NOTIFICATIONS = ("old_notifications", "old_notifications_of", "old_notifications_but")
 OLD_ANNOUNCEMENTS = ("old_announcements", "old_announcements_of", "old_announcements_but")
 
 
-def _old(older_than: int, limit: int, whose: Whose) -> Script[list[Row]]:
+def _old(older_than: int, limit: int, whose: TenantFilter) -> Script[list[Row]]:
     return (yield whose.statement(OLD_NOTIFICATIONS, older_than, limit))
 
 
-def _inboxes_old(older_than: int, limit: int, whose: Whose) -> Script[frozenset[int]]:
+def _inboxes_old(older_than: int, limit: int, whose: TenantFilter) -> Script[frozenset[int]]:
     return _of((yield from _old(older_than, limit, whose)))
 
 
-@touches(lambda now, older_than, limit, whose, inboxes: inboxes)
+@locks(lambda now, older_than, limit, whose, inboxes: inboxes)
 def _retire(
-    now: int, older_than: int, limit: int, whose: Whose, inboxes: frozenset[int]
+    now: int, older_than: int, limit: int, whose: TenantFilter, inboxes: frozenset[int]
 ) -> Script[tuple[int, list[Event]]]:
     """What is old in these inboxes, and announcements."""
     old = [row for row in (yield from _old(older_than, limit, whose)) if row[0] in inboxes]
@@ -133,7 +133,9 @@ def _end(found: list[Row], now: int) -> Script[list[Event]]:
     return events
 
 
-def _forget(now: int, tombstones_before: int, keys_before: int, limit: int) -> Script[tuple[int, list[Event]]]:
+def _delete_forgotten(
+    now: int, tombstones_before: int, keys_before: int, limit: int
+) -> Script[tuple[int, list[Event]]]:
     keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
     announcements, events = yield from _forget_announcements(now, tombstones_before, limit)
     erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
@@ -144,7 +146,7 @@ def _old_tombstones(older_than: int, limit: int) -> Script[list[Row]]:
     return (yield Statement("old_tombstones", {"older_than": older_than, "limit": limit}))
 
 
-@touches(lambda older_than, limit, inboxes: inboxes)
+@locks(lambda older_than, limit, inboxes: inboxes)
 def _forget_tombstones(older_than: int, limit: int, inboxes: frozenset[int]) -> Script[int]:
     old = yield from _old_tombstones(older_than, limit)
     swept = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in old if inbox in inboxes]
@@ -164,7 +166,7 @@ def _forget_announcements(now: int, older_than: int, limit: int) -> Script[tuple
             holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
             dropped += len(holders)
             for tenant, group in groupby(holders, key=itemgetter(0)):
-                events += yield from intake.take_in(tenant, [key for _, key in group], now)
+                events += yield from intake.materialize(tenant, [key for _, key in group], now)
         else:
             yield Statement("announcement_delete", {"seq": seq})
             dropped += 1

@@ -24,11 +24,11 @@ class Roll:
 
 @pytest.fixture
 def requests():
-    return metrics.Requests()
+    return metrics.RequestMetrics()
 
 
 def sheet(requests, outbox=dict):
-    return metrics.Sheet(requests, Roll(), outbox)
+    return metrics.MetricsExporter(requests, Roll(), outbox)
 
 
 def told(requests, workers=None, **outbox):
@@ -70,11 +70,11 @@ def test_connections_are_told_by_protocol_and_transport_and_other_numbers_by_nam
 
 def test_two_apps_in_one_process_do_not_meet(requests):
     requests.count("GET", "/", 200, 0.1)
-    assert ("bellcast_requests_total", "/", "200", "GET") not in told(metrics.Requests())
+    assert ("bellcast_requests_total", "/", "200", "GET") not in told(metrics.RequestMetrics())
 
 
 def test_what_workers_count_is_told_under_the_name_of_each_and_what_they_share_once(requests):
-    another = metrics.Requests()
+    another = metrics.RequestMetrics()
     requests.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 9)

@@ -7,8 +7,8 @@ from tests.unit.auth.test_jwks import published, signed
 from tests.unit.auth.world import NOW, PROJECT, RIVAL, Keyring, Web, answering, clock, headers, token
 
 from bellcast.auth import doors, keys
-from bellcast.auth.access import Access
-from bellcast.auth.doors import Doors
+from bellcast.auth.access import AccessConfig
+from bellcast.auth.doors import Authenticator
 from bellcast.auth.origins import Headers, WrongOrigin
 from bellcast.errors import Forbidden, Unauthenticated, Unavailable
 from bellcast.model.limits import Limits
@@ -40,7 +40,9 @@ class House:
         self.keyring = Keyring()
         self.web = Web()
         self.clock = clock()
-        self.doors = Doors(PROJECT, Access(**access), Limits(), keys=self.keyring, http=self.web, clock=self.clock)
+        self.doors = Authenticator(
+            PROJECT, AccessConfig(**access), Limits(), keys=self.keyring, http=self.web, clock=self.clock
+        )
 
     async def new_key(self) -> str:
         made = keys.make("booking service", ["send"], NOW)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.unit.auth.world import NOW, Web, answering, clock, encoded
 
 from bellcast.auth import tokens
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.auth.jwks import Jwks
 from bellcast.errors import Unauthenticated, Unavailable
 from bellcast.model.limits import Limits
@@ -40,7 +40,7 @@ class Issuer:
     def __init__(self, *keys: dict[str, Any], **access: Any) -> None:
         self.clock = clock()
         self.web = Web(answering({"keys": list(keys)}))
-        self.jwks = Jwks(URL, Access(jwks_url=URL, **access), self.web, self.clock, Limits())
+        self.jwks = Jwks(URL, AccessConfig(jwks_url=URL, **access), self.web, self.clock, Limits())
 
     def publishes(self, *keys: dict[str, Any]) -> None:
         self.web.answer = answering({"keys": list(keys)})

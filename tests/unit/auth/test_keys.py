@@ -9,7 +9,7 @@ from bellcast.model import times
 def test_a_new_key_is_shown_whole_and_kept_as_a_digest() -> None:
     made = keys.make("booking service", ["send"], NOW)
     assert made.key.name == "booking service"
-    assert made.key.created_at == times.moment(NOW)
+    assert made.key.created_at == times.to_rfc3339(NOW)
     assert made.key.revoked_at is None
     parsed = keys.parse(made.text)
     assert parsed is not None

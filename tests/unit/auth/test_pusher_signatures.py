@@ -22,11 +22,11 @@ NOW = 1_353_088_179_000
 def test_the_documented_signatures_hold() -> None:
     private = pusher.channel_string("1234.1234", "private-foobar")
     signature = "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4"
-    assert pusher.holds(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", private)
+    assert pusher.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", private)
     data = '{"user_id":10,"user_info":{"name":"Mr. Channels"}}'
     presence = pusher.channel_string("1234.1234", "presence-foobar", data)
     signature = "31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80"
-    assert pusher.holds(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", presence)
+    assert pusher.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", presence)
 
 
 def test_the_documented_request_holds_within_ten_minutes() -> None:
@@ -46,7 +46,7 @@ def test_a_list_is_read_as_php_writes_it() -> None:
 
 @pytest.mark.parametrize("auth", ["", ":", "key", "278d425bdf160c739803:", "278d425bdf160c739803:é", "\ud800:x"])
 def test_nonsense_does_not_hold(auth: str) -> None:
-    assert not pusher.holds(DOCUMENTED, auth, "1.2:private-a")
+    assert not pusher.is_valid(DOCUMENTED, auth, "1.2:private-a")
 
 
 @pytest.mark.parametrize(

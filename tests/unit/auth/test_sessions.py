@@ -5,7 +5,7 @@ import pytest
 from tests.unit.auth.world import NOW, Web, answering, clock
 
 from bellcast.auth import sessions
-from bellcast.auth.sessions import Sessions
+from bellcast.auth.sessions import CookieSessions
 from bellcast.errors import Unauthenticated, Unavailable
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
@@ -21,7 +21,7 @@ class AppServer:
     def __init__(self, body: Any = None, status: int = 200) -> None:
         self.clock = clock()
         self.web = Web(answering({"recipient": "alice"} if body is None else body, status))
-        self.sessions = Sessions(URL, self.web, self.clock, Limits())
+        self.sessions = CookieSessions(URL, self.web, self.clock, Limits())
 
     async def recipient(self, cookies: bytes = COOKIES) -> Principal:
         return await self.sessions.recipient(cookies)
@@ -83,7 +83,7 @@ async def test_only_so_many_answers_are_remembered_the_oldest_go_first(monkeypat
     for cookies in (b"2", b"4", b"5"):
         await app.recipient(cookies)
     assert len(app.web.asked) == asked
-    assert len(app.sessions._remembered) == 3
+    assert len(app.sessions._cache) == 3
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
@@ -198,7 +198,7 @@ async def test_an_answer_from_before_a_revocation_is_asked_for_anew() -> None:
     app = AppServer()
     before = await app.recipient()
     since = await revoked_now(app)
-    fresh = await app.sessions.again(before, since)
+    fresh = await app.sessions.refresh(before, since)
     assert fresh is not None
     assert (fresh.recipient, fresh.issued_at) == ("alice", since)
     assert await app.recipient() is fresh
@@ -209,9 +209,9 @@ async def test_whoever_brought_the_old_answer_shares_the_new_one() -> None:
     app = AppServer()
     before = await app.recipient()
     since = await revoked_now(app)
-    first, *others = await asyncio.gather(*(app.sessions.again(before, since) for _ in range(3)))
+    first, *others = await asyncio.gather(*(app.sessions.refresh(before, since) for _ in range(3)))
     assert others == [first, first]
-    assert await app.sessions.again(before, since) is first
+    assert await app.sessions.refresh(before, since) is first
     assert len(app.web.asked) == 2
 
 
@@ -221,7 +221,7 @@ async def test_a_question_that_was_under_way_before_the_revocation_is_asked_agai
     app.clock.advance(5)
     under_way = asyncio.ensure_future(app.recipient())
     await asyncio.sleep(0)
-    fresh = await app.sessions.again(before, await revoked_now(app))
+    fresh = await app.sessions.refresh(before, await revoked_now(app))
     assert fresh is not None
     assert fresh.issued_at > (await under_way).issued_at
     assert len(app.web.asked) == 3
@@ -232,26 +232,26 @@ async def test_who_was_signed_out_by_the_app_too_is_refused() -> None:
     before = await app.recipient()
     app.web.answer = answering({}, 401)
     with pytest.raises(Unauthenticated):
-        await app.sessions.again(before, await revoked_now(app))
+        await app.sessions.refresh(before, await revoked_now(app))
 
 
 async def test_cookies_that_are_somebody_elses_by_now_do_not_open_the_inbox_they_opened() -> None:
     app = AppServer()
     before = await app.recipient()
     app.web.answer = answering({"recipient": "bob"})
-    assert await app.sessions.again(before, await revoked_now(app)) is None
+    assert await app.sessions.refresh(before, await revoked_now(app)) is None
 
 
 async def test_a_revocation_ahead_of_this_clock_is_not_asked_about_for_ever() -> None:
     app = AppServer()
     before = await app.recipient()
-    assert await app.sessions.again(before, app.clock.now() + 2_000) is None
+    assert await app.sessions.refresh(before, app.clock.now() + 2_000) is None
     assert len(app.web.asked) == 3
 
 
 async def test_nobody_is_asked_about_a_session_that_came_by_no_cookie() -> None:
     app = AppServer()
-    assert await app.sessions.again(Principal(recipient="alice"), 1) is None
+    assert await app.sessions.refresh(Principal(recipient="alice"), 1) is None
     assert app.web.asked == []
 
 
@@ -266,4 +266,4 @@ async def test_cookies_are_forgotten_soon_after_the_answer_is(monkeypatch: pytes
     assert seconds == 10
     forget(*args)
     assert app.sessions._behind == {}
-    assert await app.sessions.again(principal, app.clock.now() + 1) is None
+    assert await app.sessions.refresh(principal, app.clock.now() + 1) is None

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
 
-from bellcast.bench.reactor import Deadline, Reactor
+from bellcast.bench.reactor import Deadline, EpollLoop
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -46,5 +46,5 @@ def serving(*connections: Sequence[bytes]):
         listener.close()
 
 
-def reacting(seconds: float = 5) -> Reactor:
-    return Reactor(Deadline(seconds))
+def reacting(seconds: float = 5) -> EpollLoop:
+    return EpollLoop(Deadline(seconds))

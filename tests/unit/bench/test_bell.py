@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bellcast.auth import pusher
-from bellcast.bench.bell import APP, KEY, SECRET, Bell, booking
+from bellcast.bench.bell import APP, KEY, SECRET, BenchServer, booking
 from bellcast.bench.processes import Process
 from bellcast.errors import Unauthenticated
 from bellcast.model.people import Project
@@ -18,7 +18,7 @@ from bellcast.model.people import Project
 @pytest.fixture
 def server(tmp_path):
     with Process("nothing", [sys.executable, "-c", "pass"], tmp_path / "log") as process:
-        yield Bell(process, ("127.0.0.1", 1), tmp_path)
+        yield BenchServer(process, ("127.0.0.1", 1), tmp_path)
 
 
 def test_a_token_is_signed_with_the_projects_secret_and_expires(server):

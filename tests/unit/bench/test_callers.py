@@ -6,9 +6,9 @@ import threading
 import pytest
 from tests.unit.bench.fixed_server import reacting, serving
 
-from bellcast.bench.callers import Caller, ask, drive
+from bellcast.bench.callers import HttpCaller, drive, send_request
 from bellcast.bench.reactor import Deadline, OutOfTimeError
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.talks import HandshakeRefused
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 422 No\r\nContent-Length: 7\r\n\r\ntoo big"
@@ -61,7 +61,7 @@ def test_a_request_larger_than_the_sockets_buffer_goes_out_whole(answering):
 def test_a_caller_that_was_hung_up_on_in_between_dials_anew():
     answers: list[bytes] = []
     with serving([OK], [OK]) as (address, links), reacting() as reactor:
-        caller = Caller(reactor, address, lambda _, answer: answers.append(answer.body))
+        caller = HttpCaller(reactor, address, lambda _, answer: answers.append(answer.body))
         caller.send(REQUEST)
         reactor.run(lambda: len(answers) == 1)
         links[0].close()
@@ -73,19 +73,19 @@ def test_a_caller_that_was_hung_up_on_in_between_dials_anew():
 
 def test_a_caller_that_is_hung_up_on_without_an_answer_says_so():
     with serving([]) as (address, links), reacting() as reactor:
-        Caller(reactor, address, lambda *_: None).send(REQUEST)
+        HttpCaller(reactor, address, lambda *_: None).send(REQUEST)
         reactor.run(lambda: bool(links))
         links[0].shutdown(socket.SHUT_RDWR)
-        with pytest.raises(RefusedError, match="hung up"):
+        with pytest.raises(HandshakeRefused, match="hung up"):
             reactor.run(lambda: False)
 
 
 def test_a_refusal_is_told_with_its_body(answering):
-    with pytest.raises(RefusedError, match=r"422.*too big"):
-        ask(Deadline(5), answering(REFUSED), REQUEST)
+    with pytest.raises(HandshakeRefused, match=r"422.*too big"):
+        send_request(Deadline(5), answering(REFUSED), REQUEST)
 
 
 def test_a_server_that_never_answers_runs_out_of_time(answering):
     address = answering(OK, size=len(REQUEST) + 1)
     with pytest.raises(OutOfTimeError):
-        ask(Deadline(0.1), address, REQUEST)
+        send_request(Deadline(0.1), address, REQUEST)

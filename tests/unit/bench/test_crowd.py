@@ -4,9 +4,9 @@ import select
 
 import pytest
 
-from bellcast.bench.crowd import Crowd
+from bellcast.bench.crowd import ClientPool
 from bellcast.bench.frames import CLOSE, GOODBYE, PING
-from bellcast.bench.talks import RefusedError, until
+from bellcast.bench.talks import HandshakeRefused, until
 
 from .fixed_server import CHUNKED, STREAM, SWITCHING, chunk, frame, reacting, serving
 
@@ -20,7 +20,7 @@ def is_note(payload: bytes) -> int:
 
 
 def connected(reactor, address, clients, *, kind="websocket", talk=GREETED, alike=True):
-    crowd = Crowd(reactor, address, kind, is_note, talk, alike=alike)
+    crowd = ClientPool(reactor, address, kind, is_note, talk, alike=alike)
     crowd.connect(b"GET / HTTP/1.1\r\n\r\n" for _ in range(clients))
     return crowd
 
@@ -31,13 +31,13 @@ def test_each_client_counts_every_event(alike):
     with serving(pieces, pieces, pieces) as (address, _), reacting() as reactor:
         crowd = connected(reactor, address, 3, alike=alike)
         crowd.listen(9)
-        assert crowd.all_heard(3)
+        assert crowd.has_all_received(3)
 
 
 def test_events_right_behind_ready_are_counted():
     with serving([SWITCHING + READY + NOTE + NOTE]) as (address, _), reacting() as reactor:
         crowd = connected(reactor, address, 1)
-        assert crowd.all_heard(2)
+        assert crowd.has_all_received(2)
 
 
 def test_an_event_in_two_pieces_counts_once_and_does_not_confuse_the_next():
@@ -46,7 +46,7 @@ def test_an_event_in_two_pieces_counts_once_and_does_not_confuse_the_next():
         for piece in (NOTE[:5], NOTE[5:] + NOTE[:1], NOTE[1:], NOTE):
             links[0].sendall(piece)
             reactor.step(1)
-        assert crowd.all_heard(3)
+        assert crowd.has_all_received(3)
 
 
 def test_what_is_no_event_is_not_counted():
@@ -54,7 +54,7 @@ def test_what_is_no_event_is_not_counted():
     with serving([SWITCHING + READY, heartbeat + NOTE + heartbeat]) as (address, _), reacting() as reactor:
         crowd = connected(reactor, address, 1)
         crowd.listen(1)
-        assert crowd.all_heard(1)
+        assert crowd.has_all_received(1)
 
 
 def test_a_ping_is_answered_each_time():
@@ -70,7 +70,7 @@ def test_a_client_says_what_its_talk_asks_for_and_what_comes_behind_its_greeting
         return b"me %d" % number if heard == b"who?" else None
 
     with serving([SWITCHING + frame(b"who?")]) as (address, links), reacting() as reactor:
-        crowd = Crowd(reactor, address, "pusher", is_note, talk)
+        crowd = ClientPool(reactor, address, "pusher", is_note, talk)
         crowd.open(b"GET / HTTP/1.1\r\n\r\n")
         while not links or not crowd.opening:
             reactor.step(0.1)
@@ -79,7 +79,7 @@ def test_a_client_says_what_its_talk_asks_for_and_what_comes_behind_its_greeting
         crowd.connect(iter(()))
         links[0].sendall(NOTE[3:])
         crowd.listen(2)
-        assert crowd.all_heard(2)
+        assert crowd.has_all_received(2)
 
 
 def answered(reactor, link):
@@ -101,7 +101,7 @@ def test_engine_ios_pulse_is_answered_and_is_no_event():
         for _ in range(2):
             links[0].sendall(frame(b"2") + NOTE)
             assert answered(reactor, links[0]) == b"3"
-        assert crowd.all_heard(2)
+        assert crowd.has_all_received(2)
 
 
 def test_who_came_first_leaves_first_with_a_goodbye():
@@ -112,7 +112,7 @@ def test_who_came_first_leaves_first_with_a_goodbye():
         assert links[0].recv(100) == GOODBYE
         links[1].sendall(NOTE)
         crowd.listen(1)
-        assert (len(crowd), crowd.all_heard(1)) == (1, True)
+        assert (len(crowd), crowd.has_all_received(1)) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -124,17 +124,17 @@ def test_server_sent_events_are_counted(head, event):
     with serving([head, event + event]) as (address, _), reacting() as reactor:
         crowd = connected(reactor, address, 1, kind="sse", talk=None)
         crowd.listen(2)
-        assert crowd.all_heard(2)
+        assert crowd.has_all_received(2)
 
 
 def test_starting_again_forgets_the_count_and_keeps_the_clients():
     with serving([SWITCHING + READY + NOTE]) as (address, links), reacting() as reactor:
         crowd = connected(reactor, address, 1)
-        crowd.start_again()
+        crowd.reset_counts()
         assert (crowd.total, len(crowd)) == (0, 1)
         links[0].sendall(NOTE)
         crowd.listen(1)
-        assert crowd.all_heard(1)
+        assert crowd.has_all_received(1)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_starting_again_forgets_the_count_and_keeps_the_clients():
     ids=["refused", "closed instead of ready"],
 )
 def test_a_refusal_is_an_error_and_not_a_client(pieces):
-    with serving(pieces) as (address, _), reacting() as reactor, pytest.raises(RefusedError):
+    with serving(pieces) as (address, _), reacting() as reactor, pytest.raises(HandshakeRefused):
         connected(reactor, address, 1)
 
 
@@ -156,5 +156,5 @@ def test_a_client_that_is_cut_off_is_an_error(goodbye):
         crowd = connected(reactor, address, 1)
         links[0].sendall(goodbye)
         links[0].close()
-        with pytest.raises(RefusedError):
+        with pytest.raises(HandshakeRefused):
             crowd.listen(1)

@@ -3,17 +3,17 @@
 from msgspec.structs import replace
 
 from bellcast.bench import everyone
-from bellcast.bench.figures import Absent
-from bellcast.bench.trial import QUICK, Trial
+from bellcast.bench.figures import MissingFigure
+from bellcast.bench.trial import QUICK, Run
 
 
 def measured(size, folder):
     scale = replace(QUICK, everyone=size)
-    return everyone.measure(Trial(scale=scale, deadline=None, folder=folder, stock=folder, say=print))
+    return everyone.measure(Run(scale=scale, deadline=None, folder=folder, stock=folder, say=print))
 
 
 def test_more_than_the_open_files_or_the_memory_of_this_machine_is_absent(tmp_path):
     [found] = measured(1_000_000_000, tmp_path)
-    assert isinstance(found, Absent)
+    assert isinstance(found, MissingFigure)
     assert "open files" in found.reason or "GiB" in found.reason
     assert list(tmp_path.iterdir()) == []

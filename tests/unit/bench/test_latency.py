@@ -1,7 +1,7 @@
 """The clock runs from the send to the first bytes, for each notification by its number."""
 
 from bellcast.bench.bell import booking
-from bellcast.bench.latency import Clock
+from bellcast.bench.latency import DelayClock
 
 
 def payload(number):
@@ -9,10 +9,10 @@ def payload(number):
 
 
 def test_each_notification_is_timed_by_its_number_and_only_its_first_arrival():
-    clock = Clock()
+    clock = DelayClock()
     clock.sent = {3: 0.0, 4: 0.0}
-    assert [clock.hear(payload(4)), clock.hear(payload(3)), clock.hear(b'{"type":"heartbeat"}')] == [1, 1, 0]
+    assert [clock.record(payload(4)), clock.record(payload(3)), clock.record(b'{"type":"heartbeat"}')] == [1, 1, 0]
     first = clock.heard[4]
-    assert clock.hear(payload(4)) == 1
+    assert clock.record(payload(4)) == 1
     assert clock.heard[4] == first
     assert clock.delays() == [clock.heard[3], clock.heard[4]]

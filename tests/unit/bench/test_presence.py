@@ -12,10 +12,10 @@ MEMBER = Member("m-1")
 @pytest.mark.parametrize(
     ("frame", "moves"),
     [
-        (frames.joined("presence-x", MEMBER), 1),
-        (frames.left("presence-x", MEMBER), 1),
+        (frames.member_added("presence-x", MEMBER), 1),
+        (frames.member_removed("presence-x", MEMBER), 1),
         (frames.subscribed("presence-x"), 0),
-        (frames.counted("presence-x", 3), 0),
+        (frames.subscription_count("presence-x", 3), 0),
     ],
 )
 def test_a_move_is_known_by_its_frame(frame, moves):

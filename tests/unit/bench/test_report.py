@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from bellcast.bench import report
-from bellcast.bench.figures import Absent, Figure, at_most
+from bellcast.bench.figures import Figure, MissingFigure, at_most
 from bellcast.bench.suite import Result
 from bellcast.bench.trial import FULL
 
@@ -28,7 +28,7 @@ def test_a_figure_stands_beside_its_bound_and_its_peers():
 
 
 def test_an_absent_peer_and_a_failure_are_told_with_their_reasons():
-    text = shown(absent=[Absent("fanout", "ws", "needs npm")], failure="OutOfTimeError: not done after 60 s")
+    text = shown(absent=[MissingFigure("fanout", "ws", "needs npm")], failure="OutOfTimeError: not done after 60 s")
     assert "absent ws: needs npm" in text
     assert "failed fanout: OutOfTimeError: not done after 60 s" in text
 

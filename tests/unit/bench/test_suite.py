@@ -3,17 +3,17 @@
 import pytest
 
 from bellcast.bench import suite
-from bellcast.bench.figures import Absent, Figure
+from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.suite import Benchmark
-from bellcast.bench.talks import RefusedError
+from bellcast.bench.talks import HandshakeRefused
 from bellcast.bench.trial import QUICK
 
 FIGURE = Figure(benchmark="good", name="speed", value=1.0, unit="/s")
-ABSENT = Absent("good", "nchan", "needs nginx")
+ABSENT = MissingFigure("good", "nchan", "needs nginx")
 
 
 def refused(_trial):
-    raise RefusedError("401")
+    raise HandshakeRefused("401")
 
 
 def slow(trial):

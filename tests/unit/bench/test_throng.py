@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from bellcast.bench.crowd import Crowd
+from bellcast.bench.crowd import ClientPool
 from bellcast.bench.reactor import Deadline
-from bellcast.bench.talks import RefusedError, until
-from bellcast.bench.throng import Order, Part, Throng
+from bellcast.bench.talks import HandshakeRefused, until
+from bellcast.bench.throng import ClientProcesses, ClientShare, Order
 
 from .fixed_server import SWITCHING, frame, serving
 
@@ -21,14 +21,14 @@ def is_note(payload: bytes) -> int:
 
 
 def part(address):
-    return Part(
-        lambda reactor: Crowd(reactor, address, "websocket", is_note, until(b"ready"), alike=False),
+    return ClientShare(
+        lambda reactor: ClientPool(reactor, address, "websocket", is_note, until(b"ready"), alike=False),
         itertools.repeat(b"GET / HTTP/1.1\r\n\r\n"),
     )
 
 
 def thronging(*addresses):
-    return Throng(Deadline(20), [part(address) for address in addresses])
+    return ClientProcesses(Deadline(20), [part(address) for address in addresses])
 
 
 def test_clients_come_in_every_process_and_more_of_them_when_told_again():
@@ -65,7 +65,7 @@ def test_a_client_that_is_cut_off_fails_the_next_order():
     with serving([SWITCHING + READY]) as (address, links), thronging(address) as throng:
         throng.order(Order(connect=1))
         links[0].shutdown(2)
-        with pytest.raises(RefusedError, match="hung up"):
+        with pytest.raises(HandshakeRefused, match="hung up"):
             throng.order(Order(each=1, patience=10))
 
 

@@ -8,10 +8,10 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.cli import checks
 from bellcast.model.people import Project
-from bellcast.settings.groups import Server, Settings, Store
+from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
 
 
 def states(findings):
@@ -20,7 +20,7 @@ def states(findings):
 
 @pytest.mark.parametrize("pattern", ["*", "user.*", "private-*", "us*", "inbox-42", "a@b.example", "Customer-7"])
 def test_topics_that_speak_of_one_person_should_not_be_public(pattern):
-    (finding,) = checks._public_topics(Settings(access=Access(public_topics=("news", pattern))))
+    (finding,) = checks._public_topics(Settings(access=AccessConfig(public_topics=("news", pattern))))
     assert finding.state == "warning"
     assert pattern in finding.what
     assert "news" not in finding.what
@@ -29,18 +29,20 @@ def test_topics_that_speak_of_one_person_should_not_be_public(pattern):
 
 @pytest.mark.parametrize("public", [(), ("news",), ("scores.*", "status")])
 def test_topics_for_everybody_may_be_public(public):
-    assert states(checks._public_topics(Settings(access=Access(public_topics=public)))) == [("public topics", "ok")]
+    assert states(checks._public_topics(Settings(access=AccessConfig(public_topics=public)))) == [
+        ("public topics", "ok")
+    ]
 
 
 @pytest.mark.parametrize(
     ("access", "state"),
     [
-        (Access(), "ok"),
-        (Access(origins=("https://app.example.com",)), "ok"),
-        (Access(origins=("http://localhost:3000", "http://127.0.0.1", "http://[::1]:80")), "ok"),
-        (Access(origins=("http://app.example.com",)), "warning"),
-        (Access(session_url="https://app.example.com/session"), "warning"),
-        (Access(session_url="https://app.example.com/s", origins=("https://app.example.com",)), "ok"),
+        (AccessConfig(), "ok"),
+        (AccessConfig(origins=("https://app.example.com",)), "ok"),
+        (AccessConfig(origins=("http://localhost:3000", "http://127.0.0.1", "http://[::1]:80")), "ok"),
+        (AccessConfig(origins=("http://app.example.com",)), "warning"),
+        (AccessConfig(session_url="https://app.example.com/session"), "warning"),
+        (AccessConfig(session_url="https://app.example.com/s", origins=("https://app.example.com",)), "ok"),
     ],
 )
 def test_origins(access, state):
@@ -50,11 +52,11 @@ def test_origins(access, state):
 @pytest.mark.parametrize(
     ("server", "state"),
     [
-        (Server(), "ok"),
-        (Server(host="0.0.0.0"), "warning"),
-        (Server(host="0.0.0.0", trusted_proxies=("10.0.0.7/32",)), "ok"),
-        (Server(trusted_proxies=("0.0.0.0/0",)), "problem"),
-        (Server(trusted_proxies=("10.0.0.0/8", "::/0")), "problem"),
+        (ServerSettings(), "ok"),
+        (ServerSettings(host="0.0.0.0"), "warning"),
+        (ServerSettings(host="0.0.0.0", trusted_proxies=("10.0.0.7/32",)), "ok"),
+        (ServerSettings(trusted_proxies=("0.0.0.0/0",)), "problem"),
+        (ServerSettings(trusted_proxies=("10.0.0.0/8", "::/0")), "problem"),
     ],
 )
 def test_proxies(server, state):
@@ -66,7 +68,7 @@ def kept(tmp_path):
     """Settings with a data folder as the first start leaves it."""
     tmp_path.chmod(0o700)
     (tmp_path / "project.json").touch(mode=0o600)
-    return Settings(store=Store(data=tmp_path))
+    return Settings(store=StoreSettings(data=tmp_path))
 
 
 def test_a_folder_as_it_should_be(kept):
@@ -82,7 +84,7 @@ def test_others_reading_along(kept):
 
 
 def test_nothing_there_yet_is_no_problem(tmp_path):
-    nothing = Settings(store=Store(data=tmp_path / "deep" / "data"))
+    nothing = Settings(store=StoreSettings(data=tmp_path / "deep" / "data"))
     assert {finding.state for finding in checks.machine(nothing)} <= {"ok", "warning"}
 
 

@@ -9,7 +9,7 @@ from tests.servers import free_port
 
 from bellcast.cli import databases
 from bellcast.outbox import schema
-from bellcast.settings.groups import Settings, Store
+from bellcast.settings.groups import Settings, StoreSettings
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def url():
 
 
 def found(**kept) -> dict[str, tuple[str, str]]:
-    findings = databases.examined(Settings(store=Store(**kept)))
+    findings = databases.examined(Settings(store=StoreSettings(**kept)))
     return {finding.check: (finding.state, finding.fix) for finding in findings}
 
 

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from bellcast.cli import logs
-from bellcast.settings.groups import Server
+from bellcast.settings.groups import ServerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def log_all(server, capsys):
 
 
 def test_a_collector_gets_one_object_a_line(capsys):
-    told = log_all(Server(log_format="json"), capsys)
+    told = log_all(ServerSettings(log_format="json"), capsys)
     assert told.out == ""
     lines = [json.loads(line) for line in told.err.splitlines()]
     assert [line["event"] for line in lines] == ["began", "slow disk", "failed", "failed too"]
@@ -51,14 +51,14 @@ def test_a_collector_gets_one_object_a_line(capsys):
 
 @pytest.mark.parametrize("layout", ["json", "console"])
 def test_no_traceback_shows_what_variables_hold(capsys, layout):
-    told = log_all(Server(log_format=layout), capsys)
+    told = log_all(ServerSettings(log_format=layout), capsys)
     assert "ValueError: wrong by 18" in told.err
     assert "hunter2-the-secret" not in told.err
 
 
 def test_the_level_is_kept(capsys):
-    told = log_all(Server(log_level="error"), capsys)
+    told = log_all(ServerSettings(log_level="error"), capsys)
     assert "began" not in told.err
     assert "slow disk" not in told.err
     assert "failed too" in told.err
-    assert "Started server process" in log_all(Server(log_level="debug"), capsys).err
+    assert "Started server process" in log_all(ServerSettings(log_level="debug"), capsys).err

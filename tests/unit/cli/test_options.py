@@ -57,7 +57,7 @@ def test_what_was_given_reaches_the_settings_and_the_command_sees_its_own_only()
     seen = []
     app = typer.Typer()
 
-    @app.command(cls=options.taking("PORT", "NO_JOBS", "DATA"))
+    @app.command(cls=options.with_settings("PORT", "NO_JOBS", "DATA"))
     def command(ctx: typer.Context, own: str = "") -> None:
         seen.append((own, options.flags(ctx), options.settings(ctx).server))
 

@@ -3,11 +3,11 @@
 import pytest
 
 from bellcast.cli import screen
-from bellcast.cli.screen import Stop
+from bellcast.cli.screen import CommandError
 
 
 def test_a_stop_is_one_sentence_of_what_is_wrong_and_what_to_do():
-    stop = Stop("port 80 is in use.", "choose another with --port.")
+    stop = CommandError("port 80 is in use.", "choose another with --port.")
     assert str(stop) == "port 80 is in use; choose another with --port."
     assert stop.status == 1
 

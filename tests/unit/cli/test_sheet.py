@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bellcast.cli.sheet import Lines, Sheet
+from bellcast.cli.sheet import TailOutput, TextOutput
 from bellcast.cli.stream import Frame
 
 NOTIFICATION = {
@@ -32,7 +32,7 @@ def shown(capsys):
     """What a sheet prints for these frames, line by line."""
 
     def show(*frames):
-        sheet = Sheet("alice")
+        sheet = TextOutput("alice")
         for frame in frames:
             sheet.show(frame)
         return [line.strip() for line in capsys.readouterr().out.splitlines()]
@@ -103,7 +103,7 @@ def test_no_text_is_taken_for_markup_or_control(shown):
 
 
 def test_scripts_get_one_object_a_line_and_no_heartbeats(capsys):
-    with Lines() as out:
+    with TailOutput() as out:
         out.show(notification(title="two\nlines"))
         out.show(Frame("heartbeat", {"time": "2026-01-31T12:00:00Z"}))
         out.show(Frame("reset", {"unread": 1}))

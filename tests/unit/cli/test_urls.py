@@ -5,9 +5,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bellcast.auth.access import Access
+from bellcast.auth.access import AccessConfig
 from bellcast.cli import urls
-from bellcast.settings.groups import Server, Settings
+from bellcast.settings.groups import ServerSettings, Settings
 
 
 class App(BaseHTTPRequestHandler):
@@ -42,14 +42,14 @@ def app():
     ],
 )
 def test_each_url_is_judged_by_its_answer(app, path, states):
-    access = Access(session_url=app + path, jwks_url=app + path)
-    found = list(urls.examined(Settings(access=access, server=Server(handler_url=app + path))))
+    access = AccessConfig(session_url=app + path, jwks_url=app + path)
+    found = list(urls.examined(Settings(access=access, server=ServerSettings(handler_url=app + path))))
     assert [one.state for one in found] == states
     assert all(app + path in one.what for one in found)
 
 
 def test_an_app_that_is_away_is_a_problem_with_its_setting_named():
-    (found,) = urls.examined(Settings(access=Access(session_url="http://127.0.0.1:1/session")))
+    (found,) = urls.examined(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
     assert found.state == "problem"
     assert "BELLCAST_SESSION_URL" in found.fix
 

@@ -15,14 +15,14 @@ from bellcast.client import (
     notifications,
     topics,
 )
-from bellcast.client.exchange import Exchange, Lost, Pause
-from bellcast.client.request import Answer
+from bellcast.client.exchange import Exchange, LostConnection, Wait
+from bellcast.client.request import HttpResponse
 
-COUNTS = Answer(200, b'{"unread":1,"unseen":0,"position":"1"}')
-GONE = Answer(404, b'{"status":404,"code":"not_found"}')
-REFUSED_CONNECTION = Lost(httpx.ConnectError("connection refused"), delivered=False)
-NO_ANSWER = Lost(httpx.ReadTimeout("timed out"), delivered=True)
-BUSY = Answer(503, b'{"status":503,"code":"unavailable","detail":"the store is away"}', {"retry-after": "2"})
+COUNTS = HttpResponse(200, b'{"unread":1,"unseen":0,"position":"1"}')
+GONE = HttpResponse(404, b'{"status":404,"code":"not_found"}')
+REFUSED_CONNECTION = LostConnection(httpx.ConnectError("connection refused"), delivered=False)
+NO_ANSWER = LostConnection(httpx.ReadTimeout("timed out"), delivered=True)
+BUSY = HttpResponse(503, b'{"status":503,"code":"unavailable","detail":"the store is away"}', {"retry-after": "2"})
 SURE = Retries(chance=lambda: 1.0)
 
 
@@ -31,10 +31,10 @@ def carried_out(plan, *outcomes, retries=SURE):
     exchange, pauses = Exchange(plan, retries), []
     for outcome in outcomes:
         assert exchange.step, "there was nothing more to ask"
-        exchange.tell(outcome)
-        if isinstance(exchange.step, Pause):
+        exchange.record(outcome)
+        if isinstance(exchange.step, Wait):
             pauses.append(exchange.step.seconds)
-            exchange.tell(None)
+            exchange.record(None)
     assert exchange.step is None, "there is more to ask"
     return pauses, exchange.result
 
@@ -45,7 +45,8 @@ def test_an_answer_is_the_result():
 
 
 @pytest.mark.parametrize(
-    "failure", [REFUSED_CONNECTION, NO_ANSWER, BUSY, Answer(429, b"", {"retry-after": "1"}), Answer(502, b"")]
+    "failure",
+    [REFUSED_CONNECTION, NO_ANSWER, BUSY, HttpResponse(429, b"", {"retry-after": "1"}), HttpResponse(502, b"")],
 )
 def test_what_can_pass_is_tried_again(failure):
     pauses, counts = carried_out(inbox.counts(), failure, COUNTS)
@@ -71,12 +72,14 @@ def test_the_server_says_how_long_to_wait():
 
 def test_a_wait_too_long_is_left_to_the_caller():
     with pytest.raises(TooManyRequests) as refused:
-        carried_out(inbox.counts(), Answer(429, b'{"status":429,"code":"too_many"}', {"retry-after": "3600"}))
+        carried_out(inbox.counts(), HttpResponse(429, b'{"status":429,"code":"too_many"}', {"retry-after": "3600"}))
     assert refused.value.retry_after == 3600
 
 
 def test_a_date_in_retry_after_counts_as_not_said():
-    pauses, _ = carried_out(inbox.counts(), Answer(503, b"", {"retry-after": "Wed, 01 Jan 2030 00:00:00 GMT"}), COUNTS)
+    pauses, _ = carried_out(
+        inbox.counts(), HttpResponse(503, b"", {"retry-after": "Wed, 01 Jan 2030 00:00:00 GMT"}), COUNTS
+    )
     assert pauses == [0.4]
 
 
@@ -105,7 +108,7 @@ def test_a_server_away_until_the_end_says_why():
 )
 def test_a_refusal_is_told_at_once(status, kind):
     with pytest.raises(kind) as refused:
-        carried_out(inbox.counts(), Answer(status, b""))
+        carried_out(inbox.counts(), HttpResponse(status, b""))
     assert refused.value.status == status
 
 
@@ -115,15 +118,15 @@ def test_a_refusal_names_the_field():
     with pytest.raises(
         RequestRefused, match=r"422 The notification is not complete\. \(title: is missing\)"
     ) as refused:
-        carried_out(notifications.notify("alice", title="Hello"), Answer(422, problem))
+        carried_out(notifications.notify("alice", title="Hello"), HttpResponse(422, problem))
     assert (refused.value.code, refused.value.errors[0].field) == ("invalid", "title")
 
 
 def test_a_send_without_an_answer_is_tried_again_with_the_same_key():
     exchange = Exchange(notifications.notify("alice", title="Hello"), SURE)
     first = exchange.step
-    exchange.tell(NO_ANSWER)
-    exchange.tell(None)
+    exchange.record(NO_ANSWER)
+    exchange.record(None)
     assert exchange.step.headers["Idempotency-Key"] == first.headers["Idempotency-Key"]
 
 
@@ -133,7 +136,7 @@ def test_a_live_event_that_may_have_been_heard_is_not_said_again():
 
 
 def test_a_live_event_that_never_left_is_said_again():
-    pauses, _ = carried_out(topics.publish("lobby", "doorbell"), REFUSED_CONNECTION, BUSY, Answer(202, b""))
+    pauses, _ = carried_out(topics.publish("lobby", "doorbell"), REFUSED_CONNECTION, BUSY, HttpResponse(202, b""))
     assert len(pauses) == 2
 
 
@@ -177,8 +180,8 @@ def test_all_tries_end_within_their_time():
 def test_a_try_waits_no_longer_than_is_left():
     exchange = Exchange(inbox.counts(), Retries(within=8.0, chance=lambda: 0.0, clock=Passing(3.0)))
     assert exchange.step.timeout == 5.0
-    exchange.tell(NO_ANSWER)
-    exchange.tell(None)
+    exchange.record(NO_ANSWER)
+    exchange.record(None)
     assert exchange.step.timeout == 2.0
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bellcast.client import Unreadable, inbox, notifications, recipients, topics
-from bellcast.client.request import Answer
+from bellcast.client.request import HttpResponse
 
 
 def body(request):
@@ -112,12 +112,12 @@ def test_each_action_has_its_own_address(verb):
 def test_polling_asks_only_for_what_changed():
     request = inbox.changed("41-9", view="unread")
     assert request.headers["If-None-Match"] == '"41-9"'
-    assert request.decode(Answer(304, b"")) is None
+    assert request.decode(HttpResponse(304, b"")) is None
 
 
 def test_an_unchanged_inbox_is_none_and_a_changed_one_a_page():
     page = b'{"notifications":[],"next":null,"unread":2,"unseen":1,"position":"42-9"}'
-    assert inbox.changed("41-9").decode(Answer(200, page)).unread == 2
+    assert inbox.changed("41-9").decode(HttpResponse(200, page)).unread == 2
 
 
 def test_marking_one_says_only_what_changes():
@@ -125,23 +125,23 @@ def test_marking_one_says_only_what_changes():
 
 
 def test_a_token_is_a_string_that_knows_when_it_ends():
-    token = recipients.token("alice").decode(Answer(201, b'{"token":"ey.J","expires_at":"2030-01-01T00:00:00Z"}'))
+    token = recipients.token("alice").decode(HttpResponse(201, b'{"token":"ey.J","expires_at":"2030-01-01T00:00:00Z"}'))
     assert (token, token.expires_at) == ("ey.J", datetime(2030, 1, 1, tzinfo=UTC))
 
 
 def test_a_send_tells_its_ids():
     decode = notifications.notify(["alice", "bob"], title="Hello").decode
-    two = decode(Answer(201, b'{"notifications":[{"id":"1","recipient":"alice"},{"id":"2","recipient":"bob"}]}'))
+    two = decode(HttpResponse(201, b'{"notifications":[{"id":"1","recipient":"alice"},{"id":"2","recipient":"bob"}]}'))
     assert (two.id, two.ids) == ("1", ["1", "2"])
-    assert decode(Answer(201, b'{"announcement":{"id":"7"}}')).ids == ["7"]
+    assert decode(HttpResponse(201, b'{"announcement":{"id":"7"}}')).ids == ["7"]
 
 
 def test_fields_of_a_newer_server_are_passed_over():
-    counts = inbox.counts().decode(Answer(200, b'{"unread":1,"unseen":1,"position":"1","by_mood":{}}'))
+    counts = inbox.counts().decode(HttpResponse(200, b'{"unread":1,"unseen":1,"position":"1","by_mood":{}}'))
     assert counts.unread == 1
 
 
 @pytest.mark.parametrize("content", [b"<html>Welcome to nginx</html>", b"", b"[]", b"\xff"])
 def test_an_answer_from_something_else_is_said_to_be_unreadable(content):
     with pytest.raises(Unreadable, match="is the address that of a Bellcast server"):
-        inbox.counts().decode(Answer(200, content))
+        inbox.counts().decode(HttpResponse(200, content))

@@ -8,7 +8,7 @@ import pytest
 from bellcast.api.app import HANDLERS
 from bellcast.client import AsyncBellcast, Bellcast, notifications
 from bellcast.client.method import Method
-from bellcast.client.surface import Inbox, Recipients, Server
+from bellcast.client.surface import InboxApi, RecipientsApi, ServerApi
 
 SECRET = "s3cret-of-the-project"
 
@@ -48,7 +48,7 @@ def test_an_address_without_a_scheme_is_refused_at_once():
 
 METHODS = [
     pytest.param(method.build, id=f"{surface.__name__}.{name}")
-    for surface in (Server, Recipients, Inbox)
+    for surface in (ServerApi, RecipientsApi, InboxApi)
     for name, method in vars(surface).items()
     if isinstance(method, Method)
 ]

@@ -9,17 +9,17 @@ from tests.clock import FakeClock
 from bellcast.auth.permissions import Grant
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import BellcastError
-from bellcast.live.census import Census
+from bellcast.live.census import ClusterState
 from bellcast.live.commands import Commands
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.presence import Presence
 from bellcast.live.protocols import native
-from bellcast.live.rules import Rules
+from bellcast.live.rules import LiveConfig
 from bellcast.model.limits import Limits
 from bellcast.model.people import Principal
-from bellcast.ports import Engines
-from bellcast.storage.sqlite import SQLite
+from bellcast.ports import Context
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 
@@ -38,17 +38,17 @@ class Renewed:
 
 async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     clock = FakeClock()
-    store = SQLStore(SQLite(tmp_path / "bellcast.db", clock))
+    store = SQLStore(SqliteEngine(tmp_path / "bellcast.db", clock))
     await store.open()
     await store.close()
     broker = MemoryBroker()
-    hub = Hub(Presence(()), Census(broker, clock))
+    hub = Hub(Presence(()), ClusterState(broker, clock))
     before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
     commands = Commands(
-        Engines(store, broker, clock, str), hub, Rules(limits=Limits()), Renewed(fresh), cast(Any, None)
+        Context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)
     )
     connection = Connection("1", native.MESSAGE, before, hub, 0, None)
     connection.phase, connection.grants = Phase.LIVE, {"role.admin": Grant.ROLE}
     with pytest.raises(BellcastError):
-        await commands.perform(connection, native.Auth(token="t"))
+        await commands.perform(connection, native.AuthCommand(token="t"))
     assert (connection.principal, connection.grants) == (before, {"role.admin": Grant.ROLE})

@@ -1,6 +1,6 @@
 """Moves of a crowd: told together, net, and to those who moved only what came after."""
 
-from bellcast.live.crowds import FEW, MOST, Crowds, together
+from bellcast.live.crowds import DIRECT_FOLLOWERS, MAX_BATCH_MOVES, PresenceBatcher, merge_changes
 from bellcast.model.events import Member, PresenceChanged
 
 
@@ -13,7 +13,7 @@ def went(who: str) -> PresenceChanged:
 
 
 def net(*moves: PresenceChanged) -> tuple[list[str], list[str]]:
-    told = together(moves)
+    told = merge_changes(moves)
     if told is None:
         return [], []
     return [member.recipient for member in told.joined], [member.recipient for member in told.left]
@@ -30,18 +30,18 @@ def test_who_came_and_went_again_is_not_told_of() -> None:
 
 
 async def test_few_followers_hear_at_once() -> None:
-    assert Crowds(lambda stream, moves: None).take(came("a"), FEW) is False
+    assert PresenceBatcher(lambda stream, moves: None).add(came("a"), DIRECT_FOLLOWERS) is False
 
 
 async def test_a_crowd_hears_later_and_at_the_latest_after_so_many_moves() -> None:
     told: list[int] = []
-    crowds = Crowds(lambda stream, moves: told.append(len(moves)))
-    for number in range(MOST + 1):
-        assert crowds.take(came(str(number)), 100_000) is True
-    assert told == [MOST]
+    crowds = PresenceBatcher(lambda stream, moves: told.append(len(moves)))
+    for number in range(MAX_BATCH_MOVES + 1):
+        assert crowds.add(came(str(number)), 100_000) is True
+    assert told == [MAX_BATCH_MOVES]
 
 
 async def test_what_follows_a_waiting_move_waits_too_however_few_are_left() -> None:
-    crowds = Crowds(lambda stream, moves: None)
-    crowds.take(came("a"), FEW + 1)
-    assert crowds.take(went("a"), 1) is True
+    crowds = PresenceBatcher(lambda stream, moves: None)
+    crowds.add(came("a"), DIRECT_FOLLOWERS + 1)
+    assert crowds.add(went("a"), 1) is True

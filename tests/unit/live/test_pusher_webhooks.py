@@ -9,12 +9,12 @@ from tests.clock import FakeClock
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Unavailable
-from bellcast.jobs import Jobs
-from bellcast.live.census import Census
+from bellcast.jobs import JobRunner
+from bellcast.live.census import ClusterState
 from bellcast.live.hub import Hub
 from bellcast.live.presence import Presence
 from bellcast.live.sessions import pusher_webhooks
-from bellcast.live.sessions.pusher_webhooks import SEND, Webhooks
+from bellcast.live.sessions.pusher_webhooks import SEND, PusherWebhooks
 from bellcast.model.people import Project
 from bellcast.ports import Job
 
@@ -47,10 +47,12 @@ class World:
     def __init__(self) -> None:
         self.clock, self.store = FakeClock(), AwayStore()
         self.tasks: set[asyncio.Task[None]] = set()
-        hub = Hub(Presence(()), Census(MemoryBroker(), self.clock))
-        jobs = Jobs(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
+        hub = Hub(Presence(()), ClusterState(MemoryBroker(), self.clock))
+        jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
         project = Project("1", "key", "secret")
-        self.webhooks = Webhooks("http://127.0.0.1/", project, jobs, hub, cast(Any, None), self.clock, self._spawn)
+        self.webhooks = PusherWebhooks(
+            "http://127.0.0.1/", project, jobs, hub, cast(Any, None), self.clock, self._spawn
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
         task = asyncio.ensure_future(work)
@@ -80,13 +82,13 @@ async def test_an_end_that_could_not_be_kept_swallows_no_later_begin() -> None:
     world = World()
     world.webhooks.vacated("a")
     await world.after(0)
-    await world.after(pusher_webhooks.GATHER_SECONDS)
+    await world.after(pusher_webhooks.BATCH_WINDOW_SECONDS)
     world.tasks.pop().cancel()  # as if the server went away
     await world.after(0)
     world.store.is_away = False
     world.webhooks.occupied("a")
     await world.after(0)
-    await world.after(pusher_webhooks.GATHER_SECONDS)
+    await world.after(pusher_webhooks.BATCH_WINDOW_SECONDS)
     assert world.store.told() == ["channel_occupied"]
 
 

@@ -13,18 +13,18 @@ YEAR_2100 = 4_102_444_800_000
 
 @given(st.integers(0, YEAR_2100))
 def test_a_moment_is_exact_to_the_millisecond(milliseconds: int) -> None:
-    assert times.moment(milliseconds) == times.EPOCH + milliseconds * times.MILLISECOND
-    assert times.milliseconds(times.moment(milliseconds)) == milliseconds
+    assert times.to_rfc3339(milliseconds) == times.EPOCH + milliseconds * times.MILLISECOND
+    assert times.milliseconds(times.to_rfc3339(milliseconds)) == milliseconds
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_every_stored_number_is_a_moment(milliseconds: int) -> None:
-    assert times.is_storable(max(times.moment(milliseconds), times.EPOCH))
+    assert times.is_storable(max(times.to_rfc3339(milliseconds), times.EPOCH))
 
 
 def test_a_number_beyond_the_calendar_becomes_the_nearest_moment() -> None:
-    assert times.moment(times.LATEST_MS + 1) == times.moment(2**63 - 1) == times.LATEST
-    assert times.moment(-(2**63)) == times.EPOCH
+    assert times.to_rfc3339(times.LATEST_MS + 1) == times.to_rfc3339(2**63 - 1) == times.LATEST
+    assert times.to_rfc3339(-(2**63)) == times.EPOCH
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_a_storable_moment_is_within_1970_and_9999_in_utc(text: str, storable: b
 
 
 def test_nothing_stays_nothing() -> None:
-    assert times.maybe_moment(None) is None
-    assert times.maybe_moment(0) == datetime(1970, 1, 1, tzinfo=UTC)
+    assert times.to_rfc3339_or_null(None) is None
+    assert times.to_rfc3339_or_null(0) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

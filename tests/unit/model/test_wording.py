@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from bellcast.model.wording import sentence, worded
+from bellcast.model.wording import field_error, sentence
 
 
 class Inner(Struct, forbid_unknown_fields=True):
@@ -43,18 +43,18 @@ class Asked(Struct, forbid_unknown_fields=True):
 def test_a_refusal_names_its_field(said: Any, field: str, message: str) -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert(said, Asked)
-    told = worded(refused.value)
+    told = field_error(refused.value)
     assert (told.field, told.message) == (field, message)
 
 
 def test_a_refusal_that_is_not_known_says_no_word_of_the_decoders() -> None:
-    assert worded(ValueError("`Frob` overflowed - at `$.a[0].b`")).message == "cannot be read"
+    assert field_error(ValueError("`Frob` overflowed - at `$.a[0].b`")).message == "cannot be read"
 
 
 def test_what_was_sent_is_said_back_in_part_only() -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         msgspec.convert({"name": "a", "view": "x" * 5_000}, Asked)
-    assert len(worded(refused.value).message) < 200
+    assert len(field_error(refused.value).message) < 200
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 
@@ -22,13 +22,13 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def engine(database: Path, clock: FakeClock) -> AsyncIterator[SQLite]:
-    engine = SQLite(database, clock)
+async def engine(database: Path, clock: FakeClock) -> AsyncIterator[SqliteEngine]:
+    engine = SqliteEngine(database, clock)
     await engine.open()
     yield engine
     await engine.close()
 
 
 @pytest.fixture
-def app(engine: SQLite, clock: FakeClock) -> App:
+def app(engine: SqliteEngine, clock: FakeClock) -> App:
     return App(SQLStore(engine), clock)

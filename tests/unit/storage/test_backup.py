@@ -11,7 +11,7 @@ from tests.contract.app import App
 from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.storage import backup
 from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 
@@ -24,7 +24,7 @@ def no_progress(done: int, of: int) -> None:
 
 
 async def test_what_is_restored_is_what_was_backed_up(
-    app: App, engine: SQLite, database: Path, tmp_path: Path, clock: FakeClock
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path, clock: FakeClock
 ) -> None:
     await app.send("alice", "kept", tags=("x",))
     backup.backup(database, tmp_path / "copy", no_progress)
@@ -38,7 +38,7 @@ async def test_what_is_restored_is_what_was_backed_up(
 
 
 async def test_positions_from_before_a_restore_are_unknown(
-    app: App, engine: SQLite, database: Path, tmp_path: Path
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path
 ) -> None:
     await app.send("alice")
     await app.send("bob")
@@ -90,7 +90,7 @@ async def test_nothing_is_restored_under_a_running_server(app: App, database: Pa
 
 
 async def test_a_damaged_backup_is_refused_and_the_store_stays(
-    app: App, engine: SQLite, database: Path, tmp_path: Path
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path
 ) -> None:
     await app.store.sends.add([app.sending("alice", data={"text": "x" * 10_000}) for _ in range(100)])
     copy = tmp_path / "copy"
@@ -127,14 +127,14 @@ async def test_a_store_can_be_restored_where_none_was(
     backup.backup(database, tmp_path / "copy", no_progress)
     elsewhere = tmp_path / "new" / "folder" / "bellcast.db"
     backup.restore(tmp_path / "copy", elsewhere, no_progress)
-    store = SQLStore(SQLite(elsewhere, clock))
+    store = SQLStore(SqliteEngine(elsewhere, clock))
     await store.open()
     assert await App(store, clock).counts("alice") == (1, 1)
     await store.close()
 
 
 async def test_a_store_and_its_copies_are_readable_by_their_owner_only(
-    app: App, engine: SQLite, database: Path, tmp_path: Path
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path
 ) -> None:
     backup.backup(database, tmp_path / "copy", no_progress)
     beside = {path for path in database.parent.iterdir() if path.suffix != ".lock"}
@@ -162,7 +162,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
 async def test_a_backup_whose_tables_are_not_as_bellcast_makes_them_is_refused(
-    app: App, engine: SQLite, database: Path, tmp_path: Path, change: str
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path, change: str
 ) -> None:
     await app.send("alice", "kept")
     copy = tmp_path / "copy"
@@ -182,5 +182,5 @@ def test_a_store_of_every_version_is_as_bellcast_makes_it(tmp_path: Path, number
         made.execute(f"PRAGMA application_id = {migrations.APPLICATION_ID}")
         made.execute(f"PRAGMA user_version = {number}")
         made.execute("VACUUM INTO ?", (str(tmp_path / "copy"),))
-    with closing(backup.opened(tmp_path / "copy")) as copy:
+    with closing(backup.open_database(tmp_path / "copy")) as copy:
         backup.verify(copy)

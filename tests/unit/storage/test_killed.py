@@ -9,7 +9,7 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 SENDER = """
@@ -54,7 +54,7 @@ async def test_every_acknowledged_notification_is_there_once(
 ) -> None:
     told = sent_until_killed(database, acknowledged)
     assert len(told) >= acknowledged
-    store = SQLStore(SQLite(database, clock))
+    store = SQLStore(SqliteEngine(database, clock))
     await store.open()
     try:
         app = App(store, clock)

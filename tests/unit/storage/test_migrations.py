@@ -10,23 +10,23 @@ from tests.clock import FakeClock
 from bellcast.errors import Conflict
 from bellcast.storage.connection import connect
 from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 
 
-async def test_a_new_store_has_every_step(engine: SQLite, database: Path) -> None:
+async def test_a_new_store_has_every_step(engine: SqliteEngine, database: Path) -> None:
     with closing(connect(database)) as raw:
         assert migrations.version(raw) == len(migrations.steps())
         assert not migrations.pending(raw)
 
 
-async def test_opening_again_migrates_nothing(engine: SQLite, database: Path) -> None:
+async def test_opening_again_migrates_nothing(engine: SqliteEngine, database: Path) -> None:
     await engine.close()
     before = schema(database)
     await engine.open()
     assert schema(database) == before
 
 
-async def test_a_store_of_a_newer_version_is_refused(engine: SQLite, database: Path) -> None:
+async def test_a_store_of_a_newer_version_is_refused(engine: SqliteEngine, database: Path) -> None:
     await engine.close()
     with closing(connect(database)) as raw:
         raw.execute(f"PRAGMA user_version = {len(migrations.steps()) + 1}")
@@ -39,7 +39,7 @@ async def test_another_programs_database_is_refused(database: Path, clock: FakeC
     with closing(sqlite3.connect(database)) as other:
         other.execute("CREATE TABLE notes (text)")
     with pytest.raises(Conflict, match="not made by Bellcast"):
-        await SQLite(database, clock).open()
+        await SqliteEngine(database, clock).open()
 
 
 def test_a_step_that_breaks_undoes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_an_older_store_gets_only_what_it_lacks(tmp_path: Path, monkeypatch: pyt
         assert raw.execute("SELECT key FROM tenants").fetchall() == [("acme",)]
 
 
-async def test_the_tables_keep_the_parts_in_step(engine: SQLite, database: Path) -> None:
+async def test_the_tables_keep_the_parts_in_step(engine: SqliteEngine, database: Path) -> None:
     with closing(connect(database)) as raw, pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         raw.execute(
             "INSERT INTO notifications (recipient, id, first_revision, revision, type, created_at, read_at)"

@@ -10,9 +10,9 @@ from tests.contract.app import App
 from bellcast.live.resume import NO_REVISION
 from bellcast.model.inboxes import Position
 from bellcast.model.notifications import Edit
-from bellcast.ports import Marking, Query, Since
+from bellcast.ports import Marking, Query, ResumeFrom
 from bellcast.storage import statements
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 
 # Statements that mean the whole of a table: few rows, or none of a request's business.
 WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings"}
@@ -20,7 +20,7 @@ WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings"}
 OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a)$")
 
 
-def of_the_engine(engine: SQLite, text: str) -> list[str]:
+def of_the_engine(engine: SqliteEngine, text: str) -> list[str]:
     params = dict.fromkeys(re.findall(r":(\w+)", text))
     reader = engine._reader
     assert reader is not None
@@ -28,13 +28,13 @@ def of_the_engine(engine: SQLite, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(set(statements.load("sqlite")) - WHOLE))
-async def test_no_statement_scans_a_table(engine: SQLite, name: str) -> None:
+async def test_no_statement_scans_a_table(engine: SqliteEngine, name: str) -> None:
     plan = of_the_engine(engine, statements.load("sqlite")[name])
     assert [step for step in plan if step.startswith("SCAN") and not OWN.match(step)] == []
 
 
 @pytest.mark.parametrize("name", ["page_all", "page_part", "unread_by_type"])
-async def test_views_and_their_counts_are_read_from_one_index(engine: SQLite, name: str) -> None:
+async def test_views_and_their_counts_are_read_from_one_index(engine: SqliteEngine, name: str) -> None:
     plan = of_the_engine(engine, statements.load("sqlite")[name])
     searched = [step for step in plan if step.startswith("SEARCH notifications")]
     assert searched
@@ -46,7 +46,7 @@ async def returned(app: App, number: int) -> None:
     state = (await app.store.inboxes.changes(number, NO_REVISION, 1)).state
     for _ in range(3):
         await app.send("alice")
-    missed = (await app.open("alice", since=Since(Position(state.epoch, state.revision), 100))).missed
+    missed = (await app.open("alice", since=ResumeFrom(Position(state.epoch, state.revision), 100))).missed
     assert missed is not None
     assert len(missed.rows) == 3
 
@@ -54,7 +54,7 @@ async def returned(app: App, number: int) -> None:
 DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
     "open": lambda app, number, id: app.open("alice"),
     "return": lambda app, number, id: returned(app, number),
-    "stand": lambda app, number, id: app.store.inboxes.standings([number]),
+    "stand": lambda app, number, id: app.store.inboxes.statuses([number]),
     "page": lambda app, number, id: app.store.inboxes.page(number, Query()),
     "page of a type": lambda app, number, id: app.store.inboxes.page(number, Query(type="general", view="unread")),
     "page of a tag": lambda app, number, id: app.store.inboxes.page(number, Query(tag="x")),
@@ -67,14 +67,14 @@ DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
     "edit": lambda app, number, id: app.store.sends.edit("", id, Edit(title="Edited"), 1),
     "recall": lambda app, number, id: app.store.sends.recall("", id, 1),
     "announce": lambda app, number, id: app.announce(),
-    "take in": lambda app, number, id: app.store.sends.take_in("", ["alice"], 1),
+    "take in": lambda app, number, id: app.store.sends.materialize("", ["alice"], 1),
     "subscribed": lambda app, number, id: app.store.recipients.subscribed("", "alice", ["room"]),
     "next expiry": lambda app, number, id: app.store.upkeep.next_expiry(),
     "expire": lambda app, number, id: app.store.upkeep.expire(1, 10),
 }
 
 
-async def test_what_others_have_costs_nothing(app: App, engine: SQLite) -> None:
+async def test_what_others_have_costs_nothing(app: App, engine: SqliteEngine) -> None:
     sendings = [app.sending("alice", tags=("x",)) for _ in range(100)]
     await app.store.sends.add(sendings)
     number = (await app.inbox("alice")).number
@@ -88,7 +88,7 @@ async def test_what_others_have_costs_nothing(app: App, engine: SQLite) -> None:
         assert after <= before * 1.2 + 20, f"{name}: {before} steps alone, {after} among 10,000 rows of others"
 
 
-async def steps(engine: SQLite, deed: Awaitable[Any]) -> int:
+async def steps(engine: SqliteEngine, deed: Awaitable[Any]) -> int:
     """How many steps SQLite's machine took for something."""
     taken = 0
 

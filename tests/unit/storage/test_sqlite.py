@@ -15,12 +15,12 @@ from tests.contract.app import App
 
 from bellcast import pacing
 from bellcast.errors import NotFound, Unavailable
-from bellcast.pacing import COMPANY
+from bellcast.pacing import CONTENTION_SENDS
 from bellcast.storage import writer
 from bellcast.storage.connection import text
 from bellcast.storage.engine import Script, Statement
-from bellcast.storage.sqlite import SQLite
-from bellcast.storage.writer import PIECE
+from bellcast.storage.sqlite import SqliteEngine
+from bellcast.storage.writer import SCRIPT_ROWS
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def have() -> Script[set[str]]:
 
 
 @contextmanager
-def statements_of(engine: SQLite) -> Iterator[list[str]]:
+def statements_of(engine: SqliteEngine) -> Iterator[list[str]]:
     """What the writing connection is told meanwhile."""
     told: list[str] = []
     assert engine._writer is not None
@@ -72,7 +72,7 @@ def statements_of(engine: SQLite) -> Iterator[list[str]]:
 class HeldCommit:
     """A commit that reaches the disk when a test lets it: the thread that commits waits, the loop goes on."""
 
-    def __init__(self, engine: SQLite) -> None:
+    def __init__(self, engine: SqliteEngine) -> None:
         assert engine._writer is not None
         self.told: list[str] = []
         self._reached, self._released = Event(), Event()
@@ -93,14 +93,14 @@ class HeldCommit:
         self._released.set()
 
 
-async def test_everyone_who_waits_shares_one_commit(engine: SQLite) -> None:
+async def test_everyone_who_waits_shares_one_commit(engine: SqliteEngine) -> None:
     with statements_of(engine) as told:
         outcomes = await asyncio.gather(*(engine.write(put, key) for key in "abcd"))
     assert outcomes == ["a", "b", "c", "d"]
     assert told.count("COMMIT") == told.count("BEGIN IMMEDIATE") == 1
 
 
-async def test_those_who_come_during_a_commit_share_the_next(engine: SQLite) -> None:
+async def test_those_who_come_during_a_commit_share_the_next(engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     first = asyncio.create_task(engine.write(put, "a"))
     await commit.reached()
@@ -112,12 +112,12 @@ async def test_those_who_come_during_a_commit_share_the_next(engine: SQLite) -> 
     assert commit.told.count("COMMIT") == 2
 
 
-async def test_what_is_committed_is_read_at_once(engine: SQLite) -> None:
+async def test_what_is_committed_is_read_at_once(engine: SqliteEngine) -> None:
     await engine.write(put, "a")
-    assert await engine.read(have) == await engine.read_aside(have) == {"a"}
+    assert await engine.read(have) == await engine.read_in_background(have) == {"a"}
 
 
-async def test_a_script_that_fails_before_it_wrote_fails_alone(engine: SQLite) -> None:
+async def test_a_script_that_fails_before_it_wrote_fails_alone(engine: SqliteEngine) -> None:
     with statements_of(engine) as told:
         outcomes = await asyncio.gather(
             engine.write(put, "a"), engine.write(fail, "b"), engine.write(put, "c"), return_exceptions=True
@@ -127,7 +127,7 @@ async def test_a_script_that_fails_before_it_wrote_fails_alone(engine: SQLite) -
     assert await engine.read(have) == {"a", "c"}
 
 
-async def test_a_script_that_fails_after_it_wrote_is_undone_and_the_others_are_not(engine: SQLite) -> None:
+async def test_a_script_that_fails_after_it_wrote_is_undone_and_the_others_are_not(engine: SqliteEngine) -> None:
     outcomes = await asyncio.gather(
         engine.write(put, "a"), engine.write(put_then_fail, "b"), engine.write(put, "c"), return_exceptions=True
     )
@@ -136,7 +136,7 @@ async def test_a_script_that_fails_after_it_wrote_is_undone_and_the_others_are_n
     assert await engine.write(put, "d") == "d"
 
 
-async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: SQLite) -> None:
+async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: SqliteEngine) -> None:
     """As it does when the disk is full, though the script that met it had written nothing yet."""
     assert engine._writer is not None
     texts = dict(engine._writer._connection._texts)
@@ -146,7 +146,7 @@ async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: SQ
     assert await engine.read(have) == {"a"}
 
 
-async def test_each_of_many_has_its_own_outcome(engine: SQLite) -> None:
+async def test_each_of_many_has_its_own_outcome(engine: SqliteEngine) -> None:
     assert await engine.write_each(put, ["a", "b"]) == ["a", "b"]
     (outcome,) = await engine.write_each(put_then_fail, ["c"])
     assert isinstance(outcome, NotFound)
@@ -154,7 +154,7 @@ async def test_each_of_many_has_its_own_outcome(engine: SQLite) -> None:
     assert await engine.read(have) == {"a", "b"}
 
 
-async def test_sends_at_one_time_are_one_insertion(app: App, engine: SQLite) -> None:
+async def test_sends_at_one_time_are_one_insertion(app: App, engine: SqliteEngine) -> None:
     await app.send("alice")
     with statements_of(engine) as told:
         await asyncio.gather(*(app.send(key) for key in ("alice", "bob", "alice", "carol")))
@@ -164,11 +164,11 @@ async def test_sends_at_one_time_are_one_insertion(app: App, engine: SQLite) -> 
     assert told.count("COMMIT") == 1
 
 
-async def bulk(app: App, name: str, rows: int = 2 * PIECE) -> list[Any]:
+async def bulk(app: App, name: str, rows: int = 2 * SCRIPT_ROWS) -> list[Any]:
     return await app.store.sends.add([app.sending(f"{name}{at}") for at in range(rows)])
 
 
-async def test_bulk_of_many_shares_a_commit(app: App, engine: SQLite) -> None:
+async def test_bulk_of_many_shares_a_commit(app: App, engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     first = asyncio.create_task(app.send("alice"))
     await commit.reached()
@@ -179,7 +179,7 @@ async def test_bulk_of_many_shares_a_commit(app: App, engine: SQLite) -> None:
     assert commit.told.count("COMMIT") == 2
 
 
-async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine: SQLite) -> None:
+async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     first = asyncio.create_task(app.send("alice"))
     await commit.reached()
@@ -195,10 +195,10 @@ async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine:
 
 
 async def test_in_company_bulk_is_committed_piece_by_piece(
-    app: App, engine: SQLite, monkeypatch: pytest.MonkeyPatch
+    app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "COMPANY_SECONDS", 60)  # however slow this machine is
-    for _ in range(COMPANY):
+    for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     with statements_of(engine) as told:
         await asyncio.gather(*(bulk(app, name) for name in "abc"))
@@ -206,28 +206,28 @@ async def test_in_company_bulk_is_committed_piece_by_piece(
 
 
 async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bulk(
-    app: App, engine: SQLite, monkeypatch: pytest.MonkeyPatch
+    app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "COMPANY_SECONDS", 60)
-    for _ in range(COMPANY):
+    for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     assert engine._writer is not None
-    engine._writer._rests_until = inf  # as after a piece that took long
+    engine._writer._backoff_until = inf  # as after a piece that took long
     rest = asyncio.create_task(bulk(app, "a"))
     await app.send("alice")
     assert not rest.done()
-    engine._writer._rests_until = 0.0
+    engine._writer._backoff_until = 0.0
     await app.send("alice")
     await rest
 
 
-async def test_one_callers_rows_stay_in_order_whatever_pieces_they_are_cut_into(app: App, engine: SQLite) -> None:
-    sendings = [app.sending("alice", title=f"t{number}") for number in range(2 * PIECE + 3)]
+async def test_one_callers_rows_stay_in_order_whatever_pieces_they_are_cut_into(app: App, engine: SqliteEngine) -> None:
+    sendings = [app.sending("alice", title=f"t{number}") for number in range(2 * SCRIPT_ROWS + 3)]
     outcomes = await app.store.sends.add(sendings)
     assert [one.events[0].inbox.revision for one in outcomes] == list(range(1, len(sendings) + 1))
 
 
-async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engine: SQLite) -> None:
+async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engine: SqliteEngine) -> None:
     taken = await app.send("alice")
     broken = replace(app.sending("alice"), ids=(taken,))
     outcomes = await asyncio.gather(*(app.store.sends.add([one]) for one in (app.sending("bob"), broken)))
@@ -235,7 +235,7 @@ async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engi
     assert await app.counts("alice") == await app.counts("bob") == (1, 1)
 
 
-async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: SQLite) -> None:
+async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: SqliteEngine) -> None:
     tasks = [asyncio.create_task(engine.write(put, key)) for key in "abcd"]
     await asyncio.sleep(0)
     tasks[1].cancel()
@@ -244,7 +244,7 @@ async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: SQL
     assert await engine.read(have) == {"a", "c", "d"}
 
 
-async def test_a_waiter_that_gives_up_during_the_commit_harms_no_other(engine: SQLite) -> None:
+async def test_a_waiter_that_gives_up_during_the_commit_harms_no_other(engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
     tasks = [asyncio.create_task(engine.write(put, key)) for key in "abc"]
     await commit.reached()
@@ -256,7 +256,7 @@ async def test_a_waiter_that_gives_up_during_the_commit_harms_no_other(engine: S
     assert await engine.read(have) == {"a", "b", "c", "d"}
 
 
-async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SQLite) -> None:
+async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SqliteEngine) -> None:
     await engine.write(put, "a")
     commit = HeldCommit(engine)
     writing = asyncio.create_task(engine.write(put, "b"))
@@ -267,7 +267,7 @@ async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SQLite) -> 
     assert await engine.read(have) == {"a", "b"}
 
 
-async def test_closing_commits_what_waits(engine: SQLite, database: Path, clock: FakeClock) -> None:
+async def test_closing_commits_what_waits(engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
     writing = [asyncio.create_task(engine.write(put, key)) for key in "abcd"]
     await asyncio.sleep(0)
     await engine.close()
@@ -276,14 +276,14 @@ async def test_closing_commits_what_waits(engine: SQLite, database: Path, clock:
     assert await engine.read(have) == {"a", "b", "c", "d"}
 
 
-async def test_closing_waits_for_what_is_read_aside(engine: SQLite) -> None:
-    reading = asyncio.create_task(engine.read_aside(have))
+async def test_closing_waits_for_what_is_read_aside(engine: SqliteEngine) -> None:
+    reading = asyncio.create_task(engine.read_in_background(have))
     await asyncio.sleep(0)
     await engine.close()
     assert await reading == set()
 
 
-async def test_a_closed_store_is_away(engine: SQLite) -> None:
+async def test_a_closed_store_is_away(engine: SqliteEngine) -> None:
     await engine.close()
     await engine.close()
     with pytest.raises(Unavailable):
@@ -294,7 +294,7 @@ async def test_a_closed_store_is_away(engine: SQLite) -> None:
         await engine.ping()
 
 
-async def test_what_is_acknowledged_is_on_the_disk_and_what_is_deleted_is_overwritten(engine: SQLite) -> None:
+async def test_what_is_acknowledged_is_on_the_disk_and_what_is_deleted_is_overwritten(engine: SqliteEngine) -> None:
     assert engine._writer is not None
     raw = engine._writer._connection.raw
     kept = [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "secure_delete")]

@@ -15,36 +15,36 @@ from tests.contract.app import App
 
 from bellcast.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
 from bellcast.ports import Sent
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 LARGE = {"text": "x" * 16_000}
 
 
 @contextmanager
-def page_limit(folder: Path) -> Iterator[tuple[Path, Callable[[SQLite], None], Callable[[SQLite], None]]]:
+def page_limit(folder: Path) -> Iterator[tuple[Path, Callable[[SqliteEngine], None], Callable[[SqliteEngine], None]]]:
     """A database that may not grow."""
 
-    def fill(engine: SQLite) -> None:
+    def fill(engine: SqliteEngine) -> None:
         raw = writing(engine)
         ((pages,),) = raw.execute("PRAGMA page_count").fetchall()
         raw.execute(f"PRAGMA max_page_count = {pages + 20}")
 
-    def make_room(engine: SQLite) -> None:
+    def make_room(engine: SqliteEngine) -> None:
         writing(engine).execute("PRAGMA max_page_count = 1000000")
 
     yield folder, fill, make_room
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[SQLite], None], Callable[[SQLite], None]]]:
+def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[SqliteEngine], None], Callable[[SqliteEngine], None]]]:
     """A real file system of 4 MiB."""
     disk = folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
     ballast = disk / "ballast"
 
-    def fill(_: SQLite) -> None:
+    def fill(_: SqliteEngine) -> None:
         left = shutil.disk_usage(disk).free
         ballast.write_bytes(b"x" * (left - 300_000))
 
@@ -67,7 +67,7 @@ def may_mount() -> bool:
 DISKS = {"page limit": page_limit, **({"small disk": small_disk} if may_mount() else {})}
 
 
-def writing(engine: SQLite) -> sqlite3.Connection:
+def writing(engine: SqliteEngine) -> sqlite3.Connection:
     assert engine._writer is not None
     return engine._writer._connection.raw
 
@@ -77,7 +77,7 @@ async def test_a_full_disk_refuses_changes_nothing_and_goes_on_when_there_is_roo
     disk: str, tmp_path: Path, clock: FakeClock
 ) -> None:
     with DISKS[disk](tmp_path) as (folder, fill, make_room):
-        engine = SQLite(folder / "bellcast.db", clock)
+        engine = SqliteEngine(folder / "bellcast.db", clock)
         store = SQLStore(engine)
         app = App(store, clock)
         await store.open()
@@ -138,8 +138,8 @@ async def time_passes(clock: FakeClock, seconds: float) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_second_server_on_the_folder_is_told(engine: SQLite, database: Path, clock: FakeClock) -> None:
-    second = SQLite(database, clock)
+async def test_a_second_server_on_the_folder_is_told(engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
+    second = SqliteEngine(database, clock)
     with pytest.raises(Conflict, match="Another Bellcast server"):
         await second.open()
     await engine.close()
@@ -150,7 +150,7 @@ async def test_a_second_server_on_the_folder_is_told(engine: SQLite, database: P
 
 async def test_a_tool_may_look_in_beside_a_server(app: App, database: Path, clock: FakeClock) -> None:
     await app.send("alice")
-    tool = SQLStore(SQLite(database, clock, exclusive=False))
+    tool = SQLStore(SqliteEngine(database, clock, exclusive=False))
     await tool.open()
     assert await tool.recipients.get("", "alice") is not None
     await tool.close()
@@ -161,9 +161,9 @@ async def test_a_tool_may_look_in_beside_a_server(app: App, database: Path, cloc
 async def test_a_server_that_could_not_open_lets_the_folder_go(database: Path, clock: FakeClock) -> None:
     spoil(database)
     with pytest.raises(Unavailable):
-        await SQLite(database, clock).open()
+        await SqliteEngine(database, clock).open()
     shutil.rmtree(database.parent)
-    engine = SQLite(database, clock)
+    engine = SqliteEngine(database, clock)
     await engine.open()
     await engine.close()
 
@@ -176,13 +176,13 @@ def spoil(database: Path) -> None:
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="data folder"):
-        await SQLite(tmp_path / "file" / "bellcast.db", clock).open()
+        await SqliteEngine(tmp_path / "file" / "bellcast.db", clock).open()
 
 
 async def test_a_sqlite_too_old_is_named(database: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(SettingsError, match=r"3\.37"):
-        await SQLite(database, clock).open()
+        await SqliteEngine(database, clock).open()
 
 
 async def test_an_error_of_ours_is_not_called_the_databases(app: App) -> None:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bellcast.storage.turns import CLOCKS, LIGHT, Turns, go_together
+from bellcast.storage.turns import CLOCKS, SMALL_ROWS, FairQueue, may_share_transaction
 
 
 class Work(NamedTuple):
@@ -13,21 +13,21 @@ class Work(NamedTuple):
 
     @property
     def light(self) -> bool:
-        return self.size <= LIGHT
+        return self.size <= SMALL_ROWS
 
 
-def served(turns: Turns[Work], number: int) -> list[str]:
+def served(turns: FairQueue[Work], number: int) -> list[str]:
     found = []
     for _ in range(number):
         work = turns.next()
         assert work is not None
-        turns.take(work)
+        turns.dequeue(work)
         found.append(work.tenant)
     return found
 
 
 def test_one_row_waits_for_no_more_than_what_is_begun() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     for _ in range(2_400):
         turns.add(Work("acme", 250))
     assert served(turns, 10) == ["acme"] * 10
@@ -36,7 +36,7 @@ def test_one_row_waits_for_no_more_than_what_is_begun() -> None:
 
 
 def test_who_comes_with_one_large_send_after_the_other_gains_nothing_by_that() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     turns.add(Work("acme", 250))
     served(turns, 1)
     turns.add(Work("acme", 250))  # the next, once the first is done
@@ -45,7 +45,7 @@ def test_who_comes_with_one_large_send_after_the_other_gains_nothing_by_that() -
 
 
 def test_two_who_send_much_share_evenly() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     for _ in range(100):
         turns.add(Work("acme", 250))
         turns.add(Work("globex", 50))
@@ -54,7 +54,7 @@ def test_two_who_send_much_share_evenly() -> None:
 
 
 def test_a_weight_is_a_share() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     turns.weights = {"acme": 3.0}
     for _ in range(100):
         turns.add(Work("acme"))
@@ -64,7 +64,7 @@ def test_a_weight_is_a_share() -> None:
 
 
 def test_idleness_saves_nothing_up() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     turns.add(Work("globex"))
     served(turns, 1)
     for _ in range(100):
@@ -76,29 +76,29 @@ def test_idleness_saves_nothing_up() -> None:
 
 
 def test_a_tenants_own_work_stays_in_order() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     for size in (3, 1, 2):
         turns.add(Work("acme", size))
     taken = []
     while (work := turns.next()) is not None:
-        turns.take(work)
+        turns.dequeue(work)
         taken.append(work.size)
     assert taken == [3, 1, 2]
 
 
 def test_a_row_or_a_few_go_before_thousands_of_the_same_tenant() -> None:
-    turns = Turns[Work]()
-    for size in (250, 1, 250, LIGHT):
+    turns = FairQueue[Work]()
+    for size in (250, 1, 250, SMALL_ROWS):
         turns.add(Work("acme", size))
     taken = []
     while (work := turns.next()) is not None:
-        turns.take(work)
+        turns.dequeue(work)
         taken.append(work.size)
-    assert taken == [1, LIGHT, 250, 250]
+    assert taken == [1, SMALL_ROWS, 250, 250]
 
 
 def test_who_has_enough_is_passed_over() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     turns.add(Work("acme"))
     assert turns.next(["acme"]) is None
     turns.add(Work("globex"))
@@ -106,7 +106,7 @@ def test_who_has_enough_is_passed_over() -> None:
 
 
 def test_where_there_is_no_room_for_heavy_work_what_is_light_goes_by() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     turns.add(Work("acme", 1_000))
     assert turns.next(heavy=False) is None
     turns.add(Work("globex"))
@@ -115,7 +115,7 @@ def test_where_there_is_no_room_for_heavy_work_what_is_light_goes_by() -> None:
 
 
 def test_who_has_enough_light_work_done_may_have_its_heavy_work_done() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     turns.add(Work("acme", 1_000))
     turns.add(Work("acme"))
     assert turns.next() == Work("acme")
@@ -123,7 +123,7 @@ def test_who_has_enough_light_work_done_may_have_its_heavy_work_done() -> None:
 
 
 def test_clocks_of_many_tenants_are_forgotten() -> None:
-    turns = Turns[Work]()
+    turns = FairQueue[Work]()
     for number in range(3 * CLOCKS):
         turns.add(Work(f"tenant{number}"))
     served(turns, 3 * CLOCKS)
@@ -134,6 +134,6 @@ def test_clocks_of_many_tenants_are_forgotten() -> None:
 
 
 def test_large_sends_share_a_transaction_with_nobody_elses() -> None:
-    assert go_together(Work("acme"), Work("globex", LIGHT))
-    assert go_together(Work("acme", 250), Work("acme", 250))
-    assert not go_together(Work("acme", 250), Work("globex"))
+    assert may_share_transaction(Work("acme"), Work("globex", SMALL_ROWS))
+    assert may_share_transaction(Work("acme", 250), Work("acme", 250))
+    assert not may_share_transaction(Work("acme", 250), Work("globex"))

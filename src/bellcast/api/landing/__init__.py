@@ -20,7 +20,7 @@ from bellcast.api import answers, reading, rooms
 from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
 from bellcast.api.reading import Asked
-from bellcast.api.rooms import Rooms
+from bellcast.api.rooms import ApiContext
 from bellcast.auth import origins, tokens
 from bellcast.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.inbox import sending
@@ -96,7 +96,7 @@ async def show(request: Asked) -> ASGIApp:
         status = "not ready" if reason else "ready"
         return answers.json(Landing("Bellcast", __version__, status, "docs", "openapi.json", "errors"), 200, HEADERS)
     is_trial = here.has_trial and _is_local(request.scope)
-    return answers.whole(200, _page(request, here, reason, is_trial=is_trial), HTML, HEADERS)
+    return answers.complete(200, _page(request, here, reason, is_trial=is_trial), HTML, HEADERS)
 
 
 @operation(
@@ -125,20 +125,20 @@ async def send(request: Asked) -> ASGIApp:
     return answers.json(Trial(RECIPIENT, TENANT, token, sent), 201)
 
 
-async def _send(here: Rooms, title: str, now: int) -> str:
+async def _send(here: ApiContext, title: str, now: int) -> str:
     draft = Draft(
         to=RECIPIENT,
         title=title,
         body="Stored first, then pushed to every open page.",
         tenant=TENANT,
-        expires_at=times.moment(now + KEPT_MS),
+        expires_at=times.to_rfc3339(now + KEPT_MS),
     )
     sent = msgspec.json.decode(await sending.send(here.engines, here.limits, draft))
     id: str = sent["notifications"][0]["id"]
     return id
 
 
-def _check(asked: FirstNotification, here: Rooms) -> None:
+def _check(asked: FirstNotification, here: ApiContext) -> None:
     if asked.title is not None:
         drafts.check(drafts.text("title", asked.title, here.limits.title))
 
@@ -146,14 +146,14 @@ def _check(asked: FirstNotification, here: Rooms) -> None:
 BODY = reading.Shape(FirstNotification, _check)
 
 
-def _rooms(request: Asked) -> Rooms:
+def _rooms(request: Asked) -> ApiContext:
     here = rooms.of(request)
     if not here.has_landing:
         raise NotFound("The landing page is turned off here: BELLCAST_LANDING=off.")
     return here
 
 
-async def _reason_not_ready(here: Rooms) -> str | None:
+async def _reason_not_ready(here: ApiContext) -> str | None:
     try:
         await here.engines.store.ping()
         await here.engines.broker.ping()
@@ -162,7 +162,7 @@ async def _reason_not_ready(here: Rooms) -> str | None:
     return None
 
 
-def _check_page(request: Asked, here: Rooms) -> None:
+def _check_page(request: Asked, here: ApiContext) -> None:
     """Forbidden unless this machine's own browser sends it from the page: another site's page names itself in Origin, a
     name that was made to lead here (DNS rebinding) stands in Host, and a proxy leaves its mark."""
     scope: Any = request.scope
@@ -201,7 +201,7 @@ def _is_here(address: str) -> bool:
     return found.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
-def _page(request: Asked, here: Rooms, reason: str | None, *, is_trial: bool) -> bytes:
+def _page(request: Asked, here: ApiContext, reason: str | None, *, is_trial: bool) -> bytes:
     scope: Any = request.scope
     place: str = scope["state"]["root_path"]
     # Links are relative, so that they hold below a proxy's path too. Below a mount without a slash they need its name.

@@ -13,11 +13,12 @@ from msgspec import Struct
 from bellcast.errors import BadRequest, BellcastError, Invalid
 from bellcast.live import changes
 from bellcast.live.framing import sse, websocket
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
+from bellcast.live.topics import TopicRefused
 from bellcast.model import times
 from bellcast.model.events import (
     Event,
-    InboxCounted,
+    InboxBulkChanged,
     InboxEvent,
     LiveEvent,
     Member,
@@ -28,7 +29,7 @@ from bellcast.model.events import (
     Typing,
 )
 from bellcast.model.inboxes import InboxState
-from bellcast.model.wording import worded
+from bellcast.model.wording import field_error
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,37 +42,37 @@ class Frame(Struct, frozen=True):
     id: str | None = None
 
 
-class Dialect(Struct, frozen=True, eq=False):
+class NativeDialect(Struct, frozen=True, eq=False):
     """One way the frames travel. Compared by identity: there are four, made once."""
 
     transport: Literal["sse", "websocket"]
-    wrap: Callable[[Frame], bytes]
+    encode_frame: Callable[[Frame], bytes]
     protocol: str = "native"
 
     def encode(self, event: Event) -> bytes | None:
         """The bytes of an event; None if this dialect has no word for it."""
         told = frame(event)
-        return None if told is None else self.wrap(told)
+        return None if told is None else self.encode_frame(told)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         """The bytes of a change that is told again, with the position it brings the client to."""
-        return self.wrap(inbox_frame(event, position))
+        return self.encode_frame(inbox_frame(event, position))
 
     def reset(self, state: InboxState) -> bytes:
         """The bytes that tell a client to fetch the inbox again."""
-        return self.wrap(reset(state))
+        return self.encode_frame(reset(state))
 
     def heartbeat(self, now: int) -> bytes:
         """The bytes of a sign of life."""
-        return self.wrap(heartbeat(now))
+        return self.encode_frame(heartbeat(now))
 
-    def ending(self, end: Close) -> Close:
+    def close_event(self, end: CloseReason) -> CloseReason:
         """Reasons are written in this dialect's codes."""
         return end
 
-    def close(self, end: Close) -> bytes:
+    def close(self, end: CloseReason) -> bytes:
         """The bytes told before the server closes."""
-        return self.wrap(close(end))
+        return self.encode_frame(close(end))
 
 
 def _sse_event(frame: Frame) -> bytes:
@@ -90,16 +91,16 @@ def _websocket_frame(frame: Frame) -> bytes:
     return websocket.text_frame(_message(frame))
 
 
-SSE_CHUNKED = Dialect("sse", _sse_chunk)  # straight to an HTTP/1.1 socket
-SSE_PLAIN = Dialect("sse", _sse_event)  # HTTP/1.0, or through another server's sends
-WEBSOCKET = Dialect("websocket", _websocket_frame)  # straight to the socket
-MESSAGE = Dialect("websocket", _message)  # through another server's sends
+SSE_CHUNKED = NativeDialect("sse", _sse_chunk)  # straight to an HTTP/1.1 socket
+SSE_PLAIN = NativeDialect("sse", _sse_event)  # HTTP/1.0, or through another server's sends
+WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # straight to the socket
+MESSAGE = NativeDialect("websocket", _message)  # through another server's sends
 
 
 def frame(event: Event) -> Frame | None:
     """The frame of an event, None for those between servers only."""
     match event:
-        case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxCounted():
+        case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
             return inbox_frame(event, event.inbox.position)
         case LiveEvent():
             return Frame("event", _named_topic(event.topic) | {"name": event.name, "data": event.data})
@@ -117,11 +118,11 @@ def _named_topic(topic: str | None) -> dict[str, Any]:
 
 def inbox_frame(event: InboxEvent, position: str) -> Frame:
     """The frame of an inbox change, with the position it brings the client to."""
-    change = changes.told(event, position)
+    change = changes.payload_of(event, position)
     return Frame(change.name, change.fields, position)
 
 
-class Greeting(Struct, frozen=True):
+class Ready(Struct, frozen=True):
     """What `ready` says of a new connection."""
 
     connection: str
@@ -131,19 +132,11 @@ class Greeting(Struct, frozen=True):
     heartbeat: float
     resumed: bool
     topics: tuple[str, ...]
-    refused: tuple["TopicRefused", ...]
+    refused: tuple[TopicRefused, ...]
     presence: dict[str, list[Member]]
 
 
-class TopicRefused(Struct, frozen=True):
-    """A topic that was asked for and not given."""
-
-    topic: str
-    code: str
-    message: str
-
-
-def ready(greeting: Greeting) -> Frame:
+def ready(greeting: Ready) -> Frame:
     """The first frame. Its id stands only when nothing is to be replayed, so a cut in the replay loses nothing."""
     state = greeting.state
     heartbeat = greeting.heartbeat
@@ -165,16 +158,16 @@ def ready(greeting: Greeting) -> Frame:
 
 def reset(state: InboxState) -> Frame:
     """The position is too old or unknown: fetch the inbox again."""
-    change = changes.reset(state)
+    change = changes.reset_payload(state)
     return Frame(change.name, change.fields, state.position)
 
 
 def heartbeat(now: int) -> Frame:
     """Still here. Never carries an id."""
-    return Frame("heartbeat", {"time": times.moment(now)})
+    return Frame("heartbeat", {"time": times.to_rfc3339(now)})
 
 
-def close(end: Close) -> Frame:
+def close(end: CloseReason) -> Frame:
     """Told before the server closes."""
     more = {"after": end.after, "message": end.message}
     told = {name: value for name, value in more.items() if value is not None}
@@ -210,112 +203,112 @@ class Command(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknow
     ref: str | int | float | None = None
 
 
-class Subscribe(Command, frozen=True, kw_only=True, tag="subscribe"):
+class SubscribeCommand(Command, frozen=True, kw_only=True, tag="subscribe"):
     topics: list[str]
 
 
-class Unsubscribe(Command, frozen=True, kw_only=True, tag="unsubscribe"):
+class UnsubscribeCommand(Command, frozen=True, kw_only=True, tag="unsubscribe"):
     topics: list[str]
 
 
-class Publish(Command, frozen=True, kw_only=True, tag="publish"):
+class PublishCommand(Command, frozen=True, kw_only=True, tag="publish"):
     topic: str
     name: str
     data: Any = None
 
 
-class Of(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `all` is narrowed by. Never empty: a filter that got lost on the way must not become everything."""
 
     type: str
 
 
-class Mark(Command, frozen=True, kw_only=True):
+class MarkCommand(Command, frozen=True, kw_only=True):
     """An action on many: ids, or all."""
 
     ids: list[str] | None = None
     all: bool = False
-    of: Of | None = None
+    of: Filter | None = None
 
 
-class Seen(Mark, frozen=True, kw_only=True, tag="seen"):
+class SeenCommand(MarkCommand, frozen=True, kw_only=True, tag="seen"):
     pass
 
 
-class Read(Mark, frozen=True, kw_only=True, tag="read"):
+class ReadCommand(MarkCommand, frozen=True, kw_only=True, tag="read"):
     pass
 
 
-class Unread(Mark, frozen=True, kw_only=True, tag="unread"):
+class UnreadCommand(MarkCommand, frozen=True, kw_only=True, tag="unread"):
     pass
 
 
-class Archive(Mark, frozen=True, kw_only=True, tag="archive"):
+class ArchiveCommand(MarkCommand, frozen=True, kw_only=True, tag="archive"):
     pass
 
 
-class Unarchive(Mark, frozen=True, kw_only=True, tag="unarchive"):
+class UnarchiveCommand(MarkCommand, frozen=True, kw_only=True, tag="unarchive"):
     pass
 
 
-class Delete(Mark, frozen=True, kw_only=True, tag="delete"):
+class DeleteCommand(MarkCommand, frozen=True, kw_only=True, tag="delete"):
     pass
 
 
-class TypingOn(Command, frozen=True, kw_only=True, tag="typing"):
+class TypingCommand(Command, frozen=True, kw_only=True, tag="typing"):
     topic: str
     on: bool
 
 
-class CallFrame(Command, frozen=True, kw_only=True, tag="call"):
+class CallCommand(Command, frozen=True, kw_only=True, tag="call"):
     name: str
     data: Any = None
 
 
-class Auth(Command, frozen=True, kw_only=True, tag="auth"):
+class AuthCommand(Command, frozen=True, kw_only=True, tag="auth"):
     token: str
 
 
-class Ping(Command, frozen=True, kw_only=True, tag="ping"):
+class PingCommand(Command, frozen=True, kw_only=True, tag="ping"):
     pass
 
 
 AnyCommand = (
-    Subscribe
-    | Unsubscribe
-    | Publish
-    | Seen
-    | Read
-    | Unread
-    | Archive
-    | Unarchive
-    | Delete
-    | TypingOn
-    | CallFrame
-    | Auth
-    | Ping
+    SubscribeCommand
+    | UnsubscribeCommand
+    | PublishCommand
+    | SeenCommand
+    | ReadCommand
+    | UnreadCommand
+    | ArchiveCommand
+    | UnarchiveCommand
+    | DeleteCommand
+    | TypingCommand
+    | CallCommand
+    | AuthCommand
+    | PingCommand
 )
 _commands: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
-def receive(text: str) -> "AnyCommand | Refused":
+def receive(text: str) -> "AnyCommand | InvalidFrame":
     """The command in a client's frame, or why there is none."""
     try:
         return _commands.decode(text)
     except msgspec.ValidationError as problem:
-        return Refused(_loose_ref(text), Invalid.fields([worded(problem)]))
+        return InvalidFrame(_salvaged_ref(text), Invalid.fields([field_error(problem)]))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Refused(None, BadRequest("A frame must be one JSON object with a `type`."))
+        return InvalidFrame(None, BadRequest("A frame must be one JSON object with a `type`."))
 
 
-class Refused(NamedTuple):
+class InvalidFrame(NamedTuple):
     """A frame that is no command."""
 
     ref: Any
-    refusal: BellcastError
+    error: BellcastError
 
 
-def _loose_ref(text: str) -> Any:
+def _salvaged_ref(text: str) -> Any:
     """The `ref` of a frame that is otherwise wrong, so that its sender can tell which."""
     try:
         ref = msgspec.json.decode(text).get("ref")

@@ -9,246 +9,246 @@ from socket import SocketType
 from typing import Any, Protocol
 
 from bellcast.live import reasons
-from bellcast.live.connection import NOWHERE, PARTING_SECONDS, Outlet
+from bellcast.live.connection import CLOSE_TIMEOUT, NULL_TRANSPORT, OutboundTransport
 from bellcast.live.protocols.socketio import engineio
-from bellcast.live.protocols.socketio.engineio import Form, Handshake, Packet
-from bellcast.live.reasons import Close
-from bellcast.live.requests import Request
-from bellcast.live.rules import SocketIO
+from bellcast.live.protocols.socketio.engineio import Encoding, EnginePacket, OpenPayload
+from bellcast.live.reasons import CloseReason
+from bellcast.live.requests import HandshakeRequest
+from bellcast.live.rules import SocketIOConfig
 from bellcast.live.sessions import homes
 from bellcast.ports import Clock
 
 # The shorter of interval and timeout is cut into this many slots: an end is late by a twentieth at most.
 SLOTS = 20
 
-UNREADABLE = Close(reasons.BAD_REQUEST.code, "parse_error", reconnect=True)
-PING_TIMEOUT = Close(reasons.NO_PONG.code, "ping_timeout", reconnect=True)
-LEFT = Close(1000, "closed by the client", reconnect=True)
+UNREADABLE = CloseReason(reasons.BAD_REQUEST.code, "parse_error", reconnect=True)
+PING_TIMEOUT = CloseReason(reasons.NO_PONG.code, "ping_timeout", reconnect=True)
+CLIENT_CLOSED = CloseReason(1000, "closed by the client", reconnect=True)
 
 
-class Link(Protocol):
+class EngineTransport(Protocol):
     """What carries a pipe's packets at the time."""
 
     @property
-    def form(self) -> Form: ...
+    def encoding(self) -> Encoding: ...
     @property
-    def outlet(self) -> Outlet: ...
+    def transport(self) -> OutboundTransport: ...
     @property
     def sock(self) -> SocketType | None:
         """The plain socket below, if packets may be sent on it directly."""
         ...
 
-    def part(self, end: Close, last: bytes) -> None:
+    def close_with(self, end: CloseReason, last: bytes) -> None:
         """Close, telling `last` to a poll that waits."""
         ...
 
 
-class NoLink:
+class ClosedTransport:
     """The link of a session that is over."""
 
-    form = engineio.SENDS
-    outlet: Outlet = NOWHERE
+    encoding = engineio.ASGI_MESSAGES
+    transport: OutboundTransport = NULL_TRANSPORT
     sock = None
 
-    def part(self, end: Close, last: bytes) -> None: ...
+    def close_with(self, end: CloseReason, last: bytes) -> None: ...
 
 
-NO_LINK = NoLink()
+CLOSED_TRANSPORT = ClosedTransport()
 
 
-class Upper(Protocol):
+class EngineListener(Protocol):
     """Whoever speaks through pipes."""
 
-    def opened(self, pipe: "Pipe") -> None: ...
-    def heard(self, pipe: "Pipe", message: str | bytes) -> None: ...
+    def on_open(self, pipe: "EngineSession") -> None: ...
+    def on_message(self, pipe: "EngineSession", message: str | bytes) -> None: ...
 
-    def moved(self, pipe: "Pipe") -> None:
+    def on_transport_changed(self, pipe: "EngineSession") -> None:
         """The pipe has another link."""
         ...
 
-    def full(self, pipe: "Pipe") -> None:
+    def on_buffer_full(self, pipe: "EngineSession") -> None:
         """What is written waits for a slow reader."""
         ...
 
-    def drained(self, pipe: "Pipe") -> None:
+    def on_buffer_drained(self, pipe: "EngineSession") -> None:
         """There is room again."""
         ...
 
-    def closed(self, pipe: "Pipe") -> None: ...
+    def on_close(self, pipe: "EngineSession") -> None: ...
 
 
-class Pipe:
+class EngineSession:
     """One session. `talk` is the upper layer's, for what it knows of the pipe."""
 
     __slots__ = (
-        "_pipes",
         "_pong_due",
+        "_sessions",
+        "app_state",
         "close_reason",
-        "due",
+        "deadline",
+        "is_closed",
         "is_unjoined",
-        "link",
-        "over",
         "request",
         "sid",
         "slot",
-        "talk",
+        "transport",
     )
 
-    def __init__(self, pipes: "Pipes", request: Request) -> None:
-        self._pipes = pipes
+    def __init__(self, pipes: "EngineSessions", request: HandshakeRequest) -> None:
+        self._sessions = pipes
         self._pong_due = False
         self.sid = homes.new_sid()
         self.request = request
-        self.over = False
+        self.is_closed = False
         self.is_unjoined = False  # counted among the polling sessions that have joined no namespace yet
-        self.close_reason: Close | None = None  # None at the end: the socket was lost
-        self.due = 0.0
+        self.close_reason: CloseReason | None = None  # None at the end: the socket was lost
+        self.deadline = 0.0
         self.slot = 0  # where the sweep finds it
-        self.link: Link = NO_LINK
-        self.talk: Any = None
+        self.transport: EngineTransport = CLOSED_TRANSPORT
+        self.app_state: Any = None
 
     @property
     def transport(self) -> str:
         """`polling` or `websocket`."""
-        return "polling" if self.link.form is engineio.BODY else "websocket"
+        return "polling" if self.transport.encoding is engineio.POLLING_BODY else "websocket"
 
     def set_joined(self) -> None:
         """It has joined a namespace: from here on it is counted as a connection of the hub."""
-        self._pipes.set_joined(self)
+        self._sessions.set_joined(self)
 
-    def begin(self, link: Link) -> None:
+    def begin(self, link: EngineTransport) -> None:
         """Say what the client needs to know, and begin the pulse."""
-        self.link = link
-        self._pipes.begin(self)
+        self.transport = link
+        self._sessions.begin(self)
 
-    def say(self, packet: bytes) -> None:
+    def send_packet(self, packet: bytes) -> None:
         """One text packet."""
-        link = self.link
-        link.outlet.write(link.form.text(packet))
+        link = self.transport
+        link.transport.write(link.encoding.text(packet))
 
     def send(self, head: bytes, attachments: Iterable[bytes]) -> None:
         """A message and the binary messages behind it: nothing comes between."""
-        self.say(head)
-        link = self.link
+        self.send_packet(head)
+        link = self.transport
         for attachment in attachments:
-            link.outlet.write(link.form.binary(attachment))
+            link.transport.write(link.encoding.binary(attachment))
 
-    def hear(self, packet: Packet) -> None:
+    def receive(self, packet: EnginePacket) -> None:
         """What the client sent, by whatever way."""
-        if self.over:
+        if self.is_closed:
             return
         match packet.type:
             case "4":
-                self._pipes.upper.heard(self, packet.data)
+                self._sessions.listener.on_message(self, packet.data)
             case "3":
-                self._beat()
+                self._send_ping()
             case "1":
-                self.end(LEFT, engineio.NOOP)
+                self.close(CLIENT_CLOSED, engineio.NOOP)
             case "2":
-                self.end(UNREADABLE)  # this way only the server pings
+                self.close(UNREADABLE)  # this way only the server pings
 
-    def move(self, link: Link, waiting: Iterable[bytes]) -> None:
+    def change_transport(self, link: EngineTransport, waiting: Iterable[bytes]) -> None:
         """Go on over another link, beginning with what waited on the one before."""
-        self.link = link
+        self.transport = link
         for packet in waiting:
-            link.outlet.write(engineio.reshaped(packet, link.form))
-        self._pipes.upper.moved(self)
+            link.transport.write(engineio.reencode(packet, link.encoding))
+        self._sessions.listener.on_transport_changed(self)
 
-    def full(self) -> None:
+    def on_buffer_full(self) -> None:
         """The link holds more than it may."""
-        self._pipes.upper.full(self)
+        self._sessions.listener.on_buffer_full(self)
 
-    def drained(self) -> None:
+    def on_buffer_drained(self) -> None:
         """The link has room again."""
-        self._pipes.upper.drained(self)
+        self._sessions.listener.on_buffer_drained(self)
 
-    def end(self, end: Close, last: bytes = engineio.CLOSE) -> None:
+    def close(self, end: CloseReason, last: bytes = engineio.CLOSE) -> None:
         """Close. Safe to call twice."""
-        if not self.over:
-            link = self.link
+        if not self.is_closed:
+            link = self.transport
             self.close_reason = end
-            self.forget()
-            link.part(end, last)
+            self.discard()
+            link.close_with(end, last)
 
-    def leave(self, end: Close) -> None:
+    def close_by_client(self, end: CloseReason) -> None:
         """Close, and see that a client between two polls hears it from the next."""
-        link = self.link
-        self.end(end)
-        if link.form is engineio.BODY and link.outlet.get_write_buffer_size():
-            self._pipes.keep_parted(self.sid, link)
+        link = self.transport
+        self.close(end)
+        if link.encoding is engineio.POLLING_BODY and link.transport.get_write_buffer_size():
+            self._sessions.keep_final_packets(self.sid, link)
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """The session is over, and its link is gone or will see to itself."""
-        if not self.over:
-            self.over = True
-            self._pipes.forget(self)
+        if not self.is_closed:
+            self.is_closed = True
+            self._sessions.discard(self)
             # Each holds the other: thousands of such pairs would wait for the garbage collector.
-            self.link = NO_LINK
+            self.transport = CLOSED_TRANSPORT
 
     def log_refusal(self, namespace: str, reason: str) -> None:
         """Log that the client may not join a namespace."""
-        if self._pipes.log is not None:
-            self._pipes.log.namespace_refused(self, namespace, reason)
+        if self._sessions.log is not None:
+            self._sessions.log.namespace_refused(self, namespace, reason)
 
-    def look(self, now: float) -> None:
+    def check_timeout(self, now: float) -> None:
         """Ping if it is time; end if no pong came."""
-        if self.over or now < self.due:
+        if self.is_closed or now < self.deadline:
             return
         if self._pong_due:
-            self.end(PING_TIMEOUT)
+            self.close(PING_TIMEOUT)
             return
         self._pong_due = True
         # From when the ping was due: what the sweep is late by is not given to the client.
-        self.due += self._pipes.rules.ping_timeout
-        self.say(engineio.PING)
+        self.deadline += self._sessions.config.ping_timeout
+        self.send_packet(engineio.PING)
 
-    def _beat(self) -> None:
+    def _send_ping(self) -> None:
         if self._pong_due:
             self._pong_due = False
-            self.due = asyncio.get_running_loop().time() + self._pipes.rules.ping_interval
+            self.deadline = asyncio.get_running_loop().time() + self._sessions.config.ping_interval
 
 
 class SessionLog(Protocol):
     """Writes down which sessions come and go."""
 
-    def session_opened(self, pipe: Pipe) -> None: ...
-    def session_closed(self, pipe: Pipe) -> None: ...
-    def namespace_refused(self, pipe: Pipe, namespace: str, reason: str) -> None:
+    def session_opened(self, pipe: EngineSession) -> None: ...
+    def session_closed(self, pipe: EngineSession) -> None: ...
+    def namespace_refused(self, pipe: EngineSession, namespace: str, reason: str) -> None:
         """A client may not join a namespace."""
         ...
 
 
-class Pipes:
+class EngineSessions:
     """The sessions of this process, by their secret id."""
 
-    def __init__(self, upper: Upper, rules: SocketIO, clock: Clock) -> None:
-        self.upper = upper
-        self.rules = rules
+    def __init__(self, upper: EngineListener, rules: SocketIOConfig, clock: Clock) -> None:
+        self.listener = upper
+        self.config = rules
         self._clock = clock
-        self._by_sid: dict[str, Pipe] = {}
-        self._parted: dict[str, Link] = {}
+        self._by_sid: dict[str, EngineSession] = {}
+        self._final_packets: dict[str, EngineTransport] = {}
         self.unjoined = 0
         self._unjoined_by_address: dict[str | None, int] = {}
         self._width = min(rules.ping_interval, rules.ping_timeout) / SLOTS
-        self._slots: dict[int, set[Pipe]] = {}
-        self._turned = 0
+        self._slots: dict[int, set[EngineSession]] = {}
+        self._last_tick = 0
         self.log: SessionLog | None = None
 
     def __len__(self) -> int:
         return len(self._by_sid)
 
-    def find(self, sid: str) -> Pipe | None:
+    def find(self, sid: str) -> EngineSession | None:
         """The session of that id, unless its time is over."""
         pipe = self._by_sid.get(sid)
         if pipe is not None:
-            pipe.look(asyncio.get_running_loop().time())
-        return None if pipe is None or pipe.over else pipe
+            pipe.check_timeout(asyncio.get_running_loop().time())
+        return None if pipe is None or pipe.is_closed else pipe
 
     def unjoined_from(self, address: str | None) -> int:
         """How many polling sessions of an address have joined no namespace yet."""
         return self._unjoined_by_address.get(address, 0)
 
-    def set_joined(self, pipe: Pipe) -> None:
+    def set_joined(self, pipe: EngineSession) -> None:
         """Count a session no longer as one that has joined no namespace. Safe to call twice."""
         if pipe.is_unjoined:
             pipe.is_unjoined = False
@@ -262,70 +262,70 @@ class Pipes:
         else:
             del self._unjoined_by_address[address]
 
-    def begin(self, pipe: Pipe) -> None:
+    def begin(self, pipe: EngineSession) -> None:
         """Open a session on its first link."""
-        if pipe.link.form is engineio.BODY:  # the others are bounded by the sockets they hold
+        if pipe.transport.encoding is engineio.POLLING_BODY:  # the others are bounded by the sockets they hold
             pipe.is_unjoined = True
             self._count_unjoined(pipe.request.address, 1)
-        pipe.due = asyncio.get_running_loop().time() + self.rules.ping_interval
+        pipe.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
         self._by_sid[pipe.sid] = pipe
-        self._expect(pipe)
+        self._schedule(pipe)
         if self.log is not None:
             self.log.session_opened(pipe)
-        pipe.say(engineio.opened(self._handshake(pipe)))
-        self.upper.opened(pipe)
+        pipe.send_packet(engineio.open_packet(self._handshake(pipe)))
+        self.listener.on_open(pipe)
 
-    def forget(self, pipe: Pipe) -> None:
+    def discard(self, pipe: EngineSession) -> None:
         """Its id opens nothing any more."""
         self.set_joined(pipe)
         self._by_sid.pop(pipe.sid, None)
         self._slots.get(pipe.slot, set()).discard(pipe)
-        self.upper.closed(pipe)
+        self.listener.on_close(pipe)
         if self.log is not None:
             self.log.session_closed(pipe)
 
-    def parted(self, sid: str) -> Link | None:
+    def final_packets(self, sid: str) -> EngineTransport | None:
         """The link of a session that has ended and whose client has not heard it; it is told once."""
-        return self._parted.pop(sid, None)
+        return self._final_packets.pop(sid, None)
 
-    def keep_parted(self, sid: str, link: Link) -> None:
+    def keep_final_packets(self, sid: str, link: EngineTransport) -> None:
         """Keep what an ended session has still to say, for as long as a client may take to ask."""
-        self._parted[sid] = link
-        asyncio.get_running_loop().call_later(PARTING_SECONDS, self.parted, sid)
+        self._final_packets[sid] = link
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.final_packets, sid)
 
     def close(self) -> None:
         """End every session: clients come back by themselves."""
         for pipe in list(self._by_sid.values()):
-            pipe.end(reasons.RESTARTING)
+            pipe.close(reasons.RESTARTING)
 
     async def run(self) -> None:
         """Sweep for ever."""
-        self._turned = self._slot(asyncio.get_running_loop().time())
+        self._last_tick = self._slot(asyncio.get_running_loop().time())
         while True:
             await self._clock.sleep(self._width)
-            self.turn(asyncio.get_running_loop().time())
+            self.tick(asyncio.get_running_loop().time())
 
-    def turn(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Look at who was due until now."""
-        for slot in range(self._turned, self._slot(now)):
+        for slot in range(self._last_tick, self._slot(now)):
             for pipe in self._slots.pop(slot, ()):
-                pipe.look(now)
-                if not pipe.over:
-                    self._expect(pipe)
-        self._turned = self._slot(now)
+                pipe.check_timeout(now)
+                if not pipe.is_closed:
+                    self._schedule(pipe)
+        self._last_tick = self._slot(now)
 
-    def _expect(self, pipe: Pipe) -> None:
-        pipe.slot = max(self._slot(pipe.due), self._turned)
+    def _schedule(self, pipe: EngineSession) -> None:
+        pipe.slot = max(self._slot(pipe.deadline), self._last_tick)
         self._slots.setdefault(pipe.slot, set()).add(pipe)
 
     def _slot(self, at: float) -> int:
         return int(at / self._width)
 
-    def _handshake(self, pipe: Pipe) -> Handshake:
-        rules = self.rules
-        return Handshake(
+    def _handshake(self, pipe: EngineSession) -> OpenPayload:
+        rules = self.config
+        return OpenPayload(
             sid=pipe.sid,
-            upgrades=("websocket",) if pipe.link.form is engineio.BODY else (),
+            upgrades=("websocket",) if pipe.transport.encoding is engineio.POLLING_BODY else (),
             pingInterval=round(rules.ping_interval * 1000),
             pingTimeout=round(rules.ping_timeout * 1000),
             maxPayload=rules.max_payload,

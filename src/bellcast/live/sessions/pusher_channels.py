@@ -13,13 +13,13 @@ from bellcast.calls import Call
 from bellcast.errors import BadRequest, Forbidden, NoHandler
 from bellcast.live import topics as following
 from bellcast.live.connection import Connection, Phase
-from bellcast.live.pace import Pace
+from bellcast.live.pace import MessageRateLimiter
 from bellcast.live.protocols import pusher
 from bellcast.live.protocols.pusher import frames
-from bellcast.live.sessions.pusher_port import PusherPort
-from bellcast.live.sessions.pusher_rosters import Rosters
-from bellcast.live.sessions.pusher_users import Users
-from bellcast.live.sessions.pusher_wiring import Wiring
+from bellcast.live.sessions.pusher_port import PusherCallContext
+from bellcast.live.sessions.pusher_rosters import PresenceCache
+from bellcast.live.sessions.pusher_users import PusherUsers
+from bellcast.live.sessions.pusher_wiring import PusherContext
 from bellcast.model import drafts, topics
 from bellcast.model.events import LiveEvent, Member, topic_stream
 
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 TOO_FAST = 4301
 
 
-class Refused(Exception):
+class SubscriptionRefused(Exception):
     """A subscription that is not given, in the words pusher-js is told."""
 
     def __init__(self, kind: str, message: str, status: int) -> None:
@@ -36,133 +36,137 @@ class Refused(Exception):
         self.kind, self.message, self.status = kind, message, status
 
 
-class Channels:
+class PusherChannels:
     """Does what clients ask of channels."""
 
-    def __init__(self, wiring: Wiring, users: Users, rosters: Rosters) -> None:
-        self._wiring = wiring
+    def __init__(self, wiring: PusherContext, users: PusherUsers, rosters: PresenceCache) -> None:
+        self._context = wiring
         self._users = users
-        self._rosters = rosters
+        self._presence_cache = rosters
         self._hub = wiring.hub
         self._limits = wiring.rules.limits
         self._rules = wiring.pusher
-        self._paces: dict[Connection, Pace] = {}
+        self._rate_limiters: dict[Connection, MessageRateLimiter] = {}
 
     # --- following
 
-    async def subscribe(self, connection: Connection, asked: pusher.Subscribe) -> None:
+    async def subscribe(self, connection: Connection, asked: pusher.PusherSubscribe) -> None:
         """Let it follow the channel, or tell it why not, in both ways that clients listen for."""
         try:
             await self._subscribe(connection, asked)
-        except Refused as refused:
+        except SubscriptionRefused as refused:
             log.info("subscription refused", channel=asked.channel[:200], why=refused.message)
             channel = asked.channel
-            self._tell(connection, frames.refused(channel, refused.kind, refused.message, refused.status))
-            self._tell(connection, frames.error(refused.message))
+            self._send(connection, frames.subscription_error(channel, refused.kind, refused.message, refused.status))
+            self._send(connection, frames.error(refused.message))
 
-    async def _subscribe(self, connection: Connection, asked: pusher.Subscribe) -> None:
+    async def _subscribe(self, connection: Connection, asked: pusher.PusherSubscribe) -> None:
         channel = asked.channel
         if channel.startswith(topics.TO_RECIPIENT):
             self._check_own(connection, channel)
-            self._tell(connection, frames.subscribed(channel))
+            self._send(connection, frames.subscribed(channel))
             return
         self._check_name(channel)
         followed = self._hub.topics(connection)
         if channel in followed:
             raise BadRequest(f"This connection follows {channel} already.")
         self._check_room(len(followed))
-        grant, member = await self._admitted(connection, asked, len(followed))
-        if connection.phase is not Phase.ENDED:
+        grant, member = await self._authorize(connection, asked, len(followed))
+        if connection.phase is not Phase.CLOSED:
             self._hub.follow(connection, {channel: grant}, member)
-            self._tell(connection, frames.subscribed(channel, self._roster(connection, channel)))
+            self._send(connection, frames.subscribed(channel, self._presence_snapshot(connection, channel)))
             if topics.is_cache(channel):
-                await self._tell_last(connection, channel)
+                await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
         """Follow it no more; nothing is answered."""
         self._hub.unfollow(connection, (channel,))
 
-    async def _admitted(
-        self, connection: Connection, asked: pusher.Subscribe, followed: int
+    async def _authorize(
+        self, connection: Connection, asked: pusher.PusherSubscribe, followed: int
     ) -> tuple[Grant, Member | None]:
         """Why it may follow, and on a presence channel who is to be present; Refused where the right is missing."""
         if topics.is_presence(asked.channel):
-            return Grant.APP, self._present(connection, asked)
+            return Grant.APP, self._member(connection, asked)
         if topics.is_private(asked.channel):
             self._check_signature(connection, asked, None)
             return Grant.APP, None
-        wiring = self._wiring
-        given, refused = await following.admitted(
+        wiring = self._context
+        given, refused = await following.authorize_topics(
             wiring.engines.store, connection.principal, (asked.channel,), followed, wiring.rules
         )
         if refused:
-            raise Refused("AuthError", f"{asked.channel}: {refused[0].message}", 403)
+            raise SubscriptionRefused("AuthError", f"{asked.channel}: {refused[0].message}", 403)
         return given[asked.channel], None
 
     def _check_own(self, connection: Connection, channel: str) -> None:
         if connection.principal.recipient != topics.recipient(channel):
-            raise Refused("AuthError", f"{channel} is for the connections signed in as that user only.", 401)
+            raise SubscriptionRefused(
+                "AuthError", f"{channel} is for the connections signed in as that user only.", 401
+            )
 
     def _check_name(self, channel: str) -> None:
         for wrong in drafts.topic("channel", channel, self._limits):
-            raise Refused("InvalidName", f"A channel's name {wrong.message}.", 400)
+            raise SubscriptionRefused("InvalidName", f"A channel's name {wrong.message}.", 400)
 
     def _check_room(self, followed: int) -> None:
         limit = self._limits.topics_per_connection
         if limit and followed >= limit:
-            raise Refused("LimitReached", f"A connection follows at most {limit} channels.", 403)
+            raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
 
-    def _check_signature(self, connection: Connection, asked: pusher.Subscribe, channel_data: str | None) -> None:
-        project = self._wiring.project
+    def _check_signature(self, connection: Connection, asked: pusher.PusherSubscribe, channel_data: str | None) -> None:
+        project = self._context.project
         signed = signatures.channel_string(connection.id, asked.channel, channel_data)
-        if not signatures.holds(project, asked.auth or "", signed):
+        if not signatures.is_valid(project, asked.auth or "", signed):
             message = f"{asked.channel}: the signature does not hold. It must be {project.key}:<hex HMAC-SHA256> of "
-            raise Refused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
+            raise SubscriptionRefused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
 
-    def _present(self, connection: Connection, asked: pusher.Subscribe) -> Member:
+    def _member(self, connection: Connection, asked: pusher.PusherSubscribe) -> Member:
         self._check_signature(connection, asked, asked.channel_data)
         principal, limit = connection.principal, self._rules.presence_members
-        if limit and self._rosters.count(principal.tenant, asked.channel) >= limit:
-            raise Refused("LimitReached", f"{asked.channel} has {limit} members already.", 403)
+        if limit and self._presence_cache.count(principal.tenant, asked.channel) >= limit:
+            raise SubscriptionRefused("LimitReached", f"{asked.channel} has {limit} members already.", 403)
         if asked.channel_data is None:
             if principal.recipient is None:
-                raise Refused("AuthError", f"{asked.channel}: send channel_data, or sign in first.", 401)
+                raise SubscriptionRefused("AuthError", f"{asked.channel}: send channel_data, or sign in first.", 401)
             return Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
         said = pusher.read_member(asked.channel_data)
         if isinstance(said, str):
-            raise Refused("AuthError", f"{asked.channel}: {said}", 401)
+            raise SubscriptionRefused("AuthError", f"{asked.channel}: {said}", 401)
         for wrong in drafts.data("user_info", said.user_info, 0):  # other nodes are told of it too
-            raise Refused("AuthError", f"{asked.channel}: channel_data: {wrong.field} {wrong.message}.", 401)
+            raise SubscriptionRefused(
+                "AuthError", f"{asked.channel}: channel_data: {wrong.field} {wrong.message}.", 401
+            )
         return Member(recipient=said.user_id, info=said.user_info)
 
-    def _roster(self, connection: Connection, channel: str) -> str:
+    def _presence_snapshot(self, connection: Connection, channel: str) -> str:
         if not topics.is_presence(channel):
             return frames.EMPTY
-        return self._rosters.told(connection.principal.tenant, channel)
+        return self._presence_cache.snapshot(connection.principal.tenant, channel)
 
-    async def _tell_last(self, connection: Connection, channel: str) -> None:
-        engines, tenant = self._wiring.engines, connection.principal.tenant
+    async def _send_cached_event(self, connection: Connection, channel: str) -> None:
+        engines, tenant = self._context.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._rules.cache_ttl * 1000)
-        last = await engines.store.topics.last(tenant, channel, since)
+        last = await engines.store.topics.get(tenant, channel, since)
         if last is None:
-            self._tell(connection, frames.cache_miss(channel))
-            self._wiring.webhooks.missed(channel, since)
+            self._send(connection, frames.cache_miss(channel))
+            self._context.webhooks.missed(channel, since)
         else:
-            self._tell(connection, frames.event(last.name, channel, last.data))
+            self._send(connection, frames.event(last.name, channel, last.data))
 
     # --- client events
 
     async def client_event(self, connection: Connection, asked: pusher.ClientEvent) -> None:
         """Tell the others, as one of them, and the app."""
         self._check_event(connection, asked)
-        if self._too_fast(connection):
+        if self._is_rate_limited(connection):
             limit = self._rules.client_events_per_second
-            self._tell(connection, frames.error(f"At most {limit} client events a second.", TOO_FAST))
+            self._send(connection, frames.error(f"At most {limit} client events a second.", TOO_FAST))
             return
-        wiring, principal = self._wiring, connection.principal
+        wiring, principal = self._context, connection.principal
         member = None
         if topics.is_presence(asked.channel):
-            member = self._hub.presence.recipient(principal, asked.channel, connection.id)
+            member = self._hub.presence.member_key(principal, asked.channel, connection.id)
         event = LiveEvent(
             tenant=principal.tenant,
             name=asked.event,
@@ -187,11 +191,11 @@ class Channels:
         if limit and len(frames.text(asked.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{asked.event[:50]}: the data must have at most {limit} bytes.")
 
-    def _too_fast(self, connection: Connection) -> bool:
-        pace = self._paces.get(connection)
+    def _is_rate_limited(self, connection: Connection) -> bool:
+        pace = self._rate_limiters.get(connection)
         if pace is None:
-            pace = self._paces[connection] = Pace(self._rules.client_events_per_second)
-        return pace.exceeded(asyncio.get_running_loop().time())
+            pace = self._rate_limiters[connection] = MessageRateLimiter(self._rules.client_events_per_second)
+        return pace.hit(asyncio.get_running_loop().time())
 
     # --- the app's handlers
 
@@ -201,20 +205,20 @@ class Channels:
         if name in (calls.CONNECT, calls.DISCONNECT):
             return
         try:
-            call = await self.ask(connection, name, asked.channel, asked.data)
+            call = await self.call_app(connection, name, asked.channel, asked.data)
         except NoHandler:
             return
         except calls.Refused as refused:
             raise Forbidden(refused.message) from None
         if call is not None and call.reply is not None:
-            self._tell(connection, frames.event(name, asked.channel, frames.text(call.reply)))
+            self._send(connection, frames.event(name, asked.channel, frames.text(call.reply)))
 
-    async def ask(self, connection: Connection, name: str, channel: str | None, data: Any) -> "Answered | None":
+    async def call_app(self, connection: Connection, name: str, channel: str | None, data: Any) -> "AppReply | None":
         """Ask the app's handler of that name, where there is one."""
-        wiring, principal = self._wiring, connection.principal
+        wiring, principal = self._context, connection.principal
         if not wiring.app.has(name):
             return None
-        port = PusherPort(wiring.engines, wiring.hub, connection, channel)
+        port = PusherCallContext(wiring.engines, wiring.hub, connection, channel)
         call = Call(
             port,
             name,
@@ -226,28 +230,28 @@ class Channels:
             roles=principal.roles or (),
         )
         try:
-            return Answered(await wiring.app.answer(call), call.accepted)
+            return AppReply(await wiring.app.dispatch(call), call.accepted)
         finally:
-            self._part(connection, port, at_once=name == calls.CONNECT)
+            self._close_if_requested(connection, port, at_once=name == calls.CONNECT)
 
-    def _part(self, connection: Connection, port: PusherPort, *, at_once: bool) -> None:
+    def _close_if_requested(self, connection: Connection, port: PusherCallContext, *, at_once: bool) -> None:
         """End the connection, if the handler said so: a newcomer now, others when they have been answered, which they
         are by the next turn of the loop."""
-        if port.ending is not None and at_once:
-            self._hub.end(connection, port.ending)
-        elif port.ending is not None:
-            asyncio.get_running_loop().call_soon(self._hub.end, connection, port.ending)
+        if port.close_reason is not None and at_once:
+            self._hub.end(connection, port.close_reason)
+        elif port.close_reason is not None:
+            asyncio.get_running_loop().call_soon(self._hub.end, connection, port.close_reason)
 
-    def gone(self, connection: Connection) -> None:
+    def disconnected(self, connection: Connection) -> None:
         """Forget how fast it spoke."""
-        self._paces.pop(connection, None)
+        self._rate_limiters.pop(connection, None)
 
-    def _tell(self, connection: Connection, frame: bytes) -> None:
-        if connection.phase is not Phase.ENDED:
-            connection.told(connection.dialect.wrap(frame))
+    def _send(self, connection: Connection, frame: bytes) -> None:
+        if connection.phase is not Phase.CLOSED:
+            connection.write_tracked(connection.dialect.encode_frame(frame))
 
 
-class Answered(Struct, frozen=True):
+class AppReply(Struct, frozen=True):
     """What came of a call."""
 
     reply: Any

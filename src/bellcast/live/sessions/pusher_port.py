@@ -9,28 +9,28 @@ from bellcast.live.answering import CLOSED_BY_APP, RESTART_BY_APP
 from bellcast.live.connection import Connection, Phase
 from bellcast.live.hub import Hub
 from bellcast.live.protocols.pusher import frames
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 from bellcast.model import drafts
 from bellcast.model.events import LiveEvent
-from bellcast.ports import Engines
+from bellcast.ports import Context
 
 
-class PusherPort:
+class PusherCallContext:
     """A calls.CallPort on one connection; `channel` is where its client event was told."""
 
-    def __init__(self, engines: Engines, hub: Hub, connection: Connection, channel: str | None) -> None:
+    def __init__(self, engines: Context, hub: Hub, connection: Connection, channel: str | None) -> None:
         self._engines = engines
         self._hub = hub
         self._connection = connection
         self._channel = channel
-        self.ending: Close | None = None  # how the connection ends, once the call has been answered
+        self.close_reason: CloseReason | None = None  # how the connection ends, once the call has been answered
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Tell the caller, on the channel it spoke on."""
         data = args[0] if len(args) == 1 else list(args) or None
-        if self._connection.phase is not Phase.ENDED:
+        if self._connection.phase is not Phase.CLOSED:
             frame = frames.event(name, self._channel, frames.text(data))
-            self._connection.told(self._connection.dialect.wrap(frame))
+            self._connection.write_tracked(self._connection.dialect.encode_frame(frame))
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Tell everyone on a topic of the caller's tenant."""
@@ -44,9 +44,9 @@ class PusherPort:
 
     async def join(self, topic: str) -> None:
         """Make the connection follow a topic; the app's word is the right. The client learns of it by a frame."""
-        if self._connection.phase is not Phase.ENDED:
+        if self._connection.phase is not Phase.CLOSED:
             self._hub.follow(self._connection, {topic: Grant.APP})
-            self._connection.told(self._connection.dialect.wrap(frames.subscribed(topic)))
+            self._connection.write_tracked(self._connection.dialect.encode_frame(frames.subscribed(topic)))
 
     async def leave(self, topic: str) -> None:
         """Make it follow the topic no more."""
@@ -58,4 +58,4 @@ class PusherPort:
 
     async def close(self, *, reconnect: bool) -> None:
         """End the connection."""
-        self.ending = RESTART_BY_APP if reconnect else CLOSED_BY_APP
+        self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP

@@ -6,21 +6,21 @@ from bellcast.model import topics
 from bellcast.model.events import PresenceChanged
 
 
-class Rosters:
+class PresenceCache:
     """The members of presence channels as pieces of a frame, kept up with every move."""
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str], dict[str, str]] = {}
         self._people: dict[tuple[str, str], dict[str, str]] = {}
 
-    def moved(self, event: PresenceChanged) -> None:
+    def apply(self, event: PresenceChanged) -> None:
         """Somebody came or went."""
         if not topics.is_presence(event.topic):
             return
         where = (event.tenant, event.topic)
         ids, people = self._ids.setdefault(where, {}), self._people.setdefault(where, {})
         for member in event.joined:
-            ids[member.recipient], people[member.recipient] = frames.entry(member)
+            ids[member.recipient], people[member.recipient] = frames.presence_entry(member)
         for member in event.left:
             ids.pop(member.recipient, None)
             people.pop(member.recipient, None)
@@ -31,7 +31,7 @@ class Rosters:
         """How many are there."""
         return len(self._ids.get((tenant, channel), ()))
 
-    def told(self, tenant: str, channel: str) -> str:
+    def snapshot(self, tenant: str, channel: str) -> str:
         """Everybody there, as newcomers are told."""
         ids = self._ids.get((tenant, channel), {})
-        return frames.roster(ids.values(), self._people.get((tenant, channel), {}).values(), len(ids))
+        return frames.presence_snapshot(ids.values(), self._people.get((tenant, channel), {}).values(), len(ids))

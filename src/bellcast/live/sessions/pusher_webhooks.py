@@ -16,7 +16,7 @@ import structlog
 from bellcast import ports
 from bellcast.auth import pusher as signatures
 from bellcast.errors import BellcastError, Unavailable
-from bellcast.jobs import Jobs
+from bellcast.jobs import JobRunner
 from bellcast.live.hub import Hub
 from bellcast.live.protocols.pusher import frames
 from bellcast.live.rules import Spawn
@@ -28,17 +28,17 @@ log = structlog.get_logger(__name__)
 
 SEND, ENDED = "pusher.webhook", "pusher.ended"
 # What happens within this time is one request.
-GATHER_SECONDS = 0.05
-BATCH = 100
+BATCH_WINDOW_SECONDS = 0.05
+MAX_BATCH_EVENTS = 100
 # A client that reloads its page is back by then, and nobody need know that it was gone.
-PATIENCE_MS = 2_500
+VACATED_DELAY_MS = 2_500
 TIMEOUT = 5.0
 # Between two tries to keep what happened while the store is away.
 RETRY_SECONDS = 1.0
 # What waits for a store that is away: about 10 MB. What happens beyond it is not told.
 MAX_GATHERED = 50_000
 
-Happening = dict[str, Any]
+WebhookEvent = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -62,14 +62,14 @@ class Over(NamedTuple):
     member: str
 
 
-class Webhooks:
+class PusherWebhooks:
     """Gathers what happens, keeps it, and sends it until it is taken. Without a URL it does nothing."""
 
     def __init__(
         self,
         url: str | None,
         project: Project,
-        jobs: Jobs,
+        jobs: JobRunner,
         hub: Hub,
         http: ports.Http,
         clock: ports.Clock,
@@ -82,36 +82,36 @@ class Webhooks:
         self._http = http
         self._clock = clock
         self._spawn = spawn
-        self._gathered: list[Happening | Move | Over] = []
+        self._batch: list[WebhookEvent | Move | Over] = []
         self._is_gathering = False
         self._is_closing = False
         self._missed: dict[str, int] = {}  # when a miss of a cache channel was told
-        jobs.on(SEND, self._send)
-        jobs.on(ENDED, self._end)
+        jobs.register(SEND, self._send)
+        jobs.register(ENDED, self._end)
 
     # --- what happens
 
     def occupied(self, channel: str) -> None:
         """A channel has its first follower."""
-        self._happened(Move(channel, "", is_begin=True))
+        self._queue_event(Move(channel, "", is_begin=True))
 
     def vacated(self, channel: str) -> None:
         """A channel has no follower here any more."""
         self._missed.pop(channel, None)
-        self._happened(Move(channel, "", is_begin=False))
+        self._queue_event(Move(channel, "", is_begin=False))
 
     def joined(self, channel: str, member: str) -> None:
         """Somebody's first connection came to a presence channel."""
-        self._happened(Move(channel, member, is_begin=True))
+        self._queue_event(Move(channel, member, is_begin=True))
 
     def left(self, channel: str, member: str) -> None:
         """Somebody's last connection here went from a presence channel."""
-        self._happened(Move(channel, member, is_begin=False))
+        self._queue_event(Move(channel, member, is_begin=False))
 
     def client_event(self, event: LiveEvent) -> None:
         """A client told the others something."""
         told = {"name": "client_event", "channel": event.topic, "event": event.name, "data": frames.text(event.data)}
-        self._happened(
+        self._queue_event(
             {**told, "socket_id": event.sender, **({} if event.member is None else {"user_id": event.member})}
         )
 
@@ -121,38 +121,38 @@ class Webhooks:
         A miss told before `since` may have been answered by an event that is over by now, so it is told again."""
         if self._missed.get(channel, since - 1) < since:
             self._missed[channel] = self._clock.now()
-            self._happened({"name": "cache_miss", "channel": channel})
+            self._queue_event({"name": "cache_miss", "channel": channel})
 
     def counted(self, channel: str, count: int) -> None:
         """The followers of a channel were told how many they are."""
-        self._happened({"name": "subscription_count", "channel": channel, "subscription_count": count})
+        self._queue_event({"name": "subscription_count", "channel": channel, "subscription_count": count})
 
     # --- how it is told
 
-    def _happened(self, happening: Happening | Move | Over) -> None:
+    def _queue_event(self, happening: WebhookEvent | Move | Over) -> None:
         if self._url is None:
             return
-        if len(self._gathered) >= MAX_GATHERED:
+        if len(self._batch) >= MAX_GATHERED:
             return
-        self._gathered.append(happening)
-        if len(self._gathered) == MAX_GATHERED:
+        self._batch.append(happening)
+        if len(self._batch) == MAX_GATHERED:
             log.error("webhooks dropped: too much waits for the store", bound=MAX_GATHERED)
         if not self._is_gathering:
             self._is_gathering = True
-            self._spawn(self._gather())
+            self._spawn(self._send_batch_soon())
 
-    async def _gather(self) -> None:
+    async def _send_batch_soon(self) -> None:
         """Keep what happened, one batch after the other, so that what is kept is in order."""
         try:
-            while self._gathered:
-                await self._clock.sleep(GATHER_SECONDS)
+            while self._batch:
+                await self._clock.sleep(BATCH_WINDOW_SECONDS)
                 await self.flush()
         finally:
             self._is_gathering = False
 
     async def flush(self) -> None:
         """Keep what was gathered so far; a store that is away is tried again."""
-        gathered, self._gathered = self._gathered, []
+        gathered, self._batch = self._batch, []
         moves = [one for one in gathered if isinstance(one, Move)]
         last = {move.job: move for move in moves}
         first = {move.job: move for move in reversed(moves)}
@@ -160,17 +160,17 @@ class Webhooks:
         returned = await self._persist(lambda: self._jobs.cancel(begun)) if begun else frozenset[str]()
         ended = {job: _place(move) for job, move in last.items() if not move.is_begin}
         if ended:
-            await self._persist(lambda: self._jobs.put_off(ENDED, ended, PATIENCE_MS))
-        told: list[Happening] = []
+            await self._persist(lambda: self._jobs.put_off(ENDED, ended, VACATED_DELAY_MS))
+        told: list[WebhookEvent] = []
         for one in gathered:
             if isinstance(one, Over):
                 told += self._endings(one)
             elif not isinstance(one, Move):
                 told.append(one)
             elif one.is_begin and one is first[one.job] and one.job not in returned:
-                told.append(_happening("member_added" if one.member else "channel_occupied", one))
-        for start in range(0, len(told), BATCH):
-            payload = msgspec.json.encode(told[start : start + BATCH])
+                told.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
+        for start in range(0, len(told), MAX_BATCH_EVENTS):
+            payload = msgspec.json.encode(told[start : start + MAX_BATCH_EVENTS])
             await self._persist(partial(self._jobs.add, SEND, payload))
 
     async def close(self) -> None:
@@ -192,15 +192,15 @@ class Webhooks:
     async def _end(self, job: Job) -> None:
         """What ended a while ago is told with the next batch: a return to another node is known here by then."""
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
-        self._happened(Over(channel, member))
+        self._queue_event(Over(channel, member))
 
-    def _endings(self, over: Over) -> list[Happening]:
+    def _endings(self, over: Over) -> list[WebhookEvent]:
         """The ending, unless it is not one: somebody is there, or was on another node all the time."""
         if over.member:
-            is_there = self._hub.presence.is_there(DEFAULT_TENANT, over.channel, over.member)
+            is_there = self._hub.presence.is_present(DEFAULT_TENANT, over.channel, over.member)
         else:
             is_there = self._hub.total(topic_stream(DEFAULT_TENANT, over.channel)) > 0
-        return [] if is_there else [_happening("member_removed" if over.member else "channel_vacated", over)]
+        return [] if is_there else [_webhook_event("member_removed" if over.member else "channel_vacated", over)]
 
     async def _send(self, job: Job) -> None:
         events = msgspec.json.decode(job.payload)
@@ -219,6 +219,6 @@ def _place(move: Move) -> bytes:
     return msgspec.json.encode((move.channel, move.member))
 
 
-def _happening(name: str, what: Move | Over) -> Happening:
+def _webhook_event(name: str, what: Move | Over) -> WebhookEvent:
     told = {"name": name, "channel": what.channel}
     return {**told, "user_id": what.member} if what.member else told

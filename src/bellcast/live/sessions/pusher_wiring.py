@@ -2,22 +2,22 @@
 
 from msgspec import Struct
 
-from bellcast.calls import Answerer
+from bellcast.calls import CallBackend
 from bellcast.live.hub import Hub
-from bellcast.live.rules import Rules
-from bellcast.live.sessions.pusher_webhooks import Webhooks
+from bellcast.live.rules import LiveConfig
+from bellcast.live.sessions.pusher_webhooks import PusherWebhooks
 from bellcast.model.people import Project
-from bellcast.model.pusher import PusherRules
-from bellcast.ports import Engines
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Context
 
 
-class Wiring(Struct, frozen=True, kw_only=True):
+class PusherContext(Struct, frozen=True, kw_only=True):
     """Made once by the server."""
 
-    engines: Engines
+    engines: Context
     hub: Hub
-    rules: Rules
-    pusher: PusherRules
+    rules: LiveConfig
+    pusher: PusherConfig
     project: Project
-    app: Answerer
-    webhooks: Webhooks
+    app: CallBackend
+    webhooks: PusherWebhooks

@@ -5,194 +5,205 @@ from socket import SocketType
 from typing import Any
 
 from bellcast.live import reasons
-from bellcast.live.connection import NOWHERE, PARTING_SECONDS, Outlet, borrowed
+from bellcast.live.connection import CLOSE_TIMEOUT, NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.framing import websocket
-from bellcast.live.pace import Pace
+from bellcast.live.pace import MessageRateLimiter
 from bellcast.live.protocols.socketio import engineio
-from bellcast.live.protocols.socketio.engineio import Broken, Form
-from bellcast.live.reasons import Close
-from bellcast.live.sessions.engineio import UNREADABLE, Pipe
-from bellcast.live.transports.polling import Polling
+from bellcast.live.protocols.socketio.engineio import Encoding, InvalidPacket
+from bellcast.live.reasons import CloseReason
+from bellcast.live.sessions.engineio import UNREADABLE, EngineSession
+from bellcast.live.transports.polling import PollingTransport
 
 NORMAL = 1000
 # A code that says the client may come back at once is a plain end; only what it did wrong has a number it can look up.
 OWN_CODES = range(4000, 5000)
 
 
-class Socket(asyncio.Protocol):
+class EngineWebSocket(asyncio.Protocol):
     """One WebSocket: the link of its pipe, or while `_probing` only a candidate."""
 
-    __slots__ = ("_ended", "_limit", "_pace", "_parting", "_pipe", "_probing", "_reader", "form", "outlet", "sock")
+    __slots__ = (
+        "_close_timer",
+        "_is_closed",
+        "_limit",
+        "_probing",
+        "_rate_limiter",
+        "_reader",
+        "_session",
+        "encoding",
+        "sock",
+        "transport",
+    )
 
-    def __init__(self, pipe: Pipe, form: Form, max_payload: int, frames_per_second: int) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: EngineSession, form: Encoding, max_payload: int, frames_per_second: int) -> None:
+        self._session = pipe
         self._reader = websocket.FrameReader(max_payload)
-        self._pace = Pace(frames_per_second)
+        self._rate_limiter = MessageRateLimiter(frames_per_second)
         self._probing = False
-        self._ended: Close | None = None
-        self._parting: asyncio.TimerHandle | None = None
-        self.form = form
-        self.outlet: Outlet
+        self._is_closed: CloseReason | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self.encoding = form
+        self.transport: OutboundTransport
         self.sock: SocketType | None = None
 
-    def own(self, outlet: Outlet) -> None:
+    def attach(self, outlet: OutboundTransport) -> None:
         """Take the outlet over."""
-        self.outlet = outlet
-        self.sock = borrowed(outlet)
+        self.transport = outlet
+        self.sock = raw_socket(outlet)
 
     def begin(self) -> None:
         """Open a session of its own."""
-        self._pipe.begin(self)
+        self._session.begin(self)
 
     def probe(self, upgrade_timeout: float) -> None:
         """Try to take a session over from polling; give it up unless the client makes up its mind in time. Only one
         may try at a time, and none once the session is on a WebSocket."""
-        polling = self._pipe.link
-        if not isinstance(polling, Polling) or polling.candidate is not None:
-            self.part(UNREADABLE, b"")
+        polling = self._session.transport
+        if not isinstance(polling, PollingTransport) or polling.candidate is not None:
+            self.close_with(UNREADABLE, b"")
             return
         polling.candidate = self
         self._probing = True
-        self._parting = asyncio.get_running_loop().call_later(upgrade_timeout, self._give_up)
+        self._close_timer = asyncio.get_running_loop().call_later(upgrade_timeout, self._abandon_upgrade)
 
     # --- what comes in
 
     def data_received(self, data: bytes) -> None:
         for received in self._reader.receive(data):
-            self._hear(received)
+            self._receive(received)
 
-    def _hear(self, received: websocket.Received) -> None:
+    def _receive(self, received: websocket.ReaderEvent) -> None:
         match received:
-            case websocket.Closed(code):
+            case websocket.CloseReceived(code):
                 self._answer_close(code)
-            case _ if self._ended is not None:
+            case _ if self._is_closed is not None:
                 pass
-            case websocket.Failed(code, reason):
-                self._fail(Close(code, reason, reconnect=False))
-                self.outlet.write_eof()  # the reader is deaf now, so no goodbye is waited for
-            case _ if self._pace.exceeded(asyncio.get_running_loop().time()):
+            case websocket.ProtocolViolation(code, reason):
+                self._fail(CloseReason(code, reason, reconnect=False))
+                self.transport.write_eof()  # the reader is deaf now, so no goodbye is waited for
+            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
                 self._fail(reasons.TOO_FAST)
-            case websocket.Text(text):
-                self.hear(text)
-            case websocket.Binary(data):
-                self.hear(data)
-            case websocket.Ping(data):
-                self.outlet.write(websocket.pong_frame(data))
+            case websocket.TextMessage(text):
+                self.receive(text)
+            case websocket.BinaryMessage(data):
+                self.receive(data)
+            case websocket.PingReceived(data):
+                self.transport.write(websocket.pong_frame(data))
 
-    def hear_within(self, message: str | bytes, limit: int) -> None:
+    def receive_limited(self, message: str | bytes, limit: int) -> None:
         """One message that another server has taken in, with limits of its own."""
-        if self._ended is not None:
+        if self._is_closed is not None:
             return
         if 0 < limit < len(message.encode() if isinstance(message, str) else message):
             self._fail(reasons.TOO_LARGE)
-        elif self._pace.exceeded(asyncio.get_running_loop().time()):
+        elif self._rate_limiter.hit(asyncio.get_running_loop().time()):
             self._fail(reasons.TOO_FAST)
         else:
-            self.hear(message)
+            self.receive(message)
 
-    def hear(self, message: str | bytes) -> None:
+    def receive(self, message: str | bytes) -> None:
         """One message."""
         try:
-            packet = engineio.read(message) if isinstance(message, str) else engineio.Packet("4", message)
-        except Broken:
+            packet = engineio.read(message) if isinstance(message, str) else engineio.EnginePacket("4", message)
+        except InvalidPacket:
             self._fail(UNREADABLE)
             return
         if self._probing:
-            self._hear_candidate(packet)
+            self._receive_probe(packet)
         else:
-            self._pipe.hear(packet)
+            self._session.receive(packet)
 
-    def _hear_candidate(self, packet: engineio.Packet) -> None:
-        polling = self._pipe.link
-        if self._pipe.over or not isinstance(polling, Polling):
-            self._give_up()
+    def _receive_probe(self, packet: engineio.EnginePacket) -> None:
+        polling = self._session.transport
+        if self._session.is_closed or not isinstance(polling, PollingTransport):
+            self._abandon_upgrade()
         elif packet == ("2", "probe"):
-            self.outlet.write(self.form.text(engineio.PROBED))
+            self.transport.write(self.encoding.text(engineio.PROBED))
             polling.probe(begun=True)
         elif packet.type == "5":
-            self._settle()
-            self._pipe.move(self, polling.retire())
+            self._complete_upgrade()
+            self._session.change_transport(self, polling.hand_over_pending())
         else:
-            self._give_up()
+            self._abandon_upgrade()
 
-    def _settle(self) -> None:
+    def _complete_upgrade(self) -> None:
         """A candidate no more: polling is free for another, or behind us."""
-        polling = self._pipe.link
-        if self._probing and isinstance(polling, Polling):
+        polling = self._session.transport
+        if self._probing and isinstance(polling, PollingTransport):
             polling.candidate = None
             polling.probe(begun=False)
         self._probing = False
-        if self._parting is not None:
-            self._parting.cancel()
-            self._parting = None
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
 
-    def _give_up(self) -> None:
-        self._settle()
-        self.part(UNREADABLE, b"")
+    def _abandon_upgrade(self) -> None:
+        self._complete_upgrade()
+        self.close_with(UNREADABLE, b"")
 
-    def _fail(self, end: Close) -> None:
+    def _fail(self, end: CloseReason) -> None:
         if self._probing:
-            self._give_up()
+            self._abandon_upgrade()
         else:
-            self._pipe.end(end)
-            self.part(end, b"")
+            self._session.close(end)
+            self.close_with(end, b"")
 
     # --- its end
 
-    def part(self, end: Close, last: bytes) -> None:
+    def close_with(self, end: CloseReason, last: bytes) -> None:
         """Say goodbye, then wait a moment for the client's own."""
-        if self._ended is not None:
+        if self._is_closed is not None:
             return
-        self._ended = end
-        if self.form is engineio.FRAMES:
+        self._is_closed = end
+        if self.encoding is engineio.FRAMES:
             own = end.code in OWN_CODES or end.code in (
                 websocket.TOO_LARGE,
                 websocket.NOT_UTF8,
                 websocket.PROTOCOL_ERROR,
             )
-            self.outlet.write(websocket.close_frame(end.code if own else NORMAL, end.reason))
-            self._parting = asyncio.get_running_loop().call_later(PARTING_SECONDS, self.outlet.abort)
+            self.transport.write(websocket.close_frame(end.code if own else NORMAL, end.reason))
+            self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
         else:
-            self.outlet.close()
+            self.transport.close()
 
     def closing(self) -> dict[str, Any]:
         """The last message through another server's sends."""
-        end = self._ended or Close(NORMAL, "", reconnect=True)
+        end = self._is_closed or CloseReason(NORMAL, "", reconnect=True)
         return {"type": "websocket.close", "code": end.code, "reason": end.reason}
 
     def closed_by_client(self, code: int) -> None:
         """The client sent a close frame."""
-        if not self._probing and not self._pipe.over:
-            self._pipe.close_reason = reasons.by_client(code)
+        if not self._probing and not self._session.is_closed:
+            self._session.close_reason = reasons.by_client(code)
 
     def _answer_close(self, code: int) -> None:
-        if self._ended is None:
+        if self._is_closed is None:
             self.closed_by_client(code)
-            self._lost()
-            self.outlet.write(websocket.close_frame(code))
-        self.outlet.close()
+            self._disconnected()
+            self.transport.write(websocket.close_frame(code))
+        self.transport.close()
 
     def pause_writing(self) -> None:
         if not self._probing:
-            self._pipe.full()
+            self._session.on_buffer_full()
 
     def resume_writing(self) -> None:
         if not self._probing:
-            self._pipe.drained()
+            self._session.on_buffer_drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost()
-        if self._parting is not None:
-            self._parting.cancel()
+        self._disconnected()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         if self.sock is not None:
             self.sock.detach()  # the transport closes it right after this
             self.sock = None
-        self.outlet = NOWHERE
+        self.transport = NULL_TRANSPORT
 
-    def _lost(self) -> None:
-        if self._ended is None:
-            self._ended = Close(NORMAL, "", reconnect=True)
+    def _disconnected(self) -> None:
+        if self._is_closed is None:
+            self._is_closed = CloseReason(NORMAL, "", reconnect=True)
             if self._probing:
-                self._settle()
+                self._complete_upgrade()
             else:
-                self._pipe.forget()
+                self._session.discard()

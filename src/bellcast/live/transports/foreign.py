@@ -7,18 +7,18 @@ from typing import Any, Protocol
 
 from bellcast.live import reasons
 from bellcast.live.connection import Connection, Listener, Phase
-from bellcast.live.pace import Pace
-from bellcast.live.reasons import Close
+from bellcast.live.pace import MessageRateLimiter
+from bellcast.live.reasons import CloseReason
 
 NO_CODE = 1005  # RFC 6455, 7.1.5: a close frame without one
 Scope = dict[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Pack = Callable[[bytes], Message]
+ToMessage = Callable[[bytes], Message]
 
 
-class Carried(Protocol):
+class AsgiOwner(Protocol):
     """Whoever is carried through another server's sends: a connection, or a pipe's socket."""
 
     def pause_writing(self) -> None: ...
@@ -26,18 +26,18 @@ class Carried(Protocol):
     def connection_lost(self, exc: Exception | None) -> None: ...
 
 
-class SendOutlet:
+class AsgiTransport:
     """What a connection writes waits here until the server's `send` takes it. Reading begins when it is resumed."""
 
-    def __init__(self, connection: Carried, pack: Pack) -> None:
+    def __init__(self, connection: AsgiOwner, pack: ToMessage) -> None:
         self.clear = False
         self._connection = connection
-        self._pack = pack
+        self._to_message = pack
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._high, self._low = 2**31, 2**29
         self._full = False
-        self._stirred = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._closing = False
         self.reading = asyncio.Event()
         self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -48,11 +48,11 @@ class SendOutlet:
         while self._waiting or not self._closing:
             while self._waiting:
                 data = self._waiting.popleft()
-                await send(self._pack(data))
-                self._shrink(len(data))
+                await send(self._to_message(data))
+                self._maybe_resume(len(data))
             if not self._closing:
-                self._stirred.clear()
-                await self._stirred.wait()
+                self._wakeup.clear()
+                await self._wakeup.wait()
         await send(last())
 
     def write(self, data: bytes, /) -> None:
@@ -60,15 +60,15 @@ class SendOutlet:
             return
         self._waiting.append(data)
         self._size += len(data)
-        self._stirred.set()
-        self._swell()
+        self._wakeup.set()
+        self._maybe_pause()
 
-    def _swell(self) -> None:
+    def _maybe_pause(self) -> None:
         if self._size > self._high and not self._full:
             self._full = True
             self._connection.pause_writing()
 
-    def _shrink(self, size: int) -> None:
+    def _maybe_resume(self, size: int) -> None:
         self._size -= size
         if self._full and self._size <= self._low:
             self._full = False
@@ -79,7 +79,7 @@ class SendOutlet:
 
     def close(self) -> None:
         self._closing = True
-        self._stirred.set()
+        self._wakeup.set()
         self.reading.set()
 
     def abort(self) -> None:
@@ -98,7 +98,7 @@ class SendOutlet:
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high, self._low = high or 2**31, low or 0
-        self._swell()
+        self._maybe_pause()
 
     def pause_reading(self) -> None:
         self.reading.clear()  # frames wait in the server's queue, which has bounds of its own
@@ -107,19 +107,19 @@ class SendOutlet:
         self.reading.set()
 
 
-class ForeignConnection(Connection):
+class AsgiConnection(Connection):
     """Ends by closing its outlet; the code goes out with the server's own close."""
 
     __slots__ = ("_end",)
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._end = Close(1000, "", reconnect=True)
+        self._end = CloseReason(1000, "", reconnect=True)
 
-    def say_goodbye(self, end: Close) -> None:
+    def say_goodbye(self, end: CloseReason) -> None:
         self._end = end
         self.write(self.dialect.close(end))
-        self.outlet.close()
+        self.transport.close()
 
     def closing(self) -> Message:
         """The server's last message of a WebSocket."""
@@ -141,33 +141,37 @@ def end_of_body() -> Message:
     return {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def hear_websocket(connection: Connection, outlet: SendOutlet, receive: Receive, listener: Listener) -> None:
+async def receive_websocket(
+    connection: Connection, outlet: AsgiTransport, receive: Receive, listener: Listener
+) -> None:
     """Hand on what the client says until it goes."""
-    pace = Pace(listener.limits.frames_per_second)
+    pace = MessageRateLimiter(listener.limits.frames_per_second)
     await outlet.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
-        connection.heard_at = connection.keeper.tick
+        connection.last_received_tick = connection.owner.tick
         said = message.get("text")
         if said is None:
             said = message.get("bytes") or b""
-        if pace.exceeded(asyncio.get_running_loop().time()):
-            connection.keeper.end(connection, reasons.TOO_FAST)
+        if pace.hit(asyncio.get_running_loop().time()):
+            connection.owner.end(connection, reasons.TOO_FAST)
         elif 0 < listener.limits.frame < (len(said.encode()) if isinstance(said, str) else len(said)):
-            connection.keeper.end(connection, reasons.TOO_LARGE)
-        elif connection.phase is not Phase.ENDED:
+            connection.owner.end(connection, reasons.TOO_LARGE)
+        elif connection.phase is not Phase.CLOSED:
             listener.receive(connection, said)
         await outlet.reading.wait()
     if connection.close_reason is None:
         connection.close_reason = reasons.by_client(message.get("code") or NO_CODE)
 
 
-async def hear_stream(receive: Receive) -> None:
+async def receive_stream(receive: Receive) -> None:
     """Wait until the client goes."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def serve(connection: Carried, outlet: SendOutlet, speaking: Awaitable[None], hearing: Awaitable[None]) -> None:
+async def serve(
+    connection: AsgiOwner, outlet: AsgiTransport, speaking: Awaitable[None], hearing: Awaitable[None]
+) -> None:
     """Carry a connection until either side ends it, or it is cut."""
     ends = [asyncio.ensure_future(one) for one in (speaking, hearing, outlet.aborted)]
     try:

@@ -19,14 +19,14 @@ log = structlog.get_logger(__name__)
 
 # Sockets that wait to be taken in; a turn of the loop takes all.
 BACKLOG = 1_024
-PIECE = 65_536
+CHUNK_BYTES = 65_536
 # What says how a body travelled; here it travels whole.
-OF_THE_BODY = (b"content-length", b"transfer-encoding", b"expect")
+BODY_HEADERS = (b"content-length", b"transfer-encoding", b"expect")
 
 Adopt = Callable[[socket.socket, bytes], Awaitable[None]]
 
 
-class Neighbours:
+class SocketHandoff:
     """The processes that serve one port, each with a door of its own in a folder only they may enter."""
 
     def __init__(self, folder: Path) -> None:
@@ -34,9 +34,9 @@ class Neighbours:
         self._own = folder / str(os.getpid())
         self._door: socket.socket | None = None
 
-    def door(self, sid: str) -> Path | None:
+    def peer_path(self, sid: str) -> Path | None:
         """Where a session's owner takes sockets in; None if that is nobody, or ourselves."""
-        home = homes.of(sid)
+        home = homes.owner_of(sid)
         if home is None or home.host != homes.HOST:
             return None
         door = self.folder / str(home.process)
@@ -64,10 +64,10 @@ class Neighbours:
                 giving, _ = door.accept()
             except OSError:  # nobody more; or no more files, and then the giver is told by silence
                 return
-            Given(giving, adopt, spawn)
+            IncomingSocket(giving, adopt, spawn)
 
 
-class Given:
+class IncomingSocket:
     """One socket on its way in: first itself, then what was read from it, up to the end."""
 
     def __init__(self, giving: socket.socket, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
@@ -81,7 +81,7 @@ class Given:
 
     def _more(self) -> None:
         try:
-            data, given, _, _ = socket.recv_fds(self._giving, PIECE, 1)
+            data, given, _, _ = socket.recv_fds(self._giving, CHUNK_BYTES, 1)
         except BlockingIOError:
             return
         except OSError:
@@ -96,7 +96,7 @@ class Given:
                 self._spawn(self._adopt(self._socket, bytes(self._read)))
 
 
-async def give(door: Path, scope: foreign.Scope, body: bytes) -> bool:
+async def hand_off(door: Path, scope: foreign.Scope, body: bytes) -> bool:
     """Give a request's socket away with all that was read from it; False if nobody takes it, and it can be answered here."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as giving:
         giving.settimeout(0)
@@ -111,7 +111,7 @@ async def give(door: Path, scope: foreign.Scope, body: bytes) -> bool:
         transport.pause_reading()  # what comes from now on is the owner's to read
         try:
             said = _head(scope, body) + body + early
-            sent = socket.send_fds(giving, [said[:PIECE]], [transport.get_extra_info("socket").fileno()])
+            sent = socket.send_fds(giving, [said[:CHUNK_BYTES]], [transport.get_extra_info("socket").fileno()])
             await asyncio.get_running_loop().sock_sendall(giving, said[sent:])
         except OSError as failure:
             log.warning("a connection could not be given to its owner", why=str(failure))
@@ -124,6 +124,6 @@ def _head(scope: foreign.Scope, body: bytes) -> bytes:
     """The request's head, as it came."""
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     first = b"%b %b%b HTTP/%b" % (scope["method"].encode(), scope["raw_path"], query, scope["http_version"].encode())
-    headers = [b"%b: %b" % (name, value) for name, value in scope["headers"] if name not in OF_THE_BODY]
+    headers = [b"%b: %b" % (name, value) for name, value in scope["headers"] if name not in BODY_HEADERS]
     size = [b"content-length: %d" % len(body)] if scope["method"] == "POST" else []
     return b"\r\n".join((first, *headers, *size, b"", b""))

@@ -7,34 +7,34 @@ from bellcast.errors import BellcastError
 from bellcast.live.connection import Connection
 from bellcast.live.requests import Headers
 from bellcast.live.transports import foreign
-from bellcast.live.transports.joining import JoiningOutlet
+from bellcast.live.transports.joining import CoalescingTransport
 from bellcast.live.transports.takeover import EXTENSION
 from bellcast.model import problems
 
 
-async def answer(send: foreign.Send, status: int, headers: Headers, body: bytes = b"") -> None:
+async def respond(send: foreign.Send, status: int, headers: Headers, body: bytes = b"") -> None:
     """One whole HTTP answer."""
     sized = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *sized]})
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(send: foreign.Send, refusal: BellcastError, cors: Headers) -> None:
+async def respond_error(send: foreign.Send, refusal: BellcastError, cors: Headers) -> None:
     """A refusal as problem+json."""
     told = [(name.encode(), value.encode()) for name, value in problems.headers(refusal).items()]
-    await answer(send, refusal.status, [*cors, *told], problems.body(refusal))
+    await respond(send, refusal.status, [*cors, *told], problems.body(refusal))
 
 
-def is_ours(scope: Mapping[str, Any]) -> bool:
+def can_take_over(scope: Mapping[str, Any]) -> bool:
     """Whether the socket behind this request can be taken over."""
     return EXTENSION in (scope.get("extensions") or {})
 
 
-def take(scope: Mapping[str, Any], connection: Connection) -> tuple[JoiningOutlet, bytes] | None:
+def take_over(scope: Mapping[str, Any], connection: Connection) -> tuple[CoalescingTransport, bytes] | None:
     """The socket's outlet, and the bytes behind the request; None if the client left while it was looked at."""
     try:
         transport, early = scope["extensions"][EXTENSION](connection)
     except ConnectionResetError:
-        connection.keeper.lost(connection)
+        connection.owner.on_disconnected(connection)
         return None
-    return JoiningOutlet(transport), early
+    return CoalescingTransport(transport), early

@@ -5,33 +5,33 @@ import asyncio
 from typing import Any
 
 # Beyond this nothing is gained by joining, and a replay's pace is told by the transport, not by what waits here.
-ENOUGH = 65_536
+FLUSH_BYTES = 65_536
 
 
-class JoiningOutlet:
+class CoalescingTransport:
     """An Outlet in front of a transport of our own."""
 
-    __slots__ = ("_pieces", "_size", "_transport", "clear")
+    __slots__ = ("_chunks", "_size", "_transport", "clear")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._pieces: list[bytes] | None = None  # not None while something waits for the end of the turn
+        self._chunks: list[bytes] | None = None  # not None while something waits for the end of the turn
         self._size = 0
         self.clear = True
 
     def write(self, data: bytes, /) -> None:
-        if self._pieces is None:
+        if self._chunks is None:
             self.clear = False
-            self._pieces, self._size = [data], len(data)
+            self._chunks, self._size = [data], len(data)
             asyncio.get_running_loop().call_soon(self._flush)
         else:
-            self._pieces.append(data)
+            self._chunks.append(data)
             self._size += len(data)
-        if self._size > ENOUGH:
+        if self._size > FLUSH_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        pieces, self._pieces, self._size = self._pieces, None, 0
+        pieces, self._chunks, self._size = self._chunks, None, 0
         if pieces is not None and not self._transport.is_closing():
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import Any
 
 from bellcast.live.protocols.socketio import engineio
-from bellcast.live.protocols.socketio.engineio import Broken
-from bellcast.live.reasons import Close
-from bellcast.live.requests import Headers, Request
-from bellcast.live.sessions.engineio import UNREADABLE, Pipe
+from bellcast.live.protocols.socketio.engineio import InvalidPacket
+from bellcast.live.reasons import CloseReason
+from bellcast.live.requests import HandshakeRequest, Headers
+from bellcast.live.sessions.engineio import UNREADABLE, EngineSession
 from bellcast.live.transports import foreign, http
 from bellcast.model.content_coding import accepts
 
@@ -22,91 +22,91 @@ TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no
 OK = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
 
 # Below this a packet of the network carries it all the same; peers draw the line there too.
-WORTH_PACKING = 1_024
+COMPRESS_MIN_BYTES = 1_024
 # The fastest takes off three quarters of what is mostly JSON; more effort, a tenth of the rest.
-PACKING_LEVEL = 1
+COMPRESS_LEVEL = 1
 # A body may hold half a million packets: others have their turn after so many, which is a few milliseconds.
-SLICE = 250
+COMPRESS_CHUNK_BYTES = 250
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The request's connection dropped before its end."""
 
 
-class Polling:
+class PollingTransport:
     """The link, and its own outlet: what is written waits until a poll takes it."""
 
     clear = False  # nothing is ever sent directly
 
-    form = engineio.BODY
+    encoding = engineio.POLLING_BODY
     sock = None
 
-    def __init__(self, pipe: Pipe) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: EngineSession) -> None:
+        self._session = pipe
         self._waiting: list[bytes] = []
         self._size = 0
         self._high = 2**31
         self._full = False
         self._closing = False
-        self._stirred = False
-        self._held: asyncio.Future[bytes] | None = None
+        self._wakeup = False
+        self._packets: asyncio.Future[bytes] | None = None
         self.posting = False
         self.candidate: object | None = None  # the one WebSocket that may try to take over
-        self.probed = False  # a WebSocket is being tried: polls are answered at once
+        self.upgrading = False  # a WebSocket is being tried: polls are answered at once
         self.reading = asyncio.Event()
         self.reading.set()
 
     @property
-    def outlet(self) -> "Polling":
+    def transport(self) -> "PollingTransport":
         return self
 
     # --- as a link
 
     @property
-    def polled(self) -> bool:
+    def on_poll(self) -> bool:
         """Whether a poll waits."""
-        return self._held is not None
+        return self._packets is not None
 
     async def poll(self, receive: foreign.Receive) -> bytes:
         """What waits, or what comes first. Raises Gone if the client hangs up."""
         if self._waiting or self._closing:
-            return self.take()
-        if self.probed:
+            return self.take_pending()
+        if self.upgrading:
             return engineio.NOOP
         held: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._held = held
-        hung_up = asyncio.ensure_future(foreign.hear_stream(receive))
+        self._packets = held
+        hung_up = asyncio.ensure_future(foreign.receive_stream(receive))
         try:
             await asyncio.wait((held, hung_up), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._held = None
+            self._packets = None
             hung_up.cancel()
         if not held.done():
-            raise Gone
+            raise ClientDisconnected
         return held.result()
 
     def probe(self, *, begun: bool) -> None:
         """A WebSocket is tried, or was given up: the client must be free to leave its poll."""
-        self.probed = begun
+        self.upgrading = begun
         if begun:
-            self._answer(engineio.NOOP)
+            self._respond(engineio.NOOP)
 
-    def retire(self) -> list[bytes]:
+    def hand_over_pending(self) -> list[bytes]:
         """Another link takes over: what still waits is told there."""
         waiting = self._empty()
-        self._answer(engineio.NOOP)
+        self._respond(engineio.NOOP)
         self._closing = True
         self.reading.set()
         return waiting
 
-    def part(self, end: Close, last: bytes) -> None:
+    def close_with(self, end: CloseReason, last: bytes) -> None:
         self._waiting.append(last)
         self._size += len(last)
         self._closing = True
         self.reading.set()
         self._flush()
 
-    def take(self) -> bytes:
+    def take_pending(self) -> bytes:
         """All that waits, as one body."""
         return engineio.SEPARATOR.join(self._empty())
 
@@ -115,19 +115,19 @@ class Polling:
         waiting, self._waiting, self._size = self._waiting, [], 0
         if self._full:
             self._full = False
-            self._pipe.drained()
+            self._session.on_buffer_drained()
         return waiting
 
     def _flush(self) -> None:
         """Answer the poll that waits with what there is."""
-        self._stirred = False
+        self._wakeup = False
         if self._waiting:
-            self._answer(None)
+            self._respond(None)
 
-    def _answer(self, body: bytes | None) -> None:
-        held = self._held
+    def _respond(self, body: bytes | None) -> None:
+        held = self._packets
         if held is not None and not held.done():
-            held.set_result(self.take() if body is None else body)
+            held.set_result(self.take_pending() if body is None else body)
 
     # --- as an outlet
 
@@ -136,16 +136,16 @@ class Polling:
             return
         self._waiting.append(data)
         self._size += len(data)
-        if self._held is not None:
+        if self._packets is not None:
             self._flush_soon()
         elif self._size > self._high and not self._full:
             self._full = True
-            self._pipe.full()
+            self._session.on_buffer_full()
 
     def _flush_soon(self) -> None:
         """Packets of one turn of the loop travel together."""
-        if not self._stirred:
-            self._stirred = True
+        if not self._wakeup:
+            self._wakeup = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def write_eof(self) -> None:
@@ -176,72 +176,82 @@ class Polling:
         self.reading.set()
 
 
-async def answer_poll(
-    pipe: Pipe, link: Polling, request: Request, receive: foreign.Receive, send: foreign.Send, cors: Headers
+async def respond_poll(
+    pipe: EngineSession,
+    link: PollingTransport,
+    request: HandshakeRequest,
+    receive: foreign.Receive,
+    send: foreign.Send,
+    cors: Headers,
 ) -> None:
     """One GET of a session."""
-    if link.polled:
-        pipe.end(UNREADABLE)
-        await refuse(send, engineio.BAD_REQUEST, cors)
+    if link.on_poll:
+        pipe.close(UNREADABLE)
+        await respond_engine_error(send, engineio.BAD_REQUEST, cors)
         return
     try:
         body = await link.poll(receive)
-    except Gone:
-        pipe.forget()
+    except ClientDisconnected:
+        pipe.discard()
         return
-    await tell(send, request, cors, body)
+    await respond_body(send, request, cors, body)
 
 
-async def tell(send: foreign.Send, request: Request, cors: Headers, body: bytes) -> None:
+async def respond_body(send: foreign.Send, request: HandshakeRequest, cors: Headers, body: bytes) -> None:
     """Packets as the answer of a poll; packed where that is worth it and the client can unpack it."""
     headers = [*TEXT, *cors]
-    if len(body) >= WORTH_PACKING:
+    if len(body) >= COMPRESS_MIN_BYTES:
         headers.append((b"vary", b"accept-encoding"))
         if accepts(request.header(b"accept-encoding"), "gzip"):
             headers.append((b"content-encoding", b"gzip"))
-            body = gzip.compress(body, PACKING_LEVEL, mtime=0)
-    await http.answer(send, 200, headers, body)
+            body = gzip.compress(body, COMPRESS_LEVEL, mtime=0)
+    await http.respond(send, 200, headers, body)
 
 
-async def answer_post(
-    pipe: Pipe, link: Polling, receive: foreign.Receive, send: foreign.Send, cors: Headers, limits: tuple[int, float]
+async def respond_post(
+    pipe: EngineSession,
+    link: PollingTransport,
+    receive: foreign.Receive,
+    send: foreign.Send,
+    cors: Headers,
+    limits: tuple[int, float],
 ) -> None:
     """One POST of a session; `limits` are its bytes and its seconds."""
     if link.posting:
-        pipe.end(UNREADABLE)
-        await refuse(send, engineio.BAD_REQUEST, cors)
+        pipe.close(UNREADABLE)
+        await respond_engine_error(send, engineio.BAD_REQUEST, cors)
         return
     link.posting = True
     try:
         async with asyncio.timeout(limits[1]):
             body = await read_body(receive, limits[0])
-        is_heard = body is not None and await _heard(pipe, link, body)
-    except (Gone, TimeoutError):
-        pipe.end(UNREADABLE)
+        is_heard = body is not None and await _receive_body(pipe, link, body)
+    except (ClientDisconnected, TimeoutError):
+        pipe.close(UNREADABLE)
         with suppress(OSError):
-            await refuse(send, engineio.BAD_REQUEST, cors)
+            await respond_engine_error(send, engineio.BAD_REQUEST, cors)
         return
     finally:
         link.posting = False
     if body is None:
-        await refuse_body(send, cors)
+        await reject_body(send, cors)
     elif is_heard:
-        await http.answer(send, 200, [*OK, *cors], b"ok")
+        await http.respond(send, 200, [*OK, *cors], b"ok")
     else:
-        await refuse(send, engineio.BAD_REQUEST, cors)
+        await respond_engine_error(send, engineio.BAD_REQUEST, cors)
 
 
-async def _heard(pipe: Pipe, link: Polling, body: bytes) -> bool:
+async def _receive_body(pipe: EngineSession, link: PollingTransport, body: bytes) -> bool:
     """Whether the session could read all of a body. It is read no faster than what it asks for is done, and the next POST
     waits that long."""
     try:
         for number, packet in enumerate(engineio.read_body(body), 1):
-            pipe.hear(packet)
-            if number % SLICE == 0:
+            pipe.receive(packet)
+            if number % COMPRESS_CHUNK_BYTES == 0:
                 await asyncio.sleep(0)
                 await link.reading.wait()
-    except Broken:
-        pipe.end(UNREADABLE)
+    except InvalidPacket:
+        pipe.close(UNREADABLE)
         return False
     await link.reading.wait()
     return True
@@ -254,7 +264,7 @@ async def read_body(receive: foreign.Receive, limit: int) -> bytes | None:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         body += message.get("body", b"")
         if 0 < limit < len(body):
             return None
@@ -262,12 +272,12 @@ async def read_body(receive: foreign.Receive, limit: int) -> bytes | None:
     return bytes(body)
 
 
-async def refuse_body(send: foreign.Send, cors: Headers) -> None:
+async def reject_body(send: foreign.Send, cors: Headers) -> None:
     """Too large a body; the session goes on."""
-    await http.answer(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
+    await http.respond(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
 
 
-async def refuse(send: foreign.Send, refusal: engineio.Refusal, cors: Headers) -> None:
+async def respond_engine_error(send: foreign.Send, refusal: engineio.EngineError, cors: Headers) -> None:
     """Why there is no session."""
     kind = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await http.answer(send, refusal.status, [*kind, *cors], refusal.body)
+    await http.respond(send, refusal.status, [*kind, *cors], refusal.body)

@@ -10,26 +10,26 @@ import structlog
 from bellcast.auth import origins
 from bellcast.errors import BellcastError
 from bellcast.live import requests
-from bellcast.live.arrivals import Arrivals
+from bellcast.live.arrivals import Admission
 from bellcast.live.framing import websocket
 from bellcast.live.protocols.socketio import engineio
-from bellcast.live.protocols.socketio.engineio import Refusal
-from bellcast.live.requests import Headers, Request
-from bellcast.live.rules import Rules, SocketIO
+from bellcast.live.protocols.socketio.engineio import EngineError
+from bellcast.live.requests import HandshakeRequest, Headers
+from bellcast.live.rules import LiveConfig, SocketIOConfig
 from bellcast.live.sessions import homes
-from bellcast.live.sessions.engineio import Pipe, Pipes
+from bellcast.live.sessions.engineio import EngineSession, EngineSessions
 from bellcast.live.transports import foreign, handover, http, polling
-from bellcast.live.transports.engineio import Socket
-from bellcast.live.transports.foreign import SendOutlet
-from bellcast.live.transports.handover import Neighbours
-from bellcast.live.transports.joining import JoiningOutlet
-from bellcast.live.transports.polling import Polling
+from bellcast.live.transports.engineio import EngineWebSocket
+from bellcast.live.transports.foreign import AsgiTransport
+from bellcast.live.transports.handover import SocketHandoff
+from bellcast.live.transports.joining import CoalescingTransport
+from bellcast.live.transports.polling import PollingTransport
 from bellcast.live.transports.takeover import EXTENSION
 
 log = structlog.get_logger(__name__)
 
 # A balancer that sends clients to the wrong machine does so many times a second.
-COMPLAIN_SECONDS = 60.0
+WARNING_INTERVAL_SECONDS = 60.0
 # What later namespaces may need of the handshake; the rest of its headers is let go, or it would be most of a connection.
 KEPT = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
 # Of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
@@ -42,15 +42,15 @@ PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
 # The names the reference serves its client under, and what each is a build of.
 CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
 
-TOO_MANY_UNJOINED = Refusal(
+TOO_MANY_UNJOINED = EngineError(
     engineio.FORBIDDEN.code, "Too many sessions have not joined a namespace yet: try again in some seconds.", 503
 )
-TOO_MANY_UNJOINED_HERE = Refusal(
+TOO_MANY_UNJOINED_HERE = EngineError(
     engineio.FORBIDDEN.code,
     "Too many sessions of this address have not joined a namespace yet: try again in some seconds.",
     429,
 )
-TOO_LARGE_HEADERS = Refusal(
+TOO_LARGE_HEADERS = EngineError(
     engineio.BAD_REQUEST.code,
     f"The authorization, cookie and origin headers and the query may have {MAX_KEPT_BYTES} bytes together.",
     431,
@@ -60,166 +60,174 @@ TOO_LARGE_HEADERS = Refusal(
 class SocketIOEndpoint:
     """An ASGI application for the one path."""
 
-    def __init__(self, pipes: Pipes, arrivals: Arrivals, rules: Rules, neighbours: Neighbours | None = None) -> None:
-        self._pipes = pipes
-        self._arrivals = arrivals
+    def __init__(
+        self, pipes: EngineSessions, arrivals: Admission, rules: LiveConfig, neighbours: SocketHandoff | None = None
+    ) -> None:
+        self._sessions = pipes
+        self._admission = arrivals
         self._rules = rules
-        self._neighbours = neighbours
-        self._complained = -math.inf
+        self._handoff = neighbours
+        self._warned_at = -math.inf
 
     @property
-    def _settings(self) -> SocketIO:
-        return self._pipes.rules
+    def _settings(self) -> SocketIOConfig:
+        return self._sessions.config
 
     @property
-    def _patience(self) -> float:
+    def _upgrade_timeout(self) -> float:
         """The seconds a body may take."""
         return self._settings.ping_interval + self._settings.ping_timeout
 
     async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
         request = requests.read(scope)
         asked = dict(request.parameters)
-        if self._neighbours is not None and await self._hand_over(self._neighbours, scope, asked, receive, send):
+        if self._handoff is not None and await self._hand_off(self._handoff, scope, asked, receive, send):
             return
         if scope["type"] == "websocket":
             await self._carry(request, asked, receive, send)
         elif (request.header(b"upgrade") or "").lower() == "websocket":
             await self._upgrade(scope, request, asked, send)
         else:
-            await self._answer(request, asked, receive, send)
+            await self._respond(request, asked, receive, send)
 
     # --- a neighbour's
 
-    async def _hand_over(
+    async def _hand_off(
         self,
-        neighbours: Neighbours,
+        neighbours: SocketHandoff,
         scope: foreign.Scope,
         asked: dict[str, str],
         receive: foreign.Receive,
         send: foreign.Send,
     ) -> bool:
         """Whether the request is its session's owner's to answer, or was over before it could be."""
-        door = neighbours.door(asked.get("sid", ""))
-        if door is None or scope["method"] not in ("GET", "POST") or not http.is_ours(scope):
+        door = neighbours.peer_path(asked.get("sid", ""))
+        if door is None or scope["method"] not in ("GET", "POST") or not http.can_take_over(scope):
             return False
         body: bytes | None = b""
         if scope["method"] == "POST":
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._upgrade_timeout):
                     body = await polling.read_body(receive, self._settings.max_payload)
-            except (polling.Gone, TimeoutError):
+            except (polling.ClientDisconnected, TimeoutError):
                 return False
         if body is None:
-            await polling.refuse_body(send, [])
+            await polling.reject_body(send, [])
             return True
-        return await handover.give(door, scope, body)
+        return await handover.hand_off(door, scope, body)
 
     # --- polling
 
-    async def _answer(
-        self, request: Request, asked: dict[str, str], receive: foreign.Receive, send: foreign.Send
+    async def _respond(
+        self, request: HandshakeRequest, asked: dict[str, str], receive: foreign.Receive, send: foreign.Send
     ) -> None:
         if request.method == "OPTIONS":
             allowed = origins.preflight_origin(request.header(b"origin"), self._rules.access.origins)
-            await http.answer(send, 204, [*allowed, PREFLIGHT_METHODS, *_asked_headers(request)])
+            await http.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *_asked_headers(request)])
             return
         cors = self._cors(request, 200)
         sid = asked.get("sid")
         refusal = self._refusal(request, asked, upgrading=False)
         if refusal is not None:
-            if refusal is engineio.UNKNOWN_SESSION and sid and await self._tell_parted(sid, request, send, cors):
+            if refusal is engineio.UNKNOWN_SESSION and sid and await self._send_final_packets(sid, request, send, cors):
                 return
-            await polling.refuse(send, refusal, self._cors(request, refusal.status))
+            await polling.respond_engine_error(send, refusal, self._cors(request, refusal.status))
         elif sid is None:
             await self._open(request, send, cors)
         else:
             await self._exchange(request, sid, receive, send, cors)
 
-    def _cors(self, request: Request, status: int) -> Headers:
+    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._rules.access.origins, status)
 
-    async def _open(self, request: Request, send: foreign.Send, cors: Headers) -> None:
-        pipe = Pipe(self._pipes, _slim(request))
-        link = Polling(pipe)
+    async def _open(self, request: HandshakeRequest, send: foreign.Send, cors: Headers) -> None:
+        pipe = EngineSession(self._sessions, _retained_request(request))
+        link = PollingTransport(pipe)
         pipe.begin(link)
-        await http.answer(send, 200, [*polling.TEXT, *cors], link.take())
+        await http.respond(send, 200, [*polling.TEXT, *cors], link.take_pending())
 
     async def _exchange(
-        self, request: Request, sid: str, receive: foreign.Receive, send: foreign.Send, cors: Headers
+        self, request: HandshakeRequest, sid: str, receive: foreign.Receive, send: foreign.Send, cors: Headers
     ) -> None:
-        pipe = self._pipes.find(sid)
-        if pipe is None or not isinstance(pipe.link, Polling):
-            await polling.refuse(send, engineio.BAD_REQUEST, cors)
+        pipe = self._sessions.find(sid)
+        if pipe is None or not isinstance(pipe.transport, PollingTransport):
+            await polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
-            await polling.answer_poll(pipe, pipe.link, request, receive, send, cors)
+            await polling.respond_poll(pipe, pipe.transport, request, receive, send, cors)
         elif request.method != "POST" or _is_octets(request):
-            await polling.refuse(send, engineio.BAD_REQUEST, cors)
+            await polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         else:
-            limits = (self._settings.max_payload, self._patience)
-            await polling.answer_post(pipe, pipe.link, receive, send, cors, limits)
+            limits = (self._settings.max_payload, self._upgrade_timeout)
+            await polling.respond_post(pipe, pipe.transport, receive, send, cors, limits)
 
-    async def _tell_parted(self, sid: str, request: Request, send: foreign.Send, cors: Headers) -> bool:
-        link = self._pipes.parted(sid)
-        if not isinstance(link, Polling):
+    async def _send_final_packets(self, sid: str, request: HandshakeRequest, send: foreign.Send, cors: Headers) -> bool:
+        link = self._sessions.final_packets(sid)
+        if not isinstance(link, PollingTransport):
             return False
-        await polling.tell(send, request, cors, link.take())
+        await polling.respond_body(send, request, cors, link.take_pending())
         return True
 
     # --- WebSocket
 
-    async def _upgrade(self, scope: foreign.Scope, request: Request, asked: dict[str, str], send: foreign.Send) -> None:
+    async def _upgrade(
+        self, scope: foreign.Scope, request: HandshakeRequest, asked: dict[str, str], send: foreign.Send
+    ) -> None:
         refusal = self._refusal(request, asked, upgrading=True)
         upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
         if refusal is not None:
-            await polling.refuse(send, refusal, [])
-        elif isinstance(upgrade, websocket.Refusal) or not http.is_ours(scope):
-            await polling.refuse(send, engineio.BAD_REQUEST, [])
+            await polling.respond_engine_error(send, refusal, [])
+        elif isinstance(upgrade, websocket.HandshakeRejected) or not http.can_take_over(scope):
+            await polling.respond_engine_error(send, engineio.BAD_REQUEST, [])
         else:
-            self._own(scope, request, asked, upgrade)
+            self._take_over(scope, request, asked, upgrade)
 
-    def _own(self, scope: foreign.Scope, request: Request, asked: dict[str, str], upgrade: websocket.Upgrade) -> None:
+    def _take_over(
+        self, scope: foreign.Scope, request: HandshakeRequest, asked: dict[str, str], upgrade: websocket.Upgrade
+    ) -> None:
         """On a socket of our own."""
-        pipe = self._pipe(request, asked)
+        pipe = self._session(request, asked)
         socket = self._socket(pipe, engineio.FRAMES)
         try:
             transport, early = scope["extensions"][EXTENSION](socket)
         except ConnectionResetError:
             return
-        outlet = JoiningOutlet(transport)
+        outlet = CoalescingTransport(transport)
         outlet.set_write_buffer_limits(high=self._rules.limits.unsent or 2**31 - 1)
         outlet.write(websocket.response(upgrade))
-        socket.own(outlet)
+        socket.attach(outlet)
         self._begin(pipe, socket, asked)
         if early:
             socket.data_received(early)
 
     async def _carry(
-        self, request: Request, asked: dict[str, str], receive: foreign.Receive, send: foreign.Send
+        self, request: HandshakeRequest, asked: dict[str, str], receive: foreign.Receive, send: foreign.Send
     ) -> None:
         """Through another server's sends."""
         await receive()  # websocket.connect
         if self._refusal(request, asked, upgrading=True) is not None:
             await send({"type": "websocket.close", "code": 1008})  # before accepting: an HTTP 403
             return
-        pipe = self._pipe(request, asked)
-        socket = self._socket(pipe, engineio.SENDS)
-        outlet = SendOutlet(socket, _packed)
+        pipe = self._session(request, asked)
+        socket = self._socket(pipe, engineio.ASGI_MESSAGES)
+        outlet = AsgiTransport(socket, _compressed)
         outlet.set_write_buffer_limits(high=self._rules.limits.unsent)
         outlet.resume_reading()
-        socket.own(outlet)
+        socket.attach(outlet)
         self._begin(pipe, socket, asked)
         speaking = outlet.run(send, {"type": "websocket.accept"}, socket.closing)
-        await foreign.serve(socket, outlet, speaking, _hear(socket, outlet, receive, self._settings.max_payload))
+        await foreign.serve(
+            socket, outlet, speaking, _receive_websocket(socket, outlet, receive, self._settings.max_payload)
+        )
 
-    def _pipe(self, request: Request, asked: dict[str, str]) -> Pipe:
+    def _session(self, request: HandshakeRequest, asked: dict[str, str]) -> EngineSession:
         sid = asked.get("sid")
-        found = None if sid is None else self._pipes.find(sid)
-        return found or Pipe(self._pipes, _slim(request))
+        found = None if sid is None else self._sessions.find(sid)
+        return found or EngineSession(self._sessions, _retained_request(request))
 
-    def _socket(self, pipe: Pipe, form: engineio.Form) -> Socket:
-        return Socket(pipe, form, self._settings.max_payload, self._rules.limits.frames_per_second)
+    def _socket(self, pipe: EngineSession, form: engineio.Encoding) -> EngineWebSocket:
+        return EngineWebSocket(pipe, form, self._settings.max_payload, self._rules.limits.frames_per_second)
 
-    def _begin(self, pipe: Pipe, socket: Socket, asked: dict[str, str]) -> None:
+    def _begin(self, pipe: EngineSession, socket: EngineWebSocket, asked: dict[str, str]) -> None:
         """A session of its own, or a try to take one over; a second socket for the same one is closed."""
         if "sid" not in asked:
             socket.begin()
@@ -228,7 +236,7 @@ class SocketIOEndpoint:
 
     # --- who may knock
 
-    def _refusal(self, request: Request, asked: dict[str, str], *, upgrading: bool) -> Refusal | None:
+    def _refusal(self, request: HandshakeRequest, asked: dict[str, str], *, upgrading: bool) -> EngineError | None:
         """Why this request has no session, in the reference's order."""
         transport, sid = asked.get("transport"), asked.get("sid")
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
@@ -236,7 +244,7 @@ class SocketIOEndpoint:
         if not self._may_ask(request):
             return engineio.FORBIDDEN
         if sid is not None:
-            if self._pipes.find(sid) is None:
+            if self._sessions.find(sid) is None:
                 return self._unknown(sid)
             return None if upgrading or transport == "polling" else engineio.BAD_REQUEST
         if request.method != "GET":
@@ -247,31 +255,31 @@ class SocketIOEndpoint:
             return engineio.BAD_VERSION
         return self._full(request)
 
-    def _unknown(self, sid: str) -> Refusal:
+    def _unknown(self, sid: str) -> EngineError:
         """Why that session is not here. That it is another machine's is for whoever runs them to know."""
-        refusal, now = homes.unknown(sid), asyncio.get_running_loop().time()
-        if refusal is homes.ELSEWHERE and now - self._complained > COMPLAIN_SECONDS:
-            self._complained = now
+        refusal, now = homes.unknown_session(sid), asyncio.get_running_loop().time()
+        if refusal is homes.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
+            self._warned_at = now
             log.warning("a Socket.IO client was sent here with another machine's session", why=refusal.message)
         return refusal
 
-    def _may_ask(self, request: Request) -> bool:
+    def _may_ask(self, request: HandshakeRequest) -> bool:
         host = request.header(b"host") or ""
         declared = self._rules.access.origins
         return origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared)
 
-    def _full(self, request: Request) -> Refusal | None:
+    def _full(self, request: HandshakeRequest) -> EngineError | None:
         """Whether there is room for one more; clients try the handshake again."""
         limit = self._rules.limits.connections
         try:
-            self._arrivals.check_address(request.address)
+            self._admission.check_address(request.address)
         except BellcastError as refusal:
-            return Refusal(engineio.FORBIDDEN.code, refusal.detail, refusal.status)
-        if limit and len(self._pipes) >= limit:
-            return Refusal(engineio.FORBIDDEN.code, "This server is at its bound of connections.", 503)
-        if self._pipes.unjoined >= MAX_UNJOINED_SESSIONS:
+            return EngineError(engineio.FORBIDDEN.code, refusal.detail, refusal.status)
+        if limit and len(self._sessions) >= limit:
+            return EngineError(engineio.FORBIDDEN.code, "This server is at its bound of connections.", 503)
+        if self._sessions.unjoined >= MAX_UNJOINED_SESSIONS:
             return TOO_MANY_UNJOINED
-        if self._pipes.unjoined_from(request.address) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
+        if self._sessions.unjoined_from(request.address) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
             return TOO_MANY_UNJOINED_HERE
         kept = sum(len(name) + len(value) for name, value in request.headers if name in KEPT)
         if kept + len(_token_query(request)) > MAX_KEPT_BYTES:
@@ -290,14 +298,16 @@ class ClientFile:
         found = None if self._file is None else await asyncio.to_thread(_read, self._file, name)
         if found is None:
             text = b"There is no Socket.IO client here: name a copy of it with BELLCAST_SOCKETIO_CLIENT_FILE.\n"
-            await http.answer(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
+            await http.respond(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
             return
         tag = b'"' + hashlib.sha256(found).hexdigest()[:32].encode() + b'"'
         headers = [(b"etag", tag), (b"cache-control", b"public, max-age=0"), *origins.cors_headers("*", ())]
         if requests.read(scope).header(b"if-none-match") == tag.decode():
-            await http.answer(send, 304, headers)
+            await http.respond(send, 304, headers)
         else:
-            await http.answer(send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], found)
+            await http.respond(
+                send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], found
+            )
 
 
 def _read(file: Path, name: str) -> bytes | None:
@@ -308,9 +318,9 @@ def _read(file: Path, name: str) -> bytes | None:
     return file.read_bytes() if ".esm." not in name and file.is_file() else None
 
 
-def _slim(request: Request) -> Request:
+def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
     headers = [(name, value) for name, value in request.headers if name in KEPT]
-    return Request(
+    return HandshakeRequest(
         method=request.method,
         path=request.path,
         http_version=request.http_version,
@@ -322,32 +332,34 @@ def _slim(request: Request) -> Request:
     )
 
 
-def _token_query(request: Request) -> bytes:
+def _token_query(request: HandshakeRequest) -> bytes:
     """The query, if a token stands in it."""
     return request.query if b"token=" in request.query else b""
 
 
-def _is_octets(request: Request) -> bool:
+def _is_octets(request: HandshakeRequest) -> bool:
     return (request.header(b"content-type") or "").startswith("application/octet-stream")
 
 
-def _asked_headers(request: Request) -> Headers:
+def _asked_headers(request: HandshakeRequest) -> Headers:
     asked = request.header(b"access-control-request-headers")
     return [] if asked is None else [(b"access-control-allow-headers", asked.encode("latin-1"))]
 
 
-def _packed(data: bytes) -> foreign.Message:
+def _compressed(data: bytes) -> foreign.Message:
     """One frame through another server's sends."""
-    if data[:1] == engineio.BINARY_MARK:
+    if data[:1] == engineio.BASE64_PREFIX:
         return {"type": "websocket.send", "bytes": data[1:]}
     return {"type": "websocket.send", "text": data.decode()}
 
 
-async def _hear(socket: Socket, outlet: SendOutlet, receive: foreign.Receive, limit: int) -> None:
+async def _receive_websocket(
+    socket: EngineWebSocket, outlet: AsgiTransport, receive: foreign.Receive, limit: int
+) -> None:
     """Hand on what the client says until it goes."""
     await outlet.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
         said = message.get("text")
-        socket.hear_within(message.get("bytes") or b"" if said is None else said, limit)
+        socket.receive_limited(message.get("bytes") or b"" if said is None else said, limit)
         await outlet.reading.wait()
     socket.closed_by_client(message.get("code") or foreign.NO_CODE)

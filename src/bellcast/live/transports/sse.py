@@ -3,7 +3,7 @@
 from bellcast.live.connection import Connection
 from bellcast.live.framing import sse
 from bellcast.live.protocols import native
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 
 
 class SseConnection(Connection):
@@ -14,7 +14,7 @@ class SseConnection(Connection):
     def data_received(self, data: bytes) -> None:
         """A client has nothing to say on an event stream."""
 
-    def say_goodbye(self, end: Close) -> None:
+    def say_goodbye(self, end: CloseReason) -> None:
         last = sse.LAST_CHUNK if self.dialect is native.SSE_CHUNKED else b""
         self.write(self.dialect.close(end) + last)
-        self.outlet.close()
+        self.transport.close()

@@ -10,19 +10,19 @@ from typing import Any
 import structlog
 
 from bellcast.auth import origins
-from bellcast.auth.doors import Doors
+from bellcast.auth.doors import Authenticator
 from bellcast.errors import BellcastError, MethodNotAllowed, Unavailable
 from bellcast.live import requests
-from bellcast.live.arrivals import Arrivals, end_of, guard_start
-from bellcast.live.connection import Connection
+from bellcast.live.arrivals import Admission, close_reason_for, guard_start
+from bellcast.live.connection import Connection, OnReady
 from bellcast.live.framing import sse
 from bellcast.live.protocols import native
-from bellcast.live.reasons import Close
-from bellcast.live.requests import Headers, Request
-from bellcast.live.rules import Rules, Spawn
-from bellcast.live.sessions.native import Arrived, AtReady, NativeSessions
+from bellcast.live.reasons import CloseReason
+from bellcast.live.requests import HandshakeRequest, Headers
+from bellcast.live.rules import LiveConfig, Spawn
+from bellcast.live.sessions.native import NativeHandshake, OpenedInbox
 from bellcast.live.transports import foreign, http
-from bellcast.live.transports.foreign import ForeignConnection, SendOutlet
+from bellcast.live.transports.foreign import AsgiConnection, AsgiTransport
 from bellcast.live.transports.sse import SseConnection
 from bellcast.ports import SessionRevoked
 
@@ -35,57 +35,59 @@ RETRY_MS = (1_500, 4_500)
 class StreamEndpoint:
     """An ASGI application for event streams."""
 
-    def __init__(self, doors: Doors, rules: Rules, arrivals: Arrivals, sessions: NativeSessions, spawn: Spawn) -> None:
-        self._doors = doors
+    def __init__(
+        self, doors: Authenticator, rules: LiveConfig, arrivals: Admission, sessions: NativeHandshake, spawn: Spawn
+    ) -> None:
+        self._authenticator = doors
         self._rules = rules
-        self._arrivals = arrivals
-        self._sessions = sessions
+        self._admission = arrivals
+        self._handshake = sessions
         self._spawn = spawn
 
     async def __call__(self, scope: foreign.Scope, receive: foreign.Receive, send: foreign.Send) -> None:
         request = requests.read(scope)
         if request.method == "OPTIONS":
             allowed = self._rules.access.origins
-            await http.answer(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
+            await http.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
         cors = self._cors(request, 200)
         try:
-            connection = await self._admitted(request, ours=http.is_ours(scope))
+            connection = await self._authenticate(request, ours=http.can_take_over(scope))
             arrived, started = await self._enter(connection, request)
         except BellcastError as refusal:
-            await _refuse(refusal, self._cors(request, refusal.status), send)
+            await _respond_error(refusal, self._cors(request, refusal.status), send)
             return
-        if not http.is_ours(scope):
-            welcome = self._sessions.welcome(connection, arrived, request, started)
+        if not http.can_take_over(scope):
+            welcome = self._handshake.send_ready(connection, arrived, request, started)
             await self._carry(connection, welcome, cors, receive, send)
-        elif (taken := http.take(scope, connection)) is not None:
-            connection.own(taken[0], self._rules.limits.unsent)
+        elif (taken := http.take_over(scope, connection)) is not None:
+            connection.attach(taken[0], self._rules.limits.unsent)
             connection.write(sse.response_head(request.http_version, cors) + _retry(connection))
-            await guard_start(connection, self._sessions.welcome(connection, arrived, request, started))
+            await guard_start(connection, self._handshake.send_ready(connection, arrived, request, started))
 
-    async def _enter(self, connection: Connection, request: Request) -> tuple[Arrived, AtReady]:
+    async def _enter(self, connection: Connection, request: HandshakeRequest) -> tuple[OpenedInbox, OnReady]:
         """Let it in. If that fails, or another server cancels it, nothing stays counted."""
         try:
-            return await self._sessions.enter(connection, request)
+            return await self._handshake.open_inbox(connection, request)
         except BaseException as failure:
-            connection.keeper.lost(connection)
+            connection.owner.on_disconnected(connection)
             if isinstance(failure, Exception) and not isinstance(failure, BellcastError):
                 log.exception("connection start failed", connection=connection.id)
                 raise Unavailable from failure
             raise
 
-    def _cors(self, request: Request, status: int) -> Headers:
+    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._rules.access.origins, status)
 
-    async def _admitted(self, request: Request, *, ours: bool) -> Connection:
+    async def _authenticate(self, request: HandshakeRequest, *, ours: bool) -> Connection:
         if request.method != "GET":
             raise MethodNotAllowed("An event stream is opened with GET.")
-        self._arrivals.check_address(request.address)
-        principal = await self._doors.recipient(request, "stream")
+        self._admission.check_address(request.address)
+        principal = await self._authenticator.recipient(request, "stream")
         chunked = ours and request.http_version != "1.0"
         dialect = native.SSE_CHUNKED if chunked else native.SSE_PLAIN
-        kind = SseConnection if ours else ForeignConnection
-        return self._arrivals.make(kind, dialect, principal, request.address)
+        kind = SseConnection if ours else AsgiConnection
+        return self._admission.create_connection(kind, dialect, principal, request.address)
 
     async def _carry(
         self,
@@ -96,8 +98,8 @@ class StreamEndpoint:
         send: foreign.Send,
     ) -> None:
         """Through another server's sends."""
-        outlet = SendOutlet(connection, foreign.body_message)
-        connection.own(outlet, self._rules.limits.unsent)
+        outlet = AsgiTransport(connection, foreign.body_message)
+        connection.attach(outlet, self._rules.limits.unsent)
         headers = [
             (b"content-type", b"text/event-stream"),
             (b"cache-control", b"no-store, no-transform"),
@@ -108,7 +110,7 @@ class StreamEndpoint:
         self._spawn(guard_start(connection, welcome))
         start = {"type": "http.response.start", "status": 200, "headers": headers}
         speaking = outlet.run(send, start, foreign.end_of_body)
-        await foreign.serve(connection, outlet, speaking, foreign.hear_stream(receive))
+        await foreign.serve(connection, outlet, speaking, foreign.receive_stream(receive))
 
 
 def _retry(connection: Connection) -> bytes:
@@ -116,17 +118,17 @@ def _retry(connection: Connection) -> bytes:
     return sse.chunk(said) if connection.dialect is native.SSE_CHUNKED else said
 
 
-async def _refuse(refusal: BellcastError, cors: Headers, send: foreign.Send) -> None:
-    end = end_of(refusal)
+async def _respond_error(refusal: BellcastError, cors: Headers, send: foreign.Send) -> None:
+    end = close_reason_for(refusal)
     if isinstance(refusal, SessionRevoked):
-        await http.answer(send, 204, cors)  # the polite "do not come back"
+        await http.respond(send, 204, cors)  # the polite "do not come back"
     elif end.reconnect:
-        await _come_back(end, cors, send)
+        await _respond_retry(end, cors, send)
     else:
         allowed = [(b"allow", b"GET, OPTIONS")] if isinstance(refusal, MethodNotAllowed) else []
-        await http.refuse(send, refusal, [*cors, *allowed])
+        await http.respond_error(send, refusal, [*cors, *allowed])
 
 
-async def _come_back(end: Close, cors: Headers, send: foreign.Send) -> None:
+async def _respond_retry(end: CloseReason, cors: Headers, send: foreign.Send) -> None:
     kind = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
-    await http.answer(send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + native.SSE_PLAIN.close(end))
+    await http.respond(send, 200, [*kind, *cors], sse.retry(end.after or RETRY_MS[1]) + native.SSE_PLAIN.close(end))

@@ -27,23 +27,23 @@ EXTENSION = "bellcast.takeover"
 LogRefusal = Callable[[int, str | None], None]
 # A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB. It bounds what comes beside a body,
 # too: chunk sizes, their extensions and trailers.
-HEAD_LIMIT = 65_536
+MAX_HEAD_BYTES = 65_536
 # Browsers and proxies send 20 to 40; each costs 100 bytes more than it is long.
 MAX_HEADER_LINES = 200
 # The longest a client may take over its request head, and over nothing at all after connecting.
-HEAD_SECONDS = 10
+HEAD_TIMEOUT = 10
 # The longest silence in the midst of a body: a phone that lost its network is gone, one in a tunnel may come out again.
-BODY_SECONDS = 30
+BODY_TIMEOUT = 30
 # Bytes per second that a body must have on average once BODY_SECONDS are over: the slowest mobile network has twice that.
 MIN_BODY_RATE = 500
 # Bytes behind an upgrade that wait while the client is being authenticated.
-EARLY_LIMIT = 65_536
+MAX_EARLY_BYTES = 65_536
 # Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
-AHEAD = 20
+MAX_PIPELINED = 20
 # Input discarded behind a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
 # The wish of every browser.
-WEBSOCKET = (b"upgrade", b"websocket")
+UPGRADE_WEBSOCKET = (b"upgrade", b"websocket")
 # So that a page sees the status, and no CORS error: it tells nothing of anybody.
 READABLE = (b"access-control-allow-origin", b"*")
 TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, READABLE, (b"content-length", b"0")])
@@ -68,14 +68,16 @@ class TakeoverProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._log_refusal = log_refusal
         self._early: bytearray | None = None  # not None once WebSocket was asked for
-        self._passed_over: bool | None = None  # a wish for a protocol that is not spoken here; None: not looked at yet
-        self._endless = 0  # bytes of a head that has not come to its end; in a body, bytes since its last one
-        self._piece = 0  # bytes that are being parsed
+        self._ignores_upgrade: bool | None = (
+            None  # a wish for a protocol that is not spoken here; None: not looked at yet
+        )
+        self._head_bytes = 0  # bytes of a head that has not come to its end; in a body, bytes since its last one
+        self._chunk_size = 0  # bytes that are being parsed
         self._body_size = 0
         self._body_start = 0.0  # loop time
         self._discarded = 0  # bytes of a body whose request is answered
         self._stage = Stage.HEAD
-        self._impatience: asyncio.TimerHandle | None = None  # not None while something is awaited
+        self._timeout: asyncio.TimerHandle | None = None  # not None while something is awaited
         self._running: RequestResponseCycle | None = None  # the request that is being answered, or was last
         self._read_timeout: ReadTimeout | None = None  # not None while responses wait for a slow reader
         self._has_closed = False
@@ -88,7 +90,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         peer = transport.get_extra_info("peername")
         self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
         self.scheme = "https" if is_ssl(transport) else "http"
-        self._impatience = self.loop.call_later(HEAD_SECONDS, self._time_out)
+        self._timeout = self.loop.call_later(HEAD_TIMEOUT, self._time_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disconnect()
@@ -97,7 +99,7 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def _disconnect(self) -> None:
         """Let go of everything that waits for this connection. uvicorn tells only the newest request."""
-        self._patient()
+        self._cancel_timeout()
         self._unset_keepalive_if_required()
         self._stop_read_timeout()
         if self._running is not None and not self._running.response_complete:
@@ -109,13 +111,13 @@ class TakeoverProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._early is not None:
             self._early += data
-            if len(self._early) > EARLY_LIMIT:
+            if len(self._early) > MAX_EARLY_BYTES:
                 self.flow.pause_reading()
             return
         if self._stage is Stage.REFUSED:
             self._discard(len(data))
             return
-        before, self._piece = self._impatience, len(data)
+        before, self._chunk_size = self._timeout, len(data)
         self._parse(data)
         if not self.is_closing():
             self._watch(before, len(data))
@@ -124,29 +126,29 @@ class TakeoverProtocol(HttpToolsProtocol):
         """See that what is still to come does come. A head has its time once; in a body each silence has."""
         match self._stage:
             case Stage.HEAD:
-                if before is not None and before is self._impatience:
-                    self._endless += size
+                if before is not None and before is self._timeout:
+                    self._head_bytes += size
                 else:
-                    self._patient()
-                    self._impatience = self.loop.call_later(HEAD_SECONDS, self._time_out)
-                if self._endless > HEAD_LIMIT or len(self.headers or ()) > MAX_HEADER_LINES:
+                    self._cancel_timeout()
+                    self._timeout = self.loop.call_later(HEAD_TIMEOUT, self._time_out)
+                if self._head_bytes > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADER_LINES:
                     self._refuse(TOO_LARGE)
             case Stage.BODY:
-                self._endless += size
+                self._head_bytes += size
                 self._watch_body()
                 if self.cycle.response_complete:
                     self._discard(size)
             case _:
-                self._patient()
+                self._cancel_timeout()
 
     def _watch_body(self) -> None:
-        self._patient()
-        if self._endless > HEAD_LIMIT:
+        self._cancel_timeout()
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(TOO_LARGE)
             return
-        due = self._body_start + BODY_SECONDS + self._body_size / MIN_BODY_RATE
-        seconds = min(BODY_SECONDS, due - self.loop.time())
-        self._impatience = self.loop.call_later(max(0, seconds), self._time_out_body)
+        due = self._body_start + BODY_TIMEOUT + self._body_size / MIN_BODY_RATE
+        seconds = min(BODY_TIMEOUT, due - self.loop.time())
+        self._timeout = self.loop.call_later(max(0, seconds), self._time_out_body)
 
     def _time_out_body(self) -> None:
         if self.flow.read_paused:  # the silence is ours
@@ -176,9 +178,12 @@ class TakeoverProtocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """uvicorn's word for requests it passes over. Those that wish for a protocol we do not speak, as Java's client
         does for HTTP/2, are answered without it (RFC 9110, 7.8): they are parsed again."""
-        if self._passed_over is None:  # it is asked four times a request
-            self._passed_over = WEBSOCKET not in self.headers and self._get_upgrade() not in (None, b"websocket")
-        return self._passed_over
+        if self._ignores_upgrade is None:  # it is asked four times a request
+            self._ignores_upgrade = UPGRADE_WEBSOCKET not in self.headers and self._get_upgrade() not in (
+                None,
+                b"websocket",
+            )
+        return self._ignores_upgrade
 
     def _parse_again(self, behind: bytes) -> None:
         """The same request without its wish; the parser would take its body for the other protocol."""
@@ -191,14 +196,14 @@ class TakeoverProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._unset_keepalive_if_required()
         self._stage = Stage.HEAD
-        self._endless = 0
-        self._passed_over = None
+        self._head_bytes = 0
+        self._ignores_upgrade = None
 
     def on_headers_complete(self) -> None:
-        self._patient()
+        self._cancel_timeout()
         self._check_head()
         self._stage = Stage.BODY
-        self._endless, self._body_size, self._discarded = -self._piece, 0, 0
+        self._head_bytes, self._body_size, self._discarded = -self._chunk_size, 0, 0
         self._body_start = self.loop.time()
         super().on_headers_complete()
         if self.parser.should_upgrade():
@@ -208,14 +213,14 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.headers = DISCARD  # type: ignore[assignment]  # trailers are no headers: they come after all checks
         # Weakly, since both hold the scope: a request that is answered would wait for the garbage collector.
         self.scope["extensions"] = {EXTENSION: partial(_take_over, ref(self), ref(self.cycle))}  # type: ignore[dict-item]  # ASGI allows any value
-        if len(self.pipeline) > AHEAD:
+        if len(self.pipeline) > MAX_PIPELINED:
             self._time_out()
             raise ValueError("too many requests at once")  # stops the parser
 
     def _check_head(self) -> None:
         """Raise ValueError, which stops the parser, once a head was refused."""
         if len(self.headers) > MAX_HEADER_LINES or (
-            self._endless + self._piece > HEAD_LIMIT and self._head_size() > HEAD_LIMIT
+            self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES
         ):
             self._refuse(TOO_LARGE)
             raise ValueError("request head too large")
@@ -225,7 +230,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             raise ValueError("no Host header, or several")
 
     def on_body(self, body: bytes) -> None:
-        self._endless = -self._piece  # the rest of this piece is counted with it
+        self._head_bytes = -self._chunk_size  # the rest of this piece is counted with it
         self._body_size += len(body)
         super().on_body(body)
 
@@ -302,7 +307,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         if self._stage is Stage.REFUSED:
             return
         self._note_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
-        self._patient()
+        self._cancel_timeout()
         running, is_running = self._running, self._stage is Stage.BODY and self._running is self.cycle
         self._stage = Stage.REFUSED
         self._discarded = 0
@@ -325,15 +330,15 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.pipeline.clear()  # there is no second request on this socket
         self.connections.discard(self)
         self._unset_keepalive_if_required()
-        self._patient()
+        self._cancel_timeout()
         self._stop_read_timeout()
         self.flow.resume_reading()
         transport, early = self.transport, bytes(self._early or b"")
         transport.set_protocol(owner)
-        self._let_go()
+        self._release()
         return transport, early
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """Undo the circles this request's objects stand in: otherwise thousands of them wait for the garbage collector."""
         self.scope["extensions"] = {}
         self._running = None
@@ -346,10 +351,10 @@ class TakeoverProtocol(HttpToolsProtocol):
         if self._log_refusal is not None:
             self._log_refusal(status, self.client[0] if self.client else None)
 
-    def _patient(self) -> None:
-        if self._impatience is not None:
-            self._impatience.cancel()
-            self._impatience = None
+    def _cancel_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
 
 def _take_over(

@@ -6,13 +6,13 @@ import pytest
 from bellcast.live.framing.websocket import (
     MAX_FRAGMENTS,
     NO_CODE,
-    Binary,
-    Closed,
-    Failed,
+    BinaryMessage,
+    CloseReceived,
     FrameReader,
-    Ping,
-    Pong,
-    Text,
+    PingReceived,
+    PongReceived,
+    ProtocolViolation,
+    TextMessage,
 )
 
 from . import client
@@ -34,7 +34,7 @@ def heard(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
 
 def verdict(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
     """The same, with the code alone of a failure."""
-    return [item.code if isinstance(item, Failed) else item for item in heard(stream, size, limit)]
+    return [item.code if isinstance(item, ProtocolViolation) else item for item in heard(stream, size, limit)]
 
 
 @pieces
@@ -42,8 +42,8 @@ def verdict(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
 def test_1_messages_of_every_kind_of_length_arrive(length, size):
     if size == BY_1 and length > 128:
         size = 4096  # a big frame byte by byte has its own test
-    assert heard(frame(TEXT, b"*" * length), size) == [Text("*" * length)]
-    assert heard(frame(BINARY, b"\xfe" * length), size) == [Binary(b"\xfe" * length)]
+    assert heard(frame(TEXT, b"*" * length), size) == [TextMessage("*" * length)]
+    assert heard(frame(BINARY, b"\xfe" * length), size) == [BinaryMessage(b"\xfe" * length)]
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
@@ -56,30 +56,34 @@ def test_1_a_message_may_be_cut_anywhere_near_its_beginning(length, opcode):
         assert reader.receive(stream[:cut]) + reader.receive(stream[cut:]) == whole, cut
 
 
-@pytest.mark.parametrize(("opcode", "kind"), [(BINARY, Binary), (PING, Ping)])
+@pytest.mark.parametrize(("opcode", "kind"), [(BINARY, BinaryMessage), (PING, PingReceived)])
 def test_what_looks_like_a_frame_inside_a_payload_is_payload(opcode, kind):
     reader, unmasking = FrameReader(LIMIT), bytes(4)
     stream = frame(opcode, HELLO, key=unmasking)
     assert reader.receive(stream[:6]) == []
     assert reader.receive(HELLO) == [kind(HELLO)]
-    assert reader.receive(HELLO) == [Text("Hello, world!")]
+    assert reader.receive(HELLO) == [TextMessage("Hello, world!")]
 
 
 @pieces
 @pytest.mark.parametrize(
     ("stream", "expected"),
     [
-        pytest.param(frame(PING), [Ping(b"")], id="2.1 a ping without payload"),
-        pytest.param(frame(PING, b"Hello"), [Ping(b"Hello")], id="2.2 a ping with text"),
-        pytest.param(frame(PING, NOT_UTF8), [Ping(NOT_UTF8)], id="2.3 a ping that is not UTF-8"),
-        pytest.param(frame(PING, b"\xfe" * 125), [Ping(b"\xfe" * 125)], id="2.4 and 2.6 the largest ping"),
+        pytest.param(frame(PING), [PingReceived(b"")], id="2.1 a ping without payload"),
+        pytest.param(frame(PING, b"Hello"), [PingReceived(b"Hello")], id="2.2 a ping with text"),
+        pytest.param(frame(PING, NOT_UTF8), [PingReceived(NOT_UTF8)], id="2.3 a ping that is not UTF-8"),
+        pytest.param(frame(PING, b"\xfe" * 125), [PingReceived(b"\xfe" * 125)], id="2.4 and 2.6 the largest ping"),
         pytest.param(frame(PING, b"\xfe" * 126), [1002], id="2.5 a ping that is too large"),
-        pytest.param(frame(PONG), [Pong(b"")], id="2.7 a pong nobody asked for"),
-        pytest.param(frame(PONG, b"x"), [Pong(b"x")], id="2.8 the same with payload"),
-        pytest.param(frame(PONG, b"x") + frame(PING, b"y"), [Pong(b"x"), Ping(b"y")], id="2.9 a pong, then a ping"),
+        pytest.param(frame(PONG), [PongReceived(b"")], id="2.7 a pong nobody asked for"),
+        pytest.param(frame(PONG, b"x"), [PongReceived(b"x")], id="2.8 the same with payload"),
+        pytest.param(
+            frame(PONG, b"x") + frame(PING, b"y"),
+            [PongReceived(b"x"), PingReceived(b"y")],
+            id="2.9 a pong, then a ping",
+        ),
         pytest.param(
             b"".join(frame(PING, b"%d" % n) for n in range(10)),
-            [Ping(b"%d" % n) for n in range(10)],
+            [PingReceived(b"%d" % n) for n in range(10)],
             id="2.10 and 2.11 ten pings",
         ),
     ],
@@ -93,7 +97,7 @@ def test_2_pings_and_pongs(stream, expected, size):
 @pytest.mark.parametrize(("opcode", "payload"), [(TEXT, b"Hello"), (BINARY, NOT_UTF8), (PING, b"Hello"), (CLOSE, b"")])
 def test_3_reserved_bits_end_the_connection_after_what_came_before(opcode, payload, reserved, size):
     stream = HELLO + frame(opcode, payload, reserved=reserved) + frame(PING)
-    assert verdict(stream, size) == [Text("Hello, world!"), 1002]
+    assert verdict(stream, size) == [TextMessage("Hello, world!"), 1002]
 
 
 @pieces
@@ -101,13 +105,13 @@ def test_3_reserved_bits_end_the_connection_after_what_came_before(opcode, paylo
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
 def test_4_unknown_opcodes_end_the_connection_after_what_came_before(opcode, payload, size):
     assert verdict(frame(opcode, payload), size) == [1002]
-    assert verdict(HELLO + frame(opcode, payload) + frame(PING), size) == [Text("Hello, world!"), 1002]
+    assert verdict(HELLO + frame(opcode, payload) + frame(PING), size) == [TextMessage("Hello, world!"), 1002]
 
 
 ONE, TWO = client.fragments(TEXT, b"fragment1", b"fragment2")
 LOST_END = frame(CONTINUATION, b"lost")
 LOST_MIDDLE = frame(CONTINUATION, b"lost", final=False)
-BOTH = Text("fragment1fragment2")
+BOTH = TextMessage("fragment1fragment2")
 
 
 @pieces
@@ -118,7 +122,9 @@ BOTH = Text("fragment1fragment2")
         pytest.param(frame(PONG, b"1", final=False) + LOST_END, [1002], id="5.2 a fragmented pong"),
         pytest.param(frame(CLOSE, b"", final=False) + LOST_END, [1002], id="a fragmented close"),
         pytest.param(ONE + TWO, [BOTH], id="5.3 to 5.5 two fragments"),
-        pytest.param(ONE + frame(PING, b"p") + TWO, [Ping(b"p"), BOTH], id="5.6 to 5.8 a ping between two fragments"),
+        pytest.param(
+            ONE + frame(PING, b"p") + TWO, [PingReceived(b"p"), BOTH], id="5.6 to 5.8 a ping between two fragments"
+        ),
         pytest.param(LOST_END + HELLO, [1002], id="5.9 to 5.11 an end of nothing"),
         pytest.param(LOST_MIDDLE + HELLO, [1002], id="5.12 to 5.14 a middle of nothing"),
         pytest.param(ONE + TWO + LOST_MIDDLE + HELLO, [BOTH, 1002], id="5.15 a message, then a middle of nothing"),
@@ -128,7 +134,9 @@ BOTH = Text("fragment1fragment2")
         pytest.param(ONE + frame(BINARY, b"x"), [1002], id="a binary that begins inside a text"),
         pytest.param(frame(TEXT, final=False) + HELLO, [1002], id="a text after an empty fragment"),
         pytest.param(
-            b"".join(client.fragments(BINARY, b"\xff", b"\xfe")), [Binary(b"\xff\xfe")], id="fragments of a binary"
+            b"".join(client.fragments(BINARY, b"\xff", b"\xfe")),
+            [BinaryMessage(b"\xff\xfe")],
+            id="fragments of a binary",
         ),
     ],
 )
@@ -139,30 +147,37 @@ def test_5_fragments(stream, expected, size):
 def test_5_19_and_5_20_a_ping_inside_a_message_is_heard_at_once():
     parts = client.fragments(TEXT, b"1", b"2", b"3", b"4", b"5")
     reader = FrameReader(LIMIT)
-    assert reader.receive(parts[0] + parts[1] + frame(PING, b"first")) == [Ping(b"first")]
-    assert reader.receive(parts[2] + parts[3] + frame(PING, b"second") + parts[4]) == [Ping(b"second"), Text("12345")]
+    assert reader.receive(parts[0] + parts[1] + frame(PING, b"first")) == [PingReceived(b"first")]
+    assert reader.receive(parts[2] + parts[3] + frame(PING, b"second") + parts[4]) == [
+        PingReceived(b"second"),
+        TextMessage("12345"),
+    ]
 
 
 @pieces
 @pytest.mark.parametrize(
     ("stream", "expected"),
     [
-        pytest.param(HELLO * 3, [Text("Hello, world!")] * 3, id="7.1.1 messages"),
-        pytest.param(HELLO + client.close(1000), [Text("Hello, world!"), Closed(1000, "")], id="7.1.1 and a close"),
-        pytest.param(client.close(1000) + frame(CLOSE), [Closed(1000, "")], id="7.1.2 a second close"),
-        pytest.param(client.close(1000) + frame(PING), [Closed(1000, "")], id="7.1.3 a ping after the close"),
-        pytest.param(client.close(1000) + HELLO, [Closed(1000, "")], id="7.1.4 a text after the close"),
-        pytest.param(ONE + client.close(1000) + TWO, [Closed(1000, "")], id="7.1.5 a close inside a message"),
+        pytest.param(HELLO * 3, [TextMessage("Hello, world!")] * 3, id="7.1.1 messages"),
+        pytest.param(
+            HELLO + client.close(1000), [TextMessage("Hello, world!"), CloseReceived(1000, "")], id="7.1.1 and a close"
+        ),
+        pytest.param(client.close(1000) + frame(CLOSE), [CloseReceived(1000, "")], id="7.1.2 a second close"),
+        pytest.param(client.close(1000) + frame(PING), [CloseReceived(1000, "")], id="7.1.3 a ping after the close"),
+        pytest.param(client.close(1000) + HELLO, [CloseReceived(1000, "")], id="7.1.4 a text after the close"),
+        pytest.param(ONE + client.close(1000) + TWO, [CloseReceived(1000, "")], id="7.1.5 a close inside a message"),
         pytest.param(
             frame(TEXT, b"A" * 60_000) + HELLO + client.close(1000) + frame(PING),
-            [Text("A" * 60_000), Text("Hello, world!"), Closed(1000, "")],
+            [TextMessage("A" * 60_000), TextMessage("Hello, world!"), CloseReceived(1000, "")],
             id="7.1.6 a close behind a big message",
         ),
-        pytest.param(frame(CLOSE), [Closed(NO_CODE, "")], id="7.3.1 a close without a code"),
+        pytest.param(frame(CLOSE), [CloseReceived(NO_CODE, "")], id="7.3.1 a close without a code"),
         pytest.param(frame(CLOSE, b"a"), [1002], id="7.3.2 a close with half a code"),
-        pytest.param(client.close(1000), [Closed(1000, "")], id="7.3.3 a close with a code"),
-        pytest.param(client.close(1000, b"Bye \xf0\x9f\x94\x94"), [Closed(1000, "Bye 🔔")], id="7.3.4 and a reason"),
-        pytest.param(client.close(1000, b"*" * 123), [Closed(1000, "*" * 123)], id="7.3.5 the longest reason"),
+        pytest.param(client.close(1000), [CloseReceived(1000, "")], id="7.3.3 a close with a code"),
+        pytest.param(
+            client.close(1000, b"Bye \xf0\x9f\x94\x94"), [CloseReceived(1000, "Bye 🔔")], id="7.3.4 and a reason"
+        ),
+        pytest.param(client.close(1000, b"*" * 123), [CloseReceived(1000, "*" * 123)], id="7.3.5 the longest reason"),
         pytest.param(client.close(1000, b"*" * 124), [1002], id="7.3.6 a reason that is too long"),
         pytest.param(client.close(1000, b"\xce\xba\xed\xa0\x80"), [1007], id="7.5.1 a reason that is not UTF-8"),
         pytest.param(client.close(1000, b"\xce"), [1007], id="a reason that ends inside a character"),
@@ -176,12 +191,12 @@ def test_7_closing(stream, expected, size):
 
 @pytest.mark.parametrize("code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4401, 4999])
 def test_7_7_a_valid_close_code_is_heard(code):
-    assert heard(client.close(code)) == [Closed(code, "")]
+    assert heard(client.close(code)) == [CloseReceived(code, "")]
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])
 def test_7_9_and_7_13_any_other_close_code_is_a_fault(code):
-    assert heard(client.close(code)) == [Failed(1002, "a close frame has no valid code")]
+    assert heard(client.close(code)) == [ProtocolViolation(1002, "a close frame has no valid code")]
 
 
 @pieces
@@ -224,7 +239,9 @@ def test_a_fault_is_found_with_the_first_byte_that_makes_it_certain(beginning, c
 def test_a_message_may_have_the_largest_size_and_not_a_byte_more(opcode, size):
     [whole] = heard(frame(opcode, b"x" * 300), size, limit=300)
     assert len(whole.text if opcode == TEXT else whole.data) == 300
-    assert heard(frame(opcode, b"x" * 301), size, limit=300) == [Failed(1009, "a message may have 300 bytes")]
+    assert heard(frame(opcode, b"x" * 301), size, limit=300) == [
+        ProtocolViolation(1009, "a message may have 300 bytes")
+    ]
 
 
 def test_even_a_short_text_is_measured_against_the_largest_size():
@@ -234,25 +251,28 @@ def test_even_a_short_text_is_measured_against_the_largest_size():
 @pieces
 def test_fragments_are_measured_together(size):
     head = b"".join(client.fragments(TEXT, b"x" * 200, b"y" * 100, b"")[:2])
-    assert verdict(head + frame(CONTINUATION), size, limit=300) == [Text("x" * 200 + "y" * 100)]
+    assert verdict(head + frame(CONTINUATION), size, limit=300) == [TextMessage("x" * 200 + "y" * 100)]
     assert verdict(head + frame(CONTINUATION, b"z"), size, limit=300) == [1009]
 
 
 def test_pings_do_not_count_as_part_of_a_message():
     head, tail = client.fragments(BINARY, b"x" * 10, b"")
-    assert heard(head + frame(PING, b"p" * 125) + tail, limit=10) == [Ping(b"p" * 125), Binary(b"x" * 10)]
+    assert heard(head + frame(PING, b"p" * 125) + tail, limit=10) == [
+        PingReceived(b"p" * 125),
+        BinaryMessage(b"x" * 10),
+    ]
 
 
 def test_without_a_bound_a_message_may_have_any_size():
-    assert heard(frame(BINARY, bytes(200_000)), limit=0) == [Binary(bytes(200_000))]
+    assert heard(frame(BINARY, bytes(200_000)), limit=0) == [BinaryMessage(bytes(200_000))]
 
 
 def test_a_message_may_have_so_many_fragments_and_not_one_more():
     parts = client.fragments(TEXT, *[b""] * MAX_FRAGMENTS)
-    assert heard(b"".join(parts)) == [Text("")]
+    assert heard(b"".join(parts)) == [TextMessage("")]
     endless = frame(TEXT, final=False) + frame(CONTINUATION, final=False) * MAX_FRAGMENTS
-    assert heard(endless) == [Failed(1008, "a message may have 1024 fragments")]
-    assert heard(b"".join(parts) * 2) == [Text(""), Text("")]
+    assert heard(endless) == [ProtocolViolation(1008, "a message may have 1024 fragments")]
+    assert heard(b"".join(parts) * 2) == [TextMessage(""), TextMessage("")]
 
 
 @pieces

@@ -13,7 +13,15 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from bellcast.live.framing import websocket
-from bellcast.live.framing.websocket import Binary, Closed, Failed, FrameReader, Ping, Pong, Text
+from bellcast.live.framing.websocket import (
+    BinaryMessage,
+    CloseReceived,
+    FrameReader,
+    PingReceived,
+    PongReceived,
+    ProtocolViolation,
+    TextMessage,
+)
 
 from . import client
 
@@ -77,7 +85,7 @@ def test_however_a_stream_is_cut_the_same_is_heard(stream, cuts):
 @given(st.text(max_size=300), st.binary(max_size=300), keys)
 def test_what_a_client_masks_comes_back(text, data, key):
     stream = client.frame(client.TEXT, text.encode(), key=key) + client.frame(client.BINARY, data, key=key)
-    assert heard(stream) == [Text(text), Binary(data)]
+    assert heard(stream) == [TextMessage(text), BinaryMessage(data)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -102,20 +110,20 @@ def test_the_websockets_library_hears_the_same(stream):
     assert ours[:-1] == theirs[: len(ours) - 1]
     last, expected = ours[-1], theirs[len(ours) - 1]
     if not is_known_difference(last, expected):
-        assert (last.code if isinstance(last, Failed) else last) == expected
+        assert (last.code if isinstance(last, ProtocolViolation) else last) == expected
         assert len(ours) == len(theirs)
 
 
 def is_known_difference(ours, theirs) -> bool:
     """Where we are stricter, or the RFC leaves a choice."""
     match ours:
-        case Closed():
+        case CloseReceived():
             return theirs == 1002  # they forbid a close inside a message; the RFC and Autobahn 7.1.5 do not
-        case Failed(1002, "a close frame has no valid code"):
+        case ProtocolViolation(1002, "a close frame has no valid code"):
             return theirs == 1007  # when its reason is wrong too
-        case Failed(1002, "a length is not written the shortest way"):
+        case ProtocolViolation(1002, "a length is not written the shortest way"):
             return True
-        case Failed(1002):
+        case ProtocolViolation(1002):
             return theirs == 1009  # a header with two faults: they look at the length first
     return False
 
@@ -127,11 +135,11 @@ def heard_by_websockets(stream: bytes) -> list:
     heard, content, characters = [], None, None
     for frame in protocol.events_received():
         if frame.opcode is Opcode.PING:
-            heard.append(Ping(bytes(frame.data)))
+            heard.append(PingReceived(bytes(frame.data)))
         elif frame.opcode is Opcode.PONG:
-            heard.append(Pong(bytes(frame.data)))
+            heard.append(PongReceived(bytes(frame.data)))
         elif frame.opcode is Opcode.CLOSE:
-            return [*heard, Closed(protocol.close_rcvd.code, protocol.close_rcvd.reason)]
+            return [*heard, CloseReceived(protocol.close_rcvd.code, protocol.close_rcvd.reason)]
         else:
             if frame.opcode is not Opcode.CONT:
                 content = b""
@@ -142,7 +150,7 @@ def heard_by_websockets(stream: bytes) -> list:
             except UnicodeDecodeError:
                 return [*heard, 1007]
             if frame.fin:
-                heard.append(Text(content.decode()) if characters else Binary(content))
+                heard.append(TextMessage(content.decode()) if characters else BinaryMessage(content))
     return [*heard, protocol.close_sent.code]
 
 
@@ -153,11 +161,11 @@ def test_an_idle_reader_is_small():
 @pytest.mark.parametrize(
     ("rest", "end"),
     [
-        pytest.param(client.masked(b"x" * 50_000), Text, id="a big message"),
-        pytest.param(client.masked(b"x" * 49_999 + b"\xff"), Failed, id="a failure inside one"),
+        pytest.param(client.masked(b"x" * 50_000), TextMessage, id="a big message"),
+        pytest.param(client.masked(b"x" * 49_999 + b"\xff"), ProtocolViolation, id="a failure inside one"),
         pytest.param(
             client.masked(b"x" * 50_000) + client.frame(client.TEXT, b"x" * 50_000, final=False) + client.close(1000),
-            Closed,
+            CloseReceived,
             id="a close inside one",
         ),
     ],

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from bellcast.live.framing.websocket import Failed, FrameReader, Text
+from bellcast.live.framing.websocket import FrameReader, ProtocolViolation, TextMessage
 
 from . import client
 from .client import TEXT, frame
@@ -12,7 +12,7 @@ from .client import TEXT, frame
 KOSME = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5"  # Greek, with a letter of three bytes
 SURROGATE = KOSME + b"\xed\xa0\x80edited"
 TOO_HIGH = KOSME + b"\xf4\x90\x80\x80edited"
-REFUSED = [Failed(1007, "text is not UTF-8")]
+REFUSED = [ProtocolViolation(1007, "text is not UTF-8")]
 
 VALID = {
     "6.5 mixed lengths": [
@@ -66,8 +66,8 @@ def in_one_byte_fragments(text):
 
 @pytest.mark.parametrize("text", rows(VALID))
 def test_it_is_text(text):
-    assert FrameReader(1000).receive(frame(TEXT, text)) == [Text(text.decode())]
-    assert FrameReader(1000).receive(in_one_byte_fragments(text)) == [Text(text.decode())]
+    assert FrameReader(1000).receive(frame(TEXT, text)) == [TextMessage(text.decode())]
+    assert FrameReader(1000).receive(in_one_byte_fragments(text)) == [TextMessage(text.decode())]
 
 
 @pytest.mark.parametrize("text", rows(INVALID))
@@ -77,13 +77,15 @@ def test_it_is_not_text(text):
 
 
 def test_6_1_fragments_may_be_empty():
-    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"", b""))) == [Text("")]
-    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"middle", b""))) == [Text("middle")]
+    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"", b""))) == [TextMessage("")]
+    assert FrameReader(10).receive(b"".join(client.fragments(TEXT, b"", b"middle", b""))) == [TextMessage("middle")]
 
 
 @pytest.mark.parametrize("at", range(1, len(KOSME)))
 def test_6_2_fragments_may_end_inside_a_character(at):
-    assert FrameReader(100).receive(b"".join(client.fragments(TEXT, KOSME[:at], KOSME[at:]))) == [Text(KOSME.decode())]
+    assert FrameReader(100).receive(b"".join(client.fragments(TEXT, KOSME[:at], KOSME[at:]))) == [
+        TextMessage(KOSME.decode())
+    ]
 
 
 @pytest.mark.parametrize("text", [SURROGATE, TOO_HIGH])
@@ -120,5 +122,5 @@ def every_character():
 
 def test_text_is_forgotten_once_it_is_delivered():
     reader = FrameReader(100)
-    assert reader.receive(frame(TEXT, KOSME)) == [Text(KOSME.decode())]
+    assert reader.receive(frame(TEXT, KOSME)) == [TextMessage(KOSME.decode())]
     assert reader.receive(frame(TEXT, KOSME[1:])) == REFUSED

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from bellcast.live import reasons
 from bellcast.live.protocols import pusher
 from bellcast.live.protocols.pusher import endings, frames
-from bellcast.live.reasons import Close
-from bellcast.model.events import InboxCounted, LiveEvent, Member, NotificationDeleted, PresenceChanged, Typing
+from bellcast.live.reasons import CloseReason
+from bellcast.model.events import InboxBulkChanged, LiveEvent, Member, NotificationDeleted, PresenceChanged, Typing
 from bellcast.model.inboxes import InboxState
 
 SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
@@ -27,13 +27,13 @@ def told(event: Any) -> dict[str, Any] | None:
 @pytest.mark.parametrize(
     ("frame", "command"),
     [
-        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, pusher.Subscribe("private-a", "key:sig")),
-        ({"event": "pusher:subscribe", "data": json.dumps(SUBSCRIBE)}, pusher.Subscribe("private-a", "key:sig")),
-        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, pusher.Subscribe("a")),
-        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, pusher.Unsubscribe("a")),
+        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, pusher.PusherSubscribe("private-a", "key:sig")),
+        ({"event": "pusher:subscribe", "data": json.dumps(SUBSCRIBE)}, pusher.PusherSubscribe("private-a", "key:sig")),
+        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, pusher.PusherSubscribe("a")),
+        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, pusher.PusherUnsubscribe("a")),
         ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, pusher.Signin("k:s", "{}")),
-        ({"event": "pusher:ping"}, pusher.Ping()),
-        ({"event": "pusher:pong", "data": []}, pusher.Pong()),
+        ({"event": "pusher:ping"}, pusher.PusherPing()),
+        ({"event": "pusher:pong", "data": []}, pusher.PusherPong()),
         ({"event": "client-x", "channel": "a", "data": {"b": 1}}, pusher.ClientEvent("client-x", "a", {"b": 1})),
         ({"event": "client-x", "channel": "a"}, pusher.ClientEvent("client-x", "a", None)),
     ],
@@ -44,7 +44,7 @@ def test_what_clients_say(frame: dict[str, Any], command: object) -> None:
 
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
 def test_no_text_does_harm(text: str) -> None:
-    assert isinstance(pusher.receive(text), pusher.Rejected)
+    assert isinstance(pusher.receive(text), pusher.InvalidPusherFrame)
 
 
 @given(
@@ -56,7 +56,7 @@ def test_no_text_does_harm(text: str) -> None:
 )
 def test_no_fields_do_harm(event: str, data: dict[str, Any]) -> None:
     command = pusher.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
-    if isinstance(command, pusher.Subscribe):
+    if isinstance(command, pusher.PusherSubscribe):
         assert isinstance(command.channel, str)
 
 
@@ -96,7 +96,7 @@ def test_inbox_changes_keep_their_names() -> None:
     assert gone is not None
     assert (gone["event"], gone["channel"]) == ("notification-delete", "#server-to-user-ann")
     assert json.loads(gone["data"]) == {"id": "id", "unread": 3, "unseen": 4, "position": "1-2"}
-    counted = told(InboxCounted(STATE, "read", 0))
+    counted = told(InboxBulkChanged(STATE, "read", 0))
     assert counted is not None
     assert json.loads(counted["data"])["ids"] == "all"
 
@@ -117,45 +117,45 @@ def test_what_has_no_word_here_is_not_told() -> None:
 
 def test_a_roster_is_the_one_clients_read() -> None:
     pieces = [
-        frames.entry(Member('a"b', info={"n": 1})),
-        frames.entry(Member("c", name="C")),
-        frames.entry(Member("d")),
+        frames.presence_entry(Member('a"b', info={"n": 1})),
+        frames.presence_entry(Member("c", name="C")),
+        frames.presence_entry(Member("d")),
     ]
     ids, people = zip(*pieces, strict=True)
-    assert json.loads(frames.roster(ids, people, 3)) == {
+    assert json.loads(frames.presence_snapshot(ids, people, 3)) == {
         "presence": {"ids": ['a"b', "c", "d"], "hash": {'a"b': {"n": 1}, "c": {"name": "C"}, "d": {}}, "count": 3}
     }
-    assert json.loads(frames.roster((), (), 0)) == {"presence": {"ids": [], "hash": {}, "count": 0}}
+    assert json.loads(frames.presence_snapshot((), (), 0)) == {"presence": {"ids": [], "hash": {}, "count": 0}}
 
 
 @pytest.mark.parametrize(
     ("end", "code"),
     [
         (reasons.NO_PONG, 4201),
-        (reasons.RESTARTING.delayed(100), 4200),
+        (reasons.RESTARTING.with_delay(100), 4200),
         (reasons.EXPIRED, 4200),
         (reasons.REVOKED, 4009),
         (reasons.UNAUTHENTICATED, 4009),
         (reasons.FORBIDDEN, 4009),
         (reasons.BAD_REQUEST, 4009),
-        (reasons.TOO_MANY.delayed(1), 4100),
+        (reasons.TOO_MANY.with_delay(1), 4100),
         (reasons.TOO_FAST, 4100),
         (reasons.TOO_SLOW, 4100),
-        (reasons.UNAVAILABLE.delayed(1), 4100),
+        (reasons.UNAVAILABLE.with_delay(1), 4100),
         (reasons.TOO_LARGE, 1009),
-        (Close(1002, "a broken frame", reconnect=False), 1002),
-        (Close(1007, "not UTF-8", reconnect=False), 1007),
+        (CloseReason(1002, "a broken frame", reconnect=False), 1002),
+        (CloseReason(1007, "not UTF-8", reconnect=False), 1007),
         (endings.NO_SUCH_APP, 4001),
         (endings.UNKNOWN_VERSION, 4007),
     ],
 )
-def test_every_end_has_a_code_by_which_clients_do_right(end: Close, code: int) -> None:
-    assert pusher.WEBSOCKET.ending(end).code == code
+def test_every_end_has_a_code_by_which_clients_do_right(end: CloseReason, code: int) -> None:
+    assert pusher.WEBSOCKET.close_event(end).code == code
 
 
 def test_every_reason_of_ours_has_a_code_of_theirs() -> None:
-    for end in (value for value in vars(reasons).values() if isinstance(value, Close)):
-        code = endings.ending(end).code
+    for end in (value for value in vars(reasons).values() if isinstance(value, CloseReason)):
+        code = endings.close_frame_of(end).code
         gives_up = 4000 <= code < 4100
         assert code == endings.TOO_LARGE or gives_up is not end.reconnect
 
@@ -168,19 +168,19 @@ def test_every_reason_of_ours_has_a_code_of_theirs() -> None:
         ("8", endings.UNKNOWN_VERSION), ("0000000000007", endings.UNKNOWN_VERSION),
     ],
 )  # fmt: skip
-def test_versions(said: str | None, end: Close | None) -> None:
-    assert pusher.refused_version(said) == end
+def test_versions(said: str | None, end: CloseReason | None) -> None:
+    assert pusher.unsupported_version(said) == end
 
 
 @pytest.mark.parametrize(
     ("text", "member"),
     [
-        ('{"user_id":10}', pusher.Member("10", {})),
-        ('{"user_id":"10","user_info":true}', pusher.Member("10", True)),
-        ('{"user_id":"a","user_info":null,"more":1}', pusher.Member("a", {})),
+        ('{"user_id":10}', pusher.ChannelMember("10", {})),
+        ('{"user_id":"10","user_info":true}', pusher.ChannelMember("10", True)),
+        ('{"user_id":"a","user_info":null,"more":1}', pusher.ChannelMember("a", {})),
     ],
 )
-def test_members_as_apps_sign_them(text: str, member: pusher.Member) -> None:
+def test_members_as_apps_sign_them(text: str, member: pusher.ChannelMember) -> None:
     assert pusher.read_member(text) == member
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bellcast.live.protocols.socketio import dialect
-from bellcast.live.protocols.socketio.engineio import BODY, FRAMES, SENDS
+from bellcast.live.protocols.socketio.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
 from bellcast.model.events import LiveEvent, SessionsRevoked
 from bellcast.model.inboxes import InboxState
 
@@ -13,12 +13,12 @@ STATE = InboxState("", "alice", 1, 2, 3, 4)
 
 
 def test_a_namespace_in_one_form_is_one_dialect_while_somebody_speaks_it() -> None:
-    spoken = dialect.of("/room-1", FRAMES, resumable=True)
-    assert dialect.of("/room-1", FRAMES, resumable=True) is spoken
+    spoken = dialect.dialect_for("/room-1", FRAMES, resumable=True)
+    assert dialect.dialect_for("/room-1", FRAMES, resumable=True) is spoken
     others = [
-        dialect.of("/room-2", FRAMES, resumable=True),
-        dialect.of("/room-1", BODY, resumable=True),
-        dialect.of("/room-1", FRAMES, resumable=False),
+        dialect.dialect_for("/room-2", FRAMES, resumable=True),
+        dialect.dialect_for("/room-1", POLLING_BODY, resumable=True),
+        dialect.dialect_for("/room-1", FRAMES, resumable=False),
     ]
     assert spoken not in others
 
@@ -35,18 +35,18 @@ def test_a_namespace_in_one_form_is_one_dialect_while_somebody_speaks_it() -> No
 )
 def test_a_live_event_goes_by_its_own_name(data: object, resumable: bool, told: str) -> None:
     event = LiveEvent(tenant="", name="news", data=data, topic="t")
-    assert dialect.of("/", BODY, resumable=resumable).encode(event) == told.encode()
-    named = dialect.of("/a", SENDS, resumable=resumable).encode(event)
+    assert dialect.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == told.encode()
+    named = dialect.dialect_for("/a", ASGI_MESSAGES, resumable=resumable).encode(event)
     assert named == told.replace("42", "42/a,", 1).encode()
 
 
 def test_a_change_ends_in_the_position_it_brings_to_where_that_can_be_resumed() -> None:
-    name, fields, offset = json.loads(dialect.of("/", BODY, resumable=True).reset(STATE)[2:])
+    name, fields, offset = json.loads(dialect.dialect_for("/", POLLING_BODY, resumable=True).reset(STATE)[2:])
     assert (name, fields["unread"], fields["position"], offset) == ("reset", 3, "1-2", "1-2")
-    assert len(json.loads(dialect.of("/", BODY, resumable=False).reset(STATE)[2:])) == 2
+    assert len(json.loads(dialect.dialect_for("/", POLLING_BODY, resumable=False).reset(STATE)[2:])) == 2
 
 
 def test_what_is_between_servers_only_is_told_to_nobody() -> None:
-    spoken = dialect.of("/", FRAMES, resumable=True)
+    spoken = dialect.dialect_for("/", FRAMES, resumable=True)
     assert spoken.encode(SessionsRevoked("", "alice", 1)) is None
     assert spoken.heartbeat(0) == b""

@@ -5,7 +5,14 @@ import base64
 import pytest
 
 from bellcast.live.protocols.socketio import engineio
-from bellcast.live.protocols.socketio.engineio import BODY, FRAMES, SENDS, Broken, Handshake, Packet
+from bellcast.live.protocols.socketio.engineio import (
+    ASGI_MESSAGES,
+    FRAMES,
+    POLLING_BODY,
+    EnginePacket,
+    InvalidPacket,
+    OpenPayload,
+)
 
 
 @pytest.mark.parametrize(("text", "packet"), [("2probe", ("2", "probe")), ("4", ("4", "")), ("4é\n", ("4", "é\n"))])
@@ -15,34 +22,34 @@ def test_a_text_is_a_digit_and_its_data(text: str, packet: tuple[str, str]) -> N
 
 @pytest.mark.parametrize("text", ["", "7", "a", "²", " 4"])
 def test_a_text_without_its_digit_is_broken(text: str) -> None:
-    with pytest.raises(Broken):
+    with pytest.raises(InvalidPacket):
         engineio.read(text)
 
 
 def test_a_body_holds_any_number_of_packets() -> None:
     assert list(engineio.read_body(b"4a\x1e3\x1ebAQIDBA==\x1e4")) == [
-        Packet("4", "a"), Packet("3", ""), Packet("4", b"\x01\x02\x03\x04"), Packet("4", ""),
+        EnginePacket("4", "a"), EnginePacket("3", ""), EnginePacket("4", b"\x01\x02\x03\x04"), EnginePacket("4", ""),
     ]  # fmt: skip
     assert len(list(engineio.read_body(b"\x1e".join([b"4x"] * 5000)))) == 5000
 
 
 @pytest.mark.parametrize("body", [b"", b"\x1e", b"4a\x1e", b"abc", b"4\xff", b"b!!!", b"bAQ", b"4a\x1e\x1e4b"])
 def test_a_body_with_one_unreadable_packet_is_broken(body: bytes) -> None:
-    with pytest.raises(Broken):
+    with pytest.raises(InvalidPacket):
         list(engineio.read_body(body))
 
 
 def test_the_handshake_has_exactly_five_keys_in_whole_milliseconds() -> None:
-    told = engineio.opened(Handshake("s", ("websocket",), 300, 200, 1000000))
+    told = engineio.open_packet(OpenPayload("s", ("websocket",), 300, 200, 1000000))
     assert told == b'0{"sid":"s","upgrades":["websocket"],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}'
 
 
-@pytest.mark.parametrize("form", [FRAMES, SENDS])
-def test_what_waited_for_a_poll_moves_to_a_websocket_as_it_is(form: engineio.Form) -> None:
-    assert engineio.reshaped(BODY.text(b'42["a"]'), form) == form.text(b'42["a"]')
+@pytest.mark.parametrize("form", [FRAMES, ASGI_MESSAGES])
+def test_what_waited_for_a_poll_moves_to_a_websocket_as_it_is(form: engineio.Encoding) -> None:
+    assert engineio.reencode(POLLING_BODY.text(b'42["a"]'), form) == form.text(b'42["a"]')
     data = bytes(range(256))
-    assert BODY.binary(data) == b"b" + base64.b64encode(data)
-    assert engineio.reshaped(BODY.binary(data), form) == form.binary(data)
+    assert POLLING_BODY.binary(data) == b"b" + base64.b64encode(data)
+    assert engineio.reencode(POLLING_BODY.binary(data), form) == form.binary(data)
 
 
 def test_a_refusal_is_an_object_with_a_code_and_a_message() -> None:

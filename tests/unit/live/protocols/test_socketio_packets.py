@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellcast.live.protocols.socketio import packets
-from bellcast.live.protocols.socketio.engineio import Broken
-from bellcast.live.protocols.socketio.packets import ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet, Reader
+from bellcast.live.protocols.socketio.engineio import InvalidPacket
+from bellcast.live.protocols.socketio.packets import (
+    ACK,
+    CONNECT,
+    CONNECT_ERROR,
+    DISCONNECT,
+    EVENT,
+    Packet,
+    PacketReader,
+)
 
 READ: list[tuple[str, Packet]] = [
     ("0", Packet(CONNECT)),
@@ -46,17 +54,17 @@ BROKEN = [
 
 @pytest.mark.parametrize(("text", "packet"), READ, ids=[text for text, _ in READ])
 def test_a_packet_is_read(text: str, packet: Packet) -> None:
-    assert Reader(1000).read(text) == packet
+    assert PacketReader(1000).read(text) == packet
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=[text[:30] for text in BROKEN])
 def test_what_breaks_the_rules_is_broken(text: str) -> None:
-    with pytest.raises(Broken):
-        Reader(1000).read(text)
+    with pytest.raises(InvalidPacket):
+        PacketReader(1000).read(text)
 
 
 def test_attachments_fill_their_placeholders_in_any_order_and_depth() -> None:
-    reader = Reader(1000)
+    reader = PacketReader(1000)
     head = '52-/x,7["up",{"a":[{"_placeholder":true,"num":1}]},{"_placeholder":true,"num":0}]'
     assert reader.read(head) is None
     assert reader.read(b"zero") is None
@@ -67,48 +75,48 @@ def test_attachments_fill_their_placeholders_in_any_order_and_depth() -> None:
 
 @pytest.mark.parametrize("number", ["-1", "1", "0.5", '"0"', "null", "true"])
 def test_a_placeholder_that_stands_for_nothing_is_broken(number: str) -> None:
-    reader = Reader(1000)
+    reader = PacketReader(1000)
     reader.read(f'51-["a",{{"_placeholder":true,"num":{number}}}]')
-    with pytest.raises(Broken):
+    with pytest.raises(InvalidPacket):
         reader.read(b"x")
 
 
 def test_placeholders_that_name_one_attachment_twice_are_broken() -> None:
-    reader = Reader(1000)
+    reader = PacketReader(1000)
     reader.read('51-["a",[{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]]')
-    with pytest.raises(Broken, match="another placeholder"):
+    with pytest.raises(InvalidPacket, match="another placeholder"):
         reader.read(b"x")
 
 
 def test_an_attachment_without_a_placeholder_is_broken() -> None:
-    reader = Reader(1000)
+    reader = PacketReader(1000)
     reader.read('52-["a",{"_placeholder":true,"num":1}]')
     reader.read(b"zero")
-    with pytest.raises(Broken, match="no placeholder"):
+    with pytest.raises(InvalidPacket, match="no placeholder"):
         reader.read(b"one")
 
 
 def test_attachments_come_when_they_are_due_and_only_then() -> None:
-    with pytest.raises(Broken):
-        Reader(1000).read(b"unannounced")
-    reader = Reader(1000)
+    with pytest.raises(InvalidPacket):
+        PacketReader(1000).read(b"unannounced")
+    reader = PacketReader(1000)
     reader.read('52-["a"]')
-    with pytest.raises(Broken):
+    with pytest.raises(InvalidPacket):
         reader.read('2["text instead"]')
 
 
 def test_attachments_are_bounded_together() -> None:
-    reader = Reader(10)
+    reader = PacketReader(10)
     reader.read('52-["a"]')
     assert reader.read(b"123456") is None
-    with pytest.raises(Broken):
+    with pytest.raises(InvalidPacket):
         reader.read(b"12345")
 
 
 def test_bytes_may_not_name_an_event() -> None:
-    reader = Reader(100)
+    reader = PacketReader(100)
     reader.read('51-[{"_placeholder":true,"num":0}]')
-    with pytest.raises(Broken):
+    with pytest.raises(InvalidPacket):
         reader.read(b"name")
 
 
@@ -130,13 +138,13 @@ WRITTEN: list[tuple[Packet, str, list[bytes]]] = [
 
 @pytest.mark.parametrize(("packet", "text", "attachments"), WRITTEN, ids=[text for _, text, _ in WRITTEN])
 def test_a_packet_is_written(packet: Packet, text: str, attachments: list[bytes]) -> None:
-    assert packets.written(packet) == (text.encode(), attachments)
+    assert packets.encode(packet) == (text.encode(), attachments)
 
 
 def test_more_than_ten_attachments_are_never_sent() -> None:
-    assert len(packets.written(Packet(EVENT, "/", ["a", [b"x"] * 10]))[1]) == 10
+    assert len(packets.encode(Packet(EVENT, "/", ["a", [b"x"] * 10]))[1]) == 10
     with pytest.raises(ValueError, match="10"):
-        packets.written(Packet(EVENT, "/", ["a", [b"x"] * 11]))
+        packets.encode(Packet(EVENT, "/", ["a", [b"x"] * 11]))
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -151,10 +159,10 @@ VALUES = st.recursive(
 def test_what_is_written_is_read_the_same(args: list[Any], namespace: str, id: int | None) -> None:
     packet = Packet(EVENT, namespace, ["name", *args], id)
     try:
-        head, attachments = packets.written(packet)
+        head, attachments = packets.encode(packet)
     except ValueError:
         return  # more than ten binary values
-    reader = Reader(0)
+    reader = PacketReader(0)
     found = reader.read(head.decode()[1:])
     for attachment in attachments:
         found = reader.read(attachment)
@@ -163,14 +171,14 @@ def test_what_is_written_is_read_the_same(args: list[Any], namespace: str, id: i
 
 @given(st.text(max_size=60) | st.binary(max_size=20))
 def test_nothing_a_client_may_send_is_more_than_broken(message: str | bytes) -> None:
-    with contextlib.suppress(Broken):
-        Reader(100).read(message)
+    with contextlib.suppress(InvalidPacket):
+        PacketReader(100).read(message)
 
 
 def test_every_cut_of_a_packet_is_a_packet_or_broken() -> None:
     whole = "2/a,12" + json.dumps(["name", {"key": ["\ud800é", 1.5e3, None]}])
     for end in range(len(whole)):
         try:
-            Reader(100).read(whole[:end])
-        except Broken:
+            PacketReader(100).read(whole[:end])
+        except InvalidPacket:
             continue

@@ -48,13 +48,13 @@ def close_frame(code: int, reason: str = "") -> bytes:
     """The last frame; with `NO_CODE` an empty one. A reason beyond 123 bytes is cut between two characters."""
     if code == NO_CODE:
         return _control_frame(CLOSE_OPCODE, b"")
-    if not may_be_sent(code):
+    if not is_sendable_code(code):
         raise ValueError(f"close code {code} may not be sent")
     fitting = reason.encode(errors="replace")[: CONTROL_LIMIT - 2].decode(errors="ignore")
     return _control_frame(CLOSE_OPCODE, code.to_bytes(2) + fitting.encode())
 
 
-def may_be_sent(code: int) -> bool:
+def is_sendable_code(code: int) -> bool:
     """1000-1014 are the protocol's (three of them only for APIs), 3000-4999 libraries' and applications'."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
 

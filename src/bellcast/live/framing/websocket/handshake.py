@@ -19,7 +19,7 @@ class Upgrade(msgspec.Struct, frozen=True):
     subprotocols: tuple[str, ...]
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class HandshakeRejected(msgspec.Struct, frozen=True):
     """A handshake that is answered with this, and with the end of the connection."""
 
     status: int
@@ -36,23 +36,23 @@ def accept_key(key: bytes) -> bytes:
     return binascii.b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
-def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | Refusal:
+def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | HandshakeRejected:
     """May this request become a WebSocket? Header names may be in any case, and their lines repeated."""
     fields = _fields(headers)
     if not _lists(fields, b"upgrade", b"websocket"):
         return _upgrade_required("This path speaks WebSocket only.")
     if fields.get(b"sec-websocket-version") != b"13":
         return _upgrade_required("Sec-WebSocket-Version must be 13.")
-    if fault := _request_fault(method, http_version, fields):
-        return Refusal(400, (), fault)
+    if fault := _request_error(method, http_version, fields):
+        return HandshakeRejected(400, (), fault)
     key = fields.get(b"sec-websocket-key", b"")
     if not _is_key(key):
-        return Refusal(400, (), "Sec-WebSocket-Key must be 16 bytes in base64.")
+        return HandshakeRejected(400, (), "Sec-WebSocket-Key must be 16 bytes in base64.")
     if b"sec-websocket-protocol" not in fields:
         return Upgrade(key, ())
     offered = _items(fields, b"sec-websocket-protocol")
     if not all(_TOKEN.fullmatch(name) for name in offered):
-        return Refusal(400, (), "Sec-WebSocket-Protocol must be a list of names.")
+        return HandshakeRejected(400, (), "Sec-WebSocket-Protocol must be a list of names.")
     return Upgrade(key, tuple(name.decode("ascii") for name in offered))
 
 
@@ -64,7 +64,7 @@ def response(upgrade: Upgrade, subprotocol: str | None = None, extra: Headers = 
     return _SWITCHING % (accept_key(upgrade.key), lines((*chosen, *extra)))
 
 
-def _request_fault(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
+def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
     if method != "GET" or http_version != "1.1":
         return "A WebSocket begins with an HTTP/1.1 GET."
     if not _lists(fields, b"connection", b"upgrade"):
@@ -79,9 +79,9 @@ def _request_fault(method: str, http_version: str, fields: dict[bytes, bytes]) -
     return None
 
 
-def _upgrade_required(detail: str) -> Refusal:
+def _upgrade_required(detail: str) -> HandshakeRejected:
     headers = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13"))
-    return Refusal(426, headers, detail)
+    return HandshakeRejected(426, headers, detail)
 
 
 def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

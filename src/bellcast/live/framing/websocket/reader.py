@@ -16,37 +16,37 @@ _MASKED: Final = 0x80
 _OPCODES: Final = frozenset((0x0, 0x1, 0x2, 0x8, 0x9, 0xA))
 
 
-class Text(msgspec.Struct, frozen=True, gc=False):
+class TextMessage(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-class Binary(msgspec.Struct, frozen=True, gc=False):
+class BinaryMessage(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-class Ping(msgspec.Struct, frozen=True, gc=False):
+class PingReceived(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-class Pong(msgspec.Struct, frozen=True, gc=False):
+class PongReceived(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
-class Closed(msgspec.Struct, frozen=True, gc=False):
+class CloseReceived(msgspec.Struct, frozen=True, gc=False):
     """The client says goodbye: answer with the same code (`NO_CODE` if it gave none), then wait for it to hang up."""
 
     code: int
     reason: str
 
 
-class Failed(msgspec.Struct, frozen=True, gc=False):
+class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
     """The client broke the rules: close with this code. The reason is for its developer."""
 
     code: int
     reason: str
 
 
-Received: TypeAlias = Text | Binary | Ping | Pong | Closed | Failed
+ReaderEvent: TypeAlias = TextMessage | BinaryMessage | PingReceived | PongReceived | CloseReceived | ProtocolViolation
 
 
 class FrameReader:
@@ -56,33 +56,38 @@ class FrameReader:
     header. A fault is found as early as it is certain, so in one piece or in many the same is heard.
     """
 
-    __slots__ = ("_max_size", "_message", "_over", "_rest")
+    __slots__ = ("_is_finished", "_max_size", "_message", "_rest")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size or _LARGEST
         self._message: _Message | None = None
         # The beginning of a header or control frame, at most 130 bytes; payloads go straight into their message.
         self._rest = b""
-        self._over = False
+        self._is_finished = False
 
-    def receive(self, data: bytes) -> list[Received]:
+    def receive(self, data: bytes) -> list[ReaderEvent]:
         """What has become complete with these bytes, in order."""
-        received: list[Received] = []
+        received: list[ReaderEvent] = []
         try:
             # Nearly all that clients ever send is one short text in one piece: it needs no state.
-            if self._message is None and not self._rest and not self._over and _is_short_text(data, self._max_size):
-                received.append(Text(_utf8(_unmask(data[2:6], data[6:]))))
+            if (
+                self._message is None
+                and not self._rest
+                and not self._is_finished
+                and _is_short_text(data, self._max_size)
+            ):
+                received.append(TextMessage(_utf8(_unmask(data[2:6], data[6:]))))
             else:
                 self._read(self._rest + data, received)
         except _ClientError as error:
-            received.append(Failed(error.code, error.reason))
+            received.append(ProtocolViolation(error.code, error.reason))
             self._end()
         return received
 
-    def _read(self, data: bytes, received: list[Received]) -> None:
+    def _read(self, data: bytes, received: list[ReaderEvent]) -> None:
         self._rest = b""
         at = 0
-        while at < len(data) and not self._over:
+        while at < len(data) and not self._is_finished:
             if self._message is not None and self._message.awaited:
                 at = self._payload(self._message, data, at, received)
             elif (end := self._frame(data, at, received)) is not None:
@@ -91,7 +96,7 @@ class FrameReader:
                 self._rest = data[at:]
                 return
 
-    def _frame(self, data: bytes, at: int, received: list[Received]) -> int | None:
+    def _frame(self, data: bytes, at: int, received: list[ReaderEvent]) -> int | None:
         """Read the frame that begins here; where to go on, or None while too little of it is there."""
         first = data[at]
         opcode = first & 0x0F
@@ -107,7 +112,7 @@ class FrameReader:
         received.append(self._control(opcode, _unmask(data[start - 4 : start], data[start:end])))
         return end
 
-    def _begin(self, first: int, length: int, data: bytes, start: int, received: list[Received]) -> int | None:
+    def _begin(self, first: int, length: int, data: bytes, start: int, received: list[ReaderEvent]) -> int | None:
         """Begin a message's next frame, which may be its first, and take what is there of it."""
         message = self._message or _Message(is_text=first & 0x0F == frames.TEXT_OPCODE)
         message.check_room(length, self._max_size)
@@ -117,16 +122,16 @@ class FrameReader:
         self._message = message
         return self._payload(message, data, start, received)
 
-    def _control(self, opcode: int, payload: bytes) -> Received:
+    def _control(self, opcode: int, payload: bytes) -> ReaderEvent:
         if opcode == frames.PING_OPCODE:
-            return Ping(payload)
+            return PingReceived(payload)
         if opcode == frames.PONG_OPCODE:
-            return Pong(payload)
+            return PongReceived(payload)
         closed = _closed(payload)
         self._end()
         return closed
 
-    def _payload(self, message: "_Message", data: bytes, at: int, received: list[Received]) -> int:
+    def _payload(self, message: "_Message", data: bytes, at: int, received: list[ReaderEvent]) -> int:
         """Take what is there of the current frame; deliver the message if that was all of it."""
         end = min(at + message.awaited, len(data))
         message.add(data[at:end])
@@ -136,7 +141,7 @@ class FrameReader:
         return end
 
     def _end(self) -> None:
-        self._over, self._message, self._rest = True, None, b""
+        self._is_finished, self._message, self._rest = True, None, b""
 
 
 class _Message:
@@ -175,8 +180,8 @@ class _Message:
     def is_whole(self) -> bool:
         return self._is_final and not self.awaited
 
-    def received(self) -> Text | Binary:
-        return Text(_utf8(self._content)) if self._is_text else Binary(bytes(self._content))
+    def received(self) -> TextMessage | BinaryMessage:
+        return TextMessage(_utf8(self._content)) if self._is_text else BinaryMessage(bytes(self._content))
 
     def _check_characters(self) -> None:
         """Refuse what nothing that follows can mend. Looks at each byte once, but for a cut character's."""
@@ -202,17 +207,17 @@ class _ClientError(Exception):
 def _check_first_byte(first: int, unfinished: _Message | None) -> None:
     opcode = first & 0x0F
     if first & frames.RESERVED:
-        raise _wrong("reserved bits are set, but no extension was agreed on")
+        raise _protocol_error("reserved bits are set, but no extension was agreed on")
     if opcode not in _OPCODES:
-        raise _wrong(f"opcode {opcode} is unknown")
+        raise _protocol_error(f"opcode {opcode} is unknown")
     if opcode >= frames.CLOSE_OPCODE:
         if first < frames.FINAL:
-            raise _wrong("a control frame is fragmented")
+            raise _protocol_error("a control frame is fragmented")
     elif opcode == frames.CONTINUATION_OPCODE:
         if unfinished is None:
-            raise _wrong("there is no message to continue")
+            raise _protocol_error("there is no message to continue")
     elif unfinished is not None:
-        raise _wrong("a message began before the last one was finished")
+        raise _protocol_error("a message began before the last one was finished")
 
 
 def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:
@@ -221,11 +226,11 @@ def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:
         return None
     length = data[at + 1] - _MASKED
     if length < 0:
-        raise _wrong("a client's frame is not masked")
+        raise _protocol_error("a client's frame is not masked")
     if length < frames.TWO_BYTES_FOLLOW:
         return length, at + 6
     if opcode >= frames.CLOSE_OPCODE:
-        raise _wrong(f"a control frame has more than {frames.CONTROL_LIMIT} bytes")
+        raise _protocol_error(f"a control frame has more than {frames.CONTROL_LIMIT} bytes")
     return _long_length(data, at + 2, 2 if length == frames.TWO_BYTES_FOLLOW else 8)
 
 
@@ -235,19 +240,19 @@ def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
         return None
     length = int.from_bytes(field)
     if length < (frames.TWO_BYTES_FOLLOW if width == 2 else 1 << 16):
-        raise _wrong("a length is not written the shortest way")
+        raise _protocol_error("a length is not written the shortest way")
     if length > _LARGEST:
-        raise _wrong("a length has its top bit set")
+        raise _protocol_error("a length has its top bit set")
     return length, at + width + 4
 
 
-def _closed(payload: bytes) -> Closed:
+def _closed(payload: bytes) -> CloseReceived:
     if not payload:
-        return Closed(frames.NO_CODE, "")
+        return CloseReceived(frames.NO_CODE, "")
     code = int.from_bytes(payload[:2])  # of one byte alone it is below 1000, so no valid one
-    if not frames.may_be_sent(code):
-        raise _wrong("a close frame has no valid code")
-    return Closed(code, _utf8(payload[2:]))
+    if not frames.is_sendable_code(code):
+        raise _protocol_error("a close frame has no valid code")
+    return CloseReceived(code, _utf8(payload[2:]))
 
 
 def _is_short_text(data: bytes, max_size: int) -> bool:
@@ -274,5 +279,5 @@ def _not_utf8() -> _ClientError:
     return _ClientError(frames.NOT_UTF8, "text is not UTF-8")
 
 
-def _wrong(reason: str) -> _ClientError:
+def _protocol_error(reason: str) -> _ClientError:
     return _ClientError(frames.PROTOCOL_ERROR, reason)

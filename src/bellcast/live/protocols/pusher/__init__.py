@@ -3,24 +3,24 @@
 from bellcast.live.protocols.pusher import frames
 from bellcast.live.protocols.pusher.commands import (
     ClientEvent,
-    Command,
-    Ping,
-    Pong,
-    Rejected,
+    InvalidPusherFrame,
+    PusherCommand,
+    PusherPing,
+    PusherPong,
+    PusherSubscribe,
+    PusherUnsubscribe,
     Signin,
-    Subscribe,
-    Unsubscribe,
     receive,
 )
-from bellcast.live.protocols.pusher.dialect import MESSAGE, WEBSOCKET, Dialect
+from bellcast.live.protocols.pusher.dialect import MESSAGE, WEBSOCKET, PusherDialect
 from bellcast.live.protocols.pusher.endings import (
     BAD_VERSION,
     NO_SUCH_APP,
     NO_VERSION,
     UNKNOWN_VERSION,
-    refused_version,
+    unsupported_version,
 )
-from bellcast.live.protocols.pusher.people import Member, User, read_member, read_user
+from bellcast.live.protocols.pusher.people import ChannelMember, User, read_member, read_user
 
 __all__ = [
     "BAD_VERSION",
@@ -29,20 +29,20 @@ __all__ = [
     "NO_VERSION",
     "UNKNOWN_VERSION",
     "WEBSOCKET",
+    "ChannelMember",
     "ClientEvent",
-    "Command",
-    "Dialect",
-    "Member",
-    "Ping",
-    "Pong",
-    "Rejected",
+    "InvalidPusherFrame",
+    "PusherCommand",
+    "PusherDialect",
+    "PusherPing",
+    "PusherPong",
+    "PusherSubscribe",
+    "PusherUnsubscribe",
     "Signin",
-    "Subscribe",
-    "Unsubscribe",
     "User",
     "frames",
     "read_member",
     "read_user",
     "receive",
-    "refused_version",
+    "unsupported_version",
 ]

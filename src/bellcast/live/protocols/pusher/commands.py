@@ -10,7 +10,7 @@ from bellcast.model.wording import sentence
 CLIENT = "client-"
 
 
-class Subscribe(Struct, frozen=True):
+class PusherSubscribe(Struct, frozen=True):
     """Follow a channel; `auth` is `key:signature`, or nothing where nothing is needed."""
 
     channel: str
@@ -18,7 +18,7 @@ class Subscribe(Struct, frozen=True):
     channel_data: str | None = None
 
 
-class Unsubscribe(Struct, frozen=True):
+class PusherUnsubscribe(Struct, frozen=True):
     """Follow it no more."""
 
     channel: str
@@ -31,11 +31,11 @@ class Signin(Struct, frozen=True):
     user_data: str
 
 
-class Ping(Struct, frozen=True):
+class PusherPing(Struct, frozen=True):
     """Is somebody there?"""
 
 
-class Pong(Struct, frozen=True):
+class PusherPong(Struct, frozen=True):
     """Somebody is here."""
 
 
@@ -47,19 +47,19 @@ class ClientEvent(Struct, frozen=True):
     data: Any = None
 
 
-class Rejected(NamedTuple):
+class InvalidPusherFrame(NamedTuple):
     """What is no command, and why."""
 
     message: str
 
 
-Command = Subscribe | Unsubscribe | Signin | Ping | Pong | ClientEvent
-WITH_DATA: dict[str, type[Subscribe | Unsubscribe | Signin]] = {
-    "pusher:subscribe": Subscribe,
-    "pusher:unsubscribe": Unsubscribe,
+PusherCommand = PusherSubscribe | PusherUnsubscribe | Signin | PusherPing | PusherPong | ClientEvent
+WITH_DATA: dict[str, type[PusherSubscribe | PusherUnsubscribe | Signin]] = {
+    "pusher:subscribe": PusherSubscribe,
+    "pusher:unsubscribe": PusherUnsubscribe,
     "pusher:signin": Signin,
 }
-BARE: dict[str, Command] = {"pusher:ping": Ping(), "pusher:pong": Pong()}
+BARE: dict[str, PusherCommand] = {"pusher:ping": PusherPing(), "pusher:pong": PusherPong()}
 
 
 class _Frame(Struct, frozen=True):
@@ -71,37 +71,39 @@ class _Frame(Struct, frozen=True):
 _frames = msgspec.json.Decoder(_Frame)
 
 
-def receive(text: str) -> Command | Rejected:
+def receive(text: str) -> PusherCommand | InvalidPusherFrame:
     """The command in a client's frame, or why there is none."""
     try:
         frame = _frames.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Rejected('A frame must be one JSON object with a text as its "event".')
+        return InvalidPusherFrame('A frame must be one JSON object with a text as its "event".')
     bare = BARE.get(frame.event)
     if bare is not None:
         return bare
     shape = WITH_DATA.get(frame.event)
     if shape is not None:
-        return _typed(frame, shape)
+        return _decoded(frame, shape)
     if frame.event.startswith(CLIENT):
         return _client_event(frame)
-    return Rejected(f"{frame.event[:200]!r} is no event a client may send.")
+    return InvalidPusherFrame(f"{frame.event[:200]!r} is no event a client may send.")
 
 
-def _typed(frame: _Frame, shape: type[Subscribe | Unsubscribe | Signin]) -> Command | Rejected:
+def _decoded(
+    frame: _Frame, shape: type[PusherSubscribe | PusherUnsubscribe | Signin]
+) -> PusherCommand | InvalidPusherFrame:
     """Clients write the data as an object or as JSON in a string."""
     try:
         if isinstance(frame.data, str):
             return msgspec.json.decode(frame.data, type=shape)
         return msgspec.convert({} if frame.data is UNSET else frame.data, shape)
     except msgspec.ValidationError as wrong:
-        return Rejected(sentence(wrong, frame.event))
+        return InvalidPusherFrame(sentence(wrong, frame.event))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Rejected(f"{frame.event}: the data is not JSON.")
+        return InvalidPusherFrame(f"{frame.event}: the data is not JSON.")
 
 
-def _client_event(frame: _Frame) -> ClientEvent | Rejected:
+def _client_event(frame: _Frame) -> ClientEvent | InvalidPusherFrame:
     if not isinstance(frame.channel, str):
-        return Rejected(f"{frame.event[:200]}: the channel must be a text.")
+        return InvalidPusherFrame(f"{frame.event[:200]}: the channel must be a text.")
     data = None if isinstance(frame.data, UnsetType) else frame.data
     return ClientEvent(frame.event, frame.channel, data)

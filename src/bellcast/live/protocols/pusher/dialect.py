@@ -8,12 +8,12 @@ from msgspec import Struct
 from bellcast.live import changes
 from bellcast.live.framing import websocket
 from bellcast.live.protocols.pusher import endings, frames
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 from bellcast.model import topics
 from bellcast.model.event_names import PUSHER_PREFIXES
 from bellcast.model.events import (
     Event,
-    InboxCounted,
+    InboxBulkChanged,
     InboxEvent,
     LiveEvent,
     NotificationAdded,
@@ -27,13 +27,13 @@ from bellcast.model.inboxes import InboxState
 QUIET_CODES = 4200
 
 
-class Dialect(Struct, frozen=True, eq=False):
+class PusherDialect(Struct, frozen=True, eq=False):
     """One way the frames travel. Compared by identity: there are two, made once. `ask` asks whether everything up to a
     revision has arrived."""
 
-    wrap: Callable[[bytes], bytes]
+    encode_frame: Callable[[bytes], bytes]
     sign_of_life: bytes
-    ask: Callable[[int], bytes]
+    ping_with_position: Callable[[int], bytes]
     transport: Literal["websocket"] = "websocket"
     protocol: str = "pusher"
 
@@ -43,38 +43,40 @@ class Dialect(Struct, frozen=True, eq=False):
             case LiveEvent():
                 told = _live(event)
             case PresenceChanged() if topics.is_presence(event.topic):
-                return self._moved(event) or None
-            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxCounted():
+                return self._presence_events(event) or None
+            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
             case _:
                 told = None
-        return None if told is None else self.wrap(told)
+        return None if told is None else self.encode_frame(told)
 
-    def _moved(self, event: PresenceChanged) -> bytes:
-        came = [self.wrap(frames.joined(event.topic, member)) for member in event.joined]
-        went = [self.wrap(frames.left(event.topic, member)) for member in event.left]
+    def _presence_events(self, event: PresenceChanged) -> bytes:
+        came = [self.encode_frame(frames.member_added(event.topic, member)) for member in event.joined]
+        went = [self.encode_frame(frames.member_removed(event.topic, member)) for member in event.left]
         return b"".join(came + went)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         """An inbox change, on the recipient's own channel."""
         channel = topics.TO_RECIPIENT + event.inbox.recipient
-        return self.wrap(frames.changed(channel, changes.told(event, position)))
+        return self.encode_frame(frames.inbox_change(channel, changes.payload_of(event, position)))
 
     def reset(self, state: InboxState) -> bytes:
         """Fetch the inbox again."""
-        return self.wrap(frames.changed(topics.TO_RECIPIENT + state.recipient, changes.reset(state)))
+        return self.encode_frame(
+            frames.inbox_change(topics.TO_RECIPIENT + state.recipient, changes.reset_payload(state))
+        )
 
     def heartbeat(self, now: int) -> bytes:
         """A control frame where there are any: not every client knows `pusher:ping`."""
         return self.sign_of_life
 
-    def ending(self, end: Close) -> Close:
+    def close_event(self, end: CloseReason) -> CloseReason:
         """The same end in Pusher's codes."""
-        return endings.ending(end)
+        return endings.close_frame_of(end)
 
-    def close(self, end: Close) -> bytes:
+    def close(self, end: CloseReason) -> bytes:
         """An error event before the close: clients below protocol 6 know no close codes."""
-        return self.wrap(frames.error(end.reason, end.code)) if 4000 <= end.code < QUIET_CODES else b""
+        return self.encode_frame(frames.error(end.reason, end.code)) if 4000 <= end.code < QUIET_CODES else b""
 
 
 def _live(event: LiveEvent) -> bytes | None:
@@ -94,9 +96,9 @@ def _ping(revision: int) -> bytes:
     return websocket.ping_frame(b"%d" % revision)
 
 
-def _ping_in_words(revision: int) -> bytes:
+def _ping_message(revision: int) -> bytes:
     return frames.PING
 
 
-WEBSOCKET = Dialect(websocket.text_frame, websocket.PING, _ping)  # straight to the socket
-MESSAGE = Dialect(_itself, frames.PONG, _ping_in_words)  # through another server's sends
+WEBSOCKET = PusherDialect(websocket.text_frame, websocket.PING, _ping)  # straight to the socket
+MESSAGE = PusherDialect(_itself, frames.PONG, _ping_message)  # through another server's sends

@@ -3,32 +3,32 @@
 from collections.abc import Mapping
 
 from bellcast.live import reasons
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 
 OLDEST, NEWEST = 4, 7
 
-NO_SUCH_APP = Close(4001, "There is no app with this key here.", reconnect=False)
-BAD_VERSION = Close(4006, "The protocol version must be a whole number.", reconnect=False)
-UNKNOWN_VERSION = Close(4007, f"Protocol {OLDEST} to {NEWEST} is spoken here.", reconnect=False)
-NO_VERSION = Close(4008, "The parameter `protocol` is missing.", reconnect=False)
-BAD_SIGNIN = Close(4009, "The sign-in does not hold.", reconnect=False)
-UNAUTHORIZED = Close(4009, "unauthorized", reconnect=False)
+NO_SUCH_APP = CloseReason(4001, "There is no app with this key here.", reconnect=False)
+BAD_VERSION = CloseReason(4006, "The protocol version must be a whole number.", reconnect=False)
+UNKNOWN_VERSION = CloseReason(4007, f"Protocol {OLDEST} to {NEWEST} is spoken here.", reconnect=False)
+NO_VERSION = CloseReason(4008, "The parameter `protocol` is missing.", reconnect=False)
+BAD_SIGNIN = CloseReason(4009, "The sign-in does not hold.", reconnect=False)
+UNAUTHORIZED = CloseReason(4009, "unauthorized", reconnect=False)
 
 # A frame over the bound has a code of its own in WebSocket, which Pusher's clients know no better one for.
 TOO_LARGE = 1009
 
 # Ends after which to come back later: whoever came back at once would only meet them again.
-LATER = (reasons.TOO_MANY, reasons.TOO_FAST, reasons.TOO_SLOW, reasons.UNAVAILABLE)
+TRY_LATER = (reasons.TOO_MANY, reasons.TOO_FAST, reasons.TOO_SLOW, reasons.UNAVAILABLE)
 CODES: Mapping[str, int] = {
     reasons.NO_PONG.reason: 4201,
     reasons.RESTARTING.reason: 4200,
     reasons.EXPIRED.reason: 4200,
     reasons.TOO_LARGE.reason: TOO_LARGE,
-    **{end.reason: 4100 for end in LATER},
+    **{end.reason: 4100 for end in TRY_LATER},
 }
 
 
-def refused_version(said: str | None) -> Close | None:
+def unsupported_version(said: str | None) -> CloseReason | None:
     """Why a client that names this protocol version is turned away."""
     if said is None:
         return NO_VERSION
@@ -37,9 +37,9 @@ def refused_version(said: str | None) -> Close | None:
     return None if OLDEST <= int(said[:9]) <= NEWEST and len(said) < 9 else UNKNOWN_VERSION
 
 
-def ending(end: Close) -> Close:
+def close_frame_of(end: CloseReason) -> CloseReason:
     """The same end in Pusher's codes; those of WebSocket itself, and Pusher's own, stay."""
     if (end.code < 4000 and end.reason not in CODES) or 4000 <= end.code < 4400:
         return end
     code = CODES.get(end.reason, 4200 if end.reconnect else 4009)
-    return Close(code, end.reason, end.reconnect, end.after)
+    return CloseReason(code, end.reason, end.reconnect, end.after)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bellcast.live.changes import Change
+from bellcast.live.changes import Payload
 from bellcast.model.events import Member
 from bellcast.model.notifications import Notification
 
@@ -55,12 +55,12 @@ def subscribed(channel: str, data: str = EMPTY) -> bytes:
     return event("pusher_internal:subscription_succeeded", channel, data)
 
 
-def roster(ids: Iterable[str], people: Iterable[str], count: int) -> str:
+def presence_snapshot(ids: Iterable[str], people: Iterable[str], count: int) -> str:
     """Who is on a presence channel, for `subscribed`, of pieces that `entry` made."""
     return f'{{"presence":{{"ids":[{",".join(ids)}],"hash":{{{",".join(people)}}},"count":{count}}}}}'
 
 
-def entry(member: Member) -> tuple[str, str]:
+def presence_entry(member: Member) -> tuple[str, str]:
     """The pieces of one member: made once, since a crowd is told to everybody who comes."""
     id = text_of(member.recipient)
     return id, f"{id}:{_encode(info(member)).decode()}"
@@ -73,23 +73,23 @@ def info(member: Member) -> Any:
     return {} if member.name is None else {"name": member.name}
 
 
-def joined(channel: str, member: Member) -> bytes:
+def member_added(channel: str, member: Member) -> bytes:
     """A person's first connection came."""
     said = {"user_id": member.recipient, "user_info": info(member)}
     return event("pusher_internal:member_added", channel, text(said))
 
 
-def left(channel: str, member: Member) -> bytes:
+def member_removed(channel: str, member: Member) -> bytes:
     """A person's last connection went."""
     return event("pusher_internal:member_removed", channel, text({"user_id": member.recipient}))
 
 
-def refused(channel: str, kind: str, message: str, status: int) -> bytes:
+def subscription_error(channel: str, kind: str, message: str, status: int) -> bytes:
     """Why a channel is not followed, as pusher-js and Echo hear it."""
     return event("pusher:subscription_error", channel, text({"type": kind, "error": message, "status": status}))
 
 
-def counted(channel: str, count: int) -> bytes:
+def subscription_count(channel: str, count: int) -> bytes:
     """How many connections follow a channel."""
     return event("pusher_internal:subscription_count", channel, text({"subscription_count": count}))
 
@@ -104,14 +104,14 @@ def signed_in(user_data: str) -> bytes:
     return event("pusher:signin_success", None, text({"user_data": user_data}))
 
 
-def watched(online: list[str], offline: list[str]) -> bytes:
+def watchlist_event(online: list[str], offline: list[str]) -> bytes:
     """Who of a watchlist is there, or no more."""
     lists = (("online", online), ("offline", offline))
     events = [{"name": name, "user_ids": ids} for name, ids in lists if ids]
     return event("pusher_internal:watchlist_events", None, text({"events": events}))
 
 
-def changed(channel: str, change: Change) -> bytes:
+def inbox_change(channel: str, change: Payload) -> bytes:
     """An inbox change under its own name."""
     return event(change.name, channel, text(change.fields))
 

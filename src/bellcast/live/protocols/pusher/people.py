@@ -10,11 +10,11 @@ from bellcast.model.wording import sentence
 
 MAX_USER_ID = 128
 # Longer lists are cut, and the client is told (4302).
-MAX_WATCHED = 100
+MAX_WATCHLIST = 100
 MAX_DEVICE = 64
 
 
-class Member(Struct, frozen=True):
+class ChannelMember(Struct, frozen=True):
     """One on a presence channel. Laravel signs ids as numbers: `10` and `"10"` are one person."""
 
     user_id: str
@@ -39,7 +39,7 @@ _channel_data = msgspec.json.Decoder(_ChannelData)
 _user_data = msgspec.json.Decoder(User)
 
 
-def read_member(channel_data: str) -> Member | str:
+def read_member(channel_data: str) -> ChannelMember | str:
     """The member of a `channel_data`, or what is wrong with it."""
     try:
         said = _channel_data.decode(channel_data)
@@ -50,7 +50,7 @@ def read_member(channel_data: str) -> Member | str:
         return f"channel_data: user_id must have 1 to {MAX_USER_ID} characters."
     for error in drafts.data("user_info", said.user_info, 0):
         return f"channel_data: {error.field} {error.message}."
-    return Member(user_id, {} if said.user_info is None else said.user_info)
+    return ChannelMember(user_id, {} if said.user_info is None else said.user_info)
 
 
 def read_user(user_data: str) -> User | str:

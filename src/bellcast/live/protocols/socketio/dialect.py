@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from bellcast.live import changes
 from bellcast.live.protocols.socketio import packets
-from bellcast.live.protocols.socketio.engineio import Form
+from bellcast.live.protocols.socketio.engineio import Encoding
 from bellcast.live.protocols.socketio.packets import Packet
-from bellcast.live.reasons import Close
+from bellcast.live.reasons import CloseReason
 from bellcast.model.events import (
     Event,
-    InboxCounted,
+    InboxBulkChanged,
     InboxEvent,
     LiveEvent,
     NotificationAdded,
@@ -31,29 +31,29 @@ from bellcast.model.inboxes import InboxState
 _encode = msgspec.json.Encoder().encode
 
 
-class Dialect(Struct, frozen=True, eq=False, weakref=True):
+class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
     """One namespace in one form. Compared by identity: made once while somebody speaks it."""
 
     namespace: str
-    form: Form
+    encoding: Encoding
     resumable: bool
     protocol: str = "socketio"
 
     @property
     def transport(self) -> str:
         """How its packets travel."""
-        return self.form.transport
+        return self.encoding.transport
 
-    def wrap(self, packet: Packet) -> bytes:
+    def encode_frame(self, packet: Packet) -> bytes:
         """The bytes of a packet without attachments."""
-        return self.form.text(packets.written(packet)[0])
+        return self.encoding.text(packets.encode(packet)[0])
 
     def encode(self, event: Event) -> bytes | None:
         """The bytes of an event; None for those between servers only."""
         match event:
             case LiveEvent():
                 return self.event(event.name, event.data)
-            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxCounted():
+            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
             case PresenceChanged():
                 fields = {"topic": event.topic, "joined": event.joined, "left": event.left}
@@ -68,44 +68,44 @@ class Dialect(Struct, frozen=True, eq=False, weakref=True):
         args = [name, data, None] if self.resumable and isinstance(data, str) else [name, data]
         return self._text(args)
 
-    def placed(self, name: str, fields: Any, position: str) -> bytes:
+    def event_with_offset(self, name: str, fields: Any, position: str) -> bytes:
         """An event that brings the client to a position."""
         return self._text([name, fields, position] if self.resumable else [name, fields])
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         """The bytes of an inbox change, with the position it brings the client to."""
-        change = changes.told(event, position)
-        return self.placed(change.name, change.fields, position)
+        change = changes.payload_of(event, position)
+        return self.event_with_offset(change.name, change.fields, position)
 
     def reset(self, state: InboxState) -> bytes:
         """The bytes that tell a client to fetch the inbox again."""
-        change = changes.reset(state)
-        return self.placed(change.name, change.fields, state.position)
+        change = changes.reset_payload(state)
+        return self.event_with_offset(change.name, change.fields, state.position)
 
     def heartbeat(self, now: int) -> bytes:
         """Nothing: the pipe below has a pulse of its own."""
         return b""
 
-    def ending(self, end: Close) -> Close:
+    def close_event(self, end: CloseReason) -> CloseReason:
         """Socket.IO has no codes: a client comes back when its transport closes, and stays away when told to leave."""
         return end
 
-    def close(self, end: Close) -> bytes:
+    def close(self, end: CloseReason) -> bytes:
         """The packet that puts a client out of the namespace for good."""
-        return self.wrap(Packet(packets.DISCONNECT, self.namespace))
+        return self.encode_frame(Packet(packets.DISCONNECT, self.namespace))
 
     def _text(self, args: list[Any]) -> bytes:
         head = b"42" if self.namespace == packets.ROOT else f"42{self.namespace},".encode()
-        return self.form.text(head + _encode(args))
+        return self.encoding.text(head + _encode(args))
 
 
-_spoken: WeakValueDictionary[tuple[str, Form, bool], Dialect] = WeakValueDictionary()
+_dialects: WeakValueDictionary[tuple[str, Encoding, bool], SocketIODialect] = WeakValueDictionary()
 
 
-def of(namespace: str, form: Form, *, resumable: bool) -> Dialect:
+def dialect_for(namespace: str, form: Encoding, *, resumable: bool) -> SocketIODialect:
     """The dialect of a namespace: the one already spoken, if any, so that events are encoded once."""
     key = (namespace, form, resumable)
-    found = _spoken.get(key)
+    found = _dialects.get(key)
     if found is None:
-        found = _spoken[key] = Dialect(namespace, form, resumable)
+        found = _dialects[key] = SocketIODialect(namespace, form, resumable)
     return found

@@ -17,25 +17,25 @@ from bellcast.live.framing import websocket
 VERSION = "4"
 SEPARATOR = b"\x1e"
 # How a binary packet is told from a text between us and another server's sends: no text packet begins with it.
-BINARY_MARK = b"\x04"
+BASE64_PREFIX = b"\x04"
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 PROBE, PROBED = b"2probe", b"3probe"
 TYPES = frozenset("0123456")
 
 
-class Broken(Exception):
+class InvalidPacket(Exception):
     """The peer sent what nobody can read: its connection is over."""
 
 
-class Packet(NamedTuple):
+class EnginePacket(NamedTuple):
     """What a client sent: the digit, and what stood behind it. A binary message is a `4` with bytes."""
 
     type: str
     data: str | bytes
 
 
-class Form(Struct, frozen=True, eq=False):
+class Encoding(Struct, frozen=True, eq=False):
     """One way packets travel. Compared by identity: there are three, made once."""
 
     transport: Literal["websocket", "polling"]
@@ -43,7 +43,7 @@ class Form(Struct, frozen=True, eq=False):
     binary: Callable[[bytes], bytes]
 
 
-def _as_is(packet: bytes) -> bytes:
+def _raw(packet: bytes) -> bytes:
     return packet
 
 
@@ -51,42 +51,42 @@ def _base64(data: bytes) -> bytes:
     return b"b" + base64.b64encode(data)
 
 
-def _marked(data: bytes) -> bytes:
-    return BINARY_MARK + data
+def _prefixed_base64(data: bytes) -> bytes:
+    return BASE64_PREFIX + data
 
 
-FRAMES = Form("websocket", websocket.text_frame, websocket.binary_frame)  # straight to the socket
-SENDS = Form("websocket", _as_is, _marked)  # through another server's sends
-BODY = Form("polling", _as_is, _base64)
+FRAMES = Encoding("websocket", websocket.text_frame, websocket.binary_frame)  # straight to the socket
+ASGI_MESSAGES = Encoding("websocket", _raw, _prefixed_base64)  # through another server's sends
+POLLING_BODY = Encoding("polling", _raw, _base64)
 
 
-def reshaped(packet: bytes, form: Form) -> bytes:
+def reencode(packet: bytes, form: Encoding) -> bytes:
     """A packet that waited for a poll, in another form."""
     return form.binary(base64.b64decode(packet[1:])) if packet[:1] == b"b" else form.text(packet)
 
 
-def read(text: str) -> Packet:
+def read(text: str) -> EnginePacket:
     """The packet in a text frame."""
     if text[:1] not in TYPES or not text:
-        raise Broken("An Engine.IO packet begins with a digit from 0 to 6.")
-    return Packet(text[0], text[1:])
+        raise InvalidPacket("An Engine.IO packet begins with a digit from 0 to 6.")
+    return EnginePacket(text[0], text[1:])
 
 
-def read_body(body: bytes) -> Iterator[Packet]:
+def read_body(body: bytes) -> Iterator[EnginePacket]:
     """The packets of a POST, in order. How many is the body's matter: bytes are the bound."""
-    return map(_read_posted, body.split(SEPARATOR))
+    return map(_read_part, body.split(SEPARATOR))
 
 
-def _read_posted(part: bytes) -> Packet:
+def _read_part(part: bytes) -> EnginePacket:
     try:
         if part[:1] == b"b":
-            return Packet("4", base64.b64decode(part[1:], validate=True))
+            return EnginePacket("4", base64.b64decode(part[1:], validate=True))
         return read(part.decode())
     except (UnicodeDecodeError, binascii.Error):
-        raise Broken("A packet is UTF-8, or b and base64.") from None
+        raise InvalidPacket("A packet is UTF-8, or b and base64.") from None
 
 
-class Handshake(Struct, frozen=True):
+class OpenPayload(Struct, frozen=True):
     """The server's first packet: five keys, durations in whole milliseconds."""
 
     sid: str
@@ -96,12 +96,12 @@ class Handshake(Struct, frozen=True):
     maxPayload: int  # noqa: N815
 
 
-def opened(handshake: Handshake) -> bytes:
+def open_packet(handshake: OpenPayload) -> bytes:
     """The packet that opens a session."""
     return OPEN + msgspec.json.encode(handshake)
 
 
-class Refusal(Struct, frozen=True):
+class EngineError(Struct, frozen=True):
     """Why there is no session for this request."""
 
     code: int
@@ -114,9 +114,9 @@ class Refusal(Struct, frozen=True):
         return msgspec.json.encode({"code": self.code, "message": self.message})
 
 
-UNKNOWN_TRANSPORT = Refusal(0, "Transport unknown")
-UNKNOWN_SESSION = Refusal(1, "Session ID unknown")
-BAD_METHOD = Refusal(2, "Bad handshake method")
-BAD_REQUEST = Refusal(3, "Bad request")
-FORBIDDEN = Refusal(4, "Forbidden", 403)
-BAD_VERSION = Refusal(5, "Unsupported protocol version")
+UNKNOWN_TRANSPORT = EngineError(0, "Transport unknown")
+UNKNOWN_SESSION = EngineError(1, "Session ID unknown")
+BAD_METHOD = EngineError(2, "Bad handshake method")
+BAD_REQUEST = EngineError(3, "Bad request")
+FORBIDDEN = EngineError(4, "Forbidden", 403)
+BAD_VERSION = EngineError(5, "Unsupported protocol version")

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bellcast.live.protocols.socketio.engineio import Broken
+from bellcast.live.protocols.socketio.engineio import InvalidPacket
 from bellcast.model.event_names import SOCKETIO_LIFECYCLE
 
 ROOT = "/"
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 # Both sides of the reference close on more since CVE-2026-33151.
-MOST_ATTACHMENTS = 10
+MAX_ATTACHMENTS = 10
 # A concrete name of a dynamic namespace is the client's choice, and is kept while somebody is there.
-LONGEST_NAMESPACE = 200
+MAX_NAMESPACE_LENGTH = 200
 # Ids count from 0; JavaScript's numbers are exact to sixteen digits.
-LONGEST_ID = 16
+MAX_ID_DIGITS = 16
 
 _HEAD = re.compile(r"([0-6])(?:(\d{1,9})-)?(?:(/[^,]*)(?:,|\Z))?(\d+)?", re.ASCII)
 _encode = msgspec.json.Encoder().encode
@@ -38,69 +38,69 @@ class Packet(NamedTuple):
     attachments: int = 0
 
 
-class Reader:
+class PacketReader:
     """Turns a connection's messages into packets; between the head of a binary packet and its last attachment it waits.
 
     `max_size` bounds what the attachments of one packet hold together."""
 
-    __slots__ = ("_awaited", "_held", "_max_size", "_packet")
+    __slots__ = ("_attachments", "_awaited", "_max_size", "_packet")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._packet: Packet | None = None
         self._awaited = 0
-        self._held: list[bytes] | None = None
+        self._attachments: list[bytes] | None = None
 
     def read(self, message: str | bytes) -> Packet | None:
         """The packet that is complete with this message, if one is. Raises Broken."""
         if isinstance(message, bytes):
             return self._attach(message)
         if self._packet is not None:
-            raise Broken("A text came where an attachment is due.")
+            raise InvalidPacket("A text came where an attachment is due.")
         packet, attachments = _parse(message)
         if not attachments:
             return packet
-        self._packet, self._awaited, self._held = packet, attachments, []
+        self._packet, self._awaited, self._attachments = packet, attachments, []
         return None
 
     def _attach(self, data: bytes) -> Packet | None:
-        packet, held = self._packet, self._held
+        packet, held = self._packet, self._attachments
         if packet is None or held is None:
-            raise Broken("A binary message came that nothing announced.")
+            raise InvalidPacket("A binary message came that nothing announced.")
         held.append(data)
         if self._max_size and sum(map(len, held)) > self._max_size:
-            raise Broken("The attachments of one packet are too large together.")
+            raise InvalidPacket("The attachments of one packet are too large together.")
         if len(held) < self._awaited:
             return None
-        self._packet = self._held = None
+        self._packet = self._attachments = None
         unplaced = dict(enumerate(held))
         try:
-            whole = _filled(packet.data, unplaced)
+            whole = _restore_attachments(packet.data, unplaced)
         except RecursionError:
-            raise Broken("Nested too deeply.") from None
+            raise InvalidPacket("Nested too deeply.") from None
         if unplaced:
-            raise Broken("An attachment has no placeholder.")
+            raise InvalidPacket("An attachment has no placeholder.")
         return _checked(packet._replace(data=whole, attachments=len(held)))
 
 
 def _parse(text: str) -> tuple[Packet, int]:
     head = _HEAD.match(text)
     if head is None:
-        raise Broken("A Socket.IO packet begins with a digit from 0 to 6.")
+        raise InvalidPacket("A Socket.IO packet begins with a digit from 0 to 6.")
     type, count, namespace, id = int(head[1]), head[2], head[3] or ROOT, head[4]
     if (type >= BINARY_EVENT) != (count is not None):
-        raise Broken("Binary packets, and only they, say how many attachments they have.")
-    if len(namespace) > LONGEST_NAMESPACE or (id is not None and len(id) > LONGEST_ID):
-        raise Broken("A namespace or an id is too long.")
+        raise InvalidPacket("Binary packets, and only they, say how many attachments they have.")
+    if len(namespace) > MAX_NAMESPACE_LENGTH or (id is not None and len(id) > MAX_ID_DIGITS):
+        raise InvalidPacket("A namespace or an id is too long.")
     rest = text[head.end() :]
     data = _json(rest) if rest else None
     if rest and data is None:
-        raise Broken("No packet carries null; it carries nothing instead.")
+        raise InvalidPacket("No packet carries null; it carries nothing instead.")
     packet = Packet(type, namespace, data, None if id is None else int(id))
     if count is None:
         return _checked(packet), 0
-    if not 1 <= int(count) <= MOST_ATTACHMENTS:
-        raise Broken(f"A packet has 1 to {MOST_ATTACHMENTS} attachments.")
+    if not 1 <= int(count) <= MAX_ATTACHMENTS:
+        raise InvalidPacket(f"A packet has 1 to {MAX_ATTACHMENTS} attachments.")
     return packet._replace(type=type - BINARY_EVENT + EVENT), int(count)
 
 
@@ -108,69 +108,69 @@ def _json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except RecursionError:
-        raise Broken("Nested too deeply.") from None
+        raise InvalidPacket("Nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeError):
         if "\\u" not in text:
-            raise Broken("This is no JSON.") from None
-        return _mended(text)
+            raise InvalidPacket("This is no JSON.") from None
+        return _repair_surrogates(text)
 
 
-def _mended(text: str) -> Any:
+def _repair_surrogates(text: str) -> Any:
     """JSON whose texts may hold half of a surrogate pair: legal there, and nowhere else here, so it becomes U+FFFD."""
     try:
-        found = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        found = json.loads(text, parse_constant=_refuse, parse_float=_parse_float)
         mended = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return json.loads(mended)
     except (ValueError, RecursionError):
-        raise Broken("This is no JSON.") from None
+        raise InvalidPacket("This is no JSON.") from None
 
 
 def _refuse(name: str) -> Any:
     raise ValueError(name)
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _refuse(text)
 
 
-def _filled(value: Any, unplaced: dict[int, bytes]) -> Any:
+def _restore_attachments(value: Any, unplaced: dict[int, bytes]) -> Any:
     """The value with each placeholder replaced by the bytes it stands for, which are taken out of `unplaced`: bytes
     that stood in many places would be encoded in each of them."""
     if isinstance(value, list):
-        return [_filled(one, unplaced) for one in value]
+        return [_restore_attachments(one, unplaced) for one in value]
     if not isinstance(value, dict):
         return value
     if value.get("_placeholder") is True:
         number = value.get("num")
         if type(number) is not int or number not in unplaced:
-            raise Broken("A placeholder names no attachment, or one that another placeholder names.")
+            raise InvalidPacket("A placeholder names no attachment, or one that another placeholder names.")
         return unplaced.pop(number)
-    return {name: _filled(one, unplaced) for name, one in value.items()}
+    return {name: _restore_attachments(one, unplaced) for name, one in value.items()}
 
 
 def _checked(packet: Packet) -> Packet:
     """The packet, if its data has the shape of its type."""
-    if not _well_shaped(packet.type, packet.data):
-        raise Broken("The packet's data has not the shape of its type.")
+    if not _is_valid_payload(packet.type, packet.data):
+        raise InvalidPacket("The packet's data has not the shape of its type.")
     return packet
 
 
-def _well_shaped(type: int, data: Any) -> bool:
+def _is_valid_payload(type: int, data: Any) -> bool:
     match type:
         case 0:
             return data is None or isinstance(data, dict)
         case 1:
             return data is None
         case 2:
-            return isinstance(data, list) and bool(data) and _may_name(data[0])
+            return isinstance(data, list) and bool(data) and _is_event_name(data[0])
         case 3:
             return isinstance(data, list)
         case _:
             return False  # a CONNECT_ERROR is the server's to send
 
 
-def _may_name(name: Any) -> bool:
+def _is_event_name(name: Any) -> bool:
     if isinstance(name, str):
         return name not in SOCKETIO_LIFECYCLE
     return isinstance(name, int | float) and not isinstance(name, bool)
@@ -179,14 +179,16 @@ def _may_name(name: Any) -> bool:
 # --- what the server sends --------------------------------------------------------------------------------------
 
 
-def written(packet: Packet) -> tuple[bytes, list[bytes]]:
+def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
     """The Engine.IO text packet of a Socket.IO packet, and the attachments that must follow it."""
     attachments: list[bytes] = []
     data, type = packet.data, packet.type
     if type in (EVENT, ACK):
-        data = _emptied(msgspec.to_builtins(data, builtin_types=(bytes, bytearray, memoryview)), attachments)
-    if len(attachments) > MOST_ATTACHMENTS:
-        raise ValueError(f"A packet carries at most {MOST_ATTACHMENTS} binary values, got {len(attachments)}.")
+        data = _extract_attachments(
+            msgspec.to_builtins(data, builtin_types=(bytes, bytearray, memoryview)), attachments
+        )
+    if len(attachments) > MAX_ATTACHMENTS:
+        raise ValueError(f"A packet carries at most {MAX_ATTACHMENTS} binary values, got {len(attachments)}.")
     count = f"{len(attachments)}-" if attachments else ""
     kind = type + BINARY_EVENT - EVENT if attachments else type
     id = "" if packet.id is None else packet.id
@@ -199,15 +201,15 @@ def prefix(namespace: str) -> str:
     return "" if namespace == ROOT else f"{namespace},"
 
 
-def _emptied(value: Any, attachments: list[bytes]) -> Any:
+def _extract_attachments(value: Any, attachments: list[bytes]) -> Any:
     """The value with a placeholder for each of its bytes, numbered as they are met."""
     if isinstance(value, bytes | bytearray | memoryview):
         attachments.append(bytes(value))
         return {"_placeholder": True, "num": len(attachments) - 1}
     if isinstance(value, dict):
-        return {name: _emptied(one, attachments) for name, one in value.items()}
+        return {name: _extract_attachments(one, attachments) for name, one in value.items()}
     return _each(value, attachments) if isinstance(value, list | tuple) else value
 
 
 def _each(values: Iterable[Any], attachments: list[bytes]) -> list[Any]:
-    return [_emptied(one, attachments) for one in values]
+    return [_extract_attachments(one, attachments) for one in values]

@@ -10,7 +10,7 @@ import structlog
 
 from bellcast import calls
 from bellcast.auth.permissions import Grant
-from bellcast.calls import Answerer, Call
+from bellcast.calls import Call, CallBackend
 from bellcast.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
 from bellcast.live.answering import CLOSED_BY_APP, RESTART_BY_APP
 from bellcast.live.commands import Commands
@@ -19,18 +19,18 @@ from bellcast.live.hub import Hub
 from bellcast.live.protocols import native
 from bellcast.live.protocols.socketio.packets import Packet
 from bellcast.live.rules import Spawn
-from bellcast.live.sessions.socketio.member import Member
-from bellcast.live.sessions.socketio.rooms import Rooms
-from bellcast.live.turns import Turns
+from bellcast.live.sessions.socketio.member import NamespaceConnection
+from bellcast.live.sessions.socketio.rooms import JoinedTopics
+from bellcast.live.turns import InboundQueue
 from bellcast.model import drafts
 from bellcast.model.events import LiveEvent
-from bellcast.model.wording import worded
+from bellcast.model.wording import field_error
 from bellcast.ports import Broker
 
 log = structlog.get_logger(__name__)
 
 # What a client may ask without a handler of the app's, and the field a bare argument stands for.
-OWN = {
+BUILTIN_EVENTS = {
     "subscribe": "topics",
     "unsubscribe": "topics",
     "seen": "ids",
@@ -50,22 +50,22 @@ LISTS = ("topics", "ids")
 HANG_UP_SECONDS = 1
 
 
-class Port:
+class SocketIOCallContext:
     """A calls.CallPort on one member. What is emitted before the client is in waits in `held`."""
 
-    def __init__(self, broker: Broker, hub: Hub, rooms: Rooms, member: Member) -> None:
+    def __init__(self, broker: Broker, hub: Hub, rooms: JoinedTopics, member: NamespaceConnection) -> None:
         self._broker = broker
         self._hub = hub
-        self._rooms = rooms
+        self._joined_topics = rooms
         self._member = member
-        self.held: list[tuple[str, tuple[Any, ...]]] | None = [] if member.phase is Phase.HOLDING else None
-        self.joined: list[str] = []
-        self.ending: Callable[[], None] | None = None  # how the caller is let go, once it has been answered
+        self.pending_frames: list[tuple[str, tuple[Any, ...]]] | None = [] if member.phase is Phase.OPENING else None
+        self.pending_topics: list[str] = []
+        self.close_reason: Callable[[], None] | None = None  # how the caller is let go, once it has been answered
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Tell the caller, bytes and all."""
-        if self.held is not None:
-            self.held.append((name, args))
+        if self.pending_frames is not None:
+            self.pending_frames.append((name, args))
         else:
             self._member.emit(name, args)
 
@@ -77,68 +77,72 @@ class Port:
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         """Emit and wait for the ack: its one argument, a list of several, or None."""
-        if self.held is not None:
+        if self.pending_frames is not None:
             raise HandlerFailed("A client is asked once it is in: not by its own `connect` handler.")
         id, answer = self._member.ask(name, args)
         try:
             async with asyncio.timeout(timeout):
                 said = await answer
         finally:
-            self._member.stop_asking(id)
+            self._member.cancel_ask(id)
         return said if len(said) > 1 else next(iter(said), None)
 
     async def join(self, topic: str) -> None:
         """Make the member follow a topic; the app's word is the right."""
-        if self.held is not None:
-            self.joined.append(topic)
-        elif self._member.phase is not Phase.ENDED:
+        if self.pending_frames is not None:
+            self.pending_topics.append(topic)
+        elif self._member.phase is not Phase.CLOSED:
             self._hub.follow(self._member, {topic: Grant.APP})
-            await self._rooms.follow(self._member, (topic,), by_app=True)
+            await self._joined_topics.follow(self._member, (topic,), by_app=True)
 
     async def leave(self, topic: str) -> None:
         """Make it follow the topic no more."""
-        self.joined = [one for one in self.joined if one != topic]
+        self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.unfollow(self._member, (topic,))
-        await self._rooms.unfollow(self._member, (topic,))
+        await self._joined_topics.unfollow(self._member, (topic,))
 
     async def disconnect(self) -> None:
         """Put it out of its namespace; the pipe and its other namespaces stay."""
-        self.ending = partial(self._hub.end, self._member, CLOSED_BY_APP)
+        self.close_reason = partial(self._hub.end, self._member, CLOSED_BY_APP)
 
     async def close(self, *, reconnect: bool) -> None:
         """End the pipe."""
-        self.ending = partial(self._member.pipe.leave, RESTART_BY_APP) if reconnect else self._close_for_good
+        self.close_reason = (
+            partial(self._member.session.close_by_client, RESTART_BY_APP) if reconnect else self._close_session
+        )
 
-    def part(self) -> None:
+    def close_if_requested(self) -> None:
         """Let the caller go, if the handler said so. It has been answered by the next turn of the loop."""
-        if self.ending is not None:
-            asyncio.get_running_loop().call_soon(self.ending)
+        if self.close_reason is not None:
+            asyncio.get_running_loop().call_soon(self.close_reason)
 
-    def _close_for_good(self) -> None:
+    def _close_session(self) -> None:
         """A client that shall not come back is put out of every namespace first, and then hangs up."""
-        pipe = self._member.pipe
-        for member in list(pipe.talk.members.values()):
+        pipe = self._member.session
+        for member in list(pipe.app_state.members.values()):
             if member is not None:
                 self._hub.end(member, CLOSED_BY_APP)
-        asyncio.get_running_loop().call_later(HANG_UP_SECONDS, pipe.leave, RESTART_BY_APP)
+        asyncio.get_running_loop().call_later(HANG_UP_SECONDS, pipe.close_by_client, RESTART_BY_APP)
 
 
-class Asking:
+class EventDispatcher:
     """Takes events in and answers them."""
 
-    def __init__(self, app: Answerer, commands: Commands, broker: Broker, hub: Hub, rooms: Rooms, spawn: Spawn) -> None:
+    def __init__(
+        self, app: CallBackend, commands: Commands, broker: Broker, hub: Hub, rooms: JoinedTopics, spawn: Spawn
+    ) -> None:
         self.app = app
-        self.rooms = rooms
+        self.joined_topics = rooms
         self._commands = commands
         self._broker = broker
         self._hub = hub
-        self._turns = Turns(self._answer, spawn)
+        self._queue = InboundQueue(self._respond, spawn)
 
-    def port(self, member: Member) -> Port:
+    def context_for(self, member: NamespaceConnection) -> SocketIOCallContext:
         """What a call may do to a member."""
-        return Port(self._broker, self._hub, self.rooms, member)
+        return SocketIOCallContext(self._broker, self._hub, self.joined_topics, member)
 
-    def call(self, port: Port, member: Member, name: str, args: list[Any]) -> Call:
+    def call(self, port: SocketIOCallContext, member: NamespaceConnection, name: str, args: list[Any]) -> Call:
         """One call of a member's."""
         principal = member.principal
         return Call(
@@ -153,11 +157,11 @@ class Asking:
             namespace=member.namespace,
         )
 
-    def receive(self, member: Member, packet: Packet) -> None:
+    def receive(self, member: NamespaceConnection, packet: Packet) -> None:
         """Take one event in; it is done after the ones before it."""
-        self._turns.take(member, packet)
+        self._queue.enqueue(member, packet)
 
-    async def _answer(self, member: Member, packet: Packet) -> None:
+    async def _respond(self, member: NamespaceConnection, packet: Packet) -> None:
         name, *args = packet.data
         try:
             said = _ack(await self._reply(member, str(name), args, packet.attachments))
@@ -172,30 +176,30 @@ class Asking:
         except Exception:
             log.exception("event failed", name=name)
             said = [_error(BellcastError.code, BellcastError().detail)]
-        self._tell(member, packet, said)
+        self._handle(member, packet, said)
 
-    def _tell(self, member: Member, packet: Packet, said: list[Any]) -> None:
+    def _handle(self, member: NamespaceConnection, packet: Packet, said: list[Any]) -> None:
         """By ack where one is waited for; else only an error is told, as an event."""
         try:
             if packet.id is not None:
                 member.acknowledge(packet.id, said)
-            elif said and isinstance(said[0], Failure):
+            elif said and isinstance(said[0], ErrorReply):
                 member.emit("error", ({**said[0]["error"], "event": packet.data[0]},))
         except (ValueError, TypeError) as failure:  # more than ten binary values, or what no JSON can say
             log.warning("answer cannot be sent", name=packet.data[0], why=str(failure))
 
-    async def _reply(self, member: Member, name: str, args: list[Any], attachments: int) -> Any:
+    async def _reply(self, member: NamespaceConnection, name: str, args: list[Any], attachments: int) -> Any:
         drafts.check_event(name, None, self._commands.limits)
         if self.app.has(name) and name not in (calls.CONNECT, calls.DISCONNECT):
-            port = self.port(member)
+            port = self.context_for(member)
             try:
-                return await self.app.answer(self.call(port, member, name, args))
+                return await self.app.dispatch(self.call(port, member, name, args))
             except NoHandler:
-                if name not in OWN:
+                if name not in BUILTIN_EVENTS:
                     raise
             finally:
-                port.part()
-        elif name not in OWN:
+                port.close_if_requested()
+        elif name not in BUILTIN_EVENTS:
             raise NoHandler(f"No handler answers {name!r}.")
         if attachments:
             raise Invalid(f"{name!r} takes JSON only: send no binary values.")
@@ -204,19 +208,19 @@ class Asking:
             case "ping":
                 member.emit("pong", ())
             case "subscribe":
-                await self.rooms.follow(member, done.fields["topics"], by_app=False)
+                await self.joined_topics.follow(member, done.fields["topics"], by_app=False)
             case "unsubscribe":
-                await self.rooms.unfollow(member, done.fields["topics"])
+                await self.joined_topics.unfollow(member, done.fields["topics"])
         return done.fields
 
 
-class Failure(dict[str, Any]):
+class ErrorReply(dict[str, Any]):
     """An answer that says what went wrong."""
 
 
-def _error(code: str, message: str, **more: Any) -> Failure:
+def _error(code: str, message: str, **more: Any) -> ErrorReply:
     told = {name: value for name, value in more.items() if value is not None}
-    return Failure(error={"code": code, "message": message, **told})
+    return ErrorReply(error={"code": code, "message": message, **told})
 
 
 def _ack(reply: Any) -> list[Any]:
@@ -228,12 +232,12 @@ def _ack(reply: Any) -> list[Any]:
 
 def _command(name: str, args: list[Any]) -> native.AnyCommand:
     """One of our own words: its fields in an object, or the one that matters bare."""
-    said, field = args[0] if args else {}, OWN[name]
+    said, field = args[0] if args else {}, BUILTIN_EVENTS[name]
     if not isinstance(said, dict):
         listed = [said] if field in LISTS and isinstance(said, str) else said
         said = {field: listed} if field else {}
     try:
         command: native.AnyCommand = msgspec.convert({**said, "type": name}, native.AnyCommand)
     except msgspec.ValidationError as problem:
-        raise Invalid.fields([worded(problem)]) from None
+        raise Invalid.fields([field_error(problem)]) from None
     return command

@@ -3,44 +3,44 @@
 import asyncio
 from typing import Any
 
-from bellcast.live.connection import NOWHERE, Connection, Phase
+from bellcast.live.connection import NULL_TRANSPORT, Connection, Phase
 from bellcast.live.protocols.socketio import dialect, packets
 from bellcast.live.protocols.socketio.packets import ACK, EVENT, Packet
-from bellcast.live.reasons import Close
-from bellcast.live.sessions.engineio import Pipe
+from bellcast.live.reasons import CloseReason
+from bellcast.live.sessions.engineio import EngineSession
 from bellcast.model.inboxes import Position
 
 
-class Member(Connection):
+class NamespaceConnection(Connection):
     """Written to over whatever link its pipe has. `id` is what others know it by; the pipe's own is a secret."""
 
-    __slots__ = ("_answers", "_asked", "namespace", "pipe", "resumable", "rooms")
+    __slots__ = ("_last_ack_id", "_pending_acks", "joined_topics", "namespace", "resumable", "session")
 
-    def __init__(self, *args: Any, pipe: Pipe, namespace: str) -> None:
+    def __init__(self, *args: Any, pipe: EngineSession, namespace: str) -> None:
         super().__init__(*args)
-        self.pipe = pipe
+        self.session = pipe
         self.namespace = namespace
         self.resumable = False
-        self.rooms: dict[str, bool] | None = None  # topics it joined; whether by the app's word
-        self._asked = 0
-        self._answers: dict[int, asyncio.Future[list[Any]]] | None = None
+        self.joined_topics: dict[str, bool] | None = None  # topics it joined; whether by the app's word
+        self._last_ack_id = 0
+        self._pending_acks: dict[int, asyncio.Future[list[Any]]] | None = None
 
-    def settle(self, unsent: int, *, resumable: bool) -> None:
+    def activate(self, unsent: int, *, resumable: bool) -> None:
         """Write over the pipe from here on."""
-        self.unsent = unsent
+        self.max_unsent = unsent
         self.resumable = resumable
-        self.take_link()
+        self.attach_transport()
 
-    def take_link(self) -> None:
+    def attach_transport(self) -> None:
         """The pipe has another link."""
-        link = self.pipe.link
-        self.dialect = dialect.of(self.namespace, link.form, resumable=self.resumable)
-        self.outlet, self.sock = link.outlet, link.sock
+        link = self.session.transport
+        self.dialect = dialect.dialect_for(self.namespace, link.encoding, resumable=self.resumable)
+        self.transport, self.sock = link.transport, link.sock
         if self.phase is Phase.REPLAYING:
             self.begin_replay()
         else:
-            self.write = link.outlet.write
-            self._bound(self.unsent)
+            self.write = link.transport.write
+            self._set_high_water(self.max_unsent)
 
     # --- what it is told
 
@@ -59,54 +59,54 @@ class Member(Connection):
         return Position(self.epoch, self.revision)
 
     def _send(self, packet: Packet) -> None:
-        if self.phase is not Phase.ENDED:
-            self.wrote_at = self.keeper.tick
-            self.pipe.send(*packets.written(packet))
+        if self.phase is not Phase.CLOSED:
+            self.last_sent_tick = self.owner.tick
+            self.session.send(*packets.encode(packet))
 
     # --- what it is asked
 
     def ask(self, name: str, args: tuple[Any, ...]) -> tuple[int, "asyncio.Future[list[Any]]"]:
         """Emit with an id; the future has the arguments of the ack."""
-        if self._answers is None:
-            self._answers = {}
-        id, self._asked = self._asked, self._asked + 1
-        answer = self._answers[id] = asyncio.get_running_loop().create_future()
+        if self._pending_acks is None:
+            self._pending_acks = {}
+        id, self._last_ack_id = self._last_ack_id, self._last_ack_id + 1
+        answer = self._pending_acks[id] = asyncio.get_running_loop().create_future()
         self.emit(name, args, id)
         return id, answer
 
-    def answered(self, id: int | None, args: list[Any]) -> None:
+    def on_ack(self, id: int | None, args: list[Any]) -> None:
         """An ack came; one that nobody waits for is passed over."""
-        answer = self._answers.pop(id, None) if self._answers and id is not None else None
+        answer = self._pending_acks.pop(id, None) if self._pending_acks and id is not None else None
         if answer is not None and not answer.done():
             answer.set_result(args)
 
-    def stop_asking(self, id: int) -> None:
+    def cancel_ask(self, id: int) -> None:
         """Nobody waits for that ack any more."""
-        if self._answers is not None:
-            self._answers.pop(id, None)
+        if self._pending_acks is not None:
+            self._pending_acks.pop(id, None)
 
     # --- its end
 
-    def finish(self, end: Close) -> None:
+    def finish(self, end: CloseReason) -> None:
         """Closing the transport brings a client back; a DISCONNECT keeps it away."""
-        if self.phase is Phase.ENDED:
+        if self.phase is Phase.CLOSED:
             return
         self.close_reason = end
         if end.reconnect:
-            self.pipe.leave(end)
+            self.session.close_by_client(end)
         else:
-            self.outlet.write(self.dialect.close(end))
-            self.pipe.talk.members.pop(self.namespace, None)
-        self.gone()
+            self.transport.write(self.dialect.close(end))
+            self.session.app_state.members.pop(self.namespace, None)
+        self.disconnected()
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """It has left, or its pipe has. Safe to call twice."""
-        self.phase = Phase.ENDED
-        self._wake()
-        self.keeper.lost(self)
+        self.phase = Phase.CLOSED
+        self._wake_waiter()
+        self.owner.on_disconnected(self)
         self.sock = None  # the pipe's, which lets it go
-        self.outlet, self.write = NOWHERE, NOWHERE.write
-        answers, self._answers = self._answers, None
+        self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
+        answers, self._pending_acks = self._pending_acks, None
         for answer in (answers or {}).values():
             if not answer.done():
                 answer.set_exception(TimeoutError("The client has gone."))

@@ -18,7 +18,7 @@ from bellcast.model.people import Principal, Project
 PURPOSE = b"socketio recovery\0"
 SIGNATURE_BYTES = 16
 # Far above what one of ours is; a longer one is looked at no further.
-LONGEST = 2_048
+MAX_PID_LENGTH = 2_048
 
 
 class Pid(Struct, frozen=True, array_like=True):
@@ -46,7 +46,7 @@ def sign(project: Project, pid: Pid) -> str:
 
 def read(project: Project, text: Any) -> Pid | None:
     """What stands in a client's `pid`; None if it is none of ours."""
-    if not isinstance(text, str) or len(text) > LONGEST:
+    if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
         return None
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -58,7 +58,7 @@ def read(project: Project, text: Any) -> Pid | None:
         return None
 
 
-def place(pid: Pid, offset: Any) -> Position | None:
+def position_of(pid: Pid, offset: Any) -> Position | None:
     """Where the client has come to: its offset, or where it began if it has none that is ours."""
     told = parse_position(offset) if isinstance(offset, str) else None
     return told or parse_position(pid.position)

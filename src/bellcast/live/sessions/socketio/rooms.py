@@ -9,9 +9,9 @@ from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError
 from bellcast.live import topics
 from bellcast.live.hub import Hub
-from bellcast.live.rules import Rules, Spawn
-from bellcast.live.sessions.socketio.member import Member
-from bellcast.ports import Engines, JoinedBy
+from bellcast.live.rules import LiveConfig, Spawn
+from bellcast.live.sessions.socketio.member import NamespaceConnection
+from bellcast.ports import Context, JoinedBy
 from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS
 
 log = structlog.get_logger(__name__)
@@ -20,41 +20,41 @@ log = structlog.get_logger(__name__)
 REFRESH_BATCH_ROWS = 250
 
 
-class Followed(Struct, frozen=True, array_like=True):
+class SavedTopics(Struct, frozen=True, array_like=True):
     """What a member had joined by the app's word, and what it follows by its own."""
 
     joined: list[str] = []
     subscribed: list[str] = []
 
 
-_decode = msgspec.json.Decoder(Followed).decode
+_decode = msgspec.json.Decoder(SavedTopics).decode
 
 
-class Rooms:
+class JoinedTopics:
     """Keeps what members follow, and gives it back."""
 
-    def __init__(self, engines: Engines, hub: Hub, rules: Rules, spawn: Spawn) -> None:
+    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
         self._rules = rules
         self._spawn = spawn
         self._refreshing = False
 
-    async def follow(self, member: Member, names: list[str] | tuple[str, ...], *, by_app: bool) -> None:
+    async def follow(self, member: NamespaceConnection, names: list[str] | tuple[str, ...], *, by_app: bool) -> None:
         """It follows these now; written down when this returns."""
-        before = {} if member.rooms is None else member.rooms
+        before = {} if member.joined_topics is None else member.joined_topics
         now = before | {name: by_app or before.get(name, False) for name in names}
         if now != before:
-            member.rooms = now
-            await self._keep(member)
+            member.joined_topics = now
+            await self._save(member)
 
-    async def unfollow(self, member: Member, names: list[str] | tuple[str, ...]) -> None:
+    async def unfollow(self, member: NamespaceConnection, names: list[str] | tuple[str, ...]) -> None:
         """It does not follow these any more."""
-        if member.rooms is not None and not member.rooms.keys().isdisjoint(names):
-            member.rooms = {name: by_app for name, by_app in member.rooms.items() if name not in names}
-            await self._keep(member)
+        if member.joined_topics is not None and not member.joined_topics.keys().isdisjoint(names):
+            member.joined_topics = {name: by_app for name, by_app in member.joined_topics.items() if name not in names}
+            await self._save(member)
 
-    async def restore(self, member: Member, given: int) -> dict[str, Grant]:
+    async def restore(self, member: NamespaceConnection, given: int) -> dict[str, Grant]:
         """What a member that comes back under its id had: all the app let it join, and of its own wishes what it still may."""
         principal, store = member.principal, self._engines.store
         stored = await store.joined_topics.get(JoinedBy(member.inbox, member.id), self._engines.clock.now())
@@ -62,16 +62,18 @@ class Rooms:
             return {}
         self._refresh_from_now_on()
         had = _decode(stored)
-        wished, _ = await topics.admitted(store, principal, had.subscribed, given, self._rules)
-        member.rooms = dict.fromkeys(wished, False) | dict.fromkeys(had.joined, True)
+        wished, _ = await topics.authorize_topics(store, principal, had.subscribed, given, self._rules)
+        member.joined_topics = dict.fromkeys(wished, False) | dict.fromkeys(had.joined, True)
         return wished | dict.fromkeys(had.joined, Grant.APP)
 
-    async def _keep(self, member: Member) -> None:
+    async def _save(self, member: NamespaceConnection) -> None:
         if not member.resumable:
             return
         self._refresh_from_now_on()
-        rooms = (member.rooms or {}).items()
-        followed = Followed([name for name, by_app in rooms if by_app], [name for name, by_app in rooms if not by_app])
+        rooms = (member.joined_topics or {}).items()
+        followed = SavedTopics(
+            [name for name, by_app in rooms if by_app], [name for name, by_app in rooms if not by_app]
+        )
         text = msgspec.json.encode(followed).decode()
         try:
             now = self._engines.clock.now()
@@ -95,7 +97,9 @@ class Rooms:
     async def _refresh_all(self) -> None:
         now = self._engines.clock.now()
         stored = [
-            JoinedBy(one.inbox, one.id) for one in self._hub if isinstance(one, Member) and one.resumable and one.rooms
+            JoinedBy(one.inbox, one.id)
+            for one in self._hub
+            if isinstance(one, NamespaceConnection) and one.resumable and one.joined_topics
         ]
         for start in range(0, len(stored), REFRESH_BATCH_ROWS):
             await self._engines.store.joined_topics.refresh(stored[start : start + REFRESH_BATCH_ROWS], now)

@@ -10,152 +10,156 @@ from bellcast.errors import BellcastError
 from bellcast.live import reasons
 from bellcast.live.connection import Phase
 from bellcast.live.protocols.socketio import packets
-from bellcast.live.protocols.socketio.engineio import Broken
-from bellcast.live.protocols.socketio.packets import Packet, Reader
-from bellcast.live.rules import SocketIO, Spawn
-from bellcast.live.sessions.engineio import LEFT, UNREADABLE, Pipe
-from bellcast.live.sessions.socketio.asking import Asking
-from bellcast.live.sessions.socketio.joining import Joining
-from bellcast.live.sessions.socketio.member import Member
+from bellcast.live.protocols.socketio.engineio import InvalidPacket
+from bellcast.live.protocols.socketio.packets import Packet, PacketReader
+from bellcast.live.rules import SocketIOConfig, Spawn
+from bellcast.live.sessions.engineio import CLIENT_CLOSED, UNREADABLE, EngineSession
+from bellcast.live.sessions.socketio.asking import EventDispatcher
+from bellcast.live.sessions.socketio.joining import NamespaceHandshake
+from bellcast.live.sessions.socketio.member import NamespaceConnection
 
 log = structlog.get_logger(__name__)
 
 # Namespaces of one pipe; apps have a handful.
-MOST_NAMESPACES = 100
+MAX_NAMESPACES = 100
 
 
-class Talk:
+class SocketIOState:
     """What is known of one pipe: who is in which namespace (None: on the way in)."""
 
-    __slots__ = ("members", "patience", "reader")
+    __slots__ = ("connect_timer", "members", "reader")
 
     def __init__(self, max_payload: int, patience: asyncio.TimerHandle) -> None:
-        self.reader = Reader(max_payload)
-        self.members: dict[str, Member | None] = {}
-        self.patience: asyncio.TimerHandle | None = patience
+        self.reader = PacketReader(max_payload)
+        self.members: dict[str, NamespaceConnection | None] = {}
+        self.connect_timer: asyncio.TimerHandle | None = patience
 
-    def enter(self, member: Member) -> None:
+    def add(self, member: NamespaceConnection) -> None:
         """Somebody is in: the pipe is not idle, and never will be again."""
         self.members[member.namespace] = member
-        member.pipe.set_joined()
-        self.calm()
+        member.session.set_joined()
+        self.cancel_timer()
 
-    def calm(self) -> None:
+    def cancel_timer(self) -> None:
         """Nobody waits for a namespace to be joined any more."""
-        if self.patience is not None:
-            self.patience.cancel()
-            self.patience = None
+        if self.connect_timer is not None:
+            self.connect_timer.cancel()
+            self.connect_timer = None
 
 
-class Talks:
+class SocketIOLayer:
     """The upper layer of every pipe."""
 
-    def __init__(self, settings: SocketIO, joining: Joining, asking: Asking, spawn: Spawn) -> None:
+    def __init__(
+        self, settings: SocketIOConfig, joining: NamespaceHandshake, asking: EventDispatcher, spawn: Spawn
+    ) -> None:
         self._settings = settings
-        self._joining = joining
-        self._asking = asking
+        self._handshake = joining
+        self._dispatcher = asking
         self._spawn = spawn
 
-    def opened(self, pipe: Pipe) -> None:
+    def on_open(self, pipe: EngineSession) -> None:
         """A pipe must join a namespace in time."""
         loop = asyncio.get_running_loop()
-        patience = loop.call_later(self._settings.connect_timeout, pipe.end, reasons.NO_PONG)
-        pipe.talk = Talk(self._settings.max_payload, patience)
+        patience = loop.call_later(self._settings.connect_timeout, pipe.close, reasons.NO_PONG)
+        pipe.app_state = SocketIOState(self._settings.max_payload, patience)
 
-    def heard(self, pipe: Pipe, message: str | bytes) -> None:
+    def on_message(self, pipe: EngineSession, message: str | bytes) -> None:
         """One message; what cannot be read ends the pipe."""
         try:
-            packet = pipe.talk.reader.read(message)
+            packet = pipe.app_state.reader.read(message)
             if packet is not None:
-                self._take(pipe, packet)
-        except Broken:
-            pipe.end(UNREADABLE)
+                self._handle(pipe, packet)
+        except InvalidPacket:
+            pipe.close(UNREADABLE)
 
-    def moved(self, pipe: Pipe) -> None:
+    def on_transport_changed(self, pipe: EngineSession) -> None:
         for member in _members(pipe):
-            if member.phase is not Phase.ENDED:
-                member.take_link()
+            if member.phase is not Phase.CLOSED:
+                member.attach_transport()
 
-    def full(self, pipe: Pipe) -> None:
+    def on_buffer_full(self, pipe: EngineSession) -> None:
         """A replay waits; live members of a reader this slow are let go, to come back by their position."""
         replaying = [member for member in _members(pipe) if member.phase is Phase.REPLAYING]
         for member in replaying:
             member.pause_writing()
         if not replaying:
-            pipe.end(reasons.TOO_SLOW)
+            pipe.close(reasons.TOO_SLOW)
 
-    def drained(self, pipe: Pipe) -> None:
+    def on_buffer_drained(self, pipe: EngineSession) -> None:
         for member in _members(pipe):
             member.resume_writing()
 
-    def closed(self, pipe: Pipe) -> None:
-        talk = pipe.talk
+    def on_close(self, pipe: EngineSession) -> None:
+        talk = pipe.app_state
         if talk is not None:
             talk.calm()
             for member in _members(pipe):
                 member.close_reason = member.close_reason or pipe.close_reason
-                member.gone()
+                member.disconnected()
             talk.members.clear()
 
-    def _take(self, pipe: Pipe, packet: Packet) -> None:
-        members: dict[str, Member | None] = pipe.talk.members
+    def _handle(self, pipe: EngineSession, packet: Packet) -> None:
+        members: dict[str, NamespaceConnection | None] = pipe.app_state.members
         if packet.type == packets.CONNECT:
             self._connect(pipe, packet, members)
             return
         member = members.get(packet.namespace)
         if member is None:
-            raise Broken("A packet came for a namespace that is not joined.")
+            raise InvalidPacket("A packet came for a namespace that is not joined.")
         match packet.type:
             case packets.DISCONNECT:
                 del members[packet.namespace]
-                member.close_reason = LEFT
-                member.gone()
+                member.close_reason = CLIENT_CLOSED
+                member.disconnected()
             case packets.ACK:
-                member.answered(packet.id, packet.data)
+                member.on_ack(packet.id, packet.data)
             case _:
-                self._asking.receive(member, packet)
+                self._dispatcher.receive(member, packet)
 
-    def _connect(self, pipe: Pipe, packet: Packet, members: dict[str, Member | None]) -> None:
+    def _connect(self, pipe: EngineSession, packet: Packet, members: dict[str, NamespaceConnection | None]) -> None:
         if packet.namespace in members:
-            raise Broken("A CONNECT came for a namespace that is joined.")
-        if not self._asking.app.has_namespace(packet.namespace):
-            _refuse(pipe, packet.namespace, "Invalid namespace")
-        elif len(members) >= MOST_NAMESPACES:
-            _refuse(pipe, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
+            raise InvalidPacket("A CONNECT came for a namespace that is joined.")
+        if not self._dispatcher.app.has_namespace(packet.namespace):
+            _send_connect_error(pipe, packet.namespace, "Invalid namespace")
+        elif len(members) >= MAX_NAMESPACES:
+            _send_connect_error(pipe, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
         else:
             members[packet.namespace] = None
             self._spawn(self._join(pipe, packet.namespace, packet.data or {}))
 
-    async def _join(self, pipe: Pipe, namespace: str, auth: dict[str, Any]) -> None:
+    async def _join(self, pipe: EngineSession, namespace: str, auth: dict[str, Any]) -> None:
         try:
-            await self._joining.join(pipe, namespace, auth)
+            await self._handshake.join(pipe, namespace, auth)
         except calls.Refused as refused:
-            _refuse(pipe, namespace, refused.message, refused.data)
+            _send_connect_error(pipe, namespace, refused.message, refused.data)
         except BellcastError as refusal:
-            self._turn_away(pipe, namespace, refusal)
+            self._reject(pipe, namespace, refusal)
         except Exception:
             log.exception("a namespace could not be joined", namespace=namespace)
-            self._turn_away(pipe, namespace, BellcastError())
+            self._reject(pipe, namespace, BellcastError())
 
-    def _turn_away(self, pipe: Pipe, namespace: str, refusal: BellcastError) -> None:
+    def _reject(self, pipe: EngineSession, namespace: str, refusal: BellcastError) -> None:
         """A refusal is told, and clients stay away until their app tries again; what passes by itself closes the
         transport instead, since then they come back by themselves."""
         if refusal.status >= 500 and refusal.status != 502:
-            pipe.end(reasons.UNAVAILABLE)
+            pipe.close(reasons.UNAVAILABLE)
             return
         wait = {} if refusal.retry_after is None else {"retry_after": refusal.retry_after}
-        _refuse(pipe, namespace, refusal.detail, {"code": refusal.code, **wait}, refusal.code)
+        _send_connect_error(pipe, namespace, refusal.detail, {"code": refusal.code, **wait}, refusal.code)
 
 
-def _members(pipe: Pipe) -> list[Member]:
-    return [member for member in pipe.talk.members.values() if member is not None]
+def _members(pipe: EngineSession) -> list[NamespaceConnection]:
+    return [member for member in pipe.app_state.members.values() if member is not None]
 
 
-def _refuse(pipe: Pipe, namespace: str, message: str, data: Any = None, code: str | None = None) -> None:
+def _send_connect_error(
+    pipe: EngineSession, namespace: str, message: str, data: Any = None, code: str | None = None
+) -> None:
     """CONNECT_ERROR is always an object: of a bare text JavaScript's clients show nothing."""
-    if pipe.over:
+    if pipe.is_closed:
         return
-    pipe.talk.members.pop(namespace, None)
+    pipe.app_state.members.pop(namespace, None)
     pipe.log_refusal(namespace, message if code is None else code)
     said = {"message": message} if data is None else {"message": message, "data": data}
-    pipe.send(*packets.written(Packet(packets.CONNECT_ERROR, namespace, said)))
+    pipe.send(*packets.encode(Packet(packets.CONNECT_ERROR, namespace, said)))
