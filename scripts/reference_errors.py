@@ -1,8 +1,8 @@
 """The reference page of what can go wrong, made of the tree of errors and the reasons a live connection ends."""
 
 from bellcast import errors
-from bellcast.live import reasons
-from bellcast.live.reasons import CloseReason
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import CloseReason
 
 INTRODUCTION = """\
 # Errors
@@ -60,7 +60,7 @@ MEANINGS = {
 def page() -> str:
     """Every error, then every end."""
     codes = "".join(map(_error, _distinct()))
-    ends = "".join(_end(name, value) for name, value in vars(reasons).items() if isinstance(value, CloseReason))
+    ends = "".join(_end(name, value) for name, value in vars(close_reasons).items() if isinstance(value, CloseReason))
     return INTRODUCTION + codes + ENDS + ends
 
 

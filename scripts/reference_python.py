@@ -4,9 +4,9 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, answers, arguments, errors
+from bellcast.client import AsyncBellcast, Bellcast, Credentials, Retries, arguments, errors, responses
+from bellcast.client.api import InboxApi, RecipientsApi, ServerApi
 from bellcast.client.method import Method
-from bellcast.client.surface import InboxApi, RecipientsApi, ServerApi
 
 INTRODUCTION = """\
 # Python client
@@ -26,14 +26,14 @@ anything is sent.
 A mounted app has both clients, without HTTP: [`app.client` and `app.sync_client`](../howto/mount.md).
 """
 RESULTS = (
-    answers.Sent,
-    answers.BulkResult,
-    answers.Notification,
-    answers.InboxPage,
-    answers.Counts,
-    answers.Changed,
-    answers.Recipient,
-    answers.SessionToken,
+    responses.Sent,
+    responses.BulkResult,
+    responses.Notification,
+    responses.InboxPage,
+    responses.Counts,
+    responses.Changed,
+    responses.Recipient,
+    responses.SessionToken,
 )
 
 
@@ -108,7 +108,7 @@ NAMES = {
     "collections.abc.": "",
     "typing.": "",
     "bellcast.client.notifications.": "",
-    "bellcast.client.answers.": "",
+    "bellcast.client.responses.": "",
     "<class 'NoneType'>": "None",
     "NoneType": "None",
     "datetime.datetime": "datetime",

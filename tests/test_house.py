@@ -14,8 +14,9 @@ from scripts import reference
 import bellcast
 from bellcast import cli, errors
 from bellcast.api.app import HANDLERS
-from bellcast.live import changes, reasons
-from bellcast.live.protocols import native
+from bellcast.live import inbox_payloads
+from bellcast.live.connection import close_reasons
+from bellcast.live.native import protocol
 from bellcast.settings import table
 
 ROOT = Path(__file__).parent.parent
@@ -67,14 +68,14 @@ def test_every_error_is_documented() -> None:
 
 def test_every_end_of_a_connection_is_documented() -> None:
     page = read("reference/errors.md")
-    ends = [value for value in vars(reasons).values() if isinstance(value, reasons.CloseReason)]
+    ends = [value for value in vars(close_reasons).values() if isinstance(value, close_reasons.CloseReason)]
     assert len(ends) > 10
     assert [end.reason for end in ends if f"| {end.code} | `{end.reason}` |" not in page] == []
 
 
 def test_every_frame_is_documented() -> None:
     page = read("reference/frames.md")
-    sources = [ast.parse(Path(room.__file__).read_text(encoding="utf-8")) for room in (native, changes)]
+    sources = [ast.parse(Path(room.__file__).read_text(encoding="utf-8")) for room in (protocol, inbox_payloads)]
     nodes = [node for source in sources for node in ast.walk(source) if isinstance(node, ast.Call)]
     calls = [node for node in nodes if getattr(node.func, "id", "") in ("Frame", "Change")]
     told = {name.value for call in calls for name in call.args[:1] if isinstance(name, ast.Constant)}
@@ -84,7 +85,7 @@ def test_every_frame_is_documented() -> None:
 
 def test_every_command_of_a_live_client_is_documented() -> None:
     page = read("reference/frames.md").partition("## What clients say")[2]
-    said = [one.__struct_config__.tag for one in native.AnyCommand.__args__]
+    said = [one.__struct_config__.tag for one in protocol.AnyCommand.__args__]
     assert len(said) > 10
     assert [name for name in said if f"### {name}\n" not in page or f'"type": "{name}"' not in page] == []
 

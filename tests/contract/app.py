@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.ids import Ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Content, Notification
-from bellcast.model.people import EVERY_TENANT
 from bellcast.ports import Action, AnnounceRequest, Marked, Marking, OpenInbox, Query, SendRequest, Sent, Store
 from tests.clock import FakeClock
 

@@ -11,7 +11,7 @@ import pytest
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.brokers.postgres import PostgresTransport
 from bellcast.brokers.redis import RedisTransport
-from bellcast.brokers.relay import RemoteBroker
+from bellcast.brokers.remote import RemoteBroker
 from bellcast.model.events import (
     ANNOUNCEMENTS,
     AnnouncementChanged,

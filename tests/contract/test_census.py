@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.live import census
-from bellcast.live.census import ClusterState
-from bellcast.live.nodes import ChangeOrigin, PresenceKey, StateDelta
+from bellcast.live.cluster import state
+from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
+from bellcast.live.cluster.state import ClusterState
 from bellcast.model.events import Event, Member, PeerPresence, PeerUpdate
 from bellcast.ports import Broker
 from bellcast.server.clock import SystemClock
@@ -151,7 +151,7 @@ async def test_three_nodes_add_up(between: str) -> None:
 
 
 async def test_thousands_of_counts_are_told_in_pieces(between: str) -> None:
-    counts = {f"room{number}": number + 1 for number in range(2 * census.SNAPSHOT_BATCH_ENTRIES + 7)}
+    counts = {f"room{number}": number + 1 for number in range(2 * state.SNAPSHOT_BATCH_ENTRIES + 7)}
     async with node(between) as one:
         one.has.counts = dict(counts)
         async with node(between) as other:
@@ -167,7 +167,7 @@ async def test_what_was_not_heard_is_asked_for(between: str) -> None:
         other.deaf = True
         one.has.has("room", 2)
         one.has.has("hall", 1)
-        await asyncio.sleep(4 * census.DELTA_INTERVAL_SECONDS)  # so long it hears nothing
+        await asyncio.sleep(4 * state.DELTA_INTERVAL_SECONDS)  # so long it hears nothing
         other.deaf = False
         await until(lambda: (other.census.count_elsewhere("room"), other.census.count_elsewhere("hall")) == (2, 1))
 
@@ -203,8 +203,8 @@ class Between:
 
     async def pass_seconds(self, seconds: float) -> None:
         """Time goes by in the steps of a beating heart."""
-        for _ in range(round(seconds / census.HEARTBEAT_SECONDS)):
-            self.clock.advance(census.HEARTBEAT_SECONDS)
+        for _ in range(round(seconds / state.HEARTBEAT_SECONDS)):
+            self.clock.advance(state.HEARTBEAT_SECONDS)
             for _ in range(10):
                 await asyncio.sleep(0)
 
@@ -248,7 +248,7 @@ async def test_signs_of_life_keep_a_node(alone: Between) -> None:
 
 
 async def test_who_cannot_hear_anybody_buries_nobody(alone: Between) -> None:
-    alone.broker.failure = census.BellcastError()
+    alone.broker.failure = state.BellcastError()
     await alone.pass_seconds(60)
     assert alone.census.count_elsewhere("room") == 3
     alone.broker.failure = None

@@ -3,7 +3,7 @@ say for a day that something was sent, so that a late repetition does not send i
 
 from pathlib import Path
 
-from bellcast.model.people import RecipientFields
+from bellcast.model.identities import RecipientFields
 from bellcast.ports import DevicePosition, JoinedBy
 from tests.contract.app import App
 from tests.contract.test_store_tenants import everything, of

@@ -1,8 +1,8 @@
 """The topics that connections joined, kept for a while beside their recipient."""
 
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.inbox import upkeep
-from bellcast.inbox.upkeep import Retention
+from bellcast.inbox import maintenance
+from bellcast.inbox.maintenance import Retention
 from bellcast.model.ids import Ids
 from bellcast.ports import Context, JoinedBy
 from bellcast.ports.joined_topics import (
@@ -65,7 +65,7 @@ async def test_the_ordinary_upkeep_sweeps_joined_topics(app: App) -> None:
         await topics.save(JoinedBy(alice, str(number)), "hall", app.now)
     app.clock.advance((JOINED_TOPICS_LIFETIME_MS + JOINED_TOPICS_REFRESH_MS) / 1000 + 1)
     engines = Context(app.store, MemoryBroker(), app.clock, Ids().new)
-    await upkeep.sweep(engines, Retention(notifications=0, tombstones=0))
+    await maintenance.sweep(engines, Retention(notifications=0, tombstones=0))
     assert await topics.get(JoinedBy(alice, "0"), 0) is None
 
 

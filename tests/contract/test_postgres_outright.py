@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from bellcast.ports import SendRequest, Sent
-from bellcast.storage import link
-from bellcast.storage.lanes import STATEMENT_ROWS
+from bellcast.storage import postgres_connection
 from bellcast.storage.postgres import PostgresEngine
+from bellcast.storage.postgres_writer import STATEMENT_ROWS
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -38,7 +38,7 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
     url = own.server.url(own.database)
     second = PostgresEngine(url, clock)
     await second.open()
-    outside = await asyncpg.connect(url, server_settings=link.SESSION)
+    outside = await asyncpg.connect(url, server_settings=postgres_connection.SESSION)
     yield Pair(App(SQLStore(own), clock), App(SQLStore(second), clock), outside)
     await outside.close()
     await second.close()
@@ -105,7 +105,7 @@ async def test_tags_are_found(pair: Pair) -> None:
 @pytest.mark.parametrize("name", BY_NAME)
 async def test_people_are_found_by_their_whole_name_though_the_database_is_empty(pair: Pair, name: str) -> None:
     """A plan is made when a process first needs it. It must not be one that is good for the three people there are then."""
-    text = link.texts()[name].plain
+    text = postgres_connection.texts()[name].plain
     statement = await pair.outside.prepare(text)
     await pair.outside.execute(f"PREPARE asked AS {text}")
     unknown = ", ".join(["NULL"] * len(statement.get_parameters()))

@@ -13,7 +13,7 @@ from bellcast.errors import IdempotencyMismatch, NotFound
 from bellcast.model import times
 from bellcast.model.notifications import Edit
 from bellcast.ports import Action, Query, Sent
-from bellcast.storage import link
+from bellcast.storage import postgres_connection
 from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
 from tests import engines
@@ -164,8 +164,12 @@ async def test_a_recipient_first_seen_by_many_at_once_is_one(pair: Pair) -> None
 
 
 async def test_no_statement_scans_a_table(pair: Pair) -> None:
-    connection = await asyncpg.connect(pair.url, server_settings=link.SESSION)
-    scans = {name: await _scans(connection, text.plain) for name, text in link.texts().items() if name not in WHOLE}
+    connection = await asyncpg.connect(pair.url, server_settings=postgres_connection.SESSION)
+    scans = {
+        name: await _scans(connection, text.plain)
+        for name, text in postgres_connection.texts().items()
+        if name not in WHOLE
+    }
     await connection.close()
     assert {name: steps for name, steps in scans.items() if steps} == {}
 

@@ -8,12 +8,12 @@ import pytest
 
 from bellcast.errors import TooMany
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.buckets import TokenBuckets
 from bellcast.model.events import Event, RateUsage
 from bellcast.model.limits import Limits
+from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports import Broker
-from bellcast.rates import SharedRates
 from bellcast.server.clock import SystemClock
+from bellcast.shared_rates import SharedRates
 from tests.contract.app import App
 from tests.contract.test_broker import BETWEEN, BROKERS, WITHIN, until
 

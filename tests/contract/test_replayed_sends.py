@@ -7,10 +7,10 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import BellcastError, IdempotencyMismatch, TooMany
 from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.buckets import TokenBuckets
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Draft
+from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports import Context, Store
 from tests.contract.app import App
 

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from bellcast.errors import BellcastError, Conflict
-from bellcast.storage import dump, transfer
-from bellcast.storage.connection import connect
+from bellcast.storage import copy_to_postgres, postgres_backup
 from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.sqlite_connection import connect
 from tests import engines
 
 INJECTED = 'CREATE TABLE "tenants; CREATE TABLE public.injected (); --" (a)'
@@ -52,24 +52,24 @@ async def tables(url: str) -> set[str]:
 
 
 async def test_a_table_name_is_not_run_by_a_restore(file: Path, url: str) -> None:
-    assert (await dump.restore(file, url, no_progress, replace=True))["tenants"] == 1
+    assert (await postgres_backup.restore(file, url, no_progress, replace=True))["tenants"] == 1
     before = await tables(url)
     change(file, INJECTED)
     with pytest.raises(Conflict, match="not as Bellcast makes it"):
-        await dump.restore(file, url, no_progress, replace=True)
+        await postgres_backup.restore(file, url, no_progress, replace=True)
     assert await tables(url) == before
 
 
 async def test_a_table_name_is_not_run_by_a_migration(file: Path, url: str) -> None:
     change(file, INJECTED)
     with pytest.raises(Conflict, match="not as Bellcast makes it"):
-        await transfer.transfer(file, url, no_progress)
+        await copy_to_postgres.transfer(file, url, no_progress)
     assert await tables(url) == set()
 
 
 async def test_an_unreadable_text_is_restored_readable(file: Path, url: str) -> None:
     change(file, "UPDATE tenants SET name = CAST(x'41ff42' AS TEXT)")
-    await dump.restore(file, url, no_progress, replace=True)
+    await postgres_backup.restore(file, url, no_progress, replace=True)
     connection = await asyncpg.connect(url)
     try:
         assert await connection.fetchval("SELECT name FROM bellcast.tenants") == "A\ufffdB"
@@ -80,18 +80,18 @@ async def test_an_unreadable_text_is_restored_readable(file: Path, url: str) -> 
 @pytest.mark.parametrize("number", ["'many'", "-5", "NULL", "9223372036854775807"])
 async def test_a_hostile_sequence_number_fails_no_restore(file: Path, url: str, number: str) -> None:
     change(file, f"DELETE FROM sqlite_sequence; INSERT INTO sqlite_sequence VALUES ('recipients', {number})")
-    assert (await dump.restore(file, url, no_progress, replace=True))["tenants"] == 1
+    assert (await postgres_backup.restore(file, url, no_progress, replace=True))["tenants"] == 1
 
 
 async def test_a_value_of_another_type_is_an_error_and_changes_nothing(file: Path, url: str) -> None:
-    await dump.restore(file, url, no_progress, replace=True)
+    await postgres_backup.restore(file, url, no_progress, replace=True)
     change(
         file,
         "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, ') STRICT', ')') WHERE name = 'tenants'",
     )
     change(file, "INSERT INTO tenants (key, created_at) VALUES ('globex', 'soon')")
     with pytest.raises(BellcastError):
-        await dump.restore(file, url, no_progress, replace=True)
+        await postgres_backup.restore(file, url, no_progress, replace=True)
     connection = await asyncpg.connect(url)
     try:
         assert await connection.fetchval("SELECT count(*) FROM bellcast.tenants") == 1

@@ -10,8 +10,8 @@ from bellcast.model.events import (
     NotificationUpdated,
     SubscriptionEnded,
 )
+from bellcast.model.identities import RecipientFields
 from bellcast.model.notifications import Edit
-from bellcast.model.people import RecipientFields
 from tests.contract.app import App
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bellcast.model.identities import RecipientFields
 from bellcast.model.inboxes import Position
-from bellcast.model.people import RecipientFields
 from bellcast.ports import ResumeFrom, SessionRevoked
 from tests.contract.app import App
 from tests.contract.test_store_tenants import everything

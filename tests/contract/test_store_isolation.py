@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from bellcast.model import times
+from bellcast.model.identities import RecipientFields
 from bellcast.model.notifications import Edit
-from bellcast.model.people import RecipientFields
 from bellcast.ports import Action, Marking, Query
 from tests.contract.app import App
 

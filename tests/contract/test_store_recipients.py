@@ -4,7 +4,7 @@ import pytest
 
 from bellcast.model import times
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
-from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription
+from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription
 from tests.contract.app import App
 
 

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from bellcast.model.people import RecipientFields, TenantRules
+from bellcast.model.identities import RecipientFields, TenantRules
 from bellcast.ports import DevicePosition, LastEvent, Store
 from bellcast.storage.migrations.postgres import SCHEMA
 from tests.contract.app import App

@@ -4,14 +4,14 @@ from typing import Any
 
 import bellcast
 from bellcast.inbox import views
-from bellcast.live import topics
-from bellcast.live.sessions import pusher_users
+from bellcast.live import topic_access
+from bellcast.live.pusher import users
 from bellcast.storage.devices import Devices
 
 AT_INBOX, AT_TOPICS, AT_DEVICE = "fails-at-inbox", "fails-at-topics", "fails-at-device"
 
 handlers = bellcast.Handlers()
-enter, admitted, arrive = views.enter, topics.authorize_topics, Devices.register
+enter, admitted, arrive = views.enter, topic_access.authorize_topics, Devices.register
 
 
 class MistakeError(Exception):
@@ -31,11 +31,11 @@ async def failing_admitted(store: Any, principal: Any, *more: Any) -> Any:
 
 
 async def failing_arrive(self: Any, reached: Any, *more: Any) -> Any:
-    if reached.device == pusher_users._digest(AT_DEVICE):
+    if reached.device == users._digest(AT_DEVICE):
         raise MistakeError
     return await arrive(self, reached, *more)
 
 
 views.enter = failing_enter
-topics.authorize_topics = failing_admitted
+topic_access.authorize_topics = failing_admitted
 Devices.register = failing_arrive  # type: ignore[method-assign]

@@ -1,9 +1,9 @@
 """Handlers of a server whose audit goes round every half second instead of every half minute."""
 
 import bellcast
-from bellcast.live import audit
+from bellcast.live.sync import reconciler
 
-audit.INTERVAL_SECONDS = 0.5
+reconciler.INTERVAL_SECONDS = 0.5
 
 handlers = bellcast.Handlers()
 

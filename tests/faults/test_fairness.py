@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.bench import bell, fairness, nodes
-from bellcast.bench.bell import BenchServer
+from bellcast.bench import fairness, nodes, server_under_test
+from bellcast.bench.epoll_loop import Deadline, EpollLoop
 from bellcast.bench.fairness import LargeSend, Singles
-from bellcast.bench.reactor import Deadline, EpollLoop
-from bellcast.bench.trial import QUICK, Run
+from bellcast.bench.scales import QUICK, Run
+from bellcast.bench.server_under_test import BenchServer
 
 RECIPIENTS = 6_000
 QUIET_SECONDS = 1.5
@@ -26,7 +26,7 @@ TIMES, SLACK = 3, 0.01
 
 @contextmanager
 def on_sqlite(trial: Run) -> Iterator[BenchServer]:
-    with bell.running(trial.folder, trial.deadline) as server:
+    with server_under_test.running(trial.folder, trial.deadline) as server:
         yield server
 
 

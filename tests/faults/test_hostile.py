@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
-from bellcast.live.transports import takeover
+from bellcast.live.http import takeover
 from tests.faults.raw import (
     WAIT,
     Raw,

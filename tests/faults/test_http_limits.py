@@ -10,7 +10,7 @@ import httpx
 import pytest
 import uvicorn
 
-from bellcast.live.transports import closing, takeover
+from bellcast.live.http import closing, takeover
 from tests.faults.raw import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
 from tests.servers import ServerProcess
 

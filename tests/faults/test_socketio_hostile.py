@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from bellcast.live.transports.socketio import MAX_UNJOINED_SESSIONS_PER_ADDRESS
+from bellcast.live.socketio.endpoint import MAX_UNJOINED_SESSIONS_PER_ADDRESS
 from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled, resident
 from tests.faults.raw import eventually, unharmed
 from tests.servers import ServerProcess

@@ -11,8 +11,8 @@ import uvicorn
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from bellcast.live.transports.entrance import FastPathFactory
-from bellcast.live.transports.takeover import EXTENSION, MAX_HEADER_LINES, MAX_PIPELINED
+from bellcast.live.http.fast_path import FastPathFactory
+from bellcast.live.http.takeover import EXTENSION, MAX_HEADER_LINES, MAX_PIPELINED
 from tests.fuzz.runner import fuzz
 
 TURNS = 12  # of the loop: more than any response of the app takes

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import strategies as st
 
 from bellcast.auth import tokens
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.jwks import Jwks
 from bellcast.auth.tokens import Jwt
 from bellcast.errors import Unauthenticated, Unavailable

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from bellcast.live.protocols import native
+from bellcast.live.native import protocol
 from tests.fuzz.runner import fuzz
 
 TYPES = ["subscribe", "unsubscribe", "publish", "seen", "read", "delete", "typing", "call", "auth", "ping", "nope"]
@@ -41,15 +41,15 @@ SEEDS = [
 
 def test_every_frame_is_a_command_or_refused_in_an_answer() -> None:
     def check(text: str) -> None:
-        command = native.receive(text)
-        if isinstance(command, native.InvalidFrame):
-            answer: Any = native.error(command.ref, command.error)
+        command = protocol.receive(text)
+        if isinstance(command, protocol.InvalidFrame):
+            answer: Any = protocol.error(command.ref, command.error)
         else:
-            answer = native.ack(command.ref)
-            if isinstance(command, native.MarkCommand) and command.of is not None:
+            answer = protocol.ack(command.ref)
+            if isinstance(command, protocol.MarkCommand) and command.of is not None:
                 assert isinstance(command.of.type, str)  # a narrowing never gets lost
-        for dialect in (native.MESSAGE, native.SSE_PLAIN, native.SSE_CHUNKED, native.WEBSOCKET):
+        for dialect in (protocol.MESSAGE, protocol.SSE_PLAIN, protocol.SSE_CHUNKED, protocol.WEBSOCKET):
             assert dialect.encode_frame(answer)
-        msgspec.json.decode(native.MESSAGE.encode_frame(answer))
+        msgspec.json.decode(protocol.MESSAGE.encode_frame(answer))
 
     fuzz("native commands", OBJECTS | MANGLED | st.text(max_size=40), check, SEEDS)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from bellcast.api.pusher import _pairs
 from bellcast.api.pusher_request import infos
-from bellcast.auth import pusher as signatures
+from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BadRequest, Invalid, Unauthenticated
-from bellcast.live.protocols import pusher
-from bellcast.live.protocols.pusher import frames
-from bellcast.model import drafts
-from bellcast.model.people import Project
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.protocol import frames
+from bellcast.model import validation
+from bellcast.model.identities import Project
 from tests.fuzz.runner import fuzz
 
 PROJECT = Project("1", "key", "secret")
@@ -96,29 +96,29 @@ QUERY_SEEDS = [
 
 def test_every_frame_is_a_command_or_rejected_in_an_answer() -> None:
     def check(text: str) -> None:
-        command = pusher.receive(text)
+        command = protocol.receive(text)
         match command:
-            case pusher.InvalidPusherFrame(message):
+            case protocol.InvalidPusherFrame(message):
                 answer = frames.error(message)
-            case pusher.PusherSubscribe(channel):
+            case protocol.PusherSubscribe(channel):
                 answer = frames.subscription_error(channel, "AuthError", channel, 401)
                 signatures.is_valid(PROJECT, command.auth or "", channel)
-            case pusher.ClientEvent(event, channel, data):
-                list(drafts.data("data", data, 0))
+            case protocol.ClientEvent(event, channel, data):
+                list(validation.data("data", data, 0))
                 answer = frames.event(event, channel, frames.text(data))
             case _:
                 answer = frames.PONG
-        json.loads(pusher.MESSAGE.encode_frame(answer))
+        json.loads(protocol.MESSAGE.encode_frame(answer))
 
     fuzz("pusher frames", FRAMES | st.text(max_size=40), check, FRAME_SEEDS)
 
 
 def test_signed_data_is_read_or_what_is_wrong_is_said() -> None:
     def check(text: str) -> None:
-        member, user = pusher.read_member(text), pusher.read_user(text)
+        member, user = protocol.read_member(text), protocol.read_user(text)
         for said in (member, user):
             info: Any = "" if isinstance(said, str) else said.user_info
-            list(drafts.data("user_info", info, 0))
+            list(validation.data("user_info", info, 0))
         if not isinstance(member, str):
             assert 1 <= len(member.user_id) <= 128
 

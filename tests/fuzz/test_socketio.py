@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from bellcast.live.protocols.socketio import engineio, packets
-from bellcast.live.protocols.socketio.engineio import InvalidPacket
-from bellcast.live.protocols.socketio.packets import MAX_ATTACHMENTS, Packet, PacketReader
-from bellcast.live.requests import HandshakeRequest
-from bellcast.live.rules import SocketIOConfig
-from bellcast.live.sessions.engineio import UNREADABLE, EngineSession, EngineSessions
-from bellcast.live.transports.polling import PollingTransport
+from bellcast.live.config import SocketIOConfig
+from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession, EngineSessions
+from bellcast.live.socketio.long_polling import PollingTransport
+from bellcast.live.socketio.protocol import engineio, packets
+from bellcast.live.socketio.protocol.engineio import InvalidPacket
+from bellcast.live.socketio.protocol.packets import MAX_ATTACHMENTS, Packet, PacketReader
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
 

@@ -6,11 +6,11 @@ from base64 import urlsafe_b64encode
 
 from hypothesis import strategies as st
 
-from bellcast.auth import appjwt, tokens
+from bellcast.auth import app_tokens, tokens
 from bellcast.errors import Unauthenticated
 from bellcast.model import times
+from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
-from bellcast.model.people import Project
 from tests.fuzz.runner import fuzz
 
 NOW = 1_800_000_000_000
@@ -76,7 +76,7 @@ def check(token: str) -> None:
     """A token is refused, or names one recipient within the bounds and times that a store can hold."""
     for verify in (
         lambda: tokens.verify(PROJECT, token, NOW, Limits()),
-        lambda: appjwt.verify(PROJECT.secret, appjwt.mapping(("recipient=userId",)), token, NOW, Limits()),
+        lambda: app_tokens.verify(PROJECT.secret, app_tokens.mapping(("recipient=userId",)), token, NOW, Limits()),
     ):
         try:
             principal = verify()

@@ -8,19 +8,19 @@ from typing import Any
 import httpx
 
 from bellcast.api import app as api
-from bellcast.api.rooms import ApiContext
+from bellcast.api.context import ApiContext
 from bellcast.auth import tokens
-from bellcast.auth.access import AccessConfig
-from bellcast.auth.doors import Authenticator
+from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.authenticator import Authenticator
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.live.census import ClusterState
-from bellcast.live.hub import Hub
-from bellcast.live.presence import Presence
-from bellcast.live.roll import ConnectionSurvey
+from bellcast.live.cluster.state import ClusterState
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.model.events import Event
+from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
-from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
 from bellcast.server.tasks import Tasks

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.api import client
+from bellcast.api import browser_files
 
 
 class TestServed:
@@ -18,7 +18,7 @@ class TestServed:
 
     async def test_who_takes_brotli_gets_it_where_it_was_built(self, rest):
         answer = await rest.nobody.get("/bellcast.js", headers={"accept-encoding": "gzip, deflate, br, zstd"})
-        built = client.FOLDER.name == "dist"
+        built = browser_files.FOLDER.name == "dist"
         assert answer.headers["content-encoding"] == ("br" if built else "gzip")
         gzipped = await rest.nobody.get("/bellcast.js", headers={"accept-encoding": "gzip"})
         assert int(answer.headers["content-length"]) <= int(gzipped.headers["content-length"])
@@ -32,7 +32,7 @@ class TestServed:
             assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
 
     async def test_what_is_built_is_within_its_budget(self, rest):
-        if client.FOLDER.name != "dist":
+        if browser_files.FOLDER.name != "dist":
             assert (
                 await rest.nobody.get("/bellcast.js")
             ).status_code == 200  # a checkout nobody has built: the sources

@@ -15,7 +15,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from bellcast.api.app import HANDLERS
-from bellcast.live.protocols import native
+from bellcast.live.native import protocol
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
 from tests.wire.pusher_clients import bare
@@ -199,7 +199,7 @@ def said_by_clients(acme: Acme) -> dict[str, list[dict[str, Any]]]:
 
 def test_no_frame_reaches_another_tenant(acme: Acme) -> None:
     frames = said_by_clients(acme)
-    assert set(frames) == {one.__struct_config__.tag for one in native.AnyCommand.__args__}
+    assert set(frames) == {one.__struct_config__.tag for one in protocol.AnyCommand.__args__}
     before = acme.keeps()
     claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
     with websocket(acme.server, "alice", topics=",".join(TOPICS), claims=claims) as globex:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.model.limits import Limits
 from tests.journey import rest as rests
 from tests.journey.rest import Asker, fields, refused

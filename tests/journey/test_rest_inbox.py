@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.live import changes
+from bellcast.live import inbox_payloads
 from tests.journey.rest import fields, refused
 
 BADGE = ("unread", "unseen")
@@ -264,7 +264,7 @@ class TestActingOnMany:
         assert answer == {"changed": many, "unread": many, "unseen": many}
         event = rest.heard[-1]
         assert (event.changed, event.ids, event.type, event.view) == ("deleted", None, "booking", "all")
-        assert changes.payload_of(event, "").fields["of"] == {"type": "booking", "view": "all"}
+        assert inbox_payloads.payload_of(event, "").fields["of"] == {"type": "booking", "view": "all"}
 
     @pytest.mark.parametrize(
         "query", ["view=all&tag=x", "view=all&before=x", "view=read&typ=booking", "view=all&ids=x"]

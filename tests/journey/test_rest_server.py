@@ -8,9 +8,9 @@ import pytest
 import schemathesis
 
 from bellcast import __version__, errors
-from bellcast.api import client
+from bellcast.api import browser_files
 from bellcast.api.app import HANDLERS
-from bellcast.inbox import people
+from bellcast.inbox import recipients
 from bellcast.settings import table
 from tests.journey.rest import fields, refused
 
@@ -106,7 +106,7 @@ class TestEveryPath:
         async def broken(*_):
             raise RuntimeError("the password is 1234")
 
-        monkeypatch.setattr(people, "get", broken)
+        monkeypatch.setattr(recipients, "get", broken)
         answer = await rest.app.get("/v1/recipients/alice")
         assert refused(answer, 500, "internal")
         assert "1234" not in answer.text
@@ -217,7 +217,7 @@ class TestBrowserClient:
         (tmp_path / "bellcast.js").write_text("export {}")
         (tmp_path / "bellcast.js.gz").write_bytes(gzip.compress(b"export {}"))
         (tmp_path / "bellcast.js.br").write_bytes(b"not looked into")
-        monkeypatch.setattr(client, "FOLDER", tmp_path)
+        monkeypatch.setattr(browser_files, "FOLDER", tmp_path)
         async with rest.client.stream("GET", "/bellcast.js", headers={"accept-encoding": accepted}) as answer:
             assert answer.headers.get("content-encoding") == coding
 
@@ -225,7 +225,7 @@ class TestBrowserClient:
         file = tmp_path / "browser" / "bellcast.js"
         file.parent.mkdir()
         file.write_text("export const version = 1")
-        monkeypatch.setattr(client, "FOLDER", file.parent)
+        monkeypatch.setattr(browser_files, "FOLDER", file.parent)
         first = await rest.nobody.get("/bellcast.js")
         file.write_text("export const version = 22")
         again = await rest.nobody.get("/bellcast.js", headers={"if-none-match": first.headers["etag"]})

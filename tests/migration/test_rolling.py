@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from bellcast.errors import Conflict
-from bellcast.storage import link
+from bellcast.storage import postgres_connection
 from bellcast.storage.migrations import postgres as migrations
 from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.store import SQLStore
@@ -62,7 +62,7 @@ async def test_an_older_release_asks_and_is_understood(raw: asyncpg.Connection, 
     texts = statements_of(release)
     assert len(texts) > 80
     for text in texts.values():
-        await raw.prepare(link._text(text).plain)
+        await raw.prepare(postgres_connection._text(text).plain)
 
 
 @pytest.mark.parametrize("version", range(1, len(migrations.steps())))
@@ -83,7 +83,7 @@ async def test_what_an_older_release_keeps_writing_is_read_by_this_one(url: str,
     app = App(store, FakeClock())
     await app.send("alice", "from this release", tenant="acme")
     older = statements_of(RELEASES[0])
-    write = link._text(older["tenant_write"])
+    write = postgres_connection._text(older["tenant_write"])
     await raw.execute("SET search_path = bellcast")
     await raw.fetch(write.plain, *write.values({"tenant": "acme", "name": "Acme", "settings": "{}"}))
     found = await store.recipients.tenant("acme")

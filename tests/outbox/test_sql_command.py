@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bellcast import cli
-from bellcast.cli.screen import CommandError
+from bellcast.cli.console import CommandError
 from bellcast.errors import BellcastError
 from tests.faults.raw import eventually
 from tests.journey.shell import bellcast

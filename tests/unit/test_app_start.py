@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bellcast import settings
-from bellcast.live.transports.handover import SocketHandoff
+from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.server.app import App, create_app
 
 

@@ -17,7 +17,7 @@ from tests.unit.auth.world import NOW, PROJECT, Web, clock
 from bellcast import calls
 from bellcast.calls import Accepted, Call, CallBackend, Handlers, HttpCallback, NoBackend, Refused
 from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError, Unavailable
-from bellcast.model.people import Project
+from bellcast.model.identities import Project
 from bellcast.ports import Response
 
 URL = "https://shop.example/bell"

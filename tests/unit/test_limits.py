@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.live import transports
+from bellcast.live import http, native, socketio
 from bellcast.settings import table
 from bellcast.settings.groups import Settings
 
@@ -45,7 +45,12 @@ def test_every_setting_that_bounds_clients_is_on_the_page() -> None:
 
 
 def test_every_bound_of_a_transport_is_on_the_page() -> None:
-    modules = [f"live.transports.{found.name}" for found in pkgutil.iter_modules(transports.__path__)]
+    modules = [
+        f"live.{package.__name__.rpartition('.')[2]}.{module.name}"
+        for package in (http, native, socketio)
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
+    ]
     bounds = [
         f"{name}.{constant}"
         for name in modules

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.api import client, faults, reading
-from bellcast.auth import doors
-from bellcast.auth import pusher as signatures
+from bellcast.api import browser_files, request_body, validation_errors
+from bellcast.auth import authenticator
+from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BellcastError
-from bellcast.live.protocols.socketio.engineio import InvalidPacket
-from bellcast.live.protocols.socketio.packets import PacketReader
-from bellcast.model import drafts, ids, inboxes, patterns, times, wording
+from bellcast.live.socketio.protocol.engineio import InvalidPacket
+from bellcast.live.socketio.protocol.packets import PacketReader
+from bellcast.model import decode_errors, ids, inboxes, patterns, times, validation
 from bellcast.model.limits import Limits
 
 LIMITS = Limits()
@@ -24,19 +24,19 @@ SECONDS = 2.0
 
 def path_part(text: str) -> str:
     request: Any = type("Request", (), {"scope": {"path_params": {"key": text}}})
-    return reading.path(request, "key")
+    return request_body.path(request, "key")
 
 
 SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
     "depth": (
-        reading.check_depth,
+        request_body.check_depth,
         [b"[" * 100 + b'"' + b'\\"' * SIZE, b"[]" * 101 + b'"' * SIZE, b"[]" * 101 + b'"["' * SIZE],
     ),
-    "media type": (reading.JSON_TYPE.fullmatch, ["application/" + "+" * SIZE, "application/" + "a+json" * SIZE]),
+    "media type": (request_body.JSON_TYPE.fullmatch, ["application/" + "+" * SIZE, "application/" + "a+json" * SIZE]),
     "escapes": (path_part, ["%" * SIZE, "%4" * SIZE, "%41" * SIZE + "%"]),
-    "query": (reading._pairs, [b"&" * SIZE, b"a=" * SIZE, b"a=%" * SIZE]),
-    "query token": (doors._query_token, [b"token=&" * SIZE, b"&" * SIZE + b"token=x"]),
-    "file names": (client.NAME.fullmatch, ["a." * SIZE, "a" * SIZE, "a/" * 8 + "." * SIZE]),
+    "query": (request_body._pairs, [b"&" * SIZE, b"a=" * SIZE, b"a=%" * SIZE]),
+    "query token": (authenticator._query_token, [b"token=&" * SIZE, b"&" * SIZE + b"token=x"]),
+    "file names": (browser_files.NAME.fullmatch, ["a." * SIZE, "a" * SIZE, "a/" * 8 + "." * SIZE]),
     "signed lists": (signatures.LIST_ITEM.fullmatch, ["[" * SIZE, "a[" + "1" * SIZE, "a[]" * SIZE, "a[1" * SIZE]),
     "socket ids": (signatures.is_socket_id, ["1" * SIZE, "1." * SIZE]),
     "patterns": (lambda text: patterns.matches("*a" * 80 + "*b", text), ["a" * SIZE]),
@@ -44,7 +44,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
     "positions": (inboxes.parse_position, ["f" * SIZE, "-" * SIZE, "1-" * SIZE]),
     "durations": (times.seconds, ["1" * SIZE, "1." * SIZE, " " * SIZE, "1" * SIZE + "."]),
     "wording": (
-        lambda text: wording.field_error(msgspec.ValidationError(text)),
+        lambda text: decode_errors.field_error(msgspec.ValidationError(text)),
         [
             "Expected `a`" + ", got `" * SIZE,
             " - at `$" * SIZE,
@@ -53,10 +53,10 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
         ],
     ),
     "faults": (
-        lambda text: faults._message(str, text),
+        lambda text: validation_errors._message(str, text),
         ["Expected `a`" + ", got `" * SIZE, "Expected `a`" + " - at" * SIZE],
     ),
-    "links": (lambda text: list(drafts.url("icon", text, LIMITS)), [":" * SIZE, "//[" * SIZE, "a" * SIZE]),
+    "links": (lambda text: list(validation.url("icon", text, LIMITS)), [":" * SIZE, "//[" * SIZE, "a" * SIZE]),
     "Socket.IO heads": (
         lambda text: PacketReader(2 * SIZE).read(text),
         ["2/" + "," * SIZE, "51-" * SIZE, "2/" + "a" * SIZE, "2" * SIZE],

@@ -7,11 +7,11 @@ import pytest
 from scripts import reference
 
 from bellcast import settings
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.errors import SettingsError
-from bellcast.live.rules import SocketIOConfig
+from bellcast.live.config import SocketIOConfig
+from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
-from bellcast.model.people import Project
 from bellcast.model.pusher import PusherConfig
 from bellcast.settings import table
 from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings

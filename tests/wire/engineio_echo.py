@@ -6,12 +6,12 @@ from typing import Any
 
 import uvicorn
 
-from bellcast.auth.access import AccessConfig
-from bellcast.live.arrivals import Admission
-from bellcast.live.rules import LiveConfig, SocketIOConfig
-from bellcast.live.sessions.engineio import EngineSession, EngineSessions
-from bellcast.live.transports.socketio import SocketIOEndpoint
-from bellcast.live.transports.takeover import TakeoverProtocol
+from bellcast.auth.access_config import AccessConfig
+from bellcast.live.admission import Admission
+from bellcast.live.config import LiveConfig, SocketIOConfig
+from bellcast.live.http.takeover import TakeoverProtocol
+from bellcast.live.socketio.endpoint import SocketIOEndpoint
+from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
 from bellcast.model.limits import Limits
 from bellcast.server.clock import SystemClock
 

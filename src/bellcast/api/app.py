@@ -6,29 +6,29 @@ from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from bellcast.api import (
+    browser_files,
     bulk,
-    client,
     connections,
     docs,
+    error_responses,
     events,
     export,
     health,
     inbox,
     keys,
     landing,
-    methods,
     metrics,
     notifications,
     openapi,
-    problems,
+    options_routes,
     pusher,
     recipients,
     tenants,
     tokens,
     topics,
 )
-from bellcast.api.edge import ApiMiddleware
-from bellcast.api.rooms import ApiContext
+from bellcast.api.context import ApiContext
+from bellcast.api.middleware import ApiMiddleware
 from bellcast.model.limits import Limits
 
 HANDLERS = [
@@ -48,7 +48,7 @@ HANDLERS = [
     *(topics.subscribe, topics.unsubscribe, topics.page, topics.presence, connections.page, connections.stats),
     *inbox.HANDLERS,
     *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
-    *(client.entry, client.module, landing.show, landing.send),
+    *(browser_files.entry, browser_files.module, landing.show, landing.send),
 ]
 
 
@@ -57,7 +57,7 @@ def build(rooms: ApiContext) -> ApiMiddleware:
     app = _routed()
     requests = metrics.RequestMetrics()
     sheet = app.state.sheet = metrics.MetricsExporter(requests, rooms.connections, rooms.outbox)
-    app.state.files = client.Files()
+    app.state.files = browser_files.Files()
     app.state.document = openapi.document(openapi.routes(app), rooms.limits)
     return ApiMiddleware(_beside(app), rooms, requests, sheet.own)
 
@@ -79,8 +79,8 @@ def described(limits: Limits) -> dict[str, Any]:
 
 def _routed() -> Litestar:
     return Litestar(
-        route_handlers=[*methods.options(HANDLERS), *HANDLERS],
-        exception_handlers=problems.HANDLERS,
+        route_handlers=[*options_routes.options(HANDLERS), *HANDLERS],
+        exception_handlers=error_responses.HANDLERS,
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,  # each operation reads its body within its own limit

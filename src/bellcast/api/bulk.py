@@ -11,14 +11,14 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import answers, notifications, reading, rooms
+from bellcast.api import context, notifications, request_body, responses
+from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
-from bellcast.api.rooms import ApiContext
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import BellcastError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.inbox import sending
-from bellcast.model import drafts, problems
+from bellcast.model import problems, validation
 from bellcast.model.notifications import Draft
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -74,17 +74,17 @@ async def send(request: Asked) -> ASGIApp:
 
     Up to 10,000, each accepted or refused alone: a JSON array, or one JSON object a line (`application/x-ndjson`). Items may have an `idempotency_key` each; an
     `Idempotency-Key` header gives one to every item that has none."""
-    here = rooms.of(request)
-    kind = reading.media_type(request)
-    if kind not in NDJSON and not reading.JSON_TYPE.fullmatch(kind):
+    here = context.of(request)
+    kind = request_body.media_type(request)
+    if kind not in NDJSON and not request_body.JSON_TYPE.fullmatch(kind):
         raise UnsupportedMediaType("Send a JSON array, or one JSON object a line as application/x-ndjson.")
-    tenant = reading.query(request, TenantQuery).tenant
-    key = reading.header(request, b"idempotency-key")
+    tenant = request_body.query(request, TenantQuery).tenant
+    key = request_body.header(request, b"idempotency-key")
     if key is not None:
-        drafts.check(drafts.key("Idempotency-Key", key, here.limits))
-    text = await reading.raw(request, here.limits.bulk)
+        validation.check(validation.key("Idempotency-Key", key, here.limits))
+    text = await request_body.raw(request, here.limits.bulk)
     items: Sequence[Item] = _lines(text) if kind in NDJSON else _elements(text)
-    return answers.json(BulkResults(await _send(here, items, tenant, key)))
+    return responses.json(BulkResults(await _send(here, items, tenant, key)))
 
 
 def _lines(text: bytes) -> list[bytes]:
@@ -94,12 +94,12 @@ def _lines(text: bytes) -> list[bytes]:
 def _elements(text: bytes) -> list[msgspec.Raw]:
     """The elements of a JSON array, each still unread."""
     try:
-        return reading.decoder(list[msgspec.Raw]).decode(text)
+        return request_body.decoder(list[msgspec.Raw]).decode(text)
     except msgspec.ValidationError:
-        reading.anything(text)  # not JSON at all is another refusal
+        request_body.anything(text)  # not JSON at all is another refusal
         raise Invalid.of("", "must be a list of notifications") from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
-        raise reading.unreadable(text, broken) from None
+        raise request_body.unreadable(text, broken) from None
 
 
 async def _send(here: ApiContext, items: Sequence[Item], tenant: str | None, key: str | None) -> list[Result]:
@@ -127,7 +127,7 @@ def _keys(key: str | None, count: int) -> list[str | None]:
 
 def _read(here: ApiContext, item: Item, tenant: str | None, key: str | None) -> Draft | BellcastError:
     try:
-        draft = reading.json(bytes(item), notifications.DRAFT, here)
+        draft = request_body.json(bytes(item), notifications.DRAFT, here)
         return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
     except BellcastError as refusal:
         return refusal

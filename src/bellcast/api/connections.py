@@ -5,14 +5,14 @@ from datetime import datetime
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import answers, reading, rooms, tenants
+from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
 from bellcast.api.recipients import PageQuery
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
 from bellcast.model import times
 from bellcast.model.events import ConnectionCount, ConnectionInfo
-from bellcast.model.people import EVERY_TENANT
+from bellcast.model.identities import EVERY_TENANT
 
 
 class ConnectionItem(Struct, frozen=True, kw_only=True):
@@ -53,10 +53,10 @@ class ConnectionPage(Struct, frozen=True):
 @operation("GET", "/v1/connections", tag="Live", door="read", query=PageQuery, answers={200: ConnectionPage})
 async def page(request: Asked) -> ASGIApp:
     """List the live connections of a tenant, on whichever node they are."""
-    asked = reading.query(request, PageQuery)
-    found = await rooms.of(request).connections.page(tenants.single_tenant(request), asked.cursor, asked.limit + 1)
+    asked = request_body.query(request, PageQuery)
+    found = await context.of(request).connections.page(tenants.single_tenant(request), asked.cursor, asked.limit + 1)
     shown = [_item(one) for one in found[: asked.limit]]
-    return answers.json(ConnectionPage(shown, shown[-1].id if len(found) > asked.limit else None))
+    return responses.json(ConnectionPage(shown, shown[-1].id if len(found) > asked.limit else None))
 
 
 def _item(one: ConnectionInfo) -> ConnectionItem:
@@ -78,11 +78,11 @@ async def stats(request: Asked) -> ASGIApp:
 
     Connections by protocol and transport on all nodes, rows in the store by kind: of one tenant if it is named (empty: the
     default one), else of all together."""
-    here = rooms.of(request)
-    named = reading.query(request, TenantQuery).tenant
+    here = context.of(request)
+    named = request_body.query(request, TenantQuery).tenant
     tenant = None if named in (None, EVERY_TENANT) else tenants.single_tenant(request)
     kinds = await here.connections.counts_by_transport(tenant)
-    return answers.json(Stats([_counted(one) for one in kinds], await here.engines.store.upkeep.stats(tenant)))
+    return responses.json(Stats([_counted(one) for one in kinds], await here.engines.store.upkeep.stats(tenant)))
 
 
 def _counted(one: ConnectionCount) -> TransportCount:

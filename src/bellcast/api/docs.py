@@ -7,9 +7,9 @@ import msgspec
 from litestar.types import ASGIApp
 
 from bellcast import errors
-from bellcast.api import answers, page, reading
+from bellcast.api import docs_html, request_body, responses
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
+from bellcast.api.request_body import Asked
 from bellcast.errors import NotFound
 from bellcast.model import problems
 
@@ -23,19 +23,19 @@ HEADERS = {
 @operation("GET", "/openapi.json", tag="Server", door=None, answers={200: dict[str, Any]})
 async def document(request: Asked) -> ASGIApp:
     """This document."""
-    return answers.json(request.app.state.document, headers={"cache-control": "no-cache"})
+    return responses.json(request.app.state.document, headers={"cache-control": "no-cache"})
 
 
 @operation("GET", "/docs", tag="Server", door=None, answers={200: HTML})
 async def reference(request: Asked) -> ASGIApp:
     """The reference as a page."""
-    return answers.complete(200, page.reference(request.app.state.document), HTML, HEADERS)
+    return responses.complete(200, docs_html.reference(request.app.state.document), HTML, HEADERS)
 
 
 @operation("GET", "/errors", tag="Server", door=None, answers={200: HTML})
 async def all_errors(request: Asked) -> ASGIApp:
     """Every error, as a page."""
-    return answers.complete(200, page.errors(errors.every()), HTML, HEADERS)
+    return responses.complete(200, docs_html.errors(errors.every()), HTML, HEADERS)
 
 
 @operation("GET", "/errors/{code:str}", tag="Server", door=None, answers={200: HTML}, refusals=(NotFound,))
@@ -43,9 +43,9 @@ async def error(request: Asked) -> ASGIApp:
     """What an error means.
 
     The `type` of a problem leads here."""
-    code = reading.path(request, "code")
+    code = request_body.path(request, "code")
     for one in errors.every():
         if one.code == code:
             example = msgspec.json.format(problems.body(one()), indent=2).decode()
-            return answers.complete(200, page.error(one, example), HTML, HEADERS)
+            return responses.complete(200, docs_html.error(one, example), HTML, HEADERS)
     raise NotFound("There is no error with this code. They are listed at /errors")

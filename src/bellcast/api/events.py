@@ -3,13 +3,13 @@
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import answers, reading, rooms, tenants
+from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
 from bellcast.inbox import events as live_events
-from bellcast.model import publishing
-from bellcast.model.publishing import EventDraft
+from bellcast.model import live_event_drafts
+from bellcast.model.live_event_drafts import EventDraft
 
 
 class Accepted(Struct, frozen=True):
@@ -30,11 +30,11 @@ async def publish(request: Asked) -> ASGIApp:
     """Publish a live event.
 
     To a topic, to several, or to one recipient's connections. It is not stored: who is not connected does not hear it. `except` is the connection that must not hear it."""
-    here = rooms.of(request)
-    asked = await reading.body(request, EVENT)
+    here = context.of(request)
+    asked = await request_body.body(request, EVENT)
     tenant = tenants.single_tenant(request, asked.tenant)
-    await live_events.publish(here.engines, *publishing.events(asked, tenant))
-    return answers.json(Accepted(), 202)
+    await live_events.publish(here.engines, *live_event_drafts.events(asked, tenant))
+    return responses.json(Accepted(), 202)
 
 
-EVENT = reading.Shape(EventDraft, lambda asked, here: publishing.check(asked, here.limits), {"name": "x"})
+EVENT = request_body.Shape(EventDraft, lambda asked, here: live_event_drafts.check(asked, here.limits), {"name": "x"})

@@ -7,14 +7,14 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from bellcast.api import rooms, tenants
+from bellcast.api import context, tenants
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
 from bellcast.api.recipients import key
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
+from bellcast.model.identities import Recipient, Subscription
 from bellcast.model.notifications import Notification
-from bellcast.model.people import Recipient, Subscription
 
 # A chunk is worth a system call; smaller ones would cost more than the rows in them.
 CHUNK_BYTES = 64 * 1024
@@ -45,7 +45,7 @@ async def export(request: Asked) -> ASGIApp:
     """Export a recipient.
 
     Everything kept of it, in one document."""
-    store = rooms.of(request).engines.store
+    store = context.of(request).engines.store
     found = await store.recipients.export(tenants.single_tenant(request), key(request))
     if found is None:
         raise NotFound("There is no recipient with this key.")
@@ -65,7 +65,7 @@ async def export_tenant(request: Asked) -> ASGIApp:
 
     Everything kept of it, one JSON object a line, each with its kind as the only name: `tenant`, `announcement`, `event`
     (the last one of a topic), `recipient`, and behind each recipient its `subscription` and `notification` lines."""
-    found = await rooms.of(request).engines.store.recipients.export_tenant(tenants.key(request))
+    found = await context.of(request).engines.store.recipients.export_tenant(tenants.key(request))
     if found is None:
         raise NotFound("There is no tenant with this key.")
     return _streamed(_lines(found), NDJSON)

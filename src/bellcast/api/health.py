@@ -5,10 +5,10 @@ from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import __version__
-from bellcast.api import answers, rooms
+from bellcast.api import context, responses
 from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
+from bellcast.api.request_body import Asked
 from bellcast.errors import Unavailable
 
 
@@ -25,7 +25,7 @@ async def alive(request: Asked) -> ASGIApp:
     """Is the process alive.
 
     Restart it if this is not answered."""
-    return answers.json(Health("ok", __version__, rooms.of(request).project.key))
+    return responses.json(Health("ok", __version__, context.of(request).project.key))
 
 
 @operation("GET", "/readyz", tag="Server", door=None, answers={200: Health}, refusals=(Unavailable,))
@@ -33,10 +33,10 @@ async def ready(request: Asked) -> ASGIApp:
     """Can requests be served.
 
     The store can be read and written, and events can be carried. Send no traffic while this is a 503."""
-    here = rooms.of(request)
+    here = context.of(request)
     await here.engines.store.ping()
     await here.engines.broker.ping()
-    return answers.json(Health("ready", __version__, here.project.key))
+    return responses.json(Health("ready", __version__, here.project.key))
 
 
 @operation("GET", "/metrics", tag="Server", door=None, answers={200: CONTENT_TYPE_PLAIN_0_0_4})
@@ -46,6 +46,6 @@ async def metrics(request: Asked) -> ASGIApp:
     Their names begin with `bellcast_`. Whichever of several workers is asked, it tells what all of this machine count, each
     under its process id as `worker`."""
     sheet: MetricsExporter = request.app.state.sheet
-    workers = rooms.of(request).workers
+    workers = context.of(request).workers
     told = None if workers is None else {workers.name: sheet.own(), **await workers.others()}
-    return answers.complete(200, sheet.text(told), CONTENT_TYPE_PLAIN_0_0_4)
+    return responses.complete(200, sheet.text(told), CONTENT_TYPE_PLAIN_0_0_4)

@@ -6,12 +6,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from bellcast.api import answers, doors, reading, rooms
+from bellcast.api import context, guards, request_body, responses
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
+from bellcast.api.request_body import Asked
 from bellcast.errors import BadRequest, Invalid, NotFound
 from bellcast.inbox import actions, views
-from bellcast.model import drafts, ids
+from bellcast.model import ids, validation
 from bellcast.model.notifications import Notification, View
 from bellcast.ports import Action, Marked, Marking, Query
 
@@ -63,8 +63,8 @@ class Outcome(Struct, frozen=True):
     unseen: int
 
 
-PATCH = reading.Shape(Patch)
-SELECTION = reading.Shape(Selection)
+PATCH = request_body.Shape(Patch)
+SELECTION = request_body.Shape(Selection)
 
 
 def tag_of(position: str) -> str:
@@ -74,7 +74,7 @@ def tag_of(position: str) -> str:
 
 def unchanged(request: Asked, etag: str) -> bool:
     """Whether the client has this already (If-None-Match, compared weakly)."""
-    known = reading.header(request, b"if-none-match")
+    known = request_body.header(request, b"if-none-match")
     if known is None:
         return False
     tags = [one.strip().removeprefix("W/") for one in known.split(",")]
@@ -100,17 +100,17 @@ async def listing(request: Asked) -> ASGIApp:
     """Look into the inbox.
 
     A page of notifications, newest first, and what the badge shows. `view=all` is everything not archived; `unread` and `read` are parts of it."""
-    here = rooms.of(request)
-    asked = reading.query(request, InboxQuery)
+    here = context.of(request)
+    asked = request_body.query(request, InboxQuery)
     if asked.before is not None and not ids.is_id(asked.before):
         raise BadRequest("before: this is no cursor; use the `next` of a page.")
-    inbox = await doors.inbox(request)
+    inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
-        return answers.empty(304, _etagged(etag))
+        return responses.empty(304, _etagged(etag))
     query = Query(view=asked.view, type=asked.type, tag=asked.tag, limit=asked.limit, before=asked.before)
     found = await views.listing(here.engines, inbox, query)
-    return answers.json(found, headers=_etagged(tag_of(found.position)))
+    return responses.json(found, headers=_etagged(tag_of(found.position)))
 
 
 @operation(
@@ -126,12 +126,12 @@ async def counts(request: Asked) -> ASGIApp:
     """Count what is unread.
 
     What the badge and the tabs show. Made for polling: unchanged is a 304 without a body."""
-    inbox = await doors.inbox(request)
+    inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
-        return answers.empty(304, _etagged(etag))
-    found = await views.counts(rooms.of(request).engines, inbox)
-    return answers.json(found, headers=_etagged(tag_of(found.position)))
+        return responses.empty(304, _etagged(etag))
+    found = await views.counts(context.of(request).engines, inbox)
+    return responses.json(found, headers=_etagged(tag_of(found.position)))
 
 
 @operation(
@@ -139,8 +139,8 @@ async def counts(request: Asked) -> ASGIApp:
 )
 async def read(request: Asked) -> ASGIApp:
     """Read one notification."""
-    inbox = await doors.inbox(request)
-    return answers.json(await views.get(rooms.of(request).engines, inbox, reading.path(request, "id")))
+    inbox = await guards.inbox(request)
+    return responses.json(await views.get(context.of(request).engines, inbox, request_body.path(request, "id")))
 
 
 @operation(
@@ -157,21 +157,21 @@ async def change(request: Asked) -> ASGIApp:
     """Change one notification.
 
     Seen, read or archived, or the reverse."""
-    here = rooms.of(request)
-    asked = await reading.body(request, PATCH)
+    here = context.of(request)
+    asked = await request_body.body(request, PATCH)
     wanted = actions.actions_of_patch(seen=asked.seen, read=asked.read, archived=asked.archived)
     if not wanted:
         raise Invalid.of("", "give at least one of seen, read and archived")
-    inbox = await doors.inbox(request)
-    return answers.json(await actions.change(here.engines, inbox, reading.path(request, "id"), wanted))
+    inbox = await guards.inbox(request)
+    return responses.json(await actions.change(here.engines, inbox, request_body.path(request, "id"), wanted))
 
 
 @operation("DELETE", "/v1/inbox/{id:str}", tag="Inbox", door="recipient", answers={204: None}, refusals=(NotFound,))
 async def delete(request: Asked) -> ASGIApp:
     """Delete one notification."""
-    inbox = await doors.inbox(request)
-    await actions.delete(rooms.of(request).engines, inbox, reading.path(request, "id"))
-    return answers.empty()
+    inbox = await guards.inbox(request)
+    await actions.delete(context.of(request).engines, inbox, request_body.path(request, "id"))
+    return responses.empty()
 
 
 @operation("DELETE", "/v1/inbox", tag="Inbox", door="recipient", query=ViewQuery, answers={200: Outcome})
@@ -179,14 +179,14 @@ async def clear(request: Asked) -> ASGIApp:
     """Delete everything in a view.
 
     `type` limits it to the notifications of that type; the others stay."""
-    asked = reading.query(request, ViewQuery)
+    asked = request_body.query(request, ViewQuery)
     return await _mark(request, Marking(actions=("delete",), view=asked.view, type=asked.type))
 
 
 async def _mark(request: Asked, marking: Marking) -> ASGIApp:
-    inbox = await doors.inbox(request)
-    marked = await actions.mark(rooms.of(request).engines, inbox.number, marking)
-    return answers.json(outcome(marked))
+    inbox = await guards.inbox(request)
+    marked = await actions.mark(context.of(request).engines, inbox.number, marking)
+    return responses.json(outcome(marked))
 
 
 def outcome(marked: Marked) -> Outcome:
@@ -195,13 +195,13 @@ def outcome(marked: Marked) -> Outcome:
 
 
 async def _act(request: Asked, action: Action) -> ASGIApp:
-    here = rooms.of(request)
-    asked = await reading.body(request, SELECTION)
+    here = context.of(request)
+    asked = await request_body.body(request, SELECTION)
     chosen = actions.parse_selection(asked.ids, everything=asked.all, limits=here.limits)
     if asked.of is not None and chosen is not None:
         raise Invalid.of("of", "narrows all, so it cannot be given together with ids")
     type = asked.of.type if asked.of is not None else None
-    drafts.check(drafts.text("of.type", type, here.limits.type))
+    validation.check(validation.text("of.type", type, here.limits.type))
     return await _mark(request, Marking(actions=(action,), ids=chosen, type=type))
 
 

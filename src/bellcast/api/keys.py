@@ -4,14 +4,14 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import answers, doors, reading, rooms
+from bellcast.api import context, guards, request_body, responses
+from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
-from bellcast.api.rooms import ApiContext
-from bellcast.auth import callers, keys
+from bellcast.api.request_body import Asked
+from bellcast.auth import keys, server_credentials
 from bellcast.errors import FieldError, NotFound
-from bellcast.model import drafts
-from bellcast.model.people import ApiKey, Scope
+from bellcast.model import validation
+from bellcast.model.identities import ApiKey, Scope
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,19 +46,19 @@ async def create(request: Asked) -> ASGIApp:
     """Make an API key.
 
     Its text is in this answer and nowhere else. A key can only be given scopes its maker has."""
-    here = rooms.of(request)
-    asked = await reading.body(request, KEY)
+    here = context.of(request)
+    asked = await request_body.body(request, KEY)
     for scope in asked.scopes:  # or a key could give itself what it was not given
-        callers.require(doors.caller(request), scope)
+        server_credentials.require(guards.caller(request), scope)
     made = keys.make(asked.name, asked.scopes, here.engines.clock.now())
     await here.engines.store.keys.create(made.key, made.digest)
-    return answers.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
+    return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
 
 
 @operation("GET", "/v1/keys", tag="Access", door="manage", answers={200: ApiKeys})
 async def page(request: Asked) -> ASGIApp:
     """List the API keys."""
-    return answers.json(ApiKeys(await rooms.of(request).engines.store.keys.all()))
+    return responses.json(ApiKeys(await context.of(request).engines.store.keys.all()))
 
 
 @operation("DELETE", "/v1/keys/{id:str}", tag="Access", door="manage", answers={204: None}, refusals=(NotFound,))
@@ -66,19 +66,19 @@ async def revoke(request: Asked) -> ASGIApp:
     """Revoke an API key.
 
     It is refused from now on."""
-    engines = rooms.of(request).engines
-    if not await engines.store.keys.revoke(reading.path(request, "id"), engines.clock.now()):
+    engines = context.of(request).engines
+    if not await engines.store.keys.revoke(request_body.path(request, "id"), engines.clock.now()):
         raise NotFound("There is no API key with this id.")
-    return answers.empty()
+    return responses.empty()
 
 
 def _check(asked: KeyRequest, here: ApiContext) -> None:
-    drafts.check(drafts.key("name", asked.name, here.limits), _scopes(asked.scopes))
+    validation.check(validation.key("name", asked.name, here.limits), _scopes(asked.scopes))
 
 
-def _scopes(scopes: list[Scope]) -> drafts.FieldErrors:
+def _scopes(scopes: list[Scope]) -> validation.FieldErrors:
     if not scopes:
         yield FieldError("scopes", f"must be one or more of: {', '.join(keys.SCOPES)}")
 
 
-KEY = reading.Shape(KeyRequest, _check, {"name": "x", "scopes": ["read"]})
+KEY = request_body.Shape(KeyRequest, _check, {"name": "x", "scopes": ["read"]})

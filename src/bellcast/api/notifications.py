@@ -7,16 +7,16 @@ import msgspec
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import answers, reading, rooms, tenants
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
-from bellcast.api.rooms import ApiContext
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import IdempotencyMismatch, Invalid, NotFound
-from bellcast.inbox import entries, sending
-from bellcast.model import drafts, patterns, times
+from bellcast.inbox import sending, sent
+from bellcast.model import patterns, times, validation
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
-from bellcast.model.people import EVERY_TENANT
 from bellcast.ports import SentItem
 
 EXAMPLE = {
@@ -88,11 +88,11 @@ async def send(request: Asked) -> ASGIApp:
 
     To a recipient, to several, or to an audience.     Answered after the commit: what is acknowledged is never lost. The same `Idempotency-Key` with the same body is
     answered with the first answer for 24 hours."""
-    here = rooms.of(request)
-    draft = await reading.body(request, DRAFT)
-    tenant = reading.query(request, TenantQuery).tenant
-    draft = with_defaults(draft, tenant, reading.header(request, b"idempotency-key"))
-    return answers.complete(201, await sending.send(here.engines, here.limits, draft))
+    here = context.of(request)
+    draft = await request_body.body(request, DRAFT)
+    tenant = request_body.query(request, TenantQuery).tenant
+    draft = with_defaults(draft, tenant, request_body.header(request, b"idempotency-key"))
+    return responses.complete(201, await sending.send(here.engines, here.limits, draft))
 
 
 def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
@@ -119,9 +119,9 @@ async def read(request: Asked) -> ASGIApp:
     """Read what was sent.
 
     A notification or an announcement, with who has it and what became of it."""
-    here = rooms.of(request)
-    found = await entries.find(here.engines, tenants.single_tenant(request), reading.path(request, "id"))
-    return answers.json(sent_notification(found, here.engines.clock.now()))
+    here = context.of(request)
+    found = await sent.find(here.engines, tenants.single_tenant(request), request_body.path(request, "id"))
+    return responses.json(sent_notification(found, here.engines.clock.now()))
 
 
 @operation(
@@ -139,12 +139,12 @@ async def correct(request: Asked) -> ASGIApp:
     """Correct what was sent.
 
     In every inbox that has it."""
-    here = rooms.of(request)
-    asked = await reading.body(request, CORRECTION)
+    here = context.of(request)
+    asked = await request_body.body(request, CORRECTION)
     tenant = tenants.single_tenant(request, asked.tenant)
     edit = Edit(**{field: getattr(asked, field) for field in Edit.__struct_fields__})
-    found = await entries.edit(here.engines, here.limits, tenant, reading.path(request, "id"), edit)
-    return answers.json(sent_notification(found, here.engines.clock.now()))
+    found = await sent.edit(here.engines, here.limits, tenant, request_body.path(request, "id"), edit)
+    return responses.json(sent_notification(found, here.engines.clock.now()))
 
 
 @operation(
@@ -160,9 +160,9 @@ async def recall(request: Asked) -> ASGIApp:
     """Take back what was sent.
 
     From every inbox that has it."""
-    here = rooms.of(request)
-    await entries.recall(here.engines, tenants.single_tenant(request), reading.path(request, "id"))
-    return answers.empty()
+    here = context.of(request)
+    await sent.recall(here.engines, tenants.single_tenant(request), request_body.path(request, "id"))
+    return responses.empty()
 
 
 def sent_notification(found: SentItem, now: int) -> SentNotification:
@@ -201,12 +201,12 @@ def _timeline(found: SentItem, now: int) -> list[TimelineEntry]:
 
 
 def _check(draft: Draft, here: ApiContext) -> None:
-    drafts.check_draft(draft, here.limits, times.to_rfc3339(here.engines.clock.now()))
+    validation.check_draft(draft, here.limits, times.to_rfc3339(here.engines.clock.now()))
 
 
 def _check_correction(edit: Correction, here: ApiContext) -> None:
-    drafts.check_edit(edit, here.limits, times.to_rfc3339(here.engines.clock.now()))
+    validation.check_edit(edit, here.limits, times.to_rfc3339(here.engines.clock.now()))
 
 
-DRAFT = reading.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
-CORRECTION = reading.Shape(Correction, _check_correction, ruled_later=True)
+DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
+CORRECTION = request_body.Shape(Correction, _check_correction, ruled_later=True)

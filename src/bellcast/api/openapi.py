@@ -12,7 +12,7 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from bellcast import __version__
-from bellcast.api import bounds
+from bellcast.api import schema_limits
 from bellcast.api.operations import Operation, refusals
 from bellcast.errors import BellcastError
 from bellcast.model import problems
@@ -140,12 +140,12 @@ class _Schemas:
         types = [Problem, *(type for route in served for type in _types(route.operation))]
         found, self.components = msgspec.json.schema_components(types, ref_template=REF)
         self._by_type = dict(zip(map(repr, types), found, strict=True))
-        self.parameters = bounds.parameters(limits)
-        for name, fields in bounds.fields(limits).items():
+        self.parameters = schema_limits.parameters(limits)
+        for name, fields in schema_limits.fields(limits).items():
             properties = self.components[name]["properties"]
             for field, bound in fields.items():
-                properties[field] = bounds.restrict(properties[field], bound)
-        for name, together in bounds.alternatives().items():
+                properties[field] = schema_limits.restrict(properties[field], bound)
+        for name, together in schema_limits.alternatives().items():
             self.components[name].update(together)
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
@@ -166,7 +166,7 @@ class _Schemas:
         for name, field in schema["properties"].items():
             yield (
                 name,
-                bounds.restrict(field, self.parameters.get(name, {"pattern": bounds.PLAIN})),
+                schema_limits.restrict(field, self.parameters.get(name, {"pattern": schema_limits.PLAIN})),
                 name in schema["required"],
             )
 
@@ -220,7 +220,7 @@ def _say_types(schema: Json) -> None:
 def _say_times(schema: Json) -> None:
     for name, field in schema.get("properties", {}).items():
         if name.endswith("_at"):
-            schema["properties"][name] = bounds.restrict(field, bounds.TIME)
+            schema["properties"][name] = schema_limits.restrict(field, schema_limits.TIME)
 
 
 def _operation(route: Route, schemas: _Schemas) -> Json:

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Method
 from msgspec import Struct
 
 from bellcast import errors
-from bellcast.api import doors, faults, reading
+from bellcast.api import guards, request_body, validation_errors
 from bellcast.errors import BellcastError
 
 Tag = Literal["Sending", "Live", "Recipients", "Topics", "Tenants", "Access", "Inbox", "Server"]
@@ -22,7 +22,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """What a path promises. An answer's type is None when it has no body, or a media type when it is not JSON."""
 
     tag: Tag
-    required_scope: doors.Door | None
+    required_scope: guards.Door | None
     response_types: Mapping[int, Any]
     query: Any = None
     body: Any = None
@@ -39,7 +39,7 @@ class Operation(Struct, frozen=True, kw_only=True):
         """The query parameters this operation accepts; None for any."""
         if self.any_query:
             return None
-        names = frozenset(() if self.query is None else faults.names(self.query))
+        names = frozenset(() if self.query is None else validation_errors.names(self.query))
         return names | {TOKEN} if self.required_scope == "recipient" else names
 
 
@@ -56,11 +56,11 @@ def _guarded(handler: Handler, promised: Operation) -> Handler:
     door, known = promised.required_scope, promised.query_names
 
     @functools.wraps(handler)
-    async def guarded(request: doors.ApiRequest) -> ASGIApp:
+    async def guarded(request: guards.ApiRequest) -> ASGIApp:
         if door is not None:
-            await doors.enter(request, door)
+            await guards.enter(request, door)
         if known is not None and request.scope["query_string"]:
-            reading.check_query(request, known)
+            request_body.check_query(request, known)
         return await handler(request)
 
     return guarded

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl, unquote
 import structlog
 from litestar.types import ASGIApp
 
-from bellcast.api import answers, pusher_auth, pusher_channels, pusher_events, reading
+from bellcast.api import pusher_auth, pusher_channels, pusher_events, request_body, responses
+from bellcast.api.context import ApiContext
 from bellcast.api.pusher_request import PusherRequest
-from bellcast.api.rooms import ApiContext
-from bellcast.auth import pusher as signatures
+from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BadRequest, BellcastError, MethodNotAllowed, NotFound
 
 log = structlog.get_logger(__name__)
@@ -57,8 +57,8 @@ PATTERNS = [(route.pattern, route) for route in ROUTES]
 async def serve(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application of these paths."""
     try:
-        answer = answers.json(await _answer(scope, receive))
-    except reading.Disconnected:
+        answer = responses.json(await _answer(scope, receive))
+    except request_body.Disconnected:
         return
     except BellcastError as refusal:
         answer = _refusal(refusal)
@@ -75,7 +75,7 @@ async def _answer(scope: Any, receive: Any) -> object:
     if parts.get("app", here.project.id) != here.project.id:
         raise NotFound("There is no app with this id here.")
     limit = here.limits.request
-    body = await reading.raw(reading.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
+    body = await request_body.raw(request_body.Incoming(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
     pairs = _pairs(scope["query_string"])
     if route.signed:
         now = here.engines.clock.now()
@@ -107,4 +107,4 @@ def _refusal(refused: BellcastError) -> ASGIApp:
     headers = {"cache-control": "no-store"}
     if refused.retry_after is not None:
         headers["retry-after"] = str(refused.retry_after)
-    return answers.complete(status, refused.detail.encode(errors="replace"), TEXT, headers)
+    return responses.complete(status, refused.detail.encode(errors="replace"), TEXT, headers)

@@ -8,16 +8,16 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
-from bellcast.api.doors import HttpAuthRequest
+from bellcast.api.guards import HttpAuthRequest
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import permissions
-from bellcast.auth import pusher as signatures
+from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BadRequest, Forbidden, Invalid
 from bellcast.inbox import views
-from bellcast.model import drafts, pusher, topics
+from bellcast.model import pusher, topics, validation
+from bellcast.model.decode_errors import sentence
+from bellcast.model.identities import DEFAULT_TENANT, Principal
 from bellcast.model.inboxes import Inbox
-from bellcast.model.people import DEFAULT_TENANT, Principal
-from bellcast.model.wording import sentence
 
 MAX_DEVICE = 64
 
@@ -41,7 +41,7 @@ async def channel(request: PusherRequest) -> object:
     asked = _form(request, ChannelAuthForm)
     principal, inbox = await _recipient(request, asked.socket_id)
     name = asked.channel_name
-    drafts.check(drafts.topic("channel_name", name, request.rooms.limits))
+    validation.check(validation.topic("channel_name", name, request.rooms.limits))
     if topics.is_encrypted(name):
         raise Forbidden("Encrypted channels need the app's own endpoint: only the app knows their keys.")
     await _check_right(request, principal, name)
@@ -61,7 +61,7 @@ async def user(request: PusherRequest) -> object:
     principal, inbox = await _recipient(request, asked.socket_id)
     said: dict[str, Any] = {"id": principal.recipient, "user_info": _info(inbox)}
     if asked.device is not None:
-        drafts.check(drafts.text("device", asked.device, MAX_DEVICE))
+        validation.check(validation.text("device", asked.device, MAX_DEVICE))
         said["device"] = asked.device
     data = _text(said)
     signed = signatures.user_string(asked.socket_id, data)

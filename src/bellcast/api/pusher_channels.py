@@ -4,9 +4,9 @@ from typing import Any
 
 from bellcast.api.pusher_request import PusherRequest, check_channel
 from bellcast.errors import Invalid
-from bellcast.model import drafts, topics
+from bellcast.model import topics, validation
 from bellcast.model.events import SessionsRevoked
-from bellcast.model.people import DEFAULT_TENANT
+from bellcast.model.identities import DEFAULT_TENANT
 
 LIST_INFO = frozenset({"user_count", "subscription_count"})
 CHANNEL_INFO = LIST_INFO | {"cache"}
@@ -49,7 +49,7 @@ async def users(request: PusherRequest) -> object:
 async def terminate(request: PusherRequest) -> object:
     """`POST /apps/{id}/users/{user}/terminate_connections`: every connection signed in as that user ends."""
     user, engines = request.parts["user"], request.rooms.engines
-    drafts.check(drafts.key("user", user, request.rooms.limits))
+    validation.check(validation.key("user", user, request.rooms.limits))
     await engines.broker.publish(SessionsRevoked(DEFAULT_TENANT, user, engines.clock.now() + 1))
     return {}
 

@@ -7,13 +7,13 @@ from msgspec import Struct
 
 from bellcast.api import pusher_channels
 from bellcast.api.pusher_request import PusherRequest, check_channel, infos
-from bellcast.auth import pusher as signatures
+from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import Invalid, TooLarge
 from bellcast.inbox import events
-from bellcast.model import drafts, topics
+from bellcast.model import topics, validation
 from bellcast.model.event_names import PUSHER_PREFIXES
 from bellcast.model.events import LiveEvent
-from bellcast.model.people import DEFAULT_TENANT
+from bellcast.model.identities import DEFAULT_TENANT
 
 TRIGGER_INFO = frozenset({"user_count", "subscription_count"})
 
@@ -77,7 +77,7 @@ def _channels(request: PusherRequest, asked: Trigger) -> list[str]:
 def _checked(request: PusherRequest, field: str, asked: Trigger, channels: list[str]) -> frozenset[str]:
     """The attributes asked for; Invalid or TooLarge for what cannot be told."""
     limits = request.rooms.limits
-    drafts.check(drafts.text(f"{field}name", asked.name, limits.event_name))
+    validation.check(validation.text(f"{field}name", asked.name, limits.event_name))
     if not asked.name or asked.name.startswith(PUSHER_PREFIXES):
         raise Invalid.of(f"{field}name", f"must not be empty nor begin with {' or '.join(PUSHER_PREFIXES)}")
     if limits.event_data and len(asked.data) * 4 > limits.event_data < len(asked.data.encode()):
@@ -106,4 +106,4 @@ def _value(text: str) -> Any:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return text
-    return text if any(drafts.data("data", value, 0)) else value
+    return text if any(validation.data("data", value, 0)) else value

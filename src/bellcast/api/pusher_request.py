@@ -4,10 +4,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bellcast.api.rooms import ApiContext
+from bellcast.api.context import ApiContext
 from bellcast.errors import BadRequest, Invalid
-from bellcast.model import drafts, topics
-from bellcast.model.wording import sentence
+from bellcast.model import topics, validation
+from bellcast.model.decode_errors import sentence
 
 T = TypeVar("T")
 
@@ -44,4 +44,6 @@ def infos(field: str, said: str | None, allowed: frozenset[str]) -> frozenset[st
 def check_channel(request: PusherRequest, field: str, channel: str) -> None:
     """Invalid unless an event can be addressed to this."""
     recipient, limits = topics.recipient(channel), request.rooms.limits
-    drafts.check(drafts.topic(field, channel, limits) if recipient is None else drafts.key(field, recipient, limits))
+    validation.check(
+        validation.topic(field, channel, limits) if recipient is None else validation.key(field, recipient, limits)
+    )

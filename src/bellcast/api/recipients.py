@@ -5,16 +5,16 @@ from typing import Annotated, Any
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct
 
-from bellcast.api import answers, reading, rooms, tenants
+from bellcast.api import context, request_body, responses, tenants
+from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
-from bellcast.api.rooms import ApiContext
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import FieldError, NotFound
-from bellcast.inbox import people
-from bellcast.model import drafts
+from bellcast.inbox import recipients
+from bellcast.model import validation
+from bellcast.model.identities import Recipient, RecipientFields
 from bellcast.model.limits import Limits
-from bellcast.model.people import Recipient, RecipientFields
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 behind it
@@ -51,21 +51,21 @@ class RecipientPage(Struct, frozen=True):
 
 def key(request: Asked, name: str = "key") -> str:
     """A recipient's key in the path."""
-    found = reading.path(request, name)
-    drafts.check(drafts.key(name, found, rooms.of(request).limits))
+    found = request_body.path(request, name)
+    validation.check(validation.key(name, found, context.of(request).limits))
     return found
 
 
 @operation("GET", "/v1/recipients", tag="Recipients", door="read", query=SearchQuery, answers={200: RecipientPage})
 async def page(request: Asked) -> ASGIApp:
     """List recipients by key."""
-    asked = reading.query(request, SearchQuery)
-    store = rooms.of(request).engines.store
+    asked = request_body.query(request, SearchQuery)
+    store = context.of(request).engines.store
     found = await store.recipients.page(
         tenants.single_tenant(request), asked.cursor, asked.limit + 1, asked.search or None
     )
     shown = found[: asked.limit]
-    return answers.json(RecipientPage(shown, shown[-1].key if len(found) > asked.limit else None))
+    return responses.json(RecipientPage(shown, shown[-1].key if len(found) > asked.limit else None))
 
 
 @operation(
@@ -81,8 +81,8 @@ async def read(request: Asked) -> ASGIApp:
     """Read a recipient.
 
     With the counters of its inbox."""
-    here = rooms.of(request)
-    return answers.json(await people.get(here.engines, tenants.single_tenant(request), key(request)))
+    here = context.of(request)
+    return responses.json(await recipients.get(here.engines, tenants.single_tenant(request), key(request)))
 
 
 @operation(
@@ -100,7 +100,7 @@ async def write(request: Asked) -> ASGIApp:
 
     It replaces what was there: what is absent is cleared. 201 when the recipient is new."""
     recipient, created = await _put(request, replace=True)
-    return answers.json(recipient, 201 if created else 200)
+    return responses.json(recipient, 201 if created else 200)
 
 
 @operation(
@@ -119,17 +119,17 @@ async def change(request: Asked) -> ASGIApp:
 
     What is absent stays."""
     recipient, _ = await _put(request, replace=False)
-    return answers.json(recipient)
+    return responses.json(recipient)
 
 
 async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
-    here = rooms.of(request)
+    here = context.of(request)
     known = key(request)
-    fields = await reading.body(request, FIELDS)
+    fields = await request_body.body(request, FIELDS)
     tenant = tenants.single_tenant(request, None if fields.tenant is UNSET else fields.tenant)
     if not replace:
-        await people.get(here.engines, tenant, known)
-    return await people.put(here.engines, tenant, known, fields, replace=replace)
+        await recipients.get(here.engines, tenant, known)
+    return await recipients.put(here.engines, tenant, known, fields, replace=replace)
 
 
 @operation(
@@ -146,9 +146,9 @@ async def erase(request: Asked) -> ASGIApp:
 
     Everything kept of it goes with it, and its live connections close. Only what was answered under idempotency keys stays for
     their 24 hours, so that a late repetition does not send again."""
-    here = rooms.of(request)
-    await people.delete(here.engines, tenants.single_tenant(request), key(request))
-    return answers.empty()
+    here = context.of(request)
+    await recipients.delete(here.engines, tenants.single_tenant(request), key(request))
+    return responses.empty()
 
 
 @operation(
@@ -163,33 +163,33 @@ async def revoke(request: Asked) -> ASGIApp:
     """End every session of a recipient.
 
     Its live connections close now, and tokens issued before are refused."""
-    here = rooms.of(request)
-    await people.revoke(here.engines, tenants.single_tenant(request), key(request))
-    return answers.empty()
+    here = context.of(request)
+    await recipients.revoke(here.engines, tenants.single_tenant(request), key(request))
+    return responses.empty()
 
 
 def _check(fields: RecipientFields, here: ApiContext) -> None:
     limits = here.limits
-    drafts.check(
-        drafts.text("name", fields.name, limits.title),
-        drafts.text("email", fields.email, EMAIL),
-        drafts.text("phone", fields.phone, PHONE),
-        drafts.text("locale", fields.locale, LABEL),
-        drafts.text("timezone", fields.timezone, LABEL),
+    validation.check(
+        validation.text("name", fields.name, limits.title),
+        validation.text("email", fields.email, EMAIL),
+        validation.text("phone", fields.phone, PHONE),
+        validation.text("locale", fields.locale, LABEL),
+        validation.text("timezone", fields.timezone, LABEL),
         _roles(fields.roles, limits),
-        drafts.data("data", fields.data, limits.data) if fields.data is not UNSET else iter(()),
-        drafts.tenant("tenant", fields.tenant, limits) if isinstance(fields.tenant, str) else iter(()),
+        validation.data("data", fields.data, limits.data) if fields.data is not UNSET else iter(()),
+        validation.tenant("tenant", fields.tenant, limits) if isinstance(fields.tenant, str) else iter(()),
     )
 
 
-def _roles(roles: Any, limits: Limits) -> drafts.FieldErrors:
+def _roles(roles: Any, limits: Limits) -> validation.FieldErrors:
     if roles is UNSET:
         return
     if len(roles) > ROLES:
         yield FieldError("roles", f"must have at most {ROLES} roles, got {len(roles)}")
         return
     for number, role in enumerate(roles):
-        yield from drafts.role(f"roles.{number}", role, limits)
+        yield from validation.role(f"roles.{number}", role, limits)
 
 
-FIELDS = reading.Shape(RecipientFields, _check)
+FIELDS = request_body.Shape(RecipientFields, _check)

@@ -5,14 +5,14 @@ from typing import Any
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import answers, reading, rooms
+from bellcast.api import context, request_body, responses
+from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
-from bellcast.api.rooms import ApiContext
+from bellcast.api.request_body import Asked
 from bellcast.errors import FieldError, Invalid, NotFound
-from bellcast.inbox import people
-from bellcast.model import drafts
-from bellcast.model.people import DEFAULT_TENANT, Tenant
+from bellcast.inbox import recipients
+from bellcast.model import validation
+from bellcast.model.identities import DEFAULT_TENANT, Tenant
 
 
 class TenantQuery(Struct, frozen=True, kw_only=True):
@@ -37,10 +37,10 @@ def tenant_of(query: str | None, body: str | None = None) -> str | None:
 
 def single_tenant(request: Asked, body: str | None = None) -> str:
     """The one tenant a request is about."""
-    tenant = tenant_of(reading.query(request, TenantQuery).tenant, body)
+    tenant = tenant_of(request_body.query(request, TenantQuery).tenant, body)
     if tenant is None:
         return DEFAULT_TENANT
-    drafts.check(drafts.tenant("tenant", tenant, rooms.of(request).limits))
+    validation.check(validation.tenant("tenant", tenant, context.of(request).limits))
     return tenant
 
 
@@ -51,18 +51,18 @@ def outside(tenant: str) -> str | None:
 
 def key(request: Asked) -> str:
     """The tenant's key in the path."""
-    found = reading.path(request, "key")
-    drafts.check(drafts.tenant("key", found, rooms.of(request).limits))
+    found = request_body.path(request, "key")
+    validation.check(validation.tenant("key", found, context.of(request).limits))
     return found
 
 
 @operation("GET", "/v1/tenants/{key:str}", tag="Tenants", door="read", answers={200: Tenant}, refusals=(NotFound,))
 async def read(request: Asked) -> ASGIApp:
     """Read a tenant."""
-    found = await rooms.of(request).engines.store.recipients.tenant(key(request))
+    found = await context.of(request).engines.store.recipients.tenant(key(request))
     if found is None:
         raise NotFound("There is no tenant with this key.")
-    return answers.json(found)
+    return responses.json(found)
 
 
 @operation(
@@ -81,14 +81,14 @@ async def write(request: Asked) -> ASGIApp:
     where tenants wait for each other, 1 unless said), `sends_per_second`, `sends_per_day` (0: no bound; a notification to
     each recipient is one, so is an announcement) and `retention_days` (0: for ever). Every server keeps to them within
     seconds."""
-    here = rooms.of(request)
+    here = context.of(request)
     named = key(request)
-    fields = await reading.body(request, FIELDS)
+    fields = await request_body.body(request, FIELDS)
     engines = here.engines
     tenant, created = await engines.store.recipients.put_tenant(
         named, fields.name, fields.settings, engines.clock.now()
     )
-    return answers.json(tenant, 201 if created else 200)
+    return responses.json(tenant, 201 if created else 200)
 
 
 @operation("DELETE", "/v1/tenants/{key:str}", tag="Tenants", door="manage", answers={204: None}, refusals=(NotFound,))
@@ -97,15 +97,15 @@ async def erase(request: Asked) -> ASGIApp:
 
     Everything kept under it: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
     end. Answered when all is gone."""
-    await people.delete_tenant(rooms.of(request).engines, key(request))
-    return answers.empty()
+    await recipients.delete_tenant(context.of(request).engines, key(request))
+    return responses.empty()
 
 
 def _check(fields: TenantFields, here: ApiContext) -> None:
     limits = here.limits
-    drafts.check(
-        drafts.text("name", fields.name, limits.title),
-        drafts.data("settings", fields.settings, limits.data),
+    validation.check(
+        validation.text("name", fields.name, limits.title),
+        validation.data("settings", fields.settings, limits.data),
         _rules(fields.settings),
     )
 
@@ -113,7 +113,7 @@ def _check(fields: TenantFields, here: ApiContext) -> None:
 WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
 
 
-def _rules(settings: dict[str, Any]) -> drafts.FieldErrors:
+def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
     for name in WHOLE:
         value = settings.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
@@ -125,4 +125,4 @@ def _rules(settings: dict[str, Any]) -> drafts.FieldErrors:
         yield FieldError("settings.weight", "must be a number above 0, up to 1000")
 
 
-FIELDS = reading.Shape(TenantFields, _check)
+FIELDS = request_body.Shape(TenantFields, _check)

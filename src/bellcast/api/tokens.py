@@ -5,14 +5,14 @@ from datetime import datetime
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import answers, doors, reading, rooms, tenants
+from bellcast.api import context, guards, request_body, responses, tenants
+from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
-from bellcast.api.rooms import ApiContext
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
-from bellcast.auth import callers, tokens
+from bellcast.auth import server_credentials, tokens
 from bellcast.errors import FieldError
-from bellcast.model import drafts, times
+from bellcast.model import times, validation
 from bellcast.model.limits import Limits
 
 HOUR = 3_600
@@ -55,11 +55,11 @@ async def make(request: Asked) -> ASGIApp:
 
     It opens one recipient's side, for a while: hand it to that recipient's browser. An API key needs what the token
     allows: also the scope `read`, for the inbox, and with `publish` the scope `send`."""
-    here, caller = rooms.of(request), doors.caller(request)
-    callers.require(caller, "read")
-    asked = await reading.body(request, TOKEN)
+    here, caller = context.of(request), guards.caller(request)
+    server_credentials.require(caller, "read")
+    asked = await request_body.body(request, TOKEN)
     if asked.publish:
-        callers.require(caller, "send")
+        server_credentials.require(caller, "send")
     tenant = tenants.single_tenant(request, asked.tenant)
     now = here.engines.clock.now()
     expires_at = now + round(times.seconds(asked.ttl) * 1000)
@@ -74,23 +74,23 @@ async def make(request: Asked) -> ASGIApp:
         roles=asked.roles,
         name=asked.name,
     )
-    return answers.json(Token(token, times.to_rfc3339(expires_at)), 201)
+    return responses.json(Token(token, times.to_rfc3339(expires_at)), 201)
 
 
 def _check(asked: TokenRequest, here: ApiContext) -> None:
     limits = here.limits
-    drafts.check(
-        drafts.key("recipient", asked.recipient, limits),
-        drafts.tenant("tenant", asked.tenant, limits) if asked.tenant is not None else iter(()),
+    validation.check(
+        validation.key("recipient", asked.recipient, limits),
+        validation.tenant("tenant", asked.tenant, limits) if asked.tenant is not None else iter(()),
         _ttl(asked.ttl),
         _patterns("topics", asked.topics, limits),
         _patterns("publish", asked.publish, limits),
         _patterns("roles", asked.roles or [], limits),
-        drafts.text("name", asked.name, limits.title),
+        validation.text("name", asked.name, limits.title),
     )
 
 
-def _ttl(ttl: float | str) -> drafts.FieldErrors:
+def _ttl(ttl: float | str) -> validation.FieldErrors:
     try:
         seconds = times.seconds(ttl)
     except ValueError as expected:
@@ -100,13 +100,13 @@ def _ttl(ttl: float | str) -> drafts.FieldErrors:
         yield FieldError("ttl", "must be between 1 second and 30 days")
 
 
-def _patterns(field: str, patterns: list[str], limits: Limits) -> drafts.FieldErrors:
+def _patterns(field: str, patterns: list[str], limits: Limits) -> validation.FieldErrors:
     if len(patterns) > PATTERNS:
         yield FieldError(field, f"must have at most {PATTERNS} patterns, got {len(patterns)}")
         return
     for number, pattern in enumerate(patterns):
         # The star stands for any characters; the others are a topic's.
-        yield from drafts.topic(f"{field}.{number}", pattern.replace("*", "-"), limits)
+        yield from validation.topic(f"{field}.{number}", pattern.replace("*", "-"), limits)
 
 
-TOKEN = reading.Shape(TokenRequest, _check, {"recipient": "x"})
+TOKEN = request_body.Shape(TokenRequest, _check, {"recipient": "x"})

@@ -3,16 +3,16 @@
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from bellcast.api import answers, reading, recipients, rooms, tenants
+from bellcast.api import context, recipients, request_body, responses, tenants
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
 from bellcast.api.recipients import PageQuery
+from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Invalid, NotFound
-from bellcast.inbox import people
-from bellcast.model import drafts, patterns
+from bellcast.inbox import recipients as inbox_recipients
+from bellcast.model import patterns, validation
 from bellcast.model.events import Member
-from bellcast.model.people import Subscription
+from bellcast.model.identities import Subscription
 
 
 class SubscriptionPage(Struct, frozen=True):
@@ -37,8 +37,8 @@ class Presence(Struct, frozen=True):
 
 def topic(request: Asked) -> str:
     """The topic in the path."""
-    found = reading.path(request, "topic")
-    drafts.check(drafts.topic("topic", found, rooms.of(request).limits))
+    found = request_body.path(request, "topic")
+    validation.check(validation.topic("topic", found, context.of(request).limits))
     return found
 
 
@@ -64,15 +64,15 @@ async def subscribe(request: Asked) -> ASGIApp:
     """Put a recipient on a topic.
 
     It gets what is sent to the topic from now on. 201 when it was not on it. The body may be left out."""
-    here = rooms.of(request)
-    said = await reading.optional_body(request, JOINING)
+    here = context.of(request)
+    said = await request_body.optional_body(request, JOINING)
     asked = (
         tenants.single_tenant(request, None if said is None else said.tenant),
         _changeable(request),
         recipients.key(request, "recipient"),
     )
-    subscription, created = await people.subscribe(here.engines, *asked)
-    return answers.json(subscription, 201 if created else 200)
+    subscription, created = await inbox_recipients.subscribe(here.engines, *asked)
+    return responses.json(subscription, 201 if created else 200)
 
 
 @operation(
@@ -88,10 +88,10 @@ async def unsubscribe(request: Asked) -> ASGIApp:
     """Take a recipient off a topic.
 
     What it was sent before stays in its inbox."""
-    here = rooms.of(request)
+    here = context.of(request)
     asked = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
-    await people.unsubscribe(here.engines, *asked)
-    return answers.empty()
+    await inbox_recipients.unsubscribe(here.engines, *asked)
+    return responses.empty()
 
 
 @operation(
@@ -104,13 +104,13 @@ async def unsubscribe(request: Asked) -> ASGIApp:
 )
 async def page(request: Asked) -> ASGIApp:
     """List who is on a topic, by recipient."""
-    asked = reading.query(request, PageQuery)
-    store = rooms.of(request).engines.store
+    asked = request_body.query(request, PageQuery)
+    store = context.of(request).engines.store
     found = await store.recipients.subscriptions(
         tenants.single_tenant(request), topic(request), asked.cursor, asked.limit + 1
     )
     shown = found[: asked.limit]
-    return answers.json(SubscriptionPage(shown, shown[-1].recipient if len(found) > asked.limit else None))
+    return responses.json(SubscriptionPage(shown, shown[-1].recipient if len(found) > asked.limit else None))
 
 
 @operation(
@@ -124,8 +124,8 @@ async def page(request: Asked) -> ASGIApp:
 async def presence(request: Asked) -> ASGIApp:
     """List who is present on a topic."""
     named = topic(request)
-    members = rooms.of(request).connections.presence(tenants.single_tenant(request), named)
-    return answers.json(Presence(named, list(members)))
+    members = context.of(request).connections.presence(tenants.single_tenant(request), named)
+    return responses.json(Presence(named, list(members)))
 
 
-JOINING = reading.Shape(SubscribeBody)
+JOINING = request_body.Shape(SubscribeBody)

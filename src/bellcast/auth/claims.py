@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bellcast.errors import FieldError, Unauthenticated
-from bellcast.model import drafts
+from bellcast.model import validation
+from bellcast.model.identities import DEFAULT_TENANT, Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import DEFAULT_TENANT, Principal
 
 # Clocks of two machines differ; more than this is a wrong clock, not a late packet.
 LEEWAY = 2_000
@@ -43,14 +43,14 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
     def errors(self, limits: Limits) -> Iterator[FieldError]:
         """What of it is out of bounds."""
         if self.tenant is not None:
-            yield from drafts.tenant("tenant", self.tenant, limits)
+            yield from validation.tenant("tenant", self.tenant, limits)
         if self.name is not None:
-            yield from drafts.text("name", self.name, limits.title)
+            yield from validation.text("name", self.name, limits.title)
         for field, values in (("topics", self.topics), ("publish", self.publish)):
             for number, value in enumerate(values or ()):
-                yield from drafts.key(f"{field}.{number}", value, limits)
+                yield from validation.key(f"{field}.{number}", value, limits)
         for number, role in enumerate(self.roles or ()):
-            yield from drafts.role(f"roles.{number}", role, limits)
+            yield from validation.role(f"roles.{number}", role, limits)
 
 
 class JwtClaims(SessionClaims, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
         raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
     if now < issued_at - LEEWAY:  # it would outlive a revocation
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
-    wrong = [*drafts.key("sub", claims.sub, limits), *claims.errors(limits)]
+    wrong = [*validation.key("sub", claims.sub, limits), *claims.errors(limits)]
     if wrong:
         raise Unauthenticated(f"The session token's claims are wrong: {error_text(wrong)}.")
     return claims.principal(claims.sub, issued_at=issued_at, expires_at=expires_at, by_cookie=False)

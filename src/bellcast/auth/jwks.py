@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from bellcast import ports
 from bellcast.auth import claims
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.claims import JwtClaims
 from bellcast.auth.tokens import Jwt
 from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal
 
 # By key type and curve: what its keys are good for here.
 ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}

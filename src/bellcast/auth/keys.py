@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bellcast.errors import Invalid
 from bellcast.model import times
-from bellcast.model.people import ApiKey, Scope
+from bellcast.model.identities import ApiKey, Scope
 
 PREFIX = "bc"
 SCOPES: tuple[Scope, ...] = ("send", "read", "manage")

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from bellcast.model import patterns
-from bellcast.model.people import Principal
+from bellcast.model.identities import Principal
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

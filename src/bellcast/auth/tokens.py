@@ -15,8 +15,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.auth import claims
 from bellcast.errors import Unauthenticated
+from bellcast.model.identities import DEFAULT_TENANT, Principal, Project
 from bellcast.model.limits import Limits
-from bellcast.model.people import DEFAULT_TENANT, Principal, Project
 
 # Cookies and URLs stop at about this, and a longer one would make every refused request expensive.
 MAX_LENGTH = 8_192

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 import msgspec
 from rich.console import Console
 
-from bellcast.bench import record, report, suite, trial
+from bellcast.bench import record, report, scales, suite
 
 
 def main(names: Sequence[str] = (), *, quick: bool = False, json: bool = False, connections: int | None = None) -> int:
     """Run the named benchmarks, or all. 0 when everything could be measured, whatever the figures; 1 when not;
     2 when no benchmark has such a name."""
     progress, out = Console(stderr=True), Console()
-    scale = trial.QUICK if quick else trial.FULL
+    scale = scales.QUICK if quick else scales.FULL
     scale = msgspec.structs.replace(scale, connections=connections) if connections else scale
     try:
         benchmarks = suite.chosen(names)
-        trial.allow_files(max(scale.connections, scale.storm, scale.crossing_clients, scale.resuming))
+        scales.allow_files(max(scale.connections, scale.storm, scale.crossing_clients, scale.resuming))
     except (ValueError, OSError) as error:
         progress.print(f"[red]{error}[/]")
         return 2
@@ -32,7 +32,7 @@ def main(names: Sequence[str] = (), *, quick: bool = False, json: bool = False, 
     else:
         report.show(out, run)
     # A quick run, or one of another size, would stand among the figures as something it is not.
-    if scale == trial.FULL and (path := record.save(whole)):
+    if scale == scales.FULL and (path := record.save(whole)):
         progress.print(f"kept in {path}")
     return 1 if any(result.failure for result in run) else 0
 

@@ -3,12 +3,12 @@
 import sqlite3
 from pathlib import Path
 
-from bellcast.bench import bell, figures, stock
-from bellcast.bench.bell import BenchServer
-from bellcast.bench.callers import drive
+from bellcast.bench import figures, seeded_store, server_under_test
 from bellcast.bench.figures import Figure
-from bellcast.bench.talks import HandshakeRefused
-from bellcast.bench.trial import Run
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import drive
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import BenchServer
 
 NAME = "announcement"
 GOAL_MS = 20.0
@@ -18,7 +18,7 @@ SQLITE = b"SQLite format 3\0"
 
 
 def measure(trial: Run) -> list[Figure]:
-    with stock.seeded(trial) as server:
+    with seeded_store.seeded(trial) as server:
         number = trial.scale.announcements
         trial.say(f"{number} announcements to {trial.scale.rows:,} recipients")
         unread = _unread(trial, server)
@@ -31,7 +31,7 @@ def measure(trial: Run) -> list[Figure]:
     return _figures(trial, outcome.waits, growth / number)
 
 
-def announcement(number: int) -> bell.Json:
+def announcement(number: int) -> server_under_test.Json:
     return {
         "to": {"all": True},
         "type": "announcement",

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bellcast.bench import bell, fanout, figures, samples, target
-from bellcast.bench.callers import send_request
-from bellcast.bench.crowd import Kind
+from bellcast.bench import fanout, figures, runs, server_under_test, target
+from bellcast.bench.client_pool import Kind
 from bellcast.bench.figures import Figure
-from bellcast.bench.samples import Contender
+from bellcast.bench.http_load import send_request
+from bellcast.bench.runs import Contender
+from bellcast.bench.scales import Run
 from bellcast.bench.target import Target
-from bellcast.bench.trial import Run
 
 NAME = "dialects"
 NATIVE, PUSHER, FOUR = "native", "pusher", "four"
@@ -33,16 +33,16 @@ def measure(trial: Run) -> list[Figure]:
     whole, encodings = trial.scale.connections, Encodings()
     quarters: Mapping[Kind, int] = dict.fromkeys(KINDS.values(), whole // len(KINDS))
     line_up = {
-        NATIVE: Contender(bell.as_target, {"websocket": whole}),
-        PUSHER: Contender(bell.as_target, {"pusher": whole}),
-        FOUR: Contender(bell.as_target, quarters, encodings.look),
+        NATIVE: Contender(server_under_test.as_target, {"websocket": whole}),
+        PUSHER: Contender(server_under_test.as_target, {"pusher": whole}),
+        FOUR: Contender(server_under_test.as_target, quarters, encodings.look),
     }
-    taken = samples.taken(trial, line_up)
+    taken = runs.taken(trial, line_up)
     together = f"{len(KINDS)} × {whole // len(KINDS):,} clients of all dialects on one topic"
     return [
-        samples.cpu(NAME, f"fan-out to {whole:,} over Pusher", taken, PUSHER, NATIVE, PUSHER_RATIO),
-        samples.kib(NAME, "Pusher", taken, PUSHER, NATIVE, figures.at_most(PUSHER_KIB)),
-        samples.cpu(NAME, together, taken, FOUR, NATIVE, FOUR_RATIO),
+        runs.cpu(NAME, f"fan-out to {whole:,} over Pusher", taken, PUSHER, NATIVE, PUSHER_RATIO),
+        runs.kib(NAME, "Pusher", taken, PUSHER, NATIVE, figures.at_most(PUSHER_KIB)),
+        runs.cpu(NAME, together, taken, FOUR, NATIVE, FOUR_RATIO),
         encodings.figure(trial, together),
     ]
 

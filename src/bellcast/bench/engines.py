@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import Process, free_port
-from bellcast.bench.reactor import Deadline
 
 # Where Debian keeps PostgreSQL's programs, by version; few of them are on the path.
 VERSIONS = Path("/usr/lib/postgresql")

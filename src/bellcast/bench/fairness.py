@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bellcast.bench import bell, figures, ingest, nodes
-from bellcast.bench.bell import BenchServer, booking
-from bellcast.bench.callers import HttpCaller
+from bellcast.bench import figures, ingest, nodes, server_under_test
+from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.frames import Answer
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.peers import AbsentError
-from bellcast.bench.reactor import EpollLoop
-from bellcast.bench.talks import HandshakeRefused
-from bellcast.bench.trial import Run
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import BenchServer, booking
 
 NAME = "fairness"
 GOAL_TIMES = 3.0
@@ -43,7 +43,7 @@ class Contest(NamedTuple):
 
 def measure(trial: Run) -> Sequence[Figure | MissingFigure]:
     trial.say("on SQLite")
-    with bell.running(trial.folder, trial.deadline) as server:
+    with server_under_test.running(trial.folder, trial.deadline) as server:
         found: list[Figure | MissingFigure] = [_figure(trial, Contest(server, "one process on SQLite"))]
     told = f"{WORKERS} workers on PostgreSQL"
     trial.say(told)

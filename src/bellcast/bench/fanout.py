@@ -6,16 +6,16 @@ from statistics import median
 
 import msgspec
 
-from bellcast.bench import bell, figures, peers
-from bellcast.bench.callers import HttpCaller
-from bellcast.bench.crowd import ClientPool, Kind
+from bellcast.bench import figures, peers, server_under_test
+from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.frames import Answer
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.peers import Running
-from bellcast.bench.reactor import EpollLoop
-from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.scales import Run
 from bellcast.bench.target import Target, event_data
-from bellcast.bench.trial import Run
 
 NAME = "fanout"
 KINDS: dict[Kind, str] = {"websocket": "WebSocket", "sse": "SSE"}
@@ -54,7 +54,7 @@ def measure(trial: Run) -> list[Figure | MissingFigure]:
 
 def _line_up(here: dict[str, Running]) -> Iterator[tuple[Kind, str, Running]]:
     for kind in KINDS:
-        yield kind, "bellcast", bell.as_target
+        yield kind, "bellcast", server_under_test.as_target
         for name, running in here.items():
             if kind == "websocket" or name != "ws":
                 yield kind, name, running

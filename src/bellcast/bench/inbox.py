@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bellcast.bench import bell, figures, stock
-from bellcast.bench.bell import BenchServer
-from bellcast.bench.callers import drive
+from bellcast.bench import figures, seeded_store, server_under_test
 from bellcast.bench.figures import Figure, median
-from bellcast.bench.talks import HandshakeRefused
-from bellcast.bench.trial import Run
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import drive
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import BenchServer
 
 NAME = "inbox"
 GOAL_PER_SECOND = 3_000
@@ -33,12 +33,12 @@ class Sample(msgspec.Struct, frozen=True):
 
 def measure(trial: Run) -> list[Figure]:
     """Both stores are served at the same time and looked at in turn."""
-    with bell.running(trial.folder, trial.deadline) as little, stock.seeded(trial) as large:
-        stock.small(trial, little)
+    with server_under_test.running(trial.folder, trial.deadline) as little, seeded_store.seeded(trial) as large:
+        seeded_store.small(trial, little)
         places = {
-            "100 rows": _looks(little, stock.READERS),
-            "large": _looks(large, stock.READERS),
-            "regulars": _looks(large, stock.REGULARS),
+            "100 rows": _looks(little, seeded_store.READERS),
+            "large": _looks(large, seeded_store.READERS),
+            "regulars": _looks(large, seeded_store.REGULARS),
         }
         samples = _samples(trial, places)
     return [figure for what in PATHS for figure in _figures(trial, what, samples)]
@@ -72,7 +72,7 @@ def _looks(server: BenchServer, recipients: Sequence[str]) -> Look:
 
 
 def _check(body: bytes) -> None:
-    if b'"unread":%d' % stock.PAGE not in body.replace(b" ", b""):
+    if b'"unread":%d' % seeded_store.PAGE not in body.replace(b" ", b""):
         raise HandshakeRefused(f"not the inbox that was sent: {body[:300]!r}")
 
 

@@ -7,14 +7,14 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from bellcast.bench import bell, figures, nodes
-from bellcast.bench.bell import BenchServer, Json, booking
-from bellcast.bench.callers import LoadResult, drive
+from bellcast.bench import figures, nodes, server_under_test
 from bellcast.bench.figures import Figure, MissingFigure
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import LoadResult, drive
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import Used, each_used
-from bellcast.bench.talks import HandshakeRefused
-from bellcast.bench.trial import Run
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import BenchServer, Json, booking
 
 NAME = "ingest"
 WORKERS_NAME = "workers"
@@ -46,7 +46,7 @@ class Measured(Protocol):
 
 def measure(trial: Run) -> list[Figure]:
     """One process on SQLite."""
-    with bell.running(trial.folder, trial.deadline) as server:
+    with server_under_test.running(trial.folder, trial.deadline) as server:
         return Ingest(trial, NAME, server, server, EMBEDDED).figures("durable sends")
 
 

@@ -5,16 +5,16 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from bellcast.bench import bell, figures, talks
-from bellcast.bench.bell import READY, BenchServer, booking
-from bellcast.bench.callers import HttpCaller
-from bellcast.bench.crowd import ClientPool
+from bellcast.bench import figures, handshakes, server_under_test
+from bellcast.bench.client_pool import ClientPool
+from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Detail, Figure
 from bellcast.bench.frames import Answer
-from bellcast.bench.reactor import EpollLoop
-from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import HttpCaller
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import READY, BenchServer, booking
 from bellcast.bench.target import MARK
-from bellcast.bench.trial import Run
 
 NAME = "latency"
 GOAL_MS = 20.0
@@ -31,7 +31,7 @@ PATIENCE_S = 5.0
 
 def measure(trial: Run) -> list[Figure]:
     scale, clock = trial.scale, DelayClock()
-    with bell.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
+    with server_under_test.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
         crowd = listening(reactor, server, clock)
         clients = [f"reader-{number}" for number in range(scale.latency_clients)]
         trial.say(f"connecting {len(clients):,} clients")
@@ -88,7 +88,7 @@ class Sender:
 
 def listening(reactor: EpollLoop, server: BenchServer, clock: DelayClock) -> ClientPool:
     """Nobody yet: clients of that server, who note when they hear what."""
-    return ClientPool(reactor, server.address, "websocket", clock.record, talks.until(READY), alike=False)
+    return ClientPool(reactor, server.address, "websocket", clock.record, handshakes.until(READY), alike=False)
 
 
 def send_all(reactor: EpollLoop, sends: Sequence[tuple[Sender, bytes]], clock: DelayClock, rate: float) -> None:

@@ -3,13 +3,13 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from bellcast.bench import bell, figures, peers
-from bellcast.bench.crowd import ClientPool, Kind
+from bellcast.bench import figures, peers, server_under_test
+from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure, MissingFigure
-from bellcast.bench.reactor import EpollLoop
+from bellcast.bench.scales import Run
 from bellcast.bench.target import Target
-from bellcast.bench.trial import Run
 
 NAME = "memory"
 GOAL_KIB = 4.0
@@ -25,7 +25,7 @@ def measure(trial: Run) -> list[Figure | MissingFigure]:
     here, reasons = peers.present(peers.NATIVE, trial.folder, trial.deadline)
     found: list[Figure | MissingFigure] = []
     for kind in KINDS:
-        ours = _growth(trial, kind, "bellcast", bell.as_target)
+        ours = _growth(trial, kind, "bellcast", server_under_test.as_target)
         theirs = {
             name: _growth(trial, kind, name, running)
             for name, running in here.items()

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bellcast.bench import bell, engines
-from bellcast.bench.bell import BenchServer
+from bellcast.bench import engines, server_under_test
 from bellcast.bench.engines import Engines
 from bellcast.bench.processes import Cpu, Used, cpu_in_all
-from bellcast.bench.trial import Run
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import BenchServer
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ def node(
 ) -> contextlib.AbstractContextManager[BenchServer]:
     """One more server on these engines, in a folder of its own."""
     given = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.redis.url}
-    return bell.running(trial.folder, trial.deadline, {**given, **(settings or {})}, name)
+    return server_under_test.running(trial.folder, trial.deadline, {**given, **(settings or {})}, name)

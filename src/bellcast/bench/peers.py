@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from bellcast.bench import talks, target
-from bellcast.bench.crowd import Kind
+from bellcast.bench import handshakes, target
+from bellcast.bench.client_pool import Kind
+from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.processes import Process, free_port
-from bellcast.bench.reactor import Deadline
 from bellcast.bench.target import Target
 
 RECIPES = Path(__file__).parents[3] / "benchmarks" / "peers"
@@ -140,7 +140,7 @@ def _socketio_peer(process: Process, address: tuple[str, int]) -> Target:
         name="socket.io",
         process=process,
         address=address,
-        talks={"socketio": talks.socketio(lambda _number: "")},
+        talks={"socketio": handshakes.socketio(lambda _number: "")},
         greeting=greeting,
         idle=greeting,
         publish=publish,

@@ -3,13 +3,13 @@
 import itertools
 import time
 
-from bellcast.bench import bell, figures, talks
-from bellcast.bench.bell import FOREIGN, KEY, SECRET, BenchServer
-from bellcast.bench.crowd import ClientPool
+from bellcast.bench import figures, handshakes, server_under_test
+from bellcast.bench.client_pool import ClientPool
+from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure
-from bellcast.bench.reactor import EpollLoop
-from bellcast.bench.talks import HandshakeRefused
-from bellcast.bench.trial import Run
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import FOREIGN, KEY, SECRET, BenchServer
 
 NAME = "presence"
 CHANNEL = "presence-bench"
@@ -32,7 +32,7 @@ TICK_S = 0.001
 
 
 def measure(trial: Run) -> list[Figure]:
-    with bell.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
+    with server_under_test.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
         members, visitors = _crowd(server, reactor, "member"), _crowd(server, reactor, "visitor")
         trial.say(f"{trial.scale.members:,} members come")
         members.connect(itertools.repeat(FOREIGN["pusher"], trial.scale.members))
@@ -59,7 +59,7 @@ def measure(trial: Run) -> list[Figure]:
 
 
 def _crowd(server: BenchServer, reactor: EpollLoop, name: str) -> ClientPool:
-    talk = talks.Pusher(KEY, SECRET, CHANNEL, member=lambda number: f"{name}-{number}")
+    talk = handshakes.Pusher(KEY, SECRET, CHANNEL, member=lambda number: f"{name}-{number}")
     return ClientPool(reactor, server.address, "pusher", is_move, talk)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from bellcast.bench.reactor import Deadline, pause
+from bellcast.bench.epoll_loop import Deadline, pause
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 

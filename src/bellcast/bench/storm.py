@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from bellcast.bench import bell, figures, talks
-from bellcast.bench.bell import READY, BenchServer, booking
-from bellcast.bench.callers import drive
-from bellcast.bench.crowd import ClientPool, Kind
+from bellcast.bench import figures, handshakes, server_under_test
+from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.epoll_loop import EpollLoop, pause
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure
-from bellcast.bench.reactor import EpollLoop, pause
-from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import drive
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import READY, BenchServer, booking
 from bellcast.bench.target import is_marked
-from bellcast.bench.trial import Run
 
 NAME = "storm"
 GOAL_PER_SECOND = 4_000
@@ -22,7 +22,7 @@ ITEMS = 1_000
 
 
 def measure(trial: Run) -> list[Figure]:
-    with bell.running(trial.folder, trial.deadline) as server:
+    with server_under_test.running(trial.folder, trial.deadline) as server:
         tokens = [server.token(f"guest-{number}") for number in range(trial.scale.storm)]
         trial.say("everyone gets a notification, looks, and leaves")
         send_to_all(trial, server, trial.scale.storm)
@@ -57,13 +57,13 @@ def _storm(trial: Run, server: BenchServer, kind: Kind, tokens: list[str], posit
     trial.say(f"{len(tokens):,} clients come back over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
     with EpollLoop(trial.deadline) as reactor:
-        crowd = ClientPool(reactor, server.address, kind, is_marked, talks.until(READY), alike=False)
+        crowd = ClientPool(reactor, server.address, kind, is_marked, handshakes.until(READY), alike=False)
         return _figure(kind, len(tokens), *_timed(server, crowd, iter(greetings)))
 
 
 def _wait_until_empty(trial: Run, server: BenchServer) -> None:
     """The goodbyes of those who came before are no part of a storm."""
-    while server.send_request(trial.deadline, server.read("/v1/stats", bell.SECRET))["connections"]:
+    while server.send_request(trial.deadline, server.read("/v1/stats", server_under_test.SECRET))["connections"]:
         pause(0.1)
 
 

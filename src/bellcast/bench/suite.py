@@ -11,9 +11,10 @@ import msgspec
 
 from bellcast.bench import (
     announcement,
-    crossing,
+    cluster_announcement,
+    cross_node_latency,
     dialects,
-    everyone,
+    failover_resume,
     fairness,
     fanout,
     inbox,
@@ -21,16 +22,15 @@ from bellcast.bench import (
     latency,
     memory,
     presence,
-    resuming,
+    pusher_trigger,
     socketio,
     storm,
-    trigger,
 )
+from bellcast.bench.epoll_loop import Deadline, OutOfTimeError
 from bellcast.bench.figures import Figure, MissingFigure
+from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.processes import DiedError
-from bellcast.bench.reactor import Deadline, OutOfTimeError
-from bellcast.bench.talks import HandshakeRefused
-from bellcast.bench.trial import Run, Scale
+from bellcast.bench.scales import Run, Scale
 
 Measure = Callable[[Run], Sequence[Figure | MissingFigure]]
 Say = Callable[[str], None]
@@ -73,15 +73,27 @@ ALL = [
         dialects.NAME, "one event to 10,000 Pusher clients, and to clients of all four dialects", 420, dialects.measure
     ),
     Benchmark(presence.NAME, "people come to a crowded presence channel and leave it", 240, presence.measure),
-    Benchmark(trigger.NAME, "events through Pusher's HTTP API, each request signed", 60, trigger.measure),
+    Benchmark(pusher_trigger.NAME, "events through Pusher's HTTP API, each request signed", 60, pusher_trigger.measure),
     Benchmark(storm.NAME, "8,000 clients return at once with token and position", 120, storm.measure),
     Benchmark(ingest.NAME, "durable sends a second, single and in bulk", 180, ingest.measure),
     Benchmark(ingest.WORKERS_NAME, "durable sends a second by two workers on PostgreSQL", 240, ingest.measure_workers),
     Benchmark(fairness.NAME, "what a tenant's single sends wait while another sends to 600,000", 900, fairness.measure),
     Benchmark(latency.NAME, "from the send to the client's socket at a steady rate", 60, latency.measure),
-    Benchmark(crossing.NAME, "the same from one of three nodes to another, 6,000 clients", 120, crossing.measure),
-    Benchmark(resuming.NAME, "10,000 clients of a node that died resume on the others", 180, resuming.measure),
-    Benchmark(everyone.NAME, "100,000 clients on six workers, and one announcement to them all", 480, everyone.measure),
+    Benchmark(
+        cross_node_latency.NAME,
+        "the same from one of three nodes to another, 6,000 clients",
+        120,
+        cross_node_latency.measure,
+    ),
+    Benchmark(
+        failover_resume.NAME, "10,000 clients of a node that died resume on the others", 180, failover_resume.measure
+    ),
+    Benchmark(
+        cluster_announcement.NAME,
+        "100,000 clients on six workers, and one announcement to them all",
+        480,
+        cluster_announcement.measure,
+    ),
     Benchmark(inbox.NAME, "inbox page and counts with 100 and 1,000,000 rows in the store", 420, inbox.measure),
     Benchmark(announcement.NAME, "one announcement to 1,000,000 recipients", 300, announcement.measure),
 ]

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bellcast.bench.crowd import ClientPool, Kind
+from bellcast.bench.client_pool import ClientPool, Kind
+from bellcast.bench.epoll_loop import EpollLoop
+from bellcast.bench.handshakes import Handshake
 from bellcast.bench.processes import Process
-from bellcast.bench.reactor import EpollLoop
-from bellcast.bench.talks import Handshake
 
 # What everybody follows. Pusher's clients read the prefix: this channel wants a signature.
 TOPIC = "private-bench"

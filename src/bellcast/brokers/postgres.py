@@ -14,7 +14,7 @@ from itertools import count
 import asyncpg
 from asyncpg import exceptions
 
-from bellcast.brokers.relay import Message
+from bellcast.brokers.remote import Message
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
-from bellcast.brokers.relay import Message
+from bellcast.brokers.remote import Message
 from bellcast.brokers.shards import COMMAND_TIMEOUT, PLAIN, SHARDED, Shard
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream

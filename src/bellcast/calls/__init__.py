@@ -3,11 +3,11 @@
 `connect` and `disconnect` are calls too."""
 
 from bellcast import ports
-from bellcast.calls.answerer import CallBackend, NoBackend
+from bellcast.calls.backend import CallBackend, NoBackend
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, CallContext, Refused
-from bellcast.calls.functions import Handlers, load
-from bellcast.calls.url import HttpCallback
-from bellcast.model.people import Project
+from bellcast.calls.http_callback import HttpCallback
+from bellcast.calls.python_functions import Handlers, load
+from bellcast.model.identities import Project
 
 __all__ = [
     "CONNECT",

@@ -12,6 +12,7 @@ from bellcast.cli import (
     backup,
     bench,
     config,
+    console,
     demo,
     doctor,
     env,
@@ -20,13 +21,12 @@ from bellcast.cli import (
     notify,
     options,
     restore,
-    screen,
     serve,
     sql,
     tail,
     token,
 )
-from bellcast.cli.screen import CommandError
+from bellcast.cli.console import CommandError
 
 EPILOG = """\
 [dim]Begin with[/] bellcast demo[dim], or with[/] bellcast serve [dim]and, beside it,[/] bellcast notify alice "Hello"[dim].
@@ -56,12 +56,12 @@ def main() -> NoReturn:
     try:
         sys.exit(app(prog_name="bellcast", standalone_mode=False))
     except CommandError as stop:
-        screen.fail(str(stop), stop.status)
+        console.fail(str(stop), stop.status)
     except typer.TyperException as refusal:
-        screen.fail(*screen.usage(refusal))
+        console.fail(*console.usage(refusal))
     except errors.SettingsError as wrong:
-        screen.fail(wrong.detail, 2)
+        console.fail(wrong.detail, 2)
     except errors.BellcastError as refusal:
-        screen.fail(refusal.detail, 1)
+        console.fail(refusal.detail, 1)
     except typer.Abort:
-        screen.fail("Stopped.", 1)
+        console.fail("Stopped.", 1)

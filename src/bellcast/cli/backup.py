@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # settings are read when a command runs: help need not wait
     from bellcast.settings.groups import StoreSettings
@@ -29,19 +29,19 @@ app = typer.Typer()
 def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An old one is never written over.")],
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Copy the store into a file, also while a server works on it."""
     store = options.settings(ctx).store
     os.umask(0o077)  # everybody's notifications are in it
     named = str(store.path) if store.is_file else "the PostgreSQL store"
-    with screen.progress(f"Copying {named}") as progress:
+    with console.progress(f"Copying {named}") as progress:
         _copy(store, file, progress)
     size = file.stat().st_size
     if json:
-        screen.json({"store": named, "file": str(file), "bytes": size})
+        console.json({"store": named, "file": str(file), "bytes": size})
     else:
-        screen.done(f"{named} is copied to {file} ({screen.size(size)}).")
+        console.done(f"{named} is copied to {file} ({console.size(size)}).")
 
 
 def _copy(store: "StoreSettings", file: Path, progress: Callable[[int, int], None]) -> None:
@@ -54,6 +54,6 @@ def _copy(store: "StoreSettings", file: Path, progress: Callable[[int, int], Non
         copies.backup(store.path, file, progress)
         return
     adapters.need_postgres()
-    from bellcast.storage import dump
+    from bellcast.storage import postgres_backup
 
-    asyncio.run(dump.dump(store.url or "", file, progress))
+    asyncio.run(postgres_backup.dump(store.url or "", file, progress))

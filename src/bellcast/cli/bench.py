@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 EPILOG = """\
 [dim]Examples[/]
@@ -27,7 +27,7 @@ def bench(
     connections: Annotated[
         int | None, typer.Option(min=1, metavar="NUMBER", help="Live clients in fanout, memory and dialects.")
     ] = None,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Measure this server and its peers."""
     from bellcast import bench as suite

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # the settings are read when they are asked for
     from bellcast.settings import Settings
@@ -26,7 +26,7 @@ app = typer.Typer()
 def config(
     ctx: typer.Context,
     only_changed: Annotated[bool, typer.Option("--changed", help="Only what differs from the defaults.")] = False,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Show the settings in effect."""
     from bellcast.settings import as_displayed, load
@@ -39,7 +39,7 @@ def config(
         source = "option" if given[variable] != defaults[variable] else "environment"
         rows[variable] = (value, "default" if value == defaults[variable] else source)
     if json:
-        screen.json({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
+        console.json({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
     else:
         _show(rows, only_changed)
         _credentials(options.settings(ctx))
@@ -55,18 +55,18 @@ def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
     for group, settings in table.GROUPS.items():
         chosen = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
         if chosen:
-            screen.out.print(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
+            console.out.print(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
         values = max((len(rows[setting.variable][0]) for setting in chosen), default=0)
         for setting in chosen:
             value, source = rows[setting.variable]
             line = f"{setting.variable:<{names}}   {value:<{values}}   {source}"
-            screen.out.print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
+            console.out.print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
 
 
 def _credentials(settings: "Settings") -> None:
-    from bellcast.cli import folder
+    from bellcast.cli import data_folder
     from bellcast.settings import known
 
     if settings.project is None:
         state = ", made at the first start" if known(settings) is None else ""
-        screen.out.print(f"\nCredentials: {folder.credentials(settings)}{state}", markup=False, soft_wrap=True)
+        console.out.print(f"\nCredentials: {data_folder.credentials(settings)}{state}", markup=False, soft_wrap=True)

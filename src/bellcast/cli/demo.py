@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import options, screen, serve
+from bellcast.cli import console, options, serve
 
 if TYPE_CHECKING:  # servers are imported when they start, not for --help
-    from bellcast.cli.neighbours import DemoApp
+    from bellcast.cli.demo_apps import DemoApp
 
 EPILOG = """\
 [dim]Examples[/]
@@ -35,15 +35,15 @@ def demo(
 ) -> None:
     """See it work: the server, the demo apps and an open page."""
     from bellcast import server
-    from bellcast.cli import logs, neighbours
+    from bellcast.cli import demo_apps, logs
     from bellcast.settings import load, project
 
-    apps = neighbours.every()
+    apps = demo_apps.every()
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
-        chosen = neighbours.free_port(PORT) if port is None else port
+        chosen = demo_apps.free_port(PORT) if port is None else port
         for number, neighbour in enumerate(apps, 1):
             neighbour.listen(chosen + number)
-        settings = load({**FLAGS, **neighbours.settings(apps), "data": data, "port": chosen}, {})
+        settings = load({**FLAGS, **demo_apps.settings(apps), "data": data, "port": chosen}, {})
         logs.configure(settings.server)
         credentials = project(settings)[0]
 
@@ -52,14 +52,14 @@ def demo(
                 neighbour.start(url, credentials)
             _introduce(url, data, apps)
             if not no_browser:
-                neighbours.open_page(apps[0].url)
+                demo_apps.open_page(apps[0].url)
 
         try:
             serve.run(server.create_app(settings), ready)
         finally:
             for neighbour in apps:
                 neighbour.stop()
-    screen.note("The demo has ended, and nothing of it is left.")
+    console.note("The demo has ended, and nothing of it is left.")
 
 
 def _introduce(url: str, data: str, apps: list["DemoApp"]) -> None:
@@ -73,7 +73,7 @@ def _introduce(url: str, data: str, apps: list["DemoApp"]) -> None:
     table.add_row("Server", f"[cyan]{url}[/]")
     table.add_row("API", f"[cyan]{url}/docs[/]")
     table.add_row("To end it", "Ctrl-C [dim](nothing is kept)[/]")
-    screen.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
+    console.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
     # Outside the panel, where it can be copied whole.
-    screen.out.print("[dim]Ring a bell from another terminal:[/]")
-    screen.out.print(f'  bellcast notify clara "Hello" --url {url} --data {data}\n', soft_wrap=True)
+    console.out.print("[dim]Ring a bell from another terminal:[/]")
+    console.out.print(f'  bellcast notify clara "Hello" --url {url} --data {data}\n', soft_wrap=True)

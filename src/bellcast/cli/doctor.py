@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # it looks at everything, so it imports everything: not for --help
     from bellcast.cli.findings import Finding
@@ -33,25 +33,25 @@ def doctor(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Look at this machine only, at no server.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Skip the idle-timeout check (25 s).")] = False,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Look for what is wrong, and say what to do."""
     found = []
-    with (screen.err if json else screen.out).status("Checking this machine") as status:
+    with (console.err if json else console.out).status("Checking this machine") as status:
         for finding in _examine(ctx, local, quick, status.update):
             found.append(finding)
             if not json:
                 _show(finding)
     problems = sum(finding.state == "problem" for finding in found)
     if json:
-        screen.json({"ok": not problems, "findings": [finding._asdict() for finding in found]})
+        console.json({"ok": not problems, "findings": [finding._asdict() for finding in found]})
     else:
-        screen.out.print(_summary(found))
+        console.out.print(_summary(found))
     raise typer.Exit(1 if problems else 0)
 
 
 def _examine(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
-    from bellcast.cli import checks, through, urls
+    from bellcast.cli import local_checks, server_checks, urls
     from bellcast.cli.findings import Finding
     from bellcast.errors import SettingsError
 
@@ -61,18 +61,18 @@ def _examine(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[s
         yield Finding("settings", "problem", wrong.detail, "correct it; `bellcast serve` would not start")
         return
     yield Finding("settings", "ok", "all can be read")
-    yield from checks.machine(settings)
+    yield from local_checks.machine(settings)
     yield from urls.examined(settings)
     if not local:
-        yield from through.server(settings, quick=quick, progress=progress)
+        yield from server_checks.server(settings, quick=quick, progress=progress)
 
 
 def _show(finding: "Finding") -> None:
     from rich.markup import escape
 
-    screen.out.print(f"{MARKS[finding.state]} {finding.check:<14} {escape(finding.what)}", soft_wrap=True)
+    console.out.print(f"{MARKS[finding.state]} {finding.check:<14} {escape(finding.what)}", soft_wrap=True)
     if finding.fix:
-        screen.out.print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
+        console.out.print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
 
 
 def _summary(found: list["Finding"]) -> str:

@@ -4,7 +4,7 @@ import shlex
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 EPILOG = """\
 [dim]Examples[/]
@@ -19,9 +19,9 @@ app = typer.Typer()
 
 
 @app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
-def env(ctx: typer.Context, json: screen.Json = False) -> None:
+def env(ctx: typer.Context, json: console.Json = False) -> None:
     """Print export lines of the URL, the project and the secret."""
-    from bellcast.cli.screen import CommandError
+    from bellcast.cli.console import CommandError
     from bellcast.settings import known, url
 
     settings = options.settings(ctx)
@@ -37,9 +37,9 @@ def env(ctx: typer.Context, json: screen.Json = False) -> None:
         "BELLCAST_SECRET": str(project.secret),
     }
     if json:
-        screen.json(variables)
+        console.json(variables)
         return
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
-    if screen.out.is_terminal:
-        screen.note('# To set them in this shell, run: eval "$(bellcast env)"')
+    if console.out.is_terminal:
+        console.note('# To set them in this shell, run: eval "$(bellcast env)"')

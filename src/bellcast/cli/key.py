@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 EPILOG = """\
 [dim]A key opens the server's paths as the project secret does, within its scopes:[/] send [dim]notifications and \
@@ -37,7 +37,7 @@ def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it, for the list.")],
     scope: Annotated[list[str], typer.Option(metavar="send|read|manage", help="What it may do. Several: repeat it.")],
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Make a key. Its text is printed this once."""
     from bellcast.auth.keys import SCOPES
@@ -49,20 +49,20 @@ def create(
         raise typer.BadParameter(f"expected one or more of {', '.join(SCOPES)}, got {got}", param_hint="--scope")
     made = _ask(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes})
     if json:
-        screen.json(made)
+        console.json(made)
         return
     print(made["key"], flush=True)
-    screen.note(f"Key {made['id']} may {', '.join(made['scopes'])}. Keep it now: it is not shown again.")
+    console.note(f"Key {made['id']} may {', '.join(made['scopes'])}. Keep it now: it is not shown again.")
 
 
 @key.command("list", cls=asks)
-def list_(ctx: typer.Context, json: screen.Json = False) -> None:
+def list_(ctx: typer.Context, json: console.Json = False) -> None:
     """List the keys, revoked ones too."""
     found = _ask(ctx, "GET", "/v1/keys")
     if json:
-        screen.json(found["keys"])
+        console.json(found["keys"])
     elif not found["keys"]:
-        screen.note("No keys yet: make one with `bellcast key create NAME --scope send`.")
+        console.note("No keys yet: make one with `bellcast key create NAME --scope send`.")
     else:
         _show(found["keys"])
 
@@ -71,23 +71,23 @@ def list_(ctx: typer.Context, json: screen.Json = False) -> None:
 def revoke(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The id of `bellcast key list`.")],
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Revoke a key: it is refused from now on."""
     from bellcast.client.request import path
 
     _ask(ctx, "DELETE", path("keys", id))
     if json:
-        screen.json({"revoked": id})
+        console.json({"revoked": id})
     else:
-        screen.done(f"Key {id} is revoked.")
+        console.done(f"Key {id} is revoked.")
 
 
 def _ask(ctx: typer.Context, method: str, where: str, body: dict[str, Any] | None = None) -> Any:
     """The server's answer; None if it has nothing to say."""
     import msgspec
 
-    from bellcast.cli import asking
+    from bellcast.cli import remote
     from bellcast.client.request import HttpRequest, HttpResponse
 
     def decode(answer: HttpResponse) -> Any:
@@ -95,7 +95,7 @@ def _ask(ctx: typer.Context, method: str, where: str, body: dict[str, Any] | Non
 
     content = None if body is None else msgspec.json.encode(body)
     headers = {"Content-Type": "application/json"}
-    with asking.server(options.settings(ctx)) as bell:
+    with remote.server(options.settings(ctx)) as bell:
         return bell.sender.send(HttpRequest(method, where, decode, headers=headers, content=content))
 
 
@@ -108,6 +108,6 @@ def _show(keys: list[dict[str, Any]]) -> None:
         table.add_column(heading, no_wrap=heading != "NAME")
     for one in keys:
         state = f"revoked {one['revoked_at'][:10]}" if one.get("revoked_at") else ""
-        row = (one["id"], Text(screen.plain(one["name"])), ",".join(one["scopes"]), one["created_at"][:10], state)
+        row = (one["id"], Text(console.plain(one["name"])), ",".join(one["scopes"]), one["created_at"][:10], state)
         table.add_row(*row, style="dim strike" if state else None)
-    screen.out.print(table)
+    console.out.print(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 import structlog
 from structlog.typing import Processor
 
-from bellcast.cli import screen
+from bellcast.cli import console
 
 if TYPE_CHECKING:  # a type only: this room is imported by commands that have the settings already
     from bellcast.settings.groups import ServerSettings
@@ -63,6 +63,6 @@ def _json() -> list[Processor]:
 
 
 def _console() -> list[Processor]:
-    colours = screen.err.is_terminal and not screen.err.no_color
+    colours = console.err.is_terminal and not console.err.no_color
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # the store is imported when there is one to migrate
     from bellcast.settings import Settings
@@ -29,7 +29,7 @@ app = typer.Typer()
 
 
 @app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
-def migrate(ctx: typer.Context, source: From = None, json: screen.Json = False) -> None:
+def migrate(ctx: typer.Context, source: From = None, json: console.Json = False) -> None:
     """Bring the store up to date, or move it."""
     settings = options.settings(ctx)
     if source is not None:
@@ -43,13 +43,13 @@ def migrate(ctx: typer.Context, source: From = None, json: screen.Json = False) 
 def _migrate_file(settings: "Settings", *, json: bool) -> None:
     import asyncio
 
-    from bellcast.cli import folder
+    from bellcast.cli import data_folder
     from bellcast.storage.migrations import sqlite as migrations
 
     path = settings.store.path
     before = version(path)
-    folder.prepare(settings)
-    with screen.err.status(f"Migrating {path}"):
+    data_folder.prepare(settings)
+    with console.err.status(f"Migrating {path}"):
         asyncio.run(_open(settings))
     _tell(str(path), before, len(migrations.steps()), json=json)
 
@@ -60,21 +60,21 @@ def _migrate_database(settings: "Settings", *, json: bool) -> None:
     from bellcast.server import adapters
 
     adapters.need_postgres()
-    from bellcast.storage import transfer
+    from bellcast.storage import copy_to_postgres
 
     url = settings.store.url or ""
-    with screen.err.status("Migrating the PostgreSQL store"):
-        before, after = asyncio.run(transfer.bring_up_to_date(url))
+    with console.err.status("Migrating the PostgreSQL store"):
+        before, after = asyncio.run(copy_to_postgres.bring_up_to_date(url))
     _tell("the PostgreSQL store", before, after, json=json)
 
 
 def _tell(store: str, before: int, after: int, *, json: bool) -> None:
     if json:
-        screen.json({"store": store, "from": before, "to": after})
+        console.json({"store": store, "from": before, "to": after})
     elif before == after:
-        screen.done(f"{store} is up to date (version {after}).")
+        console.done(f"{store} is up to date (version {after}).")
     else:
-        screen.done(f"{store} is at version {after} now; it was {before or 'not there'}.")
+        console.done(f"{store} is at version {after} now; it was {before or 'not there'}.")
 
 
 def _move(source: Path, settings: "Settings", *, json: bool) -> None:
@@ -84,27 +84,27 @@ def _move(source: Path, settings: "Settings", *, json: bool) -> None:
     from bellcast.settings.groups import FILE
 
     if settings.store.is_file:
-        raise screen.CommandError(
+        raise console.CommandError(
             "--from moves a store into PostgreSQL", "name the database with --store postgresql://…"
         )
     adapters.need_postgres()
-    from bellcast.storage import transfer
+    from bellcast.storage import copy_to_postgres
 
     file = source / FILE if source.is_dir() else source
-    with screen.progress(f"Moving {file}") as progress:
-        counts = asyncio.run(transfer.transfer(file, settings.store.url or "", progress))
+    with console.progress(f"Moving {file}") as progress:
+        counts = asyncio.run(copy_to_postgres.transfer(file, settings.store.url or "", progress))
     if json:
-        screen.json({"moved": str(file), "rows": counts})
+        console.json({"moved": str(file), "rows": counts})
     else:
-        screen.done(f"{file} is in PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+        console.done(f"{file} is in PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
 def version(path: Path) -> int:
     """Which version the store has; 0 if there is none."""
     import sqlite3
 
-    from bellcast.storage.connection import translated
     from bellcast.storage.migrations import sqlite as migrations
+    from bellcast.storage.sqlite_connection import translated
 
     if not path.exists():
         return 0

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # the client is imported when there is something to send
     from bellcast.client import Sent
@@ -55,10 +55,10 @@ def notify(
         str | None, _text("When it expires: 2h or 7d from now, or at 2030-01-31T12:00:00Z.", "DURATION|TIME")
     ] = None,
     idempotency_key: Annotated[str | None, _text("The same key again sends nothing twice.", "KEY")] = None,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Send a notification."""
-    from bellcast.cli import asking
+    from bellcast.cli import remote
 
     recipient, title = _addressed(words, bool(to_topic or to_role or all_))
     to: Any = recipient or _audience(to_topic, to_role, all_)
@@ -78,9 +78,9 @@ def notify(
         "expires_at": _moment(expires),
     }
     given: Any = {field: value for field, value in said.items() if value is not None}
-    with asking.server(options.settings(ctx)) as bell:
+    with remote.server(options.settings(ctx)) as bell:
         sent = bell.notify(to, idempotency_key=idempotency_key, **given)
-    screen.json(_told(sent)) if json else screen.done(_sentence(sent, to), sent.id)
+    console.json(_told(sent)) if json else console.done(_sentence(sent, to), sent.id)
 
 
 def _addressed(words: list[str], has_audience: bool) -> tuple[str | None, str]:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
 from bellcast.cli.migrate import version
-from bellcast.cli.screen import CommandError
 
 if TYPE_CHECKING:  # settings are read when a command runs: help need not wait
     from bellcast.settings import Settings
@@ -29,7 +29,7 @@ def restore(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `bellcast backup` made.")],
     force: Annotated[bool, typer.Option("--force", help="Even if there is a store already: it is lost.")] = False,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Put a backup in the place of the store."""
     settings = options.settings(ctx)
@@ -48,32 +48,32 @@ def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool)
     from bellcast.server import adapters
 
     adapters.need_postgres()
-    from bellcast.storage import dump
+    from bellcast.storage import postgres_backup
 
     try:
-        with screen.progress("Restoring the PostgreSQL store") as progress:
-            counts = asyncio.run(dump.restore(file, settings.store.url or "", progress, replace=force))
+        with console.progress("Restoring the PostgreSQL store") as progress:
+            counts = asyncio.run(postgres_backup.restore(file, settings.store.url or "", progress, replace=force))
     except Conflict as conflict:
         raise CommandError(
             conflict.detail, "name another database with --store, or replace what is there with --force"
         ) from None
     if json:
-        screen.json({"file": str(file), "rows": counts})
+        console.json({"file": str(file), "rows": counts})
     else:
-        screen.done(f"{file} is restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+        console.done(f"{file} is restored to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
 def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
-    from bellcast.cli import folder
+    from bellcast.cli import data_folder
     from bellcast.storage import backup as copies
 
     path = settings.store.path
     if path.exists() and not force:
         raise CommandError(f"{path} has data already", "name another folder with --data, or replace it with --force")
-    folder.prepare(settings)
-    with screen.progress(f"Restoring {path}") as progress:
+    data_folder.prepare(settings)
+    with console.progress(f"Restoring {path}") as progress:
         copies.restore(file, path, progress)
     if json:
-        screen.json({"file": str(file), "store": str(path), "bytes": path.stat().st_size})
+        console.json({"file": str(file), "store": str(path), "bytes": path.stat().st_size})
     else:
-        screen.done(f"{file} is restored to {path} ({screen.size(path.stat().st_size)}).")
+        console.done(f"{file} is restored to {path} ({console.size(path.stat().st_size)}).")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bellcast import __version__, errors
-from bellcast.cli import options, screen
-from bellcast.cli.screen import CommandError
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
 
 if TYPE_CHECKING:  # the house is imported when the server starts, not for --help
-    from bellcast.model.people import Project
+    from bellcast.model.identities import Project
     from bellcast.server import App
     from bellcast.settings import Settings
 
@@ -43,13 +43,13 @@ app = typer.Typer()
 def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     """Run the server."""
     from bellcast import server
-    from bellcast.cli import folder, logs
+    from bellcast.cli import data_folder, logs
     from bellcast.settings import project
     from bellcast.settings.groups import MEMORY
 
     settings = options.settings(ctx)
     logs.configure(settings.server)
-    folder.prepare(settings)
+    data_folder.prepare(settings)
     _allow_files()
     if as_worker is not None:
         _work(settings, as_worker)
@@ -79,11 +79,11 @@ def _listening(url: str) -> None:
 
 def _supervise(settings: "Settings") -> None:
     """Be the parent of the workers."""
-    from bellcast.cli import workers
+    from bellcast.cli import supervisor
 
     try:
         with _stored_address(settings, _listening) as ready:
-            status = workers.Supervisor(settings, ready).run(settings.server.host, settings.server.port)
+            status = supervisor.Supervisor(settings, ready).run(settings.server.host, settings.server.port)
     except OSError as reason:
         raise _no_start(reason, settings) from None
     if status:
@@ -95,14 +95,14 @@ def _work(settings: "Settings", told: str) -> None:
     from msgspec import structs
 
     from bellcast import server
-    from bellcast.cli import workers
-    from bellcast.live.transports.handover import SocketHandoff
+    from bellcast.cli import supervisor
+    from bellcast.live.socketio.socket_handoff import SocketHandoff
 
-    at = workers.parse_worker_args(told)
-    workers.end_with_parent(at)
+    at = supervisor.parse_worker_args(told)
+    supervisor.end_with_parent(at)
     own = structs.replace(settings, server=structs.replace(settings.server, port=at.port))
     app = server.create_app(own, neighbours=SocketHandoff(at.doors))
-    server.serve(app, lambda url: workers.told_ready(at, url), shared=True)
+    server.serve(app, lambda url: supervisor.told_ready(at, url), shared=True)
 
 
 def introduce(project: "Project", settings: "Settings") -> None:
@@ -111,13 +111,13 @@ def introduce(project: "Project", settings: "Settings") -> None:
     from rich.panel import Panel
     from rich.table import Table
 
-    from bellcast.cli import folder
+    from bellcast.cli import data_folder
 
     table = Table.grid(padding=(0, 2))
     for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
         table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
-    table.add_row("[dim]kept in[/]", f"{escape(str(folder.credentials(settings)))} [dim](readable by you only)[/]")
-    screen.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
+    table.add_row("[dim]kept in[/]", f"{escape(str(data_folder.credentials(settings)))} [dim](readable by you only)[/]")
+    console.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 
 def _allow_files() -> None:

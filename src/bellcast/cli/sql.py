@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bellcast.cli import options, screen
-from bellcast.cli.screen import CommandError
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     import asyncpg
 
-    from bellcast.outbox.watching import Watch, WatchRequest
+    from bellcast.outbox.table_watch import Watch, WatchRequest
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def install(
         list[str] | None, typer.Option(metavar="ROLE", help="A role that servers connect as. Repeat it.")
     ] = None,
     printed: Annotated[bool, typer.Option("--print", help="Print the SQL instead, for your own migrations.")] = False,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Put the outbox into the app's database, or bring it up to date."""
     _need_driver()
@@ -87,11 +87,11 @@ def install(
         return
     before, after = _ask(ctx, url, lambda connection: schema.install(connection, grant or (), node or ()))
     if json:
-        screen.json({"from": before, "to": after, "granted": [*(grant or []), *(node or [])]})
+        console.json({"from": before, "to": after, "granted": [*(grant or []), *(node or [])]})
     elif before == after:
-        screen.done(f"The outbox is up to date (version {after}).")
+        console.done(f"The outbox is up to date (version {after}).")
     else:
-        screen.done("The outbox is there: `SELECT bellcast.notify('alice', '{…}')`.")
+        console.done("The outbox is there: `SELECT bellcast.notify('alice', '{…}')`.")
 
 
 @sql.command(cls=asks)
@@ -99,7 +99,7 @@ def uninstall(
     ctx: typer.Context,
     url: Url = None,
     force: Annotated[bool, typer.Option("--force", help="Even if rows wait to be sent: they are lost.")] = False,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Take the outbox out of the app's database, and the triggers of watched tables with it."""
     _need_driver()
@@ -107,27 +107,27 @@ def uninstall(
 
     lost = _ask(ctx, url, lambda connection: schema.uninstall(connection, force=force))
     if json:
-        screen.json({"lost": lost})
+        console.json({"lost": lost})
     else:
-        screen.done("The outbox is gone.", f"{lost} rows were lost with it." if lost else "")
+        console.done("The outbox is gone.", f"{lost} rows were lost with it." if lost else "")
 
 
 @sql.command(cls=asks)
-def status(ctx: typer.Context, url: Url = None, json: screen.Json = False) -> None:
+def status(ctx: typer.Context, url: Url = None, json: console.Json = False) -> None:
     """Show what waits, what was refused and why, and what is watched."""
     _need_driver()
-    from bellcast.cli import outbox_sheet
+    from bellcast.cli import outbox_output
     from bellcast.outbox import status as looks
 
     found = _ask(ctx, url, looks.read_status)
     if json:
-        screen.json(found)
+        console.json(found)
     else:
-        outbox_sheet.show(found)
+        outbox_output.show(found)
 
 
 @sql.command(cls=asks)
-def retry(ctx: typer.Context, which: UrlAndRow = None, json: screen.Json = False) -> None:
+def retry(ctx: typer.Context, which: UrlAndRow = None, json: console.Json = False) -> None:
     """Put refused rows back into the outbox."""
     _need_driver()
     from bellcast.outbox import status as looks
@@ -138,7 +138,7 @@ def retry(ctx: typer.Context, which: UrlAndRow = None, json: screen.Json = False
 
 
 @sql.command(cls=asks)
-def discard(ctx: typer.Context, which: UrlAndRow = None, json: screen.Json = False) -> None:
+def discard(ctx: typer.Context, which: UrlAndRow = None, json: console.Json = False) -> None:
     """Throw refused rows away."""
     _need_driver()
     from bellcast.outbox import status as looks
@@ -166,12 +166,12 @@ def watch(
     name: Annotated[
         list[str] | None, typer.Option(metavar="KIND=NAME", help="What events are called. [dim]\\[TABLE.insert, …]")
     ] = None,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Let the changes of a table be heard, whoever makes them."""
     _need_driver()
-    from bellcast.outbox import watching
-    from bellcast.outbox.watching import WatchRequest
+    from bellcast.outbox import table_watch
+    from bellcast.outbox.table_watch import WatchRequest
 
     wish = WatchRequest(
         table=table,
@@ -184,38 +184,38 @@ def watch(
     )
     watched = _ask(ctx, url, lambda connection: _watch(connection, wish))
     if json:
-        screen.json(watched)
+        console.json(watched)
     else:
-        _tell(watched, watching.KINDS)
+        _tell(watched, table_watch.KINDS)
 
 
 @sql.command(cls=asks)
-def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: screen.Json = False) -> None:
+def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.Json = False) -> None:
     """Let a table be."""
     _need_driver()
-    from bellcast.outbox import watching
+    from bellcast.outbox import table_watch
 
-    name = _ask(ctx, url, lambda connection: watching.unwatch(connection, table))
+    name = _ask(ctx, url, lambda connection: table_watch.unwatch(connection, table))
     if json:
-        screen.json({"unwatched": name})
+        console.json({"unwatched": name})
     else:
-        screen.done(f"{name} is watched no more.")
+        console.done(f"{name} is watched no more.")
 
 
 @sql.command("list", cls=asks)
-def list_(ctx: typer.Context, url: Url = None, json: screen.Json = False) -> None:
+def list_(ctx: typer.Context, url: Url = None, json: console.Json = False) -> None:
     """List the tables that are watched."""
     _need_driver()
-    from bellcast.cli import outbox_sheet
-    from bellcast.outbox import watching
+    from bellcast.cli import outbox_output
+    from bellcast.outbox import table_watch
 
-    found = _ask(ctx, url, watching.every)
+    found = _ask(ctx, url, table_watch.every)
     if json:
-        screen.json(list(found.values()))
+        console.json(list(found.values()))
     elif not found:
-        screen.note("None yet: `bellcast sql watch TABLE`.")
+        console.note("None yet: `bellcast sql watch TABLE`.")
     else:
-        outbox_sheet.watches(found)
+        outbox_output.watches(found)
 
 
 def _url_and_row(words: list[str]) -> tuple[str | None, int | None]:
@@ -262,10 +262,10 @@ def _url(ctx: typer.Context, url: str | None) -> str:
 
 
 async def _watch(connection: "asyncpg.Connection", wish: "WatchRequest") -> "Watch":
-    from bellcast.outbox import schema, watching
+    from bellcast.outbox import schema, table_watch
 
     await schema.check_installed(connection)
-    return await watching.watch(connection, wish)
+    return await table_watch.watch(connection, wish)
 
 
 def _list(given: str) -> tuple[str, ...]:
@@ -273,7 +273,7 @@ def _list(given: str) -> tuple[str, ...]:
 
 
 def _kinds(given: str) -> tuple[Any, ...]:
-    from bellcast.outbox.watching import KINDS
+    from bellcast.outbox.table_watch import KINDS
 
     wrong = [kind for kind in _list(given) if kind not in KINDS]
     if wrong:
@@ -291,15 +291,15 @@ def _names(given: list[str]) -> dict[Any, str]:
 
 
 def _tell(watched: "Watch", kinds: tuple[Any, ...]) -> None:
-    from bellcast.cli import outbox_sheet
+    from bellcast.cli import outbox_output
 
     told = ", ".join(watched.names[kind] for kind in kinds if kind in watched.names)
-    screen.done(f"{watched.table} is watched: {told}", f"→ {outbox_sheet.reached(watched)}")
-    screen.note(f"These columns leave: {', '.join(watched.columns)}.")
+    console.done(f"{watched.table} is watched: {told}", f"→ {outbox_output.reached(watched)}")
+    console.note(f"These columns leave: {', '.join(watched.columns)}.")
 
 
 def _counted(count: int, done: str, key: str, *, json: bool) -> None:
     if json:
-        screen.json({key: count})
+        console.json({key: count})
     else:
-        screen.done(f"{count} {'row was' if count == 1 else 'rows were'} {done}.")
+        console.done(f"{count} {'row was' if count == 1 else 'rows were'} {done}.")

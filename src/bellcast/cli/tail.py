@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bellcast.cli import options, screen
+from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # the client is imported when there is something to follow
-    from bellcast.cli.stream import Frame, SseFollower
+    from bellcast.cli.sse_follower import Frame, SseFollower
     from bellcast.client import Bellcast
 
 EPILOG = """\
@@ -35,14 +35,14 @@ def tail(
     last: Annotated[
         int, typer.Option("--last", "-n", min=0, max=100, metavar="NUMBER", help="Show that many of the newest first.")
     ] = 5,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Follow an inbox live in the terminal."""
-    from bellcast.cli import asking
-    from bellcast.cli.sheet import TailOutput, TextOutput
-    from bellcast.cli.stream import SseFollower
+    from bellcast.cli import remote
+    from bellcast.cli.sse_follower import SseFollower
+    from bellcast.cli.tail_output import TailOutput, TextOutput
 
-    with asking.server(options.settings(ctx)) as bell, contextlib.suppress(KeyboardInterrupt):
+    with remote.server(options.settings(ctx)) as bell, contextlib.suppress(KeyboardInterrupt):
 
         def token() -> str:
             return bell.token(recipient, ttl="1h", tenant=tenant, topics=topic)
@@ -65,7 +65,7 @@ def _frames(bell: "Bellcast", follower: "SseFollower", topics: list[str], last: 
 
 def _newest(bell: "Bellcast", follower: "SseFollower", last: int) -> Iterator["Frame"]:
     """The newest notifications, oldest first, as if they came now; the stream goes on after them."""
-    from bellcast.cli.stream import Frame
+    from bellcast.cli.sse_follower import Frame
     from bellcast.client.request import HttpRequest, reads
 
     ask = HttpRequest("GET", "/v1/inbox", reads(dict[str, Any]), params={"limit": max(last, 1)})

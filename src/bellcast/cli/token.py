@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from bellcast.cli import options, screen
-from bellcast.cli.screen import CommandError
+from bellcast.cli import console, options
+from bellcast.cli.console import CommandError
 
 EPILOG = """\
 [dim]Examples[/]
@@ -34,7 +34,7 @@ def token(
     publish: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Topics it may publish to.")] = None,
     role: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="A role they have; kept.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Their name; kept.")] = None,
-    json: screen.Json = False,
+    json: console.Json = False,
 ) -> None:
     """Print a session token for somebody's browser."""
     import time
@@ -71,7 +71,7 @@ def token(
         "tenant": tenant or None,
         "expires_at": times.to_rfc3339(expires_at),
     }
-    screen.json(told) if json else print(signed)
+    console.json(told) if json else print(signed)
 
 
 def _milliseconds(ttl: str) -> int:

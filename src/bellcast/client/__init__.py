@@ -5,20 +5,7 @@ It uses only the public HTTP interface. `surface` has the public classes; `notif
 `credentials` finds the server and its secret; `signing` signs session tokens.
 """
 
-from bellcast.client.answers import (
-    Actor,
-    BulkResult,
-    Changed,
-    Counts,
-    FieldError,
-    InboxPage,
-    Notification,
-    Problem,
-    Recipient,
-    RecipientPage,
-    Sent,
-    SessionToken,
-)
+from bellcast.client.api import AsyncBellcast, Bellcast, InboxApi
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import (
     BellcastError,
@@ -37,8 +24,21 @@ from bellcast.client.errors import (
     WrongProject,
 )
 from bellcast.client.exchange import Retries
-from bellcast.client.notifier import NotificationManager
-from bellcast.client.surface import AsyncBellcast, Bellcast, InboxApi
+from bellcast.client.responses import (
+    Actor,
+    BulkResult,
+    Changed,
+    Counts,
+    FieldError,
+    InboxPage,
+    Notification,
+    Problem,
+    Recipient,
+    RecipientPage,
+    Sent,
+    SessionToken,
+)
+from bellcast.client.socketio_compat import NotificationManager
 
 __all__ = [
     "Actor",

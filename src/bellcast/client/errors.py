@@ -18,7 +18,7 @@ BellcastError
 
 from collections.abc import Sequence
 
-from bellcast.client.answers import BulkResult, FieldError, Problem
+from bellcast.client.responses import BulkResult, FieldError, Problem
 
 
 class BellcastError(Exception):

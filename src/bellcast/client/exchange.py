@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from bellcast.client.answers import Problem, ServerHealth
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import (
     BellcastError,
@@ -25,6 +24,7 @@ from bellcast.client.errors import (
     WrongProject,
 )
 from bellcast.client.request import HttpRequest, HttpResponse, Plan, reads
+from bellcast.client.responses import Problem, ServerHealth
 
 T = TypeVar("T")
 

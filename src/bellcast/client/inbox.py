@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from bellcast.client import arguments
-from bellcast.client.answers import Changed, Counts, InboxPage, Notification, View
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
+from bellcast.client.responses import Changed, Counts, InboxPage, Notification, View
 
 _page = reads(InboxPage)
 

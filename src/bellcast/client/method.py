@@ -9,8 +9,8 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from bellcast.client.http_senders import AsyncSender, SyncSender
 from bellcast.client.request import Plan
-from bellcast.client.senders import AsyncSender, SyncSender
 
 P = ParamSpec("P")
 T = TypeVar("T")

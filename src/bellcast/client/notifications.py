@@ -6,10 +6,10 @@ from typing import Any, Required, TypedDict, Unpack
 from uuid import uuid4
 
 from bellcast.client import arguments
-from bellcast.client.answers import BulkResult, BulkResults, FieldError, Notification, Priority, Problem, Sent
 from bellcast.client.arguments import Text
 from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgument
 from bellcast.client.request import Body, HttpRequest, T, drop_none, json, nothing, path, query, reads
+from bellcast.client.responses import BulkResult, BulkResults, FieldError, Notification, Priority, Problem, Sent
 
 # What the server takes in one bulk request: 10,000 items, 16 MiB; a little room is left for whoever stands between.
 SLICE_ITEMS = 10_000

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments, signing
-from bellcast.client.answers import IssuedToken, Recipient, RecipientPage, SessionToken
 from bellcast.client.arguments import Duration, Text
 from bellcast.client.credentials import Credentials
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
+from bellcast.client.responses import IssuedToken, Recipient, RecipientPage, SessionToken
 
 DEFAULT_TTL = 3600  # seconds, as POST /v1/tokens has it
 LONGEST_TTL = 30 * 24 * 3600

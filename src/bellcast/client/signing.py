@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bellcast.client import arguments
-from bellcast.client.answers import SessionToken
 from bellcast.client.credentials import Credentials
+from bellcast.client.responses import SessionToken
 
 
 def sign(credentials: Credentials, recipient: str, ttl: float, claims: Mapping[str, Any]) -> SessionToken:

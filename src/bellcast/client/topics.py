@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from bellcast.client import arguments
-from bellcast.client.answers import ConnectionPage, Presence, SubscriptionPage
 from bellcast.client.arguments import Text
 from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, drop_none, json, nothing, path, query, reads
+from bellcast.client.responses import ConnectionPage, Presence, SubscriptionPage
 
 
 class ToRecipient(TypedDict):

@@ -1,6 +1,6 @@
 """How much a tenant may send: so many a second, so many a day, as its own settings or the server's say.
 
-The rate is kept by all nodes together (see rates.py). What was sent on a day is written to the store once a second, which
+The rate is kept by all nodes together (see shared_rates.py). What was sent on a day is written to the store once a second, which
 answers with the sum of all nodes; so a budget is exact but for what the last second brought on other nodes."""
 
 import math
@@ -10,8 +10,8 @@ import structlog
 
 from bellcast.errors import BellcastError, TooMany
 from bellcast.model.events import SEPARATOR
+from bellcast.model.identities import TenantRules
 from bellcast.model.limits import Limits
-from bellcast.model.people import TenantRules
 from bellcast.ports import Clock, Rates, Store
 
 log = structlog.get_logger(__name__)

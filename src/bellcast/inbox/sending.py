@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import BellcastError, TooMany
-from bellcast.model import drafts, patterns, times
+from bellcast.model import patterns, times, validation
+from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft, content
-from bellcast.model.people import DEFAULT_TENANT
 from bellcast.ports import AnnounceRequest, Context, SendRequest, Sent
 
 # Rows a commit: the more it has, the less each costs. A thousand take the store some 15 ms, and single sends go first.
@@ -151,7 +151,7 @@ def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now
     if isinstance(draft, BellcastError):
         return draft
     try:
-        drafts.check_draft(draft, limits, moment)
+        validation.check_draft(draft, limits, moment)
     except BellcastError as refusal:
         return refusal
     to = draft.to

@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from bellcast.errors import NotFound
 from bellcast.model import ids
+from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Notification
-from bellcast.model.people import Principal
 from bellcast.ports import Context, OpenInbox, Query, ResumeFrom, SessionRevoked
 
 

@@ -1,7 +1,7 @@
 """Names of live events that only the server may send. Clients that publish are refused them in every dialect."""
 
 from bellcast.errors import FieldError
-from bellcast.model.drafts import FieldErrors
+from bellcast.model.validation import FieldErrors
 
 # What Socket.IO's own clients emit about the connection itself.
 SOCKETIO_LIFECYCLE = frozenset(

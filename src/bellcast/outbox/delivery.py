@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.inbox import events, sending
-from bellcast.model import publishing
+from bellcast.model import live_event_drafts
+from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
+from bellcast.model.live_event_drafts import EventDraft
 from bellcast.model.notifications import Draft
-from bellcast.model.people import DEFAULT_TENANT
-from bellcast.model.publishing import EventDraft
-from bellcast.outbox import watching
-from bellcast.outbox.watching import RowChange
+from bellcast.outbox import table_watch
+from bellcast.outbox.table_watch import RowChange
 from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
@@ -116,8 +116,8 @@ class Delivery:
         """Tell a live event; why not, if not."""
         try:
             for draft in _events(row, self._limits):
-                publishing.check(draft, self._limits)
-                await events.publish(self._engines, *publishing.events(draft, draft.tenant or DEFAULT_TENANT))
+                live_event_drafts.check(draft, self._limits)
+                await events.publish(self._engines, *live_event_drafts.events(draft, draft.tenant or DEFAULT_TENANT))
         except BellcastError as refusal:
             return refusal
         except Exception as failure:  # noqa: BLE001  as in _alone: the rows behind it must not wait for ever
@@ -148,7 +148,7 @@ def _read(row: OutboxRow) -> Draft | BellcastError:
 def _events(row: OutboxRow, limits: Limits) -> list[EventDraft]:
     try:
         if row.kind == "change":
-            return watching.events(_change.decode(row.payload), limits.event_data)
+            return table_watch.events(_change.decode(row.payload), limits.event_data)
         return [_event.decode(row.payload)]
     except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
         raise Invalid(str(wrong)) from None

@@ -6,8 +6,8 @@ import asyncpg
 from msgspec import Struct
 
 from bellcast.errors import NotFound
-from bellcast.outbox import schema, watching
-from bellcast.outbox.watching import Watch
+from bellcast.outbox import schema, table_watch
+from bellcast.outbox.table_watch import Watch
 
 # Refused rows that are shown; a mistake in the app makes thousands that are alike.
 SHOWN = 20
@@ -72,7 +72,7 @@ async def read_status(connection: asyncpg.Connection) -> Status:
         later=full.later,
         refused=full.refused,
         refusals=[RefusedRow(*row) for row in rows],
-        watched=await watching.every(connection),
+        watched=await table_watch.every(connection),
     )
 
 

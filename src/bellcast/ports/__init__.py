@@ -3,8 +3,8 @@ one contract suite per port runs on every adapter."""
 
 from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock
+from bellcast.ports.context import Context
 from bellcast.ports.devices import UNKNOWN, DevicePosition, Devices
-from bellcast.ports.engines import Context
 from bellcast.ports.http import Http, Response
 from bellcast.ports.inboxes import (
     Action,
@@ -24,12 +24,12 @@ from bellcast.ports.inboxes import (
 from bellcast.ports.jobs import Job, Jobs
 from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
+from bellcast.ports.last_events import LastEvent, LastEvents
+from bellcast.ports.maintenance import Maintenance
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import Recipients, SubscriptionGrant
 from bellcast.ports.sends import AnnounceRequest, SendRequest, Sends, Sent, SentItem
 from bellcast.ports.store import Store
-from bellcast.ports.topics import LastEvent, LastEvents
-from bellcast.ports.upkeep import Maintenance
 
 __all__ = [
     "UNKNOWN",

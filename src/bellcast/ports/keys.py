@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from bellcast.model.people import ApiKey
+from bellcast.model.identities import ApiKey
 
 
 class Keys(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
-from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.model.identities import Recipient, RecipientFields, Subscription, Tenant, TenantRules
 
 
 class SubscriptionGrant(NamedTuple):

@@ -8,10 +8,10 @@ from bellcast.ports.inboxes import Inboxes
 from bellcast.ports.jobs import Jobs
 from bellcast.ports.joined_topics import JoinedTopics
 from bellcast.ports.keys import Keys
+from bellcast.ports.last_events import LastEvents
+from bellcast.ports.maintenance import Maintenance
 from bellcast.ports.recipients import Recipients
 from bellcast.ports.sends import Sends
-from bellcast.ports.topics import LastEvents
-from bellcast.ports.upkeep import Maintenance
 
 
 class Store(Protocol):

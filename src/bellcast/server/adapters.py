@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
 from bellcast.model.events import Stream
+from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
-from bellcast.model.people import Project
 from bellcast.ports import Broker, Clock, Context, Store
 from bellcast.settings.groups import POSTGRES, REDIS
 from bellcast.settings.groups import StoreSettings as Kept
@@ -17,7 +17,7 @@ from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
-    from bellcast.outbox.tail import OutboxConsumer
+    from bellcast.outbox.consumer import OutboxConsumer
 
 
 def store(kept: Kept, clock: Clock) -> Store:
@@ -41,13 +41,13 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
     if url.startswith(REDIS):
         need_redis()
         from bellcast.brokers.redis import RedisTransport
-        from bellcast.brokers.relay import RemoteBroker
+        from bellcast.brokers.remote import RemoteBroker
 
         return RemoteBroker(RedisTransport(url, project.id), clock)
     if url.startswith(POSTGRES):
         _need("BELLCAST_BROKER", "asyncpg", "postgres")
         from bellcast.brokers.postgres import PostgresTransport
-        from bellcast.brokers.relay import RemoteBroker
+        from bellcast.brokers.remote import RemoteBroker
 
         return RemoteBroker(PostgresTransport(url, project.id), clock)
     return MemoryBroker()
@@ -59,7 +59,7 @@ def external_writes(
     """What is to run where other programs can write to the store."""
     if kept.url is None or not kept.url.startswith(POSTGRES):
         return []
-    from bellcast.storage.others import ExternalWrites
+    from bellcast.storage.external_writes import ExternalWrites
 
     return [ExternalWrites(kept.url, clock, unsure).run()]
 
@@ -69,8 +69,8 @@ def outbox(kept: Kept, engines: Context, limits: Limits) -> "OutboxConsumer | No
     if kept.outbox_url is None:
         return None
     need_postgres("BELLCAST_DATABASE_URL")
+    from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.outbox.delivery import Delivery
-    from bellcast.outbox.tail import OutboxConsumer
 
     return OutboxConsumer(kept.outbox_url, Delivery(engines, limits), engines.clock)
 

@@ -10,46 +10,46 @@ import httpx
 
 from bellcast import calls
 from bellcast.api import app as api
-from bellcast.api.rooms import ApiContext
-from bellcast.auth.doors import Authenticator
+from bellcast.api.context import ApiContext
+from bellcast.auth.authenticator import Authenticator
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
 from bellcast.errors import BellcastError, SettingsError
-from bellcast.inbox import upkeep
+from bellcast.inbox import maintenance
 from bellcast.inbox.quotas import Quotas
 from bellcast.jobs import JobRunner
-from bellcast.live.answering import AppCallbacks
-from bellcast.live.arrivals import Admission
-from bellcast.live.audit import Reconciler
-from bellcast.live.census import ClusterState
-from bellcast.live.commands import Commands
-from bellcast.live.connection import Connection
-from bellcast.live.drain import drain
-from bellcast.live.following import HubCallbacks
-from bellcast.live.hub import Hub
-from bellcast.live.presence import Presence
-from bellcast.live.reactions import InboxSync
-from bellcast.live.roll import ConnectionSurvey
-from bellcast.live.rules import LiveConfig
-from bellcast.live.sessions.native import NativeHandshake
-from bellcast.live.sweep import HeartbeatWheel
-from bellcast.live.transports.handover import SocketHandoff
-from bellcast.live.transports.http import can_take_over
-from bellcast.live.transports.stream import StreamEndpoint
-from bellcast.live.transports.upgrade import WebSocketEndpoint
+from bellcast.live.admission import Admission
+from bellcast.live.cluster.state import ClusterState
+from bellcast.live.config import LiveConfig
+from bellcast.live.connection.connection import Connection
+from bellcast.live.http.responses import can_take_over
+from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
+from bellcast.live.hub.drain import drain
+from bellcast.live.hub.heartbeats import HeartbeatWheel
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.stream_index import HubCallbacks
+from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live.native.app_callbacks import AppCallbacks
+from bellcast.live.native.commands import Commands
+from bellcast.live.native.handshake import NativeHandshake
+from bellcast.live.native.sse_endpoint import StreamEndpoint
+from bellcast.live.socketio.socket_handoff import SocketHandoff
+from bellcast.live.sync.inbox_sync import InboxSync
+from bellcast.live.sync.reconciler import Reconciler
 from bellcast.model.events import Event, PresenceChanged, RateUsage, Stream
+from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
-from bellcast.model.people import Project
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
-from bellcast.rates import SharedRates
-from bellcast.server import adapters, files, host, inprocess, pusher, socketio
+from bellcast.server import adapters, connection_limit, host, inprocess, wire_pusher, wire_socketio
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock
-from bellcast.server.counting import WorkerMetrics
-from bellcast.server.pusher import PusherWiring
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Tasks
+from bellcast.server.wire_pusher import PusherWiring
+from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, project
+from bellcast.shared_rates import SharedRates
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -108,7 +108,7 @@ class App:
             clock=engines.clock,
         )
         rules = LiveConfig(
-            limits=files.with_connection_limit(settings.limits),
+            limits=connection_limit.with_connection_limit(settings.limits),
             heartbeat=settings.native.heartbeat,
             access=settings.access,
         )
@@ -165,12 +165,12 @@ class App:
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)
-        self._engine_sessions = socketio.engine_sessions(
+        self._engine_sessions = wire_socketio.engine_sessions(
             settings.socketio, rules, self.project, engines, self.hub, doors, arrivals, commands, answers, spawn
         )
         self._engine_sessions.log = self._log
         self._live: dict[str, Serving] = {
-            **socketio.paths(self._engine_sessions, arrivals, rules, self.handoff),
+            **wire_socketio.paths(self._engine_sessions, arrivals, rules, self.handoff),
             STREAM: StreamEndpoint(doors, rules, arrivals, sessions, spawn),
             "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
         }
@@ -230,7 +230,7 @@ class App:
 
     def _live_at(self, path: str) -> Serving | None:
         # A slash at the end, or none, is the same path: as for REST.
-        return self._pusher.endpoint if path.startswith(pusher.PATH) else self._live.get(path.rstrip("/"))
+        return self._pusher.endpoint if path.startswith(wire_pusher.PATH) else self._live.get(path.rstrip("/"))
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """Whether a GET of this path, with or without a wish for a WebSocket, begins a live connection, and is never
@@ -262,7 +262,7 @@ class App:
             if is_mounted:
                 self.tasks.spawn(host.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
-                self.tasks.spawn(upkeep.run(self.context, self._retention()))
+                self.tasks.spawn(maintenance.run(self.context, self._retention()))
                 self.tasks.spawn(self._jobs.run())
             self._loop_transport.loop = asyncio.get_running_loop()
             self._started = True
@@ -272,7 +272,7 @@ class App:
         await self.store.open()
         self.broker.listen(self._receive, self._on_gap)
         await self.broker.open()
-        await upkeep.expire(self.context)
+        await maintenance.expire(self.context)
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
         await self._quotas.load()
@@ -292,9 +292,9 @@ class App:
             *adapters.external_writes(self.settings.store, self.context.clock, self._reconciler.mark_suspect),
         ]
 
-    def _retention(self) -> upkeep.Retention:
+    def _retention(self) -> maintenance.Retention:
         kept = self.settings.store
-        return upkeep.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000))
+        return maintenance.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000))
 
     async def drain(self) -> None:
         """Tell every live connection to come back, spread over the drain window."""

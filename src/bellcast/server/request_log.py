@@ -12,11 +12,11 @@ from typing import Any
 
 import structlog
 
-from bellcast.api.edge import STATE, path_as_sent, request_id
-from bellcast.live.connection import Connection
-from bellcast.live.reasons import CloseReason
-from bellcast.live.sessions.engineio import EngineSession
-from bellcast.live.sessions.socketio.member import NamespaceConnection
+from bellcast.api.middleware import STATE, path_as_sent, request_id
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection
+from bellcast.live.socketio.engine_session import EngineSession
+from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.ports import Clock
 
 log = structlog.get_logger("bellcast.requests")
@@ -145,7 +145,7 @@ class RequestLog:
 
     def session_opened(self, pipe: EngineSession) -> None:
         """Log the start of a session."""
-        request = _of_current(is_websocket=pipe.transport == "websocket")
+        request = _of_current(is_websocket=pipe.transport_name == "websocket")
         _write("session_opened", request | _session_of(pipe))
 
     def session_closed(self, pipe: EngineSession) -> None:
@@ -154,7 +154,12 @@ class RequestLog:
 
     def namespace_refused(self, pipe: EngineSession, namespace: str, reason: str) -> None:
         """Log a namespace that a client may not join."""
-        who = {"protocol": "socketio", "transport": pipe.transport, "namespace": namespace, "session": _session(pipe)}
+        who = {
+            "protocol": "socketio",
+            "transport": pipe.transport_name,
+            "namespace": namespace,
+            "session": _session(pipe),
+        }
         _write("connection_refused", who | {"reason": reason})
 
 
@@ -184,7 +189,7 @@ def _why(end: CloseReason) -> dict[str, Any]:
 
 
 def _session_of(pipe: EngineSession) -> dict[str, Any]:
-    return {"protocol": "engineio", "transport": pipe.transport, "session": _session(pipe)}
+    return {"protocol": "engineio", "transport": pipe.transport_name, "session": _session(pipe)}
 
 
 def _session(pipe: EngineSession) -> str:

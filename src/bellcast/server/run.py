@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from bellcast.live.transports.entrance import FastPathFactory
+from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
 
 # Connections that wait to be accepted: a storm of 10,000 arrives faster than one loop turn takes them.

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.errors import SettingsError
-from bellcast.live.rules import SocketIOConfig
+from bellcast.live.config import SocketIOConfig
+from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
-from bellcast.model.people import Project
 from bellcast.model.pusher import PusherConfig
-from bellcast.settings import readers
+from bellcast.settings import parsers
 from bellcast.settings.address import url
 from bellcast.settings.credentials import known, project, secret
 from bellcast.settings.groups import (
@@ -133,11 +133,11 @@ def _written(setting: Setting, value: Any) -> str:
     if setting.is_secret:
         return MASK
     if isinstance(value, bool):
-        yes, no = ("allow", "deny") if setting.read is readers.allow_deny else ("on", "off")
+        yes, no = ("allow", "deny") if setting.read is parsers.allow_deny else ("on", "off")
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)
-    if setting.read in (readers.url, readers.store, readers.broker, readers.database):
+    if setting.read in (parsers.url, parsers.store, parsers.broker, parsers.database):
         return _without_password(value)
     return ",".join(value) if isinstance(value, tuple) else str(value)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from bellcast.errors import SettingsError
-from bellcast.model.people import Project
+from bellcast.model.identities import Project
 from bellcast.settings.groups import Secret, Settings
 
 

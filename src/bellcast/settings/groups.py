@@ -5,11 +5,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.errors import SettingsError
-from bellcast.live.rules import SocketIOConfig
+from bellcast.live.config import SocketIOConfig
+from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
-from bellcast.model.people import Project
 from bellcast.model.pusher import PusherConfig
 
 MASK = "…"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.storage import statements
-from bellcast.storage.connection import connect, make_private, translated
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.sqlite_connection import connect, make_private, translated
 
 COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then the caller hears how far it is
 

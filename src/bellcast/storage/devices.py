@@ -7,7 +7,7 @@ import msgspec
 from bellcast.model.inboxes import Position
 from bellcast.ports import UNKNOWN, DevicePosition
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 
 class Devices:

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from bellcast.model import times
+from bellcast.model.identities import Recipient, Subscription, Tenant
 from bellcast.model.notifications import Notification
-from bellcast.model.people import Recipient, Subscription, Tenant
-from bellcast.storage import people, rows, tenants
+from bellcast.storage import recipient_scripts, rows, tenants
 from bellcast.storage.engine import Engine, Row, Script, Statement
 
 EXPORT_BATCH_ROWS = 500  # rows a read: about 2 ms
@@ -16,7 +16,7 @@ EXPORT_BATCH_ROWS = 500  # rows a read: about 2 ms
 
 async def export(engine: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
     """Its record, its subscriptions, its notifications, oldest first; None if there is none."""
-    recipient = await engine.read(people.get, tenant, key)
+    recipient = await engine.read(recipient_scripts.get, tenant, key)
     return None if recipient is None else _pairs(engine, tenant, recipient)
 
 
@@ -49,7 +49,7 @@ async def _tenant_pairs(engine: Engine, key: str, tenant: Tenant) -> AsyncIterat
         for topic, name, data, at in told:
             yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
     after = None
-    while people_ := await engine.read(people.page, key, after, EXPORT_BATCH_ROWS, None):
+    while people_ := await engine.read(recipient_scripts.page, key, after, EXPORT_BATCH_ROWS, None):
         for recipient in people_:
             async for pair in _pairs(engine, key, recipient):
                 yield pair

@@ -21,9 +21,9 @@ from bellcast.ports import (
     SessionRevoked,
     UnreadCounts,
 )
-from bellcast.storage import arrivals, intake, marking, people, rows
+from bellcast.storage import announcements, ensure, marking, recipient_scripts, rows
 from bellcast.storage.engine import Engine, Row, Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
 # Of the statement `inbox_return`: how many columns make the inbox, and how many stand before the changed notification's.
@@ -118,7 +118,7 @@ def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
         return None
     inbox, behind = found
     wanted.check_standing(inbox.revoked_before)
-    if not wanted.written(inbox) or (behind and (yield from intake.has_pending(inbox.number))):
+    if not wanted.written(inbox) or (behind and (yield from announcements.has_pending(inbox.number))):
         return None
     return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
 
@@ -160,9 +160,9 @@ def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
     wanted.check_standing(inbox.revoked_before)
     if not behind and wanted.written(inbox):  # as of nearly all who are new
         return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
-    events: list[Event] = (yield from intake.materialize(tenant, [key], now)) if behind else []
+    events: list[Event] = (yield from announcements.materialize(tenant, [key], now)) if behind else []
     if roles is not None:
-        events += yield from people.set_roles(tenant, inbox.number, key, inbox.roles, roles, now)
+        events += yield from recipient_scripts.set_roles(tenant, inbox.number, key, inbox.roles, roles, now)
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
     inbox, _ = yield from _known(tenant, key)
@@ -178,12 +178,12 @@ def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | 
 
 def _check_erased(wanted: _OpenRequest) -> Script[None]:
     """Refuse the session of an earlier life of a recipient or tenant that is not there."""
-    ((ended_before,),) = yield Statement("erased_before", arrivals.digests(wanted.tenant, wanted.key))
+    ((ended_before,),) = yield Statement("erased_before", ensure.digests(wanted.tenant, wanted.key))
     wanted.check_standing(ended_before)
 
 
 def _made(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
-    yield from arrivals.ensure_recipients(tenant, [key], now)
+    yield from ensure.ensure_recipients(tenant, [key], now)
     return (yield from _known(tenant, key))
 
 

@@ -8,7 +8,7 @@ import msgspec
 from bellcast.ports import Job
 from bellcast.storage import rows
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 
 class Jobs:

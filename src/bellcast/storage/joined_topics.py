@@ -9,7 +9,7 @@ from bellcast.ports.joined_topics import (
     JoinedBy,
 )
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 
 class JoinedTopics:

@@ -1,10 +1,10 @@
 """API keys: what they may do, and the digests of their secrets."""
 
 from bellcast.model import times
-from bellcast.model.people import ApiKey
+from bellcast.model.identities import ApiKey
 from bellcast.storage import rows
 from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 
 class Keys:

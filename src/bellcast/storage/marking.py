@@ -10,7 +10,7 @@ from bellcast.model.notifications import View
 from bellcast.ports import Action, Marked, Marking
 from bellcast.storage import rows
 from bellcast.storage.engine import Row, Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 # The first and last part of each view (`notifications.part`).
 MARK_PARTS: dict[View, tuple[int, int]] = {"all": (0, 1), "unread": (0, 0), "read": (1, 1), "archived": (2, 2)}

@@ -9,8 +9,9 @@ import asyncpg
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
 from bellcast.storage.engine import I, P, Script, Statement, T
-from bellcast.storage.lanes import PostgresWriter
-from bellcast.storage.link import (
+from bellcast.storage.locks import ScriptCall
+from bellcast.storage.migrations import postgres as migrations
+from bellcast.storage.postgres_connection import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
     SESSION,
@@ -21,9 +22,8 @@ from bellcast.storage.link import (
     texts,
     translated,
 )
-from bellcast.storage.migrations import postgres as migrations
-from bellcast.storage.questions import ReadBatcher
-from bellcast.storage.touching import ScriptCall
+from bellcast.storage.postgres_writer import PostgresWriter
+from bellcast.storage.read_batching import ReadBatcher
 
 MIN_VERSION = 15
 # Two of them write; a process whose loop is busy has no use for more.

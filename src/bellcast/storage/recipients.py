@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from bellcast.model.events import Event
-from bellcast.model.people import Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.model.identities import Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import SubscriptionGrant
-from bellcast.storage import arrivals, export, people, subscriptions, tenants
+from bellcast.storage import ensure, export, recipient_scripts, subscriptions, tenants
 from bellcast.storage.engine import Engine
 
 
@@ -19,21 +19,21 @@ class Recipients:
 
     async def get(self, tenant: str, key: str) -> Recipient | None:
         """The record, if there is one."""
-        return await self._engine.read(people.get, tenant, key)
+        return await self._engine.read(recipient_scripts.get, tenant, key)
 
     async def put(
         self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
     ) -> tuple[Recipient, bool, tuple[Event, ...]]:
         """Write what is given."""
-        return await self._engine.write(people.put, tenant, key, fields, now, replace=replace)
+        return await self._engine.write(recipient_scripts.put, tenant, key, fields, now, replace=replace)
 
     async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
         """By key."""
-        return await self._engine.read(people.page, tenant, after, limit, search)
+        return await self._engine.read(recipient_scripts.page, tenant, after, limit, search)
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
         """Erase the recipient and everything kept under it."""
-        return await self._engine.write(people.delete, tenant, key, now)
+        return await self._engine.write(recipient_scripts.delete, tenant, key, now)
 
     async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Everything kept of one recipient."""
@@ -41,7 +41,7 @@ class Recipients:
 
     async def revoke(self, tenant: str, key: str, now: int) -> tuple[Event, ...]:
         """Refuse session tokens issued before now."""
-        return await self._engine.write(people.revoke, tenant, key, now)
+        return await self._engine.write(recipient_scripts.revoke, tenant, key, now)
 
     async def subscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Subscription, bool]:
         """Put a recipient on a topic."""
@@ -85,11 +85,11 @@ class Recipients:
 
     async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
         """One step; the last one takes the tenant itself."""
-        found = await self._engine.read(people.page, key, None, limit, None)
-        erased = [self._engine.write(people.delete, key, one.key, now) for one in found]
+        found = await self._engine.read(recipient_scripts.page, key, None, limit, None)
+        erased = [self._engine.write(recipient_scripts.delete, key, one.key, now) for one in found]
         events = [event for each in await asyncio.gather(*erased) for event in each or ()]
         if not found:
-            await self._engine.write(tenants.erase, key, arrivals.tenant_digest(key), now)
+            await self._engine.write(tenants.erase, key, ensure.tenant_digest(key), now)
         return len(found), events
 
     async def put_tenant(self, key: str, name: str | None, settings: dict[str, Any], now: int) -> tuple[Tenant, bool]:

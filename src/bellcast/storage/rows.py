@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from bellcast.model import times
+from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Actor, Content, Edit, Notification
-from bellcast.model.people import ApiKey, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.storage.engine import Row
 
 _actor = msgspec.json.Decoder(Actor)

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from bellcast.errors import BellcastError, IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
-from bellcast.model.people import EVERY_TENANT
 from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
-from bellcast.storage import additions, corrections, intake, outright, rows, tenants
+from bellcast.storage import announcements, insert, insert_postgres, rows, sent, tenants
 from bellcast.storage.engine import Engine, Script, Statement, WriteConflict
-from bellcast.storage.joining import mergeable
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
+from bellcast.storage.merging import mergeable
 
 # Rows a script: what a single send waits for in company. Where nobody waits, many scripts are run as one.
 SCRIPT_ROWS = 25
@@ -48,24 +48,27 @@ class Sends:
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
         """A notification or announcement of that tenant."""
-        return await self._engine.read(corrections.find, tenant, id)
+        return await self._engine.read(sent.find, tenant, id)
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
         """Correct it in every inbox that has it."""
-        inbox = await self._engine.read(corrections.inbox_of, tenant, id)
-        return await self._engine.write(corrections.edit, tenant, id, edit, now, inbox)
+        inbox = await self._engine.read(sent.inbox_of, tenant, id)
+        return await self._engine.write(sent.edit, tenant, id, edit, now, inbox)
 
     async def recall(self, tenant: str, id: str, now: int) -> tuple[Event, ...] | None:
         """Take it out of every inbox that has it."""
-        inbox = await self._engine.read(corrections.inbox_of, tenant, id)
-        return await self._engine.write(corrections.recall, tenant, id, now, inbox)
+        inbox = await self._engine.read(sent.inbox_of, tenant, id)
+        return await self._engine.write(sent.recall, tenant, id, now, inbox)
 
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
         """Take pending announcements into these existing inboxes, slice by slice."""
         events: list[Event] = []
-        for start in range(0, len(recipients), intake.MATERIALIZE_BATCH_INBOXES):
+        for start in range(0, len(recipients), announcements.MATERIALIZE_BATCH_INBOXES):
             events += await self._engine.write(
-                intake.materialize, tenant, recipients[start : start + intake.MATERIALIZE_BATCH_INBOXES], now
+                announcements.materialize,
+                tenant,
+                recipients[start : start + announcements.MATERIALIZE_BATCH_INBOXES],
+                now,
             )
         return events
 
@@ -96,8 +99,8 @@ def _names(sendings: Sequence[SendRequest]) -> set[tuple[str, str]]:
 @mergeable(
     may=lambda sendings: sendings[0].idempotency_key is None,
     rows=_rows,
-    outright=outright.add,
-    before=outright.ensure_recipients,
+    outright=insert_postgres.add,
+    before=insert_postgres.ensure_recipients,
 )
 def _add(sendings: Sequence[SendRequest]) -> Script[list[Sent]]:
     """Sendings without idempotency keys, or one that may have one."""
@@ -105,7 +108,7 @@ def _add(sendings: Sequence[SendRequest]) -> Script[list[Sent]]:
     given = yield from _stored_response(first.tenant, first)
     if given is not None:
         return [Sent(given)]
-    sent = yield from additions.add(sendings)
+    sent = yield from insert.add(sendings)
     yield from _store_response(first.tenant, first)
     return sent
 
@@ -154,7 +157,7 @@ def _announce(announcing: AnnounceRequest) -> Script[Sent]:
         return Sent(given)
     if announcing.tenant != EVERY_TENANT:
         yield from tenants.ensure_tenant(announcing.tenant, announcing.created_at)
-    seq = yield from corrections.next_number()
+    seq = yield from sent.next_number()
     columns = rows.content_params(announcing.content, announcing.created_at)
     where = {"seq": seq, "id": announcing.id, "tenant": announcing.tenant, "topic": announcing.topic}
     yield Statement("announcement_insert", {**columns, **where})

@@ -12,12 +12,12 @@ from typing import Any
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage.connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
 from bellcast.storage.engine import I, P, Script, T
 from bellcast.storage.lock import FolderLock
+from bellcast.storage.locks import NO_TENANT, ScriptCall, tenant_of
 from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.touching import NO_TENANT, ScriptCall, tenant_of
-from bellcast.storage.writer import SqliteWriter
+from bellcast.storage.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
+from bellcast.storage.sqlite_writer import SqliteWriter
 
 MIN_VERSION = (3, 37)  # STRICT tables; RETURNING came with 3.35
 

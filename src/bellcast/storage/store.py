@@ -9,10 +9,10 @@ from bellcast.storage.inboxes import Inboxes
 from bellcast.storage.jobs import Jobs
 from bellcast.storage.joined_topics import JoinedTopics
 from bellcast.storage.keys import Keys
+from bellcast.storage.last_events import Topics
+from bellcast.storage.maintenance import Maintenance
 from bellcast.storage.recipients import Recipients
 from bellcast.storage.sends import Sends
-from bellcast.storage.topics import Topics
-from bellcast.storage.upkeep import Maintenance
 
 
 class SQLStore:

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from bellcast.model.events import Event, SubscriptionEnded
-from bellcast.model.people import Subscription
+from bellcast.model.identities import Subscription
 from bellcast.ports import SubscriptionGrant
-from bellcast.storage import arrivals, intake, rows
+from bellcast.storage import announcements, ensure, rows
 from bellcast.storage.engine import Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 
 @locks(lambda tenant, topic, key, now: [(tenant, key)])
 def subscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
     """Put a recipient on a topic; whether it is new."""
-    inbox, _ = yield from arrivals.ensure_recipient(tenant, key, now)
+    inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
     new = yield from follow(tenant, topic, inbox, key, now)
     found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
     return rows.subscription(found[0]), new
@@ -25,7 +25,7 @@ def unsubscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Eve
     among_them = yield from among(tenant, key, [topic])
     if not among_them:
         return None
-    inbox, _ = yield from arrivals.ensure_recipient(tenant, key, now)
+    inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
     return tuple((yield from unfollow(tenant, [topic], inbox, key, now)))
 
 
@@ -57,6 +57,6 @@ def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bo
 
 def unfollow(tenant: str, topics: Sequence[str], inbox: int, key: str, now: int) -> Script[list[Event]]:
     """Take an inbox off topics, after taking in what was sent to them before."""
-    events = yield from intake.materialize(tenant, [key], now)
+    events = yield from announcements.materialize(tenant, [key], now)
     yield Statement("subscription_delete", many=[{"inbox": inbox, "topic": topic} for topic in topics])
     return [*events, *(SubscriptionEnded(tenant, key, topic) for topic in topics)]

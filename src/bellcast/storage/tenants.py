@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bellcast.model.people import Tenant, TenantRules
+from bellcast.model.identities import Tenant, TenantRules
 from bellcast.storage import rows
 from bellcast.storage.engine import Script, Statement
-from bellcast.storage.touching import locks
+from bellcast.storage.locks import locks
 
 
 def get(key: str) -> Script[Tenant | None]:

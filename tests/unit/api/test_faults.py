@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct, field
 
-from bellcast.api import faults
+from bellcast.api import validation_errors
 from bellcast.errors import FieldError, Invalid
 
 
@@ -30,7 +30,7 @@ class Outer(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def named(value, **more):
-    return {error.field: error.message for error in faults.validation_errors(value, Outer, **more)}
+    return {error.field: error.message for error in validation_errors.validation_errors(value, Outer, **more)}
 
 
 @pytest.mark.parametrize(
@@ -91,25 +91,25 @@ class TestHugeBodies:
     """A body of a mebibyte costs as little to refuse as a small one."""
 
     def test_a_list_of_bad_elements_names_the_first_hundred(self, conversions):
-        found = faults.validation_errors({"title": "x", "words": [1] * 500_000}, Outer)
+        found = validation_errors.validation_errors({"title": "x", "words": [1] * 500_000}, Outer)
         assert [error.field for error in found] == [f"words.{number}" for number in range(100)]
         assert len(conversions) < 200
 
     def test_a_bad_element_behind_thousands_of_good_ones_blames_its_list(self, conversions):
-        found = faults.validation_errors({"title": "x", "words": ["a"] * 500_000 + [1]}, Outer)
+        found = validation_errors.validation_errors({"title": "x", "words": ["a"] * 500_000 + [1]}, Outer)
         assert found == [FieldError("words", "must be text, got an integer")]
-        assert len(conversions) <= 2 + faults.MAX_CHECKED_ELEMENTS
+        assert len(conversions) <= 2 + validation_errors.MAX_CHECKED_ELEMENTS
 
     def test_a_list_of_bad_objects_names_the_first_hundred_fields(self, conversions):
-        found = faults.validation_errors({"title": "x", "many": [{"a": 1, "b": 2}] * 100_000}, Outer)
+        found = validation_errors.validation_errors({"title": "x", "many": [{"a": 1, "b": 2}] * 100_000}, Outer)
         assert len(found) == 100
         assert len(conversions) < 200
 
     def test_unknown_fields_name_the_first_hundred(self):
-        assert len(faults.validation_errors({f"field{number}": 1 for number in range(60_000)}, Outer)) == 100
+        assert len(validation_errors.validation_errors({f"field{number}": 1 for number in range(60_000)}, Outer)) == 100
 
     def test_the_name_of_an_unknown_field_is_cut(self):
-        (error,) = faults.validation_errors({"title": "x", "é" * 1_000_000: 1}, Outer)
+        (error,) = validation_errors.validation_errors({"title": "x", "é" * 1_000_000: 1}, Outer)
         assert error == FieldError("é" * 100 + "…", "is not a known field")
 
     def test_a_refusal_names_a_hundred_fields_whoever_found_them(self):

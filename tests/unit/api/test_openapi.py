@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bellcast.api import app, bounds
+from bellcast.api import app, schema_limits
 from bellcast.model.limits import Limits
 
 
@@ -23,9 +23,9 @@ def test_limits_in_force_are_in_it():
 
 def test_every_bound_is_of_a_field_there_is(document):
     schemas = document["components"]["schemas"]
-    for name, fields in bounds.fields(Limits()).items():
+    for name, fields in schema_limits.fields(Limits()).items():
         assert fields.keys() <= schemas[name]["properties"].keys(), name
-    for name, together in bounds.alternatives().items():
+    for name, together in schema_limits.alternatives().items():
         assert named(together) <= schemas[name]["properties"].keys(), name
 
 

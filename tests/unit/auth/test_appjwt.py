@@ -6,18 +6,18 @@ from typing import Any
 import jwt
 import pytest
 
-from bellcast.auth import appjwt
+from bellcast.auth import app_tokens
 from bellcast.errors import Unauthenticated
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal
 
 SECRET = "the secret of an app that was there before"
-NAMED = appjwt.mapping(("recipient=userId", "roles=role", "tenant=org"))
+NAMED = app_tokens.mapping(("recipient=userId", "roles=role", "tenant=org"))
 
 
 def verify(claims: dict[str, Any], secret: str = SECRET) -> Principal | None:
     token = jwt.encode(claims, secret, "HS256")
-    return appjwt.verify(SECRET, NAMED, token, int(time.time() * 1000), Limits())
+    return app_tokens.verify(SECRET, NAMED, token, int(time.time() * 1000), Limits())
 
 
 def test_the_apps_names_are_read_as_ours() -> None:
@@ -54,4 +54,4 @@ def test_claims_of_the_wrong_type_are_refused(claims: dict[str, Any]) -> None:
 @pytest.mark.parametrize("pairs", [(), ("roles=role",), ("recipient=",), ("recipient=id", "colour=c")])
 def test_a_mapping_must_say_whose_a_token_is_in_known_words(pairs: tuple[str, ...]) -> None:
     with pytest.raises(ValueError):
-        appjwt.mapping(pairs)
+        app_tokens.mapping(pairs)

@@ -3,8 +3,8 @@ from tests.unit.auth.world import NOW, PROJECT, token
 
 from bellcast.auth import tokens
 from bellcast.errors import Unauthenticated
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal
 
 SECONDS = NOW // 1000
 LIMITS = Limits()

@@ -6,13 +6,13 @@ from msgspec import Struct
 from tests.unit.auth.test_jwks import published, signed
 from tests.unit.auth.world import NOW, PROJECT, RIVAL, Keyring, Web, answering, clock, headers, token
 
-from bellcast.auth import doors, keys
-from bellcast.auth.access import AccessConfig
-from bellcast.auth.doors import Authenticator
+from bellcast.auth import authenticator, keys
+from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import Headers, WrongOrigin
 from bellcast.errors import Forbidden, Unauthenticated, Unavailable
+from bellcast.model.identities import Caller, Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Caller, Principal
 
 EC = ec.generate_private_key(ec.SECP256R1())
 ALICE = token({})
@@ -262,8 +262,8 @@ async def test_wrong_credentials_open_no_server_path(asked: Request) -> None:
 
 def test_what_is_read_of_a_request() -> None:
     asked = request("token=a%2Eb", authorization="Bearer x", origin="https://a", sec_fetch_site="none", cookie="c=1")
-    assert doors.read(asked) == doors.Credentials(
+    assert authenticator.read(asked) == authenticator.Credentials(
         bearer="x", token="a.b", cookies=b"c=1", host="bell.example", origin="https://a", site="none"
     )
-    nothing = doors.Credentials(bearer=None, token=None, cookies=b"", host="", origin=None, site=None)
-    assert doors.read(Request()) == nothing
+    nothing = authenticator.Credentials(bearer=None, token=None, cookies=b"", host="", origin=None, site=None)
+    assert authenticator.read(Request()) == nothing

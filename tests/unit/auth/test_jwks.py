@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.unit.auth.world import NOW, Web, answering, clock, encoded
 
 from bellcast.auth import tokens
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.jwks import Jwks
 from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal
 from bellcast.ports import Response
 
 URL = "https://id.example/keys"

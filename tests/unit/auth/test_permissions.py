@@ -2,7 +2,7 @@ import pytest
 
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant, Refusal
-from bellcast.model.people import Principal
+from bellcast.model.identities import Principal
 
 ALICE = Principal(recipient="alice")
 NAMELESS = Principal()

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bellcast.auth import pusher
+from bellcast.auth import pusher_signatures
 from bellcast.errors import Unauthenticated
-from bellcast.model.people import Project
+from bellcast.model.identities import Project
 
 # The application of the documentation's worked examples.
 DOCUMENTED = Project("3", "278d425bdf160c739803", "7ad3773142a6692b25b8")
@@ -20,25 +20,25 @@ NOW = 1_353_088_179_000
 
 
 def test_the_documented_signatures_hold() -> None:
-    private = pusher.channel_string("1234.1234", "private-foobar")
+    private = pusher_signatures.channel_string("1234.1234", "private-foobar")
     signature = "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4"
-    assert pusher.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", private)
+    assert pusher_signatures.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", private)
     data = '{"user_id":10,"user_info":{"name":"Mr. Channels"}}'
-    presence = pusher.channel_string("1234.1234", "presence-foobar", data)
+    presence = pusher_signatures.channel_string("1234.1234", "presence-foobar", data)
     signature = "31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80"
-    assert pusher.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", presence)
+    assert pusher_signatures.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", presence)
 
 
 def test_the_documented_request_holds_within_ten_minutes() -> None:
     for now in (NOW, NOW + 600_000, NOW - 600_000):
-        pusher.check_request(DOCUMENTED, "POST", "/apps/3/events", SENT, EVENT, now)
+        pusher_signatures.check_request(DOCUMENTED, "POST", "/apps/3/events", SENT, EVENT, now)
     for now in (NOW + 601_000, NOW - 601_000):
         with pytest.raises(Unauthenticated, match="auth_timestamp"):
-            pusher.check_request(DOCUMENTED, "POST", "/apps/3/events", SENT, EVENT, now)
+            pusher_signatures.check_request(DOCUMENTED, "POST", "/apps/3/events", SENT, EVENT, now)
 
 
 def test_a_list_is_read_as_php_writes_it() -> None:
-    assert pusher.parameters([("info[0]", "a"), ("info[1]", "b"), ("Auth_Key", "k")]) == {
+    assert pusher_signatures.parameters([("info[0]", "a"), ("info[1]", "b"), ("Auth_Key", "k")]) == {
         "info": "a,b",
         "auth_key": "k",
     }
@@ -46,11 +46,11 @@ def test_a_list_is_read_as_php_writes_it() -> None:
 
 @pytest.mark.parametrize("auth", ["", ":", "key", "278d425bdf160c739803:", "278d425bdf160c739803:é", "\ud800:x"])
 def test_nonsense_does_not_hold(auth: str) -> None:
-    assert not pusher.is_valid(DOCUMENTED, auth, "1.2:private-a")
+    assert not pusher_signatures.is_valid(DOCUMENTED, auth, "1.2:private-a")
 
 
 @pytest.mark.parametrize(
     ("text", "is_one"), [("1.2", True), ("1", False), ("1.2.3", False), ("١.٢", False), ("1.2\n", False)]
 )
 def test_socket_ids(text: str, is_one: bool) -> None:
-    assert pusher.is_socket_id(text) is is_one
+    assert pusher_signatures.is_socket_id(text) is is_one

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from tests.unit.auth.world import NOW, Web, answering, clock
 
-from bellcast.auth import sessions
-from bellcast.auth.sessions import CookieSessions
+from bellcast.auth import cookie_sessions
+from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal
 from bellcast.ports import Response
 
 URL = "https://app.example/session"
@@ -71,7 +71,7 @@ async def test_nobody_gets_anothers_answer() -> None:
 
 
 async def test_only_so_many_answers_are_remembered_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(cookie_sessions, "MAX_REMEMBERED", 3)
     app = AppServer()
     for cookies in (b"1", b"2", b"3"):
         await app.recipient(cookies)

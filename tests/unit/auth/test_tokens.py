@@ -12,8 +12,8 @@ from tests.unit.auth.world import NOW, PROJECT, RIVAL, encoded, token
 
 from bellcast.auth import tokens
 from bellcast.errors import Unauthenticated
+from bellcast.model.identities import Principal, Project
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal, Project
 
 LIMITS = Limits()
 HOUR = 3_600_000

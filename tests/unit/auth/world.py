@@ -10,7 +10,7 @@ import jwt
 from tests.clock import FakeClock
 
 from bellcast.errors import Unavailable
-from bellcast.model.people import ApiKey, Project
+from bellcast.model.identities import ApiKey, Project
 from bellcast.ports import Response
 
 NOW = 1_800_000_000_000

@@ -8,11 +8,11 @@ import jwt
 import msgspec
 import pytest
 
-from bellcast.auth import pusher
-from bellcast.bench.bell import APP, KEY, SECRET, BenchServer, booking
+from bellcast.auth import pusher_signatures
 from bellcast.bench.processes import Process
+from bellcast.bench.server_under_test import APP, KEY, SECRET, BenchServer, booking
 from bellcast.errors import Unauthenticated
-from bellcast.model.people import Project
+from bellcast.model.identities import Project
 
 
 @pytest.fixture
@@ -40,9 +40,11 @@ def test_a_trigger_is_signed_as_pushers_sdks_sign(server):
     head, _, body = request.partition(b"\r\n\r\n")
     url = urlsplit(head.split(b" ")[1].decode())
     now = int(time.time() * 1000)
-    pusher.check_request(Project(APP, KEY, SECRET), "POST", url.path, parse_qsl(url.query), body, now)
+    pusher_signatures.check_request(Project(APP, KEY, SECRET), "POST", url.path, parse_qsl(url.query), body, now)
     with pytest.raises(Unauthenticated):
-        pusher.check_request(Project(APP, KEY, SECRET), "POST", url.path, parse_qsl(url.query), body + b" ", now)
+        pusher_signatures.check_request(
+            Project(APP, KEY, SECRET), "POST", url.path, parse_qsl(url.query), body + b" ", now
+        )
 
 
 def test_lines_hold_one_notification_each(server):

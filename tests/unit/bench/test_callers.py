@@ -6,9 +6,9 @@ import threading
 import pytest
 from tests.unit.bench.fixed_server import reacting, serving
 
-from bellcast.bench.callers import HttpCaller, drive, send_request
-from bellcast.bench.reactor import Deadline, OutOfTimeError
-from bellcast.bench.talks import HandshakeRefused
+from bellcast.bench.epoll_loop import Deadline, OutOfTimeError
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import HttpCaller, drive, send_request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 422 No\r\nContent-Length: 7\r\n\r\ntoo big"

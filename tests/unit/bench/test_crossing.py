@@ -2,18 +2,20 @@
 
 import msgspec
 
-from bellcast.bench import crossing
-from bellcast.bench.bell import BenchServer
+from bellcast.bench import cross_node_latency
 from bellcast.bench.nodes import Nodes
-from bellcast.bench.trial import QUICK, Run
+from bellcast.bench.scales import QUICK, Run
+from bellcast.bench.server_under_test import BenchServer
 
 
 def test_a_send_goes_to_another_node_than_its_recipients(tmp_path):
-    each = [BenchServer(None, ("127.0.0.1", 1 + at), tmp_path) for at in range(crossing.NODES)]
+    each = [BenchServer(None, ("127.0.0.1", 1 + at), tmp_path) for at in range(cross_node_latency.NODES)]
     trial = Run(scale=QUICK, deadline=None, folder=tmp_path, stock=tmp_path, say=print)
-    sends = crossing._sends(trial, Nodes(each, None), list(range(crossing.NODES)))
+    sends = cross_node_latency._sends(trial, Nodes(each, None), list(range(cross_node_latency.NODES)))
     ways = {(by, int(recipient(request).split("-")[1])) for by, request in sends}
-    assert ways == {(by, at) for by in range(crossing.NODES) for at in range(crossing.NODES) if by != at}
+    assert ways == {
+        (by, at) for by in range(cross_node_latency.NODES) for at in range(cross_node_latency.NODES) if by != at
+    }
 
 
 def recipient(request):

@@ -4,9 +4,9 @@ import select
 
 import pytest
 
-from bellcast.bench.crowd import ClientPool
+from bellcast.bench.client_pool import ClientPool
 from bellcast.bench.frames import CLOSE, GOODBYE, PING
-from bellcast.bench.talks import HandshakeRefused, until
+from bellcast.bench.handshakes import HandshakeRefused, until
 
 from .fixed_server import CHUNKED, STREAM, SWITCHING, chunk, frame, reacting, serving
 

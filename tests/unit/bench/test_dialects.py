@@ -1,7 +1,7 @@
 """Encodings are counted by the server and judged by the dialect that was encoded most often."""
 
-from bellcast.bench.bell import FOREIGN
 from bellcast.bench.dialects import KINDS, counts
+from bellcast.bench.server_under_test import FOREIGN
 
 METRICS = b"""# TYPE bellcast_encoded_total counter
 bellcast_encoded_total{protocol="native",transport="sse"} 43.0

@@ -3,8 +3,8 @@
 import pytest
 
 from bellcast.bench import engines
+from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.peers import AbsentError
-from bellcast.bench.reactor import Deadline
 
 
 @pytest.mark.parametrize(

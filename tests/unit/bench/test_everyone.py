@@ -2,14 +2,14 @@
 
 from msgspec.structs import replace
 
-from bellcast.bench import everyone
+from bellcast.bench import cluster_announcement
 from bellcast.bench.figures import MissingFigure
-from bellcast.bench.trial import QUICK, Run
+from bellcast.bench.scales import QUICK, Run
 
 
 def measured(size, folder):
     scale = replace(QUICK, everyone=size)
-    return everyone.measure(Run(scale=scale, deadline=None, folder=folder, stock=folder, say=print))
+    return cluster_announcement.measure(Run(scale=scale, deadline=None, folder=folder, stock=folder, say=print))
 
 
 def test_more_than_the_open_files_or_the_memory_of_this_machine_is_absent(tmp_path):

@@ -1,7 +1,7 @@
 """The clock runs from the send to the first bytes, for each notification by its number."""
 
-from bellcast.bench.bell import booking
 from bellcast.bench.latency import DelayClock
+from bellcast.bench.server_under_test import booking
 
 
 def payload(number):

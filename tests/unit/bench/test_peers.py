@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.bench import peers
-from bellcast.bench.reactor import Deadline
+from bellcast.bench.epoll_loop import Deadline
 
 
 def test_outside_the_checkout_every_peer_is_absent_with_a_reason(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.bench.presence import is_move
-from bellcast.live.protocols.pusher import frames
+from bellcast.live.pusher.protocol import frames
 from bellcast.model.events import Member
 
 MEMBER = Member("m-1")

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from bellcast.bench.epoll_loop import Deadline, pause
 from bellcast.bench.processes import TICKS_PER_SECOND, Cpu, DiedError, Process, cpu_of, family, free_port, pss_of
-from bellcast.bench.reactor import Deadline, pause
 
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 WAIT = "import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n"

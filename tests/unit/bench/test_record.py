@@ -5,8 +5,8 @@ import pytest
 
 from bellcast.bench import record
 from bellcast.bench.figures import Figure, at_most
+from bellcast.bench.scales import FULL
 from bellcast.bench.suite import Result
-from bellcast.bench.trial import FULL
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from rich.console import Console
 
 from bellcast.bench import report
 from bellcast.bench.figures import Figure, MissingFigure, at_most
+from bellcast.bench.scales import FULL
 from bellcast.bench.suite import Result
-from bellcast.bench.trial import FULL
 
 
 def shown(**more):

@@ -4,9 +4,9 @@ import pytest
 
 from bellcast.bench import suite
 from bellcast.bench.figures import Figure, MissingFigure
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.scales import QUICK
 from bellcast.bench.suite import Benchmark
-from bellcast.bench.talks import HandshakeRefused
-from bellcast.bench.trial import QUICK
 
 FIGURE = Figure(benchmark="good", name="speed", value=1.0, unit="/s")
 ABSENT = MissingFigure("good", "nchan", "needs nginx")

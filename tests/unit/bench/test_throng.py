@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from bellcast.bench.crowd import ClientPool
-from bellcast.bench.reactor import Deadline
-from bellcast.bench.talks import HandshakeRefused, until
-from bellcast.bench.throng import ClientProcesses, ClientShare, Order
+from bellcast.bench.client_pool import ClientPool
+from bellcast.bench.client_processes import ClientProcesses, ClientShare, Order
+from bellcast.bench.epoll_loop import Deadline
+from bellcast.bench.handshakes import HandshakeRefused, until
 
 from .fixed_server import SWITCHING, frame, serving
 

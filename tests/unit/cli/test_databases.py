@@ -7,7 +7,7 @@ import pytest
 from tests import engines
 from tests.servers import free_port
 
-from bellcast.cli import databases
+from bellcast.cli import database_checks
 from bellcast.outbox import schema
 from bellcast.settings.groups import Settings, StoreSettings
 
@@ -20,7 +20,7 @@ def url():
 
 
 def found(**kept) -> dict[str, tuple[str, str]]:
-    findings = databases.examined(Settings(store=StoreSettings(**kept)))
+    findings = database_checks.examined(Settings(store=StoreSettings(**kept)))
     return {finding.check: (finding.state, finding.fix) for finding in findings}
 
 

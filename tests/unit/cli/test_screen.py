@@ -2,8 +2,8 @@
 
 import pytest
 
-from bellcast.cli import screen
-from bellcast.cli.screen import CommandError
+from bellcast.cli import console
+from bellcast.cli.console import CommandError
 
 
 def test_a_stop_is_one_sentence_of_what_is_wrong_and_what_to_do():
@@ -14,7 +14,7 @@ def test_a_stop_is_one_sentence_of_what_is_wrong_and_what_to_do():
 
 def test_an_error_is_one_line_however_long(capsys):
     with pytest.raises(SystemExit) as ended:
-        screen.fail("[red] is no colour here, " + "and on it goes " * 40, 2)
+        console.fail("[red] is no colour here, " + "and on it goes " * 40, 2)
     told = capsys.readouterr()
     assert ended.value.code == 2
     assert told.out == ""
@@ -23,7 +23,7 @@ def test_an_error_is_one_line_however_long(capsys):
 
 
 def test_done_takes_names_as_they_are(capsys):
-    screen.done("Sent to [bold]alice\x1b[31m", "id-1")
+    console.done("Sent to [bold]alice\x1b[31m", "id-1")
     assert capsys.readouterr().out == "✓ Sent to [bold]alice\ufffd[31m id-1\n"
 
 
@@ -32,10 +32,10 @@ def test_done_takes_names_as_they_are(capsys):
     [(0, "0 kB"), (114_688, "115 kB"), (5_300_000, "5.3 MB"), (12_340_000_000, "12.3 GB")],
 )
 def test_sizes_are_said_as_people_say_them(count, said):
-    assert screen.size(count) == said
+    assert console.size(count) == said
 
 
 def test_a_bar_shows_nothing_where_nobody_watches(capsys):
-    with screen.progress("Copying") as progress:
+    with console.progress("Copying") as progress:
         progress(1, 2)
     assert capsys.readouterr() == ("", "")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bellcast.cli.sheet import TailOutput, TextOutput
-from bellcast.cli.stream import Frame
+from bellcast.cli.sse_follower import Frame
+from bellcast.cli.tail_output import TailOutput, TextOutput
 
 NOTIFICATION = {
     "id": "n1",

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.cli.stream import Frame, frames
+from bellcast.cli.sse_follower import Frame, frames
 from bellcast.live.framing import sse
 
 TOLD = (

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bellcast.auth.access import AccessConfig
+from bellcast.auth.access_config import AccessConfig
 from bellcast.cli import urls
 from bellcast.settings.groups import ServerSettings, Settings
 

@@ -7,8 +7,8 @@ import pytest
 
 from bellcast.api.app import HANDLERS
 from bellcast.client import AsyncBellcast, Bellcast, notifications
+from bellcast.client.api import InboxApi, RecipientsApi, ServerApi
 from bellcast.client.method import Method
-from bellcast.client.surface import InboxApi, RecipientsApi, ServerApi
 
 SECRET = "s3cret-of-the-project"
 

@@ -9,15 +9,15 @@ from tests.clock import FakeClock
 from bellcast.auth.permissions import Grant
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import BellcastError
-from bellcast.live.census import ClusterState
-from bellcast.live.commands import Commands
-from bellcast.live.connection import Connection, Phase
-from bellcast.live.hub import Hub
-from bellcast.live.presence import Presence
-from bellcast.live.protocols import native
-from bellcast.live.rules import LiveConfig
+from bellcast.live.cluster.state import ClusterState
+from bellcast.live.config import LiveConfig
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.native import protocol
+from bellcast.live.native.commands import Commands
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal
 from bellcast.ports import Context
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
@@ -47,8 +47,8 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     commands = Commands(
         Context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)
     )
-    connection = Connection("1", native.MESSAGE, before, hub, 0, None)
+    connection = Connection("1", protocol.MESSAGE, before, hub, 0, None)
     connection.phase, connection.grants = Phase.LIVE, {"role.admin": Grant.ROLE}
     with pytest.raises(BellcastError):
-        await commands.perform(connection, native.AuthCommand(token="t"))
+        await commands.perform(connection, protocol.AuthCommand(token="t"))
     assert (connection.principal, connection.grants) == (before, {"role.admin": Grant.ROLE})

@@ -1,6 +1,6 @@
 """Moves of a crowd: told together, net, and to those who moved only what came after."""
 
-from bellcast.live.crowds import DIRECT_FOLLOWERS, MAX_BATCH_MOVES, PresenceBatcher, merge_changes
+from bellcast.live.cluster.presence_batching import DIRECT_FOLLOWERS, MAX_BATCH_MOVES, PresenceBatcher, merge_changes
 from bellcast.model.events import Member, PresenceChanged
 
 

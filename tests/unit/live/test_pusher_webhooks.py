@@ -10,12 +10,12 @@ from tests.clock import FakeClock
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner
-from bellcast.live.census import ClusterState
-from bellcast.live.hub import Hub
-from bellcast.live.presence import Presence
-from bellcast.live.sessions import pusher_webhooks
-from bellcast.live.sessions.pusher_webhooks import SEND, PusherWebhooks
-from bellcast.model.people import Project
+from bellcast.live.cluster.state import ClusterState
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.pusher import webhooks
+from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
+from bellcast.model.identities import Project
 from bellcast.ports import Job
 
 
@@ -70,11 +70,11 @@ async def test_what_happens_while_the_store_is_away_is_told_once_it_is_back() ->
     world.webhooks.occupied("a")
     await world.after(0)
     for _ in range(3):
-        await world.after(pusher_webhooks.RETRY_SECONDS)
+        await world.after(webhooks.RETRY_SECONDS)
     world.webhooks.joined("presence-b", "u")
     world.store.is_away = False
     for _ in range(3):
-        await world.after(pusher_webhooks.RETRY_SECONDS)
+        await world.after(webhooks.RETRY_SECONDS)
     assert world.store.told() == ["channel_occupied", "member_added"]
 
 
@@ -82,13 +82,13 @@ async def test_an_end_that_could_not_be_kept_swallows_no_later_begin() -> None:
     world = World()
     world.webhooks.vacated("a")
     await world.after(0)
-    await world.after(pusher_webhooks.BATCH_WINDOW_SECONDS)
+    await world.after(webhooks.BATCH_WINDOW_SECONDS)
     world.tasks.pop().cancel()  # as if the server went away
     await world.after(0)
     world.store.is_away = False
     world.webhooks.occupied("a")
     await world.after(0)
-    await world.after(pusher_webhooks.BATCH_WINDOW_SECONDS)
+    await world.after(webhooks.BATCH_WINDOW_SECONDS)
     assert world.store.told() == ["channel_occupied"]
 
 

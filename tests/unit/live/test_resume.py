@@ -8,16 +8,16 @@ from tests.clock import FakeClock
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Unavailable
-from bellcast.live import resume
-from bellcast.live.census import ClusterState
-from bellcast.live.connection import Connection, Phase
-from bellcast.live.following import HubCallbacks
-from bellcast.live.hub import Hub
-from bellcast.live.presence import Presence
-from bellcast.live.protocols import native
-from bellcast.live.reasons import UNAVAILABLE, CloseReason
+from bellcast.live.cluster.state import ClusterState
+from bellcast.live.connection.close_reasons import UNAVAILABLE, CloseReason
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.stream_index import HubCallbacks
+from bellcast.live.native import protocol
+from bellcast.live.sync import resume
+from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
-from bellcast.model.people import Principal
 from bellcast.ports import Store
 
 
@@ -49,7 +49,7 @@ def held_connection() -> tuple[Hub, Heard]:
     def ignore(*_: Any) -> None: ...
 
     hub.callbacks = HubCallbacks(*[ignore] * len(HubCallbacks._fields))
-    connection = Heard("1", native.MESSAGE, Principal(recipient="alice"), hub, 0, None)
+    connection = Heard("1", protocol.MESSAGE, Principal(recipient="alice"), hub, 0, None)
     hub.add(connection)
     return hub, connection
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.model.buckets import NAMES, TokenBuckets
+from bellcast.model.token_bucket import NAMES, TokenBuckets
 
 SECOND = 1_000
 

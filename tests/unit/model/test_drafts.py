@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.errors import Invalid
-from bellcast.model import drafts
+from bellcast.model import validation
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Draft, Edit
 
@@ -23,7 +23,7 @@ def nested(levels: int) -> Any:
 
 
 def errors(value: Any) -> dict[str, str]:
-    return {error.field: error.message for error in drafts.data("data", value, 0)}
+    return {error.field: error.message for error in validation.data("data", value, 0)}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_data_that_an_encoder_cannot_take_is_refused_by_its_path(value: Any, fie
 
 
 def test_large_data_is_refused_before_it_is_searched() -> None:
-    (error,) = drafts.data("data", [2**64] * 10_000, 100)
+    (error,) = validation.data("data", [2**64] * 10_000, 100)
     assert error.message.startswith("must be at most 100 bytes")
 
 
@@ -69,8 +69,8 @@ def test_large_data_is_refused_before_it_is_searched() -> None:
 def test_a_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: str) -> None:
     moment = datetime.fromisoformat(expires_at)
     for check, subject in (
-        (drafts.check_draft, Draft(to="alice", title="Hello", expires_at=moment)),
-        (drafts.check_edit, Edit(expires_at=moment)),
+        (validation.check_draft, Draft(to="alice", title="Hello", expires_at=moment)),
+        (validation.check_edit, Edit(expires_at=moment)),
     ):
         with pytest.raises(Invalid) as refused:
             check(subject, LIMITS, NOW)  # type: ignore[operator]  # each with its own kind

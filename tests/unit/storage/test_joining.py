@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from bellcast.storage import joining
+from bellcast.storage import merging
 from bellcast.storage.engine import Script
-from bellcast.storage.touching import ScriptCall
+from bellcast.storage.locks import ScriptCall
 
 
-@joining.mergeable(may=lambda items: items != ["alone"], rows=len)
+@merging.mergeable(may=lambda items: items != ["alone"], rows=len)
 def shout(items: Sequence[str]) -> Script[list[str]]:
     return [item.upper() for item in items]
     yield
@@ -23,9 +23,9 @@ def start(*items: str) -> ScriptCall:
 
 
 def test_those_that_follow_one_another_run_as_one_and_each_has_its_own_outcome() -> None:
-    (run,) = joining.runs([start("a"), start("b", "c"), start("d")])
-    assert joining.merge(run).args == (["a", "b", "c", "d"],)
-    assert joining.split_results(run, ["A", "B", "C", "D"]) == [["A"], ["B", "C"], ["D"]]
+    (run,) = merging.runs([start("a"), start("b", "c"), start("d")])
+    assert merging.merge(run).args == (["a", "b", "c", "d"],)
+    assert merging.split_results(run, ["A", "B", "C", "D"]) == [["A"], ["B", "C"], ["D"]]
 
 
 def test_what_may_not_join_stands_between_those_that_may() -> None:
@@ -38,31 +38,31 @@ def test_what_may_not_join_stands_between_those_that_may() -> None:
         start("e"),
         start("f"),
     ]
-    runs = list(joining.runs(starts))
+    runs = list(merging.runs(starts))
     assert [len(run) for run in runs] == [1, 1, 1, 1, 1, 2]
     assert [start for run in runs for start in run] == starts
-    assert joining.merge(runs[1]) is starts[1]
-    assert joining.split_results(runs[3], "c") == ["c"]
+    assert merging.merge(runs[1]) is starts[1]
+    assert merging.split_results(runs[3], "c") == ["c"]
 
 
 def test_one_failure_is_everybodys() -> None:
     failure = ValueError()
-    assert joining.split_results([start("a"), start("b")], failure) == [failure, failure]
+    assert merging.split_results([start("a"), start("b")], failure) == [failure, failure]
 
 
 def test_all_may_join_only_if_each_may() -> None:
-    assert joining.can_merge_all([start("a"), start("b")])
-    assert not joining.can_merge_all([start("a"), start("alone")])
-    assert not joining.can_merge_all([start("a"), ScriptCall(other, ("b",))])
-    assert not joining.can_merge_all([ScriptCall(other, ("a",)), ScriptCall(other, ("b",))])
+    assert merging.can_merge_all([start("a"), start("b")])
+    assert not merging.can_merge_all([start("a"), start("alone")])
+    assert not merging.can_merge_all([start("a"), ScriptCall(other, ("b",))])
+    assert not merging.can_merge_all([ScriptCall(other, ("a",)), ScriptCall(other, ("b",))])
 
 
 def test_a_script_is_as_large_as_its_rows() -> None:
-    assert joining.size(start("a", "b")) == 2
-    assert joining.size(ScriptCall(other, ("ab",))) == 1
+    assert merging.size(start("a", "b")) == 2
+    assert merging.size(ScriptCall(other, ("ab",))) == 1
 
 
-@joining.mergeable(may=lambda items: items != ["alone"], rows=len, outright=shout, before=other)
+@merging.mergeable(may=lambda items: items != ["alone"], rows=len, outright=shout, before=other)
 def whisper(items: Sequence[str]) -> Script[list[str]]:
     return [item.lower() for item in items]
     yield
@@ -74,18 +74,18 @@ def quiet(*items: str) -> ScriptCall:
 
 def test_what_one_statement_does_is_cut_into_so_many_rows() -> None:
     works = [quiet("a"), quiet("b", "c"), quiet("d")]
-    assert joining.take_batch(works, lambda work: work, 3) == works[:2]
-    assert joining.take_batch(works, lambda work: work, 100) == works
-    assert joining.single_statement(works[:2]) == ScriptCall(shout, (["a", "b", "c"],))
-    assert joining.prerequisite(works[:2]) == ScriptCall(other, (["a", "b", "c"],))
+    assert merging.take_batch(works, lambda work: work, 3) == works[:2]
+    assert merging.take_batch(works, lambda work: work, 100) == works
+    assert merging.single_statement(works[:2]) == ScriptCall(shout, (["a", "b", "c"],))
+    assert merging.prerequisite(works[:2]) == ScriptCall(other, (["a", "b", "c"],))
 
 
 def test_one_that_is_larger_than_that_is_done_whole() -> None:
     works = [quiet("a", "b", "c"), quiet("d")]
-    assert joining.take_batch(works, lambda work: work, 2) == works[:1]
+    assert merging.take_batch(works, lambda work: work, 2) == works[:1]
 
 
 def test_what_no_statement_does_stays_together() -> None:
     for works in ([start("a"), start("b")], [quiet("a"), quiet("alone")], [quiet("a"), ScriptCall(other, ("b",))]):
-        assert joining.single_statement(works) is None
-        assert joining.take_batch(works, lambda work: work, 1) == works
+        assert merging.single_statement(works) is None
+        assert merging.take_batch(works, lambda work: work, 1) == works

@@ -8,9 +8,9 @@ import pytest
 from tests.clock import FakeClock
 
 from bellcast.errors import Conflict
-from bellcast.storage.connection import connect
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SqliteEngine
+from bellcast.storage.sqlite_connection import connect
 
 
 async def test_a_new_store_has_every_step(engine: SqliteEngine, database: Path) -> None:

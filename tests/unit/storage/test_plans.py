@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.contract.app import App
 
-from bellcast.live.resume import NO_REVISION
+from bellcast.live.sync.resume import NO_REVISION
 from bellcast.model.inboxes import Position
 from bellcast.model.notifications import Edit
 from bellcast.ports import Marking, Query, ResumeFrom

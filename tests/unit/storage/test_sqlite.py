@@ -13,20 +13,20 @@ from msgspec.structs import replace
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast import pacing
+from bellcast import contention
+from bellcast.contention import CONTENTION_SENDS
 from bellcast.errors import NotFound, Unavailable
-from bellcast.pacing import CONTENTION_SENDS
-from bellcast.storage import writer
-from bellcast.storage.connection import text
+from bellcast.storage import sqlite_writer
 from bellcast.storage.engine import Script, Statement
 from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.writer import SCRIPT_ROWS
+from bellcast.storage.sqlite_connection import text
+from bellcast.storage.sqlite_writer import SCRIPT_ROWS
 
 
 @pytest.fixture(autouse=True)
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups are closed by what comes, not by how long this machine took for the first of them."""
-    monkeypatch.setattr(writer, "GROUP_SECONDS", 60)
+    monkeypatch.setattr(sqlite_writer, "GROUP_SECONDS", 60)
 
 
 def put(key: str) -> Script[str]:
@@ -197,7 +197,7 @@ async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine:
 async def test_in_company_bulk_is_committed_piece_by_piece(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pacing, "COMPANY_SECONDS", 60)  # however slow this machine is
+    monkeypatch.setattr(contention, "COMPANY_SECONDS", 60)  # however slow this machine is
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     with statements_of(engine) as told:
@@ -208,7 +208,7 @@ async def test_in_company_bulk_is_committed_piece_by_piece(
 async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bulk(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pacing, "COMPANY_SECONDS", 60)
+    monkeypatch.setattr(contention, "COMPANY_SECONDS", 60)
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     assert engine._writer is not None

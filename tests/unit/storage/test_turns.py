@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bellcast.storage.turns import CLOCKS, SMALL_ROWS, FairQueue, may_share_transaction
+from bellcast.storage.fair_queue import CLOCKS, SMALL_ROWS, FairQueue, may_share_transaction
 
 
 class Work(NamedTuple):

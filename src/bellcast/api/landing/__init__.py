@@ -16,15 +16,15 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from bellcast import __version__
-from bellcast.api import answers, reading, rooms
+from bellcast.api import context, request_body, responses
+from bellcast.api.context import ApiContext
 from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
-from bellcast.api.reading import Asked
-from bellcast.api.rooms import ApiContext
+from bellcast.api.request_body import Asked
 from bellcast.auth import origins, tokens
 from bellcast.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.inbox import sending
-from bellcast.model import drafts, times
+from bellcast.model import times, validation
 from bellcast.model.notifications import Draft
 
 # A tenant of its own: whoever gets at this page sees and sends nothing that is anyone else's.
@@ -91,12 +91,12 @@ async def show(request: Asked) -> ASGIApp:
     JSON if `Accept` asks for it. `BELLCAST_LANDING=off` turns it off."""
     here = _rooms(request)
     reason = await _reason_not_ready(here)
-    accepted = reading.header(request, b"accept") or ""
+    accepted = request_body.header(request, b"accept") or ""
     if "json" in accepted and "html" not in accepted:
         status = "not ready" if reason else "ready"
-        return answers.json(Landing("Bellcast", __version__, status, "docs", "openapi.json", "errors"), 200, HEADERS)
+        return responses.json(Landing("Bellcast", __version__, status, "docs", "openapi.json", "errors"), 200, HEADERS)
     is_trial = here.has_trial and _is_local(request.scope)
-    return answers.complete(200, _page(request, here, reason, is_trial=is_trial), HTML, HEADERS)
+    return responses.complete(200, _page(request, here, reason, is_trial=is_trial), HTML, HEADERS)
 
 
 @operation(
@@ -115,14 +115,14 @@ async def send(request: Asked) -> ASGIApp:
     For that page alone: from the same machine, from the page's own origin, to a recipient in a tenant of its own."""
     here = _rooms(request)
     _check_page(request, here)
-    asked = await reading.body(request, BODY)
+    asked = await request_body.body(request, BODY)
     engines = here.engines
     now = engines.clock.now()
     if engines.rates.take(RATE, REQUESTS_PER_SECOND, now):
         raise TooMany("The landing page sends a few notifications a second: try again.", retry_after=1)
     sent = None if asked.title is None else await _send(here, asked.title, now)
     token = tokens.sign(here.project, RECIPIENT, now=now, expires_at=now + SESSION_MS, tenant=TENANT)
-    return answers.json(Trial(RECIPIENT, TENANT, token, sent), 201)
+    return responses.json(Trial(RECIPIENT, TENANT, token, sent), 201)
 
 
 async def _send(here: ApiContext, title: str, now: int) -> str:
@@ -140,14 +140,14 @@ async def _send(here: ApiContext, title: str, now: int) -> str:
 
 def _check(asked: FirstNotification, here: ApiContext) -> None:
     if asked.title is not None:
-        drafts.check(drafts.text("title", asked.title, here.limits.title))
+        validation.check(validation.text("title", asked.title, here.limits.title))
 
 
-BODY = reading.Shape(FirstNotification, _check)
+BODY = request_body.Shape(FirstNotification, _check)
 
 
 def _rooms(request: Asked) -> ApiContext:
-    here = rooms.of(request)
+    here = context.of(request)
     if not here.has_landing:
         raise NotFound("The landing page is turned off here: BELLCAST_LANDING=off.")
     return here
@@ -168,7 +168,7 @@ def _check_page(request: Asked, here: ApiContext) -> None:
     scope: Any = request.scope
     if not here.has_trial or not _is_local(scope):
         raise Forbidden("The landing page sends from the machine of the server only: open it as http://127.0.0.1:….")
-    origin, host = reading.header(request, b"origin"), reading.header(request, b"host") or ""
+    origin, host = request_body.header(request, b"origin"), request_body.header(request, b"host") or ""
     if origin is None or not origins.is_same(origin, scope["scheme"], host):
         raise Forbidden("Only the landing page itself may send this.")
 
@@ -207,7 +207,7 @@ def _page(request: Asked, here: ApiContext, reason: str | None, *, is_trial: boo
     # Links are relative, so that they hold below a proxy's path too. Below a mount without a slash they need its name.
     has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
     base = "" if has_slash else f"{place.rpartition('/')[2]}/"
-    server = f"{scope['scheme']}://{reading.header(request, b'host') or 'localhost'}{place}"
+    server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
     trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=here.limits.title or "")
     script = f'<script type="module" src="{escape(base)}bellcast.js"></script><script type="module">{_SCRIPT}</script>'
     filled = Template(_PAGE).substitute(

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from bellcast.live.framing.head import Headers, head
+from bellcast.live.framing.http_head import Headers, head
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 

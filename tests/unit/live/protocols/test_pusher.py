@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.live import reasons
-from bellcast.live.protocols import pusher
-from bellcast.live.protocols.pusher import endings, frames
-from bellcast.live.reasons import CloseReason
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.model.events import InboxBulkChanged, LiveEvent, Member, NotificationDeleted, PresenceChanged, Typing
 from bellcast.model.inboxes import InboxState
 
@@ -20,31 +20,34 @@ STATE = InboxState("", "ann", 1, 2, 3, 4)
 
 def told(event: Any) -> dict[str, Any] | None:
     """What a client is told of an event."""
-    encoded = pusher.MESSAGE.encode(event)
+    encoded = protocol.MESSAGE.encode(event)
     return None if encoded is None else json.loads(encoded)
 
 
 @pytest.mark.parametrize(
     ("frame", "command"),
     [
-        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, pusher.PusherSubscribe("private-a", "key:sig")),
-        ({"event": "pusher:subscribe", "data": json.dumps(SUBSCRIBE)}, pusher.PusherSubscribe("private-a", "key:sig")),
-        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, pusher.PusherSubscribe("a")),
-        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, pusher.PusherUnsubscribe("a")),
-        ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, pusher.Signin("k:s", "{}")),
-        ({"event": "pusher:ping"}, pusher.PusherPing()),
-        ({"event": "pusher:pong", "data": []}, pusher.PusherPong()),
-        ({"event": "client-x", "channel": "a", "data": {"b": 1}}, pusher.ClientEvent("client-x", "a", {"b": 1})),
-        ({"event": "client-x", "channel": "a"}, pusher.ClientEvent("client-x", "a", None)),
+        ({"event": "pusher:subscribe", "data": SUBSCRIBE}, protocol.PusherSubscribe("private-a", "key:sig")),
+        (
+            {"event": "pusher:subscribe", "data": json.dumps(SUBSCRIBE)},
+            protocol.PusherSubscribe("private-a", "key:sig"),
+        ),
+        ({"event": "pusher:subscribe", "data": {"channel": "a", "auth": None}}, protocol.PusherSubscribe("a")),
+        ({"event": "pusher:unsubscribe", "data": {"channel": "a"}}, protocol.PusherUnsubscribe("a")),
+        ({"event": "pusher:signin", "data": {"auth": "k:s", "user_data": "{}"}}, protocol.Signin("k:s", "{}")),
+        ({"event": "pusher:ping"}, protocol.PusherPing()),
+        ({"event": "pusher:pong", "data": []}, protocol.PusherPong()),
+        ({"event": "client-x", "channel": "a", "data": {"b": 1}}, protocol.ClientEvent("client-x", "a", {"b": 1})),
+        ({"event": "client-x", "channel": "a"}, protocol.ClientEvent("client-x", "a", None)),
     ],
 )
 def test_what_clients_say(frame: dict[str, Any], command: object) -> None:
-    assert pusher.receive(json.dumps(frame)) == command
+    assert protocol.receive(json.dumps(frame)) == command
 
 
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
 def test_no_text_does_harm(text: str) -> None:
-    assert isinstance(pusher.receive(text), pusher.InvalidPusherFrame)
+    assert isinstance(protocol.receive(text), protocol.InvalidPusherFrame)
 
 
 @given(
@@ -55,8 +58,8 @@ def test_no_text_does_harm(text: str) -> None:
     ),
 )
 def test_no_fields_do_harm(event: str, data: dict[str, Any]) -> None:
-    command = pusher.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
-    if isinstance(command, pusher.PusherSubscribe):
+    command = protocol.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
+    if isinstance(command, protocol.PusherSubscribe):
         assert isinstance(command.channel, str)
 
 
@@ -131,59 +134,59 @@ def test_a_roster_is_the_one_clients_read() -> None:
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        (reasons.NO_PONG, 4201),
-        (reasons.RESTARTING.with_delay(100), 4200),
-        (reasons.EXPIRED, 4200),
-        (reasons.REVOKED, 4009),
-        (reasons.UNAUTHENTICATED, 4009),
-        (reasons.FORBIDDEN, 4009),
-        (reasons.BAD_REQUEST, 4009),
-        (reasons.TOO_MANY.with_delay(1), 4100),
-        (reasons.TOO_FAST, 4100),
-        (reasons.TOO_SLOW, 4100),
-        (reasons.UNAVAILABLE.with_delay(1), 4100),
-        (reasons.TOO_LARGE, 1009),
+        (close_reasons.NO_PONG, 4201),
+        (close_reasons.RESTARTING.with_delay(100), 4200),
+        (close_reasons.EXPIRED, 4200),
+        (close_reasons.REVOKED, 4009),
+        (close_reasons.UNAUTHENTICATED, 4009),
+        (close_reasons.FORBIDDEN, 4009),
+        (close_reasons.BAD_REQUEST, 4009),
+        (close_reasons.TOO_MANY.with_delay(1), 4100),
+        (close_reasons.TOO_FAST, 4100),
+        (close_reasons.TOO_SLOW, 4100),
+        (close_reasons.UNAVAILABLE.with_delay(1), 4100),
+        (close_reasons.TOO_LARGE, 1009),
         (CloseReason(1002, "a broken frame", reconnect=False), 1002),
         (CloseReason(1007, "not UTF-8", reconnect=False), 1007),
-        (endings.NO_SUCH_APP, 4001),
-        (endings.UNKNOWN_VERSION, 4007),
+        (close_codes.NO_SUCH_APP, 4001),
+        (close_codes.UNKNOWN_VERSION, 4007),
     ],
 )
 def test_every_end_has_a_code_by_which_clients_do_right(end: CloseReason, code: int) -> None:
-    assert pusher.WEBSOCKET.close_event(end).code == code
+    assert protocol.WEBSOCKET.close_event(end).code == code
 
 
 def test_every_reason_of_ours_has_a_code_of_theirs() -> None:
-    for end in (value for value in vars(reasons).values() if isinstance(value, CloseReason)):
-        code = endings.close_frame_of(end).code
+    for end in (value for value in vars(close_reasons).values() if isinstance(value, CloseReason)):
+        code = close_codes.close_frame_of(end).code
         gives_up = 4000 <= code < 4100
-        assert code == endings.TOO_LARGE or gives_up is not end.reconnect
+        assert code == close_codes.TOO_LARGE or gives_up is not end.reconnect
 
 
 @pytest.mark.parametrize(
     ("said", "end"),
     [
-        ("7", None), ("4", None), (None, endings.NO_VERSION), ("", endings.BAD_VERSION), ("7.0", endings.BAD_VERSION),
-        ("-7", endings.BAD_VERSION), ("٧", endings.BAD_VERSION), ("3", endings.UNKNOWN_VERSION),
-        ("8", endings.UNKNOWN_VERSION), ("0000000000007", endings.UNKNOWN_VERSION),
+        ("7", None), ("4", None), (None, close_codes.NO_VERSION), ("", close_codes.BAD_VERSION), ("7.0", close_codes.BAD_VERSION),
+        ("-7", close_codes.BAD_VERSION), ("٧", close_codes.BAD_VERSION), ("3", close_codes.UNKNOWN_VERSION),
+        ("8", close_codes.UNKNOWN_VERSION), ("0000000000007", close_codes.UNKNOWN_VERSION),
     ],
 )  # fmt: skip
 def test_versions(said: str | None, end: CloseReason | None) -> None:
-    assert pusher.unsupported_version(said) == end
+    assert protocol.unsupported_version(said) == end
 
 
 @pytest.mark.parametrize(
     ("text", "member"),
     [
-        ('{"user_id":10}', pusher.ChannelMember("10", {})),
-        ('{"user_id":"10","user_info":true}', pusher.ChannelMember("10", True)),
-        ('{"user_id":"a","user_info":null,"more":1}', pusher.ChannelMember("a", {})),
+        ('{"user_id":10}', protocol.ChannelMember("10", {})),
+        ('{"user_id":"10","user_info":true}', protocol.ChannelMember("10", True)),
+        ('{"user_id":"a","user_info":null,"more":1}', protocol.ChannelMember("a", {})),
     ],
 )
-def test_members_as_apps_sign_them(text: str, member: pusher.ChannelMember) -> None:
-    assert pusher.read_member(text) == member
+def test_members_as_apps_sign_them(text: str, member: protocol.ChannelMember) -> None:
+    assert protocol.read_member(text) == member
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"user_id":null}', '{"user_id":1.5}', '{"user_id":""}', "[" * 9_999])
 def test_what_is_no_member(text: str) -> None:
-    assert isinstance(pusher.read_member(text), str)
+    assert isinstance(protocol.read_member(text), str)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bellcast.live.protocols.socketio import dialect
-from bellcast.live.protocols.socketio.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
+from bellcast.live.socketio.protocol import dialect
+from bellcast.live.socketio.protocol.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
 from bellcast.model.events import LiveEvent, SessionsRevoked
 from bellcast.model.inboxes import InboxState
 

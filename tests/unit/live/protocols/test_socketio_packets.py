@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.live.protocols.socketio import packets
-from bellcast.live.protocols.socketio.engineio import InvalidPacket
-from bellcast.live.protocols.socketio.packets import (
+from bellcast.live.socketio.protocol import packets
+from bellcast.live.socketio.protocol.engineio import InvalidPacket
+from bellcast.live.socketio.protocol.packets import (
     ACK,
     CONNECT,
     CONNECT_ERROR,

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from bellcast.live.framing.head import Headers, lines
+from bellcast.live.framing.http_head import Headers, lines
 
 
 class Upgrade(msgspec.Struct, frozen=True):

@@ -1,0 +1,130 @@
+"""The browser client out of the package, for a `<script type="module">` on any page: built and small, or its sources."""
+
+import gzip
+import hashlib
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from litestar.types import ASGIApp
+
+import bellcast
+from bellcast.api import request_body, responses
+from bellcast.api.inbox import unchanged
+from bellcast.api.operations import operation
+from bellcast.api.request_body import Asked
+from bellcast.errors import NotFound
+from bellcast.model.content_coding import accepts
+
+BROWSER = Path(bellcast.__file__).parent / "browser"
+# A checkout where nobody has built the client serves its sources, which run as they are.
+FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
+# Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
+NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
+TYPES = {
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+    "map": "application/json",
+}
+
+
+class ServedFile(NamedTuple):
+    """A file as it was when it was last read."""
+
+    modified_at: int
+    body: bytes
+    etag: str
+    encodings: dict[str, bytes]
+
+    def answer(self, request: Asked, media_type: str) -> ASGIApp:
+        """The file, as small as the browser takes it. Each form has its own ETag, as RFC 9110 asks of strong ones."""
+        header = request_body.header(request, b"accept-encoding")
+        encoding = next((name for name in self.encodings if accepts(header, name)), None)
+        etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
+        # Asked again on every page, answered with a 304: an upgrade of the server is an upgrade of the page.
+        headers = {
+            "etag": etag,
+            "cache-control": "no-cache",
+            "cross-origin-resource-policy": "cross-origin",
+            "vary": "Accept-Encoding",
+        }
+        if unchanged(request, etag):
+            return responses.empty(304, headers)
+        if encoding:
+            return responses.complete(
+                200, self.encodings[encoding], media_type, headers | {"content-encoding": encoding}
+            )
+        return responses.complete(200, self.body, media_type, headers)
+
+
+class Files:
+    """The files read so far, by name; each is read again when it was written since."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, ServedFile] = {}
+
+    def read(self, name: str) -> ServedFile | None:
+        """The file as it is now; None if there is none."""
+        file = FOLDER / name
+        try:
+            written = file.stat().st_mtime_ns
+            known = self._served.get(name)
+            if known is None or known.modified_at != written:
+                body = file.read_bytes()
+                etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+                known = self._served[name] = ServedFile(written, body, etag, _packed(file, body))
+        except OSError:
+            return None
+        return known
+
+
+@operation(
+    "GET",
+    "/bellcast.js",
+    tag="Server",
+    door=None,
+    any_query=True,
+    answers={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def entry(request: Asked) -> ASGIApp:
+    """The browser client.
+
+    An ES module that defines `<bellcast-bell>` and its sisters."""
+    return _file(request, "bellcast.js")
+
+
+@operation(
+    "GET",
+    "/bellcast/{name:path}",
+    tag="Server",
+    door=None,
+    any_query=True,
+    answers={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def module(request: Asked) -> ASGIApp:
+    """A module of the browser client."""
+    return _file(request, f"bellcast{request_body.path(request, 'name')}")
+
+
+def _file(request: Asked, name: str) -> ASGIApp:
+    files: Files = request.app.state.files
+    match = NAME.fullmatch(name)
+    found = files.read(name) if match else None
+    if match is None or found is None:
+        raise NotFound("The browser client has no such file.")
+    return found.answer(request, TYPES[match[1]])
+
+
+def _packed(file: Path, body: bytes) -> dict[str, bytes]:
+    """The best first. As the build packed it, which takes its time and is smaller; packed here where it did not."""
+    try:
+        gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
+        if gzip.decompress(gzipped) == body:
+            return {"br": brotli, "gzip": gzipped}
+    except (OSError, EOFError, zlib.error):  # not there, or half written
+        pass
+    return {"gzip": gzip.compress(body, 9, mtime=0)}

@@ -1,0 +1,75 @@
+"""What the API is built from: the engines, the limits, who may enter, and a view of the live connections."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from litestar import Request
+from msgspec import Struct
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.authenticator import Authenticator
+from bellcast.model.events import ConnectionCount, ConnectionInfo, Member
+from bellcast.model.identities import Project
+from bellcast.model.limits import Limits
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Context
+
+
+class Connections(Protocol):
+    """What the live half tells about itself, of all nodes together where it is not said otherwise."""
+
+    async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
+        """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
+        ...
+
+    async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
+        """How many connections speak which dialect over which way of travel; `tenant` None is every tenant."""
+        ...
+
+    def presence(self, tenant: str, topic: str) -> Sequence[Member]:
+        """Who is present on a topic."""
+        ...
+
+    def followed_topics(self, tenant: str) -> Mapping[str, int]:
+        """The topics that somebody follows, and how many connections do."""
+        ...
+
+    def followers(self, tenant: str, topic: str) -> int:
+        """How many connections follow a topic."""
+        ...
+
+    def stats(self) -> Mapping[str, Any]:
+        """Numbers of this process by name; `connections` and `encoded` are lists of `{"protocol","transport","count"}`."""
+        ...
+
+
+class Workers(Protocol):
+    """The other processes that share this one's port."""
+
+    name: str
+
+    async def others(self) -> Mapping[str, bytes]:
+        """What each of them counts, by its name; who does not say in time is left out."""
+        ...
+
+
+class ApiContext(Struct, frozen=True, kw_only=True):
+    """Everything a request may need, wired once by the server."""
+
+    engines: Context
+    limits: Limits
+    project: Project
+    doors: Authenticator
+    access: AccessConfig
+    connections: Connections
+    pusher: PusherConfig = PusherConfig()
+    outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
+    workers: Workers | None = None
+    has_landing: bool = True  # the page at /
+    has_trial: bool = True  # its form, which sends; never where a proxy is known to stand in front
+
+
+def of(request: "Request[Any, Any, Any]") -> ApiContext:
+    """The rooms this request was brought to."""
+    found: ApiContext = request.scope["state"]["rooms"]
+    return found

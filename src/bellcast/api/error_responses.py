@@ -1,0 +1,68 @@
+"""Refusals as problem+json: ours as they are, the framework's in our words, the unforeseen without its insides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from bellcast import errors
+from bellcast.api import options_routes
+from bellcast.api.request_body import Disconnected
+from bellcast.errors import BellcastError
+from bellcast.model import problems
+
+log = structlog.get_logger("bellcast.api")
+Asked = Request[Any, Any, Any]
+# The general error of a status stands before its special cases, so it is written last.
+BY_STATUS = {error.status: error for error in reversed(errors.every())}
+PATH_UNKNOWN = "There is no such path. The paths there are: /docs"
+
+
+def refuse(refusal: BellcastError, more: Mapping[str, str] | None = None) -> Response[bytes]:
+    """The answer that tells a refusal."""
+    headers = {**problems.headers(refusal), "cache-control": "no-store", **(more or {})}
+    media_type = headers.pop("content-type")
+    return Response(problems.body(refusal), status_code=refusal.status, media_type=media_type, headers=headers)
+
+
+def ours(request: Asked, refusal: BellcastError) -> Response[bytes]:
+    """One of our own refusals."""
+    if refusal.status >= 500:
+        log.warning("refused", code=refusal.code, detail=refusal.detail, **_which(request))
+    return refuse(refusal)
+
+
+def routing(request: Asked, refusal: HTTPException) -> Response[bytes]:
+    """What the framework refused before a handler was found: no such path, not this method, a bad Host."""
+    kind = BY_STATUS.get(refusal.status_code, errors.BadRequest)
+    if kind is BellcastError:
+        return unforeseen(request, refusal)
+    detail = PATH_UNKNOWN if kind is errors.NotFound else None
+    allow = (refusal.headers or {}).get("allow")
+    return refuse(kind(detail), {"allow": options_routes.allowed(allow.split(", "))} if allow else None)
+
+
+def unforeseen(request: Asked, failure: Exception) -> Response[bytes]:
+    """A bug: the log has the trace, the client hears that it is ours."""
+    log.error("failed", **_which(request), exc_info=failure)
+    return refuse(BellcastError())
+
+
+def _which(request: Asked) -> dict[str, Any]:
+    scope: Any = request.scope
+    return {"path": scope["path"], "request_id": scope["state"]["request_id"]}
+
+
+def gone(request: Asked, failure: Disconnected) -> Response[bytes]:
+    """The client left in the middle of its request; whatever is answered is heard by nobody."""
+    return refuse(errors.BadRequest("The request ended early."))
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    BellcastError: ours,
+    HTTPException: routing,
+    Disconnected: gone,
+    Exception: unforeseen,
+}

@@ -1,0 +1,53 @@
+"""Letting requests in: an operation names its door, it is kept here, and handlers ask who came."""
+
+from typing import Any, Literal
+
+from litestar import Request
+from msgspec import Struct
+
+from bellcast.api import context
+from bellcast.auth import server_credentials
+from bellcast.auth.origins import Headers
+from bellcast.inbox import views
+from bellcast.model.identities import Caller, Principal
+from bellcast.model.inboxes import Inbox
+
+# A scope of the server side, or the recipient side.
+Door = Literal["send", "read", "manage", "recipient"]
+ApiRequest = Request[Any, Any, Any]
+
+
+class HttpAuthRequest(Struct, frozen=True):
+    """A request as the doors look at it."""
+
+    method: str
+    scheme: str
+    headers: Headers
+    query: bytes
+
+
+async def enter(request: ApiRequest, door: Door) -> None:
+    """Let the request through this door, or refuse it; nothing of its body is read before."""
+    scope: Any = request.scope
+    here, state = context.of(request), scope["state"]
+    visitor = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    if door == "recipient":
+        state["principal"] = await here.doors.recipient(visitor, "request")
+    else:
+        caller = await here.doors.caller(visitor)
+        server_credentials.require(caller, door)
+        state["caller"] = caller
+
+
+def caller(request: ApiRequest) -> Caller:
+    """Which server asks."""
+    found: Caller = request.scope["state"]["caller"]
+    return found
+
+
+async def inbox(request: ApiRequest) -> Inbox:
+    """The inbox of the recipient who asks, unless the session was ended since."""
+    here = context.of(request)
+    principal: Principal = request.scope["state"]["principal"]
+    _, opened = await views.enter(here.engines, principal, None, here.doors.renewed)
+    return opened.inbox

@@ -1,0 +1,119 @@
+"""What every request passes: its path as sent, HEAD as GET, CORS, security headers, a bound on haste, and a count."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, unquote
+
+from litestar.types import ASGIApp, Message, Send
+
+from bellcast.api import responses
+from bellcast.api.context import ApiContext
+from bellcast.api.metrics import RequestMetrics
+from bellcast.auth import origins
+from bellcast.errors import BellcastError, NotFound, TooMany
+from bellcast.model.events import SEPARATOR
+
+# No sniffing, and no address (it may carry a token) told to other sites.
+SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+
+
+REQUESTS = "requests" + SEPARATOR
+# What is known of a request, in its scope: given by the request log, which reads it once the request is answered.
+STATE = "bellcast.state"
+REQUEST_ID = b"x-request-id"
+# An id that a proxy or an app has given is kept, so that one id finds the request in every log: a UUID has 36
+# characters, a trace of the large clouds 80. Anything else could be a way to write into logs.
+GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
+ID_BYTES = 8
+
+
+class ApiMiddleware:
+    """One ASGI layer around the whole API."""
+
+    def __init__(self, app: ASGIApp, rooms: ApiContext, requests: RequestMetrics, counts: Callable[[], bytes]) -> None:
+        self.counts = counts  # what another worker of this port asks for
+        self._app = app
+        self._rooms = rooms
+        self._requests = requests
+        self._origins = rooms.access.origins
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve a request; the lifespan and anything else passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        asked = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
+        if asked is not None:
+            headers = origins.preflight_headers(_header(scope, b"origin"), self._origins)
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        inner = {
+            **scope,
+            "path": path_as_sent(scope) or "/",
+            "root_path": "",
+            "method": "GET" if method == "HEAD" else method,
+            "state": scope.get(STATE, {}),
+        }
+        state = inner["state"]
+        state["rooms"] = self._rooms
+        state["root_path"] = scope.get("root_path", "")
+        id = state["request_id"] = state.get("request_id") or request_id(scope)
+        refusal = self._rejection(inner)
+        answer = self._app if refusal is None else responses.problem(refusal)
+        await answer(inner, receive, self._with_headers(inner, method, id, send))  # type: ignore[arg-type]  # still a scope
+
+    def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
+        client = scope.get("client")
+        rate, engines = self._rooms.limits.requests_per_second, self._rooms.engines
+        if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
+            return TooMany("More requests a second than this server takes from one address.", retry_after=1)
+        # Routing would read two slashes as one: a forgotten key must not make `{key}` of what follows it.
+        return NotFound("A part of the path is empty.") if "//" in scope["path"] else None
+
+    def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
+        """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
+        started = time.perf_counter()
+        origin = _header(scope, b"origin")
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("path_template", "")
+                self._requests.count(method, route, message["status"], time.perf_counter() - started)
+                cors = origins.cors_headers(origin, self._origins, message["status"])
+                message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        return tell
+
+
+def request_id(scope: dict[str, Any]) -> str:
+    """The id that came with a request, if it is a sane one, else a new one."""
+    given = _header(scope, REQUEST_ID)
+    return given if given is not None and GIVEN_ID.fullmatch(given) else os.urandom(ID_BYTES).hex()
+
+
+def path_as_sent(scope: dict[str, Any]) -> str:
+    """The path still percent-encoded, below the place we are mounted at.
+
+    Keys may contain a slash (`%2F`); on the decoded path it could not be told from one between two parts."""
+    path: str = scope["path"]
+    raw = scope.get("raw_path")
+    sent = None if raw is None else raw.decode("latin-1")
+    if sent is None or unquote(sent) != path:  # not told, or rewritten on the way
+        sent = quote(path, safe="/:@!$&'()*+,;=~")
+    return sent.removeprefix(scope.get("root_path", ""))
+
+
+def _header(scope: dict[str, Any], name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            found: str = value.decode("latin-1")
+            return found
+    return None

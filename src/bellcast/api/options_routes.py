@@ -1,0 +1,33 @@
+"""Which methods a path has, for those who ask with OPTIONS.
+
+The framework's own answer knows only the method that was registered first when a path's handlers are functions."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from bellcast.api import responses
+from bellcast.api.request_body import Asked
+
+
+def allowed(methods: Collection[str]) -> str:
+    """The Allow header of a path: where there is GET there is HEAD, and OPTIONS everywhere."""
+    return ", ".join(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
+
+
+def options(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """A handler of OPTIONS for every path of these."""
+    by_path: defaultdict[str, set[str]] = defaultdict(set)
+    for handler in handlers:
+        for path in handler.paths:
+            by_path[path] |= {*handler.http_methods}
+    return [_telling(path, allowed(methods)) for path, methods in by_path.items()]
+
+
+def _telling(path: str, allow: str) -> HTTPRouteHandler:
+    async def tell(request: Asked) -> ASGIApp:
+        return responses.empty(204, {"allow": allow})
+
+    return HTTPRouteHandler(path, http_method="OPTIONS", status_code=200)(tell)

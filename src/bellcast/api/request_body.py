@@ -1,0 +1,233 @@
+"""Reading what was sent: the body within its limit, its media type, its JSON; every bad field named at once."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+from litestar import Request
+from msgspec import Struct
+
+from bellcast.api import context, validation_errors
+from bellcast.api.context import ApiContext
+from bellcast.errors import (
+    BadRequest,
+    BellcastError,
+    FieldError,
+    Invalid,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from bellcast.model.validation import MAX_DEPTH
+
+T = TypeVar("T")
+Asked = Request[Any, Any, Any]
+
+JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
+NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+
+BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
+
+
+class Incoming(NamedTuple):
+    """A request outside of the framework."""
+
+    scope: Any
+    receive: Any
+
+
+class Disconnected(Exception):
+    """The client left before its request was read; there is nobody to answer."""
+
+
+def header(request: Asked | Incoming, name: bytes) -> str | None:
+    """A header as sent. The framework's own reading makes an object of all of them first: 10 µs."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+async def raw(request: Asked | Incoming, limit: int) -> bytes:
+    """The body, refused as soon as it is known to be over the limit: by its header, or while it comes in; and if it is
+    packed, since a small one may unpack to anything."""
+    if (header(request, b"content-encoding") or "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is: no Content-Encoding is unpacked here.")
+    announced = header(request, b"content-length") or ""
+    if limit and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    message: Any = await request.receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if limit and len(body) > limit:
+            raise _too_large(limit)
+        return body
+    return await _chunks(request, message, limit)
+
+
+async def _chunks(request: Asked | Incoming, message: Any, limit: int) -> bytes:
+    received = bytearray()
+    while True:
+        if message["type"] != "http.request":
+            raise Disconnected
+        received += message.get("body", b"")
+        if limit and len(received) > limit:
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return bytes(received)
+        message = await request.receive()
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request must have at most {limit} bytes.")
+
+
+def media_type(request: Asked) -> str:
+    """The content type without its parameters, in lower case; JSON if the client did not say."""
+    said = header(request, b"content-type") or ""
+    return said.partition(";")[0].strip().lower() or "application/json"
+
+
+class Shape(Struct, Generic[T], frozen=True):
+    """What a body must be: its type, and the rules beyond types. `stand_ins` are good values for the fields without a
+    default: they let the rules speak of the other fields when one of these has the wrong type."""
+
+    type: type[T]
+    rules: Callable[[T, ApiContext], None] | None = None
+    stand_ins: dict[str, Any] = {}
+    ruled_later: bool = False  # the room that takes it keeps the rules itself; once is enough
+
+
+async def body(request: Asked, shape: Shape[T]) -> T:
+    """The JSON body in that shape."""
+    if not JSON_TYPE.fullmatch(media_type(request)):
+        raise UnsupportedMediaType
+    here = context.of(request)
+    return json(await raw(request, here.limits.request), shape, here)
+
+
+async def optional_body(request: Asked, shape: Shape[T]) -> T | None:
+    """The JSON body in that shape, where there is one."""
+    here = context.of(request)
+    text = await raw(request, here.limits.request)
+    if not text:
+        return None
+    if not JSON_TYPE.fullmatch(media_type(request)):
+        raise UnsupportedMediaType
+    return json(text, shape, here)
+
+
+def json(text: bytes, shape: Shape[T], here: ApiContext) -> T:
+    """JSON text in that shape: BadRequest if it is not JSON, Invalid naming every bad field if it is not that."""
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
+        check_depth(text)
+    try:
+        value = decoder(shape.type).decode(text)
+    except msgspec.ValidationError:
+        raise Invalid.fields(
+            validation_errors.validation_errors(anything(text), shape.type, _ruled(shape, here), shape.stand_ins)
+        ) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
+        raise unreadable(text, broken) from None
+    if shape.rules is not None and not shape.ruled_later:
+        shape.rules(value, here)
+    return value
+
+
+def _ruled(shape: Shape[T], here: ApiContext) -> Callable[[T], None] | None:
+    rules = shape.rules
+    return None if rules is None else lambda value: rules(value, here)
+
+
+def anything(text: bytes) -> Any:
+    """Whatever JSON says, as plain values."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as broken:
+        raise unreadable(text, broken) from None
+
+
+def check_depth(text: bytes) -> None:
+    """Refuse what is nested more than MAX_DEPTH levels, by its brackets outside of strings. Takes linear time."""
+    structure = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_STRUCTURE)
+    # Two adjacent quotes are an empty string or the space between two: without them the other quotes keep their side.
+    outside_strings = structure.replace(b'""', b"").split(b'"')[::2]
+    depth = 0
+    for bracket in b"".join(outside_strings):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+
+
+def unreadable(text: bytes, broken: Exception) -> BellcastError:
+    if not text.strip():
+        return BadRequest("The body is empty; send JSON.")
+    if isinstance(broken, UnicodeDecodeError):
+        return BadRequest(f"The JSON is not UTF-8: {broken.reason} at byte {broken.start}.")
+    return BadRequest(f"The body is not JSON: {broken}.")
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
+    """The decoder of a type, made once."""
+    found = _decoders.get(type)
+    if found is None:
+        found = _decoders[type] = msgspec.json.Decoder(type)
+    return found
+
+
+def query(request: Asked, type: type[T]) -> T:
+    """The query string as a `type`, without the parameters that belong to other readers of the same request: which names
+    the operation accepts at all is checked before, by `check_query`."""
+    text = request.scope["query_string"]
+    given = _pairs(text) if text else {}
+    known = {name: given[name] for name in validation_errors.names(type) if name in given}
+    try:
+        return msgspec.convert(known, type, strict=False)
+    except msgspec.ValidationError:
+        raise Invalid.fields(validation_errors.validation_errors(known, type, strict=False)) from None
+
+
+def check_query(request: Asked, known: frozenset[str]) -> None:
+    """Invalid if the query string has a parameter that is not in `known`: ignoring a filter would widen the request."""
+    unknown = [name for name in _pairs(request.scope["query_string"]) if name not in known]
+    if unknown:
+        raise Invalid.fields(
+            [
+                FieldError(validation_errors.shortened(name), validation_errors.unknown(name, known, "query parameter"))
+                for name in unknown
+            ]
+        )
+
+
+def _pairs(text: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise BadRequest("The query string is not valid percent-encoded UTF-8.") from None
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if given.setdefault(name, value) != value:
+            raise Invalid.of(name, "must not be given twice")
+        if "\x00" in value:
+            raise Invalid.of(name, "must not contain the NUL character")
+    return given
+
+
+def path(request: Asked, name: str) -> str:
+    """One part of the path, decoded. Routing was done on the path as sent, so a key may contain a slash."""
+    sent: str = request.scope["path_params"][name]
+    broken = BROKEN_ESCAPE.search(sent)
+    if broken is not None:
+        raise _unreadable_part(name, f"has {broken[0]!r}, which is no percent-encoding: a percent sign is sent as %25")
+    try:
+        return unquote(sent, errors="strict")
+    except UnicodeDecodeError:
+        raise _unreadable_part(name, "is not percent-encoded UTF-8") from None
+
+
+def _unreadable_part(name: str, why: str) -> BadRequest:
+    return BadRequest(f"The {name} in the path {why}.", errors=(FieldError(name, why),))

@@ -1,0 +1,160 @@
+"""What a field must keep beyond its type, told in the OpenAPI document. The rules themselves are in `model.drafts`."""
+
+from typing import Any
+
+from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
+from bellcast.api.tokens import MAX_TTL_SECONDS, PATTERNS
+from bellcast.model.limits import Limits
+from bellcast.model.times import DURATION
+from bellcast.model.validation import CHANNELS
+
+Schema = dict[str, Any]
+
+KEY = r"^[^\x00-\x1f\x7f-\x9f]+$"
+TENANT = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]+$"
+# In a query the default tenant may be named, by nothing.
+TENANT_ASKED = r"^(?!\*$)[^\x00-\x1f\x7f-\x9f]*$"
+ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+TOPIC = r"^[A-Za-z0-9_=@,.;-]+$"
+PATTERN = r"^[A-Za-z0-9_=@,.;*-]+$"
+PLAIN = r"^[^\x00]*$"
+NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
+TIME = {"format": "date-time"}
+AUDIENCE_FIELDS = {
+    "string": ("pattern", "minLength", "maxLength", "format"),
+    "array": ("items", "minItems", "maxItems"),
+    "integer": ("minimum", "maximum"),
+    "number": ("minimum", "maximum"),
+}
+NULL: Schema = {"type": "null"}
+NO: Schema = {"const": False}
+YES: Schema = {"const": True}
+TEXT: Schema = {"type": "string"}
+
+
+def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
+    """By schema and field: what is added to the type."""
+    key, topic = text(limits.key, KEY), text(limits.topic, TOPIC)
+    tenant, link = text(limits.key, TENANT), text(limits.url)
+    editable = {
+        "title": text(limits.title, NOT_BLANK),
+        "body": text(limits.body),
+        "action_url": link,
+        "action_text": text(limits.title),
+        "icon": link,
+        "expires_at": TIME,
+    }
+    draft = {
+        "to": key | list_of(limits.to, key, least=1),
+        "type": text(limits.type) | {"minLength": 1},
+        "actor": text(limits.title),
+        "tags": list_of(limits.tags, text(limits.tag) | {"minLength": 1}),
+        "group": text(limits.group),
+        "channels": {"items": {"type": "string", "enum": sorted(CHANNELS)}},
+        "idempotency_key": key,
+    }
+    return {
+        "Draft": editable | draft | {"tenant": text(limits.key, KEY)},
+        "Correction": editable | {"tenant": tenant},
+        "Actor": {"id": text(limits.key), "name": text(limits.title), "avatar": link},
+        "Audience": {"topic": topic, "role": topic, "tenant": text(limits.key, KEY)},
+        "EventDraft": {
+            "name": text(limits.event_name) | {"minLength": 1},
+            "topic": topic,
+            "topics": list_of(limits.to, topic, least=1),
+            "recipient": key,
+            "tenant": tenant,
+        },
+        "RecipientFields": {
+            "name": text(limits.title),
+            "email": text(EMAIL),
+            "phone": text(PHONE),
+            "locale": text(LABEL),
+            "timezone": text(LABEL),
+            "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
+            "tenant": tenant,
+        },
+        "TenantFields": {"name": text(limits.title)},
+        "TokenRequest": {
+            "recipient": key,
+            "tenant": tenant,
+            "ttl": {"minimum": 1, "maximum": MAX_TTL_SECONDS, "pattern": f"^{DURATION.pattern}$", "maxLength": 20},
+            "topics": list_of(PATTERNS, text(limits.topic, PATTERN)),
+            "publish": list_of(PATTERNS, text(limits.topic, PATTERN)),
+            "roles": list_of(PATTERNS, text(limits.topic, PATTERN)),
+            "name": text(limits.title),
+        },
+        "KeyRequest": {"name": key, "scopes": {"minItems": 1}},
+        "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
+        "Narrowing": {"type": text(limits.type)},
+    }
+
+
+def alternatives() -> dict[str, Schema]:
+    """By schema: what several of its fields must keep together.
+
+    Said with `if` and `not`: code generators take `oneOf` and `anyOf` for different types and lose the fields."""
+    return {
+        "Patch": {
+            "not": {
+                "anyOf": [
+                    {"properties": {"seen": NO, "read": YES}, "required": ["seen", "read"]},
+                    {"properties": {"seen": NULL, "read": NULL, "archived": NULL}},
+                ]
+            }
+        },
+        "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", {"type": "array"}, of=NULL)),
+        "EventDraft": _one_of(
+            _only("topic", TEXT, topics=NULL, recipient=NULL),
+            _only("topics", {"type": "array"}, recipient=NULL),
+            _only("recipient", TEXT),
+        ),
+        "Audience": _one_of(
+            _only("all", YES, topic=NULL, role=NULL),
+            _only("topic", TEXT, role=NULL),
+            _only("role", TEXT),
+            _only("tenant", TEXT),
+        ),
+    }
+
+
+def _only(field: str, value: Schema, **others: Schema) -> Schema:
+    """If the field is given, the others are as told."""
+    return {"if": {"properties": {field: value}, "required": [field]}, "then": {"properties": others}}
+
+
+def _one_of(first: Schema, *others: Schema) -> Schema:
+    """The first of these whose field is given, and one of them is."""
+    if others:
+        return first | {"else": _one_of(*others)}
+    given: Schema = first["if"]
+    return given | {"properties": given["properties"] | first["then"]["properties"]}
+
+
+def text(most: int, pattern: str = PLAIN) -> Schema:
+    """A text of at most `most` characters (0: any)."""
+    return {"pattern": pattern} | ({"maxLength": most} if most else {})
+
+
+def list_of(most: int, each: Schema, least: int = 0) -> Schema:
+    """A list of at most `most` (0: any)."""
+    return {"items": {"type": "string"} | each, "minItems": least} | ({"maxItems": most} if most else {})
+
+
+def parameters(limits: Limits) -> dict[str, Schema]:
+    """By name: what a part of a path or query must keep."""
+    return {
+        "key": text(limits.key, KEY),
+        "recipient": text(limits.key, KEY),
+        "topic": text(limits.topic, TOPIC),
+        "tenant": text(limits.key, TENANT_ASKED),
+        "before": {"pattern": ID},
+    }
+
+
+def restrict(schema: Schema, bound: Schema) -> Schema:
+    """A field's schema with its bound put on those of its alternatives that it speaks of."""
+    if "anyOf" in schema:
+        return schema | {"anyOf": [restrict(one, bound) for one in schema["anyOf"]]}
+    names = AUDIENCE_FIELDS.get(schema.get("type", ""), ())
+    return schema | {name: value for name, value in bound.items() if name in names}

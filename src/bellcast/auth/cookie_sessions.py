@@ -1,0 +1,143 @@
+"""Recipients by their session cookie: the app that set it is asked whose it is."""
+
+import asyncio
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from bellcast import ports
+from bellcast.auth import claims
+from bellcast.auth.claims import Seconds, SessionClaims
+from bellcast.errors import BellcastError, FieldError, Unauthenticated, Unavailable
+from bellcast.model import times, validation
+from bellcast.model.identities import Principal
+from bellcast.model.limits import Limits
+
+# A page asks for its inbox, its counts and its stream at once: one question to the app is enough.
+CACHE_MS = 5_000
+MAX_CACHED = 10_000
+# An answer is given out for REMEMBERED_MS, and the inbox it opens is read within the same time again. So long the
+# cookies behind it are kept, in case the inbox finds that the session was ended and the app is to be asked again.
+COOKIES_SECONDS = 2 * CACHE_MS / 1000
+# After a revocation: the one that may be under way since before it, and one more.
+MAX_CONCURRENT_REQUESTS = 2
+
+
+class SessionResponse(SessionClaims, frozen=True, kw_only=True):
+    """What the app answers about a session; a time is RFC 3339 or Unix seconds."""
+
+    recipient: str
+    expires_at: Annotated[datetime, Meta(tz=True)] | Seconds | None = None
+
+
+class CookieSessions:
+    """Asks the app, and remembers for a moment what it said. `issued_at` is the time of asking, so that an answer from before
+    a revocation is known to be one."""
+
+    def __init__(self, url: str, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
+        self._url = url
+        self._http = http
+        self._clock = clock
+        self._limits = limits
+        self._cache: dict[bytes, Principal] = {}
+        # By which cookies a recent answer was given. The answer itself is kept so that its id stays its own.
+        self._behind: dict[int, tuple[Principal, bytes]] = {}
+        self._asking: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
+
+    async def recipient(self, cookies: bytes) -> Principal:
+        """Whose session these cookies are."""
+        digest = hashlib.sha256(cookies).digest()
+        known = self._cache.get(digest)
+        if known is None or self._clock.now() >= known.issued_at + CACHE_MS:
+            known = await self._said(digest, cookies)
+        return self._current(known)
+
+    async def refresh(self, principal: Principal, since: int) -> Principal | None:
+        """What the app says now of the cookies behind a remembered answer that is older than `since`; None if they are
+        somebody else's by now."""
+        _, cookies = self._behind.get(id(principal), (None, None))
+        if cookies is None:
+            return None
+        digest = hashlib.sha256(cookies).digest()
+        known, asked = self._cache.get(digest), 0
+        while known is None or known.issued_at < since:
+            if asked == MAX_CONCURRENT_REQUESTS:
+                return None
+            known, asked = await self._said(digest, cookies), asked + 1
+        is_same = (known.tenant, known.recipient) == (principal.tenant, principal.recipient)
+        return self._current(known) if is_same else None
+
+    def _current(self, known: Principal) -> Principal:
+        if known.expires_at is not None and self._clock.now() >= known.expires_at:
+            raise Unauthenticated("This session has expired: sign in again.")
+        return known
+
+    async def _said(self, digest: bytes, cookies: bytes) -> Principal:
+        outcome = await self._outcome(digest, cookies)
+        if isinstance(outcome, BellcastError):
+            raise outcome
+        return outcome
+
+    async def _outcome(self, digest: bytes, cookies: bytes) -> Principal | BellcastError:
+        """What the app answers, or what came of asking: those who come meanwhile with the same cookies share it."""
+        while (asked := self._asking.get(digest)) is not None:
+            outcome = await asyncio.shield(asked)
+            if outcome is not None:  # None: whoever asked has gone without waiting for the answer
+                return outcome
+        asked = self._asking[digest] = asyncio.get_running_loop().create_future()
+        outcome = None
+        try:
+            outcome = await self._request(cookies, self._clock.now())
+            self._store(digest, outcome, cookies)
+        except BellcastError as refusal:
+            outcome = refusal
+        finally:
+            del self._asking[digest]
+            asked.set_result(outcome)
+        return outcome
+
+    def _store(self, digest: bytes, principal: Principal, cookies: bytes) -> None:
+        self._cache.pop(digest, None)  # so that the oldest answer always stands first
+        _make_room(self._cache)
+        _make_room(self._behind)
+        self._cache[digest] = principal
+        self._behind[id(principal)] = principal, cookies
+        asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._forget_cookies, principal)
+
+    def _forget_cookies(self, principal: Principal) -> None:
+        self._behind.pop(id(principal), None)
+
+    async def _request(self, cookies: bytes, now: int) -> Principal:
+        headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
+        response = await self._http.request("GET", self._url, headers=headers)
+        if response.status in (401, 403):
+            raise Unauthenticated("The app knows no session by these cookies: sign in again.")
+        if response.status != 200:
+            raise Unavailable(f"BELLCAST_SESSION_URL answered {response.status}; 200 or 401 is expected.")
+        return self._read(response.body, now)
+
+    def _read(self, body: bytes, now: int) -> Principal:
+        try:
+            answer = msgspec.json.decode(body, type=SessionResponse)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {error}.") from None
+        wrong = [*validation.key("recipient", answer.recipient, self._limits), *answer.errors(self._limits)]
+        if isinstance(answer.expires_at, datetime) and not times.is_storable(answer.expires_at):
+            wrong.append(FieldError("expires_at", validation.OUT_OF_CALENDAR))
+        if wrong:
+            raise Unavailable(f"BELLCAST_SESSION_URL answered what is no session: {claims.error_text(wrong)}.")
+        return answer.principal(answer.recipient, issued_at=now, expires_at=_expiry(answer), by_cookie=True)
+
+
+def _make_room(remembered: dict[Any, Any]) -> None:
+    if len(remembered) >= MAX_CACHED:
+        del remembered[next(iter(remembered))]
+
+
+def _expiry(answer: SessionResponse) -> int | None:
+    if isinstance(answer.expires_at, datetime):
+        return times.milliseconds(answer.expires_at)
+    return None if answer.expires_at is None else round(answer.expires_at * 1000)

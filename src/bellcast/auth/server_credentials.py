@@ -1,0 +1,35 @@
+"""The server side's door: the project secret or an API key, and the scopes each has."""
+
+import hmac
+
+from bellcast import ports
+from bellcast.auth import keys
+from bellcast.errors import Forbidden, Unauthenticated
+from bellcast.model.identities import Caller, Project, Scope
+
+
+async def authenticate(project: Project, kept: ports.Keys, credential: str) -> Caller | None:
+    """The caller with this secret or key; None if it has the shape of neither. A wrong or revoked key is refused."""
+    if is_secret(project, credential):
+        return Caller(scopes=keys.SCOPES)
+    parts = keys.parse(credential)
+    if parts is None:
+        return None
+    id, secret = parts
+    found = await kept.find(id)
+    if found is None or not keys.matches(secret, found[1]):
+        raise Unauthenticated("This API key is not known here.")
+    if found[0].revoked_at is not None:
+        raise Unauthenticated("This API key was revoked.")
+    return Caller(scopes=found[0].scopes, key=id)
+
+
+def is_secret(project: Project, credential: str) -> bool:
+    """Whether this is the project secret, in constant time."""
+    return hmac.compare_digest(project.secret.encode(), credential.encode(errors="surrogatepass"))
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """Forbidden unless the caller has the scope."""
+    if scope not in caller.scopes:
+        raise Forbidden(f"This API key lacks the scope {scope}: make one with `bellcast key create --scope {scope}`.")

@@ -1,0 +1,66 @@
+"""Trigger: events a second through Pusher's HTTP API, each request signed as its SDKs sign it."""
+
+import time
+
+import msgspec
+
+from bellcast.bench import figures, server_under_test
+from bellcast.bench.client_pool import ClientPool
+from bellcast.bench.epoll_loop import EpollLoop
+from bellcast.bench.figures import Figure
+from bellcast.bench.handshakes import HandshakeRefused
+from bellcast.bench.http_load import LoadResult, drive_beside
+from bellcast.bench.scales import Run
+from bellcast.bench.server_under_test import BenchServer
+from bellcast.bench.target import TOPIC, event_data
+
+NAME = "trigger"
+GOAL_PER_SECOND = 5_000
+
+IN_FLIGHT = 64
+WARM_UP = 500
+
+
+def measure(trial: Run) -> list[Figure]:
+    """One client follows the channel, so that each event is told."""
+    with server_under_test.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
+        target = server.target()
+        crowd = target.crowd(reactor, "pusher")
+        crowd.connect(iter([target.greeting("pusher", 0)]))
+        _send(server, reactor, crowd, WARM_UP)
+        crowd.reset_counts()
+        trial.say(f"{trial.scale.triggers:,} signed requests, {IN_FLIGHT} in flight")
+        before, busy = server.process.cpu(), time.process_time()
+        outcome = _send(server, reactor, crowd, trial.scale.triggers)
+        used = server.process.cpu().since(before)
+        return [_figure(outcome, used.total, time.process_time() - busy)]
+
+
+def _send(server: BenchServer, reactor: EpollLoop, crowd: ClientPool, number: int) -> LoadResult:
+    requests = [server.trigger(_body(n)) for n in range(number)]
+    outcome = drive_beside(reactor, server.address, iter(requests), IN_FLIGHT).must_be(200)
+    crowd.listen(number)
+    if not crowd.has_all_received(number):
+        raise HandshakeRefused(f"{number} events were acknowledged, {crowd.total} were told")
+    return outcome
+
+
+def _body(number: int) -> bytes:
+    """Data are a text, as ever with Pusher."""
+    return msgspec.json.encode({"name": "note", "channels": [TOPIC], "data": event_data(number).decode()})
+
+
+def _figure(outcome: LoadResult, used: float, busy: float) -> Figure:
+    return Figure(
+        benchmark=NAME,
+        name=f"events through Pusher's HTTP API, signed, {IN_FLIGHT} in flight",
+        value=outcome.per_second,
+        unit="/s",
+        goal=figures.at_least(GOAL_PER_SECOND),
+        details={
+            "server_cpu_us": 1e6 * used / outcome.number,
+            "wait_p50_ms": 1e3 * figures.percentile(outcome.waits, 0.5),
+            "wait_p99_ms": 1e3 * figures.percentile(outcome.waits, 0.99),
+            "generator_busy": busy / outcome.seconds,
+        },
+    )

@@ -1,0 +1,93 @@
+"""A trial: how large the benchmarks are made, and what each of them is given to work with."""
+
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bellcast.bench.epoll_loop import Deadline
+
+# Files a server and the generator need besides one for each connection.
+SPARE_FILES = 300
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of everything. The defaults are the sizes that the figures to reach are stated for."""
+
+    connections: int = 10_000
+    rounds: int = 3
+    publishes: int = 40
+    storm: int = 8_000
+    singles: int = 20_000
+    bulk: int = 200_000
+    large_send: int = 600_000
+    quiet_seconds: int = 10
+    latency_clients: int = 1_000
+    latency_rate: int = 200
+    latency_seconds: int = 10
+    rows: int = 1_000_000
+    requests: int = 10_000
+    announcements: int = 50
+    socketio: int = 5_000
+    triggers: int = 20_000
+    members: int = 5_000
+    moves_seconds: int = 10
+    crossing_clients: int = 6_000
+    crossing_rate: int = 500
+    crossing_seconds: int = 10
+    resuming: int = 10_000
+    everyone: int = 100_000
+    # Longer than the time between two heartbeats.
+    everyone_hold: float = 30.0
+
+
+FULL = Scale()
+
+# To see that everything works, in two minutes; the figures mean little.
+QUICK = Scale(
+    connections=500,
+    rounds=1,
+    publishes=20,
+    storm=500,
+    singles=1_000,
+    bulk=10_000,
+    large_send=6_000,
+    quiet_seconds=2,
+    latency_clients=100,
+    latency_seconds=2,
+    rows=10_000,
+    requests=500,
+    announcements=10,
+    socketio=500,
+    triggers=1_000,
+    members=500,
+    moves_seconds=3,
+    crossing_clients=300,
+    crossing_rate=200,
+    crossing_seconds=2,
+    resuming=500,
+    everyone=3_000,
+    everyone_hold=1.0,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """`folder` is empty and the benchmark's own, `stock` is where a large store is kept for the next one; `say` tells
+    the person waiting what is going on."""
+
+    scale: Scale
+    deadline: Deadline
+    folder: Path
+    stock: Path
+    say: Callable[[str], None]
+
+
+def allow_files(connections: int) -> None:
+    """Raise the soft limit on open files to the hard one, for us and for the servers we start."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard < connections + SPARE_FILES:
+        raise OSError(f"{connections} connections need {connections + SPARE_FILES} open files, the limit is {hard}")

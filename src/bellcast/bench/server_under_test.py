@@ -1,0 +1,156 @@
+"""The server under test: `bellcast serve` as anyone would start it, on a folder of its own."""
+
+import contextlib
+import hashlib
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jwt
+import msgspec
+
+import bellcast
+from bellcast.bench import handshakes, target
+from bellcast.bench.client_pool import Kind
+from bellcast.bench.epoll_loop import Deadline
+from bellcast.bench.http_load import send_request
+from bellcast.bench.processes import Process, Used, free_port
+from bellcast.bench.target import TOPIC, Target
+
+APP = "bench"
+KEY = "bench-key"
+SECRET = secrets.token_urlsafe(32)
+TOKEN_LIFE_S = 3600
+
+# What a server prints once it accepts connections.
+READY_WORDS = " is listening on "
+
+# A field that only `ready` has.
+READY = b'"connection"'
+
+# Where stock clients connect. Who they are they say later.
+FOREIGN: dict[Kind, bytes] = {
+    "pusher": target.websocket_request(f"/app/{KEY}?protocol=7&client=js&version=8.4.0&flash=false"),
+    "socketio": target.websocket_request(target.SOCKETIO),
+}
+
+Json = Mapping[str, Any]
+
+
+class BenchServer:
+    """Requests and tokens for one running Bellcast."""
+
+    def __init__(self, process: Process, address: tuple[str, int], data: Path) -> None:
+        self.process = process
+        self.address = address
+        self.data = data
+        self._authorization = f"Authorization: Bearer {SECRET}\r\n"
+
+    def used(self) -> Used:
+        """Processor time until now."""
+        return {"server": self.process.cpu()}
+
+    def token(self, recipient: str, topics: Sequence[str] = (), tenant: str | None = None) -> str:
+        now = int(time.time())
+        claims: dict[str, Any] = {"sub": recipient, "iat": now, "exp": now + TOKEN_LIFE_S, "topics": list(topics)}
+        claims |= {"tenant": tenant} if tenant else {}
+        return jwt.encode(claims, SECRET, "HS256", headers={"kid": KEY})
+
+    def greeting(self, kind: Kind, token: str, topics: str = "", position: str = "") -> bytes:
+        query = f"token={token}" + (f"&topics={topics}" if topics else "")
+        query += f"&position={quote(position)}" if position else ""
+        if kind == "websocket":
+            return target.websocket_request(f"/v1/ws?{query}")
+        return target.sse_request(f"/v1/stream?{query}")
+
+    def send(self, path: str, body: Any) -> bytes:
+        return target.post(path, msgspec.json.encode(body), self._authorization)
+
+    def trigger(self, body: bytes) -> bytes:
+        """A request of Pusher's HTTP API, signed as its SDKs sign."""
+        path = f"/apps/{APP}/events"
+        query = f"auth_key={KEY}&auth_timestamp={int(time.time())}&auth_version=1.0"
+        query += f"&body_md5={hashlib.md5(body).hexdigest()}"
+        signature = handshakes.sign(SECRET.encode(), f"POST\n{path}\n{query}")
+        return target.post(f"{path}?{query}&auth_signature={signature}", body)
+
+    def bulk(self, items: Sequence[Json]) -> bytes:
+        return self.send("/v1/notifications/bulk", items)
+
+    def bulk_lines(self, items: Sequence[Json]) -> bytes:
+        lines = b"\n".join(msgspec.json.encode(item) for item in items)
+        return target.post("/v1/notifications/bulk", lines, self._authorization, "application/x-ndjson")
+
+    def read(self, path: str, token: str) -> bytes:
+        return target.get(path, f"Authorization: Bearer {token}\r\n")
+
+    def send_request(self, deadline: Deadline, request: bytes, status: int = 200) -> Any:
+        return msgspec.json.decode(send_request(deadline, self.address, request, status))
+
+    def target(self) -> Target:
+        def recipient(number: int) -> str:
+            return f"recipient-{number}"
+
+        def token(number: int) -> str:
+            return self.token(recipient(number), [TOPIC])
+
+        def greeting(kind: Kind, number: int) -> bytes:
+            return FOREIGN.get(kind) or self.greeting(kind, token(number), TOPIC)
+
+        def idle(kind: Kind, number: int) -> bytes:
+            return self.greeting(kind, self.token(recipient(number)))
+
+        def publish(data: bytes) -> bytes:
+            return self.send("/v1/events", {"topic": TOPIC, "name": "note", "data": msgspec.Raw(data)})
+
+        return Target(
+            name="bellcast",
+            process=self.process,
+            address=self.address,
+            talks={
+                "websocket": handshakes.until(READY),
+                "sse": handshakes.until(READY),
+                "pusher": handshakes.Pusher(KEY, SECRET, TOPIC, user=recipient),
+                "socketio": handshakes.socketio(token),
+            },
+            greeting=greeting,
+            idle=idle,
+            publish=publish,
+        )
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, deadline: Deadline, settings: Mapping[str, str] = {}, name: str = "bellcast"
+) -> Iterator[BenchServer]:
+    """A server with its data in that folder, ended afterwards; `settings` are what is not left at its default."""
+    data, address = folder / name, ("127.0.0.1", free_port())
+    command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
+    # Nothing of the caller's environment or folder (-P), so that only defaults are measured, and of this very package.
+    env = {"BELLCAST_PROJECT": f"{APP}:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
+    with Process(name, [*command, "--data", str(data)], folder / f"{name}.log", {**env, **settings}) as process:
+        # A server of several processes says so once all of them accept connections.
+        process.wait_until_said(READY_WORDS, deadline)
+        send_request(deadline, address, target.get("/readyz"))
+        yield BenchServer(process, address, data)
+
+
+@contextlib.contextmanager
+def as_target(folder: Path, deadline: Deadline) -> Iterator[Target]:
+    with running(folder, deadline) as bell:
+        yield bell.target()
+
+
+def booking(recipient: str | Sequence[str], number: int = 0) -> Json:
+    """A notification as an app would send it."""
+    return {
+        "to": recipient,
+        "type": "booking",
+        "title": "New booking",
+        "body": f"{target.MARK.decode()}-{number:06d}: Saturday, 14:00, garden",
+        "action_url": f"/bookings/{number}",
+    }

@@ -1,0 +1,172 @@
+"""The app's URL: every call is a POST signed as Standard Webhooks with the project secret's bytes."""
+
+import base64
+import binascii
+import hmac
+import uuid
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast import ports
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Accepted, Call, Refused
+from bellcast.calls.connect_fallback import admit_by_session
+from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError
+from bellcast.model.decode_errors import sentence
+from bellcast.model.identities import Project
+
+log = structlog.get_logger(__name__)
+
+# How long it may think: clients wait, and one that hangs must not collect them.
+TIMEOUT = 5.0
+# Comings and goings that nobody answers (404) are not asked about again for so long, and neither are those that the URL
+# failed to answer (see newcomers.py): a bell must not wait for an app that is away.
+UNANSWERED_MS, FAILED_MS = 60_000, 10_000
+NAMESPACED = "socketio"  # the one dialect with namespaces
+NO_NAMESPACE = "Invalid namespace"  # the reference's own words, which clients know
+SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
+
+
+class EmittedEvent(Struct, frozen=True, kw_only=True):
+    """One event of the URL's answer; `to` is a topic, without it the caller is told."""
+
+    name: str
+    args: list[Any] = []
+    to: str | None = None
+
+
+class ConnectRefusal(Struct, frozen=True, kw_only=True):
+    """No, in the app's words."""
+
+    message: str
+    data: Any = None
+
+
+class HandlerReply(Struct, frozen=True, kw_only=True):
+    """What the URL answers; `accept` only to `connect`."""
+
+    reply: Any = None
+    emit: list[EmittedEvent] = []
+    join: list[str] = []
+    leave: list[str] = []
+    accept: Accepted | None = None
+    refuse: ConnectRefusal | None = None
+
+
+class HttpCallback:
+    """Asks the app's URL, and does what it answers."""
+
+    def __init__(self, url: str, project: Project, http: ports.Http, clock: ports.Clock) -> None:
+        self._url = url
+        self._key = signing_key(project.secret)
+        self._http = http
+        self._clock = clock
+        self._unhandled: dict[str, int] = {}  # until when it is taken that nobody answers comings or goings
+        self._failed_at: dict[str, int] = {}  # until when the URL is left alone with them
+
+    def has(self, name: str, namespace: str = ROOT) -> bool:
+        return namespace != ROOT or self._clock.now() >= self._unhandled.get(name, 0)
+
+    def has_namespace(self, namespace: str) -> bool:
+        return True  # the URL is asked, by `connect`
+
+    async def dispatch(self, call: Call) -> Any:
+        if call.namespace == ROOT and self._clock.now() < self._failed_at.get(call.name, 0):
+            return admit_by_session(call)
+        try:
+            answer = _read(await self._post(call))
+            await _apply_reply(call, answer)
+        except NoHandler:
+            return self._no_handler(call)
+        except BellcastError as failure:
+            log.warning("handler url failed", call=call.name, why=failure.detail)
+            return self._failure(call)
+        if answer.refuse is not None:
+            raise Refused(answer.refuse.message, data=answer.refuse.data)
+        return answer.reply
+
+    def _no_handler(self, call: Call) -> None:
+        if call.name not in (CONNECT, DISCONNECT):
+            raise NoHandler("No handler answers this call.") from None
+        if call.name == CONNECT and call.namespace != ROOT:
+            raise Refused(NO_NAMESPACE) from None
+        self._unhandled[call.name] = self._clock.now() + UNANSWERED_MS
+
+    def _failure(self, call: Call) -> None:
+        if call.name not in (CONNECT, DISCONNECT):
+            raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
+        if call.namespace == ROOT:
+            self._failed_at[call.name] = self._clock.now() + FAILED_MS
+        admit_by_session(call)
+
+    async def _post(self, call: Call) -> ports.Response:
+        asked = {
+            "name": call.name,
+            "args": call.args,
+            "recipient": call.recipient,
+            "tenant": call.tenant,
+            "roles": call.roles,
+            "connection": call.connection,
+            "dialect": call.dialect,
+        }
+        body = msgspec.json.encode(asked | ({"namespace": call.namespace} if call.dialect == NAMESPACED else {}))
+        headers = signed(self._key, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
+        headers["content-type"] = "application/json"
+        return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
+
+
+def signing_key(secret: str) -> bytes:
+    """The bytes of the secret; where it begins with `whsec_`, those its base64 stands for.
+
+    A library that takes only `whsec_…` is given `whsec_` + base64 of the project secret."""
+    if secret.startswith(SECRET_PREFIX):
+        try:
+            return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+        except binascii.Error:
+            raise SettingsError("BELLCAST_PROJECT: a secret that begins with whsec_ goes on in base64.") from None
+    return secret.encode()
+
+
+def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers that let the receiver know who sent the body, and when (Standard Webhooks, `v1`)."""
+    digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256")
+    return {
+        "webhook-id": id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+def _read(response: ports.Response) -> HandlerReply:
+    if response.status == 404:
+        raise NoHandler("No handler answers this call.")
+    if response.status != 200:
+        raise HandlerFailed(f"It answered {response.status}; 200 is expected.")
+    try:
+        return msgspec.json.decode(response.body or b"{}", type=HandlerReply)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HandlerFailed(sentence(error, "Its answer")) from None
+
+
+async def _apply_reply(call: Call, answer: HandlerReply) -> None:
+    """Do what the answer says beside its reply."""
+    if answer.accept is not None:
+        if call.name != CONNECT:
+            raise HandlerFailed("It answered `accept` to what is no `connect`.")
+        call.accept(answer.accept.recipient, roles=answer.accept.roles, tenant=answer.accept.tenant)
+    for topic in answer.join:
+        await call.join(topic)
+    for topic in answer.leave:
+        await call.leave(topic)
+    for emitted in answer.emit:
+        await _emit(call, emitted)
+
+
+async def _emit(call: Call, emitted: EmittedEvent) -> None:
+    if emitted.to is None:
+        await call.emit(emitted.name, *emitted.args)
+    else:
+        args = emitted.args
+        await call.publish(emitted.to, emitted.name, args if len(args) > 1 else next(iter(args), None))

@@ -1,0 +1,148 @@
+"""The public classes of the client, with all their methods."""
+
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from bellcast.client import inbox, notifications, recipients, topics
+from bellcast.client.credentials import Credentials, find_credentials, find_url
+from bellcast.client.exchange import TIMEOUT, Peer, Retries
+from bellcast.client.http_senders import AsyncSender, SyncSender, connection
+from bellcast.client.method import Method, S, Surface
+
+
+class InboxApi(Surface[S]):
+    """One recipient's inbox."""
+
+    list = Method(inbox.page)
+    changed = Method(inbox.changed)
+    counts = Method(inbox.counts)
+    get = Method(inbox.get)
+    seen = Method(inbox.seen)
+    read = Method(inbox.read)
+    unread = Method(inbox.unread)
+    archive = Method(inbox.archive)
+    unarchive = Method(inbox.unarchive)
+    mark = Method(inbox.mark)
+    delete = Method(inbox.delete)
+    clear = Method(inbox.clear)
+
+
+class RecipientsApi(Surface[S]):
+    """The records of those who can be notified."""
+
+    list = Method(recipients.page)
+    get = Method(recipients.get)
+    put = Method(recipients.put)
+    patch = Method(recipients.patch)
+    delete = Method(recipients.delete)
+    export = Method(recipients.export)
+
+
+class ServerApi(Surface[S]):
+    """A Bellcast server, spoken to with the project secret or an API key."""
+
+    notify = Method(notifications.notify)
+    bulk = Method(notifications.bulk)
+    notification = Method(notifications.read)
+    edit = Method(notifications.edit)
+    recall = Method(notifications.recall)
+
+    publish = Method(topics.publish)
+    subscribe = Method(topics.subscribe)
+    unsubscribe = Method(topics.unsubscribe)
+    subscriptions = Method(topics.subscriptions)
+    presence = Method(topics.presence)
+
+    token = Method(recipients.token)
+    revoke = Method(recipients.revoke)
+    connections = Method(topics.connections)
+    stats = Method(topics.stats)
+
+    @property
+    def recipients(self) -> RecipientsApi[S]:
+        return RecipientsApi(self.sender)
+
+    def inbox(self, token: str) -> InboxApi[S]:
+        """The inbox of the recipient that session token belongs to."""
+        return InboxApi(self.sender.speaking_with(token))
+
+
+class Bellcast(ServerApi[SyncSender]):
+    """A blocking client of a Bellcast server. One object serves all threads.
+
+    >>> bell = Bellcast()
+    >>> bell.notify("alice", title="New booking", action_url="/bookings/7", type="booking")
+
+    Without arguments it reads BELLCAST_URL, and BELLCAST_SECRET or BELLCAST_PROJECT (or the _FILE variable of each);
+    otherwise it uses the server that `bellcast serve` last started with the data folder `./bellcast-data`
+    (BELLCAST_DATA). It raises NotConfigured if there is no secret. `secret` is the project's secret or an API key, or
+    Credentials of a secret and the project's public key.
+
+    A request connects within 1 s, waits `timeout` seconds for a response (more for bulk sends), and is tried up to 3
+    times within 8 s in all; sends carry an idempotency key, so a repeated try sends nothing twice. `transport` is an
+    httpx transport, for tests and proxies.
+
+    Called inside a running event loop it raises BlockingInEventLoop: use AsyncBellcast there."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        secret: str | Credentials | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        peer = _peer(url, secret, timeout)
+        http = httpx.Client(**connection(peer.url), transport=transport)
+        super().__init__(SyncSender(http, retries or Retries(), peer))
+
+    def close(self) -> None:
+        """Close the connections to the server."""
+        self.sender.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class AsyncBellcast(ServerApi[AsyncSender]):
+    """A client for event loops: the methods of `Bellcast`, awaited.
+
+    >>> async with AsyncBellcast() as bell:
+    ...     await bell.notify("alice", title="New booking", action_url="/bookings/7", type="booking")
+
+    Its arguments and defaults are those of Bellcast. A cancelled call may or may not have reached the server."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        secret: str | Credentials | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        peer = _peer(url, secret, timeout)
+        http = httpx.AsyncClient(**connection(peer.url), transport=transport)
+        super().__init__(AsyncSender(http, retries or Retries(), peer))
+
+    async def close(self) -> None:
+        """Close the connections to the server."""
+        await self.sender.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _peer(url: str | None, secret: str | Credentials | None, timeout: float) -> Peer:
+    return Peer(find_url(url), find_credentials(secret), timeout)

@@ -1,0 +1,160 @@
+"""How a connection comes in, whatever it speaks: is there room, whose inbox is it, was its session ended.
+
+The connection is known to the hub before its inbox is read, so that nothing falls between the snapshot and the first
+live event."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+
+from bellcast.auth.authenticator import Authenticator
+from bellcast.errors import BellcastError, Forbidden, TooMany, Unauthenticated, Unavailable
+from bellcast.inbox import views
+from bellcast.live.config import LiveConfig
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.hub import Hub
+from bellcast.live.sync import resume
+from bellcast.model.identities import Principal
+from bellcast.model.inboxes import Inbox, Position
+from bellcast.ports import Context, OpenInbox, SessionRevoked
+
+# A process or an address at its bound of connections asks newcomers to wait this long.
+PROCESS_FULL_RETRY_SECONDS = 5
+# A recipient at its bound has a runaway page somewhere: a minute gives it time to be noticed.
+RECIPIENT_FULL_RETRY_SECONDS = 60
+
+# Between two warnings that there is no room.
+WARNING_INTERVAL_MS = 60_000
+REMEDY = "more workers or nodes, BELLCAST_LIMIT_CONNECTIONS if it is set, or more open files (ulimit -Hn, LimitNOFILE=)"
+
+# Of a connection's id: enough that nobody guesses another's.
+ID_BYTES = 12
+
+log = structlog.get_logger(__name__)
+AnyConnection = TypeVar("AnyConnection", bound=Connection)
+
+
+class Admission:
+    """Counts who is here, and opens inboxes for who may come."""
+
+    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, doors: Authenticator) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._limits = rules.limits
+        self._authenticator = doors
+        self._next_warning_at = 0
+
+    def create_connection(
+        self,
+        kind: Callable[..., AnyConnection],
+        dialect: Any,
+        principal: Principal,
+        address: str | None,
+        **more: Any,
+    ) -> AnyConnection:
+        """A connection nobody knows yet. Addresses are kept only where they are counted."""
+        kept = address if self._limits.connections_per_address else None
+        id = os.urandom(ID_BYTES).hex()
+        return kind(id, dialect, principal, self._hub, self._engines.clock.now(), kept, **more)
+
+    def check_address(self, address: str | None) -> None:
+        """TooMany if that address has its bound of connections."""
+        limit = self._limits.connections_per_address
+        if limit and address is not None and self._hub.at_address(address) >= limit:
+            raise TooMany(
+                f"There are {limit} connections from this address already.", retry_after=PROCESS_FULL_RETRY_SECONDS
+            )
+
+    async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
+        """Know the connection, then open its recipient's inbox with what changed since `position`; None for a nameless
+        one."""
+        self._check_room(connection)
+        self._hub.add(connection)
+        opened = None if connection.principal.recipient is None else await self._open_inbox(connection, position)
+        if connection.phase is Phase.CLOSED:
+            raise Unavailable("This connection ended while it began.")
+        return opened
+
+    async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
+        """Open the inbox of a nameless connection that has said whose it is."""
+        self._check_recipient(principal)
+        connection.phase, connection.principal = Phase.OPENING, principal
+        self._hub.follow_own_inbox(connection)
+        inbox = (await self._open_inbox(connection, None)).inbox
+        if connection.phase is Phase.CLOSED:
+            raise Unavailable("This connection ended while it signed in.")
+        return inbox
+
+    def _check_room(self, connection: Connection) -> None:
+        limits = self._limits
+        self.check_address(connection.address)  # again: others came while this one was looked at
+        if limits.connections and len(self._hub) >= limits.connections:
+            self._warn_once()
+            raise Unavailable("This server is at its bound of connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
+        self._check_recipient(connection.principal)
+
+    def _warn_once(self) -> None:
+        """Tell who can do something about it, now and then."""
+        now = self._engines.clock.now()
+        if now >= self._next_warning_at:
+            self._next_warning_at = now + WARNING_INTERVAL_MS
+            log.warning(
+                "no room for more connections: clients are told to come back",
+                bound=self._limits.connections,
+                remedy=REMEDY,
+            )
+
+    def _check_recipient(self, principal: Principal) -> None:
+        limits = self._limits
+        if principal.recipient is None:
+            return
+        here = self._hub.connections_of(principal.tenant, principal.recipient)
+        if limits.connections_per_recipient and here >= limits.connections_per_recipient:
+            raise TooMany(f"This recipient has {here} connections already.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
+
+    async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
+        since = resume.since(position, self._limits)
+        principal, opened = await views.enter(self._engines, connection.principal, since, self._authenticator.renewed)
+        inbox = opened.inbox
+        connection.principal = principal.with_name(inbox.name)
+        connection.inbox, connection.epoch = inbox.number, inbox.state.epoch
+        return opened
+
+
+async def guard_start(
+    connection: Connection, start: Awaitable[None], at_end: Callable[[], None] = lambda: None
+) -> None:
+    """Await the start of a connection. Any failure ends the connection, so that none stays open and counted but silent;
+    then `at_end` lets the client answer the close."""
+    try:
+        await start
+    except BellcastError as refusal:
+        connection.owner.end(connection, close_reason_for(refusal))
+        at_end()
+    except Exception:
+        log.exception("connection start failed", connection=connection.id)
+        connection.owner.end(connection, close_reasons.UNAVAILABLE)
+        at_end()
+
+
+def close_reason_for(refusal: BellcastError) -> CloseReason:
+    """How a live client is told of a refusal."""
+    match refusal:
+        case SessionRevoked():
+            return close_reasons.REVOKED
+        case Unauthenticated():
+            return close_reasons.UNAUTHENTICATED
+        case TooMany():
+            return close_reasons.TOO_MANY.with_delay((refusal.retry_after or RECIPIENT_FULL_RETRY_SECONDS) * 1000)
+        case Unavailable():
+            return close_reasons.UNAVAILABLE.with_delay((refusal.retry_after or 1) * 1000)
+        case close_reasons.RejectedByApp():
+            return close_reasons.FORBIDDEN.with_message(refusal.detail)
+        case Forbidden():
+            return close_reasons.FORBIDDEN
+        case _:
+            return close_reasons.UNAVAILABLE if refusal.status >= 500 else close_reasons.BAD_REQUEST

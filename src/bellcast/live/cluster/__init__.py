@@ -1,0 +1,1 @@
+"""What the other nodes have: connection counts, presence, and which of them are alive."""

@@ -1,0 +1,37 @@
+"""What the live edge is told by the settings."""
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.model.limits import Limits
+from bellcast.ports import SubscriptionGrant
+
+# Starts work that nobody waits for; the server owns it, logs its failure and ends it at shutdown.
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class LiveConfig(Struct, frozen=True, kw_only=True):
+    """Durations in seconds. `rights` are the subscriptions by which topics are followed here: whoever admits somebody notes
+    them, and the audit looks whether they still stand."""
+
+    limits: Limits
+    heartbeat: float = 25
+    access: AccessConfig = AccessConfig()
+    grants: set[SubscriptionGrant] = field(default_factory=set)
+
+
+class SocketIOConfig(Struct, frozen=True, kw_only=True):
+    """What Socket.IO clients are told and held to. Durations in seconds."""
+
+    ping_interval: float = 25.0
+    ping_timeout: float = 20.0
+    upgrade_timeout: float = 10.0
+    connect_timeout: float = 45.0
+    max_payload: int = 1_000_000
+    recovery: bool = True
+    path: str = "/socket.io/"
+    client_file: Path | None = None

@@ -1,0 +1,1 @@
+"""How a live connection comes out of an HTTP server: socket takeover, ASGI sends, WebSocket endpoint."""

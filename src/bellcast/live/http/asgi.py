@@ -1,0 +1,185 @@
+"""The same connections through another ASGI server's sends: mounted into somebody's app, everything but the socket is ours."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection, Listener, Phase
+from bellcast.live.connection.message_rate import MessageRateLimiter
+
+NO_CODE = 1005  # RFC 6455, 7.1.5: a close frame without one
+Scope = dict[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ToMessage = Callable[[bytes], Message]
+
+
+class AsgiOwner(Protocol):
+    """Whoever is carried through another server's sends: a connection, or a pipe's socket."""
+
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+
+class AsgiTransport:
+    """What a connection writes waits here until the server's `send` takes it. Reading begins when it is resumed."""
+
+    def __init__(self, connection: AsgiOwner, pack: ToMessage) -> None:
+        self.clear = False
+        self._connection = connection
+        self._to_message = pack
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._high, self._low = 2**31, 2**29
+        self._full = False
+        self._wakeup = asyncio.Event()
+        self._closing = False
+        self.reading = asyncio.Event()
+        self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, send: Send, first: Message, last: Callable[[], Message]) -> None:
+        """Send what is written until the outlet is closed, between the server's own first and last message."""
+        await send(first)
+        while self._waiting or not self._closing:
+            while self._waiting:
+                data = self._waiting.popleft()
+                await send(self._to_message(data))
+                self._maybe_resume(len(data))
+            if not self._closing:
+                self._wakeup.clear()
+                await self._wakeup.wait()
+        await send(last())
+
+    def write(self, data: bytes, /) -> None:
+        if self._closing:
+            return
+        self._waiting.append(data)
+        self._size += len(data)
+        self._wakeup.set()
+        self._maybe_pause()
+
+    def _maybe_pause(self) -> None:
+        if self._size > self._high and not self._full:
+            self._full = True
+            self._connection.pause_writing()
+
+    def _maybe_resume(self, size: int) -> None:
+        self._size -= size
+        if self._full and self._size <= self._low:
+            self._full = False
+            self._connection.resume_writing()
+
+    def write_eof(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._closing = True
+        self._wakeup.set()
+        self.reading.set()
+
+    def abort(self) -> None:
+        self.close()
+        if not self.aborted.done():
+            self.aborted.set_result(None)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def get_write_buffer_size(self) -> int:
+        return self._size
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high, self._low = high or 2**31, low or 0
+        self._maybe_pause()
+
+    def pause_reading(self) -> None:
+        self.reading.clear()  # frames wait in the server's queue, which has bounds of its own
+
+    def resume_reading(self) -> None:
+        self.reading.set()
+
+
+class AsgiConnection(Connection):
+    """Ends by closing its outlet; the code goes out with the server's own close."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._end = CloseReason(1000, "", reconnect=True)
+
+    def say_goodbye(self, end: CloseReason) -> None:
+        self._end = end
+        self.write(self.dialect.close(end))
+        self.transport.close()
+
+    def closing(self) -> Message:
+        """The server's last message of a WebSocket."""
+        return {"type": "websocket.close", "code": self._end.code, "reason": self._end.reason}
+
+
+def websocket_message(data: bytes) -> Message:
+    """One frame."""
+    return {"type": "websocket.send", "text": data.decode()}
+
+
+def body_message(data: bytes) -> Message:
+    """One piece of an event stream."""
+    return {"type": "http.response.body", "body": data, "more_body": True}
+
+
+def end_of_body() -> Message:
+    """The end of an event stream."""
+    return {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+async def receive_websocket(
+    connection: Connection, outlet: AsgiTransport, receive: Receive, listener: Listener
+) -> None:
+    """Hand on what the client says until it goes."""
+    pace = MessageRateLimiter(listener.limits.frames_per_second)
+    await outlet.reading.wait()
+    while (message := await receive())["type"] != "websocket.disconnect":
+        connection.last_received_tick = connection.owner.tick
+        said = message.get("text")
+        if said is None:
+            said = message.get("bytes") or b""
+        if pace.hit(asyncio.get_running_loop().time()):
+            connection.owner.end(connection, close_reasons.TOO_FAST)
+        elif 0 < listener.limits.frame < (len(said.encode()) if isinstance(said, str) else len(said)):
+            connection.owner.end(connection, close_reasons.TOO_LARGE)
+        elif connection.phase is not Phase.CLOSED:
+            listener.receive(connection, said)
+        await outlet.reading.wait()
+    if connection.close_reason is None:
+        connection.close_reason = close_reasons.by_client(message.get("code") or NO_CODE)
+
+
+async def receive_stream(receive: Receive) -> None:
+    """Wait until the client goes."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def serve(
+    connection: AsgiOwner, outlet: AsgiTransport, speaking: Awaitable[None], hearing: Awaitable[None]
+) -> None:
+    """Carry a connection until either side ends it, or it is cut."""
+    ends = [asyncio.ensure_future(one) for one in (speaking, hearing, outlet.aborted)]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if outlet.is_closing():  # a client's goodbye is behind what it still sent, so hosts want that taken in
+            await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in ends:
+            one.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+        connection.connection_lost(None)

@@ -1,0 +1,367 @@
+"""An HTTP server protocol whose requests can hand their socket over.
+
+It is uvicorn's own, plus one function in `scope["extensions"]`: the endpoint authenticates like any other ASGI
+endpoint and then takes the transport; the HTTP protocol and its task are let go. WebSocket upgrades come the same
+way, as plain requests. Bytes that arrive behind an upgrade wait here for the new owner.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+from weakref import ref
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import is_ssl
+
+from bellcast.live.framing.http_head import CLOSE, head
+from bellcast.live.http.closing import MAX_DISCARDED_BYTES, ReadTimeout, linger
+
+EXTENSION = "bellcast.takeover"
+# Logs a request that is refused before an application sees it: its status, and the client's address.
+LogRefusal = Callable[[int, str | None], None]
+# A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB. It bounds what comes beside a body,
+# too: chunk sizes, their extensions and trailers.
+MAX_HEAD_BYTES = 65_536
+# Browsers and proxies send 20 to 40; each costs 100 bytes more than it is long.
+MAX_HEADER_LINES = 200
+# The longest a client may take over its request head, and over nothing at all after connecting.
+HEAD_TIMEOUT = 10
+# The longest silence in the midst of a body: a phone that lost its network is gone, one in a tunnel may come out again.
+BODY_TIMEOUT = 30
+# Bytes per second that a body must have on average once BODY_SECONDS are over: the slowest mobile network has twice that.
+MIN_BODY_RATE = 500
+# Bytes behind an upgrade that wait while the client is being authenticated.
+MAX_EARLY_BYTES = 65_536
+# Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
+MAX_PIPELINED = 20
+# Input discarded behind a refused request head.
+MAX_DISCARDED_HEAD_BYTES = 1_048_576
+# The wish of every browser.
+UPGRADE_WEBSOCKET = (b"upgrade", b"websocket")
+# So that a page sees the status, and no CORS error: it tells nothing of anybody.
+READABLE = (b"access-control-allow-origin", b"*")
+TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, READABLE, (b"content-length", b"0")])
+DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class Stage(Enum):
+    """What of a request is still to come."""
+
+    HEAD = auto()
+    BODY = auto()
+    NOTHING = auto()
+    REFUSED = auto()  # nothing more is parsed
+
+
+class TakeoverProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, with `take_over`, bounds on what a client may send and leave unread, and no upgrade of
+    its own."""
+
+    def __init__(self, *args: Any, log_refusal: LogRefusal | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._log_refusal = log_refusal
+        self._early: bytearray | None = None  # not None once WebSocket was asked for
+        self._ignores_upgrade: bool | None = (
+            None  # a wish for a protocol that is not spoken here; None: not looked at yet
+        )
+        self._head_bytes = 0  # bytes of a head that has not come to its end; in a body, bytes since its last one
+        self._chunk_size = 0  # bytes that are being parsed
+        self._body_size = 0
+        self._body_start = 0.0  # loop time
+        self._discarded = 0  # bytes of a body whose request is answered
+        self._stage = Stage.HEAD
+        self._timeout: asyncio.TimerHandle | None = None  # not None while something is awaited
+        self._running: RequestResponseCycle | None = None  # the request that is being answered, or was last
+        self._read_timeout: ReadTimeout | None = None  # not None while responses wait for a slow reader
+        self._has_closed = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        # As uvicorn's own, which makes eight system calls to learn both addresses; nobody asks for the server's.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        peer = transport.get_extra_info("peername")
+        self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+        self.scheme = "https" if is_ssl(transport) else "http"
+        self._timeout = self.loop.call_later(HEAD_TIMEOUT, self._time_out)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnect()
+        super().connection_lost(exc)
+        self.cycle = None  # type: ignore[assignment]  # it holds this protocol as its transport
+
+    def _disconnect(self) -> None:
+        """Let go of everything that waits for this connection. uvicorn tells only the newest request."""
+        self._cancel_timeout()
+        self._unset_keepalive_if_required()
+        self._stop_read_timeout()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self._running = None
+        self.pipeline.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early += data
+            if len(self._early) > MAX_EARLY_BYTES:
+                self.flow.pause_reading()
+            return
+        if self._stage is Stage.REFUSED:
+            self._discard(len(data))
+            return
+        before, self._chunk_size = self._timeout, len(data)
+        self._parse(data)
+        if not self.is_closing():
+            self._watch(before, len(data))
+
+    def _watch(self, before: asyncio.TimerHandle | None, size: int) -> None:
+        """See that what is still to come does come. A head has its time once; in a body each silence has."""
+        match self._stage:
+            case Stage.HEAD:
+                if before is not None and before is self._timeout:
+                    self._head_bytes += size
+                else:
+                    self._cancel_timeout()
+                    self._timeout = self.loop.call_later(HEAD_TIMEOUT, self._time_out)
+                if self._head_bytes > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADER_LINES:
+                    self._refuse(TOO_LARGE)
+            case Stage.BODY:
+                self._head_bytes += size
+                self._watch_body()
+                if self.cycle.response_complete:
+                    self._discard(size)
+            case _:
+                self._cancel_timeout()
+
+    def _watch_body(self) -> None:
+        self._cancel_timeout()
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(TOO_LARGE)
+            return
+        due = self._body_start + BODY_TIMEOUT + self._body_size / MIN_BODY_RATE
+        seconds = min(BODY_TIMEOUT, due - self.loop.time())
+        self._timeout = self.loop.call_later(max(0, seconds), self._time_out_body)
+
+    def _time_out_body(self) -> None:
+        if self.flow.read_paused:  # the silence is ours
+            self._body_start = self.loop.time()
+            self._watch_body()
+        else:
+            self._time_out()
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > MAX_DISCARDED_BYTES:
+            self.transport.abort()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            behind = data[upgrade.args[0] :]
+            if self._should_upgrade():
+                self._parse_again(behind)
+            else:
+                self._stage, self._early = Stage.NOTHING, bytearray(behind)
+        except httptools.HttpParserError:
+            if not self.is_closing():
+                self.send_400_response("Invalid HTTP request received.")
+
+    def _should_upgrade(self) -> bool:
+        """uvicorn's word for requests it passes over. Those that wish for a protocol we do not speak, as Java's client
+        does for HTTP/2, are answered without it (RFC 9110, 7.8): they are parsed again."""
+        if self._ignores_upgrade is None:  # it is asked four times a request
+            self._ignores_upgrade = UPGRADE_WEBSOCKET not in self.headers and self._get_upgrade() not in (
+                None,
+                b"websocket",
+            )
+        return self._ignores_upgrade
+
+    def _parse_again(self, behind: bytes) -> None:
+        """The same request without its wish; the parser would take its body for the other protocol."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._parse(b"\r\n".join((b"%b %b HTTP/%b" % (method, self.url, version), *lines, b"", behind)))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._unset_keepalive_if_required()
+        self._stage = Stage.HEAD
+        self._head_bytes = 0
+        self._ignores_upgrade = None
+
+    def on_headers_complete(self) -> None:
+        self._cancel_timeout()
+        self._check_head()
+        self._stage = Stage.BODY
+        self._head_bytes, self._body_size, self._discarded = -self._chunk_size, 0, 0
+        self._body_start = self.loop.time()
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            if self._should_upgrade():
+                return
+            self.cycle.keep_alive = False  # whatever answers, nothing more is parsed on this socket
+        self.headers = DISCARD  # type: ignore[assignment]  # trailers are no headers: they come after all checks
+        # Weakly, since both hold the scope: a request that is answered would wait for the garbage collector.
+        self.scope["extensions"] = {EXTENSION: partial(_take_over, ref(self), ref(self.cycle))}  # type: ignore[dict-item]  # ASGI allows any value
+        if len(self.pipeline) > MAX_PIPELINED:
+            self._time_out()
+            raise ValueError("too many requests at once")  # stops the parser
+
+    def _check_head(self) -> None:
+        """Raise ValueError, which stops the parser, once a head was refused."""
+        if len(self.headers) > MAX_HEADER_LINES or (
+            self._head_bytes + self._chunk_size > MAX_HEAD_BYTES and self._head_size() > MAX_HEAD_BYTES
+        ):
+            self._refuse(TOO_LARGE)
+            raise ValueError("request head too large")
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self.send_400_response("Send exactly one Host header.")  # RFC 9112, 3.2
+            raise ValueError("no Host header, or several")
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = -self._chunk_size  # the rest of this piece is counted with it
+        self._body_size += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stage = Stage.NOTHING
+        super().on_message_complete()
+
+    # --- responses
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.transport = self  # type: ignore[assignment]  # so that its `close` is ours
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        if not self.is_closing():
+            super().on_response_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.close()
+
+    def write(self, data: bytes) -> None:
+        """Send a part of a response."""
+        if not self._has_closed:
+            self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._has_closed or self.transport.is_closing()
+
+    def close(self) -> None:
+        """Close behind what was written. A client that still sends is read for a moment, so that its response is not
+        lost."""
+        if self.is_closing():
+            return
+        self._has_closed = True
+        if self._stage is Stage.NOTHING and not self.flow.read_paused:
+            self._time_out()
+        else:
+            is_head = self._stage in (Stage.HEAD, Stage.REFUSED)
+            self._disconnect()
+            self.flow.resume_writing()
+            self.connections.discard(self)
+            linger(self.transport, MAX_DISCARDED_HEAD_BYTES if is_head else MAX_DISCARDED_BYTES)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_read_timeout()
+
+    def resume_writing(self) -> None:
+        self._stop_read_timeout()
+        super().resume_writing()
+
+    def _start_read_timeout(self) -> None:
+        if self._read_timeout is None:
+            self._read_timeout = ReadTimeout(self.transport)
+
+    def _stop_read_timeout(self) -> None:
+        if self._read_timeout is not None:
+            self._read_timeout.cancel()
+            self._read_timeout = None
+
+    def _time_out(self) -> None:
+        """Close without waiting for more from the client."""
+        self._start_read_timeout()
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        headers = [*self.server_state.default_headers, PLAIN_TEXT, (b"content-length", b"%d" % len(msg)), CLOSE]
+        self._refuse(head(b"400 Bad Request", headers) + msg.encode("ascii"))
+
+    def _refuse(self, response: bytes) -> None:
+        """Answer a request that cannot be read, and close. Behind another request that is still being answered there is
+        only the close: the refusal would be taken for its response, or for a part of it."""
+        if self._stage is Stage.REFUSED:
+            return
+        self._note_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
+        self._cancel_timeout()
+        running, is_running = self._running, self._stage is Stage.BODY and self._running is self.cycle
+        self._stage = Stage.REFUSED
+        self._discarded = 0
+        if running is not None and not running.response_complete and not is_running:
+            running.keep_alive = False
+            self.pipeline.clear()
+            return
+        if running is None or not (is_running and running.response_started):
+            self.transport.write(response)
+        self.close()
+
+    def take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Give the socket to `owner`: the transport, and what the client has sent behind its request.
+
+        Raises ConnectionResetError if the client has gone. Afterwards this request may send nothing."""
+        gone = cycle.disconnected or self.transport.is_closing()
+        cycle.disconnected = True  # so that uvicorn asks for no response
+        if gone:
+            raise ConnectionResetError("the client has gone")
+        self.pipeline.clear()  # there is no second request on this socket
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        self._cancel_timeout()
+        self._stop_read_timeout()
+        self.flow.resume_reading()
+        transport, early = self.transport, bytes(self._early or b"")
+        transport.set_protocol(owner)
+        self._release()
+        return transport, early
+
+    def _release(self) -> None:
+        """Undo the circles this request's objects stand in: otherwise thousands of them wait for the garbage collector."""
+        self.scope["extensions"] = {}
+        self._running = None
+        self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _note_refusal(self, status: int) -> None:
+        if self._log_refusal is not None:
+            self._log_refusal(status, self.client[0] if self.client else None)
+
+    def _cancel_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+
+def _take_over(
+    server: ref[TakeoverProtocol], cycle: ref[RequestResponseCycle], owner: asyncio.Protocol
+) -> tuple[asyncio.Transport, bytes]:
+    """Both are there as long as the request is being answered."""
+    protocol, answering = server(), cycle()
+    if protocol is None or answering is None:
+        raise ConnectionResetError("the client has gone")
+    return protocol.take_over(answering, owner)

@@ -1,0 +1,89 @@
+"""A WebSocket on a socket of our own."""
+
+import asyncio
+from typing import Any
+
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection, Listener, Phase
+from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.framing import websocket
+
+# Bytes that wait while a client is being let in: more is a client that does not wait for its greeting.
+MAX_EARLY_BYTES = 65_536
+
+
+class WebSocketConnection(Connection):
+    """Reads frames strictly, answers control frames, hands messages to its listener."""
+
+    __slots__ = ("_early", "_listener", "_rate_limiter", "_reader")
+
+    def __init__(self, *args: Any, listener: Listener) -> None:
+        super().__init__(*args)
+        self._early: bytes | None = b""  # not None until its listener may hear it
+        self._listener = listener
+        self._reader: websocket.FrameReader | None = None  # made with the first word: most clients only listen
+        self._rate_limiter: MessageRateLimiter
+
+    def start_reading(self) -> None:
+        """From here on it is heard, beginning with what it has said before."""
+        early, self._early = self._early, None
+        if early:
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+            self.data_received(early)  # last, since many frames at once pause the reading again
+
+    def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._wait(data)
+            return
+        self.last_received_tick = self.owner.tick
+        reader = self._begin() if self._reader is None else self._reader
+        for received in reader.receive(data):
+            self._receive(received)
+
+    def _begin(self) -> websocket.FrameReader:
+        self._rate_limiter = MessageRateLimiter(self._listener.limits.frames_per_second)
+        self._reader = websocket.FrameReader(self._listener.limits.frame)
+        return self._reader
+
+    def _wait(self, data: bytes) -> None:
+        self._early = (self._early or b"") + data
+        if len(self._early) > MAX_EARLY_BYTES:
+            self.transport.pause_reading()
+
+    def _receive(self, received: websocket.ReaderEvent) -> None:
+        match received:
+            case websocket.CloseReceived(code):
+                self._answer_close(code)
+            case _ if self.phase is Phase.CLOSED:
+                pass
+            case websocket.ProtocolViolation(code, reason):
+                too_large = code == websocket.TOO_LARGE
+                end = close_reasons.TOO_LARGE if too_large else CloseReason(code, reason, reconnect=False)
+                self.owner.end(self, end)
+                self.transport.write_eof()  # the reader is deaf now, so no goodbye is waited for
+            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
+                self.owner.end(self, close_reasons.TOO_FAST)
+            case websocket.TextMessage(text):
+                self._listener.receive(self, text)
+            case websocket.BinaryMessage(data):
+                self._listener.receive(self, data)
+            case websocket.PingReceived(data):
+                self.write(websocket.pong_frame(data))
+            case websocket.PongReceived(data) if data:
+                self.owner.on_pong(self, data)
+
+    def ping(self) -> bool:
+        self.write(websocket.PING)
+        return True
+
+    def say_goodbye(self, end: CloseReason) -> None:
+        self.write(self.dialect.close(end) + websocket.close_frame(end.code, end.reason))
+
+    def _answer_close(self, code: int) -> None:
+        if self.phase is not Phase.CLOSED:
+            self.close_reason = close_reasons.by_client(code)
+            self.begin_close()
+            self.write(websocket.close_frame(code))
+        self.transport.close()

@@ -1,0 +1,125 @@
+"""A WebSocket, from its handshake to the dialect that greets it.
+
+It is accepted first and turned away in a close frame, because a script cannot see a refused handshake; only a wrong
+Origin, version or path, and an address at its bound, are refused before."""
+
+from typing import Protocol
+
+from bellcast.auth import origins
+from bellcast.errors import BadRequest, BellcastError, UpgradeRequired
+from bellcast.live.admission import Admission, guard_start
+from bellcast.live.config import LiveConfig, Spawn
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.connection import Connection, Dialect, Listener, OnReady
+from bellcast.live.framing import websocket
+from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
+from bellcast.live.http.handshake_request import HandshakeRequest, Headers
+from bellcast.live.http.websocket_connection import WebSocketConnection
+from bellcast.model.identities import Principal
+
+
+class DialectHandshake(Protocol):
+    """One dialect's way to greet. `direct` writes whole WebSocket frames, `foreign` their payloads."""
+
+    @property
+    def direct(self) -> Dialect: ...
+    @property
+    def foreign(self) -> Dialect: ...
+    @property
+    def listener(self) -> Listener: ...
+
+    async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
+        """Who comes; or why it will be turned away once it can be told. Raises what is refused before the handshake."""
+        ...
+
+    async def start(
+        self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
+    ) -> None:
+        """From the accepted WebSocket to a live one; raises why not. Calls `at_ready` once the client may be heard."""
+        ...
+
+
+class WebSocketEndpoint:
+    """An ASGI application for one WebSocket path."""
+
+    def __init__(self, rules: LiveConfig, arrivals: Admission, sessions: DialectHandshake, spawn: Spawn) -> None:
+        self._limits = rules.limits
+        self._origins = rules.access.origins
+        self._admission = arrivals
+        self._handshake = sessions
+        self._spawn = spawn
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        request = handshake_request.read(scope)
+        if scope["type"] == "websocket":
+            await self._carry(request, receive, send)
+            return
+        upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
+        if isinstance(upgrade, websocket.HandshakeRejected) or not responses.can_take_over(scope):
+            await self._decline(request, send, upgrade)
+            return
+        try:
+            self._admission.check_address(request.address)
+            principal, refusal = await self._handshake.authenticate(request)
+        except BellcastError as forbidden:
+            await responses.respond_error(send, forbidden, self._cors(request, forbidden.status))
+            return
+        connection = self._admission.create_connection(
+            WebSocketConnection, self._handshake.direct, principal, request.address, listener=self._handshake.listener
+        )
+        await self._take_over(scope, connection, request, upgrade, refusal)
+
+    async def _take_over(
+        self,
+        scope: asgi.Scope,
+        connection: WebSocketConnection,
+        request: HandshakeRequest,
+        upgrade: websocket.Upgrade,
+        refusal: BellcastError | None,
+    ) -> None:
+        """On a socket of our own."""
+        if (taken := responses.take_over(scope, connection)) is None:
+            return
+        outlet, early = taken
+        connection.attach(outlet, self._limits.unsent)
+        if early:
+            connection.data_received(early)
+        connection.write(websocket.response(upgrade))
+        start = self._handshake.start(connection, request, refusal, connection.start_reading)
+        await guard_start(connection, start, connection.start_reading)
+
+    async def _carry(self, request: HandshakeRequest, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Through another server's sends."""
+        await receive()  # websocket.connect
+        try:
+            self._admission.check_address(request.address)
+            principal, refusal = await self._handshake.authenticate(request)
+        except BellcastError:
+            await send(
+                {"type": "websocket.close", "code": close_reasons.FORBIDDEN.code}
+            )  # before accepting: an HTTP 403
+            return
+        connection = self._admission.create_connection(
+            AsgiConnection, self._handshake.foreign, principal, request.address
+        )
+        outlet = AsgiTransport(connection, asgi.websocket_message)
+        connection.attach(outlet, self._limits.unsent)
+        start = self._handshake.start(connection, request, refusal, outlet.resume_reading)
+        self._spawn(guard_start(connection, start, outlet.resume_reading))
+        hearing = asgi.receive_websocket(connection, outlet, receive, self._handshake.listener)
+        speaking = outlet.run(send, {"type": "websocket.accept"}, connection.closing)
+        await asgi.serve(connection, outlet, speaking, hearing)
+
+    async def _decline(
+        self, request: HandshakeRequest, send: asgi.Send, upgrade: websocket.Upgrade | websocket.HandshakeRejected
+    ) -> None:
+        headers, detail = (
+            (upgrade.headers, upgrade.detail) if isinstance(upgrade, websocket.HandshakeRejected) else ((), None)
+        )
+        is_bad = isinstance(upgrade, websocket.HandshakeRejected) and upgrade.status == BadRequest.status
+        refusal = BadRequest(detail) if is_bad else UpgradeRequired(detail)
+        await responses.respond_error(send, refusal, [*headers, *self._cors(request, refusal.status)])
+
+    def _cors(self, request: HandshakeRequest, status: int) -> Headers:
+        return origins.cors_headers(request.header(b"origin"), self._origins, status)

@@ -1,0 +1,79 @@
+"""Heartbeats, dead peers and the ends of sessions, swept by one timer in slices: a wheel of connections by when they are due."""
+
+import asyncio
+
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.hub import Hub
+from bellcast.ports import Clock
+
+# The heartbeat interval is cut into this many ticks; each tick looks at the connections due in it.
+TICKS_PER_SECOND = 25
+# How long Pusher's protocol gives a client that is asked for a sign of life.
+PUSHER_GRACE = 30.0
+
+
+class HeartbeatWheel:
+    """The wheel. A connection sits in one slot; it is looked at when that comes round, about once an interval."""
+
+    def __init__(self, hub: Hub, clock: Clock, heartbeat: float, activity_timeout: float) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._tick = heartbeat / TICKS_PER_SECOND
+        # By dialect, if not an interval: ticks of silence after which a peer is asked, and those it has to answer.
+        self._silence_ticks = {"pusher": (self._ticks(activity_timeout), self._ticks(PUSHER_GRACE))}
+        self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_SECOND + 1)]
+        hub.on_added = self.schedule
+
+    def _ticks(self, seconds: float) -> int:
+        return max(1, round(seconds / self._tick))
+
+    async def run(self) -> None:
+        """Turn for ever."""
+        while True:
+            await self._clock.sleep(self._tick)
+            self.tick()
+            await asyncio.sleep(0)
+
+    def tick(self) -> None:
+        """One tick: look at who is due."""
+        self._hub.tick += 1
+        slot = self._hub.tick % len(self._wheel)
+        due, self._wheel[slot] = self._wheel[slot], []
+        now = self._clock.now()
+        for connection in due:
+            if connection.phase is not Phase.CLOSED:
+                self._check(connection, now)
+
+    def schedule(self, connection: Connection) -> None:
+        """Put a connection where it is due next: a full interval after it was last told something, or when its session ends."""
+        tick = self._hub.tick
+        ticks = min(connection.last_sent_tick + TICKS_PER_SECOND - tick, *self._silence_limit(connection))
+        ends = connection.principal.expires_at
+        if ends is not None:
+            ticks = min(ticks, int((ends - self._clock.now()) / 1000 / self._tick) + 1)
+        self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection)
+
+    def _silence_limit(self, connection: Connection) -> tuple[int, int]:
+        return self._silence_ticks.get(connection.dialect.protocol, (TICKS_PER_SECOND, TICKS_PER_SECOND))
+
+    def _check(self, connection: Connection, now: int) -> None:
+        ends = connection.principal.expires_at
+        if ends is not None and ends <= now:
+            self._hub.end(connection, close_reasons.EXPIRED)
+            return
+        if not self._send_heartbeat(connection):
+            self._hub.end(connection, close_reasons.NO_PONG)
+            return
+        if self._hub.tick - connection.last_sent_tick >= TICKS_PER_SECOND and connection.phase is not Phase.OPENING:
+            connection.write_tracked(connection.dialect.heartbeat(now))
+        self.schedule(connection)
+
+    def _send_heartbeat(self, connection: Connection) -> bool:
+        """Whether the peer was heard within its patience, or since it was last asked, or still has time to answer."""
+        tick, (patience, grace) = self._hub.tick, self._silence_limit(connection)
+        if connection.last_received_tick < connection.ping_tick:
+            return tick - connection.ping_tick < grace
+        if tick - connection.last_received_tick >= patience and connection.ping():
+            connection.ping_tick = tick
+        return True

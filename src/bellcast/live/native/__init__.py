@@ -1,0 +1,1 @@
+"""The native dialect over SSE and WebSocket."""

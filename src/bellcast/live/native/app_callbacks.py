@@ -1,0 +1,179 @@
+"""The app's handlers, asked on behalf of a connection; what they do to it, done in the native dialect."""
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from bellcast import calls
+from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.permissions import Grant
+from bellcast.calls import Call, CallBackend
+from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
+from bellcast.inbox import events, views
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.hub import Hub
+from bellcast.live.native import protocol
+from bellcast.model import validation
+from bellcast.model.events import LiveEvent
+from bellcast.model.identities import Principal
+from bellcast.ports import Context
+
+log = structlog.get_logger(__name__)
+
+CLOSED_BY_APP = CloseReason(close_reasons.FORBIDDEN.code, "closed_by_app", reconnect=False)
+RESTART_BY_APP = CloseReason(close_reasons.RESTARTING.code, "closed_by_app", reconnect=True)
+
+
+class NativeCallContext:
+    """A calls.CallPort on one connection. What is emitted before `ready` waits in `held`."""
+
+    def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._connection = connection
+        self.pending_frames: list[bytes] | None = [] if connection.phase is Phase.OPENING else None
+        self.pending_topics: list[str] = []
+        self.close_reason: CloseReason | None = None  # how the connection ends, once the call has been answered
+
+    async def emit(self, name: str, args: tuple[Any, ...]) -> None:
+        """Tell the caller: an `event` whose data is the first argument; if there are several, all of them in `args`."""
+        several = {"args": args} if len(args) > 1 else {}
+        frame = protocol.Frame("event", {"name": name, "data": args[0] if args else None, **several})
+        told = self._connection.dialect.encode_frame(frame)  # what cannot be told is the handler's fault, now
+        if self.pending_frames is not None:
+            self.pending_frames.append(told)
+        elif self._connection.phase is not Phase.CLOSED:
+            self._connection.write_tracked(told)
+
+    async def publish(self, topic: str, name: str, data: Any) -> None:
+        """Tell everyone on a topic of the caller's tenant."""
+        validation.check(validation.data("data", data, 0))  # what a broker cannot carry is the handler\'s mistake
+        tenant = self._connection.principal.tenant
+        await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+
+    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
+        """The native dialect's clients answer no questions: they call."""
+        raise HandlerFailed("A native client cannot be asked: emit to it, and let it call.")
+
+    async def join(self, topic: str) -> None:
+        """Make the connection follow a topic; the app's word is the right."""
+        if self.pending_frames is not None:
+            self.pending_topics.append(topic)
+        else:
+            self._hub.follow(self._connection, {topic: Grant.APP})
+
+    async def leave(self, topic: str) -> None:
+        """Make it follow the topic no more."""
+        self.pending_topics = [one for one in self.pending_topics if one != topic]
+        self._hub.unfollow(self._connection, (topic,))
+
+    async def disconnect(self) -> None:
+        """The native dialect has one namespace: leaving it ends the connection."""
+        await self.close(reconnect=False)
+
+    async def close(self, *, reconnect: bool) -> None:
+        """End the connection."""
+        self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP
+
+    def close_if_requested(self) -> None:
+        """End the connection, if the handler said so. The call has been answered by the next turn of the loop."""
+        if self.close_reason is not None:
+            asyncio.get_running_loop().call_soon(self._hub.end, self._connection, self.close_reason)
+
+
+class AppCallbacks:
+    """Asks the doors about fresh tokens and the app about everything else."""
+
+    def __init__(self, engines: Context, hub: Hub, doors: Authenticator, app: CallBackend) -> None:
+        self._engines = engines
+        self._hub = hub
+        self._authenticator = doors
+        self._app = app
+
+    async def renew(self, token: str) -> Principal:
+        """The principal of a fresh token."""
+        principal = await self._authenticator.session(token)
+        inbox = await views.open(self._engines, principal)
+        return principal.with_name(inbox.name)
+
+    async def call(self, connection: Connection, name: str, data: Any) -> Any:
+        """The reply of the app's handler. A newcomer and a farewell are ours to tell, not a client's."""
+        if name in (calls.CONNECT, calls.DISCONNECT):
+            raise NoHandler(f"{name!r} cannot be called.")
+        port = NativeCallContext(self._engines, self._hub, connection)
+        try:
+            return await self._app.dispatch(self._call(port, connection, name, data))
+        except calls.Refused as refused:
+            raise Forbidden(refused.message, data=refused.data) from None
+        finally:
+            port.close_if_requested()
+
+    async def connected(self, connection: Connection, data: Any) -> NativeCallContext | None:
+        """Ask the app about a newcomer, before it is known: it may refuse it, or say who it is."""
+        if not self._app.has(calls.CONNECT):
+            return None
+        port = NativeCallContext(self._engines, self._hub, connection)
+        call = self._call(port, connection, calls.CONNECT, data)
+        try:
+            await self._app.dispatch(call)
+        except calls.Refused as refused:
+            raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
+        if port.close_reason is not None:
+            self._hub.end(connection, port.close_reason)  # a WebSocket is there already, and hears it as it is
+            raise _close_reason(port.close_reason)
+        if call.accepted is not None:
+            connection.principal = merge_principal(
+                call.accepted, connection.principal, asked_at=connection.connected_at
+            )
+        return port
+
+    async def disconnected(self, connection: Connection) -> None:
+        """Tell the app that a connection has ended."""
+        try:
+            port = NativeCallContext(self._engines, self._hub, connection)
+            await self._app.dispatch(self._call(port, connection, calls.DISCONNECT, None))
+        except (BellcastError, calls.Refused) as failure:
+            log.warning("disconnect handler", why=str(failure))
+
+    @property
+    def wants_disconnects(self) -> bool:
+        """Whether the app has a `disconnect` handler."""
+        return self._app.has(calls.DISCONNECT)
+
+    def _call(self, port: NativeCallContext, connection: Connection, name: str, data: Any) -> Call:
+        principal = connection.principal
+        return Call(
+            port,
+            name,
+            () if data is None else (data,),
+            recipient=principal.recipient,
+            connection=connection.id,
+            dialect=connection.dialect.protocol,
+            tenant=principal.tenant,
+            roles=principal.roles or (),
+            namespace=connection.namespace,
+        )
+
+
+def _close_reason(end: CloseReason) -> BellcastError:
+    """Why a newcomer is not let in whom the app closed on."""
+    said = "The app closed this connection."
+    return Unavailable(said, retry_after=1) if end.reconnect else close_reasons.RejectedByApp(said)
+
+
+def merge_principal(word: calls.Accepted, session: Principal, *, asked_at: int) -> Principal:
+    """The principal a `connect` handler named; what the session allowed stays. `asked_at` is when the app was asked, in
+    UTC milliseconds: its answer is as new as that, so sessions revoked earlier do not concern it."""
+    return Principal(
+        tenant=session.tenant if word.tenant is None else word.tenant,
+        recipient=word.recipient,
+        topics=session.topics,
+        publish=session.publish,
+        roles=session.roles if word.roles is None else word.roles,
+        name=session.name,
+        issued_at=asked_at,
+        expires_at=session.expires_at,
+    )

@@ -1,0 +1,182 @@
+"""How the native dialect greets: `ready`, then what was missed, then live events."""
+
+from msgspec import Struct
+
+from bellcast.auth.authenticator import Authenticator
+from bellcast.auth.origins import WrongOrigin
+from bellcast.auth.permissions import Grant
+from bellcast.errors import BellcastError
+from bellcast.live import topic_access
+from bellcast.live.admission import Admission
+from bellcast.live.config import LiveConfig
+from bellcast.live.connection.connection import Connection, OnReady, Phase
+from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.hub.hub import Hub
+from bellcast.live.native import protocol
+from bellcast.live.native.app_callbacks import AppCallbacks, NativeCallContext
+from bellcast.live.native.commands import Commands
+from bellcast.live.sync import resume
+from bellcast.model.identities import Principal
+from bellcast.model.inboxes import Inbox, InboxState, Position, parse_position
+from bellcast.ports import Changes, OpenInbox, Store
+
+NOTHING: topic_access.Authorized = ({}, ())
+
+
+class OpenedInbox(Struct, frozen=True):
+    """Who has come in, and from where in its inbox."""
+
+    opened: OpenInbox | None  # None: nobody by name
+    position: Position | None
+    came_back: bool  # it said where it was, in words of ours or not
+
+    @property
+    def inbox(self) -> Inbox | None:
+        return None if self.opened is None else self.opened.inbox
+
+    @property
+    def missed(self) -> Changes | None:
+        return None if self.opened is None else self.opened.missed
+
+    @property
+    def resumed(self) -> Position | None:
+        """Where it goes on, if that can be."""
+        return None if self.missed is None else self.position
+
+
+class NativeHandshake:
+    """Greets over SSE and WebSocket alike; a WebSocket's frames go to `listener`."""
+
+    direct = protocol.WEBSOCKET
+    foreign = protocol.MESSAGE
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        rules: LiveConfig,
+        doors: Authenticator,
+        arrivals: Admission,
+        commands: Commands,
+        app: AppCallbacks,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._rules = rules
+        self._authenticator = doors
+        self._admission = arrivals
+        self._app = app
+        self.listener = commands
+
+    async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
+        """Who comes, or a nameless principal with the reason it is turned away for, once that can be told."""
+        try:
+            return await self._authenticator.recipient(request, "websocket"), None
+        except WrongOrigin:
+            raise
+        except BellcastError as refusal:
+            return Principal(), refusal
+
+    async def start(
+        self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
+    ) -> None:
+        """From the accepted WebSocket to a live one; raises why not. `at_ready` lets the client be heard."""
+        if refusal is not None:
+            raise refusal
+        arrived, started = await self.open_inbox(connection, request)
+
+        def ready() -> None:
+            started()
+            at_ready()
+
+        await self.send_ready(connection, arrived, request, ready)
+
+    async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> tuple[OpenedInbox, OnReady]:
+        """Ask the app and open the inbox; what the app's `connect` handler did happens right after `ready`."""
+        port = await self._app.connected(connection, None)
+        asked = request.position
+        position = None if asked is None else parse_position(asked)
+        opened = await self._admission.admit(connection, position)
+        return OpenedInbox(opened, position, asked is not None), self._connected(connection, port)
+
+    async def send_ready(
+        self, connection: Connection, arrived: OpenedInbox, request: HandshakeRequest, at_ready: OnReady
+    ) -> None:
+        """Say `ready`, then what was missed, then go live; raises why not."""
+        missed, base = await self._send_ready(connection, arrived, request)
+        at_ready()
+        if connection.phase is Phase.OPENING:
+            await resume.replay(self._store, connection, missed, base, self._rules.limits)
+
+    async def _send_ready(
+        self, connection: Connection, arrived: OpenedInbox, request: HandshakeRequest
+    ) -> tuple[Changes | None, int]:
+        """Say `ready`. What is to be replayed and the revision where that began; nothing when it is live already."""
+        asked = request.topics
+        given, refused = NOTHING
+        if asked:
+            given, refused = await topic_access.authorize_topics(
+                self._store, connection.principal, asked, 0, self._rules
+            )
+        if connection.phase is Phase.CLOSED:
+            return None, 0
+        self._hub.follow(connection, given)
+        inbox, missed, resumed = arrived.inbox, arrived.missed, arrived.resumed
+        connection.write_tracked(
+            connection.dialect.encode_frame(self._ready_frame(connection, inbox, resumed, tuple(given), refused))
+        )
+        if resumed is not None:
+            connection.revision = resumed.revision
+            return missed, resumed.revision if resumed.base is None else resumed.base
+        _go_live(connection, inbox, lost=arrived.came_back)
+        return None, connection.revision
+
+    def _connected(self, connection: Connection, port: NativeCallContext | None) -> OnReady:
+        def started() -> None:
+            if port is None or port.pending_frames is None or connection.phase is Phase.CLOSED:
+                return
+            self._hub.follow(connection, dict.fromkeys(port.pending_topics, Grant.APP))
+            for told in port.pending_frames:
+                connection.write_tracked(told)
+            port.pending_frames = None
+
+        return started
+
+    def _ready_frame(
+        self,
+        connection: Connection,
+        inbox: Inbox | None,
+        resumed: Position | None,
+        given: tuple[str, ...],
+        refused: tuple[topic_access.TopicRefused, ...],
+    ) -> protocol.Frame:
+        state = None if inbox is None else inbox.state
+        return protocol.ready(
+            protocol.Ready(
+                connection=connection.id,
+                recipient=connection.principal.recipient,
+                state=state,
+                position=_ready_position(state, resumed),
+                heartbeat=self._rules.heartbeat,
+                resumed=resumed is not None,
+                topics=given,
+                refused=refused,
+                presence=self.listener.members(connection.principal, given),
+            )
+        )
+
+
+def _ready_position(state: InboxState | None, resumed: Position | None) -> str | None:
+    if resumed is not None:
+        return resumed.text
+    return None if state is None else state.position
+
+
+def _go_live(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:
+    """Live from the state that `ready` told, unless something went by; a position that was lost is a `reset`."""
+    if inbox is not None:
+        connection.revision = inbox.state.revision
+        if lost:
+            connection.write_tracked(connection.dialect.reset(inbox.state))
+    if not connection.is_stale:
+        connection.phase = Phase.LIVE

@@ -1,0 +1,1 @@
+"""The Pusher Channels dialect (protocol 7)."""

@@ -1,0 +1,23 @@
+"""What the rooms of the Pusher dialect work with."""
+
+from msgspec import Struct
+
+from bellcast.calls import CallBackend
+from bellcast.live.config import LiveConfig
+from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher.webhooks import PusherWebhooks
+from bellcast.model.identities import Project
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Context
+
+
+class PusherContext(Struct, frozen=True, kw_only=True):
+    """Made once by the server."""
+
+    engines: Context
+    hub: Hub
+    rules: LiveConfig
+    pusher: PusherConfig
+    project: Project
+    app: CallBackend
+    webhooks: PusherWebhooks

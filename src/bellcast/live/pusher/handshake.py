@@ -1,0 +1,174 @@
+"""How the Pusher dialect greets: with a socket id. Who is here is said later, by signing in."""
+
+import asyncio
+import secrets
+
+import structlog
+
+from bellcast import calls
+from bellcast.auth import origins
+from bellcast.auth.access_config import AccessConfig
+from bellcast.errors import BadRequest, BellcastError, Forbidden
+from bellcast.live.admission import Admission
+from bellcast.live.config import Spawn
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection, OnReady, Phase
+from bellcast.live.connection.inbound_queue import InboundQueue
+from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.hub.hub import Hub
+from bellcast.live.native.app_callbacks import merge_principal
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.protocol import close_codes, frames
+from bellcast.live.pusher.users import PusherUsers
+from bellcast.model import topics
+from bellcast.model.identities import Principal, Project
+from bellcast.model.limits import Limits
+from bellcast.model.pusher import PusherConfig
+
+log = structlog.get_logger(__name__)
+
+PATH = "/app/"
+# Two numbers of this size make ids nobody guesses, and JavaScript reads each exactly.
+ID_RANGE = 2**48
+
+
+class PusherHandshake:
+    """Greets, and hands what clients say to the rooms of channels and users."""
+
+    direct = protocol.WEBSOCKET
+    foreign = protocol.MESSAGE
+
+    def __init__(
+        self,
+        project: Project,
+        access: AccessConfig,
+        limits: Limits,
+        rules: PusherConfig,
+        hub: Hub,
+        arrivals: Admission,
+        channels: PusherChannels,
+        users: PusherUsers,
+        spawn: Spawn,
+    ) -> None:
+        self._project = project
+        self._access = access
+        self._rules = rules
+        self._hub = hub
+        self._admission = arrivals
+        self._channels = channels
+        self._users = users
+        self._queue = InboundQueue(self._handle, spawn)
+        self._deadlines: dict[Connection, asyncio.TimerHandle] = {}  # for authorization
+        self.limits = limits
+        self.listener = self
+
+    async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
+        """Nameless, by protocol. A foreign page is turned away once it can be told: stock clients would come back for
+        ever after a refused handshake."""
+        allowed = origins.token_allowed(
+            request.header(b"origin"),
+            scheme=request.scheme,
+            host=request.header(b"host") or "",
+            origins=self._access.origins,
+        )
+        return Principal(), None if allowed else origins.WrongOrigin()
+
+    async def start(
+        self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
+    ) -> None:
+        """From the accepted WebSocket to a live one, or to its end; raises why it is refused."""
+        connection.id = f"{secrets.randbelow(ID_RANGE)}.{secrets.randbelow(ID_RANGE)}"
+        if refusal is not None:
+            raise refusal
+        end = self._rejection(request)
+        if end is None:
+            await self._open(connection, request)
+        else:
+            self._hub.end(connection, end)
+        at_ready()
+
+    def _rejection(self, request: HandshakeRequest) -> CloseReason | None:
+        if request.path.removeprefix(PATH).removesuffix("/") != self._project.key:
+            return protocol.NO_SUCH_APP
+        return close_codes.unsupported_version(dict(request.parameters).get("protocol"))
+
+    async def _open(self, connection: Connection, request: HandshakeRequest) -> None:
+        connection.write_tracked(
+            connection.dialect.encode_frame(frames.established(connection.id, self._rules.activity_timeout))
+        )
+        await self._call_connect(connection)
+        opened = await self._admission.admit(connection)
+        connection.phase = Phase.LIVE
+        if opened is not None:
+            connection.revision = opened.inbox.state.revision
+        self._users.remember_browser(connection, request)
+        if self._rules.authorized_within:
+            loop, seconds = asyncio.get_running_loop(), self._rules.authorized_within
+            self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
+
+    async def _call_connect(self, connection: Connection) -> None:
+        """A `connect` handler may refuse, or say who it is without a sign-in."""
+        try:
+            call = await self._channels.call_app(connection, calls.CONNECT, None, None)
+        except calls.Refused as refused:
+            raise Forbidden(refused.message) from None
+        if call is not None and call.accepted is not None:
+            connection.principal = merge_principal(
+                call.accepted, connection.principal, asked_at=connection.connected_at
+            )
+
+    def _check_authorized(self, connection: Connection) -> None:
+        self._deadlines.pop(connection, None)
+        known = connection.principal.recipient is not None or any(map(topics.is_private, self._hub.topics(connection)))
+        if connection.phase is not Phase.CLOSED and not known:
+            self._hub.end(connection, close_codes.UNAUTHORIZED)
+
+    # --- what clients say
+
+    def receive(self, connection: Connection, message: str | bytes) -> None:
+        """Take one frame in; it is done after the ones before it."""
+        if isinstance(message, bytes):
+            connection.write_tracked(connection.dialect.encode_frame(frames.error("Frames are text, not binary.")))
+        else:
+            self._queue.enqueue(connection, message)
+
+    async def _handle(self, connection: Connection, message: str) -> None:
+        command = protocol.receive(message)
+        try:
+            await self._execute(connection, command)
+        except BellcastError as refusal:
+            self._send(connection, frames.error(refusal.detail))
+        except Exception:
+            log.exception("command failed", command=type(command).__name__)
+            self._send(connection, frames.error(BellcastError().detail))
+
+    async def _execute(
+        self, connection: Connection, command: protocol.PusherCommand | protocol.InvalidPusherFrame
+    ) -> None:
+        match command:
+            case protocol.PusherSubscribe():
+                await self._channels.subscribe(connection, command)
+            case protocol.PusherUnsubscribe(channel):
+                self._channels.unsubscribe(connection, channel)
+            case protocol.Signin():
+                await self._users.sign_in(connection, command)
+            case protocol.ClientEvent():
+                await self._channels.client_event(connection, command)
+            case protocol.PusherPing():
+                self._send(connection, frames.PONG)
+            case protocol.PusherPong():
+                self._users.on_pong(connection, None)
+            case protocol.InvalidPusherFrame(message):
+                raise BadRequest(message)
+
+    def _send(self, connection: Connection, frame: bytes) -> None:
+        if connection.phase is not Phase.CLOSED:
+            connection.write_tracked(connection.dialect.encode_frame(frame))
+
+    def disconnected(self, connection: Connection) -> None:
+        """Forget what is kept of a connection."""
+        if (deadline := self._deadlines.pop(connection, None)) is not None:
+            deadline.cancel()
+        self._channels.disconnected(connection)
+        self._users.disconnected(connection)

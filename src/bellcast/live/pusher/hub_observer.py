@@ -1,0 +1,124 @@
+"""What Pusher's clients are told beside the events of their channels: how many follow one, who is online, and inbox
+changes on the channels an app listens to already."""
+
+import asyncio
+
+from bellcast.live import inbox_payloads
+from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
+from bellcast.live.connection.connection import Connection, Dialect
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.context import PusherContext
+from bellcast.live.pusher.presence_cache import PresenceCache
+from bellcast.live.pusher.protocol import frames
+from bellcast.live.pusher.users import PusherUsers
+from bellcast.model import pusher as rules
+from bellcast.model import topics
+from bellcast.model.events import SEPARATOR, InboxEvent, NotificationAdded, PresenceChanged, Stream, topic_stream
+from bellcast.model.identities import DEFAULT_TENANT
+
+# Followers of a larger channel are told their number this often at most.
+FEW, PAUSE_SECONDS = 100, 5.0
+# Laravel names a private channel after the class of its model.
+LARAVEL = "App."
+
+
+class PusherObserver:
+    """The hub's watcher."""
+
+    def __init__(self, wiring: PusherContext, users: PusherUsers, rosters: PresenceCache) -> None:
+        self._context = wiring
+        self._hub = wiring.hub
+        self._aliases = wiring.pusher.aliases
+        self._users = users
+        self._presence_cache = rosters
+        self._counting: dict[str, bool] = {}  # whether the app is to be told too
+
+    # --- followers
+
+    def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
+        """A stream has more followers or fewer, on all nodes together."""
+        kind, tenant, name = stream.split(SEPARATOR, 2)
+        if tenant != DEFAULT_TENANT:
+            return
+        if kind == "topic":
+            self._notify_app(stream, name, count, change, cause)
+            self._count_soon(name, count, cause)
+        elif count == 0:
+            self._users.on_offline(name)
+        elif count == change:
+            self._users.on_online(name)
+
+    def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
+        """Webhooks are sent by the node where it happened; for one that died, by one of the others."""
+        if cause is ChangeOrigin.HERE:
+            if count == change:
+                self._context.webhooks.occupied(channel)
+            elif self._hub.count(stream) == 0:
+                self._context.webhooks.vacated(channel)
+        elif cause is ChangeOrigin.DEATH and count == 0 and self._hub.cluster.is_leader:
+            self._context.webhooks.vacated(channel)
+
+    def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
+        """Somebody came to a presence channel, or left it."""
+        self._presence_cache.apply(change)
+        if change.tenant != DEFAULT_TENANT or not topics.is_presence(change.topic):
+            return
+        if cause is ChangeOrigin.HERE:
+            for member in change.joined:
+                self._context.webhooks.joined(change.topic, member.recipient)
+        elif cause is ChangeOrigin.DEATH and self._hub.cluster.is_leader:
+            for member in change.left:
+                self._context.webhooks.left(change.topic, member.recipient)
+
+    def node_left(self, where: PresenceKey) -> None:
+        """Somebody left a presence channel here. If that was the last of them anywhere is known a little later."""
+        tenant, channel, recipient = where
+        if tenant == DEFAULT_TENANT and topics.is_presence(channel):
+            self._context.webhooks.left(channel, recipient)
+
+    def _count_soon(self, channel: str, count: int, cause: ChangeOrigin) -> None:
+        """Once for all who came or went in this turn of the loop; behind what the newcomer itself is told first."""
+        if not self._context.pusher.subscription_count or topics.is_presence(channel):
+            return
+        if channel not in self._counting:
+            asyncio.get_running_loop().call_later(0 if count <= FEW else PAUSE_SECONDS, self._count, channel)
+        self._counting[channel] = self._counting.get(channel, False) or cause is ChangeOrigin.HERE
+
+    def _count(self, channel: str) -> None:
+        ours = self._counting.pop(channel)
+        stream = topic_stream(DEFAULT_TENANT, channel)
+        count = self._hub.total(stream)
+        if count:
+            self._send(stream, frames.subscription_count(channel, count))
+            if ours:
+                self._context.webhooks.counted(channel, count)
+
+    # --- inboxes
+
+    def inbox_changed(self, event: InboxEvent) -> None:
+        """Tell an inbox change on the recipient's aliases, where somebody follows them."""
+        for pattern in self._aliases:
+            channel = rules.alias(pattern, event.inbox.recipient)
+            stream = topic_stream(event.inbox.tenant, channel)
+            if self._hub.count(stream):
+                self._send(stream, frames.inbox_change(channel, inbox_payloads.payload_of(event, event.inbox.position)))
+                if LARAVEL in pattern and isinstance(event, NotificationAdded):
+                    self._send(stream, frames.laravel(channel, event.notification))
+
+    def recipient_of(self, topic: str) -> str | None:
+        """Whose inbox changes a channel carries."""
+        for pattern in self._aliases:
+            recipient = rules.aliased(pattern, topic)
+            if recipient is not None:
+                return recipient
+        return None
+
+    def pong_received(self, connection: Connection, data: bytes) -> None:
+        """A ping was answered."""
+        self._users.on_pong(connection, data)
+
+    def _send(self, stream: Stream, frame: bytes) -> None:
+        def encode(dialect: Dialect) -> bytes | None:
+            return dialect.encode_frame(frame) if isinstance(dialect, protocol.PusherDialect) else None
+
+        self._hub.send_to_stream(stream, encode)

@@ -1,0 +1,48 @@
+"""Pusher Channels, protocol 7, without I/O: frames to commands, events to frames."""
+
+from bellcast.live.pusher.protocol import frames
+from bellcast.live.pusher.protocol.close_codes import (
+    BAD_VERSION,
+    NO_SUCH_APP,
+    NO_VERSION,
+    UNKNOWN_VERSION,
+    unsupported_version,
+)
+from bellcast.live.pusher.protocol.commands import (
+    ClientEvent,
+    InvalidPusherFrame,
+    PusherCommand,
+    PusherPing,
+    PusherPong,
+    PusherSubscribe,
+    PusherUnsubscribe,
+    Signin,
+    receive,
+)
+from bellcast.live.pusher.protocol.dialect import MESSAGE, WEBSOCKET, PusherDialect
+from bellcast.live.pusher.protocol.user_data import ChannelMember, User, read_member, read_user
+
+__all__ = [
+    "BAD_VERSION",
+    "MESSAGE",
+    "NO_SUCH_APP",
+    "NO_VERSION",
+    "UNKNOWN_VERSION",
+    "WEBSOCKET",
+    "ChannelMember",
+    "ClientEvent",
+    "InvalidPusherFrame",
+    "PusherCommand",
+    "PusherDialect",
+    "PusherPing",
+    "PusherPong",
+    "PusherSubscribe",
+    "PusherUnsubscribe",
+    "Signin",
+    "User",
+    "frames",
+    "read_member",
+    "read_user",
+    "receive",
+    "unsupported_version",
+]

@@ -1,0 +1,45 @@
+"""Ends in Pusher's codes. The range decides what its clients do: 40xx give up, 41xx wait, 42xx come back at once."""
+
+from collections.abc import Mapping
+
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import CloseReason
+
+OLDEST, NEWEST = 4, 7
+
+NO_SUCH_APP = CloseReason(4001, "There is no app with this key here.", reconnect=False)
+BAD_VERSION = CloseReason(4006, "The protocol version must be a whole number.", reconnect=False)
+UNKNOWN_VERSION = CloseReason(4007, f"Protocol {OLDEST} to {NEWEST} is spoken here.", reconnect=False)
+NO_VERSION = CloseReason(4008, "The parameter `protocol` is missing.", reconnect=False)
+BAD_SIGNIN = CloseReason(4009, "The sign-in does not hold.", reconnect=False)
+UNAUTHORIZED = CloseReason(4009, "unauthorized", reconnect=False)
+
+# A frame over the bound has a code of its own in WebSocket, which Pusher's clients know no better one for.
+TOO_LARGE = 1009
+
+# Ends after which to come back later: whoever came back at once would only meet them again.
+TRY_LATER = (close_reasons.TOO_MANY, close_reasons.TOO_FAST, close_reasons.TOO_SLOW, close_reasons.UNAVAILABLE)
+CODES: Mapping[str, int] = {
+    close_reasons.NO_PONG.reason: 4201,
+    close_reasons.RESTARTING.reason: 4200,
+    close_reasons.EXPIRED.reason: 4200,
+    close_reasons.TOO_LARGE.reason: TOO_LARGE,
+    **{end.reason: 4100 for end in TRY_LATER},
+}
+
+
+def unsupported_version(said: str | None) -> CloseReason | None:
+    """Why a client that names this protocol version is turned away."""
+    if said is None:
+        return NO_VERSION
+    if not said.isascii() or not said.isdigit():
+        return BAD_VERSION
+    return None if OLDEST <= int(said[:9]) <= NEWEST and len(said) < 9 else UNKNOWN_VERSION
+
+
+def close_frame_of(end: CloseReason) -> CloseReason:
+    """The same end in Pusher's codes; those of WebSocket itself, and Pusher's own, stay."""
+    if (end.code < 4000 and end.reason not in CODES) or 4000 <= end.code < 4400:
+        return end
+    code = CODES.get(end.reason, 4200 if end.reconnect else 4009)
+    return CloseReason(code, end.reason, end.reconnect, end.after)

@@ -1,0 +1,109 @@
+"""What Pusher's clients say: every field typed before it is used."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast.model.decode_errors import sentence
+
+CLIENT = "client-"
+
+
+class PusherSubscribe(Struct, frozen=True):
+    """Follow a channel; `auth` is `key:signature`, or nothing where nothing is needed."""
+
+    channel: str
+    auth: str | None = None
+    channel_data: str | None = None
+
+
+class PusherUnsubscribe(Struct, frozen=True):
+    """Follow it no more."""
+
+    channel: str
+
+
+class Signin(Struct, frozen=True):
+    """Say who is here; `user_data` is JSON in a string, as it was signed."""
+
+    auth: str
+    user_data: str
+
+
+class PusherPing(Struct, frozen=True):
+    """Is somebody there?"""
+
+
+class PusherPong(Struct, frozen=True):
+    """Somebody is here."""
+
+
+class ClientEvent(Struct, frozen=True):
+    """Tell the others of a channel."""
+
+    event: str
+    channel: str
+    data: Any = None
+
+
+class InvalidPusherFrame(NamedTuple):
+    """What is no command, and why."""
+
+    message: str
+
+
+PusherCommand = PusherSubscribe | PusherUnsubscribe | Signin | PusherPing | PusherPong | ClientEvent
+WITH_DATA: dict[str, type[PusherSubscribe | PusherUnsubscribe | Signin]] = {
+    "pusher:subscribe": PusherSubscribe,
+    "pusher:unsubscribe": PusherUnsubscribe,
+    "pusher:signin": Signin,
+}
+BARE: dict[str, PusherCommand] = {"pusher:ping": PusherPing(), "pusher:pong": PusherPong()}
+
+
+class _Frame(Struct, frozen=True):
+    event: str
+    channel: Any = UNSET
+    data: Any = UNSET
+
+
+_frames = msgspec.json.Decoder(_Frame)
+
+
+def receive(text: str) -> PusherCommand | InvalidPusherFrame:
+    """The command in a client's frame, or why there is none."""
+    try:
+        frame = _frames.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return InvalidPusherFrame('A frame must be one JSON object with a text as its "event".')
+    bare = BARE.get(frame.event)
+    if bare is not None:
+        return bare
+    shape = WITH_DATA.get(frame.event)
+    if shape is not None:
+        return _decoded(frame, shape)
+    if frame.event.startswith(CLIENT):
+        return _client_event(frame)
+    return InvalidPusherFrame(f"{frame.event[:200]!r} is no event a client may send.")
+
+
+def _decoded(
+    frame: _Frame, shape: type[PusherSubscribe | PusherUnsubscribe | Signin]
+) -> PusherCommand | InvalidPusherFrame:
+    """Clients write the data as an object or as JSON in a string."""
+    try:
+        if isinstance(frame.data, str):
+            return msgspec.json.decode(frame.data, type=shape)
+        return msgspec.convert({} if frame.data is UNSET else frame.data, shape)
+    except msgspec.ValidationError as wrong:
+        return InvalidPusherFrame(sentence(wrong, frame.event))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return InvalidPusherFrame(f"{frame.event}: the data is not JSON.")
+
+
+def _client_event(frame: _Frame) -> ClientEvent | InvalidPusherFrame:
+    if not isinstance(frame.channel, str):
+        return InvalidPusherFrame(f"{frame.event[:200]}: the channel must be a text.")
+    data = None if isinstance(frame.data, UnsetType) else frame.data
+    return ClientEvent(frame.event, frame.channel, data)

@@ -1,0 +1,104 @@
+"""Events as Pusher's clients hear them."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from bellcast.live import inbox_payloads
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.framing import websocket
+from bellcast.live.pusher.protocol import close_codes, frames
+from bellcast.model import topics
+from bellcast.model.event_names import PUSHER_PREFIXES
+from bellcast.model.events import (
+    Event,
+    InboxBulkChanged,
+    InboxEvent,
+    LiveEvent,
+    NotificationAdded,
+    NotificationDeleted,
+    NotificationUpdated,
+    PresenceChanged,
+)
+from bellcast.model.inboxes import InboxState
+
+# From here on the code alone says enough: an error event would alarm the app of a mere restart.
+QUIET_CODES = 4200
+
+
+class PusherDialect(Struct, frozen=True, eq=False):
+    """One way the frames travel. Compared by identity: there are two, made once. `ask` asks whether everything up to a
+    revision has arrived."""
+
+    encode_frame: Callable[[bytes], bytes]
+    sign_of_life: bytes
+    ping_with_position: Callable[[int], bytes]
+    transport: Literal["websocket"] = "websocket"
+    protocol: str = "pusher"
+
+    def encode(self, event: Event) -> bytes | None:
+        """The bytes of an event; None if this dialect has no word for it."""
+        match event:
+            case LiveEvent():
+                told = _live(event)
+            case PresenceChanged() if topics.is_presence(event.topic):
+                return self._presence_events(event) or None
+            case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+                return self.replay(event, event.inbox.position)
+            case _:
+                told = None
+        return None if told is None else self.encode_frame(told)
+
+    def _presence_events(self, event: PresenceChanged) -> bytes:
+        came = [self.encode_frame(frames.member_added(event.topic, member)) for member in event.joined]
+        went = [self.encode_frame(frames.member_removed(event.topic, member)) for member in event.left]
+        return b"".join(came + went)
+
+    def replay(self, event: InboxEvent, position: str) -> bytes:
+        """An inbox change, on the recipient's own channel."""
+        channel = topics.TO_RECIPIENT + event.inbox.recipient
+        return self.encode_frame(frames.inbox_change(channel, inbox_payloads.payload_of(event, position)))
+
+    def reset(self, state: InboxState) -> bytes:
+        """Fetch the inbox again."""
+        return self.encode_frame(
+            frames.inbox_change(topics.TO_RECIPIENT + state.recipient, inbox_payloads.reset_payload(state))
+        )
+
+    def heartbeat(self, now: int) -> bytes:
+        """A control frame where there are any: not every client knows `pusher:ping`."""
+        return self.sign_of_life
+
+    def close_event(self, end: CloseReason) -> CloseReason:
+        """The same end in Pusher's codes."""
+        return close_codes.close_frame_of(end)
+
+    def close(self, end: CloseReason) -> bytes:
+        """An error event before the close: clients below protocol 6 know no close codes."""
+        return self.encode_frame(frames.error(end.reason, end.code)) if 4000 <= end.code < QUIET_CODES else b""
+
+
+def _live(event: LiveEvent) -> bytes | None:
+    if event.name.startswith(PUSHER_PREFIXES):
+        return None
+    channel = topics.TO_RECIPIENT + (event.recipient or "") if event.topic is None else event.topic
+    data = frames.text(event.data) if event.text is None else event.text
+    return frames.event(event.name, channel, data, event.member)
+
+
+def _itself(payload: bytes) -> bytes:
+    return payload
+
+
+def _ping(revision: int) -> bytes:
+    """The answer carries the same bytes back, behind everything written before."""
+    return websocket.ping_frame(b"%d" % revision)
+
+
+def _ping_message(revision: int) -> bytes:
+    return frames.PING
+
+
+WEBSOCKET = PusherDialect(websocket.text_frame, websocket.PING, _ping)  # straight to the socket
+MESSAGE = PusherDialect(_itself, frames.PONG, _ping_message)  # through another server's sends

@@ -1,0 +1,228 @@
+"""Pusher's users: signing in, their inbox and what of it they missed, and who watches whom.
+
+Stock clients carry no position. So the server notes how far each device was told: a ping that follows the last change
+is answered behind it. What came after is told again at the next sign-in: at least once, with the same ids."""
+
+import hashlib
+from itertools import chain
+
+import structlog
+from msgspec import Struct
+
+from bellcast.auth import pusher_signatures as signatures
+from bellcast.errors import BadRequest, BellcastError
+from bellcast.live.admission import Admission, guard_start
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.pusher import protocol
+from bellcast.live.pusher.context import PusherContext
+from bellcast.live.pusher.protocol import close_codes, frames
+from bellcast.live.sync import resume
+from bellcast.model import validation
+from bellcast.model.events import inbox_stream
+from bellcast.model.identities import DEFAULT_TENANT, Principal
+from bellcast.model.inboxes import Inbox
+from bellcast.ports import UNKNOWN, DevicePosition
+
+log = structlog.get_logger(__name__)
+
+WATCHLIST_TOO_LONG = 4302
+# How often clients that were told something are asked whether it arrived, and how far they are is noted.
+PING_INTERVAL_SECONDS = 2.0
+# A device away for longer is told to fetch its inbox anew.
+BROWSER_MEMORY_MS = 7 * 86_400_000
+FORGET_EVERY = 1_800  # rounds: an hour
+DIGEST_BYTES = 12
+
+
+class SignedInUser(Struct):
+    """A connection's user. `asked` is the revision behind which the last ping went out, `told` the one behind which the
+    last answer came in, `noted` the one that was written down."""
+
+    user: protocol.User
+    device: bytes
+    inbox: int
+    asked: int = UNKNOWN
+    told: int = UNKNOWN
+    noted: int = UNKNOWN
+
+
+class PusherUsers:
+    """Everybody signed in here."""
+
+    def __init__(self, wiring: PusherContext, arrivals: Admission) -> None:
+        self._context = wiring
+        self._hub = wiring.hub
+        self._rules = wiring.pusher
+        self._admission = arrivals
+        self._browsers: dict[Connection, bytes] = {}
+        self._signed: dict[Connection, SignedInUser] = {}
+        self._watchers: dict[str, set[Connection]] = {}
+
+    def remember_browser(self, connection: Connection, request: HandshakeRequest) -> None:
+        """Remember by what a device without a name will be known again."""
+        traits = (request.address or "", request.header(b"user-agent") or "", request.header(b"origin") or "")
+        self._browsers[connection] = _digest("\n".join(traits))
+
+    def info(self, connection: Connection) -> object:
+        """What the app signed of the connection's user."""
+        signed = self._signed.get(connection)
+        return None if signed is None else signed.user.user_info
+
+    # --- signing in
+
+    async def sign_in(self, connection: Connection, asked: protocol.Signin) -> None:
+        """Say who it is, open the inbox, tell what was missed."""
+        user = self._user(connection, asked)
+        if isinstance(user, CloseReason):
+            self._hub.end(connection, user)
+        elif connection.principal.recipient is None:
+            await guard_start(connection, self._send_signed_in(connection, user, asked.user_data))
+        elif connection.principal.recipient == user.id:
+            self._send(connection, frames.signed_in(asked.user_data))
+        else:
+            raise BadRequest("This connection is signed in as somebody else: connect anew.")
+
+    def _user(self, connection: Connection, asked: protocol.Signin) -> protocol.User | CloseReason:
+        project = self._context.project
+        signed = signatures.user_string(connection.id, asked.user_data)
+        if not signatures.is_valid(project, asked.auth, signed):
+            return _refused(f"The signature must be {project.key}:<hex HMAC-SHA256> of {signed[:500]!r}.")
+        user = protocol.read_user(asked.user_data)
+        if isinstance(user, str):
+            return _refused(user)
+        for wrong in chain(
+            validation.key("id", user.id, self._context.rules.limits), validation.data("user_info", user.user_info, 0)
+        ):
+            return _refused(f"user_data: {wrong.field} {wrong.message}.")
+        return user
+
+    async def _send_signed_in(self, connection: Connection, user: protocol.User, user_data: str) -> None:
+        principal = Principal(recipient=user.id, issued_at=self._context.engines.clock.now())
+        inbox = await self._admission.sign_in(connection, principal)
+        device = self._device(connection, user)
+        signed = self._signed[connection] = SignedInUser(user, device, inbox.number)
+        self._send(connection, frames.signed_in(user_data))
+        self._watch(connection, user)
+        await self._catch_up(connection, signed, inbox)
+
+    def _device(self, connection: Connection, user: protocol.User) -> bytes:
+        return self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
+
+    async def _catch_up(self, connection: Connection, signed: SignedInUser, inbox: Inbox) -> None:
+        """Tell what the device missed, or that it cannot be known; then live."""
+        engines, limits, state = self._context.engines, self._context.rules.limits, inbox.state
+        new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
+        theirs = self._hub.connections_on(inbox_stream(state.tenant, state.recipient))
+        here = frozenset(one.id for one in theirs if one is not connection)
+        position = await engines.store.devices.register(new, here, engines.clock.now())
+        missed = None if position is None else await resume.changes_since(engines.store, inbox, position, limits)
+        if connection.phase is not Phase.OPENING:
+            return
+        connection.revision = state.revision
+        if position is not None and missed is not None:
+            connection.revision = position.revision
+            await resume.replay(engines.store, connection, missed, position.revision, limits)
+            return
+        connection.write_tracked(connection.dialect.reset(state))
+        if connection.is_stale:
+            await resume.replay(engines.store, connection, None, connection.revision, limits)
+        else:
+            connection.phase = Phase.LIVE
+
+    # --- how far they were told
+
+    async def run(self) -> None:
+        """Ask and note, for ever."""
+        engines, rounds = self._context.engines, 0
+        while True:
+            await engines.clock.sleep(PING_INTERVAL_SECONDS)
+            rounds += 1
+            try:
+                await self.save_acknowledged()
+                if rounds % FORGET_EVERY == 0:
+                    await self._expire_browsers()
+            except BellcastError as failure:
+                log.warning("how far clients were told is noted later", why=failure.detail)
+
+    async def _expire_browsers(self) -> None:
+        store, now = self._context.engines.store, self._context.engines.clock.now()
+        await store.devices.delete_older(now - BROWSER_MEMORY_MS)
+        await store.topics.delete_older(now - int(self._rules.cache_ttl * 1000))
+
+    async def save_acknowledged(self) -> None:
+        """Write down who answered since the last time, and ask who was told more."""
+        come = []
+        for connection, signed in self._signed.items():
+            if signed.told != signed.noted:
+                signed.noted = signed.told
+                come.append(DevicePosition(signed.inbox, signed.device, connection.id, connection.epoch, signed.told))
+            if connection.phase is Phase.LIVE and connection.revision != signed.asked:
+                signed.asked = connection.revision
+                self._ping(connection)
+        if come:
+            await self._context.engines.store.devices.acknowledge(come, self._context.engines.clock.now())
+
+    def _ping(self, connection: Connection) -> None:
+        if isinstance(connection.dialect, protocol.PusherDialect):
+            connection.write_tracked(connection.dialect.ping_with_position(connection.revision))
+
+    def on_pong(self, connection: Connection, data: bytes | None) -> None:
+        """A ping was answered; `data` is the revision it carried, None where pings carry none."""
+        signed = self._signed.get(connection)
+        if signed is None:
+            return
+        if data is None or data == b"%d" % signed.asked:
+            signed.told = signed.asked
+
+    # --- who watches whom
+
+    def _watch(self, connection: Connection, user: protocol.User) -> None:
+        if not self._rules.watchlists or not user.watchlist:
+            return
+        limit = self._rules.watchlist or len(user.watchlist)
+        watched = list(dict.fromkeys(user.watchlist[:limit]))
+        for one in watched:
+            self._watchers.setdefault(one, set()).add(connection)
+        online = [one for one in watched if self._is_online(one)]
+        offline = [one for one in watched if not self._is_online(one)]
+        self._send(connection, frames.watchlist_event(online, offline))
+        if len(user.watchlist) > limit:
+            message = f"A watchlist holds {limit} users; the others are not watched."
+            self._send(connection, frames.error(message, WATCHLIST_TOO_LONG))
+
+    def _is_online(self, user: str) -> bool:
+        return self._hub.total(inbox_stream(DEFAULT_TENANT, user)) > 0
+
+    def on_online(self, user: str) -> None:
+        """Somebody's first connection came."""
+        for connection in tuple(self._watchers.get(user, ())):
+            self._send(connection, frames.watchlist_event([user], []))
+
+    def on_offline(self, user: str) -> None:
+        """Somebody's last connection went."""
+        for connection in tuple(self._watchers.get(user, ())):
+            self._send(connection, frames.watchlist_event([], [user]))
+
+    def disconnected(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._browsers.pop(connection, None)
+        signed = self._signed.pop(connection, None)
+        for one in signed.user.watchlist if signed is not None else ():
+            watchers = self._watchers.get(one, set())
+            watchers.discard(connection)
+            if not watchers:
+                self._watchers.pop(one, None)
+
+    def _send(self, connection: Connection, frame: bytes) -> None:
+        if connection.phase is not Phase.CLOSED:
+            connection.write_tracked(connection.dialect.encode_frame(frame))
+
+
+def _refused(message: str) -> CloseReason:
+    return CloseReason(close_codes.BAD_SIGNIN.code, message, reconnect=False)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=DIGEST_BYTES).digest()

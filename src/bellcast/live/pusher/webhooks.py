@@ -1,0 +1,224 @@
+"""Webhooks: what happens on channels, told to the app's URL in signed batches, by durable jobs.
+
+An ending (a channel vacated, a member gone) is a job that waits for PATIENCE_MS. Whoever comes back meanwhile, on any
+node, cancels it, and the app hears of neither: the row of the job is the only state, so it does not matter which node
+does what."""
+
+import contextlib
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import structlog
+
+from bellcast import ports
+from bellcast.auth import pusher_signatures as signatures
+from bellcast.errors import BellcastError, Unavailable
+from bellcast.jobs import JobRunner
+from bellcast.live.config import Spawn
+from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher.protocol import frames
+from bellcast.model.events import LiveEvent, topic_stream
+from bellcast.model.identities import DEFAULT_TENANT, Project
+from bellcast.ports import Job
+
+log = structlog.get_logger(__name__)
+
+SEND, ENDED = "pusher.webhook", "pusher.ended"
+# What happens within this time is one request.
+BATCH_WINDOW_SECONDS = 0.05
+MAX_BATCH_EVENTS = 100
+# A client that reloads its page is back by then, and nobody need know that it was gone.
+VACATED_DELAY_MS = 2_500
+TIMEOUT = 5.0
+# Between two tries to keep what happened while the store is away.
+RETRY_SECONDS = 1.0
+# What waits for a store that is away: about 10 MB. What happens beyond it is not told.
+MAX_GATHERED = 50_000
+
+WebhookEvent = dict[str, Any]
+T = TypeVar("T")
+
+
+class Move(NamedTuple):
+    """Somebody came or went: the first or last follower of a channel, or a member (else "") of a presence channel."""
+
+    channel: str
+    member: str
+    is_begin: bool
+
+    @property
+    def job(self) -> str:
+        """The name of the job that tells the end: of one who leaves several nodes at once, one tells."""
+        return f"{ENDED} {hashlib.blake2b(_place(self), digest_size=16).hexdigest()}"
+
+
+class Over(NamedTuple):
+    """An ending that is due to be told."""
+
+    channel: str
+    member: str
+
+
+class PusherWebhooks:
+    """Gathers what happens, keeps it, and sends it until it is taken. Without a URL it does nothing."""
+
+    def __init__(
+        self,
+        url: str | None,
+        project: Project,
+        jobs: JobRunner,
+        hub: Hub,
+        http: ports.Http,
+        clock: ports.Clock,
+        spawn: Spawn,
+    ) -> None:
+        self._url = url
+        self._project = project
+        self._jobs = jobs
+        self._hub = hub
+        self._http = http
+        self._clock = clock
+        self._spawn = spawn
+        self._batch: list[WebhookEvent | Move | Over] = []
+        self._is_gathering = False
+        self._is_closing = False
+        self._missed: dict[str, int] = {}  # when a miss of a cache channel was told
+        jobs.register(SEND, self._send)
+        jobs.register(ENDED, self._end)
+
+    # --- what happens
+
+    def occupied(self, channel: str) -> None:
+        """A channel has its first follower."""
+        self._queue_event(Move(channel, "", is_begin=True))
+
+    def vacated(self, channel: str) -> None:
+        """A channel has no follower here any more."""
+        self._missed.pop(channel, None)
+        self._queue_event(Move(channel, "", is_begin=False))
+
+    def joined(self, channel: str, member: str) -> None:
+        """Somebody's first connection came to a presence channel."""
+        self._queue_event(Move(channel, member, is_begin=True))
+
+    def left(self, channel: str, member: str) -> None:
+        """Somebody's last connection here went from a presence channel."""
+        self._queue_event(Move(channel, member, is_begin=False))
+
+    def client_event(self, event: LiveEvent) -> None:
+        """A client told the others something."""
+        told = {"name": "client_event", "channel": event.topic, "event": event.name, "data": frames.text(event.data)}
+        self._queue_event(
+            {**told, "socket_id": event.sender, **({} if event.member is None else {"user_id": event.member})}
+        )
+
+    def missed(self, channel: str, since: int) -> None:
+        """Somebody found no event kept of a cache channel since then (UTC milliseconds); told once for many.
+
+        A miss told before `since` may have been answered by an event that is over by now, so it is told again."""
+        if self._missed.get(channel, since - 1) < since:
+            self._missed[channel] = self._clock.now()
+            self._queue_event({"name": "cache_miss", "channel": channel})
+
+    def counted(self, channel: str, count: int) -> None:
+        """The followers of a channel were told how many they are."""
+        self._queue_event({"name": "subscription_count", "channel": channel, "subscription_count": count})
+
+    # --- how it is told
+
+    def _queue_event(self, happening: WebhookEvent | Move | Over) -> None:
+        if self._url is None:
+            return
+        if len(self._batch) >= MAX_GATHERED:
+            return
+        self._batch.append(happening)
+        if len(self._batch) == MAX_GATHERED:
+            log.error("webhooks dropped: too much waits for the store", bound=MAX_GATHERED)
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._spawn(self._send_batch_soon())
+
+    async def _send_batch_soon(self) -> None:
+        """Keep what happened, one batch after the other, so that what is kept is in order."""
+        try:
+            while self._batch:
+                await self._clock.sleep(BATCH_WINDOW_SECONDS)
+                await self.flush()
+        finally:
+            self._is_gathering = False
+
+    async def flush(self) -> None:
+        """Keep what was gathered so far; a store that is away is tried again."""
+        gathered, self._batch = self._batch, []
+        moves = [one for one in gathered if isinstance(one, Move)]
+        last = {move.job: move for move in moves}
+        first = {move.job: move for move in reversed(moves)}
+        begun = [job for job, move in first.items() if move.is_begin]
+        returned = await self._persist(lambda: self._jobs.cancel(begun)) if begun else frozenset[str]()
+        ended = {job: _place(move) for job, move in last.items() if not move.is_begin}
+        if ended:
+            await self._persist(lambda: self._jobs.put_off(ENDED, ended, VACATED_DELAY_MS))
+        told: list[WebhookEvent] = []
+        for one in gathered:
+            if isinstance(one, Over):
+                told += self._endings(one)
+            elif not isinstance(one, Move):
+                told.append(one)
+            elif one.is_begin and one is first[one.job] and one.job not in returned:
+                told.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
+        for start in range(0, len(told), MAX_BATCH_EVENTS):
+            payload = msgspec.json.encode(told[start : start + MAX_BATCH_EVENTS])
+            await self._persist(partial(self._jobs.add, SEND, payload))
+
+    async def close(self) -> None:
+        """Keep what was gathered, unless the store is away."""
+        self._is_closing = True
+        with contextlib.suppress(BellcastError):
+            await self.flush()
+
+    async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await write()
+            except BellcastError as failure:
+                if self._is_closing:
+                    raise
+                log.warning("webhooks wait for the store", why=failure.detail)
+                await self._clock.sleep(RETRY_SECONDS)
+
+    async def _end(self, job: Job) -> None:
+        """What ended a while ago is told with the next batch: a return to another node is known here by then."""
+        channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
+        self._queue_event(Over(channel, member))
+
+    def _endings(self, over: Over) -> list[WebhookEvent]:
+        """The ending, unless it is not one: somebody is there, or was on another node all the time."""
+        if over.member:
+            is_there = self._hub.presence.is_present(DEFAULT_TENANT, over.channel, over.member)
+        else:
+            is_there = self._hub.total(topic_stream(DEFAULT_TENANT, over.channel)) > 0
+        return [] if is_there else [_webhook_event("member_removed" if over.member else "channel_vacated", over)]
+
+    async def _send(self, job: Job) -> None:
+        events = msgspec.json.decode(job.payload)
+        body = msgspec.json.encode({"time_ms": job.created_at, "events": events})
+        headers = {
+            "content-type": "application/json",
+            "x-pusher-key": self._project.key,
+            "x-pusher-signature": signatures.digest(self._project, body),
+        }
+        answer = await self._http.request("POST", self._url or "", headers=headers, body=body, timeout=TIMEOUT)
+        if not 200 <= answer.status < 300:
+            raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL answered {answer.status}.")
+
+
+def _place(move: Move) -> bytes:
+    return msgspec.json.encode((move.channel, move.member))
+
+
+def _webhook_event(name: str, what: Move | Over) -> WebhookEvent:
+    told = {"name": name, "channel": what.channel}
+    return {**told, "user_id": what.member} if what.member else told

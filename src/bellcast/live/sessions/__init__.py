@@ -1,1 +1,0 @@
-"""From an accepted socket to a live connection: how each dialect greets."""

@@ -1,0 +1,1 @@
+"""The Socket.IO dialect (protocol 5 over Engine.IO 4)."""

@@ -1,0 +1,215 @@
+"""Socket.IO v5 packets: `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`, read strictly. No I/O.
+
+Bytes anywhere in the arguments leave a placeholder and follow as binary messages of their own.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bellcast.live.socketio.protocol.engineio import InvalidPacket
+from bellcast.model.event_names import SOCKETIO_LIFECYCLE
+
+ROOT = "/"
+CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
+# Both sides of the reference close on more since CVE-2026-33151.
+MAX_ATTACHMENTS = 10
+# A concrete name of a dynamic namespace is the client's choice, and is kept while somebody is there.
+MAX_NAMESPACE_LENGTH = 200
+# Ids count from 0; JavaScript's numbers are exact to sixteen digits.
+MAX_ID_DIGITS = 16
+
+_HEAD = re.compile(r"([0-6])(?:(\d{1,9})-)?(?:(/[^,]*)(?:,|\Z))?(\d+)?", re.ASCII)
+_encode = msgspec.json.Encoder().encode
+
+
+class Packet(NamedTuple):
+    """One packet. `data` is the argument of a CONNECT, the list of a name and arguments, or the list of an ack; in a packet
+    that was read, `attachments` is how many binary values it holds."""
+
+    type: int
+    namespace: str = ROOT
+    data: Any = None
+    id: int | None = None
+    attachments: int = 0
+
+
+class PacketReader:
+    """Turns a connection's messages into packets; between the head of a binary packet and its last attachment it waits.
+
+    `max_size` bounds what the attachments of one packet hold together."""
+
+    __slots__ = ("_attachments", "_awaited", "_max_size", "_packet")
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._packet: Packet | None = None
+        self._awaited = 0
+        self._attachments: list[bytes] | None = None
+
+    def read(self, message: str | bytes) -> Packet | None:
+        """The packet that is complete with this message, if one is. Raises Broken."""
+        if isinstance(message, bytes):
+            return self._attach(message)
+        if self._packet is not None:
+            raise InvalidPacket("A text came where an attachment is due.")
+        packet, attachments = _parse(message)
+        if not attachments:
+            return packet
+        self._packet, self._awaited, self._attachments = packet, attachments, []
+        return None
+
+    def _attach(self, data: bytes) -> Packet | None:
+        packet, held = self._packet, self._attachments
+        if packet is None or held is None:
+            raise InvalidPacket("A binary message came that nothing announced.")
+        held.append(data)
+        if self._max_size and sum(map(len, held)) > self._max_size:
+            raise InvalidPacket("The attachments of one packet are too large together.")
+        if len(held) < self._awaited:
+            return None
+        self._packet = self._attachments = None
+        unplaced = dict(enumerate(held))
+        try:
+            whole = _restore_attachments(packet.data, unplaced)
+        except RecursionError:
+            raise InvalidPacket("Nested too deeply.") from None
+        if unplaced:
+            raise InvalidPacket("An attachment has no placeholder.")
+        return _checked(packet._replace(data=whole, attachments=len(held)))
+
+
+def _parse(text: str) -> tuple[Packet, int]:
+    head = _HEAD.match(text)
+    if head is None:
+        raise InvalidPacket("A Socket.IO packet begins with a digit from 0 to 6.")
+    type, count, namespace, id = int(head[1]), head[2], head[3] or ROOT, head[4]
+    if (type >= BINARY_EVENT) != (count is not None):
+        raise InvalidPacket("Binary packets, and only they, say how many attachments they have.")
+    if len(namespace) > MAX_NAMESPACE_LENGTH or (id is not None and len(id) > MAX_ID_DIGITS):
+        raise InvalidPacket("A namespace or an id is too long.")
+    rest = text[head.end() :]
+    data = _json(rest) if rest else None
+    if rest and data is None:
+        raise InvalidPacket("No packet carries null; it carries nothing instead.")
+    packet = Packet(type, namespace, data, None if id is None else int(id))
+    if count is None:
+        return _checked(packet), 0
+    if not 1 <= int(count) <= MAX_ATTACHMENTS:
+        raise InvalidPacket(f"A packet has 1 to {MAX_ATTACHMENTS} attachments.")
+    return packet._replace(type=type - BINARY_EVENT + EVENT), int(count)
+
+
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise InvalidPacket("Nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeError):
+        if "\\u" not in text:
+            raise InvalidPacket("This is no JSON.") from None
+        return _repair_surrogates(text)
+
+
+def _repair_surrogates(text: str) -> Any:
+    """JSON whose texts may hold half of a surrogate pair: legal there, and nowhere else here, so it becomes U+FFFD."""
+    try:
+        found = json.loads(text, parse_constant=_refuse, parse_float=_parse_float)
+        mended = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return json.loads(mended)
+    except (ValueError, RecursionError):
+        raise InvalidPacket("This is no JSON.") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _restore_attachments(value: Any, unplaced: dict[int, bytes]) -> Any:
+    """The value with each placeholder replaced by the bytes it stands for, which are taken out of `unplaced`: bytes
+    that stood in many places would be encoded in each of them."""
+    if isinstance(value, list):
+        return [_restore_attachments(one, unplaced) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("_placeholder") is True:
+        number = value.get("num")
+        if type(number) is not int or number not in unplaced:
+            raise InvalidPacket("A placeholder names no attachment, or one that another placeholder names.")
+        return unplaced.pop(number)
+    return {name: _restore_attachments(one, unplaced) for name, one in value.items()}
+
+
+def _checked(packet: Packet) -> Packet:
+    """The packet, if its data has the shape of its type."""
+    if not _is_valid_payload(packet.type, packet.data):
+        raise InvalidPacket("The packet's data has not the shape of its type.")
+    return packet
+
+
+def _is_valid_payload(type: int, data: Any) -> bool:
+    match type:
+        case 0:
+            return data is None or isinstance(data, dict)
+        case 1:
+            return data is None
+        case 2:
+            return isinstance(data, list) and bool(data) and _is_event_name(data[0])
+        case 3:
+            return isinstance(data, list)
+        case _:
+            return False  # a CONNECT_ERROR is the server's to send
+
+
+def _is_event_name(name: Any) -> bool:
+    if isinstance(name, str):
+        return name not in SOCKETIO_LIFECYCLE
+    return isinstance(name, int | float) and not isinstance(name, bool)
+
+
+# --- what the server sends --------------------------------------------------------------------------------------
+
+
+def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
+    """The Engine.IO text packet of a Socket.IO packet, and the attachments that must follow it."""
+    attachments: list[bytes] = []
+    data, type = packet.data, packet.type
+    if type in (EVENT, ACK):
+        data = _extract_attachments(
+            msgspec.to_builtins(data, builtin_types=(bytes, bytearray, memoryview)), attachments
+        )
+    if len(attachments) > MAX_ATTACHMENTS:
+        raise ValueError(f"A packet carries at most {MAX_ATTACHMENTS} binary values, got {len(attachments)}.")
+    count = f"{len(attachments)}-" if attachments else ""
+    kind = type + BINARY_EVENT - EVENT if attachments else type
+    id = "" if packet.id is None else packet.id
+    head = f"4{kind}{count}{prefix(packet.namespace)}{id}".encode()
+    return head + (b"" if data is None else _encode(data)), attachments
+
+
+def prefix(namespace: str) -> str:
+    """How a packet names its namespace."""
+    return "" if namespace == ROOT else f"{namespace},"
+
+
+def _extract_attachments(value: Any, attachments: list[bytes]) -> Any:
+    """The value with a placeholder for each of its bytes, numbered as they are met."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        attachments.append(bytes(value))
+        return {"_placeholder": True, "num": len(attachments) - 1}
+    if isinstance(value, dict):
+        return {name: _extract_attachments(one, attachments) for name, one in value.items()}
+    return _each(value, attachments) if isinstance(value, list | tuple) else value
+
+
+def _each(values: Iterable[Any], attachments: list[bytes]) -> list[Any]:
+    return [_extract_attachments(one, attachments) for one in values]

@@ -1,0 +1,64 @@
+"""Where an Engine.IO session lives. Its id begins with that, so whoever is asked for it knows whose it is: this process's,
+a neighbour's on the same machine, or out of reach."""
+
+import hashlib
+import os
+import secrets
+import socket
+from typing import NamedTuple
+
+from bellcast.live.socketio.protocol.engineio import UNKNOWN_SESSION, EngineError
+
+# The id opens the session to whoever has it: 144 random bits.
+SECRET_BYTES = 18
+# Two machines of one service do not share so many digits by chance.
+HOST_DIGITS = 8
+MAX_PROCESS_DIGITS = 10
+
+ELSEWHERE = EngineError(
+    UNKNOWN_SESSION.code,
+    "Session ID unknown: it began on another machine. Polling needs a balancer that keeps each client on one machine, "
+    "or clients that use WebSocket alone (transports: ['websocket']).",
+)
+OUT_OF_REACH = EngineError(
+    UNKNOWN_SESSION.code,
+    "Session ID unknown: it began in another process, which has ended or cannot be reached from this one.",
+)
+
+
+class ProcessId(NamedTuple):
+    """A process of a machine."""
+
+    host: str
+    process: int
+
+
+HOST = hashlib.blake2b(socket.gethostname().encode()).hexdigest()[:HOST_DIGITS]
+
+
+def current() -> ProcessId:
+    """This process: asked each time, as hosts fork their workers after importing their app."""
+    return ProcessId(HOST, os.getpid())
+
+
+def new_sid() -> str:
+    """The id of a session that begins here."""
+    return f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
+
+
+def owner_of(sid: str) -> ProcessId | None:
+    """Where the session of an id lives, if it is one of ours."""
+    host, _, rest = sid.partition(".")
+    process = rest.partition(".")[0]
+    known = (
+        len(host) == HOST_DIGITS and process.isascii() and process.isdecimal() and len(process) <= MAX_PROCESS_DIGITS
+    )
+    return ProcessId(host, int(process)) if known else None
+
+
+def unknown_session(sid: str) -> EngineError:
+    """Why a session is not found here."""
+    home = owner_of(sid)
+    if home is None or home == current():
+        return UNKNOWN_SESSION
+    return OUT_OF_REACH if home.host == HOST else ELSEWHERE

@@ -1,0 +1,1 @@
+"""What a connection missed: replay on resume, gaps, and the periodic comparison with the store."""

@@ -1,0 +1,146 @@
+"""What a connection missed: a query to the store, replayed at the reader's pace.
+
+Holes, cuts and slow starts all end here. Nothing is queued meanwhile: while a connection is not live, newer changes
+wait in the store, and the replay goes on until it finds none.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import structlog
+
+from bellcast.errors import BellcastError
+from bellcast.live.connection import close_reasons
+from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
+from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.model.inboxes import Inbox, Position
+from bellcast.model.limits import Limits
+from bellcast.ports import Change, Changes, ResumeFrom, Store
+
+log = structlog.get_logger(__name__)
+
+NO_LIMIT = 1_000_000
+# Changes that are put together and measured before the reader's pace is looked at: most who come back missed fewer.
+INLINE_CHANGES = 20
+
+
+def since(position: Position | None, limits: Limits) -> ResumeFrom | None:
+    """What to ask of an inbox for a client that was there."""
+    return None if position is None else ResumeFrom(position, limits.replay or NO_LIMIT)
+
+
+async def changes_since(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
+    """What changed since a position; None when that cannot be told: another life of the inbox, ahead of it, no longer
+    kept, or more than is worth telling one by one."""
+    return await _since(store, inbox.number, position.revision, limits) if inbox.knows(position) else None
+
+
+async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Changes | None:
+    limit = limits.replay or NO_LIMIT
+    changes = await store.inboxes.changes(inbox, revision, limit + 1)
+    return None if revision < changes.oldest_revision or len(changes.rows) > limit else changes
+
+
+async def catch_up(store: Store, connection: Connection, limits: Limits) -> None:
+    """Bring a connection that is held, or has seen a hole, up to date: from its revision to the newest, then live."""
+    if connection.phase is Phase.REPLAYING or connection.phase is Phase.CLOSED:
+        return
+    await replay(store, connection, None, connection.revision, limits)
+
+
+async def replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
+    """Tell a connection `first`, then whatever came meanwhile, then let it go live.
+
+    Positions on the way carry `base`, the revision where the replay began, so that a second cut in the middle does
+    not turn what is new to the client into updates."""
+    try:
+        if first is not None and _replay_inline(connection, first, base):
+            return
+        connection.begin_replay()
+        await _replay(store, connection, first, base, limits)
+    except BellcastError as failure:
+        log.warning("replay broken off; the client comes back", connection=connection.id, why=failure.detail)
+        connection.owner.end(connection, close_reasons.UNAVAILABLE)
+    except Exception:
+        log.exception("replay failed; the client comes back", connection=connection.id)
+        connection.owner.end(connection, close_reasons.UNAVAILABLE)
+    finally:
+        connection.end_replay()
+
+
+def _replay_inline(connection: Connection, changes: Changes, base: int) -> bool:
+    """Whether it could be told without looking to the reader's pace, and nothing went by meanwhile: then it is live."""
+    if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
+        return False
+    told = list(_encoded_changes(connection, changes, base))
+    if sum(map(len, told)) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
+        return False
+    for piece in told:  # one by one: to a poll, and through another server's sends, each is a message of its own
+        connection.write_replay(piece)
+    connection.revision = max(connection.revision, changes.state.revision)
+    connection.phase = Phase.LIVE
+    return True
+
+
+def _encoded_changes(connection: Connection, changes: Changes, base: int) -> Iterator[bytes]:
+    for row, position in _positioned(changes, base, connection.revision):
+        yield connection.dialect.replay(_event(row, changes, base), position.text)
+
+
+async def _replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
+    changes = first
+    while connection.phase is Phase.REPLAYING:
+        connection.is_stale = False
+        if changes is None:
+            changes = await _since(store, connection.inbox, connection.revision, limits)
+        if changes is None or changes.state.epoch != connection.epoch:
+            await _reset(store, connection)
+        else:
+            await _encode_changes(connection, changes, base)
+        await connection.wait_writable()  # once live, what waits counts as unsent
+        if not connection.is_stale:
+            break
+        changes, base = None, connection.revision
+
+
+async def _reset(store: Store, connection: Connection) -> None:
+    state = (await store.inboxes.changes(connection.inbox, NO_REVISION, 1)).state
+    connection.epoch, connection.revision = state.epoch, state.revision
+    connection.write_replay(connection.dialect.reset(state))
+
+
+# Beyond every revision: asks for the state alone.
+NO_REVISION = 2**62
+
+
+async def _encode_changes(connection: Connection, changes: Changes, base: int) -> None:
+    """Write the changes, oldest first, at the reader's pace."""
+    pieces = _encoded_changes(connection, changes, base)
+    while True:
+        await connection.wait_writable()
+        if connection.phase is not Phase.REPLAYING:
+            return
+        # Encoded only now: a Socket.IO client may have moved to a transport with another encoding during the wait.
+        piece = next(pieces, None)
+        if piece is None:
+            break
+        connection.write_replay(piece)
+    connection.revision = max(connection.revision, changes.state.revision)
+
+
+def _positioned(changes: Changes, base: int, begun: int) -> Iterator[tuple[Change, Position]]:
+    """Each row with the position it brings the client to. Rows of one action share its revision, and only the last of
+    them completes it; the last row of all ends the replay and needs no base."""
+    state = changes.state
+    for row, following in pairwise(changes.rows):
+        complete = following.revision != row.revision
+        yield row, Position(state.epoch, row.revision if complete else max(row.revision - 1, begun), base)
+    for row in changes.rows[-1:]:
+        yield row, Position(state.epoch, state.revision)
+
+
+def _event(row: Change, changes: Changes, base: int) -> InboxEvent:
+    if row.notification is None:
+        return NotificationDeleted(inbox=changes.state, id=row.id)
+    kind = NotificationAdded if row.first_revision > base else NotificationUpdated
+    return kind(inbox=changes.state, notification=row.notification)

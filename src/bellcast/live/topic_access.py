@@ -1,0 +1,107 @@
+"""Which of the topics a client asks for it may follow, and what the others are told."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from bellcast.auth import permissions
+from bellcast.auth.permissions import Grant
+from bellcast.errors import Invalid
+from bellcast.live.config import LiveConfig
+from bellcast.model import validation
+from bellcast.model.identities import Principal
+from bellcast.ports import Store, SubscriptionGrant
+
+# Names that one request may have looked at. A refusal is some 170 bytes, so that a request of a megabyte of short names would
+# be answered by 25; ten times what a connection may follow is somebody's mistake.
+MAX_TOPICS_PER_REQUEST = 1_000
+
+# What no session gave, no session takes away.
+BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
+
+
+class TopicRefused(Struct, frozen=True):
+    """A topic that was asked for and not given."""
+
+    topic: str
+    code: str
+    message: str
+
+
+Authorized: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
+
+
+async def authorize_topics(
+    store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: LiveConfig
+) -> Authorized:
+    """The topics that are given, with the reason, and those that are not, with the reason; `followed` is how many it has
+    already."""
+    names = tuple(dict.fromkeys(asked))
+    limit = rules.limits.topics_per_connection
+    bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)
+    topics, beyond = names[:bound], names[bound:]
+    well_named = [topic for topic in topics if not list(validation.topic("topic", topic, rules.limits))]
+    subscribed = await _subscribed(store, principal, well_named)
+    given: dict[str, Grant] = {}
+    refused: list[TopicRefused] = []
+    for topic in topics:
+        found = _grant(principal, topic, followed + len(given), rules, subscribed=topic in subscribed)
+        if isinstance(found, Grant):
+            given[topic] = found
+        else:
+            refused.append(found)
+    _watch(principal, given, rules)
+    if beyond:
+        message = (
+            f"A request names at most {bound} topics: this one and the {len(beyond) - 1} after it were not looked at."
+        )
+        refused.append(TopicRefused(beyond[0][: rules.limits.topic or 200], "too_many", message))
+    return given, tuple(refused)
+
+
+async def reauthorized(
+    store: Store, principal: Principal, grants: Mapping[str, Grant], rules: LiveConfig
+) -> dict[str, Grant]:
+    """The followed topics that a new session of the same recipient may go on following, each with its reason now.
+
+    Changes nothing but the subscriptions to watch, so a failure of the store leaves everything as it was."""
+    kept: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
+    by_session = [topic for topic in grants if topic not in kept]
+    subscribed = await _subscribed(store, principal, by_session)
+    public = rules.access.public_topics
+    for topic in by_session:
+        grant = permissions.grant_of(principal, topic, subscribed=topic in subscribed, public=public)
+        if grant is not None:
+            kept[topic] = grant
+    _watch(principal, kept, rules)
+    return kept
+
+
+def _watch(principal: Principal, grants: Mapping[str, Grant], rules: LiveConfig) -> None:
+    """Let the audit check the subscriptions by which topics are followed."""
+    for topic, grant in grants.items():
+        if grant is Grant.SUBSCRIPTION:
+            rules.grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
+
+
+# The roles of a recipient's record need no look of their own: the store subscribes it to their topics.
+async def _subscribed(store: Store, principal: Principal, topics: list[str]) -> frozenset[str]:
+    if principal.recipient is None or not topics:
+        return frozenset()
+    return await store.recipients.subscribed(principal.tenant, principal.recipient, topics)
+
+
+def _grant(
+    principal: Principal, topic: str, followed: int, rules: LiveConfig, *, subscribed: bool
+) -> Grant | TopicRefused:
+    for wrong in validation.topic("topic", topic, rules.limits):
+        return TopicRefused(topic[: rules.limits.topic or 200], Invalid.code, f"A topic {wrong.message}.")
+    limit = rules.limits.topics_per_connection
+    if limit and followed >= limit:
+        return TopicRefused(topic, "too_many", f"A connection follows at most {limit} topics.")
+    grant = permissions.grant_of(principal, topic, subscribed=subscribed, public=rules.access.public_topics)
+    if grant is not None:
+        return grant
+    refusal = permissions.refusal_of(principal, topic)
+    return TopicRefused(topic, refusal.code, refusal.message)

@@ -1,0 +1,66 @@
+"""A live event as the app asks for it, and the rules it must keep. Pure."""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from bellcast.errors import FieldError, Invalid
+from bellcast.model import validation
+from bellcast.model.events import LiveEvent
+from bellcast.model.limits import Limits
+
+
+class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A live event as the app asks for it: to exactly one of topic, topics or recipient."""
+
+    name: str
+    data: Any = None
+    topic: str | None = None
+    topics: list[str] | None = None
+    recipient: str | None = None
+    sender: str | None = field(default=None, name="except")
+    tenant: str | None = None
+
+
+def check(asked: EventDraft, limits: Limits) -> None:
+    """Raise Invalid naming every bad field."""
+    found = [*_address_errors(asked, limits)]
+    try:
+        validation.check_event(asked.name, asked.data, limits)
+    except Invalid as more:
+        found += more.errors
+    if found:
+        raise Invalid.fields(found)
+
+
+def _address_errors(asked: EventDraft, limits: Limits) -> validation.FieldErrors:
+    named = [name for name in ("topic", "topics", "recipient") if getattr(asked, name) is not None]
+    if len(named) != 1:
+        told = f"not {' and '.join(named)}" if named else "none was given"
+        yield FieldError(named[-1] if named else "topic", f"name exactly one of topic, topics and recipient; {told}")
+    if asked.topic is not None:
+        yield from validation.topic("topic", asked.topic, limits)
+    if asked.topics is not None:
+        yield from _topics(asked.topics, limits)
+    if asked.recipient is not None:
+        yield from validation.key("recipient", asked.recipient, limits)
+    if asked.tenant is not None:
+        yield from validation.tenant("tenant", asked.tenant, limits)
+
+
+def _topics(topics: list[str], limits: Limits) -> validation.FieldErrors:
+    if not topics:
+        yield FieldError("topics", "must name at least one topic")
+    if limits.to and len(topics) > limits.to:
+        yield FieldError("topics", f"must name at most {limits.to} topics, got {len(topics)}")
+        return
+    for number, topic in enumerate(topics):
+        yield from validation.topic(f"topics.{number}", topic, limits)
+
+
+def events(asked: EventDraft, tenant: str) -> list[LiveEvent]:
+    """One event for each topic, or one for the recipient."""
+    if asked.recipient is not None:
+        return [LiveEvent(tenant, asked.name, asked.data, recipient=asked.recipient, sender=asked.sender)]
+    topics = dict.fromkeys([asked.topic] if asked.topic is not None else asked.topics or ())
+    return [LiveEvent(tenant, asked.name, asked.data, topic=topic, sender=asked.sender) for topic in topics]

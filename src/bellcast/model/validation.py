@@ -1,0 +1,283 @@
+"""The rules a draft, an edit and the names in them must keep. Pure: each rule returns the bad fields it found."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import UNSET
+
+from bellcast.errors import FieldError, Invalid
+from bellcast.model import patterns, times
+from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Actor, Audience, Draft, Edit
+
+TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
+# Inside Bellcast there is one channel until the others have their rooms.
+CHANNELS = frozenset({"inbox"})
+# What a link in an inbox may lead to; scripts and local files never.
+SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
+OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
+# What MessagePack holds as an integer.
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
+# Deeper data is an attack on the next program that reads it; 100 levels hold any honest document.
+MAX_DEPTH = 100
+# Characters of a path in an error.
+MAX_PATH = 200
+
+_to_json = msgspec.json.Encoder().encode
+_to_msgpack = msgspec.msgpack.Encoder().encode
+
+FieldErrors = Iterator[FieldError]
+
+
+def key(field: str, value: str, limits: Limits) -> FieldErrors:
+    """A recipient, tenant or idempotency key: 1 to KEY characters, none of them a control character."""
+    if not value:
+        yield FieldError(field, "must not be empty")
+    elif limits.key and len(value) > limits.key:
+        yield FieldError(field, f"must be at most {limits.key} characters, got {len(value)}")
+    if not value.isprintable() and any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
+        yield FieldError(field, "must not contain control characters")
+    yield from encodable(field, value)
+
+
+def tenant(field: str, value: str, limits: Limits) -> FieldErrors:
+    """A tenant's key; `*` means every tenant and names none."""
+    if value == EVERY_TENANT:
+        yield FieldError(field, 'must not be "*", which means every tenant')
+    yield from key(field, value, limits)
+
+
+def topic(field: str, value: str, limits: Limits) -> FieldErrors:
+    """A topic: 1 to TOPIC characters of `A-Za-z0-9_-=@,.;`."""
+    if not value:
+        yield FieldError(field, "must not be empty")
+    elif limits.topic and len(value) > limits.topic:
+        yield FieldError(field, f"must be at most {limits.topic} characters, got {len(value)}")
+    if not TOPIC_CHARACTERS.issuperset(value):
+        yield FieldError(field, "may only contain A-Z a-z 0-9 and _ - = @ , . ;")
+
+
+def role(field: str, value: str, limits: Limits) -> FieldErrors:
+    """A role: its topic `role.<role>` must be a topic."""
+    if not value:
+        yield FieldError(field, "must not be empty")
+    else:
+        yield from topic(field, patterns.role_topic(value), limits)
+
+
+def text(field: str, value: object, limit: int) -> FieldErrors:
+    """A text of at most `limit` characters (0: any)."""
+    if not isinstance(value, str):
+        return
+    if limit and len(value) > limit:
+        yield FieldError(field, f"must be at most {limit} characters, got {len(value)}")
+    yield from encodable(field, value)
+
+
+def encodable(field: str, value: str) -> FieldErrors:
+    """A text that UTF-8 can carry and a store can keep: no lone surrogates, no NUL."""
+    if "\x00" in value:
+        yield FieldError(field, "must not contain the NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        yield FieldError(field, "must be valid Unicode text")
+
+
+def url(field: str, value: object, limits: Limits) -> FieldErrors:
+    """A link: relative, http, https, mailto or tel."""
+    if not isinstance(value, str):
+        return
+    yield from text(field, value, limits.url)
+    if value.startswith("/") and not value.startswith("//"):
+        return  # a path has no scheme; to take it apart is a third of what checking a whole draft costs
+    try:
+        scheme = urlsplit(value.strip()).scheme.lower()
+    except ValueError:
+        yield FieldError(field, "must be a URL or a path")
+        return
+    if scheme not in SCHEMES:
+        yield FieldError(field, "must be a path or an http, https, mailto or tel URL")
+
+
+def data(field: str, value: object, limit: int) -> FieldErrors:
+    """JSON of at most `limit` bytes (0: any) when written compactly, which every encoder on its way takes: brokers
+    carry MessagePack. Not-a-number and the infinities cannot be read from JSON."""
+    try:
+        encoded = _to_json(value)
+        if limit and len(encoded) > limit:
+            yield FieldError(field, f"must be at most {limit} bytes of JSON, got {len(encoded)}")
+            return
+        _to_msgpack(value)
+    except (ValueError, OverflowError, TypeError, RecursionError):
+        yield next(_unencodable(field, value), FieldError(field, "must be valid JSON with valid Unicode text"))
+        return
+    if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH:
+        yield from islice(_unencodable(field, value), 1)
+
+
+def _unencodable(field: str, value: object) -> FieldErrors:
+    """The parts of a JSON value that not every encoder takes."""
+    parts: list[tuple[str, object, int]] = [(field, value, 0)]
+    while parts:
+        path, part, depth = parts.pop()
+        match part:
+            case dict() | list() | tuple() if depth >= MAX_DEPTH:
+                yield FieldError(field, f"must not be nested deeper than {MAX_DEPTH} levels")
+            case dict():
+                parts += [(path, name, depth) for name in part]
+                parts += [(_below(path, name), inner, depth + 1) for name, inner in part.items()]
+            case list() | tuple():
+                parts += [(_below(path, number), inner, depth + 1) for number, inner in enumerate(part)]
+            case str() if part.encode(errors="replace").decode() != part:
+                yield FieldError(path, "must be valid Unicode text")
+            case int() if not MIN_INTEGER <= part <= MAX_INTEGER:
+                yield FieldError(path, "must be between -2^63 and 2^64-1: send larger integers as text")
+
+
+def _below(path: str, name: object) -> str:
+    """The path of a part, cut where it would repeat much of what was sent."""
+    return f"{path}.{name}"[:MAX_PATH].encode(errors="replace").decode()
+
+
+def expiry(field: str, value: object, now: datetime) -> FieldErrors:
+    """A time to come, with its offset from UTC."""
+    if not isinstance(value, datetime):
+        return
+    if value.tzinfo is None:
+        yield FieldError(field, "must have a UTC offset, as in 2030-01-31T12:00:00Z")
+    elif not times.is_storable(value):
+        yield FieldError(field, OUT_OF_CALENDAR)
+    elif value <= now:
+        yield FieldError(field, "must be in the future")
+
+
+def actor(field: str, value: Actor | str | None, limits: Limits) -> FieldErrors:
+    """A name, or id, name and avatar."""
+    if isinstance(value, str):
+        yield from text(field, value, limits.title)
+    elif value is not None:
+        yield from text(f"{field}.id", value.id, limits.key)
+        yield from text(f"{field}.name", value.name, limits.title)
+        yield from url(f"{field}.avatar", value.avatar, limits)
+
+
+def tags(field: str, value: list[str], limits: Limits) -> FieldErrors:
+    """At most TAGS tags of at most 50 characters."""
+    if limits.tags and len(value) > limits.tags:
+        yield FieldError(field, f"must have at most {limits.tags} tags, got {len(value)}")
+    for number, tag in enumerate(value):
+        if not tag:
+            yield FieldError(f"{field}.{number}", "must not be empty")
+        yield from text(f"{field}.{number}", tag, limits.tag)
+
+
+def audience(value: Audience, limits: Limits) -> FieldErrors:
+    """Exactly one way to name the many; `tenant` may narrow or widen where `all` is said."""
+    named = [name for name in ("topic", "role", "all") if getattr(value, name)]
+    if len(named) > 1:
+        yield FieldError("to", f"must name one audience, not {' and '.join(named)}")
+    elif not named and not value.tenant:
+        yield FieldError("to", 'must name a recipient, or one of "topic", "role", "tenant" or "all": true')
+    if value.topic is not None:
+        yield from topic("to.topic", value.topic, limits)
+    if value.role is not None:
+        yield from topic("to.role", value.role, limits)
+    if value.tenant is not None and not (value.tenant == EVERY_TENANT and value.all):
+        yield from tenant("to.tenant", value.tenant, limits)
+
+
+def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
+    """One key, or 1 to TO of them."""
+    if isinstance(to, str):
+        yield from key("to", to, limits)
+        return
+    if not to:
+        yield FieldError("to", "must name at least one recipient")
+    if limits.to and len(to) > limits.to and (distinct := len(set(to))) > limits.to:
+        yield FieldError("to", f"must name at most {limits.to} recipients, got {distinct}: use a topic, or bulk")
+        return
+    for number, one in enumerate(to):
+        yield from key(f"to.{number}", one, limits)
+
+
+def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> FieldErrors:
+    """The fields a draft and an edit share."""
+    if subject.title is not UNSET and not subject.title.strip():
+        yield FieldError("title", "must not be empty")
+    yield from text("title", subject.title, limits.title)
+    yield from text("body", subject.body, limits.body)
+    yield from url("action_url", subject.action_url, limits)
+    yield from text("action_text", subject.action_text, limits.title)
+    yield from text("icon", subject.icon, limits.url)
+    if subject.data is not UNSET and subject.data:
+        yield from data("data", subject.data, limits.data)
+    if subject.expires_at is not UNSET and subject.expires_at is not None:
+        yield from expiry("expires_at", subject.expires_at, now)
+
+
+def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
+    """Raise Invalid naming every bad field of a draft."""
+    found = [*_audience_errors(draft, limits), *content_errors(draft, limits, now), *_label_errors(draft, limits)]
+    if found:
+        raise Invalid.fields(found)
+
+
+def _audience_errors(draft: Draft, limits: Limits) -> FieldErrors:
+    if isinstance(draft.to, Audience):
+        yield from audience(draft.to, limits)
+        if draft.tenant is not None and draft.to.tenant not in (None, draft.tenant):
+            yield FieldError("to.tenant", "must be the same as tenant")
+    else:
+        yield from recipients(draft.to, limits)
+    if draft.tenant and not (draft.tenant == EVERY_TENANT and _all(draft.to)):
+        yield from tenant("tenant", draft.tenant, limits)
+    if draft.idempotency_key is not None:
+        yield from key("idempotency_key", draft.idempotency_key, limits)
+
+
+def _all(to: str | list[str] | Audience) -> bool:
+    return isinstance(to, Audience) and to.all
+
+
+def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
+    if not draft.type:
+        yield FieldError("type", "must not be empty")
+    yield from text("type", draft.type, limits.type)
+    yield from text("group", draft.group, limits.group)
+    yield from actor("actor", draft.actor, limits)
+    yield from tags("tags", draft.tags, limits)
+    for number, channel in enumerate(draft.channels or ()):
+        if channel not in CHANNELS:
+            yield FieldError(f"channels.{number}", f"must be one of: {', '.join(sorted(CHANNELS))}")
+
+
+def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
+    """Raise Invalid naming every bad field of an edit."""
+    found = list(content_errors(edit, limits, now))
+    if edit.title is None:
+        found.append(FieldError("title", "must be text"))
+    if found:
+        raise Invalid.fields(found)
+
+
+def check_event(name: str, value: Any, limits: Limits) -> None:
+    """Raise Invalid for a live event with a bad name or too much data."""
+    found = list(text("name", name, limits.event_name))
+    if not name:
+        found.append(FieldError("name", "must not be empty"))
+    found += data("data", value, limits.event_data)
+    if found:
+        raise Invalid.fields(found)
+
+
+def check(*found: FieldErrors) -> None:
+    """Raise Invalid with whatever the given rules found."""
+    errors = [error for one in found for error in one]
+    if errors:
+        raise Invalid.fields(errors)

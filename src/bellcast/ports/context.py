@@ -1,0 +1,24 @@
+"""What the rooms are given to work with."""
+
+from collections.abc import Callable
+
+from msgspec import Struct, field
+
+from bellcast.contention import Scheduler
+from bellcast.model.token_bucket import TokenBuckets
+from bellcast.ports.broker import Broker
+from bellcast.ports.clock import Clock
+from bellcast.ports.quotas import Quotas, Rates, Unlimited
+from bellcast.ports.store import Store
+
+
+class Context(Struct, frozen=True):
+    """What the rooms are given to work with."""
+
+    store: Store
+    broker: Broker
+    clock: Clock
+    new_id: Callable[[int], str]
+    quotas: Quotas = Unlimited()
+    rates: Rates = field(default_factory=TokenBuckets)
+    pace: Scheduler = field(default_factory=Scheduler)

@@ -1,0 +1,163 @@
+"""A store on PostgreSQL before any server is on it: brought up to date, or filled from a SQLite file.
+
+What is moved is every row of every table, in one transaction, counted on both sides."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bellcast.errors import BellcastError, Conflict, NotFound
+from bellcast.storage import backup, postgres_connection
+from bellcast.storage.lock import FolderLock
+from bellcast.storage.migrations import postgres as target_migrations
+from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.sqlite_connection import connect, translated
+
+COPY_BATCH_ROWS = 5_000  # a step: some 100 ms; then the caller hears how far it is
+# What cannot stand in a text of PostgreSQL, and what stands there instead.
+NUL, INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
+
+# Told rows done and rows in all after each step.
+Progress = Callable[[int, int], None]
+
+
+async def version(url: str) -> tuple[int, int]:
+    """Which version the store has, and which this Bellcast knows. Conflict if it is newer than that."""
+    async with connected(url) as target:
+        await target_migrations.pending(target)
+        return await target_migrations.version(target), len(target_migrations.steps())
+
+
+async def bring_up_to_date(url: str) -> tuple[int, int]:
+    """Migrate what is missing; the versions before and after."""
+    async with connected(url) as target:
+        before = await target_migrations.version(target)
+        if await target_migrations.pending(target):
+            await target_migrations.migrate(target)
+        return before, len(target_migrations.steps())
+
+
+async def transfer(file: Path, url: str, progress: Progress) -> dict[str, int]:
+    """Copy a store that no server works on into an empty database; how many rows of each table.
+
+    Positions stay good: clients resume on the new store where they were on the old one."""
+    lock = FolderLock(file)
+    try:
+        _check_exists(file)
+        lock.acquire()
+        with closing(connect(file)) as source:
+            source.text_factory = backup.readable
+            migrations.check_schema(source)
+            if migrations.pending(source):
+                migrations.migrate(source)
+            return await _into(source, url, progress)
+    except (sqlite3.Error, OSError) as error:
+        raise translated(error) from error
+    finally:
+        lock.release()
+
+
+def _check_exists(file: Path) -> None:
+    if not file.is_file():
+        raise NotFound(f"There is no file {file}.")
+
+
+async def _into(source: sqlite3.Connection, url: str, progress: Progress) -> dict[str, int]:
+    async with connected(url) as target:
+        return await fill(source, target, progress, replace=False)
+
+
+async def fill(
+    source: sqlite3.Connection,
+    target: asyncpg.Connection,
+    progress: Progress,
+    *,
+    replace: bool,
+    after: str | None = None,
+) -> dict[str, int]:
+    """Copy a file's rows into a database, all or none, in the place of what is there if that is to be replaced."""
+    await target_migrations.migrate(target)
+    await target.execute(f"SET search_path = {target_migrations.SCHEMA}")
+    async with target.transaction():
+        if replace:
+            await target.execute(f"TRUNCATE {', '.join(migrations.tables())}")
+        counts = await _copy(source, target, progress)
+        if after is not None:
+            await target.execute(after)
+        return counts
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection; what goes wrong on it is told as the store tells it."""
+    target: asyncpg.Connection | None = None
+    try:
+        target = await asyncpg.connect(
+            url, timeout=postgres_connection.CONNECT_TIMEOUT, server_settings={"application_name": "bellcast"}
+        )
+        yield target
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise postgres_connection.translated(error) from error
+    finally:
+        if target is not None:
+            await target.close()
+
+
+async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress: Progress) -> dict[str, int]:
+    source.execute("BEGIN")  # every table as it is at one moment
+    counts = {table: _count(source, table) for table in migrations.tables()}
+    await _check_empty(target, list(counts))
+    done, total = 0, sum(counts.values())
+    for table in counts:
+        columns = migrations.tables()[table]
+        for rows in _rows(source, table, columns):
+            await target.copy_records_to_table(table, records=rows, columns=columns)
+            done += len(rows)
+            progress(done, total)
+    # The next recipient is numbered after the last one there ever was.
+    await target.execute("SELECT setval(pg_get_serial_sequence('recipients', 'id'), $1)", _last_number(source))
+    await _verify(target, counts)
+    return counts
+
+
+def _count(source: sqlite3.Connection, table: str) -> int:
+    ((number,),) = source.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
+    return int(number)
+
+
+def _last_number(source: sqlite3.Connection) -> int:
+    numbers = """
+    SELECT max(seq) FROM sqlite_sequence WHERE name = 'recipients' AND typeof(seq) = 'integer'
+    UNION SELECT max(id) FROM recipients
+    """
+    return max(1, *(number or 0 for (number,) in source.execute(numbers)))
+
+
+def _rows(source: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+    named = ", ".join(f'"{column}"' for column in columns)
+    cursor = source.execute(f"SELECT {named} FROM {table}")  # noqa: S608  our own tables
+    while rows := cursor.fetchmany(COPY_BATCH_ROWS):
+        yield [tuple(map(_converted, row)) for row in rows]
+
+
+def _converted(value: Any) -> Any:
+    return value.replace(NUL, INSTEAD) if isinstance(value, str) and NUL in value else value
+
+
+async def _check_empty(target: asyncpg.Connection, tables: list[str]) -> None:
+    """Only what the migration itself put there may be there."""
+    await target.execute("DELETE FROM counters WHERE value = 0")
+    for table in tables:
+        if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
+            raise Conflict(f"The database has rows already (in {table}): name an empty one.")
+
+
+async def _verify(target: asyncpg.Connection, counts: dict[str, int]) -> None:
+    for table, expected in counts.items():
+        found = await target.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
+        if found != expected:
+            raise BellcastError(f"{table}: {expected} rows were to come and {found} are there. Nothing was changed.")

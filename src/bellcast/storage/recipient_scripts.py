@@ -1,0 +1,91 @@
+"""A recipient's record: what the app says of it, its roles, its sessions, its end."""
+
+from collections.abc import Sequence
+
+from msgspec import UNSET
+
+from bellcast.model import patterns
+from bellcast.model.events import Event, SessionsRevoked
+from bellcast.model.identities import Recipient, RecipientFields
+from bellcast.storage import ensure, rows, subscriptions
+from bellcast.storage.engine import Script, Statement
+from bellcast.storage.locks import locks
+
+AFTER_ALL_KEYS = "\U0010ffff"
+
+
+def get(tenant: str, key: str) -> Script[Recipient | None]:
+    """The record, if there is one."""
+    found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+    return rows.recipient(found[0]) if found else None
+
+
+def page(tenant: str, after: str | None, limit: int, search: str | None) -> Script[list[Recipient]]:
+    """Records by key; `search` is a prefix of it."""
+    prefix = search or ""
+    params = {"tenant": tenant, "after": after or "", "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    found = yield Statement("recipient_page", params)
+    return [rows.recipient(row) for row in found]
+
+
+@locks(lambda tenant, key, *_, **__: [(tenant, key)])
+def put(
+    tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
+) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
+    """Write what is given; `replace` clears the rest."""
+    inbox, new = yield from ensure.ensure_recipient(tenant, key, now)
+    ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+    before = rows.recipient(tuple(row))
+    yield Statement("recipient_write", {**rows.merged_fields(before, fields, replace=replace), "inbox": inbox})
+    events: list[Event] = []
+    roles = () if replace and fields.roles is UNSET else fields.roles
+    if roles is not UNSET:
+        events = yield from set_roles(tenant, inbox, key, before.roles, roles, now)
+    ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+    return rows.recipient(tuple(row)), new, tuple(events)
+
+
+def set_roles(
+    tenant: str, inbox: int, key: str, before: Sequence[str], roles: Sequence[str], now: int
+) -> Script[list[Event]]:
+    """Give a recipient exactly these roles; a role is a subscription to its topic."""
+    if set(before) == set(roles):
+        return []
+    lost = [patterns.role_topic(role) for role in before if role not in roles]
+    events = (yield from subscriptions.unfollow(tenant, lost, inbox, key, now)) if lost else []
+    for role in roles:
+        yield from subscriptions.follow(tenant, patterns.role_topic(role), inbox, key, now)
+    yield Statement("recipient_roles", {"inbox": inbox, "roles": rows.to_json(tuple(dict.fromkeys(roles)))})
+    return events
+
+
+@locks(lambda tenant, key, now: [(tenant, key)])
+def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
+    """Refuse the sessions of a recipient, known or not yet, that began before now."""
+    inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+    yield Statement("recipient_revoke", {"inbox": inbox, "now": now})
+    return (SessionsRevoked(tenant, key, now),)
+
+
+ERASED = (
+    "erase_notifications",
+    "erase_tags",
+    "erase_tombstones",
+    "erase_subscriptions",
+    "erase_devices",
+    "erase_joined_topics",
+    "erase_recipient",
+)
+
+
+@locks(lambda tenant, key, now: [(tenant, key)])
+def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
+    """Erase a recipient and everything kept under it."""
+    found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
+    if not found:
+        return None
+    ((inbox,),) = found
+    for name in ERASED:
+        yield Statement(name, {"inbox": inbox}, heavy=True)
+    yield Statement("erased_keep", {"digest": ensure.digest(tenant, key), "now": now})
+    return (SessionsRevoked(tenant, key, now),)
