@@ -77,7 +77,7 @@ def test_every_frame_is_documented() -> None:
     page = read("reference/frames.md")
     sources = [ast.parse(Path(room.__file__).read_text(encoding="utf-8")) for room in (protocol, inbox_payloads)]
     nodes = [node for source in sources for node in ast.walk(source) if isinstance(node, ast.Call)]
-    calls = [node for node in nodes if getattr(node.func, "id", "") in ("Frame", "Change")]
+    calls = [node for node in nodes if getattr(node.func, "id", "") in ("Frame", "Payload")]
     told = {name.value for call in calls for name in call.args[:1] if isinstance(name, ast.Constant)}
     assert len(told) > 10
     assert [name for name in sorted(told) if f'"type": "{name}"' not in page] == []

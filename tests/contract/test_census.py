@@ -50,10 +50,10 @@ class Counts:
     def counts_here(self) -> dict[str, int]:
         return {key: count for key, count in self.counts.items() if count}
 
-    def presents_here(self) -> list[PeerPresence]:
+    def presence_here(self) -> list[PeerPresence]:
         return [one for one in self.people.values() if one.member.connections]
 
-    def learn(self, node: str, learnt: StateDelta, cause: ChangeOrigin) -> None:
+    def apply_peer(self, node: str, learnt: StateDelta, cause: ChangeOrigin) -> None:
         self.learnt.append((learnt, cause))
 
 

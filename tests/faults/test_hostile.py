@@ -81,8 +81,8 @@ def _takes(client: socket.socket, drip: bytes) -> bool:
 
 async def test_silence_in_the_midst_of_a_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """And slow bodies that do come are read to their end, streams behind a begun request live on."""
-    monkeypatch.setattr(takeover, "BODY_SECONDS", 1)
-    monkeypatch.setattr(takeover, "HEAD_SECONDS", 1)
+    monkeypatch.setattr(takeover, "BODY_TIMEOUT", 1)
+    monkeypatch.setattr(takeover, "HEAD_TIMEOUT", 1)
     monkeypatch.setattr(takeover, "MIN_BODY_RATE", 1)
     sized = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 6\r\n\r\n"
     chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"

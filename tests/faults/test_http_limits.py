@@ -269,7 +269,7 @@ async def test_a_client_that_reads_slowly_gets_its_whole_response(monkeypatch: p
 
 async def test_a_body_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never silent for long, but slower than MIN_BODY_RATE."""
-    monkeypatch.setattr(takeover, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(takeover, "BODY_TIMEOUT", 0.5)
     app = App()
     async with serving(app) as server, connecting(server) as (_, writer):
         writer.write(request("/", method="POST", Content_Length="1000"))

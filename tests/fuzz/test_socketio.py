@@ -101,10 +101,10 @@ class Recorder:
         self.reader = PacketReader(MAX_PAYLOAD)
         self.opened_count = self.closed_count = 0
 
-    def opened(self, pipe: EngineSession) -> None:
+    def on_open(self, pipe: EngineSession) -> None:
         self.opened_count += 1
 
-    def heard(self, pipe: EngineSession, message: str | bytes) -> None:
+    def on_message(self, pipe: EngineSession, message: str | bytes) -> None:
         assert not pipe.is_closed
         try:
             packet = self.reader.read(message)
@@ -114,10 +114,10 @@ class Recorder:
         if packet is not None and packet.type == packets.EVENT:
             pipe.send(*packets.encode(packet._replace(type=packets.ACK, id=0)))
 
-    def moved(self, pipe: EngineSession) -> None: ...
-    def full(self, pipe: EngineSession) -> None: ...
-    def drained(self, pipe: EngineSession) -> None: ...
-    def closed(self, pipe: EngineSession) -> None:
+    def on_transport_changed(self, pipe: EngineSession) -> None: ...
+    def on_buffer_full(self, pipe: EngineSession) -> None: ...
+    def on_buffer_drained(self, pipe: EngineSession) -> None: ...
+    def on_close(self, pipe: EngineSession) -> None:
         self.closed_count += 1
 
 

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "design" / "limits.md"
 VALUE = re.compile(r"`(?P<name>\w[\w.]*)` = (?P<value>[\d.]+)")
 STATED = [(match["name"], float(match["value"])) for match in VALUE.finditer(PAGE.read_text(encoding="utf-8"))]
 NAMES = {name for name, _ in STATED}
-IS_BOUND = re.compile(r"MAX_\w+|MIN_\w+|\w+_(LIMIT|TIMEOUT|RATE|BYTES)|(HEAD|BODY|PARTING)_SECONDS")
+IS_BOUND = re.compile(r"MAX_\w+|MIN_\w+|\w+_(LIMIT|TIMEOUT|RATE)")
 
 
 def actual(name: str) -> float:

@@ -11,7 +11,7 @@ from bellcast.contention import CONTENTION_SENDS, SMALL_STEP, STEP, STEP_INTERVA
 
 @pytest.fixture
 def in_company(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
-    monkeypatch.setattr(contention, "COMPANY_SECONDS", 60)  # however slow this machine is
+    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)  # however slow this machine is
     pace = Scheduler()
     for _ in range(CONTENTION_SENDS):
         pace.contention.record()
@@ -45,7 +45,7 @@ def test_a_few_are_no_company() -> None:
 
 
 def test_company_that_was_here_long_ago_is_gone(in_company: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contention, "COMPANY_SECONDS", 0)
+    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 0)
     assert not in_company.contention
 
 

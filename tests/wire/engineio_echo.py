@@ -19,10 +19,10 @@ from bellcast.server.clock import SystemClock
 class Echo:
     """The upper layer: nothing but an echo."""
 
-    def opened(self, pipe: EngineSession) -> None:
+    def on_open(self, pipe: EngineSession) -> None:
         pass
 
-    def heard(self, pipe: EngineSession, message: str | bytes) -> None:
+    def on_message(self, pipe: EngineSession, message: str | bytes) -> None:
         link = pipe.transport
         form = link.encoding
         link.transport.write(form.text(b"4" + message.encode()) if isinstance(message, str) else form.binary(message))

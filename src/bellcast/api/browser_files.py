@@ -84,9 +84,9 @@ class Files:
     "GET",
     "/bellcast.js",
     tag="Server",
-    door=None,
+    required_scope=None,
     any_query=True,
-    answers={200: "text/javascript", 304: None},
+    response_types={200: "text/javascript", 304: None},
     refusals=(NotFound,),
 )
 async def entry(request: Asked) -> ASGIApp:
@@ -100,9 +100,9 @@ async def entry(request: Asked) -> ASGIApp:
     "GET",
     "/bellcast/{name:path}",
     tag="Server",
-    door=None,
+    required_scope=None,
     any_query=True,
-    answers={200: "text/javascript", 304: None},
+    response_types={200: "text/javascript", 304: None},
     refusals=(NotFound,),
 )
 async def module(request: Asked) -> ASGIApp:

@@ -61,12 +61,12 @@ _answered = msgspec.json.Decoder(StoredAnswer)
     "POST",
     "/v1/notifications/bulk",
     tag="Sending",
-    door="send",
+    required_scope="send",
     query=TenantQuery,
     body=list[Draft],
     body_types=("application/json", *NDJSON),
     headers=("Idempotency-Key",),
-    answers={200: BulkResults},
+    response_types={200: BulkResults},
     example=[{"to": "alice", "title": "New booking"}, {"to": {"role": "admin"}, "title": "Night backup done"}],
 )
 async def send(request: Asked) -> ASGIApp:

@@ -50,7 +50,9 @@ class ConnectionPage(Struct, frozen=True):
     next: str | None
 
 
-@operation("GET", "/v1/connections", tag="Live", door="read", query=PageQuery, answers={200: ConnectionPage})
+@operation(
+    "GET", "/v1/connections", tag="Live", required_scope="read", query=PageQuery, response_types={200: ConnectionPage}
+)
 async def page(request: Asked) -> ASGIApp:
     """List the live connections of a tenant, on whichever node they are."""
     asked = request_body.query(request, PageQuery)
@@ -72,7 +74,7 @@ def _item(one: ConnectionInfo) -> ConnectionItem:
     )
 
 
-@operation("GET", "/v1/stats", tag="Server", door="read", query=TenantQuery, answers={200: Stats})
+@operation("GET", "/v1/stats", tag="Server", required_scope="read", query=TenantQuery, response_types={200: Stats})
 async def stats(request: Asked) -> ASGIApp:
     """Count what this project has.
 

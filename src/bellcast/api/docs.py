@@ -20,25 +20,27 @@ HEADERS = {
 }
 
 
-@operation("GET", "/openapi.json", tag="Server", door=None, answers={200: dict[str, Any]})
+@operation("GET", "/openapi.json", tag="Server", required_scope=None, response_types={200: dict[str, Any]})
 async def document(request: Asked) -> ASGIApp:
     """This document."""
     return responses.json(request.app.state.document, headers={"cache-control": "no-cache"})
 
 
-@operation("GET", "/docs", tag="Server", door=None, answers={200: HTML})
+@operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: HTML})
 async def reference(request: Asked) -> ASGIApp:
     """The reference as a page."""
     return responses.complete(200, docs_html.reference(request.app.state.document), HTML, HEADERS)
 
 
-@operation("GET", "/errors", tag="Server", door=None, answers={200: HTML})
+@operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: HTML})
 async def all_errors(request: Asked) -> ASGIApp:
     """Every error, as a page."""
     return responses.complete(200, docs_html.errors(errors.every()), HTML, HEADERS)
 
 
-@operation("GET", "/errors/{code:str}", tag="Server", door=None, answers={200: HTML}, refusals=(NotFound,))
+@operation(
+    "GET", "/errors/{code:str}", tag="Server", required_scope=None, response_types={200: HTML}, refusals=(NotFound,)
+)
 async def error(request: Asked) -> ASGIApp:
     """What an error means.
 

@@ -20,10 +20,10 @@ class Accepted(Struct, frozen=True):
     "POST",
     "/v1/events",
     tag="Live",
-    door="send",
+    required_scope="send",
     query=TenantQuery,
     body=EventDraft,
-    answers={202: Accepted},
+    response_types={202: Accepted},
     example={"topic": "admin", "name": "lead.assigned", "data": {"lead": 7}},
 )
 async def publish(request: Asked) -> ASGIApp:

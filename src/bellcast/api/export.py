@@ -36,9 +36,9 @@ class Export(Struct, frozen=True):
     "GET",
     "/v1/recipients/{key:str}/export",
     tag="Recipients",
-    door="read",
+    required_scope="read",
     query=TenantQuery,
-    answers={200: Export},
+    response_types={200: Export},
     refusals=(NotFound,),
 )
 async def export(request: Asked) -> ASGIApp:
@@ -56,8 +56,8 @@ async def export(request: Asked) -> ASGIApp:
     "GET",
     "/v1/tenants/{key:str}/export",
     tag="Tenants",
-    door="read",
-    answers={200: NDJSON},
+    required_scope="read",
+    response_types={200: NDJSON},
     refusals=(NotFound,),
 )
 async def export_tenant(request: Asked) -> ASGIApp:

@@ -20,7 +20,7 @@ class Health(Struct, frozen=True):
     project: str
 
 
-@operation("GET", "/healthz", tag="Server", door=None, answers={200: Health})
+@operation("GET", "/healthz", tag="Server", required_scope=None, response_types={200: Health})
 async def alive(request: Asked) -> ASGIApp:
     """Is the process alive.
 
@@ -28,7 +28,7 @@ async def alive(request: Asked) -> ASGIApp:
     return responses.json(Health("ok", __version__, context.of(request).project.key))
 
 
-@operation("GET", "/readyz", tag="Server", door=None, answers={200: Health}, refusals=(Unavailable,))
+@operation("GET", "/readyz", tag="Server", required_scope=None, response_types={200: Health}, refusals=(Unavailable,))
 async def ready(request: Asked) -> ASGIApp:
     """Can requests be served.
 
@@ -39,7 +39,7 @@ async def ready(request: Asked) -> ASGIApp:
     return responses.json(Health("ready", __version__, here.project.key))
 
 
-@operation("GET", "/metrics", tag="Server", door=None, answers={200: CONTENT_TYPE_PLAIN_0_0_4})
+@operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: CONTENT_TYPE_PLAIN_0_0_4})
 async def metrics(request: Asked) -> ASGIApp:
     """Numbers for Prometheus.
 

@@ -89,10 +89,10 @@ def _etagged(etag: str) -> dict[str, str]:
     "GET",
     "/v1/inbox",
     tag="Inbox",
-    door="recipient",
+    required_scope="recipient",
     query=InboxQuery,
     headers=("If-None-Match",),
-    answers={200: views.InboxListing, 304: None},
+    response_types={200: views.InboxListing, 304: None},
     answer_headers=("ETag",),
     refusals=(BadRequest,),
 )
@@ -117,9 +117,9 @@ async def listing(request: Asked) -> ASGIApp:
     "GET",
     "/v1/inbox/counts",
     tag="Inbox",
-    door="recipient",
+    required_scope="recipient",
     headers=("If-None-Match",),
-    answers={200: views.Counts, 304: None},
+    response_types={200: views.Counts, 304: None},
     answer_headers=("ETag",),
 )
 async def counts(request: Asked) -> ASGIApp:
@@ -135,7 +135,12 @@ async def counts(request: Asked) -> ASGIApp:
 
 
 @operation(
-    "GET", "/v1/inbox/{id:str}", tag="Inbox", door="recipient", answers={200: Notification}, refusals=(NotFound,)
+    "GET",
+    "/v1/inbox/{id:str}",
+    tag="Inbox",
+    required_scope="recipient",
+    response_types={200: Notification},
+    refusals=(NotFound,),
 )
 async def read(request: Asked) -> ASGIApp:
     """Read one notification."""
@@ -147,9 +152,9 @@ async def read(request: Asked) -> ASGIApp:
     "PATCH",
     "/v1/inbox/{id:str}",
     tag="Inbox",
-    door="recipient",
+    required_scope="recipient",
     body=Patch,
-    answers={200: Notification},
+    response_types={200: Notification},
     refusals=(NotFound,),
     example={"read": True},
 )
@@ -166,7 +171,14 @@ async def change(request: Asked) -> ASGIApp:
     return responses.json(await actions.change(here.engines, inbox, request_body.path(request, "id"), wanted))
 
 
-@operation("DELETE", "/v1/inbox/{id:str}", tag="Inbox", door="recipient", answers={204: None}, refusals=(NotFound,))
+@operation(
+    "DELETE",
+    "/v1/inbox/{id:str}",
+    tag="Inbox",
+    required_scope="recipient",
+    response_types={204: None},
+    refusals=(NotFound,),
+)
 async def delete(request: Asked) -> ASGIApp:
     """Delete one notification."""
     inbox = await guards.inbox(request)
@@ -174,7 +186,9 @@ async def delete(request: Asked) -> ASGIApp:
     return responses.empty()
 
 
-@operation("DELETE", "/v1/inbox", tag="Inbox", door="recipient", query=ViewQuery, answers={200: Outcome})
+@operation(
+    "DELETE", "/v1/inbox", tag="Inbox", required_scope="recipient", query=ViewQuery, response_types={200: Outcome}
+)
 async def clear(request: Asked) -> ASGIApp:
     """Delete everything in a view.
 
@@ -216,9 +230,9 @@ def _action(word: str, action: Action, summary: str) -> HTTPRouteHandler:
         "POST",
         f"/v1/inbox/{word}",
         tag="Inbox",
-        door="recipient",
+        required_scope="recipient",
         body=Selection,
-        answers={200: Outcome},
+        response_types={200: Outcome},
         example={"all": True},
     )(act)
 

@@ -37,9 +37,9 @@ class ApiKeys(Struct, frozen=True):
     "POST",
     "/v1/keys",
     tag="Access",
-    door="manage",
+    required_scope="manage",
     body=KeyRequest,
-    answers={201: NewKey},
+    response_types={201: NewKey},
     example={"name": "booking service", "scopes": ["send"]},
 )
 async def create(request: Asked) -> ASGIApp:
@@ -55,13 +55,20 @@ async def create(request: Asked) -> ASGIApp:
     return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
 
 
-@operation("GET", "/v1/keys", tag="Access", door="manage", answers={200: ApiKeys})
+@operation("GET", "/v1/keys", tag="Access", required_scope="manage", response_types={200: ApiKeys})
 async def page(request: Asked) -> ASGIApp:
     """List the API keys."""
     return responses.json(ApiKeys(await context.of(request).engines.store.keys.all()))
 
 
-@operation("DELETE", "/v1/keys/{id:str}", tag="Access", door="manage", answers={204: None}, refusals=(NotFound,))
+@operation(
+    "DELETE",
+    "/v1/keys/{id:str}",
+    tag="Access",
+    required_scope="manage",
+    response_types={204: None},
+    refusals=(NotFound,),
+)
 async def revoke(request: Asked) -> ASGIApp:
     """Revoke an API key.
 

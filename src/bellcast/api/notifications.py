@@ -75,11 +75,11 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     "POST",
     "/v1/notifications",
     tag="Sending",
-    door="send",
+    required_scope="send",
     query=TenantQuery,
     body=Draft,
     headers=("Idempotency-Key",),
-    answers={201: Sent},
+    response_types={201: Sent},
     refusals=(IdempotencyMismatch,),
     example=EXAMPLE,
 )
@@ -110,9 +110,9 @@ def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None)
     "GET",
     "/v1/notifications/{id:str}",
     tag="Sending",
-    door="read",
+    required_scope="read",
     query=TenantQuery,
-    answers={200: SentNotification},
+    response_types={200: SentNotification},
     refusals=(NotFound,),
 )
 async def read(request: Asked) -> ASGIApp:
@@ -128,10 +128,10 @@ async def read(request: Asked) -> ASGIApp:
     "PATCH",
     "/v1/notifications/{id:str}",
     tag="Sending",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
     body=Correction,
-    answers={200: SentNotification},
+    response_types={200: SentNotification},
     refusals=(NotFound,),
     example={"title": "Booking moved", "body": "Sunday, 10:00"},
 )
@@ -151,9 +151,9 @@ async def correct(request: Asked) -> ASGIApp:
     "DELETE",
     "/v1/notifications/{id:str}",
     tag="Sending",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
-    answers={204: None},
+    response_types={204: None},
     refusals=(NotFound,),
 )
 async def recall(request: Asked) -> ASGIApp:

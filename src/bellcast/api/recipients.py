@@ -56,7 +56,14 @@ def key(request: Asked, name: str = "key") -> str:
     return found
 
 
-@operation("GET", "/v1/recipients", tag="Recipients", door="read", query=SearchQuery, answers={200: RecipientPage})
+@operation(
+    "GET",
+    "/v1/recipients",
+    tag="Recipients",
+    required_scope="read",
+    query=SearchQuery,
+    response_types={200: RecipientPage},
+)
 async def page(request: Asked) -> ASGIApp:
     """List recipients by key."""
     asked = request_body.query(request, SearchQuery)
@@ -72,9 +79,9 @@ async def page(request: Asked) -> ASGIApp:
     "GET",
     "/v1/recipients/{key:str}",
     tag="Recipients",
-    door="read",
+    required_scope="read",
     query=TenantQuery,
-    answers={200: Recipient},
+    response_types={200: Recipient},
     refusals=(NotFound,),
 )
 async def read(request: Asked) -> ASGIApp:
@@ -89,10 +96,10 @@ async def read(request: Asked) -> ASGIApp:
     "PUT",
     "/v1/recipients/{key:str}",
     tag="Recipients",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
     body=RecipientFields,
-    answers={200: Recipient, 201: Recipient},
+    response_types={200: Recipient, 201: Recipient},
     example=EXAMPLE,
 )
 async def write(request: Asked) -> ASGIApp:
@@ -107,10 +114,10 @@ async def write(request: Asked) -> ASGIApp:
     "PATCH",
     "/v1/recipients/{key:str}",
     tag="Recipients",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
     body=RecipientFields,
-    answers={200: Recipient},
+    response_types={200: Recipient},
     refusals=(NotFound,),
     example={"locale": "de"},
 )
@@ -136,9 +143,9 @@ async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
     "DELETE",
     "/v1/recipients/{key:str}",
     tag="Recipients",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
-    answers={204: None},
+    response_types={204: None},
     refusals=(NotFound,),
 )
 async def erase(request: Asked) -> ASGIApp:
@@ -155,9 +162,9 @@ async def erase(request: Asked) -> ASGIApp:
     "DELETE",
     "/v1/recipients/{key:str}/sessions",
     tag="Access",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
-    answers={204: None},
+    response_types={204: None},
 )
 async def revoke(request: Asked) -> ASGIApp:
     """End every session of a recipient.

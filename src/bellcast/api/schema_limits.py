@@ -86,7 +86,7 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         },
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}},
         "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
-        "Narrowing": {"type": text(limits.type)},
+        "SelectionFilter": {"type": text(limits.type)},
     }
 
 

@@ -56,7 +56,14 @@ def key(request: Asked) -> str:
     return found
 
 
-@operation("GET", "/v1/tenants/{key:str}", tag="Tenants", door="read", answers={200: Tenant}, refusals=(NotFound,))
+@operation(
+    "GET",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="read",
+    response_types={200: Tenant},
+    refusals=(NotFound,),
+)
 async def read(request: Asked) -> ASGIApp:
     """Read a tenant."""
     found = await context.of(request).engines.store.recipients.tenant(key(request))
@@ -69,9 +76,9 @@ async def read(request: Asked) -> ASGIApp:
     "PUT",
     "/v1/tenants/{key:str}",
     tag="Tenants",
-    door="manage",
+    required_scope="manage",
     body=TenantFields,
-    answers={200: Tenant, 201: Tenant},
+    response_types={200: Tenant, 201: Tenant},
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
 )
 async def write(request: Asked) -> ASGIApp:
@@ -91,7 +98,14 @@ async def write(request: Asked) -> ASGIApp:
     return responses.json(tenant, 201 if created else 200)
 
 
-@operation("DELETE", "/v1/tenants/{key:str}", tag="Tenants", door="manage", answers={204: None}, refusals=(NotFound,))
+@operation(
+    "DELETE",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="manage",
+    response_types={204: None},
+    refusals=(NotFound,),
+)
 async def erase(request: Asked) -> ASGIApp:
     """Erase a tenant.
 

@@ -44,10 +44,10 @@ class Token(Struct, frozen=True):
     "POST",
     "/v1/tokens",
     tag="Access",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
     body=TokenRequest,
-    answers={201: Token},
+    response_types={201: Token},
     example={"recipient": "alice", "ttl": "1h", "topics": ["project.*"]},
 )
 async def make(request: Asked) -> ASGIApp:

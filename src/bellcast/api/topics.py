@@ -54,11 +54,11 @@ def _changeable(request: Asked) -> str:
     "PUT",
     "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
     tag="Topics",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
     body=SubscribeBody,
     example={},
-    answers={200: Subscription, 201: Subscription},
+    response_types={200: Subscription, 201: Subscription},
 )
 async def subscribe(request: Asked) -> ASGIApp:
     """Put a recipient on a topic.
@@ -79,9 +79,9 @@ async def subscribe(request: Asked) -> ASGIApp:
     "DELETE",
     "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
     tag="Topics",
-    door="manage",
+    required_scope="manage",
     query=TenantQuery,
-    answers={204: None},
+    response_types={204: None},
     refusals=(NotFound,),
 )
 async def unsubscribe(request: Asked) -> ASGIApp:
@@ -98,9 +98,9 @@ async def unsubscribe(request: Asked) -> ASGIApp:
     "GET",
     "/v1/topics/{topic:str}/subscriptions",
     tag="Topics",
-    door="read",
+    required_scope="read",
     query=PageQuery,
-    answers={200: SubscriptionPage},
+    response_types={200: SubscriptionPage},
 )
 async def page(request: Asked) -> ASGIApp:
     """List who is on a topic, by recipient."""
@@ -117,9 +117,9 @@ async def page(request: Asked) -> ASGIApp:
     "GET",
     "/v1/topics/{topic:str}/presence",
     tag="Topics",
-    door="read",
+    required_scope="read",
     query=TenantQuery,
-    answers={200: Presence},
+    response_types={200: Presence},
 )
 async def presence(request: Asked) -> ASGIApp:
     """List who is present on a topic."""

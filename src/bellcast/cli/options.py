@@ -29,16 +29,17 @@ PANELS = {
 # Too many for a first look. `bellcast config` and the reference have them, and they are taken all the same.
 HIDDEN = {"limits", "pusher", "socketio"}
 METAVARS = {
-    "whole": "NUMBER",
-    "one_or_more": "NUMBER",
-    "switch": "ON|OFF",
-    "permission": "ALLOW|DENY",
+    "non_negative_int": "NUMBER",
+    "positive_int": "NUMBER",
+    "boolean": "ON|OFF",
+    "allow_deny": "ALLOW|DENY",
     "names": "LIST",
     "pages": "LIST",
     "networks": "LIST",
-    "target": "MODULE:NAME",
-    "period": "DURATION",
-    "layout": "FORMAT",
+    "import_path": "MODULE:NAME",
+    "positive_duration": "DURATION",
+    "log_format": "FORMAT",
+    "log_level": "LEVEL",
 }
 
 
@@ -128,7 +129,7 @@ def _built(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
 
 
 def _parameter(setting: "Setting", default: str, panel: str) -> inspect.Parameter:
-    is_flag = setting.read.__name__ == "switch" and default == "off"
+    is_flag = setting.read.__name__ == "boolean" and default == "off"
     option = typer.Option(
         setting.flag,
         help=_help(setting, "" if is_flag else default),

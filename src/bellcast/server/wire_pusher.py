@@ -16,7 +16,7 @@ from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.handshake import PATH, PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
 from bellcast.live.pusher.presence_cache import PresenceCache
-from bellcast.live.pusher.users import PusherUsers
+from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherConfig

@@ -71,7 +71,7 @@ async def test_nobody_gets_anothers_answer() -> None:
 
 
 async def test_only_so_many_answers_are_remembered_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cookie_sessions, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(cookie_sessions, "MAX_CACHED", 3)
     app = AppServer()
     for cookies in (b"1", b"2", b"3"):
         await app.recipient(cookies)

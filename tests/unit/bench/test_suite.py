@@ -24,7 +24,7 @@ def slow(trial):
 def test_a_failure_is_told_instead_of_a_figure_and_the_next_one_runs():
     benchmarks = [Benchmark("bad", "", 5, refused), Benchmark("good", "", 5, lambda _trial: [FIGURE, ABSENT])]
     bad, good = suite.run(benchmarks, QUICK, lambda _text: None)
-    assert (bad.failure, bad.figures) == ("RefusedError: 401", [])
+    assert (bad.failure, bad.figures) == ("HandshakeRefused: 401", [])
     assert (good.failure, good.figures, good.absent) == (None, [FIGURE], [ABSENT])
 
 

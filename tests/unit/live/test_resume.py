@@ -26,7 +26,7 @@ class Heard(Connection):
 
     ended: CloseReason | None = None
 
-    def say_goodbye(self, end: CloseReason) -> None:
+    def send_close(self, end: CloseReason) -> None:
         self.ended = end
 
 

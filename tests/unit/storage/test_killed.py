@@ -15,7 +15,7 @@ from bellcast.storage.store import SQLStore
 SENDER = """
 import asyncio, sys
 from pathlib import Path
-from bellcast.storage.sqlite import SQLite
+from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -28,7 +28,7 @@ async def send_for_ever(app, who):
 
 async def main():
     clock = FakeClock()
-    store = SQLStore(SQLite(Path(sys.argv[1]), clock))
+    store = SQLStore(SqliteEngine(Path(sys.argv[1]), clock))
     await store.open()
     async with asyncio.TaskGroup() as tasks:
         for at in range(16):

@@ -197,7 +197,7 @@ async def test_who_sends_one_waits_for_the_bulk_of_others_once(app: App, engine:
 async def test_in_company_bulk_is_committed_piece_by_piece(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contention, "COMPANY_SECONDS", 60)  # however slow this machine is
+    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)  # however slow this machine is
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     with statements_of(engine) as told:
@@ -208,7 +208,7 @@ async def test_in_company_bulk_is_committed_piece_by_piece(
 async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bulk(
     app: App, engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contention, "COMPANY_SECONDS", 60)
+    monkeypatch.setattr(contention, "CONTENTION_WINDOW_SECONDS", 60)
     for _ in range(CONTENTION_SENDS):
         await app.send("alice")
     assert engine._writer is not None

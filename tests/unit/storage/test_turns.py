@@ -12,7 +12,7 @@ class Work(NamedTuple):
     size: int = 1
 
     @property
-    def light(self) -> bool:
+    def is_small(self) -> bool:
         return self.size <= SMALL_ROWS
 
 

@@ -84,7 +84,9 @@ class Trial(Struct, frozen=True):
     notification: str | None
 
 
-@operation("GET", "/", tag="Server", door=None, any_query=True, answers={200: HTML}, refusals=(NotFound,))
+@operation(
+    "GET", "/", tag="Server", required_scope=None, any_query=True, response_types={200: HTML}, refusals=(NotFound,)
+)
 async def show(request: Asked) -> ASGIApp:
     """The landing page.
 
@@ -103,9 +105,9 @@ async def show(request: Asked) -> ASGIApp:
     "POST",
     "/",
     tag="Server",
-    door=None,
+    required_scope=None,
     body=FirstNotification,
-    answers={201: Trial},
+    response_types={201: Trial},
     refusals=(NotFound, Forbidden),
     example={"title": "Hello"},
 )

@@ -116,7 +116,7 @@ class AsgiConnection(Connection):
         super().__init__(*args)
         self._end = CloseReason(1000, "", reconnect=True)
 
-    def say_goodbye(self, end: CloseReason) -> None:
+    def send_close(self, end: CloseReason) -> None:
         self._end = end
         self.write(self.dialect.close(end))
         self.transport.close()

@@ -78,7 +78,7 @@ class WebSocketConnection(Connection):
         self.write(websocket.PING)
         return True
 
-    def say_goodbye(self, end: CloseReason) -> None:
+    def send_close(self, end: CloseReason) -> None:
         self.write(self.dialect.close(end) + websocket.close_frame(end.code, end.reason))
 
     def _answer_close(self, code: int) -> None:

@@ -194,7 +194,7 @@ class Hub(StreamIndex):
         if self.log is not None and connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
             self.log.refused(connection, end)
         connection.close(end)
-        self.remove(connection)
+        self.on_disconnected(connection)
 
 
 def _send(connection: Connection, sock: SocketType, data: bytes) -> None:

@@ -123,7 +123,7 @@ class StreamIndex:
         if principal.recipient is not None:
             self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
 
-    def remove(self, connection: Connection) -> None:
+    def on_disconnected(self, connection: Connection) -> None:
         """Forget a connection. Safe to call twice."""
         if self._by_id.pop(connection.id, None) is None:
             return

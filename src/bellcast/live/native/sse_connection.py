@@ -14,7 +14,7 @@ class SseConnection(Connection):
     def data_received(self, data: bytes) -> None:
         """A client has nothing to say on an event stream."""
 
-    def say_goodbye(self, end: CloseReason) -> None:
+    def send_close(self, end: CloseReason) -> None:
         last = sse.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""
         self.write(self.dialect.close(end) + last)
         self.transport.close()

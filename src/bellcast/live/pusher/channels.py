@@ -19,7 +19,7 @@ from bellcast.live.pusher.call_context import PusherCallContext
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import frames
-from bellcast.live.pusher.users import PusherUsers
+from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.model import topics, validation
 from bellcast.model.events import LiveEvent, Member, topic_stream
 

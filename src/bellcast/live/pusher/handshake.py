@@ -20,7 +20,7 @@ from bellcast.live.native.app_callbacks import merge_principal
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.protocol import close_codes, frames
-from bellcast.live.pusher.users import PusherUsers
+from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.model import topics
 from bellcast.model.identities import Principal, Project
 from bellcast.model.limits import Limits

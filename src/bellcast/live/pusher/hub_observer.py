@@ -10,7 +10,7 @@ from bellcast.live.pusher import protocol
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import frames
-from bellcast.live.pusher.users import PusherUsers
+from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.model import pusher as rules
 from bellcast.model import topics
 from bellcast.model.events import SEPARATOR, InboxEvent, NotificationAdded, PresenceChanged, Stream, topic_stream

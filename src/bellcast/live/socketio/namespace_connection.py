@@ -87,7 +87,7 @@ class NamespaceConnection(Connection):
 
     # --- its end
 
-    def finish(self, end: CloseReason) -> None:
+    def close(self, end: CloseReason) -> None:
         """Closing the transport brings a client back; a DISCONNECT keeps it away."""
         if self.phase is Phase.CLOSED:
             return
