@@ -27,7 +27,7 @@ class Echo:
         form = link.encoding
         link.transport.write(form.text(b"4" + message.encode()) if isinstance(message, str) else form.binary(message))
 
-    moved = full = drained = closed = opened
+    on_transport_changed = on_buffer_full = on_buffer_drained = on_close = on_open
 
 
 class Anyone(Admission):

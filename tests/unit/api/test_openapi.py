@@ -44,7 +44,7 @@ def test_fields_have_no_default_and_no_constant_that_generators_take_for_always_
 
 
 @pytest.mark.parametrize(
-    "name", ["Notification", "SentNotification", "Recipient", "Listing", "Tenant", "ApiKey", "Moment"]
+    "name", ["Notification", "SentNotification", "Recipient", "InboxListing", "Tenant", "ApiKey", "TimelineEntry"]
 )
 def test_every_field_of_an_answer_is_required(document, name):
     schema = document["components"]["schemas"][name]

@@ -93,7 +93,7 @@ class SocketIOLayer:
     def on_close(self, pipe: EngineSession) -> None:
         talk = pipe.app_state
         if talk is not None:
-            talk.calm()
+            talk.cancel_timer()
             for member in _members(pipe):
                 member.close_reason = member.close_reason or pipe.close_reason
                 member.disconnected()

@@ -83,7 +83,7 @@ class NamespaceHandshake:
         except BaseException:
             member.disconnected()
             raise
-        pipe.app_state.enter(member)
+        pipe.app_state.add(member)
         resumable = inbox is not None and self._settings.recovery
         member.activate(self._config.limits.unsent, resumable=resumable)
         if back is not None:
