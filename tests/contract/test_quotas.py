@@ -136,5 +136,5 @@ async def test_weights_reach_those_who_wait_at_the_store(app: App) -> None:
     await app.store.recipients.put_tenant("acme", None, {"weight": 4}, app.now)
     await quotas(app).load()
     engine: Any = app.store._engine  # type: ignore[attr-defined]  # behind the port
-    waiting = getattr(engine, "_writer", None) or engine._writer
+    waiting = engine._writer
     assert waiting._queue.weights == {"acme": 4.0}
