@@ -75,7 +75,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
 	touch $@
 
-$(CLIENT): client/package-lock.json $(shell find client/src client/build.js client/examples.js examples/service_marketplace/today -type f)
+$(CLIENT): client/package-lock.json $(shell find client/src client/build.js client/examples.js client/internal-names.js examples/service_marketplace/today -type f)
 	command -v npm >/dev/null || scripts/install_system.sh node
 	cd client && npm ci --silent --no-audit --no-fund && npm run build --silent
 	touch $@

@@ -8,14 +8,19 @@ import { brotliCompressSync, constants } from 'node:zlib';
 import { build, transform } from 'esbuild';
 import { minify } from 'terser';
 
+import { INTERNAL_NAMES } from './internal-names.js';
+
 const SRC = new URL('src/', import.meta.url);
 const DIST = new URL('dist/', import.meta.url);
 const LANGUAGES = readdirSync(new URL('bellcast/elements/lang/', SRC)).map((name) => `bellcast/elements/lang/${name}`);
 
 /** Fetched late, or shared by who imports them. */
-const APART = new Set(['bellcast.js', 'bellcast/company.js', 'bellcast/topics.js', 'bellcast/weather.js', 'bellcast/warnings.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop.js', ...LANGUAGES]);
+const APART = new Set(['bellcast.js', 'bellcast/cache-invalidation.js', 'bellcast/live-topics.js', 'bellcast/resilience.js', 'bellcast/tab-coordinator.js', 'bellcast/warnings.js', 'bellcast/transports/fallbacks.js', 'bellcast/elements/desktop-notifications.js', ...LANGUAGES]);
 /** Files of their own, by the path they have under `dist/`: what an entry imports of them, it finds there. */
 const ENTRIES = [...APART, 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js'];
+
+/** Fixed, so that all files agree; a trailing `_` or `$` keeps them apart from the properties of browsers. */
+const SHORT_NAMES = Object.fromEntries(INTERNAL_NAMES.map((name, index) => [name, String.fromCharCode(97 + (index % 26)) + '_'.repeat(Math.ceil((index + 1) / 26))]));
 
 /** Imports of files that stay apart are left as imports, with the way from where the bundle lies. @param {string} entry */
 const apart = (entry) => ({
@@ -58,6 +63,8 @@ async function bundle(entry) {
     target: 'es2022',
     external: ['react'],
     legalComments: 'none',
+    mangleProps: new RegExp(`^(${INTERNAL_NAMES.join('|')})$`),
+    mangleCache: SHORT_NAMES,
     plugins: [apart(entry), tight],
   });
   const { code = '' } = await minify(joined?.text ?? '', { module: true, ecma: 2020, compress: { passes: 4, hoist_funs: true } });

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Api, Credential } from '../src/bellcast/api.js';
-import { world } from './world.js';
+import { fakeEnvironment } from './environment.js';
 
 function asked(answer, token = 'one', ask) {
-  const bench = world(answer);
-  return { api: new Api('https://bell.example/under/', new Credential(token, ask), bench), requests: bench.requests, timers: bench.timers };
+  const env = fakeEnvironment(answer);
+  return { api: new Api('https://bell.example/under/', new Credential(token, ask), env), requests: env.requests, timers: env.timers };
 }
 
 test('asks with the token and without cookies', async () => {
@@ -47,7 +47,7 @@ test('a request that hangs ends after 30 seconds', async () => {
 
 test('an answer that breaks off is no answer, so the action is sent again', async () => {
   const broken = { ok: true, status: 200, headers: new Headers(), json: () => Promise.reject(new TypeError('network error')) };
-  const api = new Api('https://bell.example/', new Credential(null, undefined), { ...world(), fetch: async () => broken });
+  const api = new Api('https://bell.example/', new Credential(null, undefined), { ...fakeEnvironment(), fetch: async () => broken });
   await assert.rejects(api.act('read', { all: true }), { name: 'TypeError' });
 });
 
@@ -84,8 +84,8 @@ test('a refusal carries the problem and when to come back', async () => {
 });
 
 test('a proxy’s error page is a refusal too', async () => {
-  const bench = new Api('https://bell.example/', new Credential(null, undefined), { ...world(), fetch: async () => new Response('<h1>Bad gateway</h1>', { status: 502 }) });
-  await assert.rejects(bench.inbox({}), { status: 502, code: 'unknown' });
+  const env = new Api('https://bell.example/', new Credential(null, undefined), { ...fakeEnvironment(), fetch: async () => new Response('<h1>Bad gateway</h1>', { status: 502 }) });
+  await assert.rejects(env.inbox({}), { status: 502, code: 'unknown' });
 });
 
 test('a refused token is renewed once, for all who wait', async () => {

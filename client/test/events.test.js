@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { parse } from '../src/bellcast/events.js';
-import { notification } from './world.js';
+import { notification } from './environment.js';
 
 const counts = { unread: 1, unseen: 1, position: 'p' };
 

@@ -4,16 +4,31 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { INTERNAL_NAMES } from '../internal-names.js';
+
 const SRC = new URL('../src/', import.meta.url);
 const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js'));
 const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 
 /** From the top floor down. Rooms of one floor do not see each other, elements do: they are one room. */
 const FLOORS = [
-  ['bellcast/react.js', 'bellcast/touches.js'], ['bellcast.js'], ['bellcast/index.js'], ['bellcast/elements/'], ['bellcast/session.js'],
-  ['bellcast/tabs.js'], ['bellcast/company.js'], ['bellcast/view.js', 'bellcast/queue.js'], ['bellcast/connection.js'], ['bellcast/forecast.js'],
-  ['bellcast/weather.js', 'bellcast/topics.js'], ['bellcast/pilot.js', 'bellcast/shelf.js', 'bellcast/speaking.js'], ['bellcast/warnings.js'], ['bellcast/inbox.js', 'bellcast/api.js'],
-  ['bellcast/transports/'], ['bellcast/events.js', 'bellcast/world.js', 'bellcast/strict.js'],
+  ['bellcast/react.js', 'bellcast/touches.js'],
+  ['bellcast/cache-invalidation.js'],
+  ['bellcast.js'],
+  ['bellcast/index.js'],
+  ['bellcast/elements/'],
+  ['bellcast/session.js'],
+  ['bellcast/tab-leader.js'],
+  ['bellcast/tab-coordinator.js'],
+  ['bellcast/inbox-view.js', 'bellcast/action-queue.js'],
+  ['bellcast/connection.js'],
+  ['bellcast/lazy.js'],
+  ['bellcast/resilience.js', 'bellcast/live-topics.js'],
+  ['bellcast/reconnect.js', 'bellcast/offline-store.js', 'bellcast/rpc.js'],
+  ['bellcast/warnings.js'],
+  ['bellcast/inbox-reducer.js', 'bellcast/api.js'],
+  ['bellcast/transports/'],
+  ['bellcast/events.js', 'bellcast/environment.js', 'bellcast/strict.js'],
 ];
 const floor = (name) => FLOORS.findIndex((rooms) => rooms.some((room) => (room.endsWith('/') ? name.startsWith(room) : name === room)));
 
@@ -55,4 +70,14 @@ for (const [never, pattern] of [
 test('a line that begins as a comment is one, so that leaving comments out is safe', () => {
   const inside = files.flatMap((name) => [...text(name).matchAll(/`[^`]*`/g)].flatMap(([literal]) => literal.split('\n')));
   assert.deepEqual(inside.filter((line) => /^\s*(\/[/*]|\*)/.test(line)), []);
+});
+
+test('every name that the build shortens is used in the sources, not as text, and not documented for pages', () => {
+  const sources = files.map(text).join();
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  for (const name of INTERNAL_NAMES) {
+    assert.match(sources, new RegExp(`\\b${name}\\b`), name);
+    assert.doesNotMatch(sources.replace(/@\w+ \{.*/g, ''), new RegExp(`['"\`]${name}['"\`]`), `${name} is text`);
+    assert.doesNotMatch(readme, new RegExp(`\`[^\`]*\\b${name}\\b`), `${name} is documented`);
+  }
 });

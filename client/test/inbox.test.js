@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import * as inbox from '../src/bellcast/inbox.js';
-import { notification, ready } from './world.js';
+import * as inbox from '../src/bellcast/inbox-reducer.js';
+import { notification, ready } from './environment.js';
 
 const AT = '2026-02-02T00:00:00.000Z';
 const seen = { seen_at: AT };
@@ -11,7 +11,7 @@ const page = (notifications, { next = null, unread, unseen, position = 'p1' } = 
   notifications, next, position,
   unread: unread ?? notifications.filter((n) => !n.read_at).length, unseen: unseen ?? notifications.filter((n) => !n.seen_at).length,
 });
-const numbers = (state) => inbox.shown(state).map(({ id }) => Number(id.slice(-4)));
+const numbers = (state) => inbox.visible(state).map(({ id }) => Number(id.slice(-4)));
 const loaded = () => inbox.snapshot(page([notification(9), notification(5), notification(3, read)]));
 const counts = { unread: 0, unseen: 0, position: 'p2' };
 
@@ -97,16 +97,16 @@ for (const [verb, target, unread, unseen, rows] of [
   ['archive', { all: true }, 0, 0, []],
 ]) {
   test(`${verb} ${JSON.stringify(target)} moves the counters at once`, () => {
-    const state = inbox.act(mixed(), action(verb, target));
+    const state = inbox.applyOptimistic(mixed(), action(verb, target));
     assert.deepEqual([state.unread, state.unseen, numbers(state)], [unread, unseen, rows]);
-    assert.deepEqual(inbox.act(state, action(verb, target)).unread, unread, 'and only once');
+    assert.deepEqual(inbox.applyOptimistic(state, action(verb, target)).unread, unread, 'and only once');
   });
 }
 
 test('all of them counts those that are not loaded', () => {
   const state = inbox.snapshot(page([notification(9)], { next: 'more', unread: 50, unseen: 40 }));
-  assert.equal(inbox.act(state, action('read', { all: true })).unread, 0);
-  assert.equal(inbox.act(state, action('seen', { all: true })).unread, 50);
+  assert.equal(inbox.applyOptimistic(state, action('read', { all: true })).unread, 0);
+  assert.equal(inbox.applyOptimistic(state, action('seen', { all: true })).unread, 50);
 });
 
 test('each view shows its own', () => {

@@ -5,14 +5,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { parse } from '../src/bellcast/events.js';
-import * as inbox from '../src/bellcast/inbox.js';
-import { notification } from './world.js';
+import * as inbox from '../src/bellcast/inbox-reducer.js';
+import { notification } from './environment.js';
 
 const FIXTURES = new URL('../../tests/fixtures/law/', import.meta.url);
 
 /** Rows beyond the page a fresh snapshot shows are not wrong, only not asked for. */
 function assertLaw(state, expect) {
-  const rows = inbox.shown(state);
+  const rows = inbox.visible(state);
   const shown = expect.next || state.next ? rows.slice(0, expect.notifications.length) : rows;
   const fresh = state.next ? expect.notifications.slice(0, rows.length) : expect.notifications;
   assert.deepEqual(shown, fresh);

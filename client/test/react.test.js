@@ -7,7 +7,7 @@ import { renderToString } from 'react-dom/server';
 
 import { BellcastProvider, useBellcast } from '../src/bellcast/react.js';
 import { Session } from '../src/bellcast/session.js';
-import { settled, world } from './world.js';
+import { settled, fakeEnvironment } from './environment.js';
 
 /** The session that a provider with these properties hands down. */
 function provided(props) {
@@ -18,11 +18,11 @@ function provided(props) {
 }
 
 test('a provider passes every option on to its session', async () => {
-  const bench = world(() => ({ notifications: [], next: null, unread: 0, unseen: 0, position: 'p1' }));
-  provided({ server: 'https://bell.example', getToken: () => 'one', topics: ['team', 'room'], world: bench }).open();
+  const env = fakeEnvironment(() => ({ notifications: [], next: null, unread: 0, unseen: 0, position: 'p1' }));
+  provided({ server: 'https://bell.example', getToken: () => 'one', topics: ['team', 'room'], environment: env }).open();
   await settled();
   await settled();
-  const { searchParams } = bench.link.url;
+  const { searchParams } = env.link.url;
   assert.deepEqual([searchParams.get('token'), searchParams.getAll('topic')], ['one', ['team', 'room']]);
 });
 
@@ -31,7 +31,7 @@ test('a property that the session does not know is an error', () => {
 });
 
 test('a provider with a session hands it down, and refuses options that would be left out', () => {
-  const session = new Session({ server: 'https://bell.example', world: world() });
+  const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.equal(provided({ session, server: undefined }), session);
   assert.throws(() => provided({ session, topics: ['team'] }), { message: 'BellcastProvider: give topics to the session' });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Session } from '../src/bellcast/session.js';
-import { notification, ready, settled, world } from './world.js';
+import { notification, ready, settled, fakeEnvironment } from './environment.js';
 
 const page = (numbers, fields = {}) => ({
   notifications: numbers.map((number) => notification(number)), next: null, unread: numbers.length, unseen: numbers.length, position: 'p1', ...fields,
@@ -10,18 +10,18 @@ const page = (numbers, fields = {}) => ({
 
 /** A session that is live, over a server that answers `routes` by "METHOD last-word" or with the page. */
 async function open(routes = {}, first = page([3, 2, 1])) {
-  const bench = world(async ({ method, url }) => {
+  const env = fakeEnvironment(async ({ method, url }) => {
     const route = routes[`${method} ${url.pathname.split('/').at(-1)}`];
     return route ? route(url) : method === 'GET' ? first : { changed: 1 };
   });
-  const session = new Session({ server: 'https://bell.example', token: 'one', topics: ['team'], world: bench });
+  const session = new Session({ server: 'https://bell.example', token: 'one', topics: ['team'], environment: env });
   const told = [];
   for (const type of ['notification', 'event', 'presence', 'typing', 'refused']) session.addEventListener(type, (event) => told.push(event));
   session.open();
   await settled();
   await settled();
-  bench.link?.says(ready({ unread: first.unread, unseen: first.unseen }));
-  return { bench, session, told };
+  env.link?.receive(ready({ unread: first.unread, unseen: first.unseen }));
+  return { env, session, told };
 }
 
 const numbers = ({ state }) => state.notifications.map(({ id }) => Number(id.slice(-4)));
@@ -34,17 +34,17 @@ const counts = (unread, unseen = unread, position = 'p2') => ({ unread, unseen, 
 const told = (number, unread, fields) => ({ type: 'notification', notification: notification(number, fields), ...counts(unread) });
 
 test('loads the inbox, then goes live from its position', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   assert.deepEqual(numbers(session), [3, 2, 1]);
   const { status, loaded, unread, error } = session.state;
   assert.deepEqual([status, loaded, unread, error], ['live', true, 3, null]);
-  assert.equal(bench.link.url.searchParams.get('position'), 'p1');
+  assert.equal(env.link.url.searchParams.get('position'), 'p1');
 });
 
 test('a new notification is shown and told once, however often it comes', async () => {
-  const { bench, session, told: heard } = await open();
-  bench.link.says(told(4, 4));
-  bench.link.says(told(4, 4));
+  const { env, session, told: heard } = await open();
+  env.link.receive(told(4, 4));
+  env.link.receive(told(4, 4));
   assert.deepEqual(numbers(session), [4, 3, 2, 1]);
   assert.deepEqual(heard.map(({ type, detail }) => [type, detail.id]), [['notification', notification(4).id]]);
 });
@@ -70,9 +70,9 @@ test('a refused action is taken back and said', async () => {
 
 test('what arrives during an action stays when the action is taken back', async () => {
   const answer = later();
-  const { bench, session } = await open({ 'POST archive': () => answer.promise });
+  const { env, session } = await open({ 'POST archive': () => answer.promise });
   const acting = assert.rejects(session.archive([notification(3).id]));
-  bench.link.says(told(4, 4));
+  env.link.receive(told(4, 4));
   assert.deepEqual(numbers(session), [4, 2, 1]);
   answer.resolve({ status: 500 });
   await acting;
@@ -82,41 +82,41 @@ test('what arrives during an action stays when the action is taken back', async 
 
 test('another event does not undo an action still on its way', async () => {
   const answer = later();
-  const { bench, session } = await open({ 'POST read': () => answer.promise });
+  const { env, session } = await open({ 'POST read': () => answer.promise });
   const acting = session.read([notification(3).id]);
-  bench.link.says(told(4, 4));
+  env.link.receive(told(4, 4));
   assert.equal(session.state.unread, 3);
   answer.resolve({ changed: 1 });
   await acting;
-  bench.link.says({ type: 'counts', changed: 'read', ids: [notification(3).id], at: '2026-01-02T00:00:00Z', ...counts(3) });
+  env.link.receive({ type: 'counts', changed: 'read', ids: [notification(3).id], at: '2026-01-02T00:00:00Z', ...counts(3) });
   assert.equal(session.state.unread, 3);
   assert.equal(session.state.notifications[1].read_at, '2026-01-02T00:00:00Z', 'the server’s clock is the one that counts');
 });
 
 test('another device marks it unread again: that is what shows', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   await session.read([notification(3).id]);
-  bench.link.says({ type: 'notification-update', notification: notification(3), ...counts(3) });
+  env.link.receive({ type: 'notification-update', notification: notification(3), ...counts(3) });
   assert.equal(session.state.unread, 3);
 });
 
 test('older pages come below, and are asked for once', async () => {
   const pages = [page([9, 8], { next: 'c1', unread: 4 }), page([5, 4], { unread: 4 })];
-  const { bench, session } = await open({ 'GET inbox': (url) => pages[url.searchParams.get('before') === 'c1' ? 1 : 0] });
+  const { env, session } = await open({ 'GET inbox': (url) => pages[url.searchParams.get('before') === 'c1' ? 1 : 0] });
   assert.equal(session.state.next, 'c1');
   await Promise.all([session.loadMore(), session.loadMore()]);
   assert.deepEqual(numbers(session), [9, 8, 5, 4]);
   assert.equal(session.state.next, null);
   await session.loadMore();
-  assert.equal(bench.requests.length, 2);
+  assert.equal(env.requests.length, 2);
 });
 
 test('a change heard while an older page is on its way is in it', async () => {
   const answer = later();
   const first = page([9, 8], { next: 'c1' });
-  const { bench, session } = await open({ 'GET inbox': (url) => (url.searchParams.has('before') ? answer.promise : first) });
+  const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.has('before') ? answer.promise : first) });
   const loading = session.loadMore();
-  bench.link.says({ type: 'notification-update', notification: notification(5, { title: 'Edited' }), ...counts(4) });
+  env.link.receive({ type: 'notification-update', notification: notification(5, { title: 'Edited' }), ...counts(4) });
   answer.resolve(page([5, 4]));
   await loading;
   assert.equal(session.state.notifications[2].title, 'Edited');
@@ -125,9 +125,9 @@ test('a change heard while an older page is on its way is in it', async () => {
 test('after a reset the inbox is fetched again, with what was heard meanwhile', async () => {
   const answer = later();
   let fetches = 0;
-  const { bench, session } = await open({ 'GET inbox': () => (fetches++ ? answer.promise : page([3, 2, 1])) });
-  bench.link.says({ type: 'reset', ...counts(2) });
-  bench.link.says(told(8, 3));
+  const { env, session } = await open({ 'GET inbox': () => (fetches++ ? answer.promise : page([3, 2, 1])) });
+  env.link.receive({ type: 'reset', ...counts(2) });
+  env.link.receive(told(8, 3));
   answer.resolve(page([7, 6], { position: 'p2' }));
   await settled();
   await settled();
@@ -137,77 +137,77 @@ test('after a reset the inbox is fetched again, with what was heard meanwhile', 
 
 test('where no line holds, asking still finds what is new', async () => {
   let inbox = page([1]);
-  const { bench, session } = await open({ 'GET inbox': () => inbox, 'GET counts': () => inbox });
+  const { env, session } = await open({ 'GET inbox': () => inbox, 'GET counts': () => inbox });
   inbox = page([2, 1], { position: 'p7' });
-  bench.link.breaks();
+  env.link.disconnect();
   for (let i = 0; i < 3; i++) {
-    await bench.timers.advance(30_000);
-    bench.link.breaks();
+    await env.timers.advance(30_000);
+    env.link.disconnect();
     await settled();
   }
   assert.deepEqual(numbers(session), [2, 1]);
 });
 
 test('after a cut it resumes, and fetches nothing it has', async () => {
-  const { bench } = await open();
-  bench.link.breaks();
+  const { env } = await open();
+  env.link.disconnect();
   await settled();
-  await bench.timers.advance(1_000);
-  bench.link.says(ready());
-  assert.deepEqual(bench.requests.map(({ url }) => url.pathname), ['/v1/inbox']);
+  await env.timers.advance(1_000);
+  env.link.receive(ready());
+  assert.deepEqual(env.requests.map(({ url }) => url.pathname), ['/v1/inbox']);
 });
 
 test('topics: live events are told, and speaking waits for its answer', async () => {
-  const { bench, session, told: heard } = await open();
-  bench.link.says({ type: 'event', topic: 'team', name: 'lead.assigned', data: { lead: 7 } });
-  bench.link.says({ type: 'typing', topic: 'team', recipient: 'bob', on: true });
+  const { env, session, told: heard } = await open();
+  env.link.receive({ type: 'event', topic: 'team', name: 'lead.assigned', data: { lead: 7 } });
+  env.link.receive({ type: 'typing', topic: 'team', recipient: 'bob', on: true });
   assert.deepEqual(heard.map(({ type }) => type), ['event', 'typing']);
   assert.deepEqual(heard[0].detail.data, { lead: 7 });
   const called = session.call('sum', [1, 2]);
   await settled();
-  const { ref, ...frame } = bench.link.sent.at(-1);
+  const { ref, ...frame } = env.link.sent.at(-1);
   assert.deepEqual(frame, { type: 'call', name: 'sum', data: [1, 2] });
-  bench.link.says({ type: 'ack', ref, data: 3 });
+  env.link.receive({ type: 'ack', ref, data: 3 });
   assert.equal(await called, 3);
 });
 
 test('a topic followed later is followed after a reconnect too', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   const asked = session.subscribe('room');
   await settled();
-  const { ref, ...frame } = bench.link.sent.at(-1);
+  const { ref, ...frame } = env.link.sent.at(-1);
   assert.deepEqual(frame, { type: 'subscribe', topics: ['room'] });
-  bench.link.says({ type: 'ack', ref, topics: ['room'], refused: [] });
+  env.link.receive({ type: 'ack', ref, topics: ['room'], refused: [] });
   await asked;
-  bench.link.breaks();
-  await bench.timers.advance(1_000);
-  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team', 'room']);
+  env.link.disconnect();
+  await env.timers.advance(1_000);
+  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });
 
 test('a refused topic is not asked for again', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   const asked = session.subscribe('secret');
   await settled();
-  bench.link.says({ type: 'error', ref: bench.link.sent.at(-1).ref, code: 'forbidden', message: 'no' });
+  env.link.receive({ type: 'error', ref: env.link.sent.at(-1).ref, code: 'forbidden', message: 'no' });
   await assert.rejects(asked, { code: 'forbidden' });
-  bench.link.breaks();
-  await bench.timers.advance(1_000);
-  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team']);
+  env.link.disconnect();
+  await env.timers.advance(1_000);
+  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team']);
 });
 
 test('over server-sent events a new topic reopens the stream', async () => {
-  const { bench, session } = await open();
-  bench.link.breaks();
-  bench.WebSocket = function blocked() {
+  const { env, session } = await open();
+  env.link.disconnect();
+  env.WebSocket = function blocked() {
     throw new Error('blocked');
   };
-  await bench.timers.advance(1_000);
-  bench.link.breaks?.();
-  await bench.timers.advance(3_000);
-  bench.link.says(ready());
+  await env.timers.advance(1_000);
+  env.link.disconnect?.();
+  await env.timers.advance(3_000);
+  env.link.receive(ready());
   await session.subscribe('room');
   await settled();
-  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team', 'room']);
+  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });
 
 test('a refused token ends the session and says why', async () => {
@@ -217,21 +217,21 @@ test('a refused token ends the session and says why', async () => {
 });
 
 test('closed, it is silent', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   session.close();
   assert.equal(session.state.status, 'closed');
-  assert.equal(bench.timers.count, 0);
-  assert.equal(bench.link.closed, true);
+  assert.equal(env.timers.count, 0);
+  assert.equal(env.link.closed, true);
 });
 
 test('what is told can be waited for, until it closes', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   const heard = [];
   const listening = (async () => {
     for await (const { type, detail } of session) heard.push([type, detail.id ?? detail.name]);
   })();
-  bench.link.says(told(4, 4));
-  bench.link.says({ type: 'event', name: 'lead.assigned', data: {} });
+  env.link.receive(told(4, 4));
+  env.link.receive({ type: 'event', name: 'lead.assigned', data: {} });
   await settled();
   session.close();
   await listening;
@@ -239,13 +239,13 @@ test('what is told can be waited for, until it closes', async () => {
 });
 
 test('a held action shows at once, and is told when it is settled, or never', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   const first = session.hold('delete', notification(3).id);
   assert.deepEqual(numbers(session), [2, 1]);
   first.undo();
   assert.deepEqual(numbers(session), [3, 2, 1]);
   const second = session.hold('delete', notification(2).id);
-  const asked = () => bench.requests.filter(({ url }) => url.pathname === '/v1/inbox/delete').length;
+  const asked = () => env.requests.filter(({ url }) => url.pathname === '/v1/inbox/delete').length;
   await settled();
   assert.equal(asked(), 0);
   second.commit();
@@ -254,35 +254,35 @@ test('a held action shows at once, and is told when it is settled, or never', as
 });
 
 test('who is on a topic is known from the answer and kept by what is heard', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   const asked = session.subscribe('presence-room');
   await settled();
-  const { ref } = bench.link.sent.at(-1);
-  bench.link.says({ type: 'ack', ref, topics: ['presence-room'], refused: [], presence: { 'presence-room': [{ recipient: 'bob' }] } });
+  const { ref } = env.link.sent.at(-1);
+  env.link.receive({ type: 'ack', ref, topics: ['presence-room'], refused: [], presence: { 'presence-room': [{ recipient: 'bob' }] } });
   await asked;
-  bench.link.says({ type: 'presence', topic: 'presence-room', joined: [{ recipient: 'ann' }], left: [{ recipient: 'bob' }] });
+  env.link.receive({ type: 'presence', topic: 'presence-room', joined: [{ recipient: 'ann' }], left: [{ recipient: 'bob' }] });
   assert.deepEqual(session.members('presence-room'), [{ recipient: 'ann' }]);
 });
 
 test('another view is as live as the first', async () => {
   const rows = page([3, 2, 1]);
-  const { bench, session } = await open({ 'GET inbox': (url) => (url.searchParams.get('view') === 'unread' ? { ...rows } : rows) });
+  const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.get('view') === 'unread' ? { ...rows } : rows) });
   const view = session.view({ view: 'unread' });
   await settled();
   assert.equal(view.state.notifications.length, 3);
-  bench.link.says({ type: 'counts', changed: 'read', ids: [notification(2).id], at: '2026-01-02T00:00:00Z', ...counts(2) });
-  bench.link.says(told(4, 3));
+  env.link.receive({ type: 'counts', changed: 'read', ids: [notification(2).id], at: '2026-01-02T00:00:00Z', ...counts(2) });
+  env.link.receive(told(4, 3));
   assert.deepEqual(view.state.notifications.map(({ id }) => Number(id.slice(-4))), [4, 3, 1]);
 });
 
 const posted = ({ requests }) => requests.filter(({ method }) => method !== 'GET');
 
 test('a type narrows what is deleted', async () => {
-  const { bench, session } = await open({}, page([3, 2, 1], { notifications: [notification(3, { type: 'booking' }), notification(2)] }));
+  const { env, session } = await open({}, page([3, 2, 1], { notifications: [notification(3, { type: 'booking' }), notification(2)] }));
   const deleted = session.delete({ all: true, of: { type: 'booking' } });
   assert.deepEqual(numbers(session), [2]);
   await deleted;
-  assert.deepEqual(posted(bench).map(({ url, body }) => [url.pathname, body]), [['/v1/inbox/delete', { all: true, of: { type: 'booking' } }]]);
+  assert.deepEqual(posted(env).map(({ url, body }) => [url.pathname, body]), [['/v1/inbox/delete', { all: true, of: { type: 'booking' } }]]);
 });
 
 for (const which of [
@@ -291,25 +291,25 @@ for (const which of [
 ]) {
   for (const verb of ['delete', 'read']) {
     test(`${verb} of ${JSON.stringify(which)} is an error, and nothing is sent`, async () => {
-      const { bench, session } = await open();
+      const { env, session } = await open();
       await assert.rejects(session[verb](which), TypeError);
       assert.throws(() => session.hold(verb, which), TypeError);
       assert.deepEqual(numbers(session), [3, 2, 1]);
-      assert.deepEqual(posted(bench), []);
+      assert.deepEqual(posted(env), []);
     });
   }
 }
 
 test('an option or a filter that is not known is an error', () => {
   assert.throws(() => new Session({ server: 'https://bell.example', url: '/' }), { message: 'Session: cannot take url' });
-  const session = new Session({ server: 'https://bell.example', world: world() });
+  const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.throws(() => session.view({ types: 'booking' }), { message: 'view: cannot take types' });
   assert.throws(() => session.view({ limit: 5 }), TypeError);
 });
 
 test('a view filters by what it is given and by nothing else', async () => {
-  const { bench, session } = await open();
-  const searches = () => bench.requests.map(({ url }) => url.search);
+  const { env, session } = await open();
+  const searches = () => env.requests.map(({ url }) => url.search);
   const before = searches().length;
   session.view({ view: 'all', type: undefined, tag: '' });
   session.view({ type: 'booking', view: 'unread' });
@@ -321,14 +321,14 @@ test('a view filters by what it is given and by nothing else', async () => {
 test('"all" said offline is what was there then, told in one request', async () => {
   let away = true;
   const rows = [notification(3, { type: 'booking' }), notification(2), notification(1, { type: 'booking' })];
-  const { bench, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 3 }) }, page([3, 2, 1], { notifications: rows }));
+  const { env, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 3 }) }, page([3, 2, 1], { notifications: rows }));
   void session.delete('all');
   await settled();
   const narrowed = session.delete({ all: true, of: { type: 'booking' } });
   away = false;
-  await bench.timers.advance(5_000);
+  await env.timers.advance(5_000);
   await narrowed;
-  assert.deepEqual(posted(bench).slice(1).map(({ url, body }) => [url.pathname, body]), [
+  assert.deepEqual(posted(env).slice(1).map(({ url, body }) => [url.pathname, body]), [
     ['/v1/inbox/delete', { ids: rows.map(({ id }) => id) }],
     ['/v1/inbox/delete', { all: true, of: { type: 'booking' } }],
   ]);
@@ -337,26 +337,26 @@ test('"all" said offline is what was there then, told in one request', async () 
 test('"all of a type" said offline is what was of it then', async () => {
   let away = true;
   const rows = [notification(3, { type: 'booking' }), notification(2)];
-  const { bench, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 1 }) }, page([3, 2], { notifications: rows }));
+  const { env, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 1 }) }, page([3, 2], { notifications: rows }));
   const deleted = session.delete({ all: true, of: { type: 'booking' } });
   await settled();
-  bench.link.says(told(4, 3, { type: 'booking' }));
+  env.link.receive(told(4, 3, { type: 'booking' }));
   away = false;
-  await bench.timers.advance(5_000);
+  await env.timers.advance(5_000);
   await deleted;
-  assert.deepEqual(posted(bench).at(-1).body, { ids: [notification(3).id] });
+  assert.deepEqual(posted(env).at(-1).body, { ids: [notification(3).id] });
 });
 
 test('a request that hangs does not hold up the actions behind it for good', async () => {
   let hangs = true;
-  const { bench, session } = await open({ 'POST read': () => (hangs ? new Promise(() => {}) : { changed: 1 }) });
+  const { env, session } = await open({ 'POST read': () => (hangs ? new Promise(() => {}) : { changed: 1 }) });
   const read = session.read(notification(3).id);
   const archived = session.archive(notification(2).id);
   await settled();
   hangs = false;
-  await bench.timers.advance(35_000);
+  await env.timers.advance(35_000);
   await Promise.all([read, archived]);
-  assert.deepEqual(posted(bench).map(({ url }) => url.pathname), ['/v1/inbox/read', '/v1/inbox/read', '/v1/inbox/archive']);
+  assert.deepEqual(posted(env).map(({ url }) => url.pathname), ['/v1/inbox/read', '/v1/inbox/read', '/v1/inbox/archive']);
 });
 
 /** How often the parts of the inbox were fetched since, by `view`. */
@@ -366,19 +366,19 @@ function fetches({ requests }) {
 }
 
 test('after a reset a view is fetched when it is read, and one that nobody reads is let go', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   const shown = session.view({ view: 'unread' });
   session.view({ view: 'archived' });
   await settled();
   session.addEventListener('change', () => shown.state);
   for (const [turn, expected] of [['first', ['inbox', 'unread']], ['second', ['inbox', 'unread']]]) {
-    const fetched = fetches(bench);
-    bench.link.says({ type: 'reset', ...counts(3, 3, `after the ${turn}`) });
+    const fetched = fetches(env);
+    env.link.receive({ type: 'reset', ...counts(3, 3, `after the ${turn}`) });
     await settled();
     await settled();
     assert.deepEqual(fetched(), expected, turn);
   }
-  const fetched = fetches(bench);
+  const fetched = fetches(env);
   assert.equal(session.view({ view: 'archived' }).state.loaded, false, 'it was let go');
   await settled();
   assert.deepEqual(fetched(), ['archived']);
@@ -386,47 +386,47 @@ test('after a reset a view is fetched when it is read, and one that nobody reads
 });
 
 test('a view that was let go comes back when it is read again', async () => {
-  const { bench, session } = await open();
+  const { env, session } = await open();
   const view = session.view({ view: 'archived' });
   await settled();
   for (const position of ['p2', 'p3']) {
-    bench.link.says({ type: 'reset', ...counts(3, 3, position) });
+    env.link.receive({ type: 'reset', ...counts(3, 3, position) });
     await settled();
   }
   assert.equal(view.state.loaded, false);
   await settled();
   assert.equal(view.state.loaded, true);
-  bench.link.says({ type: 'notification-update', notification: notification(2, { archived_at: '2026-01-02T00:00:00Z' }), ...counts(2) });
+  env.link.receive({ type: 'notification-update', notification: notification(2, { archived_at: '2026-01-02T00:00:00Z' }), ...counts(2) });
   assert.deepEqual(numbers(view), [2], 'and hears what happens');
 });
 
 const SECRET = { topic: 'team', code: 'forbidden', message: 'Not for you.' };
 
 test('a topic that the server refuses is told once, however often it is refused', async () => {
-  const { bench, told: heard } = await open();
-  bench.link.breaks();
-  await bench.timers.advance(1_000);
+  const { env, told: heard } = await open();
+  env.link.disconnect();
+  await env.timers.advance(1_000);
   for (let turn = 0; turn < 2; turn++) {
-    bench.link.says(ready({ refused: [SECRET, { ...SECRET, topic: 'of another tab' }] }));
+    env.link.receive(ready({ refused: [SECRET, { ...SECRET, topic: 'of another tab' }] }));
     await settled();
-    bench.link.says({ type: 'error', ref: bench.link.sent.at(-1).ref, code: 'forbidden', message: 'team: Not for you.' });
+    env.link.receive({ type: 'error', ref: env.link.sent.at(-1).ref, code: 'forbidden', message: 'team: Not for you.' });
     await settled();
-    bench.link.breaks();
-    await bench.timers.advance(1_000);
+    env.link.disconnect();
+    await env.timers.advance(1_000);
   }
   assert.deepEqual(heard.map(({ type, detail }) => [type, detail]), [['refused', SECRET]]);
 });
 
 test('of topics subscribed together the refused are told and not asked for again', async () => {
-  const { bench, session, told: heard } = await open();
+  const { env, session, told: heard } = await open();
   await settled();
   const asked = session.subscribe('room', 'secret');
   await settled();
   const refused = [{ ...SECRET, topic: 'secret' }];
-  bench.link.says({ type: 'ack', ref: bench.link.sent.at(-1).ref, topics: ['room'], refused });
+  env.link.receive({ type: 'ack', ref: env.link.sent.at(-1).ref, topics: ['room'], refused });
   assert.deepEqual((await asked).refused, refused);
   assert.deepEqual(heard.map(({ type, detail }) => [type, detail]), [['refused', refused[0]]]);
-  bench.link.breaks();
-  await bench.timers.advance(1_000);
-  assert.deepEqual(bench.link.url.searchParams.getAll('topic'), ['team', 'room']);
+  env.link.disconnect();
+  await env.timers.advance(1_000);
+  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });

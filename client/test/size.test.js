@@ -14,11 +14,11 @@ before(() => assert.ok(existsSync(DIST), 'nothing is built: npm run build'));
 for (const [name, budget] of [
   ['bellcast.js', 18], // all elements, and the session under them
   ['bellcast/session.js', 6], // state, counts, live events, actions
-  ['bellcast/weather.js', 1.95], // what they need when the line breaks: fetched beside the first
-  ['bellcast/topics.js', 1], // where topics are followed or something is said
-  ['bellcast/company.js', 1.7], // where a person has several tabs open
+  ['bellcast/resilience.js', 1.95], // what they need when the line breaks: fetched beside the first
+  ['bellcast/live-topics.js', 1], // where topics are followed or something is said
+  ['bellcast/tab-coordinator.js', 1.7], // where a person has several tabs open
   ['bellcast/transports/fallbacks.js', 1], // where a WebSocket cannot pass
-  ['bellcast/elements/desktop.js', 0.7], // where a sound or the desktop's own notifications are wished
+  ['bellcast/elements/desktop-notifications.js', 0.7], // where a sound or the desktop's own notifications are wished
   ['bellcast/warnings.js', 1], // where a developer has something to repair
   ['bellcast/react.js', 1.4],
   ['bellcast/elements/lang/ar.js', 1.2],

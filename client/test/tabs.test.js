@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 
 import { Session } from '../src/bellcast/session.js';
-import { notification, ready, settled, world } from './world.js';
+import { notification, ready, settled, fakeEnvironment } from './environment.js';
 
 /** Web Locks as the standard has them, as far as tabs use them. */
 class Locks {
@@ -49,13 +49,13 @@ function browser(storage = kept()) {
   const locks = new Locks();
   const page = { notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p1' };
   return async (routes = () => page, token = TOKEN) => {
-    const bench = world(({ method, url, body }) => routes({ method, url, body }) ?? page);
-    Object.assign(bench, { locks, Channel: BroadcastChannel, storage: () => storage });
-    const session = new Session({ server: 'https://bell.example', token, world: bench });
+    const env = fakeEnvironment(({ method, url, body }) => routes({ method, url, body }) ?? page);
+    Object.assign(env, { locks, Channel: BroadcastChannel, storage: () => storage });
+    const session = new Session({ server: 'https://bell.example', token, environment: env });
     open.push(session);
     session.open();
     await heard();
-    return { bench, session };
+    return { env, session };
   };
 }
 
@@ -81,12 +81,12 @@ const told = (number, unread, position) => ({ type: 'notification', notification
 test('the first has the line, the second hears through it', async () => {
   const tab = browser();
   const first = await tab();
-  first.bench.link.says(ready());
+  first.env.link.receive(ready());
   const second = await tab();
   await heard();
-  assert.equal(second.bench.links.length, 0);
+  assert.equal(second.env.links.length, 0);
   assert.equal(second.session.state.status, 'live');
-  first.bench.link.says(told(2, 2, 'p2'));
+  first.env.link.receive(told(2, 2, 'p2'));
   await heard();
   assert.equal(second.session.state.unread, 2);
 });
@@ -94,24 +94,24 @@ test('the first has the line, the second hears through it', async () => {
 test('when the first is gone the second resumes from where it was', async () => {
   const tab = browser();
   const first = await tab();
-  first.bench.link.says(ready());
+  first.env.link.receive(ready());
   const second = await tab();
-  first.bench.link.says(told(2, 2, 'p2'));
+  first.env.link.receive(told(2, 2, 'p2'));
   await heard();
   first.session.close();
   await heard();
-  assert.equal(second.bench.link.url.searchParams.get('position'), 'p2');
+  assert.equal(second.env.link.url.searchParams.get('position'), 'p2');
 });
 
 test('who stands elsewhere than the leader fetches again; who stands with it does not', async () => {
   const tab = browser();
   const first = await tab();
-  first.bench.link.says(ready());
+  first.env.link.receive(ready());
   const beside = await tab();
   const elsewhere = await tab(() => ({ notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p0' }));
-  const fetches = ({ bench }) => bench.requests.filter(({ url }) => url.pathname === '/v1/inbox').length;
+  const fetches = ({ env }) => env.requests.filter(({ url }) => url.pathname === '/v1/inbox').length;
   assert.deepEqual([fetches(beside), fetches(elsewhere)], [1, 2]);
-  first.bench.link.says(told(2, 2, 'p2'));
+  first.env.link.receive(told(2, 2, 'p2'));
   await heard();
   assert.deepEqual([fetches(beside), fetches(elsewhere)], [1, 3]);
 });
@@ -119,14 +119,14 @@ test('who stands elsewhere than the leader fetches again; who stands with it doe
 test('a call goes through the tab that has the line, and its answer comes back', async () => {
   const tab = browser();
   const first = await tab();
-  first.bench.link.says(ready());
+  first.env.link.receive(ready());
   const second = await tab();
   await heard();
   const called = second.session.call('sum', [1, 2]);
   await heard();
-  const { ref, ...frame } = first.bench.link.sent.at(-1);
+  const { ref, ...frame } = first.env.link.sent.at(-1);
   assert.deepEqual(frame, { type: 'call', name: 'sum', data: [1, 2] });
-  first.bench.link.says({ type: 'ack', ref, data: 3 });
+  first.env.link.receive({ type: 'ack', ref, data: 3 });
   await heard();
   assert.equal(await called, 3);
 });
@@ -135,7 +135,7 @@ test('another person’s tab shares nothing', async () => {
   const tab = browser();
   await tab();
   const other = await tab(undefined, `x.${Buffer.from(JSON.stringify({ sub: 'bob', exp: 9e9 })).toString('base64url')}.x`);
-  assert.equal(other.bench.links.length, 1);
+  assert.equal(other.env.links.length, 1);
 });
 
 test('what was done with nobody to tell is there after a reload, and told then', async () => {
@@ -155,7 +155,7 @@ test('what was done with nobody to tell is there after a reload, and told then',
   away = false;
   const after = await tab(routes);
   assert.equal(after.session.state.unread, 0, 'shown before it is told');
-  after.bench.link.says(ready());
+  after.env.link.receive(ready());
   await heard();
   assert.equal(after.session.state.queued, 0);
   assert.deepEqual(asked, ['/v1/inbox/read', '/v1/inbox/read']);
@@ -166,7 +166,7 @@ test('where there is no room to keep it, what was done is told all the same when
   const tab = browser(full);
   let away = true;
   const asked = [];
-  const { bench, session } = await tab(({ method, url }) => {
+  const { env, session } = await tab(({ method, url }) => {
     if (method !== 'POST') return undefined;
     asked.push(url.pathname);
     return away ? { status: 503 } : { changed: 1 };
@@ -175,7 +175,7 @@ test('where there is no room to keep it, what was done is told all the same when
   await heard();
   assert.deepEqual([session.state.unread, session.state.queued], [0, 1]);
   away = false;
-  bench.link.says(ready());
+  env.link.receive(ready());
   await heard();
   assert.deepEqual([session.state.unread, session.state.queued, asked.length], [0, 0, 2]);
 });
@@ -183,14 +183,14 @@ test('where there is no room to keep it, what was done is told all the same when
 test('it rings in one tab only', async () => {
   const tab = browser();
   const tabs = [await tab(), await tab(), await tab()];
-  tabs[0].bench.link.says(ready());
+  tabs[0].env.link.receive(ready());
   await heard();
   const rung = [];
   tabs.forEach(({ session }, at) => session.addEventListener('ring', ({ detail }) => rung.push([at, detail.length])));
-  tabs[0].bench.link.says(told(2, 2, 'p2'));
-  tabs[0].bench.link.says(told(3, 3, 'p3'));
+  tabs[0].env.link.receive(told(2, 2, 'p2'));
+  tabs[0].env.link.receive(told(3, 3, 'p3'));
   await heard();
-  for (const { bench } of tabs) await bench.timers.advance(100);
+  for (const { env } of tabs) await env.timers.advance(100);
   await heard();
   assert.deepEqual(rung, [[0, 2]]);
 });

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Credential } from '../src/bellcast/api.js';
-import { fold } from '../src/bellcast/elements/grouping.js';
-import { texts, fetching } from '../src/bellcast/elements/messages.js';
-import { parse, query } from '../src/bellcast/elements/views.js';
-import * as inbox from '../src/bellcast/inbox.js';
-import { touched } from '../src/bellcast/touches.js';
-import { patience } from '../src/bellcast/pilot.js';
-import { notification } from './world.js';
+import { fold } from '../src/bellcast/elements/group-rows.js';
+import { texts, loadLanguage } from '../src/bellcast/elements/messages.js';
+import { parse, query } from '../src/bellcast/elements/tab-bar.js';
+import * as inbox from '../src/bellcast/inbox-reducer.js';
+import { touched } from '../src/bellcast/cache-invalidation.js';
+import { tokenRefreshDelay } from '../src/bellcast/reconnect.js';
+import { notification } from './environment.js';
 
 test('tabs are read from an attribute', () => {
   assert.deepEqual(parse('all, unread,type:booking=Bookings, tag:a:b, archived'), [
@@ -45,23 +45,23 @@ for (const [what, claims, after] of [
   ['an hour, to a clock that is a day ahead', { iat: 1000 - 86_400, exp: 4600 - 86_400 }, 900_000],
   ['no end', { iat: 1000 }, undefined],
 ]) {
-  test(`a token of ${what} is renewed after ${after}`, () => assert.equal(patience(1_000_000, claims), after));
+  test(`a token of ${what} is renewed after ${after}`, () => assert.equal(tokenRefreshDelay(1_000_000, claims), after));
 }
 
 test('who differs in rights is somebody else; who differs in times is not', async () => {
-  const whose = (claims) => new Credential(jwt(claims), undefined).whose();
+  const whose = (claims) => new Credential(jwt(claims), undefined).sharingKey();
   assert.equal(await whose({ sub: 'a', exp: 1 }), await whose({ sub: 'a', exp: 2, iat: 1, jti: 'x' }));
   assert.notEqual(await whose({ sub: 'a', topics: ['x'] }), await whose({ sub: 'a', topics: ['y'] }));
   assert.notEqual(await whose({ sub: 'a', tenant: 'acme' }), await whose({ sub: 'a' }));
-  assert.equal(await new Credential('opaque', undefined).whose(), '');
-  assert.equal(await new Credential(null, undefined, 'a').whose(), 'a', 'a page may say for whom its cookies speak');
-  assert.equal(await new Credential('opaque', undefined, 'a').whose(), '', 'and not for whom a token does');
+  assert.equal(await new Credential('opaque', undefined).sharingKey(), '');
+  assert.equal(await new Credential(null, undefined, 'a').sharingKey(), 'a', 'a page may say for whom its cookies speak');
+  assert.equal(await new Credential('opaque', undefined, 'a').sharingKey(), '', 'and not for whom a token does');
 });
 
 for (const lang of ['de', 'es', 'fr', 'ar']) {
   test(`${lang} has every text`, async () => {
     const english = texts('en');
-    await fetching(lang);
+    await loadLanguage(lang);
     const found = texts(lang);
     assert.deepEqual(Object.keys(found).sort(), Object.keys(english).sort());
     for (const [name, text] of Object.entries(english)) assert.equal(typeof found[name], typeof text, name);

@@ -6,7 +6,7 @@ import { beforeEach, mock, test } from 'node:test';
 import { Refused } from '../src/bellcast/api.js';
 import { Session } from '../src/bellcast/session.js';
 import { warn } from '../src/bellcast/warnings.js';
-import { settled, world } from './world.js';
+import { settled, fakeEnvironment } from './environment.js';
 
 const warned = mock.method(console, 'warn', () => {});
 const texts = () => warned.mock.calls.map(({ arguments: [text] }) => text);
@@ -16,12 +16,12 @@ let pages = 0;
 /** Another server each, as what was said of one is not said again. */
 function place(fetch = async () => new Response('ok'), token = async () => 'one') {
   const base = `https://bell-${++pages}.example/`;
-  return { base, world: { ...world(), fetch }, credential: { token } };
+  return { base, environment: { ...fakeEnvironment(), fetch }, credential: { token } };
 }
 
 test('a session that ends warns why, once', async () => {
-  const bench = world(() => ({ status: 401, code: 'unauthenticated', detail: 'The token was signed by another project.' }));
-  const session = new Session({ server: `https://bell-${++pages}.example`, token: 'one', world: bench });
+  const env = fakeEnvironment(() => ({ status: 401, code: 'unauthenticated', detail: 'The token was signed by another project.' }));
+  const session = new Session({ server: `https://bell-${++pages}.example`, token: 'one', environment: env });
   for (let turn = 0; turn < 2; turn++) {
     session.open();
     await settled();
@@ -77,7 +77,7 @@ test('a getToken that fails is not taken for the server', async () => {
 
 test('offline is no warning', async () => {
   const here = place();
-  here.world.online = () => false;
+  here.environment.online = () => false;
   await warn(here, new TypeError('Failed to fetch'));
   assert.deepEqual(texts(), []);
 });

@@ -8,7 +8,7 @@ from bellcast.client import Bellcast
 
 # Over a WebSocket a call is answered, if only by a refusal.
 SPEAKS = "bell.session.call('x').then(() => true, (error) => error.code !== 'not_connected')"
-WEATHER = "**/bellcast/weather.js"  # fetched with the first line
+RESILIENCE = "**/bellcast/resilience.js"  # fetched with the first line
 
 
 def count_of(server, person):
@@ -37,7 +37,7 @@ def wait_prepared(page):
     """Until it is live and has fetched what it needs when the line breaks."""
     wait_live(page)
     page.wait_for_function(
-        "performance.getEntriesByType('resource').some(({ name, responseEnd }) => name.endsWith('/weather.js') && responseEnd)"
+        "performance.getEntriesByType('resource').some(({ name, responseEnd }) => name.endsWith('/resilience.js') && responseEnd)"
     )
 
 
@@ -52,7 +52,7 @@ def test_the_network_goes_and_comes_back(app, person, shop, page):
 
 
 def test_a_network_that_goes_before_all_is_fetched_is_noticed_at_once(app, person, shop):
-    shop.context.route(WEATHER, lambda route: None)  # on its way
+    shop.context.route(RESILIENCE, lambda route: None)  # on its way
     page = shop.open()
     wait_live(page)
     shop.context.set_offline(offline=True)
@@ -203,7 +203,7 @@ def test_what_was_done_offline_and_is_refused_is_taken_back(app, person, shop):
 def test_what_bad_weather_takes_is_asked_for_until_it_is_there_and_nothing_done_meanwhile_is_lost(
     app, person, shop, bellcast_server
 ):
-    shop.context.route(WEATHER, lambda route: route.abort())
+    shop.context.route(RESILIENCE, lambda route: route.abort())
     page = shop.open()
     page.clock.install()
     page.reload()
@@ -213,7 +213,7 @@ def test_what_bad_weather_takes_is_asked_for_until_it_is_there_and_nothing_done_
     page.route("**/v1/inbox/read", lambda route: route.abort())
     in_page(page, "void bell.session.read('all')")
     wait_state(page, "state.unread === 0")
-    shop.context.unroute(WEATHER)
+    shop.context.unroute(RESILIENCE)
     queued = "bell.session.state.queued === 1 && bell.session.state.unread === 0"
     until(later(page, 6_000, lambda: in_page(page, queued)), lambda: "not kept")
     page.unroute("**/v1/inbox/read")
@@ -228,7 +228,7 @@ def test_a_line_that_breaks_comes_back_though_that_cannot_be_had(app, person, sh
         lines.append(socket)
 
     shop.context.route_web_socket("**/v1/ws?*", route)
-    shop.context.route(WEATHER, lambda route: route.abort())
+    shop.context.route(RESILIENCE, lambda route: route.abort())
     page = shop.open()
     page.clock.install()
     page.reload()

@@ -136,7 +136,7 @@ def test_where_tabs_cannot_share_each_has_a_line(app, person, shop):
 
 
 def test_where_what_sharing_takes_cannot_be_fetched_each_has_a_line(app, person, shop):
-    shop.context.route("**/bellcast/company.js", lambda route: route.abort())
+    shop.context.route("**/bellcast/tab-coordinator.js", lambda route: route.abort())
     pages = [shop.open(), shop.open()]
     for page in pages:
         wait_live(page)
@@ -151,9 +151,9 @@ def test_a_tab_by_itself_fetches_nothing_of_it(shop):
     shop.context.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
     page = shop.open()
     wait_live(page)
-    assert "company.js" not in asked
+    assert "tab-coordinator.js" not in asked
     wait_live(shop.open())
-    assert asked.count("company.js") == 2
+    assert asked.count("tab-coordinator.js") == 2
 
 
 def test_what_one_tab_did_offline_every_tab_shows(app, person, shop):

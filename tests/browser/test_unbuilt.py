@@ -49,7 +49,7 @@ def test_every_module_is_asked_for_by_some_page_and_works(app, person, unbuilt, 
     app.notify(person, title="New order")
     for page in [first, *languages]:
         wait_state(page, "state.unread === 1")
-    wait_modules(first, modules, {"bellcast/elements/desktop.js"})  # it rings before anything is seen
+    wait_modules(first, modules, {"bellcast/elements/desktop-notifications.js"})  # it rings before anything is seen
     in_page(first, "bell.open = true")
     expect(first.locator("bellcast-bell .row")).to_have_count(1)
     for page in [first, *languages]:

@@ -6,7 +6,7 @@ from bellcast.api import browser_files
 
 
 class TestServed:
-    @pytest.mark.parametrize("path", ["/bellcast.js", "/bellcast/session.js", "/bellcast/company.js"])
+    @pytest.mark.parametrize("path", ["/bellcast.js", "/bellcast/session.js", "/bellcast/tab-coordinator.js"])
     async def test_gzip_is_the_same_file_made_small(self, rest, path):
         plain = await rest.nobody.get(path, headers={"accept-encoding": "identity"})
         packed = await rest.nobody.get(path, headers={"accept-encoding": "gzip, deflate"})

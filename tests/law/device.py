@@ -1,4 +1,4 @@
-"""A device that keeps its inbox by events alone: the Python twin of the rules in the browser's `inbox.js`.
+"""A device that keeps its inbox by events alone: the Python twin of the rules in the browser's `inbox-reducer.js`.
 
 It is written for the law (*snapshot + events == fresh snapshot*), not for use: plain dicts, everything in memory."""
 

@@ -1,6 +1,6 @@
 """Snapshot + events == fresh snapshot, whatever happened in between, on every device, over every cut.
 
-The same histories are kept as fixtures in `tests/fixtures/law`, where the browser's `inbox.js` must reach the same end.
+The same histories are kept as fixtures in `tests/fixtures/law`, where the browser's `inbox-reducer.js` must reach the same end.
 `python -m tests.law.test_law` writes them anew."""
 
 import json

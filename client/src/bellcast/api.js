@@ -1,7 +1,7 @@
 /** Asking the server over HTTP: the inbox and what is done to it. Says no by throwing `Refused`. */
 
 /** @import { Page, Query, Target, Verb } from './events.js' */
-/** @import { World } from './world.js' */
+/** @import { Environment } from './environment.js' */
 
 const REQUEST_TIMEOUT = 30_000; // ms: longer than any server's own limit, so only a request that hangs reaches it
 
@@ -19,8 +19,8 @@ export class Refused extends Error {
 }
 
 /** @typedef {{sub?: string, exp?: number, iat?: number, [claim: string]: unknown}} Claims */
-/** @typedef {string | {token: string | null} | Response | null | undefined} Given  what a page's `getToken` may return */
-/** @typedef {() => Given | Promise<Given>} GetToken */
+/** @typedef {string | {token: string | null} | Response | null | undefined} TokenResult  what a page's `getToken` may return */
+/** @typedef {() => TokenResult | Promise<TokenResult>} GetToken */
 
 /** The session token, asked for once however many need it. Without one the browser's cookies speak for the person. */
 export class Credential {
@@ -30,13 +30,13 @@ export class Credential {
 
   /** @param {string | null | undefined} token @param {GetToken | undefined} ask @param {string} [recipient]  for whom cookies speak */
   constructor(token, ask, recipient) {
-    this.ask = ask;
+    this.getToken = ask;
     this.#recipient = recipient;
     if (token) this.#token = Promise.resolve(token);
   }
 
   token() {
-    this.#token ??= Promise.resolve(this.ask?.()).then(tokenOf);
+    this.#token ??= Promise.resolve(this.getToken?.()).then(tokenOf);
     const again = () => (this.#token = undefined); // whoever gave none may be away for a moment
     this.#token.then((token) => token || again(), again);
     return this.#token;
@@ -44,7 +44,7 @@ export class Credential {
 
   /** Another token in place of one that was refused or grows old; false if there is none. @param {string | null} old */
   async renew(old) {
-    if (!this.ask) return false;
+    if (!this.getToken) return false;
     const held = this.token();
     if ((await held) === old && this.#token === held) this.#token = undefined;
     const token = await this.token();
@@ -62,7 +62,7 @@ export class Credential {
   }
 
   /** Whose token that is and what it may, '' if that cannot be told: those who differ in any of it have nothing to share. */
-  async whose() {
+  async sharingKey() {
     const token = await this.token();
     const { exp, iat, nbf, jti, ...who } = this.claims(token);
     return who.sub ? JSON.stringify(who) : (token === null && this.#recipient) || '';
@@ -72,38 +72,38 @@ export class Credential {
 export class Api {
   #base;
   #credential;
-  #world;
+  #environment;
 
-  /** @param {string} base @param {Credential} credential @param {Pick<World, 'fetch' | 'timeout'>} world */
-  constructor(base, credential, world) {
+  /** @param {string} base @param {Credential} credential @param {Pick<Environment, 'fetch' | 'timeout'>} environment */
+  constructor(base, credential, environment) {
     this.#base = base;
     this.#credential = credential;
-    this.#world = world;
+    this.#environment = environment;
   }
 
   /** @param {Query & {limit?: number, before?: string}} query @returns {Promise<Page>} */
   inbox(query) {
-    return this.#ask('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
+    return this.#request('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
   }
 
   /** Says how many it changed, where the server tells. @param {Verb} verb @param {Target} target @returns {Promise<number | undefined>} */
   async act(verb, target) {
-    return (await this.#ask('POST', `v1/inbox/${verb}`, target)).changed;
+    return (await this.#request('POST', `v1/inbox/${verb}`, target)).changed;
   }
 
   /** @param {string} method @param {string} path @param {object} [body] @param {boolean} [last]  after it no other token is tried @returns {Promise<any>} */
-  async #ask(method, path, body, last) {
+  async #request(method, path, body, last) {
     const token = await this.#credential.token();
-    const response = await this.#world.fetch(this.#base + path, {
+    const response = await this.#environment.fetch(this.#base + path, {
       method,
       credentials: token ? 'omit' : 'include',
       keepalive: method !== 'GET', // marking as read outlives the page that its click leaves
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
       body: JSON.stringify(body),
-      signal: this.#world.timeout(REQUEST_TIMEOUT),
+      signal: this.#environment.timeout(REQUEST_TIMEOUT),
     });
     const { ok, status, headers } = response;
-    if (!last && status === 401 && (await this.#credential.renew(token))) return this.#ask(method, path, body, true);
+    if (!last && status === 401 && (await this.#credential.renew(token))) return this.#request(method, path, body, true);
     const answer = await response.json().catch((error) => {
       if (error.name !== 'SyntaxError') throw error; // it broke off; a proxy's error page is no JSON
     });
@@ -112,7 +112,7 @@ export class Api {
   }
 }
 
-/** The token in what `getToken` returned: text, JSON or an object. @param {Given} given @returns {Promise<string | null>} */
+/** The token in what `getToken` returned: text, JSON or an object. @param {TokenResult} given @returns {Promise<string | null>} */
 async function tokenOf(given) {
   let token = /** @type {any} */ (given);
   if (token?.text) {

@@ -1,15 +1,15 @@
 /** One line to the server: opened, heard, asked. Resumes by position; never decides what is true, nor what to do when it breaks. */
 
 import { Refused } from './api.js';
-import * as forecast from './forecast.js';
+import { loadResilience } from './lazy.js';
 import { websocket } from './transports/websocket.js';
 
 /** @import { BellcastEvent, Close, Ready } from './events.js' */
-/** @import { Speaking } from './speaking.js' */
+/** @import { Rpc } from './rpc.js' */
 /** @import { End, Link, Open } from './transports/sse.js' */
-/** @import { Pilot, Plan, Status } from './pilot.js' */
+/** @import { ReconnectPolicy, ConnectionOptions, Status } from './reconnect.js' */
 
-const AGAIN = 5_000; // ms
+const RETRY_DELAY = 5_000; // ms
 
 export class Connection {
   /** @type {Status} */
@@ -21,28 +21,28 @@ export class Connection {
   /** @type {string | null} */
   token = null;
   /** Whoever waited and finds another turn has been overtaken. */
-  turn = 0;
+  generation = 0;
   /** When it was heard last. */
-  heard = 0;
+  lastHeardAt = 0;
   /** @type {Link | null} */
   link = null;
-  /** Who waits for answers, once somebody does. @type {Speaking | null} */
-  speaking = null;
-  #plan;
+  /** Who waits for answers, once somebody does. @type {Rpc | null} */
+  rpc = null;
+  #options;
   /** @type {Close | undefined} */
-  #farewell;
+  #closeEvent;
   /** From being opened to being closed. */
-  #while = new AbortController();
-  /** Decides when to try again, how, and when to give up. @type {Pilot | null} */
-  #pilot = null;
+  #abort = new AbortController();
+  /** Decides when to try again, how, and when to give up. @type {ReconnectPolicy | null} */
+  #policy = null;
 
-  /** @param {Plan} plan */
-  constructor(plan) {
-    this.#plan = plan;
-    this.transport = plan.transport ?? websocket;
-    const { page } = plan.world;
-    page.addEventListener('online', () => this.open(), this.#while);
-    page.addEventListener('offline', () => this.rest('offline'), this.#while);
+  /** @param {ConnectionOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.transport = options.transport ?? websocket;
+    const { page } = options.environment;
+    page.addEventListener('online', () => this.open(), this.#abort);
+    page.addEventListener('offline', () => this.suspend('offline'), this.#abort);
   }
 
   /** Start; or, while waiting, wait no longer. */
@@ -53,23 +53,23 @@ export class Connection {
 
   /** Anew, at once: with other topics, or because the network is back. */
   reopen() {
-    this.#drop();
-    void this.#try();
+    this.#disconnect();
+    void this.#connect();
   }
 
   /** @param {Refused | null} [error] */
   close(error = null) {
     this.error = error;
-    this.#while.abort();
-    this.#while = new AbortController();
-    this.rest('closed');
-    this.#pilot = null;
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    this.suspend('closed');
+    this.#policy = null;
   }
 
   /** Nothing is tried. @param {Status} status */
-  rest(status) {
-    this.#drop();
-    this.#move(status);
+  suspend(status) {
+    this.#disconnect();
+    this.#setStatus(status);
   }
 
   /** Whether it can speak, or only listen. */
@@ -77,12 +77,12 @@ export class Connection {
     return this.status === 'live' && Boolean(this.link?.send);
   }
 
-  /** What comes after the turn is over is not heard. @param {Open} transport @param {Plan['hear']} hear @param {(end?: End) => void} end */
+  /** What comes after the turn is over is not heard. @param {Open} transport @param {ConnectionOptions['onEvent']} hear @param {(end?: End) => void} end */
   dial(transport, hear, end) {
-    const { base, world } = this.#plan;
-    const { turn } = this;
+    const { base, environment } = this.#options;
+    const { generation } = this;
     try {
-      return transport(base, this.#query(), world, (event, since) => turn === this.turn && hear(event, since), (how) => turn === this.turn && end(how));
+      return transport(base, this.#query(), environment, (event, since) => generation === this.generation && hear(event, since), (how) => generation === this.generation && end(how));
     } catch {
       end(); // a browser may forbid it, as ws: on a page of https:
       return null;
@@ -90,91 +90,91 @@ export class Connection {
   }
 
   /** It broke, or is as good as broken. @param {End} [end] */
-  lost(end) {
+  onDisconnected(end) {
     const { status } = this;
-    this.#adrift((pilot) => pilot.broken(status === 'live', end));
+    this.#retryLater((pilot) => pilot.onClose(status === 'live', end));
   }
 
   /** @param {number} status @param {{code?: string, detail?: string}} problem */
-  refusal(status, problem) {
+  createError(status, problem) {
     return new Refused(status, problem);
   }
 
-  async #try() {
-    const { turn } = this;
-    const { credential, prepare } = this.#plan;
-    this.#move('connecting');
+  async #connect() {
+    const { generation } = this;
+    const { credential, prepare } = this.#options;
+    this.#setStatus('connecting');
     try {
       await prepare();
       this.token = await credential.token();
-      if (turn === this.turn) this.#open();
+      if (generation === this.generation) this.#dial();
     } catch (error) {
-      if (turn === this.turn) this.#adrift((pilot) => pilot.failed(error));
+      if (generation === this.generation) this.#retryLater((pilot) => pilot.onError(error));
     }
   }
 
-  #open() {
-    this.#farewell = undefined;
-    this.heard = this.#plan.world.now();
-    this.#tell((pilot) => pilot.dialled());
-    this.link = this.dial(this.transport, (event, since) => this.#hear(event, since), (end) => this.lost(this.#farewell ?? end));
+  #dial() {
+    this.#closeEvent = undefined;
+    this.lastHeardAt = this.#options.environment.now();
+    this.#notifyPolicy((pilot) => pilot.onDial());
+    this.link = this.dial(this.transport, (event, since) => this.#onEvent(event, since), (end) => this.onDisconnected(this.#closeEvent ?? end));
   }
 
-  /** A browser may never fetch again what it could not fetch once: without a pilot the line is simply opened again. @param {(pilot: Pilot) => void} tell */
-  #adrift(tell) {
-    this.rest('waiting');
-    const { turn } = this;
-    if (!this.#pilot) this.#plan.world.setTimeout(() => turn === this.turn && !this.#pilot && this.reopen(), AGAIN);
-    this.#tell(tell);
+  /** A browser may never fetch again what it could not fetch once: without a pilot the line is simply opened again. @param {(pilot: ReconnectPolicy) => void} tell */
+  #retryLater(tell) {
+    this.suspend('waiting');
+    const { generation } = this;
+    if (!this.#policy) this.#options.environment.setTimeout(() => generation === this.generation && !this.#policy && this.reopen(), RETRY_DELAY);
+    this.#notifyPolicy(tell);
   }
 
-  /** @param {(pilot: Pilot) => void} tell */
-  #tell(tell) {
-    if (this.#pilot) return tell(this.#pilot);
-    const { turn } = this;
-    const { signal } = this.#while;
-    void forecast.weather(this.#plan.world, signal).then(({ Pilot }) => {
-      if (turn === this.turn) tell((this.#pilot ??= new Pilot(this, this.#plan, signal)));
+  /** @param {(pilot: ReconnectPolicy) => void} tell */
+  #notifyPolicy(tell) {
+    if (this.#policy) return tell(this.#policy);
+    const { generation } = this;
+    const { signal } = this.#abort;
+    void loadResilience(this.#options.environment, signal).then(({ ReconnectPolicy }) => {
+      if (generation === this.generation) tell((this.#policy ??= new ReconnectPolicy(this, this.#options, signal)));
     });
   }
 
   #query() {
-    const query = new URLSearchParams(Array.from(this.#plan.topics(), (topic) => ['topic', topic]));
-    const position = this.#plan.position();
+    const query = new URLSearchParams(Array.from(this.#options.topics(), (topic) => ['topic', topic]));
+    const position = this.#options.position();
     if (this.token) query.set('token', this.token);
     if (position) query.set('position', position);
     return query;
   }
 
   /** @param {BellcastEvent} event @param {string | null} [since] */
-  #hear(event, since) {
-    this.heard = this.#plan.world.now();
-    if (event.type === 'close') this.#farewell = event;
-    if (event.type === 'ready') this.#ready(event);
-    this.speaking?.hear(event);
-    this.#plan.hear(event, since);
+  #onEvent(event, since) {
+    this.lastHeardAt = this.#options.environment.now();
+    if (event.type === 'close') this.#closeEvent = event;
+    if (event.type === 'ready') this.#onReady(event);
+    this.rpc?.onEvent(event);
+    this.#options.onEvent(event, since);
   }
 
   /** @param {Ready} greeting */
-  #ready(greeting) {
+  #onReady(greeting) {
     this.greeting = greeting;
-    this.#tell((pilot) => pilot.ready());
-    this.#move('live');
+    this.#notifyPolicy((pilot) => pilot.onReady());
+    this.#setStatus('live');
   }
 
-  #drop() {
-    this.turn++;
+  #disconnect() {
+    this.generation++;
     this.greeting = null;
-    this.#pilot?.rest();
+    this.#policy?.cancelTimers();
     this.link?.close();
     this.link = null;
-    this.speaking?.drop();
+    this.rpc?.rejectAll();
   }
 
   /** @param {Status} status */
-  #move(status) {
+  #setStatus(status) {
     if (status === this.status) return;
     this.status = status;
-    this.#plan.moved();
+    this.#options.onStatusChange();
   }
 }

@@ -35,10 +35,10 @@
  *
  * @typedef {Counts & {type: 'ready', connection: string, recipient: string | null, heartbeat: number, resumed: boolean,
  *   topics: string[], refused: RefusedTopic[]}} Ready
- * @typedef {Counts & {type: 'notification' | 'notification-update', notification: Notification}} Told
- * @typedef {Counts & {type: 'notification-delete', id: string}} Gone
+ * @typedef {Counts & {type: 'notification' | 'notification-update', notification: Notification}} NotificationEvent
+ * @typedef {Counts & {type: 'notification-delete', id: string}} DeletedEvent
  * @typedef {Counts & {type: 'counts', changed?: Change, ids?: string[] | 'all', of?: {type?: string, view?: View},
- *   at?: string}} Counted  `at` is the time of the change
+ *   at?: string}} CountsEvent  `at` is the time of the change
  * @typedef {Counts & {type: 'reset'}} Reset
  * @typedef {{type: 'event', topic?: string, name: string, data: unknown}} LiveEvent
  * @typedef {{type: 'presence', topic: string, joined: Member[], left: Member[]}} Presence
@@ -47,13 +47,13 @@
  * @typedef {{type: 'close', code: number, reason: string, reconnect: boolean, after?: number}} Close
  * @typedef {{type: 'ack', ref: string, [field: string]: unknown}} Ack
  * @typedef {{type: 'pong', ref?: string}} Pong
- * @typedef {{type: 'error', ref?: string, code: string, message: string}} Fault
+ * @typedef {{type: 'error', ref?: string, code: string, message: string}} ErrorFrame
  *
- * @typedef {Ready | Told | Gone | Counted | Reset | LiveEvent | Presence | Typing | Heartbeat | Close | Ack | Pong | Fault} BellcastEvent
+ * @typedef {Ready | NotificationEvent | DeletedEvent | CountsEvent | Reset | LiveEvent | Presence | Typing | Heartbeat | Close | Ack | Pong | ErrorFrame} BellcastEvent
  */
 
 /** What each frame cannot do without. @type {Record<BellcastEvent['type'], string>} */
-const NEEDS = {
+const REQUIRED_FIELD = {
   ready: 'heartbeat',
   notification: 'notification',
   'notification-update': 'notification',
@@ -79,11 +79,11 @@ const NEEDS = {
 export function parse(text, type) {
   try {
     const frame = { ...JSON.parse(text), ...(type && { type }) };
-    return Object.hasOwn(NEEDS, frame.type) && frame[NEEDS[/** @type {'ready'} */ (frame.type)]] != null ? frame : null;
+    return Object.hasOwn(REQUIRED_FIELD, frame.type) && frame[REQUIRED_FIELD[/** @type {'ready'} */ (frame.type)]] != null ? frame : null;
   } catch {
     return null;
   }
 }
 
 /** The end of a switch that must name every type. @param {never} event */
-export const never = (event) => void event;
+export const assertNever = (event) => void event;

@@ -6,13 +6,13 @@ import { Session } from '../bellcast.js';
 
 /** @import { ReactNode } from 'react' */
 /** @import { Member, Notification, Query } from './events.js' */
-/** @import { Options, Session as Live } from './session.js' */
+/** @import { Options, Session as LiveSession } from './session.js' */
 
 /** @typedef {{type: string, [field: string]: unknown}} Message */
 
-const Context = createContext(/** @type {Live | null} */ (null));
+const SessionContext = createContext(/** @type {LiveSession | null} */ (null));
 
-/** Opens a session while it is mounted, or hands down a given one, left as it is. @param {Options & {session?: Live, children?: ReactNode}} props */
+/** Opens a session while it is mounted, or hands down a given one, left as it is. @param {Options & {session?: LiveSession, children?: ReactNode}} props */
 export function BellcastProvider({ session: given, children, ...options }) {
   const { server, token, recipient, getToken, topics } = options;
   const ask = useRef(getToken);
@@ -27,18 +27,18 @@ export function BellcastProvider({ session: given, children, ...options }) {
     made?.open();
     return () => made?.close();
   }, [made]);
-  return createElement(Context.Provider, { value: given ?? made }, children);
+  return createElement(SessionContext.Provider, { value: given ?? made }, children);
 }
 
-/** The session of this tree. @returns {Live} */
+/** The session of this tree. @returns {LiveSession} */
 export function useBellcast() {
-  const session = useContext(Context);
+  const session = useContext(SessionContext);
   if (!session) throw new Error('useBellcast() needs a <BellcastProvider> above it.');
   return session;
 }
 
-/** @template T @param {(session: Live) => T} read  the same answer for the same state */
-function useRead(read) {
+/** @template T @param {(session: LiveSession) => T} read  the same answer for the same state */
+function useSessionValue(read) {
   const session = useBellcast();
   const subscribe = useCallback((/** @type {() => void} */ changed) => {
     session.addEventListener('change', changed);
@@ -53,8 +53,8 @@ export function useInbox(query) {
   const session = useBellcast();
   const key = query && JSON.stringify(query);
   const view = useMemo(() => (key ? session.view(JSON.parse(key)) : session), [session, key]);
-  const state = useRead(() => session.state);
-  const listing = useRead(() => view.state);
+  const state = useSessionValue(() => session.state);
+  const listing = useSessionValue(() => view.state);
   const verbs = useMemo(() => ({
     seen: session.seen.bind(session),
     read: session.read.bind(session),
@@ -67,7 +67,7 @@ export function useInbox(query) {
   return { ...state, ...listing, ...verbs, loadMore };
 }
 
-export const useUnread = () => useRead((session) => session.state.unread);
+export const useUnread = () => useSessionValue((session) => session.state.unread);
 
 /** Calls back for each live event of a name; of a topic too, where one is given. @param {string} name @param {(data: any) => void} heard @param {string} [topic] */
 export function useEvent(name, heard, topic) {
@@ -100,15 +100,15 @@ export function usePresence(topic) {
   return members;
 }
 
-/** @type {WeakMap<Live, Map<string, number>>} */
-const followed = new WeakMap();
+/** @type {WeakMap<LiveSession, Map<string, number>>} */
+const subscriptions = new WeakMap();
 
-/** Followed for as long as somebody here wants it. @param {Live} session @param {string | undefined} topic */
+/** Followed for as long as somebody here wants it. @param {LiveSession} session @param {string | undefined} topic */
 function useTopic(session, topic) {
   useEffect(() => {
     if (!topic) return undefined;
-    const counts = followed.get(session) ?? new Map();
-    followed.set(session, counts);
+    const counts = subscriptions.get(session) ?? new Map();
+    subscriptions.set(session, counts);
     counts.set(topic, (counts.get(topic) ?? 0) + 1);
     if (counts.get(topic) === 1) session.subscribe(topic).catch(() => {});
     return () => {
@@ -136,7 +136,7 @@ export function useWebSocket(callbacks = {}) {
   const session = useBellcast();
   const latest = useRef(callbacks);
   latest.current = callbacks;
-  const isConnected = useRead(({ state }) => state.status === 'live');
+  const isConnected = useSessionValue(({ state }) => state.status === 'live');
   useEffect(() => {
     /** @param {Event} event */
     const listen = (event) => route(latest.current, message(/** @type {CustomEvent} */ (event)));
@@ -144,7 +144,7 @@ export function useWebSocket(callbacks = {}) {
     for (const type of types) session.addEventListener(type, listen);
     return () => types.forEach((type) => session.removeEventListener(type, listen));
   }, [session]);
-  const sendMessage = useCallback((/** @type {Message} */ { type, ...data }) => speak(session, type, data), [session]);
+  const sendMessage = useCallback((/** @type {Message} */ { type, ...data }) => send(session, type, data), [session]);
   return { isConnected, sendMessage };
 }
 
@@ -162,8 +162,8 @@ function route({ onBookingUpdate, onPaymentUpdate, onNotification }, heard) {
   else onNotification?.(heard);
 }
 
-/** Now, or as soon as there is a line. @param {Live} session @param {string} type @param {object} data */
-async function speak(session, type, data) {
+/** Now, or as soon as there is a line. @param {LiveSession} session @param {string} type @param {object} data */
+async function send(session, type, data) {
   while (session.state.status !== 'live') {
     if (session.state.error) throw session.state.error;
     await new Promise((resolve) => session.addEventListener('change', resolve, { once: true }));

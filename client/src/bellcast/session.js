@@ -1,19 +1,19 @@
 /** One person's inbox, live: holds the state, stays connected, does what they ask at once and takes it back if refused. */
 
 import { Api, Credential, Refused } from './api.js';
-import * as forecast from './forecast.js';
-import { Queue } from './queue.js';
-import { none } from './strict.js';
-import { Tabs } from './tabs.js';
-import { View } from './view.js';
-import { browser } from './world.js';
+import { loadTopics } from './lazy.js';
+import { ActionQueue } from './action-queue.js';
+import { rejectUnknown } from './strict.js';
+import { LeaderElection } from './tab-leader.js';
+import { InboxView } from './inbox-view.js';
+import { browserEnvironment } from './environment.js';
 
 /** @import { BellcastEvent, Member, Notification, Query, Verb } from './events.js' */
 /** @import { GetToken } from './api.js' */
-/** @import { Plan, Status } from './pilot.js' */
-/** @import { Which } from './queue.js' */
-/** @import { Topics } from './topics.js' */
-/** @import { World } from './world.js' */
+/** @import { ConnectionOptions, Status } from './reconnect.js' */
+/** @import { Which } from './action-queue.js' */
+/** @import { LiveTopics } from './live-topics.js' */
+/** @import { Environment } from './environment.js' */
 
 /**
  * @typedef {object} Options
@@ -22,7 +22,7 @@ import { browser } from './world.js';
  * @property {GetToken} [getToken]  asked for the first token, and for a fresh one before each ends: returns it, `{token}`, or a response with either
  * @property {string} [recipient]  who is signed in, where cookies speak: lets this person's tabs share a line
  * @property {Iterable<string>} [topics]
- * @property {Partial<World>} [world]
+ * @property {Partial<Environment>} [environment]
  *
  * @typedef {object} Listing
  * @property {readonly Notification[]} notifications  newest first
@@ -31,13 +31,13 @@ import { browser } from './world.js';
  * @property {string | null} next  not null: there is more to load
  * @property {boolean} loaded
  *
- * @typedef {object} Standing
+ * @typedef {object} ConnectionState
  * @property {Status} status
  * @property {number} queued  actions that wait for the server to be back
  * @property {Refused | null} error  why the session ended
  *
- * @typedef {Listing & Standing} State
- * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} Viewed
+ * @typedef {Listing & ConnectionState} State
+ * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} ViewHandle
  */
 
 const LIVE = ['event', 'presence', 'typing'];
@@ -49,95 +49,95 @@ const LIVE = ['event', 'presence', 'typing'];
 export class Session extends EventTarget {
   /** @type {Set<string>} */
   #topics;
-  #world;
+  #environment;
   #api;
-  #plan;
-  /** Whose line it is. @type {Tabs | null} */
-  #tabs = null;
+  #options;
+  /** Whose line it is. @type {LeaderElection | null} */
+  #election = null;
   #main;
-  /** @type {Map<string, View>} */
-  #shown = new Map();
+  /** @type {Map<string, InboxView>} */
+  #views = new Map();
   #queue;
   /** Whoever waited and finds another has been overtaken. @type {object | null} */
-  #turn = null;
+  #attempt = null;
   /** @type {any} */
-  #ringing;
+  #alertTimer;
   /** @type {string[]} */
-  #rung = [];
-  /** What is said and heard on them. @type {Topics | null} */
-  #spoken = null;
+  #pendingAlerts = [];
+  /** What is said and heard on them. @type {LiveTopics | null} */
+  #liveTopics = null;
   /** @type {Status} */
   #status = 'closed';
-  /** What was computed since the last change. @type {Map<View | null, any>} */
-  #known = new Map();
+  /** What was computed since the last change. @type {Map<InboxView | null, any>} */
+  #memo = new Map();
 
   /** @param {Options} [options] */
-  constructor({ server = '', token, getToken, recipient, topics = [], world, ...others } = {}) {
+  constructor({ server = '', token, getToken, recipient, topics = [], environment, ...others } = {}) {
     super();
-    none(others, 'Session');
+    rejectUnknown(others, 'Session');
     const here = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? here : globalThis.location?.origin).href;
     const credential = new Credential(token, getToken, recipient);
     this.#topics = new Set(topics);
-    this.#world = { ...browser(), ...world };
-    this.#api = new Api(base, credential, this.#world);
+    this.#environment = { ...browserEnvironment(), ...environment };
+    this.#api = new Api(base, credential, this.#environment);
     this.#main = this.#view({});
-    this.#queue = new Queue({
+    this.#queue = new ActionQueue({
       api: this.#api,
-      world: this.#world,
+      environment: this.#environment,
       view: this.#main,
-      live: () => this.#status === 'live',
-      changed: () => this.#changed(),
-      refused: (error) => this.#tell('refused', error),
+      isLive: () => this.#status === 'live',
+      onChange: () => this.#changed(),
+      onRefused: (error) => this.#emit('refused', error),
     });
-    /** @type {Plan & {credential: Credential}} */
-    this.#plan = {
+    /** @type {ConnectionOptions & {credential: Credential}} */
+    this.#options = {
       base,
       credential,
-      world: this.#world,
+      environment: this.#environment,
       topics: () => this.#topics,
-      position: () => this.#main.truth.position,
-      prepare: async () => void (this.#main.truth.stale && (await this.#refresh(this.#main))),
-      hear: (event, since) => this.#hear(event, since),
-      moved: () => this.#moved(),
-      recalled: () => void this.#queue.recall(),
+      position: () => this.#main.confirmed.position,
+      prepare: async () => void (this.#main.confirmed.stale && (await this.#refresh(this.#main))),
+      onEvent: (event, since) => this.#onEvent(event, since),
+      onStatusChange: () => this.#onStatusChange(),
+      restoreActions: () => void this.#queue.restore(),
     };
   }
 
   /** Load the inbox and stay connected until `close()`. Asked again, it tries again at once. */
   open() {
-    const { company, line } = this.#tabs ?? {};
-    if (line && !line.error) {
-      company?.post({ word: 'retry' });
-      line.open();
-    } else if (line || !this.#turn) void this.#enter((this.#turn = {}));
+    const { coordinator, connection } = this.#election ?? {};
+    if (connection && !connection.error) {
+      coordinator?.post({ type: 'retry' });
+      connection.open();
+    } else if (connection || !this.#attempt) void this.#connect((this.#attempt = {}));
     return this;
   }
 
   close() {
-    this.#queue.settle();
-    this.#world.clearTimeout(this.#ringing);
-    this.#turn = null;
-    this.#hangUp();
-    this.#moved();
+    this.#queue.flushDeferred();
+    this.#environment.clearTimeout(this.#alertTimer);
+    this.#attempt = null;
+    this.#disconnect();
+    this.#onStatusChange();
   }
 
   /** @returns {State} */
   get state() {
-    return this.#once(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.waiting, error: this.#tabs?.line?.error ?? null }));
+    return this.#memoize(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.queuedCount, error: this.#election?.connection?.error ?? null }));
   }
 
-  /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {Viewed} */
+  /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {ViewHandle} */
   view(query) {
     const look = () => {
       const view = this.#view(query);
-      view.wanted = true;
-      if (view.truth.stale) void this.#refresh(view).catch(() => {});
+      view.isInUse = true;
+      if (view.confirmed.stale) void this.#refresh(view).catch(() => {});
       return view;
     };
     const listing = () => this.#listing(look());
     listing();
-    return { get state() { return listing(); }, loadMore: () => this.#more(look()) };
+    return { get state() { return listing(); }, loadMore: () => this.#loadMore(look()) };
   }
 
   /** @param {Which} which */
@@ -160,49 +160,49 @@ export class Session extends EventTarget {
 
   /** Shown as done, told to the server when the person can no longer change their mind. @param {Verb} verb @param {Which} which */
   hold(verb, which) {
-    return this.#queue.hold(verb, which);
+    return this.#queue.defer(verb, which);
   }
 
   /** The next older page. Called again meanwhile it is the same one. */
   loadMore() {
-    return this.#more(this.#main);
+    return this.#loadMore(this.#main);
   }
 
   /** Follow live topics. @param {...string} topics */
   subscribe(...topics) {
     for (const topic of topics) this.#topics.add(topic);
-    return this.#speak((spoken) => spoken.subscribe(topics));
+    return this.#withTopics((liveTopics) => liveTopics.subscribe(topics));
   }
 
   /** @param {...string} topics */
   unsubscribe(...topics) {
     for (const topic of topics) this.#topics.delete(topic);
-    return this.#speak((spoken) => spoken.unsubscribe(topics));
+    return this.#withTopics((liveTopics) => liveTopics.unsubscribe(topics));
   }
 
   /** Who is on a topic that presence is kept on. @param {string} topic @returns {Member[]} */
   members(topic) {
-    return this.#spoken?.members(topic) ?? [];
+    return this.#liveTopics?.members(topic) ?? [];
   }
 
   /** To the others on a topic. Needs a WebSocket, as all that follows. @param {string} topic @param {string} name @param {unknown} data */
   publish(topic, name, data) {
-    return this.#ask({ type: 'publish', topic, name, data });
+    return this.#request({ type: 'publish', topic, name, data });
   }
 
   /** @param {string} topic @param {boolean} on */
   typing(topic, on) {
-    return this.#ask({ type: 'typing', topic, on });
+    return this.#request({ type: 'typing', topic, on });
   }
 
   /** Whether the line answers; resolves when it does. */
   ping() {
-    return this.#ask({ type: 'ping' });
+    return this.#request({ type: 'ping' });
   }
 
   /** Ask the app; resolves with its handler's reply. @param {string} name @param {unknown} [data] @returns {Promise<unknown>} */
   async call(name, data) {
-    return (await this.#ask({ type: 'call', name, data })).data;
+    return (await this.#request({ type: 'call', name, data })).data;
   }
 
   /** All that is told from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
@@ -227,148 +227,150 @@ export class Session extends EventTarget {
   }
 
   /** As one of this browser's tabs, where they can share a line; else alone. @param {object} turn */
-  async #enter(turn) {
-    this.#hangUp();
-    this.#moved();
-    if (this.#main.truth.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
-    const whose = await this.#plan.credential.whose().catch(() => '');
-    if (turn !== this.#turn) return;
-    this.#tabs = new Tabs({ ...this.#plan }, whose);
-    this.#world.page.addEventListener('pagehide', () => this.#queue.settle(), this.#tabs);
-    this.#queue.enter(this.#tabs);
-    this.#tabs.enter();
+  async #connect(turn) {
+    this.#disconnect();
+    this.#onStatusChange();
+    if (this.#main.confirmed.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
+    const whose = await this.#options.credential.sharingKey().catch(() => '');
+    if (turn !== this.#attempt) return;
+    this.#election = new LeaderElection({ ...this.#options }, whose);
+    this.#environment.page.addEventListener('pagehide', () => this.#queue.flushDeferred(), this.#election);
+    this.#queue.setScope(this.#election);
+    this.#election.start();
   }
 
-  #hangUp() {
-    const tabs = this.#tabs;
-    this.#tabs = null;
-    tabs?.leave();
-    tabs?.line?.close();
+  #disconnect() {
+    const tabs = this.#election;
+    this.#election = null;
+    tabs?.stop();
+    tabs?.connection?.close();
   }
 
-  /** What it takes is fetched by who speaks first, or follows. @template T @param {(spoken: Topics) => T | Promise<T>} run */
-  async #speak(run) {
-    const { Topics } = await forecast.topics(this.#world, this.#tabs?.signal);
-    this.#spoken ??= new Topics({ topics: this.#topics, tabs: () => this.#tabs ?? {}, tell: (...event) => this.#tell(...event), unheard });
-    return run(this.#spoken);
+  /** What it takes is fetched by who speaks first, or follows. @template T @param {(liveTopics: LiveTopics) => T | Promise<T>} run */
+  async #withTopics(run) {
+    const { LiveTopics } = await loadTopics(this.#environment, this.#election?.signal);
+    this.#liveTopics ??= new LiveTopics({ topics: this.#topics, election: () => this.#election ?? {}, emit: (...event) => this.#emit(...event), notConnected });
+    return run(this.#liveTopics);
   }
 
   /** @param {object} frame @returns {Promise<any>} */
-  #ask(frame) {
-    return this.#tabs?.line?.twoWay ? this.#speak((spoken) => spoken.ask(frame)) : Promise.reject(unheard());
+  #request(frame) {
+    return this.#election?.connection?.twoWay ? this.#withTopics((liveTopics) => liveTopics.request(frame)) : Promise.reject(notConnected());
   }
 
   /** @param {Query} query */
   #view({ view: part, type, tag, ...others }) {
-    none(others, 'view');
+    rejectUnknown(others, 'view');
     const key = JSON.stringify({ view: part === 'all' ? undefined : part, type: type || undefined, tag: tag || undefined });
-    const view = this.#shown.get(key) ?? new View(JSON.parse(key), (part) => this.#api.inbox(part));
-    this.#shown.set(key, view);
+    const view = this.#views.get(key) ?? new InboxView(JSON.parse(key), (part) => this.#api.inbox(part));
+    this.#views.set(key, view);
     return view;
   }
 
-  /** @template T @param {View | null} key @param {() => T} compute @returns {T} */
-  #once(key, compute) {
-    if (!this.#known.has(key)) this.#known.set(key, compute());
-    return this.#known.get(key);
+  /** @template T @param {InboxView | null} key @param {() => T} compute @returns {T} */
+  #memoize(key, compute) {
+    if (!this.#memo.has(key)) this.#memo.set(key, compute());
+    return this.#memo.get(key);
   }
 
-  /** @param {View} view @returns {Listing} */
+  /** @param {InboxView} view @returns {Listing} */
   #listing(view) {
-    return this.#once(view, () => view.after(this.#queue.actions));
+    return this.#memoize(view, () => view.withPending(this.#queue.actions));
   }
 
-  /** @param {View} view */
-  async #more(view) {
-    await view.more();
+  /** @param {InboxView} view */
+  async #loadMore(view) {
+    await view.loadMore();
     this.#changed();
   }
 
-  /** Where nobody says what is new, looking finds it. @param {View} view */
+  /** Where nobody says what is new, looking finds it. @param {InboxView} view */
   async #refresh(view) {
-    const { loaded, truth } = view;
+    const { loaded, confirmed } = view;
     await view.refresh();
-    this.#queue.forget();
+    this.#queue.dropConfirmed();
     this.#changed();
     if (view !== this.#main || !loaded) return;
-    const newest = truth.rows[0]?.id ?? '';
-    const found = view.truth.rows.filter(({ id, read_at }) => id > newest && !read_at);
-    for (const row of found.reverse()) this.#arrived(row);
+    const newest = confirmed.rows[0]?.id ?? '';
+    const found = view.confirmed.rows.filter(({ id, read_at }) => id > newest && !read_at);
+    for (const row of found.reverse()) this.#onNew(row);
   }
 
-  #moved() {
-    const status = this.#tabs?.line?.status ?? (this.#turn ? 'connecting' : 'closed');
+  #onStatusChange() {
+    const status = this.#election?.connection?.status ?? (this.#attempt ? 'connecting' : 'closed');
     if (status === this.#status) return this.#changed();
     this.#status = status;
     this.#changed();
-    if (status === 'live') this.#live();
+    if (status === 'live') this.#onLive();
   }
 
-  #live() {
-    void this.#queue.recall();
+  #onLive() {
+    void this.#queue.restore();
     void this.#queue.deliver();
-    if (this.#topics.size) this.#speak((spoken) => spoken.meet()).catch(() => {});
+    if (this.#topics.size) this.#withTopics((liveTopics) => liveTopics.loadPresence()).catch(() => {});
   }
 
   /** @param {BellcastEvent} event @param {string | null} [since] */
-  #hear(event, since) {
-    if (LIVE.includes(event.type)) this.#heardLive(/** @type {any} */ (event));
-    else this.#heardInbox(event, since);
+  #onEvent(event, since) {
+    if (LIVE.includes(event.type)) this.#onLiveEvent(/** @type {any} */ (event));
+    else this.#onInboxEvent(event, since);
   }
 
   /** What other tabs follow is heard as well. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing'}>} event */
-  #heardLive(event) {
+  #onLiveEvent(event) {
     if (event.topic && !this.#topics.has(event.topic)) return;
-    if (event.type === 'presence') this.#spoken?.hear(event);
-    this.#tell(event.type, event);
+    if (event.type === 'presence') this.#liveTopics?.onPresence(event);
+    this.#emit(event.type, event);
   }
 
   /** @param {BellcastEvent} event @param {string | null} [since] */
-  #heardInbox(event, since) {
-    const { truth: before, loaded } = this.#main;
-    if (since !== undefined && since !== before.position) for (const view of this.#shown.values()) view.doubt();
-    for (const view of this.#shown.values()) view.hear(event);
-    if (this.#main.truth === before) return;
-    if (event.type !== 'ready') this.#queue.forget();
+  #onInboxEvent(event, since) {
+    const { confirmed: before, loaded } = this.#main;
+    if (since !== undefined && since !== before.position) for (const view of this.#views.values()) view.markStale();
+    for (const view of this.#views.values()) view.apply(event);
+    if (this.#main.confirmed === before) return;
+    if (event.type !== 'ready') this.#queue.dropConfirmed();
     this.#changed();
-    if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#arrived(event.notification);
-    if (!loaded || !this.#main.truth.stale) return;
-    this.#refresh(this.#main).catch(() => this.#tabs?.line?.reopen());
-    if (!before.stale) this.#release();
+    if (loaded && event.type === 'notification' && !before.rows.some(({ id }) => id === event.notification.id)) this.#onNew(event.notification);
+    if (!loaded || !this.#main.confirmed.stale) return;
+    this.#refresh(this.#main).catch(() => this.#election?.connection?.reopen());
+    if (!before.stale) this.#releaseUnused();
   }
 
   /** Views are fetched anew when they are read; one that nobody has read since the last time is let go. */
-  #release() {
-    for (const [key, view] of this.#shown) {
-      if (view !== this.#main && !view.wanted) this.#shown.delete(key);
-      view.wanted = false;
+  #releaseUnused() {
+    for (const [key, view] of this.#views) {
+      if (view !== this.#main && !view.isInUse) this.#views.delete(key);
+      view.isInUse = false;
     }
   }
 
   /** @param {Notification} notification */
-  #arrived(notification) {
-    this.#tell('notification', notification);
-    this.#rung.push(notification.id);
-    this.#ringing ??= this.#world.setTimeout(() => void this.#ring(), this.#world.attention());
+  #onNew(notification) {
+    this.#emit('notification', notification);
+    this.#pendingAlerts.push(notification.id);
+    this.#alertTimer ??= this.#environment.setTimeout(() => void this.#alert(), this.#environment.alertDelay());
   }
 
-  async #ring() {
-    this.#ringing = undefined;
-    const ids = new Set(this.#rung.splice(0));
-    const rung = this.state.notifications.filter(({ id, seen_at }) => ids.has(id) && !seen_at).reverse();
-    const told = (await this.#tabs?.company?.first(rung)) ?? rung;
-    if (told.length) this.#tell('ring', told);
+  async #alert() {
+    this.#alertTimer = undefined;
+    const ids = new Set(this.#pendingAlerts.splice(0));
+    const unseen = this.state.notifications.filter(({ id, seen_at }) => ids.has(id) && !seen_at).reverse();
+    const alerts = (await this.#election?.coordinator?.claimAlerts(unseen)) ?? unseen;
+    if (!alerts.length) return;
+    this.#emit('alert', alerts);
+    this.#emit('ring', alerts); // the event's former name
   }
 
   #changed() {
-    this.#known.clear();
-    this.#tell('change', null);
+    this.#memo.clear();
+    this.#emit('change', null);
   }
 
   /** @param {string} type @param {unknown} detail */
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
-const unheard = () => new Refused(0, { code: 'not_connected' });
+const notConnected = () => new Refused(0, { code: 'not_connected' });

@@ -1,9 +1,9 @@
 /** What a developer should know and a page cannot show, in the browser's console: each problem once. Fetched when there is one. */
 
-/** @import { World } from './world.js' */
+/** @import { Environment } from './environment.js' */
 
 /**
- * @typedef {{base: string, world: World, credential: {token: () => Promise<string | null>}}} Place
+ * @typedef {{base: string, environment: Environment, credential: {token: () => Promise<string | null>}}} Place
  * @typedef {{name?: string, status?: number, code?: string, message?: string, topic?: string}} Problem
  */
 
@@ -19,11 +19,11 @@ const known = new Set();
 
 /** @param {Place} place @param {Problem} problem */
 export async function warn(place, problem) {
-  const { base, world } = place;
+  const { base, environment } = place;
   const { name, status = 0, code, message, topic } = problem;
   const key = [base, status, code, topic, message].join(' ');
   if (TEMPORARY.includes(status) && code !== 'no_token') return;
-  if (!world.online() || known.has(key) || known.size >= MAX_WARNINGS) return;
+  if (!environment.online() || known.has(key) || known.size >= MAX_WARNINGS) return;
   known.add(key);
   const text = topic || name === 'Refused' ? explain(problem, base) : await unanswered(place, problem);
   console.warn(`Bellcast: ${text}`);
@@ -39,11 +39,11 @@ function explain({ status = 0, code = 'unknown', message, topic }, base) {
 }
 
 /** No answer could be read: a browser does not say why, but an opaque request finds out whether anything is there. @param {Place} place @param {Problem} problem */
-async function unanswered({ base, world, credential }, { message }) {
+async function unanswered({ base, environment, credential }, { message }) {
   const failed = await credential.token().then(() => null, (error) => error);
   if (failed) return `getToken failed: ${failed.message}`;
-  const probe = { mode: /** @type {const} */ ('no-cors'), signal: world.timeout(PROBE_TIMEOUT) };
-  const answers = await world.fetch(new URL('healthz', base).href, probe).then(() => true, () => false);
+  const probe = { mode: /** @type {const} */ ('no-cors'), signal: environment.timeout(PROBE_TIMEOUT) };
+  const answers = await environment.fetch(new URL('healthz', base).href, probe).then(() => true, () => false);
   const { origin = 'this page' } = globalThis.location ?? {};
   return answers
     ? `${base} answers, but ${origin} may not read it (${message}). Is that the server's address, and does a proxy before it keep its CORS headers?`

@@ -8,8 +8,8 @@ import * as popover from './popover.js';
 /** @import { Session } from '../session.js' */
 /** @import { Panel } from './panel.js' */
 
-const MOST = 99;
-const COUNTED = /^\(\d+\+?\) /;
+const MAX_COUNT = 99;
+const TITLE_COUNT = /^\(\d+\+?\) /;
 
 export class Bell extends Element {
   static observedAttributes = [...Element.observedAttributes, 'badge', 'open', 'tabs', 'title-badge'];
@@ -29,7 +29,7 @@ export class Bell extends Element {
 
   /** @param {string} name @override */
   attributeChangedCallback(name) {
-    if (name === 'open') this.moved();
+    if (name === 'open') this.onMoved();
     else if (name === 'badge' || name === 'title-badge') this.draw();
     else this.restart();
   }
@@ -39,9 +39,9 @@ export class Bell extends Element {
     popover.hide(this.#dialog);
     this.#dialog = h('dialog', 'panel');
     this.#panel = null;
-    const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.while });
-    session.addEventListener('ring', (event) => this.#ring(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
-    signal.addEventListener('abort', () => (popover.hide(this.#dialog), this.#retitle(0)));
+    const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.abortSignal });
+    session.addEventListener('alert', (event) => this.#announce(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
+    signal.addEventListener('abort', () => (popover.hide(this.#dialog), this.#setTitleCount(0)));
     this.#listen(this.#dialog, signal);
     return [this.#button, this.#dialog, this.#live];
   }
@@ -69,16 +69,16 @@ export class Bell extends Element {
 
   /** @param {boolean} [open] @param {boolean} [focus]  back to the button */
   #toggle(open = !this.hasAttribute('open'), focus = true) {
-    if (open === this.hasAttribute('open') || !this.ask(open ? 'open' : 'close', null)) return;
+    if (open === this.hasAttribute('open') || !this.emitCancelable(open ? 'open' : 'close', null)) return;
     this.toggleAttribute('open', open);
     if (!open && focus) this.#button.focus();
     if (open) this.#dialog.focus();
   }
 
   /** The panel as the attribute says. @override */
-  moved() {
+  onMoved() {
     const { session } = this;
-    if (!this.while || !session) return;
+    if (!this.abortSignal || !session) return;
     const open = this.hasAttribute('open');
     this.#button.ariaExpanded = String(open);
     popover.hide(this.#dialog);
@@ -86,34 +86,34 @@ export class Bell extends Element {
       this.#panel ??= this.panel(this.#dialog, session, () => this.#toggle(false));
       popover.show(this.#dialog, this.#button);
     }
-    this.now();
+    this.renderNow();
   }
 
   /** @param {Session} session @override */
   render({ state }) {
-    this.#count(state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread']);
-    if (this.hasAttribute('open') && this.#panel) this.see(this.#panel.render(Date.now()));
+    this.#renderCount(state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread']);
+    if (this.hasAttribute('open') && this.#panel) this.markSeen(this.#panel.render(Date.now()));
   }
 
   /** @param {number} count */
-  #count(count) {
-    const text = count > MOST ? `${MOST}+` : String(count);
+  #renderCount(count) {
+    const text = count > MAX_COUNT ? `${MAX_COUNT}+` : String(count);
     this.#badge.hidden = !count;
     this.#badge.textContent = text;
     this.#button.ariaLabel = count ? this.texts.label(text) : this.texts.title;
-    this.#retitle(this.hasAttribute('title-badge') ? count : 0);
+    this.#setTitleCount(this.hasAttribute('title-badge') ? count : 0);
   }
 
   /** @param {number} count */
-  #retitle(count) {
-    if (!count && !COUNTED.test(document.title)) return;
-    const title = document.title.replace(COUNTED, '');
-    const told = count ? `(${count > MOST ? `${MOST}+` : count}) ${title}` : title;
+  #setTitleCount(count) {
+    if (!count && !TITLE_COUNT.test(document.title)) return;
+    const title = document.title.replace(TITLE_COUNT, '');
+    const told = count ? `(${count > MAX_COUNT ? `${MAX_COUNT}+` : count}) ${title}` : title;
     if (told !== document.title) document.title = told;
   }
 
   /** However many came, it rings once. @param {Notification[]} told */
-  #ring([first, ...others]) {
+  #announce([first, ...others]) {
     if (!first) return;
     this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(first.title);
     const still = matchMedia('(prefers-reduced-motion: reduce)').matches;

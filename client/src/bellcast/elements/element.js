@@ -1,50 +1,50 @@
 /** What every element of ours does: attributes, a session while it is in a page, texts in its language, one picture a frame. */
 
 import { h, icon, link } from './dom.js';
-import { attend, chosen, possible, toggle } from './herald.js';
-import { fetching, texts } from './messages.js';
+import { startAlerts, isEnabled, isSupported, toggle } from './alerts.js';
+import { loadLanguage, texts } from './messages.js';
 import { Panel } from './panel.js';
-import { acquire } from './sessions.js';
+import { acquire } from './shared-sessions.js';
 import { sheet } from './styles.js';
 import { clock } from './time.js';
-import { parse } from './views.js';
+import { parse } from './tab-bar.js';
 
 /** @import { Notification, Verb } from '../events.js' */
 /** @import { Options, Session } from '../session.js' */
 /** @import { Messages } from './messages.js' */
-/** @import { Choice } from './herald.js' */
-/** @import { Tab } from './views.js' */
+/** @import { AlertKind } from './alerts.js' */
+/** @import { Tab } from './tab-bar.js' */
 
-const TICK = 20_000; // ms: the times are in minutes
-const LOOK = 300; // ms
-const COMMON = ['server', 'token', 'recipient', 'topics', 'lang'];
+const TIME_REFRESH_INTERVAL = 20_000; // ms: the times are in minutes
+const SEEN_REPORT_INTERVAL = 300; // ms
+const COMMON_ATTRIBUTES = ['server', 'token', 'recipient', 'topics', 'lang'];
 const PROPERTIES = ['getToken', 'session', 'messages', 'tabs'];
 
 /** Where there is no DOM (server rendering) the class still loads. @type {typeof HTMLElement} */
-const Plain = globalThis.HTMLElement ?? class {};
+const BaseElement = globalThis.HTMLElement ?? class {};
 
-export class Element extends Plain {
-  static observedAttributes = COMMON;
+export class Element extends BaseElement {
+  static observedAttributes = COMMON_ATTRIBUTES;
 
   /** @type {Options['getToken']} */
   #getToken;
   /** @type {Session | null} */
   #session = null;
   /** @type {Session | null} */
-  #given = null;
+  #providedSession = null;
   /** @type {Partial<Messages> | undefined} */
   #messages;
   /** @type {Tab[] | undefined} */
   #tabs;
   /** @type {AbortController | null} */
-  #while = null;
-  #drawing = 0;
+  #abort = null;
+  #frameRequest = 0;
   /** Told to be seen; a refusal is not asked again. @type {Set<string>} */
-  #seen = new Set();
+  #reportedSeen = new Set();
   /** Seen, and not yet told. @type {string[]} */
-  #looked = [];
+  #unreportedSeen = [];
   /** @type {any} */
-  #telling = 0;
+  #seenTimer = 0;
   texts = texts('en');
 
   constructor() {
@@ -54,11 +54,11 @@ export class Element extends Plain {
 
   /** The headless session. Give one to share it; a given one is left open. */
   get session() {
-    return this.#session ?? this.#given;
+    return this.#session ?? this.#providedSession;
   }
 
   set session(session) {
-    this.#given = session;
+    this.#providedSession = session;
     this.restart();
   }
 
@@ -93,15 +93,15 @@ export class Element extends Plain {
   }
 
   /** Ends when the element leaves the page, or starts anew. */
-  get while() {
-    return this.#while?.signal;
+  get abortSignal() {
+    return this.#abort?.signal;
   }
 
   connectedCallback() {
     const { observedAttributes } = /** @type {typeof Element} */ (this.constructor);
-    for (const name of [...PROPERTIES, ...observedAttributes]) adopt(this, name);
-    if (this.#while) this.moved();
-    else void this.#begin();
+    for (const name of [...PROPERTIES, ...observedAttributes]) upgradeProperty(this, name);
+    if (this.#abort) this.onMoved();
+    else void this.#startWhenReady();
   }
 
   disconnectedCallback() {
@@ -114,7 +114,7 @@ export class Element extends Plain {
   }
 
   /** In the same breath to another place. */
-  moved() {}
+  onMoved() {}
 
   /** What it is made of, for as long as `while` says. @param {Session} _session @returns {Node[]} */
   build(_session) {
@@ -127,52 +127,52 @@ export class Element extends Plain {
   restart() {
     if (!this.isConnected) return;
     this.#stop();
-    void this.#begin();
+    void this.#startWhenReady();
   }
 
   /** Who put it here may have more to say; with the attribute `session`, will say whose inbox it is. Where nothing says so, a script may. */
-  async #begin() {
-    const told = this.#given || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient');
-    await (told || scripts());
-    if (!this.#given && this.hasAttribute('session')) return;
-    if (this.isConnected && !this.#while) this.#start();
+  async #startWhenReady() {
+    const told = this.#providedSession || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient');
+    await (told || scriptsRun());
+    if (!this.#providedSession && this.hasAttribute('session')) return;
+    if (this.isConnected && !this.#abort) this.#start();
   }
 
   #start() {
-    const end = (this.#while = new AbortController());
+    const end = (this.#abort = new AbortController());
     const { signal } = end;
     const lang = this.lang || document.documentElement.lang;
-    fetching(lang)?.then(() => signal.aborted || this.restart());
+    loadLanguage(lang)?.then(() => signal.aborted || this.restart());
     this.texts = texts(lang, this.#messages);
-    const { session, release } = this.#given ? { session: this.#given, release() {} } : this.#own();
+    const { session, release } = this.#providedSession ? { session: this.#providedSession, release() {} } : this.#acquireSession();
     this.#session = session;
-    this.#seen.clear();
+    this.#reportedSeen.clear();
     const topics = (this.getAttribute('topics') ?? '').split(',').map((topic) => topic.trim()).filter(Boolean);
     if (topics.length) session.subscribe(...topics).catch(() => {});
-    session.addEventListener('refused', (event) => this.ask('refused', /** @type {CustomEvent} */ (event).detail), { signal });
+    session.addEventListener('refused', (event) => this.emitCancelable('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
-    signal.addEventListener('abort', attend(session, this.texts.arrivedMany, (notification) => this.open(notification)));
+    signal.addEventListener('abort', startAlerts(session, this.texts.arrivedMany, (notification) => this.openNotification(notification)));
     this.shadowRoot?.replaceChildren(...this.build(session));
     let { loaded } = session.state;
     // Nobody waits for a frame to see the first number.
-    session.addEventListener('change', () => (loaded ? this.draw() : ((loaded = session.state.loaded), this.now())), { signal });
+    session.addEventListener('change', () => (loaded ? this.draw() : ((loaded = session.state.loaded), this.renderNow())), { signal });
     document.addEventListener('visibilitychange', () => this.draw(), { signal });
-    const ticking = setInterval(() => this.draw(), TICK);
+    const ticking = setInterval(() => this.draw(), TIME_REFRESH_INTERVAL);
     signal.addEventListener('abort', () => clearInterval(ticking));
-    this.moved();
-    this.now();
+    this.onMoved();
+    this.renderNow();
   }
 
   #stop() {
-    this.#while?.abort();
-    this.#while = null;
-    clearTimeout(this.#telling);
-    this.#telling = cancelAnimationFrame(this.#drawing);
-    this.#drawing = 0;
+    this.#abort?.abort();
+    this.#abort = null;
+    clearTimeout(this.#seenTimer);
+    this.#seenTimer = cancelAnimationFrame(this.#frameRequest);
+    this.#frameRequest = 0;
     this.#session = null;
   }
 
-  #own() {
+  #acquireSession() {
     const { getToken } = this;
     const recipient = this.getAttribute('recipient');
     return acquire({
@@ -185,17 +185,17 @@ export class Element extends Plain {
 
   /** However many changes, one picture. */
   draw() {
-    if (this.#while) this.#drawing ||= requestAnimationFrame(() => this.now());
+    if (this.#abort) this.#frameRequest ||= requestAnimationFrame(() => this.renderNow());
   }
 
-  now() {
-    cancelAnimationFrame(this.#drawing);
-    this.#drawing = 0;
+  renderNow() {
+    cancelAnimationFrame(this.#frameRequest);
+    this.#frameRequest = 0;
     if (this.session) this.render(this.session);
   }
 
   /** A page may do it otherwise: every step is asked for by an event it can cancel. @param {string} step @param {object | null} detail */
-  ask(step, detail) {
+  emitCancelable(step, detail) {
     return this.dispatchEvent(new CustomEvent(`bellcast:${step}`, { detail, bubbles: true, composed: true, cancelable: true }));
   }
 
@@ -210,19 +210,19 @@ export class Element extends Plain {
       act: (verb, which) => this.act(verb, which, panel),
       follow: (notification, event) => this.follow(notification, event, panel),
       draw: () => this.draw(),
-      now: () => this.now(),
+      now: () => this.renderNow(),
       retry: () => void session.open(),
       footer: this.#choices(),
     });
-    this.while?.addEventListener('abort', () => panel.hush());
+    this.abortSignal?.addEventListener('abort', () => panel.hideNotice());
     return panel;
   }
 
   /** What a person chooses for this browser. */
   #choices() {
-    const choices = /** @type {Choice[]} */ (['sound', 'desktop']).filter(possible);
+    const choices = /** @type {AlertKind[]} */ (['sound', 'desktop']).filter(isSupported);
     return h('div', 'footer', {}, ...choices.map((choice) => {
-      const button = h('button', 'choice', { ariaPressed: String(chosen(choice)) }, icon(choice), this.texts[choice]);
+      const button = h('button', 'choice', { ariaPressed: String(isEnabled(choice)) }, icon(choice), this.texts[choice]);
       button.onclick = async () => (button.ariaPressed = String(await toggle(choice)));
       return button;
     }));
@@ -231,51 +231,51 @@ export class Element extends Plain {
   /** What may be undone is told to the server when it no longer may. @param {Verb} verb @param {string | 'all'} which @param {Panel} [panel] */
   act(verb, which, panel) {
     const { session, texts: said } = this;
-    if (!session || !this.ask('action', { verb, which })) return;
-    if (verb === 'delete' && panel) return this.#hold(session, which, panel);
+    if (!session || !this.emitCancelable('action', { verb, which })) return;
+    if (verb === 'delete' && panel) return this.#deferDelete(session, which, panel);
     session[verb](which).catch((error) => panel?.fail(error));
-    if (verb === 'archive') panel?.say(said.wasArchived, () => void session.unarchive(which).catch(() => {}));
+    if (verb === 'archive') panel?.showNotice(said.wasArchived, () => void session.unarchive(which).catch(() => {}));
   }
 
   /** @param {Session} session @param {string | 'all'} which @param {Panel} panel */
-  #hold(session, which, panel) {
+  #deferDelete(session, which, panel) {
     const { undo, commit } = session.hold('delete', which);
-    panel.say(this.texts.wasDeleted, undo, commit);
+    panel.showNotice(this.texts.wasDeleted, undo, commit);
   }
 
   /** A page that cancels goes there its own way; another tab is the browser's. @param {Notification} notification @param {MouseEvent} event @param {Panel} [panel] */
   follow(notification, event, panel) {
     const elsewhere = Boolean(event.button || event.ctrlKey || event.metaKey || event.shiftKey);
-    if (!elsewhere && !this.ask('open-notification', { notification })) event.preventDefault();
+    if (!elsewhere && !this.emitCancelable('open-notification', { notification })) event.preventDefault();
     if (!notification.read_at) this.act('read', notification.id, panel);
     return !elsewhere && (event.defaultPrevented || Boolean(link(notification.action_url)));
   }
 
   /** From outside of our elements. @param {Notification} notification */
-  open(notification) {
+  openNotification(notification) {
     const href = link(notification.action_url);
-    const free = this.ask('open-notification', { notification });
+    const free = this.emitCancelable('open-notification', { notification });
     this.act('read', notification.id);
     if (free && href) location.href = href;
   }
 
   /** What is looked at is seen; what we ask for by ourselves is asked once, and not for each row that scrolls by. @param {readonly Notification[]} notifications */
-  see(notifications) {
-    const ids = document.hidden ? [] : notifications.filter(({ id, seen_at }) => !seen_at && !this.#seen.has(id)).map(({ id }) => id);
-    for (const id of ids) this.#seen.add(id);
-    if (!ids.length || this.#looked.push(...ids) > ids.length || this.#telling) return;
+  markSeen(notifications) {
+    const ids = document.hidden ? [] : notifications.filter(({ id, seen_at }) => !seen_at && !this.#reportedSeen.has(id)).map(({ id }) => id);
+    for (const id of ids) this.#reportedSeen.add(id);
+    if (!ids.length || this.#unreportedSeen.push(...ids) > ids.length || this.#seenTimer) return;
     const tell = () => {
-      const seen = this.#looked.splice(0);
+      const seen = this.#unreportedSeen.splice(0);
       if (seen.length) this.session?.seen(seen).catch(() => {});
       return seen.length;
     };
-    const again = () => (this.#telling = tell() ? setTimeout(again, LOOK) : 0);
+    const again = () => (this.#seenTimer = tell() ? setTimeout(again, SEEN_REPORT_INTERVAL) : 0);
     again();
   }
 }
 
 /** When all scripts in the page's markup have run, and whoever has just fetched us has had a turn. */
-async function scripts() {
+async function scriptsRun() {
   const [page] = performance.getEntriesByType('navigation');
   const early = /** @type {PerformanceNavigationTiming | undefined} */ (page)?.domContentLoadedEventStart === 0;
   if (early) await new Promise((done) => document.addEventListener('DOMContentLoaded', done, { once: true }));
@@ -283,7 +283,7 @@ async function scripts() {
 }
 
 /** A property set before the element was defined hides its accessor until it is set again. @param {any} element @param {string} name */
-function adopt(element, name) {
+function upgradeProperty(element, name) {
   if (!Object.hasOwn(element, name) || element[name] === undefined) return;
   const value = element[name];
   delete element[name];

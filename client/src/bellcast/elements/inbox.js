@@ -18,12 +18,12 @@ export class Inbox extends Element {
     this.#panel = this.panel(element, session, () => {});
     const sizes = new ResizeObserver(() => this.draw());
     sizes.observe(element);
-    this.while?.addEventListener('abort', () => sizes.disconnect());
+    this.abortSignal?.addEventListener('abort', () => sizes.disconnect());
     return [element];
   }
 
   /** @override */
   render() {
-    if (this.#panel) this.see(this.#panel.render(Date.now()));
+    if (this.#panel) this.markSeen(this.#panel.render(Date.now()));
   }
 }

@@ -3,24 +3,24 @@
 import { h } from './dom.js';
 import { row } from './row.js';
 
-/** @import { Item } from './grouping.js' */
-/** @import { Desk, Row } from './row.js' */
+/** @import { Item } from './group-rows.js' */
+/** @import { RowActions, Row } from './row.js' */
 
-const ABOUT = 84; // px of a row nobody has measured yet
-const AROUND = 500; // px kept above and below of what is seen, so that scrolling finds rows ready
+const ESTIMATED_ROW_HEIGHT = 84; // px of a row nobody has measured yet
+const OVERSCAN = 500; // px kept above and below of what is seen, so that scrolling finds rows ready
 
 export class List {
   element;
-  #desk;
+  #actions;
   /** @type {Map<string, Row>} */
   #rows = new Map();
   /** @type {Map<string, number>} */
   #heights = new Map();
   #width = 0;
 
-  /** @param {Desk} desk @param {string} label */
+  /** @param {RowActions} desk @param {string} label */
   constructor(desk, label) {
-    this.#desk = desk;
+    this.#actions = desk;
     this.element = h('ul', 'list', { role: 'list', ariaLabel: label });
   }
 
@@ -30,7 +30,7 @@ export class List {
    */
   render(items, top, height, now) {
     this.#resized();
-    const [first, last, before, after] = this.#window(items, top - AROUND, top + height + AROUND);
+    const [first, last, before, after] = this.#window(items, top - OVERSCAN, top + height + OVERSCAN);
     const focused = this.#focused();
     const held = focused ? items.findIndex(({ notification: { id } }) => id === focused) : -1; // the focus must not lose its row
     const there = Array.from({ length: last - first }, (_, at) => first + at);
@@ -49,7 +49,7 @@ export class List {
   #window(items, from, to) {
     let [first, last, before, after, at] = [-1, items.length, 0, 0, 0];
     items.forEach(({ notification: { id } }, index) => {
-      const size = this.#heights.get(id) ?? ABOUT;
+      const size = this.#heights.get(id) ?? ESTIMATED_ROW_HEIGHT;
       if (at + size <= from) before += size;
       else if (first < 0) first = index;
       if (at >= to && first >= 0) {
@@ -78,7 +78,7 @@ export class List {
   /** @param {Item} item */
   #row(item) {
     const known = this.#rows.get(item.notification.id);
-    return known?.update(item) ? known : row(item, this.#desk);
+    return known?.update(item) ? known : row(item, this.#actions);
   }
 
   /** Who cannot see the room left for the others is told of it. @param {string} id @param {number} at @param {number} of */
@@ -97,7 +97,7 @@ export class List {
 
   /** All are read, then none is written: one layout for all. */
   #measure() {
-    for (const [id, { element }] of this.#rows) this.#heights.set(id, element.offsetHeight || ABOUT);
+    for (const [id, { element }] of this.#rows) this.#heights.set(id, element.offsetHeight || ESTIMATED_ROW_HEIGHT);
   }
 
   /** Another width breaks lines elsewhere. */

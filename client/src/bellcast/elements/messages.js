@@ -53,10 +53,10 @@ export const en = {
 /** @typedef {Messages & {lang: string, dir: 'ltr' | 'rtl'}} Texts */
 
 /** @type {Record<string, Partial<Messages>>} */
-const known = { en };
+const loaded = { en };
 
 /** @type {Record<string, () => Promise<{default: Partial<Messages>}>>} */
-const FETCHED = {
+const LANGUAGES = {
   ar: () => import('./lang/ar.js'),
   de: () => import('./lang/de.js'),
   es: () => import('./lang/es.js'),
@@ -69,16 +69,16 @@ const RTL = /^(ar|dv|fa|he|ku|ps|sd|ug|ur|yi)\b/;
 const short = (lang) => lang.split('-')[0] ?? '';
 
 /** Resolves when a language that can be fetched is here; null if there is nothing to wait for. @param {string} lang @returns {Promise<void> | null} */
-export function fetching(lang) {
+export function loadLanguage(lang) {
   const name = short(lang);
-  const get = known[name] ? undefined : FETCHED[name];
+  const get = loaded[name] ? undefined : LANGUAGES[name];
   if (!get) return null;
-  return get().then((found) => void (known[name] = found.default), () => {});
+  return get().then((found) => void (loaded[name] = found.default), () => {});
 }
 
 /** The texts of a language, a page's own first, English last; `lang` is the one to write times in. @param {string} lang @param {Partial<Messages>} [own] @returns {Texts} */
 export function texts(lang, own) {
-  const found = known[short(lang)];
+  const found = loaded[short(lang)];
   const spoken = found || own ? lang : 'en';
   return { ...en, ...found, ...own, lang: spoken, dir: RTL.test(spoken) ? 'rtl' : 'ltr' };
 }

@@ -1,71 +1,71 @@
 /** An inbox to look at: its heading and tabs, its lists, its states and its keys. The same in a bell and on a page. */
 
-import { Blank } from './blank.js';
+import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
-import { fold } from './grouping.js';
+import { fold } from './group-rows.js';
 import { List } from './list.js';
-import { Views } from './views.js';
+import { TabBar } from './tab-bar.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Listing, Session, State } from '../session.js' */
-/** @import { Item } from './grouping.js' */
-/** @import { Desk } from './row.js' */
-/** @import { Tab } from './views.js' */
+/** @import { Item } from './group-rows.js' */
+/** @import { RowActions } from './row.js' */
+/** @import { Tab } from './tab-bar.js' */
 
 /**
- * @typedef {Omit<Desk, 'unfold'> & {session: Session, tabs: readonly Tab[], close: () => void, draw: () => void, now: () => void, retry: () => void,
+ * @typedef {Omit<RowActions, 'unfold'> & {session: Session, tabs: readonly Tab[], close: () => void, draw: () => void, now: () => void, retry: () => void,
  *   footer: Node}} Frame
  */
 
-const NEAR = 600; // px above the end where the next page is asked for
-const NOTICE = 6_000; // ms to read a notice and to think again
+const LOAD_MORE_DISTANCE = 600; // px above the end where the next page is asked for
+const NOTICE_DURATION = 6_000; // ms to read a notice and to think again
 
 export class Panel {
   element;
-  views;
-  #frame;
+  tabBar;
+  #context;
   #status = h('span', 'status', { role: 'status' });
   #readAll;
   #scroll;
   #unread;
   #earlier;
   #more;
-  #blank;
+  #emptyState;
   #notice = h('div', 'notice', { role: 'status' });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #fading;
+  #noticeTimer;
   /** @type {(() => void) | undefined} */
-  #settled;
+  #onNoticeClosed;
   /** @type {{view: Listing, parts: Item[][]} | null} */
-  #folded = null;
+  #sections = null;
   /** @type {Set<string>} */
-  #open = new Set();
-  #loading = false;
-  #failed = false;
+  #openGroups = new Set();
+  #isLoading = false;
+  #loadFailed = false;
   /** Rows a hand on the keyboard is ahead of those that are loaded. */
-  #ahead = 0;
+  #pendingSteps = 0;
 
   /** @param {HTMLElement} element @param {Frame} frame */
   constructor(element, frame) {
     const { texts, act, close } = frame;
     this.element = element;
-    this.#frame = frame;
+    this.#context = frame;
     const desk = { ...frame, unfold: (/** @type {string} */ group) => this.#unfold(group) };
     this.#readAll = button('read-all', texts.readAll, () => (act('read', 'all'), element.focus())); // the button goes, the focus must not
     this.#readAll.prepend(icon('checks'));
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;
     leave.append(icon('close'));
-    this.views = new Views(frame.tabs, texts, () => this.#turn());
+    this.tabBar = new TabBar(frame.tabs, texts, () => this.#onTabChange());
     this.#unread = section(texts.unread, desk);
     this.#earlier = section(texts.earlier, desk);
-    this.#blank = new Blank(texts, frame.retry);
-    this.#more = button('more', texts.more, () => void this.more());
+    this.#emptyState = new EmptyState(texts, frame.retry);
+    this.#more = button('more', texts.more, () => void this.loadMore());
     this.#scroll = h('div', 'scroll', { ...(frame.tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: frame.draw },
-      this.#unread.element, this.#earlier.element, this.#blank.element, this.#more);
+      this.#unread.element, this.#earlier.element, this.#emptyState.element, this.#more);
     element.append(
       h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, h('slot', '', { name: 'header' }), leave),
-      this.views.element, this.#scroll, this.#notice, frame.footer);
+      this.tabBar.element, this.#scroll, this.#notice, frame.footer);
     this.#notice.hidden = true;
     element.tabIndex = -1;
     element.dir = texts.dir;
@@ -75,68 +75,68 @@ export class Panel {
   }
 
   get #view() {
-    return this.#frame.session.view(this.views.query);
+    return this.#context.session.view(this.tabBar.query);
   }
 
   /** Returns what it shows. @param {number} now */
   render(now) {
-    const { session } = this.#frame;
+    const { session } = this.#context;
     const { state } = session;
     const view = this.#view.state;
     const focused = this.#focused();
-    this.#say(state);
-    this.views.render(session);
-    const shown = this.#list(view, now);
+    this.#renderStatus(state);
+    this.tabBar.render(session);
+    const shown = this.#renderSections(view, now);
     this.#readAll.hidden = !state.unread || state.error !== null;
     this.#more.hidden = !view.next || !view.loaded;
-    this.#blank.show(view.notifications.length || (view.loaded && view.next) ? '' : this.#why(state, view.loaded));
+    this.#emptyState.show(view.notifications.length || (view.loaded && view.next) ? '' : this.#emptyStateKind(state, view.loaded));
     if (focused >= 0 && this.#focused() < 0) this.#focus(focused);
-    while (this.#ahead && this.#go(1)) this.#ahead--;
-    if (!view.next || this.#failed || focused < 0) this.#ahead = 0;
-    this.#fill();
+    while (this.#pendingSteps && this.#moveFocus(1)) this.#pendingSteps--;
+    if (!view.next || this.#loadFailed || focused < 0) this.#pendingSteps = 0;
+    this.#loadMoreIfNear();
     return shown;
   }
 
   /** The next older page. */
-  async more() {
-    if (this.#loading) return;
-    this.#loading = true;
-    this.#failed = await this.#view.loadMore().then(() => false, (error) => (this.fail(error), true));
-    this.#loading = false;
-    this.#frame.draw();
+  async loadMore() {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    this.#loadFailed = await this.#view.loadMore().then(() => false, (error) => (this.fail(error), true));
+    this.#isLoading = false;
+    this.#context.draw();
   }
 
   /** For a moment, with a way back where there is one; without it taken, it is settled. @param {string} text @param {() => void} [undo] @param {() => void} [settled] */
-  say(text, undo, settled) {
-    this.hush();
-    const { texts } = this.#frame;
+  showNotice(text, undo, settled) {
+    this.hideNotice();
+    const { texts } = this.#context;
     const back = button('undo', texts.undo, () => {
-      this.#settled = undefined;
+      this.#onNoticeClosed = undefined;
       undo?.();
-      this.hush();
+      this.hideNotice();
       this.element.focus();
     });
-    this.#settled = settled;
+    this.#onNoticeClosed = settled;
     this.#notice.replaceChildren(h('span', 'said', {}, text), ...(undo ? [back] : []));
     this.#notice.hidden = false;
-    this.#fading = setTimeout(() => this.hush(), NOTICE);
+    this.#noticeTimer = setTimeout(() => this.hideNotice(), NOTICE_DURATION);
   }
 
   /** What a person asked for and did not get is said. @param {{status?: number}} error */
   fail({ status }) {
-    this.say(this.#frame.texts[status === 401 ? 'ended' : 'refused']);
+    this.showNotice(this.#context.texts[status === 401 ? 'ended' : 'refused']);
   }
 
-  hush() {
-    clearTimeout(this.#fading);
+  hideNotice() {
+    clearTimeout(this.#noticeTimer);
     this.#notice.hidden = true;
-    this.#settled?.();
-    this.#settled = undefined;
+    this.#onNoticeClosed?.();
+    this.#onNoticeClosed = undefined;
   }
 
   /** @param {State} state */
-  #say({ status, loaded, error, queued }) {
-    const { texts } = this.#frame;
+  #renderStatus({ status, loaded, error, queued }) {
+    const { texts } = this.#context;
     const word = loaded && status === 'connecting' ? 'waiting' : status;
     const text = error ? texts.ended : queued && status !== 'live' ? texts.queued(queued) : texts[word];
     if (this.#status.textContent !== text) this.#status.textContent = text;
@@ -144,27 +144,27 @@ export class Panel {
   }
 
   /** @param {Listing} view @param {number} now @returns {Notification[]} */
-  #list(view, now) {
-    const { view: chosen = 'all' } = this.views.query;
+  #renderSections(view, now) {
+    const { view: chosen = 'all' } = this.tabBar.query;
     const apart = chosen === 'all';
-    const [fresh = [], old = []] = this.#divided(view, apart);
-    this.#unread.count.textContent = String((this.views.chosen ? fresh.length : view.unread) || '');
+    const [fresh = [], old = []] = this.#sectionsOf(view, apart);
+    this.#unread.count.textContent = String((this.tabBar.selected ? fresh.length : view.unread) || '');
     this.#unread.heading.hidden = !apart;
-    return [this.#part(this.#unread, fresh, now), this.#part(this.#earlier, old, now)].flat();
+    return [this.#renderSection(this.#unread, fresh, now), this.#renderSection(this.#earlier, old, now)].flat();
   }
 
   /** Scrolling changes nothing of this, and there may be ten thousand. @param {Listing} view @param {boolean} apart */
-  #divided(view, apart) {
-    if (this.#folded?.view !== view) {
+  #sectionsOf(view, apart) {
+    if (this.#sections?.view !== view) {
       const { notifications } = view;
       const parts = apart ? [notifications.filter((each) => !each.read_at), notifications.filter((each) => each.read_at)] : [notifications, []];
-      this.#folded = { view, parts: parts.map((part) => fold(part, this.#open)) };
+      this.#sections = { view, parts: parts.map((part) => fold(part, this.#openGroups)) };
     }
-    return this.#folded.parts;
+    return this.#sections.parts;
   }
 
   /** @param {ReturnType<typeof section>} part @param {readonly Item[] | undefined} items @param {number} now */
-  #part({ element, list, heading }, items = [], now) {
+  #renderSection({ element, list, heading }, items = [], now) {
     element.hidden = !items.length;
     const { scrollTop, clientHeight } = this.#scroll;
     const top = scrollTop - element.offsetTop - heading.offsetHeight;
@@ -173,30 +173,30 @@ export class Panel {
 
   /** @param {string} group */
   #unfold(group) {
-    if (!this.#open.delete(group)) this.#open.add(group);
-    this.#folded = null;
-    this.#frame.draw();
+    if (!this.#openGroups.delete(group)) this.#openGroups.add(group);
+    this.#sections = null;
+    this.#context.draw();
   }
 
   /** To another tab; at once, since the next key may go into its list. */
-  #turn() {
+  #onTabChange() {
     this.#scroll.scrollTop = 0;
-    this.#failed = false;
-    this.#frame.now();
+    this.#loadFailed = false;
+    this.#context.now();
   }
 
   /** Endless: who nears the end finds more. After a failure they say when. */
-  #fill() {
+  #loadMoreIfNear() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
-    const near = clientHeight > 0 && scrollHeight - scrollTop - clientHeight < NEAR;
-    if (near && !this.#more.hidden && !this.#failed) void this.more();
+    const near = clientHeight > 0 && scrollHeight - scrollTop - clientHeight < LOAD_MORE_DISTANCE;
+    if (near && !this.#more.hidden && !this.#loadFailed) void this.loadMore();
   }
 
   /** Why there is no list; trying again does not look like starting anew. @param {State} state @param {boolean} loaded */
-  #why({ status, error }, loaded) {
+  #emptyStateKind({ status, error }, loaded) {
     if (error) return 'ended';
-    if (loaded) return this.views.chosen ? 'none' : 'empty';
-    return status === 'waiting' || status === 'offline' || this.#blank.shown === 'failed' ? 'failed' : 'loading';
+    if (loaded) return this.tabBar.selected ? 'none' : 'empty';
+    return status === 'waiting' || status === 'offline' || this.#emptyState.shown === 'failed' ? 'failed' : 'loading';
   }
 
   get #titles() {
@@ -217,9 +217,9 @@ export class Panel {
   }
 
   /** To the next row, or the one before; false at the end of those that are loaded. @param {number} step */
-  #go(step) {
+  #moveFocus(step) {
     this.#titles[this.#focused()]?.scrollIntoView({ block: 'nearest' });
-    this.#list(this.#view.state, Date.now()); // those around it are there now
+    this.#renderSections(this.#view.state, Date.now()); // those around it are there now
     const to = this.#titles[this.#focused() + step];
     to?.focus();
     return Boolean(to);
@@ -230,19 +230,19 @@ export class Panel {
     const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    if (!Number.isFinite(step)) this.#leap(step > 0);
-    else if (this.#ahead) this.#ahead += step;
-    else if (!this.#go(step) && step > 0 && this.#view.state.next) {
-      this.#ahead = 1; // it goes on when the next page is there
-      void this.more();
+    if (!Number.isFinite(step)) this.#jump(step > 0);
+    else if (this.#pendingSteps) this.#pendingSteps += step;
+    else if (!this.#moveFocus(step) && step > 0 && this.#view.state.next) {
+      this.#pendingSteps = 1; // it goes on when the next page is there
+      void this.loadMore();
     }
   }
 
   /** To the first row, or the last that is loaded. @param {boolean} down */
-  #leap(down) {
-    this.#ahead = 0;
+  #jump(down) {
+    this.#pendingSteps = 0;
     this.#scroll.scrollTop = down ? this.#scroll.scrollHeight : 0;
-    this.#frame.now();
+    this.#context.now();
     this.#focus(down ? Infinity : 0);
   }
 }
@@ -250,7 +250,7 @@ export class Panel {
 /** @param {string} name @param {string} text @param {() => void} onclick */
 export const button = (name, text, onclick) => h('button', name, { onclick }, text);
 
-/** @param {string} text @param {Desk} desk */
+/** @param {string} text @param {RowActions} desk */
 function section(text, desk) {
   const count = h('span', 'count');
   const list = new List(desk, text);

@@ -1,7 +1,7 @@
 /** Where the panel stands: a popover by its button, or a sheet on a phone. */
 
 const GAP = 8;
-const ROOM = 320; // px below that the side with more room is taken
+const MIN_ROOM_BELOW = 320; // px below that the side with more room is taken
 
 /** The same width as in the styles. */
 const phone = () => matchMedia('(max-width: 480px)').matches;
@@ -28,7 +28,7 @@ export function place(panel, button) {
   const at = button.getBoundingClientRect();
   const below = innerHeight - at.bottom - 2 * GAP;
   const above = at.top - 2 * GAP;
-  const up = below < ROOM && above > below;
+  const up = below < MIN_ROOM_BELOW && above > below;
   const { clientWidth } = document.documentElement;
   const rtl = getComputedStyle(panel).direction === 'rtl';
   const left = rtl ? at.left : at.right - panel.offsetWidth;

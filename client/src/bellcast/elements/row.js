@@ -3,12 +3,12 @@
 import { h, icon, link, plain } from './dom.js';
 
 /** @import { Notification, Verb } from '../events.js' */
-/** @import { Item } from './grouping.js' */
+/** @import { Item } from './group-rows.js' */
 /** @import { clock } from './time.js' */
 /** @import { Texts } from './messages.js' */
 
 /**
- * @typedef {object} Desk  where rows report what was asked of them
+ * @typedef {object} RowActions  where rows report what was asked of them
  * @property {Texts} texts
  * @property {ReturnType<typeof clock>} clock
  * @property {(verb: Verb, which: string | 'all') => void} act
@@ -18,13 +18,13 @@ import { h, icon, link, plain } from './dom.js';
  * @typedef {ReturnType<typeof row>} Row
  */
 
-const SYMBOL = 8; // an emoji may take that many UTF-16 units; longer is a name we do not know
+const MAX_EMOJI_UNITS = 8; // an emoji may take that many UTF-16 units; longer is a name we do not know
 
 /** What makes it another row, not the same one in another state. @param {Item} item */
 const content = ({ notification: n, others, open, inner }) =>
   JSON.stringify([n.title, n.body, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, others, open, inner]);
 
-/** @param {Item} made @param {Desk} desk */
+/** @param {Item} made @param {RowActions} desk */
 export function row(made, desk) {
   const { texts, clock, act } = desk;
   let { notification: now } = made;
@@ -38,9 +38,9 @@ export function row(made, desk) {
   const shelve = tool('archive', () => act(now.archived_at ? 'unarchive' : 'archive', now.id));
   const remove = tool('delete', () => act('delete', now.id));
   label(remove, 'trash', texts.delete);
-  const lines = words(now, texts, follow);
+  const lines = renderText(now, texts, follow);
   const title = /** @type {HTMLElement} */ (lines.firstElementChild);
-  if (made.others) lines.append(more(made, desk));
+  if (made.others) lines.append(foldButton(made, desk));
   const element = h('li', 'row', {}, avatar(now), lines,
     h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove)));
   element.dataset.priority = now.priority;
@@ -77,7 +77,7 @@ export function row(made, desk) {
 }
 
 /** Title, body and action. @param {Notification} made @param {Texts} texts @param {(event: MouseEvent) => void} follow */
-export function words({ title, body, priority, action_url, action_text }, texts, follow) {
+export function renderText({ title, body, priority, action_url, action_text }, texts, follow) {
   const heading = anchor('title', title, action_url, follow);
   const lines = h('div', 'main', {}, heading);
   if (priority === 'urgent' || priority === 'high') heading.appendChild(h('span', 'chip', {}, texts[priority]));
@@ -86,8 +86,8 @@ export function words({ title, body, priority, action_url, action_text }, texts,
   return lines;
 }
 
-/** The ones it stands for. @param {Item} item @param {Desk} desk */
-function more({ notification: { group }, others, open }, { texts, unfold }) {
+/** The ones it stands for. @param {Item} item @param {RowActions} desk */
+function foldButton({ notification: { group }, others, open }, { texts, unfold }) {
   const text = open ? texts.fewer : texts.folded(others);
   return h('button', 'fold', { ariaExpanded: String(open), onclick: () => unfold(group ?? '') }, text);
 }
@@ -114,7 +114,7 @@ export function avatar({ actor, icon: sign, priority }) {
   const frame = h('span', 'avatar', { ariaHidden: 'true' });
   const drawn = () => icon(priority === 'urgent' ? 'alert' : 'bell');
   const picture = link(actor?.avatar) ?? (sign && /^(https?:)?\//.test(sign) ? link(sign) : null);
-  const symbol = sign && sign.length <= SYMBOL && !/^[\w-]+$/.test(sign) ? sign : initials(actor?.name ?? '');
+  const symbol = sign && sign.length <= MAX_EMOJI_UNITS && !/^[\w-]+$/.test(sign) ? sign : initials(actor?.name ?? '');
   const instead = () => frame.replaceChildren(symbol || drawn());
   instead();
   if (picture) frame.replaceChildren(h('img', '', { src: picture, alt: '', referrerPolicy: 'no-referrer', onerror: instead }));

@@ -2,13 +2,13 @@
 
 import { h, icon, link } from './dom.js';
 import { Element, reflect } from './element.js';
-import { avatar, words } from './row.js';
+import { avatar, renderText } from './row.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
-const MOST = 3;
-const STAYS = 6_000; // ms; an urgent one until it is closed
+const MAX_TOASTS = 3;
+const DEFAULT_DURATION = 6_000; // ms; an urgent one until it is closed
 
 export class Toasts extends Element {
   static observedAttributes = [...Element.observedAttributes, 'position', 'duration'];
@@ -26,8 +26,8 @@ export class Toasts extends Element {
   build(session) {
     this.#list = h('div', 'toasts', { role: 'log', ariaLive: 'polite', ariaLabel: this.texts.title, dir: this.texts.dir });
     this.#shown.clear();
-    const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.while });
-    session.addEventListener('ring', (event) => this.#ring(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
+    const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.abortSignal });
+    session.addEventListener('alert', (event) => this.#showAll(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
     return [this.#list];
   }
 
@@ -38,17 +38,17 @@ export class Toasts extends Element {
   }
 
   /** @param {Notification[]} told */
-  #ring(told) {
+  #showAll(told) {
     if (document.hidden) return;
-    for (const one of told.slice(-MOST)) this.#show(one);
-    for (const id of [...this.#shown.keys()].slice(0, -MOST)) this.#close(id);
+    for (const one of told.slice(-MAX_TOASTS)) this.#show(one);
+    for (const id of [...this.#shown.keys()].slice(0, -MAX_TOASTS)) this.#close(id);
   }
 
   /** @param {Notification} notification */
   #show(notification) {
     const { id, priority, type } = notification;
-    if (!this.ask('toast', { notification })) return;
-    const lines = words(notification, this.texts, (event) => {
+    if (!this.emitCancelable('toast', { notification })) return;
+    const lines = renderText(notification, this.texts, (event) => {
       this.follow(notification, event);
       if (event.defaultPrevented || !link(notification.action_url)) this.#close(id);
     });
@@ -62,11 +62,11 @@ export class Toasts extends Element {
 
   /** Not under somebody's hand. @param {HTMLElement} toast @param {string} id */
   #fade(toast, id) {
-    const stays = Number(this.getAttribute('duration')) || STAYS;
+    const stays = Number(this.getAttribute('duration')) || DEFAULT_DURATION;
     const fade = () => (toast.matches(':hover, :focus-within') ? again() : this.#close(id));
     const again = () => {
       const timer = setTimeout(fade, stays);
-      this.while?.addEventListener('abort', () => clearTimeout(timer), { once: true });
+      this.abortSignal?.addEventListener('abort', () => clearTimeout(timer), { once: true });
     };
     again();
   }

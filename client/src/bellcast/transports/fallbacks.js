@@ -1,5 +1,5 @@
 /** What is needed where a WebSocket cannot pass: the other transports, and the way back. */
 
-export { climb } from './climb.js';
+export { scheduleUpgrade } from './upgrade.js';
 export { polling } from './polling.js';
 export { sse } from './sse.js';

@@ -2,11 +2,11 @@
 
 /** @import { Open } from './sse.js' */
 
-const EVERY = 15_000; // ms; an answer without news is a 304 of no body
+const POLL_INTERVAL = 15_000; // ms; an answer without news is a 304 of no body
 const REQUEST_TIMEOUT = 30_000; // ms
 
 /** @type {Open} */
-export function polling(base, query, world, hear, end) {
+export function polling(base, query, environment, hear, end) {
   const token = query.get('token');
   /** @type {string | undefined} */
   let known;
@@ -15,9 +15,9 @@ export function polling(base, query, world, hear, end) {
   let timer;
 
   async function ask() {
-    const response = await world.fetch(new URL('v1/inbox/counts', base).href, {
+    const response = await environment.fetch(new URL('v1/inbox/counts', base).href, {
       credentials: token ? 'omit' : 'include',
-      signal: world.timeout(REQUEST_TIMEOUT),
+      signal: environment.timeout(REQUEST_TIMEOUT),
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(known && { 'if-none-match': `"${known}"` }) },
     });
     const { status } = response;
@@ -26,13 +26,13 @@ export function polling(base, query, world, hear, end) {
     if (response.ok) tell(await response.json());
     else if (status !== 304) return end();
     else hear({ type: 'heartbeat', time: '' });
-    timer = world.setTimeout(again, EVERY);
+    timer = environment.setTimeout(again, POLL_INTERVAL);
   }
 
   /** @param {import('../events.js').Counts} counts */
   function tell(counts) {
     const { position } = counts;
-    if (known === undefined) hear({ type: 'ready', connection: '', recipient: null, heartbeat: EVERY / 1000, resumed: false, topics: [], refused: [], ...counts });
+    if (known === undefined) hear({ type: 'ready', connection: '', recipient: null, heartbeat: POLL_INTERVAL / 1000, resumed: false, topics: [], refused: [], ...counts });
     else if (position !== known) hear({ type: 'reset', ...counts });
     known = position;
   }
@@ -42,7 +42,7 @@ export function polling(base, query, world, hear, end) {
   return {
     close() {
       over = true;
-      world.clearTimeout(timer);
+      environment.clearTimeout(timer);
     },
   };
 }

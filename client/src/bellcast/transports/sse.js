@@ -3,7 +3,7 @@
 import { parse } from '../events.js';
 
 /** @import { BellcastEvent, Close } from '../events.js' */
-/** @import { World } from '../world.js' */
+/** @import { Environment } from '../environment.js' */
 
 /**
  * @typedef {Pick<Close, 'code' | 'reason'> & Partial<Pick<Close, 'reconnect' | 'after'>>} End  how a link ended, where that is known
@@ -12,7 +12,7 @@ import { parse } from '../events.js';
  * @callback Open  hear() gets each event; end() comes once, when the link broke, unless close() was called
  * @param {string} base
  * @param {URLSearchParams} query
- * @param {World} world
+ * @param {Environment} environment
  * @param {(event: BellcastEvent, since?: string | null) => void} hear  `since`, where it is passed on: the position of who did, before it
  * @param {(end?: End) => void} end
  * @returns {Link}
@@ -24,10 +24,10 @@ const TYPES = [
 ];
 
 /** @type {Open} */
-export function sse(base, query, world, hear, end) {
+export function sse(base, query, environment, hear, end) {
   const url = new URL('v1/stream', base);
   url.search = query.toString();
-  const source = new (world.EventSource ?? EventSource)(url.href, { withCredentials: !query.has('token') });
+  const source = new (environment.EventSource ?? EventSource)(url.href, { withCredentials: !query.has('token') });
   for (const type of TYPES) {
     source.addEventListener(type, ({ data }) => {
       const event = parse(data, type);

@@ -5,8 +5,8 @@ import { parse } from '../events.js';
 /** @import { Open } from './sse.js' */
 
 /** @type {Open} */
-export function websocket(base, query, world, hear, end) {
-  const socket = new world.WebSocket(`${base.replace('http', 'ws')}v1/ws?${query}`);
+export function websocket(base, query, environment, hear, end) {
+  const socket = new environment.WebSocket(`${base.replace('http', 'ws')}v1/ws?${query}`);
   socket.onmessage = ({ data }) => {
     const event = parse(data);
     if (event) hear(event);

@@ -3,14 +3,14 @@
 /** @import { Notification as Told } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
-/** @typedef {'sound' | 'desktop'} Choice */
+/** @typedef {'sound' | 'desktop'} AlertKind */
 
 /** @type {WeakMap<Session, {users: number, end: AbortController}>} */
-const heralds = new WeakMap();
-const alerts = () => import('./desktop.js');
+const registrations = new WeakMap();
+const loadDesktop = () => import('./desktop-notifications.js');
 
-/** What this person chose in this browser. @param {Choice} choice */
-export function chosen(choice) {
+/** What this person chose in this browser. @param {AlertKind} choice */
+export function isEnabled(choice) {
   try {
     return localStorage.getItem(`bellcast ${choice}`) === 'on' && (choice === 'sound' || globalThis.Notification?.permission === 'granted');
   } catch {
@@ -18,42 +18,42 @@ export function chosen(choice) {
   }
 }
 
-/** On their own click, the only time a browser's question is welcome. @param {Choice} choice */
+/** On their own click, the only time a browser's question is welcome. @param {AlertKind} choice */
 export async function toggle(choice) {
-  const on = !chosen(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
+  const on = !isEnabled(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
   try {
     localStorage.setItem(`bellcast ${choice}`, on ? 'on' : 'off');
   } catch {
     return false;
   }
-  if (on && choice === 'sound') void alerts().then(({ chime }) => chime());
+  if (on && choice === 'sound') void loadDesktop().then(({ chime }) => chime());
   return on;
 }
 
-/** @param {Choice} choice */
-export const possible = (choice) => (choice === 'sound' ? 'AudioContext' : 'Notification') in globalThis;
+/** @param {AlertKind} choice */
+export const isSupported = (choice) => (choice === 'sound' ? 'AudioContext' : 'Notification') in globalThis;
 
 /** Once a session, however many elements show it. Returns how to stop. @param {Session} session @param {(count: number) => string} many @param {(told: Told) => void} open */
-export function attend(session, many, open) {
-  const herald = heralds.get(session) ?? { users: 0, end: announce(session, many, open) };
-  heralds.set(session, herald);
+export function startAlerts(session, many, open) {
+  const herald = registrations.get(session) ?? { users: 0, end: listenForAlerts(session, many, open) };
+  registrations.set(session, herald);
   herald.users++;
   return () => {
     if (--herald.users) return;
     herald.end.abort();
-    heralds.delete(session);
+    registrations.delete(session);
   };
 }
 
 /** @param {Session} session @param {(count: number) => string} many @param {(told: Told) => void} open */
-function announce(session, many, open) {
+function listenForAlerts(session, many, open) {
   const end = new AbortController();
   const { signal } = end;
   session.addEventListener('change', () => badge(session.state.unread), { signal });
-  session.addEventListener('ring', async (event) => {
+  session.addEventListener('alert', async (event) => {
     const { detail } = /** @type {CustomEvent<Told[]>} */ (event);
-    if (chosen('sound')) void (await alerts()).chime();
-    if (chosen('desktop') && !document.hasFocus()) (await alerts()).show(session, signal, detail, many, open);
+    if (isEnabled('sound')) void (await loadDesktop()).chime();
+    if (isEnabled('desktop') && !document.hasFocus()) (await loadDesktop()).show(session, signal, detail, many, open);
   }, { signal });
   signal.addEventListener('abort', () => badge(0));
   return end;

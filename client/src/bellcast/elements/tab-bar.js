@@ -23,9 +23,9 @@ export function parse(text) {
 /** @param {Tab} tab @returns {Query} */
 export const query = ({ label, ...query }) => query;
 
-export class Views {
+export class TabBar {
   element = h('div', 'tabs', { role: 'tablist', onkeydown: (event) => this.#key(event) });
-  chosen = 0;
+  selected = 0;
   tabs;
   #buttons;
   #choose;
@@ -43,7 +43,7 @@ export class Views {
 
   /** @returns {Query} */
   get query() {
-    return query(this.tabs[this.chosen] ?? {});
+    return query(this.tabs[this.selected] ?? {});
   }
 
   /** @param {Session} session */
@@ -56,16 +56,16 @@ export class Views {
 
   /** @param {number} at */
   #to(at) {
-    this.chosen = (at + this.tabs.length) % this.tabs.length;
+    this.selected = (at + this.tabs.length) % this.tabs.length;
     this.#mark();
-    this.#buttons[this.chosen]?.element.focus();
+    this.#buttons[this.selected]?.element.focus();
     this.#choose();
   }
 
   #mark() {
     this.#buttons.forEach(({ element }, at) => {
-      element.ariaSelected = String(at === this.chosen);
-      element.tabIndex = at === this.chosen ? 0 : -1;
+      element.ariaSelected = String(at === this.selected);
+      element.tabIndex = at === this.selected ? 0 : -1;
     });
   }
 
@@ -75,7 +75,7 @@ export class Views {
     if (!step) return;
     event.preventDefault();
     event.stopPropagation();
-    this.#to(this.chosen + (getComputedStyle(this.element).direction === 'rtl' ? -step : step));
+    this.#to(this.selected + (getComputedStyle(this.element).direction === 'rtl' ? -step : step));
   }
 }
 

@@ -4,31 +4,31 @@
 /** @import { Open } from './sse.js' */
 
 /**
- * @typedef {object} Note  what tabs post to each other
+ * @typedef {object} TabMessage  what tabs post to each other
  * @property {string} from  the tab that posts
  * @property {string} [to]  the only one it is for
- * @property {string} [not]  the only one it is not for
+ * @property {string} [except]  the only one it is not for
  * @property {BellcastEvent} [event]  heard by the leader
  * @property {string | null} [since]  its position before that
- * @property {object & {ref?: string}} [ask]  a frame for the server
+ * @property {object & {ref?: string}} [request]  a frame for the server
  * @property {string[]} [topics]  hello: what this tab follows
- * @property {'led' | 'lost' | 'retry'} [word]  a new leader; its line broke; somebody pressed "try again"
- * @property {string[]} [took]  what this tab tells the person, so that no other does
+ * @property {'elected' | 'disconnected' | 'retry'} [type]  a new leader; its line broke; somebody pressed "try again"
+ * @property {string[]} [claimed]  what this tab tells the person, so that no other does
  */
 
 /** @param {BroadcastChannel} channel @param {string} me @returns {Open} */
-export const tab = (channel, me) => (_base, query, _world, hear, end) => {
-  /** @param {MessageEvent<Note>} message */
-  const listen = ({ data: { to = me, not, event, word, since } }) => {
-    if (to === me && not !== me && event) hear(event, since);
-    else if (word === 'lost') end();
+export const leaderTab = (channel, me) => (_base, query, _environment, hear, end) => {
+  /** @param {MessageEvent<TabMessage>} message */
+  const listen = ({ data: { to = me, except, event, type, since } }) => {
+    if (to === me && except !== me && event) hear(event, since);
+    else if (type === 'disconnected') end();
   };
   /** @param {object} note */
   const post = (note) => channel.postMessage({ from: me, ...note });
   channel.addEventListener('message', listen);
   post({ topics: query.getAll('topic') });
   return {
-    send: (frame) => post({ ask: JSON.parse(JSON.stringify(frame)) }), // as the wire would carry it
+    send: (frame) => post({ request: JSON.parse(JSON.stringify(frame)) }), // as the wire would carry it
     close: () => channel.removeEventListener('message', listen),
   };
 };

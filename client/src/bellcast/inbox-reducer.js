@@ -1,6 +1,6 @@
 /** The inbox as a client holds it. Pure, and the only place where its state changes: snapshot + events == fresh snapshot. */
 
-import { never } from './events.js';
+import { assertNever } from './events.js';
 
 /** @import { BellcastEvent, Change, Counts, Notification, Page, Query, Target, Verb, View } from './events.js' */
 
@@ -33,25 +33,25 @@ export const EMPTY = { rows: [], query: {}, floor: '', next: null, unread: 0, un
 /** @param {Page} page @param {Query} [query] @returns {Inbox} */
 export function snapshot(page, query = {}) {
   const { notifications: rows, ...counts } = page;
-  return { ...counts, rows, query, floor: bottom(page), stale: false };
+  return { ...counts, rows, query, floor: floorOf(page), stale: false };
 }
 
 /** An older page below. @param {Inbox} inbox @param {Page} page @returns {Inbox} */
 export function extend(inbox, page) {
-  return page.notifications.reduce(put, { ...inbox, floor: bottom(page), next: page.next });
+  return page.notifications.reduce(upsert, { ...inbox, floor: floorOf(page), next: page.next });
 }
 
 /** @param {Page} page */
-const bottom = ({ notifications, next }) => (next && notifications.at(-1)?.id) || '';
+const floorOf = ({ notifications, next }) => (next && notifications.at(-1)?.id) || '';
 
 /** What brings rows into a view that it was not kept for. @type {Record<View, Change[]>} */
-const BRINGS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'] };
+const REFETCH_TRIGGERS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'] };
 
 /** What the view shows. @param {Inbox} inbox */
-export const shown = ({ rows, query }) => rows.filter((row) => belongs(row, query));
+export const visible = ({ rows, query }) => rows.filter((row) => matches(row, query));
 
 /** @param {Notification} row @param {Query} query */
-function belongs(row, { view = 'all', type, tag }) {
+function matches(row, { view = 'all', type, tag }) {
   if (type && row.type !== type) return false;
   if (tag && !row.tags.includes(tag)) return false;
   if (row.archived_at) return view === 'archived';
@@ -66,13 +66,13 @@ export function apply(inbox, event) {
   switch (event.type) {
     case 'notification':
     case 'notification-update':
-      return counted(put(inbox, event.notification), event);
+      return withCounts(upsert(inbox, event.notification), event);
     case 'notification-delete':
-      return counted(change(inbox, 'deleted', { ids: [event.id] }, ''), event);
+      return withCounts(change(inbox, 'deleted', { ids: [event.id] }, ''), event);
     case 'counts': {
       const { changed, ids = [], of, at = '' } = event;
       const target = ids === 'all' ? { all: /** @type {const} */ (true), of } : { ids };
-      return counted(changed ? change(inbox, changed, target, at) : inbox, event);
+      return withCounts(changed ? change(inbox, changed, target, at) : inbox, event);
     }
     case 'ready': {
       // A position told while a replay is still to come would skip the replay after a cut.
@@ -80,11 +80,11 @@ export function apply(inbox, event) {
       return { ...inbox, unread, unseen, stale: inbox.stale || !(resumed || position === inbox.position) };
     }
     case 'reset':
-      return { ...counted(inbox, event), stale: true };
+      return { ...withCounts(inbox, event), stale: true };
     case 'event': case 'presence': case 'typing': case 'heartbeat': case 'close': case 'ack': case 'pong': case 'error':
       return inbox;
     default:
-      never(event);
+      assertNever(event);
       return inbox;
   }
 }
@@ -93,12 +93,12 @@ export function apply(inbox, event) {
  * What the person did, before the server knows: the counters follow as far as loaded rows tell.
  * @param {Inbox} inbox @param {Action} action @returns {Inbox}
  */
-export function act(inbox, { verb, target, at }) {
-  const after = change(inbox, done(verb), target, at);
+export function applyOptimistic(inbox, { verb, target, at }) {
+  const after = change(inbox, changeOf(verb), target, at);
   const whole = 'all' in target && !target.of && verb !== 'unread' && verb !== 'unarchive';
   /** @param {'unread' | 'unseen'} counter @param {'read_at' | 'seen_at'} mark */
   const left = (counter, mark) =>
-    whole ? 0 : Math.max(0, inbox[counter] + open(after.rows, mark) - open(inbox.rows, mark));
+    whole ? 0 : Math.max(0, inbox[counter] + countOpen(after.rows, mark) - countOpen(inbox.rows, mark));
   return {
     ...after,
     unread: whole && verb === 'seen' ? inbox.unread : left('unread', 'read_at'),
@@ -107,16 +107,16 @@ export function act(inbox, { verb, target, at }) {
 }
 
 /** What the server calls it: archive, archived. @param {Verb} verb */
-const done = (verb) => /** @type {Change} */ (verb.replace(/e$/, 'ed'));
+const changeOf = (verb) => /** @type {Change} */ (verb.replace(/e$/, 'ed'));
 
 /** @param {readonly Notification[]} rows @param {'read_at' | 'seen_at'} mark */
-const open = (rows, mark) => rows.filter((row) => !row[mark] && !row.archived_at).length;
+const countOpen = (rows, mark) => rows.filter((row) => !row[mark] && !row.archived_at).length;
 
 /** @param {Inbox} inbox @param {Counts} counts @returns {Inbox} */
-const counted = (inbox, { unread, unseen, position }) => ({ ...inbox, unread, unseen, position });
+const withCounts = (inbox, { unread, unseen, position }) => ({ ...inbox, unread, unseen, position });
 
 /** A row as it is now, in its place. @param {Inbox} inbox @param {Notification} row @returns {Inbox} */
-function put(inbox, row) {
+function upsert(inbox, row) {
   if (row.id < inbox.floor) return inbox;
   const at = inbox.rows.findIndex(({ id }) => id <= row.id);
   if (at < 0) return { ...inbox, rows: [...inbox.rows, row] };
@@ -125,22 +125,22 @@ function put(inbox, row) {
 
 /** @param {Inbox} inbox @param {Change} changed @param {Target} target @param {string} at @returns {Inbox} */
 function change(inbox, changed, target, at) {
-  const meant = choose(target, changed);
+  const meant = matcher(target, changed);
   const rows = inbox.rows.flatMap((row) => (!meant(row) ? row : changed === 'deleted' ? [] : { ...row, ...EFFECTS[changed](row, at) }));
-  return { ...inbox, rows, stale: inbox.stale || (BRINGS[inbox.query.view ?? 'all'].includes(changed) && unknown(inbox, target)) };
+  return { ...inbox, rows, stale: inbox.stale || (REFETCH_TRIGGERS[inbox.query.view ?? 'all'].includes(changed) && hasMissingRows(inbox, target)) };
 }
 
 /** @param {Target} target @param {Change} changed @returns {(row: Notification) => boolean} */
-function choose(target, changed) {
+function matcher(target, changed) {
   if ('ids' in target) {
     const ids = new Set(target.ids);
     return ({ id }) => ids.has(id);
   }
   const of = { view: changed === 'unarchived' ? /** @type {const} */ ('archived') : /** @type {const} */ ('all'), ...target.of };
-  return (row) => belongs(row, of);
+  return (row) => matches(row, of);
 }
 
 /** Rows we do not have. @param {Inbox} inbox @param {Target} target */
-function unknown({ rows, floor }, target) {
+function hasMissingRows({ rows, floor }, target) {
   return !('ids' in target) || target.ids.some((id) => id >= floor && !rows.some((row) => row.id === id));
 }

@@ -5,22 +5,22 @@ import { link, plain } from './dom.js';
 /** @import { Notification as Told } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
-const MOST = 3; // at once on a desktop; more are told as a number
+const MAX_SHOWN = 3; // at once on a desktop; more are told as a number
 
 /** @type {Map<string, Notification>} */
 const shown = new Map();
 /** Those whose state is followed already. @type {WeakSet<Session>} */
-const followed = new WeakSet();
+const watchedSessions = new WeakSet();
 
 /** @param {Session} session @param {AbortSignal} signal @param {Told[]} told @param {(count: number) => string} many @param {(told: Told) => void} open */
 export function show(session, signal, told, many, open) {
-  if (!followed.has(session)) {
-    followed.add(session);
-    session.addEventListener('change', () => close(session.state.notifications), { signal });
-    signal.addEventListener('abort', () => followed.delete(session));
+  if (!watchedSessions.has(session)) {
+    watchedSessions.add(session);
+    session.addEventListener('change', () => closeSeen(session.state.notifications), { signal });
+    signal.addEventListener('abort', () => watchedSessions.delete(session));
   }
   const [first] = told;
-  const each = told.length > MOST && first ? [{ ...first, title: many(told.length), body: null }] : told;
+  const each = told.length > MAX_SHOWN && first ? [{ ...first, title: many(told.length), body: null }] : told;
   for (const one of each) {
     const picture = link(one.actor?.avatar);
     const desktop = new Notification(plain(one.title), { tag: one.id, ...(one.body && { body: plain(one.body) }), ...(picture && { icon: picture }) });
@@ -34,7 +34,7 @@ export function show(session, signal, told, many, open) {
 }
 
 /** Seen anywhere, it is closed everywhere. @param {readonly Told[]} notifications */
-function close(notifications) {
+function closeSeen(notifications) {
   const unseen = new Set(notifications.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
   for (const [id, desktop] of shown) {
     if (unseen.has(id)) continue;

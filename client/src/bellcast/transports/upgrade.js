@@ -2,9 +2,9 @@
 
 /** @import { Link } from './sse.js' */
 
-const PATIENCE = 10_000; // ms until it greets
-const FIRST = 60_000; // ms until a better way is tried again, doubling
-const LONGEST = 600_000;
+const READY_TIMEOUT = 10_000; // ms until it greets
+const MIN_DELAY = 60_000; // ms until a better way is tried again, doubling
+const MAX_DELAY = 600_000;
 
 /**
  * Tries the better ways beside the one in use, which goes on until one greets.
@@ -12,10 +12,10 @@ const LONGEST = 600_000;
  * @param {(way: number, hear: (event: {type: string}) => void, end: () => void) => Link | null} dial
  * @param {(after: number, run: () => void) => void} later @param {(way: number) => void} take
  */
-export function climb(way, dial, later, take, after = FIRST) {
+export function scheduleUpgrade(way, dial, later, take, after = MIN_DELAY) {
   /** @param {number} at */
   function attempt(at) {
-    if (at >= way) return climb(way, dial, later, take, Math.min(LONGEST, after * 2));
+    if (at >= way) return scheduleUpgrade(way, dial, later, take, Math.min(MAX_DELAY, after * 2));
     let over = false;
     /** @param {boolean} better */
     const decide = (better) => {
@@ -28,7 +28,7 @@ export function climb(way, dial, later, take, after = FIRST) {
     /** @type {Link | null} */
     let link = null;
     link = dial(at, ({ type }) => type === 'ready' && decide(true), () => decide(false));
-    later(PATIENCE, () => decide(false));
+    later(READY_TIMEOUT, () => decide(false));
   }
   later(after, () => attempt(0));
 }

@@ -4,11 +4,11 @@ import { h, icon } from './dom.js';
 
 /** @import { Texts } from './messages.js' */
 
-/** @typedef {'' | 'loading' | 'empty' | 'none' | 'failed' | 'ended'} Which */
+/** @typedef {'' | 'loading' | 'empty' | 'none' | 'failed' | 'ended'} EmptyStateKind */
 
-export class Blank {
+export class EmptyState {
   element = h('div', 'blank');
-  shown = /** @type {Which} */ ('');
+  shown = /** @type {EmptyStateKind} */ ('');
   #texts;
   #retry;
 
@@ -18,7 +18,7 @@ export class Blank {
     this.#retry = retry;
   }
 
-  /** @param {Which} which */
+  /** @param {EmptyStateKind} which */
   show(which) {
     this.element.hidden = !which;
     if (which === this.shown) return;

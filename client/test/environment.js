@@ -1,9 +1,9 @@
 /** A browser for the tests: its clock, sockets, streams and network stand still until told otherwise. */
 
 // What the client fetches later is here already, so that a test need not wait for a disk.
-import '../src/bellcast/company.js';
-import '../src/bellcast/topics.js';
-import '../src/bellcast/weather.js';
+import '../src/bellcast/tab-coordinator.js';
+import '../src/bellcast/live-topics.js';
+import '../src/bellcast/resilience.js';
 import '../src/bellcast/transports/fallbacks.js';
 
 class Timers {
@@ -58,11 +58,11 @@ class FakeSocket {
     this.closed = true;
   }
 
-  says(frame) {
+  receive(frame) {
     this.onmessage({ data: JSON.stringify(frame) });
   }
 
-  breaks(code = 1006, reason = '') {
+  disconnect(code = 1006, reason = '') {
     this.onclose({ code, reason });
   }
 }
@@ -80,17 +80,17 @@ class FakeSource extends EventTarget {
     this.closed = true;
   }
 
-  says({ type, ...fields }) {
+  receive({ type, ...fields }) {
     this.dispatchEvent(Object.assign(new Event(type), { data: JSON.stringify(fields) }));
   }
 
-  breaks() {
+  disconnect() {
     this.onerror();
   }
 }
 
 /** `answer(request)` is the server: a body, `{status, ...problem}`, or a promise of either. */
-export function world(answer = () => ({})) {
+export function fakeEnvironment(answer = () => ({})) {
   const timers = new Timers();
   const links = [];
   const requests = [];
@@ -105,7 +105,7 @@ export function world(answer = () => ({})) {
     requests,
     timers,
     page: new EventTarget(),
-    attention: () => 40,
+    alertDelay: () => 40,
     locks: undefined,
     storage: () => undefined,
     WebSocket: keep(FakeSocket),
@@ -133,7 +133,7 @@ export function world(answer = () => ({})) {
     get link() {
       return links.at(-1);
     },
-    goes(type) {
+    setNetwork(type) {
       made.network = type === 'online';
       made.page.dispatchEvent(new Event(type));
     },

@@ -1,0 +1,11 @@
+/**
+ * Properties that only this package's own modules use. The build replaces each with a short name, the same in every file, so descriptive names cost
+ * no bytes. A name that pages can use, that a browser or React defines, or that is stored or sent to the server must not be listed.
+ */
+export const INTERNAL_NAMES = [
+  'abortSignal', 'becomeFollower', 'becomeLeader', 'cancelTimers', 'changeTopics', 'claimAlerts', 'confirmed', 'coordinator', 'createError',
+  'credential', 'deliver', 'dropConfirmed', 'election', 'emitCancelable', 'flushDeferred', 'generation', 'greeting', 'hideNotice', 'isConfirmed', 'isDeferred',
+  'isInUse', 'isLeader', 'isLive', 'isQueued', 'isStored', 'lastHeardAt', 'loadPresence', 'markSeen', 'markStale', 'notConnected', 'onChange',
+  'onDial', 'onDisconnected', 'onEvent', 'onMoved', 'onReady', 'onRefused', 'onStatusChange', 'openNotification', 'prepare', 'queuedCount', 'rejectAll',
+  'renderNow', 'reopen', 'restoreActions', 'runExclusively', 'saveAll', 'setScope', 'sharingKey', 'showNotice', 'tabBar', 'twoWay', 'withPending',
+];

@@ -1,0 +1,41 @@
+/**
+ * A notification may say what it touches (`data.touches: ["booking:7"]`); what a page has cached of that is old now. For React Query and
+ * SWR, and whatever else keeps things by a key.
+ */
+
+/** @import { Notification } from './events.js' */
+/** @import { Session } from './session.js' */
+
+/**
+ * @typedef {(key: unknown) => boolean} Touched  whether what is kept under a key is touched
+ */
+
+/** `booking:7` touches the keys `['booking', 7, …]`, `['booking']` (the list it is in) and `'booking:7'`. @param {readonly string[]} touches @returns {Touched} */
+export function touched(touches) {
+  const paths = touches.map((each) => each.split(':'));
+  return (key) => {
+    const own = Array.isArray(key) ? key.map(String) : String(key).split(':');
+    return paths.some((path) => path.every((part, at) => at >= own.length || part === own[at]));
+  };
+}
+
+/** Calls `invalidate` for whatever a notification touches, until the returned function is called. @param {Session} session @param {(touched: Touched, touches: string[]) => void} invalidate */
+export function onTouches(session, invalidate) {
+  /** @param {Event} event */
+  const listen = (event) => {
+    const { data } = /** @type {CustomEvent<Notification | {data: unknown}>} */ (event).detail;
+    const { touches } = /** @type {{touches?: unknown}} */ (data ?? {});
+    const named = Array.isArray(touches) ? touches.filter((each) => typeof each === 'string') : [];
+    if (named.length) invalidate(touched(named), named);
+  };
+  const types = ['notification', 'event'];
+  for (const type of types) session.addEventListener(type, listen);
+  return () => types.forEach((type) => session.removeEventListener(type, listen));
+}
+
+/** React Query. @param {Session} session @param {{invalidateQueries: (filters: {predicate: (query: {queryKey: readonly unknown[]}) => boolean}) => unknown}} client */
+export const invalidateQueries = (session, client) =>
+  onTouches(session, (hit) => void client.invalidateQueries({ predicate: ({ queryKey }) => hit(queryKey) }));
+
+/** SWR: hand over its global `mutate`, or the one of `useSWRConfig`. @param {Session} session @param {(filter: (key?: unknown) => boolean) => unknown} mutate */
+export const revalidate = (session, mutate) => onTouches(session, (hit) => void mutate((key) => hit(key)));
