@@ -1,4 +1,4 @@
-/** One line to the server: opened, heard, asked. Resumes by position; never decides what is true, nor what to do when it breaks. */
+/** One connection to the server, resumed by position. State and reconnecting are decided elsewhere. */
 
 import { Refused } from './api.js';
 import { loadResilience } from './lazy.js';
@@ -14,26 +14,26 @@ const RETRY_DELAY = 5_000; // ms
 export class Connection {
   /** @type {Status} */
   status = 'closed';
-  /** Why it was given up. @type {Refused | null} */
+  /** Why the connection was given up. @type {Refused | null} */
   error = null;
-  /** What the server greeted with, while the line holds. @type {Ready | null} */
+  /** The `ready` frame, while connected. @type {Ready | null} */
   greeting = null;
   /** @type {string | null} */
   token = null;
-  /** Whoever waited and finds another turn has been overtaken. */
+  /** Incremented per attempt; a callback of an older generation is ignored. */
   generation = 0;
-  /** When it was heard last. */
+  /** When the last frame arrived, in ms since the epoch. */
   lastHeardAt = 0;
   /** @type {Link | null} */
   link = null;
-  /** Who waits for answers, once somebody does. @type {Rpc | null} */
+  /** Pending requests, once there are any. @type {Rpc | null} */
   rpc = null;
   #options;
   /** @type {Close | undefined} */
   #closeEvent;
-  /** From being opened to being closed. */
+  /** Aborted by `close()`. */
   #abort = new AbortController();
-  /** Decides when to try again, how, and when to give up. @type {ReconnectPolicy | null} */
+  /** Decides when and how to reconnect and when to give up. @type {ReconnectPolicy | null} */
   #policy = null;
 
   /** @param {ConnectionOptions} options */
@@ -45,13 +45,13 @@ export class Connection {
     page.addEventListener('offline', () => this.suspend('offline'), this.#abort);
   }
 
-  /** Start; or, while waiting, wait no longer. */
+  /** Connect; while waiting to retry, retry now. */
   open() {
     this.error = null;
     if (this.status !== 'live' && this.status !== 'connecting') this.reopen();
   }
 
-  /** Anew, at once: with other topics, or because the network is back. */
+  /** Connect again at once: the topics have changed or the network is back. */
   reopen() {
     this.#disconnect();
     void this.#connect();
@@ -66,33 +66,33 @@ export class Connection {
     this.#policy = null;
   }
 
-  /** Nothing is tried. @param {Status} status */
+  /** Disconnect without retrying. @param {Status} status */
   suspend(status) {
     this.#disconnect();
     this.#setStatus(status);
   }
 
-  /** Whether it can speak, or only listen. */
+  /** True if the transport can send as well as receive. */
   get twoWay() {
     return this.status === 'live' && Boolean(this.link?.send);
   }
 
-  /** What comes after the turn is over is not heard. @param {Open} transport @param {ConnectionOptions['onEvent']} hear @param {(end?: End) => void} end */
-  dial(transport, hear, end) {
+  /** Open a transport whose callbacks end with this generation. @param {Open} transport @param {ConnectionOptions['onEvent']} onEvent @param {(end?: End) => void} onClose */
+  dial(transport, onEvent, onClose) {
     const { base, environment } = this.#options;
     const { generation } = this;
     try {
-      return transport(base, this.#query(), environment, (event, since) => generation === this.generation && hear(event, since), (how) => generation === this.generation && end(how));
+      return transport(base, this.#query(), environment, (event, since) => generation === this.generation && onEvent(event, since), (end) => generation === this.generation && onClose(end));
     } catch {
-      end(); // a browser may forbid it, as ws: on a page of https:
+      onClose(); // a browser may forbid it, for example ws: on a page of https:
       return null;
     }
   }
 
-  /** It broke, or is as good as broken. @param {End} [end] */
+  /** Handle a closed or silent transport. @param {End} [end] */
   onDisconnected(end) {
     const { status } = this;
-    this.#retryLater((pilot) => pilot.onClose(status === 'live', end));
+    this.#retryLater((policy) => policy.onClose(status === 'live', end));
   }
 
   /** @param {number} status @param {{code?: string, detail?: string}} problem */
@@ -109,32 +109,32 @@ export class Connection {
       this.token = await credential.token();
       if (generation === this.generation) this.#dial();
     } catch (error) {
-      if (generation === this.generation) this.#retryLater((pilot) => pilot.onError(error));
+      if (generation === this.generation) this.#retryLater((policy) => policy.onError(error));
     }
   }
 
   #dial() {
     this.#closeEvent = undefined;
     this.lastHeardAt = this.#options.environment.now();
-    this.#notifyPolicy((pilot) => pilot.onDial());
+    this.#notifyPolicy((policy) => policy.onDial());
     this.link = this.dial(this.transport, (event, since) => this.#onEvent(event, since), (end) => this.onDisconnected(this.#closeEvent ?? end));
   }
 
-  /** A browser may never fetch again what it could not fetch once: without a pilot the line is simply opened again. @param {(pilot: ReconnectPolicy) => void} tell */
-  #retryLater(tell) {
+  /** Without a policy the connection is opened again after a fixed delay: some browsers never retry a failed module import. @param {(policy: ReconnectPolicy) => void} notify */
+  #retryLater(notify) {
     this.suspend('waiting');
     const { generation } = this;
     if (!this.#policy) this.#options.environment.setTimeout(() => generation === this.generation && !this.#policy && this.reopen(), RETRY_DELAY);
-    this.#notifyPolicy(tell);
+    this.#notifyPolicy(notify);
   }
 
-  /** @param {(pilot: ReconnectPolicy) => void} tell */
-  #notifyPolicy(tell) {
-    if (this.#policy) return tell(this.#policy);
+  /** @param {(policy: ReconnectPolicy) => void} notify */
+  #notifyPolicy(notify) {
+    if (this.#policy) return notify(this.#policy);
     const { generation } = this;
     const { signal } = this.#abort;
     void loadResilience(this.#options.environment, signal).then(({ ReconnectPolicy }) => {
-      if (generation === this.generation) tell((this.#policy ??= new ReconnectPolicy(this, this.#options, signal)));
+      if (generation === this.generation) notify((this.#policy ??= new ReconnectPolicy(this, this.#options, signal)));
     });
   }
 
@@ -158,7 +158,7 @@ export class Connection {
   /** @param {Ready} greeting */
   #onReady(greeting) {
     this.greeting = greeting;
-    this.#notifyPolicy((pilot) => pilot.onReady());
+    this.#notifyPolicy((policy) => policy.onReady());
     this.#setStatus('live');
   }
 

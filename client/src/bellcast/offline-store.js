@@ -85,7 +85,7 @@ export class OfflineStore {
     if (kept && (kept.size || actions.some(({ isStored }) => isStored))) {
       const ours = actions.filter(({ id, isStored, isConfirmed }) => !isStored || isConfirmed || kept.has(this.#prefix + id));
       for (const { id } of ours) kept.delete(this.#prefix + id);
-      this.#queue.set([...Array.from(kept.values(), (each) => ({ ...each, kept: true, shelved: true })), ...ours]);
+      this.#queue.set([...Array.from(kept.values(), (each) => ({ ...each, isQueued: true, isStored: true })), ...ours]);
     }
     if (this.#context.isLive()) void this.#queue.deliver();
   }

@@ -1,4 +1,4 @@
-/** Staying connected: which transport, when to try again, when to give up, when a silent line is a dead one, when a token grows old. */
+/** Reconnect policy: transport selection, retry delays, silence detection, token refresh, and when to give up. */
 
 /** @import { Claims, Credential, Refused } from './api.js' */
 /** @import { BellcastEvent, Ready } from './events.js' */
@@ -12,19 +12,19 @@
  * @property {string} base
  * @property {Environment} environment
  * @property {Pick<Credential, 'getToken' | 'claims' | 'renew' | 'token'>} credential
- * @property {Open} [transport]  the only one there is
+ * @property {Open} [transport]  the only transport to use; without it WebSocket, SSE and polling are tried in order
  * @property {() => Iterable<string>} topics
  * @property {() => string | null} position
- * @property {() => Promise<void>} prepare  what must be there before the line is opened
- * @property {(event: BellcastEvent, since?: string | null) => void} onEvent  `since` is the position of who passed it on
+ * @property {() => Promise<void>} prepare  runs before each attempt to open a connection
+ * @property {(event: BellcastEvent, since?: string | null) => void} onEvent  `since` is the leader's position before an event that it forwarded
  * @property {() => void} onStatusChange
- * @property {() => void} restoreActions  what is kept may be another than it was
+ * @property {() => void} restoreActions  reloads stored actions, once the code that stores them is loaded
  *
- * @typedef {object} ConnectionHandle  the connection, as it is seen from here
+ * @typedef {object} ConnectionHandle  the part of `Connection` that the policy uses
  * @property {Status} status
  * @property {string | null} token
- * @property {number} generation  another one: what was waited for is over
- * @property {number} lastHeardAt  when it was heard last
+ * @property {number} generation  changes with each attempt; callbacks of an older generation are ignored
+ * @property {number} lastHeardAt  ms since the epoch
  * @property {Ready | null} greeting
  * @property {Open} transport
  * @property {boolean} twoWay
@@ -35,67 +35,65 @@
  * @property {(status: Status) => void} suspend
  * @property {(error: Refused) => void} close
  * @property {Link | null} link
- * @property {(transport: Open, hear: ConnectionOptions['onEvent'], end: (end?: End) => void) => Link | null} dial
+ * @property {(transport: Open, onEvent: ConnectionOptions['onEvent'], end: (end?: End) => void) => Link | null} dial
  */
 
-/** Fetched when a WebSocket could not pass. */
+/** Loaded when a WebSocket fails. */
 const fallbacks = () => import('./transports/fallbacks.js');
 
-const READY_TIMEOUT = 10_000; // ms until `ready`: some proxies swallow an upgrade without a word
-const SILENCE_PER_HEARTBEAT_SECOND = 2_500; // ms of silence for each second of the heartbeat: two and a half of them
-const SILENCE_POLL_INTERVAL = 10_000; // ms between looks at the clock: a machine that slept must not wait out a timer that slept too
+const READY_TIMEOUT = 10_000; // ms until `ready`: some proxies swallow an upgrade without a response
+const SILENCE_PER_HEARTBEAT_SECOND = 2_500; // ms of silence allowed for each second of the heartbeat interval: 2.5 heartbeats
+const SILENCE_POLL_INTERVAL = 10_000; // ms between checks of the clock: timers stop while the machine sleeps
 const MIN_RETRY_DELAY = 1_000;
 const MAX_RETRY_DELAY = 30_000;
 const MAX_TIMER = 2 ** 31 - 1;
-// Bad request, unauthenticated, forbidden, frame too large: asking again would get the same answer.
+// Bad request, unauthenticated, forbidden, frame too large: a retry would get the same response.
 const FINAL_CODES = [4400, 4401, 4403, 4413];
 const EXPIRED_CODES = [4401, 4402];
-const LAST_TRANSPORT = 2; // of three ways
+const LAST_TRANSPORT = 2; // index into the transports: WebSocket, SSE, polling
 const WAKE_EVENTS = ['visibilitychange', 'pageshow', 'resume', 'focus'];
 
 export class ReconnectPolicy {
   #connection;
   #options;
-  /** The best first; the lesser once they are fetched. @type {[Open, ...Open[]]} */
+  /** Best first; the fallbacks are added once loaded. @type {[Open, ...Open[]]} */
   #transports;
   #current = 0;
-  #best = Infinity; // the first that ever went live
+  #best = Infinity; // index of the best transport that has ever gone live
   #failures = 0;
   #liveSince = 0;
   #hasRenewedToken = false;
-  /** What is to be done while this turn lasts. @type {Set<any>} */
+  /** Timers of the current attempt. @type {Set<any>} */
   #timers = new Set();
 
-  /** @param {ConnectionHandle} line @param {ConnectionOptions} options @param {AbortSignal} signal  ends with the line */
-  constructor(line, options, signal) {
+  /** @param {ConnectionHandle} connection @param {ConnectionOptions} options @param {AbortSignal} signal  aborted when the connection is closed */
+  constructor(connection,  options, signal) {
     const { page } = options.environment;
-    this.#connection = line;
+    this.#connection = connection;
     this.#options = options;
-    this.#transports = [line.transport];
+    this.#transports = [connection.transport];
     for (const type of WAKE_EVENTS) page.addEventListener(type, () => this.#wake(), { signal });
-    options.restoreActions(); // as what keeps it came with us
+    options.restoreActions(); // the offline store is in the same chunk
   }
 
-  /** Somebody looks: a line silent for longer than its heartbeat may have died in a sleep, and nobody waits for a timer. */
+  /** Reconnect on wake or focus if nothing arrived within half the silence timeout: the connection may have died while the machine slept. */
   #wake() {
     const { status, lastHeardAt } = this.#connection;
     const silent = this.#options.environment.now() - lastHeardAt > this.#silenceTimeout / 2;
     if (status === 'waiting' || (status === 'live' && silent)) this.#connection.reopen();
   }
 
-  /** The turn is over. */
   cancelTimers() {
     for (const timer of this.#timers) this.#options.environment.clearTimeout(timer);
     this.#timers.clear();
   }
 
-  /** How long silence may last: until it greets, then by its heartbeat. */
+  /** Milliseconds without a frame before the connection counts as broken: until `ready` a fixed time, then by the heartbeat interval. */
   get #silenceTimeout() {
     const { greeting } = this.#connection;
     return greeting ? (greeting.heartbeat || 25) * SILENCE_PER_HEARTBEAT_SECOND : READY_TIMEOUT;
   }
 
-  /** Somebody is to greet. */
   onDial() {
     this.#checkSilence();
   }
@@ -109,52 +107,52 @@ export class ReconnectPolicy {
 
   /** @param {boolean} wasLive @param {End} [end] */
   onClose(wasLive, end) {
-    // A server that greets and hangs up is waited for as one that does not greet.
+    // A connection that was live only briefly does not reset the backoff: a server that greets and hangs up must not be hammered.
     if (wasLive && this.#options.environment.now() - this.#liveSince > READY_TIMEOUT) this.#failures = 0;
     if (wasLive) this.#best = Math.min(this.#best, this.#current);
-    // Below are the codes of links that broke by themselves; a farewell has a rule of its own.
-    const told = end && (end.code >= 4400 || end.reconnect !== undefined) ? end : undefined;
-    if (told && EXPIRED_CODES.includes(told.code) && told.reason !== 'revoked') return void this.#renewToken(told);
-    if (told && !(told.reconnect ?? !FINAL_CODES.includes(told.code))) return this.#giveUp(told);
-    if (!wasLive && !told && !this.#options.transport && this.#current < LAST_TRANSPORT) return void this.#downgrade();
-    this.#scheduleRetry(wasLive ? this.#best : 0, told?.after);
+    // Codes below 4400 are the transport's own; only the server's close codes decide about reconnecting.
+    const closed =  end && (end.code >= 4400 || end.reconnect !== undefined) ? end : undefined;
+    if (closed && EXPIRED_CODES.includes(closed.code) && closed.reason !== 'revoked') return void this.#renewToken(closed);
+    if (closed && !(closed.reconnect ?? !FINAL_CODES.includes(closed.code))) return this.#giveUp(closed);
+    if (!wasLive && !closed && !this.#options.transport && this.#current < LAST_TRANSPORT) return void this.#downgrade();
+    this.#scheduleRetry(wasLive ? this.#best : 0, closed?.after);
   }
 
-  /** Nothing could be prepared for a line, or it was refused. @param {any} error @param {boolean} [final]  trying again would change nothing */
+  /** Handle a failed preparation or a refused connection. `final`: a retry would get the same result. @param {any} error @param {boolean} [final]  trying again would change nothing */
   onError(error, final = [401, 403].includes(error.status)) {
     void import('./warnings.js').then(({ warn }) => warn(this.#options, error), () => {});
     if (final) this.#connection.close(error);
     else this.#scheduleRetry(0, error.after);
   }
 
-  /** To the next lesser way. */
+  /** Switch to the next fallback transport. */
   async #downgrade() {
     const { generation } = this.#connection;
-    const lesser = await fallbacks().catch(() => null);
+    const fallback = await fallbacks().catch(() => null);
     if (generation !== this.#connection.generation) return;
-    if (!lesser) return this.#scheduleRetry(0);
-    this.#transports = [this.#transports[0], lesser.sse, lesser.polling];
+    if (!fallback) return this.#scheduleRetry(0);
+    this.#transports = [this.#transports[0], fallback.sse, fallback.polling];
     this.#switchTo(this.#current + 1);
   }
 
-  /** @param {number} way */
-  #transportAt(way) {
-    return this.#transports[way] ?? this.#connection.transport;
+  /** @param {number} index */
+  #transportAt(index) {
+    return this.#transports[index] ?? this.#connection.transport;
   }
 
-  /** @param {number} way */
-  #switchTo(way) {
-    this.#current = way;
-    this.#connection.transport = this.#transportAt(way);
+  /** @param {number} index */
+  #switchTo(index) {
+    this.#current = index;
+    this.#connection.transport = this.#transportAt(index);
     this.#connection.reopen();
   }
 
-  /** @param {number} way @param {number} [after] */
-  #scheduleRetry(way, after) {
+  /** @param {number} index @param {number} [after] */
+  #scheduleRetry(index, after) {
     const { environment } = this.#options;
-    const most = Math.min(MAX_RETRY_DELAY, MIN_RETRY_DELAY * 2 ** this.#failures++);
-    this.#current = way;
-    if (environment.online()) this.#schedule(after ?? environment.random() * most, () => this.#switchTo(way));
+    const maxDelay =  Math.min(MAX_RETRY_DELAY, MIN_RETRY_DELAY * 2 ** this.#failures++);
+    this.#current = index;
+    if (environment.online()) this.#schedule(after ?? environment.random() * maxDelay, () => this.#switchTo(index));
     else this.#connection.suspend('offline');
   }
 
@@ -167,14 +165,14 @@ export class ReconnectPolicy {
     this.#timers.add(timer);
   }
 
-  /** Has it been silent for too long? Asked of the clock. */
+  /** Report a disconnect after too long a silence. Compares clock times, since timers stop while the machine sleeps. */
   #checkSilence() {
     const left = this.#connection.lastHeardAt + this.#silenceTimeout - this.#options.environment.now();
     if (left > 0) this.#schedule(Math.min(left, SILENCE_POLL_INTERVAL), () => this.#checkSilence());
     else this.#connection.onDisconnected();
   }
 
-  /** A fresh token before the old one ends. */
+  /** Renew the token before it expires. */
   #scheduleTokenRefresh() {
     const { credential, environment } = this.#options;
     const left = tokenRefreshDelay(environment.now(), credential.claims(this.#connection.token));
@@ -183,14 +181,14 @@ export class ReconnectPolicy {
 
   async #refreshToken() {
     const { credential } = this.#options;
-    const line = this.#connection;
-    const { generation } = line;
-    const renewed = await credential.renew(line.token).catch(() => false);
-    if (generation !== line.generation) return;
-    const token = renewed ? await credential.token() : line.token;
-    if (renewed && !line.twoWay) return line.reopen();
-    if (renewed) line.link?.send?.({ type: 'auth', token }); // a bad one is refused and the old one goes on
-    line.token = token;
+    const connection = this.#connection;
+    const { generation } = connection;
+    const renewed = await credential.renew(connection.token).catch(() => false);
+    if (generation !== connection.generation) return;
+    const token = renewed ? await credential.token() : connection.token;
+    if (renewed && !connection.twoWay) return connection.reopen();
+    if (renewed) connection.link?.send?.({ type: 'auth', token }); // if the server refuses it, the old token stays valid
+    connection.token = token;
     this.#scheduleTokenRefresh();
   }
 
@@ -209,18 +207,18 @@ export class ReconnectPolicy {
     else this.#giveUp(end);
   }
 
-  /** Back to a better transport when that can be had. */
+  /** Retry the better transports beside the one in use. */
   async #tryUpgrade() {
     const { generation } = this.#connection;
     const { scheduleUpgrade } = await fallbacks();
     if (generation !== this.#connection.generation) return;
-    scheduleUpgrade(this.#current, (way, hear, end) => this.#connection.dial(this.#transportAt(way), hear, end), (after, run) => this.#schedule(after, run), (way) => this.#switchTo(way));
+    scheduleUpgrade(this.#current, (index, onEvent, onClose) => this.#connection.dial(this.#transportAt(index), onEvent, onClose), (delay, run) => this.#schedule(delay, run), (index) => this.#switchTo(index));
   }
 }
 
 /**
- * Milliseconds until a token wants renewing: a quarter of its life before its end, and never sooner than a quarter from now, so that a wrong clock
- * does not ask all the time.
+ * Milliseconds until a token should be renewed: when a quarter of its lifetime is left, but not before a quarter of it has passed from now, so
+ * that a wrong clock does not cause a renewal loop.
  * @param {number} now @param {Claims} claims
  */
 export function tokenRefreshDelay(now, { exp, iat = now / 1000 }) {

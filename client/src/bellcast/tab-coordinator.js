@@ -1,4 +1,4 @@
-/** Tabs in coordinator: the one that has the line passes on what it hears and says what the others ask; it is followed in office when it goes. */
+/** Coordination of tabs that share a connection: the leader forwards events and relays requests; a follower takes over when the leader is gone. */
 
 import { leaderTab } from './transports/leader-tab.js';
 
@@ -8,57 +8,57 @@ import { leaderTab } from './transports/leader-tab.js';
 /** @import { ConnectionOptions } from './reconnect.js' */
 
 /**
- * @typedef {object} TabContext  what this tab has by itself
- * @property {string} name  whose line it is
+ * @typedef {object} TabContext  the part of `LeaderElection` that the coordinator uses
+ * @property {string} name  of the lock and the channel
  * @property {boolean} isLeader
  * @property {Connection | null} connection
- * @property {(options: ConnectionOptions) => void} connect  begins another line in place of this one
- * @property {() => unknown} becomeLeader  takes office, until this tab leaves
+ * @property {(options: ConnectionOptions) => void} connect  replaces the current connection
+ * @property {() => unknown} becomeLeader  lasts until this tab stops
  * @property {() => void} stop
  * @property {ConnectionOptions} options
  * @property {LockManager} locks
  * @property {BroadcastChannel} channel
- * @property {AbortSignal} signal  ends when this tab leaves
+ * @property {AbortSignal} signal  aborted when this tab stops
  */
 
-/** What it takes to speak. */
+/** Loads the code for requests and topics. */
 const loadTopics = () => import('./live-topics.js');
 
-const CLAIM_LOCK_TIME = 100; // ms: the tab that asks next has heard by then what was taken
-const LEADER_ONLY = new Set(['ack', 'pong', 'error', 'close']); // what is for the leader alone
-/** A tab that only listens to another shows nobody a token. */
+const CLAIM_LOCK_TIME = 100; // ms the lock is held, so that the claim reaches the next tab before it gets the lock
+const LEADER_ONLY = new Set(['ack', 'pong', 'error', 'close']); // frames that are not forwarded
+/** A follower never shows its token to another tab. */
 const NO_CREDENTIAL = { token: async () => null, renew: async () => false, claims: () => ({}), getToken: undefined };
 
 export class TabCoordinator {
   #tab;
-  /** What the other tabs follow. @type {Map<string, Set<string>>} */
+  /** Topics by follower. @type {Map<string, Set<string>>} */
   #followers = new Map();
-  /** What some tab told the person. @type {Set<string>} */
+  /** Ids of notifications some tab has alerted about. @type {Set<string>} */
   #claimed = new Set();
   /** @type {ConnectionOptions['onEvent']} */
   #deliver = () => {};
-  /** Whether the others know that the line holds. */
+  /** Whether the followers were sent a `ready`. */
   #hasSentReady = false;
-  /** What the others call this tab. */
+  /** This tab's address among the tabs. */
   #id = Math.random().toString(36).slice(2);
 
-  /** @param {TabContext} own */
-  constructor(own) {
-    this.#tab = own;
-    this.#hasSentReady = Boolean(own.connection?.greeting);
-    this.#wrapOptions(own.options);
-    if (own.isLeader) this.#onStatusChange();
+  /** @param {TabContext} tab */
+  constructor(tab) {
+    this.#tab = tab;
+    this.#hasSentReady = Boolean(tab.connection?.greeting);
+    this.#wrapOptions(tab.options);
+    if (tab.isLeader) this.#onStatusChange();
   }
 
-  /** What the line asks and tells concerns the others too, where this tab leads. @param {ConnectionOptions} options */
+  /** Wrap the callbacks: while this tab leads, its connection follows the followers' topics too, and its events are forwarded. @param {ConnectionOptions} options */
   #wrapOptions(options) {
     const { onEvent, topics, onStatusChange } = options;
     this.#deliver = onEvent;
     options.topics = () => (this.#tab.isLeader ? new Set([topics(), ...this.#followers.values()].flatMap((each) => [...each])) : topics());
-    options.onEvent = (event, since) => {
-      const before = options.position();
-      onEvent(event, since);
-      if (this.#tab.isLeader) this.#forward(event, before);
+    options.onEvent = (event, leaderSince) => {
+      const since = options.position();
+      onEvent(event, leaderSince);
+      if (this.#tab.isLeader) this.#forward(event, since);
     };
     options.onStatusChange = () => {
       if (this.#tab.isLeader) this.#onStatusChange();
@@ -66,13 +66,13 @@ export class TabCoordinator {
     };
   }
 
-  /** As one who is led, until it is this tab's turn. */
+  /** Receive through the leader until this tab becomes the leader. */
   becomeFollower() {
-    const own = this.#tab;
-    const { channel, locks, name, options, signal } = own;
+    const tab = this.#tab;
+    const { channel, locks, name, options, signal } = tab;
     void this.#withLock(this.#id, () => new Promise((done) => signal.addEventListener('abort', done)));
-    own.connect({ ...options, credential: NO_CREDENTIAL, transport: leaderTab(channel, this.#id) });
-    locks.request(name, { signal }, () => (this.post({ type: 'elected' }), own.becomeLeader())).catch(() => {});
+    tab.connect({ ...options, credential: NO_CREDENTIAL, transport: leaderTab(channel, this.#id) });
+    locks.request(name, { signal }, () => (this.post({ type: 'elected' }), tab.becomeLeader())).catch(() => {});
   }
 
   /** @param {object} frame @returns {Promise<any>} */
@@ -85,9 +85,9 @@ export class TabCoordinator {
   /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */
   async changeTopics(type, topics) {
     const { isLeader, options } = this.#tab;
-    const wanted = new Set(isLeader && type === 'unsubscribe' ? options.topics() : []);
-    const told = topics.filter((topic) => !wanted.has(topic));
-    return told.length ? (await this.#loadRpc())?.changeTopics(type, told) : null;
+    const needed = new Set(isLeader && type === 'unsubscribe' ? options.topics() : []);
+    const remaining = topics.filter((topic) => !needed.has(topic));
+    return remaining.length ? (await this.#loadRpc())?.changeTopics(type, remaining) : null;
   }
 
   async #loadRpc() {
@@ -96,28 +96,28 @@ export class TabCoordinator {
     return connection && rpcFor(connection);
   }
 
-  /** Of these, those no other tab told the person. @param {Notification[]} rung @returns {Promise<Notification[]>} */
-  claimAlerts(rung) {
+  /** Return those that no other tab has claimed. @param {Notification[]} notifications @returns {Promise<Notification[]>} */
+  claimAlerts(notifications) {
     const { setTimeout } = this.#tab.options.environment;
     return new Promise((resolve) => {
       void this.#withLock('alert', () => {
-        const mine = rung.filter(({ id }) => !this.#claimed.has(id));
-        const claimed = mine.map(({ id }) => id);
+        const unclaimed = notifications.filter(({ id }) => !this.#claimed.has(id));
+        const claimed = unclaimed.map(({ id }) => id);
         for (const id of claimed) this.#claimed.add(id);
         if (claimed.length) this.post({ claimed });
-        resolve(mine);
+        resolve(unclaimed);
         return claimed.length && new Promise((done) => setTimeout(() => done(null), CLAIM_LOCK_TIME));
       }).then(() => resolve([]));
     });
   }
 
-  /** As leader. @param {BellcastEvent} event @param {string | null} since */
+  /** Leader: forward an event. @param {BellcastEvent} event @param {string | null} since */
   #forward(event, since) {
     if (event.type === 'ready') this.#sendReady();
     else if (!LEADER_ONLY.has(event.type)) this.post({ event, ...('position' in event && { since }) });
   }
 
-  /** As leader: the line is another than it was. */
+  /** Leader: tell the followers about a lost connection. */
   #onStatusChange() {
     const { connection } = this.#tab;
     if (this.#hasSentReady && !connection?.greeting) {
@@ -147,13 +147,13 @@ export class TabCoordinator {
     else if (event?.type === 'ready' && connection?.status === 'waiting') connection.open();
   }
 
-  /** A lock of its own tells when a tab is gone, however it went. @param {string} who @param {() => unknown} run */
-  #withLock(who, run) {
+  /** Each tab holds a lock of its own; the browser releases it when the tab closes, crashes or is discarded. @param {string} suffix @param {() => unknown} run */
+  #withLock(suffix, run) {
     const { name, locks, signal } = this.#tab;
-    return locks.request(`${name} ${who}`, { signal }, run).catch(() => {});
+    return locks.request(`${name} ${suffix}`, { signal }, run).catch(() => {});
   }
 
-  /** Where the leader stands; who stands elsewhere fetches. @param {{to?: string}} [to] */
+  /** Leader: send a `ready` without counters; a follower at another position fetches its page again. @param {{to?: string}} [to] */
   #sendReady(to) {
     const { connection, options } = this.#tab;
     if (!connection?.greeting) return;
@@ -162,47 +162,47 @@ export class TabCoordinator {
     this.post({ ...to, event: /** @type {any} */ ({ ...greeting, resumed: false, position: options.position() }) });
   }
 
-  /** @param {string} who @param {string[]} topics */
-  #addFollower(who, topics) {
-    const before = new Set(this.#tab.options.topics());
-    if (!this.#followers.has(who)) void this.#watchFollower(who);
-    this.#followers.set(who, new Set(topics));
-    const more = topics.filter((topic) => !before.has(topic));
-    if (more.length) this.changeTopics('subscribe', more).catch(() => {});
-    this.#sendReady({ to: who });
+  /** @param {string} tabId @param {string[]} topics */
+  #addFollower(tabId, topics) {
+    const current = new Set(this.#tab.options.topics());
+    if (!this.#followers.has(tabId)) void this.#watchFollower(tabId);
+    this.#followers.set(tabId, new Set(topics));
+    const added = topics.filter((topic) => !current.has(topic));
+    if (added.length) this.changeTopics('subscribe', added).catch(() => {});
+    this.#sendReady({ to: tabId });
   }
 
-  /** Follows a tab's topics for as long as it is there. @param {string} who */
-  async #watchFollower(who) {
-    await this.#withLock(who, () => {});
+  /** Wait until the follower is gone, then unsubscribe its topics. @param {string} tabId */
+  async #watchFollower(tabId) {
+    await this.#withLock(tabId, () => {});
     if (this.#tab.signal.aborted) return;
-    const topics = [...(this.#followers.get(who) ?? [])];
-    this.#followers.delete(who);
+    const topics = [...(this.#followers.get(tabId) ?? [])];
+    this.#followers.delete(tabId);
     this.changeTopics('unsubscribe', topics).catch(() => {});
   }
 
-  /** @param {string} who @param {Record<string, any>} frame */
-  async #relayRequest(who, { ref, ...frame }) {
+  /** @param {string} tabId @param {Record<string, any>} frame */
+  async #relayRequest(tabId, { ref, ...frame }) {
     const { type, topics = [] } = frame;
-    const theirs = this.#followers.get(who);
+    const theirs = this.#followers.get(tabId);
     if (type === 'subscribe') for (const topic of topics) theirs?.add(topic);
     if (type === 'unsubscribe') for (const topic of topics) theirs?.delete(topic);
-    const asked = /subscribe$/.test(type) ? this.changeTopics(type, topics) : this.#loadRpc().then((line) => line?.request(frame));
-    const event = await Promise.resolve(asked).then(
-      (answer) => (this.#echo(frame, who), { ...answer, type: 'ack', ref }),
+    const response = /subscribe$/.test(type) ? this.changeTopics(type, topics) : this.#loadRpc().then((rpc) => rpc?.request(frame));
+    const event = await Promise.resolve(response).then(
+      (result) => (this.#echo(frame, tabId), { ...result, type: 'ack', ref }),
       ({ code, message }) => ({ type: 'error', ref, code, message }),
     );
-    this.post({ to: who, event });
+    this.post({ to: tabId, event });
   }
 
-  /** The server keeps from a connection what the connection said; the other tabs on it hear it all the same. @param {any} frame @param {string} who */
-  #echo({ type, topic, name, data = null, on }, who) {
+  /** The server does not echo to the publishing connection, so the other tabs that share it get the event from the leader. @param {any} frame @param {string} tabId */
+  #echo({ type, topic, name, data = null, on }, tabId) {
     const { connection } = this.#tab;
     if (type !== 'publish' && type !== 'typing') return;
     const recipient = connection?.greeting?.recipient ?? '';
     /** @type {BellcastEvent} */
     const event = JSON.parse(JSON.stringify(type === 'publish' ? { type: 'event', topic, name, data } : { type, topic, recipient, on }));
-    this.post({ event, except: who });
-    if (who !== this.#id) this.#deliver(event);
+    this.post({ event, except: tabId });
+    if (tabId !== this.#id) this.#deliver(event);
   }
 }

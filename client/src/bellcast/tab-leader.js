@@ -1,4 +1,4 @@
-/** One line a browser: the tab that holds the lock has it. What it takes to share it (`coordinator.js`) is fetched when there is another tab. */
+/** Leader election: of a person's tabs in one browser, the one that holds the lock has the connection. `tab-coordinator.js` is loaded when there is another tab. */
 
 import { Connection } from './connection.js';
 
@@ -13,16 +13,16 @@ export class LeaderElection {
   /** @type {Promise<TabCoordinator> | undefined} */
   #loading;
 
-  /** @param {ConnectionOptions} options @param {string} whose */
-  constructor(options, whose) {
+  /** @param {ConnectionOptions} options @param {string} sharingKey */
+  constructor(options, sharingKey) {
     const { locks, Channel } = options.environment;
     this.options = options;
-    /** Whose line it is; nobody's is not shared. */
-    this.name = `bellcast ${options.base} ${whose}`;
+    /** Name of the lock and the channel. Without a sharing key the connection is not shared. */
+    this.name = `bellcast ${options.base} ${sharingKey}`;
     this.signal = this.#abort.signal;
-    /** Where there are others. @type {TabCoordinator | undefined} */
+    /** Set once another tab was noticed. @type {TabCoordinator | undefined} */
     this.coordinator = undefined;
-    if (!whose || !locks || !Channel) return;
+    if (!sharingKey || !locks || !Channel) return;
     this.locks = locks;
     this.channel = new Channel(this.name);
     this.channel.onmessage = ({ data }) => this.#loadCoordinator().then((coordinator) => coordinator.onMessage(data), () => {});
@@ -30,28 +30,28 @@ export class LeaderElection {
 
   start() {
     if (!this.locks) return this.connect(this.options);
-    // What cannot be shared is had alone.
+    // If the coordinator cannot be loaded, this tab connects by itself.
     const follow = () => void this.#loadCoordinator().then((coordinator) => coordinator.becomeFollower(), () => this.connect(this.options));
     void this.locks.request(this.name, { ifAvailable: true }, (lock) => (lock ? this.becomeLeader() : follow()));
   }
 
-  /** Takes office, until this tab leaves. */
+  /** Hold the connection; the returned promise, and with it the lock, lasts until `stop()`. */
   becomeLeader() {
     this.isLeader = true;
     this.connect(this.options);
     return this.signal.aborted || new Promise((done) => this.signal.addEventListener('abort', done));
   }
 
-  /** Another line in place of this one. @param {ConnectionOptions} options */
+  /** Replace the current connection. @param {ConnectionOptions} options */
   connect(options) {
     if (this.signal.aborted) return;
-    const before = this.connection;
+    const previous = this.connection;
     this.connection = new Connection(options);
-    before?.close();
+    previous?.close();
     this.connection.open();
   }
 
-  /** Another may have the line. */
+  /** Release the lock. */
   stop() {
     this.#abort.abort();
     this.channel?.close();
