@@ -27,11 +27,11 @@ test('a provider passes every option on to its session', async () => {
 });
 
 test('a property that the session does not know is an error', () => {
-  assert.throws(() => provided({ server: 'https://bell.example', url: '/' }), { message: 'Session: cannot take url' });
+  assert.throws(() => provided({ server: 'https://bell.example', url: '/' }), { message: 'Session: invalid option url' });
 });
 
 test('a provider with a session hands it down, and refuses options that would be left out', () => {
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.equal(provided({ session, server: undefined }), session);
-  assert.throws(() => provided({ session, topics: ['team'] }), { message: 'BellcastProvider: give topics to the session' });
+  assert.throws(() => provided({ session, topics: ['team'] }), { message: 'BellcastProvider: pass topics to the session instead' });
 });

@@ -301,9 +301,9 @@ for (const which of [
 }
 
 test('an option or a filter that is not known is an error', () => {
-  assert.throws(() => new Session({ server: 'https://bell.example', url: '/' }), { message: 'Session: cannot take url' });
+  assert.throws(() => new Session({ server: 'https://bell.example', url: '/' }), { message: 'Session: invalid option url' });
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
-  assert.throws(() => session.view({ types: 'booking' }), { message: 'view: cannot take types' });
+  assert.throws(() => session.view({ types: 'booking' }), { message: 'view: invalid option types' });
   assert.throws(() => session.view({ limit: 5 }), TypeError);
 });
 

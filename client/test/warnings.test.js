@@ -58,16 +58,16 @@ for (const status of [429, 502, 503, 504]) {
 test('an answer of something else than Bellcast is told as such', async () => {
   const here = place();
   await warn(here, new Refused(404, {}));
-  assert.deepEqual(texts(), [`Bellcast: ${here.base} answered with HTTP 404, and not as Bellcast does. Is that the server's address?`]);
+  assert.deepEqual(texts(), [`Bellcast: ${here.base} responded with HTTP 404, but not like a Bellcast server. Is that the server's address?`]);
 });
 
 test('without an answer it finds out whether anything is there', async () => {
   const there = place();
   await warn(there, new TypeError('Failed to fetch'));
-  assert.match(texts()[0], /answers, but this page may not read it \(Failed to fetch\)\. .* CORS headers/);
+  assert.match(texts()[0], /responds, but this page may not read it \(Failed to fetch\)\. .* CORS headers/);
   const nowhere = place(() => Promise.reject(new TypeError('Failed to fetch')));
   await warn(nowhere, new TypeError('Failed to fetch'));
-  assert.ok(texts()[1].startsWith(`Bellcast: no answer from ${nowhere.base} (Failed to fetch).`));
+  assert.ok(texts()[1].startsWith(`Bellcast: no response from ${nowhere.base} (Failed to fetch).`));
 });
 
 test('a getToken that fails is not taken for the server', async () => {

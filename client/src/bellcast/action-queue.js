@@ -1,6 +1,6 @@
 /**
- * What the person did: shown at once, told to the server one after the other, kept while nobody can be told, taken back if refused. One
- * after the other, since read, then unread, must not arrive the other way round.
+ * The person's actions: shown at once, sent one at a time, queued while the server is unavailable, reverted if refused. The order matters: read
+ * followed by unread must not arrive reversed.
  */
 
 import { loadResilience } from './lazy.js';
@@ -11,25 +11,25 @@ import { rejectUnknown } from './strict.js';
 
 /** @typedef {string | Iterable<string> | 'all' | {all: true, of?: {type?: string}}} Which */
 
-const RETRYABLE_STATUSES = [undefined, 429, 502, 503, 504]; // no answer, or one in which nobody decided anything: ask again
+const RETRYABLE_STATUSES = [undefined, 429, 502, 503, 504]; // no response, or the server was too busy to decide: retry
 /** @type {StorageScope} */
 const NO_SCOPE = { name: '', signal: AbortSignal.abort() };
 
 export class ActionQueue {
-  /** What is laid over what the server said. @type {Pending[]} */
+  /** Actions not yet contained in the confirmed state. @type {Pending[]} */
   actions = [];
   #context;
   #scope = NO_SCOPE;
-  /** Where they are kept. @type {OfflineStore | null} */
+  /** Set when the server was unavailable, or an earlier page left stored actions. @type {OfflineStore | null} */
   #store = null;
   #isDelivering = false;
 
-  /** @param {QueueContext} desk */
-  constructor(desk) {
-    this.#context = desk;
+  /** @param {QueueContext} context */
+  constructor(context) {
+    this.#context = context;
   }
 
-  /** How many wait for the server to be back. */
+  /** Actions waiting for the server to be available. */
   get queuedCount() {
     return this.actions.filter(({ isQueued, isConfirmed }) => isQueued && !isConfirmed).length;
   }
@@ -52,7 +52,7 @@ export class ActionQueue {
     });
   }
 
-  /** Done to be seen, and told when it no longer may be undone. @param {Verb} verb @param {Which} which */
+  /** Show an action as done; send it on `commit()` or `flushDeferred()`. @param {Verb} verb @param {Which} which */
   defer(verb, which) {
     const pending = this.#add(verb, which, { isDeferred: true });
     return {
@@ -64,7 +64,7 @@ export class ActionQueue {
     };
   }
 
-  /** The last moment to tell the server. */
+  /** Send deferred actions now: the page or the session is closing. */
   flushDeferred() {
     for (const each of this.actions) {
       if (!each.isDeferred) continue;
@@ -82,35 +82,35 @@ export class ActionQueue {
     this.#isDelivering = false;
   }
 
-  /** Another page, or another person. @param {StorageScope} place */
-  setScope(place) {
-    this.#scope = place;
+  /** Use the tab's lock and storage names; the store of the previous scope is discarded. @param {StorageScope} scope */
+  setScope(scope) {
+    this.#scope = scope;
     this.#store = null;
   }
 
-  /** What was kept: before a reload, or by another tab. */
+  /** Load stored actions: from before a reload, or from another tab. */
   async restore() {
     (await this.#loadStore()).restore();
   }
 
-  /** The server has spoken since: what it confirmed needs no covering any more. */
+  /** Drop sent actions: an event or a fetch has since confirmed them. */
   dropConfirmed() {
     this.actions = this.actions.filter(({ isConfirmed }) => !isConfirmed);
   }
 
-  /** Whether the next may follow. @param {Pending} pending */
+  /** Return true if the next action may follow. @param {Pending} pending */
   async #send(pending) {
     const send = () => this.#context.api.act(pending.verb, pending.target);
     try {
       const changed = await (this.#store ? this.#store.runExclusively(pending, send) : send());
-      // It stays on top until the next event, so that nothing flickers; none comes if nothing changed.
+      // A sent action stays applied until the next event, so that nothing flickers; if nothing changed, there will be no event.
       pending.isConfirmed = true;
       if (changed === 0) this.#remove(pending);
       else this.#context.onChange();
       pending.resolve?.();
     } catch (/** @type {any} */ error) {
       if (RETRYABLE_STATUSES.includes(error.status)) {
-        void this.#loadStore().then((shelf) => shelf.saveAll());
+        void this.#loadStore().then((store) => store.saveAll());
         return false;
       }
       this.#remove(pending);
@@ -139,7 +139,7 @@ export class ActionQueue {
   }
 }
 
-/** What a call means. A filter that it cannot express is an error before anything is done, never left out. @param {Verb} verb @param {Which} which @returns {Target} */
+/** Convert an action's argument to the API's target. An unknown filter throws: ignoring it would widen the action. @param {Verb} verb @param {Which} which @returns {Target} */
 function toTarget(verb, which) {
   if (which === 'all') return { all: true };
   if (typeof which === 'string') return { ids: [which] };

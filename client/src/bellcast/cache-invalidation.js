@@ -1,25 +1,25 @@
 /**
- * A notification may say what it touches (`data.touches: ["booking:7"]`); what a page has cached of that is old now. For React Query and
- * SWR, and whatever else keeps things by a key.
+ * Cache invalidation for React Query, SWR and other keyed caches: a notification names the entities it affects (`data.touches: ["booking:7"]`), and
+ * cached entries of these are invalidated.
  */
 
 /** @import { Notification } from './events.js' */
 /** @import { Session } from './session.js' */
 
 /**
- * @typedef {(key: unknown) => boolean} Touched  whether what is kept under a key is touched
+ * @typedef {(key: unknown) => boolean} Touched  true if the entry of a cache key is affected
  */
 
-/** `booking:7` touches the keys `['booking', 7, …]`, `['booking']` (the list it is in) and `'booking:7'`. @param {readonly string[]} touches @returns {Touched} */
+/** `booking:7` affects the keys `['booking', 7, …]`, `['booking']` (the list that contains it) and `'booking:7'`. @param {readonly string[]} touches @returns {Touched} */
 export function touched(touches) {
   const paths = touches.map((each) => each.split(':'));
   return (key) => {
-    const own = Array.isArray(key) ? key.map(String) : String(key).split(':');
-    return paths.some((path) => path.every((part, at) => at >= own.length || part === own[at]));
+    const parts = Array.isArray(key) ? key.map(String) : String(key).split(':');
+    return paths.some((path) => path.every((part, at) => at >= parts.length || part === parts[at]));
   };
 }
 
-/** Calls `invalidate` for whatever a notification touches, until the returned function is called. @param {Session} session @param {(touched: Touched, touches: string[]) => void} invalidate */
+/** Call `invalidate` for each notification or event with `touches`; returns a function that stops it. @param {Session} session @param {(touched: Touched, touches: string[]) => void} invalidate */
 export function onTouches(session, invalidate) {
   /** @param {Event} event */
   const listen = (event) => {
@@ -37,5 +37,5 @@ export function onTouches(session, invalidate) {
 export const invalidateQueries = (session, client) =>
   onTouches(session, (hit) => void client.invalidateQueries({ predicate: ({ queryKey }) => hit(queryKey) }));
 
-/** SWR: hand over its global `mutate`, or the one of `useSWRConfig`. @param {Session} session @param {(filter: (key?: unknown) => boolean) => unknown} mutate */
+/** SWR: pass its global `mutate`, or the one of `useSWRConfig`. @param {Session} session @param {(filter: (key?: unknown) => boolean) => unknown} mutate */
 export const revalidate = (session, mutate) => onTouches(session, (hit) => void mutate((key) => hit(key)));

@@ -1,4 +1,4 @@
-/** The browser as the client needs it; tests bring their own. */
+/** The browser APIs that the client uses; tests provide their own. */
 
 /**
  * @typedef {object} Environment
@@ -11,14 +11,14 @@
  * @property {() => number} now
  * @property {() => number} random
  * @property {() => boolean} online
- * @property {Pick<EventTarget, 'addEventListener' | 'removeEventListener'>} page  tells `online` and `offline`, and when somebody looks
- * @property {() => number} alertDelay  ms to wait before a person is told: the tab they look at is first, and many at once are told as one
- * @property {LockManager | undefined} locks  with `Channel`, what tabs need to share a line
+ * @property {Pick<EventTarget, 'addEventListener' | 'removeEventListener'>} page  target of `online`, `offline` and the wake events
+ * @property {() => number} alertDelay  ms to wait before alerting: least in the focused tab; several notifications within it become one alert
+ * @property {LockManager | undefined} locks  with `Channel`, lets tabs share a connection
  * @property {(new (name: string) => BroadcastChannel) | undefined} Channel
- * @property {() => Storage | undefined} [storage]  where what was done offline outlives a reload; may throw
+ * @property {() => Storage | undefined} [storage]  keeps offline actions over a reload; may throw
  */
 
-/** What only late files use, they take from the browser themselves. @returns {Environment} */
+/** Modules that are loaded later use the browser's APIs directly. @returns {Environment} */
 export const browserEnvironment = () => ({
   WebSocket: globalThis.WebSocket,
   fetch: (url, init) => fetch(url, init),

@@ -1,4 +1,4 @@
-/** The words of the wire: what is asked of the server, and what it says, as one closed union. Anything else is not let in. */
+/** The frames that the server sends, as a closed union, and the types of requests. Unknown frames are ignored. */
 
 /**
  * @typedef {{id?: string, name?: string, avatar?: string}} Actor
@@ -52,7 +52,7 @@
  * @typedef {Ready | NotificationEvent | DeletedEvent | CountsEvent | Reset | LiveEvent | Presence | Typing | Heartbeat | Close | Ack | Pong | ErrorFrame} BellcastEvent
  */
 
-/** What each frame cannot do without. @type {Record<BellcastEvent['type'], string>} */
+/** A field that each frame must have. @type {Record<BellcastEvent['type'], string>} */
 const REQUIRED_FIELD = {
   ready: 'heartbeat',
   notification: 'notification',
@@ -71,9 +71,9 @@ const REQUIRED_FIELD = {
 };
 
 /**
- * One frame, or null if it is none of ours: a newer server may say more than we understand.
+ * Parse one frame; null if it is invalid or of an unknown type, as a newer server may send.
  * @param {string} text
- * @param {string} [type]  SSE names the event beside the data
+ * @param {string} [type]  SSE sends the type beside the data
  * @returns {BellcastEvent | null}
  */
 export function parse(text, type) {
@@ -85,5 +85,5 @@ export function parse(text, type) {
   }
 }
 
-/** The end of a switch that must name every type. @param {never} event */
+/** Exhaustiveness check for a switch over the types. @param {never} event */
 export const assertNever = (event) => void event;

@@ -1,4 +1,4 @@
-/** The inbox as a client holds it. Pure, and the only place where its state changes: snapshot + events == fresh snapshot. */
+/** Inbox reducer: pure functions, the only code that changes the inbox state. Invariant: snapshot + events == fresh snapshot. */
 
 import { assertNever } from './events.js';
 
@@ -6,19 +6,19 @@ import { assertNever } from './events.js';
 
 /**
  * @typedef {object} Inbox
- * @property {readonly Notification[]} rows  newest first; also those that left the view, so that undo needs no fetch
+ * @property {readonly Notification[]} rows  newest first; includes rows that left the view, so that undo needs no fetch
  * @property {Query} query
- * @property {string} floor  the oldest id loaded, '' when that is all of them: what lies below is not ours to show
+ * @property {string} floor  id of the oldest loaded row, '' if all are loaded; rows below are not shown
  * @property {string | null} next
  * @property {number} unread
  * @property {number} unseen
  * @property {string | null} position
- * @property {boolean} stale  events cannot tell us what is true now: fetch again
+ * @property {boolean} stale  events do not determine the state: fetch again
  *
  * @typedef {{verb: Verb, target: Target, at: string}} Action
  */
 
-/** What is another in a row that stays. @type {Record<Exclude<Change, 'deleted'>, (row: Notification, at: string) => Partial<Notification>>} */
+/** Fields that a change sets. @type {Record<Exclude<Change, 'deleted'>, (row: Notification, at: string) => Partial<Notification>>} */
 const EFFECTS = {
   seen: ({ seen_at }, at) => ({ seen_at: seen_at ?? at }),
   read: ({ seen_at, read_at }, at) => ({ seen_at: seen_at ?? at, read_at: read_at ?? at }),
@@ -36,7 +36,7 @@ export function snapshot(page, query = {}) {
   return { ...counts, rows, query, floor: floorOf(page), stale: false };
 }
 
-/** An older page below. @param {Inbox} inbox @param {Page} page @returns {Inbox} */
+/** Append an older page. @param {Inbox} inbox @param {Page} page @returns {Inbox} */
 export function extend(inbox, page) {
   return page.notifications.reduce(upsert, { ...inbox, floor: floorOf(page), next: page.next });
 }
@@ -44,10 +44,10 @@ export function extend(inbox, page) {
 /** @param {Page} page */
 const floorOf = ({ notifications, next }) => (next && notifications.at(-1)?.id) || '';
 
-/** What brings rows into a view that it was not kept for. @type {Record<View, Change[]>} */
+/** Changes that may bring rows into a view that are not loaded. @type {Record<View, Change[]>} */
 const REFETCH_TRIGGERS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'] };
 
-/** What the view shows. @param {Inbox} inbox */
+/** Rows that belong to the view. @param {Inbox} inbox */
 export const visible = ({ rows, query }) => rows.filter((row) => matches(row, query));
 
 /** @param {Notification} row @param {Query} query */
@@ -59,7 +59,7 @@ function matches(row, { view = 'all', type, tag }) {
 }
 
 /**
- * What the server said has happened. An event heard twice changes nothing.
+ * Apply a server event. Applying one twice changes nothing.
  * @param {Inbox} inbox @param {BellcastEvent} event @returns {Inbox}
  */
 export function apply(inbox, event) {
@@ -75,7 +75,7 @@ export function apply(inbox, event) {
       return withCounts(changed ? change(inbox, changed, target, at) : inbox, event);
     }
     case 'ready': {
-      // A position told while a replay is still to come would skip the replay after a cut.
+      // Adopting the position before the replay arrives would skip the replay after a disconnect.
       const { unread = inbox.unread, unseen = inbox.unseen, position, resumed } = event;
       return { ...inbox, unread, unseen, stale: inbox.stale || !(resumed || position === inbox.position) };
     }
@@ -90,7 +90,7 @@ export function apply(inbox, event) {
 }
 
 /**
- * What the person did, before the server knows: the counters follow as far as loaded rows tell.
+ * Apply an action before the server confirms it; the counters follow as far as the loaded rows tell.
  * @param {Inbox} inbox @param {Action} action @returns {Inbox}
  */
 export function applyOptimistic(inbox, { verb, target, at }) {
@@ -106,7 +106,7 @@ export function applyOptimistic(inbox, { verb, target, at }) {
   };
 }
 
-/** What the server calls it: archive, archived. @param {Verb} verb */
+/** The change that an action causes, for example archive: archived. @param {Verb} verb */
 const changeOf = (verb) => /** @type {Change} */ (verb.replace(/e$/, 'ed'));
 
 /** @param {readonly Notification[]} rows @param {'read_at' | 'seen_at'} mark */
@@ -115,7 +115,7 @@ const countOpen = (rows, mark) => rows.filter((row) => !row[mark] && !row.archiv
 /** @param {Inbox} inbox @param {Counts} counts @returns {Inbox} */
 const withCounts = (inbox, { unread, unseen, position }) => ({ ...inbox, unread, unseen, position });
 
-/** A row as it is now, in its place. @param {Inbox} inbox @param {Notification} row @returns {Inbox} */
+/** Insert or replace a row at its place. @param {Inbox} inbox @param {Notification} row @returns {Inbox} */
 function upsert(inbox, row) {
   if (row.id < inbox.floor) return inbox;
   const at = inbox.rows.findIndex(({ id }) => id <= row.id);
@@ -125,8 +125,8 @@ function upsert(inbox, row) {
 
 /** @param {Inbox} inbox @param {Change} changed @param {Target} target @param {string} at @returns {Inbox} */
 function change(inbox, changed, target, at) {
-  const meant = matcher(target, changed);
-  const rows = inbox.rows.flatMap((row) => (!meant(row) ? row : changed === 'deleted' ? [] : { ...row, ...EFFECTS[changed](row, at) }));
+  const isTarget = matcher(target, changed);
+  const rows = inbox.rows.flatMap((row) => (!isTarget(row) ? row : changed === 'deleted' ? [] : { ...row, ...EFFECTS[changed](row, at) }));
   return { ...inbox, rows, stale: inbox.stale || (REFETCH_TRIGGERS[inbox.query.view ?? 'all'].includes(changed) && hasMissingRows(inbox, target)) };
 }
 
@@ -140,7 +140,7 @@ function matcher(target, changed) {
   return (row) => matches(row, of);
 }
 
-/** Rows we do not have. @param {Inbox} inbox @param {Target} target */
+/** True if the target contains rows that are not loaded. @param {Inbox} inbox @param {Target} target */
 function hasMissingRows({ rows, floor }, target) {
   return !('ids' in target) || target.ids.some((id) => id >= floor && !rows.some((row) => row.id === id));
 }

@@ -1,4 +1,4 @@
-/** The notifications of one view: fetched by pages, kept by events, with what is done to them shown at once. */
+/** The notifications of one view: fetched page by page, updated by events, with pending actions applied. */
 
 import * as inbox from './inbox-reducer.js';
 
@@ -6,14 +6,14 @@ import * as inbox from './inbox-reducer.js';
 /** @import { Action } from './inbox-reducer.js' */
 
 const PAGE_SIZE = 20;
-const MAX_PAGE_SIZE = 100; // the server's limit of a page
+const MAX_PAGE_SIZE = 100; // the server's limit
 
 export class InboxView {
   confirmed = inbox.EMPTY;
-  /** Whether its state was read since the inbox was last fetched anew. */
+  /** Whether the state was read since the last reset. */
   isInUse = false;
   #fetch;
-  /** What was heard while a page is on its way. @type {Set<BellcastEvent[]>} */
+  /** Events that arrived during a page request. @type {Set<BellcastEvent[]>} */
   #eventBuffers = new Set();
   /** @type {Promise<void> | null} */
   #refreshing = null;
@@ -32,22 +32,22 @@ export class InboxView {
 
   /** @param {BellcastEvent} event */
   apply(event) {
-    for (const heard of this.#eventBuffers) heard.push(event);
+    for (const events of this.#eventBuffers) events.push(event);
     if (this.loaded) this.confirmed = inbox.apply(this.confirmed, event);
   }
 
-  /** Nobody told us all that happened. */
+  /** Events were missed. */
   markStale() {
     if (this.loaded) this.confirmed = { ...this.confirmed, stale: true };
   }
 
-  /** Anew, as much as there was. Called again meanwhile it is the same one. */
+  /** Fetch as many rows as were loaded. Concurrent calls share one request. */
   refresh() {
     this.#refreshing ??= this.#fetchUntilFresh().finally(() => (this.#refreshing = null));
     return this.#refreshing;
   }
 
-  /** The next older page. */
+  /** Load the next older page. */
   loadMore() {
     const { next: before } = this.confirmed;
     if (!before) return Promise.resolve();
@@ -58,29 +58,29 @@ export class InboxView {
 
   async #fetchUntilFresh() {
     do {
-      const limit = Math.min(MAX_PAGE_SIZE, this.confirmed.rows.length + PAGE_SIZE); // new ones must not push out what was loaded
+      const limit = Math.min(MAX_PAGE_SIZE, this.confirmed.rows.length + PAGE_SIZE); // new rows must not push out loaded ones
       await this.#load({ limit }, (_, page) => inbox.snapshot(page, this.query));
     } while (this.confirmed.stale);
   }
 
-  /** @param {{limit: number, before?: string}} part @param {(truth: inbox.Inbox, page: Page) => inbox.Inbox} merge */
+  /** @param {{limit: number, before?: string}} part @param {(confirmed: inbox.Inbox, page: Page) => inbox.Inbox} merge */
   async #load(part, merge) {
     /** @type {BellcastEvent[]} */
-    const heard = [];
-    this.#eventBuffers.add(heard);
+    const events = [];
+    this.#eventBuffers.add(events);
     try {
       const page = await this.#fetch({ ...this.query, ...part });
-      // The page may be older or newer than any of these; applied in order, they end at the same truth either way.
-      this.confirmed = heard.reduce(inbox.apply, merge(this.confirmed, page));
+      // The page may be older or newer than any of these events; applied in order, they lead to the same state either way.
+      this.confirmed = events.reduce(inbox.apply, merge(this.confirmed, page));
     } finally {
-      this.#eventBuffers.delete(heard);
+      this.#eventBuffers.delete(events);
     }
   }
 
-  /** With what is under way done already. @param {readonly Action[]} actions */
+  /** The confirmed state with pending actions applied. @param {readonly Action[]} actions */
   withPending(actions) {
-    const now = actions.reduce(inbox.applyOptimistic, this.confirmed);
-    const { next, unread, unseen } = now;
-    return { notifications: inbox.visible(now), next, unread, unseen, loaded: this.loaded };
+    const state = actions.reduce(inbox.applyOptimistic, this.confirmed);
+    const { next, unread, unseen } = state;
+    return { notifications: inbox.visible(state), next, unread, unseen, loaded: this.loaded };
   }
 }

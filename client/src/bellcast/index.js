@@ -1,4 +1,4 @@
-/** What the package gives: the session, the elements. */
+/** The package's exports; importing it registers the elements. */
 
 import { Bell } from './elements/bell.js';
 import { Inbox } from './elements/inbox.js';
@@ -8,7 +8,7 @@ export { Refused } from './api.js';
 export { Session } from './session.js';
 export { Bell, Inbox, Toasts };
 
-/** Two copies of the script in one page must not break it; without a DOM (server rendering) there is nothing to register. @param {string} name @param {CustomElementConstructor} Kind */
+/** A second copy of the script must not fail; without a DOM (server rendering) there is nothing to register. @param {string} name @param {CustomElementConstructor} Kind */
 function define(name, Kind) {
   const { customElements } = globalThis;
   if (customElements && !customElements.get(name)) customElements.define(name, Kind);

@@ -1,18 +1,18 @@
-/** Live topics: who is on them, what is said there, what the app is asked. Fetched by who follows one or asks something. */
+/** Live topics: subscriptions, members and requests. Loaded on first use. */
 
 import { rpcFor } from './rpc.js';
 
 /** @import { Refused } from './api.js' */
 /** @import { Member, Presence, RefusedTopic } from './events.js' */
 /** @import { RpcConnection, Rpc } from './rpc.js' */
-/** @import { Place } from './warnings.js' */
+/** @import { ServerContext } from './warnings.js' */
 
 export { rpcFor };
 
 /**
- * @typedef {object} TopicContext  whose topics they are
+ * @typedef {object} TopicContext  what topics need of their session
  * @property {Set<string>} topics
- * @property {() => {connection?: RpcConnection | null, coordinator?: Pick<Rpc, 'request' | 'changeTopics'> | undefined, options?: Place}} election  where to speak
+ * @property {() => {connection?: RpcConnection | null, coordinator?: Pick<Rpc, 'request' | 'changeTopics'> | undefined, options?: ServerContext}} election  the current connection
  * @property {(type: 'presence' | 'refused', detail: Presence | RefusedTopic) => void} emit
  * @property {() => Refused} notConnected
  */
@@ -21,12 +21,12 @@ export class LiveTopics {
   #context;
   /** @type {Map<string, Member[]>} */
   #members = new Map();
-  /** Each topic and code that was told. @type {Set<string>} */
+  /** Topic and code of each reported refusal. @type {Set<string>} */
   #refused = new Set();
 
-  /** @param {TopicContext} podium */
-  constructor(podium) {
-    this.#context = podium;
+  /** @param {TopicContext} context */
+  constructor(context) {
+    this.#context = context;
   }
 
   get #channel() {
@@ -37,9 +37,9 @@ export class LiveTopics {
   /** @param {string[]} topics */
   async subscribe(topics) {
     try {
-      const met = await this.#subscribe(topics);
-      for (const { topic } of met?.refused ?? []) this.#context.topics.delete(topic);
-      return met;
+      const result = await this.#subscribe(topics);
+      for (const { topic } of result?.refused ?? []) this.#context.topics.delete(topic);
+      return result;
     } catch (error) {
       for (const topic of topics) this.#context.topics.delete(topic);
       throw error;
@@ -52,7 +52,7 @@ export class LiveTopics {
     return this.#channel?.changeTopics('unsubscribe', topics);
   }
 
-  /** Those that are followed already; the answer tells who is there. */
+  /** Subscribe the current topics again; the response contains their members. */
   async loadPresence() {
     const { topics, election } = this.#context;
     const { connection } = election();
@@ -71,7 +71,7 @@ export class LiveTopics {
     }
   }
 
-  /** Tells the page and its developer, once, of topics that this tab follows. @param {readonly RefusedTopic[]} refused */
+  /** Report refused topics that this tab follows: by an event and in the console, once each. @param {readonly RefusedTopic[]} refused */
   #reportRefused(refused) {
     const { topics, election, emit } = this.#context;
     for (const each of refused) {
@@ -91,9 +91,9 @@ export class LiveTopics {
 
   /** @param {Presence} event */
   onPresence({ topic, joined, left }) {
-    const there = new Map([...this.members(topic), ...joined].map((each) => [each.recipient, each]));
-    for (const { recipient } of left) there.delete(recipient);
-    this.#members.set(topic, [...there.values()]);
+    const members = new Map([...this.members(topic), ...joined].map((each) => [each.recipient, each]));
+    for (const { recipient } of left) members.delete(recipient);
+    this.#members.set(topic, [...members.values()]);
   }
 
   /** @param {object} frame @returns {Promise<any>} */
@@ -101,13 +101,13 @@ export class LiveTopics {
     return this.#channel?.request(frame) ?? Promise.reject(this.#context.notConnected());
   }
 
-  /** @param {{presence?: Record<string, Member[]>, refused?: RefusedTopic[]} | null} met */
-  #storePresence(met) {
-    this.#reportRefused(met?.refused ?? []);
-    for (const [topic, members] of Object.entries(met?.presence ?? {})) {
+  /** @param {{presence?: Record<string, Member[]>, refused?: RefusedTopic[]} | null} result */
+  #storePresence(result) {
+    this.#reportRefused(result?.refused ?? []);
+    for (const [topic, members] of Object.entries(result?.presence ?? {})) {
       this.#members.set(topic, members);
       this.#context.emit('presence', { type: 'presence', topic, joined: members, left: [] });
     }
-    return met;
+    return result;
   }
 }

@@ -1,4 +1,4 @@
-/** What was done while nobody could be told: kept in this browser over a reload, shown by all of its tabs, told by one of them. */
+/** Actions done while the server was unavailable: stored over a reload, shown in all of the person's tabs, sent by one. */
 
 /** @import { Api } from './api.js' */
 /** @import { Notification } from './events.js' */
@@ -8,18 +8,18 @@
 /**
  * @typedef {{resolve: () => void, reject: (error: unknown) => void}} PromiseCallbacks
  * @typedef {Action & {id: string}} StoredAction
- * @typedef {StoredAction & Partial<PromiseCallbacks> & {isConfirmed?: boolean, isDeferred?: boolean, isQueued?: boolean, isStored?: boolean}} Pending  `kept`: till the server
- *   is back; `shelved`: over a reload too
+ * @typedef {StoredAction & Partial<PromiseCallbacks> & {isConfirmed?: boolean, isDeferred?: boolean, isQueued?: boolean, isStored?: boolean}} Pending  `isQueued`: waiting for
+ *   the server; `isStored`: in `localStorage` too
  *
- * @typedef {object} QueueContext  whose queue it is
+ * @typedef {object} QueueContext  what the queue needs of its session
  * @property {Api} api
  * @property {Environment} environment
- * @property {() => boolean} isLive  whether the server is there
+ * @property {() => boolean} isLive  whether the connection is live
  * @property {() => void} onChange
  * @property {(error: unknown) => void} onRefused
- * @property {{withPending: (actions: readonly Action[]) => {notifications: readonly Notification[], next: string | null}}} view  of the whole inbox
+ * @property {{withPending: (actions: readonly Action[]) => {notifications: readonly Notification[], next: string | null}}} view  the whole inbox
  *
- * @typedef {object} StorageScope  the tabs that keep it; without locks they share nothing, and it is kept in mind only
+ * @typedef {object} StorageScope  lock and storage names shared by the person's tabs; without locks, actions stay in memory
  * @property {LockManager | undefined} [locks]
  * @property {string} name
  * @property {AbortSignal} signal
@@ -34,25 +34,25 @@ export class OfflineStore {
   #queue;
   #context;
   #scope;
-  /** How the keys begin. */
+  /** Prefix of the storage keys. */
   #prefix;
   /** @type {any} */
   #retryTimer;
 
-  /** @param {Queue} queue @param {QueueContext} desk @param {StorageScope} place */
-  constructor(queue, desk, place) {
-    const { clearTimeout, page } = desk.environment;
+  /** @param {Queue} queue @param {QueueContext} context @param {StorageScope} scope */
+  constructor(queue, context, scope) {
+    const { clearTimeout, page } = context.environment;
     this.#queue = queue;
-    this.#context = desk;
-    this.#scope = place;
-    this.#prefix = `${place.name} kept `;
+    this.#context = context;
+    this.#scope = scope;
+    this.#prefix = `${scope.name} kept `;
     /** @param {Event & {key?: string | null}} event */
-    const stored = ({ key }) => key?.startsWith(this.#prefix) && this.restore();
-    page.addEventListener('storage', stored, { signal: place.signal });
-    place.signal.addEventListener('abort', () => clearTimeout(this.#retryTimer));
+    const listen = ({ key }) => key?.startsWith(this.#prefix) && this.restore();
+    page.addEventListener('storage', listen, { signal: scope.signal });
+    scope.signal.addEventListener('abort', () => clearTimeout(this.#retryTimer));
   }
 
-  /** All that wait, until the server is back. */
+  /** Store all pending actions and schedule a retry. */
   saveAll() {
     const { onChange, environment } = this.#context;
     for (const each of this.#queue.actions) if (!each.isConfirmed && !each.isDeferred) this.#save(each);
@@ -64,28 +64,28 @@ export class OfflineStore {
   /** @param {Pending} action */
   #save(action) {
     const { id, verb, at, isQueued } = action;
-    // "All" said now must not mean what comes before it is told.
+    // "All" means what exists now, not what arrives before the action is sent.
     const ids = !isQueued && 'all' in action.target && verb !== 'unarchive' && this.#idsOfAll(action.target.of?.type);
     if (ids) action.target = { ids };
     action.isQueued = true;
     action.isStored = this.#withStorage((storage) => (storage.setItem(this.#prefix + id, JSON.stringify({ id, verb, target: action.target, at })), true)) ?? false;
   }
 
-  /** What "all" means now, where we know all of it. @param {string} [only] */
+  /** Ids that "all" means now, or null if not all are loaded. @param {string} [only] */
   #idsOfAll(only) {
     const { notifications, next } = this.#context.view.withPending([]);
     const ids = notifications.flatMap(({ id, type }) => (only && type !== only ? [] : [id]));
     return next || ids.length > MAX_IDS ? null : ids;
   }
 
-  /** What was kept: before a reload, or by another tab. What was shelved and is no longer has been told. */
+  /** Load stored actions. A stored action whose entry is gone was sent by another tab. */
   restore() {
     const { actions } = this.#queue;
-    const kept = this.#withStorage((storage) => new Map(this.#keys(storage).map((key) => [key, JSON.parse(storage.getItem(key) ?? '')])));
-    if (kept && (kept.size || actions.some(({ isStored }) => isStored))) {
-      const ours = actions.filter(({ id, isStored, isConfirmed }) => !isStored || isConfirmed || kept.has(this.#prefix + id));
-      for (const { id } of ours) kept.delete(this.#prefix + id);
-      this.#queue.set([...Array.from(kept.values(), (each) => ({ ...each, isQueued: true, isStored: true })), ...ours]);
+    const stored = this.#withStorage((storage) => new Map(this.#keys(storage).map((key) => [key, JSON.parse(storage.getItem(key) ?? '')])));
+    if (stored && (stored.size || actions.some(({ isStored }) => isStored))) {
+      const ours = actions.filter(({ id, isStored, isConfirmed }) => !isStored || isConfirmed || stored.has(this.#prefix + id));
+      for (const { id } of ours) stored.delete(this.#prefix + id);
+      this.#queue.set([...Array.from(stored.values(), (each) => ({ ...each, isQueued: true, isStored: true })), ...ours]);
     }
     if (this.#context.isLive()) void this.#queue.deliver();
   }
@@ -95,7 +95,7 @@ export class OfflineStore {
     return Object.keys(storage).filter((key) => key.startsWith(this.#prefix)).sort();
   }
 
-  /** For one tab at a time; for none if another has done it. @template T @param {Pending} action @param {() => Promise<T>} send @returns {Promise<T | 0>} */
+  /** Send in one tab at a time; skipped if another tab has sent the action. @template T @param {Pending} action @param {() => Promise<T>} send @returns {Promise<T | 0>} */
   runExclusively({ id, isStored }, send) {
     const { locks } = this.#scope;
     if (!locks || !isStored) return send();
@@ -107,7 +107,7 @@ export class OfflineStore {
     this.#withStorage((storage) => storage.removeItem(this.#prefix + id));
   }
 
-  /** A page may be forbidden to keep anything, or have no room: then nothing outlives it. @template T @param {(storage: Storage) => T} run */
+  /** Storage may be forbidden or full: then actions stay in memory. @template T @param {(storage: Storage) => T} run */
   #withStorage(run) {
     try {
       const storage = this.#scope.locks && (this.#context.environment.storage ?? (() => localStorage))();

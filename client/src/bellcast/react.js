@@ -1,4 +1,4 @@
-/** The same in React: one session for a tree, hooks that read it, the bell as a component. No JSX, nothing to compile. */
+/** React bindings: one session for a tree, hooks, and the bell as a component. No JSX, nothing to compile. */
 
 import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 
@@ -12,32 +12,32 @@ import { Session } from '../bellcast.js';
 
 const SessionContext = createContext(/** @type {LiveSession | null} */ (null));
 
-/** Opens a session while it is mounted, or hands down a given one, left as it is. @param {Options & {session?: LiveSession, children?: ReactNode}} props */
-export function BellcastProvider({ session: given, children, ...options }) {
+/** Opens a session while mounted, or provides a given one without opening or closing it. @param {Options & {session?: LiveSession, children?: ReactNode}} props */
+export function BellcastProvider({ session: provided, children, ...options }) {
   const { server, token, recipient, getToken, topics } = options;
-  const ask = useRef(getToken);
-  ask.current = getToken;
-  const made = useMemo(() => {
-    for (const [name, value] of Object.entries(given ? options : {})) if (value !== undefined) throw new TypeError(`BellcastProvider: give ${name} to the session`);
-    if (given) return null;
-    const renew = getToken && (() => ask.current?.() ?? null);
+  const getTokenRef = useRef(getToken);
+  getTokenRef.current = getToken;
+  const created = useMemo(() => {
+    for (const [name, value] of Object.entries(provided ? options : {})) if (value !== undefined) throw new TypeError(`BellcastProvider: pass ${name} to the session instead`);
+    if (provided) return null;
+    const renew = getToken && (() => getTokenRef.current?.() ?? null);
     return new Session({ ...options, ...(renew && { getToken: renew }) });
-  }, [given, server, token, recipient, Boolean(getToken), topics && [...topics].join()]);
+  }, [provided, server, token, recipient, Boolean(getToken), topics && [...topics].join()]);
   useEffect(() => {
-    made?.open();
-    return () => made?.close();
-  }, [made]);
-  return createElement(SessionContext.Provider, { value: given ?? made }, children);
+    created?.open();
+    return () => created?.close();
+  }, [created]);
+  return createElement(SessionContext.Provider, { value: provided ?? created }, children);
 }
 
-/** The session of this tree. @returns {LiveSession} */
+/** The session of the nearest provider. @returns {LiveSession} */
 export function useBellcast() {
   const session = useContext(SessionContext);
   if (!session) throw new Error('useBellcast() needs a <BellcastProvider> above it.');
   return session;
 }
 
-/** @template T @param {(session: LiveSession) => T} read  the same answer for the same state */
+/** @template T @param {(session: LiveSession) => T} read  must return the same value for the same state */
 function useSessionValue(read) {
   const session = useBellcast();
   const subscribe = useCallback((/** @type {() => void} */ changed) => {
@@ -48,7 +48,7 @@ function useSessionValue(read) {
   return useSyncExternalStore(subscribe, get, get);
 }
 
-/** The state of the inbox, or of a view of it, and what can be done to it; `unread` is the count, so `markUnread` is the action. @param {Query} [query] */
+/** State and actions of the inbox, or of a view of it. `unread` is the count, so the action is named `markUnread`. @param {Query} [query] */
 export function useInbox(query) {
   const session = useBellcast();
   const key = query && JSON.stringify(query);
@@ -69,11 +69,11 @@ export function useInbox(query) {
 
 export const useUnread = () => useSessionValue((session) => session.state.unread);
 
-/** Calls back for each live event of a name; of a topic too, where one is given. @param {string} name @param {(data: any) => void} heard @param {string} [topic] */
-export function useEvent(name, heard, topic) {
+/** Call `onEvent` for live events with this name, and on this topic if given. @param {string} name @param {(data: any) => void} onEvent @param {string} [topic] */
+export function useEvent(name, onEvent, topic) {
   const session = useBellcast();
-  const latest = useRef(heard);
-  latest.current = heard;
+  const latest = useRef(onEvent);
+  latest.current = onEvent;
   useTopic(session, topic);
   useEffect(() => {
     /** @param {Event} event */
@@ -86,7 +86,7 @@ export function useEvent(name, heard, topic) {
   }, [session, name, topic]);
 }
 
-/** Who is on a topic now. @param {string} topic @returns {Member[]} */
+/** Members of a presence topic. @param {string} topic @returns {Member[]} */
 export function usePresence(topic) {
   const session = useBellcast();
   const [members, set] = useState(/** @type {Member[]} */ ([]));
@@ -103,7 +103,7 @@ export function usePresence(topic) {
 /** @type {WeakMap<LiveSession, Map<string, number>>} */
 const subscriptions = new WeakMap();
 
-/** Followed for as long as somebody here wants it. @param {LiveSession} session @param {string | undefined} topic */
+/** Subscribed while at least one component uses the topic. @param {LiveSession} session @param {string | undefined} topic */
 function useTopic(session, topic) {
   useEffect(() => {
     if (!topic) return undefined;
@@ -118,7 +118,7 @@ function useTopic(session, topic) {
   }, [session, topic]);
 }
 
-/** `<bellcast-bell>` on the session of this tree; its attributes are properties. @param {Record<string, unknown>} props */
+/** `<bellcast-bell>` with the session of this tree; attributes are props. @param {Record<string, unknown>} props */
 export function Bell(props) {
   const session = useBellcast();
   const set = useCallback((/** @type {HTMLElement | null} */ element) => void (element && Object.assign(element, { session })), [session]);
@@ -129,7 +129,7 @@ const BOOKING = /booking/;
 const PAYMENT = /^payment/;
 
 /**
- * The hook marketplaces know: bookings, payments and all else, each to its own callback, be it a live event or a notification.
+ * A hook for marketplaces: bookings, payments and everything else, each with a callback, from live events and notifications.
  * @param {{onBookingUpdate?: (data: Message) => void, onPaymentUpdate?: (data: Message) => void, onNotification?: (data: any) => void}} [callbacks]
  */
 export function useWebSocket(callbacks = {}) {
@@ -155,14 +155,14 @@ function message({ type, detail }) {
   return { message: detail.body ?? detail.title, ...data, id: detail.id, title: detail.title, type: detail.type };
 }
 
-/** @param {Parameters<typeof useWebSocket>[0] & {}} callbacks @param {Message} heard */
-function route({ onBookingUpdate, onPaymentUpdate, onNotification }, heard) {
-  if (BOOKING.test(heard.type)) onBookingUpdate?.(heard);
-  else if (PAYMENT.test(heard.type)) onPaymentUpdate?.(heard);
-  else onNotification?.(heard);
+/** @param {Parameters<typeof useWebSocket>[0] & {}} callbacks @param {Message} received */
+function route({ onBookingUpdate, onPaymentUpdate, onNotification }, received) {
+  if (BOOKING.test(received.type)) onBookingUpdate?.(received);
+  else if (PAYMENT.test(received.type)) onPaymentUpdate?.(received);
+  else onNotification?.(received);
 }
 
-/** Now, or as soon as there is a line. @param {LiveSession} session @param {string} type @param {object} data */
+/** Send now, or as soon as the session is live. @param {LiveSession} session @param {string} type @param {object} data */
 async function send(session, type, data) {
   while (session.state.status !== 'live') {
     if (session.state.error) throw session.state.error;

@@ -1,4 +1,4 @@
-/** What bad weather takes: who stays connected, and where actions are kept. Fetched with the first line, so that it is there before the line breaks. */
+/** Lazy chunk: the reconnect policy and the offline store. Loaded beside the first connection, before it can break. */
 
 export { ReconnectPolicy } from './reconnect.js';
 export { OfflineStore } from './offline-store.js';

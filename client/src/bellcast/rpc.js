@@ -1,11 +1,11 @@
-/** Saying something on a line and hearing the answer, by `ref`. */
+/** Requests over the connection; a response is matched by `ref`. */
 
 /** @import { Refused } from './api.js' */
 /** @import { BellcastEvent, Ready } from './events.js' */
 /** @import { Link } from './transports/sse.js' */
 
 /**
- * @typedef {object} RpcConnection  the connection, as it is seen from here
+ * @typedef {object} RpcConnection  the part of `Connection` that requests use
  * @property {string} status
  * @property {Ready | null} [greeting]
  * @property {Link | null} link
@@ -21,9 +21,9 @@ export class Rpc {
   /** @type {Map<string, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
   #pending = new Map();
 
-  /** @param {RpcConnection} line */
-  constructor(line) {
-    this.#connection = line;
+  /** @param {RpcConnection} connection */
+  constructor(connection) {
+    this.#connection = connection;
   }
 
   /** @param {object} frame @returns {Promise<any>} */
@@ -41,19 +41,19 @@ export class Rpc {
   /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */
   async changeTopics(type, topics) {
     if (this.#connection.twoWay) return this.request({ type, topics });
-    if (this.#connection.status === 'live') this.#connection.reopen(); // SSE learns its topics from the address
+    if (this.#connection.status === 'live') this.#connection.reopen(); // SSE topics are part of the address
     return null;
   }
 
-  /** @param {BellcastEvent & {ref?: string}} answer */
-  onEvent({ ref = '', ...answer }) {
-    const asker = this.#pending.get(ref);
+  /** @param {BellcastEvent & {ref?: string}} frame */
+  onEvent({ ref = '', ...frame }) {
+    const pending = this.#pending.get(ref);
     this.#pending.delete(ref);
-    if (answer.type === 'error') asker?.reject(this.#connection.createError(0, { code: answer.code, detail: answer.message }));
-    else asker?.resolve(answer);
+    if (frame.type === 'error') pending?.reject(this.#connection.createError(0, { code: frame.code, detail: frame.message }));
+    else pending?.resolve(frame);
   }
 
-  /** The line broke: nobody will answer. */
+  /** Reject all pending requests: the connection is lost. */
   rejectAll() {
     for (const { reject } of this.#pending.values()) reject(this.#notConnected());
     this.#pending.clear();
@@ -64,5 +64,5 @@ export class Rpc {
   }
 }
 
-/** Who speaks on a line. @param {RpcConnection} line @returns {Rpc} */
-export const rpcFor = (line) => (line.rpc ??= new Rpc(line));
+/** Requests of a connection, created on first use. @param {RpcConnection} connection @returns {Rpc} */
+export const rpcFor = (connection) => (connection.rpc ??= new Rpc(connection));

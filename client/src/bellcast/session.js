@@ -1,4 +1,4 @@
-/** One person's inbox, live: holds the state, stays connected, does what they ask at once and takes it back if refused. */
+/** One person's live inbox: its state, its connection, and actions that show at once and are reverted if refused. */
 
 import { Api, Credential, Refused } from './api.js';
 import { loadTopics } from './lazy.js';
@@ -17,10 +17,10 @@ import { browserEnvironment } from './environment.js';
 
 /**
  * @typedef {object} Options
- * @property {string} [server]  where Bellcast answers; this page's own origin by default
+ * @property {string} [server]  address of the server; by default the page's origin
  * @property {string | null} [token]
- * @property {GetToken} [getToken]  asked for the first token, and for a fresh one before each ends: returns it, `{token}`, or a response with either
- * @property {string} [recipient]  who is signed in, where cookies speak: lets this person's tabs share a line
+ * @property {GetToken} [getToken]  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
+ * @property {string} [recipient]  the signed-in person, with cookie authentication: lets this person's tabs share a connection
  * @property {Iterable<string>} [topics]
  * @property {Partial<Environment>} [environment]
  *
@@ -28,12 +28,12 @@ import { browserEnvironment } from './environment.js';
  * @property {readonly Notification[]} notifications  newest first
  * @property {number} unread
  * @property {number} unseen
- * @property {string | null} next  not null: there is more to load
+ * @property {string | null} next  null when all is loaded
  * @property {boolean} loaded
  *
  * @typedef {object} ConnectionState
  * @property {Status} status
- * @property {number} queued  actions that wait for the server to be back
+ * @property {number} queued  actions waiting for a connection
  * @property {Refused | null} error  why the session ended
  *
  * @typedef {Listing & ConnectionState} State
@@ -43,8 +43,8 @@ import { browserEnvironment } from './environment.js';
 const LIVE = ['event', 'presence', 'typing'];
 
 /**
- * Events: `change` (read `state`), `notification` (a new one), `ring` (new ones, in the one tab that is to tell the person),
- * `event`, `presence`, `typing` (on topics), `refused` (an action was taken back, or a topic refused: its `detail` has a `topic` then).
+ * Events: `change` (read `state`), `notification` (a new one), `alert` (new ones, in the one tab that alerts the person; also dispatched as `ring`),
+ * `event`, `presence`, `typing` (on topics), `refused` (a reverted action or a refused topic; the latter has a `topic` in `detail`).
  */
 export class Session extends EventTarget {
   /** @type {Set<string>} */
@@ -52,31 +52,31 @@ export class Session extends EventTarget {
   #environment;
   #api;
   #options;
-  /** Whose line it is. @type {LeaderElection | null} */
+  /** Null while closed. @type {LeaderElection | null} */
   #election = null;
   #main;
   /** @type {Map<string, InboxView>} */
   #views = new Map();
   #queue;
-  /** Whoever waited and finds another has been overtaken. @type {object | null} */
+  /** Identifies the latest `open()`; an older one that is still waiting is ignored. @type {object | null} */
   #attempt = null;
   /** @type {any} */
   #alertTimer;
   /** @type {string[]} */
   #pendingAlerts = [];
-  /** What is said and heard on them. @type {LiveTopics | null} */
+  /** Loaded on first use. @type {LiveTopics | null} */
   #liveTopics = null;
   /** @type {Status} */
   #status = 'closed';
-  /** What was computed since the last change. @type {Map<InboxView | null, any>} */
+  /** Values computed since the last change. @type {Map<InboxView | null, any>} */
   #memo = new Map();
 
   /** @param {Options} [options] */
   constructor({ server = '', token, getToken, recipient, topics = [], environment, ...others } = {}) {
     super();
     rejectUnknown(others, 'Session');
-    const here = globalThis.document?.baseURI;
-    const base = new URL(server.replace(/\/*$/, '/'), server ? here : globalThis.location?.origin).href;
+    const page = globalThis.document?.baseURI;
+    const base = new URL(server.replace(/\/*$/, '/'), server ? page : globalThis.location?.origin).href;
     const credential = new Credential(token, getToken, recipient);
     this.#topics = new Set(topics);
     this.#environment = { ...browserEnvironment(), ...environment };
@@ -104,7 +104,7 @@ export class Session extends EventTarget {
     };
   }
 
-  /** Load the inbox and stay connected until `close()`. Asked again, it tries again at once. */
+  /** Load the inbox and stay connected until `close()`. Called again, it retries at once. */
   open() {
     const { coordinator, connection } = this.#election ?? {};
     if (connection && !connection.error) {
@@ -127,17 +127,17 @@ export class Session extends EventTarget {
     return this.#memoize(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.queuedCount, error: this.#election?.connection?.error ?? null }));
   }
 
-  /** Another view of the inbox, kept as live as the first. @param {Query} query @returns {ViewHandle} */
+  /** Another view of the inbox, live for as long as its `state` is read on `change`. @param {Query} query @returns {ViewHandle} */
   view(query) {
-    const look = () => {
+    const current = () => {
       const view = this.#view(query);
       view.isInUse = true;
       if (view.confirmed.stale) void this.#refresh(view).catch(() => {});
       return view;
     };
-    const listing = () => this.#listing(look());
+    const listing = () => this.#listing(current());
     listing();
-    return { get state() { return listing(); }, loadMore: () => this.#loadMore(look()) };
+    return { get state() { return listing(); }, loadMore: () => this.#loadMore(current()) };
   }
 
   /** @param {Which} which */
@@ -158,12 +158,12 @@ export class Session extends EventTarget {
   /** @param {Which} which */
   delete(which) { return this.#queue.act('delete', which); }
 
-  /** Shown as done, told to the server when the person can no longer change their mind. @param {Verb} verb @param {Which} which */
+  /** Show an action as done and send it on `commit()`, or when the page or the session closes; `undo()` reverts it. @param {Verb} verb @param {Which} which */
   hold(verb, which) {
     return this.#queue.defer(verb, which);
   }
 
-  /** The next older page. Called again meanwhile it is the same one. */
+  /** Load the next older page. Concurrent calls share one request. */
   loadMore() {
     return this.#loadMore(this.#main);
   }
@@ -180,12 +180,12 @@ export class Session extends EventTarget {
     return this.#withTopics((liveTopics) => liveTopics.unsubscribe(topics));
   }
 
-  /** Who is on a topic that presence is kept on. @param {string} topic @returns {Member[]} */
+  /** Members of a presence topic. @param {string} topic @returns {Member[]} */
   members(topic) {
     return this.#liveTopics?.members(topic) ?? [];
   }
 
-  /** To the others on a topic. Needs a WebSocket, as all that follows. @param {string} topic @param {string} name @param {unknown} data */
+  /** Send an event to the others on a topic. Needs a WebSocket, like all methods below. @param {string} topic @param {string} name @param {unknown} data */
   publish(topic, name, data) {
     return this.#request({ type: 'publish', topic, name, data });
   }
@@ -195,45 +195,45 @@ export class Session extends EventTarget {
     return this.#request({ type: 'typing', topic, on });
   }
 
-  /** Whether the line answers; resolves when it does. */
+  /** Resolve when the server responds. */
   ping() {
     return this.#request({ type: 'ping' });
   }
 
-  /** Ask the app; resolves with its handler's reply. @param {string} name @param {unknown} [data] @returns {Promise<unknown>} */
+  /** Call the app; resolves with its handler's result. @param {string} name @param {unknown} [data] @returns {Promise<unknown>} */
   async call(name, data) {
     return (await this.#request({ type: 'call', name, data })).data;
   }
 
-  /** All that is told from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
+  /** Events from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
   async *[Symbol.asyncIterator]() {
     /** @type {CustomEvent[]} */
-    const heard = [];
-    const end = new AbortController();
+    const events = [];
+    const listeners = new AbortController();
     /** @type {((value?: unknown) => void) | undefined} */
     let wake;
     /** @param {any} event */
-    const hear = (event) => (heard.push(event), wake?.());
-    for (const type of ['change', 'notification', 'refused', ...LIVE]) this.addEventListener(type, hear, end);
+    const listen = (event) => (events.push(event), wake?.());
+    for (const type of ['change', 'notification', 'refused', ...LIVE]) this.addEventListener(type, listen, listeners);
     try {
-      while (heard.length || this.#status !== 'closed') {
-        const event = heard.shift();
+      while (events.length || this.#status !== 'closed') {
+        const event = events.shift();
         if (!event) await new Promise((resolve) => (wake = resolve));
         else if (event.type !== 'change') yield event;
       }
     } finally {
-      end.abort();
+      listeners.abort();
     }
   }
 
-  /** As one of this browser's tabs, where they can share a line; else alone. @param {object} turn */
-  async #connect(turn) {
+  /** Connect, sharing the connection with other tabs where possible. @param {object} attempt */
+  async #connect(attempt) {
     this.#disconnect();
     this.#onStatusChange();
-    if (this.#main.confirmed.stale) this.#refresh(this.#main).catch(() => {}); // nobody waits for a line to see the badge
-    const whose = await this.#options.credential.sharingKey().catch(() => '');
-    if (turn !== this.#attempt) return;
-    this.#election = new LeaderElection({ ...this.#options }, whose);
+    if (this.#main.confirmed.stale) this.#refresh(this.#main).catch(() => {}); // the badge must not wait for the connection
+    const sharingKey = await this.#options.credential.sharingKey().catch(() => '');
+    if (attempt !== this.#attempt) return;
+    this.#election = new LeaderElection({ ...this.#options }, sharingKey);
     this.#environment.page.addEventListener('pagehide', () => this.#queue.flushDeferred(), this.#election);
     this.#queue.setScope(this.#election);
     this.#election.start();
@@ -246,7 +246,7 @@ export class Session extends EventTarget {
     tabs?.connection?.close();
   }
 
-  /** What it takes is fetched by who speaks first, or follows. @template T @param {(liveTopics: LiveTopics) => T | Promise<T>} run */
+  /** Load the code for topics and requests on first use. @template T @param {(liveTopics: LiveTopics) => T | Promise<T>} run */
   async #withTopics(run) {
     const { LiveTopics } = await loadTopics(this.#environment, this.#election?.signal);
     this.#liveTopics ??= new LiveTopics({ topics: this.#topics, election: () => this.#election ?? {}, emit: (...event) => this.#emit(...event), notConnected });
@@ -284,7 +284,7 @@ export class Session extends EventTarget {
     this.#changed();
   }
 
-  /** Where nobody says what is new, looking finds it. @param {InboxView} view */
+  /** Fetch the view again; for the inbox, report notifications that no event announced. @param {InboxView} view */
   async #refresh(view) {
     const { loaded, confirmed } = view;
     await view.refresh();
@@ -292,8 +292,8 @@ export class Session extends EventTarget {
     this.#changed();
     if (view !== this.#main || !loaded) return;
     const newest = confirmed.rows[0]?.id ?? '';
-    const found = view.confirmed.rows.filter(({ id, read_at }) => id > newest && !read_at);
-    for (const row of found.reverse()) this.#onNew(row);
+    const added = view.confirmed.rows.filter(({ id, read_at }) => id > newest && !read_at);
+    for (const row of added.reverse()) this.#onNew(row);
   }
 
   #onStatusChange() {
@@ -316,7 +316,7 @@ export class Session extends EventTarget {
     else this.#onInboxEvent(event, since);
   }
 
-  /** What other tabs follow is heard as well. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing'}>} event */
+  /** Ignore events of topics that only other tabs follow. @param {Extract<BellcastEvent, {type: 'event' | 'presence' | 'typing'}>} event */
   #onLiveEvent(event) {
     if (event.topic && !this.#topics.has(event.topic)) return;
     if (event.type === 'presence') this.#liveTopics?.onPresence(event);
@@ -337,7 +337,7 @@ export class Session extends EventTarget {
     if (!before.stale) this.#releaseUnused();
   }
 
-  /** Views are fetched anew when they are read; one that nobody has read since the last time is let go. */
+  /** Drop views sharingKey state was not read since the last time; the others are fetched again when they are read. */
   #releaseUnused() {
     for (const [key, view] of this.#views) {
       if (view !== this.#main && !view.isInUse) this.#views.delete(key);
@@ -359,7 +359,7 @@ export class Session extends EventTarget {
     const alerts = (await this.#election?.coordinator?.claimAlerts(unseen)) ?? unseen;
     if (!alerts.length) return;
     this.#emit('alert', alerts);
-    this.#emit('ring', alerts); // the event's former name
+    this.#emit('ring', alerts); // alias
   }
 
   #changed() {

@@ -1,6 +1,6 @@
-/** Arguments: one that a call does not know, or a value that means nothing, is an error before anything is done; it is never left out. */
+/** Strict arguments: an unknown option or an invalid value throws before anything is done. */
 
-/** @param {object} rest  what is left of an argument without the names that are known @param {string} where */
+/** @param {object} rest  the argument without its known options @param {string} where */
 export function rejectUnknown(rest, where) {
-  for (const name in rest) throw new TypeError(`${where}: cannot take ${name}`);
+  for (const name in rest) throw new TypeError(`${where}: invalid option ${name}`);
 }

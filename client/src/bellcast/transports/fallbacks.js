@@ -1,4 +1,4 @@
-/** What is needed where a WebSocket cannot pass: the other transports, and the way back. */
+/** Fallback transports and the upgrade back from them. */
 
 export { scheduleUpgrade } from './upgrade.js';
 export { polling } from './polling.js';

@@ -1,34 +1,34 @@
-/** How bytes travel between the tabs of one browser: through the tab that holds the line. */
+/** Transport between the tabs of one browser, through the leader. */
 
 /** @import { BellcastEvent } from '../events.js' */
 /** @import { Open } from './sse.js' */
 
 /**
- * @typedef {object} TabMessage  what tabs post to each other
- * @property {string} from  the tab that posts
- * @property {string} [to]  the only one it is for
- * @property {string} [except]  the only one it is not for
- * @property {BellcastEvent} [event]  heard by the leader
- * @property {string | null} [since]  its position before that
+ * @typedef {object} TabMessage  a message between tabs
+ * @property {string} from  id of the sending tab
+ * @property {string} [to]  the only receiver
+ * @property {string} [except]  the tab that must ignore it
+ * @property {BellcastEvent} [event]  forwarded by the leader
+ * @property {string | null} [since]  the leader's position before the event
  * @property {object & {ref?: string}} [request]  a frame for the server
- * @property {string[]} [topics]  hello: what this tab follows
- * @property {'elected' | 'disconnected' | 'retry'} [type]  a new leader; its line broke; somebody pressed "try again"
- * @property {string[]} [claimed]  what this tab tells the person, so that no other does
+ * @property {string[]} [topics]  sent by a new follower: the topics it follows
+ * @property {'elected' | 'disconnected' | 'retry'} [type]  a new leader; the leader's connection is lost; the person pressed "try again"
+ * @property {string[]} [claimed]  ids of notifications this tab alerts about
  */
 
-/** @param {BroadcastChannel} channel @param {string} me @returns {Open} */
-export const leaderTab = (channel, me) => (_base, query, _environment, hear, end) => {
+/** @param {BroadcastChannel} channel @param {string} id @returns {Open} */
+export const leaderTab = (channel, id) => (_base, query, _environment, onEvent, onClose) => {
   /** @param {MessageEvent<TabMessage>} message */
-  const listen = ({ data: { to = me, except, event, type, since } }) => {
-    if (to === me && except !== me && event) hear(event, since);
-    else if (type === 'disconnected') end();
+  const listen = ({ data: { to = id, except, event, type, since } }) => {
+    if (to === id && except !== id && event) onEvent(event, since);
+    else if (type === 'disconnected') onClose();
   };
   /** @param {object} note */
-  const post = (note) => channel.postMessage({ from: me, ...note });
+  const post = (note) => channel.postMessage({ from: id, ...note });
   channel.addEventListener('message', listen);
   post({ topics: query.getAll('topic') });
   return {
-    send: (frame) => post({ request: JSON.parse(JSON.stringify(frame)) }), // as the wire would carry it
+    send: (frame) => post({ request: JSON.parse(JSON.stringify(frame)) }), // exactly what JSON would carry to the server
     close: () => channel.removeEventListener('message', listen),
   };
 };

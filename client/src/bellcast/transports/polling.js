@@ -1,47 +1,47 @@
-/** How bytes travel where nothing holds: asking again. It cannot tell what changed, only that something did. */
+/** Polling transport: requests with an ETag. It detects that something changed, but not what. */
 
 /** @import { Open } from './sse.js' */
 
-const POLL_INTERVAL = 15_000; // ms; an answer without news is a 304 of no body
+const POLL_INTERVAL = 15_000; // ms; without news the response is a 304 without a body
 const REQUEST_TIMEOUT = 30_000; // ms
 
 /** @type {Open} */
-export function polling(base, query, environment, hear, end) {
+export function polling(base, query, environment, onEvent, onClose) {
   const token = query.get('token');
   /** @type {string | undefined} */
-  let known;
-  let over = false;
+  let lastPosition;
+  let isClosed = false;
   /** @type {any} */
   let timer;
 
-  async function ask() {
+  async function poll() {
     const response = await environment.fetch(new URL('v1/inbox/counts', base).href, {
       credentials: token ? 'omit' : 'include',
       signal: environment.timeout(REQUEST_TIMEOUT),
-      headers: { ...(token && { authorization: `Bearer ${token}` }), ...(known && { 'if-none-match': `"${known}"` }) },
+      headers: { ...(token && { authorization: `Bearer ${token}` }), ...(lastPosition && { 'if-none-match': `"${lastPosition}"` }) },
     });
     const { status } = response;
-    if (over) return;
-    if (status === 401 || status === 403) return end({ code: 4000 + status, reason: 'unauthenticated' });
-    if (response.ok) tell(await response.json());
-    else if (status !== 304) return end();
-    else hear({ type: 'heartbeat', time: '' });
-    timer = environment.setTimeout(again, POLL_INTERVAL);
+    if (isClosed) return;
+    if (status === 401 || status === 403) return onClose({ code: 4000 + status, reason: 'unauthenticated' });
+    if (response.ok) report(await response.json());
+    else if (status !== 304) return onClose();
+    else onEvent({ type: 'heartbeat', time: '' });
+    timer = environment.setTimeout(next, POLL_INTERVAL);
   }
 
   /** @param {import('../events.js').Counts} counts */
-  function tell(counts) {
+  function report(counts) {
     const { position } = counts;
-    if (known === undefined) hear({ type: 'ready', connection: '', recipient: null, heartbeat: POLL_INTERVAL / 1000, resumed: false, topics: [], refused: [], ...counts });
-    else if (position !== known) hear({ type: 'reset', ...counts });
-    known = position;
+    if (lastPosition === undefined) onEvent({ type: 'ready', connection: '', recipient: null, heartbeat: POLL_INTERVAL / 1000, resumed: false, topics: [], refused: [], ...counts });
+    else if (position !== lastPosition) onEvent({ type: 'reset', ...counts });
+    lastPosition = position;
   }
 
-  const again = () => void ask().catch(() => over || end());
-  again();
+  const next = () => void poll().catch(() => isClosed || onClose());
+  next();
   return {
     close() {
-      over = true;
+      isClosed = true;
       environment.clearTimeout(timer);
     },
   };

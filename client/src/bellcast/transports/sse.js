@@ -1,4 +1,4 @@
-/** How bytes travel where a WebSocket cannot: server-sent events, one way. */
+/** Server-sent events transport: receives only. */
 
 import { parse } from '../events.js';
 
@@ -6,15 +6,15 @@ import { parse } from '../events.js';
 /** @import { Environment } from '../environment.js' */
 
 /**
- * @typedef {Pick<Close, 'code' | 'reason'> & Partial<Pick<Close, 'reconnect' | 'after'>>} End  how a link ended, where that is known
- * @typedef {{send?: (frame: object) => void, close: () => void}} Link  without `send` it only listens
+ * @typedef {Pick<Close, 'code' | 'reason'> & Partial<Pick<Close, 'reconnect' | 'after'>>} End  how a link ended, if known
+ * @typedef {{send?: (frame: object) => void, close: () => void}} Link  without `send` it only receives
  *
- * @callback Open  hear() gets each event; end() comes once, when the link broke, unless close() was called
+ * @callback Open  `onEvent` gets each event; `onClose` is called once if the link breaks, but not after `close()`
  * @param {string} base
  * @param {URLSearchParams} query
  * @param {Environment} environment
- * @param {(event: BellcastEvent, since?: string | null) => void} hear  `since`, where it is passed on: the position of who did, before it
- * @param {(end?: End) => void} end
+ * @param {(event: BellcastEvent, since?: string | null) => void} onEvent  `since`: the leader's position before an event that it forwarded
+ * @param {(end?: End) => void} onClose
  * @returns {Link}
  */
 
@@ -24,19 +24,19 @@ const TYPES = [
 ];
 
 /** @type {Open} */
-export function sse(base, query, environment, hear, end) {
+export function sse(base, query, environment, onEvent, onClose) {
   const url = new URL('v1/stream', base);
   url.search = query.toString();
   const source = new (environment.EventSource ?? EventSource)(url.href, { withCredentials: !query.has('token') });
   for (const type of TYPES) {
     source.addEventListener(type, ({ data }) => {
       const event = parse(data, type);
-      if (event) hear(event);
+      if (event) onEvent(event);
     });
   }
   source.onerror = () => {
-    source.close(); // its own reconnecting knows neither backoff nor fresh tokens
-    end();
+    source.close(); // EventSource reconnects without backoff and without a new token
+    onClose();
   };
   return { close: () => source.close() };
 }

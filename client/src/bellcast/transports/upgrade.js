@@ -1,34 +1,34 @@
-/** From a lesser way back to a better one. */
+/** Upgrade from a fallback to a better transport. */
 
 /** @import { Link } from './sse.js' */
 
-const READY_TIMEOUT = 10_000; // ms until it greets
-const MIN_DELAY = 60_000; // ms until a better way is tried again, doubling
+const READY_TIMEOUT = 10_000; // ms until `ready`
+const MIN_DELAY = 60_000; // ms until the better transports are tried again, doubling
 const MAX_DELAY = 600_000;
 
 /**
- * Tries the better ways beside the one in use, which goes on until one greets.
- * @param {number} way  the one in use, 0 is the best
- * @param {(way: number, hear: (event: {type: string}) => void, end: () => void) => Link | null} dial
- * @param {(after: number, run: () => void) => void} later @param {(way: number) => void} take
+ * Try the better transports beside the current one, which stays in use until one of them is ready.
+ * @param {number} current  index of the transport in use; 0 is the best
+ * @param {(index: number, onEvent: (event: {type: string}) => void, onClose: () => void) => Link | null} dial
+ * @param {(delay: number, run: () => void) => void} schedule @param {(index: number) => void} switchTo
  */
-export function scheduleUpgrade(way, dial, later, take, after = MIN_DELAY) {
-  /** @param {number} at */
-  function attempt(at) {
-    if (at >= way) return scheduleUpgrade(way, dial, later, take, Math.min(MAX_DELAY, after * 2));
+export function scheduleUpgrade(current, dial, schedule, switchTo, delay = MIN_DELAY) {
+  /** @param {number} index */
+  function attempt(index) {
+    if (index >= current) return scheduleUpgrade(current, dial, schedule, switchTo, Math.min(MAX_DELAY, delay * 2));
     let over = false;
     /** @param {boolean} better */
     const decide = (better) => {
       if (over) return;
       over = true;
       link?.close();
-      if (better) take(at);
-      else attempt(at + 1);
+      if (better) switchTo(index);
+      else attempt(index + 1);
     };
     /** @type {Link | null} */
     let link = null;
-    link = dial(at, ({ type }) => type === 'ready' && decide(true), () => decide(false));
-    later(READY_TIMEOUT, () => decide(false));
+    link = dial(index, ({ type }) => type === 'ready' && decide(true), () => decide(false));
+    schedule(READY_TIMEOUT, () => decide(false));
   }
-  later(after, () => attempt(0));
+  schedule(delay, () => attempt(0));
 }
