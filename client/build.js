@@ -1,4 +1,4 @@
-/** Makes `dist/`, what is served and published: each entry one small file, beside it what is fetched when it is needed. */
+/** Builds `dist/`, which is served and published: one file per entry, and the files that are loaded on use. */
 
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';

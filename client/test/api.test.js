@@ -9,7 +9,7 @@ function asked(answer, token = 'one', ask) {
   return { api: new Api('https://bell.example/under/', new Credential(token, ask), env), requests: env.requests, timers: env.timers };
 }
 
-test('asks with the token and without cookies', async () => {
+test('requests carry the token and no cookies', async () => {
   const { api, requests } = asked(() => ({ notifications: [] }));
   await api.inbox({ view: 'unread', limit: 5 });
   const [{ url, token, credentials }] = requests;
@@ -17,7 +17,7 @@ test('asks with the token and without cookies', async () => {
   assert.deepEqual([token, credentials], ['one', 'omit']);
 });
 
-test('asks with cookies where there is no token', async () => {
+test('requests without a token carry cookies', async () => {
   const { api, requests } = asked(() => ({}), null);
   await api.inbox({});
   assert.deepEqual([requests[0].token, requests[0].credentials], [undefined, 'include']);
@@ -38,14 +38,14 @@ test('each action is one request with its whole target, and outlives the page', 
   assert.ok(requests.every(({ keepalive }) => keepalive));
 });
 
-test('a request that hangs ends after 30 seconds', async () => {
+test('a hanging request times out after 30 seconds', async () => {
   const { api, timers } = asked(() => new Promise(() => {}));
   const failed = assert.rejects(api.act('read', { all: true }), { name: 'TimeoutError' });
   await timers.advance(30_000);
   await failed;
 });
 
-test('an answer that breaks off is no answer, so the action is sent again', async () => {
+test('a truncated response rejects as a network error', async () => {
   const broken = { ok: true, status: 200, headers: new Headers(), json: () => Promise.reject(new TypeError('network error')) };
   const api = new Api('https://bell.example/', new Credential(null, undefined), { ...fakeEnvironment(), fetch: async () => broken });
   await assert.rejects(api.act('read', { all: true }), { name: 'TypeError' });
@@ -78,7 +78,7 @@ for (const [status, told] of [[401, 401], [403, 403], [404, 503], [500, 503]]) {
   });
 }
 
-test('a refusal carries the problem and when to come back', async () => {
+test('a refusal carries the problem and the retry delay', async () => {
   const { api } = asked(() => ({ status: 429, code: 'too_fast', detail: 'Slow down.', retryAfter: 3 }));
   await assert.rejects(api.inbox({}), { name: 'Refused', status: 429, code: 'too_fast', message: 'Slow down.', after: 3_000 });
 });
@@ -88,7 +88,7 @@ test('a proxy’s error page is a refusal too', async () => {
   await assert.rejects(env.inbox({}), { status: 502, code: 'unknown' });
 });
 
-test('a refused token is renewed once, for all who wait', async () => {
+test('a refused token is renewed once for concurrent requests', async () => {
   let asks = 0;
   const { api, requests } = asked(({ token }) => (token === 'two' ? { unread: 1 } : { status: 401 }), 'one', () => {
     asks++;
@@ -99,13 +99,13 @@ test('a refused token is renewed once, for all who wait', async () => {
   assert.equal(requests.length, 6);
 });
 
-test('a token that stays refused is not asked for forever', async () => {
+test('a request is retried with a new token only once', async () => {
   const { api, requests } = asked(() => ({ status: 401, code: 'unauthenticated' }), 'one', () => 'two');
   await assert.rejects(api.inbox({}), { status: 401 });
   assert.equal(requests.length, 2);
 });
 
-test('a callback that had no token is asked again', async () => {
+test('getToken is called again after it returned nothing', async () => {
   const tokens = [undefined, 'one'];
   const { api, requests } = asked(() => ({ unread: 1 }), null, () => tokens.shift());
   await api.inbox({});
@@ -113,7 +113,7 @@ test('a callback that had no token is asked again', async () => {
   assert.deepEqual(requests.map(({ token }) => token), [undefined, 'one']);
 });
 
-test('a callback that failed is asked again', async () => {
+test('getToken is called again after a failure', async () => {
   let down = true;
   const { api } = asked(() => ({ unread: 1 }), null, () => (down ? Promise.reject(new Error('down')) : 'one'));
   await assert.rejects(api.inbox({}), { message: 'down' });

@@ -6,7 +6,7 @@ import { Connection } from '../src/bellcast/connection.js';
 import { rpcFor } from '../src/bellcast/rpc.js';
 import { ready, settled, fakeEnvironment } from './environment.js';
 
-/** A connection under way, with what it has heard and asked. */
+/** A dialled connection and the types of the events it received. */
 async function connect({ token = 'one', ask, answer, ...options } = {}) {
   const env = fakeEnvironment(answer);
   const heard = [];
@@ -34,7 +34,7 @@ const live = async (options) => {
 };
 const farewell = (code, reason, reconnect, after) => ({ type: 'close', code, reason, reconnect, ...(after && { after }) });
 
-test('a WebSocket first, with token, position and topics, where the server is mounted', async () => {
+test('a connection first dials a WebSocket below the server’s path with token, position and topics', async () => {
   const { env } = await connect();
   const { url } = env.link;
   assert.equal(url.origin + url.pathname, 'wss://bell.example/under/v1/ws');
@@ -43,14 +43,14 @@ test('a WebSocket first, with token, position and topics, where the server is mo
   assert.deepEqual(url.searchParams.getAll('topic'), ['team', 'a,b']);
 });
 
-test('live is what the server greets, not what opens', async () => {
+test('a connection is live once the server sent ready', async () => {
   const { env, connection } = await connect();
   assert.equal(connection.status, 'connecting');
   env.link.receive(ready());
   assert.equal(connection.status, 'live');
 });
 
-test('where a WebSocket cannot pass, events do, without waiting', async () => {
+test('a failed WebSocket falls back to server-sent events at once', async () => {
   const { env, connection } = await connect();
   env.link.disconnect();
   await settled();
@@ -60,7 +60,7 @@ test('where a WebSocket cannot pass, events do, without waiting', async () => {
   assert.equal(connection.twoWay, false);
 });
 
-test('a WebSocket that never greets is given up', async () => {
+test('a WebSocket without ready times out and falls back', async () => {
   const { env, timers } = await connect();
   await timers.advance(10_000);
   assert.equal(env.links[0].closed, true);
@@ -68,7 +68,7 @@ test('a WebSocket that never greets is given up', async () => {
   assert.equal(env.link.url.pathname, '/under/v1/stream');
 });
 
-test('without a token the cookies speak', async () => {
+test('a connection without a token uses cookies', async () => {
   const { env } = await connect({ token: null });
   assert.equal(env.link.url.searchParams.has('token'), false);
   env.link.disconnect();
@@ -76,7 +76,7 @@ test('without a token the cookies speak', async () => {
   assert.equal(env.link.withCredentials, true);
 });
 
-test('waits double, with full jitter, to a limit', async () => {
+test('retry delays double with full jitter up to a limit', async () => {
   const { env, connection, timers } = await connect({ answer: () => ({ status: 503 }) });
   for (const wait of [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]) {
     env.link.disconnect();
@@ -92,7 +92,7 @@ test('waits double, with full jitter, to a limit', async () => {
   }
 });
 
-test('a cut line comes back by its position', async () => {
+test('a lost connection resumes from its position', async () => {
   const { env, timers, connection } = await live();
   env.link.disconnect();
   assert.equal(connection.status, 'waiting');
@@ -100,7 +100,7 @@ test('a cut line comes back by its position', async () => {
   assert.equal(env.link.url.searchParams.get('position'), 'p1');
 });
 
-test('a server that greets and hangs up is not hammered', async () => {
+test('a server that closes right after ready is retried with growing delays', async () => {
   const { env, timers } = await live();
   const waits = [];
   for (let i = 0; i < 4; i++) {
@@ -114,7 +114,7 @@ test('a server that greets and hangs up is not hammered', async () => {
   assert.deepEqual(waits, [500, 1_000, 2_000, 4_000]);
 });
 
-test('two and a half heartbeats of silence are a broken line', async () => {
+test('a connection is lost after two and a half heartbeats of silence', async () => {
   const { env, connection, timers } = await live();
   await timers.advance(62_000);
   env.link.receive({ type: 'heartbeat', time: 'now' });
@@ -125,7 +125,7 @@ test('two and a half heartbeats of silence are a broken line', async () => {
   assert.notEqual(connection.status, 'live');
 });
 
-test('told when to come back, it comes back then', async () => {
+test('a close frame with a delay is followed by a reconnect after that delay', async () => {
   const { env, timers } = await live();
   env.link.receive(farewell(1012, 'restarting', true, 7_000));
   env.link.disconnect(1012);
@@ -135,7 +135,7 @@ test('told when to come back, it comes back then', async () => {
   assert.equal(env.links.length, 2);
 });
 
-test('told not to come back, it does not', async () => {
+test('a close frame without reconnect ends the connection', async () => {
   const { env, connection, timers } = await live({ ask: () => 'two' });
   env.link.receive(farewell(4401, 'revoked', false));
   env.link.disconnect(4401);
@@ -146,14 +146,14 @@ test('told not to come back, it does not', async () => {
   assert.equal(timers.count, 0);
 });
 
-test('a close code alone says it too', async () => {
+test('a final close code without a close frame ends the connection', async () => {
   const { env, connection } = await connect();
   env.link.disconnect(4403, 'forbidden');
   assert.equal(connection.status, 'closed');
   assert.equal(connection.error.code, 'forbidden');
 });
 
-test('an expired session goes on with a fresh token', async () => {
+test('an expired token is replaced by a new one', async () => {
   const tokens = ['one', 'two'];
   const { env, connection } = await live({ token: null, ask: () => tokens.shift() });
   env.link.receive(farewell(4402, 'expired', false));
@@ -164,7 +164,7 @@ test('an expired session goes on with a fresh token', async () => {
   assert.equal(connection.status, 'live');
 });
 
-test('a fresh token that is refused as well ends it', async () => {
+test('a second refused token ends the connection', async () => {
   let number = 0;
   const { env, connection } = await connect({ token: null, ask: () => `token ${++number}` });
   for (let i = 0; i < 2; i++) {
@@ -177,7 +177,7 @@ test('a fresh token that is refused as well ends it', async () => {
   assert.equal(number, 2);
 });
 
-test('an expired session with no one to ask ends', async () => {
+test('an expired token without getToken ends the connection', async () => {
   const { env, connection } = await live();
   env.link.receive(farewell(4402, 'expired', false));
   env.link.disconnect(4402);
@@ -185,14 +185,14 @@ test('an expired session with no one to ask ends', async () => {
   assert.equal(connection.status, 'closed');
 });
 
-test('HTTP says 401: it ends; HTTP is away: it waits', async () => {
+test('a 401 from HTTP ends the connection, a network failure is retried', async () => {
   const refused = await connect({ prepare: () => Promise.reject(new Refused(401, { code: 'unauthenticated' })) });
   assert.equal(refused.connection.status, 'closed');
   const away = await connect({ prepare: () => Promise.reject(new TypeError('fetch failed')) });
   assert.equal(away.connection.status, 'waiting');
 });
 
-test('HTTP says when to come back', async () => {
+test('Retry-After of HTTP delays the next attempt', async () => {
   let busy = true;
   const { env, timers } = await connect({ prepare: () => (busy ? Promise.reject(new Refused(503, {}, 9_000)) : Promise.resolve()) });
   busy = false;
@@ -202,7 +202,7 @@ test('HTTP says when to come back', async () => {
   assert.equal(env.links.length, 1);
 });
 
-test('offline it rests, online it returns at once', async () => {
+test('a connection suspends while offline and reconnects when online', async () => {
   const { env, connection, timers } = await live();
   env.setNetwork('offline');
   assert.equal(connection.status, 'offline');
@@ -214,7 +214,7 @@ test('offline it rests, online it returns at once', async () => {
   assert.equal(env.links.length, 2);
 });
 
-test('answers find who asked, by ref', async () => {
+test('responses are matched to requests by ref', async () => {
   const { env, connection } = await live();
   const first = rpcFor(connection).request({ type: 'call', name: 'a' });
   const second = rpcFor(connection).request({ type: 'call', name: 'b' });
@@ -225,7 +225,7 @@ test('answers find who asked, by ref', async () => {
   await assert.rejects(second, { code: 'no_handler' });
 });
 
-test('who waits for an answer when the line breaks is told', async () => {
+test('pending requests are rejected when the connection is lost', async () => {
   const { env, connection } = await live();
   const asked = rpcFor(connection).request({ type: 'ping' });
   env.link.disconnect();
@@ -233,7 +233,7 @@ test('who waits for an answer when the line breaks is told', async () => {
   await assert.rejects(rpcFor(connection).request({ type: 'ping' }), { code: 'not_connected' });
 });
 
-test('closed, nothing is left behind and nothing late is heard', async () => {
+test('a closed connection leaves no timers and ignores late events', async () => {
   const { env, connection, timers, heard } = await live();
   connection.close();
   const before = heard.length;
@@ -247,7 +247,7 @@ test('closed, nothing is left behind and nothing late is heard', async () => {
   assert.equal(env.link.closed, true);
 });
 
-test('closed while a token is on its way, it stays closed', async () => {
+test('a connection closed during getToken stays closed', async () => {
   let give;
   const { env, connection } = await connect({ token: null, ask: () => new Promise((resolve) => (give = resolve)) });
   connection.close();
@@ -256,7 +256,7 @@ test('closed while a token is on its way, it stays closed', async () => {
   assert.equal(env.links.length, 0);
 });
 
-test('a browser that forbids the socket is as one that cannot', async () => {
+test('a forbidden WebSocket falls back to server-sent events', async () => {
   const env = fakeEnvironment();
   env.WebSocket = function forbidden() {
     throw new DOMException('mixed content', 'SecurityError');
@@ -265,7 +265,7 @@ test('a browser that forbids the socket is as one that cannot', async () => {
   assert.equal(env.link.url.pathname, '/under/v1/stream');
 });
 
-test('where nothing holds it asks again, with an ETag, and says so when something is new', async () => {
+test('polling uses an ETag and reports a change as a reset', async () => {
   let position = 'p1';
   const answer = ({ ifNoneMatch }) => (ifNoneMatch === `"${position}"` ? { status: 304 } : { unread: 1, unseen: 1, position });
   const { env, connection, heard, timers } = await connect({ answer });
@@ -281,7 +281,7 @@ test('where nothing holds it asks again, with an ETag, and says so when somethin
   assert.deepEqual(heard, ['ready', 'heartbeat', 'reset']);
 });
 
-test('on a lesser way the better one is tried again beside it, and taken when it is open', async () => {
+test('a fallback connection upgrades to a WebSocket that becomes ready', async () => {
   const { env, connection, timers } = await connect();
   env.link.disconnect();
   await settled();
@@ -291,7 +291,7 @@ test('on a lesser way the better one is tried again beside it, and taken when it
   const socket = env.link;
   assert.equal(socket.url.pathname, '/under/v1/ws');
   assert.equal(connection.status, 'live');
-  assert.equal(stream.closed, false, 'the one in use goes on until then');
+  assert.equal(stream.closed, false, 'the current transport stays open until then');
   socket.receive(ready());
   await settled();
   env.link.receive(ready());
@@ -301,7 +301,7 @@ test('on a lesser way the better one is tried again beside it, and taken when it
 
 const jwt = (exp) => `x.${Buffer.from(JSON.stringify({ iat: 1000, exp })).toString('base64url')}.x`;
 
-test('a token is renewed over the open line before it ends', async () => {
+test('a token is renewed over the open connection before it expires', async () => {
   const tokens = [jwt(1100), jwt(1200)];
   const { env, connection, timers } = await live({ token: null, ask: () => tokens.shift() ?? jwt(1300) });
   env.link.receive({ type: 'heartbeat', time: '' });
@@ -316,7 +316,7 @@ test('a token is renewed over the open line before it ends', async () => {
   assert.equal(env.links.length, 1);
 });
 
-test('with nobody to ask, no token is renewed', async () => {
+test('a token without getToken is not renewed', async () => {
   const { env, timers } = await live({ token: jwt(1100) });
   for (let i = 0; i < 5; i++) {
     await timers.advance(25_000);
@@ -326,7 +326,7 @@ test('with nobody to ask, no token is renewed', async () => {
   assert.equal(env.links.length, 1);
 });
 
-test('a machine that slept looks at the clock, not at its timers', async () => {
+test('a connection that slept with the machine reconnects on wake', async () => {
   const { env, connection, timers } = await live();
   timers.time += 3_600_000;
   env.page.dispatchEvent(new Event('visibilitychange'));

@@ -1,4 +1,4 @@
-/** The pure corners of the elements; the rest is tried in a browser. */
+/** Pure functions of the elements; the rest is tested in a browser. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -18,17 +18,17 @@ for (const [address, href] of [
   ['mailto:a@b.example', 'mailto:a@b.example'],
   ['tel:+46123', 'tel:+46123'],
 ]) {
-  test(`followed: ${address}`, () => assert.equal(link(address), href));
+  test(`link accepts ${address}`, () => assert.equal(link(address), href));
 }
 
 for (const address of [
   null, '', 'javascript:alert(1)', 'JaVaScRiPt:alert(1)', ' \tjava\nscript:alert(1)', '\u0001javascript:alert(1)', 'data:text/html,<b>', 'vbscript:x',
   'blob:https://shop.example/1', 'file:///etc/passwd', 'https://[', 'view-source:https://a.example',
 ]) {
-  test(`not followed: ${JSON.stringify(address)}`, () => assert.equal(link(address), null));
+  test(`link rejects ${JSON.stringify(address)}`, () => assert.equal(link(address), null));
 }
 
-test('a text cannot turn its letters around', () => assert.equal(plain('invoice\u202Egnp.exe'), 'invoicegnp.exe'));
+test('direction overrides are removed from text', () => assert.equal(plain('invoice\u202Egnp.exe'), 'invoicegnp.exe'));
 
 const NOW = Date.parse('2026-06-15T12:00:00Z');
 for (const [at, text] of [
@@ -44,12 +44,12 @@ for (const [at, text] of [
   test(`${at} is "${text}"`, () => assert.equal(clock('en', 'now').ago(at, NOW), text));
 }
 
-test('a language we do not speak yet is answered in English, dates and all', () => {
+test('an unsupported language falls back to English texts and dates', () => {
   assert.deepEqual([texts('xx').lang, texts('xx').title], ['en', 'Notifications']);
   assert.equal(texts('en-GB').lang, 'en-GB');
 });
 
-test('where there is no DOM the package still loads, for its session', async () => {
+test('the package can be imported without a DOM', async () => {
   const { Session, Bell } = await import('../src/bellcast.js');
   assert.equal(typeof Session, 'function');
   assert.equal(typeof Bell, 'function');

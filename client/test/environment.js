@@ -1,6 +1,6 @@
-/** A browser for the tests: its clock, sockets, streams and network stand still until told otherwise. */
+/** A fake browser environment: clock, sockets, streams and network are controlled by the test. */
 
-// What the client fetches later is here already, so that a test need not wait for a disk.
+// Preload the lazy modules, so that tests do not wait for the disk.
 import '../src/bellcast/tab-coordinator.js';
 import '../src/bellcast/live-topics.js';
 import '../src/bellcast/resilience.js';
@@ -31,13 +31,13 @@ class Timers {
     this.time = until;
   }
 
-  /** Without the time limits of requests, which a browser keeps by itself. */
+  /** Pending timers, without the timeouts of requests, which belong to the browser. */
   get count() {
     return [...this.#set.values()].filter(({ limit }) => !limit).length;
   }
 }
 
-/** Everything that was ready to happen has happened; a module that is there takes a few turns. */
+/** Run all pending microtasks; the import of a loaded module takes a few turns. */
 export async function settled() {
   for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -89,7 +89,7 @@ class FakeSource extends EventTarget {
   }
 }
 
-/** `answer(request)` is the server: a body, `{status, ...problem}`, or a promise of either. */
+/** `answer(request)` is the server's response: a body, `{status, ...problem}`, or a promise of either. */
 export function fakeEnvironment(answer = () => ({})) {
   const timers = new Timers();
   const links = [];
@@ -129,7 +129,7 @@ export function fakeEnvironment(answer = () => ({})) {
       const extra = retryAfter ? { headers: { 'retry-after': String(retryAfter) } } : {};
       return status === 204 || status === 304 ? new Response(null, { status }) : new Response(JSON.stringify(content), { status, ...extra });
     },
-    /** The link in use. */
+    /** The latest socket or stream. */
     get link() {
       return links.at(-1);
     },
@@ -141,7 +141,7 @@ export function fakeEnvironment(answer = () => ({})) {
   return made;
 }
 
-/** A notification as the server writes it; the number is its age rank, 1 the oldest. */
+/** A notification as the server sends it; a higher number is newer. */
 export const notification = (number, fields = {}) => ({
   id: `0190-${String(number).padStart(4, '0')}`, type: 'general', title: `Number ${number}`, body: null, priority: 'normal', action_url: null,
   action_text: null, icon: null, actor: null, data: {}, tags: [], group: null, created_at: '2026-01-01T00:00:00.000Z', expires_at: null,

@@ -11,19 +11,19 @@ test('a WebSocket frame names its own type', () => {
   assert.deepEqual(parse(JSON.stringify(frame)), frame);
 });
 
-test('a server-sent event is named beside its data', () => {
+test('a server-sent event has its type beside the data', () => {
   assert.deepEqual(parse(JSON.stringify(counts), 'reset'), { type: 'reset', ...counts });
 });
 
 for (const [what, text] of [
   ['not JSON', '{'],
-  ['nothing', 'null'],
+  ['null', 'null'],
   ['a list', '[]'],
-  ['a type of tomorrow', '{"type":"hologram"}'],
-  ['a type every object has', '{"type":"constructor"}'],
-  ['counts that count nothing', '{"type":"counts","position":"p"}'],
-  ['a notification that is none', '{"type":"notification","notification":null,"unread":0,"unseen":0,"position":"p"}'],
-  ['a farewell without a rule', '{"type":"close","code":4400}'],
+  ['an unknown type', '{"type":"hologram"}'],
+  ['the name of an object’s own property', '{"type":"constructor"}'],
+  ['counts without counters', '{"type":"counts","position":"p"}'],
+  ['a notification of null', '{"type":"notification","notification":null,"unread":0,"unseen":0,"position":"p"}'],
+  ['a close frame without reconnect', '{"type":"close","code":4400}'],
 ]) {
-  test(`not let in: ${what}`, () => assert.equal(parse(text), null));
+  test(`parse rejects ${what}`, () => assert.equal(parse(text), null));
 }

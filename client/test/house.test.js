@@ -1,4 +1,4 @@
-/** The house: who may import whom, and what none may do. */
+/** Architecture: allowed imports and forbidden constructs. */
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,8 +10,8 @@ const SRC = new URL('../src/', import.meta.url);
 const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js'));
 const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 
-/** From the top floor down. Rooms of one floor do not see each other, elements do: they are one room. */
-const FLOORS = [
+/** Layers, top first. Modules of one layer do not import each other, except within a folder. */
+const LAYERS = [
   ['bellcast/react.js', 'bellcast/touches.js'],
   ['bellcast/cache-invalidation.js'],
   ['bellcast.js'],
@@ -30,7 +30,7 @@ const FLOORS = [
   ['bellcast/transports/'],
   ['bellcast/events.js', 'bellcast/environment.js', 'bellcast/strict.js'],
 ];
-const floor = (name) => FLOORS.findIndex((rooms) => rooms.some((room) => (room.endsWith('/') ? name.startsWith(room) : name === room)));
+const layer = (name) => LAYERS.findIndex((modules) => modules.some((module) => (module.endsWith('/') ? name.startsWith(module) : name === module)));
 
 /** Types are imports too. */
 function imports(name) {
@@ -38,20 +38,20 @@ function imports(name) {
   return [...found].map(([, path]) => new URL(path, new URL(name, SRC)).href.slice(SRC.href.length));
 }
 
-test('every file has its floor', () => {
-  assert.deepEqual(files.filter((name) => floor(name) < 0), []);
+test('every module has a layer', () => {
+  assert.deepEqual(files.filter((name) => layer(name) < 0), []);
 });
 
 test('imports point down only', () => {
   const wrong = files.flatMap((name) =>
     imports(name)
-      .filter((other) => floor(other) < floor(name) || (floor(other) === floor(name) && !name.includes('elements/') && !name.includes('transports/')))
+      .filter((other) => layer(other) < layer(name) || (layer(other) === layer(name) && !name.includes('elements/') && !name.includes('transports/')))
       .map((other) => `${name} -> ${other}`),
   );
   assert.deepEqual(wrong, []);
 });
 
-test('every import leads to a file and every file is used', () => {
+test('every import resolves and every module is used', () => {
   const used = new Set(files.flatMap(imports));
   assert.deepEqual([...used].filter((name) => !files.includes(name)), []);
   assert.deepEqual(files.filter((name) => !used.has(name)).sort(), ['bellcast/react.js', 'bellcast/touches.js']);
@@ -64,10 +64,10 @@ for (const [never, pattern] of [
   ['a style attribute', /setAttribute\('style'/],
   ['the console', /console\.(?!warn)/],
 ]) {
-  test(`never: ${never}`, () => assert.deepEqual(files.filter((name) => pattern.test(text(name))), []));
+  test(`no module uses ${never}`, () => assert.deepEqual(files.filter((name) => pattern.test(text(name))), []));
 }
 
-test('a line that begins as a comment is one, so that leaving comments out is safe', () => {
+test('template literals contain no lines that look like comments', () => {
   const inside = files.flatMap((name) => [...text(name).matchAll(/`[^`]*`/g)].flatMap(([literal]) => literal.split('\n')));
   assert.deepEqual(inside.filter((line) => /^\s*(\/[/*]|\*)/.test(line)), []);
 });

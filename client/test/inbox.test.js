@@ -20,7 +20,7 @@ test('a new notification takes its place by id, wherever that is', () => {
   assert.deepEqual(numbers([11, 7, 1].map(told).reduce(inbox.apply, loaded())), [11, 9, 7, 5, 3, 1]);
 });
 
-test('the same event twice is the same inbox as once', () => {
+test('applying an event twice changes nothing', () => {
   for (const event of [
     { type: 'notification', notification: notification(11), ...counts },
     { type: 'notification-update', notification: notification(5, read), ...counts },
@@ -32,7 +32,7 @@ test('the same event twice is the same inbox as once', () => {
   }
 });
 
-test('rows below what is loaded stay below', () => {
+test('rows below the loaded ones are not inserted', () => {
   const state = inbox.snapshot(page([notification(9), notification(5)], { next: 'more' }));
   const after = inbox.apply(state, { type: 'notification-update', notification: notification(2), ...counts });
   assert.deepEqual(numbers(after), [9, 5]);
@@ -40,7 +40,7 @@ test('rows below what is loaded stay below', () => {
   assert.deepEqual(numbers(inbox.extend(after, page([notification(2), notification(1)]))), [9, 5, 2, 1]);
 });
 
-test('an archived row leaves, and comes back without asking the server', () => {
+test('an archived row leaves the view and returns without a fetch', () => {
   const archived = inbox.apply(loaded(), { type: 'counts', changed: 'archived', ids: [notification(5).id], at: AT, ...counts });
   assert.deepEqual(numbers(archived), [9, 3]);
   const back = inbox.apply(archived, { type: 'counts', changed: 'unarchived', ids: [notification(5).id], at: AT, ...counts });
@@ -48,13 +48,13 @@ test('an archived row leaves, and comes back without asking the server', () => {
   assert.equal(back.stale, false);
 });
 
-test('rows that come back unknown ask for a fetch', () => {
+test('unarchiving rows that are not loaded makes the inbox stale', () => {
   for (const ids of ['all', [notification(4).id]]) {
     assert.equal(inbox.apply(loaded(), { type: 'counts', changed: 'unarchived', ids, at: AT, ...counts }).stale, true);
   }
 });
 
-test('a reset asks for a fetch, and the fetch answers it', () => {
+test('a reset makes the inbox stale until the next fetch', () => {
   const state = inbox.apply(loaded(), { type: 'reset', ...counts });
   assert.equal(state.stale, true);
   assert.equal(inbox.snapshot(page([])).stale, false);
@@ -65,17 +65,17 @@ test('a greeting does not move the position: the replay is still to come', () =>
   assert.deepEqual([state.position, state.unread, state.stale], ['p1', 7, false]);
 });
 
-test('a greeting that did not resume is only good if nothing was missed', () => {
+test('ready without resuming makes the inbox stale unless the position is equal', () => {
   assert.equal(inbox.apply(loaded(), ready({ resumed: false, position: 'p1' })).stale, false);
   assert.equal(inbox.apply(loaded(), ready({ resumed: false, position: 'p8' })).stale, true);
 });
 
-test('a greeting to nobody in particular brings no counters', () => {
+test('ready without a recipient has no counters', () => {
   const { unread, unseen, ...nameless } = ready({ recipient: null });
   assert.equal(inbox.apply(loaded(), nameless).unread, 2);
 });
 
-test('live events are not the inbox’s business', () => {
+test('live events do not change the inbox', () => {
   const state = loaded();
   for (const type of ['event', 'presence', 'typing', 'heartbeat', 'close', 'ack', 'pong', 'error']) {
     assert.equal(inbox.apply(state, { type }), state);
@@ -103,13 +103,13 @@ for (const [verb, target, unread, unseen, rows] of [
   });
 }
 
-test('all of them counts those that are not loaded', () => {
+test('an action on all sets the counters of rows that are not loaded', () => {
   const state = inbox.snapshot(page([notification(9)], { next: 'more', unread: 50, unseen: 40 }));
   assert.equal(inbox.applyOptimistic(state, action('read', { all: true })).unread, 0);
   assert.equal(inbox.applyOptimistic(state, action('seen', { all: true })).unread, 50);
 });
 
-test('each view shows its own', () => {
+test('each view shows the rows that match it', () => {
   const rows = [notification(4), notification(3, read), notification(2, { archived_at: AT }), notification(1, { type: 'booking', tags: ['vip'] })];
   const view = (query) => numbers(inbox.snapshot(page(rows), query));
   assert.deepEqual(view({}), [4, 3, 1]);

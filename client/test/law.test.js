@@ -1,4 +1,4 @@
-/** The law: snapshot + events == fresh snapshot. From the fixtures the server is tested with, and over a random life. */
+/** Invariant: snapshot + events == fresh snapshot, with the server's fixtures and random histories. */
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { notification } from './environment.js';
 
 const FIXTURES = new URL('../../tests/fixtures/law/', import.meta.url);
 
-/** Rows beyond the page a fresh snapshot shows are not wrong, only not asked for. */
+/** Rows beyond the page of the fresh snapshot are not compared. */
 function assertLaw(state, expect) {
   const rows = inbox.visible(state);
   const shown = expect.next || state.next ? rows.slice(0, expect.notifications.length) : rows;
@@ -26,7 +26,7 @@ function fixtures() {
   try {
     return readdirSync(FIXTURES).filter((name) => name.endsWith('.json'));
   } catch (error) {
-    if (error.code === 'ENOENT') return []; // a client without the server beside it
+    if (error.code === 'ENOENT') return []; // a client outside of the repository
     throw error;
   }
 }
@@ -34,17 +34,17 @@ function fixtures() {
 for (const name of fixtures()) {
   const content = JSON.parse(readFileSync(new URL(name, FIXTURES), 'utf8'));
   for (const law of Array.isArray(content) ? content : [content]) {
-    test(`law: ${law.name}`, () => {
+    test(`fixture: ${law.name}`, () => {
       const events = law.events.map((event) => parse(JSON.stringify(event)) ?? assert.fail(`not understood: ${event.type}`));
       const state = events.reduce(inbox.apply, inbox.snapshot(law.snapshot));
       const refetch = events.some(({ type, changed }) => type === 'reset' || changed === 'unarchived');
-      if (state.stale) assert.ok(refetch, 'asks for a fetch without a reason');
+      if (state.stale) assert.ok(refetch, 'stale without a reason');
       else assertLaw(state, law.expect);
     });
   }
 }
 
-/** A server in miniature: what it stores, and the frames it sends when that changes. */
+/** A minimal server: its rows, and the frames it sends when they change. */
 class Life {
   rows = [];
   revision = 0;
@@ -66,7 +66,7 @@ class Life {
     return { unread: left('read_at'), unseen: left('seen_at'), position: String(this.revision) };
   }
 
-  /** Something happens. Returns what is sent. */
+  /** Apply a random change and return its frame. */
   step() {
     const kinds = [() => this.add(), () => this.add(), () => this.edit(), () => this.remove(), () => this.mark(), () => this.mark()];
     const event = kinds[Math.floor(this.#random() * kinds.length)]();
@@ -78,7 +78,7 @@ class Life {
   }
 
   add() {
-    // One in three was made earlier and arrives late, as announcements do.
+    // One in three was created earlier and arrives late, as announcements do.
     const number = ++this.#made * 10 - (this.#random() < 0.33 ? 25 : 0);
     const type = this.#random() < 0.5 ? 'general' : 'booking';
     const added = notification(Math.max(1, number), { type });
@@ -124,7 +124,7 @@ class Life {
 }
 
 for (let seed = 1; seed <= 40; seed++) {
-  test(`law: a random life, seed ${seed}`, () => {
+  test(`a random history of seed ${seed} leads to the fresh snapshot`, () => {
     const life = new Life(seed);
     for (let i = 0; i < 10; i++) life.step();
     let state = inbox.snapshot(life.page);
@@ -136,11 +136,11 @@ for (let seed = 1; seed <= 40; seed++) {
     }
   });
 
-  test(`law: a page fetched in the midst of events, seed ${seed}`, () => {
+  test(`a page of seed ${seed} is not changed by events that it already contains`, () => {
     const life = new Life(seed);
     for (let i = 0; i < 15; i++) life.step();
     const events = Array.from({ length: 12 }, () => life.step()).filter(Boolean);
-    // The page already holds all of these, and they are heard again behind it: they change nothing.
+    // The page already contains the changes of these events.
     const page = life.page;
     assertLaw(events.reduce(inbox.apply, inbox.snapshot(page)), page);
   });

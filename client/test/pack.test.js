@@ -1,4 +1,4 @@
-/** The package as npm makes it, in an app as people build it. */
+/** The packed npm package, in a built app. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => rmSync(folder, { recursive: true }));
 
-test('it holds what is built, its types, and nothing else', () => {
+test('the package contains the build, its types and nothing else', () => {
   const names = made.packed.files.map(({ path }) => path);
   for (const name of ['dist/bellcast.js', 'dist/bellcast.d.ts', 'dist/bellcast/react.js', 'dist/bellcast/react.d.ts', 'dist/bellcast/session.d.ts', 'dist/bellcast/cache-invalidation.js', 'dist/bellcast/touches.js', 'dist/bellcast/tab-coordinator.js', 'dist/bellcast/live-topics.js', 'dist/bellcast/resilience.js', 'README.md', 'package.json']) {
     assert.ok(names.includes(name), name);
@@ -27,16 +27,16 @@ test('it holds what is built, its types, and nothing else', () => {
   assert.deepEqual(names.filter((name) => !/^(dist\/.*\.(js|d\.ts)|README\.md|package\.json|LICENSE)$/.test(name)), []);
 });
 
-test('every entry it names can be imported without a DOM', async () => {
+test('every entry can be imported without a DOM', async () => {
   const code = "const all = await Promise.all(['bellcast', 'bellcast/session', 'bellcast/react', 'bellcast/cache-invalidation', 'bellcast/touches'].map((name) => import(name))); console.log(all.map((each) => Object.keys(each).length > 0).join())";
   const said = execFileSync(process.execPath, ['--preserve-symlinks', '--input-type=module', '-e', code], { cwd: made.app, encoding: 'utf8' });
   assert.equal(said.trim(), 'true,true,true,true,true');
 });
 
-test('Vite builds an app with it', () => {
+test('Vite builds an app with the package', () => {
   assert.ok(readdirSync(join(made.app, 'dist', 'assets')).some((name) => name.endsWith('.js')));
 });
 
-test('its types hold in a strict TypeScript app', () => {
+test('the types compile in a strict TypeScript app', () => {
   execFileSync(TSC, ['-p', '.', '--preserveSymlinks'], { cwd: made.app, stdio: 'inherit' });
 });

@@ -1,4 +1,4 @@
-/** What the provider does with its properties; the hooks are tried in a browser. */
+/** Props of the provider; the hooks are tested in a browser. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ import { BellcastProvider, useBellcast } from '../src/bellcast/react.js';
 import { Session } from '../src/bellcast/session.js';
 import { settled, fakeEnvironment } from './environment.js';
 
-/** The session that a provider with these properties hands down. */
+/** The session that a provider with these props provides. */
 function provided(props) {
   let session;
   const Below = () => ((session = useBellcast()), null);
@@ -17,7 +17,7 @@ function provided(props) {
   return session;
 }
 
-test('a provider passes every option on to its session', async () => {
+test('a provider passes every option to its session', async () => {
   const env = fakeEnvironment(() => ({ notifications: [], next: null, unread: 0, unseen: 0, position: 'p1' }));
   provided({ server: 'https://bell.example', getToken: () => 'one', topics: ['team', 'room'], environment: env }).open();
   await settled();
@@ -26,11 +26,11 @@ test('a provider passes every option on to its session', async () => {
   assert.deepEqual([searchParams.get('token'), searchParams.getAll('topic')], ['one', ['team', 'room']]);
 });
 
-test('a property that the session does not know is an error', () => {
+test('an unknown prop throws', () => {
   assert.throws(() => provided({ server: 'https://bell.example', url: '/' }), { message: 'Session: invalid option url' });
 });
 
-test('a provider with a session hands it down, and refuses options that would be left out', () => {
+test('a provider with a session provides it and rejects other options', () => {
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.equal(provided({ session, server: undefined }), session);
   assert.throws(() => provided({ session, topics: ['team'] }), { message: 'BellcastProvider: pass topics to the session instead' });

@@ -8,7 +8,7 @@ const page = (numbers, fields = {}) => ({
   notifications: numbers.map((number) => notification(number)), next: null, unread: numbers.length, unseen: numbers.length, position: 'p1', ...fields,
 });
 
-/** A session that is live, over a server that answers `routes` by "METHOD last-word" or with the page. */
+/** A live session; the server responds by `routes` ("METHOD last-path-segment") or with the page. */
 async function open(routes = {}, first = page([3, 2, 1])) {
   const env = fakeEnvironment(async ({ method, url }) => {
     const route = routes[`${method} ${url.pathname.split('/').at(-1)}`];
@@ -33,7 +33,7 @@ const later = () => {
 const counts = (unread, unseen = unread, position = 'p2') => ({ unread, unseen, position });
 const told = (number, unread, fields) => ({ type: 'notification', notification: notification(number, fields), ...counts(unread) });
 
-test('loads the inbox, then goes live from its position', async () => {
+test('a session loads the inbox and goes live from its position', async () => {
   const { env, session } = await open();
   assert.deepEqual(numbers(session), [3, 2, 1]);
   const { status, loaded, unread, error } = session.state;
@@ -41,7 +41,7 @@ test('loads the inbox, then goes live from its position', async () => {
   assert.equal(env.link.url.searchParams.get('position'), 'p1');
 });
 
-test('a new notification is shown and told once, however often it comes', async () => {
+test('a new notification is shown and reported once, even if it arrives twice', async () => {
   const { env, session, told: heard } = await open();
   env.link.receive(told(4, 4));
   env.link.receive(told(4, 4));
@@ -49,7 +49,7 @@ test('a new notification is shown and told once, however often it comes', async 
   assert.deepEqual(heard.map(({ type, detail }) => [type, detail.id]), [['notification', notification(4).id]]);
 });
 
-test('an action shows before the server knows', async () => {
+test('an action shows before the server responds', async () => {
   const answer = later();
   const { session } = await open({ 'POST read': () => answer.promise });
   const acting = session.read(notification(2).id);
@@ -57,10 +57,10 @@ test('an action shows before the server knows', async () => {
   assert.ok(session.state.notifications[1].read_at);
   answer.resolve({ changed: 1 });
   await acting;
-  assert.equal(session.state.unread, 2, 'and does not flicker until its event comes');
+  assert.equal(session.state.unread, 2, 'stays until the event arrives');
 });
 
-test('a refused action is taken back and said', async () => {
+test('a refused action is reverted and reported', async () => {
   const { session, told: heard } = await open({ 'POST read': () => ({ status: 422, code: 'invalid' }) });
   await assert.rejects(session.read('all'), { code: 'invalid' });
   assert.equal(session.state.unread, 3);
@@ -68,7 +68,7 @@ test('a refused action is taken back and said', async () => {
   assert.deepEqual(heard.map(({ type, detail }) => [type, detail.code]), [['refused', 'invalid']]);
 });
 
-test('what arrives during an action stays when the action is taken back', async () => {
+test('a notification that arrives during an action stays when the action is reverted', async () => {
   const answer = later();
   const { env, session } = await open({ 'POST archive': () => answer.promise });
   const acting = assert.rejects(session.archive([notification(3).id]));
@@ -80,7 +80,7 @@ test('what arrives during an action stays when the action is taken back', async 
   assert.equal(session.state.unread, 4);
 });
 
-test('another event does not undo an action still on its way', async () => {
+test('an unrelated event does not undo a pending action', async () => {
   const answer = later();
   const { env, session } = await open({ 'POST read': () => answer.promise });
   const acting = session.read([notification(3).id]);
@@ -90,17 +90,17 @@ test('another event does not undo an action still on its way', async () => {
   await acting;
   env.link.receive({ type: 'counts', changed: 'read', ids: [notification(3).id], at: '2026-01-02T00:00:00Z', ...counts(3) });
   assert.equal(session.state.unread, 3);
-  assert.equal(session.state.notifications[1].read_at, '2026-01-02T00:00:00Z', 'the server’s clock is the one that counts');
+  assert.equal(session.state.notifications[1].read_at, '2026-01-02T00:00:00Z', 'the server’s time is used');
 });
 
-test('another device marks it unread again: that is what shows', async () => {
+test('marking as unread on another device overrides a confirmed action', async () => {
   const { env, session } = await open();
   await session.read([notification(3).id]);
   env.link.receive({ type: 'notification-update', notification: notification(3), ...counts(3) });
   assert.equal(session.state.unread, 3);
 });
 
-test('older pages come below, and are asked for once', async () => {
+test('an older page is requested once and appended', async () => {
   const pages = [page([9, 8], { next: 'c1', unread: 4 }), page([5, 4], { unread: 4 })];
   const { env, session } = await open({ 'GET inbox': (url) => pages[url.searchParams.get('before') === 'c1' ? 1 : 0] });
   assert.equal(session.state.next, 'c1');
@@ -111,7 +111,7 @@ test('older pages come below, and are asked for once', async () => {
   assert.equal(env.requests.length, 2);
 });
 
-test('a change heard while an older page is on its way is in it', async () => {
+test('a change that arrives during a page request is applied to the page', async () => {
   const answer = later();
   const first = page([9, 8], { next: 'c1' });
   const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.has('before') ? answer.promise : first) });
@@ -122,7 +122,7 @@ test('a change heard while an older page is on its way is in it', async () => {
   assert.equal(session.state.notifications[2].title, 'Edited');
 });
 
-test('after a reset the inbox is fetched again, with what was heard meanwhile', async () => {
+test('a reset refetches the inbox and applies events that arrive meanwhile', async () => {
   const answer = later();
   let fetches = 0;
   const { env, session } = await open({ 'GET inbox': () => (fetches++ ? answer.promise : page([3, 2, 1])) });
@@ -135,7 +135,7 @@ test('after a reset the inbox is fetched again, with what was heard meanwhile', 
   assert.equal(fetches, 2);
 });
 
-test('where no line holds, asking still finds what is new', async () => {
+test('a session without a connection finds new notifications by fetching', async () => {
   let inbox = page([1]);
   const { env, session } = await open({ 'GET inbox': () => inbox, 'GET counts': () => inbox });
   inbox = page([2, 1], { position: 'p7' });
@@ -148,7 +148,7 @@ test('where no line holds, asking still finds what is new', async () => {
   assert.deepEqual(numbers(session), [2, 1]);
 });
 
-test('after a cut it resumes, and fetches nothing it has', async () => {
+test('a reconnected session resumes without fetching again', async () => {
   const { env } = await open();
   env.link.disconnect();
   await settled();
@@ -157,7 +157,7 @@ test('after a cut it resumes, and fetches nothing it has', async () => {
   assert.deepEqual(env.requests.map(({ url }) => url.pathname), ['/v1/inbox']);
 });
 
-test('topics: live events are told, and speaking waits for its answer', async () => {
+test('live events are dispatched and a call resolves with its response', async () => {
   const { env, session, told: heard } = await open();
   env.link.receive({ type: 'event', topic: 'team', name: 'lead.assigned', data: { lead: 7 } });
   env.link.receive({ type: 'typing', topic: 'team', recipient: 'bob', on: true });
@@ -171,7 +171,7 @@ test('topics: live events are told, and speaking waits for its answer', async ()
   assert.equal(await called, 3);
 });
 
-test('a topic followed later is followed after a reconnect too', async () => {
+test('a topic subscribed later is subscribed again after a reconnect', async () => {
   const { env, session } = await open();
   const asked = session.subscribe('room');
   await settled();
@@ -184,7 +184,7 @@ test('a topic followed later is followed after a reconnect too', async () => {
   assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });
 
-test('a refused topic is not asked for again', async () => {
+test('a refused topic is not subscribed again', async () => {
   const { env, session } = await open();
   const asked = session.subscribe('secret');
   await settled();
@@ -216,7 +216,7 @@ test('a refused token ends the session and says why', async () => {
   assert.deepEqual([status, error?.code, loaded], ['closed', 'unauthenticated', false]);
 });
 
-test('closed, it is silent', async () => {
+test('a closed session has no timers and no connection', async () => {
   const { env, session } = await open();
   session.close();
   assert.equal(session.state.status, 'closed');
@@ -224,7 +224,7 @@ test('closed, it is silent', async () => {
   assert.equal(env.link.closed, true);
 });
 
-test('what is told can be waited for, until it closes', async () => {
+test('a session can be iterated until it closes', async () => {
   const { env, session } = await open();
   const heard = [];
   const listening = (async () => {
@@ -238,7 +238,7 @@ test('what is told can be waited for, until it closes', async () => {
   assert.deepEqual(heard, [['notification', notification(4).id], ['event', 'lead.assigned']]);
 });
 
-test('a held action shows at once, and is told when it is settled, or never', async () => {
+test('a deferred action shows at once and is sent only on commit', async () => {
   const { env, session } = await open();
   const first = session.hold('delete', notification(3).id);
   assert.deepEqual(numbers(session), [2, 1]);
@@ -253,7 +253,7 @@ test('a held action shows at once, and is told when it is settled, or never', as
   assert.equal(asked(), 1);
 });
 
-test('who is on a topic is known from the answer and kept by what is heard', async () => {
+test('members are loaded from the subscribe response and updated by presence events', async () => {
   const { env, session } = await open();
   const asked = session.subscribe('presence-room');
   await settled();
@@ -264,7 +264,7 @@ test('who is on a topic is known from the answer and kept by what is heard', asy
   assert.deepEqual(session.members('presence-room'), [{ recipient: 'ann' }]);
 });
 
-test('another view is as live as the first', async () => {
+test('another view receives the same events as the inbox', async () => {
   const rows = page([3, 2, 1]);
   const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.get('view') === 'unread' ? { ...rows } : rows) });
   const view = session.view({ view: 'unread' });
@@ -300,14 +300,14 @@ for (const which of [
   }
 }
 
-test('an option or a filter that is not known is an error', () => {
+test('an unknown option or filter throws', () => {
   assert.throws(() => new Session({ server: 'https://bell.example', url: '/' }), { message: 'Session: invalid option url' });
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.throws(() => session.view({ types: 'booking' }), { message: 'view: invalid option types' });
   assert.throws(() => session.view({ limit: 5 }), TypeError);
 });
 
-test('a view filters by what it is given and by nothing else', async () => {
+test('views with equal filters share one request', async () => {
   const { env, session } = await open();
   const searches = () => env.requests.map(({ url }) => url.search);
   const before = searches().length;
@@ -315,10 +315,10 @@ test('a view filters by what it is given and by nothing else', async () => {
   session.view({ type: 'booking', view: 'unread' });
   session.view({ view: 'unread', type: 'booking' });
   await settled();
-  assert.deepEqual(searches().slice(before), ['?view=unread&type=booking&limit=20'], 'the first is the inbox itself, the others are one view');
+  assert.deepEqual(searches().slice(before), ['?view=unread&type=booking&limit=20'], 'the first is the inbox, the others are one view');
 });
 
-test('"all" said offline is what was there then, told in one request', async () => {
+test('an offline action on all is sent as one request with the ids of that time', async () => {
   let away = true;
   const rows = [notification(3, { type: 'booking' }), notification(2), notification(1, { type: 'booking' })];
   const { env, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 3 }) }, page([3, 2, 1], { notifications: rows }));
@@ -334,7 +334,7 @@ test('"all" said offline is what was there then, told in one request', async () 
   ]);
 });
 
-test('"all of a type" said offline is what was of it then', async () => {
+test('an offline action on all of a type is sent with the ids of that time', async () => {
   let away = true;
   const rows = [notification(3, { type: 'booking' }), notification(2)];
   const { env, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 1 }) }, page([3, 2], { notifications: rows }));
@@ -347,7 +347,7 @@ test('"all of a type" said offline is what was of it then', async () => {
   assert.deepEqual(posted(env).at(-1).body, { ids: [notification(3).id] });
 });
 
-test('a request that hangs does not hold up the actions behind it for good', async () => {
+test('a hanging request blocks later actions only until its timeout', async () => {
   let hangs = true;
   const { env, session } = await open({ 'POST read': () => (hangs ? new Promise(() => {}) : { changed: 1 }) });
   const read = session.read(notification(3).id);
@@ -359,13 +359,13 @@ test('a request that hangs does not hold up the actions behind it for good', asy
   assert.deepEqual(posted(env).map(({ url }) => url.pathname), ['/v1/inbox/read', '/v1/inbox/read', '/v1/inbox/archive']);
 });
 
-/** How often the parts of the inbox were fetched since, by `view`. */
+/** Returns a function that lists the views fetched since this call. */
 function fetches({ requests }) {
   const from = requests.length;
   return () => requests.slice(from).filter(({ method }) => method === 'GET').map(({ url }) => url.searchParams.get('view') ?? 'inbox').sort();
 }
 
-test('after a reset a view is fetched when it is read, and one that nobody reads is let go', async () => {
+test('a reset refetches views when they are read and releases unread ones', async () => {
   const { env, session } = await open();
   const shown = session.view({ view: 'unread' });
   session.view({ view: 'archived' });
@@ -379,13 +379,13 @@ test('after a reset a view is fetched when it is read, and one that nobody reads
     assert.deepEqual(fetched(), expected, turn);
   }
   const fetched = fetches(env);
-  assert.equal(session.view({ view: 'archived' }).state.loaded, false, 'it was let go');
+  assert.equal(session.view({ view: 'archived' }).state.loaded, false, 'released');
   await settled();
   assert.deepEqual(fetched(), ['archived']);
   assert.equal(session.view({ view: 'archived' }).state.loaded, true);
 });
 
-test('a view that was let go comes back when it is read again', async () => {
+test('a released view is fetched when it is read again', async () => {
   const { env, session } = await open();
   const view = session.view({ view: 'archived' });
   await settled();
@@ -397,12 +397,12 @@ test('a view that was let go comes back when it is read again', async () => {
   await settled();
   assert.equal(view.state.loaded, true);
   env.link.receive({ type: 'notification-update', notification: notification(2, { archived_at: '2026-01-02T00:00:00Z' }), ...counts(2) });
-  assert.deepEqual(numbers(view), [2], 'and hears what happens');
+  assert.deepEqual(numbers(view), [2], 'and receives events');
 });
 
 const SECRET = { topic: 'team', code: 'forbidden', message: 'Not for you.' };
 
-test('a topic that the server refuses is told once, however often it is refused', async () => {
+test('a repeatedly refused topic is reported once', async () => {
   const { env, told: heard } = await open();
   env.link.disconnect();
   await env.timers.advance(1_000);
@@ -417,7 +417,7 @@ test('a topic that the server refuses is told once, however often it is refused'
   assert.deepEqual(heard.map(({ type, detail }) => [type, detail]), [['refused', SECRET]]);
 });
 
-test('of topics subscribed together the refused are told and not asked for again', async () => {
+test('refused topics of a joint subscription are reported and not subscribed again', async () => {
   const { env, session, told: heard } = await open();
   await settled();
   const asked = session.subscribe('room', 'secret');

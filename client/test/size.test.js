@@ -1,4 +1,4 @@
-/** How much a page loads: what is built, gzipped as it is served. Raising a budget takes a line in the changelog. */
+/** Size budgets of the built files, gzipped as served. Raising a budget needs a line in the changelog. */
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -9,17 +9,17 @@ const DIST = new URL('../dist/', import.meta.url);
 const read = (name) => readFileSync(new URL(name, DIST));
 const weight = (name) => read(`${name}.gz`).length / 1000;
 
-before(() => assert.ok(existsSync(DIST), 'nothing is built: npm run build'));
+before(() => assert.ok(existsSync(DIST), 'no build found: run npm run build'));
 
 for (const [name, budget] of [
-  ['bellcast.js', 18], // all elements, and the session under them
+  ['bellcast.js', 18], // all elements and the session
   ['bellcast/session.js', 6], // state, counts, live events, actions
-  ['bellcast/resilience.js', 1.95], // what they need when the line breaks: fetched beside the first
-  ['bellcast/live-topics.js', 1], // where topics are followed or something is said
-  ['bellcast/tab-coordinator.js', 1.7], // where a person has several tabs open
-  ['bellcast/transports/fallbacks.js', 1], // where a WebSocket cannot pass
-  ['bellcast/elements/desktop-notifications.js', 0.7], // where a sound or the desktop's own notifications are wished
-  ['bellcast/warnings.js', 1], // where a developer has something to repair
+  ['bellcast/resilience.js', 1.95], // reconnecting and offline actions: loaded beside the first file
+  ['bellcast/live-topics.js', 1], // topics and requests
+  ['bellcast/tab-coordinator.js', 1.7], // several tabs
+  ['bellcast/transports/fallbacks.js', 1], // fallback transports
+  ['bellcast/elements/desktop-notifications.js', 0.7], // sound and desktop notifications
+  ['bellcast/warnings.js', 1], // console warnings
   ['bellcast/react.js', 1.4],
   ['bellcast/elements/lang/ar.js', 1.2],
 ]) {
@@ -30,6 +30,6 @@ for (const [name, budget] of [
   });
 }
 
-test('what is packed is what is built', () => {
+test('the compressed files equal the built ones', () => {
   for (const name of ['bellcast.js', 'bellcast/session.js']) assert.deepEqual(gunzipSync(read(`${name}.gz`)), read(name));
 });

@@ -1,4 +1,4 @@
-/** Tabs of one browser: locks and channels here are Node's own kind, the network stands still. */
+/** Tabs of one browser: fake locks, Node's BroadcastChannel, a fake network. */
 
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
@@ -6,7 +6,7 @@ import { afterEach, test } from 'node:test';
 import { Session } from '../src/bellcast/session.js';
 import { notification, ready, settled, fakeEnvironment } from './environment.js';
 
-/** Web Locks as the standard has them, as far as tabs use them. */
+/** The part of the Web Locks API that tabs use. */
 class Locks {
   #held = new Map();
 
@@ -44,7 +44,7 @@ afterEach(() => {
   for (const session of open.splice(0)) session.close();
 });
 
-/** A browser: what its tabs share. */
+/** What the tabs of a browser share. Returns a function that opens a tab. */
 function browser(storage = kept()) {
   const locks = new Locks();
   const page = { notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p1' };
@@ -59,7 +59,7 @@ function browser(storage = kept()) {
   };
 }
 
-/** What tabs post has arrived: as a channel keeps the order, what is posted last comes last. */
+/** Wait until all messages between tabs were delivered: a channel keeps the order. */
 async function heard() {
   for (let turn = 0; turn < 12; turn++) {
     await settled();
@@ -67,7 +67,7 @@ async function heard() {
   }
 }
 
-/** There and back through a channel of the same kind. */
+/** Deliver one message through a channel of the same kind. */
 function posted() {
   const [here, there] = [new BroadcastChannel('heard'), new BroadcastChannel('heard')];
   return new Promise((resolve) => {
@@ -78,7 +78,7 @@ function posted() {
 
 const told = (number, unread, position) => ({ type: 'notification', notification: notification(number), unread, unseen: unread, position });
 
-test('the first has the line, the second hears through it', async () => {
+test('a second tab receives events through the first one’s connection', async () => {
   const tab = browser();
   const first = await tab();
   first.env.link.receive(ready());
@@ -91,7 +91,7 @@ test('the first has the line, the second hears through it', async () => {
   assert.equal(second.session.state.unread, 2);
 });
 
-test('when the first is gone the second resumes from where it was', async () => {
+test('a follower takes over from its position when the leader closes', async () => {
   const tab = browser();
   const first = await tab();
   first.env.link.receive(ready());
@@ -103,7 +103,7 @@ test('when the first is gone the second resumes from where it was', async () => 
   assert.equal(second.env.link.url.searchParams.get('position'), 'p2');
 });
 
-test('who stands elsewhere than the leader fetches again; who stands with it does not', async () => {
+test('a follower fetches again only at another position than the leader’s', async () => {
   const tab = browser();
   const first = await tab();
   first.env.link.receive(ready());
@@ -116,7 +116,7 @@ test('who stands elsewhere than the leader fetches again; who stands with it doe
   assert.deepEqual([fetches(beside), fetches(elsewhere)], [1, 3]);
 });
 
-test('a call goes through the tab that has the line, and its answer comes back', async () => {
+test('a follower’s call is relayed by the leader', async () => {
   const tab = browser();
   const first = await tab();
   first.env.link.receive(ready());
@@ -131,14 +131,14 @@ test('a call goes through the tab that has the line, and its answer comes back',
   assert.equal(await called, 3);
 });
 
-test('another person’s tab shares nothing', async () => {
+test('tabs of different persons do not share a connection', async () => {
   const tab = browser();
   await tab();
   const other = await tab(undefined, `x.${Buffer.from(JSON.stringify({ sub: 'bob', exp: 9e9 })).toString('base64url')}.x`);
   assert.equal(other.env.links.length, 1);
 });
 
-test('what was done with nobody to tell is there after a reload, and told then', async () => {
+test('an offline action survives a reload and is sent then', async () => {
   const tab = browser();
   let away = true;
   const asked = [];
@@ -154,14 +154,14 @@ test('what was done with nobody to tell is there after a reload, and told then',
   before.session.close();
   away = false;
   const after = await tab(routes);
-  assert.equal(after.session.state.unread, 0, 'shown before it is told');
+  assert.equal(after.session.state.unread, 0, 'shown before it is sent');
   after.env.link.receive(ready());
   await heard();
   assert.equal(after.session.state.queued, 0);
   assert.deepEqual(asked, ['/v1/inbox/read', '/v1/inbox/read']);
 });
 
-test('where there is no room to keep it, what was done is told all the same when the server is back', async () => {
+test('an offline action is sent from memory if the storage is full', async () => {
   const full = new Proxy(kept(), { get: (target, key) => (key === 'setItem' ? () => { throw new DOMException('', 'QuotaExceededError'); } : target[key]) });
   const tab = browser(full);
   let away = true;
@@ -180,17 +180,19 @@ test('where there is no room to keep it, what was done is told all the same when
   assert.deepEqual([session.state.unread, session.state.queued, asked.length], [0, 0, 2]);
 });
 
-test('it rings in one tab only', async () => {
+test('an alert is dispatched in one tab only, and as ring too', async () => {
   const tab = browser();
   const tabs = [await tab(), await tab(), await tab()];
   tabs[0].env.link.receive(ready());
   await heard();
-  const rung = [];
-  tabs.forEach(({ session }, at) => session.addEventListener('ring', ({ detail }) => rung.push([at, detail.length])));
+  const alerts = [];
+  for (const [index, { session }] of tabs.entries()) {
+    for (const type of ['alert', 'ring']) session.addEventListener(type, ({ detail }) => alerts.push([index, type, detail.length]));
+  }
   tabs[0].env.link.receive(told(2, 2, 'p2'));
   tabs[0].env.link.receive(told(3, 3, 'p3'));
   await heard();
   for (const { env } of tabs) await env.timers.advance(100);
   await heard();
-  assert.deepEqual(rung, [[0, 2]]);
+  assert.deepEqual(alerts, [[0, 'alert', 2], [0, 'ring', 2]]);
 });

@@ -1,4 +1,4 @@
-/** Pure corners of lists: tabs, groups, what a notification touches, how long a token may wait. */
+/** Pure functions: tabs, groups, cache invalidation, token refresh. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,21 +12,21 @@ import { touched } from '../src/bellcast/cache-invalidation.js';
 import { tokenRefreshDelay } from '../src/bellcast/reconnect.js';
 import { notification } from './environment.js';
 
-test('tabs are read from an attribute', () => {
+test('tabs are parsed from an attribute', () => {
   assert.deepEqual(parse('all, unread,type:booking=Bookings, tag:a:b, archived'), [
     { view: 'all' }, { view: 'unread' }, { type: 'booking', label: 'Bookings' }, { tag: 'a:b' }, { view: 'archived' },
   ]);
   assert.deepEqual(parse('all,type:x=Ex').map(query), [{ view: 'all' }, { type: 'x' }]);
 });
 
-test('a group is folded under its newest, wherever the others are', () => {
+test('a group is folded under its newest notification', () => {
   const rows = [notification(9, { group: 'a' }), notification(8), notification(7, { group: 'a' }), notification(6, { group: 'b' })];
   const lines = (open) => fold(rows, new Set(open)).map(({ notification: { id }, others, inner }) => [Number(id.slice(-4)), others, inner]);
   assert.deepEqual(lines([]), [[9, 1, false], [8, 0, false], [6, 0, false]]);
   assert.deepEqual(lines(['a']), [[9, 1, false], [7, 0, true], [8, 0, false], [6, 0, false]]);
 });
 
-test('a group is never taken for a row', () => {
+test('a group named like an id does not match that row', () => {
   const row = notification(9);
   assert.equal(fold([row, notification(8, { group: row.id })], new Set()).length, 2);
 });
@@ -48,14 +48,14 @@ for (const [what, claims, after] of [
   test(`a token of ${what} is renewed after ${after}`, () => assert.equal(tokenRefreshDelay(1_000_000, claims), after));
 }
 
-test('who differs in rights is somebody else; who differs in times is not', async () => {
+test('the sharing key depends on all claims but the times', async () => {
   const whose = (claims) => new Credential(jwt(claims), undefined).sharingKey();
   assert.equal(await whose({ sub: 'a', exp: 1 }), await whose({ sub: 'a', exp: 2, iat: 1, jti: 'x' }));
   assert.notEqual(await whose({ sub: 'a', topics: ['x'] }), await whose({ sub: 'a', topics: ['y'] }));
   assert.notEqual(await whose({ sub: 'a', tenant: 'acme' }), await whose({ sub: 'a' }));
   assert.equal(await new Credential('opaque', undefined).sharingKey(), '');
-  assert.equal(await new Credential(null, undefined, 'a').sharingKey(), 'a', 'a page may say for whom its cookies speak');
-  assert.equal(await new Credential('opaque', undefined, 'a').sharingKey(), '', 'and not for whom a token does');
+  assert.equal(await new Credential(null, undefined, 'a').sharingKey(), 'a', 'a page may name the person of its cookies');
+  assert.equal(await new Credential('opaque', undefined, 'a').sharingKey(), '', 'but not of a token');
 });
 
 for (const lang of ['de', 'es', 'fr', 'ar']) {

@@ -1,4 +1,4 @@
-/** What a developer is told in the console: each problem once, with the server's words and a link. */
+/** Console warnings: each problem once, with the server's message and a link. */
 
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
@@ -13,7 +13,7 @@ const texts = () => warned.mock.calls.map(({ arguments: [text] }) => text);
 beforeEach(() => warned.mock.resetCalls());
 
 let pages = 0;
-/** Another server each, as what was said of one is not said again. */
+/** A new server each time, since a warning is not repeated for the same server. */
 function place(fetch = async () => new Response('ok'), token = async () => 'one') {
   const base = `https://bell-${++pages}.example/`;
   return { base, environment: { ...fakeEnvironment(), fetch }, credential: { token } };
@@ -31,7 +31,7 @@ test('a session that ends warns why, once', async () => {
   assert.deepEqual(texts(), [`Bellcast: The token was signed by another project. See https://bell-${pages}.example/errors/unauthenticated`]);
 });
 
-test('a refusal is warned of once, with the server’s detail and the page of the error', async () => {
+test('a refusal is warned about once, with the server’s detail and the error’s page', async () => {
   const here = place();
   for (let turn = 0; turn < 3; turn++) await warn(here, new Refused(401, { code: 'unauthenticated', detail: 'The token has expired.' }));
   assert.deepEqual(texts(), [`Bellcast: The token has expired. See ${here.base}errors/unauthenticated`]);
@@ -49,19 +49,19 @@ test('another problem is another warning', async () => {
 });
 
 for (const status of [429, 502, 503, 504]) {
-  test(`a server that is away for a moment (${status}) is no warning`, async () => {
+  test(`a temporary ${status} is no warning`, async () => {
     await warn(place(), new Refused(status, { code: 'unavailable' }));
     assert.deepEqual(texts(), []);
   });
 }
 
-test('an answer of something else than Bellcast is told as such', async () => {
+test('a response of another server is reported as such', async () => {
   const here = place();
   await warn(here, new Refused(404, {}));
   assert.deepEqual(texts(), [`Bellcast: ${here.base} responded with HTTP 404, but not like a Bellcast server. Is that the server's address?`]);
 });
 
-test('without an answer it finds out whether anything is there', async () => {
+test('a failed request is explained by a probe', async () => {
   const there = place();
   await warn(there, new TypeError('Failed to fetch'));
   assert.match(texts()[0], /responds, but this page may not read it \(Failed to fetch\)\. .* CORS headers/);
@@ -70,19 +70,19 @@ test('without an answer it finds out whether anything is there', async () => {
   assert.ok(texts()[1].startsWith(`Bellcast: no response from ${nowhere.base} (Failed to fetch).`));
 });
 
-test('a getToken that fails is not taken for the server', async () => {
+test('a failing getToken is not reported as a server problem', async () => {
   await warn(place(undefined, () => Promise.reject(new Error('no app'))), new TypeError('Failed to fetch'));
   assert.deepEqual(texts(), ['Bellcast: getToken failed: no app']);
 });
 
-test('offline is no warning', async () => {
+test('being offline is no warning', async () => {
   const here = place();
   here.environment.online = () => false;
   await warn(here, new TypeError('Failed to fetch'));
   assert.deepEqual(texts(), []);
 });
 
-test('a page that lives for long keeps no more than fifty', async () => {
+test('a page reports at most fifty warnings', async () => {
   const here = place();
   for (let number = 0; number < 100; number++) await warn(here, { topic: `topic-${number}`, code: 'forbidden', message: '' });
   const before = texts().length;

@@ -1,14 +1,14 @@
 """What has just come: toasts, a sound, the desktop; as often as the person allowed."""
 
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, toasts, until, wait_live, wait_page
+from tests.browser.shop import bell, in_page, toasts, until, wait_live, wait_page, wait_state
 
 BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="{duration}"></bellcast-toasts>'
 # What the desktop was shown; a page cannot look at it.
 DESKTOP = """globalThis.desktop = []; globalThis.gone = []; globalThis.asked = 0;
 globalThis.Notification = class { static permission = 'default';
   static async requestPermission() { asked++; return (Notification.permission = 'granted') }
-  constructor(title, { tag }) { this.title = title; this.tag = tag; desktop.push(title) }
+  constructor(title, { tag }) { this.title = title; this.tag = tag; desktop.push(title); globalThis.latest = this }
   close() { gone.push(this.title) } };"""
 NOTES = "globalThis.notes = 0; const start = OscillatorNode.prototype.start; OscillatorNode.prototype.start = function (...at) { notes++; return start.apply(this, at) };"
 
@@ -104,3 +104,17 @@ def test_the_desktop_is_asked_for_on_a_click_only_and_closed_when_seen(app, pers
     in_page(other, "bell.session.seen('all')")
     wait_page(page, "gone.includes('While elsewhere')")
     assert page.evaluate("desktop") == ["While elsewhere"]
+
+
+def test_a_click_on_a_desktop_notification_marks_it_as_read(app, person, shop):
+    shop.context.add_init_script(DESKTOP)
+    page = open_both(shop)
+    bell(page, 0).click()
+    page.get_by_role("button", name="Desktop alerts").click()
+    expect(page.get_by_role("button", name="Desktop alerts")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    page.evaluate("document.hasFocus = () => false")
+    app.notify(person, title="While elsewhere")
+    wait_page(page, "globalThis.latest")
+    page.evaluate("latest.onclick()")
+    wait_state(page, "state.unread === 0")

@@ -1,6 +1,6 @@
-/** Telling a person outside of our own elements: a sound, the desktop, the app's badge. As often as they allowed, once a person. */
+/** Alerts outside of the elements: sound, desktop notifications and the app's badge. As enabled by the person, once per session. */
 
-/** @import { Notification as Told } from '../events.js' */
+/** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
 /** @typedef {'sound' | 'desktop'} AlertKind */
@@ -9,16 +9,16 @@
 const registrations = new WeakMap();
 const loadDesktop = () => import('./desktop-notifications.js');
 
-/** What this person chose in this browser. @param {AlertKind} choice */
+/** Whether the person enabled it in this browser. @param {AlertKind} choice */
 export function isEnabled(choice) {
   try {
     return localStorage.getItem(`bellcast ${choice}`) === 'on' && (choice === 'sound' || globalThis.Notification?.permission === 'granted');
   } catch {
-    return false; // a page may be forbidden to keep anything
+    return false; // storage may be forbidden
   }
 }
 
-/** On their own click, the only time a browser's question is welcome. @param {AlertKind} choice */
+/** Call it from a click: browsers show the permission prompt only then. @param {AlertKind} choice */
 export async function toggle(choice) {
   const on = !isEnabled(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
   try {
@@ -33,25 +33,25 @@ export async function toggle(choice) {
 /** @param {AlertKind} choice */
 export const isSupported = (choice) => (choice === 'sound' ? 'AudioContext' : 'Notification') in globalThis;
 
-/** Once a session, however many elements show it. Returns how to stop. @param {Session} session @param {(count: number) => string} many @param {(told: Told) => void} open */
+/** Alert once per session, however many elements use it. Returns a function that stops it. @param {Session} session @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
 export function startAlerts(session, many, open) {
-  const herald = registrations.get(session) ?? { users: 0, end: listenForAlerts(session, many, open) };
-  registrations.set(session, herald);
-  herald.users++;
+  const registration = registrations.get(session) ?? { users: 0, end: listenForAlerts(session, many, open) };
+  registrations.set(session, registration);
+  registration.users++;
   return () => {
-    if (--herald.users) return;
-    herald.end.abort();
+    if (--registration.users) return;
+    registration.end.abort();
     registrations.delete(session);
   };
 }
 
-/** @param {Session} session @param {(count: number) => string} many @param {(told: Told) => void} open */
+/** @param {Session} session @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
 function listenForAlerts(session, many, open) {
   const end = new AbortController();
   const { signal } = end;
   session.addEventListener('change', () => badge(session.state.unread), { signal });
   session.addEventListener('alert', async (event) => {
-    const { detail } = /** @type {CustomEvent<Told[]>} */ (event);
+    const { detail } = /** @type {CustomEvent<InboxNotification[]>} */ (event);
     if (isEnabled('sound')) void (await loadDesktop()).chime();
     if (isEnabled('desktop') && !document.hasFocus()) (await loadDesktop()).show(session, signal, detail, many, open);
   }, { signal });

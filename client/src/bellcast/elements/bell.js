@@ -1,4 +1,4 @@
-/** `<bellcast-bell>`: a button that counts, and the panel it opens. Thin: what is true is the session's business. */
+/** `<bellcast-bell>`: a button with a counter, and the panel that it opens. */
 
 import { h, icon } from './dom.js';
 import { Element, reflect } from './element.js';
@@ -18,7 +18,7 @@ export class Bell extends Element {
   #button = h('button', 'button', { ariaExpanded: 'false', onclick: () => this.#toggle() });
   #live = h('div', 'live', { role: 'status' });
   #dialog = h('dialog', 'panel');
-  /** Made when it is opened first: the badge waits for none of it. @type {Panel | null} */
+  /** Created when first opened, so that the badge does not wait for it. @type {Panel | null} */
   #panel = null;
 
   constructor() {
@@ -75,7 +75,7 @@ export class Bell extends Element {
     if (open) this.#dialog.focus();
   }
 
-  /** The panel as the attribute says. @override */
+  /** Show or hide the panel as the attribute says. @override */
   onMoved() {
     const { session } = this;
     if (!this.abortSignal || !session) return;
@@ -108,11 +108,11 @@ export class Bell extends Element {
   #setTitleCount(count) {
     if (!count && !TITLE_COUNT.test(document.title)) return;
     const title = document.title.replace(TITLE_COUNT, '');
-    const told = count ? `(${count > MAX_COUNT ? `${MAX_COUNT}+` : count}) ${title}` : title;
-    if (told !== document.title) document.title = told;
+    const next = count ? `(${count > MAX_COUNT ? `${MAX_COUNT}+` : count}) ${title}` : title;
+    if (next !== document.title) document.title = next;
   }
 
-  /** However many came, it rings once. @param {Notification[]} told */
+  /** Announce new notifications once, however many there are. @param {Notification[]} told */
   #announce([first, ...others]) {
     if (!first) return;
     this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(first.title);

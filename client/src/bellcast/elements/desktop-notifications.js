@@ -1,39 +1,39 @@
-/** A sound and the desktop's own notifications. Fetched by who wants them. */
+/** A sound and desktop notifications. Loaded when notification is enabled. */
 
 import { link, plain } from './dom.js';
 
-/** @import { Notification as Told } from '../events.js' */
+/** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
-const MAX_SHOWN = 3; // at once on a desktop; more are told as a number
+const MAX_SHOWN = 3; // at once; more become notification notification with their number
 
 /** @type {Map<string, Notification>} */
 const shown = new Map();
-/** Those whose state is followed already. @type {WeakSet<Session>} */
+/** Sessions with a listener that closes seen notifications. @type {WeakSet<Session>} */
 const watchedSessions = new WeakSet();
 
-/** @param {Session} session @param {AbortSignal} signal @param {Told[]} told @param {(count: number) => string} many @param {(told: Told) => void} open */
-export function show(session, signal, told, many, open) {
+/** @param {Session} session @param {AbortSignal} signal @param {InboxNotification[]} notifications @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
+export function show(session, signal, notifications, many, open) {
   if (!watchedSessions.has(session)) {
     watchedSessions.add(session);
     session.addEventListener('change', () => closeSeen(session.state.notifications), { signal });
     signal.addEventListener('abort', () => watchedSessions.delete(session));
   }
-  const [first] = told;
-  const each = told.length > MAX_SHOWN && first ? [{ ...first, title: many(told.length), body: null }] : told;
-  for (const one of each) {
-    const picture = link(one.actor?.avatar);
-    const desktop = new Notification(plain(one.title), { tag: one.id, ...(one.body && { body: plain(one.body) }), ...(picture && { icon: picture }) });
-    shown.set(one.id, desktop);
+  const [first] = notifications;
+  const each = notifications.length > MAX_SHOWN && first ? [{ ...first, title: many(notifications.length), body: null }] : notifications;
+  for (const notification of each) {
+    const picture = link(notification.actor?.avatar);
+    const desktop = new Notification(plain(notification.title), { tag: notification.id, ...(notification.body && { body: plain(notification.body) }), ...(picture && { icon: picture }) });
+    shown.set(notification.id, desktop);
     desktop.onclick = () => {
       desktop.close();
       focus();
-      open(one);
+      open(notification);
     };
   }
 }
 
-/** Seen anywhere, it is closed everywhere. @param {readonly Told[]} notifications */
+/** Close notifications that were seen on any device. @param {readonly InboxNotification[]} notifications */
 function closeSeen(notifications) {
   const unseen = new Set(notifications.flatMap(({ id, seen_at }) => (seen_at ? [] : [id])));
   for (const [id, desktop] of shown) {
@@ -46,7 +46,7 @@ function closeSeen(notifications) {
 /** @type {AudioContext | undefined} */
 let audio;
 
-/** Two soft notes, made here: nothing to fetch, nothing for a Content-Security-Policy to refuse. */
+/** Two soft notes, synthesized: there is no file to load or for a Content-Security-Policy to block. */
 export async function chime() {
   audio ??= new AudioContext();
   await audio.resume();

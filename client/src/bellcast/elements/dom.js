@@ -1,27 +1,27 @@
-/** Making elements. Data becomes text and checked links only, never markup. */
+/** Creation of elements. Data becomes text and checked links only, never markup. */
 
 /**
- * An element whose class is also its `part`, so that whatever we style, a page can.
+ * Create an element whose class is also its `part`, so that pages can style it.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag @param {string} name @param {Partial<HTMLElementTagNameMap[Tag]>} [props] @param {...(Node | string)} content
  * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, name, props = {}, ...content) {
-  const element = Object.assign(document.createElement(tag), tag === 'button' && { type: 'button' }, props); // not one that sends a form
+  const element = Object.assign(document.createElement(tag), tag === 'button' && { type: 'button' }, props); // not a submit button
   element.className = name;
   if (name) element.setAttribute('part', name);
   element.append(...content);
   return element;
 }
 
-/** An address that is safe to follow: http, https, mailto, tel or relative; anything else is none. @param {string | null | undefined} address */
+/** The address if it is safe to follow (http, https, mailto, tel or relative), else null. @param {string | null | undefined} address */
 export function link(address) {
   if (!address || !URL.canParse(address, document.baseURI)) return null;
   const { protocol, href } = new URL(address, document.baseURI);
   return /^(https?|mailto|tel):$/.test(protocol) ? href : null;
 }
 
-/** Text that reads as it is stored: without overrides that turn `exe.png` out of `gnp.exe`. @param {string} text */
+/** Remove direction overrides, which can disguise `gnp.exe` as `exe.png`. @param {string} text */
 export const plain = (text) => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
 
 const SVG = 'http://www.w3.org/2000/svg';

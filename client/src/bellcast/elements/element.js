@@ -1,4 +1,4 @@
-/** What every element of ours does: attributes, a session while it is in a page, texts in its language, one picture a frame. */
+/** Base class of the elements: attributes, the session while connected to a page, texts in its language, one render per frame. */
 
 import { h, icon, link } from './dom.js';
 import { startAlerts, isEnabled, isSupported, toggle } from './alerts.js';
@@ -15,12 +15,12 @@ import { parse } from './tab-bar.js';
 /** @import { AlertKind } from './alerts.js' */
 /** @import { Tab } from './tab-bar.js' */
 
-const TIME_REFRESH_INTERVAL = 20_000; // ms: the times are in minutes
+const TIME_REFRESH_INTERVAL = 20_000; // ms: times are shown in minutes
 const SEEN_REPORT_INTERVAL = 300; // ms
 const COMMON_ATTRIBUTES = ['server', 'token', 'recipient', 'topics', 'lang'];
 const PROPERTIES = ['getToken', 'session', 'messages', 'tabs'];
 
-/** Where there is no DOM (server rendering) the class still loads. @type {typeof HTMLElement} */
+/** Without a DOM (server rendering) the class must still load. @type {typeof HTMLElement} */
 const BaseElement = globalThis.HTMLElement ?? class {};
 
 export class Element extends BaseElement {
@@ -39,9 +39,9 @@ export class Element extends BaseElement {
   /** @type {AbortController | null} */
   #abort = null;
   #frameRequest = 0;
-  /** Told to be seen; a refusal is not asked again. @type {Set<string>} */
+  /** Reported as seen; not reported again if refused. @type {Set<string>} */
   #reportedSeen = new Set();
-  /** Seen, and not yet told. @type {string[]} */
+  /** Seen but not yet reported. @type {string[]} */
   #unreportedSeen = [];
   /** @type {any} */
   #seenTimer = 0;
@@ -52,7 +52,7 @@ export class Element extends BaseElement {
     this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [sheet()];
   }
 
-  /** The headless session. Give one to share it; a given one is left open. */
+  /** The headless session. Set one to share it; it is then neither opened nor closed by the element. */
   get session() {
     return this.#session ?? this.#providedSession;
   }
@@ -62,7 +62,7 @@ export class Element extends BaseElement {
     this.restart();
   }
 
-  /** Asked for a token at first, and for a fresh one before each ends. */
+  /** Called for the first token and for a new one before each expires. */
   get getToken() {
     return this.#getToken;
   }
@@ -72,7 +72,7 @@ export class Element extends BaseElement {
     this.restart();
   }
 
-  /** Texts of a page's own, by the names of `messages.js`. */
+  /** The page's own texts, by the names in `messages.js`. */
   get messages() {
     return this.#messages;
   }
@@ -82,7 +82,7 @@ export class Element extends BaseElement {
     this.restart();
   }
 
-  /** The tabs, as objects; the attribute says the same as text. @returns {Tab[]} */
+  /** The tabs, as objects; the attribute contains them as text. @returns {Tab[]} */
   get tabs() {
     return this.#tabs ?? parse(this.getAttribute('tabs') ?? 'all,unread,archived');
   }
@@ -92,7 +92,7 @@ export class Element extends BaseElement {
     this.restart();
   }
 
-  /** Ends when the element leaves the page, or starts anew. */
+  /** Aborted when the element leaves the page or restarts. */
   get abortSignal() {
     return this.#abort?.signal;
   }
@@ -113,10 +113,10 @@ export class Element extends BaseElement {
     this.restart();
   }
 
-  /** In the same breath to another place. */
+  /** The element was moved within the page. */
   onMoved() {}
 
-  /** What it is made of, for as long as `while` says. @param {Session} _session @returns {Node[]} */
+  /** Create the content, which lasts until `abortSignal` is aborted. @param {Session} _session @returns {Node[]} */
   build(_session) {
     return [];
   }
@@ -130,10 +130,10 @@ export class Element extends BaseElement {
     void this.#startWhenReady();
   }
 
-  /** Who put it here may have more to say; with the attribute `session`, will say whose inbox it is. Where nothing says so, a script may. */
+  /** Wait for attributes and properties that scripts may still set; with the attribute `session`, until a session is set. */
   async #startWhenReady() {
-    const told = this.#providedSession || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient');
-    await (told || scriptsRun());
+    const isConfigured = this.#providedSession || this.#getToken || this.hasAttribute('token') || this.hasAttribute('recipient');
+    await (isConfigured || scriptsRun());
     if (!this.#providedSession && this.hasAttribute('session')) return;
     if (this.isConnected && !this.#abort) this.#start();
   }
@@ -154,7 +154,7 @@ export class Element extends BaseElement {
     signal.addEventListener('abort', startAlerts(session, this.texts.arrivedMany, (notification) => this.openNotification(notification)));
     this.shadowRoot?.replaceChildren(...this.build(session));
     let { loaded } = session.state;
-    // Nobody waits for a frame to see the first number.
+    // The first count must not wait for a frame.
     session.addEventListener('change', () => (loaded ? this.draw() : ((loaded = session.state.loaded), this.renderNow())), { signal });
     document.addEventListener('visibilitychange', () => this.draw(), { signal });
     const ticking = setInterval(() => this.draw(), TIME_REFRESH_INTERVAL);
@@ -183,7 +183,7 @@ export class Element extends BaseElement {
     });
   }
 
-  /** However many changes, one picture. */
+  /** Render once per frame, however many changes there are. */
   draw() {
     if (this.#abort) this.#frameRequest ||= requestAnimationFrame(() => this.renderNow());
   }
@@ -194,7 +194,7 @@ export class Element extends BaseElement {
     if (this.session) this.render(this.session);
   }
 
-  /** A page may do it otherwise: every step is asked for by an event it can cancel. @param {string} step @param {object | null} detail */
+  /** Dispatch an event that a page can cancel to handle the step itself. @param {string} step @param {object | null} detail */
   emitCancelable(step, detail) {
     return this.dispatchEvent(new CustomEvent(`bellcast:${step}`, { detail, bubbles: true, composed: true, cancelable: true }));
   }
@@ -218,7 +218,7 @@ export class Element extends BaseElement {
     return panel;
   }
 
-  /** What a person chooses for this browser. */
+  /** Alert settings of this browser. */
   #choices() {
     const choices = /** @type {AlertKind[]} */ (['sound', 'desktop']).filter(isSupported);
     return h('div', 'footer', {}, ...choices.map((choice) => {
@@ -228,13 +228,13 @@ export class Element extends BaseElement {
     }));
   }
 
-  /** What may be undone is told to the server when it no longer may. @param {Verb} verb @param {string | 'all'} which @param {Panel} [panel] */
+  /** Apply an action; a deletion is sent when it can no longer be undone. @param {Verb} verb @param {string | 'all'} which @param {Panel} [panel] */
   act(verb, which, panel) {
-    const { session, texts: said } = this;
+    const { session, texts } = this;
     if (!session || !this.emitCancelable('action', { verb, which })) return;
     if (verb === 'delete' && panel) return this.#deferDelete(session, which, panel);
     session[verb](which).catch((error) => panel?.fail(error));
-    if (verb === 'archive') panel?.showNotice(said.wasArchived, () => void session.unarchive(which).catch(() => {}));
+    if (verb === 'archive') panel?.showNotice(texts.wasArchived, () => void session.unarchive(which).catch(() => {}));
   }
 
   /** @param {Session} session @param {string | 'all'} which @param {Panel} panel */
@@ -243,7 +243,7 @@ export class Element extends BaseElement {
     panel.showNotice(this.texts.wasDeleted, undo, commit);
   }
 
-  /** A page that cancels goes there its own way; another tab is the browser's. @param {Notification} notification @param {MouseEvent} event @param {Panel} [panel] */
+  /** Follow a link; a page can cancel it and navigate itself. Clicks that open another tab are left to the browser. @param {Notification} notification @param {MouseEvent} event @param {Panel} [panel] */
   follow(notification, event, panel) {
     const elsewhere = Boolean(event.button || event.ctrlKey || event.metaKey || event.shiftKey);
     if (!elsewhere && !this.emitCancelable('open-notification', { notification })) event.preventDefault();
@@ -251,7 +251,7 @@ export class Element extends BaseElement {
     return !elsewhere && (event.defaultPrevented || Boolean(link(notification.action_url)));
   }
 
-  /** From outside of our elements. @param {Notification} notification */
+  /** Open a notification that was clicked outside of the elements. @param {Notification} notification */
   openNotification(notification) {
     const href = link(notification.action_url);
     const free = this.emitCancelable('open-notification', { notification });
@@ -259,22 +259,22 @@ export class Element extends BaseElement {
     if (free && href) location.href = href;
   }
 
-  /** What is looked at is seen; what we ask for by ourselves is asked once, and not for each row that scrolls by. @param {readonly Notification[]} notifications */
+  /** Report visible notifications as seen: each once, several in one request. @param {readonly Notification[]} notifications */
   markSeen(notifications) {
     const ids = document.hidden ? [] : notifications.filter(({ id, seen_at }) => !seen_at && !this.#reportedSeen.has(id)).map(({ id }) => id);
     for (const id of ids) this.#reportedSeen.add(id);
     if (!ids.length || this.#unreportedSeen.push(...ids) > ids.length || this.#seenTimer) return;
-    const tell = () => {
+    const report = () => {
       const seen = this.#unreportedSeen.splice(0);
       if (seen.length) this.session?.seen(seen).catch(() => {});
       return seen.length;
     };
-    const again = () => (this.#seenTimer = tell() ? setTimeout(again, SEEN_REPORT_INTERVAL) : 0);
-    again();
+    const next = () => (this.#seenTimer = report() ? setTimeout(next, SEEN_REPORT_INTERVAL) : 0);
+    next();
   }
 }
 
-/** When all scripts in the page's markup have run, and whoever has just fetched us has had a turn. */
+/** Resolves when all scripts in the page's markup and those that loaded this module have run. */
 async function scriptsRun() {
   const [page] = performance.getEntriesByType('navigation');
   const early = /** @type {PerformanceNavigationTiming | undefined} */ (page)?.domContentLoadedEventStart === 0;
@@ -282,7 +282,7 @@ async function scriptsRun() {
   await new Promise((done) => setTimeout(done));
 }
 
-/** A property set before the element was defined hides its accessor until it is set again. @param {any} element @param {string} name */
+/** A property that was set before the element was defined hides its accessor until it is set again. @param {any} element @param {string} name */
 function upgradeProperty(element, name) {
   if (!Object.hasOwn(element, name) || element[name] === undefined) return;
   const value = element[name];
@@ -290,7 +290,7 @@ function upgradeProperty(element, name) {
   element[name] = value;
 }
 
-/** Attributes that are properties too. @param {typeof Element} Kind @param {string[]} names @param {string[]} [flags] */
+/** Attributes that are also properties. @param {typeof Element} Kind @param {string[]} names @param {string[]} [flags] */
 export function reflect(Kind, names, flags = []) {
   for (const name of [...names, ...flags]) {
     const flag = flags.includes(name);

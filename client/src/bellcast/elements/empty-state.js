@@ -1,4 +1,4 @@
-/** The page in place of a list: loading, empty, failed, ended. */
+/** Shown instead of a list: loading, empty, failed, ended. */
 
 import { h, icon } from './dom.js';
 

@@ -1,13 +1,13 @@
-/** Folding what belongs together: of each `group` the newest stands for the others until somebody unfolds it. Pure. */
+/** Folding of groups: the newest of each `group` represents the others until unfolded. Pure. */
 
 /** @import { Notification } from '../events.js' */
 
 /**
- * @typedef {object} Item  what takes a line in a list
+ * @typedef {object} Item  a row of a list
  * @property {Notification} notification
- * @property {number} others  how many it stands for
- * @property {boolean} open  and whether they are shown
- * @property {boolean} inner  one of those others
+ * @property {number} others  number of notifications it represents
+ * @property {boolean} open  true if these are shown
+ * @property {boolean} inner  true for one of these
  */
 
 /** @param {readonly Notification[]} notifications  newest first @param {ReadonlySet<string>} open  unfolded groups @returns {Item[]} */

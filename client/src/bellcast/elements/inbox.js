@@ -1,4 +1,4 @@
-/** `<bellcast-inbox>`: the inbox as a part of a page. */
+/** `<bellcast-inbox>`: an inbox within a page. */
 
 import { h } from './dom.js';
 import { Element } from './element.js';

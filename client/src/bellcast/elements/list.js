@@ -1,4 +1,4 @@
-/** A long list of which only what is looked at is there: ten thousand rows cost what forty do. */
+/** A virtualized list: ten thousand rows cost as much as forty. */
 
 import { h } from './dom.js';
 import { row } from './row.js';
@@ -6,8 +6,8 @@ import { row } from './row.js';
 /** @import { Item } from './group-rows.js' */
 /** @import { RowActions, Row } from './row.js' */
 
-const ESTIMATED_ROW_HEIGHT = 84; // px of a row nobody has measured yet
-const OVERSCAN = 500; // px kept above and below of what is seen, so that scrolling finds rows ready
+const ESTIMATED_ROW_HEIGHT = 84; // px of a row that was not measured yet
+const OVERSCAN = 500; // px rendered above and below the viewport, so that scrolling finds rows ready
 
 export class List {
   element;
@@ -25,8 +25,8 @@ export class List {
   }
 
   /**
-   * @param {readonly Item[]} items @param {number} top  where the view begins, in the list's own pixels
-   * @param {number} height  of the view @param {number} now @returns {Item[]} what is there now
+   * @param {readonly Item[]} items @param {number} top  of the viewport, relative to the list
+   * @param {number} height  of the viewport @param {number} now @returns {Item[]} the rendered items
    */
   render(items, top, height, now) {
     this.#resized();
@@ -45,7 +45,7 @@ export class List {
     return shown;
   }
 
-  /** Which rows, and the room the others take. @param {readonly Item[]} items @param {number} from @param {number} to */
+  /** Range of rendered rows, and the height of those before and after it. @param {readonly Item[]} items @param {number} from @param {number} to */
   #window(items, from, to) {
     let [first, last, before, after, at] = [-1, items.length, 0, 0, 0];
     items.forEach(({ notification: { id } }, index) => {
@@ -69,7 +69,7 @@ export class List {
     let at = this.element.firstChild;
     for (const { element, tick } of rows.values()) {
       tick(now);
-      // Moves only what is out of place: a moved element loses its focus.
+      // Move only misplaced rows: a moved element loses the focus.
       if (element === at) at = at.nextSibling;
       else this.element.insertBefore(element, at);
     }
@@ -77,11 +77,11 @@ export class List {
 
   /** @param {Item} item */
   #row(item) {
-    const known = this.#rows.get(item.notification.id);
-    return known?.update(item) ? known : row(item, this.#actions);
+    const current = this.#rows.get(item.notification.id);
+    return current?.update(item) ? current : row(item, this.#actions);
   }
 
-  /** Who cannot see the room left for the others is told of it. @param {string} id @param {number} at @param {number} of */
+  /** Tell screen readers the position among all rows. @param {string} id @param {number} at @param {number} of */
   #place(id, at, of) {
     const element = this.#rows.get(id)?.element;
     element?.setAttribute('aria-posinset', String(at + 1));
@@ -95,12 +95,12 @@ export class List {
     return null;
   }
 
-  /** All are read, then none is written: one layout for all. */
+  /** Read all heights before any write: one layout for all. */
   #measure() {
     for (const [id, { element }] of this.#rows) this.#heights.set(id, element.offsetHeight || ESTIMATED_ROW_HEIGHT);
   }
 
-  /** Another width breaks lines elsewhere. */
+  /** A different width wraps lines differently. */
   #resized() {
     const { offsetWidth } = this.element;
     if (offsetWidth !== this.#width) this.#heights.clear();

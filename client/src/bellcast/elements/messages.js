@@ -1,4 +1,4 @@
-/** Every text a person reads, by language. English is here; the others are fetched when a page speaks them. */
+/** All texts of the elements, by language. English is included; the others are loaded on use. */
 
 export const en = {
   title: 'Notifications',
@@ -68,17 +68,17 @@ const RTL = /^(ar|dv|fa|he|ku|ps|sd|ug|ur|yi)\b/;
 /** @param {string} lang */
 const short = (lang) => lang.split('-')[0] ?? '';
 
-/** Resolves when a language that can be fetched is here; null if there is nothing to wait for. @param {string} lang @returns {Promise<void> | null} */
+/** Resolves when the language is loaded; null if there is nothing to load. @param {string} lang @returns {Promise<void> | null} */
 export function loadLanguage(lang) {
   const name = short(lang);
   const get = loaded[name] ? undefined : LANGUAGES[name];
   if (!get) return null;
-  return get().then((found) => void (loaded[name] = found.default), () => {});
+  return get().then((module) => void (loaded[name] = module.default), () => {});
 }
 
-/** The texts of a language, a page's own first, English last; `lang` is the one to write times in. @param {string} lang @param {Partial<Messages>} [own] @returns {Texts} */
+/** Texts of a language: the page's own first, English last. `lang` is the language to format times in. @param {string} lang @param {Partial<Messages>} [own] @returns {Texts} */
 export function texts(lang, own) {
-  const found = loaded[short(lang)];
-  const spoken = found || own ? lang : 'en';
-  return { ...en, ...found, ...own, lang: spoken, dir: RTL.test(spoken) ? 'rtl' : 'ltr' };
+  const translation = loaded[short(lang)];
+  const language = translation || own ? lang : 'en';
+  return { ...en, ...translation, ...own, lang: language, dir: RTL.test(language) ? 'rtl' : 'ltr' };
 }

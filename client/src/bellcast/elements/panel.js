@@ -1,4 +1,4 @@
-/** An inbox to look at: its heading and tabs, its lists, its states and its keys. The same in a bell and on a page. */
+/** An inbox panel: heading, tabs, lists, empty states and keyboard control. Used by the bell and the inbox element. */
 
 import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
@@ -17,8 +17,8 @@ import { TabBar } from './tab-bar.js';
  *   footer: Node}} Frame
  */
 
-const LOAD_MORE_DISTANCE = 600; // px above the end where the next page is asked for
-const NOTICE_DURATION = 6_000; // ms to read a notice and to think again
+const LOAD_MORE_DISTANCE = 600; // px above the end at which the next page is loaded
+const NOTICE_DURATION = 6_000; // ms to read a notice and to undo
 
 export class Panel {
   element;
@@ -42,7 +42,7 @@ export class Panel {
   #openGroups = new Set();
   #isLoading = false;
   #loadFailed = false;
-  /** Rows a hand on the keyboard is ahead of those that are loaded. */
+  /** Rows that the arrow key is ahead of the loaded ones. */
   #pendingSteps = 0;
 
   /** @param {HTMLElement} element @param {Frame} frame */
@@ -51,7 +51,7 @@ export class Panel {
     this.element = element;
     this.#context = frame;
     const desk = { ...frame, unfold: (/** @type {string} */ group) => this.#unfold(group) };
-    this.#readAll = button('read-all', texts.readAll, () => (act('read', 'all'), element.focus())); // the button goes, the focus must not
+    this.#readAll = button('read-all', texts.readAll, () => (act('read', 'all'), element.focus())); // the button disappears, the focus must not
     this.#readAll.prepend(icon('checks'));
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;
@@ -78,7 +78,7 @@ export class Panel {
     return this.#context.session.view(this.tabBar.query);
   }
 
-  /** Returns what it shows. @param {number} now */
+  /** Return the rendered notifications. @param {number} now */
   render(now) {
     const { session } = this.#context;
     const { state } = session;
@@ -97,7 +97,7 @@ export class Panel {
     return shown;
   }
 
-  /** The next older page. */
+  /** Load the next older page. */
   async loadMore() {
     if (this.#isLoading) return;
     this.#isLoading = true;
@@ -106,8 +106,8 @@ export class Panel {
     this.#context.draw();
   }
 
-  /** For a moment, with a way back where there is one; without it taken, it is settled. @param {string} text @param {() => void} [undo] @param {() => void} [settled] */
-  showNotice(text, undo, settled) {
+  /** Show a notice for a while, with "Undo" if `undo` is given; `onClosed` runs if it was not used. @param {string} text @param {() => void} [undo] @param {() => void} [onClosed] */
+  showNotice(text, undo, onClosed) {
     this.hideNotice();
     const { texts } = this.#context;
     const back = button('undo', texts.undo, () => {
@@ -116,13 +116,13 @@ export class Panel {
       this.hideNotice();
       this.element.focus();
     });
-    this.#onNoticeClosed = settled;
+    this.#onNoticeClosed = onClosed;
     this.#notice.replaceChildren(h('span', 'said', {}, text), ...(undo ? [back] : []));
     this.#notice.hidden = false;
     this.#noticeTimer = setTimeout(() => this.hideNotice(), NOTICE_DURATION);
   }
 
-  /** What a person asked for and did not get is said. @param {{status?: number}} error */
+  /** Report a failed action. @param {{status?: number}} error */
   fail({ status }) {
     this.showNotice(this.#context.texts[status === 401 ? 'ended' : 'refused']);
   }
@@ -153,7 +153,7 @@ export class Panel {
     return [this.#renderSection(this.#unread, fresh, now), this.#renderSection(this.#earlier, old, now)].flat();
   }
 
-  /** Scrolling changes nothing of this, and there may be ten thousand. @param {Listing} view @param {boolean} apart */
+  /** Cached: scrolling does not change it, and there may be ten thousand rows. @param {Listing} view @param {boolean} apart */
   #sectionsOf(view, apart) {
     if (this.#sections?.view !== view) {
       const { notifications } = view;
@@ -178,21 +178,21 @@ export class Panel {
     this.#context.draw();
   }
 
-  /** To another tab; at once, since the next key may go into its list. */
+  /** Show another tab; at once, since the next key may go into its list. */
   #onTabChange() {
     this.#scroll.scrollTop = 0;
     this.#loadFailed = false;
     this.#context.now();
   }
 
-  /** Endless: who nears the end finds more. After a failure they say when. */
+  /** Load more near the end of the list. After a failure the person does it with the button. */
   #loadMoreIfNear() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
     const near = clientHeight > 0 && scrollHeight - scrollTop - clientHeight < LOAD_MORE_DISTANCE;
     if (near && !this.#more.hidden && !this.#loadFailed) void this.loadMore();
   }
 
-  /** Why there is no list; trying again does not look like starting anew. @param {State} state @param {boolean} loaded */
+  /** Why there is no list; a retry keeps showing the failure. @param {State} state @param {boolean} loaded */
   #emptyStateKind({ status, error }, loaded) {
     if (error) return 'ended';
     if (loaded) return this.tabBar.selected ? 'none' : 'empty';
@@ -203,23 +203,23 @@ export class Panel {
     return [...this.element.querySelectorAll('.title')].filter((each) => each instanceof HTMLElement);
   }
 
-  /** Which row has the focus, -1 for none. */
+  /** Index of the focused row, -1 for none. */
   #focused() {
     const root = this.element.getRootNode();
     const active = root instanceof ShadowRoot && root.activeElement?.closest('.row')?.querySelector('.title');
     return active instanceof HTMLElement ? this.#titles.indexOf(active) : -1;
   }
 
-  /** The row there, or what is left. @param {number} at */
+  /** Focus the row, or the nearest remaining one. @param {number} at */
   #focus(at) {
     const titles = this.#titles;
     (titles[Math.max(0, Math.min(at, titles.length - 1))] ?? this.element).focus();
   }
 
-  /** To the next row, or the one before; false at the end of those that are loaded. @param {number} step */
+  /** Focus the next or previous row; false at the end of the loaded rows. @param {number} step */
   #moveFocus(step) {
     this.#titles[this.#focused()]?.scrollIntoView({ block: 'nearest' });
-    this.#renderSections(this.#view.state, Date.now()); // those around it are there now
+    this.#renderSections(this.#view.state, Date.now()); // renders the rows around it
     const to = this.#titles[this.#focused() + step];
     to?.focus();
     return Boolean(to);
@@ -233,12 +233,12 @@ export class Panel {
     if (!Number.isFinite(step)) this.#jump(step > 0);
     else if (this.#pendingSteps) this.#pendingSteps += step;
     else if (!this.#moveFocus(step) && step > 0 && this.#view.state.next) {
-      this.#pendingSteps = 1; // it goes on when the next page is there
+      this.#pendingSteps = 1; // continues when the next page is loaded
       void this.loadMore();
     }
   }
 
-  /** To the first row, or the last that is loaded. @param {boolean} down */
+  /** Focus the first row, or the last loaded one. @param {boolean} down */
   #jump(down) {
     this.#pendingSteps = 0;
     this.#scroll.scrollTop = down ? this.#scroll.scrollHeight : 0;

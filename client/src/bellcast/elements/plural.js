@@ -1,4 +1,4 @@
-/** A number with its noun, as each language forms it. */
+/** Plural forms of a number with its noun. */
 
 /** @param {string} lang @param {Record<string, string>} forms @returns {(count: number | string) => string} */
 export const plural = (lang, forms) => {

@@ -1,9 +1,9 @@
-/** Where the panel stands: a popover by its button, or a sheet on a phone. */
+/** Placement of the panel: a popover beside its button, or a sheet on a phone. */
 
 const GAP = 8;
-const MIN_ROOM_BELOW = 320; // px below that the side with more room is taken
+const MIN_ROOM_BELOW = 320; // px below the button; with less, the side with more room is used
 
-/** The same width as in the styles. */
+/** The same width as in the style sheet. */
 const phone = () => matchMedia('(max-width: 480px)').matches;
 
 /** @param {HTMLDialogElement} panel @param {Element} button */

@@ -1,4 +1,4 @@
-/** One notification as a list item. Made once; what a person does to it changes it in place. */
+/** One notification as a list item. Actions update it in place. */
 
 import { h, icon, link, plain } from './dom.js';
 
@@ -8,7 +8,7 @@ import { h, icon, link, plain } from './dom.js';
 /** @import { Texts } from './messages.js' */
 
 /**
- * @typedef {object} RowActions  where rows report what was asked of them
+ * @typedef {object} RowActions  callbacks of a row
  * @property {Texts} texts
  * @property {ReturnType<typeof clock>} clock
  * @property {(verb: Verb, which: string | 'all') => void} act
@@ -18,9 +18,9 @@ import { h, icon, link, plain } from './dom.js';
  * @typedef {ReturnType<typeof row>} Row
  */
 
-const MAX_EMOJI_UNITS = 8; // an emoji may take that many UTF-16 units; longer is a name we do not know
+const MAX_EMOJI_UNITS = 8; // an emoji may take that many UTF-16 units; anything longer is an unknown name
 
-/** What makes it another row, not the same one in another state. @param {Item} item */
+/** Content that needs a new row when it changes. @param {Item} item */
 const content = ({ notification: n, others, open, inner }) =>
   JSON.stringify([n.title, n.body, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, others, open, inner]);
 
@@ -86,13 +86,13 @@ export function renderText({ title, body, priority, action_url, action_text }, t
   return lines;
 }
 
-/** The ones it stands for. @param {Item} item @param {RowActions} desk */
+/** Button that unfolds the group. @param {Item} item @param {RowActions} desk */
 function foldButton({ notification: { group }, others, open }, { texts, unfold }) {
   const text = open ? texts.fewer : texts.folded(others);
   return h('button', 'fold', { ariaExpanded: String(open), onclick: () => unfold(group ?? '') }, text);
 }
 
-/** A link where there is somewhere to go, a button elsewhere. @param {string} name @param {string} text @param {string | null} address @param {(event: MouseEvent) => void} onclick */
+/** A link if there is a valid address, else a button. @param {string} name @param {string} text @param {string | null} address @param {(event: MouseEvent) => void} onclick */
 function anchor(name, text, address, onclick) {
   const href = link(address);
   const inner = h('span', 'words', { dir: 'auto' }, plain(text));
@@ -109,7 +109,7 @@ export function label(button, sign, text) {
   button.ariaLabel = button.title = text;
 }
 
-/** Face, picture, symbol, initials or a bell: the first there is. @param {Notification} made */
+/** The first available of picture, symbol, initials and bell. @param {Notification} made */
 export function avatar({ actor, icon: sign, priority }) {
   const frame = h('span', 'avatar', { ariaHidden: 'true' });
   const drawn = () => icon(priority === 'urgent' ? 'alert' : 'bell');

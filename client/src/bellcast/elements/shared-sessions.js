@@ -1,4 +1,4 @@
-/** One session for all elements of a page that name the same server and the same person. */
+/** Sessions shared by the elements of a page with the same server and person. */
 
 import { Session } from '../session.js';
 
@@ -20,13 +20,13 @@ function callbackId(callback) {
 /** @param {Options} options @returns {{session: Session, release: () => void}} */
 export function acquire(options) {
   const key = JSON.stringify([options.server, options.token, options.recipient, callbackId(options.getToken)]);
-  const held = sessions.get(key) ?? { session: new Session(options).open(), users: 0 };
-  sessions.set(key, held);
-  held.users++;
+  const shared = sessions.get(key) ?? { session: new Session(options).open(), users: 0 };
+  sessions.set(key, shared);
+  shared.users++;
   const release = () => {
-    if (--held.users) return;
+    if (--shared.users) return;
     sessions.delete(key);
-    held.session.close();
+    shared.session.close();
   };
-  return { session: held.session, release };
+  return { session: shared.session, release };
 }

@@ -1,4 +1,4 @@
-/** How it looks. A page overrides any `--bellcast-*` property, or styles the parts. */
+/** The style sheet. Pages can override the `--bellcast-*` properties and style the parts. */
 
 const CSS = `
 :host {

@@ -1,4 +1,4 @@
-/** The tabs over a list: which part of the inbox each shows, and how many unread are in it. */
+/** The tabs above a list: each shows a view of the inbox and its number of unread notifications. */
 
 import { h } from './dom.js';
 
@@ -6,7 +6,7 @@ import { h } from './dom.js';
 /** @import { Session } from '../session.js' */
 /** @import { Texts } from './messages.js' */
 
-/** @typedef {Query & {label?: string}} Tab  one part of the inbox; its name, where the texts have none */
+/** @typedef {Query & {label?: string}} Tab  a view of the inbox; `label` if the texts have no name for it */
 
 const VIEWS = new Set(['all', 'unread', 'read', 'archived']);
 const KEYS = { ArrowRight: 1, ArrowLeft: -1 };

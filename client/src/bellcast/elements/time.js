@@ -1,23 +1,23 @@
-/** When it happened, as people say it. */
+/** Relative and absolute times. */
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** @type {[Intl.RelativeTimeFormatUnit, number, number][]} unit, its length, how far it reaches */
+/** @type {[Intl.RelativeTimeFormatUnit, number, number][]} unit, its length, its maximum age */
 const UNITS = [
   ['minute', MINUTE, HOUR],
   ['hour', HOUR, DAY],
   ['day', DAY, 7 * DAY],
 ];
 
-/** Making a formatter is slow: each once, and not before it is needed. @param {string} lang @param {string} now  the word for it */
+/** Formatters are slow to create: each is created once, on first use. @param {string} lang @param {string} now  the text for "now" */
 export function clock(lang, now) {
   /** @param {Intl.DateTimeFormatOptions} options @returns {(at: string) => string} */
   const dates = (options) => {
     /** @type {Intl.DateTimeFormat | undefined} */
-    let made;
-    return (at) => (made ??= new Intl.DateTimeFormat(lang, options)).format(new Date(at));
+    let format;
+    return (at) => (format ??= new Intl.DateTimeFormat(lang, options)).format(new Date(at));
   };
   const day = dates({ month: 'short', day: 'numeric' });
   const date = dates({ dateStyle: 'medium' });

@@ -1,4 +1,4 @@
-/** `<bellcast-toasts>`: what has just come, for a moment, in the tab the person looks at. */
+/** `<bellcast-toasts>`: new notifications, for a moment, in the tab that alerts the person. */
 
 import { h, icon, link } from './dom.js';
 import { Element, reflect } from './element.js';
@@ -8,7 +8,7 @@ import { avatar, renderText } from './row.js';
 /** @import { Session } from '../session.js' */
 
 const MAX_TOASTS = 3;
-const DEFAULT_DURATION = 6_000; // ms; an urgent one until it is closed
+const DEFAULT_DURATION = 6_000; // ms; urgent ones stay until closed
 
 export class Toasts extends Element {
   static observedAttributes = [...Element.observedAttributes, 'position', 'duration'];
@@ -31,16 +31,16 @@ export class Toasts extends Element {
     return [this.#list];
   }
 
-  /** What was read elsewhere needs no telling any more. @param {Session} session @override */
+  /** Close toasts of notifications that were read elsewhere. @param {Session} session @override */
   render({ state }) {
     const open = new Set(state.notifications.flatMap(({ id, read_at }) => (read_at ? [] : [id])));
     for (const id of this.#shown.keys()) if (!open.has(id)) this.#close(id);
   }
 
-  /** @param {Notification[]} told */
-  #showAll(told) {
+  /** @param {Notification[]} notifications */
+  #showAll(notifications) {
     if (document.hidden) return;
-    for (const one of told.slice(-MAX_TOASTS)) this.#show(one);
+    for (const notification of notifications.slice(-MAX_TOASTS)) this.#show(notification);
     for (const id of [...this.#shown.keys()].slice(0, -MAX_TOASTS)) this.#close(id);
   }
 
@@ -60,7 +60,7 @@ export class Toasts extends Element {
     if (priority !== 'urgent') this.#fade(toast, id);
   }
 
-  /** Not under somebody's hand. @param {HTMLElement} toast @param {string} id */
+  /** Close after a while, but not under the pointer or with the focus. @param {HTMLElement} toast @param {string} id */
   #fade(toast, id) {
     const stays = Number(this.getAttribute('duration')) || DEFAULT_DURATION;
     const fade = () => (toast.matches(':hover, :focus-within') ? again() : this.#close(id));
