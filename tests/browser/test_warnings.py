@@ -94,13 +94,13 @@ def test_a_server_whose_answers_the_page_may_not_read_is_named(foreign):
     with serving(lambda asked: (200, b"{}")) as other:
         page, warnings = foreign(f'<bellcast-bell server="{other.url}" token="any"></bellcast-bell>')
         wait_warning(page, warnings)
-    assert warnings[0].startswith(f"Bellcast: {other.url}/ answers, but http://shop.test may not read it")
+    assert warnings[0].startswith(f"Bellcast: {other.url}/ responds, but http://shop.test may not read it")
 
 
 def test_a_server_that_is_not_there_is_named(foreign):
     page, warnings = foreign('<bellcast-bell server="http://127.0.0.1:9" token="any"></bellcast-bell>')
     wait_warning(page, warnings)
-    assert warnings[0].startswith("Bellcast: no answer from http://127.0.0.1:9/")
+    assert warnings[0].startswith("Bellcast: no response from http://127.0.0.1:9/")
 
 
 def test_a_server_that_is_another_is_named(shop, warnings, bellcast_server):
@@ -108,7 +108,7 @@ def test_a_server_that_is_another_is_named(shop, warnings, bellcast_server):
     page = shop.open('<bellcast-bell server="/elsewhere" token="{token}"></bellcast-bell>')
     wait_warning(page, warnings)
     assert warnings == [
-        f"Bellcast: {bellcast_server.url}/elsewhere/ answered with HTTP 404, and not as Bellcast does. Is that the server's address?"
+        f"Bellcast: {bellcast_server.url}/elsewhere/ responded with HTTP 404, but not like a Bellcast server. Is that the server's address?"
     ]
 
 
