@@ -8,7 +8,7 @@ from bellcast.cli import console, options
 
 EPILOG = """\
 [dim]A key opens the server's paths as the project secret does, within its scopes:[/] send [dim]notifications and \
-events,[/] read [dim]what was sent and who is there,[/] manage [dim]everything else; with[/] read [dim]also session tokens.[/]
+events,[/] read [dim]what was sent and who is there,[/] manage [dim]everything else, session tokens for any recipient included.[/]
 """
 EXAMPLES = """\
 [dim]Examples[/]

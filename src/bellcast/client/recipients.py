@@ -82,7 +82,7 @@ def token(
     of the topics that it may subscribe and publish to. `name` and `roles` are stored in the recipient's record.
 
     With the project secret the token is signed in this process: no request is made, and the server need not be
-    running. With an API key (`bc_…`, scopes manage and read, and send for `publish`) the server signs it."""
+    running. With an API key (`bc_…`, scope manage) the server signs it."""
     sub = arguments.name("recipient", recipient)
     seconds = arguments.seconds("ttl", ttl)
     if not 1 <= seconds <= LONGEST_TTL:
