@@ -16,10 +16,7 @@ import pip_audit  # noqa: F401 - run below; when it is not installed that must n
 ROOT = Path(__file__).parent.parent
 LOCK = "requirements.lock"
 # Of those without a lock file, what would be installed today is audited.
-FOLDERS = (
-    *("client", "tests/wire/node", "tests/wire/socketio_node", "tests/wire/openapi_node"),
-    *("benchmarks/peers", "examples/celebrity_booking", "examples/lead_market"),
-)
+FOLDERS = ("client", "tests/wire/node", "tests/wire/socketio_node", "tests/wire/openapi_node", "benchmarks/peers")
 TIMEOUT = 300  # seconds for one tool; a service that answers takes about 30 for all packages
 PIP_AUDIT = ("--requirement", LOCK, "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
 

@@ -5,7 +5,7 @@ from typing import Any
 import bellcast
 from bellcast.inbox import views
 from bellcast.live import topic_access
-from bellcast.live.pusher import users
+from bellcast.live.pusher import signed_in_users
 from bellcast.storage.devices import Devices
 
 AT_INBOX, AT_TOPICS, AT_DEVICE = "fails-at-inbox", "fails-at-topics", "fails-at-device"
@@ -31,7 +31,7 @@ async def failing_admitted(store: Any, principal: Any, *more: Any) -> Any:
 
 
 async def failing_arrive(self: Any, reached: Any, *more: Any) -> Any:
-    if reached.device == users._digest(AT_DEVICE):
+    if reached.device == signed_in_users._digest(AT_DEVICE):
         raise MistakeError
     return await arrive(self, reached, *more)
 
