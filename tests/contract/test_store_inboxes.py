@@ -191,7 +191,7 @@ async def test_all_means_the_rows_of_the_view(
     narrowed: dict[str, Any],
     left: dict[str, list[str]],
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.FEW", few)
+    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", few)
     await app.send("alice", "booking", type="booking")
     await app.send("alice", "plain")
     read = await app.send("alice", "read")

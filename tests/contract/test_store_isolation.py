@@ -76,7 +76,7 @@ DEEDS: dict[str, Callable[[Cast], Awaitable[Any]]] = {
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.parametrize("few", [200, 0], ids=["row by row", "by whole parts"])
 async def test_nobody_else_notices(cast: Cast, deed: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.FEW", few)
+    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", few)
     others = [SAME_KEY, SAME_TENANT]
     before = [await everything_of(cast.app, *other) for other in others]
     own = await everything_of(cast.app, *MINE)

@@ -56,7 +56,7 @@ async def test_all_of_a_view(
         await app.store.recipients.delete("", "alice", app.now)
         device = await a_row_in_every_state(app)
         with monkeypatch.context() as patched:
-            patched.setattr("bellcast.storage.marking.FEW", few)
+            patched.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", few)
             before = device.revision
             marked = await app.mark("alice", action, type=type, view=view)
             tell(device, marked)
