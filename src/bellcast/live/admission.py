@@ -1,7 +1,7 @@
-"""How a connection comes in, whatever it speaks: is there room, whose inbox is it, was its session ended.
+"""Admission of connections for all dialects: connection limits, opening the inbox, session revocation.
 
-The connection is known to the hub before its inbox is read, so that nothing falls between the snapshot and the first
-live event."""
+The connection is registered with the hub before its inbox is read, so no event is lost between the snapshot and the
+first live event."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -22,16 +22,16 @@ from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox, Position
 from bellcast.ports import Context, OpenInbox, SessionRevoked
 
-# A process or an address at its bound of connections asks newcomers to wait this long.
+# Retry delay when a process or an address has reached its connection limit.
 PROCESS_FULL_RETRY_SECONDS = 5
-# A recipient at its bound has a runaway page somewhere: a minute gives it time to be noticed.
+# A recipient at its limit probably has a runaway page: a minute gives time to notice it.
 RECIPIENT_FULL_RETRY_SECONDS = 60
 
-# Between two warnings that there is no room.
+# Minimum interval between two warnings about the connection limit.
 WARNING_INTERVAL_MS = 60_000
 REMEDY = "more workers or nodes, BELLCAST_LIMIT_CONNECTIONS if it is set, or more open files (ulimit -Hn, LimitNOFILE=)"
 
-# Of a connection's id: enough that nobody guesses another's.
+# Random bytes of a connection id: enough to make ids unguessable.
 ID_BYTES = 12
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
 
 class Admission:
-    """Counts who is here, and opens inboxes for who may come."""
+    """Enforces the connection limits and opens the inboxes of admitted connections."""
 
     def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, doors: Authenticator) -> None:
         self._engines = engines
@@ -56,13 +56,13 @@ class Admission:
         address: str | None,
         **more: Any,
     ) -> AnyConnection:
-        """A connection nobody knows yet. Addresses are kept only where they are counted."""
+        """Create an unregistered connection. The address is stored only if connections per address are limited."""
         kept = address if self._limits.connections_per_address else None
         id = os.urandom(ID_BYTES).hex()
         return kind(id, dialect, principal, self._hub, self._engines.clock.now(), kept, **more)
 
     def check_address(self, address: str | None) -> None:
-        """TooMany if that address has its bound of connections."""
+        """Raise TooMany if the address has reached its connection limit."""
         limit = self._limits.connections_per_address
         if limit and address is not None and self._hub.at_address(address) >= limit:
             raise TooMany(
@@ -70,8 +70,8 @@ class Admission:
             )
 
     async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
-        """Know the connection, then open its recipient's inbox with what changed since `position`; None for a nameless
-        one."""
+        """Register the connection, then open its recipient's inbox with the changes since `position`. Returns None for an
+        anonymous connection."""
         self._check_room(connection)
         self._hub.add(connection)
         opened = None if connection.principal.recipient is None else await self._open_inbox(connection, position)
@@ -80,7 +80,7 @@ class Admission:
         return opened
 
     async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
-        """Open the inbox of a nameless connection that has said whose it is."""
+        """Open the inbox of an anonymous connection that has authenticated."""
         self._check_recipient(principal)
         connection.phase, connection.principal = Phase.OPENING, principal
         self._hub.follow_own_inbox(connection)
@@ -91,14 +91,14 @@ class Admission:
 
     def _check_room(self, connection: Connection) -> None:
         limits = self._limits
-        self.check_address(connection.address)  # again: others came while this one was looked at
+        self.check_address(connection.address)  # again: others may have connected during authentication
         if limits.connections and len(self._hub) >= limits.connections:
             self._warn_once()
             raise Unavailable("This server is at its bound of connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
         self._check_recipient(connection.principal)
 
     def _warn_once(self) -> None:
-        """Tell who can do something about it, now and then."""
+        """Log the connection limit warning, at most once per WARNING_INTERVAL_MS."""
         now = self._engines.clock.now()
         if now >= self._next_warning_at:
             self._next_warning_at = now + WARNING_INTERVAL_MS
@@ -142,7 +142,7 @@ async def guard_start(
 
 
 def close_reason_for(refusal: BellcastError) -> CloseReason:
-    """How a live client is told of a refusal."""
+    """Return the close reason for an error."""
     match refusal:
         case SessionRevoked():
             return close_reasons.REVOKED

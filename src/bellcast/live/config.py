@@ -1,4 +1,4 @@
-"""What the live edge is told by the settings."""
+"""Configuration of the live edge."""
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -10,13 +10,13 @@ from bellcast.auth.access_config import AccessConfig
 from bellcast.model.limits import Limits
 from bellcast.ports import SubscriptionGrant
 
-# Starts work that nobody waits for; the server owns it, logs its failure and ends it at shutdown.
+# Starts a background task. The server owns it, logs its failure and cancels it at shutdown.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class LiveConfig(Struct, frozen=True, kw_only=True):
-    """Durations in seconds. `rights` are the subscriptions by which topics are followed here: whoever admits somebody notes
-    them, and the audit looks whether they still stand."""
+    """Durations in seconds. `grants` holds the subscriptions that authorize followed topics in this process: topic
+    authorization adds them, and the reconciler checks that they still exist."""
 
     limits: Limits
     heartbeat: float = 25
@@ -25,7 +25,7 @@ class LiveConfig(Struct, frozen=True, kw_only=True):
 
 
 class SocketIOConfig(Struct, frozen=True, kw_only=True):
-    """What Socket.IO clients are told and held to. Durations in seconds."""
+    """Socket.IO settings. Durations in seconds."""
 
     ping_interval: float = 25.0
     ping_timeout: float = 20.0

@@ -1,4 +1,4 @@
-"""What every dialect tells of an inbox change: its name and its fields. How they are wrapped is the dialect's matter."""
+"""Payloads of inbox changes (name and fields), shared by all dialects. Each dialect adds its own envelope."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ from bellcast.model.inboxes import InboxState
 
 
 class Payload(Struct, frozen=True):
-    """One change in words: `notification`, `notification-update`, `notification-delete`, `counts` or `reset`."""
+    """One inbox change: `notification`, `notification-update`, `notification-delete`, `counts` or `reset`."""
 
     name: str
     fields: dict[str, Any]
 
 
 def payload_of(event: InboxEvent, position: str) -> Payload:
-    """An inbox change, with the position it brings the client to."""
+    """Return the payload of an inbox change, with the client's position after it."""
     counters = {"unread": event.inbox.unread, "unseen": event.inbox.unseen, "position": position}
     match event:
         case NotificationAdded():

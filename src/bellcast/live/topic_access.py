@@ -1,4 +1,4 @@
-"""Which of the topics a client asks for it may follow, and what the others are told."""
+"""Authorization of the topics that a client requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -13,16 +13,16 @@ from bellcast.model import validation
 from bellcast.model.identities import Principal
 from bellcast.ports import Store, SubscriptionGrant
 
-# Names that one request may have looked at. A refusal is some 170 bytes, so that a request of a megabyte of short names would
-# be answered by 25; ten times what a connection may follow is somebody's mistake.
+# Topics checked per request. A refusal is about 170 bytes, so 1 MB of short names would produce a 25 MB response.
+# Ten times the topic limit of a connection is a client error.
 MAX_TOPICS_PER_REQUEST = 1_000
 
-# What no session gave, no session takes away.
+# Grants that do not come from a session, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
 
 
 class TopicRefused(Struct, frozen=True):
-    """A topic that was asked for and not given."""
+    """A requested topic that was refused."""
 
     topic: str
     code: str
@@ -35,8 +35,8 @@ Authorized: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
 async def authorize_topics(
     store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: LiveConfig
 ) -> Authorized:
-    """The topics that are given, with the reason, and those that are not, with the reason; `followed` is how many it has
-    already."""
+    """Return the granted topics with their grants, and the refused topics. `followed` is the number of topics that the
+    connection already follows."""
     names = tuple(dict.fromkeys(asked))
     limit = rules.limits.topics_per_connection
     bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)

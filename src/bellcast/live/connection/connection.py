@@ -1,7 +1,6 @@
-"""One live client link: who it is, what it follows, where it is in its inbox, and how bytes reach it.
+"""One live client connection: its principal, followed streams, inbox position and transport.
 
-No task, no queue, and until its end no timer of its own: a connection that is told nothing costs its socket and this
-object.
+A connection has no task, no queue and, until it closes, no timer: an idle connection costs its socket and this object.
 """
 
 import asyncio
@@ -19,10 +18,10 @@ from bellcast.model.identities import Principal
 from bellcast.model.inboxes import InboxState
 from bellcast.model.limits import Limits
 
-# While a replay is written, the transport holds at most this much of it: the reader sets the pace.
+# Write buffer limit during a replay: the reader sets the pace.
 REPLAY_BUFFER_BYTES = 65_536
-# How long a peer may take over its end: to read what was still written, and on a WebSocket to say goodbye too
-# (RFC 6455, 7.1.1). Then the socket is cut, or a reader who never reads would hold it for ever.
+# Time for the peer to read the remaining output and, on a WebSocket, to complete the closing handshake
+# (RFC 6455, 7.1.1). Then the transport is aborted, since a peer that never reads would hold the socket for ever.
 CLOSE_TIMEOUT = 5
 
 
@@ -31,18 +30,18 @@ OnReady = Callable[[], None]
 
 
 class Phase(IntEnum):
-    """Where a connection is in its life."""
+    """Life cycle of a connection."""
 
-    OPENING = 0  # registered, not told anything yet: inbox changes wait in the store
-    REPLAYING = 1  # told what changed since its position; newer changes wait in the store
+    OPENING = 0  # registered, no events sent yet: inbox changes stay in the store
+    REPLAYING = 1  # changes since its position are being sent; newer changes stay in the store
     LIVE = 2
     CLOSED = 3
 
 
 class OutboundTransport(Protocol):
-    """How bytes leave: a uvloop transport, or sends through another ASGI server."""
+    """Output of a connection: a uvloop transport, or the `send` of another ASGI server."""
 
-    clear: bool  # known to hold nothing back; False says only that it has to be asked
+    clear: bool  # True: the write buffer is known to be empty; False: unknown
 
     def write(self, data: bytes, /) -> None: ...
     def write_eof(self) -> None: ...
@@ -57,7 +56,7 @@ class OutboundTransport(Protocol):
 
 
 class Dialect(Protocol):
-    """What a connection speaks. Compared by identity: an event is encoded once for each that somebody speaks."""
+    """Wire protocol of a connection. Compared by identity: an event is encoded once per dialect in use."""
 
     @property
     def protocol(self) -> str: ...
@@ -65,36 +64,36 @@ class Dialect(Protocol):
     def transport(self) -> str: ...
     @property
     def encode_frame(self) -> Callable[[Any], bytes]:
-        """The bytes of one of the dialect's own frames."""
+        """Encoder of the dialect's own frames."""
         ...
 
     def encode(self, event: Event) -> bytes | None:
-        """The bytes of an event; None if this dialect has no word for it."""
+        """Encode an event; None if this dialect cannot express it."""
         ...
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
-        """The bytes of a change that is told again, with the position it brings the client to."""
+        """Encode a replayed change with the client's position after it."""
         ...
 
     def reset(self, state: InboxState) -> bytes:
-        """The bytes that tell a client to fetch the inbox again."""
+        """Encode the frame that makes a client fetch the inbox again."""
         ...
 
     def heartbeat(self, now: int) -> bytes:
-        """The bytes of a sign of life."""
+        """Encode a heartbeat."""
         ...
 
     def close_event(self, end: CloseReason) -> CloseReason:
-        """The same end in the dialect's own codes."""
+        """Translate a close reason to the dialect's codes."""
         ...
 
     def close(self, end: CloseReason) -> bytes:
-        """The bytes told before the server closes, of an end in the dialect's own codes."""
+        """Encode the last frame before the server closes, for a reason in the dialect's codes."""
         ...
 
 
 class NullTransport:
-    """The outlet of a connection whose socket is not its own yet: what it says is heard by nobody."""
+    """Transport of a connection without a socket: discards all output."""
 
     clear = False
 
@@ -120,38 +119,38 @@ NULL_TRANSPORT = NullTransport()
 
 
 class ConnectionOwner(Protocol):
-    """What a connection tells of itself: the hub."""
+    """Receives the events of a connection: the hub."""
 
     tick: int
 
     def on_disconnected(self, connection: "Connection") -> None:
-        """Its socket is gone."""
+        """Unregister a connection whose socket is closed."""
         ...
 
     def end(self, connection: "Connection", end: CloseReason) -> None:
-        """It must end: tell it why, close it, forget it."""
+        """Send the close reason, close and unregister the connection."""
         ...
 
     def on_pong(self, connection: "Connection", data: bytes) -> None:
-        """Its peer answered a ping that carried these data."""
+        """Handle a pong with this payload."""
         ...
 
 
 class Listener(Protocol):
-    """Whoever takes in what clients say on a WebSocket, within its limits."""
+    """Handles the messages of WebSocket clients, with limits."""
 
     @property
     def limits(self) -> Limits: ...
 
     def receive(self, connection: "Connection", message: str | bytes) -> None:
-        """Take one message in; it is done after the ones before it."""
+        """Enqueue one message; messages are processed in order."""
         ...
 
 
 class Connection(asyncio.Protocol):
-    """The owner of one socket. Everything that writes goes through `write`, the outlet's own bound method."""
+    """Owner of one socket. All output goes through `write`, the bound method of the transport."""
 
-    namespace = "/"  # the one there is, but for Socket.IO
+    namespace = "/"  # only Socket.IO has others
     __slots__ = (
         "address",
         "bytes_during_replay",
@@ -195,22 +194,22 @@ class Connection(asyncio.Protocol):
         self.epoch = 0
         self.revision = 0
         self.phase = Phase.OPENING
-        self.is_stale = False  # an inbox change went by while it was not live
+        self.is_stale = False  # an inbox change was skipped while it was not live
         self.last_sent_tick = keeper.tick
         self.last_received_tick = keeper.tick
         self.ping_tick = 0  # the tick of the last ping
         self.writable_waiter: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
         self.bytes_during_replay = 0  # bytes written beside the replay while it waits
         self.close_timer: asyncio.TimerHandle | None = None
-        self.close_reason: CloseReason | None = None  # in the dialect's own codes; None at the end: the socket was lost
-        self.pending: deque[Any] | None = None  # frames heard while an earlier one is still being done
+        self.close_reason: CloseReason | None = None  # in the dialect's codes; None after the end: the socket was lost
+        self.pending: deque[Any] | None = None  # frames received while an earlier one is being processed
         self.max_unsent = 0
         self.transport: OutboundTransport = NULL_TRANSPORT
         self.sock: SocketType | None = None
         self.write: Callable[[bytes], None] = NULL_TRANSPORT.write
 
     def attach(self, outlet: OutboundTransport, unsent: int) -> None:
-        """Take the outlet over; past `unsent` waiting bytes (0: no bound) the reader counts as too slow."""
+        """Attach the transport. A reader with more than `unsent` buffered bytes (0: no limit) is too slow."""
         self.max_unsent = unsent
         self.transport = outlet
         self.write = outlet.write
@@ -218,14 +217,14 @@ class Connection(asyncio.Protocol):
         self._set_high_water(unsent)
 
     def write_tracked(self, data: bytes) -> None:
-        """Write, and remember when."""
+        """Write, and record the tick."""
         self.last_sent_tick = self.owner.tick
         self.write(data)
 
     # --- a replay
 
     def begin_replay(self) -> None:
-        """From here on the reader sets the pace; what others write beside the replay is bounded as ever."""
+        """Begin a replay: the reader sets its pace, and other output stays limited by `max_unsent`."""
         self.phase = Phase.REPLAYING
         self.write = self._write_during_replay
         self._set_high_water(REPLAY_BUFFER_BYTES)
@@ -236,12 +235,11 @@ class Connection(asyncio.Protocol):
             await self.writable_waiter
 
     def write_replay(self, data: bytes) -> None:
-        """Write a piece of the replay."""
         self.last_sent_tick = self.owner.tick
         self.transport.write(data)
 
     def end_replay(self) -> None:
-        """Live, unless it ended meanwhile."""
+        """Go live, unless the connection was closed in the meantime."""
         if self.phase is Phase.REPLAYING:
             self.phase = Phase.LIVE
             self.write = self.transport.write
@@ -261,32 +259,32 @@ class Connection(asyncio.Protocol):
     # --- its end
 
     def close(self, end: CloseReason) -> None:
-        """Say why, then close. Safe to call twice."""
+        """Send the close reason, then close. Idempotent."""
         if self.phase is not Phase.CLOSED:
             self.close_reason = told = self.dialect.close_event(end)
             self.begin_close()
             if self.pending:
-                self.pending.clear()  # what was still to be done for it
+                self.pending.clear()  # unprocessed messages
             self.send_close(told)
 
     def begin_close(self) -> None:
-        """Nothing more is done for this connection; its socket is cut unless it closes in time."""
+        """Unregister the connection and abort its transport after CLOSE_TIMEOUT."""
         self.phase = Phase.CLOSED
         self._wake_waiter()
         self.owner.on_disconnected(self)
         self.close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
 
     def send_close(self, end: CloseReason) -> None:
-        """How this way of travel ends."""
+        """Send the close of this transport."""
         raise NotImplementedError(type(self))
 
     def ping(self) -> bool:
-        """Ask the peer for a sign of life; False where the way of travel has no answer to give."""
+        """Send a ping; False if the transport has no pings."""
         return False
 
     def pause_writing(self) -> None:
         if self.phase is Phase.REPLAYING:
-            if self.writable_waiter is None:  # another future would never wake whoever waits for the first
+            if self.writable_waiter is None:  # a second future would leave the waiter of the first asleep
                 self.writable_waiter = asyncio.get_running_loop().create_future()
         else:
             self.owner.end(self, close_reasons.TOO_SLOW)
@@ -303,7 +301,7 @@ class Connection(asyncio.Protocol):
         if self.sock is not None:
             self.sock.detach()  # the transport closes it right after this
             self.sock = None
-        # Nothing goes round in a circle: what is gone is freed now, and not when garbage is next looked for.
+        # Break the reference cycle, so that memory is freed now instead of by the garbage collector.
         self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
 
     def _wake_waiter(self) -> None:
@@ -313,11 +311,11 @@ class Connection(asyncio.Protocol):
 
 
 def raw_socket(outlet: OutboundTransport) -> SocketType | None:
-    """The socket of a plain transport, to be sent on directly; None where bytes pass through TLS or another server.
+    """Return the socket of a plain transport for direct sends; None with TLS or another server.
 
     It shares the transport's descriptor, which stays open until `connection_lost` has been called."""
     lent = outlet.get_extra_info("socket")
     if lent is None or outlet.get_extra_info("ssl_object") is not None:
         return None
-    # Of what family it is, matters to addresses only, and whoever is connected is asked for none.
+    # The family only matters for addresses, and a connected socket is never asked for one.
     return SocketType(AF_INET, SOCK_STREAM, 0, lent.fileno())

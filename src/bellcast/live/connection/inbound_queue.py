@@ -1,4 +1,4 @@
-"""What a connection says is done in order, one message at a time, without a task for those who say nothing."""
+"""In-order processing of a connection's messages, without a task for silent connections."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -7,15 +7,15 @@ from typing import Any
 from bellcast.live.config import Spawn
 from bellcast.live.connection.connection import Connection, Phase
 
-# Messages that wait while an earlier one is being done; then the socket is no longer read.
+# Queued messages at which reading from the socket is paused.
 MAX_PENDING = 64
 
 
 class InboundQueue:
-    """Calls `do` for each message after the ones before it. What a message is, is the dialect's matter.
+    """Calls the handler `do` for one message at a time. The dialect defines the message type.
 
-    With `outlasting`, what a client said before it left is done after it has: a page says `read` and is gone. What it
-    said before we sent it away never is."""
+    With `outlasting`, messages received before the client disconnected are still processed: a page may send `read` and
+    unload. Messages that were queued when the server closed the connection are dropped."""
 
     def __init__(self, do: Callable[[Any, Any], Awaitable[None]], spawn: Spawn, *, outlasting: bool = False) -> None:
         self._handler = do
@@ -23,7 +23,6 @@ class InboundQueue:
         self._survives_disconnect = outlasting
 
     def enqueue(self, connection: Connection, message: Any) -> None:
-        """Take one message in."""
         if connection.pending is None:
             connection.pending = deque((message,))
             self._spawn(self._process(connection, connection.pending))
@@ -39,8 +38,8 @@ class InboundQueue:
                 if len(waiting) == MAX_PENDING - 1:
                     self._resume_reading(connection)
         finally:
-            connection.pending = None  # after a mistake of ours, too: what comes next is done
-            self._resume_reading(connection)  # also for one who was sent away: its goodbye is behind what it said
+            connection.pending = None  # after an exception too, so that later messages are processed
+            self._resume_reading(connection)  # also after a close: the client's close frame follows its messages
 
     def _resume_reading(self, connection: Connection) -> None:
         if not connection.transport.is_closing():

@@ -1,8 +1,8 @@
-"""How fast a client may speak."""
+"""Rate limit of inbound messages."""
 
 
 class MessageRateLimiter:
-    """How many frames came from one connection in the current second."""
+    """Fixed-window limit of one connection's frames per second."""
 
     __slots__ = ("_count", "_limit", "_second")
 
@@ -12,7 +12,7 @@ class MessageRateLimiter:
         self._count = 0
 
     def hit(self, now: float) -> bool:
-        """Count one more frame; whether that is one too many."""
+        """Count a frame; True if it exceeds the limit."""
         if int(now) != self._second:
             self._second, self._count = int(now), 0
         self._count += 1
