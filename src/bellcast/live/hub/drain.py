@@ -1,4 +1,4 @@
-"""Leaving well: every connection is told to come back, spread over a window, so that no storm follows."""
+"""Graceful shutdown: connections are closed over a window, so that clients do not all reconnect at once."""
 
 import random
 
@@ -6,14 +6,14 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.hub.hub import Hub
 from bellcast.ports import Clock
 
-# Told in this many steps; each ends a slice of the connections.
+# The window is divided into this many steps; each closes a slice of the connections.
 STEPS = 50
-# So few need no window: their coming back is no storm.
+# With fewer connections the window is proportionally shorter.
 MIN_BATCH_CONNECTIONS = 1_000
 
 
 async def drain(hub: Hub, clock: Clock, window: float) -> None:
-    """End every connection within `window` seconds; each comes back after a time of its own within as many."""
+    """Close every connection within `window` seconds, each with a random reconnect delay within the same window."""
     connections = list(hub)
     span = window * min(1.0, len(connections) / MIN_BATCH_CONNECTIONS)
     for step in range(STEPS):

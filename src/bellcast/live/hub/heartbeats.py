@@ -1,4 +1,4 @@
-"""Heartbeats, dead peers and the ends of sessions, swept by one timer in slices: a wheel of connections by when they are due."""
+"""Heartbeats, dead peers and session expiry: a timer wheel of connections with one timer."""
 
 import asyncio
 
@@ -7,20 +7,20 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.ports import Clock
 
-# The heartbeat interval is cut into this many ticks; each tick looks at the connections due in it.
+# Ticks per heartbeat interval; each tick checks the connections that are due in it.
 TICKS_PER_SECOND = 25
-# How long Pusher's protocol gives a client that is asked for a sign of life.
+# Pong timeout of the Pusher protocol, in seconds.
 PUSHER_GRACE = 30.0
 
 
 class HeartbeatWheel:
-    """The wheel. A connection sits in one slot; it is looked at when that comes round, about once an interval."""
+    """A timer wheel. Each connection is in one slot and is checked about once per heartbeat interval."""
 
     def __init__(self, hub: Hub, clock: Clock, heartbeat: float, activity_timeout: float) -> None:
         self._hub = hub
         self._clock = clock
         self._tick = heartbeat / TICKS_PER_SECOND
-        # By dialect, if not an interval: ticks of silence after which a peer is asked, and those it has to answer.
+        # By dialect, default one interval each: ticks of silence before a ping, and ticks to answer it.
         self._silence_ticks = {"pusher": (self._ticks(activity_timeout), self._ticks(PUSHER_GRACE))}
         self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_SECOND + 1)]
         hub.on_added = self.schedule
@@ -29,14 +29,14 @@ class HeartbeatWheel:
         return max(1, round(seconds / self._tick))
 
     async def run(self) -> None:
-        """Turn for ever."""
+        """Tick until cancelled."""
         while True:
             await self._clock.sleep(self._tick)
             self.tick()
             await asyncio.sleep(0)
 
     def tick(self) -> None:
-        """One tick: look at who is due."""
+        """Advance one tick and check the connections that are due."""
         self._hub.tick += 1
         slot = self._hub.tick % len(self._wheel)
         due, self._wheel[slot] = self._wheel[slot], []
@@ -46,7 +46,7 @@ class HeartbeatWheel:
                 self._check(connection, now)
 
     def schedule(self, connection: Connection) -> None:
-        """Put a connection where it is due next: a full interval after it was last told something, or when its session ends."""
+        """Schedule the next check: a full interval after the last write, or at the session's expiry."""
         tick = self._hub.tick
         ticks = min(connection.last_sent_tick + TICKS_PER_SECOND - tick, *self._silence_limit(connection))
         ends = connection.principal.expires_at
@@ -70,7 +70,7 @@ class HeartbeatWheel:
         self.schedule(connection)
 
     def _send_heartbeat(self, connection: Connection) -> bool:
-        """Whether the peer was heard within its patience, or since it was last asked, or still has time to answer."""
+        """Ping a silent peer. Returns False if it has not answered the last ping in time."""
         tick, (patience, grace) = self._hub.tick, self._silence_limit(connection)
         if connection.last_received_tick < connection.ping_tick:
             return tick - connection.ping_tick < grace

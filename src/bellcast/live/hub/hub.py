@@ -1,6 +1,6 @@
-"""The connections of this process, and one dispatch an event.
+"""The connections of this process and the dispatch of events to them.
 
-An event is encoded once for each dialect that somebody on its stream speaks; then the same bytes are written to all.
+An event is encoded once per dialect in use on its stream; the same bytes are written to all its connections.
 """
 
 import asyncio
@@ -39,18 +39,18 @@ from bellcast.model.events import (
 
 
 class Hub(StreamIndex):
-    """Who is here, and what they are told. Every method is called on the loop's thread."""
+    """Dispatches events to connections. Every method must be called on the event loop's thread."""
 
     def __init__(self, presence: Presence, census: ClusterState) -> None:
         super().__init__(presence, census)
-        self.encoded_total: Counter[tuple[str, str]] = Counter()  # how often events were, by protocol and transport
+        self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
         self._is_tick_busy = False
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
-    # --- what they hear
+    # --- dispatch
 
     def dispatch(self, event: Event) -> None:
-        """Give an event to everybody here who follows its stream."""
+        """Dispatch an event to the local followers of its stream."""
         match event:
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 self._dispatch_change(event)
@@ -72,11 +72,11 @@ class Hub(StreamIndex):
                 self.callbacks.survey(event)
 
     def _dispatch_live(self, event: LiveEvent | PresenceChanged | Typing) -> None:
-        """The widest path: thousands of followers, one event.
+        """Fan out one event, possibly to thousands of followers.
 
-        The first event of a loop turn goes straight to the sockets: `send` on the socket costs a tenth less than the
-        transport's `write`. Later ones of the same turn are joined by the outlet, as is everything behind bytes
-        that still wait."""
+        The first event of a loop iteration is sent directly on the sockets: `send` costs a tenth less than the
+        transport's `write`. Later events of the same iteration, and output behind buffered bytes, are coalesced by the
+        transport."""
         connections = self._audience_of(event)
         if connections:
             self._fan_out(connections, partial(self._encode, event), event.sender)
@@ -87,10 +87,10 @@ class Hub(StreamIndex):
             self._dispatch_live(event)
 
     def _send_presence_batch(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
-        """Tell a crowd of several moves in one write, and those who moved of what came after their own."""
+        """Send several presence changes in one write. A member that moved only receives the changes after its own."""
         last = {move.sender: number for number, move in enumerate(moves, 1)}
         waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
-        # Another server's sends, or TLS, carry one frame at a time. To tell nobody would count as an event of this turn.
+        # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
         if framed := [one for one in waiting if one.sock is None]:
             for move in moves:
                 self._fan_out(framed, partial(self._encode, move), None)
@@ -106,7 +106,7 @@ class Hub(StreamIndex):
             self._fan_out(connections, partial(self._encode, told), None)
 
     def send_to_stream(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
-        """Give everybody on a stream what their dialect makes of something; nothing where it has no word for it."""
+        """Send to a stream's followers what `encode` returns for their dialect; None is skipped."""
         connections = tuple(self._streams.get(stream, ()))
         if connections:
             self._fan_out(connections, encode, None)
@@ -136,15 +136,15 @@ class Hub(StreamIndex):
                 connection.write(data)
 
     def _audience_of(self, event: LiveEvent | PresenceChanged | Typing) -> Sequence[Connection]:
-        """Who hears a live event: a copy, for a write may end a slow reader, who then leaves the set. Topics are
-        followed from `ready` on; a recipient's own stream earlier."""
+        """Return the connections that receive a live event. It is a copy, because a write may close a slow reader and
+        remove it from the set. Topics are followed from `ready` on, a recipient's own stream earlier."""
         connections = self._streams.get(event.stream, ())
         if isinstance(event, LiveEvent) and event.topic is None:
             return [one for one in connections if one.phase is not Phase.OPENING]
         return tuple(connections)
 
     def _note_tick_events(self) -> bool:
-        """Whether another event was told in this turn of the loop."""
+        """True if another event was sent in this loop iteration."""
         if self._is_tick_busy:
             return True
         self._is_tick_busy = True
@@ -171,18 +171,17 @@ class Hub(StreamIndex):
                 if data is not None:
                     connection.write_tracked(data)
             elif connection.epoch != state.epoch or state.revision > connection.revision:
-                self.callbacks.fill_gap(connection)  # a hole: the store knows what went by
+                self.callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
 
     def _encode(self, event: Event, dialect: Dialect) -> bytes | None:
         self.encoded_total[dialect.protocol, dialect.transport] += 1
         return dialect.encode(event)
 
     def on_pong(self, connection: Connection, data: bytes) -> None:
-        """A ping that carried data was answered."""
         if self.observer is not None:
             self.observer.pong_received(connection, data)
 
-    # --- how they end
+    # --- closing
 
     def _revoke(self, event: SessionsRevoked) -> None:
         for connection in tuple(self._streams.get(event.stream, ())):
@@ -190,7 +189,7 @@ class Hub(StreamIndex):
                 self.end(connection, close_reasons.REVOKED)
 
     def end(self, connection: Connection, end: CloseReason) -> None:
-        """Tell a connection why, close it, and forget it."""
+        """Close a connection with a reason and unregister it."""
         if self.log is not None and connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
             self.log.refused(connection, end)
         connection.close(end)
@@ -198,10 +197,10 @@ class Hub(StreamIndex):
 
 
 def _send(connection: Connection, sock: SocketType, data: bytes) -> None:
-    """Send at once what the socket takes; the transport has the rest."""
+    """Send as much as the socket accepts; the transport writes the rest."""
     try:
         sent = sock.send(data)
-    except OSError:  # full, or gone: the transport finds out which
+    except OSError:  # full or closed: the transport detects which
         sent = 0
     if sent != len(data):
         connection.write(data[sent:])

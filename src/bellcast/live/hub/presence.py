@@ -1,4 +1,4 @@
-"""Who is on the presence topics: a person joins with the first connection, on whichever node, and leaves with the last."""
+"""Presence: a member joins a topic with its first connection on any node and leaves with its last."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
 
 class Departure(NamedTuple):
-    """A connection less: of whom, how many that member has here still, and the change if it was the last of all."""
+    """A removed connection: its member, the member's remaining local connections, and the change if it was the last."""
 
     where: PresenceKey
     here: int
@@ -19,17 +19,17 @@ class Departure(NamedTuple):
 
 
 class Presence:
-    """Members by topic, counted by their connections in this process and by what other nodes tell."""
+    """Members by topic, with their connections in this process and on other nodes."""
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._patterns = tuple(topics)
-        # By topic and recipient: a member for each connection here and for each other node, which says how many it has.
+        # By topic and recipient: a member per local connection and per other node, the latter with its connection count.
         self._members: dict[tuple[str, str], dict[str, dict[str, Member]]] = {}
-        # Who a connection is on a topic, where that is not its recipient.
+        # Member key of a connection on a topic, if it differs from its recipient.
         self._named: dict[tuple[str, str], str] = {}
 
     def tracks(self, topic: str) -> bool:
-        """Whether presence is kept on a topic."""
+        """True if a topic has presence."""
         return patterns.any_matches(self._patterns, topic)
 
     # --- connections of this process
@@ -37,7 +37,7 @@ class Presence:
     def join(
         self, principal: Principal, topic: str, connection: str, member: Member | None = None
     ) -> tuple[PresenceKey, PresenceChanged | None] | None:
-        """One more connection of somebody: who, and the change if it is the first. A `member` that is named is always kept."""
+        """Add a connection. Returns its key, and the change if it is the member's first. An explicit `member` is always tracked."""
         if member is not None:
             self._named[connection, topic] = member.recipient
         elif principal.recipient is None or not self.tracks(topic):
@@ -48,7 +48,7 @@ class Presence:
         return where, self._add(where, connection, member, sender=connection)
 
     def leave(self, principal: Principal, topic: str, connection: str) -> Departure | None:
-        """One connection less."""
+        """Remove a connection."""
         recipient = self._named.pop((connection, topic), principal.recipient or "")
         where = (principal.tenant, topic, recipient)
         links = self._links(where)
@@ -58,44 +58,44 @@ class Presence:
         return Departure(where, _local_count(links), change)
 
     def member_key(self, principal: Principal, topic: str, connection: str) -> str | None:
-        """Who a connection is on a topic."""
+        """Return the member key of a connection on a topic."""
         return self._named.get((connection, topic), principal.recipient)
 
     # --- other nodes
 
     def apply_remote(self, node: str, present: PeerPresence) -> PresenceChanged | None:
-        """What another node has of somebody; the change if they came or left by that."""
+        """Apply a member's connection count on another node. Returns the change if the member joined or left."""
         where = (present.tenant, present.topic, present.member.recipient)
         if present.member.connections:
             return self._add(where, node, present.member, sender=None)
         return self._remove(where, node, sender=None)
 
     def local(self, where: PresenceKey) -> PeerPresence:
-        """Somebody's connections in this process."""
+        """Return a member with its connection count in this process."""
         tenant, topic, recipient = where
         links = self._links(where)
         member = next((one for one in links.values() if one.connections is None), Member(recipient=recipient))
         return PeerPresence(tenant, topic, Member(recipient, member.name, _local_count(links), member.info))
 
     def all_local(self) -> Iterator[PeerPresence]:
-        """Everybody with a connection in this process."""
+        """Yield the members with a connection in this process."""
         for (tenant, topic), members in self._members.items():
             for recipient, links in members.items():
                 if _local_count(links):
                     yield self.local((tenant, topic, recipient))
 
-    # --- who is there
+    # --- queries
 
     def member_keys(self, tenant: str, topic: str) -> list[Member]:
-        """Everybody present, as they were let in."""
+        """Return the present members as they first joined."""
         return [next(iter(links.values())) for links in self._members.get((tenant, topic), {}).values()]
 
     def is_present(self, tenant: str, topic: str, recipient: str) -> bool:
-        """Whether somebody is present."""
+        """True if the recipient is present."""
         return bool(self._links((tenant, topic, recipient)))
 
     def members(self, tenant: str, topic: str) -> list[Member]:
-        """Everybody present, by key."""
+        """Return the present members with connection counts, sorted by key."""
         return [
             Member(recipient=key, name=newest.name, connections=_total_count(links), info=newest.info)
             for key, links in sorted(self._members.get((tenant, topic), {}).items())
@@ -129,7 +129,7 @@ class Presence:
 
 
 def _plain(member: Member) -> Member:
-    """As it is told of who comes and goes: how many connections is nobody's matter."""
+    """Return the member for join and leave events, without its connection count."""
     return member if member.connections is None else Member(member.recipient, member.name, info=member.info)
 
 

@@ -1,5 +1,4 @@
-"""Who is connected to this process and which streams they follow. What other nodes have is counted in; the census tells
-of it."""
+"""Index of this process's connections by stream. Totals include the other nodes' counts from the cluster state."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,7 +32,7 @@ ADDRESS = "address" + SEPARATOR
 
 
 class HubCallbacks(NamedTuple):
-    """What the hub asks of the rooms around it; wired by the server."""
+    """Callbacks of the hub, wired by the server."""
 
     fill_gap: Callable[[Connection], None]
     materialize: Callable[[AnnouncementChanged], None]
@@ -46,45 +45,45 @@ class HubCallbacks(NamedTuple):
 
 
 class HubObserver(Protocol):
-    """A dialect that tells its clients more than the events of their streams."""
+    """A dialect that needs more than the events of followed streams."""
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
-        """A stream has that many followers now, on all nodes together, `change` more than before."""
+        """Handle a stream's new follower count on all nodes, `change` more than before."""
         ...
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
-        """Somebody's first connection of all came to a topic, or the last one left."""
+        """Handle a member that joined or left a topic."""
         ...
 
     def node_left(self, where: PresenceKey) -> None:
-        """Somebody has no connection on a topic here any more; perhaps they have one on another node."""
+        """Handle a member without local connections on a topic; it may have some on another node."""
         ...
 
     def inbox_changed(self, event: InboxEvent) -> None:
-        """An inbox changed, whoever follows it."""
+        """Handle an inbox change, with or without followers."""
         ...
 
     def recipient_of(self, topic: str) -> str | None:
-        """Whose inbox changes that topic carries too."""
+        """Return the recipient whose inbox changes the topic also carries."""
         ...
 
     def pong_received(self, connection: Connection, data: bytes) -> None:
-        """A ping with those data was answered."""
+        """Handle a pong with this payload."""
         ...
 
 
 class ConnectionLog(Protocol):
-    """Writes down which connections come and go."""
+    """Logs opened, closed and refused connections."""
 
     def opened(self, connection: Connection) -> None: ...
     def closed(self, connection: Connection) -> None: ...
     def refused(self, connection: Connection, end: CloseReason) -> None:
-        """A connection was accepted only to be told why it is refused."""
+        """Log a connection that was accepted only to send the refusal."""
         ...
 
 
 class StreamIndex:
-    """Stream to connections. Every method is called on the loop's thread."""
+    """Connections by stream. Every method must be called on the event loop's thread."""
 
     def __init__(self, presence: Presence, census: ClusterState) -> None:
         self.tick = 0
@@ -105,10 +104,10 @@ class StreamIndex:
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._by_id.values()))
 
-    # --- who is here
+    # --- connections
 
     def add(self, connection: Connection) -> None:
-        """Know a connection, and let it follow its recipient's own stream."""
+        """Register a connection and follow its recipient's inbox stream."""
         self._by_id[connection.id] = connection
         if connection.address is not None:
             self._at_address(connection.address, 1)
@@ -118,13 +117,13 @@ class StreamIndex:
             self.log.opened(connection)
 
     def follow_own_inbox(self, connection: Connection) -> None:
-        """Let a connection follow its recipient's own stream, now that it has one."""
+        """Follow the inbox stream of the connection's recipient, if it has one."""
         principal = connection.principal
         if principal.recipient is not None:
             self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
 
     def on_disconnected(self, connection: Connection) -> None:
-        """Forget a connection. Safe to call twice."""
+        """Unregister a connection. Idempotent."""
         if self._by_id.pop(connection.id, None) is None:
             return
         if connection.address is not None:
@@ -136,15 +135,15 @@ class StreamIndex:
             self.log.closed(connection)
 
     def find(self, id: str) -> Connection | None:
-        """The connection of that public id."""
+        """Return the connection with this public id."""
         return self._by_id.get(id)
 
     def at_address(self, address: str) -> int:
-        """How many connections come from an address, to all nodes."""
+        """Return the number of connections from an address on all nodes."""
         return self._by_address.get(address, 0) + self.cluster.count_elsewhere(ADDRESS + address)
 
     def connections_of(self, tenant: str, recipient: str) -> int:
-        """How many connections a recipient has on all nodes."""
+        """Return the number of a recipient's connections on all nodes."""
         return self.total(inbox_stream(tenant, recipient))
 
     def _at_address(self, address: str, change: int) -> None:
@@ -155,29 +154,29 @@ class StreamIndex:
             self._by_address.pop(address, None)
         self.cluster.count_changed(ADDRESS + address)
 
-    # --- what the census asks
+    # --- local state for the cluster
 
     def count_here(self, key: str) -> int:
-        """Followers of a stream, or connections of an address, in this process."""
+        """Return the local followers of a stream or connections of an address."""
         if key.startswith(ADDRESS):
             return self._by_address.get(key.removeprefix(ADDRESS), 0)
         return len(self._streams.get(Stream(key), ()))
 
     def counts_here(self) -> dict[str, int]:
-        """All of them."""
+        """Return all local counts by key."""
         counts: dict[str, int] = {stream: len(followers) for stream, followers in self._streams.items()}
         return counts | {ADDRESS + address: count for address, count in self._by_address.items()}
 
     def present_here(self, where: PresenceKey) -> PeerPresence:
-        """Somebody's connections on a topic in this process."""
+        """Return a member's local connections on a topic."""
         return self.presence.local(where)
 
     def presence_here(self) -> list[PeerPresence]:
-        """Everybody who is present by a connection in this process."""
+        """Return all members with a local connection."""
         return list(self.presence.all_local())
 
     def apply_peer(self, node: str, learnt: StateDelta, cause: ChangeOrigin) -> None:
-        """Another node has more or fewer than before."""
+        """Apply another node's state change."""
         for present in learnt.members:
             self._presence_changed(self.presence.apply_remote(node, present), cause)
         if self.observer is not None:
@@ -185,12 +184,12 @@ class StreamIndex:
                 if not key.startswith(ADDRESS):
                     self.observer.subscription_count_changed(Stream(key), self.total(Stream(key)), change, cause)
 
-    # --- what they follow
+    # --- subscriptions
 
     def follow(self, connection: Connection, grants: Mapping[str, Grant], member: Member | None = None) -> None:
-        """Follow topics that are granted; following twice is following once, by the later grant. `member` is who is
-        present there, if not the connection's recipient."""
-        if not grants or connection.phase is Phase.CLOSED:  # it left while the right was looked up
+        """Follow granted topics. Idempotent; the later grant wins. `member` is the presence member if it is not the
+        connection's recipient."""
+        if not grants or connection.phase is Phase.CLOSED:  # closed during authorization
             return
         principal = connection.principal
         connection.grants = {**(connection.grants or {}), **grants}
@@ -203,7 +202,7 @@ class StreamIndex:
                     self._presence_changed(change, ChangeOrigin.HERE)
 
     def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
-        """Stop following; what is not followed is passed over."""
+        """Unfollow topics; topics that are not followed are ignored."""
         principal = connection.principal
         for topic in topics:
             if connection.grants is not None and connection.grants.pop(topic, None) is not None:
@@ -212,7 +211,7 @@ class StreamIndex:
                 self._drop(connection, stream)
 
     def regrant(self, connection: Connection, before: Iterable[str], kept: Mapping[str, Grant]) -> None:
-        """Apply what a new session grants of the topics followed `before`; what was joined or left meanwhile stays so."""
+        """Apply what a new session grants of the topics followed `before`; topics followed or unfollowed meanwhile keep their state."""
         self.unfollow(connection, [topic for topic in before if topic not in kept])
         if connection.grants is not None:
             connection.grants |= {topic: grant for topic, grant in kept.items() if topic in connection.grants}
@@ -226,7 +225,7 @@ class StreamIndex:
         return self.connections_on(topic_stream(tenant, topic))
 
     def followed_topics(self, tenant: str) -> dict[str, int]:
-        """The topics of a tenant that somebody follows, on any node, and how many connections do."""
+        """Return a tenant's followed topics on all nodes with their connection counts."""
         prefix = topic_stream(tenant, "")
         counts = Counter({key: len(those) for key, those in self._streams.items() if key.startswith(prefix)})
         for key, count in self.cluster.counts_by_prefix(prefix):
@@ -238,15 +237,15 @@ class StreamIndex:
         return list(self._streams.get(stream, ()))
 
     def count(self, stream: Stream) -> int:
-        """How many connections follow a stream here."""
+        """Return the number of local connections that follow a stream."""
         return len(self._streams.get(stream, ()))
 
     def total(self, stream: Stream) -> int:
-        """How many connections follow a stream on all nodes."""
+        """Return the number of connections that follow a stream on all nodes."""
         return len(self._streams.get(stream, ())) + self.cluster.count_elsewhere(stream)
 
     def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
-        """The recipients of a tenant (`*`: of each) whose inboxes are looked at here, by tenant."""
+        """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
         found = set()
         for stream in self._streams:
             kind, owner, name = stream.split(SEPARATOR, 2)
@@ -260,7 +259,7 @@ class StreamIndex:
         return None if self.observer is None else self.observer.recipient_of(topic)
 
     def _follow(self, connection: Connection, stream: Stream) -> bool:
-        if connection.phase is Phase.CLOSED:  # it left while its wish was looked at
+        if connection.phase is Phase.CLOSED:  # closed during authorization
             return False
         followers = self._streams.get(stream)
         if followers is None:
@@ -306,7 +305,7 @@ class StreamIndex:
             )
 
     def _carrying_subscription(self, stream: Stream) -> tuple[Stream, ...]:
-        """What has to be carried here for a stream to be told: itself, and the inbox its topic carries too."""
+        """Return the broker streams a stream needs: itself, and the inbox whose changes its topic carries."""
         kind, tenant, name = stream.split(SEPARATOR, 2)
         recipient = self._recipient_of(name) if kind == "topic" else None
         return (stream,) if recipient is None else (stream, inbox_stream(tenant, recipient))
@@ -320,6 +319,6 @@ class StreamIndex:
 
 
 def topic_of(stream: Stream) -> str | None:
-    """The topic of a stream, if it is one's."""
+    """Return the topic of a topic stream, else None."""
     kind, _, topic = stream.split(SEPARATOR, 2)
     return topic if kind == "topic" else None

@@ -1,4 +1,4 @@
-"""Who is connected, for operators: lists, counts and presence, of all nodes together."""
+"""Connection lists, counts and presence of all nodes, for operators."""
 
 import asyncio
 import heapq
@@ -26,13 +26,13 @@ from bellcast.ports import Broker
 
 log = structlog.get_logger(__name__)
 
-# A node that is asked answers in milliseconds; one that is stuck or dying is not waited for.
+# A healthy node replies in milliseconds; a stuck or dying one is skipped.
 REPLY_TIMEOUT = 2.0
 SURVEY_ID_BYTES = 8
 
 
 class PendingSurvey:
-    """What the other nodes were asked, and who has not answered yet."""
+    """A survey in progress: the nodes without a reply and the replies so far."""
 
     def __init__(self, others: frozenset[str]) -> None:
         self.waiting = set(others)
@@ -40,7 +40,7 @@ class PendingSurvey:
         self.complete = asyncio.Event()
 
     def add_reply(self, told: SurveyReply) -> None:
-        """One node's answer."""
+        """Record a node's reply."""
         if told.node in self.waiting:
             self.waiting.discard(told.node)
             self.replies.append(told)
@@ -49,7 +49,7 @@ class PendingSurvey:
 
 
 class ConnectionSurvey:
-    """A reading of the hub, and of the other nodes'."""
+    """Scatter-gather queries over the hubs of all nodes."""
 
     def __init__(self, hub: Hub, broker: Broker, spawn: Spawn) -> None:
         self._hub = hub
@@ -58,20 +58,20 @@ class ConnectionSurvey:
         self._pending: dict[str, PendingSurvey] = {}
 
     def begin(self) -> None:
-        """Hear what this node alone is told."""
+        """Subscribe to the messages addressed to this node."""
         self._broker.follow(node_stream(self._hub.cluster.node))
 
-    # --- asked of all nodes
+    # --- queries to all nodes
 
     async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
-        """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
+        """Return at most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
         here, _ = self._local_page(tenant, after, limit)
         answers = await self._query_peers(tenant, after, limit)
         together = heapq.merge(here, *(told.entries for told in answers), key=lambda one: one.id)
         return list(islice(together, limit))
 
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
-        """How many connections speak which dialect over which way of travel."""
+        """Return the number of connections by protocol and transport."""
         _, here = self._local_page(tenant, None, 0)
         counts: Counter[tuple[str, str]] = Counter()
         for kinds in (here, *(told.kinds for told in await self._query_peers(tenant, None, 0))):
@@ -80,7 +80,7 @@ class ConnectionSurvey:
         return [ConnectionCount(*kind, count) for kind, count in sorted(counts.items())]
 
     async def _query_peers(self, tenant: str | None, after: str | None, limit: int) -> Sequence[SurveyReply]:
-        """What the others answer, as far as they do in time."""
+        """Return the replies of the other nodes that arrive within REPLY_TIMEOUT."""
         census = self._hub.cluster
         if not census.others:
             return []
@@ -96,7 +96,7 @@ class ConnectionSurvey:
         return question.replies
 
     def receive(self, event: SurveyRequest | SurveyReply) -> None:
-        """A question of another node, or an answer to one of ours."""
+        """Handle another node's request, or a reply to a request of this node."""
         if isinstance(event, SurveyReply):
             question = self._pending.get(event.question)
             if question is not None:
@@ -106,23 +106,23 @@ class ConnectionSurvey:
             told = SurveyReply(self._hub.cluster.node, event.node, event.question, tuple(entries), tuple(kinds))
             self._spawn(self._broker.publish(told))
 
-    # --- known here
+    # --- local queries
 
     def presence(self, tenant: str, topic: str) -> Sequence[Member]:
-        """Who is present on a topic."""
+        """Return the members present on a topic."""
         return self._hub.presence.members(tenant, topic)
 
     def followed_topics(self, tenant: str) -> Mapping[str, int]:
-        """The topics that somebody follows, and how many connections do."""
+        """Return the followed topics with their connection counts."""
         return self._hub.followed_topics(tenant)
 
     def followers(self, tenant: str, topic: str) -> int:
-        """How many connections follow a topic."""
+        """Return the number of connections that follow a topic."""
         return self._hub.total(topic_stream(tenant, topic))
 
     def stats(self) -> dict[str, Any]:
-        """This process's connections by dialect and way of travel, and how often events were encoded for such; how many
-        nodes there are, and their connections."""
+        """Return this process's connections and encoded events by protocol and transport, the number of nodes and their
+        connections."""
         _, kinds = self._local_page(None, None, 0)
         census = self._hub.cluster
         rows = [_row(one) for one in kinds]
