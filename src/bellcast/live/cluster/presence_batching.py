@@ -1,31 +1,31 @@
-"""Who comes and goes on a topic that thousands follow, told a few times a second instead of one by one.
+"""Batching of presence changes on topics with thousands of followers.
 
-A newcomer is told who was there when it came; so each of those who moved hears only what came after its own move."""
+A new follower receives the members at its join, so a member that moved only receives the changes after its own."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 from bellcast.model.events import Member, PresenceChanged, Stream
 
-# Fewer followers hear of every move at once.
+# Up to this many followers receive every change immediately.
 DIRECT_FOLLOWERS = 100
-# Moves are gathered for as long as keeps a topic's writes below this many a second: about 7 % of a core.
+# The batch interval keeps a topic's writes below this many a second: about 7 % of a core.
 WRITES_PER_SECOND = 10_000
-# What is gathered is told at the latest when it is this many moves.
+# A batch of this many changes is sent immediately.
 MAX_BATCH_MOVES = 500
 
 SendMoves = Callable[[Stream, Sequence[PresenceChanged]], None]
 
 
 class PresenceBatcher:
-    """The moves that wait to be told."""
+    """Collects presence changes by stream."""
 
     def __init__(self, tell: SendMoves) -> None:
         self._send = tell
         self._pending: dict[Stream, list[PresenceChanged]] = {}
 
     def add(self, move: PresenceChanged, followers: int) -> bool:
-        """Whether this move is told later, with others."""
+        """Add a change. True if it is sent later with the batch."""
         stream = move.stream
         waiting = self._pending.get(stream)
         if waiting is None:
@@ -47,7 +47,7 @@ class PresenceBatcher:
 
 
 def merge_changes(moves: Sequence[PresenceChanged]) -> PresenceChanged | None:
-    """What several moves come to: whoever came and went again is not told of."""
+    """Merge changes; a join and a leave of the same member cancel out."""
     joined: dict[str, Member] = {}
     left: dict[str, Member] = {}
     for move in moves:

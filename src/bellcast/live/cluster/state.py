@@ -1,7 +1,7 @@
-"""What all nodes have together: how many follow a stream or come from an address, who is present where.
+"""Cluster state: follower counts by stream, connection counts by address, and presence on all nodes.
 
-Each node tells the others what changed, a few times a second; while it is alone it tells nothing. What it told stands
-as long as it gives signs of life. Whoever finds a number missing asks for everything anew.
+Each node publishes its changes as deltas a few times a second, and nothing while it is alone. A peer's state is valid
+as long as its heartbeats arrive. A node that detects a gap in a peer's sequence requests a full snapshot.
 """
 
 import asyncio
@@ -19,47 +19,46 @@ from bellcast.ports import Broker, Clock
 
 log = structlog.get_logger(__name__)
 
-# Changes are gathered for so long: what a node knows of others is that old at most, and a storm of 10,000 arrivals a
-# second is twenty messages.
+# Changes are batched for this long: the staleness limit of peer state. 10,000 connects a second take twenty messages.
 DELTA_INTERVAL_SECONDS = 0.05
-# A sign of life goes out so often; a node that missed five is dead, or cut off, and what it had is forgotten.
+# Heartbeat interval. A node that missed five is dead or partitioned, and its state is discarded.
 HEARTBEAT_SECONDS = 2.0
 NODE_TIMEOUT_MS = 10_000
-# Between two questions for everything; the answer to one is some 100 ms of work.
+# Minimum interval between two snapshot requests; a snapshot takes about 100 ms of work.
 SNAPSHOT_RETRY_MS = 1_000
-# Counts in a message of everything: about 40 KB, 0.3 ms to write down.
+# Counts per snapshot message: about 40 KB, 0.3 ms to encode.
 SNAPSHOT_BATCH_ENTRIES = 1_000
 ID_BYTES = 8
 
 
 class LocalState(Protocol):
-    """What this node has, and who minds what others have: the hub."""
+    """This node's state, and the consumer of peer changes: the hub."""
 
     def __len__(self) -> int: ...
 
     def count_here(self, key: str) -> int:
-        """Its own count of a key now."""
+        """Return the current local count of a key."""
         ...
 
     def present_here(self, where: PresenceKey) -> PeerPresence:
-        """Somebody's own connections on a topic now."""
+        """Return a member's current local connections on a topic."""
         ...
 
     def counts_here(self) -> dict[str, int]:
-        """Everything it counts."""
+        """Return all local counts."""
         ...
 
     def presence_here(self) -> list[PeerPresence]:
-        """Everybody it has."""
+        """Return all local members."""
         ...
 
     def apply_peer(self, node: str, learnt: StateDelta, cause: ChangeOrigin) -> None:
-        """Another node has more or fewer than before."""
+        """Apply another node's state change."""
         ...
 
 
 class ClusterState:
-    """Tells what is here and keeps what is elsewhere."""
+    """Publishes the local state and stores the peers' state."""
 
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self.node = secrets.token_hex(ID_BYTES)
@@ -68,58 +67,58 @@ class ClusterState:
         self._clock = clock
         self._peers: dict[str, PeerState] = {}
         self._sequence = 0
-        self._counts: set[str] = set()  # what changed here and is not told yet
+        self._counts: set[str] = set()  # changed local counts, not published yet
         self._changed_presence: set[PresenceKey] = set()
-        self._snapshot_wanted = False  # somebody wants to be told everything
-        self._questions: set[str | None] = {None}  # who is to be asked for everything: all, to begin with
+        self._snapshot_wanted = False  # a peer requested a full snapshot
+        self._questions: set[str | None] = {None}  # peers to request a snapshot from; None: all, at startup
         self._has_work = asyncio.Event()
         self._has_work.set()
         self._last_heartbeat_at = clock.now()
 
-    # --- what is elsewhere
+    # --- peer state
 
     @property
     def others(self) -> frozenset[str]:
-        """The other nodes that live."""
+        """The other live nodes."""
         return frozenset(self._peers)
 
     @property
     def is_leader(self) -> bool:
-        """Whether this is the one node that speaks where one should speak for all."""
+        """True on the one node that acts for the cluster."""
         return all(self.node < other for other in self._peers)
 
     @property
     def connections(self) -> int:
-        """Live connections of the other nodes, as of their last signs of life."""
+        """Live connections of the other nodes, as of their last heartbeats."""
         return sum(other.connections for other in self._peers.values())
 
     def count_elsewhere(self, key: str) -> int:
-        """How many followers of a stream, or connections of an address, the other nodes have."""
+        """Return the other nodes' followers of a stream or connections of an address."""
         return sum(other.counts.get(key, 0) for other in self._peers.values()) if self._peers else 0
 
     def counts_by_prefix(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """What the other nodes count under keys that begin so."""
+        """Yield the other nodes' counts of keys with this prefix."""
         for other in self._peers.values():
             yield from ((key, count) for key, count in other.counts.items() if key.startswith(prefix))
 
-    # --- what changes here
+    # --- local changes
 
     def count_changed(self, key: str) -> None:
-        """A count of this node changed."""
+        """Schedule a local count for publishing."""
         if self._peers:
             self._counts.add(key)
             self._has_work.set()
 
     def presence_changed(self, where: PresenceKey) -> None:
-        """Somebody's connections on a topic changed here."""
+        """Schedule a member's local connections for publishing."""
         if self._peers:
             self._changed_presence.add(where)
             self._has_work.set()
 
-    # --- telling
+    # --- publishing
 
     async def run(self) -> None:
-        """Ask, and tell what changes, until cancelled."""
+        """Publish snapshot requests and local changes until cancelled."""
         self._broker.follow(NODES)
         while True:
             await self._has_work.wait()
@@ -134,14 +133,14 @@ class ClusterState:
             await self._clock.sleep(DELTA_INTERVAL_SECONDS)
 
     async def heartbeat(self) -> None:
-        """Give signs of life, and notice who gives none, until cancelled."""
+        """Publish heartbeats and expire dead nodes until cancelled."""
         while True:
             await self._clock.sleep(HEARTBEAT_SECONDS)
             await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self.local)))
             await self._expire_dead_nodes()
 
     async def announce_shutdown(self) -> None:
-        """Say goodbye."""
+        """Publish that this node leaves."""
         await self._broker.publish(NodeLeft(self.node))
 
     async def _send_deltas(self) -> None:
@@ -153,7 +152,7 @@ class ClusterState:
         await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self.local), counts, members))
 
     async def _send_snapshot(self) -> None:
-        """As it is now; what changes meanwhile is told behind it."""
+        """Publish the current state. Changes made meanwhile follow as deltas."""
         self._snapshot_wanted = False
         self._counts.clear()
         self._changed_presence.clear()
@@ -170,10 +169,10 @@ class ClusterState:
             await self._broker.publish(told)
             await asyncio.sleep(0)
 
-    # --- hearing
+    # --- receiving
 
     def receive(self, event: PeerUpdate | SnapshotRequest | NodeLeft) -> None:
-        """What a node says of itself."""
+        """Handle a message of another node."""
         if event.node == self.node:
             return
         if isinstance(event, NodeLeft):
@@ -196,18 +195,18 @@ class ClusterState:
             self._has_work.set()
         return EMPTY_DELTA
 
-    # --- who is dead
+    # --- failure detection
 
     def mark_unsynchronized(self, streams: Collection[Stream]) -> None:
-        """The others were not heard for a while: whoever lives has the time of a lease to be heard again."""
+        """Handle a gap in the subscription: every peer's timeout restarts, and snapshots are exchanged."""
         if NODES in streams:
             self._rejoin()
             self._questions.add(None)
-            self._snapshot_wanted = bool(self._peers)  # they missed what was told meanwhile
+            self._snapshot_wanted = bool(self._peers)  # the peers may have missed messages too
             self._has_work.set()
 
     async def _expire_dead_nodes(self) -> None:
-        """Forget nodes that are not heard any more. Who hears nobody, or slept itself, buries nobody."""
+        """Discard nodes past their timeout. If the broker is unreachable or this node was suspended, restart the timeouts."""
         now = self._clock.now()
         slept, self._last_heartbeat_at = now - self._last_heartbeat_at > NODE_TIMEOUT_MS // 2, now
         if slept or not await self._is_reachable():

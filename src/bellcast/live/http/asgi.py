@@ -1,4 +1,4 @@
-"""The same connections through another ASGI server's sends: mounted into somebody's app, everything but the socket is ours."""
+"""Live connections through another ASGI server's `send`, for an application mounted into another app."""
 
 import asyncio
 from collections import deque
@@ -19,7 +19,7 @@ ToMessage = Callable[[bytes], Message]
 
 
 class AsgiOwner(Protocol):
-    """Whoever is carried through another server's sends: a connection, or a pipe's socket."""
+    """Owner of an AsgiTransport: a connection, or a pipe's socket."""
 
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
@@ -27,7 +27,7 @@ class AsgiOwner(Protocol):
 
 
 class AsgiTransport:
-    """What a connection writes waits here until the server's `send` takes it. Reading begins when it is resumed."""
+    """Buffers a connection's output until the server's `send` accepts it. Reading is paused initially."""
 
     def __init__(self, connection: AsgiOwner, pack: ToMessage) -> None:
         self.clear = False
@@ -43,7 +43,7 @@ class AsgiTransport:
         self.aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, send: Send, first: Message, last: Callable[[], Message]) -> None:
-        """Send what is written until the outlet is closed, between the server's own first and last message."""
+        """Send the buffered output until the transport is closed, between the messages `first` and `last`."""
         await send(first)
         while self._waiting or not self._closing:
             while self._waiting:
@@ -108,7 +108,7 @@ class AsgiTransport:
 
 
 class AsgiConnection(Connection):
-    """Ends by closing its outlet; the code goes out with the server's own close."""
+    """Closes through its transport; the close code is sent in the server's close message."""
 
     __slots__ = ("_end",)
 
@@ -144,7 +144,7 @@ def end_of_body() -> Message:
 async def receive_websocket(
     connection: Connection, outlet: AsgiTransport, receive: Receive, listener: Listener
 ) -> None:
-    """Hand on what the client says until it goes."""
+    """Pass the client's messages to the listener until it disconnects."""
     pace = MessageRateLimiter(listener.limits.frames_per_second)
     await outlet.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
@@ -164,7 +164,7 @@ async def receive_websocket(
 
 
 async def receive_stream(receive: Receive) -> None:
-    """Wait until the client goes."""
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -172,11 +172,11 @@ async def receive_stream(receive: Receive) -> None:
 async def serve(
     connection: AsgiOwner, outlet: AsgiTransport, speaking: Awaitable[None], hearing: Awaitable[None]
 ) -> None:
-    """Carry a connection until either side ends it, or it is cut."""
+    """Run a connection until either side closes it or it is aborted."""
     ends = [asyncio.ensure_future(one) for one in (speaking, hearing, outlet.aborted)]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if outlet.is_closing():  # a client's goodbye is behind what it still sent, so hosts want that taken in
+        if outlet.is_closing():  # the client's close follows its remaining input, so hosts need that input read
             await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for one in ends:

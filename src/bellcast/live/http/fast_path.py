@@ -1,8 +1,8 @@
-"""Where every socket comes in. One whose first words are a whole request for a live connection is served from here with
-no more than that takes; any other is given to the HTTP server's protocol with what it has said, as if it had come there.
+"""Initial protocol of every socket. If the first bytes are a complete request for a live connection, it is served here;
+otherwise the socket and its bytes are passed to the HTTP server's protocol.
 
-An HTTP server makes some thirty objects to answer a request, and a live connection needs five of them: the short way
-saves a storm of returning clients a tenth of its time.
+An HTTP server creates about thirty objects per request, and a live connection needs five of them: the fast path saves
+a tenth of the time of a reconnect storm.
 """
 
 import asyncio
@@ -46,13 +46,12 @@ class LiveApplication(Protocol):
     """An ASGI application that knows its live connections."""
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
-        """Whether a GET of this path, with or without a wish for a WebSocket, begins one and is never answered else
-        than by one or by a refusal."""
+        """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an error."""
         ...
 
 
 class FastPathFactory:
-    """What all entrances of one server share. uvicorn calls it for each socket, as it would a protocol's class."""
+    """State shared by a server's sockets. uvicorn calls it for each socket like a protocol class."""
 
     def __init__(self, serving: LiveApplication, log_refusal: LogRefusal | None = None) -> None:
         self.begins_live = serving.begins_live
@@ -70,8 +69,8 @@ class FastPathFactory:
 
 
 class IdleSockets:
-    """Sockets that have said nothing yet; each is closed after HEAD_SECONDS. All have the same time, so whoever came first
-    goes first, and one timer serves them all."""
+    """Sockets without any input; each is closed after HEAD_TIMEOUT. The timeout is the same for all, so they expire in
+    order of arrival and share one timer."""
 
     def __init__(self) -> None:
         self._since: dict[FastPathProtocol, float] = {}
@@ -97,13 +96,13 @@ class IdleSockets:
 
 
 class ParsedHead:
-    """A request as the HTTP server's own parser reads it."""
+    """Parser callbacks for a request head."""
 
     __slots__ = ("headers", "messages")
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
-        self.messages = 0  # that it came to its end: more often are several requests
+        self.messages = 0  # completed requests; more than one is pipelining
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
@@ -113,7 +112,7 @@ class ParsedHead:
 
 
 class FastPathProtocol(asyncio.Protocol):
-    """One socket, until it is known what it is for and somebody else owns it."""
+    """Owner of a socket until another protocol takes it over."""
 
     __slots__ = ("_app_state", "_config", "_early", "_factory", "_is_taken", "_response_head", "_server", "_transport")
 
@@ -122,9 +121,9 @@ class FastPathProtocol(asyncio.Protocol):
         self._config = config
         self._server = server
         self._app_state = app_state
-        self._early: bytes | None = None  # what came behind its request; not None from then on
+        self._early: bytes | None = None  # bytes after the request; not None once it was read
         self._is_taken = False
-        self._response_head = b""  # the head of an answer
+        self._response_head = b""  # head of a response
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a stream, as uvicorn's
@@ -136,7 +135,7 @@ class FastPathProtocol(asyncio.Protocol):
         self._unregister()
 
     def shutdown(self) -> None:
-        """Close it, unless something is under way."""
+        """Close the socket, unless a request is in progress."""
         if self._early is None:
             self._transport.close()
 
@@ -166,8 +165,8 @@ class FastPathProtocol(asyncio.Protocol):
         protocol.data_received(data)
 
     def _live_scope(self, data: bytes) -> asgi.Scope | None:
-        """The scope of a request for a live connection, if that is what these bytes are, whole and in order. None judges
-        nothing: the HTTP server says what they are then."""
+        """Return the scope if these bytes are a complete, valid request for a live connection. Otherwise return None: the
+        HTTP server handles them."""
         if not data.startswith(METHOD) or len(data) > MAX_HEAD_BYTES:
             return None
         target = data[len(METHOD) : data.find(b" ", len(METHOD))]
@@ -223,7 +222,7 @@ class FastPathProtocol(asyncio.Protocol):
                 self._transport.close()
 
     def _take_over(self, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
-        """As TakeoverProtocol's."""
+        """See TakeoverProtocol.take_over."""
         transport, early = self._transport, self._early or b""
         if transport.is_closing():
             raise ConnectionResetError("the client has gone")
@@ -234,7 +233,7 @@ class FastPathProtocol(asyncio.Protocol):
         return transport, early
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
-        """A refusal, which comes in one piece, and the end."""
+        """Send an error response, whose body is one message, and close."""
         if message["type"] == "http.response.start":
             status = HTTPStatus(message["status"])
             headers = [*self._server.default_headers, *message["headers"], CLOSE]
@@ -248,5 +247,5 @@ class FastPathProtocol(asyncio.Protocol):
 
 
 async def _receive() -> MutableMapping[str, Any]:
-    """There is no body."""
+    """Return the empty request body."""
     return {"type": "http.request", "body": b"", "more_body": False}

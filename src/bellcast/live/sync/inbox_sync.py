@@ -1,4 +1,4 @@
-"""What this process does when something happened: it fills holes, takes announcements in, and lets rights end."""
+"""I/O after hub events: fills gaps, materializes announcements, revokes ended grants."""
 
 import structlog
 
@@ -16,21 +16,21 @@ log = structlog.get_logger(__name__)
 
 
 class InboxSync:
-    """Started by the hub, done beside it."""
+    """Background work started by the hub."""
 
     def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
         self._rules = rules
         self._spawn = spawn
-        self._materializing: dict[str, bool] = {}  # tenant -> whether another announcement came meanwhile
+        self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived meanwhile
 
     def fill_gap(self, connection: Connection) -> None:
-        """A connection saw a hole: the store knows what went by."""
+        """Send a connection the changes it missed, from the store."""
         self._spawn(resume.catch_up(self._engines.store, connection, self._rules.limits))
 
     def materialize(self, event: AnnouncementChanged) -> None:
-        """An announcement came: bring it into every inbox that is looked at here. One run a tenant, repeated if more came."""
+        """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
         if event.tenant in self._materializing:
             self._materializing[event.tenant] = True
         else:
@@ -51,7 +51,7 @@ class InboxSync:
             self._materializing.pop(tenant, None)
 
     def recheck_grant(self, event: SubscriptionEnded) -> None:
-        """A subscription ended: connections that follow the topic by it stop following it."""
+        """Unfollow the topic on connections whose grant was the ended subscription."""
         for connection in self._hub.followers(event.tenant, event.topic):
             by_it = connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
             if by_it and connection.principal.recipient == event.recipient:
