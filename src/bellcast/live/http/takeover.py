@@ -1,8 +1,8 @@
 """An HTTP server protocol whose requests can hand their socket over.
 
-It is uvicorn's own, plus one function in `scope["extensions"]`: the endpoint authenticates like any other ASGI
-endpoint and then takes the transport; the HTTP protocol and its task are let go. WebSocket upgrades come the same
-way, as plain requests. Bytes that arrive behind an upgrade wait here for the new owner.
+It extends uvicorn's protocol with a function in `scope["extensions"]`: the endpoint authenticates like any ASGI
+endpoint and then takes over the transport; the HTTP protocol and its task are released. WebSocket upgrades are plain
+requests too. Bytes that arrive after an upgrade request are buffered for the new owner.
 """
 
 import asyncio
@@ -25,26 +25,25 @@ from bellcast.live.http.closing import MAX_DISCARDED_BYTES, ReadTimeout, linger
 EXTENSION = "bellcast.takeover"
 # Logs a request that is refused before an application sees it: its status, and the client's address.
 LogRefusal = Callable[[int, str | None], None]
-# A request head larger than this is nobody's browser; proxies allow 8 to 32 KiB. It bounds what comes beside a body,
-# too: chunk sizes, their extensions and trailers.
+# No browser sends a larger request head; proxies allow 8 to 32 KiB. It also limits the framing of a body: chunk sizes, their extensions and trailers.
 MAX_HEAD_BYTES = 65_536
 # Browsers and proxies send 20 to 40; each costs 100 bytes more than it is long.
 MAX_HEADER_LINES = 200
-# The longest a client may take over its request head, and over nothing at all after connecting.
+# Timeout of a request head, also for the first byte after connecting.
 HEAD_TIMEOUT = 10
-# The longest silence in the midst of a body: a phone that lost its network is gone, one in a tunnel may come out again.
+# Longest pause within a body: enough for a phone in a tunnel.
 BODY_TIMEOUT = 30
-# Bytes per second that a body must have on average once BODY_SECONDS are over: the slowest mobile network has twice that.
+# Bytes per second that a body must have on average after BODY_TIMEOUT: the slowest mobile network has twice that.
 MIN_BODY_RATE = 500
-# Bytes behind an upgrade that wait while the client is being authenticated.
+# Bytes buffered after an upgrade request during authentication.
 MAX_EARLY_BYTES = 65_536
 # Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
 MAX_PIPELINED = 20
 # Input discarded behind a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
-# The wish of every browser.
+# Sent by every browser.
 UPGRADE_WEBSOCKET = (b"upgrade", b"websocket")
-# So that a page sees the status, and no CORS error: it tells nothing of anybody.
+# Lets a page see the status instead of a CORS error. The response contains no private data.
 READABLE = (b"access-control-allow-origin", b"*")
 TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, READABLE, (b"content-length", b"0")])
 DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)
@@ -52,7 +51,7 @@ PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class Stage(Enum):
-    """What of a request is still to come."""
+    """Part of a request that is expected next."""
 
     HEAD = auto()
     BODY = auto()
@@ -67,11 +66,9 @@ class TakeoverProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, log_refusal: LogRefusal | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._log_refusal = log_refusal
-        self._early: bytearray | None = None  # not None once WebSocket was asked for
-        self._ignores_upgrade: bool | None = (
-            None  # a wish for a protocol that is not spoken here; None: not looked at yet
-        )
-        self._head_bytes = 0  # bytes of a head that has not come to its end; in a body, bytes since its last one
+        self._early: bytearray | None = None  # not None after a WebSocket upgrade request
+        self._ignores_upgrade: bool | None = None  # upgrade to an unsupported protocol; None: not checked yet
+        self._head_bytes = 0  # bytes of an incomplete head; in a body, bytes since the last body data
         self._chunk_size = 0  # bytes that are being parsed
         self._body_size = 0
         self._body_start = 0.0  # loop time
@@ -83,7 +80,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._has_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        # As uvicorn's own, which makes eight system calls to learn both addresses; nobody asks for the server's.
+        # Like uvicorn's, which makes eight system calls for both addresses; the server's is not needed.
         self.connections.add(self)
         self.transport = transport
         self.flow = FlowControl(transport)
@@ -98,7 +95,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.cycle = None  # type: ignore[assignment]  # it holds this protocol as its transport
 
     def _disconnect(self) -> None:
-        """Let go of everything that waits for this connection. uvicorn tells only the newest request."""
+        """Release everything that waits for this connection. uvicorn notifies only the newest request."""
         self._cancel_timeout()
         self._unset_keepalive_if_required()
         self._stop_read_timeout()
@@ -123,7 +120,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             self._watch(before, len(data))
 
     def _watch(self, before: asyncio.TimerHandle | None, size: int) -> None:
-        """See that what is still to come does come. A head has its time once; in a body each silence has."""
+        """Restart the timeout of the rest of the request. A head has one timeout; in a body each pause has its own."""
         match self._stage:
             case Stage.HEAD:
                 if before is not None and before is self._timeout:
@@ -151,7 +148,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._timeout = self.loop.call_later(max(0, seconds), self._time_out_body)
 
     def _time_out_body(self) -> None:
-        if self.flow.read_paused:  # the silence is ours
+        if self.flow.read_paused:  # this side paused reading
             self._body_start = self.loop.time()
             self._watch_body()
         else:
@@ -176,9 +173,9 @@ class TakeoverProtocol(HttpToolsProtocol):
                 self.send_400_response("Invalid HTTP request received.")
 
     def _should_upgrade(self) -> bool:
-        """uvicorn's word for requests it passes over. Those that wish for a protocol we do not speak, as Java's client
-        does for HTTP/2, are answered without it (RFC 9110, 7.8): they are parsed again."""
-        if self._ignores_upgrade is None:  # it is asked four times a request
+        """Override of uvicorn: True if the upgrade is ignored. Requests to upgrade to an unsupported protocol, such as
+        Java's client for HTTP/2, are parsed again without it (RFC 9110, 7.8)."""
+        if self._ignores_upgrade is None:  # called four times per request
             self._ignores_upgrade = UPGRADE_WEBSOCKET not in self.headers and self._get_upgrade() not in (
                 None,
                 b"websocket",
@@ -186,7 +183,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         return self._ignores_upgrade
 
     def _parse_again(self, behind: bytes) -> None:
-        """The same request without its wish; the parser would take its body for the other protocol."""
+        """Parse the request without its upgrade; the parser would treat its body as the other protocol."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
@@ -320,7 +317,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.close()
 
     def take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
-        """Give the socket to `owner`: the transport, and what the client has sent behind its request.
+        """Transfer the socket to `owner`. Returns the transport and the bytes after the request.
 
         Raises ConnectionResetError if the client has gone. Afterwards this request may send nothing."""
         gone = cycle.disconnected or self.transport.is_closing()
@@ -339,7 +336,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         return transport, early
 
     def _release(self) -> None:
-        """Undo the circles this request's objects stand in: otherwise thousands of them wait for the garbage collector."""
+        """Break the request's reference cycles: otherwise thousands of objects wait for the garbage collector."""
         self.scope["extensions"] = {}
         self._running = None
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does

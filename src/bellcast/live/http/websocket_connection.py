@@ -9,7 +9,7 @@ from bellcast.live.connection.connection import Connection, Listener, Phase
 from bellcast.live.connection.message_rate import MessageRateLimiter
 from bellcast.live.framing import websocket
 
-# Bytes that wait while a client is being let in: more is a client that does not wait for its greeting.
+# Bytes buffered during authentication; then reading is paused.
 MAX_EARLY_BYTES = 65_536
 
 
@@ -20,13 +20,13 @@ class WebSocketConnection(Connection):
 
     def __init__(self, *args: Any, listener: Listener) -> None:
         super().__init__(*args)
-        self._early: bytes | None = b""  # not None until its listener may hear it
+        self._early: bytes | None = b""  # not None until the listener may receive messages
         self._listener = listener
-        self._reader: websocket.FrameReader | None = None  # made with the first word: most clients only listen
+        self._reader: websocket.FrameReader | None = None  # created with the first input: most clients only listen
         self._rate_limiter: MessageRateLimiter
 
     def start_reading(self) -> None:
-        """From here on it is heard, beginning with what it has said before."""
+        """Start processing input, beginning with the buffered bytes."""
         early, self._early = self._early, None
         if early:
             if not self.transport.is_closing():
@@ -62,7 +62,7 @@ class WebSocketConnection(Connection):
                 too_large = code == websocket.TOO_LARGE
                 end = close_reasons.TOO_LARGE if too_large else CloseReason(code, reason, reconnect=False)
                 self.owner.end(self, end)
-                self.transport.write_eof()  # the reader is deaf now, so no goodbye is waited for
+                self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
             case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
                 self.owner.end(self, close_reasons.TOO_FAST)
             case websocket.TextMessage(text):

@@ -1,7 +1,7 @@
-"""A WebSocket, from its handshake to the dialect that greets it.
+"""WebSocket endpoint, from the handshake to the start of the dialect.
 
-It is accepted first and turned away in a close frame, because a script cannot see a refused handshake; only a wrong
-Origin, version or path, and an address at its bound, are refused before."""
+Refusals are sent in a close frame after the handshake, because a script cannot see why a handshake failed. Only a wrong
+Origin, version or path, and an address at its limit, fail the handshake."""
 
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from bellcast.model.identities import Principal
 
 
 class DialectHandshake(Protocol):
-    """One dialect's way to greet. `direct` writes whole WebSocket frames, `foreign` their payloads."""
+    """Session start of a dialect. `direct` writes whole WebSocket frames, `foreign` their payloads."""
 
     @property
     def direct(self) -> Dialect: ...
@@ -30,13 +30,13 @@ class DialectHandshake(Protocol):
     def listener(self) -> Listener: ...
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
-        """Who comes; or why it will be turned away once it can be told. Raises what is refused before the handshake."""
+        """Return the principal, and the error to send after the handshake. Raises errors that fail the handshake."""
         ...
 
     async def start(
         self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
     ) -> None:
-        """From the accepted WebSocket to a live one; raises why not. Calls `at_ready` once the client may be heard."""
+        """Start the session on an accepted WebSocket, or raise. Calls `at_ready` once client messages may be processed."""
         ...
 
 
@@ -78,7 +78,7 @@ class WebSocketEndpoint:
         upgrade: websocket.Upgrade,
         refusal: BellcastError | None,
     ) -> None:
-        """On a socket of our own."""
+        """Serve on the taken-over socket."""
         if (taken := responses.take_over(scope, connection)) is None:
             return
         outlet, early = taken
@@ -90,7 +90,7 @@ class WebSocketEndpoint:
         await guard_start(connection, start, connection.start_reading)
 
     async def _carry(self, request: HandshakeRequest, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Through another server's sends."""
+        """Serve through another server's `send`."""
         await receive()  # websocket.connect
         try:
             self._admission.check_address(request.address)
