@@ -1,1 +1,1 @@
-"""Who is asking and what they may do: session tokens, cookies, secrets, API keys, topics, origins."""
+"""Authentication and authorization: session tokens, cookies, secrets, API keys, topic permissions, origins."""

@@ -1,10 +1,10 @@
-"""What the operator declared about access; settings fill it in, the doors keep to it."""
+"""Access configuration, filled from the settings."""
 
 from msgspec import Struct
 
 
 class AccessConfig(Struct, frozen=True, kw_only=True):
-    """Who else vouches for recipients, which pages may ask, and what needs no permission."""
+    """External issuers of sessions, allowed origins, and topics that need no permission."""
 
     jwks_url: str | None = None
     jwks_issuer: str | None = None

@@ -1,4 +1,4 @@
-"""Tokens an app signs for itself: HS256 under its own secret, with claims of its own names, as it did before it came here."""
+"""Tokens signed by the app: HS256 under its own secret, with its own claim names."""
 
 import hmac
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from bellcast.errors import Unauthenticated
 from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
-# What a claim may stand for; only whose token it is must be there.
+# Meanings a claim can be mapped to. Only `recipient` is required.
 MEANINGS = frozenset(("recipient", "tenant", "roles", "name", "topics", "publish"))
 LISTED = frozenset(("roles", "topics", "publish"))
-# Other people's tokens may have no end; a date can hold no later one.
+# App tokens may lack `exp`. This is the last second that a datetime can hold.
 NEVER = 253_402_300_799
 
 
 def mapping(pairs: tuple[str, ...]) -> Mapping[str, str]:
-    """`recipient=userId,roles=role` as what each is called in the app's tokens."""
+    """Parse `recipient=userId,roles=role` into a mapping from meaning to claim name."""
     named = dict(pair.split("=", 1) for pair in pairs)
     if "recipient" not in named or not MEANINGS.issuperset(named) or not all(named.values()):
         raise ValueError(pairs)
@@ -28,7 +28,7 @@ def mapping(pairs: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def verify(secret: str, named: Mapping[str, str], token: str, now: int, limits: Limits) -> Principal | None:
-    """Who a token of the app's speaks of; None if the app did not sign it."""
+    """Return the principal of an app token, or None if the app did not sign it."""
     jwt = tokens.parse(token)
     digest = hmac.digest(secret.encode(), jwt.signed, "sha256")
     if jwt.header.alg != "HS256" or not hmac.compare_digest(digest, jwt.signature):
@@ -42,7 +42,7 @@ def verify(secret: str, named: Mapping[str, str], token: str, now: int, limits: 
 
 
 def _translated(payload: dict[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
-    """The app's claims under the names they have here. A user's id is often a number, and one role a bare text."""
+    """Rename the app's claims to Bellcast's. User ids may be integers, and a single role may be a plain string."""
     said = {claim: payload[claim] for claim in ("nbf", "iat") if payload.get(claim) is not None}
     said["exp"] = payload.get("exp", NEVER)
     for meaning, claim in named.items():

@@ -1,4 +1,4 @@
-"""Who comes in: reads a request's credentials, whoever vouches for them, and lets each in at its own door only."""
+"""Authenticates requests of recipients and of servers."""
 
 from typing import Protocol
 from urllib.parse import unquote_plus
@@ -23,7 +23,8 @@ TOKEN_PARAMETER = b"token="
 
 
 class AuthRequest(Protocol):
-    """What the doors look at; headers and query as ASGI has them, the scheme as the browser sees it."""
+    """The parts of a request used for authentication. Headers and query as in ASGI, the scheme as the browser sees
+    it."""
 
     @property
     def method(self) -> str: ...
@@ -36,7 +37,7 @@ class AuthRequest(Protocol):
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
-    """What a request brings to prove who it is, and where its page comes from."""
+    """Credentials of a request, and the origin of its page."""
 
     bearer: str | None
     token: str | None
@@ -47,7 +48,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
 
 
 class Authenticator:
-    """The recipients' door and the callers'."""
+    """Authenticates recipients (session tokens, cookies) and servers (project secret, API keys)."""
 
     def __init__(
         self,
@@ -69,14 +70,15 @@ class Authenticator:
         self._sessions = CookieSessions(access.session_url, http, clock, limits) if access.session_url else None
 
     async def recipient(self, request: AuthRequest, kind: Kind) -> Principal:
-        """Whose inbox is asked for. Nameless only on live paths, and only where the operator allows it."""
+        """Authenticate a recipient. The principal is anonymous only on live paths, and only where the operator
+        allows it."""
         brought = read(request)
         credential = brought.bearer or brought.token
         if credential is not None:
             self._check_origin(request, brought)
             return await self.session(credential)
         nameless = kind != "request" and self._access.anonymous
-        # A page without cookies gets the same answer as one with them, or it could tell whether there are any.
+        # The response is the same with and without cookies, so that a page cannot detect whether cookies exist.
         is_page = brought.origin is not None and kind != "websocket"
         if self._sessions is not None and (brought.cookies or is_page):
             try:
@@ -105,7 +107,7 @@ class Authenticator:
         return tokens.verify(self._project, token, now, self._limits)
 
     async def caller(self, request: AuthRequest) -> Caller:
-        """Which server asks. Only by header: addresses are logged, and the secret opens everything."""
+        """Authenticate a server. Only headers are accepted: URLs are logged, and the secret grants full access."""
         brought = read(request)
         if brought.bearer is not None:
             caller = await server_credentials.authenticate(self._project, self._keys, brought.bearer)

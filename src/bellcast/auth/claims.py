@@ -1,4 +1,4 @@
-"""What a session says of its recipient, read strictly: every claim has its type and bounds, whoever vouches for it."""
+"""Strict decoding of session claims: every claim has a type and bounds, whichever issuer signed it."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
 
 class SessionClaims(Struct, frozen=True, kw_only=True):
-    """What a session may say beside who it is; null says nothing."""
+    """Optional claims of a session. Null is the same as absent."""
 
     tenant: str | None = None
     topics: tuple[str, ...] | None = None
@@ -27,7 +27,7 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
     name: str | None = None
 
     def principal(self, recipient: str, *, issued_at: int, expires_at: int | None, by_cookie: bool) -> Principal:
-        """The principal of whom this is said."""
+        """Return the principal that the claims describe."""
         return Principal(
             tenant=DEFAULT_TENANT if self.tenant is None else self.tenant,
             recipient=recipient,
@@ -68,7 +68,7 @@ _decoder = msgspec.json.Decoder(JwtClaims)
 
 
 def decode(payload: bytes) -> JwtClaims:
-    """The claims in a payload whose signature holds."""
+    """Decode the claims of a payload whose signature was verified."""
     try:
         return _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

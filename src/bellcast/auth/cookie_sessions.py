@@ -1,4 +1,4 @@
-"""Recipients by their session cookie: the app that set it is asked whose it is."""
+"""Authenticates recipients by session cookie: the app that set the cookie is queried for its owner."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ from bellcast.model import times, validation
 from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
-# A page asks for its inbox, its counts and its stream at once: one question to the app is enough.
+# A page requests its inbox, its counts and its stream at once. They share one query to the app.
 CACHE_MS = 5_000
 MAX_CACHED = 10_000
 # An answer is given out for REMEMBERED_MS, and the inbox it opens is read within the same time again. So long the
@@ -34,8 +34,8 @@ class SessionResponse(SessionClaims, frozen=True, kw_only=True):
 
 
 class CookieSessions:
-    """Asks the app, and remembers for a moment what it said. `issued_at` is the time of asking, so that an answer from before
-    a revocation is known to be one."""
+    """Queries the app for sessions and caches its responses briefly. `issued_at` is the time of the query, so that a
+    response from before a revocation can be detected."""
 
     def __init__(self, url: str, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
         self._url = url
@@ -48,7 +48,7 @@ class CookieSessions:
         self._asking: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
     async def recipient(self, cookies: bytes) -> Principal:
-        """Whose session these cookies are."""
+        """Return the principal of these cookies."""
         digest = hashlib.sha256(cookies).digest()
         known = self._cache.get(digest)
         if known is None or self._clock.now() >= known.issued_at + CACHE_MS:
@@ -56,8 +56,8 @@ class CookieSessions:
         return self._current(known)
 
     async def refresh(self, principal: Principal, since: int) -> Principal | None:
-        """What the app says now of the cookies behind a remembered answer that is older than `since`; None if they are
-        somebody else's by now."""
+        """Query the app again for the cookies behind a cached response older than `since`. None if they now belong
+        to another recipient."""
         _, cookies = self._behind.get(id(principal), (None, None))
         if cookies is None:
             return None
@@ -82,10 +82,10 @@ class CookieSessions:
         return outcome
 
     async def _outcome(self, digest: bytes, cookies: bytes) -> Principal | BellcastError:
-        """What the app answers, or what came of asking: those who come meanwhile with the same cookies share it."""
+        """Return the app's response or the error of the query. Concurrent requests with the same cookies share it."""
         while (asked := self._asking.get(digest)) is not None:
             outcome = await asyncio.shield(asked)
-            if outcome is not None:  # None: whoever asked has gone without waiting for the answer
+            if outcome is not None:  # None: the requester was cancelled before the response arrived
                 return outcome
         asked = self._asking[digest] = asyncio.get_running_loop().create_future()
         outcome = None

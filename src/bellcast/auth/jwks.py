@@ -19,16 +19,16 @@ from bellcast.model.limits import Limits
 # By key type and curve: what its keys are good for here.
 ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}
 CACHE_MS = 300_000  # Issuers announce a new key long before they sign with it.
-# A forged kid must not make this server hammer the issuer; after a failure it may ask again sooner.
+# A forged kid must not cause a flood of requests to the issuer. After a failure the next request is allowed sooner.
 MIN_REFRESH_MS = 30_000
 FAILED_RETRY_MS = 5_000
-# An issuer that is away cannot withdraw a key, nor should it lock everybody out at once.
+# An unreachable issuer cannot revoke a key, and its outage should not reject every session at once.
 MAX_STALE_MS = 3_600_000
 MIN_RSA_BITS = 2_048  # RFC 7518 §3.3
 
 
 class JwksDocument(Struct, frozen=True):
-    """A JWK set; its keys are looked at one by one, since one strange key must not spoil the others."""
+    """A JWK set. Keys are decoded one by one, so that an unsupported key does not invalidate the others."""
 
     keys: list[dict[str, Any]]
 
@@ -42,7 +42,7 @@ class PublicKey(NamedTuple):
 
 
 class Jwks:
-    """Knows the issuer's keys and asks for them anew when they are old or one is unknown; one question at a time."""
+    """Caches the issuer's keys and fetches them when they are stale or a kid is unknown, with one request at a time."""
 
     def __init__(self, url: str, access: AccessConfig, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
         self._url = url
@@ -124,7 +124,7 @@ def _usable(published: dict[str, Any]) -> PublicKey | None:
     algorithm = ALGORITHMS.get(f"{published.get('kty')} {published.get('crv')}")
     if algorithm is None or published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
         return None
-    if "d" in published:  # a private key: whoever can read the set could sign with it
+    if "d" in published:  # a private key: anyone who can read the set could sign with it
         return None
     try:
         key = jwt.PyJWK(published, algorithm)

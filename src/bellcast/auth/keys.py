@@ -1,6 +1,6 @@
-"""API keys: `bc_<id>_<secret>`, shown once; the store keeps a digest.
+"""API keys: `bc_<id>_<secret>`, shown once. The store holds only a digest.
 
-Scopes are exactly what they say: `manage` does not imply `send` or `read`. Only the project secret has all three."""
+Scopes are independent: `manage` does not imply `send` or `read`. Only the project secret has all three."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ SCOPES: tuple[Scope, ...] = ("send", "read", "manage")
 
 
 class NewApiKey(NamedTuple):
-    """A new key: what is kept of it, and the text that is shown once."""
+    """A new key: the stored record, and the text that is shown once."""
 
     key: ApiKey
     text: str

@@ -1,4 +1,4 @@
-"""Which pages may ask: the rules for `Origin`, and the CORS headers that tell browsers. Pure."""
+"""Cross-origin rules: checks of `Origin`, and CORS headers. Pure."""
 
 from collections.abc import Collection
 from typing import Literal
@@ -41,7 +41,7 @@ def canonical(origin: str) -> str | None:
 
 
 def is_same(origin: str, scheme: str, host: str) -> bool:
-    """Whether a page of `origin` asks the server it came from."""
+    """True if `origin` is the server's own origin."""
     asked = canonical(origin)
     return asked is not None and asked == canonical(f"{scheme}://{host}")
 
@@ -73,11 +73,12 @@ def _is_safe(kind: Kind, method: str) -> bool:
 
 
 def cors_headers(origin: str | None, origins: Collection[str], status: int = 200) -> Headers:
-    """The CORS headers of a response: any page may read it, or once origins are declared only theirs.
+    """The CORS headers of a response. Any page may read it, or only pages of declared origins once origins are
+    declared.
 
-    Every page may read an error, also of a request with credentials, or its developer would see a CORS error instead of
-    the reason. That tells a foreign page nothing about its user: cookies from undeclared origins are refused unseen
-    (`cookie_allowed`), so the error is the one a request without cookies gets."""
+    Every page may read an error, also of a request with credentials. Otherwise its developer would see a CORS error
+    instead of the reason. This reveals nothing about the user to a foreign page: cookies from undeclared origins are
+    ignored (`cookie_allowed`), so the error is the same as for a request without cookies."""
     vary = (b"vary", b"Origin")
     if origin is None:
         return [vary] if origins else []
@@ -103,8 +104,8 @@ def preflight_headers(origin: str | None, origins: Collection[str]) -> Headers:
 
 
 def preflight_origin(origin: str | None, origins: Collection[str]) -> Headers:
-    """Who may send the request that a preflight asks for: any page, but an undeclared one without cookies. Once origins
-    are declared, what such a page gets is an error that it can read."""
+    """The origin allowed by a preflight response: any page, but an undeclared one without cookies. Once origins are
+    declared, an undeclared page receives an error that it can read."""
     is_declared = origin is not None and canonical(origin) in origins
     vary = [(b"vary", b"Origin")] if origins and not is_declared else []
     return [*cors_headers(origin, origins if is_declared else ()), *vary]

@@ -1,4 +1,4 @@
-"""Which topics a principal may follow and publish on. Pure: a refusal says what would allow it."""
+"""Topic permissions of a principal: following and publishing. Pure. A refusal states what would allow the operation."""
 
 from collections.abc import Iterable
 from enum import Enum, auto
@@ -10,7 +10,7 @@ from bellcast.model.identities import Principal
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """Why not, in the words clients are told."""
+    """The reason of a refusal, as sent to clients."""
 
     code: str = "forbidden"
     message: str

@@ -21,12 +21,12 @@ def is_socket_id(text: str) -> bool:
 
 
 def channel_string(socket_id: str, channel: str, channel_data: str | None = None) -> str:
-    """What is signed for following a channel."""
+    """The string to sign for a channel subscription."""
     return f"{socket_id}:{channel}" if channel_data is None else f"{socket_id}:{channel}:{channel_data}"
 
 
 def user_string(socket_id: str, user_data: str) -> str:
-    """What is signed for signing in."""
+    """The string to sign for user authentication."""
     return f"{socket_id}::user::{user_data}"
 
 
@@ -48,7 +48,8 @@ def digest(project: Project, text: bytes) -> str:
 def check_request(
     project: Project, method: str, path: str, pairs: Iterable[tuple[str, str]], body: bytes, now: int
 ) -> None:
-    """Unauthenticated, saying why, unless the project's server sent this request at about `now` (UTC milliseconds)."""
+    """Raise Unauthenticated with the reason unless the project's server signed this request at about `now` (UTC
+    milliseconds)."""
     given = parameters(pairs)
     if given.get("auth_key") != project.key:
         raise Unauthenticated("auth_key: not this app's key.")

@@ -28,7 +28,7 @@ HEADERS = 64
 
 
 class Header(Struct, frozen=True):
-    """A JOSE header; `crit` asks for extensions, and there are none."""
+    """A JOSE header. Any `crit` is rejected, since no extensions are supported."""
 
     alg: str
     kid: str | None = None
@@ -70,7 +70,7 @@ def sign(
 
 
 def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
-    """Who a token of this project speaks of; Unauthenticated says what is wrong with it."""
+    """Return the principal of a token of this project. Raises Unauthenticated with the reason."""
     jwt = parse(token)
     if jwt.header.alg != "HS256":
         raise Unauthenticated("The session token's algorithm is not accepted: sign with HS256.")

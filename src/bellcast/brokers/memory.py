@@ -7,7 +7,7 @@ from bellcast.model.events import Event, Stream
 
 
 class MemoryBroker:
-    """A Broker for one process. Events are heard before `publish` returns, in the order published."""
+    """A Broker for one process. Events are delivered before `publish` returns, in the order published."""
 
     def __init__(self) -> None:
         self._listener: Callable[[Event], None] | None = None
@@ -16,7 +16,7 @@ class MemoryBroker:
         """There is nothing to connect to."""
 
     async def publish(self, *events: Event) -> None:
-        """Tell the listener; without one nobody is looking, and nothing is lost: the store has it."""
+        """Deliver to the listener. Without a listener there is no connection, and the store has the event."""
         if self._listener is not None:
             for event in events:
                 deliver(self._listener, event)
@@ -27,15 +27,15 @@ class MemoryBroker:
     def listen(
         self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        """Tell `listener` of every event from now on; none is ever missed."""
+        """Deliver every event to `listener` from now on. Events are never lost."""
         self._listener = listener
 
     def follow(self, stream: Stream) -> None:
-        """Everything is heard anyway."""
+        """No-op: every event is delivered."""
 
     def unfollow(self, stream: Stream) -> None:
-        """Everything is heard anyway."""
+        """No-op: every event is delivered."""
 
     async def close(self) -> None:
-        """Tell nobody any more."""
+        """Stop delivering events."""
         self._listener = None

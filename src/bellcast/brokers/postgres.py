@@ -1,8 +1,8 @@
-"""PostgreSQL LISTEN/NOTIFY as the way between processes, for teams without Redis.
+"""PostgreSQL LISTEN/NOTIFY as the transport between processes, for deployments without Redis.
 
-A process listens to as many channels as a server can look through quickly, not to one a stream: streams share them, and
-what nobody here follows is passed over. A notice holds 8,000 bytes of text, so longer messages come in parts.
-"""
+A process listens on a bounded number of channels instead of one per stream: streams share channels, and events of
+streams that this process does not follow are skipped. A notification holds 8,000 bytes of text, so longer messages
+are split into parts."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from bellcast.model.events import Stream
 CHANNELS = 64
 # Bytes of text PostgreSQL takes in a notice, less what stands before ours.
 MAX_NOTIFY_BYTES = 7_800
-# What is raised when PostgreSQL is away; the last when it ends a connection while that waits for an answer.
+# Errors raised when PostgreSQL is unreachable. The last one is raised when it closes a connection during a query.
 UNAVAILABLE_ERRORS = (
     exceptions.PostgresError,
     exceptions.InterfaceError,
@@ -47,10 +47,10 @@ class PostgresTransport:
         self._channels: Counter[str] = Counter()
         self._parts: dict[int, list[str]] = {}
         self._lost = asyncio.Event()
-        self._turn = asyncio.Lock()  # a connection is asked one thing at a time
+        self._turn = asyncio.Lock()  # a connection runs one query at a time
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
-        """Begin; from now on tell `hear` what arrives."""
+        """Connect, and pass received messages to `hear`."""
         self._on_message = hear
         self._channels.clear()
         self._parts.clear()
@@ -71,14 +71,14 @@ class PostgresTransport:
         )
 
     async def follow(self, streams: Sequence[Stream]) -> None:
-        """Hear these streams; returns once PostgreSQL listens for us."""
+        """Subscribe to these streams. Returns once PostgreSQL listens on their channels."""
         for channel in map(self._channel, streams):
             self._channels[channel] += 1
             if self._channels[channel] == 1:
                 await self._query(self._open(self._listening).add_listener, channel, self._on_notify)
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
-        """Hear them no more."""
+        """Unsubscribe from these streams."""
         for channel in map(self._channel, streams):
             self._channels[channel] -= 1
             if self._channels[channel] == 0:
@@ -91,7 +91,8 @@ class PostgresTransport:
         await _asked(self._open(self._sending).execute(NOTIFY, channels, parts))
 
     def _cut(self, message: bytes) -> Iterator[str]:
-        """A message as notices. Their numbers keep equal ones apart: of two alike PostgreSQL tells but one."""
+        """Split a message into notifications. Sequence numbers keep equal ones distinct, since PostgreSQL drops
+        duplicates."""
         text = base64.b64encode(message).decode()
         number, last = next(self._numbers), (len(text) - 1) // MAX_NOTIFY_BYTES
         for at in range(last + 1):
@@ -106,7 +107,7 @@ class PostgresTransport:
             self._on_message(base64.b64decode("".join(self._parts.pop(sender))))
 
     async def wait_lost(self) -> None:
-        """Raise when the listening connection is gone, or silent though it was asked."""
+        """Raise when the listening connection is lost or does not respond."""
         while True:
             try:
                 await asyncio.wait_for(self._lost.wait(), COMMAND_TIMEOUT)
@@ -140,7 +141,7 @@ class PostgresTransport:
 
 
 async def _asked(answer: Awaitable[object]) -> None:
-    """Wait for PostgreSQL; Unavailable if there is none any more."""
+    """Wait for PostgreSQL. Raises Unavailable if it is unreachable."""
     try:
         await answer
     except UNAVAILABLE_ERRORS as failure:

@@ -35,7 +35,7 @@ class RedisTransport:
         self._owners: list[int] | None = None  # the shard of each slot; None: there is one, of all
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
-        """Begin; from now on tell `hear` what arrives."""
+        """Connect, and pass received messages to `hear`."""
         slots = await self._slots()
         if slots is None:
             self._owners, self._shards = None, [Shard(self._pool(None), PLAIN)]
@@ -46,7 +46,7 @@ class RedisTransport:
         await asyncio.gather(*(shard.connect(hear) for shard in self._shards))
 
     async def _slots(self) -> list[Address] | None:
-        """Who has each slot; None where this is no cluster. Whoever of it was known before may answer."""
+        """Return the node of each slot, or None without a cluster. Any previously known node may respond."""
         wrong: Exception | None = None
         for address in (None, *self._slots_known):
             redis: Any = Redis(connection_pool=self._pool(address))
@@ -71,12 +71,12 @@ class RedisTransport:
         return ConnectionPool(self._seed.connection_class, **{**self._seed.connection_kwargs, **there})
 
     async def follow(self, streams: Sequence[Stream]) -> None:
-        """Hear these streams; returns once Redis has confirmed them all."""
+        """Subscribe to these streams. Returns once Redis has confirmed all of them."""
         parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
         await asyncio.gather(*(shard.follow([channel for channel, _ in those]) for shard, those in parts))
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
-        """Hear them no more."""
+        """Unsubscribe from these streams."""
         parts = self._by_shard([(self._channel(stream), b"") for stream in streams])
         await asyncio.gather(*(shard.unfollow([channel for channel, _ in those]) for shard, those in parts))
 
@@ -88,7 +88,7 @@ class RedisTransport:
     def _by_shard(
         self, messages: Sequence[tuple[bytes, bytes]]
     ) -> Iterator[tuple[Shard, Sequence[tuple[bytes, bytes]]]]:
-        """Each shard with what is its own, in order."""
+        """Group items by shard, in order."""
         if not self._shards:
             raise Unavailable("Redis was lost.")
         if self._owners is None:
@@ -99,7 +99,7 @@ class RedisTransport:
         return ((self._shards[number], those) for number, those in parts.items())
 
     async def wait_lost(self) -> None:
-        """Raise when a shard's connection is gone, or silent though it was asked."""
+        """Raise when the connection of a shard is lost or does not respond."""
         watching = [asyncio.ensure_future(shard.wait_lost()) for shard in self._shards]
         try:
             await asyncio.gather(*watching)
@@ -123,7 +123,7 @@ class RedisTransport:
 
 
 def _by_slot(ranges: Sequence[Any], asked: Address) -> list[Address]:
-    """The address of each slot's master, from what CLUSTER SLOTS says. An empty host is the one that was asked."""
+    """Map each slot to its master's address, from CLUSTER SLOTS. An empty host is the node that was queried."""
     found: list[Address | None] = [None] * SLOTS
     for first, last, master, *_ in ranges:
         address = (master[0].decode() if master[0] else asked[0], master[1])

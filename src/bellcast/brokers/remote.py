@@ -1,9 +1,8 @@
-"""What brokers between processes have in common: own events heard here first, others' in batches, and one who never
-stops trying to reach the other side.
+"""Common part of the brokers between processes: local events are delivered at once, remote ones are sent in batches,
+and the connection is retried forever.
 
-Nothing waits for the way out and nothing is kept for long: what is lost is found by the audit. A process hears only the
-streams somebody here follows.
-"""
+Publishing never waits for the network, and the outgoing queue is bounded: lost events are found by the reconciler. A
+process receives only the streams that its connections follow."""
 
 import asyncio
 import contextlib
@@ -26,9 +25,9 @@ log = structlog.get_logger(__name__)
 # While the other side is away so many events wait for it; beyond them the oldest are left to the audit.
 MAX_OUTGOING = 10_000
 MAX_BATCH_MESSAGES = 500
-# Between two tries to come back, seconds; the time between is random, so that not every process comes at once.
+# Reconnect delay in seconds, randomized so that processes do not reconnect at the same moment.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
-# How long a start waits for the first connection before it goes on without.
+# How long a start waits for the first connection before it proceeds without one.
 START_TIMEOUT = 5.0
 ORIGIN_BYTES = 8
 
@@ -44,15 +43,15 @@ class PubSubTransport(Protocol):
     """One way between processes, on one connection at a time. Raises Unavailable or OSError once it is lost."""
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
-        """Begin; from now on tell `hear` what arrives on the streams followed."""
+        """Connect, and pass messages of the followed streams to `hear`."""
         ...
 
     async def follow(self, streams: Sequence[Stream]) -> None:
-        """Hear these streams; returns once whatever is sent to them is heard."""
+        """Subscribe to these streams. Returns once their messages are received."""
         ...
 
     async def unfollow(self, streams: Sequence[Stream]) -> None:
-        """Hear them no more."""
+        """Unsubscribe from these streams."""
         ...
 
     async def send(self, messages: Sequence[Message]) -> None:
@@ -64,7 +63,7 @@ class PubSubTransport(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Raise unless the other side answers."""
+        """Raise unless the broker responds."""
         ...
 
     async def close(self) -> None:
@@ -92,7 +91,7 @@ class RemoteBroker:
     # --- the port
 
     async def open(self) -> None:
-        """Begin to connect; go on without when the other side does not answer."""
+        """Start connecting. Returns also when the broker does not respond in time."""
         self._task = asyncio.get_running_loop().create_task(self._keep_connected())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), START_TIMEOUT)
@@ -100,12 +99,12 @@ class RemoteBroker:
     def listen(
         self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        """Tell `listener` of every event from now on, and `unsure` of streams where some may have been missed."""
+        """Deliver every event to `listener` from now on, and call `on_gap` with streams that may have lost events."""
         self._listener = listener
         self._on_gap = unsure or self._on_gap
 
     def follow(self, stream: Stream) -> None:
-        """Somebody here follows a stream."""
+        """Follow a stream."""
         self._interest[stream] += 1
         if self._interest[stream] == 1:
             self._changed.add(stream)
@@ -120,7 +119,7 @@ class RemoteBroker:
             self._work.set()
 
     async def publish(self, *events: Event) -> None:
-        """Heard here before this returns, elsewhere soon after."""
+        """Deliver locally before returning, and to other processes soon after."""
         if self._listener is None and self._task is None:
             return
         for event in events:
@@ -142,7 +141,7 @@ class RemoteBroker:
             raise Unavailable("The broker is away.") from failure
 
     async def close(self) -> None:
-        """Send what waits, then tell nobody any more."""
+        """Send queued events, then stop delivering."""
         self._listener = None
         task, self._task = self._task, None
         if task is None:
@@ -181,7 +180,7 @@ class RemoteBroker:
         self._on_gap(streams)
 
     async def _serve(self) -> None:
-        """Until the connection is gone."""
+        """Send and subscribe until the connection is lost."""
         lost = asyncio.ensure_future(self._transport.wait_lost())
         try:
             while not lost.done():
@@ -213,7 +212,7 @@ class RemoteBroker:
             await self._transport.send(batch)
 
     def _receive(self, message: bytes) -> None:
-        """What another process sent; its own it has heard already."""
+        """Deliver a message of another process. This process's own were delivered by `publish`."""
         if message[:ORIGIN_BYTES] == self._origin or self._listener is None:
             return
         try:

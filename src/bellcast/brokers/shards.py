@@ -1,4 +1,4 @@
-"""One Redis that carries channels: all of them, or in a cluster those of its slots."""
+"""One Redis node that carries channels: all of them, or in a cluster those of its slots."""
 
 import asyncio
 import itertools
@@ -10,14 +10,14 @@ from redis.asyncio import ConnectionPool, Redis
 
 from bellcast.errors import Unavailable
 
-# Channels a command: a storm of new connections is a few writes of under a megabyte.
+# Channels per command. A burst of new connections costs a few writes of less than a megabyte.
 CHANNELS = 1_000
-# A Redis that is silent for so long after a question is away.
+# A Redis that does not respond to a command within this time (seconds) is unreachable.
 COMMAND_TIMEOUT = 5.0
 
 
 class CommandNames(NamedTuple):
-    """What the commands are called. In a cluster a channel lives on one shard, and each is named alone."""
+    """Command names. In a cluster a channel belongs to one shard, and each command names one channel."""
 
     follow: bytes
     unfollow: bytes
@@ -35,7 +35,7 @@ SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]
 
 
 class Shard:
-    """One connection listens, others send."""
+    """A Redis node: one connection subscribes, pooled connections publish."""
 
     def __init__(self, pool: ConnectionPool, words: CommandNames) -> None:
         self._pool = pool
@@ -49,7 +49,7 @@ class Shard:
         self._last_received = False
 
     async def connect(self, hear: Callable[[bytes], None]) -> None:
-        """Begin to listen."""
+        """Connect and start reading."""
         try:
             self._listening = self._pool.connection_class(**{**self._pool.connection_kwargs, "socket_timeout": None})
             await self._listening.connect()
@@ -63,7 +63,7 @@ class Shard:
             said = await self._listening.read_response()
             self._last_received = True
             if not isinstance(said, list):
-                continue  # an answer to a ping, where nothing is followed yet
+                continue  # reply to a ping while no channel is subscribed
             kind, channel, *rest = said
             if kind == words.message:
                 hear(rest[0])
@@ -73,7 +73,7 @@ class Shard:
                     self._confirmed.set()
 
     async def follow(self, channels: Sequence[bytes]) -> None:
-        """Hear these channels; returns once Redis has confirmed them all."""
+        """Subscribe to these channels. Returns once Redis has confirmed all of them."""
         self._unconfirmed.update(channels)
         self._confirmed.clear()
         await self._command(self._words.follow, channels)
@@ -83,7 +83,7 @@ class Shard:
             raise Unavailable("Redis does not answer.") from None
 
     async def unfollow(self, channels: Sequence[bytes]) -> None:
-        """Hear them no more."""
+        """Unsubscribe from these channels."""
         await self._command(self._words.unfollow, channels)
 
     async def _command(self, command: bytes, channels: Sequence[bytes]) -> None:
@@ -104,7 +104,8 @@ class Shard:
             raise Unavailable(f"Redis was lost: {failure}.") from failure
 
     async def _send_by_script(self, messages: Sequence[tuple[bytes, bytes]]) -> bool:
-        """With one answer for all: to read one takes 10 µs. False where scripts are not allowed."""
+        """Publish with one script and one reply, since reading a reply takes 10 µs. False where scripts are not
+        allowed."""
         redis: Any = self._redis
         try:
             await redis.execute_command("EVAL", SEND_ALL, 0, *itertools.chain.from_iterable(messages))
@@ -119,7 +120,7 @@ class Shard:
         await pipeline.execute()
 
     async def wait_lost(self) -> None:
-        """Raise when the listening connection is gone, or silent though it was asked."""
+        """Raise when the listening connection is lost or does not respond to a ping."""
         if self._reading is None:
             return
         while True:
@@ -132,14 +133,14 @@ class Shard:
                 raise Unavailable("Redis does not answer.")
 
     async def ping(self) -> None:
-        """Raise unless Redis answers."""
+        """Raise unless Redis responds."""
         try:
             await self._redis.ping()
         except exceptions.RedisError as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         reading, self._reading = self._reading, None
         listening, self._listening = self._listening, None
         if reading is not None:

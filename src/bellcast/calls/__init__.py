@@ -1,4 +1,4 @@
-"""What clients ask, the app answers: handlers in Python, or one URL that gets every call, signed.
+"""Calls from clients, handled by the app: by Python handlers, or by one URL that receives every call, signed.
 
 `connect` and `disconnect` are calls too."""
 
@@ -29,7 +29,7 @@ __all__ = [
 def backend_for(
     handlers: Handlers | None, url: str | None, project: Project, http: ports.Http, clock: ports.Clock
 ) -> CallBackend:
-    """Whoever answers calls here: the app's handlers, else its URL, else nobody."""
+    """Return the call backend: the app's handlers, else its URL, else one that handles no call."""
     if handlers is not None:
         return handlers
     return NoBackend() if url is None else HttpCallback(url, project, http, clock)

@@ -1,4 +1,4 @@
-"""Whoever answers calls, and the one who stands in where nobody does."""
+"""The call backend port, and the backend used when none is configured."""
 
 from typing import Any, Protocol
 
@@ -7,10 +7,10 @@ from bellcast.errors import NoHandler
 
 
 class CallBackend(Protocol):
-    """Whoever answers calls."""
+    """Handles calls."""
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        """Whether it may have a handler of that name; so that nobody asks for nothing at every connection."""
+        """True if a handler of that name may exist, so that connections without handlers cost no call."""
         ...
 
     def has_namespace(self, namespace: str) -> bool:
@@ -18,7 +18,8 @@ class CallBackend(Protocol):
         ...
 
     async def dispatch(self, call: Call) -> Any:
-        """The reply: None is an empty one, a tuple several values. Refused, NoHandler or HandlerFailed if there is none."""
+        """Return the reply: None is an empty one, a tuple several values. Raises Refused, NoHandler or
+        HandlerFailed."""
         ...
 
 

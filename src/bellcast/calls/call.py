@@ -1,4 +1,4 @@
-"""One thing a client asked, and what the one who answers may do about it."""
+"""A call from a client, and the operations available to its handler."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -25,15 +25,15 @@ class CallContext(Protocol):
     """What a call can do to its connection; each dialect does it its way."""
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        """Tell the caller."""
+        """Emit to the caller."""
         ...
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        """Tell everyone on a topic of the caller's tenant, the caller too if it follows it."""
+        """Publish to a topic of the caller's tenant. The caller receives the event too if it follows the topic."""
         ...
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - see Call.ask
-        """Ask the caller and wait for its ack; TimeoutError if none comes."""
+        """Emit to the caller and wait for its ack. Raises TimeoutError."""
         ...
 
     async def join(self, topic: str) -> None: ...
@@ -50,7 +50,7 @@ class CallContext(Protocol):
 
 
 class Accepted(Struct, frozen=True, kw_only=True):
-    """Whom a `connect` handler let in."""
+    """The recipient that a `connect` handler accepted."""
 
     recipient: str
     roles: tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ class Accepted(Struct, frozen=True, kw_only=True):
 
 
 class Call:
-    """One thing a client asked, and what the handler may do about it."""
+    """A call from a client, and the operations available to its handler."""
 
     def __init__(
         self,
@@ -91,15 +91,15 @@ class Call:
         return self.args[0] if self.args else None
 
     async def emit(self, name: str, *args: Any) -> None:
-        """Tell the caller."""
+        """Emit to the caller."""
         await self._port.emit(name, args)
 
     async def publish(self, topic: str, name: str, data: Any = None) -> None:
-        """Tell everyone on a topic."""
+        """Publish to a topic."""
         await self._port.publish(topic, name, data)
 
     async def ask(self, name: str, *args: Any, timeout: float = 5.0) -> Any:  # noqa: ASYNC109 - dialects keep the time
-        """Ask the caller; its ack, or TimeoutError."""
+        """Emit to the caller and return its ack. Raises TimeoutError."""
         return await self._port.ask(name, args, timeout)
 
     async def join(self, topic: str) -> None:
@@ -107,7 +107,7 @@ class Call:
         await self._port.join(topic)
 
     async def leave(self, topic: str) -> None:
-        """Make it follow the topic no more."""
+        """Unsubscribe the caller from the topic."""
         await self._port.leave(topic)
 
     async def disconnect(self) -> None:
@@ -115,7 +115,7 @@ class Call:
         await self._port.disconnect()
 
     async def close(self, *, reconnect: bool = True) -> None:
-        """End the connection; the client may come back, or not."""
+        """Close the connection. The close code states whether the client may reconnect."""
         await self._port.close(reconnect=reconnect)
 
     def accept(self, recipient: str, *, roles: Sequence[str] | None = None, tenant: str | None = None) -> None:

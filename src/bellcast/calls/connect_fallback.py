@@ -1,16 +1,17 @@
-"""What becomes of a newcomer on whom the app has no word, because it is away or its handler failed: one rule for functions
-and for the URL."""
+"""Fallback for `connect` when the app is unreachable or its handler fails: one rule for Python handlers and for the
+URL."""
 
 from bellcast.calls.call import CONNECT, ROOT, Call
 from bellcast.errors import Unavailable
 
-# Its clients come without a name, and sign in later by a proof of their own.
+# Clients of this dialect connect without a recipient and sign in later with a separate proof.
 LATE_SIGN_IN_DIALECTS = "pusher"
 
 
 def admit_by_session(call: Call) -> None:
-    """A `connect` or `disconnect` that failed decides nothing. Who has a session is let in by it, with what it allows and no
-    more: bells ring while the app is away. Who has none is to come back, as is who wants into a namespace of the app's."""
+    """Decide a failed `connect` or `disconnect` by the session alone. A connection with a session is accepted with
+    the session's permissions, so that bells keep working while the app is down. A connection without a session must
+    retry, as must one for a namespace of the app."""
     call.accepted = None  # of a handler that failed half-way nothing is believed
     if call.name != CONNECT:
         return

@@ -30,7 +30,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in
 
 
 class EmittedEvent(Struct, frozen=True, kw_only=True):
-    """One event of the URL's answer; `to` is a topic, without it the caller is told."""
+    """One event of the URL's response. `to` is a topic; without it the caller receives the event."""
 
     name: str
     args: list[Any] = []
@@ -56,21 +56,21 @@ class HandlerReply(Struct, frozen=True, kw_only=True):
 
 
 class HttpCallback:
-    """Asks the app's URL, and does what it answers."""
+    """Posts calls to the app's URL and applies its response."""
 
     def __init__(self, url: str, project: Project, http: ports.Http, clock: ports.Clock) -> None:
         self._url = url
         self._key = signing_key(project.secret)
         self._http = http
         self._clock = clock
-        self._unhandled: dict[str, int] = {}  # until when it is taken that nobody answers comings or goings
+        self._unhandled: dict[str, int] = {}  # until when `connect` and `disconnect` calls are assumed to be unhandled
         self._failed_at: dict[str, int] = {}  # until when the URL is left alone with them
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
         return namespace != ROOT or self._clock.now() >= self._unhandled.get(name, 0)
 
     def has_namespace(self, namespace: str) -> bool:
-        return True  # the URL is asked, by `connect`
+        return True  # the URL is queried, by `connect`
 
     async def dispatch(self, call: Call) -> Any:
         if call.namespace == ROOT and self._clock.now() < self._failed_at.get(call.name, 0):
@@ -118,9 +118,9 @@ class HttpCallback:
 
 
 def signing_key(secret: str) -> bytes:
-    """The bytes of the secret; where it begins with `whsec_`, those its base64 stands for.
+    """The signing key: the bytes of the secret, or the decoded base64 of a secret that begins with `whsec_`.
 
-    A library that takes only `whsec_…` is given `whsec_` + base64 of the project secret."""
+    A library that accepts only `whsec_…` takes `whsec_` + base64 of the project secret."""
     if secret.startswith(SECRET_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
@@ -151,7 +151,7 @@ def _read(response: ports.Response) -> HandlerReply:
 
 
 async def _apply_reply(call: Call, answer: HandlerReply) -> None:
-    """Do what the answer says beside its reply."""
+    """Apply the effects of the response other than its reply."""
     if answer.accept is not None:
         if call.name != CONNECT:
             raise HandlerFailed("It answered `accept` to what is no `connect`.")

@@ -1,4 +1,4 @@
-"""The app's own functions, by the name of what they answer."""
+"""The app's Python handlers, by call name."""
 
 import asyncio
 import importlib
@@ -23,7 +23,7 @@ AnyFunction = TypeVar("AnyFunction", bound=Function)
 
 
 class Handlers:
-    """The app's functions by the name of what they answer, in whatever namespace it was asked."""
+    """The app's handlers by call name, for every namespace."""
 
     def __init__(self, *, namespaces: Iterable[str | re.Pattern[str]] = ()) -> None:
         self._namespaces = (ROOT, *namespaces)
@@ -33,7 +33,7 @@ class Handlers:
                 raise ValueError(f"A namespace begins with a slash: {namespace!r}.")
 
     def on(self, name: str) -> Callable[[AnyFunction], AnyFunction]:
-        """Answer what clients ask by that name, with `async def`, or with `def` in a thread."""
+        """Register a handler for calls of that name: `async def`, or `def`, which runs in a thread."""
         if name in self._functions:
             raise ValueError(f"{name!r} has a handler already: {self._functions[name]!r}.")
 
@@ -58,7 +58,7 @@ class Handlers:
             raise NoHandler(f"No handler answers {call.name!r}.")
         try:
             reply = await _run(function, call)
-            msgspec.json.encode(reply)  # what no dialect could carry is the handler's fault, told here
+            msgspec.json.encode(reply)  # a value that no dialect can encode is the handler's error and is reported here
         except Refused:
             raise
         except Exception:

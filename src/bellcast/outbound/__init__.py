@@ -1,1 +1,1 @@
-"""Asking other servers over HTTP."""
+"""Outbound HTTP requests to other servers."""

@@ -1,4 +1,4 @@
-"""Outbound HTTP: one request, one bounded answer, nothing followed, nothing remembered.
+"""Outbound HTTP: single requests with bounded responses, without redirects or cookies.
 
 URLs come from the operator's settings only, so private addresses are allowed."""
 
@@ -11,7 +11,7 @@ import httpx
 from bellcast.errors import Unavailable
 from bellcast.ports import Response
 
-# Sessions, key sets and replies are far smaller; more is a mistake or an attack on this server's memory.
+# Sessions, key sets and replies are far smaller. More is a mistake or an attack on this server's memory.
 MAX_ANSWER = 1_048_576
 MAX_PORT = 65_535
 
@@ -24,7 +24,7 @@ class HttpxClient:
             verify=_trusted(),
             follow_redirects=False,
             trust_env=False,  # the operator sets URLs here, not a proxy in the environment
-            # One answer's Set-Cookie must not travel with another person's request.
+            # One response's Set-Cookie must not be sent with another recipient's request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
         )
@@ -38,7 +38,7 @@ class HttpxClient:
         body: bytes = b"",
         timeout: float = 5.0,  # noqa: ASYNC109 - the port's promise, kept with asyncio.timeout
     ) -> Response:
-        """Send it and read the whole answer, all within `timeout` seconds."""
+        """Send a request and read the whole response within `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 request = self._client.build_request(
@@ -51,14 +51,14 @@ class HttpxClient:
             raise Unavailable(f"{_place(url)} cannot be reached: {str(error) or type(error).__name__}.") from None
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._client.aclose()
 
     async def _exchange(self, request: httpx.Request) -> Response:
         response = await self._client.send(request, stream=True)
         try:
             body = bytearray()
-            # Raw: an answer compressed against our wish stays small instead of unfolding in memory.
+            # Raw: a response compressed in spite of `identity` is not decompressed in memory.
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_ANSWER:
@@ -84,14 +84,14 @@ def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def _trusted() -> ssl.SSLContext:
-    """The well-known authorities and those the operator installed on this machine."""
+    """The well-known certificate authorities and those installed on this machine."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
 
 
 def _place(url: str) -> str:
-    """Where a URL leads, without what may be secret in it."""
+    """Scheme, host and port of a URL, without parts that may be secret."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
