@@ -1,1 +1,1 @@
-"""REST over HTTP: every path of the outside surface except the live ones. Reads, checks who asks, calls a room, answers."""
+"""The REST API: every public HTTP path except the live ones."""

@@ -1,4 +1,4 @@
-"""What each error page says beside the error's own sentence: the usual causes, and what to do about them. Pure."""
+"""Texts of the error pages: usual causes and remedies of each error code. Pure."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""The browser client out of the package, for a `<script type="module">` on any page: built and small, or its sources."""
+"""Serves the browser client from the package, for a `<script type="module">` on any page: the build, or its sources."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ from bellcast.errors import NotFound
 from bellcast.model.content_coding import accepts
 
 BROWSER = Path(bellcast.__file__).parent / "browser"
-# A checkout where nobody has built the client serves its sources, which run as they are.
+# A checkout without a build serves the sources, which run unbuilt.
 FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
 # Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
@@ -31,7 +31,7 @@ TYPES = {
 
 
 class ServedFile(NamedTuple):
-    """A file as it was when it was last read."""
+    """A file and its content when it was last read."""
 
     modified_at: int
     body: bytes
@@ -39,11 +39,12 @@ class ServedFile(NamedTuple):
     encodings: dict[str, bytes]
 
     def answer(self, request: Asked, media_type: str) -> ASGIApp:
-        """The file, as small as the browser takes it. Each form has its own ETag, as RFC 9110 asks of strong ones."""
+        """The file in the smallest encoding that the browser accepts. Each encoding has its own ETag, as RFC 9110
+        requires of strong ones."""
         header = request_body.header(request, b"accept-encoding")
         encoding = next((name for name in self.encodings if accepts(header, name)), None)
         etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
-        # Asked again on every page, answered with a 304: an upgrade of the server is an upgrade of the page.
+        # Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
         headers = {
             "etag": etag,
             "cache-control": "no-cache",
@@ -60,13 +61,13 @@ class ServedFile(NamedTuple):
 
 
 class Files:
-    """The files read so far, by name; each is read again when it was written since."""
+    """Cache of the files read so far, by name. A file is read again when its modification time changes."""
 
     def __init__(self) -> None:
         self._served: dict[str, ServedFile] = {}
 
     def read(self, name: str) -> ServedFile | None:
-        """The file as it is now; None if there is none."""
+        """Return the current file. None if it does not exist."""
         file = FOLDER / name
         try:
             written = file.stat().st_mtime_ns

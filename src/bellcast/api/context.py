@@ -1,4 +1,4 @@
-"""What the API is built from: the engines, the limits, who may enter, and a view of the live connections."""
+"""Dependencies of the API: engines, limits, access rules, and a view of the live connections."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from bellcast.ports import Context
 
 
 class Connections(Protocol):
-    """What the live half tells about itself, of all nodes together where it is not said otherwise."""
+    """State of the live connections, of all nodes together unless stated otherwise."""
 
     async def page(self, tenant: str | None, after: str | None, limit: int) -> Sequence[ConnectionInfo]:
         """At most `limit` connections by id, after the id `after`; `tenant` None is every tenant."""
@@ -31,7 +31,7 @@ class Connections(Protocol):
         ...
 
     def followed_topics(self, tenant: str) -> Mapping[str, int]:
-        """The topics that somebody follows, and how many connections do."""
+        """Followed topics with their numbers of connections."""
         ...
 
     def followers(self, tenant: str, topic: str) -> int:
@@ -44,12 +44,12 @@ class Connections(Protocol):
 
 
 class Workers(Protocol):
-    """The other processes that share this one's port."""
+    """The other processes that share this process's port."""
 
     name: str
 
     async def others(self) -> Mapping[str, bytes]:
-        """What each of them counts, by its name; who does not say in time is left out."""
+        """Metrics of the other workers, by worker name. Workers that do not respond in time are omitted."""
         ...
 
 

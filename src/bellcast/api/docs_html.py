@@ -174,7 +174,7 @@ def _type(schema: Json) -> str:
 
 
 def _bounds(schema: Json) -> str:
-    """How long, how many, how much, and what it is when absent."""
+    """Bounds of a field: length, count, range and default."""
     told = [_bounds(one) for one in schema.get("anyOf", ())]
     for name, word in BOUNDS.items():
         if schema.get(name):

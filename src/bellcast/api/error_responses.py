@@ -21,7 +21,7 @@ PATH_UNKNOWN = "There is no such path. The paths there are: /docs"
 
 
 def refuse(refusal: BellcastError, more: Mapping[str, str] | None = None) -> Response[bytes]:
-    """The answer that tells a refusal."""
+    """Respond with an error."""
     headers = {**problems.headers(refusal), "cache-control": "no-store", **(more or {})}
     media_type = headers.pop("content-type")
     return Response(problems.body(refusal), status_code=refusal.status, media_type=media_type, headers=headers)
@@ -35,7 +35,7 @@ def ours(request: Asked, refusal: BellcastError) -> Response[bytes]:
 
 
 def routing(request: Asked, refusal: HTTPException) -> Response[bytes]:
-    """What the framework refused before a handler was found: no such path, not this method, a bad Host."""
+    """Respond to errors raised by the framework before a handler was found: unknown path, wrong method, bad Host."""
     kind = BY_STATUS.get(refusal.status_code, errors.BadRequest)
     if kind is BellcastError:
         return unforeseen(request, refusal)
@@ -45,7 +45,7 @@ def routing(request: Asked, refusal: HTTPException) -> Response[bytes]:
 
 
 def unforeseen(request: Asked, failure: Exception) -> Response[bytes]:
-    """A bug: the log has the trace, the client hears that it is ours."""
+    """Respond with a 500 and log the trace of an unexpected exception."""
     log.error("failed", **_which(request), exc_info=failure)
     return refuse(BellcastError())
 
@@ -56,7 +56,7 @@ def _which(request: Asked) -> dict[str, Any]:
 
 
 def gone(request: Asked, failure: Disconnected) -> Response[bytes]:
-    """The client left in the middle of its request; whatever is answered is heard by nobody."""
+    """The client disconnected during its request, so no response can be delivered."""
     return refuse(errors.BadRequest("The request ended early."))
 
 

@@ -1,4 +1,4 @@
-"""Live events from the app: heard by who is connected, kept by nobody."""
+"""Live events from the app: delivered to current connections, not stored."""
 
 from litestar.types import ASGIApp
 from msgspec import Struct
@@ -29,7 +29,8 @@ class Accepted(Struct, frozen=True):
 async def publish(request: Asked) -> ASGIApp:
     """Publish a live event.
 
-    To a topic, to several, or to one recipient's connections. It is not stored: who is not connected does not hear it. `except` is the connection that must not hear it."""
+    To a topic, to several, or to one recipient's connections. It is not stored: only connected clients receive it.
+    `except` is the connection that does not receive it."""
     here = context.of(request)
     asked = await request_body.body(request, EVENT)
     tenant = tenants.single_tenant(request, asked.tenant)

@@ -1,4 +1,4 @@
-"""Letting requests in: an operation names its door, it is kept here, and handlers ask who came."""
+"""Guards: each operation declares its required credentials, guards check them, handlers read the result."""
 
 from typing import Any, Literal
 
@@ -40,13 +40,13 @@ async def enter(request: ApiRequest, door: Door) -> None:
 
 
 def caller(request: ApiRequest) -> Caller:
-    """Which server asks."""
+    """Return the authenticated caller."""
     found: Caller = request.scope["state"]["caller"]
     return found
 
 
 async def inbox(request: ApiRequest) -> Inbox:
-    """The inbox of the recipient who asks, unless the session was ended since."""
+    """Return the inbox of the authenticated recipient, unless its session was revoked."""
     here = context.of(request)
     principal: Principal = request.scope["state"]["principal"]
     _, opened = await views.enter(here.engines, principal, None, here.doors.renewed)

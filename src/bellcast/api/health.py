@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what does it count."""
+"""Liveness, readiness and metrics."""
 
 from litestar.types import ASGIApp
 from msgspec import Struct
@@ -41,10 +41,10 @@ async def ready(request: Asked) -> ASGIApp:
 
 @operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: CONTENT_TYPE_PLAIN_0_0_4})
 async def metrics(request: Asked) -> ASGIApp:
-    """Numbers for Prometheus.
+    """Metrics for Prometheus.
 
-    Their names begin with `bellcast_`. Whichever of several workers is asked, it tells what all of this machine count, each
-    under its process id as `worker`."""
+    Their names begin with `bellcast_`. With several workers, any of them reports the metrics of all workers on this
+    machine, each labelled with its process id as `worker`."""
     sheet: MetricsExporter = request.app.state.sheet
     workers = context.of(request).workers
     told = None if workers is None else {workers.name: sheet.own(), **await workers.others()}

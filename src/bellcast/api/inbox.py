@@ -1,4 +1,4 @@
-"""The recipient's own inbox: look at it, count it, and act on what is in it."""
+"""The recipient's own inbox: read it, count it, and change its notifications."""
 
 from typing import Annotated, Literal
 
@@ -123,9 +123,9 @@ async def listing(request: Asked) -> ASGIApp:
     answer_headers=("ETag",),
 )
 async def counts(request: Asked) -> ASGIApp:
-    """Count what is unread.
+    """Count unread notifications.
 
-    What the badge and the tabs show. Made for polling: unchanged is a 304 without a body."""
+    The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body."""
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
     if unchanged(request, etag):
@@ -192,7 +192,7 @@ async def delete(request: Asked) -> ASGIApp:
 async def clear(request: Asked) -> ASGIApp:
     """Delete everything in a view.
 
-    `type` limits it to the notifications of that type; the others stay."""
+    `type` limits it to notifications of that type."""
     asked = request_body.query(request, ViewQuery)
     return await _mark(request, Marking(actions=("delete",), view=asked.view, type=asked.type))
 

@@ -1,4 +1,4 @@
-"""API keys for servers: made, listed and revoked; the secret part is shown once."""
+"""API keys for servers: create, list and revoke. The secret part is shown once."""
 
 import msgspec
 from litestar.types import ASGIApp
@@ -15,7 +15,7 @@ from bellcast.model.identities import ApiKey, Scope
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a new key is called and what it may do."""
+    """Name and scopes of a new key."""
 
     name: str
     scopes: list[Scope]
@@ -43,12 +43,12 @@ class ApiKeys(Struct, frozen=True):
     example={"name": "booking service", "scopes": ["send"]},
 )
 async def create(request: Asked) -> ASGIApp:
-    """Make an API key.
+    """Create an API key.
 
-    Its text is in this answer and nowhere else. A key can only be given scopes its maker has."""
+    Only this response contains its text. A key can only have scopes that its creator has."""
     here = context.of(request)
     asked = await request_body.body(request, KEY)
-    for scope in asked.scopes:  # or a key could give itself what it was not given
+    for scope in asked.scopes:  # otherwise a key could create keys with more scopes than its own
         server_credentials.require(guards.caller(request), scope)
     made = keys.make(asked.name, asked.scopes, here.engines.clock.now())
     await here.engines.store.keys.create(made.key, made.digest)

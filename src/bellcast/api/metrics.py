@@ -1,7 +1,7 @@
-"""Numbers for Prometheus: requests counted as they pass, the rest asked for when scraped.
+"""Prometheus metrics: requests are counted as they are served, other values are collected on scrape.
 
-Where several workers share a port, whichever is asked tells what all of them count, each by its name: a sum would fall
-when one is replaced, and be taken for a restart of all."""
+Where several workers share a port, the scraped worker reports the metrics of all, labelled by worker. A sum would
+decrease when one worker is replaced, which Prometheus interprets as a counter reset."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -15,12 +15,12 @@ from prometheus_client.registry import Collector
 
 from bellcast.api.context import Connections
 
-# Seconds. A send is one commit (about 1 ms); a second is trouble; ten is the patience of most clients.
+# Seconds. A send is one commit (about 1 ms). A second indicates trouble, ten is the timeout of most clients.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class RequestMetrics(Collector):
-    """How many requests, of which kind, and how long they took. A dict entry each: a labelled counter costs ten times that."""
+    """Request counts and durations. Plain dict entries, since a labelled counter costs ten times as much."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[tuple[str, str, int], int] = defaultdict(int)
@@ -28,13 +28,13 @@ class RequestMetrics(Collector):
         self._seconds = 0.0
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One answer begun. `route` is the path with its parameters unfilled; paths nobody serves share one."""
+        """Count one started response. `route` is the path template. Unknown paths share one entry."""
         self._counts[method, route, status] += 1
         self._buckets[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
 
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
-        """What Prometheus asks for."""
+        """Collect the metrics."""
         labels = ("method", "route", "status")
         requests = CounterMetricFamily("bellcast_requests", "Answered HTTP requests.", labels=labels)
         for (method, route, status), count in list(self._counts.items()):
@@ -53,13 +53,13 @@ class RequestMetrics(Collector):
 
 
 class ConnectionMetrics(Collector):
-    """The numbers of the live half."""
+    """Metrics of the live connections."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """What Prometheus asks for."""
+        """Collect the metrics."""
         stats = self._connections.stats()
         open = GaugeMetricFamily("bellcast_connections", "Live connections.", labels=("protocol", "transport"))
         for one in stats.get("connections", ()):
@@ -73,13 +73,13 @@ class ConnectionMetrics(Collector):
 
 
 class GaugeMetrics(Collector):
-    """What is the same whichever worker is asked."""
+    """Metrics that are the same on every worker."""
 
     def __init__(self, *sources: Callable[[], Mapping[str, object]]) -> None:
         self._sources = sources
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """What Prometheus asks for."""
+        """Collect the metrics."""
         for name, value in chain.from_iterable(source().items() for source in self._sources):
             if isinstance(value, int | float):
                 yield GaugeMetricFamily(f"bellcast_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
@@ -89,13 +89,13 @@ Told = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric
 
 
 class WorkerCollector(Collector):
-    """What each worker counts, by its name."""
+    """Metrics of each worker, labelled by worker."""
 
     def __init__(self, told: Mapping[str, bytes]) -> None:
         self._told = told
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus asks for: each metric once, whoever has samples of it."""
+        """Collect the metrics: each family once, with the samples of all workers."""
         found: dict[str, Metric] = {}
         for worker, told in self._told.items():
             for name, about, kind, samples in _read(told):
@@ -110,7 +110,7 @@ def _read(told: bytes) -> list[Told]:
     try:
         return msgspec.json.decode(told, type=list[Told])
     except msgspec.DecodeError:
-        return []  # killed while it told
+        return []  # the worker was killed while writing
 
 
 class MetricsExporter:
@@ -123,14 +123,14 @@ class MetricsExporter:
         self._numbers = GaugeMetrics(connections.stats, outbox)
 
     def own(self) -> bytes:
-        """What this process counts, for another worker's sheet."""
+        """Return this process's metrics, for another worker's exporter."""
         metrics = chain.from_iterable(one.collect() for one in self._own)
         return msgspec.json.encode(
             [(one.name, one.documentation, one.type, [sample[:3] for sample in one.samples]) for one in metrics]
         )
 
     def text(self, workers: Mapping[str, bytes] | None) -> bytes:
-        """What is answered to a scrape; `workers` is what each tells where there are several."""
+        """Return the response to a scrape. `workers` has the metrics of each worker where there are several."""
         registry = CollectorRegistry(auto_describe=False)
         for one in self._own if workers is None else (WorkerCollector(workers),):
             registry.register(one)

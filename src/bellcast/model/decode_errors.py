@@ -1,4 +1,5 @@
-"""What a decoder refused, as a field and a message in words: the decoder's own are for Python programmers."""
+"""Translates decoder errors into a field and a readable message, since the decoder's own are written for Python
+programmers."""
 
 import re
 
@@ -20,12 +21,12 @@ _WORDS = {
     "object": "an object",
     "datetime": "a time",
 }
-# How much of what a client sent is said back to it.
+# Maximum length of client input repeated in a message.
 _LONGEST = 100
 
 
 def field_error(refusal: Exception) -> FieldError:
-    """The field, `""` for the whole, and what is wrong with it."""
+    """Return the field (`""` for the whole value) and its error."""
     told, path = _split(str(refusal))
     if (named := _NAMED.fullmatch(told)) is not None:
         field = ".".join(filter(None, (path, named[2][:_LONGEST])))
@@ -43,7 +44,7 @@ def field_error(refusal: Exception) -> FieldError:
 
 
 def sentence(refusal: Exception, whole: str) -> str:
-    """The same as one sentence; `whole` is what the thing is called that was read."""
+    """Return the error as one sentence. `whole` names the decoded value."""
     if not isinstance(refusal, msgspec.ValidationError):
         return f"{whole} is not JSON."
     bad = field_error(refusal)
@@ -51,7 +52,7 @@ def sentence(refusal: Exception, whole: str) -> str:
 
 
 def _split(refusal: str) -> tuple[str, str]:
-    """What is said, and of which field."""
+    """Split a decoder error into its message and the field's path."""
     found = _PLACE.fullmatch(refusal)
     told, path = found.groups() if found is not None else (refusal, None)
     return told, _STEP.sub(lambda step: "" if step[1] == "..." else f".{step[1]}", path or "").strip(".")

@@ -1,4 +1,4 @@
-"""Names of live events that only the server may send. Clients that publish are refused them in every dialect."""
+"""Names of live events that only the server may send. Every dialect rejects them from clients."""
 
 from bellcast.errors import FieldError
 from bellcast.model.validation import FieldErrors
@@ -7,7 +7,7 @@ from bellcast.model.validation import FieldErrors
 SOCKETIO_LIFECYCLE = frozenset(
     ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
 )
-# What the server itself tells Socket.IO clients, where a published event is an event of the same kind.
+# Events sent by the server to Socket.IO clients, which a published event of the same name would imitate.
 SERVER_EVENTS = frozenset(
     (
         "counts",

@@ -1,4 +1,5 @@
-"""What clients hear, and the streams it travels on. Every event knows its stream; brokers carry events, hubs dispatch them."""
+"""Events sent to clients, and the streams that carry them. Every event has a stream. Brokers carry events, hubs
+dispatch them."""
 
 from typing import Any, Literal, NewType
 
@@ -10,10 +11,10 @@ from bellcast.model.notifications import Notification, View
 Stream = NewType("Stream", str)
 Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
 
-# A unit separator cannot stand in a tenant or recipient key (no control characters) nor in a topic.
+# A unit separator occurs in no tenant or recipient key (no control characters) and in no topic.
 SEPARATOR = "\x1f"
 ANNOUNCEMENTS = Stream("announcements")
-NODES = Stream("nodes")  # what nodes tell each other of themselves
+NODES = Stream("nodes")  # state exchanged between nodes
 
 
 def inbox_stream(tenant: str, recipient: str) -> Stream:
@@ -27,7 +28,7 @@ def topic_stream(tenant: str, topic: str) -> Stream:
 
 
 def node_stream(node: str) -> Stream:
-    """What one node alone is told."""
+    """Messages to one node."""
     return Stream(f"node{SEPARATOR}{SEPARATOR}{node}")
 
 
@@ -83,10 +84,10 @@ InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | Inb
 
 
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
-    """A live event on a topic or to a recipient; not stored. `sender` is the connection that must not hear it.
+    """A live event on a topic or to a recipient. It is not stored. `sender` is the connection excluded from delivery.
 
-    `text` is the data as its publisher wrote it, for dialects whose data are texts; `member` is who of a presence topic
-    says it."""
+    `text` is the data as serialized by the publisher, for dialects whose data are strings. `member` is the sender's
+    member id on a presence topic."""
 
     tenant: str
     name: str
@@ -105,7 +106,7 @@ class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
 
 
 class Member(Struct, frozen=True, omit_defaults=True):
-    """Somebody present on a topic. `info` is what the app said of them when it let them in."""
+    """A member present on a topic. `info` is the app's data about the member, given when it granted access."""
 
     recipient: str
     name: str | None = None
@@ -128,7 +129,7 @@ class PresenceChanged(Struct, frozen=True, tag_field="kind", tag="presence"):
 
 
 class Typing(Struct, frozen=True, tag_field="kind", tag="typing"):
-    """Somebody on a topic began or stopped typing."""
+    """A member of a topic started or stopped typing."""
 
     tenant: str
     topic: str
@@ -154,7 +155,7 @@ class SessionsRevoked(Struct, frozen=True, tag_field="kind", tag="revoked"):
 
 
 class SubscriptionEnded(Struct, frozen=True, tag_field="kind", tag="unsubscribed"):
-    """A recipient was taken off a topic: what it followed by that right ends."""
+    """A recipient was unsubscribed from a topic. Connections that follow it by this subscription stop."""
 
     tenant: str
     recipient: str
@@ -166,7 +167,8 @@ class SubscriptionEnded(Struct, frozen=True, tag_field="kind", tag="unsubscribed
 
 
 class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announcement"):
-    """An announcement was sent, edited, recalled or expired: connected inboxes of its audience take it in now."""
+    """An announcement was sent, edited, recalled or expired. Connected inboxes of its audience materialize the
+    change."""
 
     tenant: str  # "*" is every tenant
     topic: str | None = None
@@ -177,7 +179,7 @@ class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announceme
 
 
 class PeerPresence(Struct, frozen=True, array_like=True):
-    """How many connections somebody has on a topic at one node; 0: none any more."""
+    """Number of a member's connections on a topic at one node. 0 removes the member."""
 
     tenant: str
     topic: str
@@ -185,10 +187,10 @@ class PeerPresence(Struct, frozen=True, array_like=True):
 
 
 class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
-    """What changed at a node since it told before, counted by `number`; with nothing in it a sign of life under the last
-    number. `counts` are followers by stream and connections by address.
+    """State changes of a node since its previous update, numbered by `number`. An empty update is a heartbeat and
+    repeats the last number. `counts` are followers by stream and connections by address.
 
-    `piece` and `pieces` say that this is a part of everything it has, told anew; 0 pieces: changes only."""
+    `piece` and `pieces` mark a part of a full snapshot. 0 pieces: changes only."""
 
     node: str
     number: int
@@ -204,7 +206,7 @@ class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
 
 
 class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
-    """A node wants to be told everything by another one; `of` None: by all."""
+    """A node requests a full snapshot of another node. `of` None: of all nodes."""
 
     node: str
     of: str | None = None
@@ -249,8 +251,8 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
 
 
 class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
-    """A node asks the others for at most `limit` of their connections by id, after the id `after`, and for the numbers of
-    all; `tenant` None is every tenant."""
+    """A node requests at most `limit` of the others' connections by id, after the id `after`, and the counts of all.
+    `tenant` None is every tenant."""
 
     node: str
     question: str
@@ -264,7 +266,7 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
 
 
 class ConnectionCount(Struct, frozen=True, array_like=True):
-    """How many connections speak a dialect over a way of travel."""
+    """Number of connections by protocol and transport."""
 
     protocol: str
     transport: str
@@ -272,7 +274,7 @@ class ConnectionCount(Struct, frozen=True, array_like=True):
 
 
 class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
-    """What one node answers `to` another's question."""
+    """A node's reply to the survey of node `to`."""
 
     node: str
     to: str

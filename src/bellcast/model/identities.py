@@ -1,4 +1,4 @@
-"""Recipients, tenants and those who ask: principals and callers."""
+"""Recipients, tenants, and authenticated identities: principals and callers."""
 
 import hmac
 from datetime import datetime
@@ -31,7 +31,7 @@ class Recipient(Struct, frozen=True, kw_only=True):
 
 
 class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the app may say of a recipient; absent stays (PATCH) or is cleared (PUT)."""
+    """Fields of a recipient that the app can set. Absent fields stay (PATCH) or are cleared (PUT)."""
 
     name: str | UnsetType | None = UNSET
     email: str | UnsetType | None = UNSET
@@ -53,9 +53,9 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
 
 class TenantRules(Struct, frozen=True, kw_only=True):
-    """What Bellcast understands of a tenant's settings; the others are the app's own. None: as the server is set."""
+    """Tenant settings that Bellcast evaluates. Others are free for the app. None: the server's setting applies."""
 
-    weight: float | None = None  # its share where tenants wait for each other; 1 unless said otherwise
+    weight: float | None = None  # its share of contended writes, 1 by default
     sends_per_second: int | None = None  # 0: no bound
     sends_per_day: int | None = None  # UTC days
     retention_days: int | None = None  # 0: for ever
@@ -79,7 +79,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None = None
 
 
-class Project(Struct, frozen=True, dict=True):  # dict: where the cached property is kept
+class Project(Struct, frozen=True, dict=True):  # dict: stores the cached property
     """One set of credentials: `key` is public, `secret` signs tokens and opens every server path."""
 
     id: str
@@ -108,7 +108,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     recipient: str | None = None
     topics: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
-    roles: tuple[str, ...] | None = None  # None: the session says nothing, the record decides
+    roles: tuple[str, ...] | None = None  # None: the session has no roles, the recipient's record applies
     name: str | None = None
     issued_at: int = 0
     expires_at: int | None = None

@@ -10,7 +10,7 @@ POSITION = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})(?:-([0-9a-f]{1,16}))?"
 
 
 class InboxState(Struct, frozen=True):
-    """One recipient's inbox after a change: which inbox, how many changes it has seen, what its badge shows."""
+    """State of a recipient's inbox after a change: id, revision and counters."""
 
     tenant: str
     recipient: str
@@ -26,7 +26,7 @@ class InboxState(Struct, frozen=True):
 
 
 class Position(Struct, frozen=True):
-    """A place in an inbox's changes. `base` is where the replay it was given out in began, if it was in one."""
+    """A position in an inbox's changes. `base` is the start of the replay during which it was issued, if any."""
 
     epoch: int
     revision: int
@@ -50,14 +50,15 @@ class Inbox(Struct, frozen=True, kw_only=True):
     revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused
 
     def knows(self, position: Position) -> bool:
-        """Whether it can be told what changed since then: in this life of the inbox, not ahead of it, still kept."""
+        """True if changes since that position can be replayed: same generation of the inbox, not ahead of it, still
+        stored."""
         state, revision = self.state, position.revision
         began = position.epoch == state.epoch and (position.base is None or position.base <= revision)
         return began and self.oldest_revision <= revision <= state.revision
 
 
 def parse_position(text: str) -> Position | None:
-    """The position in a client's text; None if it is none of ours (then the client is told to reset)."""
+    """Parse a client's position. None if it is invalid (then the client is reset)."""
     match = POSITION.fullmatch(text)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Every bound on what is sent to us, with its reason; 0 means none. Settings overwrite them (`BELLCAST_LIMIT_…`)."""
+"""Limits on client input, with their reasons. 0 means unlimited. Settings override them (`BELLCAST_LIMIT_…`)."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""A live event as the app asks for it, and the rules it must keep. Pure."""
+"""A live event as requested by the app, and its validation. Pure."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bellcast.model.limits import Limits
 
 
 class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A live event as the app asks for it: to exactly one of topic, topics or recipient."""
+    """A live event to publish: to exactly one of topic, topics or recipient."""
 
     name: str
     data: Any = None

@@ -1,4 +1,4 @@
-"""What a recipient was told: the notification, the draft it comes from and the edit that corrects it."""
+"""Notifications, the drafts they are created from, and edits."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -49,7 +49,7 @@ class Audience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A notification as the app asks for it (`POST /v1/notifications`)."""
+    """A notification to send (`POST /v1/notifications`)."""
 
     to: str | list[str] | Audience
     title: str
@@ -70,7 +70,7 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a later correction may change; what is absent stays."""
+    """Changes to a sent notification. Absent fields stay."""
 
     title: str | UnsetType = UNSET
     body: str | UnsetType | None = UNSET
@@ -83,7 +83,7 @@ class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Content(Struct, frozen=True, kw_only=True):
-    """What was said, apart from who it was said to and what they did about it."""
+    """Content of a notification, without its recipient and state."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""How a refusal is told over HTTP: RFC 9457 problem+json."""
+"""Errors as HTTP responses: RFC 9457 problem+json."""
 
 import msgspec
 

@@ -29,7 +29,7 @@ def alias(pattern: str, recipient: str) -> str:
 
 
 def aliased(pattern: str, channel: str) -> str | None:
-    """Whose inbox changes the channel carries by this alias."""
+    """The recipient whose inbox changes are sent on the channel of this alias."""
     before, _, after = pattern.partition(RECIPIENT)
     fits = len(channel) > len(before) + len(after) and channel.startswith(before) and channel.endswith(after)
     return channel[len(before) : len(channel) - len(after)] if fits else None

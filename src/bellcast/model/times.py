@@ -38,7 +38,8 @@ def is_storable(moment: datetime) -> bool:
 
 
 def seconds(duration: str | float) -> float:
-    """Seconds of a duration: `25`, `"25"`, `"300ms"`, `"2m"`, `"1.5h"`, `"7d"`. ValueError says what is expected."""
+    """Parse a duration in seconds: `25`, `"25"`, `"300ms"`, `"2m"`, `"1.5h"`, `"7d"`. Raises ValueError with the
+    expected format."""
     try:
         found = _seconds(duration)
     except OverflowError:  # an integer larger than any float

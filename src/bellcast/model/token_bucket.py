@@ -1,11 +1,12 @@
 """Token buckets: how often something may happen, by name. Pure; the time is the caller's."""
 
-# So many names are kept before those whose bucket is full again are forgotten.
+# Number of buckets stored before full ones are removed.
 NAMES = 10_000
 
 
 class TokenBucket:
-    """Fills at a rate up to a second's worth. It may owe: what others took is told late."""
+    """Token bucket with a capacity of one second's tokens. The level may be negative, since usage of other nodes is
+    reported late."""
 
     __slots__ = ("at", "rate", "tokens")
 
@@ -27,8 +28,8 @@ class TokenBuckets:
         self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
-        """Take so many at once, if a second's worth of them is there, and owe the rest: 0. Else nothing is taken: how many
-        seconds it is until they are. A rate of 0 is no bound."""
+        """Take `number` tokens and return 0 if they, or at least one second's worth, are available. The level may
+        become negative. Otherwise take nothing and return the seconds to wait. A rate of 0 is unlimited."""
         if not rate:
             return 0.0
         bucket = self._buckets.get(name)
@@ -42,11 +43,11 @@ class TokenBuckets:
         return 0.0
 
     def give_back(self, name: str, number: int) -> None:
-        """So many that were taken were not needed."""
+        """Return unused tokens."""
         self.deduct(name, -number)
 
     def deduct(self, name: str, number: int) -> None:
-        """Somebody else took so many."""
+        """Deduct tokens taken by another node."""
         bucket = self._buckets.get(name)
         if bucket is not None:
             bucket.tokens -= number

@@ -1,27 +1,27 @@
-"""What the name of a topic says of it. A topic is a full channel name of the Pusher dialect, so both read it alike."""
+"""Meaning of topic name prefixes. A topic is a full channel name of the Pusher dialect, so both interpret it alike."""
 
 PRIVATE, ENCRYPTED, PRESENCE, CACHE = "private-", "private-encrypted-", "presence-", "cache-"
-# Addresses one signed-in recipient instead of a topic; `#` stands in no topic's name.
+# Addresses one signed-in recipient instead of a topic. `#` is not allowed in topic names.
 TO_RECIPIENT = "#server-to-user-"
 
 
 def is_private(topic: str) -> bool:
-    """Whether following it needs a signature of the app, or a right."""
+    """True if following needs a signature of the app or a permission."""
     return topic.startswith((PRIVATE, PRESENCE))
 
 
 def is_presence(topic: str) -> bool:
-    """Whether its followers know each other."""
+    """True if its followers see each other."""
     return topic.startswith(PRESENCE)
 
 
 def is_encrypted(topic: str) -> bool:
-    """Whether only its followers can read what is told on it."""
+    """True if only its followers can decrypt its events."""
     return topic.startswith(ENCRYPTED)
 
 
 def is_cache(topic: str) -> bool:
-    """Whether its last event is kept for those who come later."""
+    """True if its last event is cached for later followers."""
     for prefix in (ENCRYPTED, PRIVATE, PRESENCE):
         if topic.startswith(prefix):
             return topic.startswith(CACHE, len(prefix))

@@ -1,4 +1,4 @@
-"""The rules a draft, an edit and the names in them must keep. Pure: each rule returns the bad fields it found."""
+"""Validation of drafts, edits and names. Pure: each rule yields the invalid fields."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience, Draft, Edit
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
-# Inside Bellcast there is one channel until the others have their rooms.
+# The inbox is the only channel so far.
 CHANNELS = frozenset({"inbox"})
 # What a link in an inbox may lead to; scripts and local files never.
 SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
@@ -141,7 +141,7 @@ def _unencodable(field: str, value: object) -> FieldErrors:
 
 
 def _below(path: str, name: object) -> str:
-    """The path of a part, cut where it would repeat much of what was sent."""
+    """The path of a part, truncated so that it does not repeat much of the input."""
     return f"{path}.{name}"[:MAX_PATH].encode(errors="replace").decode()
 
 
@@ -178,7 +178,7 @@ def tags(field: str, value: list[str], limits: Limits) -> FieldErrors:
 
 
 def audience(value: Audience, limits: Limits) -> FieldErrors:
-    """Exactly one way to name the many; `tenant` may narrow or widen where `all` is said."""
+    """Exactly one audience. `tenant` may narrow or widen it together with `all`."""
     named = [name for name in ("topic", "role", "all") if getattr(value, name)]
     if len(named) > 1:
         yield FieldError("to", f"must name one audience, not {' and '.join(named)}")

@@ -17,7 +17,7 @@ MAX_PORT = 65_535
 
 
 class HttpxClient:
-    """The Http port."""
+    """HTTP client on httpx (the Http port)."""
 
     def __init__(self) -> None:
         self._client = httpx.AsyncClient(

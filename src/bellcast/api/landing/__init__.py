@@ -1,5 +1,4 @@
-"""`GET /`: a page that says that it works and where everything is. On the machine itself it also sends a first
-notification."""
+"""`GET /`: a landing page with the server's state and links. On the same machine it also sends a first notification."""
 
 import base64
 import hashlib
@@ -27,14 +26,14 @@ from bellcast.inbox import sending
 from bellcast.model import times, validation
 from bellcast.model.notifications import Draft
 
-# A tenant of its own: whoever gets at this page sees and sends nothing that is anyone else's.
+# A separate tenant: visitors of this page can neither read nor send other notifications.
 TENANT, RECIPIENT = "bellcast-landing", "you"
-SESSION_MS = 15 * 60_000  # the page asks for another token while it stays open
-KEPT_MS = 60 * 60_000  # trials are no history
-# One person sends one at a time, and a page that comes back asks for a token.
+SESSION_MS = 15 * 60_000  # the page requests a new token while it stays open
+KEPT_MS = 60 * 60_000  # trial notifications expire soon
+# One person sends one at a time, and a reopened page requests a token.
 REQUESTS_PER_SECOND = 5
 RATE = "landing"
-# Any of these says that the request was passed on, so the peer's address says nothing about the client.
+# Each of these headers shows that a proxy forwarded the request, so the peer's address is not the client's.
 PASSED_ON = (b"forwarded", b"via", b"x-real-ip")
 PASSED_ON_PREFIX = b"x-forwarded-"
 
@@ -59,7 +58,7 @@ HEADERS = {
 
 
 class Landing(Struct, frozen=True):
-    """What the page says, for programs."""
+    """State of the server, as on the landing page."""
 
     name: str
     version: str
@@ -76,7 +75,7 @@ class FirstNotification(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Trial(Struct, frozen=True):
-    """The trial recipient's session, and the id of what was sent to them."""
+    """The trial recipient's session, and the id of the notification sent."""
 
     recipient: str
     tenant: str
@@ -88,9 +87,9 @@ class Trial(Struct, frozen=True):
     "GET", "/", tag="Server", required_scope=None, any_query=True, response_types={200: HTML}, refusals=(NotFound,)
 )
 async def show(request: Asked) -> ASGIApp:
-    """The landing page.
+    """Show the landing page.
 
-    JSON if `Accept` asks for it. `BELLCAST_LANDING=off` turns it off."""
+    Returns JSON if `Accept` requests it. `BELLCAST_LANDING=off` turns it off."""
     here = _rooms(request)
     reason = await _reason_not_ready(here)
     accepted = request_body.header(request, b"accept") or ""
@@ -114,7 +113,7 @@ async def show(request: Asked) -> ASGIApp:
 async def send(request: Asked) -> ASGIApp:
     """Send the landing page's trial notification.
 
-    For that page alone: from the same machine, from the page's own origin, to a recipient in a tenant of its own."""
+    Only for that page: from the same machine and the page's own origin, to a recipient in a separate tenant."""
     here = _rooms(request)
     _check_page(request, here)
     asked = await request_body.body(request, BODY)
@@ -165,8 +164,8 @@ async def _reason_not_ready(here: ApiContext) -> str | None:
 
 
 def _check_page(request: Asked, here: ApiContext) -> None:
-    """Forbidden unless this machine's own browser sends it from the page: another site's page names itself in Origin, a
-    name that was made to lead here (DNS rebinding) stands in Host, and a proxy leaves its mark."""
+    """Raise Forbidden unless a browser on this machine sends the request from the landing page. Another site's page
+    has a different Origin, DNS rebinding a different Host, and a proxy adds headers."""
     scope: Any = request.scope
     if not here.has_trial or not _is_local(scope):
         raise Forbidden("The landing page sends from the machine of the server only: open it as http://127.0.0.1:….")
@@ -176,12 +175,12 @@ def _check_page(request: Asked, here: ApiContext) -> None:
 
 
 def _is_local(scope: Mapping[str, Any]) -> bool:
-    """Whether a browser on this machine asks, by a name of this machine, and no proxy between."""
+    """True if the client is on this machine, used a local host name, and no proxy is in between."""
     client, headers = scope.get("client"), scope["headers"]
     if any(name in PASSED_ON or name.startswith(PASSED_ON_PREFIX) for name, _ in headers):
         return False
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-    # Browsers speak HTTP/1.1 or later; a proxy that is told nothing else passes requests on as HTTP/1.0.
+    # Browsers use HTTP/1.1 or later. A proxy without further configuration forwards requests as HTTP/1.0.
     is_browser = scope["http_version"] != "1.0"
     return is_browser and client is not None and len(hosts) == 1 and _is_here(client[0]) and _names_here(hosts[0])
 
