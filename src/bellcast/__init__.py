@@ -10,7 +10,7 @@ __all__ = ["AsyncBellcast", "Bellcast", "Handlers", "NotificationManager", "Refu
 
 __version__ = "0.1.0"
 
-# Loaded when asked for: an app that only sends needs no server, and a server no client.
+# Loaded lazily: an app that only sends needs no server, and a server needs no client.
 _HOMES = {
     "AsyncBellcast": "client",
     "Bellcast": "client",
@@ -21,7 +21,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, each from its room."""
+    """Import a public name from its module on first access."""
     import importlib
 
     if name not in _HOMES:

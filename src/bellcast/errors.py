@@ -1,9 +1,9 @@
-"""Everything that can go wrong, drawn once.
+"""The error hierarchy, with status and code.
 
 BellcastError                 500 internal
 ├── BadRequest                400 bad_request            unreadable: not JSON, a broken cursor
 ├── Unauthenticated           401 unauthenticated        no credentials, or wrong ones
-├── Forbidden                 403 forbidden              right credentials at the wrong door, or without the right
+├── Forbidden                 403 forbidden              valid credentials of the wrong kind or without permission
 ├── NotFound                  404 not_found
 ├── MethodNotAllowed          405 method_not_allowed
 ├── Conflict                  409 conflict
@@ -12,17 +12,17 @@ BellcastError                 500 internal
 ├── UpgradeRequired           426 upgrade_required       this path speaks WebSocket only
 ├── Invalid                   422 invalid                readable but wrong; names each bad field
 │   └── IdempotencyMismatch   422 idempotency_mismatch   the key was used with another body
-├── TooMany                   429 too_many               come back after `retry_after`
-├── Unavailable               503 unavailable            a store, broker or other server is away; come back
+├── TooMany                   429 too_many               retry after `retry_after`
+├── Unavailable               503 unavailable            a store, broker or other server is unreachable; retry
 ├── DiskFull                  507 disk_full
-├── NoHandler                 404 no_handler             nobody answers this call
-├── HandlerFailed             502 handler_failed         the app's handler raised or answered nonsense
+├── NoHandler                 404 no_handler             no handler for this call
+├── HandlerFailed             502 handler_failed         the app's handler raised or returned an invalid reply
 └── SettingsError                                        a setting is wrong; the server does not start
 """
 
 from typing import Any, ClassVar, NamedTuple
 
-# Field errors of one refusal: an answer stays smaller than the request it refuses.
+# Field errors of one response, so that it stays smaller than the rejected request.
 MAX_FIELD_ERRORS = 100
 
 
@@ -51,7 +51,7 @@ class BellcastError(Exception):
         self.detail = detail or (type(self).__doc__ or "").strip()
         self.errors = errors
         self.retry_after = retry_after
-        self.data = data  # what the app's handler wants the client to know
+        self.data = data  # data from the app's handler for the client
         super().__init__(self.detail)
 
 
@@ -121,7 +121,7 @@ class Invalid(BellcastError):
 
     @classmethod
     def fields(cls, errors: list[FieldError]) -> "Invalid":
-        """Several bad fields at once, so that nobody has to find them one by one; the first MAX_FIELD_ERRORS of them."""
+        """Several invalid fields in one error, at most MAX_FIELD_ERRORS."""
         errors = errors[:MAX_FIELD_ERRORS]
         return cls("; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors), errors=tuple(errors))
 
@@ -170,11 +170,11 @@ class SettingsError(BellcastError):
 
 
 def every() -> list[type[BellcastError]]:
-    """Every error a client can be told, for the pages at `/errors/{code}` and the reference."""
+    """Return every error that clients can receive, for the pages at `/errors/{code}` and the reference."""
     found, queue = [], [BellcastError]
     while queue:
         error = queue.pop(0)
         found.append(error)
         queue += error.__subclasses__()
-    # Other rooms' own kinds of these are told by the same codes.
+    # Subclasses in other modules use the same codes.
     return [error for error in found if error.__module__ == __name__ and error is not SettingsError]

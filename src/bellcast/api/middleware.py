@@ -1,4 +1,4 @@
-"""What every request passes: its path as sent, HEAD as GET, CORS, security headers, a bound on haste, and a count."""
+"""Middleware of every request: path as sent, HEAD as GET, CORS, security headers, rate limit, and metrics."""
 
 import os
 import re
@@ -16,16 +16,16 @@ from bellcast.auth import origins
 from bellcast.errors import BellcastError, NotFound, TooMany
 from bellcast.model.events import SEPARATOR
 
-# No sniffing, and no address (it may carry a token) told to other sites.
+# No MIME sniffing, and no referrer (the URL may contain a token) to other sites.
 SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
 
 REQUESTS = "requests" + SEPARATOR
-# What is known of a request, in its scope: given by the request log, which reads it once the request is answered.
+# Key of the request's state in its scope. The request log creates the state and reads it after the response.
 STATE = "bellcast.state"
 REQUEST_ID = b"x-request-id"
-# An id that a proxy or an app has given is kept, so that one id finds the request in every log: a UUID has 36
-# characters, a trace of the large clouds 80. Anything else could be a way to write into logs.
+# An id from a proxy or an app is reused, so that one id finds the request in every log. A UUID has 36 characters, a
+# trace id of the large clouds 80. Anything else is rejected to prevent log injection.
 GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 ID_BYTES = 8
 
@@ -34,7 +34,7 @@ class ApiMiddleware:
     """One ASGI layer around the whole API."""
 
     def __init__(self, app: ASGIApp, rooms: ApiContext, requests: RequestMetrics, counts: Callable[[], bytes]) -> None:
-        self.counts = counts  # what another worker of this port asks for
+        self.counts = counts  # requested by other workers on this port
         self._app = app
         self._rooms = rooms
         self._requests = requests
@@ -100,13 +100,13 @@ def request_id(scope: dict[str, Any]) -> str:
 
 
 def path_as_sent(scope: dict[str, Any]) -> str:
-    """The path still percent-encoded, below the place we are mounted at.
+    """Return the path still percent-encoded, without the mount prefix.
 
-    Keys may contain a slash (`%2F`); on the decoded path it could not be told from one between two parts."""
+    Keys may contain a slash (`%2F`). In the decoded path it would be indistinguishable from a separator."""
     path: str = scope["path"]
     raw = scope.get("raw_path")
     sent = None if raw is None else raw.decode("latin-1")
-    if sent is None or unquote(sent) != path:  # not told, or rewritten on the way
+    if sent is None or unquote(sent) != path:  # absent, or rewritten by a proxy
         sent = quote(path, safe="/:@!$&'()*+,;=~")
     return sent.removeprefix(scope.get("root_path", ""))
 

@@ -1,4 +1,4 @@
-"""Send a notification, look at what was sent, correct it, take it back."""
+"""Send notifications, and read, correct and recall them."""
 
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,7 @@ EXAMPLE = {
 
 
 class CreatedNotification(Struct, frozen=True):
-    """A notification that was made, and for whom."""
+    """A created notification and its recipient."""
 
     id: str
     recipient: str
@@ -42,7 +42,7 @@ class AnnouncementMade(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """What was made: notifications if recipients were named, an announcement if an audience was."""
+    """The created objects: notifications for named recipients, an announcement for an audience."""
 
     notifications: list[CreatedNotification] | UnsetType = UNSET
     announcement: AnnouncementMade | UnsetType = UNSET
@@ -66,7 +66,7 @@ class SentNotification(Notification, frozen=True, kw_only=True):
 
 
 class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be changed afterwards; what is absent stays."""
+    """Fields that can be changed after sending. Absent fields stay."""
 
     tenant: str | None = None
 
@@ -86,8 +86,9 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def send(request: Asked) -> ASGIApp:
     """Send a notification.
 
-    To a recipient, to several, or to an audience.     Answered after the commit: what is acknowledged is never lost. The same `Idempotency-Key` with the same body is
-    answered with the first answer for 24 hours."""
+    To a recipient, to several, or to an audience. The response is sent after the commit: an acknowledged
+    notification is never lost. A repetition with the same `Idempotency-Key` and body within 24 hours returns the
+    first response."""
     here = context.of(request)
     draft = await request_body.body(request, DRAFT)
     tenant = request_body.query(request, TenantQuery).tenant
@@ -96,7 +97,7 @@ async def send(request: Asked) -> ASGIApp:
 
 
 def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None) -> Draft:
-    """The draft with what the query and the headers say about it."""
+    """Apply the query and header values to the draft."""
     chosen = tenants.tenant_of(tenant, draft.tenant)
     if idempotency_key is not None and draft.idempotency_key not in (None, idempotency_key):
         raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
@@ -116,9 +117,9 @@ def with_defaults(draft: Draft, tenant: str | None, idempotency_key: str | None)
     refusals=(NotFound,),
 )
 async def read(request: Asked) -> ASGIApp:
-    """Read what was sent.
+    """Read a sent notification.
 
-    A notification or an announcement, with who has it and what became of it."""
+    A notification or an announcement, with its audience and its timeline."""
     here = context.of(request)
     found = await sent.find(here.engines, tenants.single_tenant(request), request_body.path(request, "id"))
     return responses.json(sent_notification(found, here.engines.clock.now()))
@@ -136,9 +137,9 @@ async def read(request: Asked) -> ASGIApp:
     example={"title": "Booking moved", "body": "Sunday, 10:00"},
 )
 async def correct(request: Asked) -> ASGIApp:
-    """Correct what was sent.
+    """Correct a sent notification.
 
-    In every inbox that has it."""
+    The change applies to every inbox that has it."""
     here = context.of(request)
     asked = await request_body.body(request, CORRECTION)
     tenant = tenants.single_tenant(request, asked.tenant)
@@ -157,9 +158,9 @@ async def correct(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
 )
 async def recall(request: Asked) -> ASGIApp:
-    """Take back what was sent.
+    """Recall a sent notification.
 
-    From every inbox that has it."""
+    It is removed from every inbox that has it."""
     here = context.of(request)
     await sent.recall(here.engines, tenants.single_tenant(request), request_body.path(request, "id"))
     return responses.empty()

@@ -177,7 +177,7 @@ def _types(operation: Operation) -> Iterator[Any]:
 
 
 def _always_complete(served: Sequence[Route]) -> set[str]:
-    """The types of answers whose fields are always there, also where a default is declared."""
+    """Response types whose fields are always present, also where a default is declared."""
     read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
     told = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
     return {one.__name__ for one in told - read if not one.__struct_config__.omit_defaults}
@@ -194,8 +194,8 @@ def _structs(type: Any) -> Iterator[Any]:
 
 
 def _say_defaults(schema: Json, *, required: bool) -> None:
-    """Code generators take a field with a `default` for one that is always there, also in what is sent: so the default
-    is said in words, and the field is required only where it is always there."""
+    """Move defaults into the description. Code generators assume that a field with a `default` is always present,
+    also in requests. A field is required only where it is always present."""
     for name, field in schema.get("properties", {}).items():
         if "default" not in field:
             continue
@@ -246,7 +246,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 
 
 def _lines(promised: Operation) -> Json:
-    """OpenAPI has no schema for one JSON text a line; and what is wrong with a line is told in its result."""
+    """OpenAPI has no schema for JSON lines. Errors of a line are reported in its result."""
     return {kind: {"schema": {"description": "One a line."}} for kind in promised.body_types if kind != JSON}
 
 
@@ -270,7 +270,7 @@ def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
 
 
 def _without_null(schema: Json) -> Json:
-    """A query cannot say null; it leaves the name out."""
+    """A query parameter cannot be null. It is omitted instead."""
     kept = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
     return kept[0] if len(kept) == 1 else {name: value for name, value in schema.items() if value is not None}
 

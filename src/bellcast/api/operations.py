@@ -1,5 +1,5 @@
-"""One operation of the surface: its path, who may use it, what it reads and answers. Routing, guards and the OpenAPI
-document all come from here, so they cannot disagree."""
+"""Declaration of an operation: path, required scope, request and response types. Routing, guards and the OpenAPI
+document are all derived from it, so they cannot disagree."""
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,7 +31,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     answer_headers: tuple[str, ...] = ()
     refusals: tuple[type[BellcastError], ...] = ()
-    # Pages append a version of their own to the URL of a script (`?v=3`); everywhere else an unknown parameter is refused.
+    # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
 
     @property

@@ -1,6 +1,6 @@
-"""Which methods a path has, for those who ask with OPTIONS.
+"""Responds to OPTIONS with the methods of a path.
 
-The framework's own answer knows only the method that was registered first when a path's handlers are functions."""
+The framework's own response lists only the first registered method when a path's handlers are functions."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable

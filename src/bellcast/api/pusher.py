@@ -1,6 +1,7 @@
-"""Pusher's HTTP API, whole: signed requests of its server SDKs, and the endpoints that sign for its clients.
+"""Pusher's HTTP API: signed requests of its server SDKs, and the auth endpoints of its clients.
 
-It has paths, answers and errors of its own, so it stands beside the operations and the document of our own surface."""
+Its paths, responses and errors are Pusher's own, so it is separate from the operations and the OpenAPI document of
+the native API."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ Operation = Callable[[PusherRequest], Awaitable[object]]
 
 
 class Route(NamedTuple):
-    """Where an operation is asked for; `template` is what metrics call it."""
+    """A route of an operation. `template` is its label in the metrics."""
 
     method: str
     template: str
@@ -46,7 +47,7 @@ ROUTES = [
     Route("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel),
     Route("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),
     Route("POST", "/apps/{app}/users/{user}/terminate_connections", pusher_channels.terminate),
-    # The Python SDK leaves the app out; its key says which one is meant.
+    # The Python SDK omits the app id. Its key identifies the app.
     Route("POST", "/users/{user}/terminate_connections", pusher_channels.terminate),
     Route("POST", "/pusher/auth", pusher_auth.channel, signed=False),
     Route("POST", "/pusher/user-auth", pusher_auth.user, signed=False),

@@ -1,5 +1,5 @@
-"""Signing for Pusher's clients, for apps that want no endpoint of their own: a session token or cookie comes in, a
-signature goes out, by the same rules as everywhere."""
+"""Auth endpoints for Pusher clients, for apps without one of their own: they sign for a session token or cookie,
+under the same permissions as elsewhere."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +23,15 @@ MAX_DEVICE = 64
 
 
 class ChannelAuthForm(Struct, frozen=True):
-    """What pusher-js asks before it follows a channel."""
+    """Form that pusher-js sends before it subscribes to a channel."""
 
     socket_id: str
     channel_name: str
 
 
 class UserAuthForm(Struct, frozen=True):
-    """What it asks before it signs in; `device` names the device, for clients that are told what they missed."""
+    """Form that pusher-js sends before it signs in. `device` names the device, for clients that receive missed
+    events."""
 
     socket_id: str
     device: str | None = None

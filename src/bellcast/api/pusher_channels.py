@@ -1,4 +1,4 @@
-"""Asking about channels and users through Pusher's HTTP API."""
+"""Queries of channels and users in Pusher's HTTP API."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CHANNEL_INFO = LIST_INFO | {"cache"}
 
 
 async def channels(request: PusherRequest) -> object:
-    """`GET /apps/{id}/channels`: those somebody follows."""
+    """`GET /apps/{id}/channels`: the channels with subscribers."""
     asked = request.infos(LIST_INFO)
     prefix = request.parameters.get("filter_by_prefix", "")
     if "user_count" in asked and not topics.is_presence(prefix):
@@ -55,7 +55,7 @@ async def terminate(request: PusherRequest) -> object:
 
 
 def attributes(request: PusherRequest, channel: str, asked: frozenset[str]) -> dict[str, int]:
-    """What is asked of a channel, as far as it is kept of its kind."""
+    """Return the requested attributes of a channel, as far as its type supports them."""
     connections, found = request.rooms.connections, {}
     if "user_count" in asked and topics.is_presence(channel):
         found["user_count"] = len(connections.presence(DEFAULT_TENANT, channel))

@@ -1,4 +1,5 @@
-"""Publishing through Pusher's HTTP API: one event to many channels, or a batch. Nothing is told unless all of it is good."""
+"""Publishing in Pusher's HTTP API: one event to many channels, or a batch. Nothing is published unless all of it is
+valid."""
 
 from typing import Any
 
@@ -75,7 +76,7 @@ def _channels(request: PusherRequest, asked: Trigger) -> list[str]:
 
 
 def _checked(request: PusherRequest, field: str, asked: Trigger, channels: list[str]) -> frozenset[str]:
-    """The attributes asked for; Invalid or TooLarge for what cannot be told."""
+    """Return the requested attributes. Raises Invalid or TooLarge for data that cannot be published."""
     limits = request.rooms.limits
     validation.check(validation.text(f"{field}name", asked.name, limits.event_name))
     if not asked.name or asked.name.startswith(PUSHER_PREFIXES):
@@ -101,7 +102,8 @@ def _event(asked: Trigger, channel: str, data: Any) -> LiveEvent:
 
 
 def _value(text: str) -> Any:
-    """What other dialects are told: the value, if the text is JSON that a broker can carry, as the SDKs make it."""
+    """Data for other dialects: the decoded value if the text is JSON that a broker can carry, as produced by the
+    SDKs."""
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):

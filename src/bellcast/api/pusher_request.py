@@ -1,4 +1,4 @@
-"""A request of Pusher's HTTP API, let in: what its operations are given."""
+"""An authenticated request of Pusher's HTTP API, as passed to its operations."""
 
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,7 +29,7 @@ class PusherRequest(NamedTuple):
             raise BadRequest(sentence(wrong, "The body")) from None
 
     def infos(self, allowed: frozenset[str]) -> frozenset[str]:
-        """The attributes asked for by `info`."""
+        """The attributes requested by `info`."""
         return infos("info", self.parameters.get("info"), allowed)
 
 

@@ -1,4 +1,4 @@
-"""The people who can be notified: what the app knows of them, what is kept of them, and the end of their sessions."""
+"""Recipients: their fields, their stored data, and revocation of their sessions."""
 
 from typing import Annotated, Any
 
@@ -105,7 +105,7 @@ async def read(request: Asked) -> ASGIApp:
 async def write(request: Asked) -> ASGIApp:
     """Write a recipient.
 
-    It replaces what was there: what is absent is cleared. 201 when the recipient is new."""
+    The request replaces the recipient: absent fields are cleared. 201 when the recipient is new."""
     recipient, created = await _put(request, replace=True)
     return responses.json(recipient, 201 if created else 200)
 
@@ -124,7 +124,7 @@ async def write(request: Asked) -> ASGIApp:
 async def change(request: Asked) -> ASGIApp:
     """Change a recipient.
 
-    What is absent stays."""
+    Absent fields stay."""
     recipient, _ = await _put(request, replace=False)
     return responses.json(recipient)
 
@@ -151,8 +151,8 @@ async def _put(request: Asked, *, replace: bool) -> tuple[Recipient, bool]:
 async def erase(request: Asked) -> ASGIApp:
     """Erase a recipient.
 
-    Everything kept of it goes with it, and its live connections close. Only what was answered under idempotency keys stays for
-    their 24 hours, so that a late repetition does not send again."""
+    All stored data of the recipient is deleted, and its live connections close. Only responses under idempotency
+    keys are stored until their 24 hours end, so that a late repetition does not send again."""
     here = context.of(request)
     await recipients.delete(here.engines, tenants.single_tenant(request), key(request))
     return responses.empty()

@@ -1,4 +1,4 @@
-"""Reading what was sent: the body within its limit, its media type, its JSON; every bad field named at once."""
+"""Reads request bodies: size limit, media type, JSON, and all invalid fields at once."""
 
 import re
 from collections.abc import Callable
@@ -50,8 +50,8 @@ def header(request: Asked | Incoming, name: bytes) -> str | None:
 
 
 async def raw(request: Asked | Incoming, limit: int) -> bytes:
-    """The body, refused as soon as it is known to be over the limit: by its header, or while it comes in; and if it is
-    packed, since a small one may unpack to anything."""
+    """Read the body. It is rejected as soon as it exceeds the limit: by its header, or while it is read. A
+    compressed body is rejected, since a small one may expand to any size."""
     if (header(request, b"content-encoding") or "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body as it is: no Content-Encoding is unpacked here.")
     announced = header(request, b"content-length") or ""
@@ -84,14 +84,14 @@ def _too_large(limit: int) -> TooLarge:
 
 
 def media_type(request: Asked) -> str:
-    """The content type without its parameters, in lower case; JSON if the client did not say."""
+    """The content type without its parameters, in lower case. JSON if the client sent none."""
     said = header(request, b"content-type") or ""
     return said.partition(";")[0].strip().lower() or "application/json"
 
 
 class Shape(Struct, Generic[T], frozen=True):
-    """What a body must be: its type, and the rules beyond types. `stand_ins` are good values for the fields without a
-    default: they let the rules speak of the other fields when one of these has the wrong type."""
+    """Type of a body and its validation rules. `stand_ins` are valid values for the fields without a default: with
+    them the rules can check the other fields when one of these has the wrong type."""
 
     type: type[T]
     rules: Callable[[T, ApiContext], None] | None = None
@@ -141,7 +141,7 @@ def _ruled(shape: Shape[T], here: ApiContext) -> Callable[[T], None] | None:
 
 
 def anything(text: bytes) -> Any:
-    """Whatever JSON says, as plain values."""
+    """Decode any JSON into plain values."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
@@ -149,9 +149,10 @@ def anything(text: bytes) -> Any:
 
 
 def check_depth(text: bytes) -> None:
-    """Refuse what is nested more than MAX_DEPTH levels, by its brackets outside of strings. Takes linear time."""
+    """Reject JSON nested deeper than MAX_DEPTH levels, by counting brackets outside of strings. Takes linear time."""
     structure = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_STRUCTURE)
-    # Two adjacent quotes are an empty string or the space between two: without them the other quotes keep their side.
+    # Two adjacent quotes are an empty string or the gap between two strings. Removing them keeps the parity of the
+    # others.
     outside_strings = structure.replace(b'""', b"").split(b'"')[::2]
     depth = 0
     for bracket in b"".join(outside_strings):

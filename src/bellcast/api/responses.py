@@ -14,7 +14,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:
-    """An answer whose bytes are there already."""
+    """A response with a complete body."""
     told = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
     told += _encoded(headers)
 
@@ -49,5 +49,5 @@ def problem(refused: BellcastError) -> ASGIApp:
 
 def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:
     if headers is None:
-        return [NO_STORE]  # what is said to one is for nobody else, unless an operation says otherwise
+        return [NO_STORE]  # responses are private to the requester unless an operation declares otherwise
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]

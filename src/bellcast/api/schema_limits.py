@@ -1,4 +1,5 @@
-"""What a field must keep beyond its type, told in the OpenAPI document. The rules themselves are in `model.drafts`."""
+"""Constraints of fields beyond their types, for the OpenAPI document. The rules themselves are in
+`model.validation`."""
 
 from typing import Any
 
@@ -33,7 +34,7 @@ TEXT: Schema = {"type": "string"}
 
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
-    """By schema and field: what is added to the type."""
+    """Constraints added to types, by schema and field."""
     key, topic = text(limits.key, KEY), text(limits.topic, TOPIC)
     tenant, link = text(limits.key, TENANT), text(limits.url)
     editable = {
@@ -91,9 +92,10 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
 
 
 def alternatives() -> dict[str, Schema]:
-    """By schema: what several of its fields must keep together.
+    """Constraints between several fields of a schema.
 
-    Said with `if` and `not`: code generators take `oneOf` and `anyOf` for different types and lose the fields."""
+    Expressed with `if` and `not`: code generators interpret `oneOf` and `anyOf` as different types and lose the
+    fields."""
     return {
         "Patch": {
             "not": {
@@ -119,12 +121,12 @@ def alternatives() -> dict[str, Schema]:
 
 
 def _only(field: str, value: Schema, **others: Schema) -> Schema:
-    """If the field is given, the others are as told."""
+    """If the field is present, the others must match."""
     return {"if": {"properties": {field: value}, "required": [field]}, "then": {"properties": others}}
 
 
 def _one_of(first: Schema, *others: Schema) -> Schema:
-    """The first of these whose field is given, and one of them is."""
+    """Exactly one of these fields must be present; the first one applies."""
     if others:
         return first | {"else": _one_of(*others)}
     given: Schema = first["if"]

@@ -1,4 +1,4 @@
-"""Which tenant a request is about, and what the app says of a tenant."""
+"""The tenant of a request, and the tenants' own fields."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class TenantQuery(Struct, frozen=True, kw_only=True):
 
 
 class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the app may say of a tenant."""
+    """Fields of a tenant that the app can set."""
 
     name: str | None = None
     settings: dict[str, Any] = {}
@@ -82,12 +82,12 @@ async def read(request: Asked) -> ASGIApp:
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
 )
 async def write(request: Asked) -> ASGIApp:
-    """Give a tenant its name and settings.
+    """Set a tenant's name and settings.
 
-    They replace the old ones. 201 when the tenant is new. Settings are the app's own but for four: `weight` (its share
-    where tenants wait for each other, 1 unless said), `sends_per_second`, `sends_per_day` (0: no bound; a notification to
-    each recipient is one, so is an announcement) and `retention_days` (0: for ever). Every server keeps to them within
-    seconds."""
+    The request replaces the old ones. 201 when the tenant is new. Settings are free for the app except four:
+    `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
+    unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0:
+    forever). Every server applies them within seconds."""
     here = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)

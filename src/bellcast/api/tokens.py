@@ -16,13 +16,14 @@ from bellcast.model import times, validation
 from bellcast.model.limits import Limits
 
 HOUR = 3_600
-# Longer sessions are the app's own business: it can always ask for a fresh token.
+# Longer sessions are not needed: the app can always request a new token.
 MAX_TTL_SECONDS = 30 * 24 * HOUR
 PATTERNS = 100
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose session, for how long (seconds, or as `1h`), and what it may do besides following its own inbox."""
+    """Recipient and lifetime (seconds, or as `1h`) of a session token, and its permissions beyond the recipient's
+    own inbox."""
 
     recipient: str
     tenant: str | None = None
@@ -102,7 +103,7 @@ def _patterns(field: str, patterns: list[str], limits: Limits) -> validation.Fie
         yield FieldError(field, f"must have at most {PATTERNS} patterns, got {len(patterns)}")
         return
     for number, pattern in enumerate(patterns):
-        # The star stands for any characters; the others are a topic's.
+        # `*` matches any characters. The others are the characters of a topic.
         yield from validation.topic(f"{field}.{number}", pattern.replace("*", "-"), limits)
 
 

@@ -23,7 +23,7 @@ class SubscriptionPage(Struct, frozen=True):
 
 
 class SubscribeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a subscription may say of itself."""
+    """Optional fields of a subscription."""
 
     tenant: str | None = None
 
@@ -43,7 +43,7 @@ def topic(request: Asked) -> str:
 
 
 def _changeable(request: Asked) -> str:
-    """The topic in the path, if who is on it is for anybody to say."""
+    """Return the topic in the path if its subscriptions can be changed."""
     found = topic(request)
     if found.startswith(patterns.ROLE_PREFIX):
         raise Invalid.of("topic", "is the topic of a role: give or take the role in the recipient's record")
@@ -61,9 +61,10 @@ def _changeable(request: Asked) -> str:
     response_types={200: Subscription, 201: Subscription},
 )
 async def subscribe(request: Asked) -> ASGIApp:
-    """Put a recipient on a topic.
+    """Subscribe a recipient to a topic.
 
-    It gets what is sent to the topic from now on. 201 when it was not on it. The body may be left out."""
+    The recipient receives everything sent to the topic from now on. 201 when the subscription is new. The body is
+    optional."""
     here = context.of(request)
     said = await request_body.optional_body(request, JOINING)
     asked = (
@@ -85,9 +86,9 @@ async def subscribe(request: Asked) -> ASGIApp:
     refusals=(NotFound,),
 )
 async def unsubscribe(request: Asked) -> ASGIApp:
-    """Take a recipient off a topic.
+    """Unsubscribe a recipient from a topic.
 
-    What it was sent before stays in its inbox."""
+    Notifications sent before stay in the recipient's inbox."""
     here = context.of(request)
     asked = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
     await inbox_recipients.unsubscribe(here.engines, *asked)

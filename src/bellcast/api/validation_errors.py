@@ -1,4 +1,5 @@
-"""Every bad field of a value at once. The decoder stops at the first, so what it refused is walked field by field."""
+"""Reports all invalid fields of a value. The decoder stops at the first, so a rejected value is validated field by
+field."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -31,8 +32,8 @@ def validation_errors(
     *,
     strict: bool = True,
 ) -> list[FieldError]:
-    """The bad fields of a value that is no `type`, at most MAX_FIELD_ERRORS; then what `rules` say of the good ones, with
-    `stand_ins` for the rest."""
+    """Return the invalid fields of a value, at most MAX_FIELD_ERRORS: type errors first, then errors of `rules` for
+    the valid fields, with `stand_ins` in place of the others."""
     if not isinstance(value, dict):
         return [FieldError("", f"must be an object, got {_kind(value)}")]
     errors = list(islice(_in_struct(type, value, "", strict=strict), MAX_FIELD_ERRORS))

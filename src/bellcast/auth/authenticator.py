@@ -120,8 +120,8 @@ class Authenticator:
         raise Forbidden(RECIPIENTS_ONLY)
 
     async def renewed(self, principal: Principal, before: int) -> Principal | None:
-        """What the app says now of a cookie it vouched for before its recipient's sessions were ended; None if the session
-        has ended, as every token's has."""
+        """Query the app again for a cookie session accepted before its recipient's sessions were revoked. None if the
+        session has ended, as every token session has."""
         if self._sessions is None or not principal.by_cookie:
             return None
         return await self._sessions.refresh(principal, before)

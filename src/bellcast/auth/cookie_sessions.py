@@ -19,8 +19,8 @@ from bellcast.model.limits import Limits
 # A page requests its inbox, its counts and its stream at once. They share one query to the app.
 CACHE_MS = 5_000
 MAX_CACHED = 10_000
-# An answer is given out for REMEMBERED_MS, and the inbox it opens is read within the same time again. So long the
-# cookies behind it are kept, in case the inbox finds that the session was ended and the app is to be asked again.
+# A response is valid for CACHE_MS, and its inbox is read within the same time again. The cookies are stored that long,
+# in case the inbox finds that the session was revoked and the app must be queried again.
 COOKIES_SECONDS = 2 * CACHE_MS / 1000
 # After a revocation: the one that may be under way since before it, and one more.
 MAX_CONCURRENT_REQUESTS = 2

@@ -26,7 +26,7 @@ class RedisTransport:
 
     def __init__(self, url: str, project: str) -> None:
         self._prefix = f"bellcast:{project}:"
-        # Coming back is the relay's. In the older protocol what is heard arrives in one way on every version.
+        # The relay reconnects. In RESP2 messages arrive in the same form on every server version.
         options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "protocol": 2, "client_name": "bellcast"}
         options |= {"socket_connect_timeout": COMMAND_TIMEOUT, "socket_timeout": COMMAND_TIMEOUT}
         self._seed = ConnectionPool.from_url(url, **options)

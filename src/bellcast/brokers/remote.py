@@ -22,7 +22,7 @@ from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-# While the other side is away so many events wait for it; beyond them the oldest are left to the audit.
+# Maximum of events queued while the broker is unreachable. Beyond it the oldest are left to the reconciler.
 MAX_OUTGOING = 10_000
 MAX_BATCH_MESSAGES = 500
 # Reconnect delay in seconds, randomized so that processes do not reconnect at the same moment.

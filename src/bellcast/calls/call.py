@@ -115,7 +115,7 @@ class Call:
         await self._port.disconnect()
 
     async def close(self, *, reconnect: bool = True) -> None:
-        """Close the connection. The close code states whether the client may reconnect."""
+        """Close the connection. `reconnect` states whether the client may reconnect."""
         await self._port.close(reconnect=reconnect)
 
     def accept(self, recipient: str, *, roles: Sequence[str] | None = None, tenant: str | None = None) -> None:

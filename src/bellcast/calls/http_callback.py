@@ -19,10 +19,10 @@ from bellcast.model.identities import Project
 
 log = structlog.get_logger(__name__)
 
-# How long it may think: clients wait, and one that hangs must not collect them.
+# Timeout of a call, in seconds. Clients wait for it, and a hanging app must not accumulate pending calls.
 TIMEOUT = 5.0
-# Comings and goings that nobody answers (404) are not asked about again for so long, and neither are those that the URL
-# failed to answer (see newcomers.py): a bell must not wait for an app that is away.
+# Pause of `connect` and `disconnect` calls after a 404, and after a failure of the URL (see connect_fallback.py):
+# a bell must not wait for an app that is down.
 UNANSWERED_MS, FAILED_MS = 60_000, 10_000
 NAMESPACED = "socketio"  # the one dialect with namespaces
 NO_NAMESPACE = "Invalid namespace"  # the reference's own words, which clients know
