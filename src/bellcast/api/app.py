@@ -63,7 +63,7 @@ def build(rooms: ApiContext) -> ApiMiddleware:
 
 
 def _beside(app: Litestar) -> ASGIApp:
-    """Our own surface, and Pusher's beside it."""
+    """Dispatch to the native API or to Pusher's HTTP API."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         there = scope.get("path", "").startswith(pusher.PREFIXES)

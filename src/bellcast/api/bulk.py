@@ -42,13 +42,13 @@ class BulkResults(Struct, frozen=True):
 
 
 class CreatedItem(Struct, frozen=True):
-    """The id of one that was made."""
+    """The id of a created notification."""
 
     id: str
 
 
 class StoredAnswer(Struct, frozen=True):
-    """The parts of a send's answer that a result repeats."""
+    """The parts of a send's response that a result repeats."""
 
     notifications: list[CreatedItem] = []
     announcement: CreatedItem | None = None

@@ -28,7 +28,7 @@ def refuse(refusal: BellcastError, more: Mapping[str, str] | None = None) -> Res
 
 
 def ours(request: Asked, refusal: BellcastError) -> Response[bytes]:
-    """One of our own refusals."""
+    """Respond with a BellcastError."""
     if refusal.status >= 500:
         log.warning("refused", code=refusal.code, detail=refusal.detail, **_which(request))
     return refuse(refusal)

@@ -1,4 +1,4 @@
-"""Everything kept of one recipient, as one JSON document, streamed so that its size does not matter."""
+"""All stored data of one recipient as one JSON document, streamed so that its size does not matter."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -25,7 +25,7 @@ LISTS = ("subscription", "notification")
 
 
 class Export(Struct, frozen=True):
-    """Everything kept of a recipient."""
+    """All stored data of a recipient."""
 
     recipient: Recipient
     subscriptions: list[Subscription]

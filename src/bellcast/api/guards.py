@@ -27,7 +27,7 @@ class HttpAuthRequest(Struct, frozen=True):
 
 
 async def enter(request: ApiRequest, door: Door) -> None:
-    """Let the request through this door, or refuse it; nothing of its body is read before."""
+    """Authenticate and authorize a request before its body is read."""
     scope: Any = request.scope
     here, state = context.of(request), scope["state"]
     visitor = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])

@@ -76,7 +76,7 @@ class ApiMiddleware:
         return NotFound("A part of the path is empty.") if "//" in scope["path"] else None
 
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
-        """`send`, with the headers every answer has; the body of an answer to HEAD stays here."""
+        """Wrap `send`: add the common headers, and drop the body of a response to HEAD."""
         started = time.perf_counter()
         origin = _header(scope, b"origin")
 

@@ -19,7 +19,7 @@ TOKEN = "token"  # noqa: S105 - the name of the query parameter that carries a s
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """What a path promises. An answer's type is None when it has no body, or a media type when it is not JSON."""
+    """Contract of a path. A response type is None without a body, or a media type if it is not JSON."""
 
     tag: Tag
     required_scope: guards.Door | None
@@ -67,7 +67,7 @@ def _guarded(handler: Handler, promised: Operation) -> Handler:
 
 
 def refusals(operation: Operation, method: str, path: str) -> list[type[BellcastError]]:
-    """Every refusal an operation may answer with: its own, and those its shape implies."""
+    """Every error of an operation: declared ones, and those implied by its parameters and body."""
     implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
     if operation.required_scope:
         implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]

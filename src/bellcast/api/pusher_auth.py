@@ -107,7 +107,7 @@ async def _check_right(request: PusherRequest, principal: Principal, channel: st
 
 
 def _is_own(aliases: Sequence[str], channel: str, recipient: str) -> bool:
-    """Whether the channel carries the recipient's own inbox."""
+    """True if the channel carries the recipient's own inbox."""
     return any(pusher.aliased(pattern, channel) == recipient for pattern in aliases)
 
 

@@ -28,7 +28,7 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after: str | None = None
-    before: str | None = None  # the inbox's word for a cursor, taken here too
+    before: str | None = None  # alias of the cursor, as in the inbox
 
     @property
     def cursor(self) -> str | None:

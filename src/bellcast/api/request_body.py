@@ -96,7 +96,7 @@ class Shape(Struct, Generic[T], frozen=True):
     type: type[T]
     rules: Callable[[T, ApiContext], None] | None = None
     stand_ins: dict[str, Any] = {}
-    ruled_later: bool = False  # the room that takes it keeps the rules itself; once is enough
+    ruled_later: bool = False  # the operation's service validates it, so it is not validated twice
 
 
 async def body(request: Asked, shape: Shape[T]) -> T:
@@ -173,7 +173,7 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
-    """The decoder of a type, made once."""
+    """The cached decoder of a type."""
     found = _decoders.get(type)
     if found is None:
         found = _decoders[type] = msgspec.json.Decoder(type)

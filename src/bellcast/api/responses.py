@@ -31,7 +31,7 @@ def json(value: object, status: int = 200, headers: Mapping[str, str] | None = N
 
 
 def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
-    """An answer without a body: done, or not modified."""
+    """A response without a body, such as 204 or 304."""
     told = _encoded(headers)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +42,7 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
 
 
 def problem(refused: BellcastError) -> ASGIApp:
-    """A refusal as a problem."""
+    """An error as problem+json."""
     headers = problems.headers(refused) | {"cache-control": "no-store"}
     return complete(refused.status, problems.body(refused), headers.pop("content-type"), headers)
 

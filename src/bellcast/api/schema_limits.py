@@ -126,7 +126,7 @@ def _only(field: str, value: Schema, **others: Schema) -> Schema:
 
 
 def _one_of(first: Schema, *others: Schema) -> Schema:
-    """Exactly one of these fields must be present; the first one applies."""
+    """Apply the first alternative whose field is present. One must be present."""
     if others:
         return first | {"else": _one_of(*others)}
     given: Schema = first["if"]

@@ -1,4 +1,4 @@
-"""Session tokens for browsers, made by the app's server."""
+"""Session tokens for browsers, requested by the app's server."""
 
 from datetime import datetime
 

@@ -98,7 +98,7 @@ def _parts(type: Any) -> Iterator[Any]:
 
 
 def shortened(name: str) -> str:
-    """The name of a field that does not exist, as far as an answer repeats it."""
+    """The name of an unknown field, truncated for the response."""
     return name if len(name) <= MAX_FIELD_NAME else f"{name[:MAX_FIELD_NAME]}…"
 
 

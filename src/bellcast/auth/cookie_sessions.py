@@ -27,7 +27,7 @@ MAX_CONCURRENT_REQUESTS = 2
 
 
 class SessionResponse(SessionClaims, frozen=True, kw_only=True):
-    """What the app answers about a session; a time is RFC 3339 or Unix seconds."""
+    """The app's response about a session. A time is RFC 3339 or Unix seconds."""
 
     recipient: str
     expires_at: Annotated[datetime, Meta(tz=True)] | Seconds | None = None
@@ -43,7 +43,7 @@ class CookieSessions:
         self._clock = clock
         self._limits = limits
         self._cache: dict[bytes, Principal] = {}
-        # By which cookies a recent answer was given. The answer itself is kept so that its id stays its own.
+        # Cookies of recent responses. Each response is stored too, so that its id is not reused.
         self._behind: dict[int, tuple[Principal, bytes]] = {}
         self._asking: dict[bytes, asyncio.Future[Principal | BellcastError | None]] = {}
 
@@ -100,7 +100,7 @@ class CookieSessions:
         return outcome
 
     def _store(self, digest: bytes, principal: Principal, cookies: bytes) -> None:
-        self._cache.pop(digest, None)  # so that the oldest answer always stands first
+        self._cache.pop(digest, None)  # keeps the oldest response first
         _make_room(self._cache)
         _make_room(self._behind)
         self._cache[digest] = principal

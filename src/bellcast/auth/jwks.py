@@ -16,7 +16,7 @@ from bellcast.errors import Unauthenticated, Unavailable
 from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
-# By key type and curve: what its keys are good for here.
+# Supported algorithms by key type and curve.
 ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}
 CACHE_MS = 300_000  # Issuers announce a new key long before they sign with it.
 # A forged kid must not cause a flood of requests to the issuer. After a failure the next request is allowed sooner.
@@ -70,7 +70,7 @@ class Jwks:
     async def _key(self, token: Jwt) -> jwt.PyJWK | None:
         if self._is_old() or self._find(token) is None:
             async with self._refreshing:
-                # Those who waited for the lock find the answer already there.
+                # Tasks that waited for the lock find the response cached.
                 if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:
                     await self._refresh()
         found = self._find(token)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from bellcast.errors import Forbidden
 
-# How a request will be answered: once, as a stream of events, or as a WebSocket.
+# Kind of the response: single, event stream, or WebSocket.
 Kind = Literal["request", "stream", "websocket"]
 Headers = list[tuple[bytes, bytes]]
 

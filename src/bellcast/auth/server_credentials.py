@@ -1,4 +1,4 @@
-"""The server side's door: the project secret or an API key, and the scopes each has."""
+"""Server credentials: the project secret or an API key, and their scopes."""
 
 import hmac
 

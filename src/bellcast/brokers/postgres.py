@@ -117,7 +117,7 @@ class PostgresTransport:
                 raise Unavailable("PostgreSQL was lost.")
 
     async def ping(self) -> None:
-        """Raise unless PostgreSQL answers on the connection that listens."""
+        """Raise unless PostgreSQL responds on the listening connection."""
         await self._query(self._open(self._listening).execute, "SELECT 1")
 
     async def close(self) -> None:

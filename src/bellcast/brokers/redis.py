@@ -108,7 +108,7 @@ class RedisTransport:
                 one.cancel()
 
     async def ping(self) -> None:
-        """Raise unless every shard answers."""
+        """Raise unless every shard responds."""
         if not self._shards:
             raise Unavailable("Redis was lost.")
         await asyncio.gather(*(shard.ping() for shard in self._shards))

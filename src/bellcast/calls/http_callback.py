@@ -45,7 +45,7 @@ class ConnectRefusal(Struct, frozen=True, kw_only=True):
 
 
 class HandlerReply(Struct, frozen=True, kw_only=True):
-    """What the URL answers; `accept` only to `connect`."""
+    """The URL's response. `accept` is valid only for `connect`."""
 
     reply: Any = None
     emit: list[EmittedEvent] = []
@@ -130,7 +130,7 @@ def signing_key(secret: str) -> bytes:
 
 
 def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that let the receiver know who sent the body, and when (Standard Webhooks, `v1`)."""
+    """Headers with signature and timestamp of the body (Standard Webhooks, `v1`)."""
     digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256")
     return {
         "webhook-id": id,

@@ -86,8 +86,8 @@ InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | Inb
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     """A live event on a topic or to a recipient. It is not stored. `sender` is the connection excluded from delivery.
 
-    `text` is the data as serialized by the publisher, for dialects whose data are strings. `member` is the sender's
-    member id on a presence topic."""
+    `text` is the data as serialized by the publisher, for dialects whose data are strings. `member` is the
+    sending member of a presence topic."""
 
     tenant: str
     name: str

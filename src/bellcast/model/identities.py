@@ -14,7 +14,7 @@ DEFAULT_TENANT = ""
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
-    """Who can be notified; `key` is the app's own user id."""
+    """A recipient of notifications. `key` is the app's own user id."""
 
     key: str
     tenant: str | None = None
@@ -108,7 +108,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     recipient: str | None = None
     topics: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
-    roles: tuple[str, ...] | None = None  # None: the session has no roles, the recipient's record applies
+    roles: tuple[str, ...] | None = None  # None: the session does not set roles, the recipient's record applies
     name: str | None = None
     issued_at: int = 0
     expires_at: int | None = None

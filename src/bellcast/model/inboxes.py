@@ -14,7 +14,7 @@ class InboxState(Struct, frozen=True):
 
     tenant: str
     recipient: str
-    epoch: int  # of this inbox's life: a re-made or restored one starts another, so old positions are unknown
+    epoch: int  # generation: a recreated or restored inbox starts a new one, so old positions are unknown
     revision: int
     unread: int
     unseen: int

@@ -31,6 +31,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     connections: int = 0  # the process's open-file limit decides
     replay: int = 1_000  # more changes than this are cheaper to fetch as a fresh inbox
     ids: int = 1_000  # of one action
-    sends_per_second: int = 0  # of one tenant; its own settings go before
+    sends_per_second: int = 0  # of one tenant, whose own settings take precedence
     sends_per_day: int = 0
     requests_per_second: int = 0  # per address; a reverse proxy's matter unless set

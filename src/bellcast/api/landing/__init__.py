@@ -69,7 +69,7 @@ class Landing(Struct, frozen=True):
 
 
 class FirstNotification(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to send; without a title only a session token is made."""
+    """The notification to send. Without a title only a session token is created."""
 
     title: str | None = None
 
