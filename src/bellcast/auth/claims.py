@@ -96,6 +96,6 @@ def error_text(wrong: list[FieldError]) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    # Down, so that what was issued within a millisecond before a revocation is older; a float of this size may be
+    # Rounded down, so that a token issued within a millisecond before a revocation is older. A float of this size may be
     # 0.0003 ms below what was written.
     return int(seconds * 1000 + 0.001)

@@ -47,5 +47,5 @@ def digest(secret: str) -> bytes:
 
 
 def matches(secret: str, kept: bytes) -> bool:
-    """Whether this is the secret the digest was made of, in constant time."""
+    """True if the digest is of this secret. Compares in constant time."""
     return hmac.compare_digest(digest(secret), kept)

@@ -47,7 +47,7 @@ def is_same(origin: str, scheme: str, host: str) -> bool:
 
 
 def token_allowed(origin: str | None, *, scheme: str, host: str, origins: Collection[str]) -> bool:
-    """Whether a request that carries a token may come from there: from anywhere until origins are declared."""
+    """True if a request with a token may have this origin. Any origin is allowed until origins are declared."""
     if not origins or origin is None:
         return True
     return is_same(origin, scheme, host) or canonical(origin) in origins
@@ -56,7 +56,7 @@ def token_allowed(origin: str | None, *, scheme: str, host: str, origins: Collec
 def cookie_allowed(
     kind: Kind, method: str, origin: str | None, *, scheme: str, host: str, site: str | None, origins: Collection[str]
 ) -> bool:
-    """Whether a request that carries cookies may come from there. `site` is `Sec-Fetch-Site`.
+    """True if a request with cookies may have this origin. `site` is `Sec-Fetch-Site`.
 
     Browsers send cookies along from any page, so what changes something or stays open needs a known origin. A page of an
     unknown one could not read the answer either, so its cookies are refused unseen: it gets an error it can read."""

@@ -9,7 +9,7 @@ from bellcast.model.identities import Caller, Project, Scope
 
 
 async def authenticate(project: Project, kept: ports.Keys, credential: str) -> Caller | None:
-    """The caller with this secret or key; None if it has the shape of neither. A wrong or revoked key is refused."""
+    """Return the caller of this secret or key, or None if it has the format of neither. Raises for a wrong or revoked key."""
     if is_secret(project, credential):
         return Caller(scopes=keys.SCOPES)
     parts = keys.parse(credential)

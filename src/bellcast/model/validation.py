@@ -95,7 +95,7 @@ def url(field: str, value: object, limits: Limits) -> FieldErrors:
         return
     yield from text(field, value, limits.url)
     if value.startswith("/") and not value.startswith("//"):
-        return  # a path has no scheme; to take it apart is a third of what checking a whole draft costs
+        return  # a path has no scheme, and parsing it is a third of the cost of checking a draft
     try:
         scheme = urlsplit(value.strip()).scheme.lower()
     except ValueError:
@@ -146,7 +146,7 @@ def _below(path: str, name: object) -> str:
 
 
 def expiry(field: str, value: object, now: datetime) -> FieldErrors:
-    """A time to come, with its offset from UTC."""
+    """A future time with a UTC offset."""
     if not isinstance(value, datetime):
         return
     if value.tzinfo is None:
