@@ -1,4 +1,4 @@
-"""The app's handlers, asked on behalf of a connection; what they do to it, done in the native dialect."""
+"""Calls the app's handlers for a connection and applies their effects in the native dialect."""
 
 import asyncio
 from typing import Any
@@ -28,7 +28,7 @@ RESTART_BY_APP = CloseReason(close_reasons.RESTARTING.code, "closed_by_app", rec
 
 
 class NativeCallContext:
-    """A calls.CallPort on one connection. What is emitted before `ready` waits in `held`."""
+    """A calls.CallPort for one connection. Frames emitted before `ready` are queued in `pending_frames`."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
         self._engines = engines
@@ -36,56 +36,56 @@ class NativeCallContext:
         self._connection = connection
         self.pending_frames: list[bytes] | None = [] if connection.phase is Phase.OPENING else None
         self.pending_topics: list[str] = []
-        self.close_reason: CloseReason | None = None  # how the connection ends, once the call has been answered
+        self.close_reason: CloseReason | None = None  # close the connection with this after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        """Tell the caller: an `event` whose data is the first argument; if there are several, all of them in `args`."""
+        """Send the caller an `event`. Its data is the first argument; several arguments are all sent in `args`."""
         several = {"args": args} if len(args) > 1 else {}
         frame = protocol.Frame("event", {"name": name, "data": args[0] if args else None, **several})
-        told = self._connection.dialect.encode_frame(frame)  # what cannot be told is the handler's fault, now
+        told = self._connection.dialect.encode_frame(frame)  # encoding errors belong to the handler
         if self.pending_frames is not None:
             self.pending_frames.append(told)
         elif self._connection.phase is not Phase.CLOSED:
             self._connection.write_tracked(told)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        """Tell everyone on a topic of the caller's tenant."""
-        validation.check(validation.data("data", data, 0))  # what a broker cannot carry is the handler\'s mistake
+        """Publish to the subscribers of a topic of the caller's tenant."""
+        validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
         tenant = self._connection.principal.tenant
         await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        """The native dialect's clients answer no questions: they call."""
+        """Not supported: native clients make calls but do not receive them."""
         raise HandlerFailed("A native client cannot be asked: emit to it, and let it call.")
 
     async def join(self, topic: str) -> None:
-        """Make the connection follow a topic; the app's word is the right."""
+        """Subscribe the connection to a topic. The app's call is the authorization."""
         if self.pending_frames is not None:
             self.pending_topics.append(topic)
         else:
             self._hub.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:
-        """Make it follow the topic no more."""
+        """Unsubscribe the connection from the topic."""
         self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
-        """The native dialect has one namespace: leaving it ends the connection."""
+        """Close the connection: the native dialect has only one namespace."""
         await self.close(reconnect=False)
 
     async def close(self, *, reconnect: bool) -> None:
-        """End the connection."""
+        """Request that the connection is closed after the reply."""
         self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP
 
     def close_if_requested(self) -> None:
-        """End the connection, if the handler said so. The call has been answered by the next turn of the loop."""
+        """Close the connection if the handler requested it. The reply is sent before the next event loop iteration."""
         if self.close_reason is not None:
             asyncio.get_running_loop().call_soon(self._hub.end, self._connection, self.close_reason)
 
 
 class AppCallbacks:
-    """Asks the doors about fresh tokens and the app about everything else."""
+    """Verifies fresh tokens with the authenticator and calls the app's handlers."""
 
     def __init__(self, engines: Context, hub: Hub, doors: Authenticator, app: CallBackend) -> None:
         self._engines = engines
@@ -94,13 +94,13 @@ class AppCallbacks:
         self._app = app
 
     async def renew(self, token: str) -> Principal:
-        """The principal of a fresh token."""
+        """Return the principal of a fresh token."""
         principal = await self._authenticator.session(token)
         inbox = await views.open(self._engines, principal)
         return principal.with_name(inbox.name)
 
     async def call(self, connection: Connection, name: str, data: Any) -> Any:
-        """The reply of the app's handler. A newcomer and a farewell are ours to tell, not a client's."""
+        """Return the reply of the app's handler. Clients cannot call `connect` and `disconnect`."""
         if name in (calls.CONNECT, calls.DISCONNECT):
             raise NoHandler(f"{name!r} cannot be called.")
         port = NativeCallContext(self._engines, self._hub, connection)
@@ -112,7 +112,7 @@ class AppCallbacks:
             port.close_if_requested()
 
     async def connected(self, connection: Connection, data: Any) -> NativeCallContext | None:
-        """Ask the app about a newcomer, before it is known: it may refuse it, or say who it is."""
+        """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
         if not self._app.has(calls.CONNECT):
             return None
         port = NativeCallContext(self._engines, self._hub, connection)
@@ -122,7 +122,7 @@ class AppCallbacks:
         except calls.Refused as refused:
             raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
         if port.close_reason is not None:
-            self._hub.end(connection, port.close_reason)  # a WebSocket is there already, and hears it as it is
+            self._hub.end(connection, port.close_reason)  # an open WebSocket receives this close reason unchanged
             raise _close_reason(port.close_reason)
         if call.accepted is not None:
             connection.principal = merge_principal(
@@ -131,7 +131,7 @@ class AppCallbacks:
         return port
 
     async def disconnected(self, connection: Connection) -> None:
-        """Tell the app that a connection has ended."""
+        """Call the `disconnect` handler."""
         try:
             port = NativeCallContext(self._engines, self._hub, connection)
             await self._app.dispatch(self._call(port, connection, calls.DISCONNECT, None))
@@ -140,7 +140,7 @@ class AppCallbacks:
 
     @property
     def wants_disconnects(self) -> bool:
-        """Whether the app has a `disconnect` handler."""
+        """True if the app has a `disconnect` handler."""
         return self._app.has(calls.DISCONNECT)
 
     def _call(self, port: NativeCallContext, connection: Connection, name: str, data: Any) -> Call:
@@ -159,14 +159,14 @@ class AppCallbacks:
 
 
 def _close_reason(end: CloseReason) -> BellcastError:
-    """Why a newcomer is not let in whom the app closed on."""
+    """Return the error for a connection that the app closed during `connect`."""
     said = "The app closed this connection."
     return Unavailable(said, retry_after=1) if end.reconnect else close_reasons.RejectedByApp(said)
 
 
 def merge_principal(word: calls.Accepted, session: Principal, *, asked_at: int) -> Principal:
-    """The principal a `connect` handler named; what the session allowed stays. `asked_at` is when the app was asked, in
-    UTC milliseconds: its answer is as new as that, so sessions revoked earlier do not concern it."""
+    """Return the principal set by a `connect` handler, keeping the session's grants. `asked_at`, the time of the call
+    in UTC milliseconds, becomes the issue time, so earlier session revocations do not apply."""
     return Principal(
         tenant=session.tenant if word.tenant is None else word.tenant,
         recipient=word.recipient,

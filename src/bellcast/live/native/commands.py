@@ -1,4 +1,4 @@
-"""What clients ask over a WebSocket: done in order, one at a time a connection, each answered by `ack` or `error`."""
+"""Client commands over a WebSocket: executed in order per connection, each answered by `ack` or `error`."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -32,19 +32,19 @@ ACTIONS: dict[type[protocol.MarkCommand], Action] = {
 
 
 class CommandBackend(Protocol):
-    """What the commands need of the rooms that know credentials and the app's handlers."""
+    """Token verification and app handlers, as the commands need them."""
 
     async def renew(self, token: str) -> Principal:
-        """The principal of a fresh token; Unauthenticated if it is none."""
+        """Return the principal of a fresh token; raises Unauthenticated if it is invalid."""
         ...
 
     async def call(self, connection: Connection, name: str, data: Any) -> Any:
-        """The handler's reply; NoHandler or HandlerFailed if there is none."""
+        """Return the handler's reply; raises NoHandler or HandlerFailed if there is none."""
         ...
 
 
 class Commands:
-    """Does what clients ask."""
+    """Executes client commands."""
 
     def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, asking: CommandBackend, spawn: Spawn) -> None:
         self._engines = engines
@@ -65,7 +65,7 @@ class Commands:
         self.limits = rules.limits
 
     def receive(self, connection: Connection, message: str | bytes) -> None:
-        """Take one frame in; it is done after the ones before it."""
+        """Enqueue a frame; frames of a connection are executed in order."""
         if isinstance(message, bytes):
             self._send(connection, protocol.error(None, BadRequest("Frames are text, not binary.")))
         else:
@@ -87,14 +87,14 @@ class Commands:
             return protocol.error(command.ref, BellcastError())
 
     async def perform(self, connection: Connection, command: protocol.AnyCommand) -> protocol.Frame:
-        """Do one command; its ack, or raises why it came to nothing."""
+        """Execute a command and return its ack; raises BellcastError if it is refused."""
         return await self._command_table[type(command)](connection, command)
 
     def _send(self, connection: Connection, frame: protocol.Frame) -> None:
         if connection.phase is not Phase.CLOSED:
             connection.write_tracked(connection.dialect.encode_frame(frame))
 
-    # --- one method a command
+    # --- one method per command
 
     async def _subscribe(self, connection: Connection, asked: protocol.SubscribeCommand) -> protocol.Frame:
         followed = connection.grants or {}
@@ -110,7 +110,7 @@ class Commands:
         return protocol.ack(asked.ref, topics=accepted, refused=refused, **({"presence": present} if present else {}))
 
     def members(self, principal: Principal, asked: list[str] | tuple[str, ...]) -> dict[str, list[Member]]:
-        """Who is there, for those of the topics presence is kept on."""
+        """Return the members present, for those of the topics with presence tracking."""
         presence = self._hub.presence
         return {topic: presence.members(principal.tenant, topic) for topic in asked if presence.tracks(topic)}
 
@@ -180,7 +180,7 @@ class Commands:
 
 
 def _none_accepted(refused: Sequence[topic_access.TopicRefused]) -> BellcastError:
-    """The error of a frame none of whose topics was given: by the reason they share."""
+    """Return the error of a `subscribe` with no topic granted: the code shared by all topics, else Forbidden."""
     detail = "; ".join(f"{one.topic}: {one.message}" for one in refused)
     kinds = {Invalid.code: Invalid, TooMany.code: TooMany}
     codes = {one.code for one in refused}

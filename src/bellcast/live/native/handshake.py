@@ -1,4 +1,4 @@
-"""How the native dialect greets: `ready`, then what was missed, then live events."""
+"""The native handshake: `ready`, then the replay of missed changes, then live events."""
 
 from msgspec import Struct
 
@@ -24,11 +24,11 @@ NOTHING: topic_access.Authorized = ({}, ())
 
 
 class OpenedInbox(Struct, frozen=True):
-    """Who has come in, and from where in its inbox."""
+    """An admitted connection's inbox and its resume position."""
 
-    opened: OpenInbox | None  # None: nobody by name
+    opened: OpenInbox | None  # None: anonymous
     position: Position | None
-    came_back: bool  # it said where it was, in words of ours or not
+    came_back: bool  # the client sent a position, valid or not
 
     @property
     def inbox(self) -> Inbox | None:
@@ -40,12 +40,12 @@ class OpenedInbox(Struct, frozen=True):
 
     @property
     def resumed(self) -> Position | None:
-        """Where it goes on, if that can be."""
+        """Return the position to resume from; None if it cannot resume."""
         return None if self.missed is None else self.position
 
 
 class NativeHandshake:
-    """Greets over SSE and WebSocket alike; a WebSocket's frames go to `listener`."""
+    """Starts SSE and WebSocket connections; frames received on a WebSocket go to `listener`."""
 
     direct = protocol.WEBSOCKET
     foreign = protocol.MESSAGE
@@ -69,7 +69,7 @@ class NativeHandshake:
         self.listener = commands
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
-        """Who comes, or a nameless principal with the reason it is turned away for, once that can be told."""
+        """Return the principal, or an anonymous one with the error to send after the upgrade."""
         try:
             return await self._authenticator.recipient(request, "websocket"), None
         except WrongOrigin:
@@ -80,7 +80,7 @@ class NativeHandshake:
     async def start(
         self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
     ) -> None:
-        """From the accepted WebSocket to a live one; raises why not. `at_ready` lets the client be heard."""
+        """Start an accepted WebSocket; raises if it is refused. `at_ready` starts the processing of received frames."""
         if refusal is not None:
             raise refusal
         arrived, started = await self.open_inbox(connection, request)
@@ -92,7 +92,7 @@ class NativeHandshake:
         await self.send_ready(connection, arrived, request, ready)
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> tuple[OpenedInbox, OnReady]:
-        """Ask the app and open the inbox; what the app's `connect` handler did happens right after `ready`."""
+        """Call `connect` and open the inbox. The handler's effects are applied right after `ready`."""
         port = await self._app.connected(connection, None)
         asked = request.position
         position = None if asked is None else parse_position(asked)
@@ -102,7 +102,7 @@ class NativeHandshake:
     async def send_ready(
         self, connection: Connection, arrived: OpenedInbox, request: HandshakeRequest, at_ready: OnReady
     ) -> None:
-        """Say `ready`, then what was missed, then go live; raises why not."""
+        """Send `ready`, replay missed changes and go live; raises if that fails."""
         missed, base = await self._send_ready(connection, arrived, request)
         at_ready()
         if connection.phase is Phase.OPENING:
@@ -111,7 +111,7 @@ class NativeHandshake:
     async def _send_ready(
         self, connection: Connection, arrived: OpenedInbox, request: HandshakeRequest
     ) -> tuple[Changes | None, int]:
-        """Say `ready`. What is to be replayed and the revision where that began; nothing when it is live already."""
+        """Send `ready`. Return the changes to replay and their base revision; nothing if already live."""
         asked = request.topics
         given, refused = NOTHING
         if asked:
@@ -173,7 +173,7 @@ def _ready_position(state: InboxState | None, resumed: Position | None) -> str |
 
 
 def _go_live(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:
-    """Live from the state that `ready` told, unless something went by; a position that was lost is a `reset`."""
+    """Go live at the state sent in `ready` if nothing changed since; send `reset` for a lost position."""
     if inbox is not None:
         connection.revision = inbox.state.revision
         if lost:

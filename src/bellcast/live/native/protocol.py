@@ -1,7 +1,7 @@
-"""Bellcast's own dialect: one JSON object a frame, over SSE and WebSocket alike (CONTRACT, "Live, native dialect").
+"""Bellcast's own dialect: one JSON object per frame, over both SSE and WebSocket (CONTRACT, "Live, native dialect").
 
-A frame is a name, its fields, and over SSE an id. How it is wrapped is the only thing the ways of travel differ in,
-so an event is encoded once for each of them, never for a socket.
+A frame has a name, fields and, over SSE, an id. The transports differ only in the framing, so each event is encoded
+once per transport, never once per socket.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Frame(Struct, frozen=True):
-    """One thing told to a client. `id` is the position it brings the client to."""
+    """A frame sent to a client. `id` is the client's inbox position after the frame."""
 
     name: str
     fields: dict[str, Any]
@@ -43,35 +43,35 @@ class Frame(Struct, frozen=True):
 
 
 class NativeDialect(Struct, frozen=True, eq=False):
-    """One way the frames travel. Compared by identity: there are four, made once."""
+    """Frame encoding for one transport. Compared by identity: the four instances are module constants."""
 
     transport: Literal["sse", "websocket"]
     encode_frame: Callable[[Frame], bytes]
     protocol: str = "native"
 
     def encode(self, event: Event) -> bytes | None:
-        """The bytes of an event; None if this dialect has no word for it."""
+        """Encode an event; None if this dialect has no frame for it."""
         told = frame(event)
         return None if told is None else self.encode_frame(told)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
-        """The bytes of a change that is told again, with the position it brings the client to."""
+        """Encode a replayed inbox change with the client's position after it."""
         return self.encode_frame(inbox_frame(event, position))
 
     def reset(self, state: InboxState) -> bytes:
-        """The bytes that tell a client to fetch the inbox again."""
+        """Encode the frame that makes a client fetch its inbox again."""
         return self.encode_frame(reset(state))
 
     def heartbeat(self, now: int) -> bytes:
-        """The bytes of a sign of life."""
+        """Encode a heartbeat frame."""
         return self.encode_frame(heartbeat(now))
 
     def close_event(self, end: CloseReason) -> CloseReason:
-        """Reasons are written in this dialect's codes."""
+        """Return the reason unchanged: close reasons use the native codes."""
         return end
 
     def close(self, end: CloseReason) -> bytes:
-        """The bytes told before the server closes."""
+        """Encode the frame sent before the server closes the connection."""
         return self.encode_frame(close(end))
 
 
@@ -91,14 +91,14 @@ def _websocket_frame(frame: Frame) -> bytes:
     return websocket.text_frame(_message(frame))
 
 
-SSE_CHUNKED = NativeDialect("sse", _sse_chunk)  # straight to an HTTP/1.1 socket
-SSE_PLAIN = NativeDialect("sse", _sse_event)  # HTTP/1.0, or through another server's sends
-WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # straight to the socket
-MESSAGE = NativeDialect("websocket", _message)  # through another server's sends
+SSE_CHUNKED = NativeDialect("sse", _sse_chunk)  # written directly to an HTTP/1.1 socket
+SSE_PLAIN = NativeDialect("sse", _sse_event)  # HTTP/1.0, or through ASGI `send`
+WEBSOCKET = NativeDialect("websocket", _websocket_frame)  # written directly to the socket
+MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 
 
 def frame(event: Event) -> Frame | None:
-    """The frame of an event, None for those between servers only."""
+    """Return the frame of an event; None for events exchanged only between servers."""
     match event:
         case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
             return inbox_frame(event, event.inbox.position)
@@ -117,13 +117,13 @@ def _named_topic(topic: str | None) -> dict[str, Any]:
 
 
 def inbox_frame(event: InboxEvent, position: str) -> Frame:
-    """The frame of an inbox change, with the position it brings the client to."""
+    """Return the frame of an inbox change with the client's position after it."""
     change = inbox_payloads.payload_of(event, position)
     return Frame(change.name, change.fields, position)
 
 
 class Ready(Struct, frozen=True):
-    """What `ready` says of a new connection."""
+    """Fields of the `ready` frame."""
 
     connection: str
     recipient: str | None
@@ -137,7 +137,7 @@ class Ready(Struct, frozen=True):
 
 
 def ready(greeting: Ready) -> Frame:
-    """The first frame. Its id stands only when nothing is to be replayed, so a cut in the replay loses nothing."""
+    """Return the first frame. It has an id only if no replay follows, so an interrupted replay loses no event."""
     state = greeting.state
     heartbeat = greeting.heartbeat
     fields: dict[str, Any] = {
@@ -157,35 +157,35 @@ def ready(greeting: Ready) -> Frame:
 
 
 def reset(state: InboxState) -> Frame:
-    """The position is too old or unknown: fetch the inbox again."""
+    """Return the frame for a position that is too old or unknown: the client must fetch the inbox again."""
     change = inbox_payloads.reset_payload(state)
     return Frame(change.name, change.fields, state.position)
 
 
 def heartbeat(now: int) -> Frame:
-    """Still here. Never carries an id."""
+    """Return a heartbeat frame. It never has an id."""
     return Frame("heartbeat", {"time": times.to_rfc3339(now)})
 
 
 def close(end: CloseReason) -> Frame:
-    """Told before the server closes."""
+    """Return the frame sent before the server closes the connection."""
     more = {"after": end.after, "message": end.message}
     told = {name: value for name, value in more.items() if value is not None}
     return Frame("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **told})
 
 
 def ack(ref: Any, **fields: Any) -> Frame:
-    """What a client's frame came to."""
+    """Acknowledge a client's frame."""
     return Frame("ack", _ref(ref) | fields)
 
 
 def pong(ref: Any) -> Frame:
-    """The answer to `ping`."""
+    """Return the response to `ping`."""
     return Frame("pong", _ref(ref))
 
 
 def error(ref: Any, refusal: BellcastError) -> Frame:
-    """Why a client's frame came to nothing; `code` is the word REST uses."""
+    """Return the error response to a client's frame. `code` is the REST error code."""
     data = {} if refusal.data is None else {"data": refusal.data}
     return Frame("error", _ref(ref) | {"code": refusal.code, "message": refusal.detail} | data)
 
@@ -198,7 +198,7 @@ def _ref(ref: Any) -> dict[str, Any]:
 
 
 class Command(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
-    """One frame from a client; `ref` comes back with its answer."""
+    """A frame from a client. The response repeats its `ref`."""
 
     ref: str | int | float | None = None
 
@@ -218,13 +218,13 @@ class PublishCommand(Command, frozen=True, kw_only=True, tag="publish"):
 
 
 class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `all` is narrowed by. Never empty: a filter that got lost on the way must not become everything."""
+    """Restricts `all`. Never empty: a filter lost in transit must not select the whole inbox."""
 
     type: str
 
 
 class MarkCommand(Command, frozen=True, kw_only=True):
-    """An action on many: ids, or all."""
+    """An action on several notifications, selected by `ids` or `all`."""
 
     ids: list[str] | None = None
     all: bool = False
@@ -292,7 +292,7 @@ _commands: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
 def receive(text: str) -> "AnyCommand | InvalidFrame":
-    """The command in a client's frame, or why there is none."""
+    """Decode a client's frame into a command, or an InvalidFrame with the error."""
     try:
         return _commands.decode(text)
     except msgspec.ValidationError as problem:
@@ -302,14 +302,14 @@ def receive(text: str) -> "AnyCommand | InvalidFrame":
 
 
 class InvalidFrame(NamedTuple):
-    """A frame that is no command."""
+    """A frame that could not be decoded, with the error to send."""
 
     ref: Any
     error: BellcastError
 
 
 def _salvaged_ref(text: str) -> Any:
-    """The `ref` of a frame that is otherwise wrong, so that its sender can tell which."""
+    """Return the `ref` of an invalid frame so that the client can match the error to it."""
     try:
         ref = msgspec.json.decode(text).get("ref")
     except (msgspec.DecodeError, AttributeError, RecursionError):

@@ -1,4 +1,4 @@
-"""An event stream on a socket of our own: everything a client says on it is passed over."""
+"""An event stream on a raw socket; received data is ignored."""
 
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
@@ -7,12 +7,12 @@ from bellcast.live.native import protocol
 
 
 class SseConnection(Connection):
-    """Chunked to HTTP/1.1, ended by closing to HTTP/1.0."""
+    """Chunked for HTTP/1.1; for HTTP/1.0, closing the connection ends the body."""
 
     __slots__ = ()
 
     def data_received(self, data: bytes) -> None:
-        """A client has nothing to say on an event stream."""
+        """Ignore received data: an event stream is one-way."""
 
     def send_close(self, end: CloseReason) -> None:
         last = sse.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""

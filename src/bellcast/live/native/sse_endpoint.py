@@ -1,7 +1,7 @@
 """`GET /v1/stream`: the native dialect as an event stream.
 
-EventSource ends for good on any status but 200 and shows no status to its script, so only what will not get better by
-itself is a status; what will is a stream that says when to come back (WHATWG HTML, 9.2)."""
+EventSource stops permanently on any status but 200 and hides the status from its script. Only permanent errors are
+therefore sent as a status; temporary ones are a stream with a `retry` delay (WHATWG HTML, 9.2)."""
 
 import random
 from collections.abc import Coroutine
@@ -27,7 +27,7 @@ from bellcast.ports import SessionRevoked
 
 log = structlog.get_logger(__name__)
 
-# Browsers wait this long before they reconnect an event stream; spread, so that a server's death is no storm.
+# Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
 RETRY_MS = (1_500, 4_500)
 
 
@@ -65,7 +65,7 @@ class StreamEndpoint:
             await guard_start(connection, self._handshake.send_ready(connection, arrived, request, started))
 
     async def _enter(self, connection: Connection, request: HandshakeRequest) -> tuple[OpenedInbox, OnReady]:
-        """Let it in. If that fails, or another server cancels it, nothing stays counted."""
+        """Admit the connection and open its inbox. On failure or cancellation, unregister it from all counters."""
         try:
             return await self._handshake.open_inbox(connection, request)
         except BaseException as failure:
@@ -96,7 +96,7 @@ class StreamEndpoint:
         receive: asgi.Receive,
         send: asgi.Send,
     ) -> None:
-        """Through another server's sends."""
+        """Serve the stream through ASGI `send`."""
         outlet = AsgiTransport(connection, asgi.body_message)
         connection.attach(outlet, self._rules.limits.unsent)
         headers = [
@@ -120,7 +120,7 @@ def _retry(connection: Connection) -> bytes:
 async def _respond_error(refusal: BellcastError, cors: Headers, send: asgi.Send) -> None:
     end = close_reason_for(refusal)
     if isinstance(refusal, SessionRevoked):
-        await responses.respond(send, 204, cors)  # the polite "do not come back"
+        await responses.respond(send, 204, cors)  # EventSource does not reconnect after 204
     elif end.reconnect:
         await _respond_retry(end, cors, send)
     else:

@@ -1,4 +1,4 @@
-"""What the app's handlers may do to a connection that speaks the Pusher dialect."""
+"""Operations that the app's handlers may perform on a Pusher connection."""
 
 from typing import Any
 
@@ -16,46 +16,46 @@ from bellcast.ports import Context
 
 
 class PusherCallContext:
-    """A calls.CallPort on one connection; `channel` is where its client event was told."""
+    """A calls.CallPort for one connection. `channel` is the channel of the client event."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection, channel: str | None) -> None:
         self._engines = engines
         self._hub = hub
         self._connection = connection
         self._channel = channel
-        self.close_reason: CloseReason | None = None  # how the connection ends, once the call has been answered
+        self.close_reason: CloseReason | None = None  # close the connection with this after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        """Tell the caller, on the channel it spoke on."""
+        """Send an event to the caller on the channel of its client event."""
         data = args[0] if len(args) == 1 else list(args) or None
         if self._connection.phase is not Phase.CLOSED:
             frame = frames.event(name, self._channel, frames.text(data))
             self._connection.write_tracked(self._connection.dialect.encode_frame(frame))
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        """Tell everyone on a topic of the caller's tenant."""
-        validation.check(validation.data("data", data, 0))  # what a broker cannot carry is the handler\'s mistake
+        """Publish to the subscribers of a topic of the caller's tenant."""
+        validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
         tenant = self._connection.principal.tenant
         await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        """Pusher's clients answer no questions."""
+        """Not supported: Pusher clients cannot be called."""
         raise HandlerFailed("A Pusher client cannot be asked: emit to it.")
 
     async def join(self, topic: str) -> None:
-        """Make the connection follow a topic; the app's word is the right. The client learns of it by a frame."""
+        """Subscribe the connection to a topic and notify the client. The app's call is the authorization."""
         if self._connection.phase is not Phase.CLOSED:
             self._hub.follow(self._connection, {topic: Grant.APP})
             self._connection.write_tracked(self._connection.dialect.encode_frame(frames.subscribed(topic)))
 
     async def leave(self, topic: str) -> None:
-        """Make it follow the topic no more."""
+        """Unsubscribe the connection from the topic."""
         self._hub.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
-        """There is one namespace: leaving it ends the connection."""
+        """Close the connection: the Pusher dialect has only one namespace."""
         await self.close(reconnect=False)
 
     async def close(self, *, reconnect: bool) -> None:
-        """End the connection."""
+        """Request that the connection is closed after the reply."""
         self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP

@@ -1,4 +1,4 @@
-"""Pusher's channels: who may follow one, what newcomers are told, and what clients tell each other."""
+"""Pusher channels: authorization, subscription replies and client events."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ TOO_FAST = 4301
 
 
 class SubscriptionRefused(Exception):
-    """A subscription that is not given, in the words pusher-js is told."""
+    """A refused subscription, with the error fields that pusher-js receives."""
 
     def __init__(self, kind: str, message: str, status: int) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class SubscriptionRefused(Exception):
 
 
 class PusherChannels:
-    """Does what clients ask of channels."""
+    """Executes channel commands of clients."""
 
     def __init__(self, wiring: PusherContext, users: PusherUsers, rosters: PresenceCache) -> None:
         self._context = wiring
@@ -48,10 +48,10 @@ class PusherChannels:
         self._rules = wiring.pusher
         self._rate_limiters: dict[Connection, MessageRateLimiter] = {}
 
-    # --- following
+    # --- subscriptions
 
     async def subscribe(self, connection: Connection, asked: protocol.PusherSubscribe) -> None:
-        """Let it follow the channel, or tell it why not, in both ways that clients listen for."""
+        """Subscribe to the channel, or send the refusal in both forms that clients handle."""
         try:
             await self._subscribe(connection, asked)
         except SubscriptionRefused as refused:
@@ -79,13 +79,13 @@ class PusherChannels:
                 await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
-        """Follow it no more; nothing is answered."""
+        """Unsubscribe from the channel; there is no reply."""
         self._hub.unfollow(connection, (channel,))
 
     async def _authorize(
         self, connection: Connection, asked: protocol.PusherSubscribe, followed: int
     ) -> tuple[Grant, Member | None]:
-        """Why it may follow, and on a presence channel who is to be present; Refused where the right is missing."""
+        """Return the grant and, on a presence channel, the member; raises SubscriptionRefused if not authorized."""
         if topics.is_presence(asked.channel):
             return Grant.APP, self._member(connection, asked)
         if topics.is_private(asked.channel):
@@ -135,7 +135,7 @@ class PusherChannels:
         said = protocol.read_member(asked.channel_data)
         if isinstance(said, str):
             raise SubscriptionRefused("AuthError", f"{asked.channel}: {said}", 401)
-        for wrong in validation.data("user_info", said.user_info, 0):  # other nodes are told of it too
+        for wrong in validation.data("user_info", said.user_info, 0):  # it is also sent to other nodes
             raise SubscriptionRefused(
                 "AuthError", f"{asked.channel}: channel_data: {wrong.field} {wrong.message}.", 401
             )
@@ -159,7 +159,7 @@ class PusherChannels:
     # --- client events
 
     async def client_event(self, connection: Connection, asked: protocol.ClientEvent) -> None:
-        """Tell the others, as one of them, and the app."""
+        """Send a client event to the other subscribers and to the app."""
         self._check_event(connection, asked)
         if self._is_rate_limited(connection):
             limit = self._rules.client_events_per_second
@@ -188,7 +188,7 @@ class PusherChannels:
         if not topics.is_private(asked.channel) or stream not in connection.streams:
             raise Forbidden("Client events are told on private and presence channels that the sender follows.")
         validation.check_event(asked.event, None, self._limits)
-        validation.check(validation.data("data", asked.data, 0))  # its size is measured as Pusher's clients receive it
+        validation.check(validation.data("data", asked.data, 0))  # the size is checked below, as encoded for clients
         limit = self._limits.event_data
         if limit and len(frames.text(asked.data).encode(errors="surrogatepass")) > limit:
             raise BadRequest(f"{asked.event[:50]}: the data must have at most {limit} bytes.")
@@ -202,7 +202,7 @@ class PusherChannels:
     # --- the app's handlers
 
     async def _call(self, connection: Connection, asked: protocol.ClientEvent) -> None:
-        """The handler of the event's name without its prefix; a reply is told under that name."""
+        """Call the handler named like the event without its prefix; a reply is sent as an event of that name."""
         name = asked.event.removeprefix("client-")
         if name in (calls.CONNECT, calls.DISCONNECT):
             return
@@ -216,7 +216,7 @@ class PusherChannels:
             self._send(connection, frames.event(name, asked.channel, frames.text(call.reply)))
 
     async def call_app(self, connection: Connection, name: str, channel: str | None, data: Any) -> "AppReply | None":
-        """Ask the app's handler of that name, where there is one."""
+        """Call the app's handler of that name; None if there is no handler."""
         wiring, principal = self._context, connection.principal
         if not wiring.app.has(name):
             return None
@@ -237,15 +237,15 @@ class PusherChannels:
             self._close_if_requested(connection, port, at_once=name == calls.CONNECT)
 
     def _close_if_requested(self, connection: Connection, port: PusherCallContext, *, at_once: bool) -> None:
-        """End the connection, if the handler said so: a newcomer now, others when they have been answered, which they
-        are by the next turn of the loop."""
+        """Close the connection if the handler requested it: at once during `connect`, else after the reply, which is
+        sent before the next event loop iteration."""
         if port.close_reason is not None and at_once:
             self._hub.end(connection, port.close_reason)
         elif port.close_reason is not None:
             asyncio.get_running_loop().call_soon(self._hub.end, connection, port.close_reason)
 
     def disconnected(self, connection: Connection) -> None:
-        """Forget how fast it spoke."""
+        """Discard the connection's rate limiter."""
         self._rate_limiters.pop(connection, None)
 
     def _send(self, connection: Connection, frame: bytes) -> None:
@@ -254,7 +254,7 @@ class PusherChannels:
 
 
 class AppReply(Struct, frozen=True):
-    """What came of a call."""
+    """Result of a call to the app."""
 
     reply: Any
     accepted: calls.Accepted | None

@@ -1,4 +1,4 @@
-"""What the rooms of the Pusher dialect work with."""
+"""Shared dependencies of the Pusher dialect."""
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from bellcast.ports import Context
 
 
 class PusherContext(Struct, frozen=True, kw_only=True):
-    """Made once by the server."""
+    """Dependencies of the Pusher dialect, created once by the server."""
 
     engines: Context
     hub: Hub

@@ -1,4 +1,4 @@
-"""How the Pusher dialect greets: with a socket id. Who is here is said later, by signing in."""
+"""The Pusher handshake: assigns a socket id. Users are identified later, by signing in."""
 
 import asyncio
 import secrets
@@ -29,12 +29,12 @@ from bellcast.model.pusher import PusherConfig
 log = structlog.get_logger(__name__)
 
 PATH = "/app/"
-# Two numbers of this size make ids nobody guesses, and JavaScript reads each exactly.
+# Two numbers of this range make an unguessable id; JavaScript represents each exactly.
 ID_RANGE = 2**48
 
 
 class PusherHandshake:
-    """Greets, and hands what clients say to the rooms of channels and users."""
+    """Opens connections and dispatches client commands to channels and users."""
 
     direct = protocol.WEBSOCKET
     foreign = protocol.MESSAGE
@@ -64,8 +64,8 @@ class PusherHandshake:
         self.listener = self
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
-        """Nameless, by protocol. A foreign page is turned away once it can be told: stock clients would come back for
-        ever after a refused handshake."""
+        """Return an anonymous principal, as the protocol requires. A cross-origin page is rejected after the upgrade:
+        stock clients reconnect forever after a refused handshake."""
         allowed = origins.token_allowed(
             request.header(b"origin"),
             scheme=request.scheme,
@@ -77,7 +77,7 @@ class PusherHandshake:
     async def start(
         self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
     ) -> None:
-        """From the accepted WebSocket to a live one, or to its end; raises why it is refused."""
+        """Start an accepted WebSocket connection, or close it; raises BellcastError if it is refused."""
         connection.id = f"{secrets.randbelow(ID_RANGE)}.{secrets.randbelow(ID_RANGE)}"
         if refusal is not None:
             raise refusal
@@ -108,7 +108,7 @@ class PusherHandshake:
             self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
 
     async def _call_connect(self, connection: Connection) -> None:
-        """A `connect` handler may refuse, or say who it is without a sign-in."""
+        """Call the `connect` handler, which may refuse the connection or identify its user without a sign-in."""
         try:
             call = await self._channels.call_app(connection, calls.CONNECT, None, None)
         except calls.Refused as refused:
@@ -124,10 +124,10 @@ class PusherHandshake:
         if connection.phase is not Phase.CLOSED and not known:
             self._hub.end(connection, close_codes.UNAUTHORIZED)
 
-    # --- what clients say
+    # --- client commands
 
     def receive(self, connection: Connection, message: str | bytes) -> None:
-        """Take one frame in; it is done after the ones before it."""
+        """Enqueue a frame; frames of a connection are executed in order."""
         if isinstance(message, bytes):
             connection.write_tracked(connection.dialect.encode_frame(frames.error("Frames are text, not binary.")))
         else:
@@ -167,7 +167,7 @@ class PusherHandshake:
             connection.write_tracked(connection.dialect.encode_frame(frame))
 
     def disconnected(self, connection: Connection) -> None:
-        """Forget what is kept of a connection."""
+        """Discard the state of a connection."""
         if (deadline := self._deadlines.pop(connection, None)) is not None:
             deadline.cancel()
         self._channels.disconnected(connection)

@@ -1,5 +1,5 @@
-"""What Pusher's clients are told beside the events of their channels: how many follow one, who is online, and inbox
-changes on the channels an app listens to already."""
+"""Pusher events other than channel events: subscription counts, online status, and inbox changes on aliases, the
+channels that an app already subscribes to."""
 
 import asyncio
 
@@ -16,14 +16,14 @@ from bellcast.model import topics
 from bellcast.model.events import SEPARATOR, InboxEvent, NotificationAdded, PresenceChanged, Stream, topic_stream
 from bellcast.model.identities import DEFAULT_TENANT
 
-# Followers of a larger channel are told their number this often at most.
+# Channels with more subscribers than this receive their count at most once per pause.
 FEW, PAUSE_SECONDS = 100, 5.0
-# Laravel names a private channel after the class of its model.
+# Prefix of Laravel's private channels, which are named after the model class.
 LARAVEL = "App."
 
 
 class PusherObserver:
-    """The hub's watcher."""
+    """Hub observer of the Pusher dialect."""
 
     def __init__(self, wiring: PusherContext, users: PusherUsers, rosters: PresenceCache) -> None:
         self._context = wiring
@@ -31,12 +31,12 @@ class PusherObserver:
         self._aliases = wiring.pusher.aliases
         self._users = users
         self._presence_cache = rosters
-        self._counting: dict[str, bool] = {}  # whether the app is to be told too
+        self._counting: dict[str, bool] = {}  # channel -> whether to notify the app too
 
-    # --- followers
+    # --- subscribers
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
-        """A stream has more followers or fewer, on all nodes together."""
+        """Handle a change of a stream's subscriber count across all nodes."""
         kind, tenant, name = stream.split(SEPARATOR, 2)
         if tenant != DEFAULT_TENANT:
             return
@@ -49,7 +49,7 @@ class PusherObserver:
             self._users.on_online(name)
 
     def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
-        """Webhooks are sent by the node where it happened; for one that died, by one of the others."""
+        """Send webhooks from the node of the change; for a dead node, from the leader."""
         if cause is ChangeOrigin.HERE:
             if count == change:
                 self._context.webhooks.occupied(channel)
@@ -59,7 +59,7 @@ class PusherObserver:
             self._context.webhooks.vacated(channel)
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
-        """Somebody came to a presence channel, or left it."""
+        """Handle members joining or leaving a presence channel."""
         self._presence_cache.apply(change)
         if change.tenant != DEFAULT_TENANT or not topics.is_presence(change.topic):
             return
@@ -71,13 +71,13 @@ class PusherObserver:
                 self._context.webhooks.left(change.topic, member.recipient)
 
     def node_left(self, where: PresenceKey) -> None:
-        """Somebody left a presence channel here. If that was the last of them anywhere is known a little later."""
+        """Handle a member leaving a presence channel on this node. Other nodes may still have connections of it."""
         tenant, channel, recipient = where
         if tenant == DEFAULT_TENANT and topics.is_presence(channel):
             self._context.webhooks.left(channel, recipient)
 
     def _count_soon(self, channel: str, count: int, cause: ChangeOrigin) -> None:
-        """Once for all who came or went in this turn of the loop; behind what the newcomer itself is told first."""
+        """Schedule one count for all changes in this event loop iteration, after the new subscriber's own reply."""
         if not self._context.pusher.subscription_count or topics.is_presence(channel):
             return
         if channel not in self._counting:
@@ -96,7 +96,7 @@ class PusherObserver:
     # --- inboxes
 
     def inbox_changed(self, event: InboxEvent) -> None:
-        """Tell an inbox change on the recipient's aliases, where somebody follows them."""
+        """Send an inbox change on those of the recipient's aliases that have subscribers."""
         for pattern in self._aliases:
             channel = rules.alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
@@ -106,7 +106,7 @@ class PusherObserver:
                     self._send(stream, frames.laravel(channel, event.notification))
 
     def recipient_of(self, topic: str) -> str | None:
-        """Whose inbox changes a channel carries."""
+        """Return the recipient whose inbox changes the channel carries."""
         for pattern in self._aliases:
             recipient = rules.aliased(pattern, topic)
             if recipient is not None:
@@ -114,7 +114,7 @@ class PusherObserver:
         return None
 
     def pong_received(self, connection: Connection, data: bytes) -> None:
-        """A ping was answered."""
+        """Handle a WebSocket pong."""
         self._users.on_pong(connection, data)
 
     def _send(self, stream: Stream, frame: bytes) -> None:

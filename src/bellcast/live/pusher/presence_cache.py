@@ -1,5 +1,5 @@
-"""Who is on each presence channel, ready to be told: with thousands there, making it anew for everybody who comes would
-cost more than telling it."""
+"""Encoded members of each presence channel. With thousands of members, encoding them for each new subscriber would
+cost more than sending them."""
 
 from bellcast.live.pusher.protocol import frames
 from bellcast.model import topics
@@ -7,14 +7,14 @@ from bellcast.model.events import PresenceChanged
 
 
 class PresenceCache:
-    """The members of presence channels as pieces of a frame, kept up with every move."""
+    """Members of presence channels as encoded frame fragments, updated with every change."""
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str], dict[str, str]] = {}
         self._people: dict[tuple[str, str], dict[str, str]] = {}
 
     def apply(self, event: PresenceChanged) -> None:
-        """Somebody came or went."""
+        """Apply a presence change."""
         if not topics.is_presence(event.topic):
             return
         where = (event.tenant, event.topic)
@@ -28,10 +28,10 @@ class PresenceCache:
             del self._ids[where], self._people[where]
 
     def count(self, tenant: str, channel: str) -> int:
-        """How many are there."""
+        """Return the number of members."""
         return len(self._ids.get((tenant, channel), ()))
 
     def snapshot(self, tenant: str, channel: str) -> str:
-        """Everybody there, as newcomers are told."""
+        """Return the member list sent to new subscribers."""
         ids = self._ids.get((tenant, channel), {})
         return frames.presence_snapshot(ids.values(), self._people.get((tenant, channel), {}).values(), len(ids))

@@ -1,7 +1,7 @@
-"""Pusher's users: signing in, their inbox and what of it they missed, and who watches whom.
+"""Pusher users: sign-in, inbox replay and watchlists.
 
-Stock clients carry no position. So the server notes how far each device was told: a ping that follows the last change
-is answered behind it. What came after is told again at the next sign-in: at least once, with the same ids."""
+Stock clients send no position, so the server records the position of each device: the pong to a ping sent after the
+last change confirms its delivery. Later changes are replayed at the next sign-in, at least once, with the same ids."""
 
 import hashlib
 from itertools import chain
@@ -28,17 +28,17 @@ from bellcast.ports import UNKNOWN, DevicePosition
 log = structlog.get_logger(__name__)
 
 WATCHLIST_TOO_LONG = 4302
-# How often clients that were told something are asked whether it arrived, and how far they are is noted.
+# Interval of pings to clients with unconfirmed changes, and of saving confirmed positions.
 PING_INTERVAL_SECONDS = 2.0
-# A device away for longer is told to fetch its inbox anew.
+# A device that was away for longer must fetch its inbox again.
 BROWSER_MEMORY_MS = 7 * 86_400_000
-FORGET_EVERY = 1_800  # rounds: an hour
+FORGET_EVERY = 1_800  # in rounds: one hour
 DIGEST_BYTES = 12
 
 
 class SignedInUser(Struct):
-    """A connection's user. `asked` is the revision behind which the last ping went out, `told` the one behind which the
-    last answer came in, `noted` the one that was written down."""
+    """A connection's user. `asked` is the revision of the last ping, `told` that of the last pong, `noted` the last
+    saved one."""
 
     user: protocol.User
     device: bytes
@@ -49,7 +49,7 @@ class SignedInUser(Struct):
 
 
 class PusherUsers:
-    """Everybody signed in here."""
+    """Users signed in on this node."""
 
     def __init__(self, wiring: PusherContext, arrivals: Admission) -> None:
         self._context = wiring
@@ -61,19 +61,19 @@ class PusherUsers:
         self._watchers: dict[str, set[Connection]] = {}
 
     def remember_browser(self, connection: Connection, request: HandshakeRequest) -> None:
-        """Remember by what a device without a name will be known again."""
+        """Store the fingerprint that identifies a device without a name."""
         traits = (request.address or "", request.header(b"user-agent") or "", request.header(b"origin") or "")
         self._browsers[connection] = _digest("\n".join(traits))
 
     def info(self, connection: Connection) -> object:
-        """What the app signed of the connection's user."""
+        """Return the `user_info` that the app signed for the connection's user."""
         signed = self._signed.get(connection)
         return None if signed is None else signed.user.user_info
 
-    # --- signing in
+    # --- sign-in
 
     async def sign_in(self, connection: Connection, asked: protocol.Signin) -> None:
-        """Say who it is, open the inbox, tell what was missed."""
+        """Authenticate the user, open the inbox and replay missed changes."""
         user = self._user(connection, asked)
         if isinstance(user, CloseReason):
             self._hub.end(connection, user)
@@ -111,7 +111,7 @@ class PusherUsers:
         return self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
 
     async def _catch_up(self, connection: Connection, signed: SignedInUser, inbox: Inbox) -> None:
-        """Tell what the device missed, or that it cannot be known; then live."""
+        """Replay what the device missed, or send a reset if that is unknown; then go live."""
         engines, limits, state = self._context.engines, self._context.rules.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
         theirs = self._hub.connections_on(inbox_stream(state.tenant, state.recipient))
@@ -131,10 +131,10 @@ class PusherUsers:
         else:
             connection.phase = Phase.LIVE
 
-    # --- how far they were told
+    # --- confirmed positions
 
     async def run(self) -> None:
-        """Ask and note, for ever."""
+        """Send pings and save positions until cancelled."""
         engines, rounds = self._context.engines, 0
         while True:
             await engines.clock.sleep(PING_INTERVAL_SECONDS)
@@ -152,7 +152,7 @@ class PusherUsers:
         await store.topics.delete_older(now - int(self._rules.cache_ttl * 1000))
 
     async def save_acknowledged(self) -> None:
-        """Write down who answered since the last time, and ask who was told more."""
+        """Save the positions confirmed since the last round and ping clients with newer changes."""
         come = []
         for connection, signed in self._signed.items():
             if signed.told != signed.noted:
@@ -169,14 +169,14 @@ class PusherUsers:
             connection.write_tracked(connection.dialect.ping_with_position(connection.revision))
 
     def on_pong(self, connection: Connection, data: bytes | None) -> None:
-        """A ping was answered; `data` is the revision it carried, None where pings carry none."""
+        """Handle a pong. `data` is the revision in the ping, None if pings carry no data."""
         signed = self._signed.get(connection)
         if signed is None:
             return
         if data is None or data == b"%d" % signed.asked:
             signed.told = signed.asked
 
-    # --- who watches whom
+    # --- watchlists
 
     def _watch(self, connection: Connection, user: protocol.User) -> None:
         if not self._rules.watchlists or not user.watchlist:
@@ -196,17 +196,17 @@ class PusherUsers:
         return self._hub.total(inbox_stream(DEFAULT_TENANT, user)) > 0
 
     def on_online(self, user: str) -> None:
-        """Somebody's first connection came."""
+        """Notify watchers that a user is online."""
         for connection in tuple(self._watchers.get(user, ())):
             self._send(connection, frames.watchlist_event([user], []))
 
     def on_offline(self, user: str) -> None:
-        """Somebody's last connection went."""
+        """Notify watchers that a user is offline."""
         for connection in tuple(self._watchers.get(user, ())):
             self._send(connection, frames.watchlist_event([], [user]))
 
     def disconnected(self, connection: Connection) -> None:
-        """Forget a connection."""
+        """Discard the state of a connection."""
         self._browsers.pop(connection, None)
         signed = self._signed.pop(connection, None)
         for one in signed.user.watchlist if signed is not None else ():

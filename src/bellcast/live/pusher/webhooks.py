@@ -1,4 +1,4 @@
-"""Webhooks: what happens on channels, told to the app's URL in signed batches, by durable jobs.
+"""Webhooks: channel events, sent to the app's URL in signed batches by durable jobs.
 
 An ending (a channel vacated, a member gone) is a job that waits for PATIENCE_MS. Whoever comes back meanwhile, on any
 node, cancels it, and the app hears of neither: the row of the job is the only state, so it does not matter which node
@@ -27,15 +27,15 @@ from bellcast.ports import Job
 log = structlog.get_logger(__name__)
 
 SEND, ENDED = "pusher.webhook", "pusher.ended"
-# What happens within this time is one request.
+# Events within this window are sent in one request.
 BATCH_WINDOW_SECONDS = 0.05
 MAX_BATCH_EVENTS = 100
-# A client that reloads its page is back by then, and nobody need know that it was gone.
+# Long enough for a page reload, which then causes no webhook.
 VACATED_DELAY_MS = 2_500
 TIMEOUT = 5.0
-# Between two tries to keep what happened while the store is away.
+# Delay between attempts to save events while the store is unavailable.
 RETRY_SECONDS = 1.0
-# What waits for a store that is away: about 10 MB. What happens beyond it is not told.
+# Events buffered while the store is unavailable, about 10 MB. Further events are dropped.
 MAX_GATHERED = 50_000
 
 WebhookEvent = dict[str, Any]
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class Move(NamedTuple):
-    """Somebody came or went: the first or last follower of a channel, or a member (else "") of a presence channel."""
+    """A channel's first or last subscriber, or a presence member (else ""), joined or left."""
 
     channel: str
     member: str
@@ -51,19 +51,19 @@ class Move(NamedTuple):
 
     @property
     def job(self) -> str:
-        """The name of the job that tells the end: of one who leaves several nodes at once, one tells."""
+        """Return the name of the job that reports the end, so that only one of several nodes reports it."""
         return f"{ENDED} {hashlib.blake2b(_place(self), digest_size=16).hexdigest()}"
 
 
 class Over(NamedTuple):
-    """An ending that is due to be told."""
+    """A channel vacated or a member gone, due to be sent."""
 
     channel: str
     member: str
 
 
 class PusherWebhooks:
-    """Gathers what happens, keeps it, and sends it until it is taken. Without a URL it does nothing."""
+    """Batches events, saves them and retries sending until accepted. Does nothing without a URL."""
 
     def __init__(
         self,
@@ -85,49 +85,49 @@ class PusherWebhooks:
         self._batch: list[WebhookEvent | Move | Over] = []
         self._is_gathering = False
         self._is_closing = False
-        self._missed: dict[str, int] = {}  # when a miss of a cache channel was told
+        self._missed: dict[str, int] = {}  # when the last cache miss of a channel was sent
         jobs.register(SEND, self._send)
         jobs.register(ENDED, self._end)
 
-    # --- what happens
+    # --- events
 
     def occupied(self, channel: str) -> None:
-        """A channel has its first follower."""
+        """Record the first subscriber of a channel."""
         self._queue_event(Move(channel, "", is_begin=True))
 
     def vacated(self, channel: str) -> None:
-        """A channel has no follower here any more."""
+        """Record that a channel has no subscriber left on this node."""
         self._missed.pop(channel, None)
         self._queue_event(Move(channel, "", is_begin=False))
 
     def joined(self, channel: str, member: str) -> None:
-        """Somebody's first connection came to a presence channel."""
+        """Record a member's first connection to a presence channel."""
         self._queue_event(Move(channel, member, is_begin=True))
 
     def left(self, channel: str, member: str) -> None:
-        """Somebody's last connection here went from a presence channel."""
+        """Record that a member's last connection on this node left a presence channel."""
         self._queue_event(Move(channel, member, is_begin=False))
 
     def client_event(self, event: LiveEvent) -> None:
-        """A client told the others something."""
+        """Record a client event."""
         told = {"name": "client_event", "channel": event.topic, "event": event.name, "data": frames.text(event.data)}
         self._queue_event(
             {**told, "socket_id": event.sender, **({} if event.member is None else {"user_id": event.member})}
         )
 
     def missed(self, channel: str, since: int) -> None:
-        """Somebody found no event kept of a cache channel since then (UTC milliseconds); told once for many.
+        """Record a cache miss since `since` (UTC milliseconds); several misses are sent once.
 
-        A miss told before `since` may have been answered by an event that is over by now, so it is told again."""
+        A miss sent before `since` is sent again: an event that answered it may have expired."""
         if self._missed.get(channel, since - 1) < since:
             self._missed[channel] = self._clock.now()
             self._queue_event({"name": "cache_miss", "channel": channel})
 
     def counted(self, channel: str, count: int) -> None:
-        """The followers of a channel were told how many they are."""
+        """Record a subscription count that was sent to the channel."""
         self._queue_event({"name": "subscription_count", "channel": channel, "subscription_count": count})
 
-    # --- how it is told
+    # --- delivery
 
     def _queue_event(self, happening: WebhookEvent | Move | Over) -> None:
         if self._url is None:
@@ -142,7 +142,7 @@ class PusherWebhooks:
             self._spawn(self._send_batch_soon())
 
     async def _send_batch_soon(self) -> None:
-        """Keep what happened, one batch after the other, so that what is kept is in order."""
+        """Save batches one at a time, to keep events in order."""
         try:
             while self._batch:
                 await self._clock.sleep(BATCH_WINDOW_SECONDS)
@@ -151,7 +151,7 @@ class PusherWebhooks:
             self._is_gathering = False
 
     async def flush(self) -> None:
-        """Keep what was gathered so far; a store that is away is tried again."""
+        """Save the current batch; retry while the store is unavailable."""
         gathered, self._batch = self._batch, []
         moves = [one for one in gathered if isinstance(one, Move)]
         last = {move.job: move for move in moves}
@@ -174,7 +174,7 @@ class PusherWebhooks:
             await self._persist(partial(self._jobs.add, SEND, payload))
 
     async def close(self) -> None:
-        """Keep what was gathered, unless the store is away."""
+        """Save the current batch, unless the store is unavailable."""
         self._is_closing = True
         with contextlib.suppress(BellcastError):
             await self.flush()
@@ -190,12 +190,12 @@ class PusherWebhooks:
                 await self._clock.sleep(RETRY_SECONDS)
 
     async def _end(self, job: Job) -> None:
-        """What ended a while ago is told with the next batch: a return to another node is known here by then."""
+        """Queue a delayed end for the next batch. A return on another node is known here by then."""
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
         self._queue_event(Over(channel, member))
 
     def _endings(self, over: Over) -> list[WebhookEvent]:
-        """The ending, unless it is not one: somebody is there, or was on another node all the time."""
+        """Return the end event; None if the channel or member is still present on some node."""
         if over.member:
             is_there = self._hub.presence.is_present(DEFAULT_TENANT, over.channel, over.member)
         else:

@@ -1,4 +1,4 @@
-"""Ends in Pusher's codes. The range decides what its clients do: 40xx give up, 41xx wait, 42xx come back at once."""
+"""Close codes of Pusher. Clients act on the range: 40xx stop, 41xx reconnect after a delay, 42xx reconnect at once."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,10 @@ NO_VERSION = CloseReason(4008, "The parameter `protocol` is missing.", reconnect
 BAD_SIGNIN = CloseReason(4009, "The sign-in does not hold.", reconnect=False)
 UNAUTHORIZED = CloseReason(4009, "unauthorized", reconnect=False)
 
-# A frame over the bound has a code of its own in WebSocket, which Pusher's clients know no better one for.
+# The WebSocket code for an oversized frame; Pusher has no code for it.
 TOO_LARGE = 1009
 
-# Ends after which to come back later: whoever came back at once would only meet them again.
+# Clients must reconnect later: an immediate attempt would be closed again.
 TRY_LATER = (close_reasons.TOO_MANY, close_reasons.TOO_FAST, close_reasons.TOO_SLOW, close_reasons.UNAVAILABLE)
 CODES: Mapping[str, int] = {
     close_reasons.NO_PONG.reason: 4201,
@@ -29,7 +29,7 @@ CODES: Mapping[str, int] = {
 
 
 def unsupported_version(said: str | None) -> CloseReason | None:
-    """Why a client that names this protocol version is turned away."""
+    """Return the close reason for an unsupported protocol version; None if it is supported."""
     if said is None:
         return NO_VERSION
     if not said.isascii() or not said.isdigit():
@@ -38,7 +38,7 @@ def unsupported_version(said: str | None) -> CloseReason | None:
 
 
 def close_frame_of(end: CloseReason) -> CloseReason:
-    """The same end in Pusher's codes; those of WebSocket itself, and Pusher's own, stay."""
+    """Translate a close reason to Pusher's codes; WebSocket's and Pusher's own codes stay unchanged."""
     if (end.code < 4000 and end.reason not in CODES) or 4000 <= end.code < 4400:
         return end
     code = CODES.get(end.reason, 4200 if end.reconnect else 4009)

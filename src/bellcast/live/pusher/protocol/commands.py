@@ -1,4 +1,4 @@
-"""What Pusher's clients say: every field typed before it is used."""
+"""Commands of Pusher clients, with every field validated on decoding."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ CLIENT = "client-"
 
 
 class PusherSubscribe(Struct, frozen=True):
-    """Follow a channel; `auth` is `key:signature`, or nothing where nothing is needed."""
+    """Subscribe to a channel; `auth` is `key:signature`, None for public channels."""
 
     channel: str
     auth: str | None = None
@@ -19,28 +19,28 @@ class PusherSubscribe(Struct, frozen=True):
 
 
 class PusherUnsubscribe(Struct, frozen=True):
-    """Follow it no more."""
+    """Unsubscribe from a channel."""
 
     channel: str
 
 
 class Signin(Struct, frozen=True):
-    """Say who is here; `user_data` is JSON in a string, as it was signed."""
+    """Sign in; `user_data` is a JSON string, as it was signed."""
 
     auth: str
     user_data: str
 
 
 class PusherPing(Struct, frozen=True):
-    """Is somebody there?"""
+    """A Pusher-level ping."""
 
 
 class PusherPong(Struct, frozen=True):
-    """Somebody is here."""
+    """A Pusher-level pong."""
 
 
 class ClientEvent(Struct, frozen=True):
-    """Tell the others of a channel."""
+    """A client event for the other subscribers of a channel."""
 
     event: str
     channel: str
@@ -48,7 +48,7 @@ class ClientEvent(Struct, frozen=True):
 
 
 class InvalidPusherFrame(NamedTuple):
-    """What is no command, and why."""
+    """A frame that is not a valid command, with the error message."""
 
     message: str
 
@@ -72,7 +72,7 @@ _frames = msgspec.json.Decoder(_Frame)
 
 
 def receive(text: str) -> PusherCommand | InvalidPusherFrame:
-    """The command in a client's frame, or why there is none."""
+    """Decode a client's frame into a command, or an InvalidPusherFrame with the error."""
     try:
         frame = _frames.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -91,7 +91,7 @@ def receive(text: str) -> PusherCommand | InvalidPusherFrame:
 def _decoded(
     frame: _Frame, shape: type[PusherSubscribe | PusherUnsubscribe | Signin]
 ) -> PusherCommand | InvalidPusherFrame:
-    """Clients write the data as an object or as JSON in a string."""
+    """Decode the data, which clients send as an object or as a JSON string."""
     try:
         if isinstance(frame.data, str):
             return msgspec.json.decode(frame.data, type=shape)

@@ -1,4 +1,4 @@
-"""Events as Pusher's clients hear them."""
+"""Encoding of events for Pusher clients."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -23,13 +23,13 @@ from bellcast.model.events import (
 )
 from bellcast.model.inboxes import InboxState
 
-# From here on the code alone says enough: an error event would alarm the app of a mere restart.
+# No error event from this code on: it would alarm the app about a mere restart.
 QUIET_CODES = 4200
 
 
 class PusherDialect(Struct, frozen=True, eq=False):
-    """One way the frames travel. Compared by identity: there are two, made once. `ask` asks whether everything up to a
-    revision has arrived."""
+    """Frame encoding for one transport. Compared by identity: the two instances are module constants. `ask` encodes a
+    ping that confirms delivery up to a revision."""
 
     encode_frame: Callable[[bytes], bytes]
     sign_of_life: bytes
@@ -38,7 +38,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
     protocol: str = "pusher"
 
     def encode(self, event: Event) -> bytes | None:
-        """The bytes of an event; None if this dialect has no word for it."""
+        """Encode an event; None if this dialect has no frame for it."""
         match event:
             case LiveEvent():
                 told = _live(event)
@@ -56,26 +56,26 @@ class PusherDialect(Struct, frozen=True, eq=False):
         return b"".join(came + went)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
-        """An inbox change, on the recipient's own channel."""
+        """Encode a replayed inbox change on the recipient's own channel."""
         channel = topics.TO_RECIPIENT + event.inbox.recipient
         return self.encode_frame(frames.inbox_change(channel, inbox_payloads.payload_of(event, position)))
 
     def reset(self, state: InboxState) -> bytes:
-        """Fetch the inbox again."""
+        """Encode the frame that makes a client fetch its inbox again."""
         return self.encode_frame(
             frames.inbox_change(topics.TO_RECIPIENT + state.recipient, inbox_payloads.reset_payload(state))
         )
 
     def heartbeat(self, now: int) -> bytes:
-        """A control frame where there are any: not every client knows `pusher:ping`."""
+        """Return a control frame where the transport has them: not every client knows `pusher:ping`."""
         return self.sign_of_life
 
     def close_event(self, end: CloseReason) -> CloseReason:
-        """The same end in Pusher's codes."""
+        """Translate a close reason to Pusher's codes."""
         return close_codes.close_frame_of(end)
 
     def close(self, end: CloseReason) -> bytes:
-        """An error event before the close: clients below protocol 6 know no close codes."""
+        """Encode an error event before the close: clients below protocol 6 do not know close codes."""
         return self.encode_frame(frames.error(end.reason, end.code)) if 4000 <= end.code < QUIET_CODES else b""
 
 
@@ -92,7 +92,7 @@ def _itself(payload: bytes) -> bytes:
 
 
 def _ping(revision: int) -> bytes:
-    """The answer carries the same bytes back, behind everything written before."""
+    """Encode a ping. Its pong repeats the payload and follows everything sent before."""
     return websocket.ping_frame(b"%d" % revision)
 
 
@@ -100,5 +100,5 @@ def _ping_message(revision: int) -> bytes:
     return frames.PING
 
 
-WEBSOCKET = PusherDialect(websocket.text_frame, websocket.PING, _ping)  # straight to the socket
-MESSAGE = PusherDialect(_itself, frames.PONG, _ping_message)  # through another server's sends
+WEBSOCKET = PusherDialect(websocket.text_frame, websocket.PING, _ping)  # written directly to the socket
+MESSAGE = PusherDialect(_itself, frames.PONG, _ping_message)  # through ASGI `send`

@@ -1,5 +1,5 @@
-"""Frames to Pusher's clients. `data` is always a string, objects being JSON once more; only `pusher:error` has an
-object, which is what the Swift client reads."""
+"""Frames to Pusher clients. `data` is always a string, with objects encoded as JSON again. Only `pusher:error` has an
+object, as the Swift client expects."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,19 +12,19 @@ from bellcast.model.notifications import Notification
 
 EMPTY = "{}"
 ERROR_EVENT = "pusher:error"
-# What Laravel Echo's `.notification(…)` listens for.
+# Event name of Laravel Echo's `.notification(…)`.
 LARAVEL = "Illuminate\\Notifications\\Events\\BroadcastNotificationCreated"
 
 _encode = msgspec.json.Encoder().encode
 
 
 def text(data: Any) -> str:
-    """Data as the string that stands in a frame: texts as they are."""
+    """Encode data as the string in a frame; strings stay unchanged."""
     return data if isinstance(data, str) else _encode(data).decode()
 
 
 def text_of(value: str) -> str:
-    """A string as JSON."""
+    """Encode a string as JSON."""
     return _encode(value).decode()
 
 
@@ -46,78 +46,78 @@ def established(socket_id: str, activity_timeout: float) -> bytes:
 
 
 def error(message: str, code: int | None = None) -> bytes:
-    """Something was refused; the connection stays."""
+    """Encode an error that does not close the connection."""
     return _encode({"event": ERROR_EVENT, "data": {"code": code, "message": message}})
 
 
 def subscribed(channel: str, data: str = EMPTY) -> bytes:
-    """The channel is followed now."""
+    """Encode a successful subscription."""
     return event("pusher_internal:subscription_succeeded", channel, data)
 
 
 def presence_snapshot(ids: Iterable[str], people: Iterable[str], count: int) -> str:
-    """Who is on a presence channel, for `subscribed`, of pieces that `entry` made."""
+    """Encode the members of a presence channel for `subscribed`, from fragments made by `entry`."""
     return f'{{"presence":{{"ids":[{",".join(ids)}],"hash":{{{",".join(people)}}},"count":{count}}}}}'
 
 
 def presence_entry(member: Member) -> tuple[str, str]:
-    """The pieces of one member: made once, since a crowd is told to everybody who comes."""
+    """Encode the fragments of a member, cached because every new subscriber receives all members."""
     id = text_of(member.recipient)
     return id, f"{id}:{_encode(info(member)).decode()}"
 
 
 def info(member: Member) -> Any:
-    """What the others are told of a member: what the app signed, or the name of one who speaks another dialect."""
+    """Return a member's info: as signed by the app, or the name for connections of other dialects."""
     if member.info is not None:
         return member.info
     return {} if member.name is None else {"name": member.name}
 
 
 def member_added(channel: str, member: Member) -> bytes:
-    """A person's first connection came."""
+    """Encode a member's first connection."""
     said = {"user_id": member.recipient, "user_info": info(member)}
     return event("pusher_internal:member_added", channel, text(said))
 
 
 def member_removed(channel: str, member: Member) -> bytes:
-    """A person's last connection went."""
+    """Encode the end of a member's last connection."""
     return event("pusher_internal:member_removed", channel, text({"user_id": member.recipient}))
 
 
 def subscription_error(channel: str, kind: str, message: str, status: int) -> bytes:
-    """Why a channel is not followed, as pusher-js and Echo hear it."""
+    """Encode a refused subscription for pusher-js and Echo."""
     return event("pusher:subscription_error", channel, text({"type": kind, "error": message, "status": status}))
 
 
 def subscription_count(channel: str, count: int) -> bytes:
-    """How many connections follow a channel."""
+    """Encode the number of connections subscribed to a channel."""
     return event("pusher_internal:subscription_count", channel, text({"subscription_count": count}))
 
 
 def cache_miss(channel: str) -> bytes:
-    """Nothing is kept for those who come now."""
+    """Encode that a cache channel has no cached event."""
     return event("pusher:cache_miss", channel, EMPTY)
 
 
 def signed_in(user_data: str) -> bytes:
-    """The sign-in holds."""
+    """Encode a successful sign-in."""
     return event("pusher:signin_success", None, text({"user_data": user_data}))
 
 
 def watchlist_event(online: list[str], offline: list[str]) -> bytes:
-    """Who of a watchlist is there, or no more."""
+    """Encode the users of a watchlist that went online or offline."""
     lists = (("online", online), ("offline", offline))
     events = [{"name": name, "user_ids": ids} for name, ids in lists if ids]
     return event("pusher_internal:watchlist_events", None, text({"events": events}))
 
 
 def inbox_change(channel: str, change: Payload) -> bytes:
-    """An inbox change under its own name."""
+    """Encode an inbox change under its own event name."""
     return event(change.name, channel, text(change.fields))
 
 
 def laravel(channel: str, notification: Notification) -> bytes:
-    """A notification as Laravel broadcasts its own: the app's data beside id and type."""
+    """Encode a notification like Laravel's broadcasts: the app's data beside id and type."""
     said = {name: value for name, value in (("title", notification.title), ("body", notification.body)) if value}
     if notification.action_url is not None:
         said["action_url"] = notification.action_url

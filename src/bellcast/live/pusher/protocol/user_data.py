@@ -1,4 +1,4 @@
-"""Who somebody is, as the app signed it: members of presence channels, and signed-in users."""
+"""User data signed by the app: presence channel members and signed-in users."""
 
 from typing import Annotated, Any
 
@@ -9,13 +9,13 @@ from bellcast.model import validation
 from bellcast.model.decode_errors import sentence
 
 MAX_USER_ID = 128
-# Longer lists are cut, and the client is told (4302).
+# Longer lists are truncated, with error 4302 sent to the client.
 MAX_WATCHLIST = 100
 MAX_DEVICE = 64
 
 
 class ChannelMember(Struct, frozen=True):
-    """One on a presence channel. Laravel signs ids as numbers: `10` and `"10"` are one person."""
+    """A presence channel member. Laravel signs ids as numbers: `10` and `"10"` are the same user."""
 
     user_id: str
     user_info: Any
@@ -27,7 +27,7 @@ class _ChannelData(Struct, frozen=True):
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """Somebody who signs in. `device` tells the app's devices apart, where it has a name for them."""
+    """A user signing in. `device` identifies the device if the app names its devices."""
 
     id: Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID)]
     user_info: Any = None
@@ -40,7 +40,7 @@ _user_data = msgspec.json.Decoder(User)
 
 
 def read_member(channel_data: str) -> ChannelMember | str:
-    """The member of a `channel_data`, or what is wrong with it."""
+    """Decode the member in a `channel_data`, or return an error message."""
     try:
         said = _channel_data.decode(channel_data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as wrong:
@@ -54,7 +54,7 @@ def read_member(channel_data: str) -> ChannelMember | str:
 
 
 def read_user(user_data: str) -> User | str:
-    """The user of a `user_data`, or what is wrong with it."""
+    """Decode the user in a `user_data`, or return an error message."""
     try:
         return _user_data.decode(user_data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as wrong:
