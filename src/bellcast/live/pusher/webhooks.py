@@ -1,8 +1,7 @@
 """Webhooks: channel events, sent to the app's URL in signed batches by durable jobs.
 
-An ending (a channel vacated, a member gone) is a job that waits for PATIENCE_MS. Whoever comes back meanwhile, on any
-node, cancels it, and the app hears of neither: the row of the job is the only state, so it does not matter which node
-does what."""
+An end (a channel vacated, a member gone) is a job delayed by VACATED_DELAY_MS. A return on any node meanwhile cancels
+it, and neither event is sent. The job's row is the only state, so any node can do each step."""
 
 import contextlib
 import hashlib

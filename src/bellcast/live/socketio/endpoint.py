@@ -1,4 +1,4 @@
-"""`/socket.io/`: where stock clients knock, by GET, POST or WebSocket, and where their pages find the client file."""
+"""`/socket.io/`: serves stock clients over GET, POST and WebSocket, and serves the client file."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ from bellcast.live.socketio.socket_handoff import SocketHandoff
 
 log = structlog.get_logger(__name__)
 
-# A balancer that sends clients to the wrong machine does so many times a second.
+# A misconfigured load balancer would cause many warnings per second.
 WARNING_INTERVAL_SECONDS = 60.0
 # What later namespaces may need of the handshake; the rest of its headers is let go, or it would be most of a connection.
 KEPT = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
@@ -38,7 +38,7 @@ MAX_KEPT_BYTES = 8_192
 MAX_UNJOINED_SESSIONS = 5_000
 MAX_UNJOINED_SESSIONS_PER_ADDRESS = 2_000
 PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
-# The names the reference serves its client under, and what each is a build of.
+# File names under which the reference serves its client builds.
 CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
 
 TOO_MANY_UNJOINED = EngineError(
@@ -57,7 +57,7 @@ TOO_LARGE_HEADERS = EngineError(
 
 
 class SocketIOEndpoint:
-    """An ASGI application for the one path."""
+    """The ASGI application of this path."""
 
     def __init__(
         self, pipes: EngineSessions, arrivals: Admission, rules: LiveConfig, neighbours: SocketHandoff | None = None
@@ -74,7 +74,7 @@ class SocketIOEndpoint:
 
     @property
     def _upgrade_timeout(self) -> float:
-        """The seconds a body may take."""
+        """Timeout for reading a body, in seconds."""
         return self._settings.ping_interval + self._settings.ping_timeout
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -89,7 +89,7 @@ class SocketIOEndpoint:
         else:
             await self._respond(request, asked, receive, send)
 
-    # --- a neighbour's
+    # --- sessions of other processes
 
     async def _hand_off(
         self,
@@ -183,7 +183,7 @@ class SocketIOEndpoint:
     def _take_over(
         self, scope: asgi.Scope, request: HandshakeRequest, asked: dict[str, str], upgrade: websocket.Upgrade
     ) -> None:
-        """On a socket of our own."""
+        """Serve a WebSocket on a raw socket."""
         pipe = self._session(request, asked)
         socket = self._socket(pipe, engineio.FRAMES)
         try:
@@ -201,7 +201,7 @@ class SocketIOEndpoint:
     async def _carry(
         self, request: HandshakeRequest, asked: dict[str, str], receive: asgi.Receive, send: asgi.Send
     ) -> None:
-        """Through another server's sends."""
+        """Serve a WebSocket through ASGI `send`."""
         await receive()  # websocket.connect
         if self._refusal(request, asked, upgrading=True) is not None:
             await send({"type": "websocket.close", "code": 1008})  # before accepting: an HTTP 403
@@ -227,16 +227,16 @@ class SocketIOEndpoint:
         return EngineWebSocket(pipe, form, self._settings.max_payload, self._rules.limits.frames_per_second)
 
     def _begin(self, pipe: EngineSession, socket: EngineWebSocket, asked: dict[str, str]) -> None:
-        """A session of its own, or a try to take one over; a second socket for the same one is closed."""
+        """Open a session or probe an upgrade of one; a second socket for the same session is closed."""
         if "sid" not in asked:
             socket.begin()
         else:
             socket.probe(self._settings.upgrade_timeout)
 
-    # --- who may knock
+    # --- request validation
 
     def _refusal(self, request: HandshakeRequest, asked: dict[str, str], *, upgrading: bool) -> EngineError | None:
-        """Why this request has no session, in the reference's order."""
+        """Return the refusal of this request, checked in the reference's order."""
         transport, sid = asked.get("transport"), asked.get("sid")
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
@@ -255,7 +255,7 @@ class SocketIOEndpoint:
         return self._full(request)
 
     def _unknown(self, sid: str) -> EngineError:
-        """Why that session is not here. That it is another machine's is for whoever runs them to know."""
+        """Return the refusal for an unknown session. Log a warning if it belongs to another machine."""
         refusal, now = session_ids.unknown_session(sid), asyncio.get_running_loop().time()
         if refusal is session_ids.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
             self._warned_at = now
@@ -268,7 +268,7 @@ class SocketIOEndpoint:
         return origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared)
 
     def _full(self, request: HandshakeRequest) -> EngineError | None:
-        """Whether there is room for one more; clients try the handshake again."""
+        """Check the connection limit; refused clients retry the handshake."""
         limit = self._rules.limits.connections
         try:
             self._admission.check_address(request.address)
@@ -332,7 +332,7 @@ def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
 
 
 def _token_query(request: HandshakeRequest) -> bytes:
-    """The query, if a token stands in it."""
+    """Return the query if it contains a token."""
     return request.query if b"token=" in request.query else b""
 
 
@@ -346,14 +346,14 @@ def _asked_headers(request: HandshakeRequest) -> Headers:
 
 
 def _compressed(data: bytes) -> asgi.Message:
-    """One frame through another server's sends."""
+    """Return the ASGI message of one frame."""
     if data[:1] == engineio.BASE64_PREFIX:
         return {"type": "websocket.send", "bytes": data[1:]}
     return {"type": "websocket.send", "text": data.decode()}
 
 
 async def _receive_websocket(socket: EngineWebSocket, outlet: AsgiTransport, receive: asgi.Receive, limit: int) -> None:
-    """Hand on what the client says until it goes."""
+    """Pass on received messages until the client disconnects."""
     await outlet.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
         said = message.get("text")

@@ -18,7 +18,7 @@ from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, EnginePacket, OpenPayload
 from bellcast.ports import Clock
 
-# The shorter of interval and timeout is cut into this many slots: an end is late by a twentieth at most.
+# Slots per shorter of interval and timeout: a timeout is at most a twentieth late.
 SLOTS = 20
 
 UNREADABLE = CloseReason(close_reasons.BAD_REQUEST.code, "parse_error", reconnect=True)
@@ -27,7 +27,7 @@ CLIENT_CLOSED = CloseReason(1000, "closed by the client", reconnect=True)
 
 
 class EngineTransport(Protocol):
-    """What carries a pipe's packets at the time."""
+    """The current transport of a session."""
 
     @property
     def encoding(self) -> Encoding: ...
@@ -35,16 +35,16 @@ class EngineTransport(Protocol):
     def transport(self) -> OutboundTransport: ...
     @property
     def sock(self) -> SocketType | None:
-        """The plain socket below, if packets may be sent on it directly."""
+        """The raw socket, if packets may be written to it directly."""
         ...
 
     def close_with(self, end: CloseReason, last: bytes) -> None:
-        """Close, telling `last` to a poll that waits."""
+        """Close, sending `last` to a pending poll."""
         ...
 
 
 class ClosedTransport:
-    """The link of a session that is over."""
+    """The transport of a closed session."""
 
     encoding = engineio.ASGI_MESSAGES
     transport: OutboundTransport = NULL_TRANSPORT
@@ -57,21 +57,21 @@ CLOSED_TRANSPORT = ClosedTransport()
 
 
 class EngineListener(Protocol):
-    """Whoever speaks through pipes."""
+    """The protocol layer above sessions."""
 
     def on_open(self, pipe: "EngineSession") -> None: ...
     def on_message(self, pipe: "EngineSession", message: str | bytes) -> None: ...
 
     def on_transport_changed(self, pipe: "EngineSession") -> None:
-        """The pipe has another link."""
+        """Handle a change of the session's transport."""
         ...
 
     def on_buffer_full(self, pipe: "EngineSession") -> None:
-        """What is written waits for a slow reader."""
+        """Handle a full write buffer."""
         ...
 
     def on_buffer_drained(self, pipe: "EngineSession") -> None:
-        """There is room again."""
+        """Handle a write buffer that is writable again."""
         ...
 
     def on_close(self, pipe: "EngineSession") -> None: ...
@@ -113,28 +113,28 @@ class EngineSession:
         return "polling" if self.transport.encoding is engineio.POLLING_BODY else "websocket"
 
     def set_joined(self) -> None:
-        """It has joined a namespace: from here on it is counted as a connection of the hub."""
+        """Mark the session as joined to a namespace; the hub counts its connections from now on."""
         self._sessions.set_joined(self)
 
     def begin(self, link: EngineTransport) -> None:
-        """Say what the client needs to know, and begin the pulse."""
+        """Send the open packet and start the heartbeat."""
         self.transport = link
         self._sessions.begin(self)
 
     def send_packet(self, packet: bytes) -> None:
-        """One text packet."""
+        """Send a text packet."""
         link = self.transport
         link.transport.write(link.encoding.text(packet))
 
     def send(self, head: bytes, attachments: Iterable[bytes]) -> None:
-        """A message and the binary messages behind it: nothing comes between."""
+        """Send a message and its binary attachments without other packets between them."""
         self.send_packet(head)
         link = self.transport
         for attachment in attachments:
             link.transport.write(link.encoding.binary(attachment))
 
     def receive(self, packet: EnginePacket) -> None:
-        """What the client sent, by whatever way."""
+        """Handle a packet received over any transport."""
         if self.is_closed:
             return
         match packet.type:
@@ -148,18 +148,18 @@ class EngineSession:
                 self.close(UNREADABLE)  # this way only the server pings
 
     def change_transport(self, link: EngineTransport, waiting: Iterable[bytes]) -> None:
-        """Go on over another link, beginning with what waited on the one before."""
+        """Switch to another transport, starting with the packets pending on the previous one."""
         self.transport = link
         for packet in waiting:
             link.transport.write(engineio.reencode(packet, link.encoding))
         self._sessions.listener.on_transport_changed(self)
 
     def on_buffer_full(self) -> None:
-        """The link holds more than it may."""
+        """Handle a transport whose write buffer is over its limit."""
         self._sessions.listener.on_buffer_full(self)
 
     def on_buffer_drained(self) -> None:
-        """The link has room again."""
+        """Handle a transport that is writable again."""
         self._sessions.listener.on_buffer_drained(self)
 
     def close(self, end: CloseReason, last: bytes = engineio.CLOSE) -> None:
@@ -171,18 +171,18 @@ class EngineSession:
             link.close_with(end, last)
 
     def close_by_client(self, end: CloseReason) -> None:
-        """Close, and see that a client between two polls hears it from the next."""
+        """Close; a client between two polls receives the close with its next poll."""
         link = self.transport
         self.close(end)
         if link.encoding is engineio.POLLING_BODY and link.transport.get_write_buffer_size():
             self._sessions.keep_final_packets(self.sid, link)
 
     def discard(self) -> None:
-        """The session is over, and its link is gone or will see to itself."""
+        """End the session, whose transport is closed or closes itself."""
         if not self.is_closed:
             self.is_closed = True
             self._sessions.discard(self)
-            # Each holds the other: thousands of such pairs would wait for the garbage collector.
+            # Break the reference cycle: thousands of pairs would otherwise wait for the garbage collector.
             self.transport = CLOSED_TRANSPORT
 
     def log_refusal(self, namespace: str, reason: str) -> None:
@@ -191,14 +191,14 @@ class EngineSession:
             self._sessions.log.namespace_refused(self, namespace, reason)
 
     def check_timeout(self, now: float) -> None:
-        """Ping if it is time; end if no pong came."""
+        """Send a ping if due; close if no pong arrived."""
         if self.is_closed or now < self.deadline:
             return
         if self._pong_due:
             self.close(PING_TIMEOUT)
             return
         self._pong_due = True
-        # From when the ping was due: what the sweep is late by is not given to the client.
+        # Measured from when the ping was due, so that sweep delays do not extend the timeout.
         self.deadline += self._sessions.config.ping_timeout
         self.send_packet(engineio.PING)
 
@@ -209,7 +209,7 @@ class EngineSession:
 
 
 class SessionLog(Protocol):
-    """Writes down which sessions come and go."""
+    """Logs opened and closed sessions."""
 
     def session_opened(self, pipe: EngineSession) -> None: ...
     def session_closed(self, pipe: EngineSession) -> None: ...
@@ -238,14 +238,14 @@ class EngineSessions:
         return len(self._by_sid)
 
     def find(self, sid: str) -> EngineSession | None:
-        """The session of that id, unless its time is over."""
+        """Return the session of an id unless it has timed out."""
         pipe = self._by_sid.get(sid)
         if pipe is not None:
             pipe.check_timeout(asyncio.get_running_loop().time())
         return None if pipe is None or pipe.is_closed else pipe
 
     def unjoined_from(self, address: str | None) -> int:
-        """How many polling sessions of an address have joined no namespace yet."""
+        """Return the number of an address's polling sessions that have joined no namespace yet."""
         return self._unjoined_by_address.get(address, 0)
 
     def set_joined(self, pipe: EngineSession) -> None:
@@ -276,7 +276,7 @@ class EngineSessions:
         self.listener.on_open(pipe)
 
     def discard(self, pipe: EngineSession) -> None:
-        """Its id opens nothing any more."""
+        """Invalidate the session's id."""
         self.set_joined(pipe)
         self._by_sid.pop(pipe.sid, None)
         self._slots.get(pipe.slot, set()).discard(pipe)
@@ -285,28 +285,28 @@ class EngineSessions:
             self.log.session_closed(pipe)
 
     def final_packets(self, sid: str) -> EngineTransport | None:
-        """The link of a session that has ended and whose client has not heard it; it is told once."""
+        """Return the transport of an ended session that has not sent its close yet; once per session."""
         return self._final_packets.pop(sid, None)
 
     def keep_final_packets(self, sid: str, link: EngineTransport) -> None:
-        """Keep what an ended session has still to say, for as long as a client may take to ask."""
+        """Keep the pending packets of an ended session until the client's next poll may arrive."""
         self._final_packets[sid] = link
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.final_packets, sid)
 
     def close(self) -> None:
-        """End every session: clients come back by themselves."""
+        """Close every session; clients reconnect automatically."""
         for pipe in list(self._by_sid.values()):
             pipe.close(close_reasons.RESTARTING)
 
     async def run(self) -> None:
-        """Sweep for ever."""
+        """Sweep sessions until cancelled."""
         self._last_tick = self._slot(asyncio.get_running_loop().time())
         while True:
             await self._clock.sleep(self._width)
             self.tick(asyncio.get_running_loop().time())
 
     def tick(self, now: float) -> None:
-        """Look at who was due until now."""
+        """Check the sessions that are due."""
         for slot in range(self._last_tick, self._slot(now)):
             for pipe in self._slots.pop(slot, ()):
                 pipe.check_timeout(now)

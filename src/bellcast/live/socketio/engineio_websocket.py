@@ -1,4 +1,4 @@
-"""Engine.IO over WebSocket: a session born here, or one that tries to move here from polling."""
+"""Engine.IO over WebSocket: a new session, or an upgrade of a polling session."""
 
 import asyncio
 from socket import SocketType
@@ -47,12 +47,12 @@ class EngineWebSocket(asyncio.Protocol):
         self.sock: SocketType | None = None
 
     def attach(self, outlet: OutboundTransport) -> None:
-        """Take the outlet over."""
+        """Attach the outbound transport."""
         self.transport = outlet
         self.sock = raw_socket(outlet)
 
     def begin(self) -> None:
-        """Open a session of its own."""
+        """Open a new session."""
         self._session.begin(self)
 
     def probe(self, upgrade_timeout: float) -> None:
@@ -66,7 +66,7 @@ class EngineWebSocket(asyncio.Protocol):
         self._probing = True
         self._close_timer = asyncio.get_running_loop().call_later(upgrade_timeout, self._abandon_upgrade)
 
-    # --- what comes in
+    # --- inbound
 
     def data_received(self, data: bytes) -> None:
         for received in self._reader.receive(data):
@@ -91,7 +91,7 @@ class EngineWebSocket(asyncio.Protocol):
                 self.transport.write(websocket.pong_frame(data))
 
     def receive_limited(self, message: str | bytes, limit: int) -> None:
-        """One message that another server has taken in, with limits of its own."""
+        """Handle a message from ASGI `receive`, where the server enforces its own limits."""
         if self._is_closed is not None:
             return
         if 0 < limit < len(message.encode() if isinstance(message, str) else message):
@@ -148,10 +148,10 @@ class EngineWebSocket(asyncio.Protocol):
             self._session.close(end)
             self.close_with(end, b"")
 
-    # --- its end
+    # --- close
 
     def close_with(self, end: CloseReason, last: bytes) -> None:
-        """Say goodbye, then wait a moment for the client's own."""
+        """Send a close frame, then wait briefly for the client's."""
         if self._is_closed is not None:
             return
         self._is_closed = end
@@ -167,7 +167,7 @@ class EngineWebSocket(asyncio.Protocol):
             self.transport.close()
 
     def closing(self) -> dict[str, Any]:
-        """The last message through another server's sends."""
+        """Return the final ASGI message."""
         end = self._is_closed or CloseReason(NORMAL, "", reconnect=True)
         return {"type": "websocket.close", "code": end.code, "reason": end.reason}
 

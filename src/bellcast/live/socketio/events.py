@@ -1,4 +1,4 @@
-"""What clients ask of a namespace, done in order and answered by an ack: the app's handlers first, then our own words."""
+"""Client events of a namespace, executed in order and acknowledged: app handlers first, then built-in events."""
 
 import asyncio
 from collections.abc import Callable
@@ -51,7 +51,7 @@ HANG_UP_SECONDS = 1
 
 
 class SocketIOCallContext:
-    """A calls.CallPort on one member. What is emitted before the client is in waits in `held`."""
+    """A calls.CallPort for one member. Events emitted before it has joined are queued in `pending_frames`."""
 
     def __init__(self, broker: Broker, hub: Hub, rooms: JoinedTopics, member: NamespaceConnection) -> None:
         self._broker = broker
@@ -63,15 +63,15 @@ class SocketIOCallContext:
         self.close_reason: Callable[[], None] | None = None  # how the caller is let go, once it has been answered
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        """Tell the caller, bytes and all."""
+        """Send an event to the caller, including binary data."""
         if self.pending_frames is not None:
             self.pending_frames.append((name, args))
         else:
             self._member.emit(name, args)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        """Tell everyone on a topic of the caller's tenant, whatever they speak."""
-        validation.check(validation.data("data", data, 0))  # what a broker cannot carry is the handler\'s mistake
+        """Publish to the subscribers of a topic of the caller's tenant, in any dialect."""
+        validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
         tenant = self._member.principal.tenant
         await self._broker.publish(LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
@@ -88,7 +88,7 @@ class SocketIOCallContext:
         return said if len(said) > 1 else next(iter(said), None)
 
     async def join(self, topic: str) -> None:
-        """Make the member follow a topic; the app's word is the right."""
+        """Subscribe the member to a topic. The app's call is the authorization."""
         if self.pending_frames is not None:
             self.pending_topics.append(topic)
         elif self._member.phase is not Phase.CLOSED:
@@ -96,23 +96,23 @@ class SocketIOCallContext:
             await self._joined_topics.follow(self._member, (topic,), by_app=True)
 
     async def leave(self, topic: str) -> None:
-        """Make it follow the topic no more."""
+        """Unsubscribe the member from the topic."""
         self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.unfollow(self._member, (topic,))
         await self._joined_topics.unfollow(self._member, (topic,))
 
     async def disconnect(self) -> None:
-        """Put it out of its namespace; the pipe and its other namespaces stay."""
+        """Disconnect the member from its namespace; the session and other namespaces stay."""
         self.close_reason = partial(self._hub.end, self._member, CLOSED_BY_APP)
 
     async def close(self, *, reconnect: bool) -> None:
-        """End the pipe."""
+        """Request that the session is closed."""
         self.close_reason = (
             partial(self._member.session.close_by_client, RESTART_BY_APP) if reconnect else self._close_session
         )
 
     def close_if_requested(self) -> None:
-        """Let the caller go, if the handler said so. It has been answered by the next turn of the loop."""
+        """Disconnect the caller if the handler requested it. The reply is sent before the next event loop iteration."""
         if self.close_reason is not None:
             asyncio.get_running_loop().call_soon(self.close_reason)
 
@@ -126,7 +126,7 @@ class SocketIOCallContext:
 
 
 class EventDispatcher:
-    """Takes events in and answers them."""
+    """Executes and acknowledges client events."""
 
     def __init__(
         self, app: CallBackend, commands: Commands, broker: Broker, hub: Hub, rooms: JoinedTopics, spawn: Spawn
@@ -139,11 +139,11 @@ class EventDispatcher:
         self._queue = InboundQueue(self._respond, spawn)
 
     def context_for(self, member: NamespaceConnection) -> SocketIOCallContext:
-        """What a call may do to a member."""
+        """Return the call context of a member."""
         return SocketIOCallContext(self._broker, self._hub, self.joined_topics, member)
 
     def call(self, port: SocketIOCallContext, member: NamespaceConnection, name: str, args: list[Any]) -> Call:
-        """One call of a member's."""
+        """Create a call by a member."""
         principal = member.principal
         return Call(
             port,
@@ -158,7 +158,7 @@ class EventDispatcher:
         )
 
     def receive(self, member: NamespaceConnection, packet: Packet) -> None:
-        """Take one event in; it is done after the ones before it."""
+        """Enqueue an event; events of a member are executed in order."""
         self._queue.enqueue(member, packet)
 
     async def _respond(self, member: NamespaceConnection, packet: Packet) -> None:
@@ -179,7 +179,7 @@ class EventDispatcher:
         self._handle(member, packet, said)
 
     def _handle(self, member: NamespaceConnection, packet: Packet, said: list[Any]) -> None:
-        """By ack where one is waited for; else only an error is told, as an event."""
+        """Acknowledge if the client requested it; otherwise send only errors, as an event."""
         try:
             if packet.id is not None:
                 member.acknowledge(packet.id, said)
@@ -215,7 +215,7 @@ class EventDispatcher:
 
 
 class ErrorReply(dict[str, Any]):
-    """An answer that says what went wrong."""
+    """An error response."""
 
 
 def _error(code: str, message: str, **more: Any) -> ErrorReply:
@@ -224,7 +224,7 @@ def _error(code: str, message: str, **more: Any) -> ErrorReply:
 
 
 def _ack(reply: Any) -> list[Any]:
-    """A reply as an ack's arguments: None has none, a tuple several."""
+    """Return a reply as ack arguments: none for None, several for a tuple."""
     if reply is None:
         return []
     return list(reply) if isinstance(reply, tuple) else [reply]

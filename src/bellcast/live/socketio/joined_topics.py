@@ -16,7 +16,7 @@ from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS
 
 log = structlog.get_logger(__name__)
 
-# Rows that one write refreshes: others wait no longer than one such commit, about 10 ms.
+# Rows refreshed per write: other writers wait for at most one such commit, about 10 ms.
 REFRESH_BATCH_ROWS = 250
 
 
@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(SavedTopics).decode
 
 
 class JoinedTopics:
-    """Keeps what members follow, and gives it back."""
+    """Stores and restores the joined topics of members."""
 
     def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines

@@ -1,4 +1,4 @@
-"""Socket.IO on a pipe: whose packet it is, and what closes everything."""
+"""Socket.IO on an Engine.IO session: dispatches packets to namespaces and closes sessions."""
 
 import asyncio
 from typing import Any
@@ -41,14 +41,14 @@ class SocketIOState:
         self.cancel_timer()
 
     def cancel_timer(self) -> None:
-        """Nobody waits for a namespace to be joined any more."""
+        """Cancel the timeout for joining a namespace."""
         if self.connect_timer is not None:
             self.connect_timer.cancel()
             self.connect_timer = None
 
 
 class SocketIOLayer:
-    """The upper layer of every pipe."""
+    """The Socket.IO layer of all sessions."""
 
     def __init__(
         self, settings: SocketIOConfig, joining: NamespaceHandshake, asking: EventDispatcher, spawn: Spawn
@@ -59,13 +59,13 @@ class SocketIOLayer:
         self._spawn = spawn
 
     def on_open(self, pipe: EngineSession) -> None:
-        """A pipe must join a namespace in time."""
+        """Start the timeout for joining a namespace."""
         loop = asyncio.get_running_loop()
         patience = loop.call_later(self._settings.connect_timeout, pipe.close, close_reasons.NO_PONG)
         pipe.app_state = SocketIOState(self._settings.max_payload, patience)
 
     def on_message(self, pipe: EngineSession, message: str | bytes) -> None:
-        """One message; what cannot be read ends the pipe."""
+        """Handle a message; an invalid one closes the session."""
         try:
             packet = pipe.app_state.reader.read(message)
             if packet is not None:

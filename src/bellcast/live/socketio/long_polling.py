@@ -17,7 +17,7 @@ from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.model.content_coding import accepts
 
-# Caches on the way must not answer one poll with another's events.
+# Caches must not answer one poll with the events of another.
 TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
 OK = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
 
@@ -64,7 +64,7 @@ class PollingTransport:
 
     @property
     def on_poll(self) -> bool:
-        """Whether a poll waits."""
+        """True if a poll is pending."""
         return self._packets is not None
 
     async def poll(self, receive: asgi.Receive) -> bytes:
@@ -107,7 +107,7 @@ class PollingTransport:
         self._flush()
 
     def take_pending(self) -> bytes:
-        """All that waits, as one body."""
+        """Return all pending packets as one body."""
         return engineio.SEPARATOR.join(self._empty())
 
     def _empty(self) -> list[bytes]:
@@ -119,7 +119,7 @@ class PollingTransport:
         return waiting
 
     def _flush(self) -> None:
-        """Answer the poll that waits with what there is."""
+        """Answer the pending poll with the pending packets."""
         self._wakeup = False
         if self._waiting:
             self._respond(None)
@@ -143,7 +143,7 @@ class PollingTransport:
             self._session.on_buffer_full()
 
     def _flush_soon(self) -> None:
-        """Packets of one turn of the loop travel together."""
+        """Send the packets of one event loop iteration together."""
         if not self._wakeup:
             self._wakeup = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -184,7 +184,7 @@ async def respond_poll(
     send: asgi.Send,
     cors: Headers,
 ) -> None:
-    """One GET of a session."""
+    """Handle a GET of a session."""
     if link.on_poll:
         pipe.close(UNREADABLE)
         await respond_engine_error(send, engineio.BAD_REQUEST, cors)

@@ -32,7 +32,7 @@ class NamespaceConnection(Connection):
         self.attach_transport()
 
     def attach_transport(self) -> None:
-        """The pipe has another link."""
+        """Handle a change of the session's transport."""
         link = self.session.transport
         self.dialect = dialect.dialect_for(self.namespace, link.encoding, resumable=self.resumable)
         self.transport, self.sock = link.transport, link.sock
@@ -42,7 +42,7 @@ class NamespaceConnection(Connection):
             self.write = link.transport.write
             self._set_high_water(self.max_unsent)
 
-    # --- what it is told
+    # --- outbound
 
     def emit(self, name: str, args: tuple[Any, ...], id: int | None = None) -> None:
         """An event of its own. What may be resumed ends in the position, unless an ack stands last already."""
@@ -50,12 +50,12 @@ class NamespaceConnection(Connection):
         self._send(Packet(EVENT, self.namespace, [name, *args, *placed], id))
 
     def acknowledge(self, id: int, args: list[Any]) -> None:
-        """Answer an event of the client's."""
+        """Acknowledge a client's event."""
         self._send(Packet(ACK, self.namespace, args, id))
 
     @property
     def position(self) -> Position:
-        """Where it is in its inbox."""
+        """The member's inbox position."""
         return Position(self.epoch, self.revision)
 
     def _send(self, packet: Packet) -> None:
@@ -63,7 +63,7 @@ class NamespaceConnection(Connection):
             self.last_sent_tick = self.owner.tick
             self.session.send(*packets.encode(packet))
 
-    # --- what it is asked
+    # --- calls to the client
 
     def ask(self, name: str, args: tuple[Any, ...]) -> tuple[int, "asyncio.Future[list[Any]]"]:
         """Emit with an id; the future has the arguments of the ack."""
@@ -81,11 +81,11 @@ class NamespaceConnection(Connection):
             answer.set_result(args)
 
     def cancel_ask(self, id: int) -> None:
-        """Nobody waits for that ack any more."""
+        """Discard a pending ack."""
         if self._pending_acks is not None:
             self._pending_acks.pop(id, None)
 
-    # --- its end
+    # --- close
 
     def close(self, end: CloseReason) -> None:
         """Closing the transport brings a client back; a DISCONNECT keeps it away."""

@@ -1,4 +1,4 @@
-"""From a CONNECT to a member of a namespace: who comes, may they, and what did they miss."""
+"""The namespace handshake: authentication, admission and replay after a CONNECT."""
 
 from itertools import islice
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ class Recovery(NamedTuple):
 
 
 class NamespaceHandshake:
-    """Lets clients into namespaces."""
+    """Admits clients to namespaces."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class NamespaceHandshake:
         self._dispatcher = asking
 
     async def join(self, pipe: EngineSession, namespace: str, auth: dict[str, Any]) -> None:
-        """Let a client in, or raise why not. Nothing of it is left behind then."""
+        """Admit a client, or raise and leave no state behind."""
         member, port, pid = await self._authenticate(pipe, namespace, auth)
         if (old := self._hub.find(member.id)) is not None:
             self._hub.end(old, SESSION_REPLACED)  # it was not yet known to be dead
@@ -94,7 +94,7 @@ class NamespaceHandshake:
         if member.phase is Phase.OPENING:  # something went by meanwhile
             await resume.catch_up(self._store, member, self._config.limits)
 
-    # --- who comes
+    # --- authentication
 
     async def _authenticate(
         self, pipe: EngineSession, namespace: str, auth: dict[str, Any]
@@ -150,7 +150,7 @@ class NamespaceHandshake:
                 raise
             return Principal(), doubt  # it brought nothing at all
 
-    # --- what it hears first
+    # --- first packets
 
     async def _topics(self, member: NamespaceConnection, inbox: Inbox | None) -> dict[str, Grant]:
         """Everyone's, those of its roles, and those its token names."""
@@ -222,7 +222,7 @@ class NamespaceHandshake:
             member.write_tracked(spoken.event_with_offset("ready", fields, position))
 
     def _connected(self, member: NamespaceConnection, port: SocketIOCallContext) -> None:
-        """What the app's `connect` handler did, done."""
+        """Apply the effects of the app's `connect` handler."""
         held, port.pending_frames = port.pending_frames or [], None
         if member.phase is Phase.CLOSED:
             return

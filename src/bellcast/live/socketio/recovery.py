@@ -39,13 +39,13 @@ _decoder = msgspec.json.Decoder(Pid)
 
 
 def sign(project: Project, pid: Pid) -> str:
-    """The `pid` a client keeps."""
+    """Encode the `pid` that a client keeps."""
     body = msgspec.json.encode(pid)
     return base64.urlsafe_b64encode(_signature(project, body) + body).rstrip(b"=").decode()
 
 
 def read(project: Project, text: Any) -> Pid | None:
-    """What stands in a client's `pid`; None if it is none of ours."""
+    """Decode a client's `pid`; None if it is invalid."""
     if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
         return None
     try:

@@ -27,7 +27,7 @@ OUT_OF_REACH = EngineError(
 
 
 class ProcessId(NamedTuple):
-    """A process of a machine."""
+    """A process on a host."""
 
     host: str
     process: int
@@ -57,7 +57,7 @@ def owner_of(sid: str) -> ProcessId | None:
 
 
 def unknown_session(sid: str) -> EngineError:
-    """Why a session is not found here."""
+    """Return the reason why a session was not found."""
     home = owner_of(sid)
     if home is None or home == current():
         return UNKNOWN_SESSION

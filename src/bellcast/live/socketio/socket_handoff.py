@@ -17,7 +17,7 @@ from bellcast.live.socketio import session_ids
 
 log = structlog.get_logger(__name__)
 
-# Sockets that wait to be taken in; a turn of the loop takes all.
+# Pending sockets; each event loop iteration accepts all of them.
 BACKLOG = 1_024
 CHUNK_BYTES = 65_536
 # What says how a body travelled; here it travels whole.

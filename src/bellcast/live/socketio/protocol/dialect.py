@@ -41,7 +41,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
 
     @property
     def transport(self) -> str:
-        """How its packets travel."""
+        """The encoding of packets."""
         return self.encoding.transport
 
     def encode_frame(self, packet: Packet) -> bytes:
@@ -49,7 +49,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return self.encoding.text(packets.encode(packet)[0])
 
     def encode(self, event: Event) -> bytes | None:
-        """The bytes of an event; None for those between servers only."""
+        """Encode an event; None for events exchanged only between servers."""
         match event:
             case LiveEvent():
                 return self.event(event.name, event.data)
@@ -78,7 +78,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return self.event_with_offset(change.name, change.fields, position)
 
     def reset(self, state: InboxState) -> bytes:
-        """The bytes that tell a client to fetch the inbox again."""
+        """Encode the packet that makes a client fetch its inbox again."""
         change = inbox_payloads.reset_payload(state)
         return self.event_with_offset(change.name, change.fields, state.position)
 

@@ -55,8 +55,8 @@ def _prefixed_base64(data: bytes) -> bytes:
     return BASE64_PREFIX + data
 
 
-FRAMES = Encoding("websocket", websocket.text_frame, websocket.binary_frame)  # straight to the socket
-ASGI_MESSAGES = Encoding("websocket", _raw, _prefixed_base64)  # through another server's sends
+FRAMES = Encoding("websocket", websocket.text_frame, websocket.binary_frame)  # written directly to the socket
+ASGI_MESSAGES = Encoding("websocket", _raw, _prefixed_base64)  # through ASGI `send`
 POLLING_BODY = Encoding("polling", _raw, _base64)
 
 
@@ -102,7 +102,7 @@ def open_packet(handshake: OpenPayload) -> bytes:
 
 
 class EngineError(Struct, frozen=True):
-    """Why there is no session for this request."""
+    """The refusal of a request."""
 
     code: int
     message: str

@@ -150,7 +150,7 @@ def _restore_attachments(value: Any, unplaced: dict[int, bytes]) -> Any:
 
 
 def _checked(packet: Packet) -> Packet:
-    """The packet, if its data has the shape of its type."""
+    """Return the packet; raises InvalidPacket if its data does not match its type."""
     if not _is_valid_payload(packet.type, packet.data):
         raise InvalidPacket("The packet's data has not the shape of its type.")
     return packet
@@ -197,7 +197,7 @@ def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
 
 
 def prefix(namespace: str) -> str:
-    """How a packet names its namespace."""
+    """Encode the namespace of a packet."""
     return "" if namespace == ROOT else f"{namespace},"
 
 
