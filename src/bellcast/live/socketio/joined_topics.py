@@ -21,7 +21,7 @@ REFRESH_BATCH_ROWS = 250
 
 
 class SavedTopics(Struct, frozen=True, array_like=True):
-    """What a member had joined by the app's word, and what it follows by its own."""
+    """Topics joined by the app and topics subscribed by the client."""
 
     joined: list[str] = []
     subscribed: list[str] = []
@@ -41,7 +41,7 @@ class JoinedTopics:
         self._refreshing = False
 
     async def follow(self, member: NamespaceConnection, names: list[str] | tuple[str, ...], *, by_app: bool) -> None:
-        """It follows these now; written down when this returns."""
+        """Add topics to the member; stored when this returns."""
         before = {} if member.joined_topics is None else member.joined_topics
         now = before | {name: by_app or before.get(name, False) for name in names}
         if now != before:
@@ -49,7 +49,7 @@ class JoinedTopics:
             await self._save(member)
 
     async def unfollow(self, member: NamespaceConnection, names: list[str] | tuple[str, ...]) -> None:
-        """It does not follow these any more."""
+        """Remove topics from the member."""
         if member.joined_topics is not None and not member.joined_topics.keys().isdisjoint(names):
             member.joined_topics = {name: by_app for name, by_app in member.joined_topics.items() if name not in names}
             await self._save(member)

@@ -25,7 +25,7 @@ MAX_NAMESPACES = 100
 
 
 class SocketIOState:
-    """What is known of one pipe: who is in which namespace (None: on the way in)."""
+    """State of one session: its member per namespace (None while joining)."""
 
     __slots__ = ("connect_timer", "members", "reader")
 
@@ -35,7 +35,7 @@ class SocketIOState:
         self.connect_timer: asyncio.TimerHandle | None = patience
 
     def add(self, member: NamespaceConnection) -> None:
-        """Somebody is in: the pipe is not idle, and never will be again."""
+        """Mark the session as joined, permanently."""
         self.members[member.namespace] = member
         member.session.set_joined()
         self.cancel_timer()
@@ -79,7 +79,7 @@ class SocketIOLayer:
                 member.attach_transport()
 
     def on_buffer_full(self, pipe: EngineSession) -> None:
-        """A replay waits; live members of a reader this slow are let go, to come back by their position."""
+        """Pause replays; live members of such a slow client are closed and resume from their position."""
         replaying = [member for member in _members(pipe) if member.phase is Phase.REPLAYING]
         for member in replaying:
             member.pause_writing()
@@ -156,7 +156,7 @@ def _members(pipe: EngineSession) -> list[NamespaceConnection]:
 def _send_connect_error(
     pipe: EngineSession, namespace: str, message: str, data: Any = None, code: str | None = None
 ) -> None:
-    """CONNECT_ERROR is always an object: of a bare text JavaScript's clients show nothing."""
+    """Encode CONNECT_ERROR, always an object: JavaScript clients show nothing of a plain string."""
     if pipe.is_closed:
         return
     pipe.app_state.members.pop(namespace, None)

@@ -1,4 +1,4 @@
-"""Engine.IO over long-polling: packets wait here for the client's next GET, and come in by POST.
+"""Engine.IO over long-polling: packets are queued for the client's next GET and received by POST.
 
 At most one GET and one POST are in flight; a request whose connection drops before its end ends the session, as does
 a second one beside the first. An end is told to a poll that waits, or kept a moment for the next.
@@ -34,7 +34,7 @@ class ClientDisconnected(Exception):
 
 
 class PollingTransport:
-    """The link, and its own outlet: what is written waits until a poll takes it."""
+    """A session transport that queues packets until the next poll."""
 
     clear = False  # nothing is ever sent directly
 
@@ -68,7 +68,7 @@ class PollingTransport:
         return self._packets is not None
 
     async def poll(self, receive: asgi.Receive) -> bytes:
-        """What waits, or what comes first. Raises Gone if the client hangs up."""
+        """Return the pending packets, or wait for the first. Raises Gone if the client disconnects."""
         if self._waiting or self._closing:
             return self.take_pending()
         if self.upgrading:
@@ -86,13 +86,13 @@ class PollingTransport:
         return held.result()
 
     def probe(self, *, begun: bool) -> None:
-        """A WebSocket is tried, or was given up: the client must be free to leave its poll."""
+        """Release the poll when a WebSocket probe starts or is abandoned."""
         self.upgrading = begun
         if begun:
             self._respond(engineio.NOOP)
 
     def hand_over_pending(self) -> list[bytes]:
-        """Another link takes over: what still waits is told there."""
+        """Hand the pending packets over to another transport."""
         waiting = self._empty()
         self._respond(engineio.NOOP)
         self._closing = True
@@ -198,7 +198,7 @@ async def respond_poll(
 
 
 async def respond_body(send: asgi.Send, request: HandshakeRequest, cors: Headers, body: bytes) -> None:
-    """Packets as the answer of a poll; packed where that is worth it and the client can unpack it."""
+    """Respond to a poll, compressed if worthwhile and accepted by the client."""
     headers = [*TEXT, *cors]
     if len(body) >= COMPRESS_MIN_BYTES:
         headers.append((b"vary", b"accept-encoding"))
@@ -278,6 +278,6 @@ async def reject_body(send: asgi.Send, cors: Headers) -> None:
 
 
 async def respond_engine_error(send: asgi.Send, refusal: engineio.EngineError, cors: Headers) -> None:
-    """Why there is no session."""
+    """Respond with a refusal."""
     kind = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await responses.respond(send, refusal.status, [*kind, *cors], refusal.body)

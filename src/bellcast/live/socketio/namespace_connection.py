@@ -1,4 +1,4 @@
-"""A client in one namespace: the connection the hub knows. Several may share one pipe."""
+"""A client in one namespace, a hub connection. Several may share one session."""
 
 import asyncio
 from typing import Any
@@ -26,7 +26,7 @@ class NamespaceConnection(Connection):
         self._pending_acks: dict[int, asyncio.Future[list[Any]]] | None = None
 
     def activate(self, unsent: int, *, resumable: bool) -> None:
-        """Write over the pipe from here on."""
+        """Write to the session from now on."""
         self.max_unsent = unsent
         self.resumable = resumable
         self.attach_transport()
@@ -75,7 +75,7 @@ class NamespaceConnection(Connection):
         return id, answer
 
     def on_ack(self, id: int | None, args: list[Any]) -> None:
-        """An ack came; one that nobody waits for is passed over."""
+        """Handle an ack; one without a pending call is ignored."""
         answer = self._pending_acks.pop(id, None) if self._pending_acks and id is not None else None
         if answer is not None and not answer.done():
             answer.set_result(args)
@@ -100,7 +100,7 @@ class NamespaceConnection(Connection):
         self.disconnected()
 
     def disconnected(self) -> None:
-        """It has left, or its pipe has. Safe to call twice."""
+        """Handle the end of the member or its session. Safe to call twice."""
         self.phase = Phase.CLOSED
         self._wake_waiter()
         self.owner.on_disconnected(self)

@@ -34,7 +34,7 @@ SESSION_REPLACED = CloseReason(1000, "replaced by its own return", reconnect=Tru
 
 
 class Recovery(NamedTuple):
-    """Somebody who was here before, and where it had come to."""
+    """A recovered connection and its last position."""
 
     pid: Pid
     position: Position
@@ -106,7 +106,7 @@ class NamespaceHandshake:
         )
         fresh, pid = member.id, self._pid(member, auth)
         if pid is not None:
-            member.id = pid.sid  # so that the app hears of it by the id it knows
+            member.id = pid.sid  # so that the app receives the id it knows
         port = self._dispatcher.context_for(member)
         if self._dispatcher.app.has(calls.CONNECT, namespace) and await self._call_connect(port, member, auth):
             doubt = None
@@ -117,7 +117,7 @@ class NamespaceHandshake:
         return member, port, pid
 
     async def _call_connect(self, port: SocketIOCallContext, member: NamespaceConnection, auth: dict[str, Any]) -> bool:
-        """Ask the app about a newcomer; whether its word is enough."""
+        """Call the `connect` handler; True if its result authenticates the client."""
         call = self._dispatcher.call(port, member, calls.CONNECT, [_without_recovery(auth)])
         await self._dispatcher.app.dispatch(call)
         if port.close_reason is not None:
@@ -153,7 +153,7 @@ class NamespaceHandshake:
     # --- first packets
 
     async def _topics(self, member: NamespaceConnection, inbox: Inbox | None) -> dict[str, Grant]:
-        """Everyone's, those of its roles, and those its token names."""
+        """Return the topics of everyone, of the member's roles and of its token."""
         principal = member.principal
         if inbox is None:
             return {}
@@ -169,7 +169,7 @@ class NamespaceHandshake:
         return dict(islice(found.items(), limit or None))
 
     async def _resume(self, member: NamespaceConnection, back: Recovery, given: dict[str, Grant]) -> None:
-        """Missed events come before the reply: clients hand them out before they say `connect`."""
+        """Replay missed events before the reply: clients deliver them before they emit `connect`."""
         member.revision = back.position.revision
         base = back.position.revision if back.position.base is None else back.position.base
         await resume.replay(self._store, member, back.missed, base, self._config.limits)
@@ -207,7 +207,7 @@ class NamespaceHandshake:
     def _ready(
         self, member: NamespaceConnection, given: tuple[str, ...], *, resumed: bool, counters: dict[str, int]
     ) -> None:
-        """Where the inbox stands: the client's first offset."""
+        """Send the inbox position, the client's first offset."""
         position = member.position.text
         fields = {
             "connection": member.id,

@@ -31,7 +31,7 @@ class Pid(Struct, frozen=True, array_like=True):
     position: str
 
     def is_of(self, principal: Principal, namespace: str) -> bool:
-        """Whether whoever comes is whom this was given to."""
+        """True if this was issued to the same recipient."""
         return (self.tenant, self.recipient, self.namespace) == (principal.tenant, principal.recipient, namespace)
 
 

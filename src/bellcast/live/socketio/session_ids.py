@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bellcast.live.socketio.protocol.engineio import UNKNOWN_SESSION, EngineError
 
-# The id opens the session to whoever has it: 144 random bits.
+# The id alone authorizes access to the session: 144 random bits.
 SECRET_BYTES = 18
 # Two machines of one service do not share so many digits by chance.
 HOST_DIGITS = 8
@@ -42,12 +42,12 @@ def current() -> ProcessId:
 
 
 def new_sid() -> str:
-    """The id of a session that begins here."""
+    """Create the id of a new session of this process."""
     return f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
 
 
 def owner_of(sid: str) -> ProcessId | None:
-    """Where the session of an id lives, if it is one of ours."""
+    """Return the process that owns a session id; None if the id is invalid."""
     host, _, rest = sid.partition(".")
     process = rest.partition(".")[0]
     known = (

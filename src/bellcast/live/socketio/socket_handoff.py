@@ -43,7 +43,7 @@ class SocketHandoff:
         return door if door != self._own and door.is_socket() else None
 
     def open(self, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
-        """Take in what others give from here on."""
+        """Start accepting sockets from other processes."""
         self._door = door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         door.settimeout(0)
         door.bind(str(self._own))
@@ -51,7 +51,7 @@ class SocketHandoff:
         asyncio.get_running_loop().add_reader(door, self._accept, door, adopt, spawn)
 
     def close(self) -> None:
-        """Take nothing in any more."""
+        """Stop accepting sockets."""
         if self._door is not None:
             asyncio.get_running_loop().remove_reader(self._door)
             self._door.close()
@@ -108,7 +108,7 @@ async def hand_off(door: Path, scope: asgi.Scope, body: bytes) -> bool:
             transport, early = scope["extensions"][EXTENSION](asyncio.Protocol())
         except ConnectionResetError:
             return True  # the client has gone: nobody needs an answer
-        transport.pause_reading()  # what comes from now on is the owner's to read
+        transport.pause_reading()  # later data is read by the owner
         try:
             said = _head(scope, body) + body + early
             sent = socket.send_fds(giving, [said[:CHUNK_BYTES]], [transport.get_extra_info("socket").fileno()])
@@ -116,7 +116,7 @@ async def hand_off(door: Path, scope: asgi.Scope, body: bytes) -> bool:
         except OSError as failure:
             log.warning("a connection could not be given to its owner", why=str(failure))
         finally:
-            transport.abort()  # our hold on it alone
+            transport.abort()  # closes only this process's descriptor
     return True
 
 

@@ -64,12 +64,12 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
                 return None
 
     def event(self, name: str, data: Any) -> bytes:
-        """A live event; it brings nobody to a position."""
+        """Encode a live event; it does not change the position."""
         args = [name, data, None] if self.resumable and isinstance(data, str) else [name, data]
         return self._text(args)
 
     def event_with_offset(self, name: str, fields: Any, position: str) -> bytes:
-        """An event that brings the client to a position."""
+        """Encode an event that ends with the client's new position."""
         return self._text([name, fields, position] if self.resumable else [name, fields])
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
@@ -83,7 +83,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return self.event_with_offset(change.name, change.fields, state.position)
 
     def heartbeat(self, now: int) -> bytes:
-        """Nothing: the pipe below has a pulse of its own."""
+        """Nothing: the Engine.IO session has its own heartbeat."""
         return b""
 
     def close_event(self, end: CloseReason) -> CloseReason:

@@ -25,7 +25,7 @@ TYPES = frozenset("0123456")
 
 
 class InvalidPacket(Exception):
-    """The peer sent what nobody can read: its connection is over."""
+    """The peer sent an invalid packet; its connection is closed."""
 
 
 class EnginePacket(NamedTuple):
@@ -36,7 +36,7 @@ class EnginePacket(NamedTuple):
 
 
 class Encoding(Struct, frozen=True, eq=False):
-    """One way packets travel. Compared by identity: there are three, made once."""
+    """Packet encoding for one transport. Compared by identity: the three instances are module constants."""
 
     transport: Literal["websocket", "polling"]
     text: Callable[[bytes], bytes]
@@ -110,7 +110,7 @@ class EngineError(Struct, frozen=True):
 
     @property
     def body(self) -> bytes:
-        """As clients read it."""
+        """The refusal as a JSON body."""
         return msgspec.json.encode({"code": self.code, "message": self.message})
 
 
