@@ -1,4 +1,4 @@
-"""What carries events between processes."""
+"""Transport of events between processes."""
 
 from collections.abc import Callable, Collection
 from typing import Protocol
@@ -32,11 +32,11 @@ class Broker(Protocol):
         ...
 
     def follow(self, stream: Stream) -> None:
-        """Somebody here follows a stream, which is when others' events on it are carried here. Counted."""
+        """Subscribe this process to a stream. Reference-counted."""
         ...
 
     def unfollow(self, stream: Stream) -> None:
-        """One follower less."""
+        """Release one `follow` of the stream."""
         ...
 
     async def close(self) -> None: ...

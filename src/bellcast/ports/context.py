@@ -1,4 +1,4 @@
-"""What the rooms are given to work with."""
+"""Dependencies shared by the application services."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from bellcast.ports.store import Store
 
 
 class Context(Struct, frozen=True):
-    """What the rooms are given to work with."""
+    """Dependencies shared by the application services."""
 
     store: Store
     broker: Broker

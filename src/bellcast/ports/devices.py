@@ -1,4 +1,4 @@
-"""How far each device was told."""
+"""Acknowledged inbox positions of devices."""
 
 from collections.abc import Sequence
 from typing import Protocol
