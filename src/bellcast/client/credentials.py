@@ -1,4 +1,4 @@
-"""Where the client finds its server and its secret."""
+"""Resolve the server URL and the secret of the client."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import msgspec
 
 from bellcast.client.errors import InvalidArgument, NotConfigured
 
-DEFAULT_URL = "http://127.0.0.1:8787"  # where `bellcast serve` listens by default
+DEFAULT_URL = "http://127.0.0.1:8787"  # default address of `bellcast serve`
 DATA_FOLDER = "bellcast-data"
 # API keys begin so; they cannot sign session tokens.
 API_KEY = "bc_"
@@ -28,7 +28,7 @@ class Credentials:
 
     @property
     def can_sign(self) -> bool:
-        """Whether session tokens can be signed with the secret: an API key cannot."""
+        """True if the secret can sign session tokens. An API key cannot."""
         return not self.secret.startswith(API_KEY)
 
 

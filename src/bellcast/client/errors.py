@@ -3,7 +3,7 @@
 BellcastError
 ├── NotConfigured           no secret was given or found
 ├── InvalidArgument         an argument is wrong: nothing was sent (also a ValueError)
-│   └── UnknownArgument     there is no such argument (also a TypeError)
+│   └── UnknownArgument     an argument name is unknown (also a TypeError)
 ├── BlockingInEventLoop     a blocking call inside a running event loop
 ├── RequestRefused          the server refused the request
 │   ├── Unauthorized        401: the secret, key or token is not accepted
@@ -42,7 +42,7 @@ class InvalidArgument(BellcastError, ValueError):
 
 
 class UnknownArgument(InvalidArgument, TypeError):
-    """There is no argument of this name."""
+    """An argument name is unknown."""
 
 
 class BlockingInEventLoop(BellcastError, RuntimeError):
@@ -108,7 +108,7 @@ class Forbidden(RequestRefused):
 
 
 class NotFound(RequestRefused):
-    """There is no such thing on the server."""
+    """The requested resource does not exist on the server."""
 
 
 class TooManyRequests(RequestRefused):

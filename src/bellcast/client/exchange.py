@@ -1,6 +1,6 @@
-"""Trying a plan's requests until they are settled: which failures to try again, and when.
+"""Retry policy: which failed requests of a plan are retried, and when.
 
-Sans-I/O: an `Exchange` says what to do next (send a request, pause) and is told what came of it.
+Sans-I/O: an `Exchange` returns the next step (send a request, pause) and receives its outcome.
 """
 
 import random
@@ -29,9 +29,9 @@ from bellcast.client.responses import Problem, ServerHealth
 T = TypeVar("T")
 
 _REFUSALS: dict[int, type[RequestRefused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: TooManyRequests}
-# The server says it did nothing: asking again is always safe.
+# The server did not process the request: a retry is always safe.
 _NOT_NOW = frozenset({429, 503})
-# A proxy lost the server behind it, perhaps in the middle of the work.
+# A proxy lost its upstream connection, possibly while the request was being processed.
 _LOST_BEHIND = frozenset({502, 504})
 
 
@@ -69,7 +69,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """How often to try a request, and how long to wait between tries.
+    """Retry limits and backoff.
 
     Waits double from `first` seconds, never beyond `longest`, with jitter. All tries and waits of one request end
     within `within` seconds, or within the timeout of one response if that is longer."""
@@ -97,7 +97,7 @@ class Retries:
 
 
 class Exchange(Generic[T]):
-    """A plan being carried out: take the `step`, `tell` what came of it, until there is no step and the `result` is there."""
+    """Execution of a plan: run `step` and pass its outcome to `tell`, until no step is left and `result` is set."""
 
     def __init__(self, plan: Plan[T], retries: Retries, peer: Peer = Peer()) -> None:
         self._steps = _carry_out(plan, retries, peer)
@@ -183,7 +183,7 @@ def _done(answer: HttpResponse) -> bool:
 
 
 def _already_gone(request: HttpRequest[Any], answer: HttpResponse) -> bool:
-    """A deletion whose first answer was lost finds nothing the second time: that is its success."""
+    """True for a 404 to a retried DELETE: the first attempt succeeded and its response was lost."""
     return request.method == "DELETE" and answer.status == 404
 
 
@@ -198,7 +198,7 @@ def _worth_repeating(request: HttpRequest[Any], outcome: Outcome) -> bool:
 
 
 def _retry_after(outcome: Outcome) -> float | None:
-    """The seconds the server asks to wait (a date, which only proxies send, counts as not said)."""
+    """Return the seconds in Retry-After. A date, which only proxies send, is ignored."""
     if isinstance(outcome, LostConnection):
         return None
     told = outcome.headers.get("retry-after", "")

@@ -21,7 +21,7 @@ T = TypeVar("T")
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
 # Seconds to connect: a server on any reachable network accepts within one.
 CONNECT_TIMEOUT = 1.0
-# The request never left: no connection could be had.
+# No connection was established, so the request was not sent.
 _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -81,7 +81,7 @@ class AsyncSender:
 
 
 def connection(url: str) -> dict[str, Any]:
-    """How either httpx client is made."""
+    """Return the constructor arguments of both httpx clients."""
     return {"base_url": url, "limits": _LIMITS, "headers": {"User-Agent": "bellcast-python"}}
 
 
@@ -100,10 +100,10 @@ def _refuse_in_event_loop(request: HttpRequest[Any]) -> None:
 
 
 def _is_in_coroutine() -> bool:
-    """Whether a coroutine of a running event loop waits for this call.
+    """True if this call blocks a coroutine of a running event loop.
 
-    A running loop alone does not tell: Playwright's blocking interface keeps one in the same thread, in another
-    greenlet, and blocking calls beside it are meant."""
+    A running loop alone is not sufficient: Playwright's synchronous API runs one in the same thread, in another
+    greenlet, and blocking calls are expected there."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

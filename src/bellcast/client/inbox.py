@@ -1,4 +1,4 @@
-"""One recipient's inbox, asked for with that recipient's session token."""
+"""Requests for a recipient's inbox, authenticated with that recipient's session token."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
@@ -45,7 +45,7 @@ def changed(
 
 
 def counts() -> HttpRequest[Counts]:
-    """What the badge shows."""
+    """Return the counts for the badge."""
     return HttpRequest("GET", "/v1/inbox/counts", reads(Counts))
 
 

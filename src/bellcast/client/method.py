@@ -1,8 +1,8 @@
-"""How one pure function becomes a method of both clients.
+"""Turn one pure function into a method of both clients.
 
-A builder takes what the caller gives and returns the plan: what to ask the server. Hung on a surface as
-`name = Method(builder)` it can be called there, and type checkers see the builder's own parameters, with the result
-returned by a blocking client and awaited on an awaiting one. Nothing is written twice.
+A builder takes the caller's arguments and returns the plan of requests. Assigned to a class attribute as
+`name = Method(builder)`, it becomes a method. Type checkers see the builder's parameters; the blocking client returns
+the result and the async client returns an awaitable.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Telling people things: notifications and announcements."""
+"""Requests for notifications and announcements."""
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from bellcast.client.errors import BellcastError, BulkInterrupted, InvalidArgume
 from bellcast.client.request import Body, HttpRequest, T, drop_none, json, nothing, path, query, reads
 from bellcast.client.responses import BulkResult, BulkResults, FieldError, Notification, Priority, Problem, Sent
 
-# What the server takes in one bulk request: 10,000 items, 16 MiB; a little room is left for whoever stands between.
+# The server accepts 10,000 items and 16 MiB in one bulk request. The byte limit leaves headroom for proxies.
 SLICE_ITEMS = 10_000
 SLICE_BYTES = 15 * 1024 * 1024
 # Seconds for one bulk request: 10,000 items take about a second on an idle server.
@@ -133,7 +133,7 @@ def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack
 def bulk(items: Iterable[Item]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
     """Send any number of notifications, in requests of 10,000 items at most. Results are in the order of the items.
 
-    A refused item does not stop the others, whether it is refused here or by the server: its result has the `error`.
+    An item rejected by the client or the server does not stop the others: its result has the `error`.
     When the server becomes unreachable, `BulkInterrupted` carries the results so far; give items your own
     `idempotency_key` to send the rest again safely.
     """

@@ -1,4 +1,4 @@
-"""Who can be notified: the records of recipients, and their sessions."""
+"""Requests for recipient records and sessions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
@@ -15,7 +15,7 @@ LONGEST_TTL = 30 * 24 * 3600
 
 
 class Record(TypedDict, total=False):
-    """What is known of a recipient; None takes a field away."""
+    """The fields of a recipient record. None removes a field."""
 
     email: Text | None
     phone: Text | None

@@ -14,13 +14,13 @@ from bellcast.client.errors import Unreadable
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-# Asking these twice leaves the server as asking once.
+# Idempotent methods.
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back."""
+    """An HTTP response."""
 
     status: int
     content: bytes
@@ -29,7 +29,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest(Generic[T]):
-    """What to ask, and how to read the answer."""
+    """An HTTP request and the decoder of its response."""
 
     method: str
     path: str
@@ -84,7 +84,7 @@ def query(**values: Any) -> dict[str, str | int]:
 
 
 class Body(TypedDict):
-    """What a request carries."""
+    """The content and headers of a request."""
 
     content: bytes
     headers: dict[str, str]
@@ -109,4 +109,4 @@ def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
 
 
 def nothing(answer: HttpResponse) -> None:
-    """The decoder of answers that only say "done"."""
+    """Decoder for responses without a result."""

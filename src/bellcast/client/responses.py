@@ -1,4 +1,4 @@
-"""What a Bellcast server answers, typed. Fields a newer server adds are passed over."""
+"""Typed responses of a Bellcast server. Unknown fields from newer servers are ignored."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -33,7 +33,7 @@ class ServerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did what the notification tells of."""
+    """The user or system that caused the notification."""
 
     id: str | None = None
     name: str | None = None
@@ -49,7 +49,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification as an inbox shows it; the last four come to the server side only.
+    """A notification in an inbox. The last four fields are only returned to server-side callers.
 
     An announcement has an `audience` instead of a `recipient`.
     """
@@ -91,7 +91,7 @@ class AnnouncementMade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `notify`: a notification for each named recipient, or one announcement for all the others."""
+    """The response to `notify`: a notification for each named recipient, or one announcement for all the others."""
 
     notifications: list[Delivered] = []
     announcement: AnnouncementMade | None = None
@@ -107,7 +107,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one item of a bulk send: an id, ids (several recipients), or the refusal."""
+    """The result of one item of a bulk send: `id`, `ids` (several recipients) or `error`."""
 
     id: str | None = None
     ids: list[str] = []
@@ -130,7 +130,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of an inbox, newest first; `next` asks for the page after it."""
+    """One page of an inbox, newest first; `next` is the cursor of the next page."""
 
     notifications: list[Notification]
     next: str | None = None
@@ -140,7 +140,7 @@ class InboxPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """How many notifications an action on many changed, and what is left."""
+    """The number of notifications changed by a bulk action, and the remaining counts."""
 
     changed: int
     unread: int
@@ -165,7 +165,7 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecipientPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of recipients; `next` asks for the page after it."""
+    """One page of recipients; `next` is the cursor of the next page."""
 
     recipients: list[Recipient]
     next: str | None = None
@@ -180,7 +180,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubscriptionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a topic's subscriptions; `next` asks for the page after it."""
+    """One page of a topic's subscriptions; `next` is the cursor of the next page."""
 
     subscriptions: list[Subscription]
     next: str | None = None
@@ -195,14 +195,14 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is on a topic right now."""
+    """The members currently present on a topic."""
 
     topic: str
     members: list[Member] = []
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """One live connection: whose, how it speaks (`protocol`), and over what (`transport`)."""
+    """One live connection, with its recipient, `protocol` and `transport`."""
 
     id: str
     recipient: str | None = None
@@ -215,7 +215,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of live connections; `next` asks for the page after it."""
+    """One page of live connections; `next` is the cursor of the next page."""
 
     connections: list[Connection]
     next: str | None = None

@@ -1,5 +1,5 @@
-"""The notification manager apps with Socket.IO servers write themselves, over Bellcast: what it says is heard at once and
-is still in the inbox tomorrow."""
+"""The notification manager that Socket.IO apps usually write themselves, built on Bellcast: it sends live events and
+stores notifications in the inbox."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,14 @@ ADMIN_ROLE = "admin"
 # The topic every signed-in Socket.IO client follows.
 EVERYONE = "everyone"
 BOOKING_UPDATE = "booking_update"
-# Whose booking it is, by the names apps have for it.
+# Common field names for the owner of a booking.
 OWNERS = ("user_id", "userId", "client_id", "clientId", "recipient")
 IDS = ("id", "booking_id", "bookingId", "_id")
 
 
 class NotificationManager:
-    """Tells users, admins and everybody. Each call is one live event and one notification; with `durable=False` it is
-    the event alone, as plain Socket.IO has it.
+    """Notify users, admins or all recipients. Each call is one live event and one notification; with `durable=False` it is
+    the event alone, as in plain Socket.IO.
 
     >>> notifications = NotificationManager(Bellcast(url, secret))
     >>> notifications.notify_user("alice", "booking_update", {"title": "Your booking is confirmed", "bookingId": 7})
@@ -32,26 +32,26 @@ class NotificationManager:
         self._everyone = everyone
 
     def notify_user(self, user_id: str | int, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Tell one user, on every screen."""
+        """Notify one user on all of their connections."""
         key = str(user_id)
         if durable:
             self._bell.notify(key, **notification(event, data))
         self._bell.publish({"recipient": key}, event, dict(data))
 
     def notify_admins(self, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Tell everybody who has the admins' role."""
+        """Notify all recipients with the admin role."""
         if durable:
             self._bell.notify({"role": self._admin_role}, **notification(event, data))
         self._bell.publish(f"role.{self._admin_role}", event, dict(data))
 
     def broadcast(self, event: str, data: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Tell everybody: live, those on the topic that is everyone's; the notification is one announcement."""
+        """Notify all recipients. The live event goes to the `everyone` topic; the notification is one announcement."""
         if durable:
             self._bell.notify({"all": True}, **notification(event, data))
         self._bell.publish(self._everyone, event, dict(data))
 
     def notify_booking_update(self, booking: Mapping[str, Any], action: str) -> None:
-        """Tell the booking's owner and the admins what was done to it."""
+        """Notify the booking's owner and the admins of the action."""
         id = _first(booking, IDS)
         owner = _first(booking, OWNERS)
         named = f"Booking {id}" if id is not None else "Booking"

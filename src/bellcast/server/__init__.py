@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "create_app", "serve"]
 
-# Loaded when asked for: a command that opens the store alone starts in half the time.
+# Loaded lazily: a command that opens the store alone starts in half the time.
 _HOMES = {"App": "app", "create_app": "app", "serve": "run"}
 
 
 def __getattr__(name: str) -> Any:
-    """What it is made of, each from its module."""
+    """Import an exported name from its module on first access."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

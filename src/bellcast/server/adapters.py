@@ -1,4 +1,4 @@
-"""Which store and which broker the settings ask for. The drivers of the large engines are imported when they are."""
+"""Create the configured store and broker. Drivers of the large engines are imported only when configured."""
 
 import importlib.util
 from collections.abc import Callable, Collection, Coroutine
@@ -56,7 +56,7 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
 def external_writes(
     kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None]
 ) -> list[Coroutine[Any, Any, None]]:
-    """What is to run where other programs can write to the store."""
+    """Return the background tasks for a store that other programs can write to."""
     if kept.url is None or not kept.url.startswith(POSTGRES):
         return []
     from bellcast.storage.external_writes import ExternalWrites
@@ -65,7 +65,7 @@ def external_writes(
 
 
 def outbox(kept: Kept, engines: Context, limits: Limits) -> "OutboxConsumer | None":
-    """What is to run where the app has a PostgreSQL of its own, or shares the store's."""
+    """Return the outbox consumer if the app has its own PostgreSQL or shares the store's."""
     if kept.outbox_url is None:
         return None
     need_postgres("BELLCAST_DATABASE_URL")

@@ -233,8 +233,8 @@ class App:
         return self._pusher.endpoint if path.startswith(wire_pusher.PATH) else self._live.get(path.rstrip("/"))
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
-        """Whether a GET of this path, with or without a wish for a WebSocket, begins a live connection, and is never
-        answered else than by one or by a refusal."""
+        """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an
+        error."""
         return self._live_at(path) is not None if upgrade else path == STREAM
 
     async def start(self, *, is_mounted: bool = True) -> None:
@@ -285,7 +285,7 @@ class App:
         await self.store.close()
 
     def _background(self) -> list[Coroutine[Any, Any, None]]:
-        """What listens to databases that others write to."""
+        """Return the tasks that watch databases written by other programs."""
         outbox = [] if self._outbox is None else [self._outbox.run()]
         return [
             *outbox,
@@ -297,12 +297,12 @@ class App:
         return maintenance.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000))
 
     async def drain(self) -> None:
-        """Tell every live connection to come back, spread over the drain window."""
+        """Ask every live connection to reconnect, spread over the drain window."""
         await drain(self.hub, self.context.clock, self.settings.server.drain)
-        self._engine_sessions.close()  # those in no namespace
+        self._engine_sessions.close()  # sessions without a namespace
 
     async def stop(self) -> None:
-        """Finish what is under way and let everything go."""
+        """Finish pending work and release all resources."""
         if self._started:
             self._started = False
             if self._worker_metrics is not None:
@@ -333,7 +333,7 @@ class App:
 def create_app(
     settings: Settings, handlers: calls.Handlers | None = None, neighbours: SocketHandoff | None = None
 ) -> App:
-    """The server of these settings; `handlers` answer what clients ask (else BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
+    """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
     `neighbours` are the other processes on its port."""
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)

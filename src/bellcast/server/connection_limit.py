@@ -1,6 +1,6 @@
-"""Each live connection is an open file: where no bound on connections is set, the system's limit on files is one.
+"""Derive the default connection limit from the system's limit on open files: each live connection is an open file.
 
-Without it a server that has none left would close newcomers without a word, and lose its database with the next one."""
+Without it, a server out of file descriptors would close new connections without an error, then lose its database."""
 
 import resource
 
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from bellcast.model.limits import Limits
 
-# The store's, the broker's, requests of the app, and newcomers until they have been told that there is no room.
+# For the store, the broker, requests of the app, and new connections until they are rejected for lack of capacity.
 RESERVED_FILES = 256
 
 

@@ -1,6 +1,6 @@
 """The uvicorn server that runs an app Bellcast is mounted in.
 
-On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and tells no app. Event
+On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and notifies no app. Event
 streams and long polls would keep it waiting until their clients leave."""
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import uvicorn
 
-POLL_INTERVAL = 0.2  # seconds; uvicorn itself looks every 0.1
+POLL_INTERVAL = 0.2  # seconds; uvicorn itself polls every 0.1
 
 
 def find() -> uvicorn.Server | None:
