@@ -47,17 +47,17 @@ def json(value: Any) -> None:
 
 
 def done(what: str, aside: str = "") -> None:
-    """Tell what was done."""
+    """Print a success message."""
     out.print(Text.assemble(("✓ ", "green"), plain(what), (f" {aside}" if aside else "", "dim")), soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """Tell the person beside what a script reads."""
+    """Print a message on standard error, separate from machine-readable output."""
     err.print(Text(text, "dim"), soft_wrap=True)
 
 
 def plain(text: str) -> str:
-    """Somebody else's text, without the control characters that could drive this terminal."""
+    """Return untrusted text without terminal control characters."""
     return "".join("\ufffd" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
 
 
@@ -73,7 +73,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def size(count: int) -> str:
-    """A number of bytes as people say it."""
+    """Format a number of bytes with a unit."""
     if count < 1_000_000:
         return f"{count / 1_000:.0f} kB"
     return f"{count / 1_000_000:.1f} MB" if count < 1_000_000_000 else f"{count / 1_000_000_000:.1f} GB"

@@ -8,7 +8,7 @@ from bellcast.settings import Settings
 
 
 def credentials(settings: Settings) -> Path:
-    """Where the first start keeps the credentials it makes."""
+    """Path of the credentials file created at first start."""
     return settings.store.data / "project.json"
 
 

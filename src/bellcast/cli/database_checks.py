@@ -52,7 +52,7 @@ def _store(url: str) -> Iterator[Finding]:
 
 
 async def _time(url: str) -> float:
-    """What time it is there, seconds since 1970."""
+    """Return the engine's clock in seconds since 1970."""
     from bellcast.outbox import schema
 
     async with schema.connected(url) as connection:

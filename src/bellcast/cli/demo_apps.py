@@ -42,19 +42,19 @@ class DemoApp:
 
     @property
     def session_url(self) -> str | None:
-        """Where it says whose session a request's cookies are, if it does."""
+        """URL of the app's session endpoint, if it has one."""
         path = getattr(self._module, "SESSION_PATH", None)
         return None if path is None else f"{self.url}{path}"
 
     @property
     def handler_url(self) -> str | None:
-        """Where it answers what live clients ask, if it does."""
+        """URL of the app's handler for client calls, if it has one."""
         path = getattr(self._module, "HANDLER_PATH", None)
         return None if path is None else f"{self.url}{path}"
 
     @property
     def jwt_secret(self) -> str | None:
-        """What it signs tokens of its own with, if it does."""
+        """Secret for the app's own JWTs, if it signs any."""
         return getattr(self._module, "JWT_SECRET", None)
 
     def listen(self, port: int) -> None:
@@ -64,7 +64,7 @@ class DemoApp:
 
     @property
     def server_settings(self) -> dict[str, str]:
-        """What it needs the server to be told."""
+        """Server settings required by this app."""
         return getattr(self._module, "SERVER_SETTINGS", {})
 
     def start(self, bellcast: str, project: Project) -> None:
@@ -119,7 +119,7 @@ def _listening(port: int) -> socket.socket:
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port if nobody listens there, else one that is free now."""
+    """Return the preferred port if it is unused, else a free port."""
     with _listening(preferred) as probe:
         port: int = probe.getsockname()[1]
         return port

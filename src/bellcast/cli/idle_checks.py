@@ -45,7 +45,7 @@ def outlived(url: str, token: str, ways: Mapping[str, Hold], heartbeat: float) -
 
 
 def event_stream(http: httpx.Client, token: str, patience: float) -> float | None:
-    """How long an event stream lives, in seconds, if it ends before a heartbeat comes."""
+    """Return the event stream's lifetime in seconds if it ends before the first heartbeat."""
     began = time.monotonic()
     try:
         with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as answer:

@@ -27,7 +27,7 @@ OWN_FILES, FEW_FILES = 50, 10_000
 CLOCK_LEEWAY_S = 60
 # When this was written; a clock before it was never set.
 EARLIEST = 1_750_000_000
-# Names that speak of one person. Whoever follows a public topic hears everything on it.
+# Names that speak of one person. Every subscriber of a public topic receives all of its events.
 PERSONAL = ("user", "private", "recipient", "inbox", "account", "customer", "person", "profile", "@")
 # These settings are this shell's: a server started elsewhere may have others.
 HERE = "as set in this shell: "

@@ -32,7 +32,7 @@ class StderrStream:
 
 
 def configure(server: "ServerSettings") -> None:
-    """Log as these settings say."""
+    """Configure logging from the settings."""
     level = logging.getLevelNamesMapping()[server.log_level.upper()]
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -9,7 +9,7 @@ from bellcast.cli import console
 from bellcast.outbox.status import Status
 from bellcast.outbox.table_watch import Watch
 
-# What of a refused row fits on a line.
+# Maximum length of a rejected row on one line.
 SHORT = 100
 # Rows wait for milliseconds while a server is there.
 LATE_SECONDS = 10
@@ -52,6 +52,6 @@ def watches(watched: Mapping[str, Watch]) -> None:
 
 
 def reached(watched: Watch) -> str:
-    """Whom a watched table's events reach."""
+    """Describe the recipients of a watched table's events."""
     named = [("topic", watched.topic), ("recipient", watched.recipient), ("tenant", watched.tenant)]
     return ", ".join(f"{what} {who}" for what, who in named if who is not None)
