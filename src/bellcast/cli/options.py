@@ -150,7 +150,7 @@ def _help(setting: "Setting", default: str) -> str:
 
 
 def _options_of(parameters: list[inspect.Parameter]) -> list[Any]:
-    """Return the typer command for a function with these parameters."""
+    """Return the options that typer derives for a function with these parameters."""
 
     def asked(**given: Any) -> None: ...
 

@@ -14,7 +14,7 @@ from bellcast.client.errors import Unreadable
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-# Idempotent methods.
+# Methods that are idempotent in this API, PATCH included.
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 
 

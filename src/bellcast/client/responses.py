@@ -33,7 +33,7 @@ class ServerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """The user or system that caused the notification."""
+    """The originator of the action that a notification reports."""
 
     id: str | None = None
     name: str | None = None

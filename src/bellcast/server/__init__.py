@@ -14,7 +14,7 @@ _HOMES = {"App": "app", "create_app": "app", "serve": "run"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import an exported name from its module on first access."""
+    """Import an exported name lazily from its module."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
