@@ -141,7 +141,7 @@ QUERIES = {
 )
 def test_every_path_finds_nothing_of_another_tenant(acme: Acme, method: str, path: str, operation: Any) -> None:
     server, before = acme.server, acme.keeps()
-    recipient = operation.door == "recipient"
+    recipient = operation.required_scope == "recipient"
     headers = server.as_recipient("alice", tenant="globex") if recipient else server.as_app()
     with httpx.Client(base_url=server.url, headers=headers) as globex:
         for one, query, body in product(

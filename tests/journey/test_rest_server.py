@@ -61,7 +61,7 @@ class TestEveryPath:
     @pytest.mark.parametrize("handler", HANDLERS, ids=lambda one: f"{min(one.http_methods)} {min(one.paths)}")
     async def test_an_unknown_query_parameter_is_refused_and_changes_nothing(self, rest, handler):
         operation = handler.opt["operation"]
-        asker = {None: rest.nobody, "recipient": rest.recipient("alice")}.get(operation.door, rest.app)
+        asker = {None: rest.nobody, "recipient": rest.recipient("alice")}.get(operation.required_scope, rest.app)
         path = re.sub(r"\{(\w+):\w+\}", "x", min(handler.paths))
         required = {"view": "all"} if path == "/v1/inbox" else {}
         body = {} if operation.body is None else {"json": operation.example}

@@ -511,6 +511,6 @@ def test_the_pages_work_when_nobody_carries_messages(place):
             assert do(tomasz, booking, "accept").status_code == 200
             assert "Hedges and lawn" in tomasz.get("/bookings").text
             assert tomasz.get(f"/api/bookings/{booking}/chat").status_code == 200
-            assert tomasz.get("/api/bellcast-token").status_code == 503
+            assert tomasz.get("/api/bellcast-token").status_code == 200  # signed without the server
         finally:
             place.server.start()

@@ -173,5 +173,5 @@ def test_the_npm_package_has_its_licence_and_every_export(packages: dict[str, Pa
     assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     exports = json.loads((folder / "package.json").read_text())["exports"]
     files = [file for name, one in exports.items() if name != "./package.json" for file in one.values()]
-    assert len(files) == 8
+    assert len(files) == 10
     assert [file for file in files if not (folder / file).is_file()] == []

@@ -82,7 +82,10 @@ class ClientProcesses:
         while True:
             self._deadline.check()
             with contextlib.suppress(TimeoutError):
-                said = end.recv(MESSAGE_SIZE)
+                try:
+                    said = end.recv(MESSAGE_SIZE)
+                except ConnectionResetError:  # it ended with an order unread
+                    said = b""
                 if not said:
                     raise DiedError("a process of the generator ended")
                 told = msgspec.json.decode(said, type=WorkerReport)

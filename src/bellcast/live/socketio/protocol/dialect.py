@@ -41,7 +41,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
 
     @property
     def transport(self) -> str:
-        """The encoding of packets."""
+        """The transport, as connection lists name it."""
         return self.encoding.transport
 
     def encode_frame(self, packet: Packet) -> bytes:
