@@ -16,7 +16,7 @@ SOURCES = {
 IGNORED = {"node_modules", "__pycache__", ".gitignore"}
 
 
-class BrowserFilesHook(BuildHookInterface):  # type: ignore[misc]
+class BrowserFilesHook(BuildHookInterface):  # type: ignore[misc]  # hatchling ships no types
     """Maps each file of SOURCES to its place in the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def find_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
     return url.rstrip("/")
 
 
-def find_credentials(given: str | Credentials | None, environ: Mapping[str, str] = os.environ) -> Credentials:  # noqa: TID251
+def find_credentials(given: str | Credentials | None, environ: Mapping[str, str] = os.environ) -> Credentials:  # noqa: TID251  the app's
     """Return the credentials: as given, BELLCAST_SECRET, BELLCAST_PROJECT, or those of the data folder.
 
     Raises NotConfigured if there are none."""
