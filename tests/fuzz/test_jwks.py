@@ -18,7 +18,7 @@ from bellcast.model.limits import Limits
 from bellcast.ports import Response
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
-from tests.unit.auth.world import Web
+from tests.unit.auth.fakes import FakeHttp
 
 URL = "https://issuer.example/keys"
 NOW = 1_800_000_000_000
@@ -70,7 +70,9 @@ SEEDS = [
 
 def verify(document: bytes, token: Jwt) -> str | None:
     """The recipient, by the keys in a document."""
-    jwks = Jwks(URL, AccessConfig(jwks_url=URL), Web(lambda _: Response(200, {}, document)), FakeClock(NOW), Limits())
+    jwks = Jwks(
+        URL, AccessConfig(jwks_url=URL), FakeHttp(lambda _: Response(200, {}, document)), FakeClock(NOW), Limits()
+    )
     return asyncio.run(jwks.verify(token)).recipient
 
 

@@ -1,4 +1,4 @@
-"""Starting and stopping the wired server in this process."""
+"""The wired server starts and stops in this process."""
 
 import asyncio
 import gc
@@ -12,27 +12,27 @@ from bellcast.server.app import App, create_app
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the workers of one port meet; it is not there yet."""
+def missing_folder(tmp_path: Path) -> Path:
+    """The socket folder of the workers of one port, not created yet."""
     return tmp_path / "workers"
 
 
 @pytest.fixture
-def app(tmp_path: Path, folder: Path) -> App:
-    return create_app(settings.load({"data": str(tmp_path / "data")}, {}), neighbours=SocketHandoff(folder))
+def app(tmp_path: Path, missing_folder: Path) -> App:
+    return create_app(settings.load({"data": str(tmp_path / "data")}, {}), neighbours=SocketHandoff(missing_folder))
 
 
-async def test_a_start_that_failed_late_succeeds_when_it_is_tried_again(app: App, folder: Path) -> None:
+async def test_start_succeeds_on_retry_after_a_late_failure(app: App, missing_folder: Path) -> None:
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             await app.start()
-    await asyncio.to_thread(folder.mkdir)
+    await asyncio.to_thread(missing_folder.mkdir)
     await app.start()
     await app.store.ping()
     await app.stop()
 
 
-async def test_a_start_that_failed_leaves_the_data_folder_to_another_server(app: App, tmp_path: Path) -> None:
+async def test_failed_start_releases_the_data_folder_to_another_server(app: App, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await app.start()
     other = create_app(settings.load({"data": str(tmp_path / "data")}, {}))
@@ -40,16 +40,16 @@ async def test_a_start_that_failed_leaves_the_data_folder_to_another_server(app:
     await other.stop()
 
 
-async def test_events_are_heard_after_a_start_that_was_tried_twice(app: App, folder: Path) -> None:
+async def test_broker_delivers_events_after_a_retried_start(app: App, missing_folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await app.start()
-    await asyncio.to_thread(folder.mkdir)
+    await asyncio.to_thread(missing_folder.mkdir)
     await app.start()
     assert app.broker._listener is not None
     await app.stop()
 
 
-async def test_a_server_stopped_at_once_leaves_no_work_behind(tmp_path: Path) -> None:
+async def test_server_stopped_right_after_its_start_leaves_no_pending_work(tmp_path: Path) -> None:
     app = create_app(settings.load({"data": str(tmp_path / "data")}, {}))
     await app.start()
     await app.stop()  # before its tasks took their first step; a coroutine never awaited fails the test

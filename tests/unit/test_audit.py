@@ -1,4 +1,4 @@
-"""`make audit` with the real tools against an advisory service of the test's own."""
+"""`make audit` with the real tools and a local advisory service."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 NODE = "tests/wire/openapi_node"
 PYTHON_ADVISORY = {
     "id": "TEST-1",
-    "summary": "A hole",
+    "summary": "A vulnerability",
     "affected": [
         {
             "package": {"name": "msgspec", "ecosystem": "PyPI"},
@@ -24,35 +24,41 @@ PYTHON_ADVISORY = {
         }
     ],
 }
-NODE_ADVISORY = {"id": 1, "title": "A hole", "severity": "high", "vulnerable_versions": "<999", "url": "http://x.test"}
+NODE_ADVISORY = {
+    "id": 1,
+    "title": "A vulnerability",
+    "severity": "high",
+    "vulnerable_versions": "<999",
+    "url": "http://x.test",
+}
 
 
-class Advisories(BaseHTTPRequestHandler):
-    """What OSV and npm's registry answer. One package of each is vulnerable if the server says so."""
+class AdvisoryService(BaseHTTPRequestHandler):
+    """Responds like OSV and npm's registry; the server's `vulnerable` flag makes one package of each vulnerable."""
 
     def do_POST(self) -> None:
-        asked = self.rfile.read(int(self.headers["content-length"]))
+        body = self.rfile.read(int(self.headers["content-length"]))
         vulnerable: bool = self.server.vulnerable  # type: ignore[attr-defined]
-        answer: object = {}
+        response: object = {}
         if self.path == "/osv":
-            named = json.loads(asked)["package"]["name"] == "msgspec"
-            answer = {"vulns": [PYTHON_ADVISORY]} if vulnerable and named else {}
+            is_msgspec = json.loads(body)["package"]["name"] == "msgspec"
+            response = {"vulns": [PYTHON_ADVISORY]} if vulnerable and is_msgspec else {}
         elif vulnerable:
-            answer = {"typescript": [NODE_ADVISORY]}
-        body = json.dumps(answer).encode()
+            response = {"typescript": [NODE_ADVISORY]}
+        raw = json.dumps(response).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
+        self.send_header("content-length", str(len(raw)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(raw)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
-def service() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Advisories)
+def advisories() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), AdvisoryService)
     thread = Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -77,25 +83,25 @@ def audit(name: str, port: int, folder: Path) -> "subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize(
     ("name", "finding"),
-    [("requirements.lock", "TEST-1, fixed in 999.0"), (NODE, "typescript: high, A hole (http://x.test)")],
+    [("requirements.lock", "TEST-1, fixed in 999.0"), (NODE, "typescript: high, A vulnerability (http://x.test)")],
 )
-def test_an_audit_fails_on_a_finding_and_names_it(
-    service: ThreadingHTTPServer, tmp_path: Path, name: str, finding: str
+def test_audit_fails_on_a_finding_and_names_it(
+    advisories: ThreadingHTTPServer, tmp_path: Path, name: str, finding: str
 ) -> None:
-    service.vulnerable = True  # type: ignore[attr-defined]
-    ran = audit(name, service.server_port, tmp_path)
-    assert (ran.returncode, finding in ran.stdout) == (1, True), ran
+    advisories.vulnerable = True  # type: ignore[attr-defined]
+    result = audit(name, advisories.server_port, tmp_path)
+    assert (result.returncode, finding in result.stdout) == (1, True), result
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", NODE])
-def test_an_audit_without_findings_passes(service: ThreadingHTTPServer, tmp_path: Path, name: str) -> None:
-    service.vulnerable = False  # type: ignore[attr-defined]
-    ran = audit(name, service.server_port, tmp_path)
-    assert (ran.returncode, ran.stdout) == (0, f"{name}: no known vulnerabilities\n"), ran
+def test_audit_without_findings_passes(advisories: ThreadingHTTPServer, tmp_path: Path, name: str) -> None:
+    advisories.vulnerable = False  # type: ignore[attr-defined]
+    result = audit(name, advisories.server_port, tmp_path)
+    assert (result.returncode, result.stdout) == (0, f"{name}: no known vulnerabilities\n"), result
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", NODE])
-def test_an_audit_says_that_the_service_cannot_be_reached_and_passes(tmp_path: Path, name: str) -> None:
-    ran = audit(name, free_port(), tmp_path)
-    assert (ran.returncode, ran.stdout) == (0, ""), ran
-    assert ran.stderr.startswith(f"{name}: NOT CHECKED, the advisory service cannot be reached: "), ran
+def test_audit_reports_an_unreachable_service_and_passes(tmp_path: Path, name: str) -> None:
+    result = audit(name, free_port(), tmp_path)
+    assert (result.returncode, result.stdout) == (0, ""), result
+    assert result.stderr.startswith(f"{name}: NOT CHECKED, the advisory service cannot be reached: "), result

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.auth.world import NOW, PROJECT, Web, clock
+from tests.unit.auth.fakes import NOW, PROJECT, FakeHttp, clock
 
 from bellcast import calls
 from bellcast.calls import Accepted, Call, CallBackend, Handlers, HttpCallback, NoBackend, Refused
@@ -23,74 +23,80 @@ from bellcast.ports import Response
 URL = "https://shop.example/bell"
 
 
-class Line:
-    """A caller's connection that writes down what is done to it."""
+class Recorder:
+    """A caller's connection that records what the handler does to it."""
 
     def __init__(self) -> None:
-        self.done: list[tuple[Any, ...]] = []
+        self.actions: list[tuple[Any, ...]] = []
         self.threads: set[int] = set()
 
-    def _did(self, *what: Any) -> None:
+    def _record(self, *action: Any) -> None:
         self.threads.add(threading.get_ident())
-        self.done.append(what)
+        self.actions.append(action)
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        self._did("emit", name, args)
+        self._record("emit", name, args)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         if " " in topic:
             raise Invalid.of("topic", "may not contain spaces")
-        self._did("publish", topic, name, data)
+        self._record("publish", topic, name, data)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        self._did("ask", name, args, timeout)
+        self._record("ask", name, args, timeout)
         return "yes"
 
     async def join(self, topic: str) -> None:
-        self._did("join", topic)
+        self._record("join", topic)
 
     async def leave(self, topic: str) -> None:
-        self._did("leave", topic)
+        self._record("leave", topic)
 
     async def disconnect(self) -> None:
-        self._did("disconnect")
+        self._record("disconnect")
 
     async def close(self, *, reconnect: bool) -> None:
-        self._did("close", reconnect)
+        self._record("close", reconnect)
 
 
-def call(name: str = "ask", *args: Any, line: Line | None = None, **more: Any) -> Call:
-    about = {"recipient": "alice", "connection": "c1", "dialect": "native"} | more
-    return Call(line or Line(), name, args, **about)
+def call(name: str = "ask", *args: Any, recorder: Recorder | None = None, **fields: Any) -> Call:
+    defaults = {"recipient": "alice", "connection": "c1", "dialect": "native"} | fields
+    return Call(recorder or Recorder(), name, args, **defaults)
 
 
 # --- the call
 
 
-async def test_a_call_says_what_was_asked_and_by_whom() -> None:
-    asked = call("move", {"x": 1}, 2, tenant="acme", roles=["admin"], dialect="socketio", namespace="/game")
-    assert (asked.name, asked.args, asked.data) == ("move", ({"x": 1}, 2), {"x": 1})
-    assert (asked.recipient, asked.roles, asked.tenant) == ("alice", ("admin",), "acme")
-    assert (asked.connection, asked.dialect, asked.namespace) == ("c1", "socketio", "/game")
+async def test_call_carries_the_request_and_its_caller() -> None:
+    incoming = call("move", {"x": 1}, 2, tenant="acme", roles=["admin"], dialect="socketio", namespace="/game")
+    assert (incoming.name, incoming.args, incoming.data) == ("move", ({"x": 1}, 2), {"x": 1})
+    assert (incoming.recipient, incoming.roles, incoming.tenant) == ("alice", ("admin",), "acme")
+    assert (incoming.connection, incoming.dialect, incoming.namespace) == ("c1", "socketio", "/game")
 
 
-async def test_a_call_without_more_has_no_data_no_roles_no_tenant_and_the_root_namespace() -> None:
-    asked = call("move", tenant="", recipient=None)
-    assert (asked.data, asked.args, asked.roles, asked.tenant, asked.namespace) == (None, (), (), None, "/")
-    assert (asked.recipient, asked.accepted) == (None, None)
+async def test_call_without_fields_has_no_data_roles_or_tenant_and_the_root_namespace() -> None:
+    incoming = call("move", tenant="", recipient=None)
+    assert (incoming.data, incoming.args, incoming.roles, incoming.tenant, incoming.namespace) == (
+        None,
+        (),
+        (),
+        None,
+        "/",
+    )
+    assert (incoming.recipient, incoming.accepted) == (None, None)
 
 
-async def test_what_a_handler_does_reaches_the_connection_in_order() -> None:
-    line = Line()
-    asked = call(line=line)
-    await asked.emit("moved", 1, 2)
-    await asked.publish("game.7", "moved", {"x": 1})
-    assert await asked.ask("sure?", 3, timeout=1) == "yes"
-    await asked.join("game.7")
-    await asked.leave("game.6")
-    await asked.disconnect()
-    await asked.close(reconnect=False)
-    assert line.done == [
+async def test_handler_actions_reach_the_connection_in_order() -> None:
+    recorder = Recorder()
+    incoming = call(recorder=recorder)
+    await incoming.emit("moved", 1, 2)
+    await incoming.publish("game.7", "moved", {"x": 1})
+    assert await incoming.ask("sure?", 3, timeout=1) == "yes"
+    await incoming.join("game.7")
+    await incoming.leave("game.6")
+    await incoming.disconnect()
+    await incoming.close(reconnect=False)
+    assert recorder.actions == [
         ("emit", "moved", (1, 2)),
         ("publish", "game.7", "moved", {"x": 1}),
         ("ask", "sure?", (3,), 1),
@@ -101,12 +107,12 @@ async def test_what_a_handler_does_reaches_the_connection_in_order() -> None:
     ]
 
 
-async def test_a_newcomer_may_be_let_in_as_somebody_when_it_connects_and_only_then() -> None:
-    newcomer = call("connect", {"ticket": 7}, recipient=None)
-    newcomer.accept("alice", roles=["admin"], tenant="acme")
-    assert newcomer.accepted == Accepted(recipient="alice", roles=("admin",), tenant="acme")
-    newcomer.accept("bob")
-    assert newcomer.accepted == Accepted(recipient="bob")
+async def test_connect_handler_may_accept_an_identity_and_other_handlers_may_not() -> None:
+    incoming = call("connect", {"ticket": 7}, recipient=None)
+    incoming.accept("alice", roles=["admin"], tenant="acme")
+    assert incoming.accepted == Accepted(recipient="alice", roles=("admin",), tenant="acme")
+    incoming.accept("bob")
+    assert incoming.accepted == Accepted(recipient="bob")
     with pytest.raises(RuntimeError, match="'connect' handler"):
         call("move").accept("alice")
 
@@ -114,7 +120,7 @@ async def test_a_newcomer_may_be_let_in_as_somebody_when_it_connects_and_only_th
 # --- handlers in Python
 
 
-async def test_a_handlers_return_is_the_reply() -> None:
+async def test_handler_return_value_is_the_reply() -> None:
     handlers = Handlers()
 
     @handlers.on("double")
@@ -135,24 +141,24 @@ async def test_a_handlers_return_is_the_reply() -> None:
     assert await double(call("double", 2)) == 4  # the decorator leaves the function as it was
 
 
-async def test_a_plain_function_runs_in_a_thread_and_still_reaches_the_connection() -> None:
-    handlers, line = Handlers(), Line()
+async def test_plain_function_runs_in_a_thread_and_still_reaches_the_connection() -> None:
+    handlers, recorder = Handlers(), Recorder()
     ran_in: list[int] = []
 
     @handlers.on("report")
     def report(call: Call) -> str:
         ran_in.append(threading.get_ident())
         call.wait(call.emit("working"))
-        answer: str = call.wait(call.ask("sure?"))
-        return answer
+        reply: str = call.wait(call.ask("sure?"))
+        return reply
 
-    assert await handlers.dispatch(call("report", line=line)) == "yes"
-    assert [what[0] for what in line.done] == ["emit", "ask"]
-    assert line.threads == {threading.get_ident()}
+    assert await handlers.dispatch(call("report", recorder=recorder)) == "yes"
+    assert [action[0] for action in recorder.actions] == ["emit", "ask"]
+    assert recorder.threads == {threading.get_ident()}
     assert ran_in != [threading.get_ident()]
 
 
-async def test_a_plain_function_that_takes_its_time_holds_up_nobody() -> None:
+async def test_slow_plain_function_blocks_no_other_handler() -> None:
     handlers = Handlers()
     released = threading.Event()
 
@@ -168,7 +174,7 @@ async def test_a_plain_function_that_takes_its_time_holds_up_nobody() -> None:
     assert replies == ["done", None]
 
 
-async def test_whatever_can_be_called_can_answer() -> None:
+async def test_any_callable_can_be_a_handler() -> None:
     class Doubling:
         async def __call__(self, call: Call) -> int:
             return int(call.data) * 2
@@ -178,7 +184,7 @@ async def test_whatever_can_be_called_can_answer() -> None:
     assert await handlers.dispatch(call("double", 4)) == 8
 
 
-async def test_a_refusal_reaches_the_caller_with_its_data() -> None:
+async def test_refusal_reaches_the_caller_with_its_data() -> None:
     handlers = Handlers()
 
     @handlers.on("connect")
@@ -193,7 +199,7 @@ async def test_a_refusal_reaches_the_caller_with_its_data() -> None:
 @pytest.mark.parametrize(
     "failure", [KeyError("my secret"), Invalid.of("x", "my secret"), SystemError(), TimeoutError()]
 )
-async def test_any_other_exception_is_a_failed_handler_and_tells_nothing(
+async def test_unexpected_exception_fails_the_handler_and_discloses_nothing(
     failure: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = Handlers()
@@ -209,14 +215,14 @@ async def test_any_other_exception_is_a_failed_handler_and_tells_nothing(
 
 
 @pytest.mark.parametrize("reply", [object(), {1: object()}, lambda: 1, {object(): 1}])
-async def test_a_reply_no_client_could_read_is_a_failed_handler(reply: object) -> None:
+async def test_unencodable_reply_fails_the_handler(reply: object) -> None:
     handlers = Handlers()
     handlers.on("odd")(lambda call: reply)
     with pytest.raises(HandlerFailed):
         await handlers.dispatch(call("odd"))
 
 
-async def test_an_unknown_name_has_no_handler() -> None:
+async def test_unknown_name_has_no_handler() -> None:
     handlers = Handlers()
     handlers.on("known")(lambda call: None)
     assert handlers.has("known")
@@ -225,14 +231,14 @@ async def test_an_unknown_name_has_no_handler() -> None:
         await handlers.dispatch(call("unknown"))
 
 
-def test_one_name_has_one_handler() -> None:
+def test_second_handler_for_a_name_is_rejected() -> None:
     handlers = Handlers()
     handlers.on("move")(lambda call: 1)
     with pytest.raises(ValueError, match="'move' has a handler already"):
         handlers.on("move")
 
 
-def test_clients_enter_the_root_and_the_namespaces_that_were_named() -> None:
+def test_clients_may_enter_the_root_and_declared_namespaces_only() -> None:
     handlers = Handlers(namespaces=["/custom", re.compile(r"/room-\d+")])
     for namespace in ("/", "/custom", "/room-7"):
         assert handlers.has_namespace(namespace)
@@ -241,7 +247,7 @@ def test_clients_enter_the_root_and_the_namespaces_that_were_named() -> None:
     assert not Handlers().has_namespace("/custom")
 
 
-def test_a_namespace_without_its_slash_is_a_mistake() -> None:
+def test_namespace_without_a_slash_is_rejected() -> None:
     with pytest.raises(ValueError, match="begins with a slash"):
         Handlers(namespaces=["custom"])
 
@@ -249,29 +255,29 @@ def test_a_namespace_without_its_slash_is_a_mistake() -> None:
 # --- the app's URL
 
 
-Answer = Callable[[dict[str, str]], Response | None]
+Respond = Callable[[dict[str, str]], Response | None]
 
 
 class Shop:
-    """The app behind the URL."""
+    """The app behind the callback URL."""
 
     def __init__(self, status: int = 200, body: Any = None, project: Project = PROJECT) -> None:
         raw = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
         self.bodies: list[bytes] = []
-        self.web = Posted(lambda _: Response(status, {}, raw), self.bodies)
-        self.line = Line()
+        self.web = BodyRecordingHttp(lambda _: Response(status, {}, raw), self.bodies)
+        self.recorder = Recorder()
         self.clock = clock()
         self.url = HttpCallback(URL, project, self.web, self.clock)
 
-    async def answer(self, name: str = "move", *args: Any, **more: Any) -> Any:
-        return await self.url.dispatch(call(name, *args, line=self.line, **more))
+    async def call_handler(self, name: str = "move", *args: Any, **more: Any) -> Any:
+        return await self.url.dispatch(call(name, *args, recorder=self.recorder, **more))
 
 
-class Posted(Web):
-    """A server that keeps the bodies too."""
+class BodyRecordingHttp(FakeHttp):
+    """A server that also records request bodies."""
 
-    def __init__(self, answer: Answer, bodies: list[bytes]) -> None:
-        super().__init__(answer)
+    def __init__(self, respond: Respond, bodies: list[bytes]) -> None:
+        super().__init__(respond)
         self.bodies = bodies
 
     async def request(
@@ -282,9 +288,9 @@ class Posted(Web):
         return await super().request(method, url, headers=headers, body=body)
 
 
-async def test_the_url_gets_the_call_as_json() -> None:
+async def test_callback_url_receives_the_call_as_json() -> None:
     shop = Shop(body={"reply": {"ok": True}})
-    assert await shop.answer("move", {"x": 1}, "fast", tenant="acme", roles=["admin"], dialect="socketio") == {
+    assert await shop.call_handler("move", {"x": 1}, "fast", tenant="acme", roles=["admin"], dialect="socketio") == {
         "ok": True
     }
     assert json.loads(shop.bodies[0]) == {
@@ -297,39 +303,39 @@ async def test_the_url_gets_the_call_as_json() -> None:
         "dialect": "socketio",
         "namespace": "/",
     }
-    asked = shop.web.asked[0]
-    assert (asked["method"], asked["url"], asked["content-type"]) == ("POST", URL, "application/json")
+    request = shop.web.requests[0]
+    assert (request["method"], request["url"], request["content-type"]) == ("POST", URL, "application/json")
 
 
-def verifies(asked: dict[str, str], body: bytes, key: bytes) -> bool:
-    """The receiver's side, as the Standard Webhooks specification has it."""
-    content = b".".join([asked["webhook-id"].encode(), asked["webhook-timestamp"].encode(), body])
+def is_signed(headers: dict[str, str], body: bytes, key: bytes) -> bool:
+    """Verify a webhook signature as the Standard Webhooks specification defines it."""
+    content = b".".join([headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body])
     expected = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
-    return asked["webhook-signature"] == f"v1,{expected}"
+    return headers["webhook-signature"] == f"v1,{expected}"
 
 
-async def test_the_url_can_tell_who_asked_and_when() -> None:
+async def test_callback_requests_are_signed_and_dated() -> None:
     shop = Shop()
-    await shop.answer()
-    await shop.answer()
-    first, second = shop.web.asked
-    assert verifies(first, shop.bodies[0], PROJECT.secret.encode())
-    assert not verifies(first, shop.bodies[0] + b" ", PROJECT.secret.encode())
-    assert not verifies(first, shop.bodies[0], b"another secret")
+    await shop.call_handler()
+    await shop.call_handler()
+    first, second = shop.web.requests
+    assert is_signed(first, shop.bodies[0], PROJECT.secret.encode())
+    assert not is_signed(first, shop.bodies[0] + b" ", PROJECT.secret.encode())
+    assert not is_signed(first, shop.bodies[0], b"another secret")
     assert first["webhook-timestamp"] == str(NOW // 1000)
     assert first["webhook-id"] != second["webhook-id"]
 
 
-async def test_a_secret_in_standard_webhooks_own_writing_signs_with_its_bytes() -> None:
+async def test_standard_webhooks_secret_signs_with_its_decoded_bytes() -> None:
     key = bytes(range(32))
     shop = Shop(project=Project("7", "key", "whsec_" + base64.b64encode(key).decode()))
-    await shop.answer()
-    assert verifies(shop.web.asked[0], shop.bodies[0], key)
+    await shop.call_handler()
+    assert is_signed(shop.web.requests[0], shop.bodies[0], key)
     with pytest.raises(SettingsError, match="BELLCAST_PROJECT"):
         Shop(project=Project("7", "key", "whsec_not base64"))
 
 
-async def test_what_the_url_emits_goes_out_before_the_reply_to_the_caller_or_a_topic() -> None:
+async def test_events_of_a_callback_response_are_sent_in_order_to_the_caller_or_a_topic() -> None:
     emit = [
         {"name": "moved", "args": [1, 2]},
         {"name": "silent"},
@@ -338,8 +344,8 @@ async def test_what_the_url_emits_goes_out_before_the_reply_to_the_caller_or_a_t
         {"name": "over", "to": "game.7"},
     ]
     shop = Shop(body={"reply": 1, "emit": emit})
-    assert await shop.answer() == 1
-    assert shop.line.done == [
+    assert await shop.call_handler() == 1
+    assert shop.recorder.actions == [
         ("emit", "moved", (1, 2)),
         ("emit", "silent", ()),
         ("publish", "game.7", "moved", {"x": 1}),
@@ -349,8 +355,8 @@ async def test_what_the_url_emits_goes_out_before_the_reply_to_the_caller_or_a_t
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"more": [1]}'])
-async def test_an_answer_without_a_reply_is_an_empty_one(body: bytes) -> None:
-    assert await Shop(body=body or b"").answer() is None
+async def test_response_without_a_reply_field_is_an_empty_reply(body: bytes) -> None:
+    assert await Shop(body=body or b"").call_handler() is None
 
 
 @pytest.mark.parametrize(
@@ -371,51 +377,51 @@ async def test_an_answer_without_a_reply_is_an_empty_one(body: bytes) -> None:
         (200, {"emit": [{"name": "x", "to": "no topic"}]}),
     ],
 )
-async def test_an_app_that_answers_anything_else_has_failed(status: int, body: Any) -> None:
+async def test_malformed_callback_response_fails_the_handler(status: int, body: Any) -> None:
     shop = Shop(status, body)
     with pytest.raises(HandlerFailed):
-        await shop.answer()
-    assert shop.line.done == []
+        await shop.call_handler()
+    assert shop.recorder.actions == []
 
 
-async def test_an_app_that_is_away_has_failed() -> None:
+async def test_unreachable_callback_url_fails_the_handler() -> None:
     shop = Shop()
-    shop.web.answer = lambda _: None
+    shop.web.respond = lambda _: None
     with pytest.raises(HandlerFailed, match="'move'"):
-        await shop.answer()
+        await shop.call_handler()
 
 
-async def test_an_app_that_knows_no_such_call_says_404() -> None:
+async def test_callback_status_404_means_no_handler() -> None:
     with pytest.raises(NoHandler):
-        await Shop(404).answer()
+        await Shop(404).call_handler()
 
 
-async def test_the_url_is_asked_about_comings_until_it_says_that_nobody_answers_them() -> None:
+async def test_connection_callbacks_pause_for_a_minute_after_a_404() -> None:
     shop = Shop(404)
     for name in ("connect", "disconnect"):
         assert shop.url.has(name)
-        assert await shop.answer(name) is None
+        assert await shop.call_handler(name) is None
         assert not shop.url.has(name)
         shop.clock.advance(60)
         assert shop.url.has(name)
 
 
-async def test_a_url_that_fails_is_left_alone_for_a_moment() -> None:
+async def test_failing_callback_url_is_retried_after_a_delay() -> None:
     shop = Shop(500)
     for _ in range(3):
         for name in ("connect", "disconnect"):
             assert shop.url.has(name)
-            assert await shop.answer(name) is None
+            assert await shop.call_handler(name) is None
     assert len(shop.bodies) == 2
     with pytest.raises(HandlerFailed):
-        await shop.answer("move")  # whoever asks something is told
+        await shop.call_handler("move")  # other calls are still sent, and report the failure
     shop.clock.advance(10)
-    assert await shop.answer("connect") is None
+    assert await shop.call_handler("connect") is None
     assert len(shop.bodies) == 4
 
 
-def broken() -> Handlers:
-    """An app whose handlers say who it is, and fail then."""
+def broken_handlers() -> Handlers:
+    """Handlers that accept an identity and then fail."""
     handlers = Handlers(namespaces=["/custom"])
 
     @handlers.on("connect")
@@ -431,83 +437,90 @@ def broken() -> Handlers:
 
 
 FAILING: dict[str, Callable[[], CallBackend]] = {
-    "a function": broken,
+    "a function": broken_handlers,
     "a URL": lambda: Shop(500).url,
-    "a URL that says no JSON": lambda: Shop(body=b"{").url,
+    "a URL without JSON": lambda: Shop(body=b"{").url,
 }
 
 
 @pytest.mark.parametrize("app", FAILING.values(), ids=FAILING)
-async def test_of_a_newcomer_on_whom_the_app_has_no_word_a_session_decides(app: Callable[[], CallBackend]) -> None:
-    for known in (call("connect"), call("connect", dialect="pusher", recipient=None), call("disconnect")):
+async def test_failed_connect_callback_keeps_known_callers_and_rejects_the_rest(app: Callable[[], CallBackend]) -> None:
+    for known in (
+        call("connect"),
+        call("connect", dialect="pusher", recipient=None),
+        call("disconnect"),
+    ):
         assert await app().dispatch(known) is None
         assert known.accepted is None
-    for stranger in (call("connect", recipient=None), call("connect", dialect="socketio", namespace="/custom")):
+    for unknown in (
+        call("connect", recipient=None),
+        call("connect", dialect="socketio", namespace="/custom"),
+    ):
         with pytest.raises(Unavailable):
-            await app().dispatch(stranger)
-        assert stranger.accepted is None
+            await app().dispatch(unknown)
+        assert unknown.accepted is None
 
 
 @pytest.mark.parametrize(("status", "refusal"), [(404, Refused), (500, Unavailable)])
-async def test_a_namespace_of_the_apps_is_entered_by_its_word_alone(status: int, refusal: type[Exception]) -> None:
+async def test_custom_namespace_requires_an_accepting_callback(status: int, refusal: type[Exception]) -> None:
     shop = Shop(status)
     assert shop.url.has_namespace("/custom")
     for _ in range(2):
         assert shop.url.has("connect", "/custom")
         with pytest.raises(refusal):
-            await shop.answer("connect", namespace="/custom", dialect="socketio")
-    assert await Shop(200).answer("connect", namespace="/custom", dialect="socketio") is None
+            await shop.call_handler("connect", namespace="/custom", dialect="socketio")
+    assert await Shop(200).call_handler("connect", namespace="/custom", dialect="socketio") is None
 
 
-async def test_the_url_says_who_a_newcomer_is_and_what_it_follows() -> None:
-    word = {"recipient": "bob", "roles": ["admin"], "tenant": "acme"}
-    shop = Shop(body={"accept": word, "join": ["a", "b"], "leave": ["c"]})
-    asked = call("connect", {"login": "b"}, line=shop.line)
-    assert await shop.url.dispatch(asked) is None
-    assert asked.accepted == Accepted(recipient="bob", roles=("admin",), tenant="acme")
-    assert shop.line.done == [("join", "a"), ("join", "b"), ("leave", "c")]
+async def test_callback_response_sets_identity_and_topics() -> None:
+    identity = {"recipient": "bob", "roles": ["admin"], "tenant": "acme"}
+    shop = Shop(body={"accept": identity, "join": ["a", "b"], "leave": ["c"]})
+    incoming = call("connect", {"login": "b"}, recorder=shop.recorder)
+    assert await shop.url.dispatch(incoming) is None
+    assert incoming.accepted == Accepted(recipient="bob", roles=("admin",), tenant="acme")
+    assert shop.recorder.actions == [("join", "a"), ("join", "b"), ("leave", "c")]
 
 
-async def test_the_url_refuses_in_its_own_words() -> None:
+async def test_callback_refusal_keeps_the_apps_message_and_data() -> None:
     with pytest.raises(Refused) as refused:
-        await Shop(body={"refuse": {"message": "Not you.", "data": {"code": 13}}}).answer("connect")
+        await Shop(body={"refuse": {"message": "Not you.", "data": {"code": 13}}}).call_handler("connect")
     assert (refused.value.message, refused.value.data) == ("Not you.", {"code": 13})
 
 
-async def test_only_a_newcomer_is_accepted() -> None:
+async def test_accept_in_response_to_another_call_fails_the_handler() -> None:
     with pytest.raises(HandlerFailed):
-        await Shop(body={"accept": {"recipient": "bob"}}).answer("move")
+        await Shop(body={"accept": {"recipient": "bob"}}).call_handler("move")
 
 
-async def test_the_url_is_told_the_namespace_where_there_are_several() -> None:
+async def test_callback_request_names_the_namespace() -> None:
     shop = Shop()
-    await shop.answer("move", dialect="socketio", namespace="/custom")
+    await shop.call_handler("move", dialect="socketio", namespace="/custom")
     assert json.loads(shop.bodies[0])["namespace"] == "/custom"
 
 
-# --- who answers
+# --- the backend
 
 
-def answerer(handlers: Handlers | None, url: str | None) -> CallBackend:
-    return calls.backend_for(handlers, url, PROJECT, Web(), clock())
+def backend(handlers: Handlers | None, url: str | None) -> CallBackend:
+    return calls.backend_for(handlers, url, PROJECT, FakeHttp(), clock())
 
 
-async def test_the_apps_handlers_answer_or_its_url_or_nobody() -> None:
+async def test_backend_is_the_handlers_the_url_or_none() -> None:
     handlers = Handlers()
-    assert answerer(handlers, None) is handlers
-    assert isinstance(answerer(None, URL), HttpCallback)
-    nobody = answerer(None, None)
-    assert isinstance(nobody, NoBackend)
-    assert not nobody.has("move")
-    assert nobody.has_namespace("/")
-    assert not nobody.has_namespace("/custom")
+    assert backend(handlers, None) is handlers
+    assert isinstance(backend(None, URL), HttpCallback)
+    absent = backend(None, None)
+    assert isinstance(absent, NoBackend)
+    assert not absent.has("move")
+    assert absent.has_namespace("/")
+    assert not absent.has_namespace("/custom")
     with pytest.raises(NoHandler, match="BELLCAST_HANDLERS or BELLCAST_HANDLER_URL"):
-        await nobody.dispatch(call())
+        await absent.dispatch(call())
 
 
 @pytest.fixture
 def app_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the app in it, where the server is started."""
+    """A working directory that contains the app's package."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     package = tmp_path / "corner_shop"
@@ -528,15 +541,15 @@ def app_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> Any:
-    """Each test imports anew."""
+def fresh_imports() -> Any:
+    """Remove the app's modules from `sys.modules` after each test."""
     yield
     for name in [name for name in sys.modules if name.startswith("corner_shop")]:
         del sys.modules[name]
 
 
 @pytest.mark.usefixtures("app_folder")
-def test_handlers_are_found_by_their_name_from_the_folder_the_server_starts_in() -> None:
+def test_handlers_load_by_name_from_the_working_directory() -> None:
     assert isinstance(calls.load("corner_shop.bells:handlers"), Handlers)
     assert isinstance(calls.load("corner_shop.bells:Inner.handlers"), Handlers)
     assert calls.load("corner_shop.bells:handlers") is calls.load("corner_shop.bells:handlers")
@@ -544,7 +557,7 @@ def test_handlers_are_found_by_their_name_from_the_folder_the_server_starts_in()
 
 @pytest.mark.usefixtures("app_folder")
 @pytest.mark.parametrize(
-    ("target", "says"),
+    ("target", "reason"),
     [
         ("corner_shop.missing:handlers", "ModuleNotFoundError"),
         ("corner_shop.bells:missing", "AttributeError"),
@@ -554,8 +567,8 @@ def test_handlers_are_found_by_their_name_from_the_folder_the_server_starts_in()
         ("corner_shop.raising:handlers", "OSError: no database"),
     ],
 )
-def test_handlers_that_cannot_be_loaded_stop_the_start_with_the_reason(target: str, says: str) -> None:
+def test_unloadable_handlers_stop_the_start_with_the_reason(target: str, reason: str) -> None:
     with pytest.raises(SettingsError) as caught:
         calls.load(target)
     assert caught.value.detail.startswith("BELLCAST_HANDLERS: corner_shop")
-    assert says in caught.value.detail
+    assert reason in caught.value.detail

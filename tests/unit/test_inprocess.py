@@ -1,4 +1,4 @@
-"""A mounted app sends to itself without HTTP: from its event loop, and from threads."""
+"""The clients of a mounted app send without HTTP, from its event loop and from threads."""
 
 import asyncio
 
@@ -17,34 +17,34 @@ def app(tmp_path):
 
 
 @pytest.fixture
-async def started(app):
+async def started_app(app):
     await app.start()
     yield app
     await app.stop()
 
 
-async def test_the_async_client_sends_within_the_event_loop(started):
-    sent = await started.client.notify("alice", title="Hello")
-    page = await started.client.inbox(await started.client.token("alice")).list()
-    assert [one.id for one in page.notifications] == [sent.id]
+async def test_async_client_sends_within_the_event_loop(started_app):
+    sent = await started_app.client.notify("alice", title="Hello")
+    page = await started_app.client.inbox(await started_app.client.token("alice")).list()
+    assert [row.id for row in page.notifications] == [sent.id]
 
 
-async def test_the_blocking_client_sends_from_a_thread(started):
-    sent = await asyncio.to_thread(started.sync_client.notify, "alice", title="Hello")
-    assert (await started.client.notification(sent.id)).recipient == "alice"
+async def test_blocking_client_sends_from_a_thread(started_app):
+    sent = await asyncio.to_thread(started_app.sync_client.notify, "alice", title="Hello")
+    assert (await started_app.client.notification(sent.id)).recipient == "alice"
     with pytest.raises(RequestRefused, match="action_url"):
-        await asyncio.to_thread(started.sync_client.notify, "alice", title="Hello", action_url="javascript:x")
+        await asyncio.to_thread(started_app.sync_client.notify, "alice", title="Hello", action_url="javascript:x")
 
 
-async def test_the_blocking_client_in_the_event_loop_raises_at_once(started):
+async def test_blocking_client_in_the_event_loop_raises(started_app):
     with pytest.raises(BlockingInEventLoop):
-        started.sync_client.notify("alice", title="Hello")
+        started_app.sync_client.notify("alice", title="Hello")
 
 
-def test_the_blocking_client_of_an_app_that_is_not_running_says_so(app):
+def test_blocking_client_of_an_app_that_is_not_running_raises(app):
     with pytest.raises(NotStarted, match="is not running"):
         app.sync_client.notify("alice", title="Hello")
 
 
-def test_tokens_are_signed_before_the_app_runs(app):
+def test_tokens_can_be_signed_before_the_app_runs(app):
     assert app.sync_client.token("alice").count(".") == 2

@@ -1,4 +1,4 @@
-"""The page about what a client can hold says what the settings and constants say, and leaves none out."""
+"""The page of limits matches the settings and constants and is complete."""
 
 import importlib
 import pkgutil
@@ -19,7 +19,7 @@ NAMES = {name for name, _ in STATED}
 IS_BOUND = re.compile(r"MAX_\w+|MIN_\w+|\w+_(LIMIT|TIMEOUT|RATE)")
 
 
-def actual(name: str) -> float:
+def actual_value(name: str) -> float:
     """The default of a setting, or the value of a constant."""
     for setting in table.TABLE:
         if setting.variable == name:
@@ -29,11 +29,11 @@ def actual(name: str) -> float:
 
 
 @pytest.mark.parametrize(("name", "value"), sorted(set(STATED)))
-def test_a_limit_on_the_page_is_the_one_in_the_code(name: str, value: float) -> None:
-    assert value == actual(name)
+def test_documented_limit_matches_the_code(name: str, value: float) -> None:
+    assert value == actual_value(name)
 
 
-def test_every_setting_that_bounds_clients_is_on_the_page() -> None:
+def test_settings_that_bound_clients_are_documented() -> None:
     numbers = [
         setting.variable
         for group in ("limits", "native", "pusher", "socketio")
@@ -44,7 +44,7 @@ def test_every_setting_that_bounds_clients_is_on_the_page() -> None:
     assert [name for name in numbers if name not in NAMES] == []
 
 
-def test_every_bound_of_a_transport_is_on_the_page() -> None:
+def test_transport_bounds_are_documented() -> None:
     modules = [
         f"live.{package.__name__.rpartition('.')[2]}.{module.name}"
         for package in (http, native, socketio)

@@ -16,7 +16,7 @@ from bellcast.model.pusher import PusherConfig
 from bellcast.settings import table
 from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings
 
-GIVEN = "7:public-key:the secret: with a colon"
+CREDENTIALS = "7:public-key:the secret: with a colon"
 
 
 def refusal(**environ: str) -> str:
@@ -25,10 +25,10 @@ def refusal(**environ: str) -> str:
     return caught.value.detail
 
 
-# --- where a value comes from
+# --- sources
 
 
-def test_with_nothing_said_everything_has_its_default() -> None:
+def test_empty_environment_yields_the_defaults() -> None:
     assert settings.load({}, {}) == Settings(
         server=ServerSettings(
             host="127.0.0.1",
@@ -53,7 +53,7 @@ def test_with_nothing_said_everything_has_its_default() -> None:
     )
 
 
-def test_the_flag_wins_over_the_variable_and_the_variable_over_the_file(tmp_path: Path) -> None:
+def test_flag_overrides_variable_and_variable_overrides_file(tmp_path: Path) -> None:
     file = tmp_path / "port"
     file.write_text("3\n")
     environ = {"BELLCAST_PORT": "2", "BELLCAST_PORT_FILE": str(file)}
@@ -63,31 +63,31 @@ def test_the_flag_wins_over_the_variable_and_the_variable_over_the_file(tmp_path
     assert settings.load({}, environ).server.port == 3
 
 
-def test_an_empty_variable_counts_as_not_given_except_for_a_list() -> None:
+def test_empty_variable_counts_as_unset_except_for_a_list() -> None:
     environ = {"BELLCAST_PORT": "", "BELLCAST_STORE": " ", "BELLCAST_PRESENCE_TOPICS": "", "BELLCAST_SECRET_FILE": ""}
-    given = settings.load({}, environ)
-    assert (given.server.port, given.store.url, given.access.presence_topics) == (8787, None, ())
+    loaded = settings.load({}, environ)
+    assert (loaded.server.port, loaded.store.url, loaded.access.presence_topics) == (8787, None, ())
 
 
-def test_flags_come_as_whatever_the_command_line_makes_of_them() -> None:
+def test_flags_are_accepted_as_the_command_line_parses_them() -> None:
     flags = {"data": Path("here"), "no_jobs": True, "public_topics": ["a", "b"], "limit_key": 9, "heartbeat": 2.5}
-    given = settings.load(flags, {})
-    assert given.store.data == Path("here")
-    assert given.server.no_jobs is True
-    assert given.access.public_topics == ("a", "b")
-    assert (given.limits.key, given.native.heartbeat) == (9, 2.5)
+    loaded = settings.load(flags, {})
+    assert loaded.store.data == Path("here")
+    assert loaded.server.no_jobs is True
+    assert loaded.access.public_topics == ("a", "b")
+    assert (loaded.limits.key, loaded.native.heartbeat) == (9, 2.5)
     assert settings.load({"no_jobs": False}, {"BELLCAST_NO_JOBS": "on"}).server.no_jobs is False
 
 
-def test_other_programs_variables_are_left_alone() -> None:
+def test_unrelated_variables_are_ignored() -> None:
     assert settings.load({}, {"PATH": "/bin", "PORT": "x", "bellcast_port": "x"}) == Settings()
 
 
-# --- what a value must be
+# --- values
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "place", "value"),
+    ("name", "text", "place", "value"),
     [
         ("HOST", "0.0.0.0", "server.host", "0.0.0.0"),
         ("PORT", "0", "server.port", 0),
@@ -108,7 +108,7 @@ def test_other_programs_variables_are_left_alone() -> None:
         ("BROKER", "postgresql://db/bell", "store.broker", "postgresql://db/bell"),
         ("RETENTION", "0", "store.retention", 0),
         ("TOMBSTONES", "2h", "store.tombstones", 7_200),
-        ("PROJECT", GIVEN, "project", Project("7", "public-key", "the secret: with a colon")),
+        ("PROJECT", CREDENTIALS, "project", Project("7", "public-key", "the secret: with a colon")),
         ("URL", "http://bell.example", "client.url", "http://bell.example"),
         ("SECRET", "s", "client.secret", "s"),
         ("JWKS_ISSUER", "https://id.example", "access.jwks_issuer", "https://id.example"),
@@ -121,15 +121,15 @@ def test_other_programs_variables_are_left_alone() -> None:
         ("LIMIT_BULK_ITEMS", "0", "limits.bulk_items", 0),
     ],
 )
-def test_what_is_given_is_read(name: str, given: str, place: str, value: object) -> None:
-    found: object = settings.load({}, {f"BELLCAST_{name}": given})
+def test_setting_is_parsed(name: str, text: str, place: str, value: object) -> None:
+    value_read: object = settings.load({}, {f"BELLCAST_{name}": text})
     for part in place.split("."):
-        found = getattr(found, part)
-    assert found == value
+        value_read = getattr(value_read, part)
+    assert value_read == value
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "expected"),
+    ("name", "text", "expected"),
     [
         ("PORT", "http", "a port"),
         ("PORT", "65536", "a port"),
@@ -163,19 +163,19 @@ def test_what_is_given_is_read(name: str, given: str, place: str, value: object)
         ("LIMIT_KEY", "many", "a whole number"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_expected(name: str, given: str, expected: str) -> None:
-    said = refusal(**{f"BELLCAST_{name}": given})
-    assert said.startswith(f"BELLCAST_{name}: expected ")
-    assert expected in said
-    assert repr(given) in said
+def test_wrong_value_is_reported_with_the_expected_form(name: str, text: str, expected: str) -> None:
+    message = refusal(**{f"BELLCAST_{name}": text})
+    assert message.startswith(f"BELLCAST_{name}: expected ")
+    assert expected in message
+    assert repr(text) in message
 
 
-@pytest.mark.parametrize("given", ["x", "a:b", "7:key:", ":key:secret", "7:a key:secret", "7:k:\udcff", "7::secret"])
-def test_wrong_credentials_are_refused_without_being_told(given: str) -> None:
-    assert refusal(BELLCAST_PROJECT=given) == "BELLCAST_PROJECT: expected id:key:secret."
+@pytest.mark.parametrize("text", ["x", "a:b", "7:key:", ":key:secret", "7:a key:secret", "7:k:\udcff", "7::secret"])
+def test_wrong_credentials_are_refused_without_being_repeated(text: str) -> None:
+    assert refusal(BELLCAST_PROJECT=text) == "BELLCAST_PROJECT: expected id:key:secret."
 
 
-def test_a_wrong_flag_and_a_wrong_file_are_named_as_they_were_given(tmp_path: Path) -> None:
+def test_wrong_flag_and_wrong_file_are_reported_by_their_source(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^--limit-key: expected a whole number"):
         settings.load({"limit_key": "x"}, {})
     file = tmp_path / "port"
@@ -183,20 +183,20 @@ def test_a_wrong_flag_and_a_wrong_file_are_named_as_they_were_given(tmp_path: Pa
     assert refusal(BELLCAST_PORT_FILE=str(file)).startswith("BELLCAST_PORT_FILE: expected a port")
 
 
-def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+def test_unreadable_file_stops_the_start(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(BELLCAST_PROJECT_FILE=str(tmp_path / "missing"))
     assert "cannot be read" in refusal(BELLCAST_PROJECT_FILE=str(tmp_path))
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     assert "cannot be read" in refusal(BELLCAST_PROJECT_FILE=str(tmp_path / "binary"))
 
 
-def test_an_unknown_setting_stops_the_start_and_the_nearest_is_named() -> None:
+def test_unknown_setting_stops_the_start_and_suggests_the_nearest_name() -> None:
     assert "did you mean BELLCAST_PORT?" in refusal(BELLCAST_PROT="80")
     assert "did you mean BELLCAST_SECRET_FILE?" in refusal(BELLCAST_SECRETFILE="s")
     assert refusal(BELLCAST_QQQQQQQQ="my secret") == "BELLCAST_QQQQQQQQ: there is no such setting."
 
 
-def test_what_cannot_go_together_is_refused() -> None:
+def test_conflicting_settings_are_refused() -> None:
     assert "expected 1" in refusal(BELLCAST_WORKERS="2")
     both = refusal(BELLCAST_HANDLERS="a:b", BELLCAST_HANDLER_URL="https://shop.example")
     assert "got both" in both
@@ -209,24 +209,24 @@ def load(folder: Path, **environ: str) -> Settings:
     return settings.load({"data": folder / "data"}, {f"BELLCAST_{name}": value for name, value in environ.items()})
 
 
-def test_given_credentials_are_used_and_nothing_is_kept(tmp_path: Path) -> None:
-    given, made = settings.project(load(tmp_path, PROJECT=GIVEN))
-    assert (given.id, given.key, given.secret, made) == ("7", "public-key", "the secret: with a colon", False)
+def test_provided_credentials_are_used_and_not_stored(tmp_path: Path) -> None:
+    loaded, is_new = settings.project(load(tmp_path, PROJECT=CREDENTIALS))
+    assert (loaded.id, loaded.key, loaded.secret, is_new) == ("7", "public-key", "the secret: with a colon", False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_start_makes_credentials_and_the_next_finds_them(tmp_path: Path) -> None:
-    given = load(tmp_path)
-    first, made = settings.project(given)
-    assert made
+def test_first_start_creates_credentials_and_the_next_reads_them(tmp_path: Path) -> None:
+    loaded = load(tmp_path)
+    first, is_new = settings.project(loaded)
+    assert is_new
     assert first.id.isdigit()
     assert len(first.key) == 20
     assert len(first.secret) >= 40
-    assert settings.project(given) == (first, False)
+    assert settings.project(loaded) == (first, False)
     assert settings.project(load(tmp_path / "other"))[0].secret != first.secret
 
 
-def test_kept_credentials_are_the_owners_alone(tmp_path: Path) -> None:
+def test_stored_credentials_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     mask = os.umask(0)
     try:
         settings.project(load(tmp_path))
@@ -238,49 +238,49 @@ def test_kept_credentials_are_the_owners_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kept", ["", "{}", "[]", '{"id":"7","key":"k","secret":""}', '{"id":7,"key":"k","secret":"s"}']
+    "stored", ["", "{}", "[]", '{"id":"7","key":"k","secret":""}', '{"id":7,"key":"k","secret":"s"}']
 )
-def test_broken_credentials_are_named_and_never_replaced(tmp_path: Path, kept: str) -> None:
+def test_broken_credentials_are_reported_and_never_replaced(tmp_path: Path, stored: str) -> None:
     file = tmp_path / "data" / "project.json"
     file.parent.mkdir()
-    file.write_text(kept)
+    file.write_text(stored)
     with pytest.raises(SettingsError, match=r"project\.json"):
         settings.project(load(tmp_path))
-    assert file.read_text() == kept
+    assert file.read_text() == stored
 
 
-def test_a_data_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_data_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(SettingsError, match="BELLCAST_DATA"):
         settings.project(load(tmp_path))
 
 
-def test_commands_find_the_secret_where_it_is_and_make_none(tmp_path: Path) -> None:
+def test_commands_read_the_stored_secret_and_create_none(tmp_path: Path) -> None:
     assert settings.secret(load(tmp_path)) is None
     assert list(tmp_path.iterdir()) == []
-    kept, _ = settings.project(load(tmp_path))
-    assert settings.secret(load(tmp_path)) == kept.secret
-    assert settings.secret(load(tmp_path, PROJECT=GIVEN)) == "the secret: with a colon"
-    assert settings.secret(load(tmp_path, PROJECT=GIVEN, SECRET="other")) == "other"
+    stored, _ = settings.project(load(tmp_path))
+    assert settings.secret(load(tmp_path)) == stored.secret
+    assert settings.secret(load(tmp_path, PROJECT=CREDENTIALS)) == "the secret: with a colon"
+    assert settings.secret(load(tmp_path, PROJECT=CREDENTIALS, SECRET="other")) == "other"
 
 
-# --- what is shown
+# --- display
 
 
-def test_no_secret_shows(tmp_path: Path) -> None:
+def test_displayed_settings_contain_no_secret(tmp_path: Path) -> None:
     secret = "the-very-secret"
-    given = load(
+    loaded = load(
         tmp_path, PROJECT=f"7:key:{secret}", SECRET=secret, JWKS_URL=f"https://me:{secret}@id.example:8/keys?a=b"
     )
-    said = settings.as_displayed(given)
-    assert said["BELLCAST_PROJECT"] == "7:key:…"
-    assert said["BELLCAST_SECRET"] == "…"
-    assert said["BELLCAST_JWKS_URL"] == "https://me:…@id.example:8/keys?a=b"
+    displayed = settings.as_displayed(loaded)
+    assert displayed["BELLCAST_PROJECT"] == "7:key:…"
+    assert displayed["BELLCAST_SECRET"] == "…"
+    assert displayed["BELLCAST_JWKS_URL"] == "https://me:…@id.example:8/keys?a=b"
     project, _ = settings.project(load(tmp_path))
     for text in (
-        str(said),
-        repr(given.project),
-        repr(given.client),
+        str(displayed),
+        repr(loaded.project),
+        repr(loaded.client),
         repr(project),
         repr(list(project.__rich_repr__())),
     ):
@@ -288,7 +288,7 @@ def test_no_secret_shows(tmp_path: Path) -> None:
         assert str(project.secret) not in text
 
 
-def test_what_is_shown_can_be_given_back() -> None:
+def test_displayed_settings_can_be_loaded_again() -> None:
     environ = {
         "BELLCAST_DRAIN": "300ms",
         "BELLCAST_RETENTION": "90d",
@@ -298,18 +298,18 @@ def test_what_is_shown_can_be_given_back() -> None:
         "BELLCAST_HANDLER_URL": "https://shop.example",
         "BELLCAST_TRUSTED_PROXIES": "10.0.0.0/8",
     }
-    given = settings.load({}, environ)
-    said = settings.as_displayed(given)
-    assert said["BELLCAST_RETENTION"] == "90d"
-    assert said["BELLCAST_DRAIN"] == "0.3"
-    assert settings.load({}, said) == given
+    loaded = settings.load({}, environ)
+    displayed = settings.as_displayed(loaded)
+    assert displayed["BELLCAST_RETENTION"] == "90d"
+    assert displayed["BELLCAST_DRAIN"] == "0.3"
+    assert settings.load({}, displayed) == loaded
     assert settings.load({}, settings.as_displayed(Settings())) == Settings()
 
 
 # --- the table
 
 
-def test_every_value_has_one_line_in_the_table_and_every_line_a_sentence() -> None:
+def test_every_setting_has_one_table_row_with_a_description() -> None:
     groups = {
         "server": ServerSettings,
         "store": StoreSettings,
@@ -327,6 +327,6 @@ def test_every_value_has_one_line_in_the_table_and_every_line_a_sentence() -> No
         assert setting.expects
 
 
-def test_the_reference_page_is_what_the_table_says() -> None:
+def test_reference_page_matches_the_table() -> None:
     page = reference.FOLDER / "settings.md"
     assert page.read_text(encoding="utf-8") == reference.settings_page(), "run: make docs"

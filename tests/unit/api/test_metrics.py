@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Metrics in Prometheus' text format."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -6,8 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bellcast.api import metrics
 
 
-class Roll:
-    """A live half with two kinds of connections."""
+class FakeLive:
+    """Statistics of a live edge with two kinds of connections."""
 
     async def page(self, tenant, after, limit):
         return []
@@ -27,12 +27,12 @@ def requests():
     return metrics.RequestMetrics()
 
 
-def sheet(requests, outbox=dict):
-    return metrics.MetricsExporter(requests, Roll(), outbox)
+def exporter(requests, outbox=dict):
+    return metrics.MetricsExporter(requests, FakeLive(), outbox)
 
 
-def told(requests, workers=None, **outbox):
-    text = sheet(requests, lambda: outbox).text(workers).decode()
+def samples(requests, workers=None, **outbox):
+    text = exporter(requests, lambda: outbox).text(workers).decode()
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -44,51 +44,55 @@ def test_requests_are_counted_by_method_route_and_status(requests):
     for _ in range(3):
         requests.count("GET", "/v1/inbox", 200, 0.002)
     requests.count("GET", "/v1/inbox", 304, 0.002)
-    found = told(requests)
-    assert found["bellcast_requests_total", "/v1/inbox", "200", "GET"] == 3
-    assert found["bellcast_requests_total", "/v1/inbox", "304", "GET"] == 1
+    values = samples(requests)
+    assert values["bellcast_requests_total", "/v1/inbox", "200", "GET"] == 3
+    assert values["bellcast_requests_total", "/v1/inbox", "304", "GET"] == 1
 
 
-def test_their_time_is_a_cumulative_histogram(requests):
+def test_request_times_are_a_cumulative_histogram(requests):
     for seconds in (0.0005, 0.001, 0.002, 99):
         requests.count("GET", "/", 200, seconds)
-    found = told(requests)
-    buckets = [found["bellcast_request_seconds_bucket", bound] for bound in ("0.001", "0.0025", "10.0", "+Inf")]
+    values = samples(requests)
+    buckets = [values["bellcast_request_seconds_bucket", bound] for bound in ("0.001", "0.0025", "10.0", "+Inf")]
     assert buckets == [2, 3, 3, 4]
-    assert found["bellcast_request_seconds_count",] == 4
-    assert found["bellcast_request_seconds_sum",] == pytest.approx(99.0035)
+    assert values["bellcast_request_seconds_count",] == 4
+    assert values["bellcast_request_seconds_sum",] == pytest.approx(99.0035)
 
 
-def test_connections_are_told_by_protocol_and_transport_and_other_numbers_by_name(requests):
-    found = told(requests)
-    assert found["bellcast_connections", "native", "sse"] == 3
-    assert found["bellcast_connections", "pusher", "websocket"] == 4
-    assert found["bellcast_encoded_total", "pusher", "websocket"] == 5
-    assert found["bellcast_dispatched",] == 17
-    assert all(name[0].startswith("bellcast_") for name in found)
+def test_connections_are_labelled_by_protocol_and_transport(requests):
+    values = samples(requests)
+    assert values["bellcast_connections", "native", "sse"] == 3
+    assert values["bellcast_connections", "pusher", "websocket"] == 4
+    assert values["bellcast_encoded_total", "pusher", "websocket"] == 5
+    assert values["bellcast_dispatched",] == 17
+    assert all(name[0].startswith("bellcast_") for name in values)
 
 
-def test_two_apps_in_one_process_do_not_meet(requests):
+def test_two_apps_in_one_process_have_separate_metrics(requests):
     requests.count("GET", "/", 200, 0.1)
-    assert ("bellcast_requests_total", "/", "200", "GET") not in told(metrics.RequestMetrics())
+    assert ("bellcast_requests_total", "/", "200", "GET") not in samples(metrics.RequestMetrics())
 
 
-def test_what_workers_count_is_told_under_the_name_of_each_and_what_they_share_once(requests):
+def test_worker_metrics_are_labelled_and_shared_metrics_exported_once(requests):
     another = metrics.RequestMetrics()
     requests.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 0.002)
     another.count("GET", "/v1/inbox", 200, 9)
-    found = told(requests, {"7": sheet(requests).own(), "8": sheet(another).own()}, outbox_waiting=4)
-    assert found["bellcast_requests_total", "/v1/inbox", "200", "7", "GET"] == 1
-    assert found["bellcast_requests_total", "/v1/inbox", "200", "8", "GET"] == 2
-    assert found["bellcast_request_seconds_bucket", "10.0", "8"] == 2
-    assert found["bellcast_connections", "8", "native", "sse"] == 3
-    assert (found["bellcast_dispatched",], found["bellcast_outbox_waiting",], found["bellcast_workers",]) == (17, 4, 2)
+    values = samples(requests, {"7": exporter(requests).own(), "8": exporter(another).own()}, outbox_waiting=4)
+    assert values["bellcast_requests_total", "/v1/inbox", "200", "7", "GET"] == 1
+    assert values["bellcast_requests_total", "/v1/inbox", "200", "8", "GET"] == 2
+    assert values["bellcast_request_seconds_bucket", "10.0", "8"] == 2
+    assert values["bellcast_connections", "8", "native", "sse"] == 3
+    assert (values["bellcast_dispatched",], values["bellcast_outbox_waiting",], values["bellcast_workers",]) == (
+        17,
+        4,
+        2,
+    )
 
 
-def test_a_worker_killed_while_it_told_is_left_out(requests):
+def test_metrics_of_a_worker_killed_during_export_are_omitted(requests):
     requests.count("GET", "/", 200, 0.1)
-    found = told(requests, {"7": sheet(requests).own(), "8": b'[["bellcast_req'})
-    assert [name for name in found if name[0] == "bellcast_requests_total"] == [
+    values = samples(requests, {"7": exporter(requests).own(), "8": b'[["bellcast_req'})
+    assert [name for name in values if name[0] == "bellcast_requests_total"] == [
         ("bellcast_requests_total", "/", "200", "7", "GET")
     ]

@@ -13,7 +13,7 @@ def document():
     return app.described(Limits())
 
 
-def test_limits_in_force_are_in_it():
+def test_document_contains_the_limits_in_force():
     schemas = app.described(Limits(title=7, to=3, tags=0))["components"]["schemas"]
     draft = schemas["Draft"]["properties"]
     assert draft["title"]["maxLength"] == 7
@@ -21,32 +21,32 @@ def test_limits_in_force_are_in_it():
     assert "maxItems" not in draft["tags"]
 
 
-def test_every_bound_is_of_a_field_there_is(document):
+def test_every_bound_belongs_to_an_existing_field(document):
     schemas = document["components"]["schemas"]
     for name, fields in schema_limits.fields(Limits()).items():
         assert fields.keys() <= schemas[name]["properties"].keys(), name
     for name, together in schema_limits.alternatives().items():
-        assert named(together) <= schemas[name]["properties"].keys(), name
+        assert named_fields(together) <= schemas[name]["properties"].keys(), name
 
 
-def named(part):
+def named_fields(part):
     """The fields that a condition names, on every level."""
     if not isinstance(part, dict):
-        return {name for one in part for name in named(one)} if isinstance(part, list) else set()
-    return part.get("properties", {}).keys() | {name for one in part.values() for name in named(one)}
+        return {name for item in part for name in named_fields(item)} if isinstance(part, list) else set()
+    return part.get("properties", {}).keys() | {name for item in part.values() for name in named_fields(item)}
 
 
-def test_fields_have_no_default_and_no_constant_that_generators_take_for_always_there(document):
+def test_fields_have_no_default_or_constant_that_generators_would_misread(document):
     for name, schema in document["components"]["schemas"].items():
         assert not {"oneOf", "anyOf", "allOf"} & schema.keys(), name
-        for field, told in schema.get("properties", {}).items():
-            assert not {"default", "const"} & told.keys(), (name, field)
+        for field, description in schema.get("properties", {}).items():
+            assert not {"default", "const"} & description.keys(), (name, field)
 
 
 @pytest.mark.parametrize(
     "name", ["Notification", "SentNotification", "Recipient", "InboxListing", "Tenant", "ApiKey", "TimelineEntry"]
 )
-def test_every_field_of_an_answer_is_required(document, name):
+def test_every_field_of_a_response_is_required(document, name):
     schema = document["components"]["schemas"][name]
     assert set(schema["required"]) == schema["properties"].keys()
 
@@ -57,13 +57,13 @@ def test_only_the_fields_without_a_default_are_required_in_a_request(document):
     assert required == {"Draft": ["to", "title"], "EventDraft": ["name"], "TokenRequest": ["recipient"], "Actor": []}
 
 
-def test_no_schema_is_there_that_nothing_refers_to(document):
+def test_every_schema_is_referenced(document):
     text = json.dumps(document)
     for name in document["components"]["schemas"]:
         assert f'"#/components/schemas/{name}"' in text
 
 
-def test_a_condition_accepts_and_refuses_what_the_server_does(document):
+def test_conditions_match_the_servers_validation(document):
     import jsonschema_rs
 
     components = document["components"]
@@ -88,38 +88,38 @@ def test_a_condition_accepts_and_refuses_what_the_server_does(document):
     }
     for name, (good, bad) in cases.items():
         validator = jsonschema_rs.validator_for({"$ref": f"#/components/schemas/{name}", "components": components})
-        assert [one for one in good if not validator.is_valid(one)] == []
-        assert [one for one in bad if validator.is_valid(one)] == []
+        assert [value for value in good if not validator.is_valid(value)] == []
+        assert [value for value in bad if validator.is_valid(value)] == []
 
 
-def test_every_operation_has_a_name_of_its_own_and_says_what_it_is(document):
-    operations = [said for item in document["paths"].values() for said in item.values()]
-    names = [said["operationId"] for said in operations]
+def test_every_operation_has_a_unique_name_and_a_summary(document):
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names)
-    for said in operations:
-        assert said["tags"][0] in {tag["name"] for tag in document["tags"]}
-        assert not said["summary"].endswith(".")
+    for operation in operations:
+        assert operation["tags"][0] in {tag["name"] for tag in document["tags"]}
+        assert not operation["summary"].endswith(".")
 
 
-def test_every_changing_operation_is_closed_to_those_who_only_read(document):
+def test_only_reading_operations_need_the_scope_read(document):
     for path, item in document["paths"].items():
-        for method, said in item.items():
-            if path.startswith("/v1/") and "x-scope" in said:
-                assert (said["x-scope"] == "read") is (method == "get" and path != "/v1/keys"), (method, path)
+        for method, operation in item.items():
+            if path.startswith("/v1/") and "x-scope" in operation:
+                assert (operation["x-scope"] == "read") is (method == "get" and path != "/v1/keys"), (method, path)
 
 
-def test_examples_keep_to_their_schema(document):
+def test_examples_match_their_schema(document):
     import jsonschema_rs
 
     components = document["components"]
     for item in document["paths"].values():
-        for said in item.values():
-            for body in said.get("requestBody", {}).get("content", {}).values():
+        for operation in item.values():
+            for body in operation.get("requestBody", {}).get("content", {}).values():
                 if "example" in body:
                     jsonschema_rs.validate({**body["schema"], "components": components}, body["example"])
 
 
-def test_times_are_times_and_null_is_only_where_it_can_be(document):
+def test_times_have_a_format_and_query_parameters_are_not_nullable(document):
     schemas = document["components"]["schemas"]
     assert schemas["Notification"]["properties"]["created_at"]["format"] == "date-time"
     assert schemas["Notification"]["properties"]["read_at"]["anyOf"][0]["format"] == "date-time"

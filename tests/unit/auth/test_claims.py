@@ -1,5 +1,5 @@
 import pytest
-from tests.unit.auth.world import NOW, PROJECT, token
+from tests.unit.auth.fakes import NOW, PROJECT, token
 
 from bellcast.auth import tokens
 from bellcast.errors import Unauthenticated
@@ -20,29 +20,29 @@ def refusal(claims: dict[str, object], limits: Limits = LIMITS) -> str:
     return caught.value.detail
 
 
-def test_a_token_holds_until_two_seconds_after_its_end() -> None:
+def test_token_is_valid_until_two_seconds_after_exp() -> None:
     assert verify({"exp": SECONDS}).expires_at == NOW
     assert verify({"exp": SECONDS - 2}).expires_at == NOW - 2_000
     assert "has expired" in refusal({"exp": SECONDS - 2.001})
 
 
-def test_a_token_holds_from_two_seconds_before_its_beginning() -> None:
+def test_token_is_valid_from_two_seconds_before_nbf() -> None:
     assert verify({"nbf": SECONDS + 2}).recipient == "alice"
     assert "nbf" in refusal({"nbf": SECONDS + 2.001})
 
 
-def test_a_token_from_the_future_is_refused_since_it_would_outlive_a_revocation() -> None:
+def test_token_issued_in_the_future_is_refused_because_it_would_outlive_a_revocation() -> None:
     assert verify({"iat": SECONDS + 2}).issued_at == NOW + 2_000
     assert "iat" in refusal({"iat": SECONDS + 2.001})
 
 
-def test_the_time_of_issue_keeps_its_fraction_and_is_the_oldest_when_missing() -> None:
+def test_iat_keeps_its_fraction_and_defaults_to_zero() -> None:
     assert verify({"iat": SECONDS - 0.877}).issued_at == NOW - 877
     assert verify({}).issued_at == 0
 
 
 @pytest.mark.parametrize(
-    ("claims", "says"),
+    ("claims", "expected"),
     [
         ({"sub": ...}, "required field `sub`"),
         ({"exp": ...}, "required field `exp`"),
@@ -75,27 +75,27 @@ def test_the_time_of_issue_keeps_its_fraction_and_is_the_oldest_when_missing() -
         ({"name": "n" * 501}, "name must be at most 500 characters"),
     ],
 )
-def test_a_wrong_claim_is_refused_by_its_name(claims: dict[str, object], says: str) -> None:
-    assert says in refusal(claims)
+def test_wrong_claim_is_refused_by_its_name(claims: dict[str, object], expected: str) -> None:
+    assert expected in refusal(claims)
 
 
-def test_every_claim_out_of_bounds_is_named_at_once() -> None:
-    said = refusal({"sub": "", "tenant": "*", "topics": ["", "x"]})
-    assert "sub must" in said
-    assert "tenant must" in said
-    assert "topics.0 must" in said
+def test_every_claim_out_of_bounds_is_reported() -> None:
+    message = refusal({"sub": "", "tenant": "*", "topics": ["", "x"]})
+    assert "sub must" in message
+    assert "tenant must" in message
+    assert "topics.0 must" in message
 
 
-def test_bounds_are_the_settings() -> None:
+def test_bounds_are_the_configured_limits() -> None:
     assert verify({"sub": "a" * 201}, Limits(key=0)).recipient == "a" * 201
     assert "at most 3" in refusal({"sub": "alice"}, Limits(key=3))
 
 
-def test_null_says_nothing() -> None:
-    nothing = dict.fromkeys(("tenant", "topics", "publish", "roles", "name"))
-    assert verify(nothing) == verify({})
+def test_null_claims_are_ignored() -> None:
+    null_claims = dict.fromkeys(("tenant", "topics", "publish", "roles", "name"))
+    assert verify(null_claims) == verify({})
 
 
-def test_claims_of_other_libraries_are_passed_over() -> None:
-    others = {"iss": "https://app.example", "aud": ["bell"], "jti": 7, "scope": {"a": [1, 2]}}
-    assert verify(others) == verify({})
+def test_unrelated_claims_are_ignored() -> None:
+    unrelated = {"iss": "https://app.example", "aud": ["bell"], "jti": 7, "scope": {"a": [1, 2]}}
+    assert verify(unrelated) == verify({})

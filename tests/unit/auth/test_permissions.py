@@ -5,12 +5,12 @@ from bellcast.auth.permissions import Grant, Refusal
 from bellcast.model.identities import Principal
 
 ALICE = Principal(recipient="alice")
-NAMELESS = Principal()
+ANONYMOUS = Principal()
 
 
 def follow(principal: Principal, topic: str, **more: object) -> Refusal | None:
-    asked = {"subscribed": False, "public": ()} | more
-    return permissions.may_follow(principal, topic, **asked)  # type: ignore[arg-type]  # the rule's own keywords
+    arguments = {"subscribed": False, "public": ()} | more
+    return permissions.may_follow(principal, topic, **arguments)  # type: ignore[arg-type]  # the rule's own keywords
 
 
 @pytest.mark.parametrize(
@@ -21,37 +21,37 @@ def follow(principal: Principal, topic: str, **more: object) -> Refusal | None:
         (Principal(recipient="alice", topics=("x", "project.*")), "project.7.files", {}),
         (Principal(recipient="alice", topics=("*",)), "role.admin", {}),
         (ALICE, "news.today", {"public": ("news.*",)}),
-        (NAMELESS, "news.today", {"public": ("news.*",)}),
+        (ANONYMOUS, "news.today", {"public": ("news.*",)}),
         (ALICE, "role.admin", {"subscribed": True}),
         (Principal(recipient="alice", roles=("admin",)), "role.admin", {}),
     ],
 )
-def test_what_allows_following(principal: Principal, topic: str, more: dict[str, object]) -> None:
+def test_following_is_allowed(principal: Principal, topic: str, more: dict[str, object]) -> None:
     assert follow(principal, topic, **more) is None
 
 
 @pytest.mark.parametrize(
-    ("principal", "topic", "more", "says"),
+    ("principal", "topic", "more", "hints"),
     [
         (ALICE, "lobby", {}, ["subscription", '"topics" claim', "BELLCAST_PUBLIC_TOPICS"]),
         (Principal(recipient="alice", topics=("project.*",)), "projects", {}, ["subscription"]),
         (Principal(recipient="alice", publish=("*",)), "lobby", {}, ["subscription"]),
-        (NAMELESS, "lobby", {"public": ("news.*",)}, ["BELLCAST_PUBLIC_TOPICS", "token"]),
-        (NAMELESS, "lobby", {"subscribed": True}, ["BELLCAST_PUBLIC_TOPICS"]),
+        (ANONYMOUS, "lobby", {"public": ("news.*",)}, ["BELLCAST_PUBLIC_TOPICS", "token"]),
+        (ANONYMOUS, "lobby", {"subscribed": True}, ["BELLCAST_PUBLIC_TOPICS"]),
         (Principal(topics=("*",)), "lobby", {}, ["BELLCAST_PUBLIC_TOPICS"]),
-        (NAMELESS, "role.admin", {"public": ("*",)}, ["role"]),
+        (ANONYMOUS, "role.admin", {"public": ("*",)}, ["role"]),
         (ALICE, "role.admin", {"public": ("role.*", "*")}, ["record", '"roles" claim']),
         (Principal(recipient="alice", roles=("editor",)), "role.admin", {}, ["record"]),
         (Principal(recipient="alice", roles=("admin",)), "admin", {}, ["subscription"]),
     ],
 )
-def test_what_does_not_allow_it_and_what_the_refusal_says_would(
-    principal: Principal, topic: str, more: dict[str, object], says: list[str]
+def test_refused_subscription_hints_at_what_would_allow_it(
+    principal: Principal, topic: str, more: dict[str, object], hints: list[str]
 ) -> None:
     refused = follow(principal, topic, **more)
     assert refused is not None
     assert refused.code == "forbidden"
-    assert all(word in refused.message for word in says)
+    assert all(hint in refused.message for hint in hints)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_what_does_not_allow_it_and_what_the_refusal_says_would(
         ({}, {"subscribed": False}, None),
     ],
 )
-def test_a_grant_is_the_most_lasting_reason(
+def test_grant_is_the_most_lasting_reason(
     claims: dict[str, tuple[str, ...]], more: dict[str, bool], grant: Grant | None
 ) -> None:
     principal = Principal(recipient="alice", topics=claims.get("topics", ()), roles=claims.get("roles"))
     assert permissions.grant_of(principal, "role.admin", subscribed=more["subscribed"], public=("*",)) is grant
 
 
-def test_publishing_needs_a_publish_claim_and_nothing_else_will_do() -> None:
+def test_publishing_needs_a_publish_claim() -> None:
     chatting = Principal(recipient="alice", publish=("chat.*",))
     assert permissions.may_publish(chatting, "chat.7") is None
     for principal, topic in (

@@ -1,4 +1,4 @@
-"""Pusher's signatures, against the examples its documentation prints."""
+"""Pusher signatures, checked against the examples in Pusher's documentation."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from bellcast.auth import pusher_signatures
 from bellcast.errors import Unauthenticated
 from bellcast.model.identities import Project
 
-# The application of the documentation's worked examples.
+# The application of the documented examples.
 DOCUMENTED = Project("3", "278d425bdf160c739803", "7ad3773142a6692b25b8")
 EVENT = b'{"name":"foo","channels":["project-3"],"data":"{\\"some\\":\\"data\\"}"}'
 SENT = [
@@ -19,7 +19,7 @@ SENT = [
 NOW = 1_353_088_179_000
 
 
-def test_the_documented_signatures_hold() -> None:
+def test_documented_signatures_are_valid() -> None:
     private = pusher_signatures.channel_string("1234.1234", "private-foobar")
     signature = "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4"
     assert pusher_signatures.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", private)
@@ -29,7 +29,7 @@ def test_the_documented_signatures_hold() -> None:
     assert pusher_signatures.is_valid(DOCUMENTED, f"{DOCUMENTED.key}:{signature}", presence)
 
 
-def test_the_documented_request_holds_within_ten_minutes() -> None:
+def test_documented_request_is_valid_within_ten_minutes() -> None:
     for now in (NOW, NOW + 600_000, NOW - 600_000):
         pusher_signatures.check_request(DOCUMENTED, "POST", "/apps/3/events", SENT, EVENT, now)
     for now in (NOW + 601_000, NOW - 601_000):
@@ -37,7 +37,7 @@ def test_the_documented_request_holds_within_ten_minutes() -> None:
             pusher_signatures.check_request(DOCUMENTED, "POST", "/apps/3/events", SENT, EVENT, now)
 
 
-def test_a_list_is_read_as_php_writes_it() -> None:
+def test_php_list_parameters_are_joined() -> None:
     assert pusher_signatures.parameters([("info[0]", "a"), ("info[1]", "b"), ("Auth_Key", "k")]) == {
         "info": "a,b",
         "auth_key": "k",
@@ -45,12 +45,12 @@ def test_a_list_is_read_as_php_writes_it() -> None:
 
 
 @pytest.mark.parametrize("auth", ["", ":", "key", "278d425bdf160c739803:", "278d425bdf160c739803:é", "\ud800:x"])
-def test_nonsense_does_not_hold(auth: str) -> None:
+def test_malformed_signatures_are_invalid(auth: str) -> None:
     assert not pusher_signatures.is_valid(DOCUMENTED, auth, "1.2:private-a")
 
 
 @pytest.mark.parametrize(
-    ("text", "is_one"), [("1.2", True), ("1", False), ("1.2.3", False), ("١.٢", False), ("1.2\n", False)]
+    ("text", "is_valid"), [("1.2", True), ("1", False), ("1.2.3", False), ("١.٢", False), ("1.2\n", False)]
 )
-def test_socket_ids(text: str, is_one: bool) -> None:
-    assert pusher_signatures.is_socket_id(text) is is_one
+def test_socket_id_is_two_numbers_joined_by_a_dot(text: str, is_valid: bool) -> None:
+    assert pusher_signatures.is_socket_id(text) is is_valid

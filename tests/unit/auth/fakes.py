@@ -1,4 +1,4 @@
-"""The world around the doors: a clock, a project, its keys, and the servers it asks."""
+"""Fakes for authentication tests: a clock, a project, API keys, and HTTP responses."""
 
 import asyncio
 import base64
@@ -15,20 +15,20 @@ from bellcast.ports import Response
 
 NOW = 1_800_000_000_000
 PROJECT = Project("7", "public-key", "a secret of enough length for an HMAC")
-RIVAL = Project("8", "rival-key", "the secret of somebody else entirely, too")
+RIVAL = Project("8", "rival-key", "the secret of another project entirely")
 
 
 def clock() -> FakeClock:
-    """Stands at NOW until it is advanced."""
+    """A clock that starts at NOW."""
     return FakeClock(NOW)
 
 
-class Web:
-    """The one server that is asked; `answer` may be exchanged while the test runs."""
+class FakeHttp:
+    """Responds to every HTTP request with `respond`, which a test may replace."""
 
-    def __init__(self, answer: Callable[[dict[str, str]], Response | None] = lambda _: None) -> None:
-        self.answer = answer
-        self.asked: list[dict[str, str]] = []
+    def __init__(self, respond: Callable[[dict[str, str]], Response | None] = lambda _: None) -> None:
+        self.respond = respond
+        self.requests: list[dict[str, str]] = []
 
     async def request(
         self,
@@ -39,48 +39,48 @@ class Web:
         body: bytes = b"",
         timeout: float = 5.0,  # noqa: ASYNC109 - the port's
     ) -> Response:
-        self.asked.append({"method": method, "url": url, **headers})
-        await asyncio.sleep(0)  # an answer is never there at once: others get their turn
-        response = self.answer(headers)
+        self.requests.append({"method": method, "url": url, **headers})
+        await asyncio.sleep(0)  # like a real response, never available without a turn of the loop
+        response = self.respond(headers)
         if response is None:
-            raise Unavailable("the other side is away")
+            raise Unavailable("the server is unreachable")
         return response
 
     async def close(self) -> None:
-        self.asked.clear()
+        self.requests.clear()
 
 
 class Keyring:
     """API keys in memory."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, tuple[ApiKey, bytes]] = {}
+        self.stored: dict[str, tuple[ApiKey, bytes]] = {}
 
     async def create(self, key: ApiKey, digest: bytes) -> None:
-        self.kept[key.id] = (key, digest)
+        self.stored[key.id] = (key, digest)
 
     async def find(self, id: str) -> tuple[ApiKey, bytes] | None:
-        return self.kept.get(id)
+        return self.stored.get(id)
 
     async def all(self) -> list[ApiKey]:
-        return [key for key, _ in self.kept.values()]
+        return [key for key, _ in self.stored.values()]
 
     async def revoke(self, id: str, now: int) -> bool:
         raise NotImplementedError
 
 
-def answering(body: Any, status: int = 200) -> Callable[[dict[str, str]], Response]:
-    """A server that always answers this."""
+def responding_with(body: Any, status: int = 200) -> Callable[[dict[str, str]], Response]:
+    """A responder that always returns this body."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return lambda _: Response(status, {}, raw)
 
 
 def token(claims: dict[str, Any], project: Project = PROJECT, **header: Any) -> str:
-    """A token as another library makes it: `exp` an hour ahead unless the claims say otherwise."""
+    """A token as another library encodes it; `exp` defaults to an hour ahead, and `...` removes a claim."""
     claims = {"sub": "alice", "exp": NOW // 1000 + 3_600, **claims}
-    said = {name: value for name, value in claims.items() if value is not ...}
+    body = {name: value for name, value in claims.items() if value is not ...}
     return jwt.api_jws.encode(
-        json.dumps(said).encode(), project.secret, "HS256", headers={"kid": project.key, **header}
+        json.dumps(body).encode(), project.secret, "HS256", headers={"kid": project.key, **header}
     )
 
 
@@ -90,7 +90,7 @@ def encoded(part: Any) -> str:
 
 
 def headers(**named: str) -> list[tuple[bytes, bytes]]:
-    """ASGI headers: `if_none_match="x"` is `if-none-match: x`."""
+    """ASGI headers: `if_none_match="x"` becomes `if-none-match: x`."""
     return [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in named.items()]
 
 

@@ -1,4 +1,4 @@
-"""The path a request is routed by."""
+"""The path that requests are routed by."""
 
 import pytest
 
@@ -25,11 +25,11 @@ from bellcast.api.middleware import path_as_sent
         "an escape of an escape",
         "mounted",
         "mounted, a slash in a key",
-        "a server that does not tell",
-        "a server that does not tell, a per cent sign",
+        "a server without raw_path",
+        "a server without raw_path, a per cent sign",
         "rewritten on the way",
     ],
 )
-def test_it_is_the_path_as_sent_below_the_mount(path, raw, root, expected):
+def test_routed_path_is_the_path_as_sent_below_the_mount(path, raw, root, expected):
     scope = {"path": path, "root_path": root} | ({} if raw is None else {"raw_path": raw})
     assert path_as_sent(scope) == expected

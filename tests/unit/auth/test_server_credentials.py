@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from tests.unit.auth.world import NOW, PROJECT, RIVAL, Keyring
+from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 from bellcast.auth import keys, server_credentials
 from bellcast.errors import Forbidden, Unauthenticated
@@ -14,36 +14,36 @@ async def test_the_project_secret_has_every_scope() -> None:
 
 
 @pytest.mark.parametrize("credential", ["", RIVAL.secret, PROJECT.secret + " ", PROJECT.secret[:-1], "\udcff", "ä"])
-async def test_another_secret_is_nobodys(credential: str) -> None:
+async def test_another_secret_authenticates_no_caller(credential: str) -> None:
     assert await server_credentials.authenticate(PROJECT, Keyring(), credential) is None
 
 
 async def test_an_api_key_has_its_own_scopes() -> None:
     keyring = Keyring()
-    made = keys.make("booking service", ["read"], NOW)
-    await keyring.create(made.key, made.digest)
-    caller = await server_credentials.authenticate(PROJECT, keyring, made.text)
-    assert caller == Caller(scopes=("read",), key=made.key.id)
+    new = keys.make("booking service", ["read"], NOW)
+    await keyring.create(new.key, new.digest)
+    caller = await server_credentials.authenticate(PROJECT, keyring, new.text)
+    assert caller == Caller(scopes=("read",), key=new.key.id)
 
 
-async def test_a_key_that_is_unknown_or_has_another_secret_is_refused_alike() -> None:
+async def test_unknown_key_and_wrong_secret_get_the_same_error() -> None:
     keyring = Keyring()
-    made = keys.make("booking service", ["read"], NOW)
-    await keyring.create(made.key, made.digest)
-    said = []
-    for text in (keys.make("other", ["read"], NOW).text, f"bc_{made.key.id}_guess"):
+    new = keys.make("booking service", ["read"], NOW)
+    await keyring.create(new.key, new.digest)
+    messages = []
+    for text in (keys.make("other", ["read"], NOW).text, f"bc_{new.key.id}_guess"):
         with pytest.raises(Unauthenticated) as caught:
             await server_credentials.authenticate(PROJECT, keyring, text)
-        said.append(caught.value.detail)
-    assert said == ["This API key is not known here."] * 2
+        messages.append(caught.value.detail)
+    assert messages == ["This API key is not known here."] * 2
 
 
-async def test_a_revoked_key_is_refused() -> None:
+async def test_revoked_key_is_refused() -> None:
     keyring = Keyring()
-    made = keys.make("booking service", ["read"], NOW)
-    await keyring.create(msgspec.structs.replace(made.key, revoked_at=times.to_rfc3339(NOW)), made.digest)
+    new = keys.make("booking service", ["read"], NOW)
+    await keyring.create(msgspec.structs.replace(new.key, revoked_at=times.to_rfc3339(NOW)), new.digest)
     with pytest.raises(Unauthenticated, match="revoked"):
-        await server_credentials.authenticate(PROJECT, keyring, made.text)
+        await server_credentials.authenticate(PROJECT, keyring, new.text)
 
 
 def test_no_scope_implies_another() -> None:

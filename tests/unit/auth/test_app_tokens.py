@@ -1,4 +1,4 @@
-"""Tokens an app signs for itself, and what becomes of their claims."""
+"""Session tokens signed by the app, with its own claim names."""
 
 import time
 from typing import Any
@@ -11,28 +11,28 @@ from bellcast.errors import Unauthenticated
 from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
-SECRET = "the secret of an app that was there before"
-NAMED = app_tokens.mapping(("recipient=userId", "roles=role", "tenant=org"))
+SECRET = "the secret an app used before Bellcast"
+CLAIM_NAMES = app_tokens.mapping(("recipient=userId", "roles=role", "tenant=org"))
 
 
 def verify(claims: dict[str, Any], secret: str = SECRET) -> Principal | None:
     token = jwt.encode(claims, secret, "HS256")
-    return app_tokens.verify(SECRET, NAMED, token, int(time.time() * 1000), Limits())
+    return app_tokens.verify(SECRET, CLAIM_NAMES, token, int(time.time() * 1000), Limits())
 
 
-def test_the_apps_names_are_read_as_ours() -> None:
-    found = verify({"userId": "alice", "role": "admin", "org": "acme", "email": "a@example.com"})
-    assert found is not None
-    assert (found.recipient, found.roles, found.tenant) == ("alice", ("admin",), "acme")
+def test_claims_are_read_by_the_apps_names() -> None:
+    principal = verify({"userId": "alice", "role": "admin", "org": "acme", "email": "a@example.com"})
+    assert principal is not None
+    assert (principal.recipient, principal.roles, principal.tenant) == ("alice", ("admin",), "acme")
 
 
-def test_a_number_is_an_id_and_a_list_is_roles() -> None:
-    found = verify({"userId": 42, "role": ["admin", "editor"]})
-    assert found is not None
-    assert (found.recipient, found.roles) == ("42", ("admin", "editor"))
+def test_numeric_id_and_list_of_roles_are_accepted() -> None:
+    principal = verify({"userId": 42, "role": ["admin", "editor"]})
+    assert principal is not None
+    assert (principal.recipient, principal.roles) == ("42", ("admin", "editor"))
 
 
-def test_without_an_end_it_never_ends_and_with_one_it_does() -> None:
+def test_token_without_exp_never_expires_and_exp_and_nbf_are_enforced() -> None:
     assert verify({"userId": "alice"}) is not None
     with pytest.raises(Unauthenticated, match="expired"):
         verify({"userId": "alice", "exp": int(time.time()) - 60})
@@ -40,7 +40,7 @@ def test_without_an_end_it_never_ends_and_with_one_it_does() -> None:
         verify({"userId": "alice", "nbf": int(time.time()) + 60})
 
 
-def test_what_another_secret_signed_is_not_the_apps() -> None:
+def test_token_signed_with_another_secret_is_not_the_apps() -> None:
     assert verify({"userId": "alice"}, secret="some other secret of forty characters-xx") is None
 
 
@@ -52,6 +52,6 @@ def test_claims_of_the_wrong_type_are_refused(claims: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("pairs", [(), ("roles=role",), ("recipient=",), ("recipient=id", "colour=c")])
-def test_a_mapping_must_say_whose_a_token_is_in_known_words(pairs: tuple[str, ...]) -> None:
+def test_mapping_needs_a_recipient_and_known_claims(pairs: tuple[str, ...]) -> None:
     with pytest.raises(ValueError):
         app_tokens.mapping(pairs)

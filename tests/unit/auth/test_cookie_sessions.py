@@ -2,7 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.auth.world import NOW, Web, answering, clock
+from tests.unit.auth.fakes import NOW, FakeHttp, clock, responding_with
 
 from bellcast.auth import cookie_sessions
 from bellcast.auth.cookie_sessions import CookieSessions
@@ -16,18 +16,18 @@ COOKIES = b"sessionid=abc; theme=d\xe4rk"
 
 
 class AppServer:
-    """The app that knows its sessions, and the server that asks it."""
+    """The app that owns the sessions, and the server that requests them."""
 
     def __init__(self, body: Any = None, status: int = 200) -> None:
         self.clock = clock()
-        self.web = Web(answering({"recipient": "alice"} if body is None else body, status))
+        self.web = FakeHttp(responding_with({"recipient": "alice"} if body is None else body, status))
         self.sessions = CookieSessions(URL, self.web, self.clock, Limits())
 
     async def recipient(self, cookies: bytes = COOKIES) -> Principal:
         return await self.sessions.recipient(cookies)
 
 
-async def test_the_app_says_whose_session_it_is() -> None:
+async def test_app_response_becomes_the_principal() -> None:
     app = AppServer(
         {"recipient": "alice", "tenant": "acme", "topics": ["a.*"], "publish": ["b"], "roles": ["admin"], "name": "Al"}
     )
@@ -43,80 +43,80 @@ async def test_the_app_says_whose_session_it_is() -> None:
     )
 
 
-async def test_the_app_is_sent_the_cookies_and_nothing_else_of_the_request() -> None:
+async def test_session_request_carries_the_cookies_and_no_other_header_of_the_client() -> None:
     app = AppServer()
     await app.recipient()
-    assert app.web.asked == [
+    assert app.web.requests == [
         {"method": "GET", "url": URL, "cookie": COOKIES.decode("latin-1"), "accept": "application/json"}
     ]
 
 
-async def test_a_page_that_asks_many_things_at_once_costs_the_app_one_question_in_five_seconds() -> None:
+async def test_session_response_is_cached_for_five_seconds() -> None:
     app = AppServer()
     first = await app.recipient()
     app.clock.advance(4.999)
     assert await app.recipient() is first
     app.clock.advance(0.001)
     assert (await app.recipient()).issued_at == NOW + 5_000
-    assert len(app.web.asked) == 2
+    assert len(app.web.requests) == 2
 
 
-async def test_nobody_gets_anothers_answer() -> None:
+async def test_responses_are_cached_per_cookie() -> None:
     app = AppServer()
-    app.web.answer = lambda asked: Response(200, {}, b'{"recipient":"%s"}' % asked["cookie"].encode())
+    app.web.respond = lambda headers: Response(200, {}, b'{"recipient":"%s"}' % headers["cookie"].encode())
     assert (await app.recipient(b"alice")).recipient == "alice"
     assert (await app.recipient(b"bob")).recipient == "bob"
     assert (await app.recipient(b"alice")).recipient == "alice"
-    assert len(app.web.asked) == 2
+    assert len(app.web.requests) == 2
 
 
-async def test_only_so_many_answers_are_remembered_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cache_evicts_the_oldest_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cookie_sessions, "MAX_CACHED", 3)
     app = AppServer()
     for cookies in (b"1", b"2", b"3"):
         await app.recipient(cookies)
     app.clock.advance(5)
-    await app.recipient(b"2")  # the newest answer now
+    await app.recipient(b"2")  # cached last from here on
     for cookies in (b"4", b"5"):
         await app.recipient(cookies)
-    asked = len(app.web.asked)
+    requests = len(app.web.requests)
     for cookies in (b"2", b"4", b"5"):
         await app.recipient(cookies)
-    assert len(app.web.asked) == asked
+    assert len(app.web.requests) == requests
     assert len(app.sessions._cache) == 3
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
-async def test_those_who_come_at_once_share_one_question_whatever_the_answer(status: int) -> None:
+async def test_concurrent_requests_share_one_session_request(status: int) -> None:
     app = AppServer({"recipient": "alice"}, status)
     outcomes = await asyncio.gather(*(app.recipient() for _ in range(20)), return_exceptions=True)
-    assert {type(one) for one in outcomes} == {{200: Principal, 401: Unauthenticated, 500: Unavailable}[status]}
-    assert len(app.web.asked) == 1
+    assert {type(outcome) for outcome in outcomes} == {{200: Principal, 401: Unauthenticated, 500: Unavailable}[status]}
+    assert len(app.web.requests) == 1
     assert app.sessions._asking == {}
 
 
-async def test_one_who_goes_away_while_asking_takes_nobody_along() -> None:
+async def test_cancelled_first_request_does_not_cancel_the_others() -> None:
     app = AppServer()
-    asking = [asyncio.ensure_future(app.recipient()) for _ in range(3)]
+    pending = [asyncio.ensure_future(app.recipient()) for _ in range(3)]
     await asyncio.sleep(0)
-    asking[0].cancel()
+    pending[0].cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking[0]
-    assert [(await one).recipient for one in asking[1:]] == ["alice", "alice"]
-    assert len(app.web.asked) == 2
+        await pending[0]
+    assert [(await request).recipient for request in pending[1:]] == ["alice", "alice"]
+    assert len(app.web.requests) == 2
 
 
-async def test_one_who_goes_away_while_waiting_takes_nobody_along() -> None:
+async def test_cancelled_waiting_request_does_not_cancel_the_others() -> None:
     app = AppServer()
-    asking = [asyncio.ensure_future(app.recipient()) for _ in range(3)]
+    pending = [asyncio.ensure_future(app.recipient()) for _ in range(3)]
     await asyncio.sleep(0)
-    asking[1].cancel()
-    assert [(await asking[n]).recipient for n in (0, 2)] == ["alice", "alice"]
-    assert len(app.web.asked) == 1
+    pending[1].cancel()
+    assert [(await pending[n]).recipient for n in (0, 2)] == ["alice", "alice"]
+    assert len(app.web.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "ends"),
+    ("expires_at", "ends"),
     [
         ("2027-01-15T08:00:10Z", NOW + 10_000),
         ("2027-01-15T09:00:10+01:00", NOW + 10_000),
@@ -124,38 +124,38 @@ async def test_one_who_goes_away_while_waiting_takes_nobody_along() -> None:
         (None, None),
     ],
 )
-async def test_a_session_ends_when_the_app_says(said: object, ends: int | None) -> None:
-    app = AppServer({"recipient": "alice", "expires_at": said})
+async def test_session_expires_at_the_time_in_the_apps_response(expires_at: object, ends: int | None) -> None:
+    app = AppServer({"recipient": "alice", "expires_at": expires_at})
     assert (await app.recipient()).expires_at == ends
 
 
-async def test_an_ended_session_is_refused_even_while_it_is_remembered() -> None:
+async def test_expired_session_is_refused_even_while_it_is_cached() -> None:
     app = AppServer({"recipient": "alice", "expires_at": NOW / 1000 + 2})
     await app.recipient()
     app.clock.advance(2)
     with pytest.raises(Unauthenticated, match="expired"):
         await app.recipient()
-    assert len(app.web.asked) == 1
+    assert len(app.web.requests) == 1
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_session_the_app_does_not_know_is_refused_and_asked_again(status: int) -> None:
+async def test_unknown_session_is_refused_and_not_cached(status: int) -> None:
     app = AppServer({}, status)
     for _ in range(2):
         with pytest.raises(Unauthenticated, match="sign in"):
             await app.recipient()
-    assert len(app.web.asked) == 2
+    assert len(app.web.requests) == 2
 
 
 @pytest.mark.parametrize("status", [204, 302, 404, 500, 503])
-async def test_an_app_in_trouble_is_unavailable(status: int) -> None:
+async def test_failing_app_is_unavailable(status: int) -> None:
     with pytest.raises(Unavailable, match=f"answered {status}"):
         await AppServer({"recipient": "alice"}, status).recipient()
 
 
-async def test_an_app_that_is_away_is_unavailable() -> None:
+async def test_unreachable_app_is_unavailable() -> None:
     app = AppServer()
-    app.web.answer = lambda _: None
+    app.web.respond = lambda _: None
     with pytest.raises(Unavailable):
         await app.recipient()
 
@@ -179,7 +179,7 @@ async def test_an_app_that_is_away_is_unavailable() -> None:
         {"recipient": "alice", "expires_at": True},
     ],
 )
-async def test_an_app_that_answers_nonsense_is_unavailable_and_nobody_is_let_in(body: object) -> None:
+async def test_malformed_session_response_is_unavailable(body: object) -> None:
     with pytest.raises(Unavailable, match="no session"):
         await AppServer(body).recipient()
 
@@ -187,82 +187,82 @@ async def test_an_app_that_answers_nonsense_is_unavailable_and_nobody_is_let_in(
 # --- after a revocation
 
 
-async def revoked_now(app: AppServer) -> int:
-    """The time of a revocation that is answered a millisecond later, as the API does."""
+async def revoke(app: AppServer) -> int:
+    """Advance the clock to 1 ms after a revocation, as the API does, and return the revocation's time."""
     at = app.clock.now() + 1
     app.clock.advance(0.001)
     return at
 
 
-async def test_an_answer_from_before_a_revocation_is_asked_for_anew() -> None:
+async def test_session_cached_before_a_revocation_is_requested_again() -> None:
     app = AppServer()
     before = await app.recipient()
-    since = await revoked_now(app)
+    since = await revoke(app)
     fresh = await app.sessions.refresh(before, since)
     assert fresh is not None
     assert (fresh.recipient, fresh.issued_at) == ("alice", since)
     assert await app.recipient() is fresh
-    assert len(app.web.asked) == 2
+    assert len(app.web.requests) == 2
 
 
-async def test_whoever_brought_the_old_answer_shares_the_new_one() -> None:
+async def test_concurrent_refreshes_share_one_session_request() -> None:
     app = AppServer()
     before = await app.recipient()
-    since = await revoked_now(app)
+    since = await revoke(app)
     first, *others = await asyncio.gather(*(app.sessions.refresh(before, since) for _ in range(3)))
     assert others == [first, first]
     assert await app.sessions.refresh(before, since) is first
-    assert len(app.web.asked) == 2
+    assert len(app.web.requests) == 2
 
 
-async def test_a_question_that_was_under_way_before_the_revocation_is_asked_again() -> None:
+async def test_session_request_in_flight_at_a_revocation_is_repeated() -> None:
     app = AppServer()
     before = await app.recipient()
     app.clock.advance(5)
-    under_way = asyncio.ensure_future(app.recipient())
+    in_flight = asyncio.ensure_future(app.recipient())
     await asyncio.sleep(0)
-    fresh = await app.sessions.refresh(before, await revoked_now(app))
+    fresh = await app.sessions.refresh(before, await revoke(app))
     assert fresh is not None
-    assert fresh.issued_at > (await under_way).issued_at
-    assert len(app.web.asked) == 3
+    assert fresh.issued_at > (await in_flight).issued_at
+    assert len(app.web.requests) == 3
 
 
-async def test_who_was_signed_out_by_the_app_too_is_refused() -> None:
+async def test_session_that_the_app_also_ended_is_refused() -> None:
     app = AppServer()
     before = await app.recipient()
-    app.web.answer = answering({}, 401)
+    app.web.respond = responding_with({}, 401)
     with pytest.raises(Unauthenticated):
-        await app.sessions.refresh(before, await revoked_now(app))
+        await app.sessions.refresh(before, await revoke(app))
 
 
-async def test_cookies_that_are_somebody_elses_by_now_do_not_open_the_inbox_they_opened() -> None:
+async def test_refresh_rejects_a_session_of_another_recipient() -> None:
     app = AppServer()
     before = await app.recipient()
-    app.web.answer = answering({"recipient": "bob"})
-    assert await app.sessions.refresh(before, await revoked_now(app)) is None
+    app.web.respond = responding_with({"recipient": "bob"})
+    assert await app.sessions.refresh(before, await revoke(app)) is None
 
 
-async def test_a_revocation_ahead_of_this_clock_is_not_asked_about_for_ever() -> None:
+async def test_revocation_ahead_of_this_clock_is_requested_a_bounded_number_of_times() -> None:
     app = AppServer()
     before = await app.recipient()
     assert await app.sessions.refresh(before, app.clock.now() + 2_000) is None
-    assert len(app.web.asked) == 3
+    assert len(app.web.requests) == 3
 
 
-async def test_nobody_is_asked_about_a_session_that_came_by_no_cookie() -> None:
+async def test_refresh_without_a_cookie_sends_no_request() -> None:
     app = AppServer()
     assert await app.sessions.refresh(Principal(recipient="alice"), 1) is None
-    assert app.web.asked == []
+    assert app.web.requests == []
 
 
-async def test_cookies_are_forgotten_soon_after_the_answer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cookies_are_dropped_soon_after_the_cached_session(monkeypatch: pytest.MonkeyPatch) -> None:
     app = AppServer()
     loop = asyncio.get_running_loop()
-    later: list[tuple[float, Any, tuple[Any, ...]]] = []
-    monkeypatch.setattr(loop, "call_later", lambda seconds, call, *args: later.append((seconds, call, args)))
+    timers: list[tuple[float, Any, tuple[Any, ...]]] = []
+    monkeypatch.setattr(loop, "call_later", lambda seconds, call, *args: timers.append((seconds, call, args)))
     principal = await app.recipient()
     assert [cookies for _, cookies in app.sessions._behind.values()] == [COOKIES]
-    ((seconds, forget, args),) = later
+    ((seconds, forget, args),) = timers
     assert seconds == 10
     forget(*args)
     assert app.sessions._behind == {}

@@ -1,4 +1,4 @@
-"""Naming every bad field of a value."""
+"""Validation errors name every bad field of a value."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ class Outer(Struct, kw_only=True, forbid_unknown_fields=True):
     sender: str | None = field(default=None, name="except")
 
 
-def named(value, **more):
+def messages_by_field(value, **more):
     return {error.field: error.message for error in validation_errors.validation_errors(value, Outer, **more)}
 
 
@@ -55,54 +55,59 @@ def named(value, **more):
         ({"title": "x", "sender": "c1"}, {"sender": "is not a known field"}),
         ({"title": "x", "titel": 1}, {"titel": 'is not a known field; did you mean "title"?'}),
     ],
-    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # one name in every process
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # one id in every process
 )
-def test_each_bad_field_is_named_with_what_is_expected(value, expected):
-    found = named(value)
-    assert (found if isinstance(expected, dict) else found.keys()) == expected
+def test_each_bad_field_is_named_with_the_expected_form(value, expected):
+    errors = messages_by_field(value)
+    assert (errors if isinstance(expected, dict) else errors.keys()) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "kind"), [([], "a list"), ("x", "text"), (None, "null"), (5, "a number"), (True, "true or false")]
 )
-def test_what_is_no_object_is_one_fault_without_a_field(value, kind):
-    assert named(value) == {"": f"must be an object, got {kind}"}
+def test_value_that_is_no_object_is_one_error_without_a_field(value, kind):
+    assert messages_by_field(value) == {"": f"must be an object, got {kind}"}
 
 
-def test_a_good_value_has_no_faults():
-    assert named({"title": "x", "inner": "text", "many": [], "words": None, "when": "2030-01-31T12:00:00Z"}) == {}
+def test_good_value_has_no_errors():
+    assert (
+        messages_by_field({"title": "x", "inner": "text", "many": [], "words": None, "when": "2030-01-31T12:00:00Z"})
+        == {}
+    )
 
 
-def test_texts_are_numbers_where_all_is_text():
-    assert named({"title": "x", "count": "7"}, strict=False) == {}
-    assert named({"title": "x", "count": "seven"}, strict=False) == {"count": "must be an integer, got text"}
+def test_numbers_may_be_text_where_all_values_are_text():
+    assert messages_by_field({"title": "x", "count": "7"}, strict=False) == {}
+    assert messages_by_field({"title": "x", "count": "seven"}, strict=False) == {
+        "count": "must be an integer, got text"
+    }
 
 
 @pytest.fixture
 def conversions(monkeypatch):
-    """How often a value is converted: the cost of finding what is wrong with a body."""
-    counted = []
+    """Counts conversions of a value, the cost of finding the errors of a body."""
+    calls = []
     convert = msgspec.convert
-    monkeypatch.setattr(msgspec, "convert", lambda *args, **more: counted.append(1) or convert(*args, **more))
-    return counted
+    monkeypatch.setattr(msgspec, "convert", lambda *args, **more: calls.append(1) or convert(*args, **more))
+    return calls
 
 
 class TestHugeBodies:
-    """A body of a mebibyte costs as little to refuse as a small one."""
+    """Refusing a body of a mebibyte costs as little as refusing a small one."""
 
     def test_a_list_of_bad_elements_names_the_first_hundred(self, conversions):
-        found = validation_errors.validation_errors({"title": "x", "words": [1] * 500_000}, Outer)
-        assert [error.field for error in found] == [f"words.{number}" for number in range(100)]
+        errors = validation_errors.validation_errors({"title": "x", "words": [1] * 500_000}, Outer)
+        assert [error.field for error in errors] == [f"words.{number}" for number in range(100)]
         assert len(conversions) < 200
 
-    def test_a_bad_element_behind_thousands_of_good_ones_blames_its_list(self, conversions):
-        found = validation_errors.validation_errors({"title": "x", "words": ["a"] * 500_000 + [1]}, Outer)
-        assert found == [FieldError("words", "must be text, got an integer")]
+    def test_a_bad_element_after_thousands_of_good_ones_is_reported_on_its_list(self, conversions):
+        errors = validation_errors.validation_errors({"title": "x", "words": ["a"] * 500_000 + [1]}, Outer)
+        assert errors == [FieldError("words", "must be text, got an integer")]
         assert len(conversions) <= 2 + validation_errors.MAX_CHECKED_ELEMENTS
 
     def test_a_list_of_bad_objects_names_the_first_hundred_fields(self, conversions):
-        found = validation_errors.validation_errors({"title": "x", "many": [{"a": 1, "b": 2}] * 100_000}, Outer)
-        assert len(found) == 100
+        errors = validation_errors.validation_errors({"title": "x", "many": [{"a": 1, "b": 2}] * 100_000}, Outer)
+        assert len(errors) == 100
         assert len(conversions) < 200
 
     def test_unknown_fields_name_the_first_hundred(self):
@@ -112,36 +117,40 @@ class TestHugeBodies:
         (error,) = validation_errors.validation_errors({"title": "x", "é" * 1_000_000: 1}, Outer)
         assert error == FieldError("é" * 100 + "…", "is not a known field")
 
-    def test_a_refusal_names_a_hundred_fields_whoever_found_them(self):
+    def test_refusal_names_at_most_a_hundred_fields(self):
         refusal = Invalid.fields([FieldError(str(number), "is wrong") for number in range(1_000)])
         assert len(refusal.errors) == 100
         assert len(refusal.detail) < 2_000
 
 
 class TestRules:
-    """Rules speak of the good fields beside the bad ones."""
+    """Rules check the good fields of a value that also has bad ones."""
 
     @staticmethod
     def rules(value):
-        found = []
+        errors = []
         if len(value.title) > 5:
-            found.append(FieldError("title", "too long"))
-        found += [FieldError(f"words.{n}", "blank") for n, word in enumerate(value.words or ()) if not word]
-        if found:
-            raise Invalid.fields(found)
+            errors.append(FieldError("title", "too long"))
+        errors += [FieldError(f"words.{n}", "blank") for n, word in enumerate(value.words or ()) if not word]
+        if errors:
+            raise Invalid.fields(errors)
 
-    def found(self, value):
-        return named(value, rules=self.rules, stand_ins={"title": "a stand-in that breaks the rule itself"})
+    def errors(self, value):
+        return messages_by_field(value, rules=self.rules, stand_ins={"title": "a stand-in that breaks the rule itself"})
 
-    def test_both_kinds_of_fault_are_found(self):
-        assert self.found({"title": "much too long", "count": 0, "words": [""]}).keys() == {"title", "count", "words.0"}
+    def test_both_kinds_of_error_are_reported(self):
+        assert self.errors({"title": "much too long", "count": 0, "words": [""]}).keys() == {
+            "title",
+            "count",
+            "words.0",
+        }
 
-    def test_a_stand_in_is_never_blamed(self):
-        assert self.found({"count": 0, "words": [""]}) == {
+    def test_stand_in_is_never_reported(self):
+        assert self.errors({"count": 0, "words": [""]}) == {
             "title": "is required",
             "count": "must be an integer >= 1",
             "words.0": "blank",
         }
 
-    def test_a_field_is_not_blamed_twice(self):
-        assert self.found({"title": "x", "words": ["", 5]}) == {"words.1": "must be text, got an integer"}
+    def test_field_is_reported_once(self):
+        assert self.errors({"title": "x", "words": ["", 5]}) == {"words.1": "must be text, got an integer"}
