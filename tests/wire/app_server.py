@@ -1,4 +1,4 @@
-"""The user's own app, as far as Bellcast asks it something: a real HTTP server that remembers what it was asked."""
+"""The user's app as a real HTTP server that records the requests it receives."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 
 class Asked(NamedTuple):
-    """One request; header names are in lower case."""
+    """A request; header names are in lower case."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
 
 
-# From what was asked to a status and a body.
+# Maps a request to a status and a body.
 Answer = Callable[[Asked], tuple[int, bytes]]
 
 
 class AppServer:
-    """Answers with `answer`, which a test may change while it runs."""
+    """Responds with `respond`, which a test may replace while the server runs."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -33,7 +33,7 @@ class AppServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Be away from now on."""
+        """Refuse connections from now on."""
         if self._thread.is_alive():
             self._http.shutdown()
             self._thread.join()
@@ -67,7 +67,7 @@ def _handler(app: AppServer) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[AppServer]:
-    """An app that runs until the test is over."""
+    """Run an app until the block ends."""
     app = AppServer(answer)
     app.start()
     try:

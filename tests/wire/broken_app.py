@@ -1,4 +1,4 @@
-"""An app whose handlers fail."""
+"""App whose handlers fail."""
 
 import bellcast
 

@@ -11,13 +11,13 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.servers import ServerProcess
 
-WAIT = 20  # seconds; every answer comes in milliseconds unless something is broken
+WAIT = 20  # seconds; a response takes milliseconds unless something is broken
 
 Event = dict[str, Any]
 
 
 class Stream:
-    """An event stream over a plain socket, so that nothing is hidden: status, headers, chunks and all."""
+    """An event stream over a plain socket, so that tests see status, headers and chunks."""
 
     def __init__(self, url: str, path: str, headers: Mapping[str, str], version: str = "1.1") -> None:
         parts = urlsplit(url)
@@ -45,26 +45,25 @@ class Stream:
             yield data
 
     def block(self) -> dict[str, str]:
-        """The fields of the next block; StopIteration at the end of the stream."""
+        """Return the fields of the next block. Raises StopIteration at the end of the stream."""
         while b"\n\n" not in self._rest:
             self._rest += next(self._body)
         block, _, self._rest = self._rest.partition(b"\n\n")
         return dict(line.split(": ", 1) for line in block.decode().split("\n") if ": " in line)
 
     def next(self) -> Event:
-        """The next event: its data, with `type` and `id` beside."""
+        """Return the data of the next event, with its `type` and `id`."""
         while "event" not in (block := self.block()):
             pass
         return {"type": block["event"], "id": block.get("id"), **json.loads(block["data"])}
 
     def until(self, name: str) -> Event:
-        """The next event of that name."""
         while (event := self.next())["type"] != name:
             pass
         return event
 
     def ends(self) -> bool:
-        """Whether the stream ends now."""
+        """Return True if the stream ends now."""
         try:
             self.block()
         except StopIteration:
@@ -80,7 +79,7 @@ class Stream:
 def stream(
     server: ServerProcess, recipient: str | None, *, last: str | None = None, version: str = "1.1", **query: Any
 ) -> Iterator[Stream]:
-    """Follow an inbox over SSE; `claims` in the query are the token's."""
+    """Follow an inbox over SSE; `claims` in the query go into the token."""
     claims = query.pop("claims", {})
     headers = {"Last-Event-ID": last} if last is not None else {}
     if recipient is not None:
@@ -93,7 +92,7 @@ def stream(
 
 
 class Socket:
-    """A WebSocket that speaks the native dialect."""
+    """A WebSocket of the native dialect."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.raw = connection
@@ -101,12 +100,11 @@ class Socket:
         self.ready: Event = {}
 
     def next(self) -> Event:
-        """The next frame."""
         event: Event = json.loads(self.raw.recv(timeout=WAIT))
         return event
 
     def until(self, name: str) -> Event:
-        """The next frame of that type."""
+        """Skip frames until one has that type."""
         while (event := self.next())["type"] != name:
             pass
         return event
@@ -115,7 +113,7 @@ class Socket:
         self.raw.send(json.dumps({"type": type, **fields}))
 
     def ask(self, type: str, **fields: Any) -> Event:
-        """Send a frame; its `ack`, `pong` or `error`."""
+        """Send a frame and return its `ack`, `pong` or `error`."""
         self._refs += 1
         self.send(type, ref=self._refs, **fields)
         while (event := self.next()).get("ref") != self._refs:
@@ -125,12 +123,12 @@ class Socket:
 
 @contextmanager
 def websocket(server: ServerProcess, recipient: str | None, **query: Any) -> Iterator[Socket]:
-    """Follow an inbox over WebSocket; `claims` in the query are the token's."""
+    """Follow an inbox over WebSocket; `claims` in the query go into the token."""
     claims = query.pop("claims", {})
     ttl = query.pop("ttl", 3600)
     if recipient is not None:
         query["token"] = server.token(recipient, ttl, **claims)
     url = server.url.replace("http", "ws") + "/v1/ws?" + urlencode(query)
-    # Whatever comes is taken at once: where it had to wait, so would the goodbye, until its time is up.
+    # Without a queue limit the client always reads, so the close handshake cannot wait until its timeout.
     with connect(url, open_timeout=WAIT, close_timeout=WAIT, max_queue=None) as connection:
         yield Socket(connection)

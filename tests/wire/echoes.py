@@ -1,4 +1,4 @@
-"""What the protocol authors' conformance suites expect of an app: it says everything back."""
+"""The echo app that the conformance suites of the protocol authors expect."""
 
 import re
 

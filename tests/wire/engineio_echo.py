@@ -1,4 +1,6 @@
-"""`python -m tests.wire.engineio_echo PORT`: our Engine.IO alone, saying every message back, as its authors' suite expects."""
+"""`python -m tests.wire.engineio_echo PORT`: our Engine.IO with an echo, as the conformance suite of its authors
+expects.
+"""
 
 import asyncio
 import sys
@@ -17,8 +19,6 @@ from bellcast.server.clock import SystemClock
 
 
 class Echo:
-    """The upper layer: nothing but an echo."""
-
     def on_open(self, pipe: EngineSession) -> None:
         pass
 
@@ -31,7 +31,7 @@ class Echo:
 
 
 class Anyone(Admission):
-    """Room for everybody."""
+    """Admits every client."""
 
     def __init__(self) -> None:
         pass
@@ -41,7 +41,7 @@ class Anyone(Admission):
 
 
 def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
-    """The ASGI application, and its sessions."""
+    """Return the ASGI application and its sessions."""
     pipes = EngineSessions(Echo(), settings, SystemClock())
     endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()))
 

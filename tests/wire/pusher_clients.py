@@ -24,7 +24,7 @@ Heard = dict[str, Any]
 
 
 def installed() -> Path:
-    """The folder of the stock libraries."""
+    """Return the folder of the stock libraries."""
     return stock.installed(NODE).parent
 
 
@@ -34,7 +34,7 @@ def sign(server: ServerProcess, text: str) -> str:
 
 
 class Node:
-    """One Node process with any number of pusher-js clients, each by a name."""
+    """A Node process with any number of named pusher-js clients."""
 
     def __init__(self, server: ServerProcess, endpoint: str | None = None) -> None:
         self.server = server
@@ -61,7 +61,7 @@ class Node:
         assert done["what"] == "done"
 
     def until(self, what: str, **fields: Any) -> Heard:
-        """The next thing heard of that kind with those fields; others are kept for later."""
+        """Return the next report of that kind with those fields; keep the others."""
         for number, heard in enumerate(self._kept):
             if fits(heard, what, fields):
                 return self._kept.pop(number)
@@ -77,13 +77,13 @@ class Node:
             self._kept.append(heard)
 
     def heard(self, what: str, **fields: Any) -> list[Heard]:
-        """Everything of that kind heard so far and not taken yet."""
+        """Return all unread reports of that kind."""
         while not self._heard.empty():
             self._kept.append(self._heard.get())
         return [one for one in self._kept if fits(one, what, fields)]
 
     def connect(self, name: str = "a", *, key: str | None = None, **options: Any) -> str:
-        """A connected pusher-js; its socket id."""
+        """Connect a pusher-js and return its socket id."""
         self.start(name, key=key, **options)
         return str(self.until("state", name=name, state="connected")["socket_id"])
 
@@ -91,7 +91,7 @@ class Node:
         self.tell("connect", name, key or self.server.key, self.options(**options))
 
     def options(self, **more: Any) -> dict[str, Any]:
-        """How the guide says that a client is pointed here."""
+        """Options of the guide for clients of this server."""
         options = {
             "cluster": "",
             "wsHost": "127.0.0.1",
@@ -132,7 +132,7 @@ def node(server: ServerProcess, endpoint: str | None = None) -> Iterator[Node]:
 
 
 class AppEndpoint:
-    """An app's own auth endpoint: it signs whatever it is asked, as whoever `user` says."""
+    """An app's auth endpoint: it signs every request, for the user in `user`."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -177,7 +177,7 @@ class AppEndpoint:
 
 
 class Bare:
-    """A WebSocket that speaks protocol 7 word by word."""
+    """A WebSocket that speaks protocol 7, frame by frame."""
 
     def __init__(self, server: ServerProcess, raw: ClientConnection) -> None:
         self.server = server
@@ -197,19 +197,19 @@ class Bare:
         self.raw.send(json.dumps({"event": event, "data": data, **fields}))
 
     def subscribe(self, channel: str, channel_data: str | None = None) -> Heard:
-        """Follow a channel with the signature it needs."""
+        """Subscribe to a channel with the required signature."""
         text = f"{self.socket_id}:{channel}" + ("" if channel_data is None else f":{channel_data}")
         data = {"channel": channel, "auth": sign(self.server, text)}
         self.say("pusher:subscribe", data if channel_data is None else {**data, "channel_data": channel_data})
         return self.until("pusher_internal:subscription_succeeded")
 
     def sign_in(self, **user: Any) -> None:
-        """Say who it is, without waiting for the answer."""
+        """Send a sign-in without waiting for the response."""
         data = json.dumps(user)
         self.say("pusher:signin", {"auth": sign(self.server, f"{self.socket_id}::user::{data}"), "user_data": data})
 
     def settled(self) -> list[Heard]:
-        """Everything heard until the answer to a ping."""
+        """Return all frames up to the response to a ping."""
         self.say("pusher:ping", {})
         heard = []
         while (frame := self.next())["event"] != "pusher:pong":
@@ -219,7 +219,7 @@ class Bare:
 
 @contextmanager
 def bare(server: ServerProcess, path: str | None = None, **headers: str) -> Iterator[Bare]:
-    """A bare connection past its first frame; with a `path`, before it."""
+    """Open a connection. Without a `path`, skip its first frame."""
     url = server.url.replace("http", "ws") + (path or f"/app/{server.key}?protocol=7&client=test&version=1")
     with connect(url, open_timeout=WAIT, close_timeout=1, additional_headers=headers) as raw:
         opened = Bare(server, raw)

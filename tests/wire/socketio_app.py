@@ -1,4 +1,4 @@
-"""The app behind the Socket.IO tests: what its clients ask, it answers."""
+"""The app of the Socket.IO tests, with a handler for every request of its clients."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The stock Socket.IO client of Node, driven from here."""
+"""Drives the stock Socket.IO client in Node."""
 
 import json
 import queue
@@ -15,18 +15,18 @@ from tests import stock
 from tests.servers import ServerProcess
 
 HERE = Path(__file__).parent / "socketio_node"
-WAIT = 20  # seconds; every answer comes in milliseconds unless something is broken
+WAIT = 20  # seconds; a response takes milliseconds unless something is broken
 
 Told = dict[str, Any]
 
 
 def installed() -> Path:
-    """The stock client and what it needs."""
+    """Install the stock client with its dependencies."""
     return stock.installed(HERE)
 
 
 class Agent:
-    """One Node process with any number of clients in it."""
+    """A Node process with any number of clients."""
 
     def __init__(self) -> None:
         installed()
@@ -59,7 +59,7 @@ class Agent:
         return self._of(socket).get(timeout=wait)
 
     def silent(self, socket: str, wait: float) -> bool:
-        """Whether nothing more is told within that time."""
+        """Return True if no report arrives within that time."""
         try:
             self._of(socket).get(timeout=wait)
         except queue.Empty:
@@ -80,33 +80,32 @@ class Agent:
 
 
 class Client:
-    """One client of an agent's."""
+    """A client of an agent."""
 
     names = iter(range(1_000_000))
 
     def __init__(self, agent: Agent, name: str) -> None:
         self._agent = agent
-        self._passed: deque[Told] = deque()  # what was said before an ack that was waited for
+        self._passed: deque[Told] = deque()  # reports skipped while waiting for an ack
         self.name = name
 
     def next(self) -> Told:
-        """What it says next, whatever it is."""
         return self._passed.popleft() if self._passed else self._agent.next(self.name)
 
     def until(self, what: str, **fields: Any) -> Told:
-        """What it says next of that kind."""
+        """Return the next report of that kind with those fields."""
         while True:
             told = self.next()
             if told["what"] == what and all(told[name] == value for name, value in fields.items()):
                 return told
 
     def event(self, name: str) -> list[Any]:
-        """The arguments of the next event of that name."""
+        """Return the arguments of the next event of that name."""
         args: list[Any] = self.until("event", name=name)["args"]
         return args
 
     def events(self, *names: str) -> dict[str, list[Any]]:
-        """The arguments of the next event of each name, in whatever order they come."""
+        """Return the arguments of the next event of each name, in any order."""
         found: dict[str, list[Any]] = {}
         while len(found) < len(names):
             told = self.until("event")
@@ -118,7 +117,7 @@ class Client:
         self._agent.do("emit", self.name, name=name, args=list(args))
 
     def ask(self, name: str, *args: Any) -> list[Any]:
-        """Emit, and the arguments of the ack."""
+        """Emit, and return the arguments of the ack."""
         ref = self._agent.ref()
         self._agent.do("emit", self.name, name=name, args=list(args), ref=ref)
         passed = []
@@ -133,7 +132,7 @@ class Client:
         self._agent.do(what, self.name, **more)
 
     def travels_by(self, transport: str) -> bool:
-        """Whether its packets travel by that transport, within a second."""
+        """Return True if the client uses that transport within a second."""
         for _ in range(20):
             ref = self._agent.ref()
             self.do("state", ref=ref)
@@ -149,7 +148,7 @@ class Client:
 def open_client(
     agent: Agent, server: ServerProcess, recipient: str | None, *, namespace: str = "", **options: Any
 ) -> Client:
-    """A client of a recipient's, by `auth: {token}` unless `auth` says otherwise. Claims of the token in `claims`."""
+    """Open a client of a recipient, with `auth: {token}` unless `auth` overrides it. `claims` go into the token."""
     client = Client(agent, f"client{next(Client.names)}")
     replies = options.pop("replies", {})
     claims = options.pop("claims", {})
@@ -161,7 +160,7 @@ def open_client(
 
 @contextmanager
 def agent() -> Iterator[Agent]:
-    """A Node process for as long as the block."""
+    """Run a Node process until the block ends."""
     one = Agent()
     try:
         yield one

@@ -1,4 +1,4 @@
-"""Socket.IO by hand over one WebSocket, so that nothing is hidden of what the server says and when."""
+"""Socket.IO over a plain WebSocket, so that tests see every packet and its order."""
 
 import json
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ Event = tuple[str, list[Any]]
 
 
 class Raw:
-    """One client in `/`. `before` and `after` are the events around the reply to its CONNECT."""
+    """A client in `/`. `before` and `after` are the events around the reply to its CONNECT."""
 
     def __init__(self, server: ServerProcess, auth: dict[str, Any], *, stay: bool) -> None:
         self._open = ExitStack()
@@ -27,7 +27,7 @@ class Raw:
             self.before.append(event(said))
         reply = json.loads(said[2:])
         self.sid, self.pid = reply["sid"], reply.get("pid")
-        self._socket.send('420["ping"]')  # its ack comes after all that the CONNECT caused
+        self._socket.send('420["ping"]')  # its ack follows everything that CONNECT caused
         self.after: list[Event] = []
         while not (said := self._recv()).startswith("430"):
             self.after.append(event(said))
@@ -47,11 +47,10 @@ class Raw:
             pass
 
     def next(self) -> Event:
-        """The next event."""
         return event(self._recv())
 
     def closed(self) -> bool:
-        """Whether the server closes it now."""
+        """Return True if the server closes the connection now."""
         try:
             self._recv()
         except ConnectionClosed:
@@ -63,7 +62,7 @@ class Raw:
 
 
 def event(said: str) -> Event:
-    """The name and the arguments of an EVENT."""
+    """Return the name and the arguments of an EVENT."""
     assert said.startswith("42"), said
     name, *args = json.loads(said[2:])
     return name, args

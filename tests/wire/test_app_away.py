@@ -1,4 +1,6 @@
-"""Newcomers on whom the app has no word, because its handler fails or its URL is away: their session decides, in every dialect."""
+"""New clients of an app that cannot respond, because its handler fails or its URL is down: the session decides, in
+every dialect.
+"""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ def server(request, tmp_path_factory) -> Iterator[ServerProcess]:
         yield server
 
 
-def test_who_has_a_session_is_let_in_as_the_session_says(server):
+def test_client_with_a_session_is_admitted_by_its_session(server):
     with websocket(server, "alice") as bell, stream(server, "alice") as page:
         for one in (bell, page):
             assert one.next()["recipient"] == "alice"
@@ -35,14 +37,14 @@ def test_who_has_a_session_is_let_in_as_the_session_says(server):
     assert roles == []
 
 
-def test_who_has_none_is_told_to_come_back(server):
+def test_client_without_a_session_is_closed_for_a_later_retry(server):
     with websocket(server, None) as bell:
         close = bell.next()
         assert (close["type"], close["code"], close["reconnect"]) == ("close", 1013, True)
     assert httpx.get(f"{server.url}/v1/recipients/mallory", headers=server.as_app(), timeout=30).status_code == 404
 
 
-def test_a_pusher_client_which_signs_in_later_is_let_in(server):
+def test_pusher_client_that_signs_in_later_is_admitted(server):
     url = f"{server.url.replace('http', 'ws')}/app/{server.key}?protocol=7"
     with connect(url, open_timeout=20) as socket:
         assert json.loads(socket.recv(20))["event"] == "pusher:connection_established"
@@ -51,7 +53,7 @@ def test_a_pusher_client_which_signs_in_later_is_let_in(server):
 
 
 def joined(server: ServerProcess, namespace: str, auth: dict) -> str:
-    """What a Socket.IO client is answered; nothing when its transport is closed, after which it comes back by itself."""
+    """Return the response to CONNECT, or "" if the transport was closed for a later retry."""
     with httpx.Client(base_url=server.url, params={"EIO": "4", "transport": "polling"}, timeout=20) as client:
         sid = json.loads(client.get("/socket.io/").text[1:])["sid"]
         client.post("/socket.io/", params={"sid": sid}, content=f"40{namespace}{json.dumps(auth)}")
@@ -59,7 +61,7 @@ def joined(server: ServerProcess, namespace: str, auth: dict) -> str:
         return "" if answer.status_code == 400 or answer.text == "1" else answer.text
 
 
-def test_a_socketio_client_is_let_in_by_its_session_and_into_no_namespace_of_the_apps(server):
+def test_socketio_client_is_admitted_by_its_session_but_not_into_app_namespaces(server):
     session = {"token": server.token("bob")}
     assert joined(server, "", session).startswith("40{")
     assert joined(server, "", {}) == joined(server, "/custom,", session) == ""

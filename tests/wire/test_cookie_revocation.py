@@ -1,4 +1,6 @@
-"""Sessions by cookie that are ended: whoever the app still knows is let in at once, on every door; nobody else is."""
+"""Revoked cookie sessions: a user the app still recognises is admitted again by every endpoint, any other user is
+not.
+"""
 
 from collections.abc import Iterator
 
@@ -33,7 +35,7 @@ def end_sessions(server: ServerProcess) -> None:
     assert httpx.delete(url, headers=server.as_app(), timeout=30).status_code == 204
 
 
-def test_the_app_is_asked_anew_at_once(server: ServerProcess, app: AppServer) -> None:
+def test_app_is_queried_again_after_a_revocation(server: ServerProcess, app: AppServer) -> None:
     assert inbox(server) == 200
     for _ in range(3):
         end_sessions(server)
@@ -42,7 +44,7 @@ def test_the_app_is_asked_anew_at_once(server: ServerProcess, app: AppServer) ->
         assert len(app.asked) == asked + 1
 
 
-def test_a_stream_is_ended_and_its_return_is_let_in(server: ServerProcess) -> None:
+def test_stream_is_closed_on_revocation_and_can_reconnect(server: ServerProcess) -> None:
     page = Stream(server.url, "/v1/stream", cookie("of-alice"))
     assert page.next()["type"] == "ready"
     end_sessions(server)

@@ -1,4 +1,4 @@
-"""A request for a live connection is answered the same whether it comes whole, which takes a short way in, or in pieces."""
+"""A live request gets the same response whether it arrives in one piece, which takes the fast path, or in two."""
 
 import itertools
 import re
@@ -14,7 +14,7 @@ from tests.unit.live.framing.client import PING, PONG, frame
 numbers = itertools.count()
 
 STREAM, SOCKET = "/v1/stream", "/v1/ws"
-# What is asked for, by what a reader would call it. `TOKEN` stands for a session's.
+# `TOKEN` is replaced by a session token.
 REQUESTS = {
     "a stream": request(f"{STREAM}?token=TOKEN"),
     "a stream with a slash behind": request(f"{STREAM}/?token=TOKEN"),
@@ -46,16 +46,16 @@ REQUESTS = {
     "a bare path": b"GET /v1/stream\r\n\r\n",
     "lines that end early": request(f"{STREAM}?token=TOKEN").replace(b"\r\n", b"\n"),
 }
-# Of a head, what differs from one answer to the next or says whether another request may follow.
+# Headers that differ between two responses, or depend on whether another request may follow.
 OWN = (b"connection", b"date", b"sec-websocket-accept", b"x-request-id")
-# Of a body, what is said.
+# The parts of a body to compare.
 SAID = re.compile(rb'event: \w+|"(?:type|event|code|title|detail|field)":"[^"]*"')
-PATIENCE = 1.0  # after it an answer that has begun is whole: streams go on for ever
+PATIENCE = 1.0  # seconds of silence after which a response counts as complete, since streams do not end
 
 
 @pytest.fixture(scope="module")
 def answers(bellcast_server: ServerProcess) -> dict[str, list[bytes]]:
-    """What each is answered in one piece, and in two. All ask at once, for most of the time is waiting."""
+    """Responses to each request in one piece and in two, all sent concurrently since most of the time is waiting."""
     with ThreadPoolExecutor(2 * len(REQUESTS)) as threads:
         asking = {
             name: [threads.submit(_answer, bellcast_server, asked, pieces) for pieces in (1, 2)]
@@ -65,7 +65,7 @@ def answers(bellcast_server: ServerProcess) -> dict[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_in_one_piece_is_answered_as_one_in_two(answers: dict[str, list[bytes]], name: str) -> None:
+def test_request_in_one_piece_gets_the_same_response_as_in_two(answers: dict[str, list[bytes]], name: str) -> None:
     whole, halves = answers[name]
     assert whole
     assert _sense(whole) == _sense(halves)
@@ -77,13 +77,13 @@ def _answer(server: ServerProcess, asked: bytes, pieces: int) -> bytes:
     with Raw(server) as client:
         client.send(asked[:middle])
         if asked[middle:]:
-            time.sleep(0.05)  # so that it comes as a piece of its own
+            time.sleep(0.05)  # so that it arrives as a second piece
             client.send(asked[middle:])
         return _all(client)
 
 
 def _all(client: Raw) -> bytes:
-    """What is said until it is quiet."""
+    """Read until the server is silent."""
     said = b""
     client.socket.settimeout(WAIT)
     try:
@@ -96,15 +96,15 @@ def _all(client: Raw) -> bytes:
 
 
 def _sense(answer: bytes) -> tuple[bytes, list[bytes], list[bytes]]:
-    """The status, the header lines in order, and what the body says, without numbers and names of its own."""
+    """Return the status, the sorted header lines and the comparable parts of the body."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     kept = sorted(line.lower() for line in lines if line.partition(b":")[0].lower() not in OWN)
     return status, kept, SAID.findall(body)
 
 
-def test_what_follows_a_handshake_at_once_is_heard(bellcast_server: ServerProcess) -> None:
-    """A hundred pings with the request, and a hundred right behind it."""
+def test_frames_right_behind_a_handshake_are_processed(bellcast_server: ServerProcess) -> None:
+    """The request carries a hundred pings, and a hundred more follow."""
     pings = b"".join(frame(PING, b"%d" % number) for number in range(100))
     with Raw(bellcast_server) as client:
         client.send(upgrade(bellcast_server, f"person{next(numbers)}"), pings)

@@ -1,5 +1,6 @@
-"""One story through all four dialects at once, by stock clients in Chromium: every badge moves with every other, and a
-server that is killed is only a pause."""
+"""One inbox in all four dialects, by stock clients in Chromium: every badge follows every other, also across a
+killed server.
+"""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,12 +20,12 @@ FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
-    # A page a test makes up has no address; Chromium would take its calls to a local server for an attack.
+    # The page has no address, so Chromium would block its requests to a local server as an attack.
     "--disable-features=LocalNetworkAccessChecks",
 ]
 PAGE = Path(__file__).with_name("four_dialects.js")
 DIALECTS = ("sse", "websocket", "pusher", "socketio")
-# EventSource waits up to 4.5 s before it comes back, and a loaded machine takes its time.
+# seconds; EventSource waits up to 4.5 s before it reconnects, longer on a loaded machine
 WITHIN = 25
 
 
@@ -37,7 +38,7 @@ def page() -> Iterator[Page]:
 
 
 class Person:
-    """Somebody with four clients, and the app that rings."""
+    """A recipient with four clients, and the app that notifies it."""
 
     def __init__(self, server: ServerProcess, page: Page, name: str) -> None:
         self.name = name
@@ -67,31 +68,33 @@ class Person:
         self._page.evaluate(script)
 
     def of_each(self, what: str) -> dict[str, Any]:
-        """One thing of each client."""
+        """Return a property of each client."""
         found: dict[str, Any] = self._page.evaluate(
             f"Object.fromEntries(Object.entries(inboxes).map(([n, i]) => [n, i.{what}]))"
         )
         return found
 
     def all_are_back_since(self, opened: dict[str, int]) -> bool:
-        """Whether every client is let in once more than then."""
+        """Return True if every client has connected again since then."""
         return eventually(lambda: all(now > opened[one] for one, now in self.of_each("opened").items()), WITHIN)
 
     def is_noted(self, server: ServerProcess) -> bool:
-        """Whether the server has heard of everything that it arrived on the client that cannot say where it is."""
+        """Return True if the server has recorded every delivery to the Pusher client, which has no position of its
+        own to send.
+        """
         query = "SELECT max(d.revision) = i.revision FROM recipients i JOIN devices d ON d.inbox = i.id"
         with closing(sqlite3.connect(server.data / "bellcast.db")) as store:
             return bool(store.execute(query).fetchone()[0])
 
     def snapshot(self) -> dict[str, Any]:
-        """The inbox, asked for afresh."""
+        """Fetch the inbox."""
         headers = self._server.as_recipient(self.name)
         said = httpx.get(f"{self._server.url}/v1/inbox?limit=100", headers=headers).json()
         rows = sorted([one["id"], one["title"], one["read_at"] is not None] for one in said["notifications"])
         return {"unread": said["unread"], "rows": rows}
 
     def all_show(self, unread: int) -> bool:
-        """Whether every client comes to show what a fresh snapshot does, with so many unread."""
+        """Return True if every client shows the inbox of a fresh snapshot, with that many unread."""
         snapshot = self.snapshot()
         assert snapshot["unread"] == unread
         same = eventually(lambda: self.of_each("state") == dict.fromkeys(DIALECTS, snapshot), WITHIN)
@@ -107,7 +110,7 @@ def alice(start_server: Callable[..., ServerProcess], page: Page) -> tuple[Perso
     return alice, server
 
 
-def test_a_send_rings_all_four_and_what_is_read_on_one_moves_every_badge(alice: tuple[Person, ServerProcess]) -> None:
+def test_notification_and_read_marks_move_the_badge_in_all_four_dialects(alice: tuple[Person, ServerProcess]) -> None:
     person, _ = alice
     first, second, third = (person.ring(title) for title in ("First", "Second", "Third"))
     assert person.all_show(unread=3)
@@ -117,18 +120,18 @@ def test_a_send_rings_all_four_and_what_is_read_on_one_moves_every_badge(alice: 
     person.tell(f"inboxes.websocket.socket.send(JSON.stringify({{ type: 'archive', ids: ['{second}'] }}))")
     assert eventually(lambda: person.snapshot()["unread"] == 1)
     assert person.all_show(unread=1)
-    person.mark("read", ids=[third])  # as the pages of the two that only listen do
+    person.mark("read", ids=[third])  # as the pages of the two receive-only clients do
     assert person.all_show(unread=0)
 
 
-def test_a_killed_server_is_a_pause_after_which_all_four_show_the_same(alice: tuple[Person, ServerProcess]) -> None:
+def test_clients_of_all_four_dialects_recover_after_a_killed_server(alice: tuple[Person, ServerProcess]) -> None:
     person, server = alice
     kept, gone = person.ring("Kept"), person.ring("Gone")
     assert person.all_show(unread=2)
     assert eventually(lambda: person.is_noted(server))
     fetched = person.of_each("fetched")
     opened = person.of_each("opened")
-    person.ring("Just before")  # heard by some of them, or by none
+    person.ring("Just before")  # received by some of them or by none
     server.restart()
     person.ring("Just after")
     person.mark("read", ids=[kept])
@@ -136,4 +139,4 @@ def test_a_killed_server_is_a_pause_after_which_all_four_show_the_same(alice: tu
     assert person.all_are_back_since(opened)
     assert person.all_show(unread=2)
     assert person.of_each("recovered")["socketio"] is True
-    assert person.of_each("fetched") == fetched  # each was told what it missed, and fetched nothing anew
+    assert person.of_each("fetched") == fetched  # each received what it missed, without another fetch

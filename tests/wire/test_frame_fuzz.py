@@ -1,4 +1,6 @@
-"""Whatever bytes come over a WebSocket: each command is answered, each violation is told, everybody else is well."""
+"""Arbitrary bytes over a WebSocket: each command gets a response, each violation closes its connection, others are
+unaffected.
+"""
 
 import json
 import random
@@ -17,7 +19,7 @@ COMMANDS = ["subscribe", "unsubscribe", "publish", "typing", "call", "auth", "pi
 MARKS = ["seen", "read", "unread", "archive", "unarchive", "delete"]
 FIELDS = ["topics", "topic", "name", "data", "ids", "all", "of", "on", "token", "ref", "type", "more"]
 CLAIMS = {"topics": ["*"], "publish": ["*"]}
-LAST = "the last one"  # a ref no other command has
+LAST = "the last one"  # a ref that no other command has
 ANSWERS = {"ack", "error", "pong"}
 many = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -47,7 +49,7 @@ command = st.tuples(st.sampled_from(COMMANDS + MARKS), st.lists(field, max_size=
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """With no bound on haste: nothing here waits."""
+    """Without a rate limit, so that no test has to wait."""
     environ = {"BELLCAST_LIMIT_FRAMES_PER_SECOND": "0"}
     with ServerProcess(tmp_path_factory.mktemp("fuzzed") / "data", environ) as server:
         yield server
@@ -57,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def bystander(server: ServerProcess) -> Iterator[RawSocket]:
-    """Somebody who minds their own business."""
+    """A connection that must not notice the others."""
     with raw_websocket(server, "bystander") as bell:
         yield bell
 
@@ -68,7 +70,7 @@ def is_well(bystander: RawSocket) -> None:
 
 
 def answers(bell: RawSocket) -> list[dict[str, Any]]:
-    """The answers up to the last command's; events between them are passed over."""
+    """Return the responses up to the last command's; skip events."""
     found = []
     bell.say("ping", ref=LAST)
     while (told := bell.next()).get("ref") != LAST:
@@ -79,7 +81,7 @@ def answers(bell: RawSocket) -> list[dict[str, Any]]:
 
 @many
 @given(commands=st.lists(command | anything, min_size=1, max_size=8))
-def test_every_json_frame_is_answered_whatever_it_says(
+def test_json_frame_gets_a_response_whatever_it_contains(
     server: ServerProcess, bystander: RawSocket, commands: list[Any]
 ) -> None:
     with raw_websocket(server, "fuzz", claims=CLAIMS) as bell:
@@ -91,7 +93,7 @@ def test_every_json_frame_is_answered_whatever_it_says(
 
 @many
 @given(texts=st.lists(text | st.text(alphabet='{}[]":,\\utype 0e', max_size=60), min_size=1, max_size=8))
-def test_every_text_is_answered_even_one_that_is_no_json(server: ServerProcess, texts: list[str]) -> None:
+def test_text_frame_that_is_not_json_gets_an_error(server: ServerProcess, texts: list[str]) -> None:
     with raw_websocket(server, "fuzz") as bell:
         for one in texts:
             bell.text(one)
@@ -108,14 +110,14 @@ def test_every_text_is_answered_even_one_that_is_no_json(server: ServerProcess, 
         '{"type":"publish","topic":"a","name":"n","data":' + "[" * 5_000 + "]" * 5_000 + "}",
     ],
 )
-def test_deep_nesting_is_answered(server: ServerProcess, nested: str) -> None:
+def test_deeply_nested_frame_gets_a_response(server: ServerProcess, nested: str) -> None:
     with raw_websocket(server, "fuzz", claims=CLAIMS) as bell:
         bell.text(nested)
         assert len(answers(bell)) == 1
 
 
 @pytest.mark.parametrize("ref", [0, -1, 1.5, "", "ü", "x" * 60_000, True, None, [], {}, 2**53, 2**70, -(2**70)])
-def test_a_ref_comes_back_as_it_went_or_the_frame_is_refused(server: ServerProcess, ref: Any) -> None:
+def test_ref_is_returned_unchanged_or_its_frame_is_refused(server: ServerProcess, ref: Any) -> None:
     with raw_websocket(server, "fuzz") as bell:
         bell.say("ping", ref=ref)
         (told,) = answers(bell)
@@ -144,7 +146,7 @@ VALID = [
 
 @many
 @given(data=st.data())
-def test_valid_frames_with_a_few_bytes_changed_end_well(
+def test_valid_frames_with_changed_bytes_end_in_whole_frames(
     server: ServerProcess, bystander: RawSocket, data: st.DataObject
 ) -> None:
     sent = bytearray(b"".join(data.draw(st.lists(st.sampled_from(VALID), min_size=1, max_size=4))))
@@ -168,7 +170,7 @@ def test_valid_frames_with_a_few_bytes_changed_end_well(
 
 
 def _ends_well(bell: RawSocket) -> None:
-    """The client says no more: the server, which read all of it, hangs up after frames that are whole."""
+    """Close the client's side, and check that the server closes after whole frames."""
     bell.half_close()
     said = bell.rest()
     closes = [payload for opcode, payload in _frames(said) if opcode == CLOSE]
@@ -177,7 +179,7 @@ def _ends_well(bell: RawSocket) -> None:
 
 
 def _frames(said: bytes) -> Iterator[tuple[int, bytes]]:
-    """The frames in what the server said, each of them whole."""
+    """Parse what the server sent; each frame must be complete."""
     at = 0
     while at < len(said):
         assert said[at] & 0x70 == 0

@@ -1,4 +1,4 @@
-"""What clients ask, the app answers: with Python handlers in the server, or behind a URL of its own."""
+"""Calls of clients to the app: to Python handlers in the server, or to the app's URL."""
 
 import base64
 import hashlib
@@ -144,7 +144,7 @@ def shop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProc
 
 @pytest.fixture
 def shop(shop_server: ServerProcess) -> Iterator[ServerProcess]:
-    """A server with the app's handlers; after the test it knows no connection any more."""
+    """A server with the app's handlers; after the test it has no connection left."""
     yield shop_server
     assert eventually(lambda: live(shop_server) == 0)
 
@@ -157,7 +157,7 @@ def alice(shop: ServerProcess) -> Iterator[Socket]:
         yield bell
 
 
-def test_a_call_is_answered_by_what_its_handler_returns(alice: Socket) -> None:
+def test_call_returns_what_its_handler_returns(alice: Socket) -> None:
     told = alice.ask("call", name="echo", data={"n": [1]})["data"]
     assert (told["data"], told["args"]) == ({"n": [1]}, [{"n": [1]}])
     assert (told["who"], told["tenant"], told["roles"]) == ("alice", "acme", ["admin"])
@@ -167,13 +167,13 @@ def test_a_call_is_answered_by_what_its_handler_returns(alice: Socket) -> None:
     assert alice.ask("call", name="several")["data"] == [1, "two"]
 
 
-def test_a_plain_function_answers_from_a_thread(alice: Socket) -> None:
+def test_plain_function_handles_a_call_in_a_thread(alice: Socket) -> None:
     alice.send("call", name="plain", data=7, ref=1)
     assert alice.next() == {"type": "event", "name": "from a thread", "data": 7}
     assert alice.next() == {"type": "ack", "ref": 1, "data": "done"}
 
 
-def test_what_a_handler_emits_comes_before_its_ack(alice: Socket) -> None:
+def test_events_emitted_by_a_handler_precede_its_ack(alice: Socket) -> None:
     alice.send("call", name="emit", ref=1)
     assert [alice.next() for _ in range(4)] == [
         {"type": "event", "name": "none", "data": None},
@@ -183,7 +183,7 @@ def test_what_a_handler_emits_comes_before_its_ack(alice: Socket) -> None:
     ]
 
 
-def test_a_handler_makes_its_caller_join_and_leave_and_speaks_to_a_topic(shop: ServerProcess, alice: Socket) -> None:
+def test_handler_subscribes_its_caller_and_publishes_to_a_topic(shop: ServerProcess, alice: Socket) -> None:
     with websocket(shop, "ann") as ann, stream(shop, "ben", topics="room") as ben:
         ann.next(), ben.next()
         ann.ask("call", name="join")
@@ -195,7 +195,7 @@ def test_a_handler_makes_its_caller_join_and_leave_and_speaks_to_a_topic(shop: S
         ann.send("call", name="shout", data="again", ref=2)
         assert ann.next()["ref"] == 2
         assert ben.next()["data"] == "again"
-        alice.ask("call", name="join")  # of another tenant, where the topic is another one
+        alice.ask("call", name="join")  # in another tenant the same name is another topic
         ann.ask("call", name="shout", data="private")
         assert alice.ask("ping")["type"] == "pong"
 
@@ -214,19 +214,19 @@ def test_a_handler_makes_its_caller_join_and_leave_and_speaks_to_a_topic(shop: S
         ("", "invalid"),
     ],
 )
-def test_a_call_that_comes_to_nothing_says_so_and_closes_nothing(alice: Socket, name: str, code: str) -> None:
+def test_failed_call_is_an_error_and_keeps_the_connection(alice: Socket, name: str, code: str) -> None:
     told = alice.ask("call", name=name, data=1)
     assert (told["type"], told["code"]) == ("error", code)
     assert "secret" not in told["message"]
     assert alice.ask("call", name="echo", data=2)["data"]["data"] == 2
 
 
-def test_a_refusal_carries_the_handlers_words(alice: Socket) -> None:
+def test_refusal_carries_the_message_of_the_handler(alice: Socket) -> None:
     assert alice.ask("call", name="no")["message"] == "Not on Sundays."
 
 
 @pytest.mark.parametrize("reconnect", [True, False])
-def test_a_handler_may_end_the_connection(shop: ServerProcess, reconnect: bool) -> None:
+def test_handler_can_close_the_connection(shop: ServerProcess, reconnect: bool) -> None:
     with websocket(shop, "leaving") as bell:
         bell.next()
         bell.send("call", name="close", data=reconnect)
@@ -236,10 +236,10 @@ def test_a_handler_may_end_the_connection(shop: ServerProcess, reconnect: bool) 
             bell.next()
 
 
-# --- coming and going
+# --- connect and disconnect
 
 
-def test_a_connect_handler_may_refuse(shop: ServerProcess) -> None:
+def test_connect_handler_can_refuse(shop: ServerProcess) -> None:
     with websocket(shop, "banned") as bell:
         assert bell.next() == {
             "type": "close",
@@ -253,7 +253,7 @@ def test_a_connect_handler_may_refuse(shop: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("who", ["broken", "strange"])
-def test_a_connect_handler_that_fails_keeps_nobody_from_their_inbox(shop: ServerProcess, who: str) -> None:
+def test_connect_handler_that_fails_does_not_block_the_inbox(shop: ServerProcess, who: str) -> None:
     with websocket(shop, who) as bell, stream(shop, who) as page:
         for one in (bell, page):
             assert one.next()["recipient"] == who
@@ -262,7 +262,7 @@ def test_a_connect_handler_that_fails_keeps_nobody_from_their_inbox(shop: Server
             assert one.until("notification")["notification"]["title"] == "Still ringing"
 
 
-def test_a_connect_handler_may_say_who_a_nameless_client_is(shop: ServerProcess) -> None:
+def test_connect_handler_can_name_an_anonymous_client(shop: ServerProcess) -> None:
     with httpx.Client(base_url=shop.url, headers=shop.as_app()) as app, websocket(shop, None) as bell:
         ready = bell.next()
         assert (ready["recipient"], ready["unread"]) == ("walk-in", 0)
@@ -274,7 +274,7 @@ def test_a_connect_handler_may_say_who_a_nameless_client_is(shop: ServerProcess)
         assert app.get("/v1/recipients/walk-in", params={"tenant": "lobby"}).json()["roles"] == ["guest"]
 
 
-def test_a_connect_handler_accepts_a_native_client_again_after_a_revocation(shop: ServerProcess) -> None:
+def test_connect_handler_accepts_a_native_client_again_after_a_revocation(shop: ServerProcess) -> None:
     with websocket(shop, None) as bell:
         assert bell.next()["recipient"] == "walk-in"
     revoked = httpx.delete(
@@ -286,7 +286,7 @@ def test_a_connect_handler_accepts_a_native_client_again_after_a_revocation(shop
 
 
 @pytest.mark.parametrize("follow", [stream, websocket], ids=["sse", "websocket"])
-def test_what_a_connect_handler_does_happens_right_after_ready(
+def test_actions_of_a_connect_handler_follow_ready(
     shop: ServerProcess, alice: Socket, follow: Callable[..., Any]
 ) -> None:
     with follow(shop, "greeted") as bell, websocket(shop, "ann") as ann:
@@ -300,7 +300,7 @@ def test_what_a_connect_handler_does_happens_right_after_ready(
         assert bell.next()["name"] == "shouted"
 
 
-def test_a_disconnect_handler_hears_of_everyone_who_was_let_in(shop: ServerProcess, alice: Socket) -> None:
+def test_disconnect_handler_runs_for_every_admitted_client(shop: ServerProcess, alice: Socket) -> None:
     for follow, who in ((websocket, "w"), (stream, "s"), (websocket, "bitter")):
         with follow(shop, who) as bell:
             bell.next()
@@ -308,7 +308,7 @@ def test_a_disconnect_handler_hears_of_everyone_who_was_let_in(shop: ServerProce
     assert "banned" not in alice.ask("call", name="gone")["data"]
 
 
-def test_who_has_left_joins_nothing_any_more(shop: ServerProcess, alice: Socket) -> None:
+def test_disconnected_client_does_not_join_topics(shop: ServerProcess, alice: Socket) -> None:
     with websocket(shop, "hasty") as bell:
         bell.next()
         bell.send("call", name="join later")
@@ -325,7 +325,7 @@ def test_handlers_that_cannot_be_loaded_stop_the_start(tmp_path: Path) -> None:
     assert server.stop() == 2
 
 
-def test_a_call_that_ends_its_connection_is_answered_first(shop: ServerProcess) -> None:
+def test_call_that_ends_its_connection_is_acknowledged_first(shop: ServerProcess) -> None:
     with websocket(shop, "parting") as bell:
         bell.next()
         bell.send("call", name="disconnect me", ref=1)
@@ -335,7 +335,7 @@ def test_a_call_that_ends_its_connection_is_answered_first(shop: ServerProcess) 
         assert (told["type"], told["code"], told["reconnect"]) == ("close", 4403, False)
 
 
-def test_a_newcomer_whom_the_app_closes_on_is_told_whether_to_come_back(shop: ServerProcess) -> None:
+def test_client_closed_in_connect_learns_whether_to_reconnect(shop: ServerProcess) -> None:
     with websocket(shop, "unwanted") as bell:
         told = bell.next()
         assert (told["type"], told["code"], told["reconnect"]) == ("close", 4403, False)
@@ -348,11 +348,11 @@ def test_a_newcomer_whom_the_app_closes_on_is_told_whether_to_come_back(shop: Se
         assert page.ends()
 
 
-# --- a URL
+# --- the app's URL
 
 
 class App:
-    """Answers calls by name, and checks that it is Bellcast who asks."""
+    """Responds to calls by name, and checks that Bellcast signed them."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
@@ -389,7 +389,7 @@ class App:
                 return 500, b'{"reply":"no"}'
 
     def _verify(self, asked: Asked) -> None:
-        """As the Standard Webhooks specification says, with the project secret's bytes as the key."""
+        """By the Standard Webhooks specification, with the bytes of the project secret as the key."""
         id, timestamp = asked.headers["webhook-id"], asked.headers["webhook-timestamp"]
         assert abs(time.time() - int(timestamp)) < 60
         signed = f"{id}.{timestamp}.".encode() + asked.body
@@ -397,7 +397,7 @@ class App:
         assert f"v1,{base64.b64encode(digest).decode()}" in asked.headers["webhook-signature"].split()
 
 
-def test_calls_are_posted_to_the_apps_url_and_its_answer_comes_back(
+def test_calls_are_posted_to_the_app_url_and_return_its_response(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     secret = "test-project-secret-of-forty-characters-x"
@@ -432,7 +432,7 @@ def test_calls_are_posted_to_the_apps_url_and_its_answer_comes_back(
                 assert alice.ask("call", name=name)["code"] == "handler_failed"
             began = time.monotonic()
             alice.send("call", name="slow", ref="slow")
-            assert bob.ask("call", name="echo")["data"] == []  # others do not wait
+            assert bob.ask("call", name="echo")["data"] == []  # other callers do not wait
             told = alice.next()
             assert (told["ref"], told["code"]) == ("slow", "handler_failed")
             assert 4.5 < time.monotonic() - began < 7
@@ -444,7 +444,7 @@ def test_calls_are_posted_to_the_apps_url_and_its_answer_comes_back(
         assert unharmed(server)
 
 
-def test_the_url_lets_in_refuses_and_hears_of_partings(start_server: Callable[..., ServerProcess]) -> None:
+def test_app_url_can_accept_refuse_and_receives_disconnects(start_server: Callable[..., ServerProcess]) -> None:
     app = App("test-project-secret-of-forty-characters-x")
     with serving(app) as url:
         server = start_server(BELLCAST_HANDLER_URL=url.url, BELLCAST_ANONYMOUS="allow")
@@ -460,7 +460,7 @@ def test_the_url_lets_in_refuses_and_hears_of_partings(start_server: Callable[..
         with websocket(server, "banned") as bell:
             told = bell.next()
             assert (told["code"], told["message"]) == (4403, "You are banned.")
-        with websocket(server, "anybody") as bell:  # the app fails to answer: a bell does not wait for that
+        with websocket(server, "anybody") as bell:  # the app fails to respond, which does not delay the connection
             assert bell.next()["type"] == "ready"
         heard = len(app.heard)
         with websocket(server, "anybody") as bell:

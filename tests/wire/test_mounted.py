@@ -1,4 +1,6 @@
-"""Mounted into somebody's Starlette app under another server, without our way to take sockets over: all the same."""
+"""Bellcast mounted in another Starlette app under another server, where it cannot take over sockets, behaves the
+same.
+"""
 
 import itertools
 import json
@@ -53,7 +55,7 @@ names = (f"guest{number}" for number in itertools.count())
 
 
 class MountedServer(ServerProcess):
-    """The app at /bell of another one, under one of the hosts."""
+    """The app at /bell of another app, under one of the hosts."""
 
     def __init__(self, folder: Path, host: list[str]) -> None:
         super().__init__(folder / "data", {f"BELLCAST_LIMIT_{name}": value for name, value in LIMITS.items()})
@@ -84,8 +86,8 @@ class MountedServer(ServerProcess):
 
     def _end(self, how: signal.Signals) -> int:
         if how is signal.SIGKILL and self.process is not None:
-            with suppress(ProcessLookupError):  # it may have ended by itself
-                os.killpg(self.process.pid, how)  # hypercorn works in a child of its own
+            with suppress(ProcessLookupError):  # it may have exited already
+                os.killpg(self.process.pid, how)  # hypercorn works in a child process
         return super()._end(how)
 
     def _answers(self) -> bool:
@@ -103,7 +105,7 @@ def mounted_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 @pytest.fixture
 def mounted(mounted_server: MountedServer) -> Iterator[MountedServer]:
-    """One host's server; after the test it has complained of nothing and knows no connection any more."""
+    """The server of one host. After the test it has logged no error and has no connection left."""
     logged = len(mounted_server.log.read_text())
     yield mounted_server
     assert eventually(lambda: live(mounted_server) == 0)
@@ -119,7 +121,7 @@ def app(mounted: MountedServer) -> Iterator[httpx.Client]:
 
 @contextmanager
 def page(server: MountedServer, who: str, *, last: str | None = None, **query: Any) -> Iterator[Stream]:
-    """An event stream through the host."""
+    """Open an event stream through the host."""
     query["token"] = server.token(who, **query.pop("claims", {}))
     headers = {} if last is None else {"Last-Event-ID": last}
     opened = Stream(server.root, "/bell/v1/stream?" + urlencode(query), headers)
@@ -140,7 +142,7 @@ def tell(app: httpx.Client, who: str, count: int = 1, size: int = 10) -> None:
 
 
 def snapshot(server: MountedServer, who: str) -> dict[str, Any]:
-    """The first page of an inbox, which is all of it here."""
+    """Fetch the first page of an inbox, which must be the only one."""
     whole = httpx.get(f"{server.url}/v1/inbox?limit=100", headers=server.as_recipient(who)).json()
     assert whole["next"] is None
     return {name: whole[name] for name in ("notifications", "unread", "unseen", "position")}
@@ -157,14 +159,14 @@ def test_rest_works_below_the_mount(mounted: MountedServer, app: httpx.Client) -
     missing = app.get("/v1/recipients/nobody")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     assert app.get("/healthz").status_code == 200
-    assert httpx.get(f"{mounted.root}/v1/inbox").status_code == 404  # the host's own
+    assert httpx.get(f"{mounted.root}/v1/inbox").status_code == 404  # a path of the host
 
 
-# --- what every client may count on
+# --- the contract with every client
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
-def test_ready_then_live_then_resumed_where_it_was(
+def test_connection_sends_ready_then_events_and_resumes_from_its_position(
     mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
     who = next(names)
@@ -187,7 +189,7 @@ def test_ready_then_live_then_resumed_where_it_was(
         assert device.snapshot == fresh
 
 
-def test_an_event_stream_says_what_proxies_and_browsers_need(mounted: MountedServer, app: httpx.Client) -> None:
+def test_event_stream_has_the_headers_for_proxies_and_browsers(mounted: MountedServer, app: httpx.Client) -> None:
     who = next(names)
     with page(mounted, who) as stream:
         assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
@@ -203,7 +205,7 @@ def test_an_event_stream_says_what_proxies_and_browsers_need(mounted: MountedSer
         assert stream.next()["unread"] == 2
 
 
-def test_frames_are_answered_in_order_after_ready_however_early_they_come(mounted: MountedServer) -> None:
+def test_early_frames_are_answered_in_order_after_ready(mounted: MountedServer) -> None:
     with websocket(mounted, next(names)) as bell:
         for ref in range(100):
             bell.send("call", name="echo", data=ref, ref=ref)
@@ -214,7 +216,7 @@ def test_frames_are_answered_in_order_after_ready_however_early_they_come(mounte
         assert bell.ask("nonsense")["code"] == "invalid"
 
 
-def test_topics_are_followed_and_published_to(mounted: MountedServer, app: httpx.Client) -> None:
+def test_topics_can_be_followed_and_published_to(mounted: MountedServer, app: httpx.Client) -> None:
     claims = {"topics": ["*"], "publish": ["*"]}
     with (
         page(mounted, next(names), topics="room", claims=claims) as ann,
@@ -227,11 +229,11 @@ def test_topics_are_followed_and_published_to(mounted: MountedServer, app: httpx
         assert ann.next()["name"] == ben.next()["name"] == "moved"
 
 
-# --- how it ends
+# --- closing
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
-def test_a_revoked_session_is_told_and_ended(
+def test_revoked_session_is_closed_with_its_reason(
     mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
     who = next(names)
@@ -247,14 +249,14 @@ def test_a_revoked_session_is_told_and_ended(
 
 
 def _close_code(bell: Any) -> int:
-    """The code of the close frame that comes next."""
+    """Return the code of the close frame that follows."""
     with pytest.raises(ConnectionClosed) as closed:
         bell.next()
     assert closed.value.rcvd is not None
     return int(closed.value.rcvd.code)
 
 
-def test_bad_credentials_are_told(mounted: MountedServer) -> None:
+def test_bad_credentials_close_with_a_reason(mounted: MountedServer) -> None:
     with websocket(mounted, None, token="forged") as bell:
         assert bell.next()["code"] == 4401
         assert _close_code(bell) == 4401
@@ -262,7 +264,7 @@ def test_bad_credentials_are_told(mounted: MountedServer) -> None:
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
 
 
-def test_what_is_too_large_too_fast_or_too_much_is_told(mounted: MountedServer) -> None:
+def test_limits_of_size_rate_and_count_close_with_their_codes(mounted: MountedServer) -> None:
     who = next(names)
     with websocket(mounted, who) as bell:
         bell.next()
@@ -282,7 +284,7 @@ def test_what_is_too_large_too_fast_or_too_much_is_told(mounted: MountedServer) 
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
-def test_who_leaves_is_forgotten(mounted: MountedServer, follow: Callable[..., Any]) -> None:
+def test_disconnected_client_leaves_no_connection(mounted: MountedServer, follow: Callable[..., Any]) -> None:
     for _ in range(5):
         with follow(mounted, next(names)) as bell:
             bell.next()
@@ -291,8 +293,8 @@ def test_who_leaves_is_forgotten(mounted: MountedServer, follow: Callable[..., A
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_uvicorn_ends_without_waiting_for_its_clients(tmp_path: Path, how: signal.Signals) -> None:
-    """It waits for open responses: an event stream has no end of its own, a poll 25 seconds."""
+def test_interrupted_uvicorn_exits_without_waiting_for_its_clients(tmp_path: Path, how: signal.Signals) -> None:
+    """uvicorn waits for open responses: an event stream does not end, a poll takes up to 25 seconds."""
     with (
         MountedServer(tmp_path, HOSTS["uvicorn"]) as server,
         page(server, next(names)) as stream,
@@ -309,7 +311,7 @@ def test_an_interrupted_uvicorn_ends_without_waiting_for_its_clients(tmp_path: P
         assert (close["code"], close["reconnect"]) == (1012, True)
         assert stream.ends()
         assert poll.answer()[0] == 200
-        server.process.wait(timeout=10)  # two seconds, on a machine with nothing else to do
+        server.process.wait(timeout=10)  # two seconds on an idle machine
     assert "Traceback" not in server.log.read_text()
 
 
@@ -317,13 +319,13 @@ def test_an_interrupted_uvicorn_ends_without_waiting_for_its_clients(tmp_path: P
 
 
 def handshake(server: MountedServer) -> bytes:
-    """A WebSocket that follows the news."""
+    """Open a WebSocket that follows the topic news."""
     return request(f"/bell/v1/ws?token={server.token(next(names), topics=['*'])}&topics=news", **HANDSHAKE)
 
 
 @contextmanager
 def deaf(server: MountedServer, way: str) -> Iterator[Raw]:
-    """Somebody who follows the news, and reads nothing of it."""
+    """Follow the topic news without reading."""
     stream = request(f"/bell/v1/stream?token={server.token(next(names), topics=['*'])}&topics=news")
     with Raw(server, window=4_096) as client:
         client.send(handshake(server) if way == "ws" else stream)
@@ -332,13 +334,13 @@ def deaf(server: MountedServer, way: str) -> Iterator[Raw]:
 
 
 @pytest.mark.parametrize("way", ["ws", "stream"])
-def test_a_reader_who_does_not_read_is_let_go_and_delays_nobody(
+def test_reader_that_does_not_read_is_closed_and_delays_no_other(
     mounted: MountedServer, app: httpx.Client, way: str
 ) -> None:
     with deaf(mounted, way), websocket(mounted, next(names), topics="news", claims={"topics": ["*"]}) as quick:
         quick.next()
         before, told = memory(mounted), 0
-        while live(mounted) > 1 and told < 400:  # 20 MB, of which kernel and host take some
+        while live(mounted) > 1 and told < 400:  # 20 MB, part of which the kernel and the host buffer
             began = time.monotonic()
             assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": "x" * 50_000}).is_success
             assert quick.until("event")["name"] == str(told)
@@ -349,7 +351,7 @@ def test_a_reader_who_does_not_read_is_let_go_and_delays_nobody(
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
-def test_a_long_replay_arrives_whole(mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]) -> None:
+def test_long_replay_arrives_complete(mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]) -> None:
     who = next(names)
     position = snapshot(mounted, who)["position"]
     tell(app, who, 1_000, 5_000)
@@ -360,8 +362,8 @@ def test_a_long_replay_arrives_whole(mounted: MountedServer, app: httpx.Client, 
         assert sorted(set(told)) == told
 
 
-def test_a_flood_is_read_no_faster_than_it_is_done(mounted: MountedServer) -> None:
-    """A connection that is closed for haste before it fills the memory."""
+def test_flood_is_read_no_faster_than_it_is_handled(mounted: MountedServer) -> None:
+    """The rate limit closes the connection before it fills the memory."""
     before = memory(mounted)
     large = frame(TEXT, json.dumps({"type": "call", "name": "echo", "data": "x" * 50_000}).encode())
     with Raw(mounted) as client:

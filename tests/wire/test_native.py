@@ -1,4 +1,4 @@
-"""The native dialect on real sockets: what CONTRACT promises of `/v1/stream` and `/v1/ws`."""
+"""The native dialect on real sockets: the contract of `/v1/stream` and `/v1/ws`."""
 
 import contextlib
 import itertools
@@ -19,7 +19,7 @@ names = (f"person{number}" for number in itertools.count())
 
 @pytest.fixture
 def alice() -> str:
-    """A recipient nobody else uses."""
+    """A recipient that no other test uses."""
     return next(names)
 
 
@@ -40,7 +40,7 @@ FOLLOWING = [stream, websocket]
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=["sse", "websocket"])
-def test_a_notification_rings_at_once_with_counters_and_position(
+def test_notification_arrives_with_counters_and_position(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any]
 ) -> None:
     with follow(bellcast_server, alice) as bell:
@@ -55,7 +55,7 @@ def test_a_notification_rings_at_once_with_counters_and_position(
         assert rung["position"] != ready["position"]
 
 
-def test_a_slash_at_the_end_is_the_same_path(bellcast_server: ServerProcess, alice: str) -> None:
+def test_trailing_slash_is_the_same_path(bellcast_server: ServerProcess, alice: str) -> None:
     token = bellcast_server.token(alice)
     with connect(f"{bellcast_server.url.replace('http', 'ws')}/v1/ws/?token={token}") as bell:
         assert '"ready"' in str(bell.recv(timeout=10))
@@ -65,7 +65,7 @@ def test_a_slash_at_the_end_is_the_same_path(bellcast_server: ServerProcess, ali
         assert httpx.get(f"{bellcast_server.url}{path}?EIO=4&transport=polling").text.startswith("0{")
 
 
-def test_a_wrong_field_is_named_in_words_of_ours(bellcast_server: ServerProcess, alice: str) -> None:
+def test_invalid_field_is_named_in_the_error(bellcast_server: ServerProcess, alice: str) -> None:
     with websocket(bellcast_server, alice) as bell:
         bell.until("ready")
         for said, told in (
@@ -78,7 +78,7 @@ def test_a_wrong_field_is_named_in_words_of_ours(bellcast_server: ServerProcess,
             assert (error["type"], error["code"], error["message"]) == ("error", "invalid", told)
 
 
-def test_an_event_stream_says_what_proxies_and_browsers_need(bellcast_server: ServerProcess, alice: str) -> None:
+def test_event_stream_has_the_headers_for_proxies_and_browsers(bellcast_server: ServerProcess, alice: str) -> None:
     with stream(bellcast_server, alice) as bell:
         assert bell.status == 200
         assert bell.headers["content-type"].startswith("text/event-stream")
@@ -88,7 +88,7 @@ def test_an_event_stream_says_what_proxies_and_browsers_need(bellcast_server: Se
         assert bell.next()["id"] is not None
 
 
-def test_an_http_1_0_stream_is_not_chunked(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+def test_http_1_0_stream_is_not_chunked(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
     with stream(bellcast_server, alice, version="1.0") as bell:
         assert "transfer-encoding" not in bell.headers
         assert bell.next()["type"] == "ready"
@@ -97,7 +97,7 @@ def test_an_http_1_0_stream_is_not_chunked(bellcast_server: ServerProcess, http:
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=["sse", "websocket"])
-def test_resuming_tells_each_missed_change_once_oldest_first(
+def test_resumed_connection_receives_each_missed_change_once_oldest_first(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any]
 ) -> None:
     read, gone = notify(http, alice, "read"), notify(http, alice, "gone")
@@ -119,7 +119,7 @@ def test_resuming_tells_each_missed_change_once_oldest_first(
         assert bell.next()["notification"]["id"] == live
 
 
-def test_a_second_cut_in_the_middle_of_a_replay_keeps_new_things_new(
+def test_replay_cut_a_second_time_keeps_new_notifications_new(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     with websocket(bellcast_server, alice) as bell:
@@ -127,7 +127,7 @@ def test_a_second_cut_in_the_middle_of_a_replay_keeps_new_things_new(
     first = notify(http, alice, "first")
     second = notify(http, alice, "second")
     http.patch(f"/v1/inbox/{first}", json={"seen": True}, headers=bellcast_server.as_recipient(alice))
-    # Told in the order of the last change: second, then first (made since, and seen since).
+    # Changes are replayed in the order of the last change: second, then first (created since, and seen since).
     with websocket(bellcast_server, alice, position=position) as bell:
         assert bell.next()["type"] == "ready"
         cut = bell.next()
@@ -144,7 +144,7 @@ UNKNOWN = ["nonsense", "ffffffffffff-1", "", "0-0-0-0", f"{BEYOND_64_BITS}-1", f
 
 @pytest.mark.parametrize("position", UNKNOWN)
 @pytest.mark.parametrize("follow", FOLLOWING, ids=["sse", "websocket"])
-def test_an_unknown_position_is_one_reset(
+def test_unknown_position_leads_to_one_reset(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any], position: str
 ) -> None:
     notify(http, alice)
@@ -156,7 +156,7 @@ def test_an_unknown_position_is_one_reset(
             assert (reset["type"], reset["unread"], reset["position"]) == ("reset", 1, ready["position"])
 
 
-def test_another_recipients_position_is_a_reset(bellcast_server: ServerProcess, alice: str) -> None:
+def test_position_of_another_recipient_leads_to_a_reset(bellcast_server: ServerProcess, alice: str) -> None:
     bob = next(names)
     with websocket(bellcast_server, alice) as bell:
         position = bell.next()["position"]
@@ -165,7 +165,7 @@ def test_another_recipients_position_is_a_reset(bellcast_server: ServerProcess, 
         assert bell.next()["type"] == "reset"
 
 
-def test_last_event_id_wins_over_the_position_of_the_address(
+def test_last_event_id_overrides_the_position_in_the_url(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     with stream(bellcast_server, alice) as bell:
@@ -176,7 +176,7 @@ def test_last_event_id_wins_over_the_position_of_the_address(
         assert bell.next()["position"] == newest
 
 
-def test_many_devices_stay_in_step(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+def test_devices_of_a_recipient_stay_in_sync(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
     with stream(bellcast_server, alice) as phone, websocket(bellcast_server, alice) as laptop:
         phone.next()
         laptop.next()
@@ -188,7 +188,7 @@ def test_many_devices_stay_in_step(bellcast_server: ServerProcess, http: httpx.C
         assert update["notification"]["read_at"] is not None
 
 
-def test_the_one_who_acts_hears_the_event_before_its_ack(
+def test_actor_receives_the_event_before_its_ack(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     ids = [notify(http, alice) for _ in range(3)]
@@ -200,7 +200,7 @@ def test_the_one_who_acts_hears_the_event_before_its_ack(
         assert ack == {"type": "ack", "ref": "r1", "changed": 3, "unread": 0, "unseen": 0}
 
 
-def test_a_delete_of_one_type_leaves_the_others(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+def test_delete_of_a_type_leaves_other_types(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
     notify(http, alice, type="booking")
     kept = notify(http, alice, type="payment")
     with websocket(bellcast_server, alice) as bell:
@@ -216,7 +216,9 @@ def test_a_delete_of_one_type_leaves_the_others(bellcast_server: ServerProcess, 
     assert [one["id"] for one in inbox["notifications"]] == [kept]
 
 
-def test_beyond_200_rows_counts_say_all(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
+def test_counts_event_beyond_200_rows_names_no_ids(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
     sends = [{"to": alice, "title": str(number), "type": "tick"} for number in range(201)]
     http.post("/v1/notifications/bulk", json=sends)
     with websocket(bellcast_server, alice) as bell:
@@ -227,7 +229,7 @@ def test_beyond_200_rows_counts_say_all(bellcast_server: ServerProcess, http: ht
         assert (counts["ids"], counts["of"], counts["unread"]) == ("all", {"type": "tick"}, 0)
 
 
-def test_an_announcement_rings_everyone_who_looks_with_counters_of_their_own(
+def test_announcement_arrives_with_the_counters_of_each_recipient(
     bellcast_server: ServerProcess, http: httpx.Client
 ) -> None:
     alice, bob, tenant = next(names), next(names), next(names)
@@ -246,7 +248,7 @@ def test_an_announcement_rings_everyone_who_looks_with_counters_of_their_own(
         assert [event["unread"] for event in gone] == [0, 1]
 
 
-def test_topics_need_a_right_and_refusals_say_which(
+def test_topics_need_a_grant_and_refusals_name_the_topic(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     with websocket(bellcast_server, alice, topics="room-1,room-2", claims={"topics": ["room-1"]}) as bell:
@@ -264,7 +266,7 @@ def test_topics_need_a_right_and_refusals_say_which(
         assert bell.next()["name"] == "heard"
 
 
-def test_a_role_from_the_token_or_the_record_opens_its_topic(
+def test_role_from_the_token_or_the_record_grants_its_topic(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     with websocket(bellcast_server, alice, topics="role.admin", claims={"roles": ["admin"]}) as bell:
@@ -276,7 +278,7 @@ def test_a_role_from_the_token_or_the_record_opens_its_topic(
 
 
 @pytest.mark.parametrize("name", ["notification", "reset", "disconnect", "connect_error", "pusher:error"])
-def test_publishing_refuses_names_that_only_the_server_sends(bellcast_server: ServerProcess, name: str) -> None:
+def test_publish_refuses_reserved_names(bellcast_server: ServerProcess, name: str) -> None:
     with websocket(bellcast_server, next(names), claims={"publish": ["*"]}) as ann:
         ann.next()
         refusal = ann.ask("publish", topic="chat", name=name, data={})
@@ -284,7 +286,7 @@ def test_publishing_refuses_names_that_only_the_server_sends(bellcast_server: Se
         assert "only the server sends" in refusal["message"]
 
 
-def test_publishing_needs_a_claim_and_spares_the_sender(bellcast_server: ServerProcess) -> None:
+def test_publish_needs_a_claim_and_skips_the_sender(bellcast_server: ServerProcess) -> None:
     claims = {"topics": ["chat-*"], "publish": ["chat-*"]}
     room = f"chat-{next(names)}"
     with (
@@ -301,7 +303,7 @@ def test_publishing_needs_a_claim_and_spares_the_sender(bellcast_server: ServerP
         assert ann.ask("ping")["type"] == "pong"
 
 
-def test_presence_tells_who_came_and_who_left(bellcast_server: ServerProcess) -> None:
+def test_presence_reports_joins_and_leaves(bellcast_server: ServerProcess) -> None:
     room, ann, ben = f"presence-{next(names)}", next(names), next(names)
     claims = {"topics": ["presence-*"]}
     with websocket(bellcast_server, ann, claims=claims) as first:
@@ -316,7 +318,7 @@ def test_presence_tells_who_came_and_who_left(bellcast_server: ServerProcess) ->
         assert first.next()["left"][0]["recipient"] == ben
 
 
-def test_bad_credentials_are_told_in_a_close_frame_on_websocket_and_a_status_on_sse(
+def test_bad_credentials_are_a_close_frame_on_websocket_and_a_status_on_sse(
     bellcast_server: ServerProcess, alice: str
 ) -> None:
     with websocket(bellcast_server, None, token="forged") as bell:
@@ -331,7 +333,7 @@ def test_bad_credentials_are_told_in_a_close_frame_on_websocket_and_a_status_on_
         assert bell.next()["code"] == 4403
 
 
-def test_revocation_closes_and_refuses_older_tokens(
+def test_revocation_closes_connections_and_refuses_older_tokens(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     with websocket(bellcast_server, alice) as bell, stream(bellcast_server, alice) as page:
@@ -348,21 +350,19 @@ def test_revocation_closes_and_refuses_older_tokens(
         assert fresh.next()["type"] == "ready"
 
 
-def test_a_session_ends_when_its_token_does_unless_it_is_renewed(
-    start_server: Callable[..., ServerProcess], alice: str
-) -> None:
+def test_session_ends_with_its_token_unless_renewed(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_HEARTBEAT="5s")
     with websocket(server, alice, ttl=4) as renewed:
         renewed.next()
         assert renewed.ask("auth", token="nonsense")["code"] == "unauthenticated"
         assert renewed.ask("auth", token=server.token("somebody-else"))["code"] == "forbidden"
         assert renewed.ask("auth", token=server.token(alice))["type"] == "ack"
-        with websocket(server, alice, ttl=4) as short:  # ends after the other's first token would have
+        with websocket(server, alice, ttl=4) as short:  # ends later than the other's first token would have
             assert short.until("close")["code"] == 4402
         assert renewed.ask("ping")["type"] == "pong"
 
 
-def test_heartbeats_come_in_silence_and_carry_no_id(start_server: Callable[..., ServerProcess], alice: str) -> None:
+def test_heartbeats_fill_silence_and_carry_no_id(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_HEARTBEAT="300ms")
     with stream(server, alice) as page, websocket(server, alice) as bell:
         assert page.next()["heartbeat"] == 0.3
@@ -373,7 +373,7 @@ def test_heartbeats_come_in_silence_and_carry_no_id(start_server: Callable[..., 
         assert bell.next()["type"] == "heartbeat"
 
 
-def test_the_next_connection_beyond_the_bound_is_told_to_come_back_later(
+def test_connection_beyond_the_limit_is_closed_with_a_retry_delay(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:
     server = start_server(BELLCAST_LIMIT_CONNECTIONS_PER_RECIPIENT="1")
@@ -409,7 +409,7 @@ def test_the_next_connection_beyond_the_bound_is_told_to_come_back_later(
         ('{"type":"ping","more":1,"ref":1}', "invalid"),
     ],
 )
-def test_a_bad_frame_is_answered_and_the_connection_lives_on(
+def test_bad_frame_is_an_error_and_keeps_the_connection(
     bellcast_server: ServerProcess, alice: str, frame: str, code: str
 ) -> None:
     with websocket(bellcast_server, alice, claims={"publish": ["*"]}) as bell:
@@ -422,24 +422,24 @@ def test_a_bad_frame_is_answered_and_the_connection_lives_on(
         assert bell.ask("ping")["type"] == "pong"
 
 
-def test_a_frame_beyond_the_bound_closes_4413(bellcast_server: ServerProcess, alice: str) -> None:
+def test_oversized_frame_closes_with_4413(bellcast_server: ServerProcess, alice: str) -> None:
     with websocket(bellcast_server, alice) as bell:
         bell.next()
         bell.raw.send("x" * 70_000)
         assert bell.until("close")["code"] == 4413
 
 
-def test_a_flood_of_frames_closes_4429(start_server: Callable[..., ServerProcess], alice: str) -> None:
+def test_flood_of_frames_closes_with_4429(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_LIMIT_FRAMES_PER_SECOND="20")
     with websocket(server, alice) as bell:
         bell.next()
-        with contextlib.suppress(ConnectionClosed):  # it may be closed before the last is sent
+        with contextlib.suppress(ConnectionClosed):  # it may be closed before the last frame is sent
             for _ in range(60):
                 bell.send("ping")
         assert bell.until("close")["code"] == 4429
 
 
-def test_a_foreign_page_is_refused_before_the_handshake_once_origins_are_declared(
+def test_undeclared_origin_is_refused_before_the_handshake(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:
     server = start_server(BELLCAST_ORIGINS="https://shop.example")
@@ -455,13 +455,13 @@ def test_a_foreign_page_is_refused_before_the_handshake_once_origins_are_declare
         assert answer.headers["access-control-allow-origin"] == "https://shop.example"
 
 
-def test_plain_requests_on_the_socket_path_are_told_to_upgrade(bellcast_server: ServerProcess) -> None:
+def test_plain_request_on_the_websocket_path_is_426(bellcast_server: ServerProcess) -> None:
     answer = httpx.get(f"{bellcast_server.url}/v1/ws")
     assert (answer.status_code, answer.headers["sec-websocket-version"]) == (426, "13")
     assert httpx.post(f"{bellcast_server.url}/v1/stream").status_code == 405
 
 
-def test_sigterm_tells_everybody_to_come_back_and_exits_0(
+def test_sigterm_closes_connections_for_a_reconnect_and_exits_0(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:
     server = start_server(BELLCAST_DRAIN="1")
@@ -474,7 +474,7 @@ def test_sigterm_tells_everybody_to_come_back_and_exits_0(
         assert page.next()["reason"] == "restarting"
 
 
-def test_an_expiring_notification_leaves_live_bells_when_it_is_due(
+def test_expired_notification_disappears_from_live_inboxes(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     from datetime import UTC, datetime, timedelta
@@ -488,14 +488,16 @@ def test_an_expiring_notification_leaves_live_bells_when_it_is_due(
         assert (gone["type"], gone["id"], gone["unread"]) == ("notification-delete", id, 0)
 
 
-def test_a_silent_client_that_answers_pings_stays(start_server: Callable[..., ServerProcess], alice: str) -> None:
+def test_silent_client_that_answers_pings_stays(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_HEARTBEAT="400ms")
     with websocket(server, alice) as bell:
         bell.next()
         assert [bell.next()["type"] for _ in range(8)] == ["heartbeat"] * 8
 
 
-def test_a_client_that_answers_no_ping_is_closed_4408(start_server: Callable[..., ServerProcess], alice: str) -> None:
+def test_client_that_answers_no_ping_is_closed_with_4408(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
     server = start_server(BELLCAST_HEARTBEAT="400ms")
     parts = server.url.removeprefix("http://").split(":")
     with socket.create_connection((parts[0], int(parts[1])), timeout=10) as mute:
@@ -514,7 +516,7 @@ def test_a_client_that_answers_no_ping_is_closed_4408(start_server: Callable[...
         assert b'"reconnect":true' in heard
 
 
-def test_a_page_may_ask_for_the_stream_with_a_token_in_a_header(bellcast_server: ServerProcess) -> None:
+def test_stream_allows_cors_requests_with_a_token_header(bellcast_server: ServerProcess) -> None:
     asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
     preflight = httpx.options(f"{bellcast_server.url}/v1/stream", headers=asked)
     assert preflight.status_code == 204
@@ -524,7 +526,7 @@ def test_a_page_may_ask_for_the_stream_with_a_token_in_a_header(bellcast_server:
 
 
 @pytest.mark.parametrize(("topic", "code"), [("b!d", "invalid"), ("room-9", "forbidden")])
-def test_a_subscribe_that_gives_nothing_says_why(
+def test_subscribe_without_any_granted_topic_is_an_error(
     bellcast_server: ServerProcess, alice: str, topic: str, code: str
 ) -> None:
     with websocket(bellcast_server, alice) as bell:
@@ -532,7 +534,7 @@ def test_a_subscribe_that_gives_nothing_says_why(
         assert bell.ask("subscribe", topics=[topic])["code"] == code
 
 
-def test_a_narrower_token_narrows_what_is_followed(
+def test_narrower_token_narrows_the_followed_topics(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     with websocket(bellcast_server, alice, topics="wide-a,wide-b", claims={"topics": ["wide-*"]}) as bell:
@@ -543,7 +545,7 @@ def test_a_narrower_token_narrows_what_is_followed(
         assert bell.ask("ping")["type"] == "pong"
 
 
-def test_erasing_a_recipient_ends_its_sessions_for_its_next_life_too(
+def test_erased_recipient_loses_its_sessions_also_when_created_again(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     notify(http, alice)

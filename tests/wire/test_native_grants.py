@@ -1,4 +1,4 @@
-"""Why a connection follows each of its topics, and what a fresh token changes."""
+"""Topic grants of a connection: their reasons, and how a fresh token changes them."""
 
 import itertools
 
@@ -13,7 +13,6 @@ names = (f"granted{number}" for number in itertools.count())
 
 @pytest.fixture
 def alice() -> str:
-    """A recipient that no other test uses."""
     return next(names)
 
 
@@ -33,7 +32,7 @@ def unsubscribe(server: ServerProcess, topic: str, recipient: str) -> None:
 
 
 def heard(bell: Socket, server: ServerProcess, *topics: str) -> list[str]:
-    """Those of the topics whose events arrive before one on the connection's own stream."""
+    """Publish to the topics, and return those whose events arrive before a marker on the connection's own stream."""
     publish(server, *topics)
     recipient = bell.ready["recipient"]
     said = {"recipient": recipient, "name": "last"}
@@ -44,7 +43,7 @@ def heard(bell: Socket, server: ServerProcess, *topics: str) -> list[str]:
     return sorted(found)
 
 
-def test_a_token_without_its_role_ends_the_roles_topic_at_once(bellcast_server: ServerProcess, alice: str) -> None:
+def test_token_without_a_role_ends_the_topic_of_that_role(bellcast_server: ServerProcess, alice: str) -> None:
     claims = {"roles": ["admin", "editor"]}
     with websocket(bellcast_server, alice, topics="role.admin,role.editor", claims=claims) as bell:
         bell.ready = bell.next()
@@ -54,7 +53,7 @@ def test_a_token_without_its_role_ends_the_roles_topic_at_once(bellcast_server: 
         assert heard(bell, bellcast_server, "role.admin", "role.editor") == ["role.editor"]
 
 
-def test_a_fresh_token_ends_what_no_reason_grants_any_longer(bellcast_server: ServerProcess, alice: str) -> None:
+def test_fresh_token_ends_topics_without_a_remaining_grant(bellcast_server: ServerProcess, alice: str) -> None:
     subscribe(bellcast_server, "by-subscription", alice)
     subscribe(bellcast_server, "by-both", alice)
     topics = "by-claim,by-subscription,by-both"
@@ -63,13 +62,11 @@ def test_a_fresh_token_ends_what_no_reason_grants_any_longer(bellcast_server: Se
         assert bell.ready["topics"] == topics.split(",")
         assert bell.ask("auth", token=bellcast_server.token(alice))["type"] == "ack"
         assert heard(bell, bellcast_server, *topics.split(",")) == ["by-both", "by-subscription"]
-        unsubscribe(bellcast_server, "by-both", alice)  # the only reason left
+        unsubscribe(bellcast_server, "by-both", alice)  # the only remaining grant
         assert heard(bell, bellcast_server, *topics.split(",")) == ["by-subscription"]
 
 
-def test_the_end_of_a_subscription_leaves_a_topic_followed_by_a_claim(
-    bellcast_server: ServerProcess, alice: str
-) -> None:
+def test_end_of_a_subscription_keeps_a_topic_granted_by_a_claim(bellcast_server: ServerProcess, alice: str) -> None:
     subscribe(bellcast_server, "twice-granted", alice)
     with websocket(bellcast_server, alice, topics="twice-granted", claims={"topics": ["twice-*"]}) as bell:
         bell.ready = bell.next()
@@ -78,7 +75,7 @@ def test_the_end_of_a_subscription_leaves_a_topic_followed_by_a_claim(
 
 
 @pytest.mark.parametrize(("session", "told"), [({}, "Alice of the record"), ({"name": "Alice"}, "Alice")])
-def test_a_presence_member_has_the_name_of_its_session_or_else_of_its_record(
+def test_presence_member_has_the_name_of_its_session_or_else_of_its_record(
     bellcast_server: ServerProcess, alice: str, session: dict[str, str], told: str
 ) -> None:
     url = f"{bellcast_server.url}/v1/recipients/{alice}"

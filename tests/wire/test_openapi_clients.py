@@ -1,4 +1,4 @@
-"""Clients that code generators make from the OpenAPI document, with the generators' default options."""
+"""Clients that code generators create from the OpenAPI document, with the default options of the generators."""
 
 import json
 import shutil
@@ -53,13 +53,13 @@ def document(bellcast_server: ServerProcess, tmp_path: Path) -> Path:
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What a command printed; it must succeed."""
+    """Run a command, which must succeed, and return its output."""
     ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=WITHIN)
     assert ran.returncode == 0, f"{command}: {ran.stdout[-4000:]}{ran.stderr[-4000:]}"
     return ran.stdout
 
 
-def test_openapi_python_client_makes_a_typed_client_of_every_operation(
+def test_openapi_python_client_generates_a_typed_client_of_every_operation(
     bellcast_server: ServerProcess, document: Path, tmp_path: Path
 ) -> None:
     made = tmp_path / "made"
@@ -83,7 +83,7 @@ def test_openapi_python_client_makes_a_typed_client_of_every_operation(
     assert json.loads(printed) == [True, "From Python", 1, "invalid", operations]
 
 
-def test_openapi_typescript_makes_types_that_a_sender_compiles_with(
+def test_openapi_typescript_generates_types_that_compile(
     bellcast_server: ServerProcess, document: Path, tmp_path: Path
 ) -> None:
     for name in ("send.ts", "tsconfig.json", "package.json"):

@@ -1,4 +1,4 @@
-"""Channels through pusher-js itself: following, refusals, presence, client events, the cache."""
+"""Channels through pusher-js: subscriptions, refusals, presence, client events, the cache."""
 
 import json
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ def publish(server: ServerProcess, topic: str, name: str, data: object) -> None:
     assert answer.status_code == 202, answer.text
 
 
-def test_a_public_channel_is_followed_and_heard_where_it_is_declared(server: ServerProcess, page: Node) -> None:
+def test_declared_public_channel_is_followed(server: ServerProcess, page: Node) -> None:
     page.connect("a")
     page.subscribe("a", "admin")
     publish(server, "admin", "lead.assigned", {"lead": 7})
     assert page.until("event", channel="admin")["data"] == {"lead": 7}
 
 
-def test_an_undeclared_public_channel_is_refused_by_the_setting_s_name(server: ServerProcess, page: Node) -> None:
+def test_undeclared_public_channel_is_refused_with_the_setting_name(server: ServerProcess, page: Node) -> None:
     page.connect("a")
     page.tell("subscribe", "a", "secrets")
     refused = page.until("refused", channel="secrets")["error"]
@@ -54,7 +54,7 @@ def test_an_undeclared_public_channel_is_refused_by_the_setting_s_name(server: S
     assert "secrets" in server.log.read_text()
 
 
-def test_a_private_channel_is_followed_by_the_app_s_signature(server: ServerProcess, page: Node) -> None:
+def test_private_channel_is_followed_with_the_signature_of_the_app(server: ServerProcess, page: Node) -> None:
     page.connect("a")
     page.subscribe("a", "private-provider.42")
     publish(server, "private-provider.42", "lead.assigned", "as text")
@@ -62,7 +62,7 @@ def test_a_private_channel_is_followed_by_the_app_s_signature(server: ServerProc
 
 
 @pytest.mark.parametrize("forged", ["", "wrong", "other-key:{digest}", "{key}:{digest}0", "{key}:{digest_of_other}"])
-def test_a_forged_signature_follows_nothing_and_is_told_what_to_sign(server: ServerProcess, forged: str) -> None:
+def test_forged_signature_is_refused_with_the_string_to_sign(server: ServerProcess, forged: str) -> None:
     with bare(server) as client:
         text = f"{client.socket_id}:private-a"
         auth = forged.format(
@@ -84,7 +84,7 @@ def test_a_forged_signature_follows_nothing_and_is_told_what_to_sign(server: Ser
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a/b", "#x", "x" * 165, "private-" + "x" * 157])
-def test_names_that_no_channel_has_are_refused(server: ServerProcess, name: str) -> None:
+def test_invalid_channel_name_is_refused(server: ServerProcess, name: str) -> None:
     with bare(server) as client:
         client.say("pusher:subscribe", {"channel": name, "auth": ""})
         refused = client.next()
@@ -92,12 +92,12 @@ def test_names_that_no_channel_has_are_refused(server: ServerProcess, name: str)
         assert json.loads(refused["data"])["type"] == "InvalidName"
 
 
-def test_every_allowed_character_is(server: ServerProcess) -> None:
+def test_channel_name_may_use_every_allowed_character(server: ServerProcess) -> None:
     with bare(server) as client:
         assert client.subscribe("private-aZ09_-=@,.;")["data"] == "{}"
 
 
-def test_following_twice_is_an_error_and_no_double_delivery(server: ServerProcess) -> None:
+def test_second_subscription_is_an_error_without_double_delivery(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-twice")
         client.settled()
@@ -109,7 +109,7 @@ def test_following_twice_is_an_error_and_no_double_delivery(server: ServerProces
         assert [frame["event"] for frame in client.settled()] == ["once"]
 
 
-def test_unsubscribing_is_silent_and_ends_it(server: ServerProcess) -> None:
+def test_unsubscribe_is_silent_and_stops_delivery(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-left")
         client.settled()
@@ -119,7 +119,7 @@ def test_unsubscribing_is_silent_and_ends_it(server: ServerProcess) -> None:
         assert client.settled() == []
 
 
-def test_presence_counts_people_not_tabs(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
+def test_presence_counts_users_not_tabs(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
     endpoint.member = {"user_id": 10, "user_info": {"name": "Ten"}}
     page.connect("watcher")
     assert page.subscribe("watcher", "presence-room")["members"] == {"count": 1, "members": {"10": {"name": "Ten"}}}
@@ -136,7 +136,7 @@ def test_presence_counts_people_not_tabs(server: ServerProcess, endpoint: AppEnd
     assert page.heard("member_removed") == []
 
 
-def test_a_number_and_its_text_are_one_person(server: ServerProcess) -> None:
+def test_user_id_as_number_and_as_text_are_one_user(server: ServerProcess) -> None:
     with bare(server) as one, bare(server) as other:
         one.subscribe("presence-ids", '{"user_id":10}')
         roster = json.loads(other.subscribe("presence-ids", '{"user_id":"10","user_info":null}')["data"])["presence"]
@@ -144,7 +144,7 @@ def test_a_number_and_its_text_are_one_person(server: ServerProcess) -> None:
         assert one.settled() == []
 
 
-def test_people_of_two_dialects_see_each_other(server: ServerProcess) -> None:
+def test_presence_members_of_two_dialects_see_each_other(server: ServerProcess) -> None:
     with bare(server) as client, websocket(server, "native", claims={"topics": ["presence-both"]}) as bell:
         client.subscribe("presence-both", '{"user_id":"pusher","user_info":{"name":"P"}}')
         bell.next()
@@ -154,7 +154,7 @@ def test_people_of_two_dialects_see_each_other(server: ServerProcess) -> None:
         assert json.loads(added["data"]) == {"user_id": "native", "user_info": {}}
 
 
-def test_client_events_reach_the_others_with_the_server_s_word_on_who_spoke(
+def test_client_event_carries_the_user_id_set_by_the_server(
     server: ServerProcess, endpoint: AppEndpoint, page: Node
 ) -> None:
     endpoint.member = {"user_id": "speaker"}
@@ -182,7 +182,7 @@ def test_client_events_reach_the_others_with_the_server_s_word_on_who_spoke(
     assert page.heard("event", name="a") == []
 
 
-def test_client_events_reach_native_followers_as_events(server: ServerProcess) -> None:
+def test_client_event_reaches_native_followers_as_an_event(server: ServerProcess) -> None:
     with bare(server) as client, websocket(server, "n1", claims={"topics": ["private-chat"]}) as bell:
         bell.next()
         bell.ask("subscribe", topics=["private-chat"])
@@ -192,7 +192,7 @@ def test_client_events_reach_native_followers_as_events(server: ServerProcess) -
         assert (event["topic"], event["name"], event["data"]) == ("private-chat", "client-hello", "just text")
 
 
-def test_client_events_need_membership_a_private_channel_and_a_client_name(server: ServerProcess) -> None:
+def test_client_event_needs_membership_a_private_channel_and_a_client_name(server: ServerProcess) -> None:
     with bare(server) as inside, bare(server) as client:
         inside.subscribe("private-closed")
         inside.subscribe("private-other")
@@ -215,7 +215,7 @@ def test_client_events_need_membership_a_private_channel_and_a_client_name(serve
         assert inside.settled() == []
 
 
-def test_a_flood_of_client_events_is_refused_by_its_code_and_harms_nobody(server: ServerProcess) -> None:
+def test_flood_of_client_events_is_refused_and_leaves_others_unaffected(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as other:
         client.subscribe("private-flood")
         other.subscribe("private-flood")
@@ -231,7 +231,9 @@ def test_a_flood_of_client_events_is_refused_by_its_code_and_harms_nobody(server
         assert client.next()["event"] == "pusher:pong"
 
 
-def test_a_cache_channel_tells_newcomers_its_last_event_also_after_a_restart(server: ServerProcess, page: Node) -> None:
+def test_cache_channel_sends_its_last_event_to_new_subscribers_also_after_a_restart(
+    server: ServerProcess, page: Node
+) -> None:
     page.connect("a")
     page.subscribe("a", "private-cache-price")
     assert page.until("cache_miss", channel="private-cache-price")
@@ -244,7 +246,7 @@ def test_a_cache_channel_tells_newcomers_its_last_event_also_after_a_restart(ser
     assert (told["event"], told["data"]) == ("price", {"eur": 5})
 
 
-def test_followers_are_told_how_many_they_are(bellcast_server: ServerProcess) -> None:
+def test_subscription_count_is_sent_to_subscribers(bellcast_server: ServerProcess) -> None:
     server = bellcast_server
     with bare(server) as one:
         one.subscribe("private-counted")
@@ -257,7 +259,7 @@ def test_followers_are_told_how_many_they_are(bellcast_server: ServerProcess) ->
         assert json.loads(one.next()["data"]) == {"subscription_count": 1}
 
 
-def test_ten_thousand_subscriptions_of_one_client_stop_at_its_bound(server: ServerProcess) -> None:
+def test_subscriptions_of_a_client_stop_at_the_limit(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as other:
         frames = [
             json.dumps({"event": "pusher:subscribe", "data": {"channel": f"news-{number}", "auth": ""}})
@@ -273,7 +275,7 @@ def test_ten_thousand_subscriptions_of_one_client_stop_at_its_bound(server: Serv
         assert other.subscribe("private-unharmed")
 
 
-def test_an_event_told_by_a_native_client_can_not_speak_for_the_server(server: ServerProcess) -> None:
+def test_published_event_cannot_use_reserved_names(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-forged")
         client.settled()

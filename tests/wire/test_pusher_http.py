@@ -1,4 +1,4 @@
-"""The HTTP API through the official server SDKs, and request by request where they would not go."""
+"""The HTTP API through the official server SDKs, and by single requests for cases the SDKs cannot produce."""
 
 import hashlib
 import hmac
@@ -30,13 +30,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def python(server: ServerProcess) -> Any:
-    """PyPI's `pusher`."""
+    """The package `pusher` of PyPI."""
     return pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
 
 
 @pytest.fixture
 def node(server: ServerProcess) -> Iterator[Any]:
-    """npm's `pusher`."""
+    """The package `pusher` of npm."""
     options = {"appId": server.project, "key": server.key, "secret": server.secret}
     options |= {"host": "127.0.0.1", "port": server.port, "useTLS": False}
     process = subprocess.Popen(
@@ -65,7 +65,7 @@ def node(server: ServerProcess) -> Iterator[Any]:
 def signed(
     server: ServerProcess, method: str, path: str, body: bytes = b"", *, secret: str | None = None, **parameters: str
 ) -> str:
-    """The address of a signed request, by the documented rules."""
+    """Return the URL of a request signed by the documented rules."""
     given = {"auth_key": server.key, "auth_timestamp": str(int(time.time())), "auth_version": "1.0"}
     if body:
         given["body_md5"] = hashlib.md5(body).hexdigest()
@@ -88,7 +88,7 @@ def get(server: ServerProcess, what: str, **parameters: str) -> httpx.Response:
 # --- the SDKs
 
 
-def test_the_python_sdk_triggers_queries_and_terminates(server: ServerProcess, python: Any) -> None:
+def test_python_sdk_triggers_queries_and_terminates(server: ServerProcess, python: Any) -> None:
     with bare(server) as client:
         client.subscribe("private-a")
         client.subscribe("presence-p", '{"user_id":"u 1"}')
@@ -117,7 +117,7 @@ def test_the_python_sdk_triggers_queries_and_terminates(server: ServerProcess, p
         assert closed.value.rcvd.code == 4009
 
 
-def test_the_python_sdk_s_signatures_hold(server: ServerProcess, python: Any) -> None:
+def test_python_sdk_signatures_are_valid(server: ServerProcess, python: Any) -> None:
     with bare(server) as client:
         auth = python.authenticate("presence-sdk", client.socket_id, {"user_id": "7", "user_info": {"n": "S"}})
         client.say("pusher:subscribe", {"channel": "presence-sdk", **auth})
@@ -126,7 +126,7 @@ def test_the_python_sdk_s_signatures_hold(server: ServerProcess, python: Any) ->
         assert client.next()["event"] == "pusher:signin_success"
 
 
-def test_the_python_sdk_raises_its_own_errors(server: ServerProcess, python: Any) -> None:
+def test_python_sdk_raises_its_own_errors(server: ServerProcess, python: Any) -> None:
     wrong = pusher.Pusher(server.project, server.key, "wrong", host="127.0.0.1", port=server.port, ssl=False)
     with pytest.raises(pusher.errors.PusherBadAuth, match="auth_signature"):
         wrong.trigger("private-a", "event", {})
@@ -134,7 +134,7 @@ def test_the_python_sdk_raises_its_own_errors(server: ServerProcess, python: Any
         python.channels_info("private-", ["user_count"])
 
 
-def test_the_node_sdk_triggers_queries_and_terminates(server: ServerProcess, node: Any) -> None:
+def test_node_sdk_triggers_queries_and_terminates(server: ServerProcess, node: Any) -> None:
     with bare(server) as client, bare(server) as other:
         client.subscribe("private-n")
         other.subscribe("private-n")
@@ -159,12 +159,12 @@ def test_the_node_sdk_triggers_queries_and_terminates(server: ServerProcess, nod
             client.settled()
 
 
-def test_the_node_sdk_reads_a_refusal(server: ServerProcess, node: Any) -> None:
+def test_node_sdk_reads_a_refusal(server: ServerProcess, node: Any) -> None:
     status, body = node("trigger", "private-n", "x" * 199, {"too": "x" * 11_000})
     assert (status, "data" in body) == (413, True)
 
 
-def test_an_encrypted_channel_passes_sealed(server: ServerProcess) -> None:
+def test_encrypted_channel_passes_ciphertext_through(server: ServerProcess) -> None:
     key = b"k" * 32
     options = {"host": "127.0.0.1", "port": server.port, "ssl": False}
     import base64
@@ -188,7 +188,7 @@ def test_an_encrypted_channel_passes_sealed(server: ServerProcess) -> None:
 # --- other dialects
 
 
-def test_what_is_triggered_reaches_native_followers_as_a_value(server: ServerProcess, python: Any) -> None:
+def test_triggered_data_reaches_native_followers_as_a_value(server: ServerProcess, python: Any) -> None:
     with websocket(server, "native", claims={"topics": ["private-*"]}) as bell:
         bell.next()
         bell.ask("subscribe", topics=["private-both"])
@@ -197,7 +197,7 @@ def test_what_is_triggered_reaches_native_followers_as_a_value(server: ServerPro
         assert (event["topic"], event["name"], event["data"]) == ("private-both", "event", {"lead": 7})
 
 
-def test_a_connection_is_left_out_whatever_it_speaks(server: ServerProcess) -> None:
+def test_excluded_connection_is_skipped_in_every_dialect(server: ServerProcess) -> None:
     with bare(server) as client, websocket(server, "left-out", claims={"topics": ["private-*"]}) as bell:
         bell.next()
         bell.ask("subscribe", topics=["private-but"])
@@ -215,13 +215,13 @@ def test_a_connection_is_left_out_whatever_it_speaks(server: ServerProcess) -> N
 EVENT = {"name": "e", "data": "{}", "channels": ["private-x"]}
 
 
-def test_a_request_signed_by_the_documented_rules_holds(server: ServerProcess) -> None:
+def test_request_signed_by_the_documented_rules_is_accepted(server: ServerProcess) -> None:
     answer = post(server, "events", EVENT)
     assert (answer.status_code, answer.json()) == (200, {})
 
 
 @pytest.mark.parametrize("off", [-700, 700])
-def test_a_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, off: int) -> None:
+def test_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, off: int) -> None:
     answer = post(server, "events", EVENT, auth_timestamp=str(int(time.time()) + off))
     assert (answer.status_code, "auth_timestamp" in answer.text) == (401, True)
 
@@ -237,14 +237,14 @@ def test_a_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, o
         ({"secret": "another secret"}, "auth_signature"),
     ],
 )
-def test_what_does_not_hold_is_refused_by_its_field(
+def test_invalid_signature_is_refused_with_its_field(
     server: ServerProcess, parameters: dict[str, str], why: str
 ) -> None:
     answer = post(server, "events", EVENT, **parameters)
     assert (answer.status_code, why in answer.text) == (401, True)
 
 
-def test_a_changed_body_path_or_parameter_breaks_the_signature(server: ServerProcess) -> None:
+def test_changed_body_path_or_parameter_breaks_the_signature(server: ServerProcess) -> None:
     path, raw = f"/apps/{server.project}/events", json.dumps(EVENT).encode()
     url = signed(server, "POST", path, raw)
     assert httpx.post(url, content=raw + b" ").status_code == 401
@@ -255,7 +255,7 @@ def test_a_changed_body_path_or_parameter_breaks_the_signature(server: ServerPro
     assert httpx.post(signed(server, "POST", path, raw, body_md5="é"), content=raw).status_code == 401
 
 
-def test_lists_are_read_as_php_and_others_write_them(server: ServerProcess) -> None:
+def test_lists_are_read_in_php_and_plain_notation(server: ServerProcess) -> None:
     path = f"/apps/{server.project}/channels/private-x"
     url = signed(server, "GET", path, info="subscription_count,cache")
     assert httpx.get(url).json() == {"occupied": False, "subscription_count": 0, "cache": None}
@@ -295,12 +295,12 @@ def test_lists_are_read_as_php_and_others_write_them(server: ServerProcess) -> N
         ({"name": "e", "data": "{}"}, 400, "channels"),
     ],
 )
-def test_bad_events_are_refused_by_their_field(server: ServerProcess, body: Any, status: int, field: str) -> None:
+def test_invalid_event_is_refused_with_its_field(server: ServerProcess, body: Any, status: int, field: str) -> None:
     answer = post(server, "events", body)
     assert (answer.status_code, field in answer.text) == (status, True), answer.text
 
 
-def test_one_bad_event_of_a_batch_refuses_all(server: ServerProcess) -> None:
+def test_batch_with_one_invalid_event_is_refused_entirely(server: ServerProcess) -> None:
     good = {"channel": "private-batch", "name": "good", "data": "1"}
     with bare(server) as client:
         client.subscribe("private-batch")
@@ -313,7 +313,7 @@ def test_one_bad_event_of_a_batch_refuses_all(server: ServerProcess) -> None:
         assert len(client.settled()) == 10
 
 
-def test_a_repeated_channel_is_told_once_and_an_unknown_socket_excludes_nobody(server: ServerProcess) -> None:
+def test_repeated_channel_receives_once_and_an_unknown_socket_excludes_none(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-once")
         client.settled()
@@ -330,7 +330,7 @@ def test_data_arrives_byte_for_byte(server: ServerProcess) -> None:
             assert client.next()["data"] == data
 
 
-def test_unknown_apps_paths_and_methods(server: ServerProcess) -> None:
+def test_unknown_app_path_or_method_is_refused(server: ServerProcess) -> None:
     assert httpx.post(signed(server, "POST", "/apps/1/events", b"{}"), content=b"{}").status_code == 404
     assert get(server, "nonsense").status_code == 404
     assert get(server, "events").status_code == 405
@@ -338,14 +338,14 @@ def test_unknown_apps_paths_and_methods(server: ServerProcess) -> None:
     assert get(server, "channels/presence-x", info="subscription_count").status_code == 400
 
 
-def test_the_cache_is_told_of_with_its_time_to_live(server: ServerProcess) -> None:
+def test_cache_query_returns_data_and_ttl(server: ServerProcess) -> None:
     post(server, "events", {"name": "price", "data": "5", "channel": "cache-price"})
     found = get(server, "channels/cache-price", info="cache").json()
     assert found["cache"]["data"] == "5"
     assert 1_700 < found["cache"]["ttl"] <= 1_800
 
 
-def test_one_publisher_s_order_is_kept(server: ServerProcess) -> None:
+def test_events_of_one_publisher_keep_their_order(server: ServerProcess) -> None:
     with bare(server) as client, httpx.Client() as http:
         client.subscribe("private-order")
         client.settled()

@@ -1,4 +1,4 @@
-"""The Pusher dialect mounted into somebody's app under another server: stock clients see no difference."""
+"""The Pusher dialect mounted in another app under another server: stock clients see no difference."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield server
 
 
-def test_pusher_js_follows_signs_in_and_hears(server: MountedServer) -> None:
+def test_pusher_js_subscribes_signs_in_and_receives(server: MountedServer) -> None:
     endpoint = AppEndpoint(server)
     endpoint.user = {"id": "ann"}
     try:
@@ -37,7 +37,7 @@ def test_pusher_js_follows_signs_in_and_hears(server: MountedServer) -> None:
         endpoint.close()
 
 
-def test_codes_are_kept(server: MountedServer) -> None:
+def test_close_codes_are_kept(server: MountedServer) -> None:
     with bare(server, "/app/unknown?protocol=7") as client:
         assert client.next()["data"]["code"] == 4001
         with pytest.raises(ConnectionClosed) as closed:
@@ -46,7 +46,7 @@ def test_codes_are_kept(server: MountedServer) -> None:
         assert closed.value.rcvd.code == 4001
 
 
-def test_several_at_once_are_frames_of_their_own(server: MountedServer) -> None:
+def test_simultaneous_events_are_separate_frames(server: MountedServer) -> None:
     with bare(server) as one, bare(server) as other:
         one.subscribe("presence-b", '{"user_id":"1"}')
         other.subscribe("presence-b", '{"user_id":"2"}')

@@ -1,4 +1,4 @@
-"""Signing in through pusher-js: the inbox on the user's channel and on aliases, what was missed, watchlists."""
+"""Sign-in through pusher-js: the inbox on the user's channel and on aliases, missed changes, watchlists."""
 
 import json
 import time
@@ -50,22 +50,20 @@ def act(server: ServerProcess, recipient: str, action: str, **selection: Any) ->
 
 
 def signed_in(client: Bare, user: str, **more: Any) -> list[dict[str, Any]]:
-    """Sign in; what is told right after."""
+    """Sign in, and return the frames that follow."""
     client.sign_in(id=user, **more)
     return [frame for frame in client.settled() if frame["event"] != "pusher:signin_success"]
 
 
 def arrived(client: Bare, seconds: float = 4.5) -> None:
-    """Stay until the server has asked whether everything arrived, and noted that it did."""
+    """Stay connected until the server has pinged and saved the acknowledged position."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         client.settled()
         time.sleep(0.2)
 
 
-def test_inbox_changes_arrive_on_the_user_s_channel_of_pusher_js(
-    server: ServerProcess, endpoint: AppEndpoint, page: Node
-) -> None:
+def test_inbox_changes_arrive_on_the_user_channel(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
     endpoint.user = {"id": "ann", "user_info": {"name": "Ann"}}
     page.connect("a")
     page.tell("signin", "a")
@@ -85,7 +83,7 @@ def test_inbox_changes_arrive_on_the_user_s_channel_of_pusher_js(
     assert page.until("user", event="notification-delete")["data"]["id"] == id
 
 
-def test_read_on_another_dialect_moves_every_badge(server: ServerProcess) -> None:
+def test_read_mark_of_another_dialect_moves_every_badge(server: ServerProcess) -> None:
     with bare(server) as client, websocket(server, "both") as bell:
         signed_in(client, "both")
         bell.next()
@@ -96,7 +94,7 @@ def test_read_on_another_dialect_moves_every_badge(server: ServerProcess) -> Non
         assert json.loads(client.until("notification-update")["data"])["unread"] == 0
 
 
-def test_an_announcement_rings_at_once(server: ServerProcess) -> None:
+def test_announcement_arrives_live(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as alias:
         signed_in(client, "announced")
         alias.subscribe("private-provider.announced")
@@ -109,7 +107,7 @@ def test_an_announcement_rings_at_once(server: ServerProcess) -> None:
 @pytest.mark.parametrize(
     "user_data", ['{"id":""}', '{"id":7}', "{}", "[]", "nonsense", json.dumps({"id": "x" * 129}), '{"id":"a\\u0000"}']
 )
-def test_a_bad_user_ends_the_connection_with_4009(server: ServerProcess, user_data: str) -> None:
+def test_invalid_user_closes_with_4009(server: ServerProcess, user_data: str) -> None:
     with bare(server) as client:
         auth = sign(server, f"{client.socket_id}::user::{user_data}")
         client.say("pusher:signin", {"auth": auth, "user_data": user_data})
@@ -120,14 +118,14 @@ def test_a_bad_user_ends_the_connection_with_4009(server: ServerProcess, user_da
         assert closed.value.rcvd.code == 4009
 
 
-def test_a_forged_sign_in_ends_the_connection(server: ServerProcess) -> None:
+def test_forged_sign_in_closes_the_connection(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as other:
         auth = sign(server, f'{other.socket_id}::user::{{"id":"ann"}}')
         client.say("pusher:signin", {"auth": auth, "user_data": '{"id":"ann"}'})
         assert client.next()["data"]["code"] == 4009
 
 
-def test_signing_in_again_is_fine_as_the_same_and_refused_as_another(server: ServerProcess) -> None:
+def test_repeated_sign_in_is_accepted_for_the_same_user_only(server: ServerProcess) -> None:
     with bare(server) as client:
         signed_in(client, "same")
         client.sign_in(id="same")
@@ -138,7 +136,7 @@ def test_signing_in_again_is_fine_as_the_same_and_refused_as_another(server: Ser
         assert client.until("notification")["channel"] == "#server-to-user-same"
 
 
-def test_a_user_s_channel_is_the_user_s_alone(server: ServerProcess) -> None:
+def test_user_channel_is_open_to_its_user_only(server: ServerProcess) -> None:
     with bare(server) as owner, bare(server) as other:
         signed_in(owner, "owner")
         owner.say("pusher:subscribe", {"channel": "#server-to-user-owner", "auth": ""})
@@ -152,9 +150,7 @@ def test_a_user_s_channel_is_the_user_s_alone(server: ServerProcess) -> None:
         assert [frame["event"] for frame in other.settled()] == ["pusher:error"]
 
 
-def test_the_inbox_comes_on_channels_the_app_listens_to_already_in_laravel_s_shape_too(
-    server: ServerProcess, page: Node
-) -> None:
+def test_inbox_arrives_on_alias_channels_also_in_the_shape_of_laravel(server: ServerProcess, page: Node) -> None:
     page.tell("echo", "a", {"broadcaster": "reverb", "key": server.key, **page.options()})
     page.until("state", name="a", state="connected")
     page.tell("notification", "a", "App.Models.User.5")
@@ -166,7 +162,7 @@ def test_the_inbox_comes_on_channels_the_app_listens_to_already_in_laravel_s_sha
     assert page.until("heard", event=".notification")["data"]["unread"] == 1
 
 
-def test_another_alias_carries_the_changes_and_no_other_recipient_s(server: ServerProcess) -> None:
+def test_alias_carries_the_changes_of_its_recipient_only(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-provider.42")
         client.settled()
@@ -177,10 +173,10 @@ def test_another_alias_carries_the_changes_and_no_other_recipient_s(server: Serv
         assert told == [("notification", "private-provider.42"), ("notification-update", "private-provider.42")]
 
 
-# --- nothing missed
+# --- replay
 
 
-def test_a_first_sign_in_is_a_reset_with_the_counters(server: ServerProcess) -> None:
+def test_first_sign_in_leads_to_a_reset_with_counters(server: ServerProcess) -> None:
     notify(server, "first")
     with bare(server) as client:
         (told,) = signed_in(client, "first", device="phone")
@@ -188,7 +184,7 @@ def test_a_first_sign_in_is_a_reset_with_the_counters(server: ServerProcess) -> 
         assert json.loads(told["data"])["unread"] == 1
 
 
-def test_what_came_while_away_is_told_at_the_next_sign_in_once_it_was_known_how_far(server: ServerProcess) -> None:
+def test_missed_changes_are_sent_at_the_next_sign_in(server: ServerProcess) -> None:
     old = notify(server, "away", "old")
     with bare(server) as client:
         signed_in(client, "away", device="phone")
@@ -208,19 +204,19 @@ def test_what_came_while_away_is_told_at_the_next_sign_in_once_it_was_known_how_
         assert json.loads(client.until("notification")["data"])["notification"]["id"] == live
 
 
-def test_what_was_written_but_never_answered_is_told_again(server: ServerProcess) -> None:
+def test_unacknowledged_change_is_sent_again(server: ServerProcess) -> None:
     with bare(server) as client:
         signed_in(client, "cut", device="phone")
         arrived(client)
         id = notify(server, "cut")
         client.until("notification")
-        client.raw.socket.close()  # before any ping could be answered
+        client.raw.socket.close()  # before a ping could be answered
     with bare(server) as client:
         (told,) = signed_in(client, "cut", device="phone")
         assert json.loads(told["data"])["notification"]["id"] == id
 
 
-def test_two_devices_are_told_each_its_own(server: ServerProcess) -> None:
+def test_missed_changes_are_tracked_per_device(server: ServerProcess) -> None:
     with bare(server) as phone, bare(server) as laptop:
         for client, device in ((phone, "phone"), (laptop, "laptop")):
             signed_in(client, "two", device=device)
@@ -237,7 +233,7 @@ def test_two_devices_are_told_each_its_own(server: ServerProcess) -> None:
         assert signed_in(laptop, "two", device="laptop") == []
 
 
-def test_a_server_killed_and_restarted_still_knows_what_a_device_missed(
+def test_missed_changes_survive_a_killed_server(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server()
@@ -263,10 +259,10 @@ def test_a_server_killed_and_restarted_still_knows_what_a_device_missed(
         endpoint.close()
 
 
-# --- watchlists and ends
+# --- watchlists and revocation
 
 
-def test_a_watchlist_tells_who_comes_and_goes(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
+def test_watchlist_reports_who_is_online_and_offline(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
     with bare(server) as there:
         signed_in(there, "w1")
         endpoint.user = {"id": "watcher", "watchlist": ["w1", "w2"]}
@@ -282,7 +278,7 @@ def test_a_watchlist_tells_who_comes_and_goes(server: ServerProcess, endpoint: A
         assert page.heard("online") == []
 
 
-def test_a_watchlist_too_long_is_cut_and_told(server: ServerProcess) -> None:
+def test_watchlist_beyond_the_limit_is_cut_with_an_error(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as late:
         told = signed_in(client, "long", watchlist=[f"x{number}" for number in range(120)])
         assert [one["data"]["code"] for one in told if one["event"] == "pusher:error"] == [4302]
@@ -290,9 +286,7 @@ def test_a_watchlist_too_long_is_cut_and_told(server: ServerProcess) -> None:
         assert client.settled() == []
 
 
-def test_ended_sessions_end_pusher_s_too_and_pusher_js_stays_away(
-    server: ServerProcess, endpoint: AppEndpoint, page: Node
-) -> None:
+def test_revocation_closes_pusher_js_for_good(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
     endpoint.user = {"id": "ended"}
     page.connect("a")
     page.tell("signin", "a")
@@ -302,14 +296,14 @@ def test_ended_sessions_end_pusher_s_too_and_pusher_js_stays_away(
     assert page.until("state", state="disconnected")
 
 
-# --- our own endpoints
+# --- the built-in auth endpoints
 
 
 def sign_for(server: ServerProcess, what: str, headers: dict[str, str], **form: str) -> httpx.Response:
     return httpx.post(f"{server.url}/pusher/{what}", data=form, headers=headers)
 
 
-def test_our_own_endpoints_let_pusher_js_in_by_a_session_token(server: ServerProcess) -> None:
+def test_built_in_endpoints_authorize_pusher_js_with_a_session_token(server: ServerProcess) -> None:
     headers = server.as_recipient("own", topics=["private-team", "presence-team"], name="Owen")
     with node(server) as page:
         page.connect(
@@ -340,13 +334,13 @@ def test_our_own_endpoints_let_pusher_js_in_by_a_session_token(server: ServerPro
         ({}, 400),
     ],
 )
-def test_our_own_endpoint_signs_only_what_is_the_recipient_s(
+def test_built_in_endpoint_signs_only_channels_of_the_recipient(
     server: ServerProcess, form: dict[str, str], status: int
 ) -> None:
     assert sign_for(server, "auth", server.as_recipient("me"), **form).status_code == status
 
 
-def test_our_own_endpoints_know_no_strangers(server: ServerProcess) -> None:
+def test_built_in_endpoints_refuse_unknown_callers(server: ServerProcess) -> None:
     form = {"socket_id": "1.2", "channel_name": "private-provider.me"}
     assert sign_for(server, "auth", {}, **form).status_code == 401
     assert sign_for(server, "auth", server.as_app(), **form).status_code == 403

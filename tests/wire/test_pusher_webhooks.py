@@ -1,4 +1,4 @@
-"""Webhooks as an app's URL receives them, checked by the SDK; and the app's handlers asked by client events."""
+"""Webhooks as received by the app's URL and validated by the SDK, and client events handled by the app."""
 
 import json
 import queue
@@ -18,7 +18,7 @@ WAIT = 20
 
 
 class Receiver:
-    """The app's URL; refuses as often as it is told to."""
+    """The app's URL. Responds with 500 to the next `refuse` requests."""
 
     def __init__(self) -> None:
         self.requests: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
@@ -45,7 +45,7 @@ class Receiver:
         return self.requests.get(timeout=WAIT)
 
     def happened(self, name: str) -> dict[str, Any]:
-        """The next happening of that name."""
+        """Return the next event of that name."""
         while True:
             for event in json.loads(self.next()[1])["events"]:
                 if event["name"] == name:
@@ -53,7 +53,7 @@ class Receiver:
                     return found
 
     def quiet(self, seconds: float) -> list[str]:
-        """The names of what happens within that time."""
+        """Return the names of the events received within that time."""
         time.sleep(seconds)
         names = []
         while not self.requests.empty():
@@ -77,7 +77,7 @@ def server(start_server: Callable[..., ServerProcess], receiver: Receiver) -> Se
     return start_server(BELLCAST_PUSHER_WEBHOOK_URL=receiver.url, BELLCAST_PUSHER_SUBSCRIPTION_COUNT="off")
 
 
-def test_the_sdk_finds_a_webhook_valid(server: ServerProcess, receiver: Receiver) -> None:
+def test_webhook_is_valid_for_the_sdk(server: ServerProcess, receiver: Receiver) -> None:
     sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
     with bare(server) as client:
         client.subscribe("private-a")
@@ -89,7 +89,7 @@ def test_the_sdk_finds_a_webhook_valid(server: ServerProcess, receiver: Receiver
         assert sdk.validate_webhook(headers["x-pusher-key"], headers["x-pusher-signature"], body.decode() + " ") is None
 
 
-def test_everything_that_happens_is_told(server: ServerProcess, receiver: Receiver) -> None:
+def test_webhooks_report_members_client_events_and_cache_misses(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as one:
         one.subscribe("presence-p", '{"user_id":"u"}')
         added = receiver.happened("member_added")
@@ -110,7 +110,7 @@ def test_everything_that_happens_is_told(server: ServerProcess, receiver: Receiv
     assert left == {"name": "member_removed", "channel": "presence-p", "user_id": "u"}
 
 
-def test_a_cache_miss_is_told_again_once_the_event_that_answered_it_is_over(
+def test_cache_miss_is_reported_again_after_the_cached_event_expired(
     start_server: Callable[..., ServerProcess], receiver: Receiver
 ) -> None:
     server = start_server(
@@ -120,12 +120,12 @@ def test_a_cache_miss_is_told_again_once_the_event_that_answered_it_is_over(
     )
     sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
     with bare(server) as follower:
-        follower.subscribe("private-cache-c")  # and stays, so that the channel is never vacated
+        follower.subscribe("private-cache-c")  # stays subscribed, so that the channel is never vacated
         assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
         with bare(server) as second:
             second.subscribe("private-cache-c")
             assert second.until("pusher:cache_miss")
-        assert receiver.quiet(0.5) == []  # once for both
+        assert receiver.quiet(0.5) == []  # one webhook for both
         sdk.trigger("private-cache-c", "kept", {})
         assert follower.until("kept")
         answer = "kept"
@@ -136,7 +136,7 @@ def test_a_cache_miss_is_told_again_once_the_event_that_answered_it_is_over(
         assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
 
 
-def test_happenings_of_one_moment_come_in_one_request(server: ServerProcess, receiver: Receiver) -> None:
+def test_simultaneous_events_share_one_request(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as client:
         for number in range(20):
             client.subscribe(f"private-{number}")
@@ -146,7 +146,7 @@ def test_happenings_of_one_moment_come_in_one_request(server: ServerProcess, rec
         assert len(batches) < 10
 
 
-def test_who_reloads_the_page_was_never_gone(server: ServerProcess, receiver: Receiver) -> None:
+def test_member_that_reloads_the_page_is_not_reported(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as client:
         client.subscribe("presence-p", '{"user_id":"u"}')
         receiver.happened("member_added")
@@ -157,7 +157,7 @@ def test_who_reloads_the_page_was_never_gone(server: ServerProcess, receiver: Re
     assert vacated == {"presence-p"}
 
 
-def test_a_refused_webhook_is_sent_again_the_same(server: ServerProcess, receiver: Receiver) -> None:
+def test_refused_webhook_is_retried_unchanged(server: ServerProcess, receiver: Receiver) -> None:
     receiver.refuse = 2
     with bare(server) as client:
         client.subscribe("private-again")
@@ -166,9 +166,7 @@ def test_a_refused_webhook_is_sent_again_the_same(server: ServerProcess, receive
         assert receiver.quiet(1.5) == []
 
 
-def test_a_vacated_channel_is_told_of_though_the_server_dies_meanwhile(
-    server: ServerProcess, receiver: Receiver
-) -> None:
+def test_vacated_channel_is_reported_despite_a_restart(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as client:
         client.subscribe("private-doomed")
         receiver.happened("channel_occupied")
@@ -177,7 +175,7 @@ def test_a_vacated_channel_is_told_of_though_the_server_dies_meanwhile(
     assert receiver.happened("channel_vacated")["channel"] == "private-doomed"
 
 
-def test_subscription_counts_are_told(start_server: Callable[..., ServerProcess], receiver: Receiver) -> None:
+def test_subscription_counts_are_reported(start_server: Callable[..., ServerProcess], receiver: Receiver) -> None:
     server = start_server(BELLCAST_PUSHER_WEBHOOK_URL=receiver.url)
     with bare(server) as client:
         client.subscribe("private-n")
@@ -205,7 +203,7 @@ async def connect(call):
 """
 
 
-def test_a_client_event_is_answered_by_the_app_s_handler(
+def test_client_event_is_answered_by_the_handler_of_the_app(
     start_server: Callable[..., ServerProcess], tmp_path: Any
 ) -> None:
     (tmp_path / "shop_bells.py").write_text(HANDLERS)

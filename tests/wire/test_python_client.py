@@ -1,4 +1,4 @@
-"""The Python client against a running server, blocking and awaiting alike."""
+"""The Python client against a running server, blocking and asynchronous."""
 
 import asyncio
 import inspect
@@ -34,7 +34,7 @@ QUICK = Retries(first=0.01, longest=0.05)
 
 
 class Awaited:
-    """An awaiting client whose methods are awaited for the test, so that both clients take the same test."""
+    """An async client whose methods are awaited for the test, so that both clients share their tests."""
 
     def __init__(self, target, runner):
         self._target, self._runner = target, runner
@@ -53,7 +53,7 @@ class Awaited:
 
 @contextmanager
 def client(kind, url, secret, **options):
-    """A client of either kind, closed at the end."""
+    """Open a client of either kind."""
     if kind == "blocking":
         with Bellcast(url, secret, **options) as bell:
             yield bell
@@ -86,7 +86,7 @@ def titles(page):
     return [notification.title for notification in page.notifications]
 
 
-def test_a_notification_is_in_the_inbox(bell, alice):
+def test_notification_is_in_the_inbox(bell, alice):
     sent = bell.notify(
         alice,
         title="New booking",
@@ -107,14 +107,14 @@ def test_a_notification_is_in_the_inbox(bell, alice):
     assert (page.unread, page.unseen, page.next) == (1, 1, None)
 
 
-def test_several_recipients_get_one_each(bell, alice):
+def test_several_recipients_get_one_notification_each(bell, alice):
     bob = f"bob-{uuid4()}"
     sent = bell.notify([alice, bob], title="Hello")
     assert {made.recipient for made in sent.notifications} == {alice, bob}
     assert len(set(sent.ids)) == 2
 
 
-def test_a_topic_gets_one_announcement(bell, alice):
+def test_topic_gets_one_announcement(bell, alice):
     topic = f"admins-{uuid4()}"
     bell.subscribe(topic, alice)
     sent = bell.notify({"topic": topic}, title="All hands")
@@ -126,7 +126,7 @@ def test_a_topic_gets_one_announcement(bell, alice):
     assert titles(bell.inbox(bell.token(alice)).list()) == ["All hands"]
 
 
-def test_a_bulk_send_of_any_size_answers_in_order(bell, alice):
+def test_bulk_send_of_any_size_returns_results_in_order(bell, alice):
     items = [{"to": alice, "title": f"Number {number}"} for number in range(12_000)]
     items[7]["title"] = ""
     results = bell.bulk(items)
@@ -137,7 +137,7 @@ def test_a_bulk_send_of_any_size_answers_in_order(bell, alice):
     assert bell.inbox(bell.token(alice)).counts().unread == 11_999
 
 
-def test_what_was_sent_can_be_read_edited_and_recalled(bell, alice):
+def test_sent_notification_can_be_read_edited_and_recalled(bell, alice):
     sent = bell.notify(alice, title="At two", body="In the hall")
     edited = bell.edit(sent.id, title="At three", body=None)
     assert (edited.title, edited.body) == ("At three", None)
@@ -148,7 +148,7 @@ def test_what_was_sent_can_be_read_edited_and_recalled(bell, alice):
         bell.notification(sent.id)
 
 
-def test_an_inbox_is_acted_on(bell, alice):
+def test_inbox_supports_all_actions(bell, alice):
     ids = bell.notify([alice], title="First").ids + bell.notify(alice, title="Second", type="booking").ids
     inbox = bell.inbox(bell.token(alice))
     assert inbox.seen(all=True).unseen == 0
@@ -172,7 +172,7 @@ def test_pages_follow_one_another(bell, alice):
     assert titles(first) + titles(inbox.list(limit=3, before=first.next)) == ["4", "3", "2", "1", "0"]
 
 
-def test_polling_hears_of_changes_only(bell, alice):
+def test_changed_returns_changes_only(bell, alice):
     inbox = bell.inbox(bell.token(alice))
     position = inbox.list().position
     assert inbox.changed(position) is None
@@ -180,7 +180,7 @@ def test_polling_hears_of_changes_only(bell, alice):
     assert titles(inbox.changed(position)) == ["News"]
 
 
-def test_a_recipient_is_recorded(bell):
+def test_recipient_can_be_stored_changed_and_deleted(bell):
     key = f"oauth|7/é {uuid4()}"
     assert bell.recipients.put(key, name="Alice", roles=["admin"], data={"floor": 3}).name == "Alice"
     assert bell.recipients.patch(key, email="alice@example.com", name=None).email == "alice@example.com"
@@ -192,13 +192,13 @@ def test_a_recipient_is_recorded(bell):
         bell.recipients.get(key)
 
 
-def test_two_tenants_never_meet(bell, alice):
+def test_tenants_are_isolated(bell, alice):
     bell.notify(alice, title="For Acme", tenant="acme")
     bell.notify(alice, title="For Globex", tenant="globex")
     assert titles(bell.inbox(bell.token(alice, tenant="acme")).list()) == ["For Acme"]
 
 
-def test_a_token_says_when_it_ends_and_revoking_ends_it_before(bell, alice):
+def test_token_has_an_expiry_and_can_be_revoked_earlier(bell, alice):
     token = bell.token(alice, ttl="1h")
     left = token.expires_at - datetime.now(UTC)
     assert timedelta(minutes=58) < left <= timedelta(hours=1)
@@ -208,13 +208,13 @@ def test_a_token_says_when_it_ends_and_revoking_ends_it_before(bell, alice):
         bell.inbox(token).counts()
 
 
-def test_a_token_is_signed_while_the_server_is_down(kind):
+def test_token_is_signed_while_the_server_is_down(kind):
     with client(kind, "http://127.0.0.1:1", "a-secret") as bell:
         assert bell.token("alice").count(".") == 2
 
 
 @pytest.mark.parametrize("key", [None, PROJECT[1]], ids=["secret alone", "with the key"])
-def test_a_token_signed_here_is_accepted_with_all_its_claims(kind, bellcast_server, alice, key):
+def test_token_signed_by_the_client_is_accepted_with_all_its_claims(kind, bellcast_server, alice, key):
     credentials = Credentials(bellcast_server.secret, key)
     claims = {"topics": ["room.*"], "publish": ["room.1"], "roles": ["editor"], "name": "Alice", "tenant": "acme"}
     with client(kind, bellcast_server.url, credentials) as bell:
@@ -228,7 +228,7 @@ def test_a_token_signed_here_is_accepted_with_all_its_claims(kind, bellcast_serv
     assert jwt.get_unverified_header(token).get("kid") == key
 
 
-def test_an_api_key_lets_the_server_sign_tokens(kind, bellcast_server, alice):
+def test_api_key_lets_the_server_sign_tokens(kind, bellcast_server, alice):
     made = httpx.post(
         f"{bellcast_server.url}/v1/keys",
         json={"name": "k", "scopes": ["manage", "read"]},
@@ -240,7 +240,7 @@ def test_an_api_key_lets_the_server_sign_tokens(kind, bellcast_server, alice):
         assert token.expires_at - datetime.now(UTC) <= timedelta(minutes=5)
 
 
-def test_another_bellcast_is_recognised_by_its_project(kind, bellcast_server):
+def test_wrong_server_is_reported_with_its_project(kind, bellcast_server):
     other = Credentials("another-secret", "another-key")
     with client(kind, bellcast_server.url, other) as bell, pytest.raises(WrongProject) as refused:
         bell.notify("alice", title="Hello")
@@ -249,7 +249,7 @@ def test_another_bellcast_is_recognised_by_its_project(kind, bellcast_server):
     assert str(refused.value).startswith(bellcast_server.url)
 
 
-async def test_a_blocking_client_in_an_event_loop_raises_at_once(bellcast_server):
+async def test_blocking_client_in_an_event_loop_raises(bellcast_server):
     with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
         with pytest.raises(BlockingInEventLoop, match="AsyncBellcast"):
             bell.notify("alice", title="Hello")
@@ -257,9 +257,9 @@ async def test_a_blocking_client_in_an_event_loop_raises_at_once(bellcast_server
         assert (await asyncio.to_thread(bell.notify, "loop-alice", title="Hello")).id
 
 
-def test_a_blocking_client_beside_the_loop_of_playwright_works(bellcast_server):
+def test_blocking_client_works_next_to_the_loop_of_playwright(bellcast_server):
     with sync_playwright(), Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
-        asyncio.get_running_loop()  # raises if none runs
+        asyncio.get_running_loop()  # raises if none is running
         assert bell.notify("playwright-alice", title="Hello").id
 
 
@@ -275,32 +275,32 @@ def test_ids_and_texts_of_other_types_arrive_as_text(bell, bellcast_server):
     assert [one.recipient for one in bell.subscriptions(f"room-{number}").subscriptions] == [str(number)]
 
 
-def test_an_item_refused_here_stops_no_other(bell, alice):
+def test_item_refused_by_the_client_stops_no_other(bell, alice):
     sent = bell.bulk([{"to": alice, "title": "One"}, {"to": alice, "titel": "Two"}, {"to": alice, "title": "Three"}])
     assert [bool(result.id) for result in sent] == [True, False, True]
     assert sent[1].error.errors[0].field == "titel"
     assert titles(bell.inbox(bell.token(alice)).list()) == ["Three", "One"]
 
 
-def test_live_things_are_asked_for(bell):
+def test_live_state_can_be_queried(bell):
     assert bell.publish("lobby", "doorbell", {"by": "Bob"}) is None
     assert bell.publish({"recipient": "alice"}, "doorbell") is None
     assert bell.connections(limit=5).connections == []
     assert isinstance(bell.stats(), dict)
 
 
-def test_a_wrong_secret_is_unauthorized(kind, bellcast_server):
+def test_wrong_secret_is_unauthorized(kind, bellcast_server):
     with client(kind, bellcast_server.url, "wrong") as bell, pytest.raises(Unauthorized) as refused:
         bell.stats()
     assert (refused.value.status, refused.value.code) == (401, "unauthenticated")
 
 
-def test_the_secret_does_not_open_an_inbox(bell, bellcast_server):
+def test_secret_does_not_open_an_inbox(bell, bellcast_server):
     with pytest.raises(Forbidden):
         bell.inbox(bellcast_server.secret).counts()
 
 
-def test_a_refusal_names_the_field_and_changes_nothing(bell, alice, bellcast_server):
+def test_refusal_names_the_field_and_changes_nothing(bell, alice, bellcast_server):
     with pytest.raises(RequestRefused) as refused:
         bell.notify(alice, title="x", action_url="javascript:alert(1)")
     assert (refused.value.status, [error.field for error in refused.value.errors]) == (422, ["action_url"])
@@ -309,14 +309,14 @@ def test_a_refusal_names_the_field_and_changes_nothing(bell, alice, bellcast_ser
     assert bell.inbox(bell.token(alice)).list().notifications == []
 
 
-def test_the_same_key_sends_once(bell, alice):
+def test_repeated_idempotency_key_sends_once(bell, alice):
     first = bell.notify(alice, title="Once", idempotency_key=f"once-{alice}")
     again = bell.notify(alice, title="Once", idempotency_key=f"once-{alice}")
     assert first == again
     assert bell.inbox(bell.token(alice)).counts().unread == 1
 
 
-def test_a_send_whose_answer_was_lost_is_sent_once(kind, bellcast_server, alice):
+def test_send_with_a_lost_response_is_sent_once(kind, bellcast_server, alice):
     with (
         losing_answers(bellcast_server.url, 2) as way,
         client(kind, way.url, bellcast_server.secret, retries=QUICK) as bell,
@@ -326,7 +326,7 @@ def test_a_send_whose_answer_was_lost_is_sent_once(kind, bellcast_server, alice)
         assert bell.inbox(bell.token(alice)).counts().unread == 1
 
 
-def test_a_bulk_send_whose_answer_was_lost_is_sent_once(kind, bellcast_server, alice):
+def test_bulk_send_with_a_lost_response_is_sent_once(kind, bellcast_server, alice):
     with (
         losing_answers(bellcast_server.url, 1) as way,
         client(kind, way.url, bellcast_server.secret, retries=QUICK) as bell,
@@ -337,9 +337,9 @@ def test_a_bulk_send_whose_answer_was_lost_is_sent_once(kind, bellcast_server, a
         assert bell.inbox(bell.token(alice)).counts().unread == 50
 
 
-def test_nobody_at_the_address_is_unavailable(kind):
+def test_address_without_a_server_is_unavailable(kind):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with (
             client(kind, url, "secret", retries=QUICK) as bell,
@@ -348,12 +348,12 @@ def test_nobody_at_the_address_is_unavailable(kind):
             bell.stats()
 
 
-def test_a_page_of_something_else_is_unreadable(kind):
+def test_page_of_another_web_server_is_unreadable(kind):
     with somebody_else() as url, client(kind, url, "secret", retries=QUICK) as bell, pytest.raises(Unreadable):
         bell.stats()
 
 
-def test_a_silent_server_is_unavailable_after_the_timeout(kind):
+def test_silent_server_is_unavailable_after_the_timeout(kind):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         once = Retries(tries=1)
@@ -362,7 +362,7 @@ def test_a_silent_server_is_unavailable_after_the_timeout(kind):
 
 
 class Way:
-    """A way to the server on which the first answers get lost after the server has done the work."""
+    """A proxy that loses the first responses after the server has done the work."""
 
     def __init__(self, target, losing):
         self.target, self.losing, self.lost = target, losing, 0
@@ -406,7 +406,7 @@ def losing_answers(url, count):
 
 @contextmanager
 def somebody_else():
-    """A web server that is not Bellcast."""
+    """Run a web server that is not Bellcast."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer():

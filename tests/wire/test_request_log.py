@@ -1,4 +1,6 @@
-"""The request log: one line per request and per live connection's start and end, on every way in, and never a secret."""
+"""The request log: a line per request and per start and end of a live connection, for every transport, without
+secrets.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ LOGGED = {"BELLCAST_LOG_REQUESTS": "on", "BELLCAST_LOG_FORMAT": "json"}
 
 
 class Log:
-    """The lines of one server since the test began."""
+    """The lines that a server has logged since the test began."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -35,7 +37,7 @@ class Log:
         return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
 
     def line(self, **fields: Any) -> Line:
-        """The one line with these fields, as soon as it is there."""
+        """Wait for a line with these fields, which must be the only one."""
 
         def found() -> list[Line]:
             return [line for line in self.lines if line.items() >= fields.items()]
@@ -209,7 +211,7 @@ def test_request_id_of_a_proxy_is_kept_and_a_wild_one_replaced(log: Log) -> None
         assert id_of(wild) != wild
 
 
-def test_server_logs_no_request_unless_told_to(start_server: Callable[..., ServerProcess]) -> None:
+def test_server_logs_no_request_by_default(start_server: Callable[..., ServerProcess]) -> None:
     quiet = start_server(BELLCAST_LOG_FORMAT="json")
     httpx.get(f"{quiet.url}/healthz")
     assert "request_served" not in quiet.log.read_text()
@@ -223,7 +225,7 @@ def test_server_logs_no_request_unless_told_to(start_server: Callable[..., Serve
 
 @pytest.fixture(scope="module", params=HOSTS)
 def mounted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedServer]:
-    """The app at /bell of another server, which writes an access log of its own."""
+    """The app at /bell of another server, which writes its own access log."""
     host = [word for word in HOSTS[request.param] if word not in ("--log-level", "warning")]
     host += ["--access-logfile", "-"] if host[0] == "hypercorn" else []
     server = MountedServer(tmp_path_factory.mktemp("host"), host)

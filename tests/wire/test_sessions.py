@@ -1,4 +1,4 @@
-"""Who is asking: the app's own session cookies, another issuer's tokens, forged ones, and nobody in particular."""
+"""Authentication: session cookies of the app, tokens of another issuer, forged tokens, and anonymous clients."""
 
 import base64
 import hmac
@@ -35,7 +35,7 @@ def cookie(session: str) -> dict[str, str]:
 
 
 class Sessions:
-    """The app: whose session a cookie is."""
+    """The app: maps a cookie to the session's claims."""
 
     def __init__(self) -> None:
         self.known: dict[str, Any] = {
@@ -69,7 +69,7 @@ def app(sessions: Sessions) -> Iterator[AppServer]:
 
 @pytest.fixture(scope="module")
 def server(app: AppServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Sessions are looked up at the app, whose pages live at the shop's origin."""
+    """A server that looks up sessions at the app, with the shop as its declared origin."""
     environ = {
         "BELLCAST_SESSION_URL": app.url,
         "BELLCAST_ORIGINS": SHOP,
@@ -90,7 +90,7 @@ def follow_websocket(server: ServerProcess, headers: Mapping[str, str], query: s
     return connect(url, additional_headers=dict(headers), open_timeout=10)
 
 
-def test_a_session_cookie_opens_the_inbox_of_whoever_the_app_says(server: ServerProcess, app: AppServer) -> None:
+def test_session_cookie_opens_the_inbox_of_its_recipient(server: ServerProcess, app: AppServer) -> None:
     httpx.post(f"{server.url}/v1/notifications", json={"to": "alice", "title": "Hi"}, headers=server.as_app())
     inbox = httpx.get(f"{server.url}/v1/inbox", headers=cookie("of-alice"))
     assert [one["title"] for one in inbox.json()["notifications"]] == ["Hi"]
@@ -101,14 +101,16 @@ def test_a_session_cookie_opens_the_inbox_of_whoever_the_app_says(server: Server
         assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
 
 
-def test_a_session_cookie_signs_for_pushers_clients_too(server: ServerProcess) -> None:
+def test_session_cookie_signs_for_pusher_clients(server: ServerProcess) -> None:
     asked = {"socket_id": "12.34", "channel_name": "presence-team"}
     mine = {**cookie("of-alice"), "origin": SHOP}
     user = httpx.post(f"{server.url}/pusher/user-auth", data=asked, headers=mine)
     assert (user.status_code, json.loads(user.json()["user_data"])["id"]) == (200, "alice")
     assert user.headers["access-control-allow-origin"] == SHOP
     assert user.headers["access-control-allow-credentials"] == "true"
-    assert httpx.post(f"{server.url}/pusher/auth", data=asked, headers=mine).status_code == 403  # not hers to follow
+    assert (
+        httpx.post(f"{server.url}/pusher/auth", data=asked, headers=mine).status_code == 403
+    )  # alice has no grant for it
     subscription = f"{server.url}/v1/topics/presence-team/subscriptions/alice"
     assert httpx.put(subscription, headers=server.as_app()).is_success
     channel = httpx.post(f"{server.url}/pusher/auth", data=asked, headers=mine).json()
@@ -121,7 +123,7 @@ def test_a_session_cookie_signs_for_pushers_clients_too(server: ServerProcess) -
         assert httpx.post(f"{server.url}/pusher/{what}", data=asked, headers=stranger).status_code == 401
 
 
-def test_the_app_is_asked_once_for_a_pages_first_requests(server: ServerProcess, app: AppServer) -> None:
+def test_app_is_queried_once_for_the_first_requests_of_a_page(server: ServerProcess, app: AppServer) -> None:
     headers = {**cookie("of-ann"), "origin": SHOP}
     before = len(app.asked)
     for path in ("/v1/inbox", "/v1/inbox/counts"):
@@ -132,7 +134,7 @@ def test_the_app_is_asked_once_for_a_pages_first_requests(server: ServerProcess,
     assert len(app.asked) == before + 1
 
 
-def test_what_the_app_says_of_tenant_and_topics_holds(server: ServerProcess) -> None:
+def test_tenant_and_topics_of_the_session_apply(server: ServerProcess) -> None:
     headers = {**cookie("of-ann"), "origin": SHOP}
     with follow_websocket(server, headers, "?topics=room-1,other") as raw:
         bell = Socket(raw)
@@ -144,7 +146,7 @@ def test_what_the_app_says_of_tenant_and_topics_holds(server: ServerProcess) -> 
         assert bell.next()["unread"] == 1
 
 
-def test_a_session_ends_live_when_the_app_said_it_would(server: ServerProcess, sessions: Sessions) -> None:
+def test_session_ends_live_at_the_expiry_set_by_the_app(server: ServerProcess, sessions: Sessions) -> None:
     sessions.known["short"] = {"recipient": "shorty", "expires_at": time.time() + 1}
     page = follow_stream(server, {**cookie("short"), "origin": SHOP})
     assert page.next()["recipient"] == "shorty"
@@ -155,7 +157,7 @@ def test_a_session_ends_live_when_the_app_said_it_would(server: ServerProcess, s
 
 
 @pytest.mark.parametrize("session", ["broken", "nonsense", "nobody"])
-def test_an_app_that_answers_nonsense_is_an_outage_not_a_refusal(server: ServerProcess, session: str) -> None:
+def test_invalid_response_of_the_app_is_an_outage_not_a_refusal(server: ServerProcess, session: str) -> None:
     headers = {**cookie(session), "origin": SHOP}
     asked = httpx.get(f"{server.url}/v1/inbox", headers=headers)
     assert (asked.status_code, asked.json()["code"]) == (503, "unavailable")
@@ -168,23 +170,23 @@ def test_an_app_that_answers_nonsense_is_an_outage_not_a_refusal(server: ServerP
         assert (close["code"], close["reconnect"]) == (1013, True)
 
 
-def test_cookies_open_no_server_path(server: ServerProcess) -> None:
+def test_cookie_opens_no_server_path(server: ServerProcess) -> None:
     sent = httpx.post(f"{server.url}/v1/notifications", json={"to": "x", "title": "x"}, headers=cookie("of-alice"))
     assert sent.status_code == 401
 
 
-def test_frames_that_come_while_the_app_is_still_asked_wait_for_the_answer(server: ServerProcess) -> None:
+def test_frames_wait_until_the_app_has_identified_the_session(server: ServerProcess) -> None:
     pings = [frame(TEXT, json.dumps({"type": "ping", "ref": f"{ref:05000}"}).encode()) for ref in range(100)]
     handshake = {**HANDSHAKE, **cookie("slow"), "origin": SHOP}
     with RawSocket(server) as bell:
         bell.send(request("/v1/ws", **handshake), pings[0])
-        bell.send(*pings[1:])  # half a megabyte, of which the server takes what it has room for
+        bell.send(*pings[1:])  # half a megabyte, of which the server reads as much as it may buffer
         assert bell.answer()[0] == 101
         assert bell.next()["recipient"] == "patient"
         assert [int(bell.next()["ref"][-3:]) for _ in pings] == list(range(100))
 
 
-# --- where a cookie-borne request may come from
+# --- origins of requests with a cookie
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_frames_that_come_while_the_app_is_still_asked_wait_for_the_answer(serve
         ("null", None, False, False, False, False),
     ],
 )
-def test_cookies_count_only_from_pages_that_may_ask(
+def test_cookie_counts_only_from_allowed_origins(
     server: ServerProcess,
     origin: str | None,
     site: str | None,
@@ -216,7 +218,7 @@ def test_cookies_count_only_from_pages_that_may_ask(
     headers = cookie("of-alice") | {name: value for name, value in said.items() if value is not None}
     read = httpx.get(f"{server.url}/v1/inbox", headers=headers)
     assert (read.status_code == 200) is may_read
-    may_know = origin == SHOP or (not may_read and origin is not None)  # the page's own answer, or why there is none
+    may_know = origin == SHOP or (not may_read and origin is not None)  # the response, or the reason for its absence
     assert read.headers.get("access-control-allow-origin") == (origin if may_know else None)
     assert ("access-control-allow-credentials" in read.headers) is may_know
     changed = httpx.post(f"{server.url}/v1/inbox/read", json={"all": True}, headers=headers)
@@ -228,7 +230,7 @@ def test_cookies_count_only_from_pages_that_may_ask(
 
 
 @pytest.mark.parametrize("path", ["/v1/inbox", "/v1/inbox/counts", "/v1/stream", "/v1/inbox/unknown-id"])
-def test_undeclared_page_cannot_tell_whether_its_user_has_a_session(server: ServerProcess, path: str) -> None:
+def test_undeclared_page_cannot_detect_the_session_of_its_user(server: ServerProcess, path: str) -> None:
     def answer(headers: Mapping[str, str]) -> tuple[int, str]:
         answered = httpx.get(server.url + path, headers={**headers, "origin": EVIL})
         return answered.status_code, answered.text
@@ -240,7 +242,7 @@ def test_undeclared_page_cannot_tell_whether_its_user_has_a_session(server: Serv
 
 
 def _opens(server: ServerProcess, headers: Mapping[str, str]) -> bool:
-    """Whether a WebSocket is let in; if not, it is refused before the handshake."""
+    """Return True if a WebSocket is admitted, False if it is refused before the handshake."""
     try:
         with follow_websocket(server, headers) as raw:
             return bool(Socket(raw).next()["type"] == "ready")
@@ -250,7 +252,7 @@ def _opens(server: ServerProcess, headers: Mapping[str, str]) -> bool:
         return False
 
 
-def test_tokens_come_from_declared_origins_and_this_servers_own_only(server: ServerProcess) -> None:
+def test_token_is_accepted_from_declared_origins_and_the_server_only(server: ServerProcess) -> None:
     for origin, allowed in ((None, True), (SHOP, True), (server.url, True), (EVIL, False), ("null", False)):
         headers = server.as_recipient("alice") | ({} if origin is None else {"origin": origin})
         assert httpx.get(f"{server.url}/v1/inbox", headers=headers).status_code == (200 if allowed else 403)
@@ -260,7 +262,7 @@ def test_tokens_come_from_declared_origins_and_this_servers_own_only(server: Ser
         assert _opens(server, headers) is allowed
 
 
-# --- another issuer's tokens
+# --- tokens of another issuer
 
 
 class Issuer:
@@ -306,7 +308,7 @@ def keys(issuer: Issuer) -> Iterator[AppServer]:
 
 @pytest.fixture(scope="module")
 def trusting(keys: AppServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that takes the issuer's tokens, too."""
+    """A server that also accepts the tokens of the issuer."""
     environ = {"BELLCAST_JWKS_URL": keys.url, "BELLCAST_JWKS_ISSUER": "https://id.example"}
     with ServerProcess(tmp_path_factory.mktemp("trusting") / "data", environ) as server:
         yield server
@@ -315,7 +317,7 @@ def trusting(keys: AppServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_another_issuers_tokens_open_the_inbox_and_the_live_paths(
+def test_token_of_another_issuer_opens_the_inbox_and_the_live_paths(
     trusting: ServerProcess, issuer: Issuer, algorithm: str
 ) -> None:
     token = issuer.token(algorithm, topics=["room"])
@@ -324,11 +326,11 @@ def test_another_issuers_tokens_open_the_inbox_and_the_live_paths(
         assert bell.next()["topics"] == ["room"]
         assert bell.ask("auth", token=issuer.token(algorithm))["type"] == "ack"
         assert bell.ask("auth", token=issuer.token(algorithm, exp=1))["code"] == "unauthenticated"
-    with websocket(trusting, "alice") as bell:  # our own tokens hold as ever
+    with websocket(trusting, "alice") as bell:  # tokens of the server remain valid
         assert bell.next()["type"] == "ready"
 
 
-def test_the_issuer_is_asked_once_however_many_forged_keys_are_named(
+def test_issuer_keys_are_fetched_once_for_many_forged_key_ids(
     trusting: ServerProcess, issuer: Issuer, keys: AppServer
 ) -> None:
     _statuses(trusting, issuer.token())
@@ -339,7 +341,7 @@ def test_the_issuer_is_asked_once_however_many_forged_keys_are_named(
 
 
 def _statuses(server: ServerProcess, token: str) -> tuple[int, int, Any]:
-    """What the inbox, the stream and the WebSocket say to a token."""
+    """Return the status of the inbox and the stream, and the code or first frame of the WebSocket."""
     inbox = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
     with stream(server, None, token=token) as page:
         status = page.status
@@ -354,13 +356,13 @@ def _part(value: Any) -> str:
 
 
 def signed(header: Any, claims: Any, secret: bytes, digest: str = "sha256") -> str:
-    """A token whose signature holds, whatever else is wrong with it."""
+    """Sign a token correctly, whatever its contents."""
     said = f"{_part(header)}.{_part(claims)}"
     return f"{said}.{_part(hmac.digest(secret, said.encode(), digest))}"
 
 
 def forgeries(server: ServerProcess, issuer: Issuer) -> dict[str, str]:
-    """Tokens that must open nothing."""
+    """Return tokens that must be refused."""
     now, secret = int(time.time()), server.secret.encode()
     claims, header = {"sub": "alice", "exp": now + 60}, {"alg": "HS256", "kid": server.key}
     own = server.token("alice")
@@ -404,7 +406,7 @@ def forgeries(server: ServerProcess, issuer: Issuer) -> dict[str, str]:
     }
 
 
-def test_forged_tokens_open_nothing_anywhere(trusting: ServerProcess, issuer: Issuer) -> None:
+def test_forged_token_is_refused_everywhere(trusting: ServerProcess, issuer: Issuer) -> None:
     for name, token in forgeries(trusting, issuer).items():
         assert _statuses(trusting, token) == (401, 401, 4401), name
     assert _statuses(trusting, trusting.secret) == (403, 403, 4403)
@@ -415,7 +417,7 @@ def test_forged_tokens_open_nothing_anywhere(trusting: ServerProcess, issuer: Is
         assert bell.ask("ping")["type"] == "pong"
 
 
-def test_an_issuer_that_is_away_is_an_outage_for_its_own_only(
+def test_unavailable_issuer_is_an_outage_for_its_own_tokens_only(
     start_server: Callable[..., ServerProcess], issuer: Issuer
 ) -> None:
     with serving(lambda _: (500, b"")) as away:
@@ -425,10 +427,10 @@ def test_an_issuer_that_is_away_is_an_outage_for_its_own_only(
         assert unharmed(server)
 
 
-# --- nobody in particular
+# --- anonymous clients
 
 
-def test_without_a_token_only_public_topics_are_followed_and_only_where_allowed(
+def test_anonymous_client_follows_public_topics_where_allowed(
     start_server: Callable[..., ServerProcess], server: ServerProcess
 ) -> None:
     with stream(server, None) as page, websocket(server, None) as bell:
@@ -454,5 +456,5 @@ def test_without_a_token_only_public_topics_are_followed_and_only_where_allowed(
         assert client.get("/v1/inbox").status_code == 401
         assert client.get("/v1/inbox/counts").status_code == 401
         with websocket(open_door, None, token="forged") as refused:
-            assert refused.next()["code"] == 4401  # who shows a token is judged by it
+            assert refused.next()["code"] == 4401  # a client that sends a token is judged by it
     assert unharmed(open_door)

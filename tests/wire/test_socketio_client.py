@@ -1,4 +1,4 @@
-"""Socket.IO's own client against a running server: what an app that moves here relies on."""
+"""Socket.IO's own client against a running server: the behaviour that migrating apps rely on."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -43,13 +43,13 @@ def http(server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def alice() -> str:
-    """A recipient nobody else uses."""
+    """A recipient that no other test uses."""
     return next(people)
 
 
 @pytest.fixture
 def knock(node: Agent, server: ServerProcess) -> Iterator[Callable[..., Client]]:
-    """Opens clients; all are closed with the test."""
+    """Opens clients, which are disconnected after the test."""
     opened: list[Client] = []
 
     def knock(recipient: str | None, **options: Any) -> Client:
@@ -73,7 +73,7 @@ def publish(http: httpx.Client, **event: Any) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_client_hears_its_inbox_by_every_transport(
+def test_client_receives_its_inbox_over_every_transport(
     knock: Callable[..., Client], http: httpx.Client, alice: str, way: str
 ) -> None:
     client = knock(alice, **WAYS[way])
@@ -89,7 +89,7 @@ def test_a_client_hears_its_inbox_by_every_transport(
     assert client.event("notification-delete")[0]["id"] == id
 
 
-def test_an_upgrade_under_a_stream_of_events_loses_none_and_keeps_their_order(
+def test_upgrade_during_a_stream_of_events_loses_none_and_keeps_their_order(
     knock: Callable[..., Client], http: httpx.Client, alice: str
 ) -> None:
     client = knock(alice, **WAYS["upgrade"])
@@ -101,7 +101,7 @@ def test_an_upgrade_under_a_stream_of_events_loses_none_and_keeps_their_order(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_events_are_answered_in_order_by_acks_and_emits(knock: Callable[..., Client], alice: str, way: str) -> None:
+def test_acks_and_emits_keep_their_order(knock: Callable[..., Client], alice: str, way: str) -> None:
     client = knock(alice, **WAYS[way], claims={"roles": ["admin"]})
     client.until("connect")
     client.emit("request_dashboard_data")
@@ -121,7 +121,7 @@ def test_bytes_travel_both_ways_nested_and_by_ack(knock: Callable[..., Client], 
     assert client.event("echoed")[:2] == sent
 
 
-def test_the_server_asks_and_the_client_answers_or_does_not(knock: Callable[..., Client], alice: str) -> None:
+def test_server_call_returns_the_reply_of_the_client_or_times_out(knock: Callable[..., Client], alice: str) -> None:
     client = knock(alice, replies={"question": [7]})
     client.until("connect")
     assert client.ask("quiz") == [{"said": 7}]
@@ -130,7 +130,7 @@ def test_the_server_asks_and_the_client_answers_or_does_not(knock: Callable[...,
     assert silent.ask("quiz", 0.1) == [{"said": "nothing"}]
 
 
-def test_failures_are_told_by_ack_or_event_and_close_nothing(knock: Callable[..., Client], alice: str) -> None:
+def test_failure_is_reported_by_ack_or_event_and_closes_nothing(knock: Callable[..., Client], alice: str) -> None:
     client = knock(alice)
     client.until("connect")
     assert client.ask("fail")[0]["error"]["code"] == "handler_failed"
@@ -142,7 +142,7 @@ def test_failures_are_told_by_ack_or_event_and_close_nothing(knock: Callable[...
     assert client.ask("add", 1) == [1]
 
 
-def test_the_apps_connect_handler_accepts_and_refuses(knock: Callable[..., Client], http: httpx.Client) -> None:
+def test_connect_handler_accepts_and_refuses(knock: Callable[..., Client], http: httpx.Client) -> None:
     accepted = knock(None, auth={"login": "carol", "roles": ["admin"]})
     assert accepted.until("connect")["pid"]
     assert accepted.event("ready")[0]["topics"] == ["everyone", "role.admin"]
@@ -154,7 +154,7 @@ def test_the_apps_connect_handler_accepts_and_refuses(knock: Callable[..., Clien
     assert refused == refused | {"message": "not you", "data": {"code": 13, "until": "never"}, "active": False}
 
 
-def test_a_connect_handler_accepts_a_recipient_again_after_a_revocation(
+def test_connect_handler_accepts_a_recipient_again_after_a_revocation(
     knock: Callable[..., Client], http: httpx.Client, alice: str
 ) -> None:
     before = knock(None, auth={"login": alice})
@@ -175,7 +175,7 @@ def test_a_connect_handler_accepts_a_recipient_again_after_a_revocation(
         ({"token": "test-project-secret-of-forty-characters-x"}, "forbidden"),
     ],
 )
-def test_bad_credentials_are_a_connect_error_that_says_why(
+def test_bad_credentials_are_a_connect_error_with_a_reason(
     knock: Callable[..., Client], auth: dict[str, Any], code: str
 ) -> None:
     refused = knock(None, auth=auth).until("connect_error")
@@ -183,14 +183,16 @@ def test_bad_credentials_are_a_connect_error_that_says_why(
     assert refused["message"]
 
 
-def test_a_token_may_come_by_header_or_address(knock: Callable[..., Client], server: ServerProcess, alice: str) -> None:
+def test_token_is_accepted_in_a_header_or_the_url(
+    knock: Callable[..., Client], server: ServerProcess, alice: str
+) -> None:
     by_header = knock(None, extraHeaders={"authorization": f"Bearer {server.token(alice)}"})
     assert by_header.event("ready")[0]["recipient"] == alice
     by_address = knock(None, query={"token": server.token(alice)}, transports=["websocket"])
     assert by_address.event("ready")[0]["recipient"] == alice
 
 
-def test_a_topic_reaches_every_dialect_in_its_own_shape_and_except_is_honoured(
+def test_topic_event_reaches_every_dialect_and_skips_the_excluded_connection(
     knock: Callable[..., Client], server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     claims = {"topics": ["team.red", "team.blue*"]}
@@ -211,7 +213,7 @@ def test_a_topic_reaches_every_dialect_in_its_own_shape_and_except_is_honoured(
             event = follower.until("event")
             assert (event["topic"], event["name"], event["data"]) == ("team.red", "goal", {"by": 9})
         publish(http, topic="team.red", name="whistle", data="long")
-        assert member.event("whistle") == ["long", None]  # no text stands last: it would pass for an offset
+        assert member.event("whistle") == ["long", None]  # a trailing text would be taken for an offset
         assert sender.until("event")["name"] == "whistle"
     publish(http, topic="team.blue7", name="late", data=2)
     assert member.event("late") == [2]
@@ -221,7 +223,7 @@ def test_a_topic_reaches_every_dialect_in_its_own_shape_and_except_is_honoured(
     assert member.until("event")["name"] == "heard"
 
 
-def test_handlers_move_clients_between_topics_and_publish_to_them(knock: Callable[..., Client], alice: str) -> None:
+def test_handler_moves_clients_between_topics_and_publishes_to_them(knock: Callable[..., Client], alice: str) -> None:
     one, two = knock(alice), knock(alice)
     for client in (one, two):
         client.until("connect")
@@ -236,7 +238,7 @@ def test_handlers_move_clients_between_topics_and_publish_to_them(knock: Callabl
     assert two.until("event")["name"] == "echoed"
 
 
-def test_namespaces_share_a_connection_and_keep_apart(node: Agent, server: ServerProcess, alice: str) -> None:
+def test_namespaces_share_a_connection_and_are_isolated(node: Agent, server: ServerProcess, alice: str) -> None:
     options = {"auth": {"token": server.token(alice), "greet": True}, "forceNew": True}
     node.do("share", "shared", url=server.url, namespaces=["/", "/custom", "/room-12", "/nowhere"], options=options)
     root, custom, room, nowhere = (Client(node, name) for name in ("/", "/custom", "/room-12", "/nowhere"))
@@ -255,7 +257,7 @@ def test_namespaces_share_a_connection_and_keep_apart(node: Agent, server: Serve
         client.do("disconnect")
 
 
-def test_leaving_is_told_to_the_app(knock: Callable[..., Client], alice: str) -> None:
+def test_disconnect_handler_is_called_when_a_client_leaves(knock: Callable[..., Client], alice: str) -> None:
     watcher, guest = knock(alice), knock(alice)
     watcher.until("connect")
     assert watcher.ask("subscribe", ["farewells"])[0]["topics"] == ["farewells"]
@@ -265,7 +267,7 @@ def test_leaving_is_told_to_the_app(knock: Callable[..., Client], alice: str) ->
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_app_may_close_a_connection_for_now_or_for_good(knock: Callable[..., Client], alice: str, way: str) -> None:
+def test_app_can_close_a_connection_for_now_or_for_good(knock: Callable[..., Client], alice: str, way: str) -> None:
     client = knock(alice, **WAYS[way])
     client.until("connect")
     client.emit("close me", True)
@@ -276,7 +278,7 @@ def test_the_app_may_close_a_connection_for_now_or_for_good(knock: Callable[...,
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_revoked_sessions_stay_away_and_are_told_why(
+def test_revoked_session_is_closed_and_refused_with_a_reason(
     knock: Callable[..., Client], http: httpx.Client, alice: str, way: str
 ) -> None:
     client = knock(alice, **WAYS[way])
@@ -287,7 +289,7 @@ def test_revoked_sessions_stay_away_and_are_told_why(
     assert client.until("connect_error")["data"]["code"] == "unauthenticated"
 
 
-def test_an_expired_session_is_closed_and_comes_back(node: Agent, server: ServerProcess, alice: str) -> None:
+def test_expired_session_is_closed_and_refused_on_reconnect(node: Agent, server: ServerProcess, alice: str) -> None:
     client = open_client(node, server, None, auth={"token": server.token(alice, 1)})
     client.until("connect")
     assert client.until("disconnect")["reason"] == "transport close"
@@ -303,7 +305,7 @@ def test_connections_are_listed_by_dialect_and_transport(
     assert (listed[id]["protocol"], listed[id]["transport"]) == ("socketio", "polling")
 
 
-def test_the_manager_of_old_rings_live_and_stays_in_the_inbox(
+def test_notification_manager_is_live_and_durable(
     knock: Callable[..., Client], server: ServerProcess, alice: str
 ) -> None:
     admin = knock(f"{alice}-admin", claims={"roles": ["admin"]})
@@ -333,7 +335,7 @@ def test_the_manager_of_old_rings_live_and_stays_in_the_inbox(
         assert heard["celebrity_update"][0] == {"name": "Ida"}
 
 
-def test_the_token_an_app_signs_for_itself_holds_everywhere(
+def test_token_signed_by_the_app_is_accepted_everywhere(
     node: Agent, start_server: Callable[..., ServerProcess]
 ) -> None:
     server = start_server(BELLCAST_JWT_SECRET="the-secret-the-app-has-always-had-0123456789")

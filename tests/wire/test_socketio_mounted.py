@@ -1,4 +1,4 @@
-"""The stock client against Bellcast mounted in somebody's app under another server, where no socket can be taken over."""
+"""The stock client against Bellcast mounted in another app under another server, where sockets cannot be taken over."""
 
 import os
 import signal
@@ -49,13 +49,13 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerPr
         wait_for(server.port, process)
         yield server
     finally:
-        # Asked politely, uvicorn waits for the last poll's 25 seconds; and hypercorn works in a child of its own.
+        # On SIGTERM uvicorn waits up to 25 seconds for the last poll, and hypercorn works in a child process.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
-def test_all_is_the_same_through_another_servers_sends(
+def test_client_works_through_the_send_of_another_server(
     node: Agent, mounted: ServerProcess, transports: list[str]
 ) -> None:
     client = open_client(node, mounted, "alice", transports=transports, path="/bell/socket.io/")

@@ -1,6 +1,7 @@
-"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites and those their authors did not list.
+"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites, and further ones.
 
-Pings are answered here, so that nothing passes because a ping timeout closed it."""
+Pings are answered here, so that no test passes because a ping timeout closed the connection.
+"""
 
 import base64
 import json
@@ -122,15 +123,13 @@ def closes_at_once(one: ClientConnection) -> bool:
         ("GET", "/socket.io/?EIO=3&transport=polling", 5, 400),
     ],
 )
-def test_a_refusal_has_the_code_clients_know(
-    http: httpx.Client, method: str, path: str, code: int, status: int
-) -> None:
+def test_refusal_has_the_documented_code(http: httpx.Client, method: str, path: str, code: int, status: int) -> None:
     answer = http.request(method, path, headers={"origin": "https://app.example"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
 
-def test_the_open_packet_and_its_headers(http: httpx.Client) -> None:
+def test_open_packet_has_its_fields_and_headers(http: httpx.Client) -> None:
     answer = http.get(f"{POLLING}&t=abc&b64=1&custom=x")
     assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
     assert answer.headers["cache-control"] == "no-store"
@@ -139,21 +138,21 @@ def test_the_open_packet_and_its_headers(http: httpx.Client) -> None:
     assert opened == {"upgrades": ["websocket"], "pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1000000}
 
 
-def test_a_preflight_is_answered_with_what_was_asked(http: httpx.Client) -> None:
+def test_preflight_allows_the_requested_headers(http: httpx.Client) -> None:
     asked = {"origin": "https://app.example", "access-control-request-headers": "x-one,authorization"}
     answer = http.options(POLLING, headers=asked)
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-headers"] == "x-one,authorization"
 
 
-def test_an_upgrade_is_refused_before_the_101(server: ServerProcess) -> None:
+def test_invalid_upgrade_is_refused_before_the_101(server: ServerProcess) -> None:
     for path in (f"{WEBSOCKET}&sid=nobody", "/socket.io/?transport=websocket", POLLING):
         with pytest.raises(InvalidStatus) as refused, connect(server.url.replace("http", "ws") + path):
             pass
         assert refused.value.response.status_code == 400
 
 
-def test_a_page_of_an_undeclared_origin_is_refused_by_both_ways(start_server: Callable[..., ServerProcess]) -> None:
+def test_undeclared_origin_is_refused_by_both_transports(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_ORIGINS="https://app.example")
     elsewhere = {"origin": "https://elsewhere.example"}
     assert httpx.get(server.url + POLLING, headers=elsewhere).json()["code"] == 4
@@ -164,7 +163,7 @@ def test_a_page_of_an_undeclared_origin_is_refused_by_both_ways(start_server: Ca
     assert allowed.headers["access-control-allow-credentials"] == "true"
 
 
-def test_the_client_file_is_served_or_said_to_be_missing(
+def test_client_file_is_served_or_reported_as_missing(
     http: httpx.Client, start_server: Callable[..., ServerProcess], tmp_path: Any
 ) -> None:
     assert "BELLCAST_SOCKETIO_CLIENT_FILE" in http.get("/socket.io/socket.io.js").text
@@ -181,7 +180,7 @@ def test_the_client_file_is_served_or_said_to_be_missing(
 # --- polling
 
 
-def test_a_thousand_packets_in_one_body_are_all_heard_in_order(session: Polled) -> None:
+def test_thousand_packets_in_one_body_are_handled_in_order(session: Polled) -> None:
     session.join()
     body = "\x1e".join(f'42["message",{number}]' for number in range(1000))
     assert session.post(body).text == "ok"
@@ -191,31 +190,31 @@ def test_a_thousand_packets_in_one_body_are_all_heard_in_order(session: Polled) 
     assert heard == [f'42["message-back",{number}]' for number in range(1000)]
 
 
-def test_binary_travels_in_base64(session: Polled) -> None:
+def test_binary_data_is_base64_over_polling(session: Polled) -> None:
     session.join()
     bytes_ = base64.b64encode(b"\x00\xff").decode()
     session.post('451-["message",{"_placeholder":true,"num":0}]\x1eb' + bytes_)
     assert session.get().text == f'451-["message-back",{{"_placeholder":true,"num":0}}]\x1eb{bytes_}'
 
 
-def test_too_large_a_body_is_413_and_the_session_lives(session: Polled) -> None:
+def test_oversized_body_is_413_and_the_session_survives(session: Polled) -> None:
     assert session.post("4" + "x" * 1_000_001).status_code == 413
     assert session.lives()
 
 
 @pytest.mark.parametrize("body", [b"", b"abc", b"4\xff", b"b!", b"2"])
-def test_an_unreadable_or_wrong_body_ends_the_session(session: Polled, body: bytes) -> None:
+def test_unreadable_body_ends_the_session(session: Polled, body: bytes) -> None:
     session.post(body)
     assert session.get().json()["code"] == 1
 
 
-def test_octets_are_refused_and_other_methods_too(session: Polled, http: httpx.Client) -> None:
+def test_octet_stream_and_other_methods_are_refused(session: Polled, http: httpx.Client) -> None:
     assert session.post("4", **{"content-type": "application/octet-stream"}).status_code == 400
     assert http.put(session.path).status_code >= 400
     assert session.lives()
 
 
-def test_a_second_poll_ends_the_session_and_tells_the_first(session: Polled, pool: ThreadPoolExecutor) -> None:
+def test_second_poll_ends_the_session_and_the_first_poll(session: Polled, pool: ThreadPoolExecutor) -> None:
     first = pool.submit(session.get)
     assert not_answered(first)
     assert session.get().status_code == 400
@@ -223,17 +222,17 @@ def test_a_second_poll_ends_the_session_and_tells_the_first(session: Polled, poo
     assert session.get().json()["code"] == 1
 
 
-def test_a_poll_that_hangs_up_ends_the_session(server: ServerProcess, session: Polled) -> None:
+def test_aborted_poll_ends_the_session(server: ServerProcess, session: Polled) -> None:
     hang_up(server, f"GET {session.path} HTTP/1.1\r\nHost: x\r\n\r\n")
     assert soon(lambda: not session.lives())
 
 
-def test_a_post_that_hangs_up_ends_the_session(server: ServerProcess, session: Polled) -> None:
+def test_aborted_post_ends_the_session(server: ServerProcess, session: Polled) -> None:
     hang_up(server, f"POST {session.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n4half")
     assert soon(lambda: not session.lives())
 
 
-def test_a_client_says_goodbye_by_post(session: Polled, pool: ThreadPoolExecutor) -> None:
+def test_close_packet_by_post_ends_the_session(session: Polled, pool: ThreadPoolExecutor) -> None:
     poll = pool.submit(session.get)
     assert not_answered(poll)
     assert session.post("1").text == "ok"
@@ -241,7 +240,7 @@ def test_a_client_says_goodbye_by_post(session: Polled, pool: ThreadPoolExecutor
     assert session.get().json()["code"] == 1
 
 
-def test_a_session_without_a_namespace_is_closed_in_time(session: Polled, server: ServerProcess) -> None:
+def test_session_without_a_namespace_times_out(session: Polled, server: ServerProcess) -> None:
     with websocket(server) as one:
         one.recv()
         time.sleep(2.3)
@@ -252,14 +251,14 @@ def test_a_session_without_a_namespace_is_closed_in_time(session: Polled, server
 # --- the upgrade
 
 
-def test_every_poll_during_a_probe_is_answered_at_once(
+def test_poll_during_a_probe_returns_immediately(
     server: ServerProcess, session: Polled, pool: ThreadPoolExecutor
 ) -> None:
     session.join()
     held = pool.submit(session.get)
     assert not_answered(held)
     with websocket(server, session.opened["sid"]) as one:
-        assert not held.done()  # nothing changes with the 101
+        assert not held.done()  # the 101 alone changes nothing
         one.send("2probe")
         assert one.recv() == "3probe"
         assert held.result(1).text == "6"
@@ -277,7 +276,7 @@ def test_every_poll_during_a_probe_is_answered_at_once(
 
 
 @pytest.mark.parametrize("wrong", ["2", "4hello", "3probe", b"\x01", "abc"])
-def test_a_probe_that_says_something_else_is_closed_and_polling_lives(
+def test_invalid_probe_is_closed_and_polling_survives(
     server: ServerProcess, session: Polled, wrong: str | bytes
 ) -> None:
     session.join()
@@ -296,7 +295,7 @@ def test_a_probe_that_says_something_else_is_closed_and_polling_lives(
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_a_probe_that_never_finishes_is_given_up(server: ServerProcess, session: Polled, begun: bool) -> None:
+def test_unfinished_probe_times_out(server: ServerProcess, session: Polled, begun: bool) -> None:
     session.join()
     with websocket(server, session.opened["sid"]) as one:
         if begun:
@@ -307,7 +306,7 @@ def test_a_probe_that_never_finishes_is_given_up(server: ServerProcess, session:
     assert session.get().text == '42["message-back",1]'
 
 
-def test_a_session_born_on_websocket_takes_no_second(server: ServerProcess) -> None:
+def test_session_opened_on_websocket_refuses_a_second_transport(server: ServerProcess) -> None:
     with websocket(server) as one:
         sid = json.loads(str(one.recv())[1:])["sid"]
         with websocket(server, sid) as second:
@@ -316,7 +315,7 @@ def test_a_session_born_on_websocket_takes_no_second(server: ServerProcess) -> N
         assert str(one.recv()).startswith("40")
 
 
-def test_a_large_answer_is_packed_for_who_can_unpack_it(session: Polled) -> None:
+def test_large_response_is_compressed_if_the_client_accepts_it(session: Polled) -> None:
     session.join()
     large = "packed " * 2_000
     for asked, packed in (("gzip, deflate", True), ("br;q=1, gzip;q=0", False), ("", False), ("deflate", False)):
@@ -331,7 +330,7 @@ def test_a_large_answer_is_packed_for_who_can_unpack_it(session: Polled) -> None
     assert (answer.text, "content-encoding" in answer.headers) == ('42["message-back","small"]', False)
 
 
-# --- what closes everything
+# --- protocol violations
 
 
 @pytest.mark.parametrize(
@@ -343,13 +342,13 @@ def test_a_large_answer_is_packed_for_who_can_unpack_it(session: Polled) -> None
     ],
     ids=lambda wrong: str(wrong)[:24],
 )  # fmt: skip
-def test_what_cannot_be_read_closes_the_connection_at_once(server: ServerProcess, wrong: str | bytes) -> None:
+def test_unreadable_packet_closes_the_connection(server: ServerProcess, wrong: str | bytes) -> None:
     with joined(server) as one:
         one.send(wrong)
         assert closes_at_once(one)
 
 
-def test_a_text_where_an_attachment_is_due_and_a_false_placeholder_close(server: ServerProcess) -> None:
+def test_wrong_attachment_or_placeholder_closes_the_connection(server: ServerProcess) -> None:
     for rest in ('42["message"]', b"\x01"):
         with joined(server) as one:
             one.send('451-["message",{"_placeholder":true,"num":7}]')
@@ -360,14 +359,14 @@ def test_a_text_where_an_attachment_is_due_and_a_false_placeholder_close(server:
 @pytest.mark.parametrize(
     "harmless", ["6", "5", "0", "3", '42["nobody handles this"]', "4399[1]", "43[1]", '42["half \\ud800"]']
 )
-def test_what_is_only_odd_closes_nothing(server: ServerProcess, harmless: str) -> None:
+def test_harmless_packet_closes_nothing(server: ServerProcess, harmless: str) -> None:
     with joined(server) as one:
         one.send(harmless)
         one.send('42["message","still here"]')
         assert one.recv() == '42["message-back","still here"]'
 
 
-def test_too_large_a_message_and_too_many_close_with_their_code(server: ServerProcess) -> None:
+def test_oversized_message_and_flood_close_with_their_codes(server: ServerProcess) -> None:
     with joined(server) as one:
         one.send("4" + "x" * 1_000_001)
         with pytest.raises(ConnectionClosed) as closed:
@@ -377,14 +376,16 @@ def test_too_large_a_message_and_too_many_close_with_their_code(server: ServerPr
     with joined(server) as one:
         event = b'42["nobody"]'
         frame = bytes((0x81, 0x80 | len(event), 0, 0, 0, 0)) + event
-        one.socket.sendall(frame * 200)  # at once: more than twice the limit, so that a second's turn is no matter
+        one.socket.sendall(
+            frame * 200
+        )  # in one write: more than twice the limit, so the boundary between two seconds does not matter
         with pytest.raises(ConnectionClosed) as closed:
             one.recv(timeout=20)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4429
 
 
-def test_attachments_are_bounded_together(server: ServerProcess) -> None:
+def test_attachments_are_limited_in_total(server: ServerProcess) -> None:
     with joined(server) as one:
         one.send('452-["message",{"_placeholder":true,"num":0}]')
         one.send(b"x" * 600_000)
@@ -392,7 +393,7 @@ def test_attachments_are_bounded_together(server: ServerProcess) -> None:
         assert closes_at_once(one)
 
 
-def test_leaving_a_namespace_keeps_the_connection_and_joining_again_is_allowed(server: ServerProcess) -> None:
+def test_namespace_can_be_left_and_joined_again(server: ServerProcess) -> None:
     with joined(server) as one:
         one.send("41")
         one.send("40/custom,")
@@ -404,7 +405,7 @@ def test_leaving_a_namespace_keeps_the_connection_and_joining_again_is_allowed(s
         assert str(one.recv()).startswith('40{"sid":')
 
 
-def test_pings_come_in_time_and_traffic_is_no_pong(start_server: Callable[..., ServerProcess]) -> None:
+def test_pings_are_on_time_and_traffic_is_no_pong(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(**ECHOES, BELLCAST_SOCKETIO_PING_INTERVAL="300ms", BELLCAST_SOCKETIO_PING_TIMEOUT="300ms")
     with joined(server) as one:
         for _ in range(3):
@@ -426,7 +427,7 @@ def _talk(one: ClientConnection) -> None:
         pass
 
 
-def test_abandoned_sessions_are_swept(start_server: Callable[..., ServerProcess]) -> None:
+def test_abandoned_sessions_are_removed(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_SOCKETIO_PING_INTERVAL="200ms", BELLCAST_SOCKETIO_PING_TIMEOUT="200ms")
     with httpx.Client(base_url=server.url) as http:
         left = [Polled(http) for _ in range(20)]
@@ -434,7 +435,7 @@ def test_abandoned_sessions_are_swept(start_server: Callable[..., ServerProcess]
         assert [one.lives() for one in left] == [False] * 20
 
 
-def test_a_shutdown_closes_and_lets_clients_come_back(start_server: Callable[..., ServerProcess]) -> None:
+def test_shutdown_closes_sessions_for_a_reconnect(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(**ECHOES, BELLCAST_DRAIN="1s")
     with joined(server) as one, httpx.Client(base_url=server.url) as http, ThreadPoolExecutor(1) as pool:
         session = Polled(http)

@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.parametrize("transports", WAYS, ids="+".join)
-async def test_the_python_client_hears_asks_and_leaves(server: ServerProcess, transports: list[str]) -> None:
+async def test_python_client_receives_calls_and_disconnects(server: ServerProcess, transports: list[str]) -> None:
     alice = next(people)
     heard: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     client = socketio.AsyncClient()
@@ -34,7 +34,7 @@ async def test_the_python_client_hears_asks_and_leaves(server: ServerProcess, tr
     assert {(await heard.get())[0] for _ in range(2)} == {"ready"}
     async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as http:
         await http.post("/v1/notifications", json={"to": alice, "title": "Hello"})
-    for _ in range(2):  # once a namespace
+    for _ in range(2):  # once per namespace
         name, told, offset = await asyncio.wait_for(heard.get(), 5)
         assert (name, told["notification"]["title"], told["position"]) == ("notification", "Hello", offset)
     assert await client.call("add", (1, 2, 3)) == 6
@@ -42,7 +42,7 @@ async def test_the_python_client_hears_asks_and_leaves(server: ServerProcess, tr
     await client.disconnect()
 
 
-async def test_the_python_client_is_told_why_it_is_refused(server: ServerProcess) -> None:
+async def test_python_client_receives_the_reason_of_a_refusal(server: ServerProcess) -> None:
     client = socketio.AsyncClient(reconnection=False)
     why: list[Any] = []
     client.on("connect_error", why.append)

@@ -1,4 +1,4 @@
-"""Coming back over Socket.IO: `recovered` is true exactly when nothing is missing."""
+"""Recovery of a Socket.IO connection: `recovered` is true exactly if no event is missing."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ def node() -> Iterator[Agent]:
 
 @pytest.fixture
 def alice() -> str:
-    """A recipient nobody else uses."""
+    """A recipient that no other test uses."""
     return next(people)
 
 
@@ -60,7 +60,7 @@ def notify(server: ServerProcess, to: str, count: int = 1) -> list[str]:
 
 
 def until_connected(client: Client) -> tuple[dict[str, Any], list[str]]:
-    """The client's next `connect`, and the notifications it was handed before."""
+    """Return the client's next `connect`, and the notifications that precede it."""
     told, missed = client.next(), []
     while told["what"] != "connect":
         if told["what"] == "event" and told["name"] == "notification":
@@ -70,13 +70,13 @@ def until_connected(client: Client) -> tuple[dict[str, Any], list[str]]:
 
 
 @pytest.mark.parametrize("transports", WAYS, ids="+".join)
-def test_after_a_restart_the_missed_come_before_connect_under_the_same_id(
+def test_restarted_server_sends_missed_events_before_connect_under_the_same_id(
     knock: Callable[..., Client], server: ServerProcess, alice: str, transports: list[str]
 ) -> None:
     client = knock(alice, transports=transports)
     first = client.until("connect")
     assert not first["recovered"]
-    # Nothing was ever heard but the first offset: that is enough.
+    # The first offset, received with ready, is enough.
     server.kill()
     assert client.until("disconnect")["active"]
     server.start()
@@ -93,7 +93,7 @@ def test_after_a_restart_the_missed_come_before_connect_under_the_same_id(
     assert missed + late == ids
 
 
-def test_a_pid_alone_recovers(server: ServerProcess, alice: str) -> None:
+def test_pid_alone_recovers(server: ServerProcess, alice: str) -> None:
     told = raw(server, alice)
     (id,) = notify(server, alice)
     again = raw(server, alice, pid=told.pid)
@@ -102,7 +102,7 @@ def test_a_pid_alone_recovers(server: ServerProcess, alice: str) -> None:
     assert again.before[0][1][0]["notification"]["id"] == id
 
 
-def test_a_replay_cut_in_the_middle_goes_on_where_it_was(server: ServerProcess, alice: str) -> None:
+def test_interrupted_replay_continues_where_it_stopped(server: ServerProcess, alice: str) -> None:
     told = raw(server, alice)
     ids = notify(server, alice, 3)
     again = raw(server, alice, pid=told.pid)
@@ -111,14 +111,14 @@ def test_a_replay_cut_in_the_middle_goes_on_where_it_was(server: ServerProcess, 
     assert [args[0]["notification"]["id"] for _, args in rest.before] == ids[1:]
 
 
-def test_an_offset_that_is_an_apps_own_text_repeats_rather_than_loses(server: ServerProcess, alice: str) -> None:
+def test_offset_that_is_a_text_of_the_app_repeats_instead_of_losing(server: ServerProcess, alice: str) -> None:
     told = raw(server, alice)
     (id,) = notify(server, alice)
     again = raw(server, alice, pid=told.pid, offset="see you")
     assert [args[0]["notification"]["id"] for _, args in again.before] == [id]
 
 
-def test_a_gap_too_wide_is_one_reset(server: ServerProcess, alice: str) -> None:
+def test_gap_beyond_the_replay_limit_leads_to_one_reset(server: ServerProcess, alice: str) -> None:
     told = raw(server, alice)
     notify(server, alice, 51)
     again = raw(server, alice, pid=told.pid)
@@ -127,7 +127,7 @@ def test_a_gap_too_wide_is_one_reset(server: ServerProcess, alice: str) -> None:
     assert again.after[1][1][0]["unread"] == 51
 
 
-def test_a_stolen_pid_gives_a_thief_nothing_of_its_owner(server: ServerProcess, alice: str) -> None:
+def test_stolen_pid_recovers_nothing_of_its_owner(server: ServerProcess, alice: str) -> None:
     told = raw(server, alice)
     notify(server, alice)
     thief = raw(server, "mallory", pid=told.pid)
@@ -138,7 +138,7 @@ def test_a_stolen_pid_gives_a_thief_nothing_of_its_owner(server: ServerProcess, 
 
 
 @pytest.mark.parametrize("pid", ["", "x", "A" * 4000, 7, None, {}, "é", "AAAA" * 20])
-def test_a_forged_pid_is_a_new_start(server: ServerProcess, alice: str, pid: Any) -> None:
+def test_forged_pid_starts_a_new_session(server: ServerProcess, alice: str, pid: Any) -> None:
     told = raw(server, alice, pid=pid, offset="0-0")
     assert told.before == []
     assert [name for name, _ in told.after][:1] == ["ready"]
@@ -148,14 +148,14 @@ def test_a_forged_pid_is_a_new_start(server: ServerProcess, alice: str, pid: Any
     "offset",
     ["f" * 20 + "-1", "1-" + "f" * 20, "8000000000000000-1", "1-1-8000000000000000", "1-8000000000000000", "f" * 5_000],
 )
-def test_a_connect_with_an_impossible_offset_is_answered(server: ServerProcess, alice: str, offset: str) -> None:
+def test_connect_with_an_impossible_offset_recovers(server: ServerProcess, alice: str, offset: str) -> None:
     told = raw(server, alice)
     (id,) = notify(server, alice)
     again = raw(server, alice, pid=told.pid, offset=offset)
     assert [args[0]["notification"]["id"] for _, args in again.before] == [id]
 
 
-def test_a_return_ends_the_connection_nobody_knew_to_be_dead(server: ServerProcess, alice: str) -> None:
+def test_recovered_client_replaces_its_half_open_connection(server: ServerProcess, alice: str) -> None:
     first = raw(server, alice, stay=True)
     again = raw(server, alice, pid=first.pid, stay=True)
     assert again.sid == first.sid
@@ -165,9 +165,7 @@ def test_a_return_ends_the_connection_nobody_knew_to_be_dead(server: ServerProce
     again.close()
 
 
-def test_without_recovery_no_pid_is_given_and_no_argument_added(
-    start_server: Callable[..., ServerProcess], alice: str
-) -> None:
+def test_disabled_recovery_sends_no_pid_and_no_offset(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_SOCKETIO_RECOVERY="off")
     told = raw(server, alice, stay=True)
     assert told.pid is None
@@ -187,7 +185,7 @@ def publish(server: ServerProcess, topic: str) -> None:
     assert httpx.post(f"{server.url}/v1/events", json=said, headers=server.as_app()).status_code == 202
 
 
-def test_what_was_joined_is_joined_again_after_a_restart(
+def test_joined_topics_are_restored_after_a_restart(
     knock: Callable[..., Client], server: ServerProcess, alice: str
 ) -> None:
     client = knock(alice, claims={"topics": ["wished-*"]}, transports=["websocket"])
@@ -207,7 +205,7 @@ def test_what_was_joined_is_joined_again_after_a_restart(
     assert client.event("rung in")[0] == {"topic": "hall"}
 
 
-def test_what_it_may_not_follow_any_more_is_not_given_back(server: ServerProcess, alice: str) -> None:
+def test_topics_without_a_grant_are_not_restored(server: ServerProcess, alice: str) -> None:
     may = {"token": server.token(alice, topics=["wished-*"])}
     with closing(Raw(server, may, stay=True)) as told:
         told.ask("subscribe", ["wished-1"])
@@ -217,14 +215,14 @@ def test_what_it_may_not_follow_any_more_is_not_given_back(server: ServerProcess
     assert {"hall", "wished-1"} & set(dict(again.after)["ready"][0]["topics"]) == {"hall"}
 
 
-def test_a_client_that_begins_anew_has_joined_nothing(server: ServerProcess, alice: str) -> None:
+def test_new_client_has_joined_nothing(server: ServerProcess, alice: str) -> None:
     with closing(Raw(server, {"token": server.token(alice)}, stay=True)) as told:
         told.ask("enter", "hall")
     again = raw(server, alice)
     assert "hall" not in dict(again.after)["ready"][0]["topics"]
 
 
-def test_a_recovery_paused_by_polling_goes_on_after_the_upgrade(
+def test_recovery_paused_by_polling_continues_after_the_upgrade(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:
     server = start_server()
@@ -247,7 +245,7 @@ def test_a_recovery_paused_by_polling_goes_on_after_the_upgrade(
 
 
 @pytest.mark.parametrize("count", [200, 1_000])
-def test_a_recovery_larger_than_the_polling_buffer_is_complete_while_the_client_upgrades(
+def test_recovery_larger_than_the_polling_buffer_is_complete_during_the_upgrade(
     node: Agent, start_server: Callable[..., ServerProcess], alice: str, count: int
 ) -> None:
     server = start_server()
@@ -276,7 +274,7 @@ def notify_all(server: ServerProcess, recipient: str, count: int) -> None:
 
 
 def ids_of(server: ServerProcess, recipient: str) -> list[str]:
-    """The ids of a recipient's notifications, oldest first."""
+    """Return the ids of a recipient's notifications, oldest first."""
     found: list[str] = []
     headers = {"authorization": f"Bearer {server.token(recipient)}"}
     with httpx.Client(base_url=server.url, headers=headers) as http:

@@ -1,4 +1,4 @@
-"""Socket.IO clients of an app that answers at a URL: it says who may enter which namespace, as whom, and hears who left."""
+"""Socket.IO clients of an app with a handler URL, which admits them to namespaces and receives their disconnects."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tests.wire.socketio_client import Agent, agent, open_client
 
 
 class Site:
-    """The app: its lodge is open to members, its other namespaces are not there."""
+    """The app: its namespace /lodge is open to members, others do not exist."""
 
     def __init__(self) -> None:
         self.heard: list[dict[str, Any]] = []
@@ -65,7 +65,9 @@ def node() -> Iterator[Agent]:
         yield one
 
 
-def test_the_url_says_who_comes_or_refuses_with_an_error_object(node: Agent, server: ServerProcess, site: Site) -> None:
+def test_app_url_accepts_a_client_or_refuses_with_an_error_object(
+    node: Agent, server: ServerProcess, site: Site
+) -> None:
     client = open_client(node, server, None, auth={"login": "lea", "more": [1]})
     assert client.until("connect")["pid"]
     told = client.events("ready", "welcome")
@@ -80,7 +82,7 @@ def test_the_url_says_who_comes_or_refuses_with_an_error_object(node: Agent, ser
     assert not refused["active"]
 
 
-def test_what_the_url_let_it_join_it_follows_until_it_leaves(node: Agent, server: ServerProcess) -> None:
+def test_client_follows_topics_joined_by_the_app_until_it_leaves(node: Agent, server: ServerProcess) -> None:
     client = open_client(node, server, None, auth={"login": "hal"})
     client.event("welcome")
     publish(server, "first")
@@ -97,7 +99,7 @@ def publish(server: ServerProcess, name: str) -> None:
     assert httpx.post(f"{server.url}/v1/events", json=said, headers=server.as_app()).status_code == 202
 
 
-def test_a_namespace_is_there_if_the_url_answers_its_connect(server: ServerProcess, site: Site) -> None:
+def test_namespace_exists_if_the_app_accepts_its_connect(server: ServerProcess, site: Site) -> None:
     with pipe(server) as one:
         one.send('40/lodge,{"login":"lou"}')
         assert until(one, "40/lodge,")
@@ -125,7 +127,7 @@ def until(one: ClientConnection, start: str) -> str:
     return said
 
 
-def test_an_app_that_is_away_keeps_nobody_out_who_has_a_session_and_opens_no_namespace(
+def test_unavailable_app_blocks_no_session_and_opens_no_namespace(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     with serving(lambda _: (500, b"")) as app:
@@ -135,7 +137,7 @@ def test_an_app_that_is_away_keeps_nobody_out_who_has_a_session_and_opens_no_nam
             assert until(one, '42["ready"')
         with pipe(server) as one:
             one.send('40{"login":"lea"}')
-            with pytest.raises(ConnectionClosed) as closed:  # to come back later: only the app could have let her in
+            with pytest.raises(ConnectionClosed) as closed:  # for a later retry: only the app could have admitted her
                 until(one, "44")
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.reason == "unavailable"
