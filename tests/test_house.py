@@ -160,20 +160,20 @@ def modules() -> set[str]:
     return {part.partition(".")[0] for file in files for part in file.relative_to(ROOT).parts}
 
 
-def said(beginning: str) -> list[str]:
-    """The words in the glossary's sentence that begins so."""
+def words_after(beginning: str) -> list[str]:
+    """Return the words that a sentence of the glossary lists."""
     (sentence,) = re.findall(rf"^{beginning}[^:]*:(.*?)\.$", read("glossary.md"), re.MULTILINE | re.DOTALL)
     return [word.strip() for word in re.sub(r"\(.*?\)", "", sentence, flags=re.DOTALL).split(",")]
 
 
 def test_no_module_is_a_drawer() -> None:
-    drawers = said("Not the name of any module")
+    drawers = words_after("Names that no module may have")
     assert len(drawers) == 9
     assert sorted(modules() & set(drawers)) == []
 
 
 def test_modules_keep_the_words_of_the_glossary() -> None:
-    others = {word for word in said("Not said here") if word.isalpha()}
+    others = {word for word in words_after("Words to avoid") if word.isalpha()}
     assert len(others) > 5
     assert sorted(modules() & (others | {f"{word}s" for word in others})) == []
 
