@@ -1,1 +1,1 @@
-"""The load generator must count exactly and tell the truth about what it could not measure."""
+"""Tests of the load generator: exact counts, and honest reports of missing figures."""

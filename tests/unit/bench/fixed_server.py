@@ -1,4 +1,4 @@
-"""A server in a thread that answers each connection with pieces of bytes agreed beforehand."""
+"""A threaded server that sends each connection a fixed sequence of byte strings."""
 
 import socket
 import threading
@@ -23,7 +23,7 @@ def chunk(payload: bytes) -> bytes:
 
 @contextmanager
 def serving(*connections: Sequence[bytes]):
-    """Each connection gets its own pieces, once it has asked. Tells the address and the servers' ends."""
+    """Send each connection its own pieces after its request; yield the address and the server's sockets."""
     listener = socket.create_server(("127.0.0.1", 0))
     links: list[socket.socket] = []
 
@@ -46,5 +46,5 @@ def serving(*connections: Sequence[bytes]):
         listener.close()
 
 
-def reacting(seconds: float = 5) -> EpollLoop:
+def epoll_loop(seconds: float = 5) -> EpollLoop:
     return EpollLoop(Deadline(seconds))

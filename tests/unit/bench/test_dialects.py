@@ -1,4 +1,4 @@
-"""Encodings are counted by the server and judged by the dialect that was encoded most often."""
+"""Encodings are counted per dialect by the server."""
 
 from bellcast.bench.dialects import KINDS, counts
 from bellcast.bench.server_under_test import FOREIGN
@@ -11,9 +11,9 @@ bellcast_requests_total{method="POST",route="/v1/events",status="202"} 43.0
 """
 
 
-def test_encodings_are_read_by_dialect_and_nothing_else_is():
+def test_encodings_are_counted_per_dialect():
     assert counts(METRICS) == {"sse": 43, "pusher": 44}
 
 
-def test_every_dialect_has_a_way_to_connect():
+def test_every_dialect_has_a_connection_kind():
     assert set(KINDS.values()) == {"websocket", "sse", *FOREIGN}

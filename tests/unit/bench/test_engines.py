@@ -1,4 +1,4 @@
-"""The engines that nodes share are the run's own, or absent with a reason."""
+"""The benchmark starts its own PostgreSQL and Redis, or reports why they are absent."""
 
 import pytest
 
@@ -8,30 +8,30 @@ from bellcast.bench.peers import AbsentError
 
 
 @pytest.mark.parametrize(
-    ("said", "major"),
+    ("version", "major"),
     [
         ("postgres (PostgreSQL) 15.12 (Debian 15.12-0+deb12u2)", 15),
         ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", 7),
         ("postgres (PostgreSQL) 18beta1", 18),
     ],
 )
-def test_the_version_is_read_from_what_an_engine_calls_itself(said, major):
-    assert engines._major(said) == major
+def test_major_version_is_parsed_from_the_version_line(version, major):
+    assert engines._major(version) == major
 
 
-def test_an_engine_that_is_not_installed_is_absent_with_a_reason(monkeypatch):
+def test_missing_engine_is_absent_with_a_reason(monkeypatch):
     monkeypatch.setattr(engines, "_found", lambda name: None)
     with pytest.raises(AbsentError, match="needs the Debian packages"), engines.running(Deadline(5)):
         pass
 
 
-def test_an_engine_that_is_too_old_is_absent_with_a_reason(monkeypatch):
+def test_outdated_engine_is_absent_with_a_reason(monkeypatch):
     monkeypatch.setattr(engines, "_said", lambda program: "postgres (PostgreSQL) 13.4")
     with pytest.raises(AbsentError, match="needs 15 or newer"), engines.running(Deadline(5)):
         pass
 
 
-def test_engines_end_with_their_block():
+def test_engines_stop_at_the_end_of_their_block():
     with engines.running(Deadline(60)) as (postgres, redis):
         postgres.process.must_live()
         assert postgres.process.memory() > 0

@@ -1,4 +1,4 @@
-"""A figure says whether it kept its bound, and never more than was measured."""
+"""Figures, their goals and percentiles."""
 
 import pytest
 
@@ -19,23 +19,23 @@ def figure(value, **more):
         (1.0, None, "not judged"),
     ],
 )
-def test_a_bound_itself_is_kept(value, goal, verdict):
+def test_goal_includes_its_bound(value, goal, verdict):
     assert figure(value, goal=goal).verdict == verdict
 
 
-def test_the_ratio_is_ours_of_theirs():
+def test_ratio_is_own_value_over_the_peers():
     assert figure(3.0, peers={"nchan": 6.0, "ws": 0.0}).ratios == {"nchan": 0.5}
 
 
-def test_a_bound_by_a_peer_needs_the_peer():
+def test_goal_relative_to_a_peer_needs_the_peer():
     assert at_most_times(0.65, {"socket.io": 10.0}, "socket.io") == at_most(6.5, "0.65 × socket.io")
     assert at_most_times(0.65, {}, "socket.io") is None
 
 
 @pytest.mark.parametrize(("share", "number"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
-def test_a_percentile_is_one_of_the_numbers(share, number):
+def test_percentile_is_one_of_the_numbers(share, number):
     assert percentile(range(100, 0, -1), share) == number
 
 
-def test_the_ninety_ninth_percentile_of_few_is_the_largest():
+def test_ninety_ninth_percentile_of_few_numbers_is_the_largest():
     assert percentile([3, 9, 1], 0.99) == 9

@@ -6,16 +6,16 @@ from bellcast.bench import peers
 from bellcast.bench.epoll_loop import Deadline
 
 
-def test_outside_the_checkout_every_peer_is_absent_with_a_reason(tmp_path, monkeypatch):
+def test_every_peer_is_absent_outside_the_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "RECIPES", tmp_path)
-    here, reasons = peers.present(peers.NATIVE | peers.SOCKETIO, tmp_path, Deadline(20))
-    assert here == {}
+    present, reasons = peers.present(peers.NATIVE | peers.SOCKETIO, tmp_path, Deadline(20))
+    assert present == {}
     assert set(reasons) == {"nchan", "ws", "socket.io"}
     assert all(reason.startswith("needs ") for reason in reasons.values())
 
 
 @pytest.mark.parametrize("port", [8080, 65_535])
-def test_every_blank_of_the_nginx_recipe_is_filled(port):
+def test_every_placeholder_of_the_nginx_recipe_is_filled(port):
     conf = peers._nginx_conf(port)
     assert "@" not in conf.partition("\n")[2]
     assert f"listen 127.0.0.1:{port} " in conf

@@ -1,4 +1,4 @@
-"""Only that somebody came or went is counted."""
+"""The presence benchmark counts joins and leaves only."""
 
 import pytest
 
@@ -10,7 +10,7 @@ MEMBER = Member("m-1")
 
 
 @pytest.mark.parametrize(
-    ("frame", "moves"),
+    ("frame", "count"),
     [
         (frames.member_added("presence-x", MEMBER), 1),
         (frames.member_removed("presence-x", MEMBER), 1),
@@ -18,5 +18,5 @@ MEMBER = Member("m-1")
         (frames.subscription_count("presence-x", 3), 0),
     ],
 )
-def test_a_move_is_known_by_its_frame(frame, moves):
-    assert is_move(frame) == moves
+def test_presence_change_is_recognised_by_its_frame(frame, count):
+    assert is_move(frame) == count

@@ -1,4 +1,4 @@
-"""What a server used is read from /proc, with all of its threads and children, and it ends when told."""
+"""CPU and memory of a server include its threads and children, and its process ends with the block."""
 
 import sys
 
@@ -12,14 +12,14 @@ WAIT = "import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n"
 PARENT = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN + WAIT!r}])\n"
 
 
-def until_it_said(text, log):
+def wait_for_output(text, log):
     deadline = Deadline(10)
     while text not in log.read_text():
         deadline.check()
         pause(0.01)
 
 
-def test_a_name_with_spaces_and_brackets_does_not_shift_the_fields():
+def test_process_name_with_spaces_and_brackets_does_not_shift_the_fields():
     stat = "7 (a ) b) S " + " ".join(str(number) for number in range(4, 53))
     assert cpu_of(stat) == Cpu((14 + 16) / TICKS_PER_SECOND, (15 + 17) / TICKS_PER_SECOND)
 
@@ -28,16 +28,16 @@ def test_memory_is_the_proportional_share():
     assert pss_of("00400000-7fff rollup\nRss:  900 kB\nPss:  12 kB\nPss_Dirty: 3 kB\n") == 12 * 1024
 
 
-def test_what_a_child_process_burns_is_counted(tmp_path):
+def test_cpu_time_of_a_running_child_is_counted(tmp_path):
     with Process("parent", [sys.executable, "-c", PARENT], tmp_path / "log") as process:
-        until_it_said("up", tmp_path / "log")
-        # Each of the two times is cut to whole ticks.
+        wait_for_output("up", tmp_path / "log")
+        # Both times are truncated to whole ticks.
         assert process.cpu().total >= 0.25
         assert len(family(process.pid)) == 2
         assert process.memory() > 1_000_000
 
 
-def test_what_a_child_burned_before_it_ended_is_still_counted(tmp_path):
+def test_cpu_time_of_an_ended_child_is_counted(tmp_path):
     parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}])\n{WAIT}"
     with Process("parent", [sys.executable, "-c", parent], tmp_path / "log") as process:
         process.wait_until_said("up", Deadline(10))
@@ -45,14 +45,14 @@ def test_what_a_child_burned_before_it_ended_is_still_counted(tmp_path):
         assert process.cpu().total >= 0.25
 
 
-def test_the_end_of_the_block_ends_the_process(tmp_path):
+def test_process_ends_with_its_block(tmp_path):
     with Process("sleeper", [sys.executable, "-c", WAIT], tmp_path / "log") as process:
-        until_it_said("up", tmp_path / "log")
+        wait_for_output("up", tmp_path / "log")
     with pytest.raises(DiedError):
         process.must_live()
 
 
-def test_a_server_that_dies_at_its_start_is_told_with_its_last_words(tmp_path):
+def test_server_that_dies_at_start_is_reported_with_its_output(tmp_path):
     with (
         Process("broken", [sys.executable, "-c", "raise SystemExit('no such option')"], tmp_path / "log") as process,
         pytest.raises(DiedError, match="no such option"),

@@ -1,4 +1,4 @@
-"""Results are kept with machine and commit, and a second run of the day adds to the first."""
+"""Results are saved with machine and commit; a second run of the day is merged into the first."""
 
 import msgspec
 import pytest
@@ -20,30 +20,33 @@ def result(name, value):
     return Result(name=name, started="2026-01-01T00:00:00+00:00", load=0.0, scale=FULL, figures=[figure], absent=[])
 
 
-def kept(checkout, *results):
+def save(checkout, *results):
     run = {**record.whole(results), "commit": {"id": "0123456789", "dirty": True}}
     return msgspec.json.decode(record.save(run).read_bytes())
 
 
-def test_figures_are_kept_with_verdict_and_ratio(checkout):
-    [figure] = kept(checkout, result("fanout", 1.0))["benchmarks"]["fanout"]["figures"]
+def test_figures_are_saved_with_verdict_and_ratio(checkout):
+    [figure] = save(checkout, result("fanout", 1.0))["benchmarks"]["fanout"]["figures"]
     assert (figure["verdict"], figure["ratios"]) == ("reached", {"nchan": 0.25})
 
 
-def test_a_second_run_replaces_what_it_measured_and_keeps_the_rest(checkout):
-    kept(checkout, result("fanout", 1.0), result("storm", 1.0))
-    benchmarks = kept(checkout, result("fanout", 3.0))["benchmarks"]
-    assert {name: each["figures"][0]["value"] for name, each in benchmarks.items()} == {"fanout": 3.0, "storm": 1.0}
+def test_second_run_replaces_its_benchmarks_and_keeps_the_rest(checkout):
+    save(checkout, result("fanout", 1.0), result("storm", 1.0))
+    benchmarks = save(checkout, result("fanout", 3.0))["benchmarks"]
+    assert {name: benchmark["figures"][0]["value"] for name, benchmark in benchmarks.items()} == {
+        "fanout": 3.0,
+        "storm": 1.0,
+    }
 
 
-def test_outside_a_checkout_nothing_is_kept(checkout):
+def test_nothing_is_saved_outside_a_checkout(checkout):
     run = record.whole([result("fanout", 1.0)])
     assert run["commit"] is None
     assert record.save(run) is None
     assert list(checkout.iterdir()) == []
 
 
-def test_the_machine_is_told():
+def test_record_describes_the_machine():
     machine = record.machine()
     assert machine["cores"] >= 1
     assert machine["disk"] != "unknown"

@@ -1,4 +1,4 @@
-"""Ours and the peers' clients receive the same bytes of JSON."""
+"""Bellcast's clients and its peers' receive the same JSON."""
 
 import msgspec
 import pytest
@@ -7,14 +7,14 @@ from bellcast.bench.target import EVENT_SIZE, event, event_data, is_marked, post
 
 
 @pytest.mark.parametrize("number", [0, 7, 999_999])
-def test_an_event_is_json_of_the_size_it_is_said_to_be(number):
-    whole = event(event_data(number))
-    assert len(whole) == EVENT_SIZE
-    assert msgspec.json.decode(whole)["data"]["title"] == "New booking"
-    assert is_marked(whole)
+def test_event_is_json_of_the_documented_size(number):
+    encoded = event(event_data(number))
+    assert len(encoded) == EVENT_SIZE
+    assert msgspec.json.decode(encoded)["data"]["title"] == "New booking"
+    assert is_marked(encoded)
 
 
-def test_a_post_says_how_long_its_body_is():
+def test_post_has_a_content_length():
     head, _, body = post("/publish", b"{}", "X: y\r\n").partition(b"\r\n\r\n")
     assert body == b"{}"
     assert b"\r\nX: y\r\n" in head

@@ -1,4 +1,4 @@
-"""Examples in --help fit a terminal of 80 columns: what is folded cannot be copied."""
+"""Examples in --help fit a terminal of 80 columns, because a wrapped line cannot be copied."""
 
 import pytest
 import typer
@@ -21,6 +21,6 @@ ALL = list(commands("bellcast", typer.main.get_command(cli.app)))
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[path for path, _ in ALL])
 def test_examples_fit_a_terminal(path, command):
-    shown = Text.from_markup(command.epilog or "", emoji=False).plain
-    examples = [line for line in shown.splitlines() if line.startswith("  ")]
+    text = Text.from_markup(command.epilog or "", emoji=False).plain
+    examples = [line for line in text.splitlines() if line.startswith("  ")]
     assert [line for line in examples if len(line) > COLUMNS] == []

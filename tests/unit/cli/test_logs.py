@@ -1,4 +1,4 @@
-"""Log lines: ours and the libraries' alike, as the settings say."""
+"""Log lines of Bellcast and of libraries follow the settings."""
 
 import json
 import logging
@@ -11,16 +11,15 @@ from bellcast.settings.groups import ServerSettings
 
 
 @pytest.fixture(autouse=True)
-def restored():
-    """Logging as it was before."""
-    root, kept = logging.getLogger(), logging.getLogger().handlers[:]
+def restore_logging():
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
     level = root.level
     yield
-    root.handlers[:], root.level = kept, level
+    root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
 
 
-def failing():
+def fail():
     password = "hunter2-the-secret"
     raise ValueError(f"wrong by {len(password)}")
 
@@ -32,17 +31,17 @@ def log_all(server, capsys):
     logging.getLogger("library").warning("slow %s", "disk")
     logging.getLogger("uvicorn.error").info("Started server process")
     try:
-        failing()
+        fail()
     except ValueError:
         structlog.get_logger("ours").exception("failed")
         logging.getLogger("library").exception("failed too")
     return capsys.readouterr()
 
 
-def test_a_collector_gets_one_object_a_line(capsys):
-    told = log_all(ServerSettings(log_format="json"), capsys)
-    assert told.out == ""
-    lines = [json.loads(line) for line in told.err.splitlines()]
+def test_json_log_has_one_object_per_line(capsys):
+    output = log_all(ServerSettings(log_format="json"), capsys)
+    assert output.out == ""
+    lines = [json.loads(line) for line in output.err.splitlines()]
     assert [line["event"] for line in lines] == ["began", "slow disk", "failed", "failed too"]
     assert lines[0].items() >= {"port": 80, "level": "info"}.items()
     assert all(line["timestamp"].endswith("Z") for line in lines)
@@ -50,15 +49,15 @@ def test_a_collector_gets_one_object_a_line(capsys):
 
 
 @pytest.mark.parametrize("layout", ["json", "console"])
-def test_no_traceback_shows_what_variables_hold(capsys, layout):
-    told = log_all(ServerSettings(log_format=layout), capsys)
-    assert "ValueError: wrong by 18" in told.err
-    assert "hunter2-the-secret" not in told.err
+def test_tracebacks_contain_no_values_of_variables(capsys, layout):
+    output = log_all(ServerSettings(log_format=layout), capsys)
+    assert "ValueError: wrong by 18" in output.err
+    assert "hunter2-the-secret" not in output.err
 
 
-def test_the_level_is_kept(capsys):
-    told = log_all(ServerSettings(log_level="error"), capsys)
-    assert "began" not in told.err
-    assert "slow disk" not in told.err
-    assert "failed too" in told.err
+def test_log_level_is_applied(capsys):
+    output = log_all(ServerSettings(log_level="error"), capsys)
+    assert "began" not in output.err
+    assert "slow disk" not in output.err
+    assert "failed too" in output.err
     assert "Started server process" in log_all(ServerSettings(log_level="debug"), capsys).err

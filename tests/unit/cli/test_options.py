@@ -1,4 +1,4 @@
-"""Settings as options: all of them, with the words of the table, and none of the secrets."""
+"""Settings are command line options with the table's descriptions; secrets are not."""
 
 import typer
 
@@ -10,18 +10,18 @@ root = typer.main.get_command(cli.app)
 
 
 def params(*path: str):
-    """The options of a command by how they are written."""
+    """The options of a command by their flags."""
     command = root
     for name in path:
         command = command.commands[name]
-    given = command.get_params(typer.Context(command))
-    return {option: param for param in given if param.param_type_name == "option" for option in param.opts}
+    parameters = command.get_params(typer.Context(command))
+    return {option: param for param in parameters if param.param_type_name == "option" for option in param.opts}
 
 
-def test_serve_takes_every_setting_of_a_server():
+def test_serve_accepts_every_server_setting():
     settings = [setting for group in serve.GROUPS for setting in table.GROUPS[group]]
     expected = {setting.flag for setting in settings if not setting.is_secret}
-    # `--as-worker` is how a supervised server starts its workers; nobody types it, so nobody is shown it.
+    # A supervised server starts its workers with `--as-worker`; the option is internal and hidden.
     assert params("serve").keys() == expected | {"--help", "--as-worker"}
     assert params("serve")["--as-worker"].hidden
     assert set(serve.GROUPS) == table.GROUPS.keys() - {"project", "client"}
@@ -31,7 +31,7 @@ def test_every_group_of_settings_has_a_title():
     assert options.PANELS.keys() == table.GROUPS.keys()
 
 
-def test_no_secret_can_be_given_where_everybody_sees_the_process_list():
+def test_secrets_are_no_command_line_options():
     secret = {setting.flag for setting in table.TABLE if setting.is_secret}
     assert secret == {"--jwt-secret", "--project", "--secret"}
     for name, command in root.commands.items():
@@ -39,7 +39,7 @@ def test_no_secret_can_be_given_where_everybody_sees_the_process_list():
             assert not secret & params(*path).keys()
 
 
-def test_an_option_tells_its_variable_and_its_default():
+def test_option_help_names_its_variable_and_default():
     port = params("serve")["--port"]
     assert port.help.startswith("Port to listen on.")
     assert "BELLCAST_PORT" in port.help
@@ -47,13 +47,13 @@ def test_an_option_tells_its_variable_and_its_default():
     assert port.metavar == "PORT"
 
 
-def test_limits_are_taken_but_do_not_crowd_the_help():
-    taken = params("serve")
-    assert taken["--limit-title"].hidden
-    assert not taken["--port"].hidden
+def test_limit_options_are_accepted_but_hidden_from_help():
+    options_of_serve = params("serve")
+    assert options_of_serve["--limit-title"].hidden
+    assert not options_of_serve["--port"].hidden
 
 
-def test_what_was_given_reaches_the_settings_and_the_command_sees_its_own_only():
+def test_options_reach_the_settings_and_commands_see_their_own_options_only():
     seen = []
     app = typer.Typer()
 
@@ -68,7 +68,7 @@ def test_what_was_given_reaches_the_settings_and_the_command_sees_its_own_only()
     assert (server.port, server.no_jobs) == (80, True)
 
 
-def test_every_command_says_what_it_does_in_one_sentence():
+def test_every_command_has_a_one_sentence_description():
     for name, command in root.commands.items():
         assert command.help.endswith("."), name
         assert "\n" not in command.help.strip(), name

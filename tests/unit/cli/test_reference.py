@@ -1,4 +1,4 @@
-"""The reference page says what the commands say."""
+"""The reference page matches the commands."""
 
 import importlib.util
 import re
@@ -32,18 +32,18 @@ def generator():
     return module
 
 
-def test_the_page_is_up_to_date():
-    made = generator()
-    assert made.PAGE.read_text(encoding="utf-8") == made.page(), "run `make docs`"
+def test_page_is_up_to_date():
+    generated = generator()
+    assert generated.PAGE.read_text(encoding="utf-8") == generated.page(), "run `make docs`"
 
 
-def test_every_command_of_the_contract_is_on_it():
+def test_every_contract_command_is_on_the_page():
     page = generator().page()
     for name in COMMANDS:
         assert f"\n## bellcast {name}\n" in page
 
 
-def test_every_command_that_a_page_or_a_setting_names_exists():
+def test_every_command_named_in_docs_and_settings_exists():
     commands = set(typer.main.get_command(cli.app).commands)
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]
     named = {name for page in pages for name in re.findall(r"`bellcast ([a-z]+)", page.read_text(encoding="utf-8"))}

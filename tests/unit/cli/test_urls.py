@@ -1,4 +1,4 @@
-"""The doctor calls the app's URLs that are set."""
+"""`bellcast doctor` probes the configured URLs of the app."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +11,7 @@ from bellcast.settings.groups import ServerSettings, Settings
 
 
 class App(BaseHTTPRequestHandler):
-    """Answers with the status in the path; `/keys` with a key set."""
+    """Responds with the status in the path; `/keys` returns a key set."""
 
     def do_GET(self):
         body = b'{"keys": [{}]}' if self.path == "/keys" else b"{}"
@@ -41,18 +41,18 @@ def app():
         ("/keys", ["ok", "ok", "ok"]),
     ],
 )
-def test_each_url_is_judged_by_its_answer(app, path, states):
+def test_each_url_is_judged_by_its_response(app, path, states):
     access = AccessConfig(session_url=app + path, jwks_url=app + path)
-    found = list(urls.examined(Settings(access=access, server=ServerSettings(handler_url=app + path))))
-    assert [one.state for one in found] == states
-    assert all(app + path in one.what for one in found)
+    findings = list(urls.examined(Settings(access=access, server=ServerSettings(handler_url=app + path))))
+    assert [finding.state for finding in findings] == states
+    assert all(app + path in finding.what for finding in findings)
 
 
-def test_an_app_that_is_away_is_a_problem_with_its_setting_named():
-    (found,) = urls.examined(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
-    assert found.state == "problem"
-    assert "BELLCAST_SESSION_URL" in found.fix
+def test_unreachable_url_is_a_problem_that_names_its_setting():
+    (finding,) = urls.examined(Settings(access=AccessConfig(session_url="http://127.0.0.1:1/session")))
+    assert finding.state == "problem"
+    assert "BELLCAST_SESSION_URL" in finding.fix
 
 
-def test_urls_that_are_not_set_are_not_called():
+def test_unset_urls_are_not_probed():
     assert list(urls.examined(Settings())) == []

@@ -1,4 +1,4 @@
-"""What callers pass is converted, or refused by its name before anything is sent."""
+"""Arguments are converted, or refused by name before a request is sent."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def body(request):
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("value", "text"),
     [
         ("alice", "alice"),
         (7, "7"),
@@ -45,14 +45,14 @@ def body(request):
     ],
     ids=["str", "int", "UUID", "StrEnum", "SafeString", "gettext_lazy"],
 )
-def test_a_text_of_every_accepted_type_becomes_a_plain_string(given, text):
-    assert type(arguments.text("x", given)) is str
-    sent = body(notifications.notify(given, title=given, tags=[given], actor={"id": given}, data={"in": [given]}))
+def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
+    assert type(arguments.text("x", value)) is str
+    sent = body(notifications.notify(value, title=value, tags=[value], actor={"id": value}, data={"in": [value]}))
     assert (sent["to"], sent["title"], sent["tags"], sent["actor"]["id"]) == (text, text, [text], text)
     assert str(sent["data"]["in"][0]) == text
-    assert body(recipients.token(given, name=given))["name"] == text
-    written = msgspec.json.decode(payloads.notification(given, {"title": given, "group": given}, given))
-    assert (written["to"], written["title"], written["group"], written["idempotency_key"]) == (text,) * 4
+    assert body(recipients.token(value, name=value))["name"] == text
+    payload = msgspec.json.decode(payloads.notification(value, {"title": value, "group": value}, value))
+    assert (payload["to"], payload["title"], payload["group"], payload["idempotency_key"]) == (text,) * 4
 
 
 @pytest.mark.parametrize(
@@ -101,55 +101,57 @@ def test_a_text_of_every_accepted_type_becomes_a_plain_string(given, text):
         (lambda: payloads.event("lobby", "x", object(), None, None), "data"),
     ],
 )
-def test_a_wrong_argument_is_refused_by_its_name(call, argument):
+def test_wrong_argument_is_refused_by_name(call, argument):
     with pytest.raises(InvalidArgument) as refused:
         call()
     assert refused.value.argument == argument
     assert str(refused.value).startswith(f"{argument}: ")
 
 
-def test_an_unknown_argument_suggests_the_nearest():
+def test_unknown_argument_suggests_the_nearest():
     with pytest.raises(UnknownArgument, match=r"titel: is not known; did you mean title\?") as refused:
         notifications.notify("alice", titel="Hello")
     assert isinstance(refused.value, TypeError)
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"), [(90, 90), (1.5, 1.5), ("90", 90), ("15m", 900), ("2h", 7200), (timedelta(days=1), 86_400)]
+    ("value", "seconds"), [(90, 90), (1.5, 1.5), ("90", 90), ("15m", 900), ("2h", 7200), (timedelta(days=1), 86_400)]
 )
-def test_a_duration_is_seconds(given, seconds):
-    assert arguments.seconds("ttl", given) == seconds
+def test_duration_is_converted_to_seconds(value, seconds):
+    assert arguments.seconds("ttl", value) == seconds
 
 
-def test_an_expiry_may_be_a_time_or_a_duration_from_now():
+def test_expiry_is_a_time_or_a_duration():
     at = datetime(2030, 1, 2, tzinfo=UTC)
     assert arguments.moment("expires_at", at) == at
     assert arguments.moment("expires_at", "2030-01-02T00:00:00Z") == "2030-01-02T00:00:00Z"
     before = datetime.now(UTC)
-    for given in ("2h", timedelta(hours=2)):
+    for value in ("2h", timedelta(hours=2)):
         assert (
             before + timedelta(hours=2)
-            <= arguments.moment("expires_at", given)
+            <= arguments.moment("expires_at", value)
             <= datetime.now(UTC) + timedelta(hours=2)
         )
 
 
-def test_none_is_left_out_of_a_send_and_removes_a_field_in_an_edit():
+def test_none_is_omitted_when_sending_and_clears_a_field_when_editing():
     sent = body(notifications.notify("alice", title="Hello", body=None, type=None, tags=None, data=None))
     assert sent == {"to": "alice", "title": "Hello"}
     assert body(notifications.edit("n1", body=None)) == {"body": None}
 
 
-def test_dots_as_an_id_stay_in_the_path():
+def test_dots_as_an_id_are_escaped_in_the_path():
     assert recipients.get("..").path == "/v1/recipients/%2E%2E"
 
 
-def test_clear_may_be_of_one_type():
+def test_clear_can_be_restricted_to_one_type():
     assert inbox.clear("all", type="booking").params == {"view": "all", "type": "booking"}
 
 
-def test_the_client_imports_neither_django_nor_the_server():
+def test_client_imports_neither_django_nor_the_server():
     heavy = "{'django', 'litestar', 'uvicorn', 'bellcast.settings', 'bellcast.server'}"
-    script = f"import sys, bellcast.client; found = {heavy} & set(sys.modules); sys.exit(repr(found) if found else 0)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    script = (
+        f"import sys, bellcast.client; loaded = {heavy} & set(sys.modules); sys.exit(repr(loaded) if loaded else 0)"
+    )
+    completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert completed.returncode == 0, completed.stderr

@@ -1,4 +1,4 @@
-"""Sending any number of notifications, slice by slice."""
+"""Bulk sends are split into requests of bounded size."""
 
 import msgspec
 import pytest
@@ -14,49 +14,49 @@ def lines(request):
     return [msgspec.json.decode(line) for line in request.content.splitlines()]
 
 
-def played(plan):
-    """Carry the plan out against a server that takes everything; the requests it made and its result."""
+def execute(plan):
+    """Run the plan against a server that accepts everything; return its requests and results."""
     requests = []
-    answer = None
+    response = None
     while True:
         try:
-            request = plan.send(answer)
+            request = plan.send(response)
         except StopIteration as end:
             return requests, end.value
         requests.append(request)
         results = [{"id": line["to"]} for line in lines(request)]
-        answer = msgspec.convert({"results": results}, notifications.BulkResults)
+        response = msgspec.convert({"results": results}, notifications.BulkResults)
 
 
-def test_the_results_come_in_the_order_of_the_items():
-    requests, results = played(notifications.bulk(items(25_000)))
+def test_results_keep_the_order_of_the_items():
+    requests, results = execute(notifications.bulk(items(25_000)))
     assert [len(lines(request)) for request in requests] == [10_000, 10_000, 5_000]
     assert [result.id for result in results] == [f"r{number}" for number in range(25_000)]
 
 
-def test_a_slice_is_never_more_bytes_than_the_server_takes():
-    requests, results = played(notifications.bulk(items(4_000, body="x" * 10_000)))
+def test_request_size_is_bounded_in_bytes():
+    requests, results = execute(notifications.bulk(items(4_000, body="x" * 10_000)))
     assert len(results) == 4_000
     assert max(len(request.content) for request in requests) <= notifications.SLICE_BYTES
 
 
-def test_nothing_to_send_asks_nothing():
-    assert played(notifications.bulk([])) == ([], [])
+def test_empty_bulk_sends_no_request():
+    assert execute(notifications.bulk([])) == ([], [])
 
 
-def test_every_slice_gets_a_key_and_items_keep_theirs():
-    [one, two], _ = played(notifications.bulk([*items(10_000), *items(1, idempotency_key="mine")]))
-    assert one.headers["Idempotency-Key"] != two.headers["Idempotency-Key"]
-    assert [line.get("idempotency_key") for line in lines(two)] == ["mine"]
-    assert one.repeatable
+def test_every_request_has_an_idempotency_key_and_items_keep_theirs():
+    [first, second], _ = execute(notifications.bulk([*items(10_000), *items(1, idempotency_key="mine")]))
+    assert first.headers["Idempotency-Key"] != second.headers["Idempotency-Key"]
+    assert [line.get("idempotency_key") for line in lines(second)] == ["mine"]
+    assert first.repeatable
 
 
-def test_items_are_taken_as_they_are_needed():
+def test_items_are_consumed_lazily():
     plan = notifications.bulk(items(10**12))
     assert len(lines(next(plan))) == 10_000
 
 
-def test_an_interrupted_bulk_tells_what_was_done():
+def test_interrupted_bulk_reports_its_results():
     plan = notifications.bulk(items(20_000))
     request = next(plan)
     plan.send(msgspec.convert({"results": [{"id": "x"}] * len(lines(request))}, notifications.BulkResults))

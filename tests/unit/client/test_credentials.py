@@ -1,4 +1,4 @@
-"""Where the client finds its server and its secret."""
+"""Discovery of the server's URL and the secret."""
 
 import json
 
@@ -17,48 +17,48 @@ def data(tmp_path):
     return {"BELLCAST_DATA": str(tmp_path)}
 
 
-def test_the_data_folder_has_both(data):
+def test_data_folder_provides_url_and_secret(data):
     assert find_credentials(None, data) == Credentials("the:secret", "key-1")
     assert find_url(None, data) == "http://127.0.0.1:9000"
 
 
-def test_variables_win_over_the_data_folder(data):
+def test_variables_override_the_data_folder(data):
     environ = data | {"BELLCAST_URL": "https://bell.example.com/", "BELLCAST_SECRET": "mine"}
     assert find_url(None, environ) == "https://bell.example.com"
     assert find_credentials(None, environ) == Credentials("mine")
     assert find_credentials(None, data | {"BELLCAST_PROJECT": "2:key-2:s:2"}) == Credentials("s:2", "key-2")
 
 
-def test_arguments_win_over_variables(data):
+def test_arguments_override_variables(data):
     environ = data | {"BELLCAST_URL": "https://bell.example.com", "BELLCAST_SECRET": "mine"}
     assert find_url("http://10.0.0.1", environ) == "http://10.0.0.1"
     assert find_credentials("given", environ) == Credentials("given")
 
 
-@pytest.mark.parametrize("given", [None, "the:secret"])
-def test_a_secret_of_a_known_project_has_its_key(data, given):
+@pytest.mark.parametrize("secret", [None, "the:secret"])
+def test_secret_of_a_known_project_has_its_key(data, secret):
     environ = data | {"BELLCAST_SECRET": "the:secret"}
-    assert find_credentials(given, environ) == Credentials("the:secret", "key-1")
+    assert find_credentials(secret, environ) == Credentials("the:secret", "key-1")
     declared = {"BELLCAST_PROJECT": "1:key-1:the:secret", "BELLCAST_SECRET": "the:secret"}
-    assert find_credentials(given, declared).key == "key-1"
+    assert find_credentials(secret, declared).key == "key-1"
 
 
 @pytest.mark.parametrize("name", ["SECRET", "PROJECT", "URL"])
-def test_a_variable_may_name_a_file(tmp_path, name):
+def test_variable_may_name_a_file(tmp_path, name):
     content = {"SECRET": "kept", "PROJECT": "1:key-1:kept", "URL": "https://bell.example.com"}
     file = tmp_path / "content"
     file.write_text(content[name] + "\n")
     environ = {f"BELLCAST_{name}_FILE": str(file), "BELLCAST_DATA": str(tmp_path / "none")}
-    found = find_url(None, environ) if name == "URL" else find_credentials(None, environ).secret
-    assert found == ("https://bell.example.com" if name == "URL" else "kept")
+    value = find_url(None, environ) if name == "URL" else find_credentials(None, environ).secret
+    assert value == ("https://bell.example.com" if name == "URL" else "kept")
 
 
-def test_without_a_secret_it_says_what_to_do(tmp_path):
+def test_missing_secret_is_reported_with_the_remedy(tmp_path):
     with pytest.raises(NotConfigured, match="set BELLCAST_SECRET or BELLCAST_PROJECT"):
         find_credentials(None, {"BELLCAST_DATA": str(tmp_path)})
 
 
-def test_without_a_server_it_is_the_default_one(tmp_path):
+def test_missing_url_falls_back_to_the_default(tmp_path):
     assert find_url(None, {"BELLCAST_DATA": str(tmp_path)}) == "http://127.0.0.1:8787"
 
 
@@ -67,26 +67,26 @@ def test_without_a_server_it_is_the_default_one(tmp_path):
     [{"BELLCAST_PROJECT": "no-colons"}, {"BELLCAST_SECRET_FILE": "/nowhere/at/all"}],
     ids=["no project", "no file"],
 )
-def test_a_variable_that_cannot_be_used_is_named(environ):
+def test_unusable_variable_is_named(environ):
     with pytest.raises(NotConfigured, match=next(iter(environ))):
         find_credentials(None, environ)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"key": 1}'])
-def test_a_project_file_that_cannot_be_read_is_named(tmp_path, content):
+def test_unreadable_project_file_is_named(tmp_path, content):
     (tmp_path / "project.json").write_text(content)
     with pytest.raises(NotConfigured, match=r"project\.json"):
         find_credentials(None, {"BELLCAST_DATA": str(tmp_path)})
 
 
 @pytest.mark.parametrize("secret", ["", "naïve", "two\nlines"])
-def test_a_secret_that_no_header_carries_is_refused_by_name(secret):
+def test_secret_that_no_header_can_carry_is_refused(secret):
     with pytest.raises(InvalidArgument, match="secret: must be printable ASCII") as refused:
         Bellcast("http://127.0.0.1:1", secret)
     assert secret == "" or secret not in str(refused.value)
 
 
-def test_the_environment_is_read_when_the_client_is_made(monkeypatch, tmp_path):
+def test_environment_is_read_when_the_client_is_created(monkeypatch, tmp_path):
     monkeypatch.setenv("BELLCAST_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("BELLCAST_SECRET", "mine")
     with Bellcast() as bell:

@@ -9,7 +9,7 @@ from bellcast.model.content_coding import accepts
     "header",
     ["gzip", "GZip", "br, gzip", "gzip;q=1", "gzip;q=0.001", "deflate ; q=0.5 , gzip ; q=0.5", "*", "br;q=0, *;q=0.1"],
 )
-def test_a_coding_is_accepted_that_is_named_or_covered_by_the_star(header):
+def test_coding_is_accepted_by_name_or_star(header):
     assert accepts(header, "gzip")
 
 
@@ -17,5 +17,5 @@ def test_a_coding_is_accepted_that_is_named_or_covered_by_the_star(header):
     "header",
     [None, "", "identity", "br", "gzip;q=0", "gzip; q=0.000", "GZIP;Q=0.0", "*;q=0", "gzip;q=0, *", "x-gzippy"],
 )
-def test_a_coding_is_not_accepted_that_is_absent_or_has_no_weight(header):
+def test_coding_is_refused_when_absent_or_of_weight_zero(header):
     assert not accepts(header, "gzip")

@@ -1,4 +1,4 @@
-"""Server-sent events put together again, wherever the network cut them."""
+"""The SSE parser reassembles frames from chunks cut anywhere."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bellcast.cli.sse_follower import Frame, frames
 from bellcast.live.framing import sse
 
-TOLD = (
+STREAM = (
     sse.retry(3000)
     + sse.event("ready", b'{"unread":1}', "p-1")
     + b": still here\n\n"
@@ -22,21 +22,21 @@ FRAMES = [
 ]
 
 
-@given(st.sets(st.integers(1, len(TOLD) - 1)))
-def test_the_same_frames_come_out_of_any_cut(cuts):
-    edges = [0, *sorted(cuts), len(TOLD)]
-    chunks = [TOLD[start:end] for start, end in pairwise(edges)]
+@given(st.sets(st.integers(1, len(STREAM) - 1)))
+def test_frames_are_independent_of_chunk_boundaries(cuts):
+    edges = [0, *sorted(cuts), len(STREAM)]
+    chunks = [STREAM[start:end] for start, end in pairwise(edges)]
     assert list(frames(chunks)) == FRAMES
 
 
-def test_a_frame_that_was_cut_off_is_not_told():
-    assert list(frames([TOLD[:-1]])) == FRAMES[:-1]
+def test_incomplete_frame_is_dropped():
+    assert list(frames([STREAM[:-1]])) == FRAMES[:-1]
 
 
-def test_a_frame_comes_out_as_soon_as_it_is_whole():
-    def arriving():
-        yield TOLD
+def test_frame_is_returned_as_soon_as_it_is_complete():
+    def chunks():
+        yield STREAM
         raise AssertionError("read on before the frames were taken")
 
-    told = frames(arriving())
-    assert [next(told) for _ in FRAMES] == FRAMES
+    parsed = frames(chunks())
+    assert [next(parsed) for _ in FRAMES] == FRAMES

@@ -1,4 +1,4 @@
-"""The two clients have the same methods, and hide the secret."""
+"""The synchronous and the asynchronous client have the same methods, and hide the secret."""
 
 import inspect
 import re
@@ -13,13 +13,13 @@ from bellcast.client.method import Method
 SECRET = "s3cret-of-the-project"
 
 
-def test_a_method_is_its_builder_and_says_so():
+def test_method_has_the_signature_and_docstring_of_its_builder():
     with Bellcast("http://127.0.0.1:1", SECRET) as bell:
         assert inspect.signature(bell.notify) == inspect.signature(notifications.notify)
         assert bell.notify.__doc__ == notifications.notify.__doc__
 
 
-def test_every_method_is_there_for_both():
+def test_both_clients_have_the_same_methods():
     def methods(kind):
         return {name for name in dir(kind) if not name.startswith("_")}
 
@@ -36,12 +36,12 @@ def test_every_method_is_there_for_both():
     }
 
 
-def test_the_secret_is_not_shown():
+def test_secret_is_not_in_repr():
     with Bellcast("http://127.0.0.1:1", SECRET) as bell:
         assert SECRET not in repr(bell) + repr(bell.sender) + repr(bell.inbox(SECRET).sender)
 
 
-def test_an_address_without_a_scheme_is_refused_at_once():
+def test_url_without_a_scheme_is_refused():
     with pytest.raises(ValueError, match="begins with http"):
         Bellcast("127.0.0.1:8787", SECRET)
 
@@ -65,9 +65,17 @@ VALUES = {
 
 
 @pytest.mark.parametrize("build", METHODS)
-def test_every_method_calls_an_operation_that_the_server_has(build):
-    parameters = [one for one in inspect.signature(build).parameters.values() if one.kind is not one.VAR_KEYWORD]
-    values = {one.name: VALUES.get(one.name, "x") for one in parameters if one.kind is not one.VAR_POSITIONAL}
+def test_every_method_calls_an_existing_operation(build):
+    parameters = [
+        parameter
+        for parameter in inspect.signature(build).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    values = {
+        parameter.name: VALUES.get(parameter.name, "x")
+        for parameter in parameters
+        if parameter.kind is not parameter.VAR_POSITIONAL
+    }
     if build is notifications.notify:
         values["title"] = "x"
     request = next(iter(build(**values)))

@@ -1,4 +1,4 @@
-"""How frames look to a person, and read to a script."""
+"""Frames as text for a terminal and as JSON lines for scripts."""
 
 import json
 
@@ -28,41 +28,41 @@ def notification(**changed):
 
 
 @pytest.fixture
-def shown(capsys):
-    """What a sheet prints for these frames, line by line."""
+def render(capsys):
+    """Return the lines printed for these frames."""
 
-    def show(*frames):
-        sheet = TextOutput("alice")
+    def render_frames(*frames):
+        output = TextOutput("alice")
         for frame in frames:
-            sheet.show(frame)
+            output.show(frame)
         return [line.strip() for line in capsys.readouterr().out.splitlines()]
 
-    return show
+    return render_frames
 
 
-def test_a_notification_is_told_whole(shown):
-    head, *details = shown(notification())
+def test_notification_is_shown_with_all_its_fields(render):
+    head, *details = render(notification())
     assert head.endswith("● New booking  booking")
     assert details == ["Saturday, 14:00", "in the garden", "→ /bookings/7", "by Clara  #vip"]
 
 
 @pytest.mark.parametrize(("priority", "mark"), [("low", "·"), ("normal", "●"), ("high", "▲"), ("urgent", "■")])
-def test_every_priority_has_a_mark_of_its_own(shown, priority, mark):
-    assert f" {mark} New booking" in shown(notification(priority=priority))[0]
+def test_every_priority_has_its_mark(render, priority, mark):
+    assert f" {mark} New booking" in render(notification(priority=priority))[0]
 
 
-def test_what_was_read_steps_back(shown):
-    assert " ○ New booking" in shown(notification(read_at="2026-01-31T12:01:00Z", priority="urgent"))[0]
+def test_read_notification_has_a_hollow_mark(render):
+    assert " ○ New booking" in render(notification(read_at="2026-01-31T12:01:00Z", priority="urgent"))[0]
 
 
-def test_only_what_is_there_is_told(shown):
+def test_missing_fields_are_omitted(render):
     bare = notification(body=None, action_url=None, actor=None, tags=[])
-    assert len(shown(bare)) == 1
+    assert len(render(bare)) == 1
 
 
-def test_changes_name_what_they_change(shown):
+def test_updates_name_their_notification(render):
     read = NOTIFICATION | {"read_at": "2026-01-31T12:01:00Z", "seen_at": "2026-01-31T12:01:00Z"}
-    lines = shown(
+    lines = render(
         notification(),
         Frame("notification-update", {"notification": read, "unread": 0, "unseen": 0}),
         Frame("notification-delete", {"id": "n1", "unread": 0, "unseen": 0}),
@@ -71,16 +71,16 @@ def test_changes_name_what_they_change(shown):
     assert lines[-3:] == ["✓ New booking: read", "✗ New booking: gone", "✗ never-seen: gone"]
 
 
-def test_many_at_once_are_one_line(shown):
+def test_bulk_changes_are_one_line(render):
     counters = {"unread": 0, "unseen": 0}
-    assert shown(Frame("counts", {"changed": "read", "ids": "all", **counters})) == ["✓ all read"]
-    assert shown(Frame("counts", {"changed": "archived", "ids": ["a", "b"], **counters})) == ["✓ 2 archived"]
-    assert shown(Frame("counts", counters)) == []
+    assert render(Frame("counts", {"changed": "read", "ids": "all", **counters})) == ["✓ all read"]
+    assert render(Frame("counts", {"changed": "archived", "ids": ["a", "b"], **counters})) == ["✓ 2 archived"]
+    assert render(Frame("counts", counters)) == []
 
 
-def test_what_topics_bring(shown):
+def test_topic_frames_are_shown(render):
     refused = [{"topic": "secret", "code": "forbidden", "message": "not yours"}]
-    lines = shown(
+    lines = render(
         Frame("ready", {"unread": 0, "unseen": 0, "refused": refused}),
         Frame("event", {"topic": "deploys", "name": "deployed", "data": {"sha": "abc"}}),
         Frame("event", {"name": "poke", "data": None}),
@@ -95,14 +95,14 @@ def test_what_topics_bring(shown):
     ]
 
 
-def test_no_text_is_taken_for_markup_or_control(shown):
+def test_text_is_escaped_as_markup_and_control_characters(render):
     hostile = notification(title="[red]\x1b[31mred[/red]", body="\x1b]0;title\x07", type="[bold]", tags=["\x9b1m"])
-    lines = shown(hostile)
+    lines = render(hostile)
     assert "[red]\ufffd[31mred[/red]  [bold]" in lines[0]
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for line in lines for c in line)
 
 
-def test_scripts_get_one_object_a_line_and_no_heartbeats(capsys):
+def test_json_output_is_one_object_per_line_without_heartbeats(capsys):
     with TailOutput() as out:
         out.show(notification(title="two\nlines"))
         out.show(Frame("heartbeat", {"time": "2026-01-31T12:00:00Z"}))

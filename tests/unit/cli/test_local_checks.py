@@ -1,4 +1,4 @@
-"""What the doctor makes of settings, one rule at a time."""
+"""Checks of `bellcast doctor` on settings and the local machine."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ def states(findings):
 
 
 @pytest.mark.parametrize("pattern", ["*", "user.*", "private-*", "us*", "inbox-42", "a@b.example", "Customer-7"])
-def test_topics_that_speak_of_one_person_should_not_be_public(pattern):
+def test_public_topics_of_one_recipient_are_a_warning(pattern):
     (finding,) = local_checks._public_topics(Settings(access=AccessConfig(public_topics=("news", pattern))))
     assert finding.state == "warning"
     assert pattern in finding.what
@@ -28,7 +28,7 @@ def test_topics_that_speak_of_one_person_should_not_be_public(pattern):
 
 
 @pytest.mark.parametrize("public", [(), ("news",), ("scores.*", "status")])
-def test_topics_for_everybody_may_be_public(public):
+def test_general_public_topics_are_ok(public):
     assert states(local_checks._public_topics(Settings(access=AccessConfig(public_topics=public)))) == [
         ("public topics", "ok")
     ]
@@ -45,7 +45,7 @@ def test_topics_for_everybody_may_be_public(public):
         (AccessConfig(session_url="https://app.example.com/s", origins=("https://app.example.com",)), "ok"),
     ],
 )
-def test_origins(access, state):
+def test_origins_check(access, state):
     assert states(local_checks._origins(Settings(access=access))) == [("origins", state)]
 
 
@@ -59,69 +59,72 @@ def test_origins(access, state):
         (ServerSettings(trusted_proxies=("10.0.0.0/8", "::/0")), "problem"),
     ],
 )
-def test_proxies(server, state):
+def test_proxies_check(server, state):
     assert states(local_checks._proxies(Settings(server=server))) == [("proxies", state)]
 
 
 @pytest.fixture
-def kept(tmp_path):
+def settings_with_data(tmp_path):
     """Settings with a data folder as the first start leaves it."""
     tmp_path.chmod(0o700)
     (tmp_path / "project.json").touch(mode=0o600)
     return Settings(store=StoreSettings(data=tmp_path))
 
 
-def test_a_folder_as_it_should_be(kept):
-    assert states([*local_checks._folder(kept), *local_checks._credentials(kept)]) == [
+def test_private_data_folder_and_credentials_are_ok(settings_with_data):
+    assert states([*local_checks._folder(settings_with_data), *local_checks._credentials(settings_with_data)]) == [
         ("data folder", "ok"),
         ("credentials", "ok"),
     ]
 
 
-def test_others_reading_along(kept):
-    kept.store.data.chmod(0o755)
-    (kept.store.data / "project.json").chmod(0o640)
-    (folder,), (credentials,) = local_checks._folder(kept), local_checks._credentials(kept)
-    assert (folder.state, folder.fix) == ("warning", f"chmod 700 {kept.store.data}")
-    assert (credentials.state, credentials.fix) == ("problem", f"chmod 600 {kept.store.data / 'project.json'}")
+def test_data_readable_by_others_is_reported(settings_with_data):
+    settings_with_data.store.data.chmod(0o755)
+    (settings_with_data.store.data / "project.json").chmod(0o640)
+    (folder,), (credentials,) = local_checks._folder(settings_with_data), local_checks._credentials(settings_with_data)
+    assert (folder.state, folder.fix) == ("warning", f"chmod 700 {settings_with_data.store.data}")
+    assert (credentials.state, credentials.fix) == (
+        "problem",
+        f"chmod 600 {settings_with_data.store.data / 'project.json'}",
+    )
 
 
-def test_nothing_there_yet_is_no_problem(tmp_path):
-    nothing = Settings(store=StoreSettings(data=tmp_path / "deep" / "data"))
-    assert {finding.state for finding in local_checks.machine(nothing)} <= {"ok", "warning"}
+def test_missing_data_folder_is_no_problem(tmp_path):
+    missing = Settings(store=StoreSettings(data=tmp_path / "deep" / "data"))
+    assert {finding.state for finding in local_checks.machine(missing)} <= {"ok", "warning"}
 
 
 @pytest.mark.parametrize(("free", "state"), [(10_000_000, "problem"), (1_000_000_000, "warning"), (10**11, "ok")])
-def test_room_on_the_disk(kept, monkeypatch, free, state):
-    usage = shutil.disk_usage(kept.store.data)._replace(free=free)
+def test_disk_space_check(settings_with_data, monkeypatch, free, state):
+    usage = shutil.disk_usage(settings_with_data.store.data)._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert states(local_checks._disk(kept)) == [("disk", state)]
+    assert states(local_checks._disk(settings_with_data)) == [("disk", state)]
 
 
 @pytest.mark.parametrize(
     ("hard", "state"), [(1024, "warning"), (20_000, "ok"), (resource.RLIM_INFINITY, "ok")], ids=["few", "many", "all"]
 )
-def test_open_files(monkeypatch, hard, state):
+def test_open_files_check(monkeypatch, hard, state):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, hard))
     assert states(local_checks._files()) == [("open files", state)]
 
 
-def test_a_clock_that_went_back(kept):
-    kept.store.path.touch()
-    assert states(local_checks._clock(kept)) == [("clock", "ok")]
+def test_clock_behind_the_store_is_a_problem(settings_with_data):
+    settings_with_data.store.path.touch()
+    assert states(local_checks._clock(settings_with_data)) == [("clock", "ok")]
     ahead = time.time() + 3600
-    os.utime(kept.store.path, (ahead, ahead))
-    assert states(local_checks._clock(kept)) == [("clock", "problem")]
+    os.utime(settings_with_data.store.path, (ahead, ahead))
+    assert states(local_checks._clock(settings_with_data)) == [("clock", "problem")]
 
 
-def test_a_store_that_is_none(kept):
-    kept.store.path.write_bytes(b"a letter to my landlord" * 100)
-    ((finding),) = local_checks._store(kept.store.path)
+def test_file_that_is_no_store_is_a_problem(settings_with_data):
+    settings_with_data.store.path.write_bytes(b"a letter to my landlord" * 100)
+    ((finding),) = local_checks._store(settings_with_data.store.path)
     assert finding.state == "problem"
     assert "bellcast restore" in finding.fix
 
 
-def test_credentials_given_by_a_setting_need_no_file(kept):
-    (kept.store.data / "project.json").unlink()
-    given = replace(kept, project=Project("1", "key", "s" * 40))
-    assert states(local_checks._credentials(given)) == [("credentials", "ok")]
+def test_configured_credentials_need_no_file(settings_with_data):
+    (settings_with_data.store.data / "project.json").unlink()
+    configured = replace(settings_with_data, project=Project("1", "key", "s" * 40))
+    assert states(local_checks._credentials(configured)) == [("credentials", "ok")]

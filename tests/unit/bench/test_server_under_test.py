@@ -1,4 +1,4 @@
-"""Requests to Bellcast carry what its contract asks for."""
+"""Bellcast requests of the load generator."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ def server(tmp_path):
         yield BenchServer(process, ("127.0.0.1", 1), tmp_path)
 
 
-def test_a_token_is_signed_with_the_projects_secret_and_expires(server):
+def test_token_is_signed_with_the_project_secret_and_expires(server):
     token = server.token("alice", ["bench"])
     claims = jwt.decode(token, SECRET, ["HS256"], options={"require": ["exp", "sub"]})
     assert jwt.get_unverified_header(token)["kid"] == KEY
@@ -29,13 +29,13 @@ def test_a_token_is_signed_with_the_projects_secret_and_expires(server):
 
 
 @pytest.mark.parametrize(("kind", "path"), [("websocket", "/v1/ws"), ("sse", "/v1/stream")])
-def test_a_greeting_carries_token_topics_and_position(server, kind, path):
+def test_handshake_carries_token_topics_and_position(server, kind, path):
     url = urlsplit(server.greeting(kind, "a.b.c", "bench", "1+2=3&").split(b" ")[1].decode())
     assert url.path == path
     assert parse_qs(url.query) == {"token": ["a.b.c"], "topics": ["bench"], "position": ["1+2=3&"]}
 
 
-def test_a_trigger_is_signed_as_pushers_sdks_sign(server):
+def test_trigger_is_signed_like_pushers_sdks(server):
     request = server.trigger(b'{"name":"note"}')
     head, _, body = request.partition(b"\r\n\r\n")
     url = urlsplit(head.split(b" ")[1].decode())
@@ -47,7 +47,7 @@ def test_a_trigger_is_signed_as_pushers_sdks_sign(server):
         )
 
 
-def test_lines_hold_one_notification_each(server):
+def test_bulk_lines_contain_one_notification_each(server):
     request = server.bulk_lines([booking("alice", 1), booking("bob", 2)])
     head, _, body = request.partition(b"\r\n\r\n")
     assert b"Content-Type: application/x-ndjson" in head

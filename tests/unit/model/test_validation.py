@@ -1,4 +1,4 @@
-"""The rules of drafts: times that a store can hold, and data that every encoder takes."""
+"""Validation of drafts: storable times, and data that every encoder accepts."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ def errors(value: Any) -> dict[str, str]:
     [2**64 - 1, -(2**63), nested(100), {"a": None, "b": [True, 1e308, -0.0, ""]}, {"\x00": "\x00"}, [[]] * 200],
     ids=["largest", "smallest", "deep", "mixed", "NUL", "wide"],
 )
-def test_data_of_any_other_kind_is_accepted(value: Any) -> None:
+def test_encodable_data_is_accepted(value: Any) -> None:
     assert errors(value) == {}
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(value)) == msgspec.json.decode(msgspec.json.encode(value))
 
@@ -52,10 +52,10 @@ def test_data_of_any_other_kind_is_accepted(value: Any) -> None:
     ],
     ids=["64 bits", "negative", "huge", "long path", "deep", "very deep", "surrogate", "in a key", "below", "object"],
 )
-def test_data_that_an_encoder_cannot_take_is_refused_by_its_path(value: Any, field: str, message: str) -> None:
-    found = errors(value)
-    assert found.keys() == {field}
-    assert message in found[field]
+def test_unencodable_data_is_refused_by_its_path(value: Any, field: str, message: str) -> None:
+    messages = errors(value)
+    assert messages.keys() == {field}
+    assert message in messages[field]
 
 
 def test_large_data_is_refused_before_it_is_searched() -> None:
@@ -66,12 +66,12 @@ def test_large_data_is_refused_before_it_is_searched() -> None:
 @pytest.mark.parametrize(
     "expires_at", ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.999-00:01", "0001-01-01T00:00:00+23:59"]
 )
-def test_a_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: str) -> None:
+def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: str) -> None:
     moment = datetime.fromisoformat(expires_at)
     for check, subject in (
         (validation.check_draft, Draft(to="alice", title="Hello", expires_at=moment)),
         (validation.check_edit, Edit(expires_at=moment)),
     ):
         with pytest.raises(Invalid) as refused:
-            check(subject, LIMITS, NOW)  # type: ignore[operator]  # each with its own kind
+            check(subject, LIMITS, NOW)  # type: ignore[operator]  # each with its own type
         assert [error.field for error in refused.value.errors] == ["expires_at"]

@@ -1,4 +1,4 @@
-"""What a decoder refused, told as a field and a sentence."""
+"""Decoder errors become a field and a message."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ class Inner(Struct, forbid_unknown_fields=True):
     kind: str | None = None
 
 
-class Asked(Struct, forbid_unknown_fields=True):
+class Sample(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=3)]
     ids: list[str] = []
     on: bool = False
@@ -24,7 +24,7 @@ class Asked(Struct, forbid_unknown_fields=True):
 
 
 @pytest.mark.parametrize(
-    ("said", "field", "message"),
+    ("value", "field", "message"),
     [
         ([], "", "must be an object, got a list"),
         ({}, "name", "is required"),
@@ -40,32 +40,32 @@ class Asked(Struct, forbid_unknown_fields=True):
         ({"name": "a", "view": "some"}, "view", "is an unknown value: 'some'"),
     ],
 )
-def test_a_refusal_names_its_field(said: Any, field: str, message: str) -> None:
+def test_decode_error_names_its_field(value: Any, field: str, message: str) -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
-        msgspec.convert(said, Asked)
-    told = field_error(refused.value)
-    assert (told.field, told.message) == (field, message)
+        msgspec.convert(value, Sample)
+    error = field_error(refused.value)
+    assert (error.field, error.message) == (field, message)
 
 
-def test_a_refusal_that_is_not_known_says_no_word_of_the_decoders() -> None:
+def test_unknown_decode_error_hides_the_decoders_message() -> None:
     assert field_error(ValueError("`Frob` overflowed - at `$.a[0].b`")).message == "cannot be read"
 
 
-def test_what_was_sent_is_said_back_in_part_only() -> None:
+def test_received_value_is_abbreviated_in_the_message() -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
-        msgspec.convert({"name": "a", "view": "x" * 5_000}, Asked)
+        msgspec.convert({"name": "a", "view": "x" * 5_000}, Sample)
     assert len(field_error(refused.value).message) < 200
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "The body is not JSON."),
         ("[]", "The body must be an object, got a list."),
         ("{}", "The body: name is required."),
     ],
 )
-def test_a_refusal_is_one_sentence(text: str, told: str) -> None:
+def test_decode_error_is_one_sentence(text: str, message: str) -> None:
     with pytest.raises(msgspec.DecodeError) as refused:
-        msgspec.json.decode(text, type=Asked)
-    assert sentence(refused.value, "The body") == told
+        msgspec.json.decode(text, type=Sample)
+    assert sentence(refused.value, "The body") == message

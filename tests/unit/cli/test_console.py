@@ -1,0 +1,41 @@
+"""Errors on one line; output for terminals and scripts."""
+
+import pytest
+
+from bellcast.cli import console
+from bellcast.cli.console import CommandError
+
+
+def test_command_error_is_one_sentence_with_the_remedy():
+    error = CommandError("port 80 is in use.", "choose another with --port.")
+    assert str(error) == "port 80 is in use; choose another with --port."
+    assert error.status == 1
+
+
+def test_long_error_is_one_line(capsys):
+    with pytest.raises(SystemExit) as exited:
+        console.fail("[red] is no colour here, " + "and on it goes " * 40, 2)
+    output = capsys.readouterr()
+    assert exited.value.code == 2
+    assert output.out == ""
+    assert output.err.startswith("Error: [red] is no colour here")
+    assert len(output.err.splitlines()) == 1
+
+
+def test_done_escapes_markup_and_control_characters(capsys):
+    console.done("Sent to [bold]alice\x1b[31m", "id-1")
+    assert capsys.readouterr().out == "✓ Sent to [bold]alice\ufffd[31m id-1\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 kB"), (114_688, "115 kB"), (5_300_000, "5.3 MB"), (12_340_000_000, "12.3 GB")],
+)
+def test_sizes_are_human_readable(count, text):
+    assert console.size(count) == text
+
+
+def test_progress_bar_is_silent_without_a_terminal(capsys):
+    with console.progress("Copying") as progress:
+        progress(1, 2)
+    assert capsys.readouterr() == ("", "")

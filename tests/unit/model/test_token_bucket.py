@@ -1,0 +1,68 @@
+"""Token buckets limit rates."""
+
+import pytest
+
+from bellcast.model.token_bucket import NAMES, TokenBuckets
+
+SECOND = 1_000
+
+
+def allowed(buckets: TokenBuckets, rate: float, now: int, times: int, number: int = 1) -> int:
+    """Count the allowed calls of `times`."""
+    return [buckets.take("a", rate, now, number) for _ in range(times)].count(0.0)
+
+
+def test_bucket_holds_one_second_and_refills_with_time() -> None:
+    buckets = TokenBuckets()
+    assert allowed(buckets, 5, 0, times=9) == 5
+    assert allowed(buckets, 5, 200, times=9) == 1
+    assert allowed(buckets, 5, 60 * SECOND, times=9) == 5
+
+
+def test_denied_call_gets_the_time_until_the_next_token() -> None:
+    buckets = TokenBuckets()
+    allowed(buckets, 4, 0, times=4)
+    assert buckets.take("a", 4, 0) == pytest.approx(0.25)
+    assert buckets.take("a", 4, 0, number=3) == pytest.approx(0.75)
+
+
+def test_burst_is_allowed_and_repaid() -> None:
+    buckets = TokenBuckets()
+    assert buckets.take("a", 10, 0, number=50) == 0
+    assert allowed(buckets, 10, 4 * SECOND, times=1) == 0
+    assert allowed(buckets, 10, 4 * SECOND + 100, times=3) == 1
+
+
+def test_deduction_by_other_nodes_counts() -> None:
+    buckets = TokenBuckets()
+    buckets.take("a", 10, 0)
+    buckets.deduct("a", 8)
+    buckets.deduct("unknown", 8)
+    assert allowed(buckets, 10, 0, times=5) == 1
+
+
+def test_keys_have_separate_buckets() -> None:
+    buckets = TokenBuckets()
+    assert allowed(buckets, 1, 0, times=2) == 1
+    assert buckets.take("b", 1, 0) == 0
+
+
+def test_changed_rate_starts_a_new_bucket() -> None:
+    buckets = TokenBuckets()
+    assert allowed(buckets, 1, 0, times=2) == 1
+    assert allowed(buckets, 3, 0, times=9) == 3
+
+
+def test_zero_rate_is_unlimited() -> None:
+    assert allowed(TokenBuckets(), 0, 0, times=1_000) == 1_000
+
+
+def test_full_buckets_are_evicted_and_empty_ones_kept() -> None:
+    buckets = TokenBuckets()
+    for number in range(NAMES):
+        buckets.take(f"name{number}", 1, 0)
+    buckets.take("a", 1, 5 * SECOND)
+    for number in range(NAMES):
+        buckets.take(f"other{number}", 1, 5 * SECOND)
+    assert len(buckets._buckets) <= NAMES + 1
+    assert buckets.take("a", 1, 5 * SECOND) > 0
