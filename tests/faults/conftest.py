@@ -1,4 +1,4 @@
-"""A server for each file of fault tests, looked at after every test: whatever was done to it, it is unharmed."""
+"""A server for each file of fault tests, checked after every test for errors and leftover connections."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ from tests.servers import ServerProcess
 
 @pytest.fixture(scope="module")
 def sturdy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for a file's tests, with the default limits."""
+    """A server with the default limits, shared by the tests of a file."""
     with ServerProcess(tmp_path_factory.mktemp("sturdy") / "data") as server:
         yield server
 
 
 @pytest.fixture
 def sturdy(sturdy_server: ServerProcess) -> Iterator[ServerProcess]:
-    """That server; after the test it must be whole, and have forgotten every connection."""
+    """The shared server. After the test it has logged no error and has no connection left."""
     logged = len(sturdy_server.log.read_text())
     yield sturdy_server
     assert unharmed(sturdy_server, since=logged)
@@ -27,6 +27,6 @@ def sturdy(sturdy_server: ServerProcess) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def http(sturdy: ServerProcess) -> Iterator[httpx.Client]:
-    """The app's own server, asking."""
+    """A client with the credentials of the app."""
     with httpx.Client(base_url=sturdy.url, headers=sturdy.as_app()) as client:
         yield client

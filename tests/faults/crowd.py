@@ -1,5 +1,6 @@
-"""People who follow their inboxes over event streams and keep them by events alone, an app that sends to them steadily,
-and the law they must all come to: what each device shows is what a fresh look shows, nothing lost, nothing shown twice."""
+"""Devices that follow inboxes over event streams, an app that sends to them steadily, and the invariant they must
+converge to: each device equals a fresh snapshot, with no notification lost or shown twice.
+"""
 
 import asyncio
 import contextlib
@@ -16,24 +17,24 @@ import httpx
 from tests.law.device import Device
 from tests.servers import ServerProcess
 
-# What the audit needs at most, and room for a loaded machine.
+# The longest interval of the reconciler, with a margin for a loaded machine.
 AUDIT_SECONDS = 45.0
 SENDERS = 5
-PAUSE = 0.1  # between two sends of one sender: 50 a second in all
-DEVICES = 2  # of each person
-PATIENCE = 90.0  # a stream silent for so long, three heartbeats and more, is left for another
+PAUSE = 0.1  # seconds between two sends of one sender: 50 sends a second in total
+DEVICES = 2  # per recipient
+PATIENCE = 90.0  # seconds of silence, more than three heartbeats, after which a follower changes its stream
 
 
 class Gone(Exception):
     """The stream ended."""
 
 
-# How a connection may end while something is broken.
+# How a connection may end during a fault.
 ENDS = (Gone, OSError, asyncio.IncompleteReadError, TimeoutError)
 
 
 class Follower:
-    """One device of somebody: a snapshot, then events; another node when one is gone."""
+    """A device of a recipient: a snapshot, then events. It moves to another node when its own fails."""
 
     def __init__(self, world: "World", recipient: str) -> None:
         self.world = world
@@ -45,7 +46,7 @@ class Follower:
         self._shown: set[str] = set()
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Follow until cancelled."""
         while True:
             node = random.choice(self.world.nodes)
             try:
@@ -115,7 +116,7 @@ class Follower:
 
 
 class World:
-    """The people of one tenant, their devices, and an app that tells them things while something breaks."""
+    """The recipients of one tenant, their devices, and an app that sends to them during a fault."""
 
     def __init__(self, nodes: list[ServerProcess], tenant: str, people: int) -> None:
         self.nodes = nodes
@@ -126,7 +127,7 @@ class World:
         self.refused: Counter[object] = Counter()
         self._tokens = {name: nodes[0].token(name, 7_200, tenant=tenant) for name in self.people}
         self._http = httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=64))
-        self._free = asyncio.Semaphore(32)  # looks at a time
+        self._free = asyncio.Semaphore(32)  # concurrent snapshots
         self._over = asyncio.Event()
         self._number = 0
 
@@ -135,7 +136,7 @@ class World:
 
     @contextlib.asynccontextmanager
     async def going_on(self) -> AsyncIterator["World"]:
-        """Everybody follows, and the app sends, until the block ends; then the sends still under way are finished."""
+        """Let every device follow and the app send until the block ends."""
         following = [asyncio.ensure_future(one.run()) for one in self.followers]
         await self.until(lambda: all(one.connected.is_set() for one in self.followers), 60)
         sending = [asyncio.ensure_future(self._send_steadily()) for _ in range(SENDERS)]
@@ -154,7 +155,7 @@ class World:
             assert time.monotonic() < deadline, "it did not come true in time"
             await asyncio.sleep(0.05)
 
-    # --- what is done
+    # --- load
 
     async def _send_steadily(self) -> None:
         while not self._over.is_set():
@@ -171,7 +172,7 @@ class World:
             await asyncio.sleep(4)
 
     async def _acknowledged(self, body: dict[str, Any]) -> str:
-        """Send under one key to one node after the other until one says yes; the title."""
+        """Send with one idempotency key to node after node until one accepts; return the title."""
         self._number += 1
         title = f"{self._number}"
         while True:
@@ -192,7 +193,7 @@ class World:
             await asyncio.sleep(0.1)
 
     async def _act(self) -> None:
-        """People read and put away; what fails is left."""
+        """Mark and archive for random recipients; ignore failures."""
         while not self._over.is_set():
             one = random.choice(self.followers)
             ids = list(one.device.known)[:3] if one.device is not None else []
@@ -202,10 +203,10 @@ class World:
                 await self._http.post(url, json={"ids": ids}, headers=headers)
             await asyncio.sleep(PAUSE)
 
-    # --- what must hold
+    # --- invariants
 
     async def settled(self) -> float:
-        """Let the sends end; how long it then takes until every device shows what a fresh look shows."""
+        """Stop the senders, and return the seconds until every device equals a fresh snapshot."""
         self._over.set()
         began = time.monotonic()
         unequal: Iterable[Follower] = self.followers
@@ -237,7 +238,9 @@ class World:
         )
 
     async def check(self) -> None:
-        """Nothing acknowledged is lost, nothing is there or was shown twice, nobody was turned away."""
+        """Check that no acknowledged notification is lost, duplicated or shown twice, and that no device was
+        refused.
+        """
         inboxes = await asyncio.gather(*(self._titles(name) for name in self.people))
         for name, titles in zip(self.people, inboxes, strict=True):
             assert titles == self.acknowledged[name], name
@@ -245,14 +248,14 @@ class World:
         assert [one.turned_away for one in self.followers if one.turned_away] == []
 
     async def _titles(self, recipient: str) -> Counter[str]:
-        """Everything ever sent to somebody, put away or not."""
+        """Count the titles of all notifications of a recipient, including archived ones."""
         node = random.choice(self.nodes)
         shown = await self.fresh(node, recipient)
         away = await self.fresh(node, recipient, view="archived")
         return Counter(one["title"] for one in (*shown["notifications"], *away["notifications"]))
 
     async def fresh(self, node: ServerProcess, recipient: str, view: str = "all") -> dict[str, Any]:
-        """A snapshot of everything, page by page, from one moment."""
+        """Fetch a snapshot of everything at one position, page by page."""
         while True:
             snapshot = await self._page(node, recipient, {"limit": "100", "view": view})
             while snapshot["next"] is not None:
@@ -266,7 +269,7 @@ class World:
                 return {name: snapshot[name] for name in ("notifications", "unread", "unseen", "position")}
 
     async def _page(self, node: ServerProcess, recipient: str, asked: dict[str, str]) -> dict[str, Any]:
-        """By hand: a client library's pool takes seconds over two thousand at once."""
+        """Without a client library: its pool takes seconds over two thousand concurrent requests."""
         query = urlencode({**asked, "token": self.token(recipient)})
         async with self._free, asyncio.timeout(30):
             reader, writer = await asyncio.open_connection("127.0.0.1", node.port)

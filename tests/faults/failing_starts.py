@@ -1,4 +1,4 @@
-"""Handlers of a server with a mistake: for some recipients and devices it fails while their connections start."""
+"""Handlers of a server with an injected bug: connections of some recipients and devices fail while they start."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ enter, admitted, arrive = views.enter, topic_access.authorize_topics, Devices.re
 
 
 class MistakeError(Exception):
-    """Nothing in the server expects it."""
+    """An error that the server does not handle."""
 
 
 async def failing_enter(engines: Any, principal: Any, *more: Any) -> Any:

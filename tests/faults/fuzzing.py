@@ -1,4 +1,4 @@
-"""Fuzzing for a while: what clients say, mangled, and whether the server's memory stays where it was."""
+"""Fuzzing for a limited time: mangled client messages, and the growth of the server's memory."""
 
 import os
 import random
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from tests.servers import ServerProcess
 
-# Ten minutes by hand, before a release; seconds in between.
+# Ten minutes before a release, seconds otherwise.
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
 PATIENCE = SECONDS + 240
 WARM_UP = 300
-# KiB that a run's second half may add, however long it is: an allocator has its ups and downs. What is kept of single
-# sessions is found by counting, in test_nothing_left.py; this finds what grows.
+# KiB that the second half of a run may add, however long it is: allocators fluctuate. This finds growth;
+# test_nothing_left.py finds leaks of single sessions.
 ALLOWED = 2_000
 PIECES = ['"', "{", "[", "]", ",", ":", "-", "/", "9", "é", "\x1e", "\\ud800", "b", "null"]
 
 
 def mangled(chance: random.Random, seeds: list[str]) -> str | bytes:
-    """One of the seeds with up to eight changes, now and then as bytes."""
+    """Return one of the seeds with up to eight changes, some as bytes."""
     said = list(chance.choice(seeds))
     for _ in range(chance.choice([0, 0, 1, 1, 2, 8])):
         at = chance.randrange(len(said) + 1)
@@ -29,7 +29,7 @@ def mangled(chance: random.Random, seeds: list[str]) -> str | bytes:
 
 
 def grown(server: ServerProcess, attack: Callable[[], None]) -> int:
-    """By how many KiB the server's memory at the end of the attacks exceeds that at half time."""
+    """Return by how many KiB the server's memory grows in the second half of the attacks."""
     for _ in range(WARM_UP):
         attack()
     begun, at_half = time.monotonic(), 0
@@ -41,6 +41,6 @@ def grown(server: ServerProcess, attack: Callable[[], None]) -> int:
 
 
 def resident(server: ServerProcess) -> int:
-    """KiB of memory."""
+    """Return the resident memory in KiB."""
     assert server.process is not None
     return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024

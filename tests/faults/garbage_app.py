@@ -1,4 +1,4 @@
-"""An app that says how much only the garbage collector could free: `unreachable` counts it, and frees it."""
+"""An app with a call `unreachable`, which runs the garbage collector and returns the number of objects it freed."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""Handlers of a server whose audit goes round every half second instead of every half minute."""
+"""Handlers for a server with a reconciler that runs every half second instead of every half minute."""
 
 import bellcast
 from bellcast.live.sync import reconciler
@@ -10,5 +10,5 @@ handlers = bellcast.Handlers()
 
 @handlers.on("join")
 async def join(call):
-    """The app lets whoever asks follow a topic."""
+    """Let any caller follow a topic."""
     await call.join(call.data)

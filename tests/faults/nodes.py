@@ -1,4 +1,4 @@
-"""Nodes for tests: servers of one project on one PostgreSQL database, with a broker between them."""
+"""Nodes for tests: servers of one project on one PostgreSQL database, with a broker."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from tests.servers import ServerProcess
 
 
 class Cluster:
-    """Some nodes. Each has a data folder of its own and nothing in it that matters."""
+    """Some nodes, each with its own disposable data folder."""
 
     def __init__(self, folder: Path, database: str, broker: str) -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(folder: Path, broker: str, store: engines.PostgresServer, database: str) -> Iterator[Cluster]:
-    """Nodes on a fresh database of a PostgreSQL."""
+    """Create a cluster on a fresh database of a PostgreSQL."""
     nodes = Cluster(folder, asyncio.run(store.make(database)), broker)
     try:
         yield nodes
@@ -48,7 +48,7 @@ def send(node: ServerProcess, to: Any, title: str, **said: Any) -> httpx.Respons
 
 
 def titles(node: ServerProcess, recipient: str) -> list[str]:
-    """What a fresh look shows, newest first."""
+    """Fetch the titles of an inbox, newest first."""
     url = f"{node.url}/v1/inbox?limit=100"
     found = httpx.get(url, headers=node.as_recipient(recipient), timeout=30).json()
     return [one["title"] for one in found["notifications"]]

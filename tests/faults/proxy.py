@@ -1,4 +1,4 @@
-"""A way between two that can be cut: a TCP proxy in a thread of its own."""
+"""A TCP proxy in a thread, for connections that tests can cut."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 
 class Proxy:
-    """Carries bytes to a port. While `silent` it takes connections and carries nothing, as a cut cable would; while
-    `closed` it ends them all and takes no more."""
+    """Carries bytes to a port. While `silent` it accepts connections and carries nothing, like a cut cable; while
+    `closed` it aborts all connections and accepts none.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -58,7 +59,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
-        """Nothing goes through, and nobody is told."""
+        """Carry nothing, without closing any connection."""
         self._call(self._open.clear)
         try:
             yield
@@ -67,7 +68,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def closed(self) -> Iterator[None]:
-        """Every connection ends and none begins."""
+        """Abort every connection and accept none."""
         self._call(self._close)
         try:
             yield
@@ -83,14 +84,14 @@ class Proxy:
         done = threading.Event()
 
         def call() -> None:
-            what()  # type: ignore[operator]  # one of ours
+            what()  # type: ignore[operator]  # only methods of this class
             done.set()
 
         self._loop.call_soon_threadsafe(call)
         done.wait(10)
 
     def end(self) -> None:
-        """Cut everything and stop."""
+        """Abort every connection and stop."""
         self._call(self._close)
 
         def cancel() -> None:

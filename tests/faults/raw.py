@@ -1,4 +1,4 @@
-"""Plain sockets for tests that misbehave, and a look at the server's process: nothing is done behind a test's back."""
+"""Plain sockets for tests that misbehave, and measurements of the server's process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import httpx
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import CLOSE, TEXT, close, frame
 
-WAIT = 20  # seconds until something that must happen counts as not happening
+WAIT = 20  # seconds after which an expected event counts as missing
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = {
     "Host": "bell.example",
@@ -32,7 +32,7 @@ NO_CLAIMS: Claims = MappingProxyType({})
 
 
 class Raw:
-    """One TCP connection. A small `window` makes the kernel take little on behalf of a reader who does not read."""
+    """A TCP connection. A small `window` makes the kernel buffer little for a reader that does not read."""
 
     def __init__(self, server: ServerProcess, window: int = 0) -> None:
         self.socket = socket.socket()
@@ -46,7 +46,9 @@ class Raw:
         self.socket.sendall(b"".join(data))
 
     def pour(self, data: bytes, most: int) -> int:
-        """Send it over and over until the server hangs up or takes no more; how many bytes went out, at most `most`."""
+        """Send `data` repeatedly until the server hangs up or stops reading; return the number of bytes sent, at
+        most `most`.
+        """
         sent = 0
         try:
             while sent < most:
@@ -57,7 +59,7 @@ class Raw:
         return sent
 
     def read(self, count: int) -> bytes:
-        """Exactly so many bytes; EOFError if the server hangs up before."""
+        """Return exactly `count` bytes. Raises EOFError if the server hangs up before."""
         while len(self._rest) < count:
             self._more()
         taken, self._rest = self._rest[:count], self._rest[count:]
@@ -70,7 +72,7 @@ class Raw:
         return line.rstrip(b"\r")
 
     def answer(self) -> tuple[int, dict[str, str]]:
-        """The status and headers of an HTTP answer."""
+        """Return the status and the headers of an HTTP response."""
         status = int(self.line().split()[1])
         headers = {}
         while line := self.line():
@@ -79,11 +81,11 @@ class Raw:
         return status, headers
 
     def body(self) -> bytes:
-        """The body of the answer that is next."""
+        """Return the body of the next response."""
         return self.read(int(self.answer()[1]["content-length"]))
 
     def rest(self) -> bytes:
-        """Everything until the server hangs up."""
+        """Return everything until the server hangs up."""
         try:
             while True:
                 self._more()
@@ -91,7 +93,7 @@ class Raw:
             return self._rest
 
     def hangs_up(self) -> bool:
-        """Whether the server ends the connection, sooner than the tests' patience."""
+        """Return True if the server ends the connection within WAIT seconds."""
         try:
             self.rest()
         except TimeoutError:
@@ -99,11 +101,11 @@ class Raw:
         return True
 
     def half_close(self) -> None:
-        """Say no more, and go on listening."""
+        """Send no more, and keep reading."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def vanish(self) -> None:
-        """Go without a goodbye: the peer is told by a reset."""
+        """Reset the connection without a closing handshake."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -130,14 +132,14 @@ class RawSocket(Raw):
         self.text(json.dumps({"type": type, **fields}))
 
     def frame(self) -> tuple[int, bytes]:
-        """The opcode and payload of the next frame."""
+        """Return the opcode and payload of the next frame."""
         first, size = self.read(2)
         if size > 125:
             (size,) = struct.unpack("!H" if size == 126 else "!Q", self.read(2 if size == 126 else 8))
         return first & 0x0F, self.read(size)
 
     def next(self) -> dict[str, Any]:
-        """The next frame as JSON."""
+        """Return the next frame as JSON."""
         opcode, payload = self.frame()
         assert opcode == TEXT, (opcode, payload)
         event: dict[str, Any] = json.loads(payload)
@@ -149,13 +151,13 @@ class RawSocket(Raw):
         return event
 
     def closed(self) -> int:
-        """The code of the close frame that comes; what comes before is passed over."""
+        """Skip frames up to the close frame, and return its code."""
         while (received := self.frame())[0] != CLOSE:
             pass
         return int.from_bytes(received[1][:2])
 
     def parts(self) -> int:
-        """The server's close code, the answer to it, and the end of the connection."""
+        """Acknowledge the server's close frame, and return its code once the connection ended."""
         code = self.closed()
         self.send(close(1000))
         assert self.hangs_up()
@@ -163,7 +165,7 @@ class RawSocket(Raw):
 
 
 def request(path: str, *, method: str = "GET", version: str = "1.1", body: bytes = b"", **headers: str) -> bytes:
-    """The bytes of a request; a header that is given as an empty text is left out."""
+    """Return the bytes of a request; headers with an empty value are omitted."""
     said = {"Host": "bell.example", **({"Content-Length": str(len(body))} if body else {})}
     said |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{method} {path} HTTP/{version}", *(f"{name}: {value}" for name, value in said.items() if value)]
@@ -173,7 +175,7 @@ def request(path: str, *, method: str = "GET", version: str = "1.1", body: bytes
 def upgrade(
     server: ServerProcess, recipient: str, query: str = "", claims: Claims = NO_CLAIMS, **changed: str
 ) -> bytes:
-    """The bytes of a WebSocket handshake."""
+    """Return the bytes of a WebSocket handshake."""
     said = {**HANDSHAKE, **{name.replace("_", "-"): value for name, value in changed.items()}}
     return request(f"/v1/ws?token={server.token(recipient, **claims)}{query}", **said)
 
@@ -182,7 +184,7 @@ def upgrade(
 def raw_websocket(
     server: ServerProcess, recipient: str, query: str = "", claims: Claims = NO_CLAIMS, *, window: int = 0
 ) -> Iterator[RawSocket]:
-    """A WebSocket that has been let in and greeted."""
+    """Open a WebSocket, and read its `ready`."""
     with RawSocket(server, window) as bell:
         bell.send(upgrade(server, recipient, query, claims))
         assert bell.answer()[0] == 101
@@ -194,7 +196,7 @@ def raw_websocket(
 def raw_stream(
     server: ServerProcess, recipient: str, query: str = "", claims: Claims = NO_CLAIMS, *, window: int = 0
 ) -> Iterator[Raw]:
-    """An event stream whose head has come."""
+    """Open an event stream, and read its HTTP head."""
     with Raw(server, window) as page:
         page.send(request(f"/v1/stream?token={server.token(recipient, **claims)}{query}"))
         assert page.answer()[0] == 200
@@ -202,7 +204,7 @@ def raw_stream(
 
 
 def eventually(holds: Callable[[], bool], within: float = WAIT) -> bool:
-    """Whether it comes true in time."""
+    """Poll until `holds` is true; return False after `within` seconds."""
     deadline = time.monotonic() + within
     while not holds():
         if time.monotonic() > deadline:
@@ -212,7 +214,7 @@ def eventually(holds: Callable[[], bool], within: float = WAIT) -> bool:
 
 
 def live(server: ServerProcess) -> int:
-    """How many live connections the server knows."""
+    """Return the number of live connections of the server."""
     stats = httpx.get(f"{server.url}/v1/stats", headers=server.as_app()).json()
     return sum(row["count"] for row in stats["connections"])
 
@@ -223,18 +225,18 @@ def _process(server: ServerProcess) -> Path:
 
 
 def files(server: ServerProcess) -> int:
-    """How many files and sockets the server's process has open."""
+    """Return the number of open files and sockets of the server's process."""
     return sum(1 for _ in (_process(server) / "fd").iterdir())
 
 
 def memory(server: ServerProcess) -> int:
-    """The server's resident memory in MiB."""
+    """Return the server's resident memory in MiB."""
     pages = int((_process(server) / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def unharmed(server: ServerProcess, since: int = 0) -> bool:
-    """Whether the server runs, answers, and has complained of nothing since its log was that long."""
+    """Check that the server runs, responds, and has logged no error since its log was `since` characters long."""
     log = server.log.read_text()[since:]
     assert not any(word in log for word in ("Traceback", "Exception", "[error", "[critical")), log[-4000:]
     assert server.process is not None

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a clear refusal, nothing changes, and the server lives."""
+"""Invalid input is refused clearly, changes nothing, and leaves the server running."""
 
 import contextlib
 import itertools
@@ -11,7 +11,7 @@ import pytest
 
 JSON = {"content-type": "application/json"}
 
-# Every operation that reads a body, and the door it is behind.
+# Every operation that reads a body, with the credentials it needs.
 READERS = {
     "POST /v1/notifications": "app",
     "POST /v1/notifications/bulk": "app",
@@ -68,7 +68,7 @@ def credentials(server, door):
 
 
 def problem(answer, *statuses):
-    """The refusal, told as a problem."""
+    """Check the problem document of a refusal, and return it."""
     assert answer.status_code in statuses, (answer.status_code, answer.text[:300])
     assert answer.headers["content-type"] == "application/problem+json"
     told = answer.json()
@@ -79,7 +79,7 @@ def problem(answer, *statuses):
 
 @pytest.fixture(autouse=True)
 def unharmed(client, bellcast_server):
-    """Nothing was sent to the recipient of these tests, and the server answers."""
+    """After each test the recipient has no notification and the server responds."""
     yield
     assert client.get("/healthz").status_code == 200
     counts = client.get("/v1/inbox/counts", headers=bellcast_server.as_recipient("bad-input")).json()
@@ -89,7 +89,7 @@ def unharmed(client, bellcast_server):
 
 
 @pytest.mark.parametrize("operation", READERS)
-def test_what_is_not_json_is_a_400_everywhere(client, bellcast_server, operation):
+def test_body_that_is_not_json_is_a_400(client, bellcast_server, operation):
     method, path = operation.split()
     headers = credentials(bellcast_server, READERS[operation]) | JSON
     for name, body in UNREADABLE.items():
@@ -99,7 +99,7 @@ def test_what_is_not_json_is_a_400_everywhere(client, bellcast_server, operation
 
 @pytest.mark.parametrize("operation", READERS)
 @pytest.mark.parametrize("body", ["null", "true", "7", '"text"', "[1]", '[["deep"]]', "1e400", "9" * 5_000])
-def test_json_of_another_shape_is_refused_everywhere(client, bellcast_server, operation, body):
+def test_json_body_of_another_type_is_refused(client, bellcast_server, operation, body):
     method, path = operation.split()
     answer = client.request(method, path, content=body, headers=credentials(bellcast_server, READERS[operation]) | JSON)
     if operation.endswith("/bulk") and body.startswith("["):
@@ -109,7 +109,7 @@ def test_json_of_another_shape_is_refused_everywhere(client, bellcast_server, op
 
 
 @pytest.mark.parametrize("operation", [name for name in READERS if not name.endswith("/bulk")])
-def test_an_unknown_field_is_named_everywhere(client, bellcast_server, operation):
+def test_unknown_field_is_named(client, bellcast_server, operation):
     method, path = operation.split()
     headers = credentials(bellcast_server, READERS[operation])
     told = problem(client.request(method, path, json={"no_such_field": 1}, headers=headers), 422)
@@ -120,7 +120,7 @@ def test_an_unknown_field_is_named_everywhere(client, bellcast_server, operation
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/xml", "nonsense"]
 )
-def test_another_media_type_is_a_415_everywhere(client, bellcast_server, operation, kind):
+def test_other_media_type_is_a_415(client, bellcast_server, operation, kind):
     method, path = operation.split()
     headers = credentials(bellcast_server, READERS[operation]) | {"content-type": kind}
     problem(client.request(method, path, content=b"{}", headers=headers), 415)
@@ -129,7 +129,7 @@ def test_another_media_type_is_a_415_everywhere(client, bellcast_server, operati
 @pytest.mark.parametrize(
     "kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json", None]
 )
-def test_json_may_be_called_in_several_ways(client, bellcast_server, kind):
+def test_json_media_type_may_have_parameters_suffixes_or_be_absent(client, bellcast_server, kind):
     headers = bellcast_server.as_app() | ({"content-type": kind} if kind else {})
     answer = client.post("/v1/events", content=b'{"topic":"bad-input","name":"n","data":1}', headers=headers)
     assert answer.status_code == 202
@@ -139,26 +139,26 @@ class TestSize:
     big = b'{"to":"bad-input","title":"x","body":"' + b"x" * 1_048_576 + b'"}'
 
     @pytest.mark.parametrize("operation", [name for name in READERS if not name.endswith("/bulk")])
-    def test_over_a_megabyte_is_a_413(self, client, bellcast_server, operation):
+    def test_body_over_a_megabyte_is_a_413(self, client, bellcast_server, operation):
         method, path = operation.split()
         headers = credentials(bellcast_server, READERS[operation]) | JSON
         assert problem(client.request(method, path, content=self.big, headers=headers), 413)["code"] == "too_large"
 
-    def test_so_is_one_that_does_not_tell_its_size(self, client, bellcast_server):
+    def test_chunked_body_over_a_megabyte_is_a_413(self, client, bellcast_server):
         chunks = (self.big[start : start + 65_536] for start in range(0, len(self.big), 65_536))
         headers = bellcast_server.as_app() | JSON
         problem(client.post("/v1/notifications", content=chunks, headers=headers), 413)
 
-    def test_it_is_refused_before_it_was_sent_when_its_size_is_told(self, bellcast_server):
+    def test_declared_size_over_the_limit_is_refused_before_the_body_is_sent(self, bellcast_server):
         answer = spoken(bellcast_server, [b"content-length: 1048577"], b"")
         assert answer.startswith(b"HTTP/1.1 413")
 
-    def test_an_endless_one_is_refused_while_it_comes(self, bellcast_server):
+    def test_endless_body_is_refused_while_it_is_sent(self, bellcast_server):
         chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
         answer = spoken(bellcast_server, [b"transfer-encoding: chunked"], *itertools.repeat(chunk, 17))
         assert answer.startswith(b"HTTP/1.1 413")
 
-    def test_bulk_has_a_bound_of_its_own(self, client, bellcast_server):
+    def test_bulk_request_has_its_own_limit(self, client, bellcast_server):
         headers = bellcast_server.as_app() | JSON
         fits = b"[" + b" " * 2_000_000 + b"]"
         assert client.post("/v1/notifications/bulk", content=fits, headers=headers).status_code == 200
@@ -167,7 +167,7 @@ class TestSize:
 
 
 def spoken(server, headers, *body):
-    """The first bytes a server answers to a request written by hand."""
+    """Send a request by hand and return the first bytes of the response."""
     head = [b"POST /v1/notifications HTTP/1.1", b"host: bell", b"content-type: application/json", *headers]
     head.append(f"authorization: Bearer {server.secret}".encode())
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as link:
@@ -195,7 +195,7 @@ def spoken(server, headers, *body):
     ],
     ids=lambda data: data[:30],
 )
-def test_strange_data_is_kept_exactly_or_refused(client, bellcast_server, data):
+def test_unusual_data_is_stored_exactly_or_refused(client, bellcast_server, data):
     who = "strange-data"
     body = '{"to":"strange-data","title":"x","data":%s}' % data  # noqa: UP031 - braces are the point
     answer = client.post("/v1/notifications", content=body, headers=bellcast_server.as_app() | JSON)
@@ -207,7 +207,7 @@ def test_strange_data_is_kept_exactly_or_refused(client, bellcast_server, data):
 
 
 @pytest.mark.parametrize("key", ["\ud800", "a\x00b", "a\x1fb", "x" * 100_000, ""])
-def test_strange_keys_are_refused(client, bellcast_server, key):
+def test_invalid_recipient_key_is_refused(client, bellcast_server, key):
     for body in ({"to": key, "title": "x"}, {"to": ["bad-input", key], "title": "x"}):
         answer = client.post("/v1/notifications", content=json.dumps(body), headers=bellcast_server.as_app() | JSON)
         problem(answer, 400, 422)
@@ -224,23 +224,23 @@ def test_strange_keys_are_refused(client, bellcast_server, key):
         "?" + "&".join(f"a{n}=1" for n in range(200)),
     ],
 )
-def test_strange_queries_are_refused(client, bellcast_server, query):
+def test_invalid_query_is_refused(client, bellcast_server, query):
     problem(client.get(f"/v1/inbox{query}", headers=bellcast_server.as_recipient("bad-input")), 400, 422)
 
 
 @pytest.mark.parametrize("etag", ["", ",", '"', "W/", "*" * 1000, '"a","b', "\xff", ", ".join(['"x"'] * 500)])
-def test_strange_etags_are_just_not_the_one(client, bellcast_server, etag):
+def test_invalid_etag_does_not_match(client, bellcast_server, etag):
     headers = bellcast_server.as_recipient("bad-input") | {"if-none-match": etag.encode("latin-1")}
     assert client.get("/v1/inbox/counts", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\tb", "\x80"])
-def test_strange_idempotency_keys_are_refused(client, bellcast_server, key):
+def test_invalid_idempotency_key_is_refused(client, bellcast_server, key):
     headers = bellcast_server.as_app() | {"idempotency-key": key.encode("latin-1")}
     problem(client.post("/v1/notifications", json={"to": "bad-input", "title": "x"}, headers=headers), 422)
 
 
-def test_one_who_leaves_in_the_middle_of_a_request_leaves_nothing_behind(bellcast_server, client):
+def test_aborted_request_leaves_nothing_behind(bellcast_server, client):
     head = (
         f"POST /v1/notifications HTTP/1.1\r\nhost: bell\r\nauthorization: Bearer {bellcast_server.secret}\r\n"
         "content-length: 60\r\n\r\n"

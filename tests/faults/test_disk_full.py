@@ -1,4 +1,4 @@
-"""No room on the disk: a clear refusal, nothing half done, and everything as before once there is room again."""
+"""A full disk leads to clear refusals without partial writes, and the server recovers when there is room again."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 
 NOTE = {"to": "alice", "title": "Hello", "body": "x" * 5_000}
-ENOUGH = 2_000  # notes that do not fit, whatever the store had set aside
+ENOUGH = 2_000  # notifications that exceed the disk, even if the store has reserved space
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class Shop:
-    """An app on a server whose disk fills up, and Alice, who is connected."""
+    """An app on a server with a disk that fills up, and the connected recipient Alice."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -47,7 +47,7 @@ class Shop:
         self.alice.close()
 
     def tell(self) -> httpx.Response:
-        """One note; kept in mind if it was acknowledged."""
+        """Send a notification, and record its id if it was acknowledged."""
         answer = self.app.post("/v1/notifications", json=NOTE)
         if answer.status_code == 201:
             self.told.append(answer.json()["notifications"][0]["id"])
@@ -60,7 +60,7 @@ class Shop:
         raise AssertionError("the disk never filled up")
 
     def inbox(self) -> dict[str, Any]:
-        """All of Alice's inbox."""
+        """Fetch the whole inbox of Alice."""
         whole = page = self.alice.get("/v1/inbox", params={"limit": 100}).json()
         while page["next"] is not None:
             page = self.alice.get("/v1/inbox", params={"limit": 100, "before": page["next"]}).json()
@@ -68,13 +68,13 @@ class Shop:
         return whole
 
     def is_consistent(self) -> None:
-        """What was acknowledged is there, what was refused is not, and the counters are the rows'."""
+        """Check that the inbox holds exactly the acknowledged notifications, with matching counters."""
         inbox = self.inbox()
         assert [one["id"] for one in inbox["notifications"]] == self.told[::-1]
         assert inbox["unread"] == sum(one["read_at"] is None for one in inbox["notifications"])
 
     def refuses_every_change(self, status: int, code: str) -> None:
-        """Whatever is to be written is refused with the same words, and none of it is there afterwards."""
+        """Check that every write is refused with this status and code, and leaves nothing behind."""
         newest = self.told[-1]
         refused = [
             self.app.post("/v1/notifications", json={**NOTE, "to": ["alice", "bob"]}),
@@ -91,12 +91,12 @@ class Shop:
 
 
 def served_from(disk: Path) -> ServerProcess:
-    """A server that keeps its data there, and its log beside them: a full disk takes both."""
+    """Return a server with its data and its log on that disk, so that both are affected."""
     return ServerProcess(disk / "data")
 
 
 def fill(disk: Path) -> Path:
-    """A file that takes what room there is."""
+    """Fill the disk with a file, and return the file."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (65_536, 4_096, 1):
@@ -108,7 +108,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def test_a_full_disk_refuses_what_it_cannot_keep_and_goes_on_when_there_is_room(disk: Path) -> None:
+def test_full_disk_refuses_writes_and_recovers_when_there_is_room(disk: Path) -> None:
     with served_from(disk) as server, Shop(server) as shop:
         shop.tell()
         with websocket(server, "alice") as bell, stream(server, "alice") as page:
@@ -132,7 +132,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_goes_on_when_there_is_room(
         shop.is_consistent()
 
 
-def test_a_server_does_not_start_on_a_full_disk_and_says_why(disk: Path) -> None:
+def test_server_does_not_start_on_a_full_disk_and_reports_the_reason(disk: Path) -> None:
     fill(disk)
     data = disk / "data"
     failed = subprocess.run(
@@ -146,8 +146,8 @@ def test_a_server_does_not_start_on_a_full_disk_and_says_why(disk: Path) -> None
     assert "No space left on device" in failed.stderr
 
 
-def test_a_file_that_may_not_grow_refuses_and_goes_on(start_server: Callable[..., ServerProcess]) -> None:
-    """As a quota does: the disk has room, but not for us."""
+def test_file_size_limit_refuses_writes_and_recovers(start_server: Callable[..., ServerProcess]) -> None:
+    """Like a quota: the disk has room, but not for this process."""
     with Shop(start_server()) as shop:
         shop.tell()
         assert shop.server.process is not None

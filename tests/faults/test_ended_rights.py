@@ -1,4 +1,4 @@
-"""A subscription that ended while nobody could be told of it: whoever followed its topic by it hears the topic no more."""
+"""Subscriptions deleted without a delivered event: the reconciler ends the delivery of their topics."""
 
 import sqlite3
 from contextlib import closing
@@ -22,7 +22,7 @@ def subscribe(server: ServerProcess, topic: str, recipient: str = "alice") -> No
 
 
 def followed(server: ServerProcess) -> list[list[str]]:
-    """The topics of each connection of a node, in the order they came."""
+    """Return the topics of each connection of a node, in the order of connecting."""
     asked = httpx.get(f"{server.url}/v1/connections", headers=server.as_app(), timeout=30).json()
     return [one["topics"] for one in sorted(asked["connections"], key=lambda one: one["connected_at"])]
 
@@ -36,7 +36,7 @@ def heard(bell: Socket) -> dict:
     return bell.until("event")["data"]
 
 
-def test_the_audit_finds_it_and_leaves_what_is_followed_by_other_rights(start_server):
+def test_reconciler_ends_topics_without_a_grant_and_keeps_the_others(start_server):
     server = start_server(BELLCAST_HANDLERS="tests.faults.hasty_audit:handlers")
     for topic in TOPICS:
         subscribe(server, topic)
@@ -49,7 +49,9 @@ def test_the_audit_finds_it_and_leaves_what_is_followed_by_other_rights(start_se
             bell.until("ready")
         by_app.ask("call", name="join", data="one")
         with closing(sqlite3.connect(server.data / "bellcast.db", timeout=20)) as store:
-            store.execute("DELETE FROM subscriptions WHERE topic IN ('one', 'three')")  # as when its event is lost
+            store.execute(
+                "DELETE FROM subscriptions WHERE topic IN ('one', 'three')"
+            )  # as if the event of the deletion were lost
             store.commit()
         assert eventually(lambda: followed(server)[0] == ["two"], 20)
         assert followed(server)[1:] == [["one"], ["one"]]
@@ -59,7 +61,7 @@ def test_the_audit_finds_it_and_leaves_what_is_followed_by_other_rights(start_se
         assert heard(by_claim) == heard(by_app) == {"topic": "one"}
 
 
-def test_a_subscription_that_comes_back_is_followed_again_on_request_and_found_again(start_server):
+def test_restored_subscription_can_be_followed_again_and_revoked_again(start_server):
     server = start_server(BELLCAST_HANDLERS="tests.faults.hasty_audit:handlers")
     with websocket(server, "alice") as bell:
         bell.until("ready")
@@ -73,7 +75,7 @@ def test_a_subscription_that_comes_back_is_followed_again_on_request_and_found_a
             assert eventually(lambda: followed(server) == [[]], 20)
 
 
-def test_a_node_that_was_cut_from_the_broker_finds_it_when_it_is_back(tmp_path):
+def test_node_cut_from_the_broker_ends_revoked_topics_after_it_reconnects(tmp_path):
     redis = engines.redis()
     way = Proxy(urlsplit(redis.url).port)
     with cluster(tmp_path, redis.url, engines.postgres(), "rights") as nodes:

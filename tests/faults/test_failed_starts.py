@@ -1,4 +1,4 @@
-"""Connections whose start fails by a mistake of the server's: each is closed, none stays counted, the log says why."""
+"""Connections that fail to start by a bug of the server are closed, not counted, and logged."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,13 +21,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def logged(server: ServerProcess) -> int:
-    """How many failed starts the log names, each with its traceback."""
+    """Return the number of failed starts in the log, each with its traceback."""
     lines = server.log.read_text().splitlines()
     return sum("connection start failed" in line and "raise MistakeError" in line for line in lines)
 
 
 @pytest.mark.parametrize("recipient", [AT_INBOX, AT_TOPICS])
-def test_a_websocket_whose_start_fails_is_closed(server: ServerProcess, recipient: str) -> None:
+def test_websocket_whose_start_fails_is_closed(server: ServerProcess, recipient: str) -> None:
     before = logged(server)
     with websocket(server, recipient, topics="a") as bell:
         assert bell.next() == {"type": "close", "code": 1013, "reason": "unavailable", "reconnect": True, "after": 2000}
@@ -38,7 +38,7 @@ def test_a_websocket_whose_start_fails_is_closed(server: ServerProcess, recipien
 
 
 @pytest.mark.parametrize("recipient", [AT_INBOX, AT_TOPICS])
-def test_an_event_stream_whose_start_fails_ends_and_asks_to_come_back(server: ServerProcess, recipient: str) -> None:
+def test_event_stream_whose_start_fails_ends_with_a_retry(server: ServerProcess, recipient: str) -> None:
     before = logged(server)
     with stream(server, recipient, topics="a") as bell:
         closed = bell.next()
@@ -54,7 +54,7 @@ def test_an_event_stream_whose_start_fails_ends_and_asks_to_come_back(server: Se
 
 
 @pytest.mark.parametrize("user", [{"id": AT_INBOX}, {"id": "ann", "device": AT_DEVICE}])
-def test_a_pusher_connection_whose_sign_in_fails_is_closed(server: ServerProcess, user: dict[str, Any]) -> None:
+def test_pusher_connection_whose_sign_in_fails_is_closed(server: ServerProcess, user: dict[str, Any]) -> None:
     before = logged(server)
     with bare(server) as client:
         client.sign_in(**user)
@@ -65,7 +65,7 @@ def test_a_pusher_connection_whose_sign_in_fails_is_closed(server: ServerProcess
     assert logged(server) == before + 1
 
 
-def test_a_pusher_command_that_fails_is_answered_and_the_next_one_is_done(server: ServerProcess) -> None:
+def test_pusher_command_that_fails_is_reported_and_the_next_one_works(server: ServerProcess) -> None:
     with bare(server) as client:
         client.sign_in(id=AT_TOPICS)
         client.until("pusher:signin_success")

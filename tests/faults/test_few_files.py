@@ -1,4 +1,4 @@
-"""A server with as many connections as it may have open files says so, to clients and to its log, and serves on."""
+"""A server that runs out of file descriptors reports it to clients and to its log, and recovers."""
 
 import contextlib
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.wire.clients import websocket
 FILES = 200
 
 
-def test_who_comes_when_there_are_no_files_left_is_told_to_come_back(tmp_path: Path) -> None:
+def test_connection_without_a_free_file_descriptor_is_closed_for_a_retry(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "few")
     server.prefix = ["prlimit", f"--nofile={FILES}:{FILES}"]
     server.start()

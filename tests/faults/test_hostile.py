@@ -1,4 +1,4 @@
-"""Clients that speak HTTP badly, endlessly, or not at all: they cost themselves only."""
+"""Clients that send malformed, endless or no HTTP harm only themselves."""
 
 import asyncio
 import random
@@ -36,8 +36,8 @@ HEAD_SECONDS = 10
 # --- slow
 
 
-def test_a_request_head_that_does_not_come_ends_the_connection_after_ten_seconds(sturdy: ServerProcess) -> None:
-    """Byte by byte, in every place where a client could take its time, all at once."""
+def test_incomplete_request_head_ends_the_connection_after_ten_seconds(sturdy: ServerProcess) -> None:
+    """Byte by byte, in every place where a client can stall, all concurrently."""
     drips = {
         "says nothing": b"",
         "a slow request line": b"x",
@@ -61,12 +61,12 @@ def test_a_request_head_that_does_not_come_ends_the_connection_after_ten_seconds
             assert httpx.get(f"{sturdy.url}/healthz", timeout=1).status_code == 200
             time.sleep(0.2)
     assert clients.keys() == ended.keys()
-    assert ended.pop("empty lines for ever") > 4  # uvicorn's patience between two requests
+    assert ended.pop("empty lines for ever") > 4  # uvicorn's keep-alive timeout between two requests
     assert all(seconds > HEAD_SECONDS - 1 for seconds in ended.values()), ended
 
 
 def _takes(client: socket.socket, drip: bytes) -> bool:
-    """Whether the other end still listens."""
+    """Return True if the server still reads."""
     client.setblocking(False)
     try:
         client.send(drip)
@@ -79,8 +79,8 @@ def _takes(client: socket.socket, drip: bytes) -> bool:
     return False
 
 
-async def test_silence_in_the_midst_of_a_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And slow bodies that do come are read to their end, streams behind a begun request live on."""
+async def test_stalled_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow bodies that make progress are read completely, and streams ahead of an incomplete request survive."""
     monkeypatch.setattr(takeover, "BODY_TIMEOUT", 1)
     monkeypatch.setattr(takeover, "HEAD_TIMEOUT", 1)
     monkeypatch.setattr(takeover, "MIN_BODY_RATE", 1)
@@ -101,7 +101,7 @@ async def test_silence_in_the_midst_of_a_body_ends_the_connection(monkeypatch: p
 
 
 async def _answer(port: int, *pieces: bytes) -> bytes:
-    """What comes back for pieces sent a quarter of a second apart."""
+    """Return the response to pieces sent a quarter of a second apart."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for piece in pieces:
         writer.write(piece)
@@ -114,7 +114,7 @@ async def _answer(port: int, *pieces: bytes) -> bytes:
 
 @asynccontextmanager
 async def _echoing() -> AsyncIterator[int]:
-    """A server that answers a body with itself, and takes `/stream` over for a while; its port."""
+    """Run a server that echoes bodies and takes over `/stream`; yield its port."""
 
     class Owner(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
@@ -155,7 +155,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("head", LARGE.values(), ids=LARGE.keys())
-def test_a_head_beyond_64_kib_is_told_so_and_hung_up_on(sturdy: ServerProcess, head: bytes) -> None:
+def test_head_beyond_64_kib_is_refused_and_closed(sturdy: ServerProcess, head: bytes) -> None:
     with Raw(sturdy) as client:
         client.send(head)
         assert client.answer()[0] == 431
@@ -165,15 +165,13 @@ def test_a_head_beyond_64_kib_is_told_so_and_hung_up_on(sturdy: ServerProcess, h
 @pytest.mark.parametrize(
     "beginning", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\nX", request("/healthz") + b"GET /?"]
 )
-def test_a_head_that_never_ends_is_cut_off_long_before_it_fills_the_memory(
-    sturdy: ServerProcess, beginning: bytes
-) -> None:
+def test_endless_head_is_cut_off_before_it_fills_the_memory(sturdy: ServerProcess, beginning: bytes) -> None:
     with Raw(sturdy) as client:
         client.send(beginning)
-        assert client.pour(b"x" * 16_384, most=32_000_000) < 8_000_000  # what the kernel takes by itself
+        assert client.pour(b"x" * 16_384, most=32_000_000) < 8_000_000  # the size of the kernel buffers
 
 
-def test_a_head_in_small_pieces_below_the_bound_is_served(sturdy: ServerProcess) -> None:
+def test_head_in_small_pieces_below_the_limit_is_served(sturdy: ServerProcess) -> None:
     head = request("/healthz", **{f"X-{number}": "x" * 900 for number in range(60)})
     with Raw(sturdy) as client:
         client.send(request("/healthz"), head[:10])
@@ -183,7 +181,7 @@ def test_a_head_in_small_pieces_below_the_bound_is_served(sturdy: ServerProcess)
         assert b"ok" in client.body()
 
 
-# --- wrong
+# --- malformed
 
 
 GARBAGE = [
@@ -204,14 +202,14 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
-def test_what_is_no_request_is_told_so_and_hung_up_on(sturdy: ServerProcess, garbage: bytes) -> None:
+def test_malformed_request_is_refused_and_closed(sturdy: ServerProcess, garbage: bytes) -> None:
     with Raw(sturdy) as client:
         client.send(garbage)
         assert client.answer()[0] in (400, 401, 404)
         assert client.hangs_up()
 
 
-def test_noise_is_hung_up_on(sturdy: ServerProcess) -> None:
+def test_random_bytes_are_closed(sturdy: ServerProcess) -> None:
     chance = random.Random(7)
     for _ in range(200):
         with Raw(sturdy) as client:
@@ -220,7 +218,7 @@ def test_noise_is_hung_up_on(sturdy: ServerProcess) -> None:
             assert client.hangs_up()
 
 
-# --- several at once
+# --- pipelining
 
 
 def test_pipelined_requests_are_answered_in_order(sturdy: ServerProcess) -> None:
@@ -246,18 +244,18 @@ def test_requests_behind_a_stream_are_not_answered_into_it(sturdy: ServerProcess
         assert said.count(b"event: ready") == 1
 
 
-def test_a_flood_of_pipelined_requests_costs_its_sender_the_connection(sturdy: ServerProcess) -> None:
+def test_flood_of_pipelined_requests_is_cut_off(sturdy: ServerProcess) -> None:
     before = memory(sturdy)
     with Raw(sturdy) as client:
         assert client.pour(request("/healthz") * 2_000, most=32_000_000) < 8_000_000
     assert memory(sturdy) < before + 32
 
 
-# --- half-hearted upgrades
+# --- incomplete upgrades
 
 
-def test_a_wish_for_http_2_is_passed_over(sturdy: ServerProcess) -> None:
-    """As Java's client sends it with its first request, body and all."""
+def test_http_2_upgrade_is_ignored(sturdy: ServerProcess) -> None:
+    """As Java's client sends it with its first request, including a body."""
     wish = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA"}
     send = request(
         "/v1/notifications",
@@ -289,15 +287,13 @@ def test_a_wish_for_http_2_is_passed_over(sturdy: ServerProcess) -> None:
         ({"Content_Length": "5"}, 400),
     ],
 )
-def test_a_handshake_that_breaks_the_rules_is_refused(
-    sturdy: ServerProcess, changed: dict[str, str], status: int
-) -> None:
+def test_invalid_handshake_is_refused(sturdy: ServerProcess, changed: dict[str, str], status: int) -> None:
     with Raw(sturdy) as client:
         client.send(upgrade(sturdy, "nobody", **changed))
         assert client.answer()[0] == status
 
 
-def test_sockets_closed_in_one_direction_are_closed_in_both(sturdy: ServerProcess) -> None:
+def test_half_closed_socket_is_closed(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as halved, raw_stream(sturdy, "half") as page, raw_websocket(sturdy, "half") as bell:
         halved.send(b"GET /healthz HT")
         assert eventually(lambda: live(sturdy) == 2)
@@ -309,7 +305,7 @@ def test_sockets_closed_in_one_direction_are_closed_in_both(sturdy: ServerProces
 # --- many
 
 
-def test_two_thousand_connections_that_open_and_vanish_leave_nothing_behind(sturdy: ServerProcess) -> None:
+def test_aborted_connections_leave_nothing_behind(sturdy: ServerProcess) -> None:
     beginnings = [
         b"",
         b"GET /v1/str",
@@ -333,13 +329,13 @@ def test_two_thousand_connections_that_open_and_vanish_leave_nothing_behind(stur
 
 
 @pytest.mark.parametrize("setting", ["BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS", "BELLCAST_LIMIT_CONNECTIONS"])
-def test_connections_beyond_a_bound_are_told_to_come_back(
+def test_connection_beyond_a_limit_is_closed_for_a_retry(
     start_server: Callable[..., ServerProcess], setting: str
 ) -> None:
     server = start_server(**{setting: "3"})
     with raw_websocket(server, "a"), raw_websocket(server, "b"), raw_stream(server, "c") as last:
         with stream(server, "d") as page:
-            assert page.status == 200  # any other status and EventSource would never come back
+            assert page.status == 200  # with any other status EventSource would not reconnect
             close = page.next()
             assert (close["type"], close["reconnect"], close["after"]) == ("close", True, 5_000)
         with RawSocket(server) as client:
@@ -360,7 +356,7 @@ def _is_put_off(client: RawSocket, before_the_handshake: bool) -> None:
         assert client.parts() == 1013
 
 
-def test_tokens_in_addresses_are_not_logged(sturdy: ServerProcess) -> None:
+def test_tokens_in_urls_are_not_logged(sturdy: ServerProcess) -> None:
     token = sturdy.token("quiet")
     with websocket(sturdy, None, token=token) as bell, stream(sturdy, None, token=token) as page:
         bell.next(), page.next()

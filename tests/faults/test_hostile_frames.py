@@ -1,4 +1,4 @@
-"""WebSocket clients that break the rules, hurry, or leave in odd ways; everybody else hears nothing of it."""
+"""WebSocket clients that violate the protocol, flood, or disconnect abnormally do not affect other connections."""
 
 import json
 import time
@@ -54,7 +54,7 @@ async def connect(call):
 
 @pytest.fixture(scope="module")
 def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server whose app takes its time, with no bound on haste but one on connections from one address."""
+    """A server with a slow app, without a rate limit, and with a limit of connections per address."""
     folder = tmp_path_factory.mktemp("slow")
     (folder / "slow_app.py").write_text(SLOW_APP)
     environ = {"PYTHONPATH": str(folder), "BELLCAST_LIMIT_FRAMES_PER_SECOND": "0"}
@@ -65,7 +65,7 @@ def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProc
 
 @pytest.fixture
 def slow_app(slow_server: ServerProcess) -> Iterator[ServerProcess]:
-    """That server; after the test it must be whole, and have forgotten every connection."""
+    """The shared server. After the test it has logged no error and has no connection left."""
     yield slow_server
     assert unharmed(slow_server)
     assert eventually(lambda: live(slow_server) == 0)
@@ -98,7 +98,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("sent", "code"), BROKEN.values(), ids=BROKEN.keys())
-def test_who_breaks_the_rules_is_told_which_and_hung_up_on(sturdy: ServerProcess, sent: bytes, code: int) -> None:
+def test_protocol_violation_is_reported_with_its_code_and_closed(sturdy: ServerProcess, sent: bytes, code: int) -> None:
     with raw_websocket(sturdy, "peer") as peer, raw_websocket(sturdy, "rude") as rude:
         rude.send(sent)
         told = rude.until("close")
@@ -108,7 +108,7 @@ def test_who_breaks_the_rules_is_told_which_and_hung_up_on(sturdy: ServerProcess
         assert peer.next() == {"type": "pong"}
 
 
-def test_a_ping_within_a_fragmented_message_is_answered_at_once(sturdy: ServerProcess) -> None:
+def test_ping_within_a_fragmented_message_is_answered_immediately(sturdy: ServerProcess) -> None:
     with raw_websocket(sturdy, "careful") as bell:
         first, second, third = fragments(TEXT, b'{"type":', b'"ping",', b'"ref":1}')
         bell.send(first, frame(PING, b"still there?"))
@@ -118,14 +118,14 @@ def test_a_ping_within_a_fragmented_message_is_answered_at_once(sturdy: ServerPr
         assert bell.next() == {"type": "pong", "ref": 1}
 
 
-def test_a_message_that_comes_byte_by_byte_is_one_message(sturdy: ServerProcess) -> None:
+def test_message_in_single_bytes_is_one_message(sturdy: ServerProcess) -> None:
     with raw_websocket(sturdy, "patient") as bell:
         for byte in frame(TEXT, json.dumps({"type": "ping", "ref": "é" * 80}, ensure_ascii=False).encode()):
             bell.send(bytes([byte]))
         assert bell.next() == {"type": "pong", "ref": "é" * 80}
 
 
-def test_binary_and_empty_messages_are_refused_and_the_connection_lives(sturdy: ServerProcess) -> None:
+def test_binary_and_empty_messages_are_refused_and_keep_the_connection(sturdy: ServerProcess) -> None:
     with raw_websocket(sturdy, "odd") as bell:
         for message in (frame(BINARY, b'{"type":"ping"}'), frame(TEXT), frame(BINARY)):
             bell.send(message)
@@ -134,7 +134,7 @@ def test_binary_and_empty_messages_are_refused_and_the_connection_lives(sturdy: 
         assert bell.next() == {"type": "pong"}
 
 
-# --- the beginning
+# --- handshake
 
 
 def test_frames_right_behind_the_handshake_belong_to_the_websocket(sturdy: ServerProcess) -> None:
@@ -149,7 +149,7 @@ def test_frames_right_behind_the_handshake_belong_to_the_websocket(sturdy: Serve
             assert [bell.next()["ref"] for _ in range(150)] == list(range(150))
 
 
-def test_broken_frames_behind_the_handshake_are_told_after_the_greeting(sturdy: ServerProcess) -> None:
+def test_broken_frame_behind_the_handshake_is_reported_after_ready(sturdy: ServerProcess) -> None:
     with RawSocket(sturdy) as rude:
         rude.send(upgrade(sturdy, "hasty"), b"\x81\x02hi")
         assert rude.answer()[0] == 101
@@ -157,11 +157,11 @@ def test_broken_frames_behind_the_handshake_are_told_after_the_greeting(sturdy: 
         assert rude.parts() == 1002
 
 
-# --- the end
+# --- closing
 
 
 @pytest.mark.parametrize(("goodbye", "code"), [(close(1000, b"bye"), 1000), (close(4999), 4999), (frame(CLOSE), 0)])
-def test_a_clients_goodbye_is_answered_with_its_own_code(sturdy: ServerProcess, goodbye: bytes, code: int) -> None:
+def test_close_frame_of_a_client_is_answered_with_its_code(sturdy: ServerProcess, goodbye: bytes, code: int) -> None:
     with raw_websocket(sturdy, "leaving") as bell:
         bell.send(goodbye, frame(TEXT, b'{"type":"ping"}'))
         opcode, payload = bell.frame()
@@ -169,8 +169,8 @@ def test_a_clients_goodbye_is_answered_with_its_own_code(sturdy: ServerProcess, 
         assert bell.rest() == b""
 
 
-def test_who_does_not_part_is_cut_off_after_five_seconds(start_server: Callable[..., ServerProcess]) -> None:
-    """One who answers no close frame, and readers who never read, whichever side ends it."""
+def test_unfinished_closing_handshake_is_cut_off_after_five_seconds(start_server: Callable[..., ServerProcess]) -> None:
+    """For a client that sends no close frame, and for readers that do not read, closed by either side."""
     server = start_server(BELLCAST_LIMIT_UNSENT="0", BELLCAST_PUBLIC_TOPICS="news")
     before = files(server)
     with (
@@ -180,7 +180,7 @@ def test_who_does_not_part_is_cut_off_after_five_seconds(start_server: Callable[
         raw_websocket(server, "leaving", "&topics=news", window=4_096) as leaving,
         httpx.Client(base_url=server.url, headers=server.as_app()) as http,
     ):
-        for _ in range(600):  # 6 MB: more than the kernel takes by itself
+        for _ in range(600):  # 6 MB: more than the kernel buffers
             assert http.post("/v1/events", json={"topic": "news", "name": "n", "data": "x" * 10_000}).is_success
         for recipient in ("mute", "deaf"):
             http.delete(f"/v1/recipients/{recipient}/sessions")
@@ -196,10 +196,10 @@ def test_who_does_not_part_is_cut_off_after_five_seconds(start_server: Callable[
     assert unharmed(server)
 
 
-# --- haste
+# --- floods
 
 
-def test_frames_are_done_in_order_however_fast_they_come(slow_app: ServerProcess) -> None:
+def test_frames_are_handled_in_order_at_any_rate(slow_app: ServerProcess) -> None:
     times = [0.03 if ref % 50 == 0 else 0 for ref in range(400)]
     calls = [{"type": "call", "name": "slow", "data": {"for": time}, "ref": ref} for ref, time in enumerate(times)]
     with raw_websocket(slow_app, "hasty") as bell:
@@ -207,15 +207,15 @@ def test_frames_are_done_in_order_however_fast_they_come(slow_app: ServerProcess
         assert [bell.next()["ref"] for _ in calls] == list(range(400))
 
 
-def test_who_sends_more_than_is_done_is_read_no_further(slow_app: ServerProcess) -> None:
-    """While one call takes three seconds, the frames behind it wait in the sender's own machine."""
+def test_client_that_sends_faster_than_frames_are_handled_is_not_read(slow_app: ServerProcess) -> None:
+    """While one call takes three seconds, the frames behind it wait in the buffers of the sender's machine."""
     before = memory(slow_app)
     body = json.dumps({"type": "call", "name": "slow", "data": {"for": 0, "more": "x" * 60_000}}).encode()
     large = header(TEXT, len(body)) + NO_MASK + body
     with raw_websocket(slow_app, "hasty") as bell:
         bell.say("call", name="slow", data={"for": 3})
         bell.socket.settimeout(1)
-        assert bell.pour(large, most=90_000_000) < 60_000_000  # what the kernel takes by itself, and 64 frames
+        assert bell.pour(large, most=90_000_000) < 60_000_000  # the kernel buffers, and 64 frames
         assert memory(slow_app) < before + 40
         with websocket(slow_app, "calm") as calm:
             assert calm.next()["type"] == "ready"
@@ -224,7 +224,7 @@ def test_who_sends_more_than_is_done_is_read_no_further(slow_app: ServerProcess)
             assert time.monotonic() - began < 2
 
 
-def test_a_flood_of_subscribing_and_publishing_delays_nobody_for_long(slow_app: ServerProcess) -> None:
+def test_flood_of_subscribes_and_publishes_does_not_delay_others(slow_app: ServerProcess) -> None:
     claims = {"topics": ["*"], "publish": ["*"]}
     with raw_websocket(slow_app, "flood", claims=claims) as flood, websocket(slow_app, "calm") as calm:
         calm.next()
@@ -245,7 +245,7 @@ def test_a_flood_of_subscribing_and_publishing_delays_nobody_for_long(slow_app: 
         assert set(answers) == {"ack"}
 
 
-def test_thousands_of_topics_are_refused_in_an_answer_of_bounded_size(sturdy: ServerProcess) -> None:
+def test_refusal_of_thousands_of_topics_is_bounded_in_size(sturdy: ServerProcess) -> None:
     names = [f"t{number}" for number in range(6_000)]
     with websocket(sturdy, "greedy", claims={"topics": ["t*"]}, topics=",".join(names[:5_000])) as bell:
         ready = bell.next()
@@ -259,10 +259,10 @@ def test_thousands_of_topics_are_refused_in_an_answer_of_bounded_size(sturdy: Se
         assert bell.ask("subscribe", topics=["t" * 165])["code"] == "invalid"
 
 
-# --- those who do not wait
+# --- early disconnects
 
 
-def test_who_vanishes_while_the_app_decides_leaves_nothing_behind(slow_app: ServerProcess) -> None:
+def test_client_that_vanishes_during_the_connect_handler_leaves_nothing_behind(slow_app: ServerProcess) -> None:
     for number in range(3):
         with RawSocket(slow_app) as ghost:
             ghost.send(upgrade(slow_app, f"slow{number}"))
@@ -273,8 +273,8 @@ def test_who_vanishes_while_the_app_decides_leaves_nothing_behind(slow_app: Serv
     assert eventually(lambda: live(slow_app) == 0)
 
 
-def test_who_comes_while_others_are_let_in_counts_too(slow_app: ServerProcess) -> None:
-    """Twelve at once from one address, where five may be."""
+def test_concurrent_handshakes_count_towards_the_limit(slow_app: ServerProcess) -> None:
+    """Twelve concurrent handshakes from one address, with a limit of five."""
     crowd = [RawSocket(slow_app) for _ in range(12)]
     for number, one in enumerate(crowd):
         one.send(upgrade(slow_app, f"slow{number}"))
@@ -286,21 +286,21 @@ def test_who_comes_while_others_are_let_in_counts_too(slow_app: ServerProcess) -
 
 
 @pytest.mark.parametrize(("goodbye", "unread"), [(close(1000), 0), (b"", 0), (b"\x81\x02hi", 1)])
-def test_what_a_client_says_before_it_leaves_is_done_unless_it_is_sent_away(
+def test_frames_before_a_disconnect_are_handled_unless_the_server_closes(
     slow_app: ServerProcess, goodbye: bytes, unread: int
 ) -> None:
-    """A page marks something read and is gone; or breaks the rules before that is done."""
+    """A page marks something as read and closes, or it violates the protocol first."""
     who = f"leaving{len(goodbye)}"
     said = [{"type": "call", "name": "slow", "data": {"for": 0.2}}, {"type": "read", "all": True}]
     with httpx.Client(base_url=slow_app.url, headers=slow_app.as_app()) as app:
         app.post("/v1/notifications", json={"to": who, "title": "Hello"})
     with raw_websocket(slow_app, who) as bell:
         bell.send(*(frame(TEXT, json.dumps(one).encode()) for one in said), goodbye)
-    with raw_websocket(slow_app, "slow-down"):  # a second later, whatever was under way is over
+    with raw_websocket(slow_app, "slow-down"):  # a second later, all pending work is done
         assert _unread(slow_app, who) == unread
 
 
-def test_what_is_still_to_be_done_for_someone_who_is_sent_away_is_not(slow_app: ServerProcess) -> None:
+def test_frames_pending_at_a_revocation_are_discarded(slow_app: ServerProcess) -> None:
     with httpx.Client(base_url=slow_app.url, headers=slow_app.as_app()) as app:
         app.post("/v1/notifications", json={"to": "revoked", "title": "Hello"})
         with raw_websocket(slow_app, "revoked") as bell:
@@ -311,7 +311,7 @@ def test_what_is_still_to_be_done_for_someone_who_is_sent_away_is_not(slow_app: 
             assert bell.until("close")["reason"] == "revoked"
             bell.send(close(1000))
             assert bell.hangs_up()
-        with raw_websocket(slow_app, "slow-down"):  # a second later, whatever was under way is over
+        with raw_websocket(slow_app, "slow-down"):  # a second later, all pending work is done
             assert _unread(slow_app, "revoked") == 1
 
 

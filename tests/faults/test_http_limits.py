@@ -1,4 +1,4 @@
-"""HTTP requests that hold more than they may: header lines, trailers, bodies, pipelined requests, unread responses."""
+"""HTTP requests that exceed a limit: header lines, trailers, bodies, pipelined requests, unread responses."""
 
 import asyncio
 import socket
@@ -23,7 +23,9 @@ def send_in(pieces: int, client: Raw, data: bytes) -> None:
     """Send bytes so that the server reads them in one piece, or in at least two."""
     if pieces == 2:
         client.send(data[:9])
-        httpx.get(f"http://127.0.0.1:{client.socket.getpeername()[1]}/healthz")  # by then the first piece is read
+        httpx.get(
+            f"http://127.0.0.1:{client.socket.getpeername()[1]}/healthz"
+        )  # after this response the first piece has been read
         data = data[9:]
     client.send(data)
 
@@ -33,7 +35,7 @@ def send_in(pieces: int, client: Raw, data: bytes) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 2])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_head_of_more_than_200_lines_is_refused(sturdy: ServerProcess, path: str, pieces: int) -> None:
+def test_head_of_more_than_200_lines_is_refused(sturdy: ServerProcess, path: str, pieces: int) -> None:
     lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE) + 1)}
     with Raw(sturdy) as client:
         send_in(pieces, client, request(path, **HANDSHAKE, **lines))
@@ -41,14 +43,14 @@ def test_a_head_of_more_than_200_lines_is_refused(sturdy: ServerProcess, path: s
         assert client.hangs_up()
 
 
-def test_a_head_of_200_lines_is_served(sturdy: ServerProcess) -> None:
+def test_head_of_200_lines_is_served(sturdy: ServerProcess) -> None:
     lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE))}
     with RawSocket(sturdy) as client:
         client.send(upgrade(sturdy, "chatty", **lines))
         assert client.answer()[0] == 101
 
 
-def test_header_lines_without_end_are_refused_before_the_head_is_complete(sturdy: ServerProcess) -> None:
+def test_endless_header_lines_are_refused_before_the_head_is_complete(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n", b"a:\r\n" * 201)
         assert client.answer()[0] == 431
@@ -60,7 +62,7 @@ def test_header_lines_without_end_are_refused_before_the_head_is_complete(sturdy
 @pytest.mark.parametrize("pieces", [1, 2])
 @pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"], ids=["0", "2", "other"])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_request_without_exactly_one_host_is_refused(
+def test_request_without_exactly_one_host_is_refused(
     sturdy: ServerProcess, path: str, hosts: bytes, pieces: int
 ) -> None:
     with Raw(sturdy) as client:
@@ -84,7 +86,7 @@ def chunked(body: bytes, trailers: bytes = b"") -> bytes:
     return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers)
 
 
-def test_a_trailer_authenticates_nobody(sturdy: ServerProcess) -> None:
+def test_trailer_does_not_authenticate(sturdy: ServerProcess) -> None:
     trailer = f"Authorization: Bearer {sturdy.secret}\r\n".encode()
     with Raw(sturdy) as client:
         client.send(request("/v1/notifications", method="POST", **CHUNKED))
@@ -92,10 +94,10 @@ def test_a_trailer_authenticates_nobody(sturdy: ServerProcess) -> None:
         assert client.answer()[0] == 401
 
 
-def test_a_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
+def test_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         head = request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app())
-        for _ in range(2):  # with one idempotency key the second would be the first
+        for _ in range(2):  # with one idempotency key the second response would equal the first
             client.send(head, chunked(b'{"to": "a", "title": "b"}', b"Authorization: x\r\nIdempotency-Key: same\r\n"))
         answers = {client.body() for _ in range(2)}
         assert len(answers) == 2
@@ -103,15 +105,15 @@ def test_a_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("endless", [b"a: b\r\n", b"x" * 16], ids=["trailers", "one trailer"])
-def test_trailers_without_end_are_cut_off(sturdy: ServerProcess, endless: bytes) -> None:
+def test_endless_trailers_are_cut_off(sturdy: ServerProcess, endless: bytes) -> None:
     before = memory(sturdy)
     with Raw(sturdy) as client:
         client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2\r\n{}\r\n0\r\n")
-        assert client.pour(endless * 1_000, most=64 * MEBIBYTE) < 16 * MEBIBYTE  # what is discarded, and the kernel's
+        assert client.pour(endless * 1_000, most=64 * MEBIBYTE) < 16 * MEBIBYTE  # discarded bytes and kernel buffers
     assert memory(sturdy) < before + 16
 
 
-def test_chunk_extensions_without_end_are_cut_off(sturdy: ServerProcess) -> None:
+def test_endless_chunk_extensions_are_cut_off(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2;a=")
         assert client.pour(b"x" * 16_384, most=64 * MEBIBYTE) < 16 * MEBIBYTE
@@ -122,7 +124,7 @@ def test_chunk_extensions_without_end_are_cut_off(sturdy: ServerProcess) -> None
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
 @pytest.mark.parametrize("sized", [True, False], ids=["sized", "chunked"])
-def test_a_refusal_reaches_a_client_that_sends_its_whole_body_first(
+def test_refusal_reaches_a_client_that_sends_its_whole_body_first(
     sturdy: ServerProcess, connection: str, sized: bool
 ) -> None:
     size = 12 * MEBIBYTE
@@ -134,13 +136,13 @@ def test_a_refusal_reaches_a_client_that_sends_its_whole_body_first(
         assert client.answer()[0] == 413
 
 
-def test_a_refused_handshake_reaches_a_client_that_sends_frames_first(sturdy: ServerProcess) -> None:
+def test_refused_handshake_reaches_a_client_that_sends_frames_first(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(upgrade(sturdy, "early", Sec_WebSocket_Version="8"), b"x" * 300_000)
         assert client.answer()[0] == 426
 
 
-def test_a_request_whose_body_comes_after_its_refusal_leaves_the_connection_usable(sturdy: ServerProcess) -> None:
+def test_body_after_its_refusal_leaves_the_connection_usable(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         for _ in range(3):
             client.send(request("/v1/notifications", method="POST", Content_Length="5"))
@@ -153,7 +155,7 @@ def test_a_request_whose_body_comes_after_its_refusal_leaves_the_connection_usab
 
 
 @pytest.mark.parametrize("body", [{"ids": [1] * 500_000}, {f"f{number}": 1 for number in range(60_000)}])
-def test_a_refusal_of_a_large_body_is_small(sturdy: ServerProcess, body: Any) -> None:
+def test_refusal_of_a_large_body_is_small(sturdy: ServerProcess, body: Any) -> None:
     refused = httpx.post(f"{sturdy.url}/v1/inbox/read", json=body, headers=sturdy.as_recipient("a"))
     assert refused.status_code == 422
     assert len(refused.json()["errors"]) == 100
@@ -163,8 +165,8 @@ def test_a_refusal_of_a_large_body_is_small(sturdy: ServerProcess, body: Any) ->
 # --- pipelining
 
 
-def test_a_client_that_hangs_up_on_pipelined_requests_is_forgotten_in_silence(sturdy: ServerProcess) -> None:
-    """The fixture reads the log."""
+def test_client_that_hangs_up_on_pipelined_requests_causes_no_errors(sturdy: ServerProcess) -> None:
+    """The fixture checks the log."""
     body = b'{"to": "gone", "title": "x"}'
     asked = request("/v1/notifications", method="POST", body=body, **sturdy.as_app(), Content_Type="application/json")
     for _ in range(20):
@@ -173,14 +175,14 @@ def test_a_client_that_hangs_up_on_pipelined_requests_is_forgotten_in_silence(st
         client.vanish()
 
 
-# --- timeouts, with an app and bounds of our own
+# --- timeouts, with a separate app and shorter limits
 
 Send = Callable[[Any], Awaitable[None]]
 LARGE = b"x" * 16 * MEBIBYTE
 
 
 class App:
-    """Answers `/large` with LARGE, `/slow` once `release` is set, and any other path with its body."""
+    """Responds to `/large` with LARGE, to `/slow` once `release` is set, and to any other path with its body."""
 
     def __init__(self) -> None:
         self.release = asyncio.Event()
@@ -207,7 +209,7 @@ class App:
 
 @asynccontextmanager
 async def serving(app: App) -> AsyncIterator[uvicorn.Server]:
-    """A server of TakeoverProtocol; its `port` is set."""
+    """Run a server of TakeoverProtocol; its `config.port` is set."""
     config = uvicorn.Config(app, http=takeover.TakeoverProtocol, ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -232,7 +234,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 async def pour(writer: asyncio.StreamWriter, most: int) -> int:
-    """Send until the server hangs up; how many bytes went out, at most `most`."""
+    """Send until the server hangs up; return the number of bytes sent, at most `most`."""
     sent = 0
     try:
         while sent < most:
@@ -245,7 +247,7 @@ async def pour(writer: asyncio.StreamWriter, most: int) -> int:
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
-async def test_a_client_that_does_not_read_its_response_is_cut_off(
+async def test_client_that_does_not_read_its_response_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, connection: str
 ) -> None:
     monkeypatch.setattr(closing, "READ_TIMEOUT", 0.2)
@@ -256,7 +258,7 @@ async def test_a_client_that_does_not_read_its_response_is_cut_off(
         await until(lambda: not server.server_state.connections and not server.server_state.tasks)
 
 
-async def test_a_client_that_reads_slowly_gets_its_whole_response(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_reads_slowly_gets_its_whole_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "READ_TIMEOUT", 0.3)
     async with serving(App()) as server, connecting(server) as (reader, writer):
         writer.write(request("/large", Connection="close"))
@@ -267,8 +269,8 @@ async def test_a_client_that_reads_slowly_gets_its_whole_response(monkeypatch: p
         assert received > len(LARGE)
 
 
-async def test_a_body_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is never silent for long, but slower than MIN_BODY_RATE."""
+async def test_body_slower_than_the_minimum_rate_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is not silent for long, but slower than MIN_BODY_RATE."""
     monkeypatch.setattr(takeover, "BODY_TIMEOUT", 0.5)
     app = App()
     async with serving(app) as server, connecting(server) as (_, writer):
@@ -281,7 +283,7 @@ async def test_a_body_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
         assert sent < 999
 
 
-async def test_a_request_that_cannot_be_read_is_not_answered_into_the_response_before_it() -> None:
+async def test_unreadable_pipelined_request_does_not_corrupt_the_response_before_it() -> None:
     app = App()
     async with serving(app) as server, connecting(server) as (reader, writer):
         writer.write(request("/slow", body=b"the first response") + b"nonsense\r\n\r\n" + request("/third"))
@@ -292,8 +294,8 @@ async def test_a_request_that_cannot_be_read_is_not_answered_into_the_response_b
         assert answer.count(b"HTTP/1.1") == 1
 
 
-async def test_a_client_that_hangs_up_ends_the_request_being_answered_too() -> None:
-    """Not only the newest of those it had pipelined."""
+async def test_client_that_hangs_up_ends_its_running_request() -> None:
+    """Also when it has pipelined a newer one."""
     reached = asyncio.Event()
     told = list[str]()
 
@@ -310,7 +312,7 @@ async def test_a_client_that_hangs_up_ends_the_request_being_answered_too() -> N
     assert told == ["http.disconnect"]
 
 
-async def test_the_rest_of_a_refused_body_is_discarded_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_body_is_discarded_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(takeover, "MAX_DISCARDED_BYTES", 100_000)
 
     async def app(scope: Any, receive: Any, send: Send) -> None:

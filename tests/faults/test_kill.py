@@ -1,4 +1,6 @@
-"""`kill -9` at any moment under load: what was acknowledged is there, once, and every client that comes back agrees."""
+"""`kill -9` at random moments under load: acknowledged notifications are stored exactly once, and reconnected
+clients agree.
+"""
 
 import random
 import socket
@@ -24,19 +26,19 @@ PEOPLE = ["alice", "bob", "carol"]
 TENANT = "acme"
 ROUNDS = 5
 SECONDS = (0.05, 0.8)  # of load before the next kill
-BREATH = 0.005  # between two requests of one writer; the machine is also the clients'
-# What a client whose server has just died may see.
+BREATH = 0.005  # seconds between two requests of a writer, since clients run on the same machine
+# Errors that a client of a killed server may see.
 CUT = (OSError, EOFError, ValueError, IndexError, StopIteration, WebSocketException, RuntimeError)
 
 
 class Load:
-    """What the threads share: when to stop, and what was promised to whom."""
+    """State shared by the threads: when to stop, and which notifications were acknowledged."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.over = threading.Event()
-        self.promised: dict[str, list[str]] = {}  # title -> who was told, acknowledged by the server
-        self.answers: list[tuple[dict[str, Any], str, Any]] = []  # body, key, answer
+        self.promised: dict[str, list[str]] = {}  # title -> recipients, acknowledged by the server
+        self.answers: list[tuple[dict[str, Any], str, Any]] = []  # body, key, response
 
     @contextmanager
     def client(self, recipient: str | None = None) -> Iterator[httpx.Client]:
@@ -46,7 +48,7 @@ class Load:
             yield client
 
     def until_answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
-        """As a careful client: the same request again until somebody answers it."""
+        """Repeat the request until the server responds."""
         deadline = time.monotonic() + STARTS_WITHIN
         while True:
             try:
@@ -56,10 +58,10 @@ class Load:
                     raise
                 time.sleep(0.02)
 
-    # --- what the threads do
+    # --- load
 
     def write(self, number: int) -> None:
-        """Single sends, bulk and announcements, each under a key, each repeated until acknowledged."""
+        """Send single, bulk and announced notifications, each with a key, each repeated until acknowledged."""
         chance = random.Random(number)
         with self.client() as app:
             for count in range(1_000_000):
@@ -93,7 +95,7 @@ class Load:
         self.promised |= {one: [to] for one in keys}
 
     def act(self, recipient: str) -> None:
-        """Look into the inbox and do something about it."""
+        """Read the inbox and change it."""
         chance = random.Random(recipient)
         with self.client(recipient) as person:
             while not self.over.is_set():
@@ -118,10 +120,10 @@ class Load:
                 person.post("/v1/inbox/seen", json={"ids": some})
         time.sleep(4 * BREATH)
 
-    # --- what is true
+    # --- expected state
 
     def inbox(self, recipient: str, view: str = "all") -> dict[str, Any]:
-        """A fresh snapshot, page by page."""
+        """Fetch a fresh snapshot, page by page."""
         with self.client(recipient) as person:
             whole = page = person.get("/v1/inbox", params={"view": view, "limit": 100}).json()
             while page["next"] is not None:
@@ -132,7 +134,7 @@ class Load:
 
 
 class Follower:
-    """A client that comes back by itself, as browsers do, and never fetches its inbox a second time."""
+    """A client that reconnects, as browsers do, and does not fetch its inbox a second time."""
 
     def __init__(self, load: Load, recipient: str, follow: Callable[..., Any]) -> None:
         self._load = load
@@ -183,7 +185,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
         yield load
 
 
-def test_what_was_acknowledged_survives_every_kill_once_and_all_who_come_back_agree(load: Load) -> None:
+def test_acknowledged_notifications_survive_kills_and_clients_agree(load: Load) -> None:
     chance = random.Random()
     followers = [Follower(load, who, follow) for who in PEOPLE for follow in (stream, websocket)]
     with ThreadPoolExecutor(16) as threads:
@@ -217,7 +219,7 @@ def test_what_was_acknowledged_survives_every_kill_once_and_all_who_come_back_ag
 
 
 def _is_whole(load: Load, who: str, fresh: dict[str, Any]) -> None:
-    """Every promise kept, exactly once, and the counters those of the rows."""
+    """Check that each acknowledged notification is stored once, and that the counters match the rows."""
     rows = fresh["notifications"] + load.inbox(who, "archived")["notifications"]
     told = Counter(one["title"] for one in rows)
     assert told == Counter(title for title, promised in load.promised.items() if who in promised)
@@ -227,7 +229,7 @@ def _is_whole(load: Load, who: str, fresh: dict[str, Any]) -> None:
 
 
 def _answers_stand(load: Load) -> None:
-    """The same key and body: the first answer again, whichever life of the server gave it."""
+    """Check that a repeated key and body return the first response, also after a restart."""
     with load.client() as app:
         for body, key, answer in random.sample(load.answers, 50):
             again = app.post("/v1/notifications", json=body, headers={"Idempotency-Key": key})

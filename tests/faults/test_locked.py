@@ -1,4 +1,6 @@
-"""Somebody else has the database: writers wait a while and are then told, readers notice nothing, two servers never meet."""
+"""A locked or damaged database: writers wait and are then refused, readers are unaffected, a second server does not
+start.
+"""
 
 import itertools
 import sqlite3
@@ -15,13 +17,13 @@ import pytest
 from tests.servers import ServerProcess, free_port
 from tests.wire.clients import stream, websocket
 
-PATIENCE = 5  # seconds writers wait for the lock
+PATIENCE = 5  # seconds that writers wait for the lock
 names = (f"waiting{number}" for number in itertools.count())
 
 
 @contextmanager
 def locked(server: ServerProcess) -> Iterator[sqlite3.Connection]:
-    """Another program in the midst of writing."""
+    """Lock the database like another program that writes."""
     (database,) = server.data.glob("*.db")
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -32,7 +34,7 @@ def locked(server: ServerProcess) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def who(http: httpx.Client) -> str:
-    """Somebody with one notification, whom no other test knows."""
+    """A recipient with one notification that no other test uses."""
     name = next(names)
     http.timeout = PATIENCE + 5
     http.post("/v1/notifications", json=note(name)).raise_for_status()
@@ -43,7 +45,7 @@ def note(to: str) -> dict[str, str]:
     return {"to": to, "title": "Hello"}
 
 
-def test_writers_wait_for_a_short_lock_and_notice_nothing(sturdy: ServerProcess, http: httpx.Client, who: str) -> None:
+def test_writers_wait_for_a_short_lock(sturdy: ServerProcess, http: httpx.Client, who: str) -> None:
     with ThreadPoolExecutor(4) as threads, locked(sturdy) as other:
         waiting = [threads.submit(http.post, "/v1/notifications", json=note(who)) for _ in range(4)]
         inbox = httpx.get(f"{sturdy.url}/v1/inbox", headers=sturdy.as_recipient(who)).json()
@@ -53,7 +55,7 @@ def test_writers_wait_for_a_short_lock_and_notice_nothing(sturdy: ServerProcess,
         assert [one.result().status_code for one in waiting] == [201] * 4
 
 
-def test_writers_behind_a_long_lock_are_told_to_come_back_and_nothing_is_half_done(
+def test_writers_behind_a_long_lock_are_refused_without_partial_writes(
     sturdy: ServerProcess, http: httpx.Client, who: str
 ) -> None:
     with websocket(sturdy, who) as bell, ThreadPoolExecutor(8) as threads:
@@ -66,7 +68,7 @@ def test_writers_behind_a_long_lock_are_told_to_come_back_and_nothing_is_half_do
             newcomer = threads.submit(_greeting, sturdy, "newcomer")
             assert httpx.get(f"{sturdy.url}/healthz", timeout=1).status_code == 200
             with websocket(sturdy, who, position=position) as reader:
-                assert reader.next()["resumed"] is True  # who only reads is not kept waiting
+                assert reader.next()["resumed"] is True  # a client that only reads does not wait
             for answer in (one.result() for one in refused):
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
                 assert int(answer.headers["retry-after"]) >= 1
@@ -84,7 +86,7 @@ def _greeting(server: ServerProcess, who: str) -> dict[str, object]:
         return page.next()
 
 
-def test_a_second_server_on_the_same_folder_says_why_it_cannot_and_harms_nobody(
+def test_second_server_on_a_data_folder_exits_with_a_reason(
     sturdy: ServerProcess, http: httpx.Client, who: str
 ) -> None:
     with websocket(sturdy, who) as bell:
@@ -103,7 +105,7 @@ def test_a_second_server_on_the_same_folder_says_why_it_cannot_and_harms_nobody(
         assert bell.next()["unread"] == 2
 
 
-def test_a_damaged_database_is_no_crash(start_server: Callable[..., ServerProcess]) -> None:
+def test_damaged_database_stops_the_start_without_a_crash(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server()
     server.stop()
     (database,) = server.data.glob("*.db")

@@ -1,4 +1,6 @@
-"""A node dies without a word: what it had is gone everywhere after its lease, is told once, and comes back with it."""
+"""A killed node: its connections disappear everywhere after its lease, are reported once, and count again after a
+restart.
+"""
 
 import contextlib
 import time
@@ -14,7 +16,7 @@ from tests.faults.test_nodes_together import TOPICS, everywhere, happened, joine
 from tests.wire.clients import Socket, websocket
 from tests.wire.test_pusher_webhooks import Receiver
 
-# A dead node is believed dead after ten seconds of silence.
+# A node without heartbeats expires after ten seconds.
 BURIED = 20.0
 
 
@@ -34,7 +36,7 @@ def three(tmp_path: Path, app: Receiver) -> Iterator[Cluster]:
         yield nodes
 
 
-def test_what_a_dead_node_had_is_gone_everywhere_and_comes_back_with_it(three: Cluster, app: Receiver) -> None:
+def test_connections_of_a_dead_node_expire_everywhere_and_the_node_can_return(three: Cluster, app: Receiver) -> None:
     one, two, dying = three.nodes
     channel = f"presence-dying{time.monotonic_ns()}"
     with websocket(one, "alice", topics=channel, **TOPICS) as alice, contextlib.ExitStack() as opened:
@@ -54,7 +56,7 @@ def test_what_a_dead_node_had_is_gone_everywhere_and_comes_back_with_it(three: C
 
 
 def gone(bell: Socket, number: int) -> list[str]:
-    """Who is told to have left, until so many are."""
+    """Read presence events until that many members have left."""
     names: list[str] = []
     while len(names) < number:
         names += left(bell)

@@ -1,5 +1,6 @@
-"""Three nodes are one server to those who look: presence, counts, limits and lists are of all of them, over Redis and over
-PostgreSQL, and they are right again after one has died."""
+"""Three nodes behave as one server, over Redis and over PostgreSQL: presence, counts, limits and lists cover all of
+them.
+"""
 
 import contextlib
 import json
@@ -26,7 +27,7 @@ TOPICS = {"claims": {"topics": ["*"], "publish": ["*"]}}
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[Receiver]:
-    """The app's URL, told of what happens on channels."""
+    """The app's URL for Pusher webhooks."""
     receiver = Receiver()
     yield receiver
     receiver.close()
@@ -34,7 +35,7 @@ def app() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module", params=["redis", "postgres"])
 def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, app: Receiver) -> Iterator[Cluster]:
-    """Three nodes shared by tests that keep to recipients and topics of their own."""
+    """Three nodes for tests that use their own recipients and topics."""
     broker = engines.redis().url if request.param == "redis" else engines.postgres().url("postgres")
     folder = tmp_path_factory.mktemp(f"together-{request.param}")
     with cluster(folder, broker, engines.postgres(), f"together_{request.param}") as nodes:
@@ -50,7 +51,7 @@ def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def known(node: ServerProcess) -> int:
-    """How many nodes it knows of, itself included."""
+    """Return the number of nodes that this one knows, including itself."""
     (line,) = [one for one in httpx.get(f"{node.url}/metrics").text.splitlines() if one.startswith("bellcast_nodes ")]
     return int(float(line.split()[1]))
 
@@ -62,7 +63,7 @@ def get(node: ServerProcess, path: str, **query: Any) -> Any:
 
 
 def present(node: ServerProcess, topic: str = ROOM, **query: Any) -> dict[str, int]:
-    """Who is on a topic, with how many connections, as that node says."""
+    """Return the members of a topic with their numbers of connections, as seen by that node."""
     members = get(node, f"/v1/topics/{topic}/presence", **query)["members"]
     return {member["recipient"]: member["connections"] for member in members}
 
@@ -83,7 +84,7 @@ def left(bell: Socket) -> list[str]:
     return [one["recipient"] for one in bell.until("presence")["left"]]
 
 
-def test_presence_is_of_all_nodes(three: Cluster) -> None:
+def test_presence_covers_all_nodes(three: Cluster) -> None:
     one, two, other = three.nodes
     with websocket(one, "alice", topics=ROOM, **TOPICS) as alice:
         alice.until("ready")
@@ -95,11 +96,11 @@ def test_presence_is_of_all_nodes(three: Cluster) -> None:
             with websocket(other, "bob", topics=ROOM, **TOPICS):
                 assert everywhere(three, ROOM, {"alice": 1, "bob": 2})
             assert everywhere(three, ROOM, {"alice": 1, "bob": 1})
-        assert left(alice) == ["bob"]  # nothing was told of the second connection
+        assert left(alice) == ["bob"]  # the second connection of bob caused no event
     assert everywhere(three, ROOM, {})
 
 
-def test_presence_keeps_to_its_tenant(three: Cluster) -> None:
+def test_presence_is_limited_to_its_tenant(three: Cluster) -> None:
     one, two, _ = three.nodes
     with websocket(one, "alice", topics=ROOM, claims={"topics": ["*"], "tenant": "acme"}) as alice:
         alice.until("ready")
@@ -107,7 +108,7 @@ def test_presence_keeps_to_its_tenant(three: Cluster) -> None:
         assert present(two) == present(two, tenant="globex") == {}
 
 
-def test_lists_and_counts_are_of_all_nodes(three: Cluster) -> None:
+def test_lists_and_counts_cover_all_nodes(three: Cluster) -> None:
     with contextlib.ExitStack() as opened:
         for node in three.nodes:
             for name in ("carol", "dave"):
@@ -123,7 +124,7 @@ def test_lists_and_counts_are_of_all_nodes(three: Cluster) -> None:
 
 
 def paged(node: ServerProcess, tenant: str) -> list[str]:
-    """The connections of a tenant, two by two."""
+    """Return the connection ids of a tenant, in pages of two."""
     found: list[str] = []
     after: dict[str, str] = {}
     while True:
@@ -134,7 +135,7 @@ def paged(node: ServerProcess, tenant: str) -> list[str]:
         after = {"after": page["next"]}
 
 
-def test_a_recipient_has_its_bound_of_connections_on_all_nodes_together(three: Cluster) -> None:
+def test_connection_limit_of_a_recipient_covers_all_nodes(three: Cluster) -> None:
     with contextlib.ExitStack() as opened:
         for node in three.nodes:
             opened.enter_context(websocket(node, "erin")).until("ready")
@@ -148,19 +149,19 @@ def turned_away(node: ServerProcess, recipient: str) -> bool:
         return told["type"] == "close" and told["code"] == 4409
 
 
-def test_an_address_has_its_bound_of_connections_on_all_nodes_together(three: Cluster) -> None:
+def test_connection_limit_of_an_address_covers_all_nodes(three: Cluster) -> None:
     with contextlib.ExitStack() as opened:
         for number in range(36):
             opened.enter_context(websocket(three.nodes[number % 3], f"many{number}")).until("ready")
         refused = 0
         for number in range(12):
-            time.sleep(0.1)  # longer than nodes gather what they tell
+            time.sleep(0.1)  # longer than the interval of the nodes' updates
             refused += not came(opened, three.nodes[number % 3], f"more{number}")
         assert 6 <= refused <= 12
 
 
 def came(opened: contextlib.ExitStack, node: ServerProcess, recipient: str) -> bool:
-    """Whether that node lets somebody in."""
+    """Return True if that node admits the recipient."""
     try:
         opened.enter_context(websocket(node, recipient)).until("ready")
     except InvalidStatus as refused:
@@ -168,7 +169,7 @@ def came(opened: contextlib.ExitStack, node: ServerProcess, recipient: str) -> b
     return True
 
 
-def test_revoked_on_any_node_is_closed_on_all(three: Cluster) -> None:
+def test_revocation_on_one_node_closes_connections_on_all(three: Cluster) -> None:
     with contextlib.ExitStack() as opened:
         bells = [opened.enter_context(websocket(node, "frank")) for node in three.nodes]
         for bell in bells:
@@ -195,7 +196,7 @@ def ids(frame: dict[str, Any]) -> list[str]:
     return sorted(found)
 
 
-def test_presence_channels_are_of_all_nodes(three: Cluster) -> None:
+def test_presence_channels_cover_all_nodes(three: Cluster) -> None:
     one, two, other = three.nodes
     channel = "presence-pusher"
     with bare(one) as grace, bare(two) as heidi:
@@ -212,7 +213,7 @@ def users(node: ServerProcess, channel: str) -> list[str]:
     return sorted(one["id"] for one in sdk(node).users_info(channel)["users"])
 
 
-def test_subscription_counts_are_of_all_nodes(three: Cluster) -> None:
+def test_subscription_counts_cover_all_nodes(three: Cluster) -> None:
     channel = "public-counted"
     with contextlib.ExitStack() as opened:
         followers = [opened.enter_context(bare(node)) for node in three.nodes]
@@ -231,7 +232,7 @@ def counted(follower: Bare) -> int:
     return int(json.loads(follower.until("pusher_internal:subscription_count")["data"])["subscription_count"])
 
 
-def test_who_is_watched_is_online_on_whichever_node(three: Cluster) -> None:
+def test_watched_user_is_online_on_any_node(three: Cluster) -> None:
     one, two, _ = three.nodes
     with bare(one) as ivan:
         ivan.sign_in(id="ivan", watchlist=["judy"])
@@ -242,7 +243,7 @@ def test_who_is_watched_is_online_on_whichever_node(three: Cluster) -> None:
         assert "offline" in str(ivan.until("pusher_internal:watchlist_events"))
 
 
-def test_the_app_is_told_once_of_what_happens_on_several_nodes(three: Cluster, app: Receiver) -> None:
+def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver) -> None:
     one, two, _ = three.nodes
     channel = f"presence-told{time.monotonic_ns()}"
     with bare(one) as here, bare(two) as there:
@@ -255,11 +256,11 @@ def test_the_app_is_told_once_of_what_happens_on_several_nodes(three: Cluster, a
 
 
 def happened(app: Receiver, channel: str, until: str) -> list[str]:
-    """What the app was told of a channel, up to that and a while beyond."""
+    """Return the names of the webhooks of a channel up to `until`, and of those that follow within three seconds."""
     names: list[str] = []
     while until not in names:
         names += [one["name"] for one in json.loads(app.next()[1])["events"] if one["channel"] == channel]
-    time.sleep(3)  # a second telling would come by then
+    time.sleep(3)  # long enough for a duplicate to arrive
     while not app.requests.empty():
         names += [one["name"] for one in json.loads(app.next()[1])["events"] if one["channel"] == channel]
     return names

@@ -1,5 +1,6 @@
-"""What is gone is freed at once. A server of long-lived connections looks for garbage seldom, so what only the collector
-could free would pile up for minutes: thousands of sessions that ended long ago."""
+"""Ended sessions are freed without the garbage collector, which a server of long-lived connections runs rarely:
+cycles of thousands of ended sessions would pile up for minutes.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def unreachable(server: ServerProcess) -> int:
-    """How many objects of the server's only its collector could free; it has, then."""
+    """Run the garbage collector of the server and return the number of objects it freed."""
     with websocket(server, "inspector") as bell:
         found: int = bell.ask("call", name="unreachable")["data"]
     assert eventually(lambda: live(server) == 0)
@@ -83,7 +84,7 @@ def say_nonsense_to_socketio(server: ServerProcess) -> None:
 
 
 def poll(server: ServerProcess, http: httpx.Client) -> str:
-    """The id of a session over polling that is in its namespace."""
+    """Open a session over polling, join its namespace, and return its path."""
     sid = json.loads(http.get(SOCKETIO + "polling").text[1:])["sid"]
     path = f"{SOCKETIO}polling&sid={sid}"
     assert http.post(path, content="40" + json.dumps({"token": server.token("alice")})).status_code == 200
@@ -153,7 +154,7 @@ def ask_by_rest(server: ServerProcess) -> None:
         ask_by_rest,
     ],
 )
-def test_visits_leave_nothing_for_the_garbage_collector(
+def test_ended_session_leaves_nothing_for_the_garbage_collector(
     server: ServerProcess, visit: Callable[[ServerProcess], None]
 ) -> None:
     visit(server)
@@ -161,5 +162,5 @@ def test_visits_leave_nothing_for_the_garbage_collector(
     for _ in range(MANY):
         visit(server)
     assert eventually(lambda: live(server) == 0)
-    # Asking takes requests of its own; a session that is left costs a dozen objects.
+    # The call itself creates a few objects; a leaked session costs a dozen.
     assert unreachable(server) < MANY

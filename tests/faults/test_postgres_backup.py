@@ -1,4 +1,4 @@
-"""A store on PostgreSQL is copied while a server works on it, and put back: what was there at one moment, whole."""
+"""Backup of a PostgreSQL store under load, and its restore: a consistent copy of one moment."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def fill(node: ServerProcess) -> None:
         bell.ask("delete", ids=ids[3:])
 
 
-def test_a_copy_made_at_work_is_put_back_whole(tmp_path: Path, databases: list[str]) -> None:
+def test_backup_under_load_restores_a_consistent_copy(tmp_path: Path, databases: list[str]) -> None:
     first, second = databases
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": first}) as node:
         fill(node)
@@ -70,20 +70,20 @@ def test_a_copy_made_at_work_is_put_back_whole(tmp_path: Path, databases: list[s
     with ServerProcess(tmp_path / "other", {"BELLCAST_STORE": second}) as other:
         assert {who: everything(other, who) for who in ("alice", "bob")} == before
         chatter = titles(other, "chatter")
-        assert chatter == [f"{number}" for number in reversed(range(len(chatter)))]  # no gap: of one moment
+        assert chatter == [f"{number}" for number in reversed(range(len(chatter)))]  # no gap: a copy of one moment
         assert send(other, "dave", "after").status_code == 201
         assert titles(other, "dave") == ["after"]
 
 
 def write(node: ServerProcess, over: threading.Event) -> None:
-    """Somebody who is told something all the time; fewer than a page of an inbox holds."""
+    """Send to one recipient continuously, but fewer notifications than fit on a page."""
     for number in range(90):
         if over.is_set():
             return
         assert send(node, "chatter", f"{number}").status_code == 201
 
 
-def test_a_restore_replaces_only_what_it_is_told_to(tmp_path: Path, databases: list[str]) -> None:
+def test_restore_replaces_rows_only_with_force(tmp_path: Path, databases: list[str]) -> None:
     store, _ = databases
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": store}) as node:
         send(node, "alice", "kept")
@@ -91,7 +91,7 @@ def test_a_restore_replaces_only_what_it_is_told_to(tmp_path: Path, databases: l
             position = bell.until("ready")["position"]
         assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode == 0
         send(node, "alice", "after the copy")
-        assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode != 0  # never written over
+        assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode != 0  # a backup is not overwritten
     refused = run("restore", str(tmp_path / "copy.db"), "--store", store)
     assert refused.returncode != 0
     assert "has rows already" in refused.stderr
@@ -99,11 +99,13 @@ def test_a_restore_replaces_only_what_it_is_told_to(tmp_path: Path, databases: l
     with ServerProcess(tmp_path / "again", {"BELLCAST_STORE": store}) as node:
         assert titles(node, "alice") == ["kept"]
         with websocket(node, "alice", position=position) as bell:
-            assert bell.until("ready")["resumed"] is False  # it may have seen what never was
+            assert (
+                bell.until("ready")["resumed"] is False
+            )  # the client may have seen changes that the restored store does not have
             assert bell.next()["type"] == "reset"
 
 
-def test_a_copy_of_postgresql_is_a_store_on_sqlite(tmp_path: Path, databases: list[str]) -> None:
+def test_backup_of_postgresql_can_be_restored_to_sqlite(tmp_path: Path, databases: list[str]) -> None:
     store, _ = databases
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": store}) as node:
         fill(node)

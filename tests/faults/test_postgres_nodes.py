@@ -1,4 +1,4 @@
-"""Nodes whose PostgreSQL is restarted, and nodes that die: what was acknowledged is there, once."""
+"""A restarted PostgreSQL and killed nodes: acknowledged notifications are stored exactly once."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ from tests.wire.clients import websocket
 
 @pytest.fixture
 def store() -> Iterator[engines.PostgresServer]:
-    """A PostgreSQL of this test's own, to be stopped and started."""
+    """A PostgreSQL that the test may stop and start."""
     server = engines.PostgresServer()
     server.start()
     yield server
@@ -32,7 +32,7 @@ def nodes(tmp_path: Path, store: engines.PostgresServer) -> Iterator[Cluster]:
 
 
 class Writers:
-    """Send from several threads to several nodes, each under a key until it is acknowledged."""
+    """Send from several threads to several nodes, each with a key until acknowledged."""
 
     def __init__(self, nodes: list[ServerProcess]) -> None:
         self._over = threading.Event()
@@ -50,7 +50,7 @@ class Writers:
             time.sleep(0.005)
 
     def _until_acknowledged(self, title: str, nodes: list[ServerProcess], first: int) -> None:
-        """As a balancer would: another node when one does not answer."""
+        """Try node after node, like a load balancer."""
         for attempt in range(10_000):
             node = nodes[(first + attempt) % len(nodes)]
             headers = node.as_app() | {"Idempotency-Key": title}
@@ -78,7 +78,7 @@ class Writers:
 
 
 def everything(node: ServerProcess, recipient: str) -> list[str]:
-    """Every title of an inbox, page by page."""
+    """Fetch all titles of an inbox, page by page."""
     found: list[str] = []
     asked = {"limit": "100"}
     while True:
@@ -89,9 +89,7 @@ def everything(node: ServerProcess, recipient: str) -> list[str]:
         asked = {"limit": "100", "before": page["next"]}
 
 
-def test_a_restarted_postgresql_loses_nothing_and_nobody_has_to_do_anything(
-    nodes: Cluster, store: engines.PostgresServer
-) -> None:
+def test_restarted_postgresql_loses_nothing_and_nodes_reconnect(nodes: Cluster, store: engines.PostgresServer) -> None:
     one, other = nodes.start(), nodes.start()
     with Writers([one, other]) as writers:
         assert eventually(lambda: len(writers.acknowledged) > 20)
@@ -104,7 +102,7 @@ def test_a_restarted_postgresql_loses_nothing_and_nobody_has_to_do_anything(
     assert Counter(everything(other, "alice")) == Counter(writers.acknowledged)
 
 
-def test_a_killed_node_loses_nothing_and_its_clients_resume_on_another(nodes: Cluster) -> None:
+def test_killed_node_loses_nothing_and_its_clients_resume_on_another(nodes: Cluster) -> None:
     one, other = nodes.start(), nodes.start()
     with Writers([one, other]) as writers:
         assert eventually(lambda: len(writers.acknowledged) > 20)
@@ -123,7 +121,7 @@ def test_a_killed_node_loses_nothing_and_its_clients_resume_on_another(nodes: Cl
     assert set(told) <= set(writers.acknowledged)
 
 
-def test_nodes_started_at_once_on_an_empty_database_migrate_it_once(nodes: Cluster) -> None:
+def test_nodes_started_together_on_an_empty_database_migrate_it_once(nodes: Cluster) -> None:
     threads = [threading.Thread(target=nodes.start) for _ in range(3)]
     for thread in threads:
         thread.start()

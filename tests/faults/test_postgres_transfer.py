@@ -1,4 +1,4 @@
-"""Moving a SQLite store into PostgreSQL: everything is there, positions stay good, and a refusal changes nothing."""
+"""Moving a SQLite store into PostgreSQL: all rows are copied, positions stay valid, and a refusal changes nothing."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def inbox(server: ServerProcess, recipient: str) -> Any:
     return httpx.get(f"{server.url}/v1/inbox", params=asked, headers=server.as_recipient(recipient)).json()
 
 
-def test_everything_moves_and_clients_resume_where_they_were(tmp_path: Path, database: str) -> None:
+def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database: str) -> None:
     with ServerProcess(tmp_path / "old") as old:
         for number in range(30):
             send(old, ["alice", "bob"], f"{number}", tags=["a", "b"], data={"number": number})
@@ -51,7 +51,7 @@ def test_everything_moves_and_clients_resume_where_they_were(tmp_path: Path, dat
     assert "stop it" in while_running.stderr
 
     with sqlite3.connect(tmp_path / "old" / "bellcast.db") as file:
-        # As a program of the operator's own may have written it: no PostgreSQL holds that in a text.
+        # As another program may have written it: PostgreSQL cannot store this character in a text.
         file.execute("UPDATE recipients SET name = 'Al' || char(0) || 'ice' WHERE key = 'alice'")
     file.close()
     moved = move(tmp_path / "old", database)
@@ -76,7 +76,7 @@ def test_everything_moves_and_clients_resume_where_they_were(tmp_path: Path, dat
     assert "has rows already" in again.stderr
 
 
-def test_a_database_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+def test_unreachable_database_is_reported(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "old") as old:
         send(old, "alice", "Hello")
         old.stop()

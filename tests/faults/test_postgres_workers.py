@@ -1,4 +1,4 @@
-"""`--workers`: several processes on one port, watched by one that serves nothing."""
+"""`--workers`: several processes on one port, supervised by a parent that serves nothing."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def parent(server: ServerProcess) -> int:
 
 
 def workers(of: int) -> set[int]:
-    """The processes whose parent that is."""
+    """Return the child processes of a process."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -48,7 +48,7 @@ def workers(of: int) -> set[int]:
 
 
 def sockets(server: ServerProcess, pid: int, state: str) -> int:
-    """How many sockets a process has on the server's port in that state of /proc/net/tcp."""
+    """Return the number of sockets of a process on the server's port in that state of /proc/net/tcp."""
     inodes = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -60,15 +60,17 @@ def sockets(server: ServerProcess, pid: int, state: str) -> int:
     return sum(line[3] == state and line[9] in inodes and line[1].endswith(here) for line in lines)
 
 
-def test_every_worker_serves_and_what_one_is_told_rings_on_all(server: ServerProcess) -> None:
+def test_every_worker_serves_and_delivers_what_another_one_received(server: ServerProcess) -> None:
     assert len(workers(parent(server))) == 2
     assert all(sockets(server, pid, LISTENING) for pid in workers(parent(server)))
-    bells = [websocket(server, "alice") for _ in range(12)]  # that all come to one has a chance of 1 in 2,048
+    bells = [
+        websocket(server, "alice") for _ in range(12)
+    ]  # all connect to the same worker with a probability of 1 in 2,048
     opened = [bell.__enter__() for bell in bells]
     for bell in opened:
         bell.until("ready")
     assert all(sockets(server, pid, ESTABLISHED) for pid in workers(parent(server)))
-    assert eventually(lambda: {len(connections(server)) for _ in range(10)} == {12})  # whoever is asked
+    assert eventually(lambda: {len(connections(server)) for _ in range(10)} == {12})  # from every worker
     assert send(server, "alice", "Hello").status_code == 201
     assert [bell.until("notification")["unread"] for bell in opened] == [1] * 12
     for bell in bells:
@@ -80,7 +82,7 @@ def connections(server: ServerProcess) -> list[object]:
     return found
 
 
-def test_a_worker_that_dies_is_replaced_and_its_clients_come_back(server: ServerProcess) -> None:
+def test_killed_worker_is_replaced_and_its_clients_reconnect(server: ServerProcess) -> None:
     before = workers(parent(server))
     assert send(server, "alice", "before").status_code == 201
     os.kill(min(before), signal.SIGKILL)
@@ -90,7 +92,7 @@ def test_a_worker_that_dies_is_replaced_and_its_clients_come_back(server: Server
     assert titles(server, "alice") == ["after", "before"]
 
 
-def test_sighup_replaces_them_one_by_one_and_there_is_always_one(server: ServerProcess) -> None:
+def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> None:
     before = workers(parent(server))
     os.kill(parent(server), signal.SIGHUP)
     sent = 0
@@ -100,7 +102,7 @@ def test_sighup_replaces_them_one_by_one_and_there_is_always_one(server: ServerP
         with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
             body = {"to": "alice", "title": f"{sent}"}
             headers = server.as_app() | {"Idempotency-Key": f"{sent}"}
-            for _ in range(3):  # a connection that had just come to the one that left is made again
+            for _ in range(3):  # a connection that was accepted by a worker that exits is opened again
                 try:
                     answer = client.post(f"{server.url}/v1/notifications", json=body, headers=headers)
                     break
@@ -117,19 +119,19 @@ def test_sighup_replaces_them_one_by_one_and_there_is_always_one(server: ServerP
     assert len(titles(server, "alice")) == min(sent, 100)
 
 
-def test_sigterm_ends_them_all_with_status_0(server: ServerProcess) -> None:
+def test_sigterm_ends_all_workers_with_status_0(server: ServerProcess) -> None:
     pids = workers(parent(server))
     assert server.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def test_without_their_parent_they_leave(server: ServerProcess) -> None:
+def test_workers_exit_without_their_parent(server: ServerProcess) -> None:
     pids = workers(parent(server))
     os.kill(parent(server), signal.SIGKILL)
     assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 30)
 
 
-def test_what_keeps_a_worker_from_starting_is_told_and_ends_the_start(tmp_path: Path) -> None:
+def test_worker_that_cannot_start_is_reported_and_ends_the_start(tmp_path: Path) -> None:
     away = {"BELLCAST_STORE": "postgresql://127.0.0.1:1/nothing", "BELLCAST_BROKER": engines.redis().url}
     server = ServerProcess(tmp_path / "data", away, "--workers", "2")
     with pytest.raises(AssertionError, match="PostgreSQL cannot be used"):
@@ -137,7 +139,7 @@ def test_what_keeps_a_worker_from_starting_is_told_and_ends_the_start(tmp_path: 
     assert server.stop() == 1
 
 
-def test_a_port_that_is_taken_is_refused(nodes: Cluster, server: ServerProcess) -> None:
+def test_port_in_use_is_refused(nodes: Cluster, server: ServerProcess) -> None:
     second = ServerProcess(server.data.parent / "second", nodes.environ, "--workers", "2")
     second.port = server.port
     with pytest.raises(AssertionError, match="is in use"):

@@ -1,4 +1,4 @@
-"""Hostile Pusher clients cost themselves only."""
+"""Hostile Pusher clients harm only themselves."""
 
 import json
 import random
@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def signature(server: ServerProcess, socket_id: str, data: str) -> str:
-    """A subscription that holds."""
+    """Return a subscription with a valid signature."""
     said = json.loads(data)
     text = ":".join([socket_id, *(str(said[name]) for name in ("channel", "channel_data") if name in said)])
     return json.dumps({"event": "pusher:subscribe", "data": {**said, "auth": sign(server, text)}})
@@ -85,7 +85,7 @@ def fuzz_http(server: ServerProcess, http: httpx.Client, chance: random.Random) 
 
 
 @pytest.mark.timeout(PATIENCE)
-def test_no_frame_or_request_hurts_the_server_or_anybody_else(server: ServerProcess) -> None:
+def test_fuzzed_frame_or_request_harms_neither_the_server_nor_other_clients(server: ServerProcess) -> None:
     chance = random.Random(7)
     with httpx.Client(base_url=server.url) as http, bare(server) as calm:
         calm.subscribe("private-calm")
@@ -98,7 +98,7 @@ def test_no_frame_or_request_hurts_the_server_or_anybody_else(server: ServerProc
         assert [told["event"] for told in calm.settled()] == ["pusher_internal:subscription_count"]
 
 
-def test_every_frame_may_come_byte_by_byte(server: ServerProcess) -> None:
+def test_frames_in_single_bytes_are_handled(server: ServerProcess) -> None:
     said = frame(TEXT, SEEDS[0].encode()) + frame(TEXT, SEEDS[4].encode())
     with RawSocket(server) as one:
         one.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -110,7 +110,7 @@ def test_every_frame_may_come_byte_by_byte(server: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 6, 7, 100, 131])
-def test_frames_cut_anywhere_and_joined_anywhere_are_the_same(server: ServerProcess, cut: int) -> None:
+def test_frames_split_and_joined_anywhere_are_handled_the_same(server: ServerProcess, cut: int) -> None:
     with bare(server) as one:
         one.subscribe("private-cut")
         one.settled()
@@ -122,7 +122,7 @@ def test_frames_cut_anywhere_and_joined_anywhere_are_the_same(server: ServerProc
         assert heard == [f"news-{number}" for number in range(20)]
 
 
-def test_a_frame_that_ends_anywhere_leaves_nothing_behind(server: ServerProcess) -> None:
+def test_incomplete_frame_leaves_nothing_behind(server: ServerProcess) -> None:
     whole = frame(TEXT, SEEDS[0].encode())
     for end in range(len(whole)):
         with RawSocket(server) as one:
@@ -133,8 +133,8 @@ def test_a_frame_that_ends_anywhere_leaves_nothing_behind(server: ServerProcess)
 
 
 @pytest.mark.parametrize("size", [2_000, 15_000])
-def test_signed_texts_nested_deeply_are_refused(server: ServerProcess, size: int) -> None:
-    """Apps sign what their users tell them."""
+def test_deeply_nested_signed_data_is_refused(server: ServerProcess, size: int) -> None:
+    """Apps sign data that their users send them."""
     deep = "[" * size + "]" * size
     with bare(server) as one:
         data = f'{{"user_id":1,"user_info":{deep}}}'
@@ -147,7 +147,7 @@ def test_signed_texts_nested_deeply_are_refused(server: ServerProcess, size: int
         assert close_code(one) == 4009
 
 
-def test_ten_thousand_subscriptions_of_one_client_cost_it_its_bound_and_others_little(server: ServerProcess) -> None:
+def test_flood_of_subscriptions_stops_at_the_limit_and_does_not_delay_others(server: ServerProcess) -> None:
     with bare(server) as greedy, bare(server) as calm:
         wishes = [f'{{"event":"pusher:subscribe","data":{{"channel":"news-{number}"}}}}' for number in range(10_000)]
         slowest = 0.0
@@ -164,13 +164,13 @@ def test_ten_thousand_subscriptions_of_one_client_cost_it_its_bound_and_others_l
 
 
 def answer_time(calm: Bare) -> float:
-    """Seconds until a ping is answered."""
+    """Return the seconds until a ping is answered."""
     began = time.monotonic()
     calm.settled()
     return time.monotonic() - began
 
 
-def test_who_speaks_too_fast_is_sent_away_for_a_second_and_others_hear_on(
+def test_client_beyond_the_rate_limit_is_closed_for_a_second(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server()
@@ -181,7 +181,7 @@ def test_who_speaks_too_fast_is_sent_away_for_a_second_and_others_hear_on(
         flood.raw.socket.sendall(one * 1_000)
         assert 4100 <= close_code(flood) < 4200  # pusher-js waits a second
         heard = [told["event"] for told in calm.settled()]
-        assert heard.count("client-x") <= 20  # ten a second, and one second may have ended in between
+        assert heard.count("client-x") <= 20  # ten a second, and the burst may span two seconds
         with bare(server) as polite:
             polite.subscribe("private-flood")
             polite.say("client-y", "heard", channel="private-flood")
@@ -189,7 +189,7 @@ def test_who_speaks_too_fast_is_sent_away_for_a_second_and_others_hear_on(
 
 
 class Watcher:
-    """Somebody on a presence channel, and who is there by what they were told."""
+    """A member of a presence channel that tracks the other members by events."""
 
     def __init__(self, one: Bare, channel: str, number: int) -> None:
         told = json.loads(one.subscribe(channel, member(number))["data"])
@@ -207,7 +207,7 @@ class Watcher:
 
 
 def close_code(one: Bare) -> int:
-    """With what the server closes it."""
+    """Return the code with which the server closes the connection."""
     try:
         while True:
             one.next()
@@ -215,8 +215,8 @@ def close_code(one: Bare) -> int:
         return 0 if closed.rcvd is None else closed.rcvd.code
 
 
-def test_a_flood_of_comings_and_goings_is_told_right_and_harms_nobody(server: ServerProcess) -> None:
-    """More than a hundred are there, so moves are gathered; ten others come and go as fast as they can."""
+def test_flood_of_presence_changes_is_reported_correctly(server: ServerProcess) -> None:
+    """With more than a hundred members changes are batched; ten other members join and leave as fast as they can."""
     channel, leave = "presence-flood", '{"event":"pusher:unsubscribe","data":{"channel":"presence-flood"}}'
     with ExitStack() as room:
         watcher = Watcher(room.enter_context(bare(server)), channel, 0)
@@ -244,7 +244,7 @@ def test_a_flood_of_comings_and_goings_is_told_right_and_harms_nobody(server: Se
 
 
 def stay(server: ServerProcess, one: RawSocket, channel: str, number: int) -> None:
-    """Be on a presence channel, and read nothing more."""
+    """Join a presence channel, and read nothing more."""
     one.send(HANDSHAKE_BYTES)
     assert one.answer()[0] == 101
     socket_id = json.loads(json.loads(one.frame()[1])["data"])["socket_id"]

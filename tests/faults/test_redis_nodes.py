@@ -1,5 +1,6 @@
-"""Nodes on PostgreSQL with Redis, or PostgreSQL itself, between them: what is done on one is heard on the other, and
-what the way between loses is found again."""
+"""Nodes on PostgreSQL with Redis or PostgreSQL as the broker: changes on one node reach the others, and lost
+messages are recovered.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ def url_of(broker: str) -> str:
 
 @pytest.fixture(scope="module", params=["redis", "postgres"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes shared by tests that keep to recipients of their own."""
+    """Two nodes for tests that use their own recipients."""
     folder = tmp_path_factory.mktemp(f"{request.param}-nodes")
     with cluster(folder, url_of(request.param), engines.postgres(), f"pair_{request.param}") as nodes:
         nodes.start(BELLCAST_PUBLIC_TOPICS="news")
@@ -38,7 +39,7 @@ def other(pair: Cluster) -> ServerProcess:
     return pair.nodes[1]
 
 
-def test_what_is_sent_on_one_node_rings_on_the_other_once(one: ServerProcess, other: ServerProcess) -> None:
+def test_notification_sent_on_one_node_arrives_on_the_other_once(one: ServerProcess, other: ServerProcess) -> None:
     with websocket(other, "alice") as bell:
         bell.until("ready")
         for number in range(20):
@@ -48,7 +49,7 @@ def test_what_is_sent_on_one_node_rings_on_the_other_once(one: ServerProcess, ot
     assert [event["unread"] for event in heard] == list(range(1, 21))
 
 
-def test_devices_on_different_nodes_stay_in_step(one: ServerProcess, other: ServerProcess) -> None:
+def test_devices_on_different_nodes_stay_in_sync(one: ServerProcess, other: ServerProcess) -> None:
     send(one, "bob", "Hello")
     with websocket(one, "bob") as here, websocket(other, "bob") as there:
         assert here.until("ready")["unread"] == there.until("ready")["unread"] == 1
@@ -56,14 +57,14 @@ def test_devices_on_different_nodes_stay_in_step(one: ServerProcess, other: Serv
         assert here.until("notification-update")["unread"] == 0
 
 
-def test_an_announcement_reaches_those_connected_elsewhere(one: ServerProcess, other: ServerProcess) -> None:
+def test_announcement_reaches_recipients_on_another_node(one: ServerProcess, other: ServerProcess) -> None:
     with websocket(other, "carol") as bell:
         bell.until("ready")
         assert send(one, {"all": True}, "To all").status_code == 201
         assert bell.until("notification")["notification"]["title"] == "To all"
 
 
-def test_live_events_of_a_topic_cross_nodes(one: ServerProcess, other: ServerProcess) -> None:
+def test_topic_events_cross_nodes(one: ServerProcess, other: ServerProcess) -> None:
     with websocket(other, "dave") as bell:
         bell.until("ready")
         bell.ask("subscribe", topics=["news"])
@@ -76,7 +77,7 @@ def test_live_events_of_a_topic_cross_nodes(one: ServerProcess, other: ServerPro
         assert eventually(told)
 
 
-def test_revoked_on_one_node_is_closed_on_the_other(one: ServerProcess, other: ServerProcess) -> None:
+def test_revocation_on_one_node_closes_connections_on_the_other(one: ServerProcess, other: ServerProcess) -> None:
     with websocket(other, "erin") as bell:
         bell.until("ready")
         assert httpx.delete(f"{one.url}/v1/recipients/erin/sessions", headers=one.as_app()).status_code == 204
@@ -84,7 +85,7 @@ def test_revoked_on_one_node_is_closed_on_the_other(one: ServerProcess, other: S
     assert (closing["code"], closing["reconnect"]) == (4401, False)
 
 
-def test_the_same_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, other: ServerProcess) -> None:
+def test_repeated_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, other: ServerProcess) -> None:
     answers = []
     for node in (one, other, one):
         headers = node.as_app() | {"Idempotency-Key": "same"}
@@ -94,7 +95,7 @@ def test_the_same_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, ot
     assert titles(other, "frank") == ["Once"]
 
 
-def test_what_redis_lost_is_told_when_it_is_back(tmp_path: Path) -> None:
+def test_notification_lost_by_redis_is_delivered_after_it_is_back(tmp_path: Path) -> None:
     redis = engines.RedisServer()
     redis.start()
     with cluster(tmp_path, redis.url, engines.postgres(), "redis_lost") as nodes:
@@ -113,7 +114,7 @@ def test_what_redis_lost_is_told_when_it_is_back(tmp_path: Path) -> None:
     redis.end()
 
 
-def test_a_node_starts_without_its_broker_and_rings_for_its_own(tmp_path: Path) -> None:
+def test_node_starts_without_its_broker_and_delivers_to_its_own_connections(tmp_path: Path) -> None:
     redis = engines.RedisServer()
     with cluster(tmp_path, redis.url, engines.postgres(), "redis_absent") as nodes:
         node = nodes.start()

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says is true: hundreds of requests made from it, good and bad ones, find nothing."""
+"""The OpenAPI document matches the server: hundreds of generated valid and invalid requests find no difference."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from bellcast.api.bulk import NDJSON
 from bellcast.model.limits import Limits
 from tests.servers import ServerProcess
 
-# More of it by hand: SCHEMATHESIS_EXAMPLES=500 pytest tests/faults/test_schemathesis.py
+# A longer run: SCHEMATHESIS_EXAMPLES=500 pytest tests/faults/test_schemathesis.py
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "15"))
 
 
-# Only its credentials are asked; they are the same for every test server.
+# Only its credentials are used; they are the same for every test server.
 SERVER = ServerProcess(Path())
-# An extra header breaks no promise: proxies add their own. Unknown query parameters have tests of their own.
+# Extra headers are allowed, since proxies add them. Unknown query parameters have their own tests.
 CONFIG = schemathesis.Config.from_dict({"generation": {"allow-extra-parameters": False}})
-# Rules no schema can state: the tenant in the query and in the body are one, a time is to come, data has its bytes
-# counted, a duration has its bounds.
+# Rules that a schema cannot express: the tenants in the query and in the body are equal, a time is in the future, data
+# is limited in bytes, a duration has limits.
 BEYOND = {"tenant", "to.tenant", "expires_at", "data", "settings", "ttl"}
 schema = schemathesis.openapi.from_dict(app.described(Limits()), config=CONFIG)
 
@@ -34,7 +34,7 @@ def lines(context, value):
 
 @schema.auth()
 class Credentials:
-    """Everybody at their own door."""
+    """The credentials that an operation accepts."""
 
     def get(self, case, context):
         return [name for one in case.operation.definition.raw["security"] for name in one]
@@ -48,12 +48,12 @@ class Credentials:
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-def test_the_document_is_true(case, bellcast_server):
+def test_server_matches_the_openapi_document(case, bellcast_server):
     answer = case.call(base_url=bellcast_server.url)
     excluded = [positive_data_acceptance] if answer.status_code == 422 and named(answer) <= BEYOND else []
     case.validate_response(answer, excluded_checks=excluded)
 
 
 def named(answer):
-    """The fields a refusal is about."""
+    """Return the fields that a refusal names."""
     return {error["field"] for error in answer.json()["errors"]}

@@ -1,4 +1,4 @@
-"""Readers who do not read: let go in time, able to come back where they were, and nobody else's problem."""
+"""Readers that do not read are closed in time, can resume, and do not affect others."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from tests.unit.live.framing.client import TEXT, frame
 from tests.wire.clients import stream, websocket
 
 names = (f"reader{number}" for number in itertools.count())
-WINDOW = 4_096  # bytes the reader's own kernel takes
+WINDOW = 4_096  # bytes of the reader's kernel buffer
 LARGE = "x" * 50_000
 FOLLOWING = [raw_websocket, raw_stream]
 WAYS = ["websocket", "sse"]
@@ -25,7 +25,7 @@ WAYS = ["websocket", "sse"]
 
 @pytest.fixture(scope="module")
 def tight_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """64 KiB may wait for a reader, who may say as much as it likes."""
+    """A server with a buffer of 64 KiB per reader and no rate limit."""
     limits = {"UNSENT": "65536", "FRAMES_PER_SECOND": "0", "EVENT_DATA": "60000"}
     environ = {f"BELLCAST_LIMIT_{name}": value for name, value in limits.items()}
     with ServerProcess(tmp_path_factory.mktemp("tight") / "data", environ) as server:
@@ -34,7 +34,7 @@ def tight_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
 
 @pytest.fixture
 def tight(tight_server: ServerProcess) -> Iterator[ServerProcess]:
-    """That server; after the test it must be whole, and have forgotten every connection."""
+    """The shared server. After the test it has logged no error and has no connection left."""
     yield tight_server
     assert unharmed(tight_server)
     assert eventually(lambda: live(tight_server) == 0)
@@ -47,14 +47,14 @@ def app(tight: ServerProcess) -> Iterator[httpx.Client]:
 
 
 def tell(app: httpx.Client, who: str, count: int, size: int) -> None:
-    """So many notifications of about that size."""
+    """Send that many notifications of about that size."""
     sends = [{"to": who, "title": str(number), "body": "x" * size} for number in range(count)]
     results = app.post("/v1/notifications/bulk", json=sends).json()["results"]
     assert all("id" in one for one in results)
 
 
 def snapshot(server: ServerProcess, who: str) -> dict[str, Any]:
-    """The whole inbox, page by page."""
+    """Fetch the whole inbox, page by page."""
     with httpx.Client(base_url=server.url, headers=server.as_recipient(who)) as client:
         whole = page = client.get("/v1/inbox", params={"limit": 100}).json()
         while page["next"] is not None:
@@ -64,7 +64,7 @@ def snapshot(server: ServerProcess, who: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
-def test_a_reader_who_does_not_read_is_closed_and_resumes_where_it_was(
+def test_slow_reader_is_closed_and_can_resume(
     tight: ServerProcess, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
     who = next(names)
@@ -92,7 +92,7 @@ def test_a_reader_who_does_not_read_is_closed_and_resumes_where_it_was(
 
 
 def _events(slow: Raw) -> Iterator[dict[str, Any]]:
-    """What had been written to a slow reader, now that it does read."""
+    """Read the events that were written to a slow reader."""
     if isinstance(slow, RawSocket):
         while True:
             yield slow.next()
@@ -105,14 +105,14 @@ def _events(slow: Raw) -> Iterator[dict[str, Any]]:
             yield {"type": name, **json.loads(line[6:])}
 
 
-def test_slow_readers_of_a_topic_delay_nobody_and_fill_no_memory(tight: ServerProcess, app: httpx.Client) -> None:
+def test_slow_readers_of_a_topic_delay_no_other_and_use_little_memory(tight: ServerProcess, app: httpx.Client) -> None:
     claims = {"topics": ["news"]}
     with ExitStack() as stack, websocket(tight, next(names), topics="news", claims=claims) as quick:
         quick.next()
         for follow in FOLLOWING * 10:
             stack.enter_context(follow(tight, next(names), "&topics=news", claims, window=WINDOW))
         before, slowest, told = memory(tight), 0.0, 0
-        while live(tight) > 1 and told < 200:  # 12 MB, of which the kernel takes 4
+        while live(tight) > 1 and told < 200:  # 12 MB, of which the kernel buffers 4
             began = time.monotonic()
             assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": LARGE}).is_success
             assert quick.next()["name"] == str(told)
@@ -124,10 +124,10 @@ def test_slow_readers_of_a_topic_delay_nobody_and_fill_no_memory(tight: ServerPr
 
 
 @pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
-def test_a_long_replay_goes_at_the_readers_pace_and_arrives_whole(
+def test_long_replay_follows_the_pace_of_the_reader_and_is_complete(
     tight: ServerProcess, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
-    """Ten megabytes where 64 KiB may wait; what changes meanwhile comes behind, as what it is to the client."""
+    """Ten megabytes with a buffer of 64 KiB; changes during the replay follow it with the right types."""
     who = next(names)
     device = Device(snapshot(tight, who))
     tell(app, who, 1_000, 9_500)
@@ -152,7 +152,7 @@ def test_a_long_replay_goes_at_the_readers_pace_and_arrives_whole(
         assert next(_events(slow))["type"] == "notification"
 
 
-def test_live_events_beside_a_replay_that_is_not_read_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
+def test_live_events_during_an_unread_replay_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
     who = next(names)
     position = snapshot(tight, who)["position"]
     tell(app, who, 1_000, 9_500)
@@ -166,8 +166,8 @@ def test_live_events_beside_a_replay_that_is_not_read_are_bounded(tight: ServerP
         assert memory(tight) < before + 20
 
 
-def test_answers_that_are_not_read_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
-    """Someone who asks and asks, and never reads what comes back; in the midst of a replay, too."""
+def test_unread_responses_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
+    """A client that sends requests and does not read the responses, also during a replay."""
     who = next(names)
     position = snapshot(tight, who)["position"]
     tell(app, who, 1_000, 9_500)
@@ -189,7 +189,7 @@ def _resuming(follow: Callable[..., Any], server: ServerProcess, who: str, posit
         yield slow
 
 
-def test_beyond_a_thousand_changes_a_returning_client_hears_one_reset(tight: ServerProcess, app: httpx.Client) -> None:
+def test_client_beyond_the_replay_limit_receives_one_reset(tight: ServerProcess, app: httpx.Client) -> None:
     who = next(names)
     position = snapshot(tight, who)["position"]
     tell(app, who, 1_001, 10)

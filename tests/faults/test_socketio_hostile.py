@@ -1,4 +1,4 @@
-"""Hostile Socket.IO clients cost themselves only."""
+"""Hostile Socket.IO clients harm only themselves."""
 
 import json
 import random
@@ -57,7 +57,7 @@ def fuzz_polling(http: httpx.Client, chance: random.Random) -> None:
 
 
 @pytest.mark.timeout(PATIENCE)
-def test_no_message_hurts_the_server_or_anybody_else(server: ServerProcess) -> None:
+def test_fuzzed_message_harms_neither_the_server_nor_other_clients(server: ServerProcess) -> None:
     chance = random.Random(4)
     with httpx.Client(base_url=server.url) as http:
 
@@ -71,7 +71,7 @@ def test_no_message_hurts_the_server_or_anybody_else(server: ServerProcess) -> N
     assert echoes(server)
 
 
-def test_every_frame_may_come_byte_by_byte(server: ServerProcess) -> None:
+def test_frames_in_single_bytes_are_handled(server: ServerProcess) -> None:
     head = (
         f"GET {WEBSOCKET} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -93,7 +93,7 @@ def said_slowly(one: socket.socket, said: bytes, answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 7, 2 + 4, 9])
-def test_frames_cut_anywhere_and_joined_anywhere_are_the_same(server: ServerProcess, cut: int) -> None:
+def test_frames_split_and_joined_anywhere_are_handled_the_same(server: ServerProcess, cut: int) -> None:
     whole = b"".join(masked(f'42["message",{number}]'.encode()) for number in range(20))
     with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
         one.recv()
@@ -108,7 +108,7 @@ def test_frames_cut_anywhere_and_joined_anywhere_are_the_same(server: ServerProc
 BODY = '40\x1e42["message","é"]\x1e451-["message",{"_placeholder":true,"num":0}]\x1ebAQID\x1e41'.encode()
 
 
-def test_a_body_cut_at_every_byte_is_heard_or_refused_and_nothing_else(server: ServerProcess) -> None:
+def test_truncated_body_is_handled_or_refused(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         for end in range(len(BODY) + 1):
             sid = json.loads(http.get(POLLING).text[1:])["sid"]
@@ -117,7 +117,7 @@ def test_a_body_cut_at_every_byte_is_heard_or_refused_and_nothing_else(server: S
     assert echoes(server)
 
 
-def test_a_body_that_breaks_off_at_every_byte_ends_its_session_alone(server: ServerProcess) -> None:
+def test_aborted_body_ends_only_its_session(server: ServerProcess) -> None:
     head = f"POST {POLLING}&sid=%s HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
     with httpx.Client(base_url=server.url) as http:
         for end in range(len(BODY)):
@@ -129,7 +129,7 @@ def test_a_body_that_breaks_off_at_every_byte_ends_its_session_alone(server: Ser
     assert echoes(server)
 
 
-def test_ten_thousand_topics_and_namespaces_cost_one_client_its_bounds(
+def test_flood_of_topics_and_namespaces_stops_at_the_limits(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server(**SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "20s"}, BELLCAST_LIMIT_FRAMES_PER_SECOND="0")
@@ -153,7 +153,7 @@ def test_ten_thousand_topics_and_namespaces_cost_one_client_its_bounds(
 
 
 @pytest.mark.parametrize("packet", [b"3", b"6", b'42["nobody handles this"]', b"430[]"])
-def test_a_body_of_as_many_packets_as_it_may_hold_delays_nobody_for_long(
+def test_body_with_the_maximum_of_packets_does_not_delay_others(
     start_server: Callable[..., ServerProcess], packet: bytes
 ) -> None:
     server = start_server(**SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "20s"}, BELLCAST_LIMIT_FRAMES_PER_SECOND="0")
@@ -174,7 +174,7 @@ def test_a_body_of_as_many_packets_as_it_may_hold_delays_nobody_for_long(
 
 
 def until(one: ClientConnection, start: str) -> list[str]:
-    """What is said up to the packet that begins so."""
+    """Return the packets up to the first with that start."""
     heard = [str(one.recv(timeout=10))]
     while not heard[-1].startswith(start):
         heard.append(str(one.recv(timeout=10)))
@@ -182,13 +182,13 @@ def until(one: ClientConnection, start: str) -> list[str]:
 
 
 def ack(one: ClientConnection, start: str) -> dict[str, Any]:
-    """The first argument of an ack."""
+    """Return the first argument of an ack."""
     found: dict[str, Any] = json.loads(until(one, start)[-1].removeprefix(start))[0]
     return found
 
 
 @pytest.mark.parametrize("said", ['40{"a":%s}', '42["message",%s]', '4210["message-with-ack",%s]', "430[%s]"])
-def test_deep_nesting_costs_its_sender_the_connection(server: ServerProcess, said: str) -> None:
+def test_deep_nesting_closes_the_connection(server: ServerProcess, said: str) -> None:
     deep = "[" * 100_000 + "]" * 100_000
     with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
         one.recv()
@@ -203,7 +203,7 @@ def test_deep_nesting_costs_its_sender_the_connection(server: ServerProcess, sai
 
 
 @pytest.mark.parametrize("event", ['"publish",{"topic":"x","name":"n","data":[%s]}', '"message",[%s]'])
-def test_an_attachment_named_by_many_placeholders_closes_the_connection(server: ServerProcess, event: str) -> None:
+def test_attachment_named_by_many_placeholders_closes_the_connection(server: ServerProcess, event: str) -> None:
     before = resident(server)
     with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
         one.recv()
@@ -217,7 +217,7 @@ def test_an_attachment_named_by_many_placeholders_closes_the_connection(server: 
     assert echoes(server)
 
 
-def test_publish_refuses_binary_values_and_checks_permission_before_anything_else(server: ServerProcess) -> None:
+def test_publish_refuses_binary_values_and_checks_permission_first(server: ServerProcess) -> None:
     with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
         one.recv()
         one.send("40" + json.dumps({"token": server.token("greedy", publish=["mine"])}))
@@ -233,7 +233,9 @@ def test_publish_refuses_binary_values_and_checks_permission_before_anything_els
         assert ack(one, "433")["error"]["code"] == "invalid"
 
 
-def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Callable[..., ServerProcess]) -> None:
+def test_reader_that_does_not_read_is_closed_and_others_still_receive(
+    start_server: Callable[..., ServerProcess],
+) -> None:
     server = start_server(BELLCAST_LIMIT_UNSENT="100000", BELLCAST_LIMIT_EVENT_DATA="60000")
     with (
         connect(server.url.replace("http", "ws") + WEBSOCKET, max_queue=1, close_timeout=1) as deaf,
@@ -257,7 +259,7 @@ def test_a_reader_who_never_reads_is_let_go_and_others_hear_on(start_server: Cal
             raise AssertionError("the deaf are still held")
 
 
-def test_handshakes_that_never_join_are_bounded_by_address(start_server: Callable[..., ServerProcess]) -> None:
+def test_unjoined_sessions_are_limited_per_address(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_ANONYMOUS="allow")
     with httpx.Client(base_url=server.url) as http:
         sids = []
@@ -273,7 +275,7 @@ def test_handshakes_that_never_join_are_bounded_by_address(start_server: Callabl
         assert [http.get(POLLING).status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_a_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:
+def test_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         refused = http.get(POLLING, headers={"cookie": "a=" + "x" * 10_000})
         assert (refused.status_code, refused.json()["code"]) == (431, 3)
@@ -281,7 +283,7 @@ def test_a_handshake_with_large_cookies_is_refused(server: ServerProcess) -> Non
         assert http.get(POLLING, headers={"cookie": "a=" + "x" * 7_000, "x-other": "x" * 10_000}).status_code == 200
 
 
-def test_a_body_that_never_ends_is_given_up(server: ServerProcess) -> None:
+def test_incomplete_body_times_out(server: ServerProcess) -> None:
     sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
         one.sendall(f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n4x".encode())
@@ -290,7 +292,7 @@ def test_a_body_that_never_ends_is_given_up(server: ServerProcess) -> None:
 
 
 def echoes(server: ServerProcess) -> bool:
-    """Whether an honest client is served."""
+    """Return True if a well-behaved client is served."""
     with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
         one.recv()
         one.send("40")

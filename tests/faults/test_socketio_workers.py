@@ -1,4 +1,4 @@
-"""Socket.IO on several workers of one machine: whoever a request comes to, it is its session's owner who answers."""
+"""Socket.IO on several workers of a machine: a request at any worker reaches the worker that owns its session."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.wire.socketio_client import Agent, agent, open_client
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 SETTINGS = {"BELLCAST_DRAIN": "1", "BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
-# That this many sessions or requests all come to one of three has a chance of one in three to that power.
+# All of this many sessions or requests reach the same of three workers with a probability of 1 in 3^11.
 MANY = 12
 
 
@@ -44,7 +44,7 @@ def node() -> Iterator[Agent]:
 
 
 class Session:
-    """A polling session, each of whose requests comes on a connection of its own."""
+    """A polling session that opens a connection for each request."""
 
     _http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=10)
 
@@ -62,7 +62,7 @@ class Session:
         return self._http.post(self._url, content=said).status_code
 
     def heard(self, event: str) -> list[Any]:
-        """The arguments of the next event of that name."""
+        """Return the arguments of the next event of that name."""
         while True:
             answer = self.get()
             assert answer.status_code == 200, answer.text
@@ -72,7 +72,7 @@ class Session:
                     return args
 
 
-def test_every_request_finds_its_session_whichever_worker_it_comes_to(server: ServerProcess) -> None:
+def test_request_at_any_worker_finds_its_session(server: ServerProcess) -> None:
     sessions = [Session(server, "alice") for _ in range(MANY)]
     assert len({one.process for one in sessions}) > 1
     assert {one.process for one in sessions} <= workers(parent(server))
@@ -89,14 +89,14 @@ def are_served(sessions: list[Session], server: ServerProcess, recipient: str) -
         assert one.post("1") == 200
 
 
-def test_the_same_holds_where_postgresql_carries_the_events(tmp_path: Path) -> None:
+def test_request_at_any_worker_finds_its_session_with_postgresql_as_broker(tmp_path: Path) -> None:
     store = engines.postgres()
     with cluster(tmp_path, store.url("all_in_one"), store, "all_in_one") as nodes:
         server = nodes.start("--workers", "2", **SETTINGS)
         are_served([Session(server, "bob") for _ in range(6)], server, "bob")
 
 
-def test_a_large_body_arrives_whole_and_one_too_large_is_refused(server: ServerProcess) -> None:
+def test_large_body_is_forwarded_and_an_oversized_one_refused(server: ServerProcess) -> None:
     session, large = Session(server, "bulky"), "x" * 600_000
     for _ in range(4):
         assert session.post(f'42["echo","{large}"]') == 200
@@ -104,7 +104,7 @@ def test_a_large_body_arrives_whole_and_one_too_large_is_refused(server: ServerP
         assert session.post("4" + "x" * 1_000_000) == 413
 
 
-def test_a_websocket_takes_a_session_over_from_whichever_worker_it_comes_to(server: ServerProcess) -> None:
+def test_websocket_at_any_worker_takes_over_a_polling_session(server: ServerProcess) -> None:
     for _ in range(MANY // 2):
         session = Session(server, "mover")
         url = server.url.replace("http", "ws") + f"/socket.io/?EIO=4&transport=websocket&sid={session.sid}"
@@ -120,7 +120,7 @@ def test_a_websocket_takes_a_session_over_from_whichever_worker_it_comes_to(serv
 @pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"]])
 def test_stock_clients_need_no_sticky_sessions(node: Agent, server: ServerProcess, transports: list[str]) -> None:
     who = "-".join(transports)
-    headers = {"connection": "close"}  # so that each request may come to another worker
+    headers = {"connection": "close"}  # so that each request may reach another worker
     clients = [open_client(node, server, who, transports=transports, extraHeaders=headers) for _ in range(MANY // 2)]
     for one in clients:
         one.event("ready")
@@ -133,7 +133,9 @@ def test_stock_clients_need_no_sticky_sessions(node: Agent, server: ServerProces
         one.do("disconnect")
 
 
-def test_a_session_whose_worker_died_is_unknown_and_its_client_begins_anew(node: Agent, server: ServerProcess) -> None:
+def test_session_of_a_killed_worker_is_unknown_and_its_client_starts_a_new_one(
+    node: Agent, server: ServerProcess
+) -> None:
     client = open_client(node, server, "phoenix", transports=["polling"], extraHeaders={"connection": "close"})
     client.event("ready")
     session = Session(server, "phoenix")
@@ -146,7 +148,7 @@ def test_a_session_whose_worker_died_is_unknown_and_its_client_begins_anew(node:
     assert "another process" in answer.json()["message"]
 
 
-def test_a_session_of_another_machine_is_refused_in_words_that_help(server: ServerProcess) -> None:
+def test_session_of_another_machine_is_refused_with_a_hint(server: ServerProcess) -> None:
     foreign = re.sub(r"^\w+", "0badcafe", Session(server, "traveller").sid)
     for _ in range(2):
         answer = httpx.get(f"{server.url}{POLLING}&sid={foreign}")
@@ -159,7 +161,7 @@ def test_workers_leave_no_folder_behind(nodes: Cluster) -> None:
     server = nodes.start("--workers", "2")
     command = Path(f"/proc/{next(iter(workers(parent(server))))}/cmdline").read_text()
     folder = Path(command.rstrip("\0").rpartition(",")[2])
-    doors = {int(one.name) for one in folder.iterdir() if one.name.isdigit()}  # each keeps its counts there too
+    doors = {int(one.name) for one in folder.iterdir() if one.name.isdigit()}  # each also stores its metrics there
     assert doors == workers(parent(server))
     assert folder.stat().st_mode & 0o777 == 0o700
     assert server.stop() == 0

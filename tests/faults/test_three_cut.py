@@ -1,5 +1,6 @@
-"""Three nodes with people on all of them, and engines that are gone, cut off or full: nothing acknowledged is lost or shown
-twice, and every device shows in the end what a fresh look shows."""
+"""Three nodes under load while an engine is stopped, cut off or full: no acknowledged notification is lost or shown
+twice, and every device finally equals a fresh snapshot.
+"""
 
 import contextlib
 import time
@@ -25,7 +26,7 @@ def three(tmp_path_factory: pytest.TempPathFactory, disk: Path) -> Iterator[Thre
         yield three
 
 
-async def test_redis_is_stopped_and_started(three: Three) -> None:
+async def test_restart_of_redis_loses_nothing(three: Three) -> None:
     def fault() -> None:
         three.redis.kill()
         time.sleep(3)
@@ -34,7 +35,7 @@ async def test_redis_is_stopped_and_started(three: Three) -> None:
     await three.while_it_goes_on(fault)
 
 
-async def test_postgresql_is_restarted(three: Three) -> None:
+async def test_restart_of_postgresql_loses_nothing(three: Three) -> None:
     def fault() -> None:
         three.postgres.stop()
         time.sleep(2)
@@ -44,7 +45,7 @@ async def test_postgresql_is_restarted(three: Three) -> None:
 
 
 @pytest.mark.parametrize("how", ["silent", "closed"])
-async def test_a_node_is_cut_from_redis_only(three: Three, how: str) -> None:
+async def test_node_cut_from_redis_loses_nothing(three: Three, how: str) -> None:
     def fault() -> None:
         with getattr(three.to_redis, how)():
             time.sleep(CUT)
@@ -53,7 +54,7 @@ async def test_a_node_is_cut_from_redis_only(three: Three, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["silent", "closed"])
-async def test_a_node_is_cut_from_postgresql_only(three: Three, how: str) -> None:
+async def test_node_cut_from_postgresql_loses_nothing(three: Three, how: str) -> None:
     def fault() -> None:
         with getattr(three.to_postgres, how)():
             time.sleep(CUT)
@@ -61,7 +62,7 @@ async def test_a_node_is_cut_from_postgresql_only(three: Three, how: str) -> Non
     await three.while_it_goes_on(fault)
 
 
-async def test_the_disk_of_postgresql_is_full(three: Three, disk: Path) -> None:
+async def test_full_disk_of_postgresql_loses_nothing(three: Three, disk: Path) -> None:
     def fault() -> None:
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
@@ -70,6 +71,6 @@ async def test_the_disk_of_postgresql_is_full(three: Three, disk: Path) -> None:
         time.sleep(CUT)
         filler.unlink()
         if not three.postgres.is_running:
-            three.postgres.start()  # as whoever supervises it would
+            three.postgres.start()  # like a supervisor
 
     await three.while_it_goes_on(fault)

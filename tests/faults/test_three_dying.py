@@ -1,5 +1,6 @@
-"""Three nodes with people on all of them, and nodes that die, stand still and are replaced: nothing acknowledged is lost or
-shown twice, and every device shows in the end what a fresh look shows."""
+"""Three nodes under load while nodes are killed, paused and replaced: no acknowledged notification is lost or shown
+twice, and every device finally equals a fresh snapshot.
+"""
 
 import signal
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from tests.faults.three import FULL, Three, three_nodes
 
-# Longer than the lease of ten seconds: the others take it for dead.
+# Longer than the lease of ten seconds, after which the other nodes expire it.
 PAUSED = 30.0 if FULL else 12.0
 
 
@@ -19,7 +20,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
         yield three
 
 
-async def test_a_node_is_killed(three: Three) -> None:
+async def test_killed_node_loses_nothing(three: Three) -> None:
     def fault() -> None:
         three.nodes[1].kill()
         time.sleep(2)
@@ -28,7 +29,7 @@ async def test_a_node_is_killed(three: Three) -> None:
     await three.while_it_goes_on(fault)
 
 
-async def test_a_node_stands_still_for_a_while(three: Three) -> None:
+async def test_paused_node_loses_nothing(three: Three) -> None:
     def fault() -> None:
         process = three.nodes[2].process
         assert process is not None
@@ -41,7 +42,7 @@ async def test_a_node_stands_still_for_a_while(three: Three) -> None:
     await three.while_it_goes_on(fault)
 
 
-async def test_all_nodes_are_replaced_one_after_the_other(three: Three) -> None:
+async def test_rolling_restart_loses_nothing(three: Three) -> None:
     def fault() -> None:
         for node in three.nodes:
             assert node.stop() == 0

@@ -1,4 +1,4 @@
-"""`/metrics` of several workers on one port: whichever is asked answers for all, and goes on when one is killed."""
+"""`/metrics` of several workers on one port: any worker reports all workers, also after one was killed."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.faults.test_postgres_workers import parent, workers
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 
-# That so many connections all come to one of two has a chance of one in a million.
+# All of this many connections reach the same of two workers with a probability of one in a million.
 MANY = 20
 
 
@@ -29,7 +29,7 @@ def server(tmp_path_factory) -> Iterator[ServerProcess]:
 
 
 def scraped(server: ServerProcess) -> dict[str, Counter[str]]:
-    """Samples by name, summed by worker; what has none is under ''."""
+    """Return the samples by name, summed by worker; samples without a worker have the key ""."""
     found: dict[str, Counter[str]] = {}
     for family in text_string_to_metric_families(httpx.get(f"{server.url}/metrics", timeout=30).text):
         for sample in family.samples:
@@ -37,7 +37,7 @@ def scraped(server: ServerProcess) -> dict[str, Counter[str]]:
     return found
 
 
-def test_requests_and_connections_of_all_workers_are_told_by_each_of_them(server):
+def test_every_worker_reports_requests_of_all_workers(server):
     for _ in range(MANY):  # a connection each
         assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
     names = {str(pid) for pid in workers(parent(server))}
@@ -50,7 +50,7 @@ def test_requests_and_connections_of_all_workers_are_told_by_each_of_them(server
     assert eventually(lambda: scraped(server)["bellcast_nodes"][""] == 2, 20)
 
 
-def test_live_connections_are_summed_up_over_the_workers(server):
+def test_live_connections_are_summed_over_the_workers(server):
     with ExitStack() as lines:
         for _ in range(MANY):
             lines.enter_context(websocket(server, "ann")).next()
@@ -60,7 +60,7 @@ def test_live_connections_are_summed_up_over_the_workers(server):
     assert sum(one["count"] for one in stats["connections"]) == MANY
 
 
-def test_a_worker_that_was_killed_is_told_no_more_and_its_successor_is(server):
+def test_killed_worker_is_replaced_in_the_metrics(server):
     killed, stays = sorted(workers(parent(server)))
     os.kill(killed, signal.SIGKILL)
     assert eventually(lambda: len(workers(parent(server)) - {killed}) == 2, 30)

@@ -1,4 +1,4 @@
-"""Three nodes on engines of their own, one of which reaches them by ways that can be cut."""
+"""Three nodes on dedicated engines, one of which connects through proxies that tests can cut."""
 
 import asyncio
 import contextlib
@@ -16,16 +16,16 @@ from tests.faults.crowd import DEVICES, World
 from tests.faults.nodes import Cluster
 from tests.faults.proxy import Proxy
 
-# People with two devices each. `FAULTS_CLIENTS=2000 pytest tests/faults/test_three_*.py` is the full size.
+# Recipients have two devices each. `FAULTS_CLIENTS=2000 pytest tests/faults/test_three_*.py` is the full size.
 CLIENTS = int(os.environ.get("FAULTS_CLIENTS", "200"))
 FULL = CLIENTS >= 2_000
-# Steady sends before a fault, and after it is over.
+# Seconds of steady sends before and after a fault.
 BEFORE, AFTER = (5.0, 5.0) if FULL else (1.0, 1.0)
 _numbers = count(1)
 
 
 class Three:
-    """The nodes, their engines, and the ways to those from the first node."""
+    """The nodes, their engines, and the proxies between those and the first node."""
 
     def __init__(self, folder: Path, postgres: engines.PostgresServer, redis: engines.RedisServer) -> None:
         self.postgres = postgres
@@ -48,7 +48,7 @@ class Three:
         self.to_redis.end()
 
     async def while_it_goes_on(self, fault: Any) -> None:
-        """Something breaks and is whole again while everybody follows and the app sends; then the law must hold."""
+        """Run a fault under load, then check the invariants."""
         world = World(self.nodes, f"world{next(_numbers)}", CLIENTS // DEVICES)
         async with world.going_on():
             await asyncio.sleep(BEFORE)
@@ -64,7 +64,7 @@ class Three:
 
 @contextlib.contextmanager
 def three_nodes(folder: Path, disk: Path | None = None) -> Iterator[Three]:
-    """Started for a file of tests; everything ends with it. PostgreSQL keeps its data on `disk` if that is given."""
+    """Start nodes and engines. PostgreSQL stores its data on `disk` if given."""
     postgres, redis = engines.PostgresServer(disk), engines.RedisServer()
     try:
         postgres.start()
@@ -81,7 +81,7 @@ def three_nodes(folder: Path, disk: Path | None = None) -> Iterator[Three]:
 
 @contextlib.contextmanager
 def disk_of(size: str) -> Iterator[Path]:
-    """A disk of its own, that can be filled."""
+    """Mount a disk of that size, which tests can fill."""
     at = Path(tempfile.mkdtemp(prefix="bellcast-disk-"))
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "tmpfs", str(at)], check=True)

@@ -60,7 +60,7 @@ def _handler(app: AppServer) -> type[BaseHTTPRequestHandler]:
         do_POST = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
-            """Tests read `asked`."""
+            """Log nothing: tests read the recorded requests."""
 
     return Handler
 

@@ -1,4 +1,4 @@
-"""App whose handlers fail."""
+"""App with handlers that fail."""
 
 import bellcast
 

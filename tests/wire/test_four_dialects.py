@@ -131,7 +131,7 @@ def test_clients_of_all_four_dialects_recover_after_a_killed_server(alice: tuple
     assert eventually(lambda: person.is_noted(server))
     fetched = person.of_each("fetched")
     opened = person.of_each("opened")
-    person.ring("Just before")  # received by some of them or by none
+    person.ring("Just before")  # received by some clients or by none
     server.restart()
     person.ring("Just after")
     person.mark("read", ids=[kept])
@@ -139,4 +139,4 @@ def test_clients_of_all_four_dialects_recover_after_a_killed_server(alice: tuple
     assert person.all_are_back_since(opened)
     assert person.all_show(unread=2)
     assert person.of_each("recovered")["socketio"] is True
-    assert person.of_each("fetched") == fetched  # each received what it missed, without another fetch
+    assert person.of_each("fetched") == fetched  # each received the missed changes without another fetch

@@ -179,7 +179,7 @@ def _ends_well(bell: RawSocket) -> None:
 
 
 def _frames(said: bytes) -> Iterator[tuple[int, bytes]]:
-    """Parse what the server sent; each frame must be complete."""
+    """Parse the frames sent by the server; each frame must be complete."""
     at = 0
     while at < len(said):
         assert said[at] & 0x70 == 0

@@ -32,7 +32,7 @@ def unsubscribe(server: ServerProcess, topic: str, recipient: str) -> None:
 
 
 def heard(bell: Socket, server: ServerProcess, *topics: str) -> list[str]:
-    """Publish to the topics, and return those whose events arrive before a marker on the connection's own stream."""
+    """Publish to the topics, and return those with events before a marker on the connection's own stream."""
     publish(server, *topics)
     recipient = bell.ready["recipient"]
     said = {"recipient": recipient, "name": "last"}

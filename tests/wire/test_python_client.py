@@ -34,7 +34,7 @@ QUICK = Retries(first=0.01, longest=0.05)
 
 
 class Awaited:
-    """An async client whose methods are awaited for the test, so that both clients share their tests."""
+    """An async client with its methods awaited for the test, so that both clients share their tests."""
 
     def __init__(self, target, runner):
         self._target, self._runner = target, runner
@@ -259,7 +259,7 @@ async def test_blocking_client_in_an_event_loop_raises(bellcast_server):
 
 def test_blocking_client_works_next_to_the_loop_of_playwright(bellcast_server):
     with sync_playwright(), Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
-        asyncio.get_running_loop()  # raises if none is running
+        asyncio.get_running_loop()  # raises without a running loop
         assert bell.notify("playwright-alice", title="Hello").id
 
 

@@ -356,7 +356,7 @@ def _part(value: Any) -> str:
 
 
 def signed(header: Any, claims: Any, secret: bytes, digest: str = "sha256") -> str:
-    """Sign a token correctly, whatever its contents."""
+    """Sign a token correctly, with any contents."""
     said = f"{_part(header)}.{_part(claims)}"
     return f"{said}.{_part(hmac.digest(secret, said.encode(), digest))}"
 

@@ -213,7 +213,7 @@ def test_topic_event_reaches_every_dialect_and_skips_the_excluded_connection(
             event = follower.until("event")
             assert (event["topic"], event["name"], event["data"]) == ("team.red", "goal", {"by": 9})
         publish(http, topic="team.red", name="whistle", data="long")
-        assert member.event("whistle") == ["long", None]  # a trailing text would be taken for an offset
+        assert member.event("whistle") == ["long", None]  # a trailing text would look like an offset
         assert sender.until("event")["name"] == "whistle"
     publish(http, topic="team.blue7", name="late", data=2)
     assert member.event("late") == [2]
