@@ -1,4 +1,4 @@
-"""What journeys may ask for besides a running server."""
+"""Fixtures of the journeys, in addition to a running server."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +11,6 @@ from tests.journey.rest import Rest
 
 @pytest.fixture
 async def rest(tmp_path: Path) -> AsyncIterator[Rest]:
-    """The API in this process, on a store of its own."""
+    """The API in this process, with its own store."""
     async with rests.opened(tmp_path) as opened:
         yield opened

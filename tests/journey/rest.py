@@ -1,4 +1,4 @@
-"""The whole API over a real store, asked as an app's server and as recipients would ask it; time is the test's."""
+"""The REST API in this process over a real store, with clients for the app and its recipients and a fake clock."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ HOUR = 3_600_000
 
 
 class Asker:
-    """Somebody with credentials; `get`, `post` and so on answer with the response."""
+    """A client with credentials."""
 
     def __init__(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
         self._client = client
@@ -61,7 +61,7 @@ class Asker:
 
 
 class Rest:
-    """One API. `app` is the app's server, `heard` every event that was published."""
+    """An API. `app` is the client of the app's server, `heard` lists all published events."""
 
     def __init__(self, client: httpx.AsyncClient, clock: FakeClock, store: SQLStore, heard: list[Event]) -> None:
         self.client = client
@@ -72,13 +72,13 @@ class Rest:
         self.app = Asker(client, {"authorization": f"Bearer {PROJECT.secret}"})
 
     def recipient(self, key: str, tenant: str = "", **claims: Any) -> Asker:
-        """A recipient's browser with a session of an hour."""
+        """Return the client of a recipient, with a session of one hour."""
         now = self.clock.now()
         token = tokens.sign(PROJECT, key, now=now, expires_at=now + HOUR, tenant=tenant, **claims)
         return Asker(self.client, {"authorization": f"Bearer {token}"})
 
     async def tell(self, to: Any, title: str = "Hello", **more: Any) -> str:
-        """Send; the id of the (first) notification or of the announcement."""
+        """Send, and return the id of the (first) notification or of the announcement."""
         answer = await self.app.post("/v1/notifications", json={"to": to, "title": title, **more})
         assert answer.status_code == 201, answer.text
         sent = answer.json()
@@ -90,7 +90,7 @@ class Rest:
 async def opened(
     folder: Path, *, limits: Limits | None = None, access: AccessConfig | None = None
 ) -> AsyncIterator[Rest]:
-    """The API on a new store in the folder."""
+    """Build the API on a new store in the folder."""
     clock, broker, heard = FakeClock(), MemoryBroker(), list[Event]()
     limits, access = limits or Limits(), access or AccessConfig()
     store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
@@ -115,12 +115,12 @@ async def opened(
 
 
 def fields(answer: httpx.Response) -> dict[str, str]:
-    """The bad fields a problem names, with what it says of them."""
+    """Return the invalid fields that a problem names, with their messages."""
     return {error["field"]: error["message"] for error in answer.json().get("errors", [])}
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> bool:
-    """Whether an answer is this refusal, told as a problem."""
+    """Check that the response is a problem document, and return True if it has this status and code."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     told = answer.json()
     assert told["type"] == f"/errors/{told['code']}"

@@ -1,4 +1,4 @@
-"""The command line as a person or a script uses it: the real program in a process of its own."""
+"""Runs the command line in a real process, as a user or a script does."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ ESCAPE = "\x1b["
 
 
 class Finished(NamedTuple):
-    """What a command left behind."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -33,7 +33,7 @@ class Finished(NamedTuple):
 
 
 def environ(**given: str) -> dict[str, str]:
-    """This process's environment without any setting of Bellcast's but the given ones."""
+    """Return this process's environment with the given Bellcast settings only."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELLCAST_", "NO_COLOR"))}
     return kept | {"TERM": "xterm-256color"} | given
 
@@ -52,7 +52,7 @@ def bellcast(*args: object, stdin: str = "", **given: str) -> Finished:
 
 @contextmanager
 def running(*args: object, **given: str) -> Iterator[subprocess.Popen[str]]:
-    """A command under way, its output in pipes; ended with the block."""
+    """Run a command until the block ends, with its output in pipes."""
     process = subprocess.Popen(
         command(*args), env=environ(**given), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -64,20 +64,20 @@ def running(*args: object, **given: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    """The lines a running command prints, as they come."""
+    """Yield the lines of a running command's output."""
     assert process.stdout is not None
     yield from (line.rstrip("\n") for line in process.stdout)
 
 
 def end(process: subprocess.Popen[str], how: signal.Signals) -> Finished:
-    """Send a signal and wait for the end; what was printed after the lines that were read."""
+    """Send a signal, wait for the exit, and return the remaining output."""
     process.send_signal(how)
     out, err = process.communicate(timeout=PATIENCE)
     return Finished(process.returncode, out, err)
 
 
 class Terminal:
-    """A command at a terminal of 100 columns, where colours and moving lines appear."""
+    """A command at a terminal of 100 columns, which enables colours and live updates."""
 
     def __init__(self, *args: object, **given: str) -> None:
         self.text = ""
@@ -89,7 +89,7 @@ class Terminal:
         os.close(side)
 
     def read_until(self, pattern: str) -> re.Match[str]:
-        """Wait until what was shown so far has the pattern."""
+        """Wait until the output matches the pattern."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             if found := re.search(pattern, self.text):
@@ -99,7 +99,7 @@ class Terminal:
         raise AssertionError(f"{pattern!r} did not appear in {self.text!r}")
 
     def wait(self) -> int:
-        """Read to the end; the status."""
+        """Read to the end, and return the exit status."""
         while self._more(PATIENCE):
             pass
         return self.process.wait(PATIENCE)
@@ -109,7 +109,7 @@ class Terminal:
             return False
         try:
             data = os.read(self._fd, 65536)
-        except OSError:  # how a terminal ends
+        except OSError:  # the read error of a closed terminal
             return False
         self.text += data.decode(errors="replace")
         return bool(data)

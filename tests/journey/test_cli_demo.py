@@ -1,4 +1,4 @@
-"""`bellcast demo`: one command, two servers, a bell that rings, and nothing left behind."""
+"""`bellcast demo`: one command starts two servers that work, and leaves nothing behind."""
 
 import re
 import signal
@@ -11,7 +11,7 @@ from tests.journey.shell import bellcast, end, lines, running
 
 
 def introduced(process) -> tuple[str, str, list[str]]:
-    """The addresses of the studio and the server, and the command that rings a bell."""
+    """Return the addresses of the studio and the server, and the suggested `notify` command."""
     shown = ""
     for line in lines(process):
         shown += line + "\n"
@@ -24,7 +24,7 @@ def introduced(process) -> tuple[str, str, list[str]]:
     return studio[1], server[1], re.sub('"', "", line).split()[1:]
 
 
-def test_it_works_at_once_and_leaves_nothing():
+def test_demo_works_without_settings_and_leaves_nothing():
     with running("demo", "--no-browser", BELLCAST_PORT="not a port, and not asked") as process:
         studio, server, notify = introduced(process)
         data = Path(notify[notify.index("--data") + 1])
@@ -42,7 +42,7 @@ def test_it_works_at_once_and_leaves_nothing():
     assert not data.exists()
 
 
-def test_a_taken_port_is_told_when_it_was_asked_for():
+def test_requested_port_in_use_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = bellcast("demo", "--no-browser", "--port", taken.getsockname()[1])
     assert refused.status == 1

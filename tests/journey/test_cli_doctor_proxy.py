@@ -1,4 +1,4 @@
-"""`bellcast doctor` through a reverse proxy, as browsers come: one set up well, one as it comes out of the box."""
+"""`bellcast doctor` through a reverse proxy, configured well and with its defaults."""
 
 import shutil
 import socket
@@ -26,7 +26,7 @@ http {{
 PASSING = (
     "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;"
 )
-# Our answers ask nginx not to buffer; this is a proxy that does not listen.
+# The server sends X-Accel-Buffering: no; this proxy ignores it.
 BUFFERING = "proxy_ignore_headers X-Accel-Buffering;"
 
 
@@ -37,7 +37,7 @@ def listens(port: int) -> bool:
 
 @contextmanager
 def proxy(folder, url: str, more: str) -> Iterator[str]:
-    """The address of an nginx in front of that server."""
+    """Run an nginx in front of that server, and yield its address."""
     port = free_port()
     (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, url=url, more=more))
     process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"])
@@ -56,7 +56,7 @@ def proxy(folder, url: str, more: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("more", "sse", "websocket"), [(PASSING, "ok", "ok"), (BUFFERING, "problem", "problem")], ids=["well", "buffering"]
 )
-def test_what_a_proxy_does_to_the_live_path(start_server, tmp_path, more, sse, websocket):
+def test_doctor_checks_the_live_paths_through_a_proxy(start_server, tmp_path, more, sse, websocket):
     server = start_server(BELLCAST_HEARTBEAT="1")
     with proxy(tmp_path, server.url, more) as url:
         told = bellcast("doctor", "--url", url, "--json", BELLCAST_SECRET=server.secret)

@@ -1,4 +1,4 @@
-"""`bellcast env`, unreadable data folders, and arguments that were answered with nonsense."""
+"""`bellcast env`, unreadable data folders, and invalid arguments."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def data(tmp_path):
     return tmp_path
 
 
-def test_a_shell_takes_the_variables(data):
+def test_env_output_can_be_evaluated_by_a_shell(data):
     printed = bellcast("env", "--data", data).out
     shown = subprocess.run(
         ["sh", "-c", f'{printed}\nprintf "%s\\n" "$BELLCAST_URL" "$BELLCAST_PROJECT" "$BELLCAST_SECRET"'],
@@ -29,13 +29,13 @@ def test_a_shell_takes_the_variables(data):
     assert bellcast("env", "--data", data, "--json").json["BELLCAST_URL"] == "http://127.0.0.1:9000"
 
 
-def test_without_credentials_there_is_nothing_to_print(tmp_path):
+def test_env_without_credentials_prints_an_error(tmp_path):
     refused = bellcast("env", "--data", tmp_path)
     assert (refused.status, refused.out) == (1, "")
     assert "has no credentials; start `bellcast serve` there once" in refused.err
 
 
-# A path with a name too long is one that even an administrator cannot look at.
+# A path with a name that is too long is unreadable even for an administrator.
 UNREADABLE = "x" * 300
 
 
@@ -44,14 +44,14 @@ UNREADABLE = "x" * 300
     [["notify", "alice", "Hello"], ["token", "alice"], ["env"], ["config"], ["key", "list"]],
     ids=lambda c: c[0],
 )
-def test_a_data_folder_that_cannot_be_read_is_one_sentence(command):
+def test_unreadable_data_folder_is_one_error_line(command):
     refused = bellcast(*command, "--data", UNREADABLE)
     assert refused.status == 2
     assert "cannot be read" in refused.err
     assert len(refused.err.splitlines()) == 1
 
 
-def test_the_doctor_goes_on_with_a_data_folder_that_cannot_be_read():
+def test_doctor_continues_with_an_unreadable_data_folder():
     told = bellcast("doctor", "--local", "--json", "--data", UNREADABLE)
     assert told.status == 1
     states = {one["check"]: one["state"] for one in told.json["findings"]}
@@ -59,33 +59,33 @@ def test_the_doctor_goes_on_with_a_data_folder_that_cannot_be_read():
     assert "clock" in states
 
 
-def test_the_doctor_says_whose_settings_it_reads(tmp_path):
+def test_doctor_names_the_source_of_its_settings(tmp_path):
     told = bellcast("doctor", "--local", "--json", "--data", tmp_path)
     whats = {one["check"]: one["what"] for one in told.json["findings"]}
     assert all(whats[check].startswith("as set in this shell: ") for check in ("origins", "proxies", "public topics"))
 
 
 @pytest.mark.parametrize("command", ["retry", "discard"])
-def test_rows_are_retried_and_discarded_at_a_url(command):
+def test_failed_rows_are_retried_and_discarded_at_a_url(command):
     refused = bellcast("sql", command, "postgresql://127.0.0.1:1/shop", 7)
     assert (refused.status, "integer" in refused.err) == (1, False)
     wrong = bellcast("sql", command, "seven")
     assert (wrong.status, "a row's number" in wrong.err) == (2, True)
 
 
-def test_an_unknown_scope_is_refused_by_its_option():
+def test_unknown_scope_is_refused_with_its_option():
     refused = bellcast("key", "create", "ci", "--scope", "write")
     assert refused.status == 2
     assert "--scope: expected one or more of send, read, manage, got write" in refused.err
 
 
-def test_a_store_that_is_no_database_is_named(tmp_path):
+def test_store_that_is_not_a_database_is_named(tmp_path):
     (tmp_path / "bellcast.db").write_text("not a database " * 1_000)
     refused = bellcast("serve", "--port", 0, "--data", tmp_path)
     assert refused.status == 1
     assert f"{tmp_path}/bellcast.db: The database file is not a database" in refused.err
 
 
-def test_values_of_settings_are_never_cut(tmp_path):
+def test_config_shows_values_in_full(tmp_path):
     long = f"https://app.example.com/{'x' * 150}"
     assert long in bellcast("config", BELLCAST_SESSION_URL=long, BELLCAST_DATA=str(tmp_path)).out

@@ -1,4 +1,4 @@
-"""The first look: help that answers at once, one clear line when something was asked wrongly."""
+"""Help output, and one-line errors for invalid arguments."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ COMMANDS = [
 ALL_COMMANDS = [[name] for name in COMMANDS] + [["key", name] for name in ("create", "list", "revoke")]
 
 
-def test_nothing_said_is_answered_with_every_command():
+def test_program_without_arguments_lists_every_command():
     shown = bellcast()
     assert shown.status == 0
     assert [name for name in COMMANDS if f"│ {name} " not in shown.out] == []
@@ -35,7 +35,7 @@ def test_nothing_said_is_answered_with_every_command():
 
 
 @pytest.mark.parametrize("words", ALL_COMMANDS, ids=" ".join)
-def test_every_command_tells_what_it_does(words):
+def test_command_help_shows_its_usage(words):
     shown = bellcast(*words, "--help", COLUMNS="120")
     assert shown.status == 0
     assert shown.out.lstrip().startswith(f"Usage: bellcast {' '.join(words)}")
@@ -47,24 +47,24 @@ def test_help_names_the_default_and_the_variable_of_a_setting():
     assert "Port to listen on. [BELLCAST_PORT] [default: 8787]" in shown
 
 
-def test_a_command_group_alone_lists_its_commands():
+def test_command_group_alone_lists_its_commands():
     shown = bellcast("key")
     assert shown.status == 0
     assert "revoke" in shown.out
 
 
-def test_version():
+def test_version_is_printed():
     assert bellcast("--version").out == f"bellcast {package.__version__}\n"
 
 
-def test_the_installed_program_is_the_same():
+def test_installed_program_is_the_same_as_the_module():
     program = Path(sys.executable).with_name("bellcast")
     ended = subprocess.run([program, "--version"], capture_output=True, text=True, env=environ())
     assert ended.stdout == f"bellcast {package.__version__}\n"
 
 
-def test_help_loads_nothing_of_the_server():
-    """Which is why it answers at once."""
+def test_help_imports_no_server_modules():
+    """These imports would make it slow."""
     told = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bellcast", "--help"], capture_output=True, text=True, env=environ()
     )
@@ -73,7 +73,7 @@ def test_help_loads_nothing_of_the_server():
     assert not loaded & {"asyncio", "bellcast.server", "httpx", "litestar", "msgspec", "sqlite3", "uvicorn"}
 
 
-def test_colours_are_for_terminals_that_want_them():
+def test_colours_appear_at_terminals_unless_disabled():
     with Terminal("--help") as coloured, Terminal("--help", NO_COLOR="1") as plain:
         assert coloured.wait() == plain.wait() == 0
         assert "\x1b[1;36m" in coloured.text
@@ -97,7 +97,7 @@ def test_colours_are_for_terminals_that_want_them():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_was_asked_wrongly_is_told_in_one_line(words, wrong, todo):
+def test_invalid_command_line_is_one_error_line(words, wrong, todo):
     ended = bellcast(*words, COLUMNS="300")
     assert ended.status == 2
     assert ended.out == ""
@@ -106,13 +106,13 @@ def test_what_was_asked_wrongly_is_told_in_one_line(words, wrong, todo):
     assert len(ended.err.splitlines()) == 1
 
 
-def test_the_benchmarks_are_listed():
+def test_benchmarks_are_listed():
     shown = bellcast("bench", "--list")
     assert shown.status == 0
     assert {line.split()[0] for line in shown.out.splitlines()} >= {"fanout", "storm", "ingest", "inbox", "memory"}
 
 
-def test_a_reader_that_leaves_early_is_no_error():
+def test_closed_output_pipe_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run(command("config"), env=environ(), stdout=writing, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""`bellcast key`: API keys from the shell, used and revoked."""
+"""`bellcast key`: API keys created, used and revoked in a shell."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def project(bellcast_server):
     return {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
 
 
-def test_a_key_does_what_its_scopes_say_until_it_is_revoked(project):
+def test_key_grants_its_scopes_until_it_is_revoked(project):
     made = bellcast("key", "create", "booking service", "--scope", "send", **project)
     assert made.status == 0
     key = made.out.strip()
@@ -30,7 +30,7 @@ def test_a_key_does_what_its_scopes_say_until_it_is_revoked(project):
     assert "does not accept this secret (from BELLCAST_SECRET)" in refused.err
 
 
-def test_scripts_get_json(project):
+def test_key_commands_print_json_for_scripts(project):
     made = bellcast("key", "create", "backoffice", "--scope", "manage,read", "--json", **project).json
     assert made["scopes"] == ["read", "manage"]
     assert made["key"].startswith(f"bc_{made['id']}_")
@@ -40,7 +40,7 @@ def test_scripts_get_json(project):
     assert bellcast("key", "revoke", made["id"], "--json", **project).json == {"revoked": made["id"]}
 
 
-def test_what_cannot_be_is_told(project):
+def test_unknown_key_and_scope_are_reported(project):
     unknown = bellcast("key", "revoke", "nosuchkey", **project)
     assert unknown.status == 1
     assert "no API key with this id" in unknown.err
@@ -49,6 +49,6 @@ def test_what_cannot_be_is_told(project):
     assert "expected one or more of send, read, manage" in wrong.err
 
 
-def test_a_name_cannot_drive_the_terminal(project):
+def test_key_name_cannot_control_the_terminal(project):
     bellcast("key", "create", "tidy \u009b31m name", "--scope", "read", **project)
     assert "\u009b" not in bellcast("key", "list", **project).out

@@ -1,4 +1,4 @@
-"""`bellcast notify`: every field from the shell, and what may stand in the way."""
+"""`bellcast notify`: every field as an option, and every reason for a failure."""
 
 import httpx
 import pytest
@@ -16,7 +16,7 @@ def inbox(server, recipient, **claims):
     return httpx.get(f"{server.url}/v1/inbox", headers=headers).json()["notifications"]
 
 
-def test_every_field_arrives(bellcast_server, project):
+def test_all_fields_arrive(bellcast_server, project):
     said = {
         "body": "Saturday, 14:00",
         "type": "booking",
@@ -37,13 +37,13 @@ def test_every_field_arrives(bellcast_server, project):
     assert (found["title"], found["tags"], found["data"]) == ("New booking", ["vip", "new"], {"id": 7})
 
 
-def test_the_body_may_come_from_a_pipe(bellcast_server, project):
+def test_body_can_be_piped(bellcast_server, project):
     sent = bellcast("notify", "pipe-alice", "Disk report", "--body", "-", stdin="80 %\n\u2713 fine\n", **project)
     assert "Sent to pipe-alice" in sent.out
     assert inbox(bellcast_server, "pipe-alice")[0]["body"] == "80 %\n\u2713 fine"
 
 
-def test_many_are_told_by_one_name(bellcast_server, project):
+def test_audiences_can_be_addressed_by_topic_role_and_tenant(bellcast_server, project):
     url, app = bellcast_server.url, bellcast_server.as_app()
     httpx.put(f"{url}/v1/topics/ops/subscriptions/many-alice", headers=app)
     httpx.put(f"{url}/v1/recipients/many-bob", headers=app, json={"roles": ["admin"]})
@@ -57,7 +57,7 @@ def test_many_are_told_by_one_name(bellcast_server, project):
     assert inbox(bellcast_server, "many-carol", tenant="notify-acme")[0]["title"] == "For all"
 
 
-def test_the_same_idempotency_key_sends_once(bellcast_server, project):
+def test_repeated_idempotency_key_sends_once(bellcast_server, project):
     ids = {
         bellcast("notify", "once-alice", "Once", "--idempotency-key", "o-1", "--json", **project).json["notifications"][
             0
@@ -79,40 +79,40 @@ def test_the_same_idempotency_key_sends_once(bellcast_server, project):
     ],
     ids=["no title", "no quotes", "two addresses", "two audiences", "no JSON"],
 )
-def test_what_is_asked_wrongly_is_sent_to_nobody(bellcast_server, project, args, said):
+def test_invalid_command_line_sends_nothing(bellcast_server, project, args, said):
     refused = bellcast("notify", *args, **project)
     assert (refused.status, refused.out) == (2, "")
     assert said in refused.err
 
 
-def test_a_refused_field_is_named(project):
+def test_refused_field_is_named(project):
     refused = bellcast("notify", "alice", "Hello", "--action-url", "javascript:alert(1)", **project)
     assert refused.status == 1
     assert "action_url: must be a path or an http, https, mailto or tel URL" in refused.err
 
 
-def test_nobody_answers():
+def test_unreachable_server_is_reported():
     refused = bellcast("notify", "alice", "Hello", "--url", "http://127.0.0.1:1", BELLCAST_SECRET="any")
     assert refused.status == 1
     assert "no server answers at http://127.0.0.1:1; start one with `bellcast serve`" in refused.err
 
 
-def test_somebody_else_answers(bellcast_server):
-    # A path of ours that is no API: the answer is a page, as any web server's would be.
+def test_other_web_server_is_reported(bellcast_server):
+    # This path of the server is not the API: the response is a page, as from any web server.
     url = f"{bellcast_server.url}/docs"
     refused = bellcast("notify", "alice", "Hello", "--url", url, BELLCAST_SECRET="any")
     assert refused.status == 1
     assert len(refused.err.splitlines()) == 1
 
 
-def test_a_wrong_secret(bellcast_server):
+def test_wrong_secret_is_reported(bellcast_server):
     refused = bellcast("notify", "alice", "Hello", "--url", bellcast_server.url, BELLCAST_SECRET="wrong")
     assert refused.status == 1
     assert "does not accept this secret (from BELLCAST_SECRET); set BELLCAST_SECRET" in refused.err
     assert "wrong" not in refused.err.replace("Error", "")
 
 
-def test_no_secret_anywhere(bellcast_server, tmp_path):
+def test_missing_secret_is_reported(bellcast_server, tmp_path):
     refused = bellcast("notify", "alice", "Hello", "--url", bellcast_server.url, "--data", tmp_path)
     assert refused.status == 1
     assert "no secret: BELLCAST_SECRET is not set" in refused.err

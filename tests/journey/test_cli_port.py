@@ -1,4 +1,4 @@
-"""A server on any port: the commands beside it find it by the data folder, and tell another one apart."""
+"""A server on any port: other commands find it through the data folder, and detect a server of another project."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from tests.servers import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def test_commands_find_the_server_by_its_data_folder(tmp_path):
+def test_commands_find_the_server_through_its_data_folder(tmp_path):
     port = free_port()
     data = tmp_path / "data"
     with running("serve", "--port", port, "--data", data) as server:
@@ -29,7 +29,7 @@ def test_commands_find_the_server_by_its_data_folder(tmp_path):
     assert not (data / "server.json").exists()
 
 
-def test_a_given_url_wins_over_the_data_folder(tmp_path, bellcast_server):
+def test_explicit_url_overrides_the_data_folder(tmp_path, bellcast_server):
     (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:1"}')
     project = {"BELLCAST_SECRET": bellcast_server.secret, "BELLCAST_DATA": str(tmp_path)}
     assert bellcast("key", "list", **project).status == 1
@@ -37,7 +37,7 @@ def test_a_given_url_wins_over_the_data_folder(tmp_path, bellcast_server):
     assert bellcast("key", "list", BELLCAST_URL=bellcast_server.url, **project).status == 0
 
 
-def test_a_server_that_was_killed_is_said_to_have_listened_there(tmp_path):
+def test_killed_server_is_reported_as_the_last_known_one(tmp_path):
     data = tmp_path / "data"
     with running("serve", "--port", free_port(), "--data", data) as server:
         next(lines(server))
@@ -49,7 +49,7 @@ def test_a_server_that_was_killed_is_said_to_have_listened_there(tmp_path):
         assert bellcast("notify", "alice", "Hello", "--data", data).status == 0
 
 
-def test_another_bellcast_is_told_apart_by_its_project(bellcast_server):
+def test_server_of_another_project_is_reported(bellcast_server):
     mine = {"BELLCAST_PROJECT": "1:my-key:a-secret-of-mine", "BELLCAST_URL": bellcast_server.url}
     refused = bellcast("notify", "alice", "Hello", **mine)
     assert refused.status == 1
@@ -57,7 +57,7 @@ def test_another_bellcast_is_told_apart_by_its_project(bellcast_server):
     assert "a-secret-of-mine" not in refused.err
 
 
-def test_the_python_client_finds_the_server_by_the_data_folder(tmp_path, monkeypatch):
+def test_python_client_finds_the_server_through_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with running("serve", "--port", free_port()) as server:
         next(lines(server))
@@ -66,14 +66,14 @@ def test_the_python_client_finds_the_server_by_the_data_folder(tmp_path, monkeyp
             assert bell.inbox(bell.token("alice")).counts().unread == 1
 
 
-def test_a_wildcard_address_is_stored_as_one_to_connect_to(tmp_path):
+def test_wildcard_address_is_stored_as_a_connectable_one(tmp_path):
     port = free_port()
     with running("serve", "--host", "0.0.0.0", "--port", port, "--data", tmp_path) as server:
         next(lines(server))
         assert json.loads((tmp_path / "server.json").read_text())["url"] == f"http://127.0.0.1:{port}"
 
 
-def test_a_folder_that_cannot_keep_the_address_stops_no_server(tmp_path):
+def test_unwritable_server_file_does_not_stop_the_server(tmp_path):
     (tmp_path / "server.json").mkdir()
     with running("serve", "--port", free_port(), "--data", tmp_path) as server:
         assert "is listening" in next(lines(server))
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_keep_the_address_stops_no_server(tmp_path):
     assert "server_url_not_stored" in ended.err
 
 
-async def test_several_workers_store_their_one_address(tmp_path):
+async def test_workers_store_their_common_address(tmp_path):
     port, name = free_port(), f"port_{uuid4().hex}"
     database = await engines.postgres().make(name)
     given = {"BELLCAST_STORE": database, "BELLCAST_BROKER": database}
@@ -93,6 +93,6 @@ async def test_several_workers_store_their_one_address(tmp_path):
     assert not (tmp_path / "server.json").exists()
 
 
-def test_make_passes_the_port_to_the_demo():
+def test_make_demo_passes_the_port():
     asked = subprocess.run(["make", "--dry-run", "demo", "PORT=9000"], cwd=ROOT, capture_output=True, text=True)
     assert "bellcast demo --port 9000" in asked.stdout

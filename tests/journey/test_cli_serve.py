@@ -1,4 +1,4 @@
-"""`bellcast serve`: from the first start to a graceful end, and every reason not to start."""
+"""`bellcast serve`: first start, graceful exit, and every reason for a failed start."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from tests.journey.shell import ESCAPE, bellcast, end, lines, running
 
 
 def listening(process) -> str:
-    """The URL in the one line a server prints."""
+    """Return the URL in the one line that a server prints."""
     line = next(lines(process))
     found = re.fullmatch(r"Bellcast \S+ is listening on (http://\S+)", line)
     assert found, line
     return found[1]
 
 
-def test_the_first_start_makes_credentials_and_shows_them_once(tmp_path):
+def test_first_start_creates_credentials_and_shows_them_once(tmp_path):
     data = tmp_path / "new" / "data"
     with running("serve", "--port", 0, "--data", data) as first:
         listening(first)
@@ -37,7 +37,7 @@ def test_the_first_start_makes_credentials_and_shows_them_once(tmp_path):
     assert json.loads((data / "project.json").read_text()) == kept
 
 
-def test_files_of_the_store_are_their_owners_in_a_folder_that_was_there(tmp_path):
+def test_store_files_are_private_in_an_existing_folder(tmp_path):
     data = tmp_path / "open to all"
     data.mkdir(mode=0o755)
     with running("serve", "--port", 0, "--data", data) as process:
@@ -49,7 +49,7 @@ def test_files_of_the_store_are_their_owners_in_a_folder_that_was_there(tmp_path
     assert set(modes.values()) == {0o600}
 
 
-def test_one_line_says_where_it_listens_and_nothing_else_is_on_stdout(tmp_path):
+def test_stdout_has_only_the_line_with_the_address(tmp_path):
     with running("serve", "--port", 0, "--data", tmp_path) as process:
         url = listening(process)
         assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
@@ -59,7 +59,7 @@ def test_one_line_says_where_it_listens_and_nothing_else_is_on_stdout(tmp_path):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_it_tells_clients_to_come_back_and_ends_with_status_0(tmp_path, how):
+def test_server_closes_connections_for_a_reconnect_and_exits_with_status_0(tmp_path, how):
     with running("serve", "--port", 0, "--data", tmp_path) as process:
         url = listening(process)
         token = bellcast("token", "alice", "--data", tmp_path).out.strip()
@@ -73,7 +73,7 @@ def test_it_tells_clients_to_come_back_and_ends_with_status_0(tmp_path, how):
     assert "Traceback" not in ended.err
 
 
-def test_settings_come_from_options_before_the_environment(tmp_path):
+def test_options_override_the_environment(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         taken = str(probe.getsockname()[1])
@@ -86,7 +86,7 @@ def test_settings_come_from_options_before_the_environment(tmp_path):
 
 
 def one_line(ended, status: int) -> str:
-    """The error of a command that could not be done: one line, no traceback, nothing on stdout."""
+    """Check that a command failed with one error line and no traceback, and return that line."""
     assert ended.status == status
     assert ended.out == ""
     errors = [line for line in ended.err.splitlines() if line.startswith("Error:")]
@@ -96,30 +96,30 @@ def one_line(ended, status: int) -> str:
     return errors[0]
 
 
-def test_a_port_in_use(bellcast_server, tmp_path):
+def test_port_in_use_is_reported(bellcast_server, tmp_path):
     error = one_line(bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path), 1)
     assert f"127.0.0.1 port {bellcast_server.port} is in use; stop what listens there, or choose another" in error
 
 
-def test_an_address_this_machine_does_not_have(tmp_path):
+def test_foreign_address_is_reported(tmp_path):
     error = one_line(bellcast("serve", "--host", "203.0.113.7", "--port", 0, "--data", tmp_path), 1)
     assert "cannot listen on 203.0.113.7 port 0" in error
     assert "--host" in error
 
 
-def test_a_data_folder_another_server_uses(bellcast_server):
+def test_data_folder_in_use_is_reported(bellcast_server):
     error = one_line(bellcast("serve", "--port", 0, "--data", bellcast_server.data), 1)
     assert f"Another Bellcast server is using the data folder {bellcast_server.data}" in error
     assert httpx.get(f"{bellcast_server.url}/readyz").status_code == 200
 
 
-def test_a_database_that_is_none(tmp_path):
+def test_invalid_database_file_is_reported(tmp_path):
     (tmp_path / "bellcast.db").write_text("This is a letter to my landlord, and far longer than a file's header." * 9)
     error = one_line(bellcast("serve", "--port", 0, "--data", tmp_path), 1)
     assert "not a database" in error
 
 
-def test_a_data_folder_that_cannot_be_made(tmp_path):
+def test_data_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").touch()
     error = one_line(bellcast("serve", "--port", 0, "--data", tmp_path / "file" / "data"), 2)
     assert "BELLCAST_DATA" in error
@@ -137,12 +137,12 @@ def test_a_data_folder_that_cannot_be_made(tmp_path):
     ],
     ids=["option", "variable", "unknown variable", "file", "handlers", "store"],
 )
-def test_a_wrong_setting_is_named(tmp_path, args, environ, named):
+def test_invalid_setting_is_named(tmp_path, args, environ, named):
     error = one_line(bellcast("serve", "--data", tmp_path, *args, **environ), 2)
     assert named in error
 
 
-def test_handlers_are_found_in_the_folder_it_is_started_in(tmp_path, monkeypatch):
+def test_handlers_are_imported_from_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "bells.py").write_text("from bellcast.calls import Handlers\nhandlers = Handlers()\n")
     monkeypatch.chdir(tmp_path)
     with running("serve", "--port", 0, "--data", tmp_path / "data", "--handlers", "bells:handlers") as process:

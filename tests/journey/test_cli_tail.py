@@ -1,4 +1,4 @@
-"""`bellcast tail`: an inbox followed live, whatever happens to the server meanwhile."""
+"""`bellcast tail`: an inbox followed live, also across restarts of the server."""
 
 import json
 import signal
@@ -21,11 +21,11 @@ def send(server, **draft):
 
 
 def told(process, name):
-    """The next frame of that name."""
+    """Return the next frame of that type."""
     return next(frame for frame in map(json.loads, lines(process)) if frame["type"] == name)
 
 
-def test_the_newest_come_first_then_what_happens(bellcast_server, project):
+def test_tail_prints_the_newest_notifications_then_live_events(bellcast_server, project):
     for title in ("one", "two", "three"):
         send(bellcast_server, to="tail-alice", title=title)
     with running("tail", "tail-alice", "-n", 2, "--json", **project) as process:
@@ -42,7 +42,7 @@ def test_the_newest_come_first_then_what_happens(bellcast_server, project):
         assert end(process, signal.SIGINT).status == 0
 
 
-def test_looking_on_marks_nothing(bellcast_server, project):
+def test_tail_marks_nothing_as_seen(bellcast_server, project):
     send(bellcast_server, to="tail-bob", title="Unseen")
     with running("tail", "tail-bob", "--json", **project) as process:
         assert told(process, "notification")["notification"]["seen_at"] is None
@@ -51,7 +51,7 @@ def test_looking_on_marks_nothing(bellcast_server, project):
     assert httpx.get(f"{bellcast_server.url}/v1/inbox", headers=headers).json()["unseen"] == 1
 
 
-def test_topics_are_heard_beside_the_inbox(bellcast_server, project):
+def test_tail_follows_topics_too(bellcast_server, project):
     with running("tail", "tail-carol", "--topic", "deploys", "--topic", "alerts", "--json", **project) as process:
         assert told(process, "ready")["topics"] == ["deploys", "alerts"]
         body = {"topic": "alerts", "name": "fired", "data": {"level": 3}}
@@ -59,7 +59,7 @@ def test_topics_are_heard_beside_the_inbox(bellcast_server, project):
         assert told(process, "event")["data"] == {"level": 3}
 
 
-def test_a_killed_server_costs_nothing(start_server):
+def test_tail_loses_nothing_when_the_server_is_killed(start_server):
     server = start_server()
     project = {"BELLCAST_URL": server.url, "BELLCAST_SECRET": server.secret}
     with running("tail", "alice", "--json", **project) as process:
@@ -73,7 +73,7 @@ def test_a_killed_server_costs_nothing(start_server):
     assert heard == sent
 
 
-def test_a_person_sees_what_presses_most(bellcast_server, project):
+def test_tail_highlights_urgent_notifications_at_a_terminal(bellcast_server, project):
     send(bellcast_server, to="tail-dora", title="Disk almost full", priority="urgent", type="ops", tags=["db"])
     with Terminal("tail", "tail-dora", **project) as screen:
         shown = screen.read_until(r"[^\n]*Disk almost full[^\n]*\n[^\n]*#db")[0]
@@ -85,8 +85,8 @@ def test_a_person_sees_what_presses_most(bellcast_server, project):
         assert screen.wait() == 0
 
 
-def test_a_notification_cannot_drive_the_terminal(bellcast_server, project):
-    # The first would rename the window, the second hide the rest.
+def test_notification_cannot_control_the_terminal(bellcast_server, project):
+    # The first sequence would rename the window, the second hide the text after it.
     send(bellcast_server, to="tail-eve", title="\x1b]0;owned\x07 title", body="\x9b8m body", type="t\x1b[8m")
     with Terminal("tail", "tail-eve", **project) as screen:
         shown = screen.read_until(r"(.|\n)*1 unread")[0]
@@ -95,7 +95,7 @@ def test_a_notification_cannot_drive_the_terminal(bellcast_server, project):
     assert "\x1b[8m" not in shown
 
 
-def test_what_stands_in_the_way_is_told(project):
+def test_tail_reports_errors_of_credentials_server_and_arguments(project):
     wrong = bellcast("tail", "alice", **project | {"BELLCAST_SECRET": "wrong"})
     assert wrong.status == 1
     assert "does not accept this secret" in wrong.err
@@ -107,7 +107,7 @@ def test_what_stands_in_the_way_is_told(project):
     assert "recipient: must not be empty" in nobody.err
 
 
-def test_a_revoked_session_ends_it(bellcast_server, project):
+def test_tail_ends_when_its_session_is_revoked(bellcast_server, project):
     with running("tail", "tail-frank", "--json", **project) as process:
         told(process, "ready")
         url = f"{bellcast_server.url}/v1/recipients/tail-frank/sessions"

@@ -1,4 +1,4 @@
-"""`bellcast token`: signed without a server, taken by one."""
+"""`bellcast token`: signed without a server, accepted by one."""
 
 import httpx
 import jwt
@@ -14,14 +14,14 @@ def claims(token: str) -> dict:
     return jwt.decode(token, PROJECT[2], ["HS256"])
 
 
-def test_a_token_opens_its_recipients_inbox(bellcast_server):
+def test_token_opens_the_inbox_of_its_recipient(bellcast_server):
     token = bellcast("token", "token-alice", **OURS).out.strip()
     answer = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200
     assert answer.json()["unread"] == 0
 
 
-def test_it_says_what_was_asked_for():
+def test_token_has_the_requested_claims():
     options = ["--tenant", "acme", "--ttl", "2h", "--topic", "a.*", "--topic", "b", "--publish", "chat-*"]
     shown = bellcast("token", "alice", *options, "--role", "admin", "--name", "Alice A.", **OURS)
     said = claims(shown.out.strip())
@@ -36,21 +36,21 @@ def test_it_says_what_was_asked_for():
     }
 
 
-def test_scripts_get_json():
+def test_token_is_printed_as_json_for_scripts():
     told = bellcast("token", "alice", "--json", **OURS).json
     assert told.keys() == {"token", "recipient", "tenant", "expires_at"}
     assert (told["recipient"], told["tenant"]) == ("alice", None)
     assert claims(told["token"])["sub"] == "alice"
 
 
-def test_a_folder_without_credentials_gets_none_made(tmp_path):
+def test_token_without_credentials_creates_no_folder(tmp_path):
     refused = bellcast("token", "alice", "--data", tmp_path / "typo")
     assert refused.status == 1
     assert "has no credentials to sign with; start `bellcast serve`" in refused.err
     assert not (tmp_path / "typo").exists()
 
 
-def test_what_no_server_would_take_is_refused_here():
+def test_invalid_claims_are_refused_before_signing():
     assert "must not be empty" in bellcast("token", "", **OURS).err
     assert "at most 200 characters" in bellcast("token", "x" * 201, **OURS).err
     for ttl in ("soon", "0", "-1"):

@@ -1,4 +1,4 @@
-"""Looking after a server from the shell: config, doctor, backup, restore, migrate."""
+"""Server maintenance in a shell: config, doctor, backup, restore, migrate."""
 
 import shutil
 import sqlite3
@@ -17,11 +17,11 @@ def project(bellcast_server):
 
 
 def found(told):
-    """What the doctor says of each check."""
+    """Return the doctor's findings by check."""
     return {finding["check"]: finding for finding in told.json["findings"]}
 
 
-def test_config_tells_what_is_in_effect_and_where_it_was_set(tmp_path):
+def test_config_shows_effective_values_and_their_sources(tmp_path):
     given = {"BELLCAST_PORT": "80", "BELLCAST_SECRET": "hush-hush", "BELLCAST_PROJECT": "7:key:very-secret"}
     told = bellcast("config", "--data", tmp_path, "--json", **given)
     assert told.json["BELLCAST_PORT"] == {"value": "80", "source": "environment"}
@@ -38,7 +38,7 @@ def test_config_tells_what_is_in_effect_and_where_it_was_set(tmp_path):
     assert not (tmp_path / "project.json").exists()
 
 
-def test_the_doctor_finds_a_good_server_good(bellcast_server, project):
+def test_doctor_finds_no_problem_with_a_healthy_server(bellcast_server, project):
     told = bellcast("doctor", "--data", bellcast_server.data, "--json", **project)
     checks = found(told)
     assert {checks[name]["state"] for name in ("store", "server", "SSE", "WebSocket", "clock")} == {"ok"}
@@ -48,7 +48,7 @@ def test_the_doctor_finds_a_good_server_good(bellcast_server, project):
     assert patient.status_code == 404
 
 
-def test_the_doctor_names_what_is_wrong_and_what_to_do(tmp_path):
+def test_doctor_names_problems_and_fixes(tmp_path):
     (tmp_path / "project.json").write_text("{}")
     (tmp_path / "project.json").chmod(0o644)
     (tmp_path / "bellcast.db").write_bytes(b"no database " * 1000)
@@ -72,34 +72,34 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(tmp_path):
     assert "4 problems" in shown.out
 
 
-def test_the_doctor_does_not_think_much_of_a_short_secret(tmp_path):
+def test_doctor_warns_of_a_short_secret(tmp_path):
     told = bellcast("doctor", "--data", tmp_path, "--json", "--local", BELLCAST_PROJECT="1:key:x")
     finding = found(told)["credentials"]
     assert finding["state"] == "warning"
     assert "can be guessed" in finding["what"]
 
 
-def test_the_doctor_reads_wrong_settings_too():
+def test_doctor_reports_invalid_settings():
     told = bellcast("doctor", "--json", BELLCAST_PORT="eighty")
     assert told.status == 1
     assert "BELLCAST_PORT" in found(told)["settings"]["what"]
 
 
-def test_the_doctor_without_the_secret_looks_at_what_it_can(bellcast_server, project):
+def test_doctor_without_the_secret_checks_the_public_paths(bellcast_server, project):
     told = bellcast("doctor", "--json", **project | {"BELLCAST_SECRET": "wrong"})
     assert found(told)["server"]["state"] == "ok"
     assert found(told)["live path"]["state"] == "warning"
     assert "SSE" not in found(told)
 
 
-def test_the_doctor_may_stay_at_home(tmp_path):
+def test_doctor_can_skip_the_server(tmp_path):
     told = bellcast("doctor", "--local", "--data", tmp_path, "--url", "http://127.0.0.1:1", "--json")
     assert told.status == 0
     assert "server" not in found(told)
 
 
 def sent_while(server, work):
-    """The ids that were acknowledged before `work` was called, and while it went on."""
+    """Return the ids that were acknowledged before `work` was called, and during it."""
     before, during, ends = [], [], threading.Event()
 
     def send(into):
@@ -123,7 +123,7 @@ def sent_while(server, work):
     return before, during
 
 
-def test_a_backup_of_a_busy_server_is_a_whole_store(start_server, tmp_path):
+def test_backup_of_a_busy_server_is_complete(start_server, tmp_path):
     server = start_server()
     copy = tmp_path / "copy.db"
     told = []
@@ -147,7 +147,7 @@ def test_a_backup_of_a_busy_server_is_a_whole_store(start_server, tmp_path):
         assert page["unread"] == len(ids)
 
 
-def test_a_backup_never_writes_over_a_file(bellcast_server, tmp_path):
+def test_backup_overwrites_no_file(bellcast_server, tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text("dear diary")
     refused = bellcast("backup", mine, "--data", bellcast_server.data)
@@ -159,7 +159,7 @@ def test_a_backup_never_writes_over_a_file(bellcast_server, tmp_path):
     assert "There is no file" in nothing.err
 
 
-def test_a_restore_spares_what_is_there(bellcast_server, tmp_path):
+def test_restore_overwrites_data_only_with_force(bellcast_server, tmp_path):
     copy, data = tmp_path / "copy.db", tmp_path / "data"
     bellcast("backup", copy, "--data", bellcast_server.data)
     for force in ([], ["--force"]):
@@ -177,7 +177,7 @@ def test_a_restore_spares_what_is_there(bellcast_server, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"a letter, not a database" * 100], ids=["empty", "letter"])
-def test_what_is_no_backup_is_not_restored(tmp_path, content):
+def test_invalid_backup_is_not_restored(tmp_path, content):
     (tmp_path / "letter").write_bytes(content)
     refused = bellcast("restore", tmp_path / "letter", "--data", tmp_path / "data")
     assert refused.status == 1
@@ -186,7 +186,7 @@ def test_what_is_no_backup_is_not_restored(tmp_path, content):
     assert not (tmp_path / "data" / "bellcast.db").exists()
 
 
-def test_migrate_says_from_where_to_where(tmp_path):
+def test_migrate_reports_both_versions(tmp_path):
     first = bellcast("migrate", "--data", tmp_path, "--json").json
     assert first["from"] == 0
     assert first["to"] >= 1
@@ -195,7 +195,7 @@ def test_migrate_says_from_where_to_where(tmp_path):
         assert store.execute("PRAGMA user_version").fetchone() == (first["to"],)
 
 
-def test_migrate_keeps_off_a_running_server_and_foreign_files(bellcast_server, tmp_path):
+def test_migrate_refuses_a_running_server_and_foreign_files(bellcast_server, tmp_path):
     refused = bellcast("migrate", "--data", bellcast_server.data)
     assert refused.status == 1
     assert "Another Bellcast server is using the data folder" in refused.err

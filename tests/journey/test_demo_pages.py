@@ -1,4 +1,4 @@
-"""The demo apps' pages load everything from this machine, and say what is missing where a library was not built."""
+"""The pages of the demo apps load everything from this machine, and name a library that was not built."""
 
 import re
 from collections.abc import Callable
@@ -39,7 +39,7 @@ async def test_demo_page_loads_nothing_from_the_web(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_demo_page_says_which_library_is_missing(tmp_path: Path, name: str) -> None:
+async def test_demo_page_names_the_missing_library(tmp_path: Path, name: str) -> None:
     client, path = page(tmp_path, name)
     async with client:
         text = (await client.get(path)).text

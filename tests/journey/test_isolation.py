@@ -1,5 +1,6 @@
-"""Nothing crosses a tenant: every path there is, every frame of every dialect that knows tenants, asked by one tenant with
-another's ids, finds nothing, changes nothing, and tells nobody."""
+"""Isolation of tenants: every path and every frame of every dialect, sent by one tenant with another's ids, returns
+nothing of it, changes nothing, and reaches none of its clients.
+"""
 
 import json
 import random
@@ -20,15 +21,15 @@ from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
 from tests.wire.pusher_clients import bare
 
-# Stands in everything Acme has: wherever else it is read, something crossed.
+# Contained in all data of Acme; found anywhere else, it proves a leak.
 MARK = "TOPSECRETOFACME"
 TOPICS = ["presence-vault", "private-vault"]
-# They speak of the project and its server, not of what a tenant has; a tenant is named in the path of its own.
+# Paths of the project and its server; a tenant is named in its own path.
 OF_THE_PROJECT = ("/v1/keys", "/v1/tenants/", "/healthz", "/readyz", "/docs", "/openapi.json", "/errors", "/bellcast")
 
 
 class Acme(NamedTuple):
-    """What Acme has: the ids somebody of Globex might learn."""
+    """The data of Acme, with the ids that Globex might learn."""
 
     server: ServerProcess
     notification: str
@@ -42,7 +43,7 @@ class Acme(NamedTuple):
         return [self.notification, self.announcement]
 
     def keeps(self) -> dict[str, Any]:
-        """Everything that must stay as it is."""
+        """Return everything that must remain unchanged."""
         app, alice = {"headers": self.server.as_app()}, {"headers": self.server.as_recipient("alice", tenant="acme")}
         url = self.server.url
         kept = {path: httpx.get(f"{url}{path}", **app).text for path in ACMES}
@@ -68,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def acme(server: ServerProcess) -> Iterator[Acme]:
-    """Alice of Acme, whom somebody of the same name at Globex would like to know more of."""
+    """The recipient Alice of Acme. Globex has one of the same name."""
     app = httpx.Client(base_url=server.url, headers=server.as_app(), params={"tenant": "acme"})
     app.put("/v1/tenants/acme", params={}, json={"name": MARK, "settings": {"plan": MARK}})
     app.put("/v1/recipients/alice", json={"name": MARK, "email": f"{MARK}@example.com", "roles": ["admin"]})
@@ -98,7 +99,7 @@ def operations() -> list[tuple[str, str, Any]]:
 
 
 def filled(path: str, acme: Acme) -> list[str]:
-    """A path with what Acme has for its parameters."""
+    """Return the path once for each combination of Acme's ids."""
     values = {"id": acme.ids, "key": ["alice", "bob"], "recipient": ["alice"], "topic": TOPICS}
     names = re.findall(r"{(\w+)", path)
     found = []
@@ -111,7 +112,7 @@ def filled(path: str, acme: Acme) -> list[str]:
 
 
 def bodies(operation: Any, acme: Acme) -> list[Any]:
-    """What may be said there: the example of the page, and Acme's ids wherever a body takes some."""
+    """Return request bodies: the documented example, and Acme's ids in every field that accepts them."""
     if operation.body is None:
         return [None]
     example = operation.example
@@ -139,7 +140,7 @@ QUERIES = {
 @pytest.mark.parametrize(
     ("method", "path", "operation"), operations(), ids=lambda one: one if isinstance(one, str) else ""
 )
-def test_every_path_finds_nothing_of_another_tenant(acme: Acme, method: str, path: str, operation: Any) -> None:
+def test_no_path_returns_anything_of_another_tenant(acme: Acme, method: str, path: str, operation: Any) -> None:
     server, before = acme.server, acme.keeps()
     recipient = operation.required_scope == "recipient"
     headers = server.as_recipient("alice", tenant="globex") if recipient else server.as_app()
@@ -156,7 +157,7 @@ def test_every_path_finds_nothing_of_another_tenant(acme: Acme, method: str, pat
 
 
 def settled(bell: Socket) -> list[dict[str, Any]]:
-    """What a connection heard until the answer to a ping, but signs of life."""
+    """Return the frames up to the response to a ping, without heartbeats."""
     heard = []
     bell.send("ping", ref="settled")
     while (frame := bell.next()).get("ref") != "settled":
@@ -166,7 +167,7 @@ def settled(bell: Socket) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("how", ["query", "body"])
-def test_a_subscription_is_of_the_tenant_it_names(acme: Acme, how: str) -> None:
+def test_subscription_belongs_to_the_tenant_in_the_request(acme: Acme, how: str) -> None:
     url, headers = f"{acme.server.url}/v1/topics/public-{how}/subscriptions", acme.server.as_app()
     said: dict[str, Any] = {"params": {"tenant": "globex"}} if how == "query" else {"json": {"tenant": "globex"}}
     assert httpx.put(f"{url}/alice", headers=headers, **said).status_code == 201
@@ -183,7 +184,7 @@ def test_a_subscription_is_of_the_tenant_it_names(acme: Acme, how: str) -> None:
 
 
 def said_by_clients(acme: Acme) -> dict[str, list[dict[str, Any]]]:
-    """Every frame a native client may say, with Acme's ids."""
+    """Return every command of a native client, with Acme's ids."""
     marks = ["seen", "read", "unread", "archive", "unarchive", "delete"]
     return {
         **{mark: [{"ids": acme.ids}, {"all": True}] for mark in marks},
@@ -197,7 +198,7 @@ def said_by_clients(acme: Acme) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_no_frame_reaches_another_tenant(acme: Acme) -> None:
+def test_native_frame_reaches_no_other_tenant(acme: Acme) -> None:
     frames = said_by_clients(acme)
     assert set(frames) == {one.__struct_config__.tag for one in protocol.AnyCommand.__args__}
     before = acme.keeps()
@@ -217,14 +218,14 @@ def test_no_frame_reaches_another_tenant(acme: Acme) -> None:
 
 
 def words(acme: Acme) -> Iterator[tuple[str, list[Any]]]:
-    """The same frames as Socket.IO says them: an event by the command's name, its fields as an object, or as a list."""
+    """Return the same commands for Socket.IO: an event per command, with the fields as an object or as a list."""
     for name, those in said_by_clients(acme).items():
         for fields in those:
             yield name, [fields]
             yield name, list(fields.values())
 
 
-def test_no_event_of_socket_io_reaches_another_tenant(acme: Acme) -> None:
+def test_socketio_event_reaches_no_other_tenant(acme: Acme) -> None:
     before = acme.keeps()
     claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
     url = f"{acme.server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"
@@ -240,14 +241,14 @@ def test_no_event_of_socket_io_reaches_another_tenant(acme: Acme) -> None:
 
 
 def until(socket: ClientConnection, beginning: str) -> list[str]:
-    """What is heard up to what begins so."""
+    """Return the packets up to the first with that start."""
     heard = [str(socket.recv(timeout=10))]
     while not heard[-1].startswith(beginning):
         heard.append(str(socket.recv(timeout=10)))
     return heard
 
 
-def test_the_pusher_dialect_which_knows_no_tenants_sees_none(acme: Acme) -> None:
+def test_pusher_client_sees_no_tenant(acme: Acme) -> None:
     server, before = acme.server, acme.keeps()
     sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
     with bare(server) as nameless:
@@ -267,14 +268,14 @@ def test_the_pusher_dialect_which_knows_no_tenants_sees_none(acme: Acme) -> None
     assert settled(acme.bell) == []
 
 
-def test_a_position_of_another_tenant_brings_nothing_of_it(acme: Acme) -> None:
+def test_position_of_another_tenant_reveals_nothing(acme: Acme) -> None:
     with websocket(acme.server, "alice", position=acme.position, claims={"tenant": "globex"}) as globex:
         heard = [globex.until("ready"), *settled(globex)]
     assert MARK not in json.dumps(heard)
 
 
-def test_what_happens_at_one_tenant_is_heard_at_no_other(acme: Acme) -> None:
-    """The other way round: Globex and a nameless tenant listen while Acme does everything."""
+def test_event_of_a_tenant_reaches_no_other_tenant(acme: Acme) -> None:
+    """The reverse: Globex and the default tenant follow while Acme sends everything."""
     server, headers = acme.server, acme.server.as_app()
     with (
         websocket(server, "alice", topics=",".join(TOPICS), claims={"tenant": "globex", "topics": ["*"]}) as globex,
@@ -296,7 +297,7 @@ def test_what_happens_at_one_tenant_is_heard_at_no_other(acme: Acme) -> None:
     settled(acme.bell)
 
 
-def test_the_same_idempotency_key_is_another_at_each_tenant(acme: Acme) -> None:
+def test_idempotency_keys_of_two_tenants_are_independent(acme: Acme) -> None:
     url, headers = f"{acme.server.url}/v1/notifications", acme.server.as_app() | {"Idempotency-Key": "same"}
     answers = [
         httpx.post(url, params={"tenant": tenant}, json={"to": "carol", "title": tenant}, headers=headers)

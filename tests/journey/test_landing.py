@@ -1,4 +1,4 @@
-"""The page at `/`: a first look for people and programs, and a first notification for whoever sits at the machine."""
+"""The page at `/`: an overview for humans and programs, and a form to send a first notification on the same machine."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +17,7 @@ FORM = "Title</label>"
 
 
 async def send(rest: Rest, body: object = None, **headers: str) -> httpx.Response:
-    """As the page does it; None leaves a header out."""
+    """Send the form like the page; None omits a header."""
     return await rest.nobody.post("/", json={"title": "Hi"} if body is None else body, headers=HERE | headers)
 
 
@@ -28,7 +28,7 @@ class TestPage:
         for part in ("Bellcast", __version__, "It works", 'href="docs"', 'href="openapi.json"', 'href="errors"', FORM):
             assert part in answer.text
 
-    async def test_page_allows_nothing_but_its_own_scripts_and_styles(self, rest: Rest) -> None:
+    async def test_page_allows_only_its_own_scripts_and_styles(self, rest: Rest) -> None:
         policy = (await rest.nobody.get("/", headers=HERE)).headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -45,15 +45,15 @@ class TestPage:
             "errors": "errors",
         }
 
-    async def test_page_says_why_the_server_is_not_ready(self, rest: Rest) -> None:
+    async def test_page_shows_the_reason_if_the_server_is_not_ready(self, rest: Rest) -> None:
         await rest.store.close()
         answer = await rest.nobody.get("/", headers=HERE)
         assert answer.status_code == 200
         assert "Not ready" in answer.text
         assert "It works" not in answer.text
 
-    async def test_page_holds_no_credential(self, rest: Rest) -> None:
-        # Every page of every site may read it.
+    async def test_page_contains_no_credential(self, rest: Rest) -> None:
+        # Pages of all sites may read it.
         answer = await rest.nobody.get("/", headers=HERE)
         assert PROJECT.secret not in answer.text
         assert "eyJ" not in answer.text
@@ -64,7 +64,7 @@ class TestPage:
 
 
 class TestTrial:
-    async def test_form_sends_to_a_recipient_in_a_tenant_of_its_own(self, rest: Rest) -> None:
+    async def test_form_sends_to_a_recipient_in_a_separate_tenant(self, rest: Rest) -> None:
         answer = await send(rest)
         assert answer.status_code == 201
         made = answer.json()
@@ -104,10 +104,10 @@ class TestTrial:
         assert refused(answer, 403, "forbidden")
 
     @pytest.mark.parametrize("host", ["localhost:8787", "[::1]:8787", "127.0.0.2"])
-    async def test_form_works_by_every_name_of_the_machine(self, rest: Rest, host: str) -> None:
+    async def test_form_works_with_every_local_host_name(self, rest: Rest, host: str) -> None:
         assert (await send(rest, host=host, origin=f"http://{host}")).status_code == 201
 
-    async def test_form_takes_no_simple_request_of_another_page(self, rest: Rest) -> None:
+    async def test_form_refuses_simple_requests_of_other_pages(self, rest: Rest) -> None:
         answer = await rest.nobody.post("/", content='{"title": "Hi"}', headers=HERE | {"content-type": "text/plain"})
         assert refused(answer, 415, "unsupported_media_type")
 
@@ -116,7 +116,7 @@ class TestTrial:
         assert refused(await send(rest, {"title": "x" * 501}), 422, "invalid")
         assert refused(await send(rest, {"to": "alice"}), 422, "invalid")
 
-    async def test_form_is_bounded_in_haste(self, rest: Rest) -> None:
+    async def test_form_is_rate_limited(self, rest: Rest) -> None:
         answers = [(await send(rest, {})).status_code for _ in range(10)]
         assert answers[:5] == [201] * 5
         assert answers[-1] == 429
@@ -141,7 +141,7 @@ async def test_form_is_not_shown_to_other_machines(far_client: httpx.AsyncClient
     [({"landing": "off"}, 404, False), ({"trusted_proxies": "10.0.0.1"}, 200, False), ({}, 200, True)],
     ids=str,
 )
-async def test_settings_decide_about_the_page_and_its_form(
+async def test_settings_control_the_page_and_its_form(
     tmp_path: Path, settings: dict[str, str], status: int, has_form: bool
 ) -> None:
     app = create_app(load({"data": str(tmp_path), **settings}, {}))
@@ -156,7 +156,7 @@ async def test_settings_decide_about_the_page_and_its_form(
             await app.stop()
 
 
-async def test_page_works_below_a_mount_with_and_without_its_slash(tmp_path: Path) -> None:
+async def test_page_works_below_a_mount_with_and_without_a_trailing_slash(tmp_path: Path) -> None:
     async with rests.opened(tmp_path) as rest:
         app = rest.client._transport.app
         transport = httpx.ASGITransport(app, root_path="/sites/bell")

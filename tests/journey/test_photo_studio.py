@@ -1,4 +1,4 @@
-"""The photo studio: a client books, the front desk assigns, a photographer delivers, and each one's bell rings."""
+"""The photo studio: a client books, the front desk assigns, a photographer delivers, and each is notified."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ PNG = bytes.fromhex(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    # A heartbeat each second, so that a test can wait for one.
+    # A heartbeat per second, so that a test can wait for one.
     with ServerProcess(tmp_path_factory.mktemp("studio") / "data", {"BELLCAST_HEARTBEAT": "1"}) as server:
         yield server
 
@@ -44,7 +44,7 @@ def bell(server):
 
 @pytest.fixture
 def people(studio, bell):
-    """Everybody's browser, signed in, and with nothing in the inbox."""
+    """A signed-in browser for each person, with an empty inbox."""
     people = {key: httpx.Client(base_url=studio, timeout=10) for key in ("clara", "jonas", "mira", "theo", "ines")}
     for key, person in people.items():
         assert person.post(f"/login/{key}").headers["location"] == "/bookings"
@@ -54,7 +54,7 @@ def people(studio, bell):
 
 
 def booked(person, **fields):
-    """Book a session; its number."""
+    """Book a session, and return its number."""
     asked = {
         "kind": "family",
         "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
@@ -70,14 +70,14 @@ def tell(person, what, booking):
 
 
 def rung(person):
-    """How many are unread, and the titles in the inbox."""
+    """Return the unread counter and the titles of the inbox."""
     listed = person.get("/api/notifications").json()
     return listed["unread"], [notification["title"] for notification in listed["notifications"]]
 
 
 @contextmanager
 def listening(person, last=None):
-    """The live events of somebody's page, as (name, id, data), one at a time."""
+    """Follow the live events of a page, as (name, id, data)."""
     headers = {"Last-Event-ID": last} if last else {}
     with person.stream("GET", "/api/notifications/stream", headers=headers) as answer:
         assert answer.status_code == 200
@@ -98,11 +98,11 @@ def read_events(lines):
 
 
 def next_event(events, name):
-    """The next one of that name; heartbeats and others in between are passed over."""
+    """Skip events until one has that name."""
     return next((id, data) for found, id, data in events if found == name)
 
 
-def test_a_booking_goes_from_the_client_to_the_front_desk_to_the_photographer_and_back(people):
+def test_booking_notifies_front_desk_photographer_and_client_in_turn(people):
     clara, mira, theo = people["clara"], people["mira"], people["theo"]
 
     booking = booked(clara, kind="wedding", place="Orchard House")
@@ -134,7 +134,7 @@ def test_a_booking_goes_from_the_client_to_the_front_desk_to_the_photographer_an
     assert clara.get(f"/bookings/{booking}/photos/13").status_code == 404
 
 
-def test_the_stream_tells_of_new_read_and_deleted_ones_at_once(people, bell):
+def test_stream_reports_new_read_and_deleted_notifications(people, bell):
     clara, mira = people["clara"], people["mira"]
     with listening(mira) as events:
         _, ready = next_event(events, "ready")
@@ -153,13 +153,13 @@ def test_the_stream_tells_of_new_read_and_deleted_ones_at_once(people, bell):
         assert gone["id"] == added["notification"]["id"]
 
 
-def test_the_stream_keeps_alive(people):
+def test_stream_sends_heartbeats(people):
     with listening(people["theo"]) as events:
         _, beat = next_event(events, "heartbeat")
         assert "time" in beat
 
 
-def test_a_page_that_lost_its_stream_hears_what_it_missed(people):
+def test_reconnected_stream_receives_missed_notifications(people):
     clara, mira = people["clara"], people["mira"]
     with listening(mira) as events:
         tell(clara, "booking-created", booked(clara, place="Heard live"))
@@ -171,7 +171,7 @@ def test_a_page_that_lost_its_stream_hears_what_it_missed(people):
     assert missed["unread"] == 2
 
 
-def test_one_stream_is_one_person(people):
+def test_stream_belongs_to_one_person(people):
     clara, mira, theo = people["clara"], people["mira"], people["theo"]
     with listening(theo) as events:
         next_event(events, "ready")
@@ -182,7 +182,7 @@ def test_one_stream_is_one_person(people):
     assert first["notification"]["type"] == "photographer-assigned"
 
 
-def test_open_pages_hear_of_a_change_that_rings_no_bell(people):
+def test_open_page_receives_changes_without_a_notification(people):
     clara, mira = people["clara"], people["mira"]
     booking = booked(clara)
     with listening(clara) as events:
@@ -193,7 +193,7 @@ def test_open_pages_hear_of_a_change_that_rings_no_bell(people):
     assert rung(clara) == (0, [])
 
 
-def test_a_page_that_is_gone_holds_no_line(people, bell):
+def test_closed_page_leaves_no_connection(people, bell):
     def lines():
         return [line for line in bell.connections().connections if line.recipient == "ines"]
 
@@ -206,7 +206,7 @@ def test_a_page_that_is_gone_holds_no_line(people, bell):
     assert lines() == []
 
 
-def test_the_old_client_is_told_nothing_new_until_there_is(people):
+def test_polling_client_gets_304_until_something_changes(people):
     clara, mira = people["clara"], people["mira"]
     first = mira.get("/api/notifications")
     assert (first.status_code, first.json()) == (200, {"unread": 0, "notifications": []})
@@ -222,7 +222,7 @@ def test_the_old_client_is_told_nothing_new_until_there_is(people):
     assert news.headers["etag"] != first.headers["etag"]
 
 
-def test_saying_it_twice_rings_once(people):
+def test_repeated_message_notifies_once(people):
     clara, mira = people["clara"], people["mira"]
     booking = booked(clara)
     said = [tell(clara, "booking-created", booking) for _ in range(2)]
@@ -230,7 +230,7 @@ def test_saying_it_twice_rings_once(people):
     assert rung(mira)[0] == 1
 
 
-def test_two_who_say_it_at_once_ring_once(people):
+def test_concurrent_messages_notify_once(people):
     clara, mira = people["clara"], people["mira"]
     booking = booked(clara)
     speakers = [threading.Thread(target=tell, args=(clara, "booking-created", booking)) for _ in range(8)]
@@ -241,7 +241,7 @@ def test_two_who_say_it_at_once_ring_once(people):
     assert rung(mira)[0] == 1
 
 
-def test_only_those_it_concerns_ring_bells(people):
+def test_message_needs_the_right_person_and_state(people):
     booking = booked(people["clara"])
     assert tell(people["jonas"], "booking-created", booking).status_code == 404
     assert tell(people["mira"], "booking-created", booking).status_code == 403
@@ -253,14 +253,14 @@ def test_only_those_it_concerns_ring_bells(people):
     assert {rung(person)[0] for person in people.values()} == {0}
 
 
-def test_somebody_elses_notification_is_not_found(people):
+def test_notification_of_another_person_is_not_found(people):
     tell(people["clara"], "booking-created", booked(people["clara"]))
     [notification] = people["mira"].get("/api/notifications").json()["notifications"]
     assert people["theo"].patch(f"/api/notifications/{notification['id']}/read").status_code == 404
     assert rung(people["mira"])[0] == 1
 
 
-def test_nobody_is_served_without_a_cookie(studio):
+def test_request_without_a_cookie_is_refused(studio):
     with httpx.Client(base_url=studio) as stranger:
         for path in ("/api/notifications", "/api/notifications/stream", "/api/bell-token"):
             assert stranger.get(path).status_code == 401
@@ -268,12 +268,12 @@ def test_nobody_is_served_without_a_cookie(studio):
         assert stranger.get("/bookings").headers["location"] == "/login"
 
 
-def test_a_forged_cookie_is_nobody(studio):
+def test_forged_cookie_is_refused(studio):
     with httpx.Client(base_url=studio, cookies={"studio": "eyJwZXJzb24iOiAibWlyYSJ9.aaaaaa.bbbb"}) as forger:
         assert forger.get("/api/notifications").status_code == 401
 
 
-def test_three_people_share_a_browser_side_by_side(studio):
+def test_three_people_can_share_a_browser(studio):
     with httpx.Client(base_url=studio) as browser:
         assert browser.get("/").text.count("<iframe") == 3
         tokens = [browser.get(f"/as/{key}/api/bell-token").json()["token"] for key in ("clara", "mira", "theo")]
@@ -296,14 +296,14 @@ def test_three_people_share_a_browser_side_by_side(studio):
         ("/api/bookings", {"kind": "family", "starts_at": "2101-01-01T10:00", "place": "x" * 501}, 422),
     ],
 )
-def test_what_cannot_be_understood_is_refused_in_words(people, path, sent, status):
+def test_invalid_request_is_refused_with_a_reason(people, path, sent, status):
     sent = sent if isinstance(sent, bytes) else json.dumps(sent)
     refused = people["clara"].post(path, content=sent)
     assert refused.status_code == status
     assert refused.json()["error"]
 
 
-def test_only_pictures_of_a_bearable_size_are_taken(people):
+def test_upload_accepts_only_images_of_limited_size(people):
     booking = booked(people["clara"])
     people["mira"].put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
 
@@ -316,8 +316,8 @@ def test_only_pictures_of_a_bearable_size_are_taken(people):
     assert [upload(PNG, "image/png") for _ in range(13)] == [201] * 12 + [422]
 
 
-def test_the_pages_work_when_nobody_rings_the_bells(server):
-    # Port 1 is nobody's.
+def test_pages_work_without_a_notification_server(server):
+    # no server listens on port 1
     with photo_studio("http://127.0.0.1:1", server.secret) as alone, httpx.Client(base_url=alone, timeout=20) as mira:
         mira.post("/login/mira")
         assert "Hello, Mira" in mira.get("/bookings").text

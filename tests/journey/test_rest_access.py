@@ -1,4 +1,4 @@
-"""Who may ask what: secrets, keys, session tokens, tenants of both, and the pages of other origins."""
+"""Access control: secrets, keys, session tokens, their tenants, and pages of other origins."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from bellcast.model.limits import Limits
 from tests.journey import rest as rests
 from tests.journey.rest import Asker, fields, refused
 
-# One operation of each scope, and of the recipient's side.
+# An operation of each scope, and one of a recipient.
 OPERATIONS = {
     "send": ("POST", "/v1/notifications", {"to": "alice", "title": "x"}),
     "read": ("GET", "/v1/recipients", None),
@@ -32,7 +32,7 @@ async def key(rest, *scopes):
 
 class TestDoors:
     @pytest.mark.parametrize("door", OPERATIONS)
-    async def test_without_credentials_nobody_enters(self, rest, door):
+    async def test_request_without_credentials_is_refused(self, rest, door):
         answer = await ask(rest.nobody, door)
         assert refused(answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -41,24 +41,24 @@ class TestDoors:
     @pytest.mark.parametrize(
         "credential", ["Bearer wrong", "Bearer ", "Basic YWxpY2U6eA==", "Bearer bc_1_2", "Bearer a.b.c"]
     )
-    async def test_wrong_credentials_are_refused_at_every_door(self, rest, door, credential):
+    async def test_wrong_credentials_are_refused(self, rest, door, credential):
         answer = await ask(Asker(rest.client, {"authorization": credential}), door)
         assert refused(answer, 401, "unauthenticated")
 
-    async def test_right_credentials_at_the_wrong_door_are_forbidden(self, rest):
+    async def test_valid_credentials_of_another_scope_are_forbidden(self, rest):
         for door in ("send", "read", "manage"):
             assert refused(await ask(rest.recipient("alice"), door), 403, "forbidden")
         assert refused(await ask(rest.app, "recipient"), 403, "forbidden")
 
-    async def test_the_body_is_not_looked_at_before_the_credentials(self, rest):
+    async def test_credentials_are_checked_before_the_body(self, rest):
         answer = await rest.nobody.post("/v1/notifications", content=b"{")
         assert refused(answer, 401, "unauthenticated")
 
-    async def test_the_scheme_is_written_in_any_case(self, rest):
+    async def test_authorization_scheme_ignores_case(self, rest):
         bearer = rest.app.headers["authorization"].replace("Bearer", "bEARER")
         assert (await ask(Asker(rest.client, {"authorization": bearer}), "read")).status_code == 200
 
-    async def test_a_session_token_may_stand_in_the_address_but_the_secret_may_not(self, rest):
+    async def test_session_token_is_accepted_in_the_url_but_the_secret_is_not(self, rest):
         token = rest.recipient("alice").headers["authorization"].removeprefix("Bearer ")
         assert (await rest.nobody.get("/v1/inbox", params={"token": token})).status_code == 200
         secret = rest.app.headers["authorization"].removeprefix("Bearer ")
@@ -67,30 +67,30 @@ class TestDoors:
 
 class TestKeys:
     @pytest.mark.parametrize("scope", ["send", "read", "manage"])
-    async def test_a_key_opens_what_its_scope_says_and_nothing_else(self, rest, scope):
+    async def test_key_grants_only_its_scope(self, rest, scope):
         asker, _ = await key(rest, scope)
         for door in ("send", "read", "manage"):
             answer = await ask(asker, door)
             assert (answer.status_code == 403) is (door != scope), door
         assert refused(await ask(asker, "recipient"), 403, "forbidden")
 
-    async def test_its_text_is_shown_once(self, rest):
+    async def test_key_text_is_shown_once(self, rest):
         _, made = await key(rest, "read", "send")
         assert made["scopes"] == ["send", "read"]
         listed = await rest.app.get("/v1/keys")
         assert listed.json()["keys"] == [{name: value for name, value in made.items() if name != "key"}]
         assert made["key"].rpartition("_")[2] not in listed.text
 
-    async def test_a_revoked_key_opens_nothing_and_is_still_listed(self, rest):
+    async def test_revoked_key_is_refused_and_still_listed(self, rest):
         asker, made = await key(rest, "read")
         assert (await rest.app.delete(f"/v1/keys/{made['id']}")).status_code == 204
         assert refused(await ask(asker, "read"), 401, "unauthenticated")
         assert (await rest.app.get("/v1/keys")).json()["keys"][0]["revoked_at"] is not None
 
-    async def test_an_unknown_key_cannot_be_revoked(self, rest):
+    async def test_unknown_key_cannot_be_revoked(self, rest):
         assert refused(await rest.app.delete("/v1/keys/nothing"), 404, "not_found")
 
-    async def test_a_key_cannot_give_what_it_does_not_have(self, rest):
+    async def test_key_cannot_grant_scopes_that_it_lacks(self, rest):
         manager, _ = await key(rest, "manage")
         assert (await manager.post("/v1/keys", json={"name": "x", "scopes": ["manage"]})).status_code == 201
         answer = await manager.post("/v1/keys", json={"name": "x", "scopes": ["manage", "send"]})
@@ -107,7 +107,7 @@ class TestKeys:
             ({"name": "x", "scopes": ["send"], "ttl": 5}, "ttl"),
         ],
     )
-    async def test_a_wrong_key_is_not_made(self, rest, body, field):
+    async def test_invalid_key_is_not_created(self, rest, body, field):
         answer = await rest.app.post("/v1/keys", json=body)
         assert fields(answer).keys() == {field}
         assert (await rest.app.get("/v1/keys")).json() == {"keys": []}
@@ -115,7 +115,7 @@ class TestKeys:
 
 class TestTokenScopes:
     @pytest.mark.parametrize(("scopes", "status"), [(["manage"], 201), (["read", "send"], 403)])
-    async def test_a_key_makes_session_tokens_with_the_scope_manage(self, rest, scopes, status):
+    async def test_key_needs_the_scope_manage_to_create_session_tokens(self, rest, scopes, status):
         sender, _ = await key(rest, *scopes)
         answer = await sender.post("/v1/tokens", json={"recipient": "alice", "publish": ["room"]})
         assert answer.status_code == status, answer.text
@@ -128,27 +128,27 @@ class TestTokens:
         made = answer.json()
         return Asker(rest.client, {"authorization": f"Bearer {made['token']}"}), made["expires_at"]
 
-    async def test_it_opens_the_inbox_of_its_recipient(self, rest):
+    async def test_token_opens_the_inbox_of_its_recipient(self, rest):
         await rest.tell("alice")
         asker, expires_at = await self.token(rest)
         assert (await asker.get("/v1/inbox/counts")).json()["unread"] == 1
         assert expires_at.startswith("2025-06-15T16:06:40")
 
     @pytest.mark.parametrize(("ttl", "seconds"), [(60, 60), ("90", 90), ("2m", 120), ("1h", 3600), ("30d", 2_592_000)])
-    async def test_it_ends_when_it_was_asked_to(self, rest, ttl, seconds):
+    async def test_token_expires_after_its_ttl(self, rest, ttl, seconds):
         asker, _ = await self.token(rest, ttl=ttl)
         rest.clock.advance(seconds)
         assert (await asker.get("/v1/inbox/counts")).status_code == 200
         rest.clock.advance(3)
         assert refused(await asker.get("/v1/inbox/counts"), 401, "unauthenticated")
 
-    async def test_its_tenant_is_where_its_inbox_is(self, rest):
+    async def test_token_opens_the_inbox_in_its_tenant(self, rest):
         await rest.tell("alice", tenant="acme")
         for asked, unread in (({}, 0), ({"tenant": "acme"}, 1), ({"tenant": "globex"}, 0)):
             asker, _ = await self.token(rest, **asked)
             assert (await asker.get("/v1/inbox/counts")).json()["unread"] == unread
 
-    async def test_its_roles_and_name_are_written_to_the_record(self, rest):
+    async def test_token_roles_and_name_are_saved_in_the_record(self, rest):
         asker, _ = await self.token(rest, roles=["admin"], name="Alice")
         await asker.get("/v1/inbox")
         kept = (await rest.app.get("/v1/recipients/alice")).json()
@@ -175,14 +175,14 @@ class TestTokens:
         ],
         ids=str,
     )
-    async def test_a_wrong_one_is_not_made(self, rest, body, field):
+    async def test_invalid_token_is_not_created(self, rest, body, field):
         answer = await rest.app.post("/v1/tokens", json=body)
         assert refused(answer, 422, "invalid")
         assert fields(answer).keys() == {field}
 
 
 async def end_sessions(rest, key):
-    """End them while time goes on: the answer waits for the end of the millisecond."""
+    """End the sessions while the clock advances: the response waits for the end of the millisecond."""
     asking = asyncio.ensure_future(rest.app.delete(f"/v1/recipients/{key}/sessions"))
     while not asking.done():
         await asyncio.sleep(0)
@@ -191,7 +191,7 @@ async def end_sessions(rest, key):
 
 
 class TestRevocation:
-    async def test_older_tokens_are_refused_and_newer_ones_work(self, rest):
+    async def test_revocation_refuses_older_tokens_and_accepts_newer_ones(self, rest):
         before = rest.recipient("alice")
         assert (await before.get("/v1/inbox")).status_code == 200
         rest.clock.advance(1)
@@ -207,7 +207,7 @@ class TestRevocation:
         rest.clock.advance(1)
         assert (await rest.recipient("alice").get("/v1/inbox")).status_code == 200
 
-    async def test_an_ended_session_does_not_write_its_roles_and_name(self, rest):
+    async def test_revoked_session_does_not_save_its_roles_and_name(self, rest):
         before = rest.recipient("alice", roles=["admin"], name="Alice")
         assert (await before.get("/v1/inbox")).status_code == 200
         await rest.app.patch("/v1/recipients/alice", json={"roles": [], "name": "Al"})
@@ -217,7 +217,7 @@ class TestRevocation:
         assert (kept["roles"], kept["name"]) == ([], "Al")
 
     @pytest.mark.parametrize("erased", ["/v1/recipients/alice?tenant=acme", "/v1/tenants/acme"])
-    async def test_an_ended_session_does_not_make_what_was_erased_again(self, rest, erased):
+    async def test_revoked_session_does_not_recreate_erased_records(self, rest, erased):
         before = rest.recipient("alice", tenant="acme")
         assert (await before.get("/v1/inbox")).status_code == 200
         for path in dict.fromkeys((erased, "/v1/tenants/acme")):
@@ -226,7 +226,7 @@ class TestRevocation:
         assert (await rest.app.get("/v1/recipients/alice?tenant=acme")).status_code == 404
         assert (await rest.app.get("/v1/tenants/acme")).status_code == 404
 
-    async def test_only_that_recipient_of_that_tenant_is_concerned(self, rest):
+    async def test_revocation_affects_only_that_recipient_of_that_tenant(self, rest):
         others = [rest.recipient("bob"), rest.recipient("alice", tenant="acme")]
         rest.clock.advance(1)
         await end_sessions(rest, "alice")
@@ -238,14 +238,14 @@ PAGE = {"origin": "https://shop.example"}
 
 
 class TestOrigins:
-    async def test_any_page_may_ask_with_a_token_until_origins_are_declared(self, rest):
+    async def test_token_is_accepted_from_any_origin_until_origins_are_declared(self, rest):
         answer = await rest.recipient("alice").get("/v1/inbox", headers=PAGE)
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
         assert "ETag" in answer.headers["access-control-expose-headers"]
 
-    async def test_a_page_can_read_refusals_too(self, rest):
+    async def test_refusal_is_readable_for_pages(self, rest):
         for answer in (
             await rest.nobody.get("/v1/inbox", headers=PAGE),
             await rest.nobody.get("/nowhere", headers=PAGE),
@@ -254,7 +254,7 @@ class TestOrigins:
             assert answer.headers["access-control-allow-origin"] == PAGE["origin"], answer.status_code
             assert answer.headers["access-control-allow-credentials"] == "true"
 
-    async def test_browsers_may_ask_first_what_is_allowed(self, rest):
+    async def test_preflight_lists_allowed_methods_and_headers(self, rest):
         asked = {"access-control-request-method": "PATCH", "access-control-request-headers": "authorization"}
         answer = await rest.nobody.ask("OPTIONS", "/v1/inbox/x", headers=PAGE | asked)
         assert answer.status_code == 204
@@ -264,7 +264,7 @@ class TestOrigins:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             assert method in answer.headers["access-control-allow-methods"]
 
-    async def test_once_origins_are_declared_only_theirs_may(self, tmp_path):
+    async def test_declared_origins_are_the_only_ones_allowed(self, tmp_path):
         async with rests.opened(tmp_path, access=AccessConfig(origins=("https://shop.example",))) as rest:
             alice = rest.recipient("alice")
             ours = await alice.get("/v1/inbox", headers=PAGE)
@@ -273,14 +273,14 @@ class TestOrigins:
             assert "origin" in ours.headers["vary"].lower()
             theirs = await alice.get("/v1/inbox", headers={"origin": "https://evil.example"})
             assert refused(theirs, 403, "forbidden")
-            assert theirs.headers["access-control-allow-origin"] == "https://evil.example"  # it may know why
+            assert theirs.headers["access-control-allow-origin"] == "https://evil.example"  # it may read the reason
             same = await alice.get("/v1/inbox", headers={"origin": "http://bell.test"})
             assert same.status_code == 200
             assert (await alice.get("/v1/inbox")).status_code == 200
 
 
 class TestCookies:
-    """The app's own session cookie, told apart by the app (BELLCAST_SESSION_URL)."""
+    """The app's session cookie, which the app resolves (BELLCAST_SESSION_URL)."""
 
     @pytest.fixture
     async def app(self):
@@ -302,7 +302,7 @@ class TestCookies:
         async with rests.opened(tmp_path, access=access) as rest:
             yield rest
 
-    async def test_a_cookie_opens_the_inbox_of_whoever_it_belongs_to(self, bell):
+    async def test_cookie_opens_the_inbox_of_its_owner(self, bell):
         await bell.tell("alice")
         asked = await Asker(bell.client, {"cookie": "session=alices"}).get("/v1/inbox/counts")
         assert (asked.status_code, asked.json()["unread"]) == (200, 1)
@@ -320,7 +320,7 @@ class TestCookies:
             (None, False),
         ],
     )
-    async def test_what_changes_something_must_come_from_a_known_page(self, bell, origin, may):
+    async def test_change_by_cookie_needs_a_declared_origin(self, bell, origin, may):
         await bell.tell("alice")
         alice = Asker(bell.client, {"cookie": "session=alices"} | ({"origin": origin} if origin else {}))
         answer = await alice.post("/v1/inbox/read", json={"all": True})
@@ -328,12 +328,12 @@ class TestCookies:
         unread = (await bell.recipient("alice").get("/v1/inbox/counts")).json()["unread"]
         assert unread == (0 if may else 1)
 
-    async def test_cookies_open_no_server_path(self, bell):
+    async def test_cookie_opens_no_server_path(self, bell):
         alice = Asker(bell.client, {"cookie": "session=alices", "origin": "http://bell.test"})
         assert refused(await alice.get("/v1/recipients"), 401, "unauthenticated")
 
 
-async def test_an_address_that_asks_too_often_is_told_when_to_come_back(tmp_path):
+async def test_address_beyond_the_rate_limit_is_refused_with_a_delay(tmp_path):
     async with rests.opened(tmp_path, limits=Limits(requests_per_second=3)) as rest:
         asked = [await rest.nobody.get("/healthz") for _ in range(4)]
         assert [answer.status_code for answer in asked] == [200, 200, 200, 429]

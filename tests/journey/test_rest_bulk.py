@@ -16,7 +16,7 @@ async def unread(rest, key="alice"):
     return (await rest.recipient(key).get("/v1/inbox/counts")).json()["unread"]
 
 
-async def test_results_come_in_the_order_of_the_items(rest):
+async def test_results_have_the_order_of_the_items(rest):
     items = [
         {"to": "alice", "title": "one"},
         {"to": ["alice", "bob"], "title": "a list has ids"},
@@ -34,7 +34,7 @@ async def test_results_come_in_the_order_of_the_items(rest):
     assert await unread(rest) == 4
 
 
-async def test_each_id_is_the_one_in_the_inbox(rest):
+async def test_result_ids_are_those_in_the_inbox(rest):
     items = [{"to": "alice", "title": str(n)} for n in range(600)]
     results = (await rest.app.post("/v1/notifications/bulk", json=items)).json()["results"]
     page = (await rest.recipient("alice").get("/v1/inbox", params={"limit": 100})).json()["notifications"]
@@ -42,21 +42,21 @@ async def test_each_id_is_the_one_in_the_inbox(rest):
 
 
 @pytest.mark.parametrize("kind", ["application/x-ndjson", "application/ndjson", "application/jsonl; charset=utf-8"])
-async def test_one_object_a_line(rest, kind):
+async def test_ndjson_has_one_object_per_line(rest, kind):
     lines = b'{"to":"alice","title":"one"}\r\n\n{"to":"alice","title":"two"}\n   \n{"to":"bob","title":"three"}'
     answer = await rest.app.post("/v1/notifications/bulk", content=lines, headers={"content-type": kind})
     assert [list(result) for result in answer.json()["results"]] == [["id"], ["id"], ["id"]]
     assert await unread(rest) == 2
 
 
-async def test_a_broken_line_is_the_error_of_that_item_alone(rest):
+async def test_broken_line_fails_only_its_item(rest):
     lines = b'{"to":"alice","title":"one"}\n{"to":"ali\n[1]\n\xff\n{"to":"alice","title":"two"}\n'
     results = (await rest.app.post("/v1/notifications/bulk", content=lines, headers=NDJSON)).json()["results"]
     assert [one.get("error", {}).get("status") for one in results] == [None, 400, 422, 400, None]
     assert await unread(rest) == 2
 
 
-async def test_a_deeply_nested_item_is_the_error_of_that_item_alone(rest):
+async def test_deeply_nested_item_fails_only_itself(rest):
     deep = b'{"to":"alice","title":"x","data":' + b'{"a":' * 500 + b"1" + b"}" * 501
     for content, headers in ((b"[" + deep + b"]", {}), (deep, NDJSON)):
         headers = {"content-type": "application/json"} | headers
@@ -64,7 +64,7 @@ async def test_a_deeply_nested_item_is_the_error_of_that_item_alone(rest):
         assert answer.json()["results"][0]["error"]["code"] == "bad_request"
 
 
-async def test_an_array_that_is_not_json_is_refused_as_a_whole(rest):
+async def test_array_that_is_not_json_is_refused_entirely(rest):
     content = b'[{"to":"alice","title":"one"},'
     answer = await rest.app.post(
         "/v1/notifications/bulk", content=content, headers={"content-type": "application/json"}
@@ -74,16 +74,16 @@ async def test_an_array_that_is_not_json_is_refused_as_a_whole(rest):
 
 
 @pytest.mark.parametrize("body", [{"to": "alice", "title": "x"}, "x", False, 7], ids=str)
-async def test_what_is_no_list_is_refused(rest, body):
+async def test_body_that_is_not_a_list_is_refused(rest, body):
     assert refused(await rest.app.post("/v1/notifications/bulk", json=body), 422, "invalid")
 
 
-async def test_nothing_is_answered_with_nothing(rest):
+async def test_empty_bulk_has_no_results(rest):
     assert (await rest.app.post("/v1/notifications/bulk", json=[])).json() == {"results": []}
     assert (await rest.app.post("/v1/notifications/bulk", content=b"", headers=NDJSON)).json() == {"results": []}
 
 
-async def test_a_packed_body_is_refused_and_not_read_as_it_is(rest):
+async def test_compressed_body_is_refused(rest):
     packed = {"content-type": "application/json", "content-encoding": "gzip"}
     for path in ("/v1/notifications/bulk", "/v1/notifications"):
         answer = await rest.app.post(path, content=gzip.compress(b"[]"), headers=packed)
@@ -91,7 +91,7 @@ async def test_a_packed_body_is_refused_and_not_read_as_it_is(rest):
         assert "Content-Encoding" in answer.json()["detail"]
 
 
-async def test_another_media_type_is_refused(rest):
+async def test_other_media_type_is_refused(rest):
     answer = await rest.app.post("/v1/notifications/bulk", content=b"[]", headers={"content-type": "text/csv"})
     assert refused(answer, 415, "unsupported_media_type")
 
@@ -101,7 +101,7 @@ async def test_another_media_type_is_refused(rest):
     [json.dumps([{"to": "a", "title": "x"}] * 10_001), "[" + "0," * 10_000 + "0]"],
     ids=["drafts", "anything"],
 )
-async def test_more_than_ten_thousand_items_are_too_many(rest, content):
+async def test_bulk_beyond_ten_thousand_items_is_refused(rest, content):
     headers = {"content-type": "application/json"}
     assert refused(await rest.app.post("/v1/notifications/bulk", content=content, headers=headers), 413, "too_large")
     lines = "0\n" * 10_001
@@ -109,14 +109,14 @@ async def test_more_than_ten_thousand_items_are_too_many(rest, content):
     assert rest.heard == []
 
 
-async def test_exactly_ten_thousand_are_taken(rest):
+async def test_bulk_of_ten_thousand_items_is_accepted(rest):
     content = b'{"to":"alice","title":"x"}\n' * 10_000
     results = (await rest.app.post("/v1/notifications/bulk", content=content, headers=NDJSON)).json()["results"]
     assert len({result["id"] for result in results}) == 10_000
     assert await unread(rest) == 10_000
 
 
-async def test_more_bytes_than_the_bound_are_too_many(tmp_path):
+async def test_bulk_beyond_the_byte_limit_is_refused(tmp_path):
     async with rests.opened(tmp_path, limits=Limits(bulk=1_000, request=100)) as rest:
         fits = json.dumps([{"to": "alice", "title": "x" * 400}])
         headers = {"content-type": "application/json"}
@@ -129,26 +129,26 @@ ITEMS = [{"to": "alice", "title": "one"}, {"to": ["alice", "bob"], "title": "two
 
 
 class TestIdempotency:
-    async def test_an_item_with_a_key_is_sent_once(self, rest):
+    async def test_item_with_a_key_is_sent_once(self, rest):
         first = (await rest.app.post("/v1/notifications/bulk", json=ITEMS)).json()["results"]
         again = (await rest.app.post("/v1/notifications/bulk", json=ITEMS)).json()["results"]
         assert first[1] == again[1]
         assert first[0] != again[0]
         assert await unread(rest) == 3
 
-    async def test_the_header_gives_every_item_a_key(self, rest):
+    async def test_header_gives_every_item_a_key(self, rest):
         asked = {"json": ITEMS, "headers": {"idempotency-key": "x" * 200}}
         first = await rest.app.post("/v1/notifications/bulk", **asked)
         again = await rest.app.post("/v1/notifications/bulk", **asked)
         assert first.content == again.content
         assert await unread(rest) == 2
 
-    async def test_a_bad_key_in_the_header_is_refused(self, rest):
+    async def test_invalid_key_in_the_header_is_refused(self, rest):
         answer = await rest.app.post("/v1/notifications/bulk", json=[], headers={"idempotency-key": "x" * 201})
         assert fields(answer).keys() == {"Idempotency-Key"}
 
 
-async def test_the_tenant_of_the_request_is_the_tenant_of_its_items(rest):
+async def test_tenant_of_the_request_applies_to_its_items(rest):
     items = [{"to": "alice", "title": "x"}, {"to": "alice", "title": "x", "tenant": "acme"}]
     items.append({"to": "alice", "title": "x", "tenant": "globex"})
     results = (await rest.app.post("/v1/notifications/bulk?tenant=acme", json=items)).json()["results"]

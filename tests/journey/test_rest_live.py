@@ -1,4 +1,4 @@
-"""What the app's server says to, and asks about, who is connected right now."""
+"""Live operations of the app's server: events, connections, presence."""
 
 import json
 
@@ -19,7 +19,7 @@ class TestEvents:
         ],
         ids=["topic", "topics", "recipient"],
     )
-    async def test_it_is_published_where_it_is_addressed(self, rest, to, heard):
+    async def test_event_is_published_to_its_targets(self, rest, to, heard):
         asked = {**to, "name": "lead.assigned", "data": {"lead": 7}, "except": "c1", "tenant": "acme"}
         assert (await rest.app.post("/v1/events", json=asked)).status_code == 202
         assert rest.heard == [
@@ -27,7 +27,7 @@ class TestEvents:
         ]
 
     @pytest.mark.parametrize("data", [None, 0, "text", [1, [2]], {"a": {"b": None}}, 1.5, True])
-    async def test_data_may_be_any_json(self, rest, data):
+    async def test_event_data_may_be_any_json(self, rest, data):
         assert (await rest.app.post("/v1/events", json={"topic": "t", "name": "n", "data": data})).status_code == 202
         assert rest.heard[0].data == data
 
@@ -48,9 +48,9 @@ class TestEvents:
             ({"topic": "t", "name": "n", "data": "x" * 10_240}, {"data"}),
             ({"topic": "t", "name": "n", "tenant": "*"}, {"tenant"}),
         ],
-        ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # one name in every process
+        ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # equal in every process
     )
-    async def test_a_wrong_event_names_its_fields_and_is_heard_by_nobody(self, rest, asked, named):
+    async def test_invalid_event_names_its_fields_and_is_not_published(self, rest, asked, named):
         answer = await rest.app.post("/v1/events", json=asked)
         assert refused(answer, 422, "invalid")
         assert fields(answer).keys() == named
@@ -65,7 +65,7 @@ class TestConnections:
         with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
             yield client
 
-    async def test_who_is_connected_is_listed_and_present(self, bellcast_server, asked):
+    async def test_connection_is_listed_counted_and_present(self, bellcast_server, asked):
         token = bellcast_server.token("rest-live", name="Livia", tenant="rest-live", topics=["presence-*"])
         url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}&topics=presence-room"
         async with connect(url) as socket:
@@ -86,7 +86,7 @@ class TestConnections:
                 assert any(counted.items() <= kind.items() for kind in kinds) is told
             assert 'bellcast_connections{protocol="native",transport="websocket"}' in asked.get("/metrics").text
 
-    async def test_ending_the_sessions_closes_the_connection_and_its_token_opens_nothing(self, bellcast_server, asked):
+    async def test_ended_sessions_close_the_connection_and_refuse_the_token(self, bellcast_server, asked):
         token = bellcast_server.token("rest-ended")
         async with connect(f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}") as socket:
             assert json.loads(await socket.recv())["type"] == "ready"
@@ -96,7 +96,7 @@ class TestConnections:
         refusal = asked.get("/v1/inbox", headers={"authorization": f"Bearer {token}"})
         assert refusal.status_code == 401
 
-    async def test_an_event_reaches_the_connected_except_the_one_named(self, bellcast_server, asked):
+    async def test_event_reaches_connections_except_the_excluded_one(self, bellcast_server, asked):
         url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?topics=rest-room&token="
         first = bellcast_server.token("rest-one", topics=["rest-room"])
         second = bellcast_server.token("rest-two", topics=["rest-room"])

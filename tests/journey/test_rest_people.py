@@ -1,4 +1,4 @@
-"""Recipients, tenants and topics as the app's server keeps them."""
+"""Recipients, tenants and topics, as managed by the app's server."""
 
 import pytest
 
@@ -17,7 +17,7 @@ ALICE = {
 
 
 class TestRecipients:
-    async def test_put_makes_one_and_then_replaces_it(self, rest):
+    async def test_put_creates_and_then_replaces_a_recipient(self, rest):
         made = await rest.app.put("/v1/recipients/alice", json=ALICE)
         assert made.status_code == 201
         assert made.json() == made.json() | ALICE | {"key": "alice", "tenant": None, "unread": 0, "unseen": 0}
@@ -27,21 +27,21 @@ class TestRecipients:
         assert (kept["name"], kept["email"], kept["roles"], kept["data"]) == ("Alice B.", None, [], {})
         assert kept == replaced.json()
 
-    async def test_patch_changes_only_what_it_says(self, rest):
+    async def test_patch_changes_only_its_fields(self, rest):
         await rest.app.put("/v1/recipients/alice", json=ALICE)
         answer = await rest.app.patch("/v1/recipients/alice", json={"locale": "de", "phone": None})
         assert (answer.status_code, answer.json()) == (200, answer.json() | ALICE | {"locale": "de", "phone": None})
 
-    async def test_patch_of_nobody_is_a_404_and_makes_nobody(self, rest):
+    async def test_patch_of_an_unknown_recipient_is_a_404(self, rest):
         assert refused(await rest.app.patch("/v1/recipients/alice", json={"name": "A"}), 404, "not_found")
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
 
-    async def test_one_who_was_told_something_is_there_with_the_counters(self, rest):
+    async def test_notified_recipient_exists_with_counters(self, rest):
         await rest.tell("alice")
         told = (await rest.app.get("/v1/recipients/alice")).json()
         assert (told["unread"], told["unseen"], told["name"]) == (1, 1, None)
 
-    async def test_erasing_takes_everything_and_ends_the_sessions(self, rest):
+    async def test_erased_recipient_loses_everything_including_its_sessions(self, rest):
         id = await rest.tell("alice")
         assert (await rest.app.delete("/v1/recipients/alice")).status_code == 204
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
@@ -49,7 +49,7 @@ class TestRecipients:
         assert refused(await rest.app.delete("/v1/recipients/alice"), 404, "not_found")
         assert any(isinstance(event, SessionsRevoked) and event.recipient == "alice" for event in rest.heard)
 
-    async def test_they_are_listed_by_key_page_by_page(self, rest):
+    async def test_recipients_are_listed_by_key_in_pages(self, rest):
         for key in ("bob", "alice", "carol", "anna"):
             await rest.app.put(f"/v1/recipients/{key}", json={})
         page = (await rest.app.get("/v1/recipients?limit=3")).json()
@@ -60,7 +60,7 @@ class TestRecipients:
         assert [one["key"] for one in found["recipients"]] == ["alice", "anna"]
 
     @pytest.mark.parametrize("key", ["alice@example.com", "a/b", "a b", "ключ", "100%", "a?b#c", "..", "auth0|5f7c"])
-    async def test_any_key_survives_the_way_through_a_path(self, rest, key):
+    async def test_recipient_key_is_preserved_in_a_path(self, rest, key):
         from urllib.parse import quote
 
         path = f"/v1/recipients/{quote(key, safe='') if key != '..' else '%2E%2E'}"
@@ -70,7 +70,7 @@ class TestRecipients:
         assert (await rest.recipient(key).get("/v1/inbox/counts")).json()["unread"] == 1
         assert (await rest.app.get(f"{path}/export")).json()["recipient"]["key"] == key
 
-    async def test_every_wrong_field_is_named(self, rest):
+    async def test_invalid_recipient_fields_are_all_named(self, rest):
         wrong = {
             "name": "x" * 501,
             "email": 5,
@@ -87,17 +87,17 @@ class TestRecipients:
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
 
     @pytest.mark.parametrize("key", ["%07", "x" * 201, "a%00b"], ids=["control", "long", "nul"])
-    async def test_a_key_that_cannot_be_one_is_refused(self, rest, key):
+    async def test_invalid_recipient_key_is_refused(self, rest, key):
         answer = await rest.app.put(f"/v1/recipients/{key}", json={})
         assert refused(answer, 422, "invalid")
         assert fields(answer).keys() == {"key"}
 
-    async def test_a_path_that_is_not_utf8_is_unreadable(self, rest):
+    async def test_path_that_is_not_utf8_is_refused(self, rest):
         assert refused(await rest.app.get("/v1/recipients/%ff"), 400, "bad_request")
 
 
 class TestExport:
-    async def test_it_holds_everything_kept_of_one_recipient_and_nothing_of_others(self, rest):
+    async def test_export_contains_all_data_of_one_recipient_only(self, rest):
         await rest.app.put("/v1/recipients/alice", json=ALICE)
         await rest.app.put("/v1/topics/admins/subscriptions/alice")
         ids = [await rest.tell("alice", str(n)) for n in range(3)]
@@ -110,29 +110,29 @@ class TestExport:
         assert {one["recipient"] for one in export["subscriptions"]} == {"alice"}
         assert [one["id"] for one in export["notifications"]] == ids
 
-    async def test_one_who_has_nothing_has_empty_lists(self, rest):
+    async def test_export_without_data_has_empty_lists(self, rest):
         await rest.app.put("/v1/recipients/alice", json={})
         export = (await rest.app.get("/v1/recipients/alice/export")).json()
         assert (export["subscriptions"], export["notifications"]) == ([], [])
 
-    async def test_a_large_one_is_one_document_too(self, rest):
+    async def test_large_export_is_one_document(self, rest):
         items = [{"to": "alice", "title": f"{n} {'x' * 400}"} for n in range(1_200)]
         await rest.app.post("/v1/notifications/bulk", json=items)
         export = (await rest.app.get("/v1/recipients/alice/export")).json()
         assert len({one["id"] for one in export["notifications"]}) == 1_200
 
-    async def test_of_nobody_there_is_none(self, rest):
+    async def test_export_of_an_unknown_recipient_is_a_404(self, rest):
         assert refused(await rest.app.get("/v1/recipients/alice/export"), 404, "not_found")
 
 
 class TestTopics:
-    async def test_a_subscription_is_made_once(self, rest):
+    async def test_subscription_is_created_once(self, rest):
         made = await rest.app.put("/v1/topics/admins/subscriptions/alice")
         again = await rest.app.put("/v1/topics/admins/subscriptions/alice")
         assert (made.status_code, again.status_code) == (201, 200)
         assert made.json() == again.json() == made.json() | {"topic": "admins", "recipient": "alice"}
 
-    async def test_they_are_listed_by_recipient(self, rest):
+    async def test_subscriptions_are_listed_by_recipient(self, rest):
         for key in ("bob", "alice", "carol"):
             await rest.app.put(f"/v1/topics/admins/subscriptions/{key}")
         page = (await rest.app.get("/v1/topics/admins/subscriptions?limit=2")).json()
@@ -140,11 +140,11 @@ class TestTopics:
         last = (await rest.app.get("/v1/topics/admins/subscriptions?limit=2&after=bob")).json()
         assert ([one["recipient"] for one in last["subscriptions"]], last["next"]) == (["carol"], None)
 
-    async def test_a_topic_nobody_follows_is_empty(self, rest):
+    async def test_topic_without_subscribers_is_empty(self, rest):
         assert (await rest.app.get("/v1/topics/admins/subscriptions")).json() == {"subscriptions": [], "next": None}
         assert (await rest.app.get("/v1/topics/presence-x/presence")).json() == {"topic": "presence-x", "members": []}
 
-    async def test_leaving_keeps_what_was_sent_and_ends_what_is_to_come(self, rest):
+    async def test_ended_subscription_keeps_earlier_notifications_and_stops_later_ones(self, rest):
         await rest.app.put("/v1/topics/admins/subscriptions/alice")
         rest.clock.advance(1)
         await rest.tell({"topic": "admins"}, "before")
@@ -156,7 +156,7 @@ class TestTopics:
         assert any(isinstance(event, SubscriptionEnded) for event in rest.heard)
         assert refused(await rest.app.delete("/v1/topics/admins/subscriptions/alice"), 404, "not_found")
 
-    async def test_a_role_is_given_in_the_record_and_not_by_subscribing(self, rest):
+    async def test_role_topic_cannot_be_subscribed_to(self, rest):
         for method in ("PUT", "DELETE"):
             answer = await rest.app.ask(method, "/v1/topics/role.admin/subscriptions/alice")
             assert refused(answer, 422, "invalid")
@@ -166,7 +166,7 @@ class TestTopics:
         assert [one["recipient"] for one in listed] == ["alice"]
 
     @pytest.mark.parametrize("topic", ["no%20spaces", "x" * 165, "ключ", "a%2Fb"])
-    async def test_a_topic_that_cannot_be_one_is_refused(self, rest, topic):
+    async def test_invalid_topic_is_refused(self, rest, topic):
         for ask in (
             rest.app.put(f"/v1/topics/{topic}/subscriptions/alice"),
             rest.app.get(f"/v1/topics/{topic}/subscriptions"),
@@ -178,27 +178,27 @@ class TestTopics:
 
 
 class TestTenants:
-    async def test_put_gives_a_tenant_its_name_and_settings(self, rest):
+    async def test_put_sets_name_and_settings_of_a_tenant(self, rest):
         made = await rest.app.put("/v1/tenants/acme", json={"name": "Acme", "settings": {"plan": "team"}})
         assert (made.status_code, made.json()["key"]) == (201, "acme")
         again = await rest.app.put("/v1/tenants/acme", json={"name": "Acme Studios"})
         assert (again.status_code, again.json()["settings"]) == (200, {})
         assert (await rest.app.get("/v1/tenants/acme")).json() == again.json()
 
-    async def test_a_tenant_comes_to_be_on_first_use(self, rest):
+    async def test_tenant_is_created_on_first_use(self, rest):
         assert refused(await rest.app.get("/v1/tenants/acme"), 404, "not_found")
         await rest.app.put("/v1/recipients/alice?tenant=acme", json={})
         assert (await rest.app.get("/v1/tenants/acme")).json()["name"] is None
 
     @pytest.mark.parametrize("key", ["*", "x" * 201])
-    async def test_a_key_that_cannot_be_one_is_refused(self, rest, key):
+    async def test_invalid_tenant_key_is_refused(self, rest, key):
         assert fields(await rest.app.put(f"/v1/tenants/{key}", json={})).keys() == {"key"}
 
-    async def test_every_wrong_field_is_named(self, rest):
+    async def test_invalid_tenant_fields_are_all_named(self, rest):
         answer = await rest.app.put("/v1/tenants/acme", json={"name": 1, "settings": [], "plan": "team"})
         assert fields(answer).keys() == {"name", "settings", "plan"}
 
-    async def test_the_tenant_may_stand_in_the_query_or_in_the_body(self, rest):
+    async def test_tenant_is_accepted_in_the_query_or_in_the_body(self, rest):
         await rest.app.put("/v1/recipients/alice", json={"tenant": "acme", "name": "in the body"})
         told = (await rest.app.get("/v1/recipients/alice?tenant=acme")).json()
         assert (told["name"], told["tenant"]) == ("in the body", "acme")
@@ -207,11 +207,11 @@ class TestTenants:
         differ = await rest.app.put("/v1/recipients/alice?tenant=globex", json={"tenant": "acme"})
         assert fields(differ).keys() == {"tenant"}
 
-    async def test_every_tenant_at_once_is_no_tenant_to_keep_things_in(self, rest):
+    async def test_wildcard_tenant_is_refused_for_records(self, rest):
         for ask in (rest.app.get("/v1/recipients?tenant=*"), rest.app.put("/v1/recipients/a?tenant=*", json={})):
             assert fields(await ask).keys() == {"tenant"}
 
-    async def test_what_is_in_one_is_unknown_in_another_and_outside(self, rest):
+    async def test_tenant_data_is_unknown_in_other_tenants_and_outside(self, rest):
         id = await rest.tell("alice", tenant="acme")
         announced = await rest.tell({"tenant": "acme"})
         await rest.app.put("/v1/recipients/alice?tenant=acme", json=ALICE)

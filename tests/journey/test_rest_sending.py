@@ -1,4 +1,4 @@
-"""The app's server sends, looks at what it sent, corrects it and takes it back."""
+"""The app's server sends notifications, reads, edits and recalls them."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from tests.journey.rest import fields, refused
 
 
-async def test_a_sent_notification_is_in_the_inbox_exactly_as_sent(rest):
+async def test_sent_notification_is_in_the_inbox_exactly_as_sent(rest):
     sent = {
         "title": "New booking",
         "body": "Saturday, 14:00",
@@ -34,7 +34,7 @@ async def test_a_sent_notification_is_in_the_inbox_exactly_as_sent(rest):
     assert [listed[field] for field in ("seen_at", "read_at", "archived_at")] == [None, None, None]
 
 
-async def test_what_is_left_out_is_null_outside_and_lists_and_data_are_empty(rest):
+async def test_omitted_fields_are_null_or_empty(rest):
     await rest.tell("alice", "Only a title")
     [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
     assert listed == listed | {
@@ -49,20 +49,20 @@ async def test_what_is_left_out_is_null_outside_and_lists_and_data_are_empty(res
     }
 
 
-async def test_an_actor_may_be_just_a_name(rest):
+async def test_actor_may_be_a_name(rest):
     await rest.tell("alice", actor="Ann")
     [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
     assert listed["actor"] == {"id": None, "name": "Ann", "avatar": None}
 
 
-async def test_a_recipient_named_twice_is_told_once(rest):
+async def test_repeated_recipient_is_notified_once(rest):
     answer = await rest.app.post("/v1/notifications", json={"to": ["alice", "bob", "alice"], "title": "Hello"})
     assert [made["recipient"] for made in answer.json()["notifications"]] == ["alice", "bob"]
     assert (await rest.recipient("alice").get("/v1/inbox/counts")).json()["unread"] == 1
 
 
 @pytest.mark.parametrize("to", [{"topic": "admins"}, {"role": "admin"}, {"all": True}], ids=["topic", "role", "all"])
-async def test_an_audience_gets_an_announcement_with_one_id_in_every_inbox(rest, to):
+async def test_announcement_has_one_id_in_every_inbox(rest, to):
     for key in ("alice", "bob"):
         await rest.app.put(f"/v1/topics/admins/subscriptions/{key}")
         await rest.app.put(f"/v1/recipients/{key}", json={"roles": ["admin"]})
@@ -73,7 +73,7 @@ async def test_an_audience_gets_an_announcement_with_one_id_in_every_inbox(rest,
         assert (listed["id"], listed["title"]) == (id, "Meeting at ten")
 
 
-async def test_who_is_not_addressed_does_not_get_an_announcement(rest):
+async def test_announcement_reaches_only_its_audience(rest):
     await rest.app.put("/v1/topics/admins/subscriptions/alice")
     await rest.app.put("/v1/recipients/bob", json={})
     rest.clock.advance(1)
@@ -85,7 +85,7 @@ DRAFT = {"to": ["alice", "bob"], "title": "Once"}
 
 
 class TestIdempotency:
-    async def test_the_same_key_and_body_again_is_answered_with_the_first_answer_byte_for_byte(self, rest):
+    async def test_repeated_key_and_body_return_the_first_response_byte_for_byte(self, rest):
         asked = {"json": DRAFT, "headers": {"idempotency-key": "order-7"}}
         first = await rest.app.post("/v1/notifications", **asked)
         rest.clock.advance(60)
@@ -93,7 +93,7 @@ class TestIdempotency:
         assert (again.status_code, again.content) == (201, first.content)
         assert (await rest.recipient("alice").get("/v1/inbox/counts")).json()["unread"] == 1
 
-    async def test_the_key_may_stand_in_the_body_too(self, rest):
+    async def test_key_is_accepted_in_the_body(self, rest):
         first = await rest.app.post("/v1/notifications", json={**DRAFT, "idempotency_key": "order-7"})
         again = await rest.app.post("/v1/notifications", json=DRAFT, headers={"idempotency-key": "order-7"})
         assert again.content == first.content
@@ -105,18 +105,18 @@ class TestIdempotency:
         assert refused(answer, 422, "invalid")
         assert "idempotency_key" in fields(answer)
 
-    async def test_the_key_with_another_body_is_refused(self, rest):
+    async def test_key_with_another_body_is_refused(self, rest):
         headers = {"idempotency-key": "order-7"}
         await rest.app.post("/v1/notifications", json=DRAFT, headers=headers)
         answer = await rest.app.post("/v1/notifications", json={**DRAFT, "title": "Other"}, headers=headers)
         assert refused(answer, 422, "idempotency_mismatch")
 
-    async def test_a_refusal_leaves_the_key_free(self, rest):
+    async def test_refused_request_leaves_the_key_free(self, rest):
         headers = {"idempotency-key": "order-7"}
         assert (await rest.app.post("/v1/notifications", json={"to": "alice"}, headers=headers)).status_code == 422
         assert (await rest.app.post("/v1/notifications", json=DRAFT, headers=headers)).status_code == 201
 
-    async def test_a_key_belongs_to_its_tenant(self, rest):
+    async def test_key_belongs_to_its_tenant(self, rest):
         headers = {"idempotency-key": "order-7"}
         acme = await rest.app.post("/v1/notifications?tenant=acme", json=DRAFT, headers=headers)
         globex = await rest.app.post("/v1/notifications?tenant=globex", json=DRAFT, headers=headers)
@@ -124,7 +124,7 @@ class TestIdempotency:
 
 
 class TestLookingAtWhatWasSent:
-    async def test_it_tells_the_recipient_and_what_became_of_it(self, rest):
+    async def test_sent_notification_shows_its_recipient_and_timeline(self, rest):
         id = await rest.tell("alice", expires_at="2030-01-31T12:00:00Z")
         rest.clock.advance(5)
         await rest.recipient("alice").patch(f"/v1/inbox/{id}", json={"read": True})
@@ -136,26 +136,26 @@ class TestLookingAtWhatWasSent:
     @pytest.mark.parametrize(
         "to", [{"topic": "admins"}, {"role": "admin"}, {"all": True}, {"tenant": "acme"}], ids=lambda to: next(iter(to))
     )
-    async def test_an_announcement_has_an_audience_instead(self, rest, to):
+    async def test_announcement_has_an_audience_instead_of_a_recipient(self, rest, to):
         id = await rest.tell(to)
         told = (await rest.app.get(f"/v1/notifications/{id}", params={"tenant": to.get("tenant", "")})).json()
         assert told["recipient"] is None
         assert {name: value for name, value in told["audience"].items() if value} == to
 
-    async def test_everyone_in_the_project_is_its_own_audience(self, rest):
+    async def test_project_wide_announcement_has_its_own_audience(self, rest):
         id = await rest.tell({"all": True, "tenant": "*"})
         told = (await rest.app.get(f"/v1/notifications/{id}")).json()
         assert (told["tenant"], told["audience"]) == ("*", {"all": True, "tenant": "*"})
 
     @pytest.mark.parametrize("id", ["nonsense", "01a1f804-8b85-7030-8305-21c740aa26df", "%2e%2e"])
-    async def test_what_never_was_is_a_404(self, rest, id):
+    async def test_unknown_notification_is_a_404(self, rest, id):
         for method in ("GET", "DELETE"):
             assert refused(await rest.app.ask(method, f"/v1/notifications/{id}"), 404, "not_found")
         assert refused(await rest.app.patch(f"/v1/notifications/{id}", json={"title": "x"}), 404, "not_found")
 
 
 class TestCorrecting:
-    async def test_a_correction_shows_in_the_inbox_and_in_the_timeline(self, rest):
+    async def test_edit_shows_in_the_inbox_and_in_the_timeline(self, rest):
         id = await rest.tell("alice", "Saturday", body="At ten")
         rest.clock.advance(5)
         answer = await rest.app.patch(f"/v1/notifications/{id}", json={"title": "Sunday", "body": None})
@@ -164,7 +164,7 @@ class TestCorrecting:
         [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
         assert (listed["title"], listed["body"]) == ("Sunday", None)
 
-    async def test_an_announcement_is_corrected_for_everybody(self, rest):
+    async def test_edited_announcement_changes_in_every_inbox(self, rest):
         await rest.recipient("alice").get("/v1/inbox")
         rest.clock.advance(1)
         id = await rest.tell({"all": True}, "Saturday")
@@ -173,7 +173,7 @@ class TestCorrecting:
         [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
         assert listed["title"] == "Sunday"
 
-    async def test_every_wrong_field_of_a_correction_is_named_and_nothing_changes(self, rest):
+    async def test_invalid_edit_names_all_fields_and_changes_nothing(self, rest):
         id = await rest.tell("alice", "Saturday")
         wrong = {"title": None, "priority": "loud", "body": "x" * 10_001, "type": "other", "action_url": "javascript:1"}
         answer = await rest.app.patch(f"/v1/notifications/{id}", json=wrong)
@@ -181,7 +181,7 @@ class TestCorrecting:
         assert fields(answer).keys() == wrong.keys()
         assert (await rest.app.get(f"/v1/notifications/{id}")).json()["title"] == "Saturday"
 
-    async def test_a_recall_takes_it_out_of_the_inbox(self, rest):
+    async def test_recalled_notification_disappears_from_the_inbox(self, rest):
         id = await rest.tell("alice")
         answer = await rest.app.delete(f"/v1/notifications/{id}")
         assert (answer.status_code, answer.content) == (204, b"")
@@ -190,7 +190,7 @@ class TestCorrecting:
 
 
 class TestRefusals:
-    async def test_every_wrong_field_is_named_at_once(self, rest):
+    async def test_invalid_fields_are_all_named(self, rest):
         wrong = {
             "to": ["alice", "", 7],
             "title": " ",
@@ -208,7 +208,7 @@ class TestRefusals:
         assert fields(answer).keys() == expected
         assert fields(answer)["subtitle"] == 'is not a known field; did you mean "title"?'
 
-    async def test_a_field_of_an_audience_is_named_by_its_path(self, rest):
+    async def test_audience_field_is_named_by_its_path(self, rest):
         answer = await rest.app.post("/v1/notifications", json={"to": {"topic": "no spaces"}, "title": "x"})
         assert fields(answer).keys() == {"to.topic"}
 
@@ -241,7 +241,7 @@ class TestRefusals:
         ],
         ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:40],
     )
-    async def test_a_wrong_draft_names_its_field_and_sends_nothing(self, rest, draft, field):
+    async def test_invalid_draft_names_its_field_and_sends_nothing(self, rest, draft, field):
         answer = await rest.app.post("/v1/notifications", json=draft)
         assert refused(answer, 422, "invalid")
         assert fields(answer).keys() == {field}

@@ -1,4 +1,4 @@
-"""What the server tells about itself: health, numbers, the reference, its errors, and the browser client."""
+"""Paths of the server itself: health, metrics, reference pages, error pages, and the browser client."""
 
 import gzip
 import re
@@ -17,18 +17,18 @@ from tests.journey.rest import fields, refused
 
 class TestHealth:
     @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-    async def test_it_is_well(self, rest, path):
+    async def test_health_paths_report_the_version(self, rest, path):
         answer = await rest.nobody.get(path)
         assert (answer.status_code, answer.json()["version"]) == (200, __version__)
 
-    async def test_without_its_store_it_is_alive_but_not_ready(self, rest):
+    async def test_server_without_its_store_is_alive_but_not_ready(self, rest):
         await rest.store.close()
         assert (await rest.nobody.get("/healthz")).status_code == 200
         answer = await rest.nobody.get("/readyz")
         assert refused(answer, 503, "unavailable")
         assert int(answer.headers["retry-after"]) >= 1
 
-    async def test_requests_are_counted_by_their_route_and_never_by_what_was_in_it(self, rest):
+    async def test_requests_are_counted_by_route_without_their_values(self, rest):
         await rest.app.get("/v1/recipients/alice")
         await rest.app.get("/v1/recipients/bob")
         await rest.nobody.get("/nowhere/at/all?token=secret")
@@ -52,14 +52,14 @@ class TestEveryPath:
             assert head.headers["content-length"] == got.headers["content-length"]
             assert head.headers["content-type"] == got.headers["content-type"]
 
-    async def test_another_method_is_a_405_that_says_which_there_are(self, rest):
+    async def test_other_method_is_a_405_with_the_allowed_ones(self, rest):
         answer = await rest.app.put("/v1/notifications", json={})
         assert refused(answer, 405, "method_not_allowed")
         assert answer.headers["allow"] == "OPTIONS, POST"
         assert (await rest.nobody.delete("/healthz")).headers["allow"] == "GET, HEAD, OPTIONS"
 
     @pytest.mark.parametrize("handler", HANDLERS, ids=lambda one: f"{min(one.http_methods)} {min(one.paths)}")
-    async def test_an_unknown_query_parameter_is_refused_and_changes_nothing(self, rest, handler):
+    async def test_unknown_query_parameter_is_refused_and_changes_nothing(self, rest, handler):
         operation = handler.opt["operation"]
         asker = {None: rest.nobody, "recipient": rest.recipient("alice")}.get(operation.required_scope, rest.app)
         path = re.sub(r"\{(\w+):\w+\}", "x", min(handler.paths))
@@ -67,7 +67,7 @@ class TestEveryPath:
         body = {} if operation.body is None else {"json": operation.example}
         query = required | {"surprise": "1"}
         answer = await asker.ask(min(handler.http_methods), path, params=query, **body)
-        if operation.any_query:  # the browser client's files, whose URLs pages give versions of their own
+        if operation.any_query:  # the files of the browser client, which pages may request with a version in the query
             assert operation.tag == "Server"
             assert answer.status_code != 422
             return
@@ -75,11 +75,11 @@ class TestEveryPath:
         assert fields(answer) == {"surprise": "is not a known query parameter"}
         assert rest.heard == []
 
-    async def test_a_misspelt_query_parameter_is_refused_with_the_name_that_was_meant(self, rest):
+    async def test_misspelt_query_parameter_is_refused_with_a_suggestion(self, rest):
         answer = await rest.recipient("alice").get("/v1/inbox?veiw=read")
         assert fields(answer) == {"veiw": 'is not a known query parameter; did you mean "view"?'}
 
-    async def test_a_session_token_in_the_query_is_known_on_recipient_paths_only(self, rest):
+    async def test_session_token_in_the_query_is_accepted_on_recipient_paths_only(self, rest):
         token = rest.recipient("alice").headers["authorization"].removeprefix("Bearer ")
         assert (await rest.nobody.get(f"/v1/inbox?token={token}")).status_code == 200
         assert refused(await rest.app.get(f"/v1/recipients?token={token}"), 422, "invalid")
@@ -87,22 +87,22 @@ class TestEveryPath:
     async def test_credentials_are_checked_before_the_query(self, rest):
         assert refused(await rest.nobody.get("/v1/recipients?surprise=1"), 401, "unauthenticated")
 
-    async def test_a_script_may_be_asked_for_with_a_version_in_its_url(self, rest):
+    async def test_script_can_be_requested_with_a_version_in_its_url(self, rest):
         assert (await rest.nobody.get("/bellcast.js?v=3")).status_code == 200
 
     @pytest.mark.parametrize(
         "path", ["/v1", "/v2/inbox", "/v1/inbox/a/b", "/v1//inbox", "/v1/recipients//sessions", "/%2e%2e/etc"]
     )
-    async def test_an_unknown_path_is_a_404(self, rest, path):
+    async def test_unknown_path_is_a_404(self, rest, path):
         assert refused(await rest.app.get(path), 404, "not_found")
 
-    async def test_answers_are_for_nobody_else(self, rest):
+    async def test_responses_are_not_cached(self, rest):
         for answer in (await rest.app.get("/v1/recipients"), await rest.app.get("/v1/notifications/x")):
             assert answer.headers["cache-control"] == "no-store"
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["referrer-policy"] == "no-referrer"
 
-    async def test_a_bug_is_told_as_ours_and_keeps_its_insides_for_the_log(self, rest, monkeypatch):
+    async def test_internal_error_is_a_500_without_details(self, rest, monkeypatch):
         async def broken(*_):
             raise RuntimeError("the password is 1234")
 
@@ -114,12 +114,12 @@ class TestEveryPath:
 
 
 class TestReference:
-    async def test_the_document_is_valid_openapi(self, rest):
+    async def test_openapi_document_is_valid(self, rest):
         answer = await rest.nobody.get("/openapi.json")
         assert answer.status_code == 200
         schemathesis.openapi.from_dict(answer.json()).validate()
 
-    async def test_every_operation_is_in_it_with_what_it_needs_and_answers(self, rest):
+    async def test_openapi_document_describes_every_operation(self, rest):
         document = (await rest.nobody.get("/openapi.json")).json()
         operations = [(path, method, said) for path, item in document["paths"].items() for method, said in item.items()]
         assert len(operations) > 40
@@ -135,7 +135,7 @@ class TestReference:
             path for path in document["paths"] if path.startswith("/v1/")
         )
 
-    async def test_the_page_works_offline(self, rest):
+    async def test_reference_page_works_offline(self, rest):
         answer = await rest.nobody.get("/docs")
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -146,7 +146,7 @@ class TestReference:
             for said in item.values():
                 assert f'id="{said["operationId"]}"' in answer.text
 
-    async def test_every_link_on_the_page_leads_somewhere(self, rest):
+    async def test_links_of_the_reference_page_resolve(self, rest):
         page = (await rest.nobody.get("/docs")).text
         known = set(re.findall(r'id="([^"]+)"', page))
         inside, outside = set(), set()
@@ -157,7 +157,7 @@ class TestReference:
             assert (await rest.nobody.get(f"/{target}")).status_code == 200
 
     @pytest.mark.parametrize("error", errors.every(), ids=lambda error: error.code)
-    async def test_every_error_has_its_page(self, rest, error):
+    async def test_error_code_has_a_page(self, rest, error):
         answer = await rest.nobody.get(f"/errors/{error.code}")
         assert answer.status_code == 200
         assert str(error.status) in answer.text
@@ -166,13 +166,13 @@ class TestReference:
         assert "What to do" in answer.text
         assert "`" not in answer.text.partition("<pre>")[0]
 
-    async def test_every_setting_and_header_an_error_page_names_exists(self, rest):
+    async def test_error_pages_name_existing_settings_only(self, rest):
         known = {setting.variable for setting in table.TABLE}
         for error in errors.every():
             page = (await rest.nobody.get(f"/errors/{error.code}")).text
             assert {name for name in re.findall(r"BELLCAST_[A-Z_]+[A-Z]", page) if name != "BELLCAST_LIMIT"} <= known
 
-    async def test_its_page_leads_back_to_the_others(self, rest):
+    async def test_error_page_links_resolve(self, rest):
         for place in ("/errors", "/errors/invalid"):
             page = (await rest.nobody.get(place)).text
             targets = [urljoin(place, target) for target in re.findall(r'href="([^"#]+)"', page)]
@@ -180,13 +180,13 @@ class TestReference:
             for target in targets:
                 assert (await rest.nobody.get(target)).status_code == 200
 
-    async def test_an_unknown_error_has_none(self, rest):
+    async def test_unknown_error_is_a_404(self, rest):
         assert refused(await rest.nobody.get("/errors/nonsense"), 404, "not_found")
         assert (await rest.nobody.get("/errors")).text.count("<article") == len(errors.every())
 
 
 class TestBrowserClient:
-    async def test_the_entry_and_everything_it_imports_is_served(self, rest):
+    async def test_entry_module_and_its_imports_are_served(self, rest):
         queue, seen = ["/bellcast.js"], set()
         while queue:
             path = queue.pop()
@@ -203,7 +203,7 @@ class TestBrowserClient:
                     queue.append(found)
         assert len(seen) > 5
 
-    async def test_what_the_browser_has_is_a_304(self, rest):
+    async def test_unchanged_file_is_a_304(self, rest):
         first = await rest.nobody.get("/bellcast.js")
         again = await rest.nobody.get("/bellcast.js", headers={"if-none-match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
@@ -213,7 +213,7 @@ class TestBrowserClient:
         ("accepted", "coding"),
         [("br, gzip", "br"), ("gzip, br;q=0", "gzip"), ("gzip;q=0, br;q=0", None), ("*;q=0", None), ("", None)],
     )
-    async def test_a_coding_with_no_weight_is_not_used(self, rest, tmp_path, monkeypatch, accepted, coding):
+    async def test_coding_with_weight_zero_is_not_used(self, rest, tmp_path, monkeypatch, accepted, coding):
         (tmp_path / "bellcast.js").write_text("export {}")
         (tmp_path / "bellcast.js.gz").write_bytes(gzip.compress(b"export {}"))
         (tmp_path / "bellcast.js.br").write_bytes(b"not looked into")
@@ -221,7 +221,7 @@ class TestBrowserClient:
         async with rest.client.stream("GET", "/bellcast.js", headers={"accept-encoding": accepted}) as answer:
             assert answer.headers.get("content-encoding") == coding
 
-    async def test_a_changed_file_is_a_new_answer(self, rest, tmp_path, monkeypatch):
+    async def test_changed_file_is_not_a_304(self, rest, tmp_path, monkeypatch):
         file = tmp_path / "browser" / "bellcast.js"
         file.parent.mkdir()
         file.write_text("export const version = 1")
@@ -249,6 +249,6 @@ class TestBrowserClient:
             "/bellcast/" + "a" * 300 + ".js",
         ],
     )
-    async def test_nothing_but_its_files_can_be_named(self, rest, path):
+    async def test_path_outside_the_client_files_is_a_404(self, rest, path):
         answer = await rest.nobody.get(path)
         assert answer.status_code == 404

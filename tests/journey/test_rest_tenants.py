@@ -1,11 +1,11 @@
-"""A tenant from its first words to its end, over REST."""
+"""A tenant from its creation to its erasure, over REST."""
 
 import json
 
 from tests.journey.rest import Rest, fields, refused
 
 
-async def test_a_tenants_rules_are_checked_and_the_rest_is_the_apps_own(rest: Rest) -> None:
+async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Rest) -> None:
     settings = {"weight": 0, "sends_per_second": -1, "sends_per_day": 1.5, "retention_days": "90", "plan": "team"}
     answer = await rest.app.put("/v1/tenants/acme", json={"settings": settings})
     assert refused(answer, 422, "invalid")
@@ -14,7 +14,7 @@ async def test_a_tenants_rules_are_checked_and_the_rest_is_the_apps_own(rest: Re
     assert (await rest.app.put("/v1/tenants/acme", json={"settings": good})).json()["settings"] == good
 
 
-async def test_a_tenant_is_exported_line_by_line(rest: Rest) -> None:
+async def test_tenant_export_has_one_object_per_line(rest: Rest) -> None:
     await rest.app.put("/v1/tenants/acme", json={"name": "Acme"})
     await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Hello", "tenant": "acme"})
     await rest.app.post("/v1/notifications", json={"to": {"tenant": "acme"}, "title": "To all"})
@@ -28,7 +28,7 @@ async def test_a_tenant_is_exported_line_by_line(rest: Rest) -> None:
     assert refused(await rest.app.get("/v1/tenants/nobody/export"), 404, "not_found")
 
 
-async def test_an_erased_tenant_is_not_there_any_more(rest: Rest) -> None:
+async def test_erased_tenant_is_not_found(rest: Rest) -> None:
     sent = await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Hello", "tenant": "acme"})
     id = sent.json()["notifications"][0]["id"]
     await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Another's", "tenant": "globex"})

@@ -1,4 +1,4 @@
-"""Credentials and paths at the edge of what can be read: what is taken, and how the rest is refused."""
+"""Unusual credentials and paths: those that are accepted, and how others are refused."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def raw_request(bellcast_server):
-    """A request whose path no client library has looked at."""
+    """Send a request with a path that no client library has normalised."""
 
     def ask(method: str, path: str, body: bytes):
         line = http.client.HTTPConnection("127.0.0.1", bellcast_server.port, timeout=30)
@@ -36,9 +36,7 @@ def raw_request(bellcast_server):
         ("/v1/recipients/%ff", "key", "UTF-8"),
     ],
 )
-def test_a_broken_percent_escape_is_told_with_its_place_and_changes_nothing(
-    bellcast_server, raw_request, method, path, field, shown
-):
+def test_broken_percent_escape_is_refused_with_its_position(bellcast_server, raw_request, method, path, field, shown):
     status, problem = raw_request(method, path, b"{}" if method == "PUT" else b"")
     assert (status, problem["code"]) == (400, "bad_request")
     (error,) = problem["errors"]
@@ -46,7 +44,7 @@ def test_a_broken_percent_escape_is_told_with_its_place_and_changes_nothing(
     assert shown in problem["detail"]
 
 
-def test_an_escaped_percent_sign_is_one(bellcast_server, raw_request):
+def test_escaped_percent_sign_is_decoded(bellcast_server, raw_request):
     assert raw_request("PUT", "/v1/recipients/50%25%2Foff", b"{}")[1]["key"] == "50%/off"
     assert raw_request("GET", "/v1/recipients/50%25%2foff", b"")[0] == 200
 
@@ -56,8 +54,8 @@ def test_an_escaped_percent_sign_is_one(bellcast_server, raw_request):
     [({}, 200), ({"kid": "test-project-key"}, 200), ({"kid": "another"}, 401), ({"kid": ""}, 401)],
     ids=["none", "ours", "another", "empty"],
 )
-def test_a_session_token_may_leave_its_kid_out_but_not_bear_anothers(bellcast_server, header, status):
-    # Nobody else's: without `iat`, a token ends with any revocation.
+def test_session_token_may_omit_its_kid_but_not_use_another_one(bellcast_server, header, status):
+    # A recipient of this test only: without `iat`, a token ends with any revocation.
     claims = {"sub": "kid", "exp": int(time.time()) + 60}
     for secret, expected in ((bellcast_server.secret, status), ("somebody else's secret, of enough characters", 401)):
         token = jwt.encode(claims, secret, "HS256", headers=header)

@@ -1,4 +1,6 @@
-"""The marketplace over HTTP and WebSocket: every message of bookings and payments, sessions by cookie, a chat nobody else reads."""
+"""The marketplace over HTTP and WebSocket: messages about bookings and payments, sessions by cookie, and an
+encrypted chat.
+"""
 
 import asyncio
 import json
@@ -24,14 +26,14 @@ PATIENCE = 10  # seconds
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    # A heartbeat each second, so that a test can wait for one.
+    # A heartbeat per second, so that a test can wait for one.
     with marketplace(tmp_path_factory.mktemp("marketplace") / "data", BELLCAST_HEARTBEAT="1") as place:
         yield place
 
 
 @pytest.fixture
 def people(place):
-    """Everybody's browser, signed in, and with nothing in the inbox."""
+    """A signed-in browser for each person, with an empty inbox."""
     keys = ("nora", "samir", "ben", "lucia", "tomasz")
     with Bellcast(place.server.url, place.server.secret) as bell:
         for key in keys:
@@ -41,7 +43,7 @@ def people(place):
 
 
 class Line:
-    """Somebody's live line: what was told on it, in order."""
+    """A live connection of a person."""
 
     def __init__(self, socket):
         self.socket = socket
@@ -50,7 +52,7 @@ class Line:
         self.socket.send(json.dumps({"type": type, **fields}))
 
     def next(self, type):
-        """The next frame of that type; others in between are passed over."""
+        """Skip frames until one has that type."""
         until = time.monotonic() + PATIENCE
         while True:
             frame = json.loads(self.socket.recv(timeout=max(0.01, until - time.monotonic())))
@@ -58,7 +60,7 @@ class Line:
                 return frame
 
     def told(self):
-        """The next notification, without its wrapping."""
+        """Return the next notification."""
         return self.next("notification")["notification"]
 
     def event(self, name):
@@ -68,12 +70,12 @@ class Line:
                 return frame["data"]
 
     def end(self):
-        """How the server ended it: the code, and what it said before."""
+        """Return the close code and the close frame."""
         said = self.next("close")
         return self.code(), said
 
     def code(self):
-        """Read on to the end."""
+        """Read to the end, and return the close code."""
         try:
             while True:
                 self.socket.recv(timeout=PATIENCE)
@@ -83,7 +85,7 @@ class Line:
 
 @contextmanager
 def line(place, person, **query):
-    """The live line of a signed-in browser: its cookie says whose it is."""
+    """Open the live connection of a signed-in browser, which authenticates by its cookie."""
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.cookies.jar)
     address = f"{place.live}?{httpx.QueryParams(query)}"
     with connect(address, origin=place.url, additional_headers={"Cookie": cookies}, close_timeout=1) as socket:
@@ -92,7 +94,7 @@ def line(place, person, **query):
 
 @contextmanager
 def live(place, person, **query):
-    """The same, when it has been greeted."""
+    """Open a live connection, and read its `ready`."""
     with line(place, person, **query) as opened:
         opened.ready = opened.next("ready")
         yield opened
@@ -119,13 +121,13 @@ def pay(person, booking, card="4242"):
 
 
 def device(person):
-    """Show the site the key of a device: its name."""
+    """Register a device key with the site, and return the name of the device."""
     key = urlsafe_b64encode(b"\x04" + secrets.token_bytes(64)).decode().rstrip("=")
     return person.put("/api/device", json={"key": key}).json()["device"]
 
 
 def sealed(device, **fields):
-    """A message as a browser seals one; the site cannot tell what is in it."""
+    """Return a message as a browser encrypts it, which the site cannot read."""
     random = lambda size: urlsafe_b64encode(secrets.token_bytes(size)).decode().rstrip("=")  # noqa: E731
     return {"id": str(uuid.uuid4()), "device": device, "iv": random(12), "body": random(30), "keys": {device: random(48)}} | fields  # fmt: skip
 
@@ -137,7 +139,7 @@ def write(person, booking, message):
 # --- bookings and payments
 
 
-def test_a_booking_is_asked_for_accepted_paid_and_done_and_each_hears_at_once(place, people):
+def test_booking_from_request_to_refund_notifies_both_sides(place, people):
     nora, ben = people["nora"], people["ben"]
     with live(place, nora) as to_nora, live(place, ben) as to_ben:
         booking = book(nora)
@@ -171,7 +173,7 @@ def test_a_booking_is_asked_for_accepted_paid_and_done_and_each_hears_at_once(pl
         assert to_nora.told()["type"] == "payment_refunded"
 
 
-def test_a_booking_that_comes_to_nothing(place, people):
+def test_declined_and_cancelled_bookings_notify_both_sides(place, people):
     nora, ben = people["nora"], people["ben"]
     with live(place, nora) as to_nora, live(place, ben) as to_ben:
         do(ben, book(nora), "decline")
@@ -188,7 +190,7 @@ def test_a_booking_that_comes_to_nothing(place, people):
         assert heard == ["booking_accepted", "payment_confirmed", "payment_refunded"]
 
 
-def test_what_is_sent_by_hand_arrives_as_it_was_said(place, people):
+def test_message_sent_by_the_helpers_arrives_unchanged(place, people):
     fact = {"message": "Your service was booked!", "timestamp": "2026-11-20T09:00:00Z"}
     asked = {"type": "new_booking", "bookingId": "abc123", "serviceName": "House Cleaning", "message": "New booking"}
     paid = {"type": "payment_received", "paymentId": "pay123", "amount": "150.00", "message": "Payment received"}
@@ -208,7 +210,7 @@ def test_what_is_sent_by_hand_arrives_as_it_was_said(place, people):
     assert (payment["body"], payment["data"]) == ("€150.00", paid)
 
 
-def test_a_message_says_nothing_it_need_not(place, people):
+def test_notification_contains_no_private_details(place, people):
     with live(place, people["ben"]) as to_ben:
         booking = book(people["nora"])
         do(people["ben"], booking, "accept")
@@ -218,13 +220,13 @@ def test_a_message_says_nothing_it_need_not(place, people):
         assert private not in told
 
 
-def test_every_device_of_somebody_hears(place, people):
+def test_notification_reaches_every_device(place, people):
     with live(place, people["ben"]) as laptop, place.visitor("ben") as other, live(place, other) as phone:
         book(people["nora"])
         assert laptop.told()["id"] == phone.told()["id"]
 
 
-def test_who_was_away_hears_what_they_missed(place, people):
+def test_reconnected_client_receives_missed_notifications(place, people):
     with live(place, people["ben"]) as to_ben:
         position = to_ben.ready["position"]
     booking = book(people["nora"])
@@ -232,24 +234,24 @@ def test_who_was_away_hears_what_they_missed(place, people):
         assert to_ben.told()["data"]["bookingId"] == str(booking)
 
 
-def test_open_pages_of_both_hear_of_a_change_that_rings_no_bell(place, people):
+def test_open_pages_receive_changes_without_a_notification(place, people):
     booking = book(people["nora"])
     with live(place, people["ben"]) as to_ben:
         do(people["ben"], booking, "accept")
         assert to_ben.event("booking-changed") == {"bookingId": booking, "touches": [f"booking:{booking}"]}
 
 
-# --- the line
+# --- live connections
 
 
-def test_ping_is_answered_and_silence_is_kept_alive(place, people):
+def test_ping_is_answered_and_heartbeats_fill_silence(place, people):
     with live(place, people["nora"]) as to_nora:
         to_nora.say("ping", ref="1")
         assert to_nora.next("pong")["ref"] == "1"
         assert to_nora.next("heartbeat")["time"]
 
 
-def test_the_cookie_says_who_it_is_and_until_when(place, people):
+def test_session_cookie_identifies_the_person_and_its_expiry(place, people):
     said = people["nora"].get("/api/bellcast-session").json()
     assert (said["recipient"], said["name"]) == ("nora", "Nora Achterberg")
     assert datetime.fromisoformat(said["expires_at"]) > datetime.now(UTC)
@@ -258,28 +260,28 @@ def test_the_cookie_says_who_it_is_and_until_when(place, people):
 
 
 @pytest.mark.parametrize("cookie", [None, "gable=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "gable="])
-def test_nobody_gets_in_without_a_session(place, cookie):
+def test_connection_without_a_session_is_refused(place, cookie):
     headers = {"Cookie": cookie} if cookie else {}
     with connect(place.live, origin=place.url, additional_headers=headers) as socket:
         code, said = Line(socket).end()
     assert (code, said["reason"]) == (4401, "unauthenticated")
 
 
-def test_a_page_of_somebody_else_cannot_use_the_cookie(place, people):
+def test_page_of_another_origin_cannot_use_the_cookie(place, people):
     cookie = f"gable={people['nora'].cookies['gable']}"
     with pytest.raises(InvalidStatus) as refused:
         connect(place.live, origin="https://elsewhere.example", additional_headers={"Cookie": cookie})
     assert refused.value.response.status_code == 403
 
 
-def test_signing_out_ends_the_line_at_once(place):
+def test_sign_out_closes_the_connection(place):
     with place.visitor("samir") as samir, live(place, samir) as to_samir:
         samir.post("/logout")
         code, said = to_samir.end()
         assert (code, said["reason"], said["reconnect"]) == (4401, "revoked", False)
 
 
-def test_a_session_ended_on_one_device_goes_on_on_the_others(place):
+def test_session_ended_on_one_device_continues_on_the_others(place):
     with place.visitor("lucia") as laptop, place.visitor("lucia") as phone:
         lost = phone.cookies["gable"]
         newest, *_ = re.findall(r'data-end="(\w+)"', laptop.get("/account").text)
@@ -293,7 +295,7 @@ def test_a_session_ended_on_one_device_goes_on_on_the_others(place):
             assert to_laptop.ready["recipient"] == "lucia"
 
 
-def test_a_session_that_expires_ends_its_line(tmp_path):
+def test_expired_session_closes_its_connection(tmp_path):
     short = marketplace(tmp_path / "data", session=2, BELLCAST_HEARTBEAT="1")
     with short as place, place.visitor("nora") as nora, live(place, nora) as to_nora:
         began = time.monotonic()
@@ -304,7 +306,7 @@ def test_a_session_that_expires_ends_its_line(tmp_path):
         assert nora.get("/bookings").headers["location"] == "/login"
 
 
-def test_a_token_lives_no_longer_than_its_session(place, people):
+def test_token_is_accepted_and_needs_a_session(place, people):
     token = people["nora"].get("/api/bellcast-token").json()["token"]
     with connect(f"{place.live}?token={token}", origin=place.url) as socket:
         assert Line(socket).next("ready")["recipient"] == "nora"
@@ -312,7 +314,7 @@ def test_a_token_lives_no_longer_than_its_session(place, people):
         assert stranger.get("/api/bellcast-token").status_code == 401
 
 
-def test_a_flood_is_stopped_and_may_come_back_slower(place, people):
+def test_flood_closes_the_connection_and_allows_a_reconnect(place, people):
     with live(place, people["nora"]) as to_nora:
         with suppress(ConnectionClosed):
             for _ in range(2_000):
@@ -325,7 +327,7 @@ def test_a_flood_is_stopped_and_may_come_back_slower(place, people):
 # --- the chat
 
 
-def test_a_message_is_carried_sealed_to_who_looks_at_the_chat(place, people):
+def test_chat_message_reaches_the_open_chat_encrypted(place, people):
     nora, ben = people["nora"], people["ben"]
     booking = book(nora)
     topic = ben.get(f"/api/bookings/{booking}/chat").json()["topic"]
@@ -339,7 +341,7 @@ def test_a_message_is_carried_sealed_to_who_looks_at_the_chat(place, people):
     assert kept == heard
 
 
-def test_who_does_not_look_is_told_once_until_they_do(place, people):
+def test_closed_chat_is_notified_once_until_it_is_read(place, people):
     nora, ben = people["nora"], people["ben"]
     with live(place, ben) as to_ben:
         booking = book(nora)
@@ -359,7 +361,7 @@ def test_who_does_not_look_is_told_once_until_they_do(place, people):
     assert "1 new message" in ben.get("/bookings").text
 
 
-def test_typing_and_reading_are_heard_on_the_other_side(place, people):
+def test_typing_and_reading_reach_the_other_side(place, people):
     nora, ben = people["nora"], people["ben"]
     booking = book(nora)
     topic = nora.get(f"/api/bookings/{booking}/chat").json()["topic"]
@@ -374,7 +376,7 @@ def test_typing_and_reading_are_heard_on_the_other_side(place, people):
         assert to_nora.event("chat-read") == {"person": "ben", "number": 1}
 
 
-def test_a_message_sent_again_is_still_one(people):
+def test_repeated_chat_message_is_stored_once(people):
     nora, booking = people["nora"], book(people["nora"])
     message = sealed(device(nora))
     first, again = write(nora, booking, message), write(nora, booking, message)
@@ -383,7 +385,7 @@ def test_a_message_sent_again_is_still_one(people):
     assert len(nora.get(f"/api/bookings/{booking}/chat").json()["messages"]) == 1
 
 
-def test_who_writes_too_much_is_asked_to_wait(people):
+def test_chat_is_rate_limited(people):
     samir, booking = people["samir"], book(people["samir"])
     key = device(samir)
     answers = [write(samir, booking, sealed(key)) for _ in range(25)]
@@ -391,7 +393,7 @@ def test_who_writes_too_much_is_asked_to_wait(people):
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
 
 
-def test_a_chat_is_for_its_two_people_only(place, people):
+def test_chat_is_open_to_its_two_members_only(place, people):
     booking = book(people["nora"])
     topic = people["nora"].get(f"/api/bookings/{booking}/chat").json()["topic"]
     samir = people["samir"]
@@ -403,7 +405,7 @@ def test_a_chat_is_for_its_two_people_only(place, people):
         assert to_samir.next("error")["code"] == "forbidden"
 
 
-def test_a_device_that_signed_out_is_written_to_no_more(people, place):
+def test_signed_out_device_receives_no_more_messages(people, place):
     booking = book(people["nora"])
     with place.visitor("ben") as phone:
         lost = device(phone)
@@ -429,7 +431,7 @@ def test_a_device_that_signed_out_is_written_to_no_more(people, place):
         ("text", "words, in the open"),
     ],
 )
-def test_what_is_not_sealed_is_not_taken(people, field, value):
+def test_unencrypted_message_is_refused(people, field, value):
     nora, booking = people["nora"], book(people["nora"])
     refused = write(nora, booking, sealed(device(nora)) | {field: value})
     assert refused.status_code == 422
@@ -437,10 +439,10 @@ def test_what_is_not_sealed_is_not_taken(people, field, value):
     assert nora.get(f"/api/bookings/{booking}/chat").json()["messages"] == []
 
 
-# --- who may do what
+# --- permissions
 
 
-def test_only_the_right_one_at_the_right_time(people):
+def test_action_needs_the_right_person_and_state(people):
     nora, samir, ben = people["nora"], people["samir"], people["ben"]
     booking = book(nora)
     assert do(samir, booking, "accept").status_code == 404
@@ -470,14 +472,14 @@ def test_only_the_right_one_at_the_right_time(people):
         (b'{"service": "' + b"x" * 20_000 + b'"}', 413),
     ],
 )
-def test_what_cannot_be_understood_is_refused_in_words(people, sent, status):
+def test_invalid_request_is_refused_with_a_reason(people, sent, status):
     content = sent if isinstance(sent, bytes) else json.dumps(sent)
     refused = people["nora"].post("/api/bookings", content=content, headers={"content-type": "application/json"})
     assert refused.status_code == status
     assert refused.json()["error"]
 
 
-def test_another_sites_page_changes_nothing(people):
+def test_page_of_another_site_changes_nothing(people):
     nora = people["nora"]
     forged = nora.post("/api/bookings", content=b"{}", headers={"content-type": "text/plain"})
     assert forged.status_code == 415
@@ -486,7 +488,7 @@ def test_another_sites_page_changes_nothing(people):
     assert nora.get("/api/session").status_code == 200
 
 
-def test_nobody_is_served_without_a_session(place):
+def test_request_without_a_session_is_refused(place):
     with httpx.Client(base_url=place.url) as stranger:
         for path in ("/api/session", "/api/bellcast-session", "/api/bellcast-token", "/api/bookings/301/chat"):
             assert stranger.get(path).status_code == 401
@@ -494,7 +496,7 @@ def test_nobody_is_served_without_a_session(place):
         assert stranger.get("/bookings").headers["location"] == "/login"
 
 
-def test_no_page_runs_what_is_not_ours(place, people):
+def test_pages_run_only_their_own_scripts(place, people):
     for answer in (people["nora"].get("/bookings"), httpx.get(f"{place.url}/"), people["nora"].get("/nowhere")):
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
@@ -503,7 +505,7 @@ def test_no_page_runs_what_is_not_ours(place, people):
         assert not re.search(r"\son\w+=|\sstyle=|<script(?![^>]* src=)", answer.text)
 
 
-def test_the_pages_work_when_nobody_carries_messages(place):
+def test_pages_work_without_a_notification_server(place):
     with place.visitor("tomasz") as tomasz, place.visitor("nora") as nora:
         place.server.kill()
         try:
