@@ -1,4 +1,4 @@
-"""What the browser's tests may ask for: Chromium, and a shop whose page holds a person's bell under a strict policy."""
+"""Fixtures of the browser tests: Chromium, and a shop page with a bell under a strict Content-Security-Policy."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -10,13 +10,17 @@ from tests.servers import ServerProcess
 
 from bellcast.client import Bellcast
 
-# What a browser itself says of a server that is away or refuses is not ours to silence.
+# Messages of the browser itself about an unreachable or refusing server, which a page cannot silence.
 BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
 _numbers = itertools.count(1)
-expect.set_options(timeout=15_000)  # a loaded machine needs three seconds for what a quiet one does in a tenth
+expect.set_options(
+    timeout=15_000
+)  # ms; a loaded machine needs three seconds for a step that takes a tenth of a second otherwise
 
 
-@pytest.fixture(scope="module")  # Playwright keeps a loop running, and async tests of other modules need their own
+@pytest.fixture(
+    scope="module"
+)  # Playwright keeps an event loop running, which would conflict with async tests of other modules
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
@@ -26,7 +30,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def person() -> str:
-    """Somebody nobody else knows, so that tests may share a server."""
+    """A recipient that no other test uses, so that tests can share a server."""
     return f"person-{next(_numbers)}"
 
 
@@ -38,7 +42,7 @@ def app(bellcast_server: ServerProcess) -> Iterator[Bellcast]:
 
 @pytest.fixture
 def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
-    """Opens shops on devices of their own; none of their pages may say anything in its error console."""
+    """Opens shops on separate devices; no page may log an error."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
@@ -58,11 +62,11 @@ def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
 
 @pytest.fixture
 def shop(open_shop: Callable[..., Shop], bellcast_server: ServerProcess, person: str) -> Shop:
-    """One device of the person."""
+    """A device of the person."""
     return open_shop(bellcast_server, person)
 
 
 @pytest.fixture
 def page(shop: Shop) -> Page:
-    """One page of the person, with a bell."""
+    """A page of the person with a bell."""
     return shop.open()

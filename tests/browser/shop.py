@@ -1,4 +1,4 @@
-"""A shop as a team would write it: a page with our elements, and how a test finds things in them."""
+"""A shop page with our elements, and locators for their parts."""
 
 import json
 import time
@@ -13,7 +13,7 @@ FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
-    # A page a test makes up has no address; Chromium would take its calls to a local server for an attack.
+    # The page has no address, so Chromium would block its requests to a local server as an attack.
     "--disable-features=LocalNetworkAccessChecks",
 ]
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self'"
@@ -25,7 +25,7 @@ PHONE = {"width": 390, "height": 780}
 
 
 class Shop:
-    """One device: a browser of its own, in which any number of tabs can be opened."""
+    """A device: a browser context in which tabs can be opened."""
 
     def __init__(self, context: BrowserContext, server: ServerProcess, person: str, policy: str) -> None:
         self.context = context
@@ -39,7 +39,7 @@ class Shop:
     def open(
         self, body: str = BELL, *, lang: str = "en", direction: str = "ltr", token: str | None = None, **claims: object
     ) -> Page:
-        """Another tab."""
+        """Open another tab."""
         self.fill(body, lang=lang, direction=direction, token=token, **claims)
         page = self.context.new_page()
         page.goto("/shop")
@@ -55,7 +55,7 @@ class Shop:
         script: str = "/bellcast.js",
         **claims: object,
     ) -> None:
-        """What its page holds from now on."""
+        """Set the content of the page for later visits."""
         token = token or self.server.token(self.person, **claims)
         self._page = PAGE.format(body=body.replace("{token}", token), lang=lang, dir=direction, script=script)
 
@@ -64,7 +64,7 @@ class Shop:
         route.fulfill(body=self._page, content_type="text/html; charset=utf-8", headers=headers)
 
     def expect_lines(self, count: int) -> None:
-        """Until the person has that many live connections, as the server counts them."""
+        """Wait until the server counts that many live connections of the person."""
         url = f"{self.server.url}/v1/connections?limit=1000"
 
         def lines() -> int:
@@ -75,7 +75,7 @@ class Shop:
 
 
 def bell(page: Page, count: int | str | None = None) -> Locator:
-    """The bell; with a count, the bell when it shows that many."""
+    """Locate the bell; with a count, the bell with that many unread."""
     name = "Notifications" if not count else f"Notifications, {count} unread"
     return page.get_by_role("button", name=name, exact=count is not None)
 
@@ -97,7 +97,7 @@ def toasts(page: Page) -> Locator:
 
 
 def in_page(page: Page, code: str, element: str = "bellcast-bell", given: object = None) -> Any:
-    """Runs code in the page; `bell` is our element there, `given` what the test hands over."""
+    """Run code in the page, with the element as `bell` and the argument as `given`."""
     return page.evaluate(f"(async (bell, given) => {code})(document.querySelector('{element}'), {json.dumps(given)})")
 
 
@@ -106,7 +106,7 @@ def session_state(page: Page, field: str, element: str = "bellcast-bell") -> Any
 
 
 def until(true: Callable[[], object], otherwise: Callable[[], str], within: float = 15) -> None:
-    """Until something is so; a policy forbids the page to be asked in Playwright's own way."""
+    """Poll until `true` holds; fail with the text of `otherwise` after `within` seconds."""
     end = time.monotonic() + within
     while not true():
         assert time.monotonic() < end, otherwise()
@@ -114,12 +114,12 @@ def until(true: Callable[[], object], otherwise: Callable[[], str], within: floa
 
 
 def wait_page(page: Page, code: str, within: float = 15) -> None:
-    """Until a page says so."""
+    """Wait until an expression in the page is true."""
     until(lambda: page.evaluate(f"Boolean({code})"), lambda: code, within)
 
 
 def wait_state(page: Page, test: str, element: str = "bellcast-bell", within: float = 15) -> None:
-    """Until something is true of `state`."""
+    """Wait until an expression about `state` is true."""
     state = f"document.querySelector('{element}').session?.state"
     told = f"({{...{state}, notifications: 0, error: {state}?.error?.code}})"
     until(
@@ -130,5 +130,5 @@ def wait_state(page: Page, test: str, element: str = "bellcast-bell", within: fl
 
 
 def wait_live(page: Page, element: str = "bellcast-bell") -> None:
-    """Until its line holds."""
+    """Wait until the connection is live."""
     wait_state(page, "state.status === 'live'", element)

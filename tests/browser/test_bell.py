@@ -9,7 +9,7 @@ from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows, wait_live
 
 @pytest.fixture
 def open_page(open_shop, bellcast_server, person):
-    """Opens the person's page on a device of its own."""
+    """Opens a page of the person on a new device."""
     return lambda viewport=WIDE, **options: open_shop(bellcast_server, person, viewport, **options).open()
 
 
@@ -17,7 +17,7 @@ def status(page, text):
     return page.locator("bellcast-bell .status").get_by_text(text)
 
 
-def test_it_rings_at_once_on_every_device_and_all_badges_move(app, person, open_page):
+def test_notification_and_read_mark_reach_every_device(app, person, open_page):
     desk, phone = open_page(), open_page(PHONE)
     expect(bell(desk, 0)).to_be_visible()
     expect(bell(phone, 0)).to_be_visible()
@@ -31,7 +31,7 @@ def test_it_rings_at_once_on_every_device_and_all_badges_move(app, person, open_
     expect(desk.get_by_role("list", name="Earlier")).to_contain_text("New order")
 
 
-def test_opening_it_is_seeing_what_it_shows(app, person, open_page):
+def test_opened_bell_marks_its_rows_as_seen(app, person, open_page):
     page = open_page()
     app.notify(person, title="New order")
     expect(bell(page, 1)).to_be_visible()
@@ -43,7 +43,7 @@ def test_opening_it_is_seeing_what_it_shows(app, person, open_page):
     expect(bell(page, 1)).to_be_visible()
 
 
-def test_clicking_one_follows_it_and_marks_it_as_read(app, person, open_page):
+def test_clicked_notification_opens_its_url_and_is_marked_as_read(app, person, open_page):
     page, other = open_page(), open_page()
     app.notify(person, title="New order", action_url="/orders/7")
     bell(page, 1).click()
@@ -52,7 +52,7 @@ def test_clicking_one_follows_it_and_marks_it_as_read(app, person, open_page):
     expect(bell(other, 0)).to_be_visible()
 
 
-def test_a_page_may_go_there_its_own_way(app, person, open_page):
+def test_page_can_handle_the_navigation(app, person, open_page):
     page = open_page()
     page.evaluate(
         "addEventListener('bellcast:open-notification', (e) => { e.preventDefault(); document.title = e.detail.notification.title })"
@@ -65,7 +65,7 @@ def test_a_page_may_go_there_its_own_way(app, person, open_page):
     expect(bell(page, 0)).to_have_attribute("aria-expanded", "false")
 
 
-def test_what_is_marked_read_or_deleted_is_so_everywhere(app, person, open_page):
+def test_read_marks_and_deletions_reach_every_device(app, person, open_page):
     page, other = open_page(), open_page()
     for number in range(3):
         app.notify(person, title=f"Order {number}")
@@ -79,7 +79,7 @@ def test_what_is_marked_read_or_deleted_is_so_everywhere(app, person, open_page)
     expect(rows(page)).to_have_count(2)
 
 
-def test_a_hand_on_the_keyboard_is_enough(app, person, open_page):
+def test_bell_is_usable_by_keyboard(app, person, open_page):
     page = open_page()
     for number in range(2):
         app.notify(person, title=f"Order {number}", action_url=f"/orders/{number}")
@@ -97,7 +97,7 @@ def test_a_hand_on_the_keyboard_is_enough(app, person, open_page):
     expect(bell(page)).to_be_focused()
 
 
-def test_hostile_words_are_only_words(app, person, open_page):
+def test_markup_in_a_notification_is_shown_as_text(app, person, open_page):
     page = open_page()
     app.notify(person, title="<img src=x onerror=alert(1)>", body="<b>bold</b>", icon="javascript:alert(2)")
     bell(page, 1).click()
@@ -106,14 +106,14 @@ def test_hostile_words_are_only_words(app, person, open_page):
     expect(page.locator("bellcast-bell b")).to_have_count(0)
 
 
-def test_a_refused_token_is_said_and_not_as_a_broken_network(open_page):
+def test_refused_token_is_reported_without_a_retry_button(open_page):
     page = open_page()
     in_page(page, "{ bell.token = 'forged'; bell.open = true }")
     expect(page.get_by_text("Sign in again to see your notifications.")).to_be_visible()
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
-def test_an_action_after_the_session_ended_says_so(app, person, open_page):
+def test_action_after_the_session_ended_reports_it(app, person, open_page):
     page = open_page()
     app.notify(person, title="New order")
     bell(page, 1).click()
@@ -123,7 +123,7 @@ def test_an_action_after_the_session_ended_says_so(app, person, open_page):
     expect(page.locator(".notice")).to_have_text("Your session has ended")
 
 
-def test_on_a_phone_it_is_a_sheet(app, person, open_page):
+def test_bell_opens_a_sheet_on_a_phone(app, person, open_page):
     page = open_page(PHONE)
     app.notify(person, title="New order")
     bell(page, 1).click()
@@ -132,7 +132,7 @@ def test_on_a_phone_it_is_a_sheet(app, person, open_page):
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_moving_it_keeps_its_session_and_removing_it_ends_it(open_page):
+def test_moved_bell_keeps_its_session_and_a_removed_one_closes_it(open_page):
     page = open_page()
     expect(bell(page, 0)).to_be_visible()
     assert in_page(
@@ -143,7 +143,7 @@ def test_moving_it_keeps_its_session_and_removing_it_ends_it(open_page):
     assert in_page(page, code) == "closed"
 
 
-def test_a_session_a_script_hands_over_is_the_only_one(app, person, open_shop, bellcast_server):
+def test_session_from_a_script_is_shared_by_all_elements(app, person, open_shop, bellcast_server):
     shop = open_shop(bellcast_server, person)
     app.notify(person, title="Order")
     script = f"""import {{ Session }} from '/bellcast.js';
@@ -164,11 +164,11 @@ def test_a_session_a_script_hands_over_is_the_only_one(app, person, open_shop, b
     assert (len(sockets), len(asked)) == (1, 1)
 
 
-def test_without_a_script_the_cookies_speak_once_the_page_is_read(open_shop, bellcast_server, person):
+def test_bell_without_a_token_uses_cookies(open_shop, bellcast_server, person):
     shop = open_shop(bellcast_server, person)
     shop.fill("<bellcast-bell></bellcast-bell>")
     page = shop.context.new_page()
     with page.expect_response("**/v1/inbox?*") as answer:
         page.goto("/shop")
-    assert answer.value.status == 401  # nobody is signed in here, and it asked
+    assert answer.value.status == 401  # the request was sent, without a session
     expect(bell(page)).to_be_visible()

@@ -1,4 +1,4 @@
-"""The celebrity booking site in Chromium: its pages on the stock Socket.IO client, the bell beside."""
+"""The celebrity booking site in Chromium: its pages use the stock Socket.IO client next to the bell."""
 
 import re
 
@@ -25,7 +25,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def page(chromium, site):
-    """A page that may complain of nothing but a server that is away."""
+    """A page that may log errors only about an unreachable server."""
     context = chromium.new_context(base_url=site[0], viewport={"width": 1500, "height": 900})
     context.set_default_timeout(10_000)
     complaints = []
@@ -57,7 +57,7 @@ def is_live(desk):
     expect(desk.locator("[data-line]")).to_contain_text(re.compile(r"Live"))
 
 
-def test_a_request_travels_to_the_agency_and_its_answer_back(page):
+def test_booking_request_reaches_the_agency_and_its_confirmation_the_client(page):
     dana, iris, noah = desks(page)
     for desk in (dana, iris, noah):
         is_live(desk)
@@ -78,7 +78,7 @@ def test_a_request_travels_to_the_agency_and_its_answer_back(page):
     expect(iris.get_by_text("Your booking 1: confirmed").first).to_be_visible()
 
 
-def test_lists_and_warnings_reach_everybody_at_once(page):
+def test_lists_and_alerts_reach_every_desk(page):
     dana, iris, noah = desks(page)
     for desk in (dana, iris, noah):
         is_live(desk)
@@ -92,7 +92,7 @@ def test_lists_and_warnings_reach_everybody_at_once(page):
         expect(bell(desk, 1)).to_be_visible()
 
 
-def test_a_killed_server_is_only_a_pause(page, site):
+def test_page_recovers_after_a_killed_server(page, site):
     page.goto("/as/iris")
     is_live(page)
     server = site[1]

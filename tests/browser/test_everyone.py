@@ -1,4 +1,4 @@
-"""For everyone: what axe-core finds in every state, where the focus goes, and how much moves."""
+"""Accessibility: axe-core in every state, focus, announcements, and reduced motion."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ALL = (
 
 
 def found(page):
-    """What axe-core finds, each with the elements it means. The tool itself is brought in past the page's policy."""
+    """Return axe-core's violations with their elements. The tool is injected past the page's policy."""
     world = page.context.new_cdp_session(page)
     world.send("Runtime.evaluate", {"expression": AXE.read_text()})
     result = page.evaluate("axe.run({ resultTypes: ['violations'] })")
@@ -46,7 +46,7 @@ def test_axe_finds_nothing_in_a_full_inbox(app, person, open_shop, bellcast_serv
     assert found(page) == []
 
 
-def test_axe_finds_nothing_where_there_is_nothing(page):
+def test_axe_finds_nothing_in_an_empty_inbox(page):
     wait_live(page)
     bell(page).click()
     expect(page.get_by_text("You’re all caught up")).to_be_visible()
@@ -56,14 +56,14 @@ def test_axe_finds_nothing_where_there_is_nothing(page):
     assert found(page) == []
 
 
-def test_axe_finds_nothing_in_trouble(app, person, shop):
+def test_axe_finds_nothing_after_a_refused_token(app, person, shop):
     page = shop.open(token="forged")
     bell(page).click()
     expect(page.get_by_text("Your session has ended").first).to_be_visible()
     assert found(page) == []
 
 
-def test_axe_finds_nothing_from_right_to_left(app, person, shop):
+def test_axe_finds_nothing_in_a_right_to_left_page(app, person, shop):
     send_some(app, person)
     page = shop.open(lang="ar", direction="rtl")
     page.get_by_role("button", name="الإشعارات").click()
@@ -76,11 +76,11 @@ def test_axe_finds_nothing_in_toasts(app, person, shop):
     wait_live(page)
     send_some(app, person)
     expect(toasts(page)).to_have_count(3)
-    wait_page(page, "!document.querySelector('bellcast-toasts').shadowRoot.getAnimations().length")  # and can be read
+    wait_page(page, "!document.querySelector('bellcast-toasts').shadowRoot.getAnimations().length")  # fully visible
     assert found(page) == []
 
 
-def test_the_focus_comes_back_and_is_never_lost(app, person, shop):
+def test_focus_returns_and_is_never_lost(app, person, shop):
     send_some(app, person)
     page = shop.open()
     bell(page, 5).click()
@@ -98,7 +98,7 @@ def test_the_focus_comes_back_and_is_never_lost(app, person, shop):
     expect(bell(page)).to_be_focused()
 
 
-def test_what_comes_is_said_politely_and_once(app, person, shop):
+def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     page = shop.open()
     wait_live(page)
     said = page.locator("bellcast-bell .live")
@@ -109,7 +109,7 @@ def test_what_comes_is_said_politely_and_once(app, person, shop):
     expect(said).to_have_text("5 new notifications")
 
 
-def test_nothing_moves_for_who_wants_it_so(app, person, open_shop, bellcast_server):
+def test_reduced_motion_disables_animations(app, person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, reduced_motion="reduce").open(BOTH)
     wait_live(page)
     app.notify(person, title="New order")

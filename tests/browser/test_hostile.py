@@ -1,4 +1,4 @@
-"""Words from outside stay words: no markup, no script, no address that runs, no text turned around."""
+"""Hostile texts are shown as text: no markup, no script, no executable URL, no direction override."""
 
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, row, rows, toasts, wait_live
@@ -45,8 +45,8 @@ def test_markup_is_text_everywhere(app, person, shop):
         )
 
 
-def test_an_address_that_would_run_is_no_link(app, person, shop):
-    """The server refuses them; a page must not depend on it."""
+def test_executable_url_is_no_link(app, person, shop):
+    """The server refuses such URLs, but the page must not rely on it."""
     for number in range(len(ADDRESSES)):
         app.notify(person, title=f"Order {number}", action_text="Open")
 
@@ -65,7 +65,7 @@ def test_an_address_that_would_run_is_no_link(app, person, shop):
     expect(page).to_have_title("Shop")
 
 
-def test_letters_cannot_be_turned_around(app, person, shop):
+def test_direction_overrides_are_removed(app, person, shop):
     app.notify(person, title="invoice\u202egnp.exe", body="\u2066\u2067safe\u2069")
     page = shop.open()
     bell(page, 1).click()
@@ -74,7 +74,7 @@ def test_letters_cannot_be_turned_around(app, person, shop):
     assert not set(words) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def test_the_language_of_a_text_leaves_its_surroundings_alone(app, person, shop):
+def test_right_to_left_text_does_not_change_its_surroundings(app, person, shop):
     app.notify(person, title="طلب جديد", body="غدًا")
     page = shop.open()
     bell(page, 1).click()
@@ -83,8 +83,8 @@ def test_the_language_of_a_text_leaves_its_surroundings_alone(app, person, shop)
     assert page.locator(".row").evaluate(direction) == "ltr"
 
 
-def test_a_policy_without_anything_inline_is_enough(app, person, shop):
-    """Every test's page has it; here what the browser would complain of is listened to."""
+def test_strict_policy_without_inline_code_is_sufficient(app, person, shop):
+    """All test pages have this policy; this test also records its violations."""
     shop.context.add_init_script(
         "globalThis.violations = []; addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective))"
     )

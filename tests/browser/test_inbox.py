@@ -1,4 +1,4 @@
-"""What a person does in an inbox: tabs, groups, undo, older ones, the keyboard, another language."""
+"""The inbox: tabs, groups, undo, older pages, keyboard, languages."""
 
 import pytest
 from playwright.sync_api import expect
@@ -9,7 +9,7 @@ INBOX = '<bellcast-inbox token="{token}" tabs="all,unread,type:booking=Bookings,
 
 @pytest.fixture
 def inbox(shop):
-    """The inbox as a page of its own."""
+    """Opens a page with an inbox."""
 
     def inbox(body=INBOX, **options):
         page = shop.open(body, **options)
@@ -19,7 +19,7 @@ def inbox(shop):
     return inbox
 
 
-def test_each_tab_shows_its_part_and_counts_it(app, person, inbox):
+def test_tab_shows_and_counts_its_notifications(app, person, inbox):
     app.notify(person, title="Booked", type="booking")
     app.notify(person, title="Booked by Ann", type="booking", tags=["vip"])
     app.notify(person, title="Paid", type="payment")
@@ -41,7 +41,7 @@ def test_each_tab_shows_its_part_and_counts_it(app, person, inbox):
     expect(tab(page, "Bookings")).to_have_text("Bookings2")
 
 
-def test_what_is_archived_moves_there_and_back(app, person, inbox):
+def test_archived_notification_moves_to_the_archive_and_back(app, person, inbox):
     app.notify(person, title="Old story")
     page = inbox()
     row(page, "Old story").hover()
@@ -58,7 +58,7 @@ def test_what_is_archived_moves_there_and_back(app, person, inbox):
 
 
 @pytest.mark.parametrize("verb", ["Archive", "Delete"])
-def test_it_can_be_undone(app, person, inbox, verb):
+def test_archive_and_delete_can_be_undone(app, person, inbox, verb):
     app.notify(person, title="Not this one")
     page = inbox()
     row(page, "Not this one").hover()
@@ -70,7 +70,7 @@ def test_it_can_be_undone(app, person, inbox, verb):
     expect(row(page, "Not this one")).to_be_visible()
 
 
-def test_what_is_deleted_stays_so_though_the_page_is_left_at_once(app, person, inbox):
+def test_deletion_survives_leaving_the_page_immediately(app, person, inbox):
     app.notify(person, title="Away with it")
     page = inbox()
     row(page, "Away with it").hover()
@@ -81,7 +81,7 @@ def test_what_is_deleted_stays_so_though_the_page_is_left_at_once(app, person, i
     expect(rows(page)).to_have_count(0)
 
 
-def test_a_refused_action_is_taken_back_and_said(app, person, inbox):
+def test_refused_action_is_reverted_and_reported(app, person, inbox):
     app.notify(person, title="Stays")
     page = inbox()
     page.route("**/v1/inbox/read", lambda route: route.fulfill(status=403, body='{"code": "forbidden"}'))
@@ -90,7 +90,7 @@ def test_a_refused_action_is_taken_back_and_said(app, person, inbox):
     expect(tab(page, "All")).to_have_text("All1")
 
 
-def test_a_group_is_one_line_until_it_is_unfolded(app, person, inbox):
+def test_group_is_one_row_until_unfolded(app, person, inbox):
     for number in range(4):
         app.notify(person, title=f"Comment {number}", group="gallery:118")
     app.notify(person, title="Something else")
@@ -105,7 +105,7 @@ def test_a_group_is_one_line_until_it_is_unfolded(app, person, inbox):
     expect(page.get_by_role("button", name="4 more")).to_be_visible()
 
 
-def test_older_ones_come_as_one_scrolls_and_few_are_there_at_once(app, person, inbox):
+def test_older_rows_load_on_scroll_and_few_are_in_the_dom(app, person, inbox):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(300))
     page = inbox()
     expect(row(page, "Order 299")).to_be_visible()
@@ -126,7 +126,7 @@ def focused(page, number):
     return expect(page.get_by_role("button", name=f"Order {number}", exact=True))
 
 
-def test_a_hand_on_the_keyboard_goes_through_all_of_it(app, person, inbox):
+def test_inbox_is_usable_by_keyboard(app, person, inbox):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(60))
     page = inbox()
     expect(row(page, "Order 59")).to_be_visible()
@@ -146,7 +146,7 @@ def test_a_hand_on_the_keyboard_goes_through_all_of_it(app, person, inbox):
     expect(row(page, "Order 29").locator("visible=true")).to_have_count(0)
 
 
-def test_a_hand_that_is_faster_than_the_server_loses_no_step(app, person, inbox):
+def test_key_presses_faster_than_the_server_are_not_lost(app, person, inbox):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(60))
     page = inbox()
     expect(row(page, "Order 59")).to_be_visible()
@@ -158,13 +158,13 @@ def test_a_hand_that_is_faster_than_the_server_loses_no_step(app, person, inbox)
     last = in_page(page, "bell.session.state.notifications.length", "bellcast-inbox")
     assert last < 40
     focused(page, 60 - last).to_be_focused()
-    page.keyboard.press("ArrowUp")  # one of them taken back
+    page.keyboard.press("ArrowUp")  # takes one of the pending steps back
     slow.clear()
     for route in held:
         route.continue_()
     focused(page, 20).to_be_focused(timeout=15_000)
     for _ in range(30):
-        page.keyboard.press("ArrowDown")  # there are 20 left
+        page.keyboard.press("ArrowDown")  # more than the 20 remaining rows
     focused(page, 0).to_be_focused(timeout=15_000)
     page.keyboard.press("ArrowUp")
     focused(page, 1).to_be_focused()
@@ -181,7 +181,7 @@ def test_a_hand_that_is_faster_than_the_server_loses_no_step(app, person, inbox)
         ("ar", "الإشعارات", "وضع علامة مقروء على الكل"),
     ],
 )
-def test_it_speaks_the_language_of_the_page(app, person, inbox, lang, title, all_read):
+def test_inbox_uses_the_language_of_the_page(app, person, inbox, lang, title, all_read):
     app.notify(person, title="Order")
     page = inbox(lang=lang)
     expect(page.get_by_role("heading", name=title)).to_be_visible()
@@ -190,7 +190,7 @@ def test_it_speaks_the_language_of_the_page(app, person, inbox, lang, title, all
     assert direction == ("rtl" if lang == "ar" else "ltr")
 
 
-def test_a_language_of_ones_own_is_a_plain_object(person, inbox):
+def test_messages_of_another_language_can_be_set(person, inbox):
     page = inbox(lang="pt")
     expect(page.get_by_text("You’re all caught up")).to_be_visible()
     in_page(page, "{ bell.messages = { title: 'Notificações', empty: 'Tudo em dia' } }", "bellcast-inbox")
@@ -198,7 +198,7 @@ def test_a_language_of_ones_own_is_a_plain_object(person, inbox):
     expect(page.get_by_text("Tudo em dia")).to_be_visible()
 
 
-def test_a_page_fills_slots_and_styles_parts_and_properties(app, person, shop):
+def test_page_can_fill_slots_and_style_parts_and_properties(app, person, shop):
     page = shop.open(
         '<bellcast-bell token="{token}"><b slot="icon">!</b><a slot="header" href="/settings">Settings</a><p slot="empty">No bookings yet</p></bellcast-bell>'
     )
@@ -220,7 +220,7 @@ def test_a_page_fills_slots_and_styles_parts_and_properties(app, person, shop):
     expect(page.get_by_text("No bookings yet")).to_be_hidden()
 
 
-def test_times_tick(app, person, shop):
+def test_relative_times_are_updated(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()
     page.clock.install()
@@ -232,7 +232,7 @@ def test_times_tick(app, person, shop):
     expect(page.locator("time")).to_have_text("5m ago")
 
 
-def test_on_a_phone_everything_is_within_reach(app, person, open_shop, bellcast_server):
+def test_buttons_are_large_enough_for_touch_on_a_phone(app, person, open_shop, bellcast_server):
     shop = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True)
     app.notify(person, title="Order")
     page = shop.open()
@@ -246,7 +246,7 @@ def test_on_a_phone_everything_is_within_reach(app, person, open_shop, bellcast_
     expect(bell(page, 0)).to_have_count(1)
 
 
-def test_the_title_counts_where_a_page_wants_it(app, person, shop):
+def test_title_badge_shows_the_count(app, person, shop):
     page = shop.open('<bellcast-bell title-badge token="{token}"></bellcast-bell>')
     app.notify(person, title="Order")
     expect(page).to_have_title("(1) Shop")
@@ -254,7 +254,7 @@ def test_the_title_counts_where_a_page_wants_it(app, person, shop):
     expect(page).to_have_title("Shop")
 
 
-def test_the_app_badge_counts(app, person, shop):
+def test_app_badge_shows_the_count(app, person, shop):
     shop.context.add_init_script(
         "globalThis.badges = []; navigator.setAppBadge = async (count) => { badges.push(count) }"
     )

@@ -1,4 +1,4 @@
-"""The line in bad weather: blocked, cut, slept through, expired; what was done meanwhile is not lost."""
+"""Unreliable connections: blocked, cut, suspended, expired; no action is lost."""
 
 import httpx
 from playwright.sync_api import expect
@@ -6,19 +6,21 @@ from tests.browser.shop import bell, in_page, until, wait_live, wait_page, wait_
 
 from bellcast.client import Bellcast
 
-# Over a WebSocket a call is answered, if only by a refusal.
+# A call over a WebSocket gets a response, at least a refusal.
 SPEAKS = "bell.session.call('x').then(() => true, (error) => error.code !== 'not_connected')"
-RESILIENCE = "**/bellcast/resilience.js"  # fetched with the first line
+RESILIENCE = "**/bellcast/resilience.js"  # loaded after the connection is live
 
 
 def count_of(server, person):
-    """What the server knows."""
+    """Return the unread counter of the server."""
     answer = httpx.get(f"{server.url}/v1/inbox/counts", headers=server.as_recipient(person))
     return answer.json()["unread"]
 
 
 def later(page, after, true):
-    """Lets a page's clock go on, again and again: what it does then sets its next timer when an answer has come."""
+    """Return a predicate that advances the page's clock before each check, since timers are set again after each
+    response.
+    """
 
     def look():
         page.clock.run_for(after)
@@ -34,14 +36,14 @@ def block(shop, *, streams=False):
 
 
 def wait_prepared(page):
-    """Until it is live and has fetched what it needs when the line breaks."""
+    """Wait until the page is live and has loaded the module it needs after a disconnect."""
     wait_live(page)
     page.wait_for_function(
         "performance.getEntriesByType('resource').some(({ name, responseEnd }) => name.endsWith('/resilience.js') && responseEnd)"
     )
 
 
-def test_the_network_goes_and_comes_back(app, person, shop, page):
+def test_page_recovers_after_being_offline(app, person, shop, page):
     wait_prepared(page)
     shop.context.set_offline(offline=True)
     wait_state(page, "state.status === 'offline'")
@@ -51,8 +53,8 @@ def test_the_network_goes_and_comes_back(app, person, shop, page):
     wait_live(page)
 
 
-def test_a_network_that_goes_before_all_is_fetched_is_noticed_at_once(app, person, shop):
-    shop.context.route(RESILIENCE, lambda route: None)  # on its way
+def test_page_that_goes_offline_before_all_modules_loaded_recovers(app, person, shop):
+    shop.context.route(RESILIENCE, lambda route: None)  # the request stays pending
     page = shop.open()
     wait_live(page)
     shop.context.set_offline(offline=True)
@@ -63,7 +65,7 @@ def test_a_network_that_goes_before_all_is_fetched_is_noticed_at_once(app, perso
     wait_live(page)
 
 
-def test_where_websockets_cannot_pass_it_is_live_by_events(app, person, shop):
+def test_page_falls_back_to_server_sent_events(app, person, shop):
     block(shop)
     page = shop.open()
     wait_live(page)
@@ -71,7 +73,7 @@ def test_where_websockets_cannot_pass_it_is_live_by_events(app, person, shop):
     expect(bell(page, 1)).to_be_visible()
 
 
-def test_where_nothing_holds_it_asks_again_and_is_answered_briefly(app, person, shop):
+def test_page_falls_back_to_polling_with_etags(app, person, shop):
     block(shop, streams=True)
     statuses = []
     shop.context.on(
@@ -86,7 +88,7 @@ def test_where_nothing_holds_it_asks_again_and_is_answered_briefly(app, person, 
     until(later(page, 16_000, lambda: bell(page, 1).count()), lambda: f"{statuses}")
 
 
-def test_it_goes_back_to_the_better_way_when_that_is_open_again(app, person, shop):
+def test_page_upgrades_to_a_websocket_once_it_is_possible(app, person, shop):
     blocked = True
     shop.context.route_web_socket(
         "**/v1/ws?*", lambda socket: socket.close(code=1011) if blocked else socket.connect_to_server()
@@ -100,7 +102,7 @@ def test_it_goes_back_to_the_better_way_when_that_is_open_again(app, person, sho
     until(later(page, 61_000, lambda: in_page(page, SPEAKS)), lambda: "it only listens")
 
 
-def test_a_server_that_is_restarted_is_found_again(start_server, open_shop, person):
+def test_page_reconnects_after_a_server_restart(start_server, open_shop, person):
     server = start_server()
     shop = open_shop(server, person)
     page = shop.open()
@@ -114,30 +116,30 @@ def test_a_server_that_is_restarted_is_found_again(start_server, open_shop, pers
     assert in_page(page, "bell.session.state.notifications.map(({ title }) => title)") == ["After", "Before"]
 
 
-def test_a_token_is_renewed_before_it_ends_and_the_line_holds(app, person, shop, bellcast_server):
+def test_token_is_renewed_before_it_expires_and_the_connection_stays(app, person, shop, bellcast_server):
     shop.context.expose_function("issue", lambda: bellcast_server.token(person, ttl=6))
     page = shop.open("<bellcast-bell></bellcast-bell>")
     in_page(page, "{ globalThis.asked = 0; globalThis.said = new Set(); bell.getToken = () => (asked++, issue()) }")
     wait_live(page)
     in_page(page, "bell.session.addEventListener('change', () => said.add(bell.session.state.status))")
     wait_page(page, "asked >= 2", 20)
-    page.wait_for_timeout(2_500)  # past the end of the first
+    page.wait_for_timeout(2_500)  # beyond the expiry of the first token
     app.notify(person, title="Still here")
     expect(bell(page, 1)).to_be_visible()
     assert page.evaluate("[...said]") == ["live"]
 
 
-def test_a_token_that_ends_with_nobody_to_ask_is_said(shop, person, bellcast_server):
+def test_expired_token_without_get_token_is_reported(shop, person, bellcast_server):
     page = shop.open(token=bellcast_server.token(person, ttl=1))
     wait_state(page, "state.error?.code")
     bell(page).click()
     expect(page.get_by_text("Sign in again to see your notifications.")).to_be_visible()
 
 
-def test_a_machine_that_slept_asks_what_it_missed_when_it_wakes(app, person, shop):
+def test_suspended_page_resumes_on_focus(app, person, shop):
     page = shop.open()
     wait_live(page)
-    # Its timers stood still, its line was cut without a word, and the clock has gone on.
+    # Its timers did not run, its connection was cut silently, and the clock has advanced.
     shop.context.set_offline(offline=True)
     in_page(page, "{ const slept = Date.now; Date.now = () => slept() + 3_600_000 }")
     app.notify(person, title="In the night")
@@ -147,8 +149,8 @@ def test_a_machine_that_slept_asks_what_it_missed_when_it_wakes(app, person, sho
     wait_live(page)
 
 
-def test_a_line_that_died_without_a_word_is_noticed_on_waking(app, person, shop):
-    """As after a sleep: the socket looks open, and nothing comes through it."""
+def test_silently_dead_connection_is_detected_on_wake(app, person, shop):
+    """As after a suspension: the socket looks open, but carries nothing."""
     silent = []
     frames = []
 
@@ -169,7 +171,7 @@ def test_a_line_that_died_without_a_word_is_noticed_on_waking(app, person, shop)
     assert len(frames) == 2
 
 
-def test_what_was_done_offline_is_kept_over_a_reload_and_told(app, person, shop, bellcast_server):
+def test_offline_action_survives_a_reload_and_is_sent(app, person, shop, bellcast_server):
     page = shop.open()
     app.notify(person, title="New order")
     expect(bell(page, 1)).to_be_visible()
@@ -183,7 +185,7 @@ def test_what_was_done_offline_is_kept_over_a_reload_and_told(app, person, shop,
     assert count_of(bellcast_server, person) == 0
 
 
-def test_what_was_done_offline_and_is_refused_is_taken_back(app, person, shop):
+def test_refused_offline_action_is_reverted(app, person, shop):
     page = shop.open()
     app.notify(person, title="New order")
     expect(bell(page, 1)).to_be_visible()
@@ -200,9 +202,7 @@ def test_what_was_done_offline_and_is_refused_is_taken_back(app, person, shop):
     expect(bell(page, 1)).to_be_visible()
 
 
-def test_what_bad_weather_takes_is_asked_for_until_it_is_there_and_nothing_done_meanwhile_is_lost(
-    app, person, shop, bellcast_server
-):
+def test_failed_module_is_loaded_again_and_the_offline_action_is_sent(app, person, shop, bellcast_server):
     shop.context.route(RESILIENCE, lambda route: route.abort())
     page = shop.open()
     page.clock.install()
@@ -220,7 +220,7 @@ def test_what_bad_weather_takes_is_asked_for_until_it_is_there_and_nothing_done_
     until(later(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not told")
 
 
-def test_a_line_that_breaks_comes_back_though_that_cannot_be_had(app, person, shop):
+def test_page_reconnects_although_a_module_cannot_be_loaded(app, person, shop):
     lines = []
 
     def route(socket):

@@ -1,7 +1,8 @@
-"""Figures: from a page's load to its badge, a flood, ten thousand rows, a hundred mounts.
+"""Performance figures: time to the badge, a flood, ten thousand rows, a hundred mounts.
 
-What must be right is asserted always. Times are kept with the results, and held to their bounds with `--measure`, which
-wants a quiet machine."""
+Correctness is always asserted. Times are recorded with the results, and compared with their limits with
+`--measure`, which needs an idle machine.
+"""
 
 import statistics
 import threading
@@ -17,14 +18,14 @@ ALL = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-inbox token="{to
 BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
 PAGE = """<!doctype html><html lang="en"><title>Shop</title><script type="module" src="{server}/bellcast.js"></script>
 <body><bellcast-bell server="{server}" token="{token}"></bellcast-bell><h1>A shop</h1>"""
-OF_ALL = 18_000  # bytes on the wire, as this browser takes them (Brotli; client/test/size.test.js counts gzip)
+OF_ALL = 18_000  # bytes on the wire with this browser's encoding (Brotli; client/test/size.test.js counts gzip)
 OF_SESSION = 6_000
-RESILIENCE = "/bellcast/resilience.js"  # fetched with the first line, when the badge is there: what a page needs when the line breaks
+RESILIENCE = "/bellcast/resilience.js"  # loaded after the badge is shown: the code needed after a disconnect
 OF_RESILIENCE = 1_900
 TO_BADGE = 150  # ms
-FRAME = 34  # ms: every second frame of a 60 Hz screen, the worst that still looks like movement
-LONG = 50  # ms: what a person feels as a hitch
-# When the badge first showed, on the clock that began with the navigation; set before the page has run anything.
+FRAME = 34  # ms: every second frame of a 60 Hz screen
+LONG = 50  # ms: the limit of a noticeable delay
+# Records when the badge is first shown, in ms since the navigation; runs before the scripts of the page.
 WATCH_BADGE = """(() => { const look = () => { const badge = document.querySelector('bellcast-bell')?.shadowRoot?.querySelector('.badge');
   if (badge && !badge.hidden && badge.textContent) globalThis.badgeAt = performance.now(); else requestAnimationFrame(look) }; look() })()"""
 WATCH_TASKS = """globalThis.long = []; new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)))
@@ -33,7 +34,7 @@ WATCH_TASKS = """globalThis.long = []; new PerformanceObserver((list) => long.pu
 
 @pytest.fixture
 def street(bellcast_server, person):
-    """A page from a server of its own, with nothing between it and the browser."""
+    """A page from another server, without interception by Playwright."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -55,7 +56,7 @@ def street(bellcast_server, person):
 
 
 def _weigh(page):
-    """Counts what a page downloads of ours, as it came over the wire, asking the server for it anew."""
+    """Return a function that counts the bytes of our files that the page has downloaded, with the cache disabled."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
     devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
@@ -72,16 +73,16 @@ def _weigh(page):
 
 
 def _weighs(weight, most):
-    """What a page loads to be at work, and what it has ready besides."""
+    """Check the size of the files a page loads, and of the file it loads in advance."""
     until(lambda: weight().get(RESILIENCE), lambda: f"{weight()}")
     loaded = weight()
     assert loaded.pop(RESILIENCE) <= OF_RESILIENCE
-    assert [size <= most for size in loaded.values()] == [True], loaded  # one file, and no other
+    assert [size <= most for size in loaded.values()] == [True], loaded  # exactly one file
 
 
 @pytest.fixture
 def within(request, record_property):
-    """Keeps a figure; holds it to its bound when figures are measured."""
+    """Records a figure, and compares it with its limit with `--measure`."""
 
     def check(name, value, bound):
         record_property(name, value)
@@ -91,7 +92,7 @@ def within(request, record_property):
     return check
 
 
-def test_all_elements_at_work_weigh_little(app, person, shop):
+def test_all_elements_in_use_stay_within_their_size(app, person, shop):
     page = shop.context.new_page()
     weight = _weigh(page)
     shop.fill(ALL)
@@ -105,7 +106,7 @@ def test_all_elements_at_work_weigh_little(app, person, shop):
     _weighs(weight, OF_ALL)
 
 
-def test_a_session_at_work_weighs_less(app, person, shop):
+def test_session_in_use_stays_within_its_size(app, person, shop):
     page = shop.context.new_page()
     weight = _weigh(page)
     shop.fill("", script="/bellcast/session.js")
@@ -122,7 +123,7 @@ def test_a_session_at_work_weighs_less(app, person, shop):
     _weighs(weight, OF_SESSION)
 
 
-def test_a_page_shows_its_badge_at_once(app, person, chromium, street, within):
+def test_page_shows_its_badge_quickly(app, person, chromium, street, within):
     app.notify(person, title="Order")
     context = chromium.new_context()
     context.add_init_script(WATCH_BADGE)
@@ -137,7 +138,7 @@ def test_a_page_shows_its_badge_at_once(app, person, chromium, street, within):
     within("badge_ms", statistics.median(times), TO_BADGE)
 
 
-def test_a_thousand_in_a_second_are_no_hitch_and_none_is_lost(app, person, shop, within):
+def test_thousand_notifications_in_a_second_block_no_frame_and_none_is_lost(app, person, shop, within):
     shop.context.add_init_script(WATCH_TASKS)
     page = shop.open(BOTH)
     wait_live(page)
@@ -149,7 +150,7 @@ def test_a_thousand_in_a_second_are_no_hitch_and_none_is_lost(app, person, shop,
     within("longest_task_ms", max(page.evaluate("long"), default=0), LONG)
 
 
-def test_ten_thousand_scroll_smoothly(app, person, shop, within):
+def test_ten_thousand_rows_scroll_smoothly(app, person, shop, within):
     app.bulk(
         {"to": person, "title": f"Order {number}", "body": "Two chairs. " * (number % 9)} for number in range(10_000)
     )
@@ -177,7 +178,7 @@ def test_ten_thousand_scroll_smoothly(app, person, shop, within):
     wait_state(page, "state.unread === 10001", "bellcast-inbox")
 
 
-def test_a_hundred_mounts_leave_nothing_behind(shop):
+def test_hundred_mounts_leave_no_nodes_listeners_or_connections(shop):
     page = shop.open(BOTH)
     wait_live(page)
     devtools = page.context.new_cdp_session(page)
@@ -197,6 +198,6 @@ def test_a_hundred_mounts_leave_nothing_behind(shop):
     for _ in range(50):
         if left() <= before:
             break
-        page.wait_for_timeout(100)  # a collector takes its time
+        page.wait_for_timeout(100)  # the garbage collector needs time
     assert left() <= before
     shop.expect_lines(1)

@@ -1,4 +1,4 @@
-"""The photo studio in Chromium: three people side by side, and each other's bells."""
+"""The photo studio in Chromium: three persons in one browser notify each other."""
 
 import re
 
@@ -34,7 +34,7 @@ def studio(server):
 
 @pytest.fixture
 def page(chromium, studio):
-    """A page that may say nothing in the error console."""
+    """A page that may not log errors."""
     context = chromium.new_context(base_url=studio, viewport={"width": 1440, "height": 900})
     context.set_default_timeout(10_000)
     complaints = []
@@ -46,13 +46,13 @@ def page(chromium, studio):
 
 
 def bell(desk, count=None):
-    """Somebody's bell; with a count, the bell when it shows that many."""
+    """Locate a person's bell; with a count, the bell with that many unread."""
     name = "Notifications" if count is None else f"Notifications, {count} unread" if count else "Notifications"
     return desk.get_by_role("button", name=name, exact=count is not None)
 
 
 def open_notification(desk, title):
-    """Open the bell and follow what it says."""
+    """Open the bell, and follow a notification."""
     bell(desk).click()
     desk.get_by_role("link", name=re.compile(title)).first.click()
 
@@ -74,7 +74,7 @@ def sign_in(page, name):
     expect(page.get_by_role("heading", name=f"Hello, {name.split()[0]}")).to_be_visible()
 
 
-def test_three_people_ring_each_others_bells(page, tmp_path):
+def test_three_people_notify_each_other(page, tmp_path):
     picture = tmp_path / "picture.png"
     page.goto("/")
     page.locator("header").screenshot(path=picture)
@@ -84,7 +84,7 @@ def test_three_people_ring_each_others_bells(page, tmp_path):
 
     book(clara, "The old orchard")
     expect(bell(mira, 1)).to_be_visible()
-    # The list shows it too, without a reload.
+    # The list shows it without a reload.
     expect(mira.get_by_text("The old orchard").first).to_be_visible()
     open_notification(mira, "New booking from Clara Jensen")
     expect(mira.get_by_role("heading", name="Assign a photographer")).to_be_visible()
@@ -93,7 +93,7 @@ def test_three_people_ring_each_others_bells(page, tmp_path):
     mira.get_by_text("Theo Lindqvist").click()
     mira.get_by_role("button", name="Assign").click()
     expect(bell(theo, 1)).to_be_visible()
-    # Clara's page shows it; her bell has no reason to ring.
+    # Clara's page shows it without a notification.
     expect(clara.get_by_text("Theo will photograph this session")).to_be_visible()
     expect(bell(clara, 0)).to_be_visible()
     open_notification(theo, "Family session for Clara Jensen")
@@ -117,7 +117,7 @@ def test_three_people_ring_each_others_bells(page, tmp_path):
     expect(clara.get_by_role("dialog", name="Photograph")).to_be_hidden()
 
 
-def test_a_form_somebody_is_filling_in_is_left_alone(page, server):
+def test_form_in_use_is_not_replaced(page, server):
     sign_in(page, "Theo Lindqvist")
     page.get_by_role("link", name="Portrait").click()
     page.get_by_label("Title of the gallery").fill("Half a title")
@@ -127,7 +127,7 @@ def test_a_form_somebody_is_filling_in_is_left_alone(page, server):
     expect(page.get_by_label("Title of the gallery")).to_have_value("Half a title")
 
 
-def test_read_on_one_device_is_read_on_the_other(chromium, page, server, studio):
+def test_read_mark_reaches_the_other_device(chromium, page, server, studio):
     sign_in(page, "Mira Okafor")
     phone = chromium.new_context(base_url=studio, viewport={"width": 390, "height": 800})
     try:
@@ -144,7 +144,7 @@ def test_read_on_one_device_is_read_on_the_other(chromium, page, server, studio)
         phone.close()
 
 
-def test_an_open_page_comes_back_after_the_server_was_killed(chromium, server, studio):
+def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
     context = chromium.new_context(base_url=studio)
     try:
         page = context.new_page()
@@ -158,7 +158,7 @@ def test_an_open_page_comes_back_after_the_server_was_killed(chromium, server, s
         context.close()
 
 
-def test_the_old_bell_hears_later_what_the_new_one_hears_at_once(page, server):
+def test_polling_bell_is_later_than_the_live_bell(page, server):
     sign_in(page, "Mira Okafor")
     page.clock.install()
     page.get_by_role("link", name="Old and new bell").click()
@@ -181,7 +181,7 @@ def test_the_old_bell_hears_later_what_the_new_one_hears_at_once(page, server):
     expect(old.get_by_role("list")).to_contain_text("nothing new")
 
 
-def test_a_booking_without_a_place_goes_no_further(page):
+def test_booking_without_a_place_is_not_continued(page):
     sign_in(page, "Clara Jensen")
     page.get_by_role("link", name="Book a session").first.click()
     page.get_by_role("button", name="Continue").click()

@@ -14,7 +14,7 @@ CLIENT = Path(__file__).parents[2] / "client"
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Files, without a word about it."""
+    """A file server without a request log."""
 
     def log_message(self, *_):
         pass
@@ -22,7 +22,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Where the built app is served."""
+    """The URL of the built app."""
     folder = tmp_path_factory.mktemp("packed")
     subprocess.run(["node", "test/app/pack.js", folder], cwd=CLIENT, check=True, timeout=120)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder / "app/dist")))
@@ -65,13 +65,13 @@ def test_hooks_and_bell_show_one_inbox(app, person, desk):
     expect(bell(desk, 0)).to_have_count(1)
 
 
-def test_a_topic_is_heard_and_who_is_on_it_is_known(app, person, desk):
+def test_topic_event_and_its_members_are_shown(app, person, desk):
     expect(said(desk, "members")).to_have_text(person)
     app.publish("presence-room", "word", {"word": "hello"})
     expect(said(desk, "said")).to_have_text("hello")
 
 
-def test_the_marketplace_hook_hears_each_kind_by_itself(app, person, desk):
+def test_marketplace_hook_separates_kinds_of_events(app, person, desk):
     app.publish({"recipient": person}, "new_booking", {"bookingId": "7", "message": "New booking received"})
     app.notify(person, title="Paid", body="150.00", type="payment_received")
     app.notify(person, title="Hello")
@@ -83,7 +83,7 @@ def test_the_marketplace_hook_hears_each_kind_by_itself(app, person, desk):
     expect(said(desk, "answer")).to_have_text("ping answered")
 
 
-def test_what_a_notification_touches_is_asked_for_again(app, person, desk):
+def test_queries_touched_by_a_notification_are_refetched(app, person, desk):
     expect(said(desk, "asked")).to_have_text("1 1")
     app.notify(person, title="Moved", data={"touches": ["booking:7"]})
     expect(said(desk, "asked")).to_have_text("2 2")

@@ -1,4 +1,4 @@
-"""The marketplace in Chromium: two people side by side, a chat only they can read, and lines that end and come back."""
+"""The marketplace in Chromium: two persons in one browser, an encrypted chat, and interrupted connections."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from tests.marketplaces import marketplace
 
 from bellcast.client import Bellcast
 
-# What a browser itself says of a server that is away or refuses is not ours to silence.
+# Messages of the browser itself about an unreachable or refusing server, which a page cannot silence.
 BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 780}
@@ -28,7 +28,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def browse(chromium):
-    """Opens browsers; none of their pages may say anything in its error console, but for what the test expects."""
+    """Opens browsers; their pages may log only the errors that a test expects."""
     contexts, complaints, expected = [], [], []
 
     def browse(place, viewport=WIDE, quiet=True, **options):
@@ -56,7 +56,7 @@ def nothing_unread(place):
 
 @pytest.fixture
 def visit(browse, place):
-    """Signs somebody in, in a browser of their own: their page, live."""
+    """Signs a person in with a new browser, and returns a live page."""
 
     def visit(person, path="/bookings", place=place, **options):
         context = browse(place, **options)
@@ -92,7 +92,7 @@ def write(page, text):
 
 
 def book(page, service="boiler"):
-    """The path of a new booking."""
+    """Return the path of a new booking."""
     asked = {
         "service": service,
         "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
@@ -103,7 +103,7 @@ def book(page, service="boiler"):
 
 @pytest.fixture
 def two(visit):
-    """Nora and Ben at the same new booking, each in a browser of their own."""
+    """Nora and Ben at the same new booking, each in a separate browser."""
 
     def two(**options):
         nora = visit("nora", **options)
@@ -117,14 +117,14 @@ def two(visit):
     return two
 
 
-# --- a booking, from both sides
+# --- both sides of a booking
 
 
 def part(page, name):
     return page.get_by_role("list", name=name)
 
 
-def test_a_page_in_react_shows_what_happens_to_both(visit, place):
+def test_react_page_shows_the_events_of_both_sides(visit, place):
     nora, ben = visit("nora", "/today"), visit("ben", "/today")
     for page in (nora, ben):
         expect(page.get_by_text("Connected", exact=True)).to_be_visible()
@@ -144,7 +144,7 @@ def test_a_page_in_react_shows_what_happens_to_both(visit, place):
         expect(row(page)).to_contain_text("Paid")
 
 
-def test_a_page_in_react_knows_whether_it_is_connected_and_hears_later_what_it_missed(visit, place):
+def test_react_page_shows_its_connection_and_receives_missed_events(visit, place):
     ben = visit("ben", "/today", quiet=False)
     ben.get_by_role("button", name="Ping").click()
     expect(ben.get_by_text(re.compile(r"^Connected, answered in \d+ ms$"))).to_be_visible()
@@ -157,7 +157,7 @@ def test_a_page_in_react_knows_whether_it_is_connected_and_hears_later_what_it_m
     expect(part(ben, "What happened")).to_contain_text("The van is in the yard")
 
 
-def test_two_people_side_by_side(browse, place):
+def test_booking_and_chat_work_in_two_frames_of_a_page(browse, place):
     page = browse(place).new_page()
     page.goto("/")
     nora, ben = (page.frame_locator(f"iframe[name={key}]") for key in ("nora", "ben"))
@@ -167,7 +167,7 @@ def test_two_people_side_by_side(browse, place):
     nora.get_by_role("link", name="Boiler service").click()
     nora.get_by_label("Address").fill("Canal Row 18")
     nora.get_by_role("button", name="Ask Ben").click()
-    # Ben's list shows it without a reload, and his bell rings.
+    # Ben's list shows it without a reload, and his bell counts it.
     expect(ben.get_by_text("Answer Nora")).to_be_visible()
     bell(ben, 1).click()
     ben.get_by_role("link", name=re.compile("Nora asks for")).first.click()
@@ -204,7 +204,7 @@ def test_two_people_side_by_side(browse, place):
     expect(bell(nora, 5)).to_be_visible()
 
 
-def test_what_came_is_told_in_a_toast_and_read_by_going_there(visit):
+def test_toast_opens_its_booking_and_marks_it_as_read(visit):
     nora, ben = visit("nora"), visit("ben")
     book(nora)
     toast = ben.locator("bellcast-toasts").get_by_role("link", name=re.compile("Nora asks for"))
@@ -213,7 +213,7 @@ def test_what_came_is_told_in_a_toast_and_read_by_going_there(visit):
     expect(bell(ben, 0)).to_be_visible()
 
 
-def test_a_message_to_who_is_elsewhere_rings_until_they_look(two):
+def test_message_to_a_closed_chat_notifies_until_it_is_read(two):
     nora, ben = two()
     path = ben.url
     ben.goto("/payments")
@@ -228,10 +228,10 @@ def test_a_message_to_who_is_elsewhere_rings_until_they_look(two):
     expect(bell(ben, 0)).to_be_visible()
 
 
-# --- nobody else reads along
+# --- confidentiality
 
 
-def test_the_words_of_a_chat_are_nowhere_but_in_the_two_browsers(two, place):
+def test_chat_text_is_readable_in_the_two_browsers_only(two, place):
     carried = []
 
     def listen(page):
@@ -252,7 +252,7 @@ def test_the_words_of_a_chat_are_nowhere_but_in_the_two_browsers(two, place):
     number = nora.url.rpartition("/")[2]
     [kept] = nora.request.get(f"/api/bookings/{number}/chat").json()["messages"]
 
-    # What was looked at is where a message would be: its sealed form is there, its words are not.
+    # The check covers the right places: the encrypted form is in them, the text is not.
     assert any(kept["body"] in text and "chat-message" in text for text in carried)
     for words in (SECRET, b64encode(SECRET.encode()).decode().rstrip("=")):
         assert [text for text in carried if words in text] == []
@@ -265,7 +265,7 @@ def test_the_words_of_a_chat_are_nowhere_but_in_the_two_browsers(two, place):
 
 
 def memory_of(pid):
-    """All a process has in memory."""
+    """Return the memory of a process."""
     found = []
     with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
@@ -279,7 +279,7 @@ def memory_of(pid):
     return b"".join(found)
 
 
-def test_a_message_that_was_changed_on_its_way_is_not_shown(two):
+def test_tampered_message_is_not_shown(two):
     nora, ben = two()
     write(nora, SECRET)
     expect(bubble(ben, SECRET)).to_be_visible()
@@ -297,13 +297,13 @@ def test_a_message_that_was_changed_on_its_way_is_not_shown(two):
     assert bubble(ben, SECRET).count() == 0
 
 
-def test_a_new_device_reads_what_comes_and_not_what_was(two, visit):
+def test_new_device_reads_later_messages_only(two, visit):
     nora, ben = two()
     write(ben, "Before")
     expect(bubble(nora, "Before")).to_be_visible()
     phone = visit("nora", nora.url, viewport=PHONE)
     expect(phone.get_by_text("What was written before cannot be read on this device.")).to_be_visible()
-    # Ben's page has heard of the new device when both show the same code.
+    # Ben's page knows the new device when both show the same code.
     expect(ben.locator(".code")).to_have_text(phone.locator(".code").text_content())
     write(ben, "After")
     expect(bubble(phone, "After")).to_be_visible()
@@ -313,7 +313,7 @@ def test_a_new_device_reads_what_comes_and_not_what_was(two, visit):
         expect(bubble(page, "From the phone")).to_be_visible()
 
 
-def test_nobody_to_write_to_yet(visit):
+def test_chat_is_disabled_until_the_other_side_signs_in(visit):
     samir = visit("samir")
     samir.goto(book(samir, "windows"))
     expect(samir.get_by_text("Lucia is not signed in anywhere.")).to_be_visible()
@@ -322,10 +322,10 @@ def test_nobody_to_write_to_yet(visit):
     expect(message(samir)).to_be_enabled()
 
 
-# --- lines that break
+# --- interrupted connections
 
 
-def test_what_is_written_without_a_network_goes_out_when_it_is_back(two):
+def test_message_written_offline_is_sent_when_online(two):
     nora, ben = two(quiet=False)
     nora.context.set_offline(True)
     expect(nora.locator(".line")).to_have_text("Offline")
@@ -339,7 +339,7 @@ def test_what_is_written_without_a_network_goes_out_when_it_is_back(two):
     assert ben.get_by_role("log").get_by_role("paragraph").all_text_contents() == ["First", "Second"]
 
 
-def test_what_waits_outlives_the_page(two):
+def test_pending_message_survives_a_reload(two):
     nora, ben = two(quiet=False)
     nora.route("**/messages", lambda route: route.abort())
     write(nora, "Do not lose me")
@@ -352,7 +352,7 @@ def test_what_waits_outlives_the_page(two):
     expect(bubble(nora, "Do not lose me")).to_have_count(1)
 
 
-def test_who_is_asked_to_wait_waits_and_loses_nothing(two):
+def test_rate_limited_message_is_sent_after_the_delay(two):
     nora, ben = two(quiet=False)
     asked = []
 
@@ -369,7 +369,7 @@ def test_who_is_asked_to_wait_waits_and_loses_nothing(two):
     assert asked[1] - asked[0] > 0.9
 
 
-def test_a_page_comes_back_after_the_server_was_killed_and_misses_nothing(two, place):
+def test_page_recovers_after_a_killed_server_and_misses_nothing(two, place):
     nora, ben = two(quiet=False)
     place.server.kill()
     expect(ben.locator(".line")).not_to_have_text("Live", timeout=15_000)
@@ -386,14 +386,14 @@ def test_a_page_comes_back_after_the_server_was_killed_and_misses_nothing(two, p
 # --- sessions
 
 
-def test_a_session_that_ends_takes_the_page_with_it(visit, tmp_path):
+def test_expired_session_leaves_the_page(visit, tmp_path):
     with marketplace(tmp_path / "data", session=3, BELLCAST_HEARTBEAT="1") as short:
         page = visit("nora", place=short, quiet=False)
         expect(page.get_by_text("Your session has ended.")).to_be_visible(timeout=15_000)
         assert "/login" in page.url
 
 
-def test_a_device_signed_out_from_another_leaves_and_the_other_stays(visit):
+def test_device_signed_out_by_another_leaves_and_the_other_stays(visit):
     laptop, phone = visit("tomasz", quiet=False), visit("tomasz", quiet=False, viewport=PHONE)
     laptop.goto("/account")
     is_live(laptop)
@@ -406,10 +406,10 @@ def test_a_device_signed_out_from_another_leaves_and_the_other_stays(visit):
     expect(laptop.get_by_role("heading", name="Good hands for your home")).to_be_visible()
 
 
-# --- for everyone
+# --- accessibility and layout
 
 
-def test_the_desktop_is_asked_for_on_a_click_and_never_before(visit):
+def test_permission_for_desktop_notifications_is_requested_only_on_a_click(visit):
     ben = visit("ben", permissions=["notifications"])
     ben.add_init_script(
         """const asked = Notification.requestPermission.bind(Notification);
@@ -426,7 +426,7 @@ def test_the_desktop_is_asked_for_on_a_click_and_never_before(visit):
     assert ben.evaluate("asked") == 1
 
 
-def test_all_of_it_by_keyboard(visit):
+def test_marketplace_is_usable_by_keyboard(visit):
     nora = visit("nora")
     nora.keyboard.press("Tab")
     expect(nora.get_by_role("link", name="To the page")).to_be_focused()
@@ -441,14 +441,14 @@ def test_all_of_it_by_keyboard(visit):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(visit, scheme):
+def test_pages_fit_a_phone(visit, scheme):
     page = visit("nora", viewport=PHONE, color_scheme=scheme, quiet=False)
     for path in ("/bookings", "/services", "/services/tap", "/payments", "/account", "/bookings/301", "/nowhere"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
 
 
-def test_empty_pages_say_what_will_come(visit):
+def test_empty_page_links_to_the_next_step(visit):
     lucia = visit("lucia", "/payments")
     expect(lucia.get_by_role("link", name="House cleaning")).to_be_visible()
     tomasz = visit("tomasz", "/payments")

@@ -1,4 +1,4 @@
-"""Five tabs, one person: one line, every badge, told once."""
+"""Five tabs of one person share a connection; every badge is updated, and alerts are shown once."""
 
 import pytest
 from playwright.sync_api import expect
@@ -15,7 +15,7 @@ def five(shop):
     return pages
 
 
-def test_five_tabs_hold_one_line_and_every_badge_moves(app, person, shop, five):
+def test_five_tabs_share_a_connection_and_update_every_badge(app, person, shop, five):
     shop.expect_lines(1)
     app.notify(person, title="New order")
     for page in five:
@@ -26,7 +26,7 @@ def test_five_tabs_hold_one_line_and_every_badge_moves(app, person, shop, five):
     shop.expect_lines(1)
 
 
-def test_it_is_told_once_a_person(app, person, five):
+def test_notification_is_alerted_in_one_tab_only(app, person, five):
     for number in range(3):
         app.notify(person, title=f"Order {number}")
     for page in five:
@@ -36,17 +36,17 @@ def test_it_is_told_once_a_person(app, person, five):
         return sum(toasts(page).count() for page in five)
 
     until(lambda: told() == 3, lambda: f"{told()} toasts, not 3")
-    five[0].wait_for_timeout(700)  # the tab that would be last to tell has had its turn
+    five[0].wait_for_timeout(700)  # longer than the last tab waits before it alerts
     assert told() == 3
 
 
-def test_when_the_leader_is_closed_another_follows_and_nothing_is_missed_or_doubled(app, person, shop, five):
+def test_closed_leader_is_replaced_without_loss_or_duplicates(app, person, shop, five):
     heard = (
         "{ globalThis.heard = []; bell.session.addEventListener('notification', (e) => heard.push(e.detail.title)) }"
     )
     for page in five:
         in_page(page, heard)
-    five[0].close()  # the first was the first to hold the lock
+    five[0].close()  # the first tab holds the lock
     titles = [f"Order {number}" for number in range(10)]
     for title in titles:
         app.notify(person, title=title)
@@ -57,7 +57,7 @@ def test_when_the_leader_is_closed_another_follows_and_nothing_is_missed_or_doub
     shop.expect_lines(1)
 
 
-def test_a_leader_that_crashes_is_followed_too(app, person, shop, five):
+def test_crashed_leader_is_replaced(app, person, shop, five):
     five[0].context.new_cdp_session(five[0]).send("Page.navigate", {"url": "about:blank"})
     app.notify(person, title="After")
     for page in five[1:]:
@@ -67,7 +67,7 @@ def test_a_leader_that_crashes_is_followed_too(app, person, shop, five):
         expect(bell(page, 2)).to_be_visible()
 
 
-def test_each_tab_hears_its_own_topics_through_the_one_line(app, person, shop, bellcast_server):
+def test_tab_receives_its_own_topics_over_the_shared_connection(app, person, shop, bellcast_server):
     token = bellcast_server.token(person, topics=["room-*"])
     pages = [shop.open(BOTH.replace("{topics}", f"room-{name}"), token=token) for name in "ab"]
     for page in pages:
@@ -75,7 +75,7 @@ def test_each_tab_hears_its_own_topics_through_the_one_line(app, person, shop, b
         in_page(
             page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.name)) }"
         )
-    # Who follows last is followed last: once that is answered, all are.
+    # Subscriptions are processed in order: when the last one is answered, all are active.
     assert in_page(pages[1], "bell.session.subscribe('room-b').then((answer) => answer.topics)") == ["room-b"]
     app.publish("room-a", "for-a", {})
     app.publish("room-b", "for-b", {})
@@ -86,7 +86,7 @@ def test_each_tab_hears_its_own_topics_through_the_one_line(app, person, shop, b
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one line", "a line each"])
-def test_what_one_tab_says_the_others_hear_and_it_does_not(shop, bellcast_server, person, shared):
+def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_server, person, shared):
     if not shared:
         shop.context.add_init_script("delete Navigator.prototype.locks")
     token = bellcast_server.token(person, topics=["desk"], publish=["desk"])
@@ -109,12 +109,12 @@ def test_what_one_tab_says_the_others_hear_and_it_does_not(shop, bellcast_server
     ]
     for page in pages:
         wait_page(page, "heard.length >= 4")
-    pages[0].wait_for_timeout(200)  # nothing comes twice
+    pages[0].wait_for_timeout(200)  # enough for a duplicate to arrive
     for page in pages:
         assert page.evaluate("heard") == told * 2
 
 
-def test_who_is_somebody_else_has_a_line_of_their_own(app, person, shop, bellcast_server):
+def test_tab_of_another_person_has_its_own_connection(app, person, shop, bellcast_server):
     mine, theirs = shop.open(), shop.open(token=bellcast_server.token(f"not-{person}"))
     wait_live(mine)
     wait_live(theirs)
@@ -124,7 +124,7 @@ def test_who_is_somebody_else_has_a_line_of_their_own(app, person, shop, bellcas
     assert session_state(theirs, "unread") == 0
 
 
-def test_where_tabs_cannot_share_each_has_a_line(app, person, shop):
+def test_tabs_without_locks_have_a_connection_each(app, person, shop):
     shop.context.add_init_script("delete Navigator.prototype.locks")
     pages = [shop.open(), shop.open()]
     for page in pages:
@@ -135,7 +135,7 @@ def test_where_tabs_cannot_share_each_has_a_line(app, person, shop):
         expect(bell(page, 1)).to_be_visible()
 
 
-def test_where_what_sharing_takes_cannot_be_fetched_each_has_a_line(app, person, shop):
+def test_tabs_have_a_connection_each_if_the_coordinator_cannot_be_loaded(app, person, shop):
     shop.context.route("**/bellcast/tab-coordinator.js", lambda route: route.abort())
     pages = [shop.open(), shop.open()]
     for page in pages:
@@ -146,7 +146,7 @@ def test_where_what_sharing_takes_cannot_be_fetched_each_has_a_line(app, person,
         expect(bell(page, 1)).to_be_visible()
 
 
-def test_a_tab_by_itself_fetches_nothing_of_it(shop):
+def test_single_tab_does_not_load_the_coordinator(shop):
     asked = []
     shop.context.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
     page = shop.open()
@@ -156,7 +156,7 @@ def test_a_tab_by_itself_fetches_nothing_of_it(shop):
     assert asked.count("tab-coordinator.js") == 2
 
 
-def test_what_one_tab_did_offline_every_tab_shows(app, person, shop):
+def test_offline_action_of_a_tab_shows_in_every_tab(app, person, shop):
     pages = [shop.open(), shop.open()]
     app.notify(person, title="New order")
     for page in pages:

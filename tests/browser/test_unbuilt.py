@@ -1,4 +1,4 @@
-"""The client's sources run as they are: where nothing is built, the server serves them, and every module works in Chromium."""
+"""The unbuilt sources of the client: served by a server without a build, every module works in Chromium."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.shop import in_page, until, wait_live, wait_page, wait_state
 
 SRC = Path(__file__).parents[2] / "client/src"
-NOT_FOR_PAGES = {"bellcast/react.js"}  # imports `react`, which only a bundler finds
+NOT_FOR_PAGES = {"bellcast/react.js"}  # imports `react`, which needs a bundler
 TWO = (
     '<bellcast-bell token="{token}" topics="room, secret" lang="{lang}"></bellcast-bell>'
     '<bellcast-toasts token="{token}"></bellcast-toasts>'
@@ -16,13 +16,13 @@ TWO = (
 
 @pytest.fixture
 def modules():
-    """The modules that pages asked for."""
+    """The modules that pages requested."""
     return set()
 
 
 @pytest.fixture
 def unbuilt(shop, modules):
-    """A shop whose pages get the sources, as a server without a built client serves them."""
+    """A shop with pages that load the sources, as from a server without a built client."""
 
     def serve(route):
         name = route.request.url.removeprefix(f"{shop.server.url}/")
@@ -35,11 +35,11 @@ def unbuilt(shop, modules):
 
 
 def wait_modules(page, modules, wanted):
-    """Until they were asked for; Playwright hears of it while it is asked something."""
+    """Wait until the modules were requested; evaluating lets Playwright process its events."""
     until(lambda: page.evaluate("1") and modules >= wanted, lambda: f"{wanted - modules} were not asked for")
 
 
-def test_every_module_is_asked_for_by_some_page_and_works(app, person, unbuilt, modules):
+def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules):
     first = unbuilt.open(TWO.replace("{lang}", "de"), topics=["room"])
     wait_live(first)
     in_page(first, "localStorage.setItem('bellcast sound', 'on')")
@@ -49,7 +49,9 @@ def test_every_module_is_asked_for_by_some_page_and_works(app, person, unbuilt, 
     app.notify(person, title="New order")
     for page in [first, *languages]:
         wait_state(page, "state.unread === 1")
-    wait_modules(first, modules, {"bellcast/elements/desktop-notifications.js"})  # it rings before anything is seen
+    wait_modules(
+        first, modules, {"bellcast/elements/desktop-notifications.js"}
+    )  # the alert precedes the first mark as seen
     in_page(first, "bell.open = true")
     expect(first.locator("bellcast-bell .row")).to_have_count(1)
     for page in [first, *languages]:
@@ -64,7 +66,7 @@ def test_every_module_is_asked_for_by_some_page_and_works(app, person, unbuilt, 
 
 
 @pytest.mark.parametrize("name", ["bellcast.js", "bellcast/session.js", "bellcast/index.js"])
-def test_an_entry_works_by_itself(person, unbuilt, bellcast_server, name):
+def test_entry_module_works_alone(person, unbuilt, bellcast_server, name):
     unbuilt.fill("", script=f"/{name}")
     page = unbuilt.context.new_page()
     page.goto("/shop")

@@ -1,4 +1,4 @@
-"""The Caddyfile as it stands in deploy/, run in front of two real nodes, TLS and HTTP/2 included."""
+"""The Caddyfile of deploy/ in front of two real nodes, including TLS and HTTP/2."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from tests.servers import ServerProcess, free_port
 FILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
 CADDY = shutil.which("caddy", path="/usr/bin:/usr/local/bin")
 WAIT = 20
-# What a machine has of its own; certificates come from Caddy's own authority, as for every name that is not public.
+# Settings of the test machine; certificates are issued by Caddy's own authority, as for every name that is not public.
 AROUND = """
 {{
     admin off
@@ -42,11 +42,11 @@ AROUND = """
 import {folder}/site
 """
 NODES = ("127.0.0.2", "127.0.0.3")
-STREAMS = 8  # two more than a browser opens by HTTP/1.1
+STREAMS = 8  # two more than a browser opens with HTTP/1.1
 
 
 class Names(threading.Thread):
-    """A name server that knows one name: the service's, as Docker's would."""
+    """A DNS server that knows only the name of the service, like Docker's."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -76,7 +76,7 @@ class Names(threading.Thread):
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory) -> Iterator[Cluster]:
-    """Two, with a heartbeat that a test can wait for, on one port of two addresses."""
+    """Two nodes with a short heartbeat, on one port of two addresses."""
     environ = {
         "BELLCAST_HEARTBEAT": "1",
         "BELLCAST_TRUSTED_PROXIES": "127.0.0.1",
@@ -94,7 +94,7 @@ def nodes(tmp_path_factory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def caddy(tmp_path_factory, nodes) -> Iterator[SimpleNamespace]:
-    """In front of them. Only the port of the nodes and who knows their name is changed in the file."""
+    """A Caddy in front of the nodes. In the file only the port of the nodes and the DNS server are changed."""
     folder, http, https, names = tmp_path_factory.mktemp("site"), free_port(), free_port(), Names()
     names.start()
     there = f"dynamic a bellcast {nodes.nodes[0].port} {{\n\t\t\tresolvers {names.address}"
@@ -137,7 +137,7 @@ def server(nodes) -> ServerProcess:
 
 @pytest.fixture
 def behind(caddy) -> Iterator[httpx.Client]:
-    """Browsers' way: HTTP/2."""
+    """A client with HTTP/2, like a browser."""
     with browser(caddy) as http:
         yield http
 
@@ -149,7 +149,7 @@ def browser(caddy, address: str = "127.0.0.1") -> httpx.Client:
 
 
 def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
-    """The events of a stream, as they come."""
+    """Yield the events of a stream."""
     name = ""
     for line in answer.iter_lines():
         if line.startswith("event: "):
@@ -158,7 +158,7 @@ def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
             yield name, json.loads(line.removeprefix("data: "))
 
 
-def test_event_streams_share_one_http2_connection_and_each_is_passed_on_event_by_event(caddy, server):
+def test_event_streams_share_an_http2_connection_and_are_passed_on_event_by_event(caddy, server):
     people = [f"ann{number}" for number in range(STREAMS)]
     with browser(caddy, "127.0.0.9") as http, ExitStack() as open_streams:
         told, lines = {}, set()
@@ -169,14 +169,14 @@ def test_event_streams_share_one_http2_connection_and_each_is_passed_on_event_by
             told[name] = events(answer)
             assert next(told[name])[0] == "ready"
         assert len(lines) == 1
-        for number in range(2):  # each is sent only when those before have come through
+        for number in range(2):  # each is sent only after the one before has arrived
             for name in people:
                 send(server, name, f"{number}")
                 heard, data = next(event for event in told[name] if event[0] != "heartbeat")
                 assert (heard, data["notification"]["title"]) == ("notification", f"{number}")
 
 
-def test_an_address_at_its_bound_is_refused_whatever_it_says_it_is_and_its_neighbour_is_not(caddy, server):
+def test_address_at_its_limit_is_refused_despite_a_forged_header_and_others_are_not(caddy, server):
     with browser(caddy, "127.0.0.7") as http, browser(caddy, "127.0.0.6") as neighbour, ExitStack() as open_streams:
         for _ in range(STREAMS):
             answer = open_streams.enter_context(http.stream("GET", "/v1/stream", headers=server.as_recipient("bea")))
@@ -189,7 +189,7 @@ def test_an_address_at_its_bound_is_refused_whatever_it_says_it_is_and_its_neigh
             assert next(events(answer))[0] == "ready"
 
 
-def test_a_websocket_is_upgraded_and_outlives_a_silence(caddy, server):
+def test_websocket_is_upgraded_and_survives_silence(caddy, server):
     url = caddy.url.replace("https", "wss") + "/v1/ws?token=" + server.token("bob")
     with connect(url, ssl=ssl.create_default_context(cafile=caddy.chain), open_timeout=WAIT) as socket:
         assert json.loads(socket.recv(WAIT))["type"] == "ready"
@@ -199,19 +199,19 @@ def test_a_websocket_is_upgraded_and_outlives_a_silence(caddy, server):
         assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
 
 
-def test_pages_of_the_site_itself_are_known_as_its_own(caddy, behind, server):
+def test_page_of_the_same_site_is_accepted(caddy, behind, server):
     for origin, status in ((caddy.url, 200), ("https://shop.example.com", 200), ("https://evil.example.com", 403)):
         headers = server.as_recipient("cyd") | {"Origin": origin}
         assert behind.get("/v1/inbox/counts", headers=headers).status_code == status
 
 
-def test_lines_are_not_cut_sooner_than_a_heartbeat_comes_by_default():
+def test_default_timeouts_exceed_two_heartbeats():
     timeouts = [int(said) for said in re.findall(r"_timeout (\d+)s", FILE.read_text(encoding="utf-8"))]
     assert len(timeouts) == 2
     assert min(timeouts) >= 2 * load({}, {}).native.heartbeat
 
 
-def test_bulk_requests_pass_up_to_the_servers_own_bound(behind, server):
+def test_bulk_request_passes_up_to_the_limit_of_the_server(behind, server):
     items = [{"to": "dan", "title": "x", "body": "y" * 9_000} for _ in range(300)]
     answer = behind.post("/v1/notifications/bulk", json=items, headers=server.as_app())
     assert (answer.status_code, len(answer.json()["results"])) == (200, 300)
@@ -219,25 +219,25 @@ def test_bulk_requests_pass_up_to_the_servers_own_bound(behind, server):
 
 
 @pytest.mark.parametrize(("path", "size"), [("/v1/notifications", 2 << 20), ("/v1/notifications/bulk", 17 << 20)])
-def test_what_is_larger_is_refused_in_the_servers_words(tmp_path, caddy, server, path, size):
+def test_oversized_request_is_refused_by_the_server(tmp_path, caddy, server, path, size):
     (tmp_path / "body").write_bytes(b"[" + b" " * size + b"]")
     headers = server.as_app() | {"content-type": "application/json"}
-    # Over HTTP/2, Caddy 2.6 now and then cuts short what is answered before all was said.
+    # With HTTP/2, Caddy 2.6 sometimes truncates a response that is sent before the request ends.
     command = ["curl", "--silent", "--http1.1", "--cacert", caddy.chain, "--max-time", f"{WAIT}"]
     said = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
     asked = [*command, *said, "--data-binary", f"@{tmp_path / 'body'}", caddy.url + path]
-    # Nor does curl always get to say all.
+    # Nor can curl always send the whole request, so its exit status is ignored.
     refusal = json.loads(subprocess.run(asked, check=False, capture_output=True).stdout)
     assert (refusal["status"], refusal["code"]) == (413, "too_large")
 
 
-def test_plain_http_is_sent_to_https(caddy):
+def test_plain_http_is_redirected_to_https(caddy):
     answer = httpx.get(f"http://localhost:{caddy.http}/v1/inbox", timeout=WAIT)
     assert answer.status_code == 308
     assert answer.headers["location"].startswith("https://localhost")
 
 
-def test_the_doctor_finds_nothing_wrong_with_it(caddy, server):
+def test_doctor_finds_no_problem_with_caddy(caddy, server):
     told = bellcast(
         "doctor", "--url", caddy.url, "--json", BELLCAST_SECRET=server.secret, SSL_CERT_FILE=str(caddy.chain)
     )
@@ -246,14 +246,14 @@ def test_the_doctor_finds_nothing_wrong_with_it(caddy, server):
     assert {name: checks[name] for name in ways} == dict.fromkeys(ways, "ok")
 
 
-def test_polling_stays_with_one_node_and_the_other_takes_over_when_that_dies(behind, caddy, nodes):
+def test_polling_stays_with_one_node_until_it_dies(behind, caddy, nodes):
     login = "40" + json.dumps({"token": nodes.nodes[0].token("eve")})
     for _ in range(4):
         opened = behind.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
         sid = json.loads(opened.text[1:])["sid"]
         query = {"EIO": "4", "transport": "polling", "sid": sid}
         assert behind.post("/socket.io/", params=query, content=login).text == "ok"
-    # Those of the tests before leave within moments.
+    # Connections of earlier tests close within moments.
     assert eventually(lambda: sorted(map(connections, nodes.nodes)) == [0, 4], WAIT)
     here = [node for node in nodes.nodes if connections(node)]
     here[0].kill()
@@ -263,6 +263,6 @@ def test_polling_stays_with_one_node_and_the_other_takes_over_when_that_dies(beh
 
 
 def connections(node: ServerProcess) -> float:
-    """How many one node has, asked without Caddy."""
+    """Return the number of connections of a node, queried without Caddy."""
     told = httpx.get(f"{node.url}/metrics", timeout=WAIT).text
     return sum(float(line.split()[-1]) for line in told.splitlines() if line.startswith("bellcast_connections{"))

@@ -1,6 +1,7 @@
-"""The files of deploy/: what they name is there, their settings are settings, their commands are commands.
+"""The files of deploy/: the files, settings and commands they name exist.
 
-That an image comes of them is not seen here: there is no Docker in tests."""
+Building the image is not tested, since tests have no Docker.
+"""
 
 import configparser
 import json
@@ -30,7 +31,7 @@ def read(name: str) -> str:
 
 
 def steps() -> list[tuple[str, str]]:
-    """The instructions of the Dockerfile with what they say."""
+    """Return the instructions of the Dockerfile with their arguments."""
     text = re.sub(r"^#.*\n", "", read("Dockerfile"), flags=re.MULTILINE).replace("\\\n", " ")
     return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line)]
 
@@ -45,12 +46,12 @@ def stages() -> list[list[tuple[str, str]]]:
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.iterdir())])
-def test_every_setting_that_is_named_is_one(name: str) -> None:
+def test_deployment_file_names_existing_settings_only(name: str) -> None:
     named = set(re.findall(r"\bBELLCAST_[A-Z_]+\b", read(name)))
     assert named - VARIABLES == set()
 
 
-def test_what_the_image_copies_is_in_the_repository_and_not_ignored() -> None:
+def test_image_copies_files_that_exist_and_are_not_ignored() -> None:
     ignored = read("Dockerfile.dockerignore").splitlines()
     copied = [rest.split()[:-1] for word, rest in steps() if word == "COPY" and not rest.startswith("--from")]
     paths = [path for some in copied for path in some]
@@ -59,7 +60,7 @@ def test_what_the_image_copies_is_in_the_repository_and_not_ignored() -> None:
     assert [path for path in paths if f"!{path.partition('/')[0]}" not in ignored] == []
 
 
-def test_the_image_copies_whatever_the_package_links_to() -> None:
+def test_image_copies_the_targets_of_symbolic_links() -> None:
     links = [path for path in (ROOT / "src").rglob("*") if path.is_symlink()]
     needed = {str(path.resolve().relative_to(ROOT)) for path in links}
     package = next(stage for stage in stages() if stage[0][1].endswith("AS package"))
@@ -68,19 +69,19 @@ def test_the_image_copies_whatever_the_package_links_to() -> None:
     assert needed - copied == set()
 
 
-def test_the_image_copies_the_build_hook_of_the_package() -> None:
+def test_image_copies_the_build_hook_of_the_package() -> None:
     hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
     package = next(stage for stage in stages() if stage[0][1].endswith("AS package"))
     copied = [name for word, rest in package if word == "COPY" for name in rest.split()[:-1]]
     assert hook["custom"]["path"] in copied
 
 
-def test_stages_are_there_that_are_copied_from() -> None:
+def test_stages_are_named_exactly_as_copied_from() -> None:
     named = {rest.split()[-1] for word, rest in steps() if word == "FROM" and " AS " in rest}
     assert {re.match(r"--from=(\w+)", rest)[1] for word, rest in steps() if rest.startswith("--from")} == named
 
 
-def test_the_image_is_slim_and_its_process_is_nobody() -> None:
+def test_image_is_slim_and_runs_as_an_unprivileged_user() -> None:
     last = stages()[-1]
     assert last[0] == ("FROM", "python:3.13-slim")
     said = dict(last)
@@ -90,7 +91,7 @@ def test_the_image_is_slim_and_its_process_is_nobody() -> None:
     assert order.index("USER") < order.index("ENTRYPOINT")
 
 
-def test_the_pinned_versions_of_the_image_are_those_of_the_lock() -> None:
+def test_pinned_versions_of_the_image_are_those_of_the_lock() -> None:
     (pattern,) = re.findall(r"grep -oE '(.+?)'", read("Dockerfile"))
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pinned = [re.match(pattern, line)[0] for line in lock.splitlines() if re.match(pattern, line)]
@@ -98,7 +99,7 @@ def test_the_pinned_versions_of_the_image_are_those_of_the_lock() -> None:
     assert len(pinned) == len(re.findall(r"^\S+==", lock, re.MULTILINE))
 
 
-def test_the_health_check_tells_a_server_from_none(bellcast_server) -> None:
+def test_health_check_distinguishes_a_server_from_none(bellcast_server) -> None:
     (said,) = [rest for word, rest in steps() if word == "HEALTHCHECK"]
     _, *arguments = json.loads(said[said.index("[") :])
     alive = [sys.executable, *arguments]
@@ -108,17 +109,17 @@ def test_the_health_check_tells_a_server_from_none(bellcast_server) -> None:
 
 
 def commands() -> Iterator[list[str]]:
-    """How the files start Bellcast."""
+    """Yield the commands with which the files start Bellcast."""
     said = dict(stages()[-1])
     yield json.loads(said["ENTRYPOINT"]) + json.loads(said["CMD"])
     yield ["bellcast", *shlex.split(unit()["Service"]["ExecStart"])[1:]]
 
 
-def test_what_is_started_is_a_command() -> None:
+def test_started_commands_exist_with_their_options() -> None:
     root = typer.main.get_command(cli.app)
     for program, *words in commands():
         assert program == "bellcast"
-        root.commands[words[0]].make_context(words[0], words[1:])  # raises at an option that is none
+        root.commands[words[0]].make_context(words[0], words[1:])  # raises for an unknown option
 
 
 def unit() -> configparser.ConfigParser:
@@ -128,30 +129,32 @@ def unit() -> configparser.ConfigParser:
     return parser
 
 
-def test_the_unit_is_hardened_and_waits_for_a_graceful_end() -> None:
+def test_unit_is_hardened_and_waits_for_a_graceful_exit() -> None:
     service = unit()["Service"]
     for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "MemoryDenyWriteExecute", "DynamicUser"):
         assert service[name] == "yes"
     assert service["ProtectSystem"] == "strict"
     assert service["CapabilityBoundingSet"] == ""
-    assert float(service["TimeoutStopSec"]) > load({}, {}).server.drain + 11  # what is asked for last may take as long
-    # glibc asks for limits by prlimit, which @resources would refuse.
+    assert (
+        float(service["TimeoutStopSec"]) > load({}, {}).server.drain + 11
+    )  # the last request may take the additional seconds
+    # glibc reads limits with prlimit, which @resources would refuse.
     assert "@resources" not in read("bellcast.service")
 
 
 @pytest.mark.parametrize("spoilt", [None, "Restart=always"])
-def test_systemd_understands_every_line_of_the_unit(tmp_path, spoilt) -> None:
+def test_unit_is_valid_for_systemd(tmp_path, spoilt) -> None:
     here = str(Path(sys.executable).with_name("bellcast"))
     text = read("bellcast.service").replace("ExecStart=/opt/bellcast/bin/bellcast", f"ExecStart={here}")
     copy = tmp_path / "bellcast.service"
     copy.write_text(text.replace(spoilt, "Restart=perhaps") if spoilt else text)
     done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=30)
-    # It succeeds although it does not understand.
+    # It exits with 0 even for an invalid value.
     assert (done.returncode, "perhaps" in done.stderr) == (0, spoilt is not None)
     assert bool(done.stderr) == bool(spoilt)
 
 
-def test_the_unit_is_as_closed_as_the_page_says() -> None:
+def test_unit_has_the_documented_exposure_level() -> None:
     command = ["systemd-analyze", "security", "--offline=true", DEPLOY / "bellcast.service"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     (level,) = re.findall(r"exposure level for bellcast.service: ([\d.]+) (\w+)", done.stdout)
@@ -163,16 +166,16 @@ def compose() -> dict:
     return yaml.safe_load(read("compose.yaml"))
 
 
-def test_services_lean_on_services_that_can_say_that_they_are_well(compose) -> None:
+def test_services_depend_on_healthy_services_with_health_checks(compose) -> None:
     services = compose["services"]
     assert set(services) == {"caddy", "bellcast", "postgres", "redis"}
     for service in services.values():
         for name, how in service.get("depends_on", {}).items():
             assert how == {"condition": "service_healthy"}
-            assert "healthcheck" in services[name] or name == "bellcast"  # its image has one
+            assert "healthcheck" in services[name] or name == "bellcast"  # the image of bellcast has one
 
 
-def test_volumes_and_files_of_the_services_are_there(compose) -> None:
+def test_volumes_and_files_of_the_services_exist(compose) -> None:
     for service in compose["services"].values():
         for source, *_ in (volume.split(":") for volume in service.get("volumes", [])):
             assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"]
@@ -180,7 +183,7 @@ def test_volumes_and_files_of_the_services_are_there(compose) -> None:
     assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
 
 
-def test_the_environment_of_the_nodes_starts_a_server(compose) -> None:
+def test_node_environment_starts_a_server(compose) -> None:
     example = dict(line.split("=", 1) for line in read("example.env").splitlines() if "=" in line and line[0] != "#")
     asked = set(re.findall(r"\$\{(\w+)", read("compose.yaml")))
     assert asked == set(example)
@@ -196,7 +199,7 @@ def test_the_environment_of_the_nodes_starts_a_server(compose) -> None:
     assert float(node["stop_grace_period"].rstrip("s")) > settings.server.drain
 
 
-def test_caddy_passes_to_the_port_the_image_listens_on(compose) -> None:
+def test_caddy_connects_to_the_port_of_the_image(compose) -> None:
     said = " ".join(rest for word, rest in stages()[-1] if word in ("ENV", "EXPOSE"))
     assert "BELLCAST_PORT=8787" in said
     assert "dynamic a bellcast 8787" in read("Caddyfile")

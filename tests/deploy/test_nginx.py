@@ -1,5 +1,6 @@
-"""The site of nginx as it stands in deploy/, run in front of a real server, TLS included; and spoiled ways of it, which
-`bellcast doctor` must find."""
+"""The nginx site of deploy/ in front of a real server, including TLS; and broken variants, which `bellcast doctor`
+must detect.
+"""
 
 import json
 import re
@@ -43,7 +44,7 @@ http {{
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[ServerProcess]:
-    """Behind one proxy, with a heartbeat that a test can wait for, and pages that are not its own declared."""
+    """A server behind one proxy, with a short heartbeat and a declared foreign origin."""
     settings = {
         "BELLCAST_HEARTBEAT": "1",
         "BELLCAST_TRUSTED_PROXIES": "127.0.0.1",
@@ -56,7 +57,7 @@ def server(tmp_path_factory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> SimpleNamespace:
-    """Of this machine, signed by itself."""
+    """A self-signed certificate of this machine."""
     folder = tmp_path_factory.mktemp("certificate")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
@@ -82,7 +83,7 @@ def certificate(tmp_path_factory) -> SimpleNamespace:
 
 @contextmanager
 def site(folder: Path, server: ServerProcess, certificate, *spoiled: tuple[str, str]) -> Iterator[str]:
-    """The site's address. Only what a machine has of its own is changed in the file: port, name, certificate, server."""
+    """Run the site and yield its address. In the file only port, name, certificate, log and server are changed."""
     port = free_port()
     text = SITE.read_text(encoding="utf-8")
     own = [
@@ -118,14 +119,14 @@ def listens(port: int) -> bool:
 
 @pytest.fixture
 def behind(tmp_path, server, certificate) -> Iterator[httpx.Client]:
-    """Browsers' way to the server."""
+    """A client that connects through nginx."""
     trust = ssl.create_default_context(cafile=certificate.chain)
     with site(tmp_path, server, certificate) as url, httpx.Client(base_url=url, verify=trust, timeout=WAIT) as http:
         yield http
 
 
 def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
-    """The events of a stream, as they come."""
+    """Yield the events of a stream."""
     name = ""
     for line in answer.iter_lines():
         if line.startswith("event: "):
@@ -134,17 +135,17 @@ def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
             yield name, json.loads(line.removeprefix("data: "))
 
 
-def test_an_event_stream_is_passed_on_event_by_event(behind, server):
+def test_event_stream_is_passed_on_event_by_event(behind, server):
     with behind.stream("GET", "/v1/stream", headers=server.as_recipient("ann")) as answer:
         told = events(answer)
         assert next(told)[0] == "ready"
-        for number in range(3):  # each is sent only when the one before has come through
+        for number in range(3):  # each is sent only after the one before has arrived
             send(server, "ann", f"{number}")
             name, data = next(event for event in told if event[0] != "heartbeat")
             assert (name, data["notification"]["title"]) == ("notification", f"{number}")
 
 
-def test_a_websocket_is_upgraded_and_outlives_a_silence(behind, server, certificate):
+def test_websocket_is_upgraded_and_survives_silence(behind, server, certificate):
     url = str(behind.base_url.join("/v1/ws")).replace("https", "wss") + "?token=" + server.token("bob")
     with connect(url, ssl=ssl.create_default_context(cafile=certificate.chain), open_timeout=WAIT) as socket:
         assert json.loads(socket.recv(WAIT))["type"] == "ready"
@@ -172,7 +173,7 @@ def test_polling_works_with_its_etags(behind, server):
     assert again.status_code == 304
 
 
-def test_socketio_polls_and_a_bulk_request_passes(behind, server):
+def test_socketio_polling_and_a_bulk_request_pass(behind, server):
     opened = behind.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
     assert opened.text.startswith('0{"sid":')
     items = [{"to": "dan", "title": "x", "body": "y" * 9_000} for _ in range(300)]
@@ -180,7 +181,7 @@ def test_socketio_polls_and_a_bulk_request_passes(behind, server):
     assert (answer.status_code, len(answer.json()["results"])) == (200, 300)
 
 
-def test_pages_of_the_site_itself_are_known_as_its_own(behind, server):
+def test_page_of_the_same_site_is_accepted(behind, server):
     own = str(behind.base_url).rstrip("/")
     for origin, status in ((own, 200), ("https://shop.example.com", 200), ("https://evil.example.com", 403)):
         headers = server.as_recipient("eve") | {"Origin": origin}
@@ -188,13 +189,13 @@ def test_pages_of_the_site_itself_are_known_as_its_own(behind, server):
 
 
 def examined(url: str, server: ServerProcess, certificate) -> dict[str, dict]:
-    """What the doctor says of the way through the proxy, by check."""
+    """Return the findings of the doctor through the proxy, by check."""
     environ = {"BELLCAST_SECRET": server.secret, "SSL_CERT_FILE": str(certificate.chain)}
     told = bellcast("doctor", "--url", url, "--json", **environ)
     return {finding["check"]: finding for finding in told.json["findings"]}
 
 
-def test_the_doctor_finds_nothing_wrong_with_it(tmp_path, server, certificate):
+def test_doctor_finds_no_problem_with_nginx(tmp_path, server, certificate):
     with site(tmp_path, server, certificate) as url:
         checks = examined(url, server, certificate)
     ways = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
@@ -221,7 +222,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize(("spoiled", "check", "fix"), SPOILED.values(), ids=SPOILED)
-def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(tmp_path, server, certificate, spoiled, check, fix):
+def test_doctor_names_problems_and_fixes(tmp_path, server, certificate, spoiled, check, fix):
     with site(tmp_path, server, certificate, spoiled) as url:
         checks = examined(url, server, certificate)
     assert checks[check]["state"] == ("warning" if check == "uploads" else "problem")

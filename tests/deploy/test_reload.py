@@ -1,4 +1,6 @@
-"""SIGHUP to a process that is alone, as `systemctl reload` sends it; of several, tests/faults/test_postgres_workers.py."""
+"""SIGHUP to a single process, as `systemctl reload` sends it; for several workers see
+tests/faults/test_postgres_workers.py.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ def server(tmp_path) -> Iterator[ServerProcess]:
         yield server
 
 
-def test_a_single_process_tells_its_clients_to_come_back_and_ends_well(server):
+def test_single_process_closes_connections_for_a_reconnect_and_exits_with_0(server):
     with websocket(server, "alice") as bell:
         bell.until("ready")
         server.process.send_signal(signal.SIGHUP)
