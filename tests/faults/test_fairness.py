@@ -27,35 +27,37 @@ TIMES, SLACK = 3, 0.01
 
 
 @contextmanager
-def on_sqlite(trial: Run) -> Iterator[BenchServer]:
-    with server_under_test.running(trial.folder, trial.deadline) as server:
+def on_sqlite(run: Run) -> Iterator[BenchServer]:
+    with server_under_test.running(run.folder, run.deadline) as server:
         yield server
 
 
 @contextmanager
-def on_postgres(trial: Run) -> Iterator[BenchServer]:
-    with nodes.workers(trial, 2) as several:
+def on_postgres(run: Run) -> Iterator[BenchServer]:
+    with nodes.workers(run, 2) as several:
         yield several.each[0]
 
 
 @pytest.fixture
-def trial() -> Iterator[Run]:
+def run() -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as folder:
-        yield Run(scale=QUICK, deadline=Deadline(120), folder=Path(folder), stock=Path(folder), say=lambda _: None)
+        yield Run(
+            scale=QUICK, deadline=Deadline(120), folder=Path(folder), store_folder=Path(folder), report=lambda _: None
+        )
 
 
 @pytest.mark.parametrize("place", [on_sqlite, on_postgres], ids=["sqlite", "postgres"])
-def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(place, trial: Run) -> None:
-    with place(trial) as server, EpollLoop(trial.deadline) as reactor:
-        singles = Singles(reactor, server)
+def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(place, run: Run) -> None:
+    with place(run) as server, EpollLoop(run.deadline) as loop:
+        singles = Singles(loop, server)
         singles.send_for(1.0)  # warm up
         before = statistics.median(singles.send_for(QUIET_SECONDS))
-        large = LargeSend(reactor, server, list(fairness.requests(server, RECIPIENTS)))
-        during = singles.send_while(lambda: large.goes_on)
+        large = LargeSend(loop, server, list(fairness.requests(server, RECIPIENTS)))
+        during = singles.send_while(lambda: large.is_running)
         large.close()
         quiet = max(before, statistics.median(singles.send_for(QUIET_SECONDS)))
         told = f"{1e3 * quiet:.1f} ms quiet, {1e3 * statistics.median(during):.1f} ms during {len(during)} singles"
-        fairness.must_all_be_there(trial, server, RECIPIENTS, singles.sent)
+        fairness.check_delivered(run, server, RECIPIENTS, singles.sent)
     print(told)
     assert len(during) > 20, told
     assert statistics.median(during) <= TIMES * quiet + SLACK, told

@@ -93,7 +93,7 @@ def test_colours_appear_at_terminals_unless_disabled():
         (["token"], "Missing argument 'recipient'", "bellcast token --help"),
         (["tail", "alice", "-n", "many"], "'--last' / '-n': Input should be a valid integer", "bellcast tail --help"),
         (["key", "create", "ci"], "Missing option '--scope'", "bellcast key create --help"),
-        (["bench", "speed"], "no benchmark is called speed", "fanout"),
+        (["bench", "speed"], "unknown benchmark speed", "fanout"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

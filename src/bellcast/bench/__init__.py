@@ -1,7 +1,8 @@
-"""The benchmark suite: a load generator beside the house, which knows Bellcast only from outside.
+"""The benchmark suite: a load generator that uses only Bellcast's public surface.
 
-It starts `bellcast serve` as a process of its own, speaks HTTP and WebSocket to it, and reads what that cost from
-/proc. So it needs Linux, and nothing of it runs in a server.
+It starts `bellcast serve` as a child process, sends HTTP and WebSocket traffic to it, and reads CPU time and memory
+from
+/proc, so it needs Linux. The server never imports it.
 """
 
 from collections.abc import Sequence
@@ -13,30 +14,30 @@ from bellcast.bench import record, report, scales, suite
 
 
 def main(names: Sequence[str] = (), *, quick: bool = False, json: bool = False, connections: int | None = None) -> int:
-    """Run the named benchmarks, or all. 0 when everything could be measured, whatever the figures; 1 when not;
-    2 when no benchmark has such a name."""
+    """Run the named benchmarks, or all, and return an exit code: 0 if every benchmark completed, even if goals were
+    missed,
+    1 if one failed, 2 if a name is unknown or the limit on open files is too low."""
     progress, out = Console(stderr=True), Console()
     scale = scales.QUICK if quick else scales.FULL
     scale = msgspec.structs.replace(scale, connections=connections) if connections else scale
     try:
-        benchmarks = suite.chosen(names)
-        scales.allow_files(max(scale.connections, scale.storm, scale.crossing_clients, scale.resuming))
+        benchmarks = suite.select(names)
+        scales.raise_file_limit(max(scale.connections, scale.storm, scale.crossing_clients, scale.resuming))
     except (ValueError, OSError) as error:
         progress.print(f"[red]{error}[/]")
         return 2
     with progress.status("starting") as status:
         run = suite.run(benchmarks, scale, status.update)
-        whole = record.whole(run)
+        result = record.build(run)
     if json:
-        out.file.write(record.pretty(whole).decode())
+        out.file.write(record.pretty(result).decode())
     else:
         report.show(out, run)
-    # A quick run, or one of another size, would stand among the figures as something it is not.
-    if scale == scales.FULL and (path := record.save(whole)):
-        progress.print(f"kept in {path}")
+    # Results of another scale are not comparable with the committed ones.
+    if scale == scales.FULL and (path := record.save(result)):
+        progress.print(f"saved to {path}")
     return 1 if any(result.failure for result in run) else 0
 
 
 def show_list() -> None:
-    """What there is to measure."""
     report.show_list(Console(), suite.ALL)

@@ -8,16 +8,16 @@ from bellcast import bench
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bellcast.bench", description="Measure Bellcast and its peers.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark; all of them when none is named")
-    parser.add_argument("--list", action="store_true", help="tell what there is to measure")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark; all by default")
+    parser.add_argument("--list", action="store_true", help="list the benchmarks")
     parser.add_argument("--json", action="store_true", help="print the figures for scripts")
-    parser.add_argument("--quick", action="store_true", help="small sizes: see that it works, in two minutes")
+    parser.add_argument("--quick", action="store_true", help="small sizes: a two-minute check that everything works")
     parser.add_argument("--connections", type=int, metavar="N", help="live clients in fanout, memory and dialects")
-    asked = parser.parse_args()
-    if asked.list:
+    args = parser.parse_args()
+    if args.list:
         bench.show_list()
         return 0
-    return bench.main(asked.names, quick=asked.quick, json=asked.json, connections=asked.connections)
+    return bench.main(args.names, quick=args.quick, json=args.json, connections=args.connections)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Announcement: one row for a million people, whoever they are and whenever they look."""
+"""Announcement: time and storage of one announcement to a million recipients."""
 
 import sqlite3
 from pathlib import Path
@@ -17,18 +17,18 @@ GOAL_KIB = 2.0
 SQLITE = b"SQLite format 3\0"
 
 
-def measure(trial: Run) -> list[Figure]:
-    with seeded_store.seeded(trial) as server:
-        number = trial.scale.announcements
-        trial.say(f"{number} announcements to {trial.scale.rows:,} recipients")
-        unread = _unread(trial, server)
+def measure(run: Run) -> list[Figure]:
+    with seeded_store.seeded(run) as server:
+        number = run.scale.announcements
+        run.report(f"{number} announcements to {run.scale.rows:,} recipients")
+        unread = _unread(run, server)
         before = stored(server.data)
         requests = [server.send("/v1/notifications", announcement(n)) for n in range(number)]
-        outcome = drive(trial.deadline, server.address, iter(requests), 1).must_be(201)
+        outcome = drive(run.deadline, server.address, iter(requests), 1).expect_status(201)
         growth = stored(server.data) - before
-        if _unread(trial, server) != unread + number:
-            raise HandshakeRefused("a recipient does not see the announcements")
-    return _figures(trial, outcome.waits, growth / number)
+        if _unread(run, server) != unread + number:
+            raise HandshakeRefused("a recipient's unread count does not include every announcement")
+    return _figures(run, outcome.waits, growth / number)
 
 
 def announcement(number: int) -> server_under_test.Json:
@@ -42,7 +42,7 @@ def announcement(number: int) -> server_under_test.Json:
 
 
 def stored(data: Path) -> int:
-    """Bytes in the store's pages, as its own snapshot has them: what lies in the log is counted once."""
+    """Bytes of used pages in all SQLite files of the folder. Reads through SQLite, so that the WAL counts once."""
     return sum(_pages(path) for path in data.iterdir() if path.is_file() and _is_sqlite(path))
 
 
@@ -52,34 +52,34 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def _pages(path: Path) -> int:
-    link = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         values = [
-            link.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         ]
     finally:
-        link.close()
+        connection.close()
     pages, free, size = values
     return int((pages - free) * size)
 
 
-def _unread(trial: Run, server: BenchServer) -> int:
-    """Of one recipient among the million, who so far has looked at nothing."""
-    last = f"member-{trial.scale.rows - 1}"
-    return int(server.send_request(trial.deadline, server.read("/v1/inbox/counts", server.token(last)))["unread"])
+def _unread(run: Run, server: BenchServer) -> int:
+    """Unread count of one of the million recipients. Its inbox was never opened."""
+    last = f"member-{run.scale.rows - 1}"
+    return int(server.send_request(run.deadline, server.read("/v1/inbox/counts", server.token(last)))["unread"])
 
 
-def _figures(trial: Run, waits: list[float], growth: float) -> list[Figure]:
-    people = f"announcement to {trial.scale.rows:,} recipients, none connected"
+def _figures(run: Run, waits: list[float], growth: float) -> list[Figure]:
+    label = f"announcement to {run.scale.rows:,} recipients, none connected"
     time = Figure(
         benchmark=NAME,
-        name=f"{people}: time",
+        name=f"{label}: time",
         value=1e3 * figures.median(waits),
         unit="ms",
         goal=figures.at_most(GOAL_MS),
         details={"first_ms": 1e3 * waits[0], "max_ms": 1e3 * max(waits), "announcements": len(waits)},
     )
     size = Figure(
-        benchmark=NAME, name=f"{people}: stored", value=growth / 1024, unit="KiB", goal=figures.at_most(GOAL_KIB)
+        benchmark=NAME, name=f"{label}: stored", value=growth / 1024, unit="KiB", goal=figures.at_most(GOAL_KIB)
     )
     return [time, size]

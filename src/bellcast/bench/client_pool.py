@@ -1,4 +1,4 @@
-"""A crowd: thousands of live clients in one process, each of which counts every event it hears."""
+"""Thousands of live clients in one process, each of which counts the events it receives."""
 
 import itertools
 import os
@@ -13,88 +13,87 @@ from bellcast.bench.handshakes import Handshake, HandshakeRefused
 Kind = Literal["websocket", "sse", "pusher", "socketio"]
 Count = Callable[[bytes], int]
 
-# More than any event measured here, and than the moves of a crowd that are told at once; more is read in pieces.
+# Bytes per read: larger than any measured event or batch of presence changes. Longer data is read in parts.
 READ_SIZE = 65_536
 
-# A newcomer to a crowded presence channel is told of thousands.
+# Bytes per read during the handshake: a presence channel lists thousands of members.
 GREETING_SIZE = 262_144
 
-# Engine.IO's sign of life, which is a message to the WebSocket below, and its answer.
-PULSE, BEAT = b"2", b"3"
+# Engine.IO's ping and pong, which are WebSocket text messages.
+ENGINEIO_PING, ENGINEIO_PONG = b"2", b"3"
 
-# Connections that are being made at once: well below the smallest listen backlog met (511).
-OPENING = 256
+# Concurrent handshakes: well below the smallest listen backlog of the measured servers (511).
+MAX_OPENING = 256
 
-# 28,000 ports are free on one address; 16 addresses leave room for what lingers in TIME_WAIT.
+# One address has 28,000 ephemeral ports; 16 addresses leave room for connections in TIME_WAIT.
 SOURCES = [f"127.0.0.{number}" for number in range(2, 18)]
 
 
 class ClientPool:
     """Clients of one server.
 
-    `count` says how many of the awaited events one frame is; `talk` is what a client says until it is ready, where that
-    takes more than the handshake. With `alike`, everyone hears the same bytes: then each
-    distinct run of bytes is taken apart once and known again by its value, so that a delivery costs the
-    generator little more than the read, and still nothing is counted that was not decoded.
+    `count` returns the number of counted events in one frame. `handshake` exchanges frames until the client is ready.
+    With `is_uniform`, all clients receive the same bytes: each distinct chunk is parsed once and its count cached, so
+    that a delivery costs the generator little more than the read.
     """
 
     def __init__(
         self,
-        reactor: EpollLoop,
+        loop: EpollLoop,
         address: tuple[str, int],
         kind: Kind,
         count: Count,
-        talk: Handshake | None,
+        handshake: Handshake | None,
         *,
-        alike: bool = True,
+        is_uniform: bool = True,
     ) -> None:
         self.received: dict[int, int] = {}
         self.total = 0
         self.opening = 0
-        self._reactor = reactor
+        self._loop = loop
         self._address = address
         self._kind = kind
         self._count = count
-        self._talk = talk
-        self._alike = alike
+        self._handshake = handshake
+        self._is_uniform = is_uniform
         self._split: frames.Split = frames.websocket
         self._sockets: dict[int, socket.socket] = {}
-        self._rest: dict[int, bytes] = {}
+        self._partial: dict[int, bytes] = {}
         self._numbers: dict[int, int] = {}
         self._opened = 0
-        self._known: dict[bytes, int] = {}
+        self._counts_by_chunk: dict[bytes, int] = {}
 
     def connect(self, greetings: Iterator[bytes]) -> None:
-        """Open a client for each greeting, some at a time, until all of them are ready."""
+        """Open a client for each greeting, at most MAX_OPENING at a time, and wait until all are ready."""
         done = False
         while not done or self.opening:
-            while not done and self.opening < OPENING:
+            while not done and self.opening < MAX_OPENING:
                 greeting = next(greetings, None)
                 if greeting is None:
                     done = True
                 else:
                     self.open(greeting)
-            goal = 0 if done else OPENING // 2
-            self._reactor.run(lambda goal=goal: self.opening <= goal)  # type: ignore[misc]  # mypy: a default in a lambda
+            goal = 0 if done else MAX_OPENING // 2
+            self._loop.run(lambda goal=goal: self.opening <= goal)  # type: ignore[misc]  # mypy: a default in a lambda
 
-    def leave(self, number: int) -> None:
-        """As many hang up, those who came first. Not to be called from a callback."""
+    def disconnect(self, number: int) -> None:
+        """Close the `number` oldest connections. Must not be called from a callback."""
         for fd in list(itertools.islice(self._sockets, number)):
             sock = self._sockets.pop(fd)
             del self.received[fd]
             if self._numbers.pop(fd, None) is not None:
                 self.opening -= 1
-            sock.send(frames.GOODBYE)
-            self._reactor.forget(sock)
+            sock.send(frames.CLOSE_FRAME)
+            self._loop.forget(sock)
 
-    def listen(self, goal: int, tick: float = 0.001) -> None:
-        """Hear until all clients together have heard that many events."""
-        self._reactor.run(lambda: self.total >= goal, tick)
+    def wait_for_events(self, goal: int, tick: float = 0.001) -> None:
+        """Run until all clients together have received `goal` events."""
+        self._loop.run(lambda: self.total >= goal, tick)
 
     def reset_counts(self) -> None:
         self.received = dict.fromkeys(self.received, 0)
         self.total = 0
-        self._known.clear()
+        self._counts_by_chunk.clear()
 
     def has_all_received(self, number: int) -> bool:
         return all(count == number for count in self.received.values())
@@ -103,71 +102,71 @@ class ClientPool:
         return len(self._sockets)
 
     def open(self, greeting: bytes) -> None:
-        """One client more, which is not ready yet."""
+        """Open one client and send its greeting. It becomes ready later."""
         sock = dial(self._address, SOURCES[self._opened % len(SOURCES)])
         fd = sock.fileno()
         self._sockets[fd] = sock
         self._numbers[fd] = self._opened
         self._opened += 1
-        self._rest[fd] = b""
+        self._partial[fd] = b""
         self.received[fd] = 0
         self.opening += 1
-        self._reactor.watch(sock, self._on_head)
+        self._loop.watch(sock, self._on_head)
         sock.send(greeting)
 
     def _on_head(self, fd: int, _events: int) -> None:
-        data = self._rest[fd] + os.read(fd, READ_SIZE)
-        self._rest[fd] = data
+        data = self._partial[fd] + os.read(fd, READ_SIZE)
+        self._partial[fd] = data
         head = frames.head(data)
         if head is None:
             if not data:
-                raise HandshakeRefused("hung up before an answer")
+                raise HandshakeRefused("connection closed before the response")
             return
         if head.status != (200 if self._kind == "sse" else 101):
             raise HandshakeRefused(data[:500].decode(errors="replace"))
         if self._kind == "sse":
             self._split = frames.chunked_events if head.chunked else frames.events
-        self._rest[fd] = b""
-        if self._talk:
-            self._reactor.rename(fd, self._on_greeting)
-            self._greeted(fd, data[head.size :])
+        self._partial[fd] = b""
+        if self._handshake:
+            self._loop.set_callback(fd, self._on_greeting)
+            self._receive_greeting(fd, data[head.size :])
         else:
             self._begin(fd)
             if data[head.size :]:
                 self._add(fd, self._split_frames(fd, data[head.size :]))
 
     def _on_greeting(self, fd: int, _events: int) -> None:
-        self._greeted(fd, _read(fd))
+        self._receive_greeting(fd, _read(fd))
 
-    def _greeted(self, fd: int, data: bytes) -> None:
-        """The frames of the talk are none of the awaited events; what is behind them may be."""
-        data = self._rest[fd] + data
-        heard, taken = self._split(data)
-        self._rest[fd] = data[taken:]
-        while heard:
-            frame = heard.pop(0)
+    def _receive_greeting(self, fd: int, data: bytes) -> None:
+        """Handshake frames are not counted; frames behind them may be."""
+        data = self._partial[fd] + data
+        received, size = self._split(data)
+        self._partial[fd] = data[size:]
+        while received:
+            frame = received.pop(0)
             if self._is_event(fd, frame) and self._is_ready(fd, frame.payload):
                 self._begin(fd)
-                self._add(fd, self._counted(fd, heard)[0])
+                self._add(fd, self._count_events(fd, received)[0])
                 return
 
-    def _is_ready(self, fd: int, heard: bytes) -> bool:
-        answer = self._talk(self._numbers[fd], heard) if self._talk else None
-        if answer:
-            self._sockets[fd].send(frames.said(answer))
-        return answer is None
+    def _is_ready(self, fd: int, received: bytes) -> bool:
+        reply = self._handshake(self._numbers[fd], received) if self._handshake else None
+        if reply:
+            self._sockets[fd].send(frames.text_frame(reply))
+        return reply is None
 
     def _begin(self, fd: int) -> None:
         self.opening -= 1
         del self._numbers[fd]
-        self._reactor.rename(fd, self._on_events)
-        if not self._rest[fd]:
-            del self._rest[fd]
+        self._loop.set_callback(fd, self._on_events)
+        if not self._partial[fd]:
+            del self._partial[fd]
 
     def _on_events(self, fd: int, _events: int) -> None:
         data = os.read(fd, READ_SIZE)
-        count = self._known.get(data)
-        if count is None or fd in self._rest:
+        count = self._counts_by_chunk.get(data)
+        if count is None or fd in self._partial:
             count = self._split_frames(fd, data)
         self.received[fd] += count
         self.total += count
@@ -178,26 +177,26 @@ class ClientPool:
 
     def _split_frames(self, fd: int, data: bytes) -> int:
         if not data:
-            raise HandshakeRefused("hung up while listening")
-        before = self._rest.pop(fd, b"")
-        heard, taken = self._split(before + data)
-        rest = (before + data)[taken:]
+            raise HandshakeRefused("connection closed while waiting for events")
+        before = self._partial.pop(fd, b"")
+        received, size = self._split(before + data)
+        rest = (before + data)[size:]
         if rest:
-            self._rest[fd] = rest
-        count, ordinary = self._counted(fd, heard)
-        if self._alike and ordinary and not before and not rest:
-            self._known[data] = count
+            self._partial[fd] = rest
+        count, only_events = self._count_events(fd, received)
+        if self._is_uniform and only_events and not before and not rest:
+            self._counts_by_chunk[data] = count
         return count
 
-    def _counted(self, fd: int, heard: list[frames.Frame]) -> tuple[int, bool]:
-        """How many of the awaited events these frames are, and whether they are nothing but events."""
-        events = [frame for frame in heard if self._is_event(fd, frame)]
-        return sum(self._count(frame.payload) for frame in events), len(events) == len(heard)
+    def _count_events(self, fd: int, received: list[frames.Frame]) -> tuple[int, bool]:
+        """Return the number of counted events in these frames, and whether all frames are events."""
+        events = [frame for frame in received if self._is_event(fd, frame)]
+        return sum(self._count(frame.payload) for frame in events), len(events) == len(received)
 
     def _is_event(self, fd: int, frame: frames.Frame) -> bool:
-        """Answer pings, notice a goodbye; anything else is an event."""
-        if frame.payload == PULSE and self._kind == "socketio":
-            self._sockets[fd].send(frames.said(BEAT))
+        """Reply to pings, raise on a close frame; every other text frame is an event."""
+        if frame.payload == ENGINEIO_PING and self._kind == "socketio":
+            self._sockets[fd].send(frames.text_frame(ENGINEIO_PONG))
             return False
         if frame.opcode == frames.PING:
             self._sockets[fd].send(frames.pong(frame))
@@ -209,5 +208,5 @@ class ClientPool:
 def _read(fd: int) -> bytes:
     data = os.read(fd, GREETING_SIZE)
     if not data:
-        raise HandshakeRefused("hung up before it was ready")
+        raise HandshakeRefused("connection closed during the handshake")
     return data

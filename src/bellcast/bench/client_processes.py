@@ -1,7 +1,7 @@
-"""A throng: more clients than one process may have files, in crowds of several processes.
+"""Clients in several processes, for more connections than one process may have open files.
 
-Each process serves its crowd with a reactor of its own, and between two orders it goes on doing so: pings are answered,
-events are counted. Who gives the orders has no client itself.
+Each process runs its own loop, also between two commands: it replies to pings and counts events. The parent process has
+no clients.
 """
 
 import contextlib
@@ -19,85 +19,85 @@ from bellcast.bench.epoll_loop import Deadline, EpollLoop, OutOfTimeError
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.processes import DiedError
 
-# Longer than any order or answer.
+# Bytes: larger than any command or report.
 MESSAGE_SIZE = 65_536
 
 
 class ClientShare(NamedTuple):
-    """What one of the processes has: how its crowd is made, and what its clients open with."""
+    """The share of one process: creates its pool, and yields the greetings of its clients."""
 
-    crowd: Callable[[EpollLoop], ClientPool]
+    create_pool: Callable[[EpollLoop], ClientPool]
     greetings: Iterator[bytes]
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a crowd answers to an order. `at` is when all that was awaited had come, by the clock that all processes of a
-    machine share (`perf_counter`); `busy` its processor seconds so far."""
+    """Report after a command. `at` is when the last expected event was received, by `perf_counter`, which all processes
+    of a machine share; `cpu_seconds` is the process's CPU time so far."""
 
     clients: int = 0
     total: int = 0
     exact: bool = False
     at: float = 0.0
-    busy: float = 0.0
+    cpu_seconds: float = 0.0
     failure: str | None = None
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """So many more clients are to be ready; then each is to hear so many events in all, within `patience` seconds; then
-    for `settle` seconds whatever else comes is heard."""
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Connect this many clients; wait at most `timeout` seconds until each has received `each` events in total; then
+    receive for `settle_seconds` more, to count duplicates."""
 
     connect: int = 0
     each: int = 0
-    patience: float = 0.0
-    settle: float = 0.0
+    timeout: float = 0.0
+    settle_seconds: float = 0.0
 
 
 class ClientProcesses:
-    """The crowds of all processes. An order is given to all of them, and done once all have answered."""
+    """The pools of all processes. A command is sent to all processes, and has completed when all have reported."""
 
     def __init__(self, deadline: Deadline, parts: Sequence[ClientShare]) -> None:
         self._deadline = deadline
         self._ends: list[socket.socket] = []
-        # As they are, with the tokens' secret: nothing is sent that could be computed there.
+        # Forked, so that children have the tokens' secret and compute their greetings themselves.
         forking = multiprocessing.get_context("fork")
         self._processes = []
         for part in parts:
-            here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._ends.append(here)
-            strangers = tuple(self._ends)
-            process = forking.Process(target=_live, args=(deadline, part, there, strangers), daemon=True)
+            parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._ends.append(parent_end)
+            inherited = tuple(self._ends)
+            process = forking.Process(target=_run_process, args=(deadline, part, child_end, inherited), daemon=True)
             process.start()
-            there.close()
+            child_end.close()
             self._processes.append(process)
 
-    def order(self, order: Order) -> list[WorkerReport]:
-        """Have it done by all; what each tells then."""
+    def run_command(self, command: Command) -> list[WorkerReport]:
+        """Run a command in all processes and return their reports."""
         for end in self._ends:
-            with contextlib.suppress(BrokenPipeError):  # it has ended, and said why
-                end.send(msgspec.json.encode(order))
-        return [self._answer(end) for end in self._ends]
+            with contextlib.suppress(BrokenPipeError):  # it has exited and reported the reason
+                end.send(msgspec.json.encode(command))
+        return [self._receive_report(end) for end in self._ends]
 
-    def _answer(self, end: socket.socket) -> WorkerReport:
+    def _receive_report(self, end: socket.socket) -> WorkerReport:
         end.settimeout(1)
         while True:
             self._deadline.check()
             with contextlib.suppress(TimeoutError):
                 try:
-                    said = end.recv(MESSAGE_SIZE)
-                except ConnectionResetError:  # it ended with an order unread
-                    said = b""
-                if not said:
-                    raise DiedError("a process of the generator ended")
-                told = msgspec.json.decode(said, type=WorkerReport)
-                if told.failure:
-                    raise HandshakeRefused(told.failure)
-                return told
+                    message = end.recv(MESSAGE_SIZE)
+                except ConnectionResetError:  # it exited with an unread command
+                    message = b""
+                if not message:
+                    raise DiedError("a process of the load generator exited")
+                report = msgspec.json.decode(message, type=WorkerReport)
+                if report.failure:
+                    raise HandshakeRefused(report.failure)
+                return report
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whoever has nobody left to give orders ends."""
+        """Close the sockets, on which each process exits, and wait."""
         for end in self._ends:
             end.close()
         for process in self._processes:
@@ -105,35 +105,45 @@ class ClientProcesses:
             process.kill()
 
 
-def _live(deadline: Deadline, part: ClientShare, orders: socket.socket, strangers: Sequence[socket.socket]) -> None:
-    """The life of one process. It was born with others' ends, which would stay open through it."""
-    for end in strangers:
+def _run_process(
+    deadline: Deadline, part: ClientShare, commands: socket.socket, inherited: Sequence[socket.socket]
+) -> None:
+    """Main function of one process. Closes the inherited sockets of the other processes."""
+    for end in inherited:
         end.close()
-    with EpollLoop(deadline) as reactor, contextlib.suppress(BrokenPipeError):
+    with EpollLoop(deadline) as loop, contextlib.suppress(BrokenPipeError):
         try:
-            _serve(reactor, part, orders)
+            _serve(loop, part, commands)
         except (HandshakeRefused, OutOfTimeError, OSError) as error:
-            orders.send(msgspec.json.encode(WorkerReport(failure=f"{type(error).__name__}: {error}")))
+            # Closing a socket with unread commands would discard the report, so read them and refuse further ones.
+            commands.shutdown(socket.SHUT_RD)
+            while commands.recv(MESSAGE_SIZE):
+                pass
+            commands.send(msgspec.json.encode(WorkerReport(failure=f"{type(error).__name__}: {error}")))
 
 
-def _serve(reactor: EpollLoop, part: ClientShare, orders: socket.socket) -> None:
-    crowd, greetings, waiting = part.crowd(reactor), part.greetings, list[bytes]()
-    reactor.watch(orders, lambda _fd, _events: waiting.append(orders.recv(MESSAGE_SIZE)))
+def _serve(loop: EpollLoop, part: ClientShare, commands: socket.socket) -> None:
+    pool, greetings, waiting = part.create_pool(loop), part.greetings, list[bytes]()
+    loop.watch(commands, lambda _fd, _events: waiting.append(commands.recv(MESSAGE_SIZE)))
     while True:
-        reactor.run(lambda: bool(waiting))
-        said = waiting.pop(0)
-        if not said:
+        loop.run(lambda: bool(waiting))
+        message = waiting.pop(0)
+        if not message:
             return
-        told = _done(reactor, crowd, greetings, msgspec.json.decode(said, type=Order))
-        orders.send(msgspec.json.encode(told))
+        report = _run_command(loop, pool, greetings, msgspec.json.decode(message, type=Command))
+        commands.send(msgspec.json.encode(report))
 
 
-def _done(reactor: EpollLoop, crowd: ClientPool, greetings: Iterator[bytes], order: Order) -> WorkerReport:
-    crowd.connect(itertools.islice(greetings, order.connect))
-    goal, patience = order.each * len(crowd), time.monotonic() + order.patience
-    reactor.run(lambda: crowd.total >= goal or time.monotonic() > patience)
+def _run_command(loop: EpollLoop, pool: ClientPool, greetings: Iterator[bytes], command: Command) -> WorkerReport:
+    pool.connect(itertools.islice(greetings, command.connect))
+    goal, deadline = command.each * len(pool), time.monotonic() + command.timeout
+    loop.run(lambda: pool.total >= goal or time.monotonic() > deadline)
     at = time.perf_counter()
-    reactor.run_for(order.settle)
+    loop.run_for(command.settle_seconds)
     return WorkerReport(
-        clients=len(crowd), total=crowd.total, exact=crowd.has_all_received(order.each), at=at, busy=time.process_time()
+        clients=len(pool),
+        total=pool.total,
+        exact=pool.has_all_received(command.each),
+        at=at,
+        cpu_seconds=time.process_time(),
     )

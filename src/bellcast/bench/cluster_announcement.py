@@ -1,4 +1,4 @@
-"""Everyone: more connections than one process may have, held by the workers of one server, and one announcement to all."""
+"""Everyone: more connections than one process may have, spread over the workers of one server, and one announcement."""
 
 import resource
 import time
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from bellcast.bench import figures, handshakes, nodes
 from bellcast.bench.client_pool import ClientPool
-from bellcast.bench.client_processes import ClientProcesses, ClientShare, Order, WorkerReport
+from bellcast.bench.client_processes import ClientProcesses, ClientShare, Command, WorkerReport
 from bellcast.bench.epoll_loop import EpollLoop, pause
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.memory import FIRST, SETTLE_S
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
-from bellcast.bench.processes import each_used, family
+from bellcast.bench.processes import cpu_per_item, process_tree
 from bellcast.bench.scales import SPARE_FILES, Run
 from bellcast.bench.server_under_test import READY, BenchServer, Json
 from bellcast.bench.target import MARK, is_marked
@@ -22,108 +22,112 @@ from bellcast.bench.target import MARK, is_marked
 NAME = "everyone"
 GOAL_KIB = 5.0
 
-# Of the server, and as many of the generator.
+# Worker processes of the server, and as many processes of the generator.
 WORKERS = 6
-# The system deals connections out by chance: of 100,000 the fullest of six workers had 2 % more than its share.
-UNEVEN = 1.1
-# What a connection takes on both sides of it, in the system, and in the engines: 20 KiB, and something to spare.
-MEMORY = 32_768
+# SO_REUSEPORT distributes connections by hash: of 100,000, the fullest of six workers had 2 % more than its share.
+IMBALANCE = 1.1
+# Bytes per connection in the server, the generator, the kernel and the engines: 20 KiB measured, plus a margin.
+CONNECTION_BYTES = 32_768
 
-# After the announcement; who has not heard by then does not.
-PATIENCE_S = 100.0
+# From the announcement until missing deliveries count as lost.
+TIMEOUT_S = 100.0
 
 
-def measure(trial: Run) -> Sequence[Figure | MissingFigure]:
+def measure(run: Run) -> Sequence[Figure | MissingFigure]:
     try:
-        _must_fit(trial.scale.everyone)
+        _check_resources(run.scale.everyone)
         with (
-            nodes.workers(trial, WORKERS) as those,
-            ClientProcesses(trial.deadline, list(_parts(trial, those.each[0]))) as throng,
+            nodes.workers(run, WORKERS) as server_nodes,
+            ClientProcesses(run.deadline, list(_parts(run, server_nodes.each[0]))) as processes,
         ):
-            return _measured(trial, those, throng)
+            return _measure(run, server_nodes, processes)
     except AbsentError as absent:
-        return [MissingFigure(NAME, f"{trial.scale.everyone:,} connections", str(absent))]
+        return [MissingFigure(NAME, f"{run.scale.everyone:,} connections", str(absent))]
 
 
-def _must_fit(number: int) -> None:
+def _check_resources(number: int) -> None:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    wanted = int(number / WORKERS * UNEVEN) + SPARE_FILES
+    wanted = int(number / WORKERS * IMBALANCE) + SPARE_FILES
     if files < wanted:
         raise AbsentError(f"each of {WORKERS} workers needs {wanted:,} open files, and the limit is {files:,}")
     free = int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]) * 1024
-    if free < number * MEMORY:
-        raise AbsentError(f"needs {number * MEMORY / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are free")
+    if free < number * CONNECTION_BYTES:
+        raise AbsentError(
+            f"needs {number * CONNECTION_BYTES / 2**30:.1f} GiB of free memory, found {free / 2**30:.1f} GiB"
+        )
 
 
-def _parts(trial: Run, server: BenchServer) -> Iterator[ClientShare]:
-    """Every WORKERS-th client is in the same process."""
+def _parts(run: Run, server: BenchServer) -> Iterator[ClientShare]:
+    """Distribute the clients round-robin over WORKERS processes."""
 
-    def crowd(reactor: EpollLoop) -> ClientPool:
-        return ClientPool(reactor, server.address, "websocket", is_marked, handshakes.until(READY), alike=False)
+    def pool(loop: EpollLoop) -> ClientPool:
+        return ClientPool(loop, server.address, "websocket", is_marked, handshakes.until(READY), is_uniform=False)
 
     for part in range(WORKERS):
-        numbers = range(part, trial.scale.everyone, WORKERS)
-        yield ClientShare(crowd, (server.greeting("websocket", server.token(f"guest-{number}")) for number in numbers))
+        numbers = range(part, run.scale.everyone, WORKERS)
+        yield ClientShare(pool, (server.greeting("websocket", server.token(f"guest-{number}")) for number in numbers))
 
 
-def _measured(trial: Run, those: Nodes, throng: ClientProcesses) -> list[Figure]:
-    size = trial.scale.everyone
-    trial.say(f"connecting {size:,} clients to {WORKERS} workers")
-    first = throng.order(Order(connect=FIRST, settle=SETTLE_S))
-    before, used, begin = those.memory(), those.used(), time.perf_counter()
-    here = throng.order(Order(connect=size))
+def _measure(run: Run, server_nodes: Nodes, processes: ClientProcesses) -> list[Figure]:
+    size = run.scale.everyone
+    run.report(f"connecting {size:,} clients to {WORKERS} workers")
+    first = processes.run_command(Command(connect=FIRST, settle_seconds=SETTLE_S))
+    before, used, begin = server_nodes.memory(), server_nodes.used(), time.perf_counter()
+    connected = processes.run_command(Command(connect=size))
     seconds = time.perf_counter() - begin
-    costs = each_used(used, those.used(), _clients(here))
-    trial.say(f"{size:,} clients are connected after {seconds:.0f} s and stay")
-    idle = _idle_share(those, trial.scale.everyone_hold)
-    come = _clients(here) - _clients(first)
+    costs = cpu_per_item(used, server_nodes.used(), _clients(connected))
+    run.report(f"{size:,} clients are connected after {seconds:.0f} s; measuring idle CPU")
+    idle = _idle_share(server_nodes, run.scale.everyone_hold)
+    added = _clients(connected) - _clients(first)
     details: dict[str, figures.Detail] = {
-        "connections": _clients(here),
-        "connected_per_second": come / seconds,
+        "connections": _clients(connected),
+        "connected_per_second": added / seconds,
         **{f"to_connect_{name}": cost for name, cost in costs.items()},
-        "fullest_worker_files": max(map(_files, family(those.each[0].process.pid))),
+        "fullest_worker_files": max(map(_files, process_tree(server_nodes.each[0].process.pid))),
         "idle_share_of_a_core": idle,
     }
     memory = Figure(
         benchmark=NAME,
         name=f"memory per idle authenticated connection, {size:,} on {WORKERS} workers",
-        value=(those.memory() - before) / come / 1024,
+        value=(server_nodes.memory() - before) / added / 1024,
         unit="KiB",
         goal=figures.at_most(GOAL_KIB),
         details=details,
     )
-    return [memory, *_announced(trial, those, throng, here)]
+    return [memory, *_measure_announcement(run, server_nodes, processes, connected)]
 
 
-def _idle_share(those: Nodes, seconds: float) -> float:
-    """Of a core, while nothing happens but heartbeats."""
-    before, begin = those.cpu(), time.perf_counter()
+def _idle_share(server_nodes: Nodes, seconds: float) -> float:
+    """Share of a core used while nothing but heartbeats happens."""
+    before, begin = server_nodes.cpu(), time.perf_counter()
     pause(seconds)
-    return those.cpu().since(before).total / (time.perf_counter() - begin)
+    return server_nodes.cpu().since(before).total / (time.perf_counter() - begin)
 
 
-def _announced(trial: Run, those: Nodes, throng: ClientProcesses, here: Sequence[WorkerReport]) -> list[Figure]:
-    size, (server,) = _clients(here), those.each
-    trial.say(f"one announcement to {size:,} connections")
-    used, begin = those.used(), time.perf_counter()
-    server.send_request(trial.deadline, server.send("/v1/notifications", ANNOUNCEMENT), 201)
-    told = throng.order(Order(each=1, patience=PATIENCE_S))
-    seconds, costs = max(one.at for one in told) - begin, each_used(used, those.used(), size)
-    busy = max(after.busy - before.busy for after, before in zip(told, here, strict=True))
-    told = throng.order(Order(each=1, settle=SETTLE_S))
-    if not all(one.exact for one in told):
-        raise HandshakeRefused(f"not everyone heard one announcement once: {sum(one.total for one in told)} of {size}")
+def _measure_announcement(
+    run: Run, server_nodes: Nodes, processes: ClientProcesses, connected: Sequence[WorkerReport]
+) -> list[Figure]:
+    size, (server,) = _clients(connected), server_nodes.each
+    run.report(f"one announcement to {size:,} connections")
+    used, begin = server_nodes.used(), time.perf_counter()
+    server.send_request(run.deadline, server.send("/v1/notifications", ANNOUNCEMENT), 201)
+    reports = processes.run_command(Command(each=1, timeout=TIMEOUT_S))
+    seconds, costs = max(one.at for one in reports) - begin, cpu_per_item(used, server_nodes.used(), size)
+    busy = max(after.cpu_seconds - before.cpu_seconds for after, before in zip(reports, connected, strict=True))
+    reports = processes.run_command(Command(each=1, settle_seconds=SETTLE_S))
+    if not all(one.exact for one in reports):
+        raise HandshakeRefused(f"expected one delivery per client, got {sum(one.total for one in reports)} for {size}")
     what = f"one announcement to {size:,} connections on {WORKERS} workers"
     time_taken = Figure(
         benchmark=NAME,
-        name=f"{what}: until the last has it",
+        name=f"{what}: until the last delivery",
         value=seconds,
         unit="s",
         details={"deliveries_per_second": size / seconds, "generator_busy": busy / seconds},
     )
     cost = Figure(
         benchmark=NAME,
-        name=f"{what}: CPU per delivery, engines' too",
+        name=f"{what}: CPU per delivery, engines included",
         value=sum(costs.values()),
         unit="µs",
         details=costs,
@@ -140,8 +144,8 @@ ANNOUNCEMENT: Json = {
 }
 
 
-def _clients(told: Sequence[WorkerReport]) -> int:
-    return sum(one.clients for one in told)
+def _clients(reports: Sequence[WorkerReport]) -> int:
+    return sum(one.clients for one in reports)
 
 
 def _files(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""Crossing: from a send to one node to the bytes in the socket of a client of another."""
+"""Crossing: latency from a send to one node to the bytes in the socket of a client of another node."""
 
 import random
 import time
@@ -11,7 +11,7 @@ from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.latency import DelayClock, Sender
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
-from bellcast.bench.processes import each_used
+from bellcast.bench.processes import cpu_per_item
 from bellcast.bench.scales import Run
 from bellcast.bench.server_under_test import BenchServer, booking
 
@@ -20,47 +20,47 @@ NODES = 3
 GOAL_MS = 30.0
 
 
-def measure(trial: Run) -> Sequence[Figure | MissingFigure]:
+def measure(run: Run) -> Sequence[Figure | MissingFigure]:
     try:
-        with nodes.running(trial, NODES) as those, EpollLoop(trial.deadline) as reactor:
-            return [_measured(trial, those, reactor)]
+        with nodes.running(run, NODES) as cluster, EpollLoop(run.deadline) as loop:
+            return [_measure(run, cluster, loop)]
     except AbsentError as absent:
         return [MissingFigure(NAME, "engines", str(absent))]
 
 
-def _measured(trial: Run, those: Nodes, reactor: EpollLoop) -> Figure:
-    scale, clock = trial.scale, DelayClock()
-    trial.say(f"connecting {scale.crossing_clients:,} clients to {NODES} nodes")
-    crowds = [_connected(trial, reactor, node, clock, at) for at, node in enumerate(those.each)]
-    sends = _sends(trial, those, [Sender(reactor, node) for node in those.each])
-    trial.say(f"{scale.crossing_rate} sends a second for {scale.crossing_seconds} s")
-    before, busy, begin = those.used(), time.process_time(), time.perf_counter()
-    latency.send_all(reactor, sends, clock, scale.crossing_rate)
-    found = latency.delays(reactor, crowds, clock)
+def _measure(run: Run, cluster: Nodes, loop: EpollLoop) -> Figure:
+    scale, clock = run.scale, DelayClock()
+    run.report(f"connecting {scale.crossing_clients:,} clients to {NODES} nodes")
+    pools = [_connected(run, loop, node, clock, at) for at, node in enumerate(cluster.each)]
+    sends = _sends(run, cluster, [Sender(loop, node) for node in cluster.each])
+    run.report(f"{scale.crossing_rate} sends a second for {scale.crossing_seconds} s")
+    before, busy, begin = cluster.used(), time.process_time(), time.perf_counter()
+    latency.send_all(loop, sends, clock, scale.crossing_rate)
+    delays = latency.delays(loop, pools, clock)
     details: dict[str, figures.Detail] = {
-        **each_used(before, those.used(), len(sends)),
+        **cpu_per_item(before, cluster.used(), len(sends)),
         "generator_busy": (time.process_time() - busy) / (time.perf_counter() - begin),
     }
     what = f"send to one of {NODES} nodes to socket of another at {scale.crossing_rate}/s"
-    return latency.figure(NAME, f"{what}, {scale.crossing_clients:,} connections", found, GOAL_MS, details)
+    return latency.figure(NAME, f"{what}, {scale.crossing_clients:,} connections", delays, GOAL_MS, details)
 
 
-def _connected(trial: Run, reactor: EpollLoop, node: BenchServer, clock: DelayClock, at: int) -> ClientPool:
-    """As many as each of the nodes has."""
-    crowd = latency.listening(reactor, node, clock)
-    each = trial.scale.crossing_clients // NODES
-    crowd.connect(node.greeting("websocket", node.token(_client(at, number))) for number in range(each))
-    return crowd
+def _connected(run: Run, loop: EpollLoop, node: BenchServer, clock: DelayClock, at: int) -> ClientPool:
+    """Connect one node's share of the clients."""
+    pool = latency.create_pool(loop, node, clock)
+    each = run.scale.crossing_clients // NODES
+    pool.connect(node.greeting("websocket", node.token(_client(at, number))) for number in range(each))
+    return pool
 
 
-def _sends(trial: Run, those: Nodes, senders: Sequence[Sender]) -> list[tuple[Sender, bytes]]:
-    """Each to somebody, by a node that somebody is not connected to."""
-    scale, chance = trial.scale, random.Random(1)
+def _sends(run: Run, cluster: Nodes, senders: Sequence[Sender]) -> list[tuple[Sender, bytes]]:
+    """Build sends to random clients, each through a node that the client is not connected to."""
+    scale, chance = run.scale, random.Random(1)
     sends = []
     for number in range(latency.WARM_UP + scale.crossing_rate * scale.crossing_seconds):
-        there, by = chance.sample(range(NODES), 2)
-        note = booking(_client(there, chance.randrange(scale.crossing_clients // NODES)), number)
-        sends.append((senders[by], those.each[by].send("/v1/notifications", note)))
+        target, sender = chance.sample(range(NODES), 2)
+        note = booking(_client(target, chance.randrange(scale.crossing_clients // NODES)), number)
+        sends.append((senders[sender], cluster.each[sender].send("/v1/notifications", note)))
     return sends
 
 

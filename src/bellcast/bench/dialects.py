@@ -1,4 +1,4 @@
-"""Dialects: what Pusher's clients cost beside native ones, and all four dialects together on one topic."""
+"""Dialects: cost of Pusher clients compared with native ones, and of all four dialects on one topic."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ PUSHER_RATIO = 1.1
 PUSHER_KIB = 4.5
 FOUR_RATIO = 1.15
 
-# How the server counts them, and what they are to us.
+# Client kinds by the server's metric labels (protocol, transport).
 KINDS: Mapping[tuple[str, str], Kind] = {
     ("native", "websocket"): "websocket",
     ("native", "sse"): "sse",
@@ -29,56 +29,58 @@ KINDS: Mapping[tuple[str, str], Kind] = {
 COUNTER = b"bellcast_encoded_total{"
 
 
-def measure(trial: Run) -> list[Figure]:
-    whole, encodings = trial.scale.connections, Encodings()
-    quarters: Mapping[Kind, int] = dict.fromkeys(KINDS.values(), whole // len(KINDS))
+def measure(run: Run) -> list[Figure]:
+    total, encodings = run.scale.connections, Encodings()
+    clients_by_kind: Mapping[Kind, int] = dict.fromkeys(KINDS.values(), total // len(KINDS))
     line_up = {
-        NATIVE: Contender(server_under_test.as_target, {"websocket": whole}),
-        PUSHER: Contender(server_under_test.as_target, {"pusher": whole}),
-        FOUR: Contender(server_under_test.as_target, quarters, encodings.look),
+        NATIVE: Contender(server_under_test.as_target, {"websocket": total}),
+        PUSHER: Contender(server_under_test.as_target, {"pusher": total}),
+        FOUR: Contender(server_under_test.as_target, clients_by_kind, encodings.record),
     }
-    taken = runs.taken(trial, line_up)
-    together = f"{len(KINDS)} × {whole // len(KINDS):,} clients of all dialects on one topic"
+    samples = runs.collect(run, line_up)
+    label = f"{len(KINDS)} × {total // len(KINDS):,} clients of all dialects on one topic"
     return [
-        runs.cpu(NAME, f"fan-out to {whole:,} over Pusher", taken, PUSHER, NATIVE, PUSHER_RATIO),
-        runs.kib(NAME, "Pusher", taken, PUSHER, NATIVE, figures.at_most(PUSHER_KIB)),
-        runs.cpu(NAME, together, taken, FOUR, NATIVE, FOUR_RATIO),
-        encodings.figure(trial, together),
+        runs.cpu(NAME, f"fan-out to {total:,} over Pusher", samples, PUSHER, NATIVE, PUSHER_RATIO),
+        runs.kib(NAME, "Pusher", samples, PUSHER, NATIVE, figures.at_most(PUSHER_KIB)),
+        runs.cpu(NAME, label, samples, FOUR, NATIVE, FOUR_RATIO),
+        encodings.figure(run, label),
     ]
 
 
 class Encodings:
-    """How often the server made its events into bytes, by its own count."""
+    """How often the server encoded its events, from its metrics."""
 
     def __init__(self) -> None:
         self._counts: list[dict[Kind, int]] = []
 
-    def look(self, trial: Run, server: Target) -> None:
-        """Ask the server."""
-        text = send_request(trial.deadline, server.address, target.get("/metrics"))
+    def record(self, run: Run, server: Target) -> None:
+        text = send_request(run.deadline, server.address, target.get("/metrics"))
         self._counts.append(counts(text))
 
-    def figure(self, trial: Run, together: str) -> Figure:
-        """Of the dialect that was encoded most often."""
-        events = fanout.WARM_UP + trial.scale.publishes
-        most = {kind: max(count.get(kind, 0) for count in self._counts) / events for kind in KINDS.values()}
+    def figure(self, run: Run, label: str) -> Figure:
+        """Encodings per event of the dialect with the per_event."""
+        events = fanout.WARM_UP + run.scale.publishes
+        per_event = {kind: max(count.get(kind, 0) for count in self._counts) / events for kind in KINDS.values()}
         return Figure(
             benchmark=NAME,
-            name=f"{together}: encodings of an event for each dialect",
-            value=max(most.values()),
+            name=f"{label}: encodings of an event for each dialect",
+            value=max(per_event.values()),
             unit="times",
             goal=figures.at_most(1),
-            details={str(kind): number for kind, number in most.items()},
+            details={str(kind): number for kind, number in per_event.items()},
         )
 
 
 def counts(metrics: bytes) -> dict[Kind, int]:
-    """The encodings in what Prometheus would read."""
-    found: dict[Kind, int] = {}
+    """Parse the encoding counters of a metrics page."""
+    counts_by_kind: dict[Kind, int] = {}
     for line in metrics.splitlines():
         if line.startswith(COUNTER):
             labels, _, value = line.removeprefix(COUNTER).decode().rpartition("} ")
-            said = dict(pair.split("=") for pair in labels.split(","))
-            kind = msgspec.json.decode(said["protocol"], type=str), msgspec.json.decode(said["transport"], type=str)
-            found[KINDS[kind]] = int(float(value))
-    return found
+            label_values = dict(pair.split("=") for pair in labels.split(","))
+            kind = (
+                msgspec.json.decode(label_values["protocol"], type=str),
+                msgspec.json.decode(label_values["transport"], type=str),
+            )
+            counts_by_kind[KINDS[kind]] = int(float(value))
+    return counts_by_kind

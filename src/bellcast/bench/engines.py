@@ -1,4 +1,4 @@
-"""The engines: a PostgreSQL and a Redis of the run's own, on loopback, with nothing in them and ended afterwards."""
+"""The engines: an empty PostgreSQL and Redis on loopback for one run, stopped afterwards."""
 
 import contextlib
 import os
@@ -16,14 +16,15 @@ from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import Process, free_port
 
-# Where Debian keeps PostgreSQL's programs, by version; few of them are on the path.
+# Debian installs PostgreSQL's programs here, by version; PATH often lacks them.
 VERSIONS = Path("/usr/lib/postgresql")
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
 FIRST_NUMBER = re.compile(r"\d+")
 
-# Whoever has a PostgreSQL of its own gives it these: memory for what is asked for often, and room for the log between
-# checkpoints, after each of which every page is written whole once more. What makes a commit durable stays at its defaults.
+# Usual settings of a dedicated server: shared buffers for the working set, and WAL space for rare checkpoints, since
+# each
+# checkpoint is followed by full-page writes. Settings that affect durability stay at their defaults.
 POSTGRES_SETTINGS = {
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
@@ -34,14 +35,14 @@ POSTGRES_SETTINGS = {
 
 
 class Engine(NamedTuple):
-    """One engine: what it uses is told by its process, and nodes reach it at `url`."""
+    """A running engine and the URL at which nodes connect to it."""
 
     process: Process
     url: str
 
 
 class Engines(NamedTuple):
-    """What nodes share."""
+    """The engines that all nodes share."""
 
     postgres: Engine
     redis: Engine
@@ -49,33 +50,45 @@ class Engines(NamedTuple):
 
 @contextlib.contextmanager
 def running(deadline: Deadline) -> Iterator[Engines]:
-    """Both of them. AbsentError when one is not installed here."""
+    """Start both engines. Raises AbsentError if one is missing."""
     with postgres(deadline) as store, redis(deadline) as broker:
         yield Engines(store, broker)
 
 
 @contextlib.contextmanager
 def postgres(deadline: Deadline, settings: Mapping[str, str] = POSTGRES_SETTINGS) -> Iterator[Engine]:
-    """An empty PostgreSQL."""
+    """Start an empty PostgreSQL. Raises AbsentError if its package is missing."""
     server, initdb = _program("postgres", OLDEST_POSTGRES), _program("initdb", OLDEST_POSTGRES)
-    asks = _program("pg_isready", OLDEST_POSTGRES)
+    pg_isready = _program("pg_isready", OLDEST_POSTGRES)
     with _folder("postgres") as folder:
         data, port = folder / "data", free_port()
-        make = [initdb, "-D", str(data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        _run_as_owner(make, folder)
+        create = [
+            initdb,
+            "-D",
+            str(data),
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        ]
+        _run_as_owner(create, folder)
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), **settings}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = [server, "-D", str(data), "-p", str(port), *flags]
-        # SIGINT is its fast end, which does not wait for those who are connected.
+        # SIGINT is PostgreSQL's fast shutdown, which does not wait for clients to disconnect.
         with _process("postgres", command, folder, signal.SIGINT) as process:
-            asked = [asks, "-q", "-h", "127.0.0.1", "-p", str(port)]
-            process.wait_until(lambda: subprocess.run(asked, check=False).returncode == 0, deadline)
+            probe = [pg_isready, "-q", "-h", "127.0.0.1", "-p", str(port)]
+            process.wait_until(lambda: subprocess.run(probe, check=False).returncode == 0, deadline)
             yield Engine(process, f"postgresql://postgres@127.0.0.1:{port}/postgres")
 
 
 @contextlib.contextmanager
 def redis(deadline: Deadline) -> Iterator[Engine]:
-    """A Redis that keeps nothing."""
+    """Start a Redis without persistence. Raises AbsentError if its package is missing."""
     server = _program("redis-server", OLDEST_REDIS)
     with _folder("redis") as folder:
         port = free_port()
@@ -86,43 +99,43 @@ def redis(deadline: Deadline) -> Iterator[Engine]:
 
 
 def versions() -> dict[str, str]:
-    """What the engines call themselves."""
-    found = {}
+    """Return the version texts of the installed engines."""
+    versions = {}
     for name in ("postgres", "redis-server"):
-        if program := _found(name):
-            found[name] = _said(program)
-    return found
+        if program := _find_program(name):
+            versions[name] = _version_text(program)
+    return versions
 
 
 def _program(name: str, oldest: int) -> str:
-    program = _found(name)
+    program = _find_program(name)
     if program is None:
         raise AbsentError("needs the Debian packages postgresql and redis-server")
-    said = _said(program)
-    if _major(said) < oldest:
-        raise AbsentError(f"needs {oldest} or newer, and here is {said}")
+    version = _version_text(program)
+    if _major(version) < oldest:
+        raise AbsentError(f"needs version {oldest} or newer, found {version}")
     return program
 
 
-def _found(name: str) -> str | None:
-    beside = sorted(VERSIONS.glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
-    return shutil.which(name) or (str(beside[-1]) if beside else None)
+def _find_program(name: str) -> str | None:
+    installed = sorted(VERSIONS.glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    return shutil.which(name) or (str(installed[-1]) if installed else None)
 
 
-def _said(program: str) -> str:
+def _version_text(program: str) -> str:
     return subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
 
-def _major(said: str) -> int:
+def _major(version: str) -> int:
     """`postgres (PostgreSQL) 15.12 (Debian …)`, `Redis server v=7.0.15 sha=…`"""
-    found = FIRST_NUMBER.search(said)
-    if found is None:
-        raise AbsentError(f"has no version in what it says: {said}")
-    return int(found[0])
+    match = FIRST_NUMBER.search(version)
+    if match is None:
+        raise AbsentError(f"no version number in {version!r}")
+    return int(match[0])
 
 
-def _process(name: str, command: list[str], folder: Path, farewell: signal.Signals) -> Process:
-    return Process(name, command, folder / "log", owner=_owner(), farewell=farewell)
+def _process(name: str, command: list[str], folder: Path, stop_signal: signal.Signals) -> Process:
+    return Process(name, command, folder / "log", owner=_owner(), stop_signal=stop_signal)
 
 
 def _run_as_owner(command: list[str], folder: Path) -> None:
@@ -135,7 +148,7 @@ def _run_as_owner(command: list[str], folder: Path) -> None:
 
 @contextlib.contextmanager
 def _folder(name: str) -> Iterator[Path]:
-    """Of whoever runs the engine. Not within the run's folder, which nobody else may enter."""
+    """A temporary folder owned by the engine's user. Outside the run's folder, which other users may not enter."""
     with tempfile.TemporaryDirectory(prefix=f"bellcast-bench-{name}-", ignore_cleanup_errors=True) as folder:
         if (owner := _owner()) is not None:
             os.chown(folder, *owner)
@@ -143,11 +156,11 @@ def _folder(name: str) -> Iterator[Path]:
 
 
 def _owner() -> tuple[int, int] | None:
-    """Who runs the engines for root: PostgreSQL refuses to be run by them."""
+    """Return the user and group that run the engines, since PostgreSQL refuses to run as root; None if not root."""
     if os.getuid() != 0:
         return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
-            found = pwd.getpwnam(name)
-            return found.pw_uid, found.pw_gid
-    raise AbsentError("needs a user besides root")
+            user = pwd.getpwnam(name)
+            return user.pw_uid, user.pw_gid
+    raise AbsentError("needs a user other than root: `postgres` or `nobody`")

@@ -1,7 +1,7 @@
-"""The load generator's heart: one epoll, plain sockets, one callback for each.
+"""The load generator's event loop: one epoll instance, plain sockets, one callback per socket.
 
-Raw epoll and not asyncio, because the generator shares two cores with what it measures: reading one frame must
-cost it less than sending it costs the server.
+Raw epoll instead of asyncio, because the generator shares two cores with the server: reading a frame must cost less
+than sending it.
 """
 
 import select
@@ -15,16 +15,16 @@ OnReady = Callable[[int, int], None]
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 
-# Sockets looked at in one go; more only delays the look at the clock.
-BATCH = 2048
+# Maximum of events per poll; a larger batch only delays the deadline check.
+MAX_EVENTS = 2048
 
 
 class OutOfTimeError(Exception):
-    """The benchmark did not end within its bound."""
+    """The benchmark did not finish before its deadline."""
 
 
 class Deadline:
-    """The hard bound on one benchmark's time."""
+    """Time limit of one benchmark, in seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -32,11 +32,11 @@ class Deadline:
 
     def check(self) -> None:
         if time.monotonic() > self._end:
-            raise OutOfTimeError(f"not done after {self.seconds:.0f} s")
+            raise OutOfTimeError(f"not finished after {self.seconds:.0f} s")
 
 
 class EpollLoop:
-    """Calls back for each socket that can be read or written, and closes them all in the end."""
+    """Calls the callback of each readable or writable socket, and closes all sockets on exit."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
@@ -53,28 +53,30 @@ class EpollLoop:
         self._on_ready[fd] = on_ready
         self._epoll.modify(fd, events)
 
-    def rename(self, fd: int, on_ready: OnReady) -> None:
-        """Another callback for the same readiness: no system call."""
+    def set_callback(self, fd: int, on_ready: OnReady) -> None:
+        """Replace the callback without a system call."""
         self._on_ready[fd] = on_ready
 
     def forget(self, sock: socket.socket) -> None:
-        """Close it. Not to be called from a callback: what is ready already is still called back for."""
+        """Unregister and close a socket. Must not be called from a callback, since events of the same poll may
+        follow."""
         self._epoll.unregister(sock)
         del self._on_ready[sock.fileno()], self._sockets[sock.fileno()]
         sock.close()
 
     def step(self, seconds: float) -> None:
-        """Serve what is ready, or becomes ready within that time."""
+        """Handle sockets that are ready or become ready within `seconds`."""
         on_ready = self._on_ready
-        for fd, events in self._epoll.poll(seconds, BATCH):
+        for fd, events in self._epoll.poll(seconds, MAX_EVENTS):
             on_ready[fd](fd, events)
         self.deadline.check()
 
     def run(self, until: Callable[[], bool], tick: float = 0.0) -> None:
-        """Serve the sockets until that is so.
+        """Handle sockets until `until` returns True.
 
-        With a `tick`, look only that often: a sleeping reader has to be woken for every packet, and the waking is
-        charged to the server that sent it. Clients on other machines would not cost it that.
+        With a `tick`, poll only every `tick` seconds: the kernel charges the wakeup of a blocked local reader to the
+        server
+        that sends the packet, a cost that clients on other machines do not cause.
         """
         while not until():
             if tick:
@@ -82,7 +84,7 @@ class EpollLoop:
             self.step(0.05)
 
     def step_after(self, tick: float) -> None:
-        """Look away for so long, then serve what is ready."""
+        """Sleep for `tick` seconds, then handle the sockets that are ready."""
         pause(tick)
         self.step(0)
 
@@ -104,9 +106,9 @@ def pause(seconds: float) -> None:
 
 
 def dial(address: tuple[str, int], source: str | None = None) -> socket.socket:
-    """A connected socket that does not block, from a source address of choice."""
+    """Return a connected non-blocking socket, bound to `source` if set."""
     sock = socket.socket()
-    # Bounded, because a full backlog answers only when the kernel tries again after a second.
+    # With a full backlog, the kernel retries the SYN after a second.
     sock.settimeout(10)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if source:

@@ -1,4 +1,4 @@
-"""Fan-out: one event to thousands of live clients, and what a delivery costs the server in processor time."""
+"""Fan-out: server CPU time per delivery of one event to thousands of live clients."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from bellcast.bench import figures, peers, server_under_test
 from bellcast.bench.client_pool import ClientPool, Kind
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure, MissingFigure
-from bellcast.bench.frames import Answer
+from bellcast.bench.frames import Response
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.peers import Running
@@ -20,12 +20,12 @@ from bellcast.bench.target import Target, event_data
 NAME = "fanout"
 KINDS: dict[Kind, str] = {"websocket": "WebSocket", "sse": "SSE"}
 
-# Events sent before the measured ones, so that every server has its code and buffers warm.
+# Events sent before the measured ones, to warm up code and buffers of every server.
 WARM_UP = 3
 
 
-class Leg(msgspec.Struct, frozen=True, kw_only=True):
-    """One server, one kind of client, one round. Microseconds of server processor time for each delivery."""
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One server, one kind of client, one round. `user` and `system` are microseconds of server CPU per delivery."""
 
     user: float
     system: float
@@ -37,50 +37,50 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
         return self.user + self.system
 
 
-def measure(trial: Run) -> list[Figure | MissingFigure]:
-    """All servers in turn, several rounds, a fresh process each time."""
-    here, reasons = peers.present(peers.NATIVE, trial.folder, trial.deadline)
-    legs: dict[tuple[Kind, str], list[Leg]] = {}
-    for number in range(trial.scale.rounds):
-        for kind, name, running in _line_up(here):
-            trial.say(f"round {number + 1} of {trial.scale.rounds}: {KINDS[kind]}, {name}")
-            with running(trial.folder, trial.deadline) as target:
-                legs.setdefault((kind, name), []).append(_leg(trial, target, kind))
+def measure(run: Run) -> list[Figure | MissingFigure]:
+    """Measure all servers in several rounds, each time with a fresh process."""
+    available, reasons = peers.available(peers.NATIVE, run.folder, run.deadline)
+    rounds_: dict[tuple[Kind, str], list[Round]] = {}
+    for number in range(run.scale.rounds):
+        for kind, name, running in _line_up(available):
+            run.report(f"round {number + 1} of {run.scale.rounds}: {KINDS[kind]}, {name}")
+            with running(run.folder, run.deadline) as target:
+                rounds_.setdefault((kind, name), []).append(_measure_round(run, target, kind))
     return [
-        *(_figure(trial, kind, legs) for kind in KINDS),
+        *(_figure(run, kind, rounds_) for kind in KINDS),
         *(MissingFigure(NAME, name, why) for name, why in reasons.items()),
     ]
 
 
-def _line_up(here: dict[str, Running]) -> Iterator[tuple[Kind, str, Running]]:
+def _line_up(available: dict[str, Running]) -> Iterator[tuple[Kind, str, Running]]:
     for kind in KINDS:
         yield kind, "bellcast", server_under_test.as_target
-        for name, running in here.items():
+        for name, running in available.items():
             if kind == "websocket" or name != "ws":
                 yield kind, name, running
 
 
-def _leg(trial: Run, target: Target, kind: Kind) -> Leg:
-    with EpollLoop(trial.deadline) as reactor:
-        crowd = target.crowd(reactor, kind)
-        crowd.connect(target.greeting(kind, number) for number in range(trial.scale.connections))
-        return told(trial, target, reactor, [crowd])
+def _measure_round(run: Run, target: Target, kind: Kind) -> Round:
+    with EpollLoop(run.deadline) as loop:
+        pool = target.pool(loop, kind)
+        pool.connect(target.greeting(kind, number) for number in range(run.scale.connections))
+        return measure_deliveries(run, target, loop, [pool])
 
 
-def told(trial: Run, target: Target, reactor: EpollLoop, crowds: Sequence[ClientPool]) -> Leg:
-    """What it costs to tell these crowds of each event."""
-    publisher = Publisher(reactor, target)
-    publisher.publish_to(crowds, WARM_UP)
-    for crowd in crowds:
-        crowd.reset_counts()
+def measure_deliveries(run: Run, target: Target, loop: EpollLoop, pools: Sequence[ClientPool]) -> Round:
+    """Publish events to these pools and measure the cost of each delivery."""
+    publisher = Publisher(loop, target)
+    publisher.publish_to(pools, WARM_UP)
+    for pool in pools:
+        pool.reset_counts()
     before, busy, begin = target.process.cpu(), time.process_time(), time.perf_counter()
-    publisher.publish_to(crowds, trial.scale.publishes)
+    publisher.publish_to(pools, run.scale.publishes)
     used, seconds = target.process.cpu().since(before), time.perf_counter() - begin
-    if not all(crowd.has_all_received(trial.scale.publishes) for crowd in crowds):
-        raise HandshakeRefused(f"{target.name}: not everyone heard {trial.scale.publishes} events")
-    total = sum(crowd.total for crowd in crowds)
+    if not all(pool.has_all_received(run.scale.publishes) for pool in pools):
+        raise HandshakeRefused(f"{target.name}: not every client received {run.scale.publishes} events")
+    total = sum(pool.total for pool in pools)
     each = 1e6 / total
-    return Leg(
+    return Round(
         user=used.user * each,
         system=used.system * each,
         deliveries_per_second=total / seconds,
@@ -89,60 +89,65 @@ def told(trial: Run, target: Target, reactor: EpollLoop, crowds: Sequence[Client
 
 
 class Publisher:
-    """Sends one event at a time, the next when everybody has heard the last, so that none share a write."""
+    """Publishes one event at a time. Each waits until all clients have received the previous one, so that no two events
+    share a write."""
 
-    def __init__(self, reactor: EpollLoop, target: Target) -> None:
-        self._reactor = reactor
+    def __init__(self, loop: EpollLoop, target: Target) -> None:
+        self._loop = loop
         self._target = target
         self._number = 0
-        self._answered = 0
-        self._caller = HttpCaller(reactor, target.address, self._note)
+        self._responses = 0
+        self._caller = HttpCaller(loop, target.address, self._on_response)
 
-    def publish_to(self, crowds: Sequence[ClientPool], times: int) -> None:
+    def publish_to(self, pools: Sequence[ClientPool], times: int) -> None:
         for _ in range(times):
-            goals = [(crowd, crowd.total + len(crowd)) for crowd in crowds]
+            goals = [(pool, pool.total + len(pool)) for pool in pools]
             self._number += 1
             self._caller.send(self._target.publish(event_data(self._number)))
-            for crowd, goal in goals:
-                crowd.listen(goal)
-            self._reactor.run(lambda: self._answered == self._number)
+            for pool, goal in goals:
+                pool.wait_for_events(goal)
+            self._loop.run(lambda: self._responses == self._number)
 
-    def _note(self, _caller: HttpCaller, answer: Answer) -> None:
-        if answer.status >= 300:
-            raise HandshakeRefused(f"{self._target.name} answered {answer.status} to an event")
-        self._answered += 1
-
-
-def cost(legs: Sequence[Leg]) -> float:
-    """The round in the middle."""
-    return median(leg.cost for leg in legs)
+    def _on_response(self, _caller: HttpCaller, response: Response) -> None:
+        if response.status >= 300:
+            raise HandshakeRefused(f"{self._target.name} returned {response.status} to a publish")
+        self._responses += 1
 
 
-def _figure(trial: Run, kind: Kind, legs: dict[tuple[Kind, str], list[Leg]]) -> Figure:
-    others = {name: legs[at, name] for at, name in legs if at == kind and name != "bellcast"}
-    theirs = {name: cost(done) for name, done in others.items()}
-    ours = legs[kind, "bellcast"]
+def cost(rounds_: Sequence[Round]) -> float:
+    """Median cost of the rounds."""
+    return median(sample.cost for sample in rounds_)
+
+
+def _figure(run: Run, kind: Kind, rounds_: dict[tuple[Kind, str], list[Round]]) -> Figure:
+    peer_rounds = {name: rounds_[at, name] for at, name in rounds_ if at == kind and name != "bellcast"}
+    peer_costs = {name: cost(samples) for name, samples in peer_rounds.items()}
+    own = rounds_[kind, "bellcast"]
     return Figure(
         benchmark=NAME,
-        name=f"fan-out to {trial.scale.connections:,} over {KINDS[kind]}: server CPU per delivery",
-        value=cost(ours),
+        name=f"fan-out to {run.scale.connections:,} over {KINDS[kind]}: server CPU per delivery",
+        value=cost(own),
         unit="µs",
-        goal=figures.at_most(theirs["nchan"], "nchan") if "nchan" in theirs else None,
-        peers=theirs,
+        goal=figures.at_most(peer_costs["nchan"], "nchan") if "nchan" in peer_costs else None,
+        peers=peer_costs,
         details={
-            "deliveries": len(ours) * trial.scale.connections * trial.scale.publishes,
-            **details("", ours),
-            **{key: value for name, done in others.items() for key, value in details(f"{name}_", done).items()},
+            "deliveries": len(own) * run.scale.connections * run.scale.publishes,
+            **details("", own),
+            **{
+                key: value
+                for name, samples in peer_rounds.items()
+                for key, value in details(f"{name}_", samples).items()
+            },
         },
     )
 
 
-def details(prefix: str, legs: Sequence[Leg]) -> dict[str, figures.Detail]:
-    """How the rounds came out."""
+def details(prefix: str, rounds_: Sequence[Round]) -> dict[str, figures.Detail]:
+    """Details of the rounds for a figure."""
     return {
-        f"{prefix}user_us": median(leg.user for leg in legs),
-        f"{prefix}best_us": min(leg.cost for leg in legs),
-        f"{prefix}worst_us": max(leg.cost for leg in legs),
-        f"{prefix}deliveries_per_second": median(leg.deliveries_per_second for leg in legs),
-        f"{prefix}generator_busy": max(leg.generator_busy for leg in legs),
+        f"{prefix}user_us": median(sample.user for sample in rounds_),
+        f"{prefix}best_us": min(sample.cost for sample in rounds_),
+        f"{prefix}worst_us": max(sample.cost for sample in rounds_),
+        f"{prefix}deliveries_per_second": median(sample.deliveries_per_second for sample in rounds_),
+        f"{prefix}generator_busy": max(sample.generator_busy for sample in rounds_),
     }

@@ -1,4 +1,4 @@
-"""Figures: what was measured, what there was to reach, and what the peers did in the same run."""
+"""Figures: measured values with their goals and the peers' values of the same run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -10,18 +10,18 @@ Detail = float | int | str
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
-    """The bound a figure must keep, and where the bound comes from when it is not a fixed number."""
+    """The bound of a figure. `source` names the origin of a bound that is not fixed."""
 
     bound: float
     at_most: bool
     source: str | None = None
 
-    def keeps(self, value: float) -> bool:
+    def is_met_by(self, value: float) -> bool:
         return value <= self.bound if self.at_most else value >= self.bound
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured number. `peers` holds the same number for each peer of the same run."""
+    """One measured value. `peers` holds the peers' values of the same run."""
 
     benchmark: str
     name: str
@@ -35,16 +35,16 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     def verdict(self) -> Verdict:
         if self.goal is None:
             return "not judged"
-        return "reached" if self.goal.keeps(self.value) else "missed"
+        return "reached" if self.goal.is_met_by(self.value) else "missed"
 
     @property
     def ratios(self) -> dict[str, float]:
-        """How many times the peer's number ours is."""
+        """Bellcast's value divided by each peer's."""
         return {name: self.value / number for name, number in self.peers.items() if number}
 
 
 class MissingFigure(msgspec.Struct, frozen=True):
-    """Something that could not be measured here, and why. Its number is never guessed."""
+    """A figure that could not be measured on this machine, and the reason."""
 
     benchmark: str
     name: str
@@ -56,7 +56,7 @@ def at_most(bound: float, source: str | None = None) -> Goal:
 
 
 def at_most_times(ratio: float, peers: Mapping[str, float], name: str) -> Goal | None:
-    """So many times what a peer needed; no goal where it is absent."""
+    """A goal relative to a peer's value; None if the peer was not measured."""
     return at_most(ratio * peers[name], f"{ratio:g} × {name}") if name in peers else None
 
 

@@ -1,7 +1,7 @@
-"""Bytes as they come from a server, taken apart. Pure: no socket, no clock.
+"""Parsers for bytes received from a server. Pure: no socket, no clock.
 
-Every function takes what has arrived so far and answers with the whole things in it and how many bytes they
-took, so that the caller keeps the rest for next time.
+Every parser takes the data received so far and returns the complete items in it and the number of bytes consumed; the
+caller keeps the rest.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Frame(NamedTuple):
 Split = Callable[[bytes], tuple[list[Frame], int]]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     body: bytes
 
@@ -33,7 +33,7 @@ class Head(NamedTuple):
 
 
 def head(data: bytes) -> Head | None:
-    """The head of an HTTP answer, once it is all there."""
+    """Parse the head of an HTTP response; None while it is incomplete."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -41,7 +41,7 @@ def head(data: bytes) -> Head | None:
 
 
 def websocket(data: bytes) -> tuple[list[Frame], int]:
-    """Unmasked frames. Fragments are not joined: no server measured here sends any."""
+    """Parse unmasked frames. Fragments are not joined: the measured servers send none."""
     frames: list[Frame] = []
     start = 0
     while (end := _frame_end(data, start)) is not None:
@@ -52,7 +52,7 @@ def websocket(data: bytes) -> tuple[list[Frame], int]:
 
 
 def _frame_end(data: bytes, start: int) -> tuple[int, int] | None:
-    """Where the frame's payload begins and ends, when all of it is there."""
+    """Return start and end of the frame's payload; None while it is incomplete."""
     if len(data) < start + 2:
         return None
     size = data[start + 1] & 0x7F
@@ -64,25 +64,26 @@ def _frame_end(data: bytes, start: int) -> tuple[int, int] | None:
 
 
 def events(data: bytes) -> tuple[list[Frame], int]:
-    """Server-sent events in a body that comes as it is. What has no data (comments, `retry`) is no event."""
+    """Parse server-sent events of an unchunked body. Blocks without data (comments, `retry`) are skipped."""
     blocks = data.split(b"\n\n")
     rest = blocks.pop()
-    heard = [Frame(TEXT, block) for block in blocks if block.startswith(b"data:") or b"\ndata:" in block]
-    return heard, len(data) - len(rest)
+    parsed = [Frame(TEXT, block) for block in blocks if block.startswith(b"data:") or b"\ndata:" in block]
+    return parsed, len(data) - len(rest)
 
 
 def chunked_events(data: bytes) -> tuple[list[Frame], int]:
-    """Server-sent events in a chunked body. An event may lie across chunks, so only the chunks up to the end of
-    a whole event count as taken."""
+    """Parse server-sent events of a chunked body. An event may span chunks, so only chunks up to the end of a complete
+    event
+    count as consumed."""
     body = whole = b""
-    start = taken = 0
+    start = consumed = 0
     while (chunk := _chunk_end(data, start)) is not None:
         begin, stop = chunk
         body += data[begin:stop]
         start = stop + 2
         if body.endswith(b"\n\n"):
-            taken, whole = start, body
-    return events(whole)[0], taken
+            consumed, whole = start, body
+    return events(whole)[0], consumed
 
 
 def _chunk_end(data: bytes, start: int) -> tuple[int, int] | None:
@@ -94,47 +95,47 @@ def _chunk_end(data: bytes, start: int) -> tuple[int, int] | None:
     return (line + 2, stop) if stop + 2 <= len(data) else None
 
 
-def answer(data: bytes) -> tuple[Answer, int] | None:
-    """A whole HTTP answer with a Content-Length, or with none and no body (204, 304)."""
+def response(data: bytes) -> tuple[Response, int] | None:
+    """Parse an HTTP response that has a Content-Length, is chunked, or has no body (204, 304); None while
+    incomplete."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None
     fields = data[:end].lower()
     at = fields.find(b"\r\ncontent-length:")
     if at < 0 and b"\r\ntransfer-encoding: chunked" in fields:
-        return _chunked_answer(data, end + 4)
+        return _chunked_response(data, end + 4)
     size = int(fields[at + 17 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
     stop = end + 4 + size
-    return (Answer(int(data[9:12]), data[end + 4 : stop]), stop) if stop <= len(data) else None
+    return (Response(int(data[9:12]), data[end + 4 : stop]), stop) if stop <= len(data) else None
 
 
-def _chunked_answer(data: bytes, start: int) -> tuple[Answer, int] | None:
+def _chunked_response(data: bytes, start: int) -> tuple[Response, int] | None:
     status, body = int(data[9:12]), b""
     while (chunk := _chunk_end(data, start)) is not None:
         begin, stop = chunk
         if begin == stop:
-            return Answer(status, body), stop + 2
+            return Response(status, body), stop + 2
         body += data[begin:stop]
         start = stop + 2
     return None
 
 
 def pong(ping: Frame) -> bytes:
-    """The reply to a ping."""
     return _masked(PONG, ping.payload)
 
 
-def said(text: bytes) -> bytes:
-    """A text of a client's."""
+def text_frame(text: bytes) -> bytes:
     return _masked(TEXT, text)
 
 
 def _masked(opcode: int, payload: bytes) -> bytes:
-    """The mask is zero: nobody between us and the server needs protecting. 65,535 bytes are more than is said here."""
+    """Build a masked frame of at most 65,535 bytes. The mask is zero, since loopback has no intermediaries to
+    protect."""
     size = len(payload)
     length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
     return bytes((0x80 | opcode,)) + length + bytes(4) + payload
 
 
-# Of a client that leaves on purpose (1000).
-GOODBYE = _masked(CLOSE, b"\x03\xe8")
+# Normal closure (1000).
+CLOSE_FRAME = _masked(CLOSE, b"\x03\xe8")

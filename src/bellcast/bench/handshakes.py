@@ -1,7 +1,8 @@
-"""Talks: what a client says to what it hears until it is ready, in each dialect. Pure: no socket, no clock.
+"""Handshakes of live clients in each dialect. Pure: no socket, no clock.
 
-A talk is given the client's number and a frame, and answers with the text to send back, which may be empty, or with None
-once the client is ready.
+A handshake takes the client's number and a received frame, and returns the text to send, which may be empty, or None
+once
+the client is ready.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import msgspec
 
 
 class HandshakeRefused(Exception):
-    """A server turned a client away, or hung up on it."""
+    """A server rejected a request or connection, closed it, or returned something unexpected."""
 
 
 Handshake = Callable[[int, bytes], bytes | None]
@@ -23,32 +24,31 @@ _encode = msgspec.json.Encoder().encode
 
 
 def until(ready: bytes) -> Handshake:
-    """The first frame is a `ready`, known by what is in it; nothing is said."""
+    """Expect `ready` within the first frame and send nothing."""
 
-    def talk(_number: int, heard: bytes) -> bytes | None:
-        if ready not in heard:
-            raise _refused(heard)
+    def handshake(_number: int, received: bytes) -> bytes | None:
+        if ready not in received:
+            raise _refused(received)
         return None
 
-    return talk
+    return handshake
 
 
 def socketio(token: Name) -> Handshake:
-    """Engine.IO opens; then a CONNECT to the root namespace with a token."""
+    """After Engine.IO's open packet, send CONNECT to the root namespace with a token."""
 
-    def talk(number: int, heard: bytes) -> bytes | None:
-        if heard.startswith(b"0"):
+    def handshake(number: int, received: bytes) -> bytes | None:
+        if received.startswith(b"0"):
             return b"40" + _encode({"token": token(number)})
-        if heard.startswith(b"40"):
+        if received.startswith(b"40"):
             return None
-        raise _refused(heard)
+        raise _refused(received)
 
-    return talk
+    return handshake
 
 
 class Pusher:
-    """Signs in, where it is somebody, and follows one channel that wants a signature; on a presence channel as the member
-    of its number."""
+    """Signs in if `user` is set, and subscribes to one channel with a signature; on a presence channel as `member`."""
 
     def __init__(
         self, key: str, secret: str, channel: str, *, user: Name | None = None, member: Name | None = None
@@ -60,43 +60,44 @@ class Pusher:
         self._member = member
         self._sockets: dict[int, str] = {}
 
-    def __call__(self, number: int, heard: bytes) -> bytes | None:
-        """The last answer may name thousands of members: it is told by how it begins."""
-        if heard.startswith(b'{"event":"pusher_internal:subscription_succeeded"'):
+    def __call__(self, number: int, received: bytes) -> bytes | None:
+        """The subscription's confirmation may list thousands of members, so it is recognized by its prefix,
+        undecoded."""
+        if received.startswith(b'{"event":"pusher_internal:subscription_succeeded"'):
             return None
-        said = msgspec.json.decode(heard)
-        match said["event"]:
+        message = msgspec.json.decode(received)
+        match message["event"]:
             case "pusher:connection_established":
-                return self._connected(number, msgspec.json.decode(said["data"])["socket_id"])
+                return self._connected(number, msgspec.json.decode(message["data"])["socket_id"])
             case "pusher:signin_success":
                 return self._subscribe(number, self._sockets.pop(number))
             case "pusher:error" | "pusher:subscription_error":
-                raise _refused(heard)
-        return b""  # what it missed in its inbox
+                raise _refused(received)
+        return b""  # inbox changes replayed after sign-in
 
     def _connected(self, number: int, socket_id: str) -> bytes:
         if self._user is None:
             return self._subscribe(number, socket_id)
         self._sockets[number] = socket_id
         user_data = _encode({"id": self._user(number)}).decode()
-        auth = self._signed(f"{socket_id}::user::{user_data}")
+        auth = self._signature(f"{socket_id}::user::{user_data}")
         return _encode({"event": "pusher:signin", "data": {"auth": auth, "user_data": user_data}})
 
     def _subscribe(self, number: int, socket_id: str) -> bytes:
         data: dict[str, Any] = {"channel": self._channel}
-        signed = f"{socket_id}:{self._channel}"
+        text = f"{socket_id}:{self._channel}"
         if self._member is not None:
             data["channel_data"] = channel_data(self._member(number))
-            signed += f":{data['channel_data']}"
-        data["auth"] = self._signed(signed)
+            text += f":{data['channel_data']}"
+        data["auth"] = self._signature(text)
         return _encode({"event": "pusher:subscribe", "data": data})
 
-    def _signed(self, text: str) -> str:
+    def _signature(self, text: str) -> str:
         return f"{self._key}:{sign(self._secret, text)}"
 
 
 def channel_data(member: str) -> str:
-    """Who a member of a presence channel is: with a name, as apps send."""
+    """The channel data of a presence member, with a name as apps send it."""
     return _encode({"user_id": member, "user_info": {"name": f"Member {member}"}}).decode()
 
 
@@ -104,5 +105,5 @@ def sign(secret: bytes, text: str) -> str:
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _refused(heard: bytes) -> HandshakeRefused:
-    return HandshakeRefused(heard[:500].decode(errors="replace"))
+def _refused(received: bytes) -> HandshakeRefused:
+    return HandshakeRefused(received[:500].decode(errors="replace"))

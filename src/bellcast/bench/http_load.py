@@ -1,4 +1,4 @@
-"""Callers: keep-alive HTTP connections, each with one request on its way."""
+"""HTTP load: keep-alive connections with one request in flight each."""
 
 import contextlib
 import itertools
@@ -11,55 +11,55 @@ from bellcast.bench import frames
 from bellcast.bench.epoll_loop import READ, WRITE, Deadline, EpollLoop, dial
 from bellcast.bench.handshakes import HandshakeRefused
 
-Answered = Callable[["HttpCaller", frames.Answer], None]
+OnResponse = Callable[["HttpCaller", frames.Response], None]
 
 READ_SIZE = 65536
 
 
 class HttpCaller:
-    """One connection. `answered` is called for each answer and may send the next request. Where the server hung up on it
-    in between, as it does when nothing was asked for long, it dials anew."""
+    """One connection. `on_response` is called for each response and may send the next request. If the server closed the
+    idle connection, the next request opens a new one."""
 
-    def __init__(self, reactor: EpollLoop, address: tuple[str, int], answered: Answered) -> None:
+    def __init__(self, loop: EpollLoop, address: tuple[str, int], on_response: OnResponse) -> None:
         self.sent_at = 0.0
-        self._reactor = reactor
+        self._loop = loop
         self._address = address
-        self._answered = answered
+        self._on_response = on_response
         self._unsent = memoryview(b"")
         self._blocked = False
         self._data = b""
-        self._waits = False
-        self._sock = self._dialled()
+        self._is_waiting = False
+        self._sock = self._connect()
 
-    def _dialled(self) -> socket.socket:
+    def _connect(self) -> socket.socket:
         sock = dial(self._address)
-        self._reactor.watch(sock, self._on_ready)
+        self._loop.watch(sock, self._on_ready)
         return sock
 
     @property
-    def is_hung_up(self) -> bool:
+    def is_closed(self) -> bool:
         return self._sock.fileno() < 0
 
     def send(self, request: bytes) -> None:
-        if self.is_hung_up:
-            self._sock = self._dialled()
+        if self.is_closed:
+            self._sock = self._connect()
         self.sent_at = time.perf_counter()
-        self._waits = True
+        self._is_waiting = True
         self._unsent = memoryview(request)
         self._write()
 
     def close(self) -> None:
-        """Hang up. Not to be called when answered."""
-        if not self.is_hung_up:
-            self._reactor.forget(self._sock)
+        """Close the connection. Must not be called from `on_response`."""
+        if not self.is_closed:
+            self._loop.forget(self._sock)
 
     def _write(self) -> None:
-        """A request larger than the socket's buffer goes out in pieces."""
+        """Write as much as the socket's buffer takes; the rest follows when the socket is writable."""
         with contextlib.suppress(BlockingIOError):
             self._unsent = self._unsent[self._sock.send(self._unsent) :]
         if bool(self._unsent) != self._blocked:
             self._blocked = not self._blocked
-            self._reactor.change(self._sock.fileno(), self._on_ready, READ | WRITE if self._blocked else READ)
+            self._loop.change(self._sock.fileno(), self._on_ready, READ | WRITE if self._blocked else READ)
 
     def _on_ready(self, _fd: int, events: int) -> None:
         if self._unsent and events & WRITE:
@@ -70,30 +70,30 @@ class HttpCaller:
     def _read(self) -> None:
         received = self._sock.recv(READ_SIZE)
         if not received:
-            self._hung_up()
+            self._on_disconnected()
             return
         self._data = self._data + received if self._data else received
-        whole = frames.answer(self._data)
-        if whole:
-            answer, taken = whole
-            self._data = self._data[taken:]
-            self._waits = False
-            self._answered(self, answer)
+        parsed = frames.response(self._data)
+        if parsed:
+            response, size = parsed
+            self._data = self._data[size:]
+            self._is_waiting = False
+            self._on_response(self, response)
 
-    def _hung_up(self) -> None:
-        if self._waits:
-            raise HandshakeRefused("hung up on a caller")
-        self._reactor.forget(self._sock)
+    def _on_disconnected(self) -> None:
+        if self._is_waiting:
+            raise HandshakeRefused("connection closed before the response")
+        self._loop.forget(self._sock)
 
 
 class LoadResult:
-    """What became of many requests."""
+    """Statuses and latencies (seconds) of many requests."""
 
     def __init__(self) -> None:
         self.statuses: Counter[int] = Counter()
         self.seconds = 0.0
         self.waits: list[float] = []
-        self.first_refusal = b""
+        self.first_error = b""
 
     @property
     def number(self) -> int:
@@ -103,16 +103,16 @@ class LoadResult:
     def per_second(self) -> float:
         return self.number / self.seconds
 
-    def note(self, answer: frames.Answer, wait: float) -> None:
-        self.statuses[answer.status] += 1
+    def record(self, response: frames.Response, wait: float) -> None:
+        self.statuses[response.status] += 1
         self.waits.append(wait)
-        if answer.status >= 400 and not self.first_refusal:
-            self.first_refusal = answer.body
+        if response.status >= 400 and not self.first_error:
+            self.first_error = response.body
 
-    def must_be(self, status: int) -> "LoadResult":
+    def expect_status(self, status: int) -> "LoadResult":
         if set(self.statuses) - {status}:
             raise HandshakeRefused(
-                f"answers {dict(self.statuses)}: {self.first_refusal[:500].decode(errors='replace')}"
+                f"expected status {status}, got {dict(self.statuses)}: {self.first_error[:500].decode(errors='replace')}"
             )
         return self
 
@@ -122,41 +122,41 @@ def drive(
     address: tuple[str, int],
     requests: Iterator[bytes],
     in_flight: int,
-    look: Callable[[bytes], None] | None = None,
+    on_body: Callable[[bytes], None] | None = None,
 ) -> LoadResult:
-    """Send all requests, that many at a time, and look into each answer's body."""
-    with EpollLoop(deadline) as reactor:
-        return drive_beside(reactor, address, requests, in_flight, look)
+    """Send all requests with `in_flight` at a time, and call `on_body` with each response's body."""
+    with EpollLoop(deadline) as loop:
+        return drive_on_loop(loop, address, requests, in_flight, on_body)
 
 
-def drive_beside(
-    reactor: EpollLoop,
+def drive_on_loop(
+    loop: EpollLoop,
     address: tuple[str, int],
     requests: Iterator[bytes],
     in_flight: int,
-    look: Callable[[bytes], None] | None = None,
+    on_body: Callable[[bytes], None] | None = None,
 ) -> LoadResult:
-    """The same beside others, who go on hearing meanwhile."""
+    """Like `drive`, on a loop that serves other clients at the same time."""
     outcome = LoadResult()
     busy = 0
 
-    def answered(caller: HttpCaller, answer: frames.Answer) -> None:
+    def on_response(caller: HttpCaller, response: frames.Response) -> None:
         nonlocal busy
-        outcome.note(answer, time.perf_counter() - caller.sent_at)
-        if look:
-            look(answer.body)
+        outcome.record(response, time.perf_counter() - caller.sent_at)
+        if on_body:
+            on_body(response.body)
         request = next(requests, None)
         if request is None:
             busy -= 1
         else:
             caller.send(request)
 
-    callers = [HttpCaller(reactor, address, answered) for _ in range(in_flight)]
+    callers = [HttpCaller(loop, address, on_response) for _ in range(in_flight)]
     begin = time.perf_counter()
     for caller, request in zip(callers, itertools.islice(requests, in_flight), strict=False):
         busy += 1
         caller.send(request)
-    reactor.run(lambda: busy == 0)
+    loop.run(lambda: busy == 0)
     outcome.seconds = time.perf_counter() - begin
     for caller in callers:
         caller.close()
@@ -164,7 +164,7 @@ def drive_beside(
 
 
 def send_request(deadline: Deadline, address: tuple[str, int], request: bytes, status: int = 200) -> bytes:
-    """One request and its body; another status than that is an error."""
+    """Send one request and return the response's body. Raises HandshakeRefused on a status other than `status`."""
     bodies: list[bytes] = []
-    drive(deadline, address, iter([request]), 1, bodies.append).must_be(status)
+    drive(deadline, address, iter([request]), 1, bodies.append).expect_status(status)
     return bodies[0]

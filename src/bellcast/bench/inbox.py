@@ -1,4 +1,4 @@
-"""Inbox: looking at a page and at the counts must not cost more because the store is large."""
+"""Inbox: the cost of reading a page or the counts must not depend on the size of the store."""
 
 import itertools
 from collections import defaultdict
@@ -25,63 +25,63 @@ Samples = dict[tuple[str, str], list["Sample"]]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Requests a second, and microseconds of server processor time for each."""
+    """Requests per second, and microseconds of server CPU per request."""
 
     per_second: float
     cost: float
 
 
-def measure(trial: Run) -> list[Figure]:
-    """Both stores are served at the same time and looked at in turn."""
-    with server_under_test.running(trial.folder, trial.deadline) as little, seeded_store.seeded(trial) as large:
-        seeded_store.small(trial, little)
-        places = {
-            "100 rows": _looks(little, seeded_store.READERS),
-            "large": _looks(large, seeded_store.READERS),
-            "regulars": _looks(large, seeded_store.REGULARS),
+def measure(run: Run) -> list[Figure]:
+    """Serve both stores at the same time and read them alternately."""
+    with server_under_test.running(run.folder, run.deadline) as little, seeded_store.seeded(run) as large:
+        seeded_store.small(run, little)
+        readers_ = {
+            "100 rows": _reader(little, seeded_store.READERS),
+            "large": _reader(large, seeded_store.READERS),
+            "regulars": _reader(large, seeded_store.REGULARS),
         }
-        samples = _samples(trial, places)
-    return [figure for what in PATHS for figure in _figures(trial, what, samples)]
+        samples = _samples(run, readers_)
+    return [figure for what in PATHS for figure in _figures(run, what, samples)]
 
 
-Look = Callable[[Run, str, int], Sample]
+Reader = Callable[[Run, str, int], Sample]
 
 
-def _samples(trial: Run, places: dict[str, Look]) -> Samples:
+def _samples(run: Run, readers_: dict[str, Reader]) -> Samples:
     samples: Samples = defaultdict(list)
-    for number in range(trial.scale.rounds):
-        for what, (place, look) in itertools.product(PATHS, places.items()):
-            trial.say(f"round {number + 1} of {trial.scale.rounds}: {what}, {place}")
-            look(trial, what, WARM_UP)
-            samples[what, place].append(look(trial, what, trial.scale.requests))
+    for number in range(run.scale.rounds):
+        for what, (place, read) in itertools.product(PATHS, readers_.items()):
+            run.report(f"round {number + 1} of {run.scale.rounds}: {what}, {place}")
+            read(run, what, WARM_UP)
+            samples[what, place].append(read(run, what, run.scale.requests))
     return samples
 
 
-def _looks(server: BenchServer, recipients: Sequence[str]) -> Look:
+def _reader(server: BenchServer, recipients: Sequence[str]) -> Reader:
     tokens = [server.token(recipient) for recipient in recipients]
 
-    def look(trial: Run, what: str, number: int) -> Sample:
-        known = [server.read(PATHS[what], token) for token in tokens]
+    def read(run: Run, what: str, number: int) -> Sample:
+        requests_by_reader = [server.read(PATHS[what], token) for token in tokens]
         before = server.process.cpu()
-        requests = itertools.islice(itertools.cycle(known), number)
-        outcome = drive(trial.deadline, server.address, requests, IN_FLIGHT, _check).must_be(200)
+        requests = itertools.islice(itertools.cycle(requests_by_reader), number)
+        outcome = drive(run.deadline, server.address, requests, IN_FLIGHT, _check).expect_status(200)
         used = server.process.cpu().since(before)
         return Sample(outcome.per_second, 1e6 * used.total / number)
 
-    return look
+    return read
 
 
 def _check(body: bytes) -> None:
     if b'"unread":%d' % seeded_store.PAGE not in body.replace(b" ", b""):
-        raise HandshakeRefused(f"not the inbox that was sent: {body[:300]!r}")
+        raise HandshakeRefused(f"unexpected inbox: {body[:300]!r}")
 
 
-def _figures(trial: Run, what: str, samples: Samples) -> list[Figure]:
+def _figures(run: Run, what: str, samples: Samples) -> list[Figure]:
     cost = {place: median([sample.cost for sample in done]) for (at, place), done in samples.items() if at == what}
     speed = {place: median([s.per_second for s in done]) for (at, place), done in samples.items() if at == what}
     rate = Figure(
         benchmark=NAME,
-        name=f"inbox, {what}, {trial.scale.rows:,} rows in the store",
+        name=f"inbox, {what}, {run.scale.rows:,} rows in the store",
         value=speed["large"],
         unit="/s",
         goal=figures.at_least(GOAL_PER_SECOND),

@@ -1,4 +1,4 @@
-"""Memory: what one idle client costs a server, measured as the growth of its proportional share."""
+"""Memory: growth of the server's proportional set size (PSS) per idle client."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -14,58 +14,58 @@ from bellcast.bench.target import Target
 NAME = "memory"
 GOAL_KIB = 4.0
 
-# Clients before the first look: they pay for what a server sets up once.
+# Clients before the first measurement, so that one-time allocations are not counted.
 FIRST = 200
 
-# Time to let go of what only the handshakes needed.
+# Time for the server to free what only the handshakes needed.
 SETTLE_S = 2.0
 
 
-def measure(trial: Run) -> list[Figure | MissingFigure]:
-    here, reasons = peers.present(peers.NATIVE, trial.folder, trial.deadline)
-    found: list[Figure | MissingFigure] = []
+def measure(run: Run) -> list[Figure | MissingFigure]:
+    available, reasons = peers.available(peers.NATIVE, run.folder, run.deadline)
+    results: list[Figure | MissingFigure] = []
     for kind in KINDS:
-        ours = _growth(trial, kind, "bellcast", server_under_test.as_target)
-        theirs = {
-            name: _growth(trial, kind, name, running)
-            for name, running in here.items()
+        own = _growth(run, kind, "bellcast", server_under_test.as_target)
+        peer_values = {
+            name: _growth(run, kind, name, running)
+            for name, running in available.items()
             if kind == "websocket" or name != "ws"
         }
-        found.append(_figure(trial, kind, ours, theirs))
-    return [*found, *(MissingFigure(NAME, name, why) for name, why in reasons.items())]
+        results.append(_figure(run, kind, own, peer_values))
+    return [*results, *(MissingFigure(NAME, name, why) for name, why in reasons.items())]
 
 
-def _growth(trial: Run, kind: Kind, name: str, running: peers.Running) -> float:
-    """KiB for each connection, each of another recipient with a token of its own."""
-    trial.say(f"{KINDS[kind]}, {name}")
-    with running(trial.folder, trial.deadline) as target, EpollLoop(trial.deadline) as reactor:
-        greetings = (target.idle(kind, number) for number in range(trial.scale.connections))
-        return growth_of(target, reactor, [(target.crowd(reactor, kind), greetings)])
+def _growth(run: Run, kind: Kind, name: str, running: peers.Running) -> float:
+    """KiB per connection. Each connection is another recipient's."""
+    run.report(f"{KINDS[kind]}, {name}")
+    with running(run.folder, run.deadline) as target, EpollLoop(run.deadline) as loop:
+        greetings = (target.idle(kind, number) for number in range(run.scale.connections))
+        return growth_of(target, loop, [(target.pool(loop, kind), greetings)])
 
 
-def growth_of(target: Target, reactor: EpollLoop, crowds: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> float:
-    """KiB for each that comes after the first ones; all of them are here then."""
-    for crowd, greetings in crowds:
-        crowd.connect(itertools.islice(greetings, FIRST // len(crowds)))
-    reactor.run_for(SETTLE_S)
-    before, first = target.process.memory(), _here(crowds)
-    for crowd, greetings in crowds:
-        crowd.connect(greetings)
-    reactor.run_for(SETTLE_S)
-    return (target.process.memory() - before) / 1024 / (_here(crowds) - first)
+def growth_of(target: Target, loop: EpollLoop, pools: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> float:
+    """Connect all clients of the pools and return KiB per connection beyond the first ones."""
+    for pool, greetings in pools:
+        pool.connect(itertools.islice(greetings, FIRST // len(pools)))
+    loop.run_for(SETTLE_S)
+    before, first = target.process.memory(), _connected(pools)
+    for pool, greetings in pools:
+        pool.connect(greetings)
+    loop.run_for(SETTLE_S)
+    return (target.process.memory() - before) / 1024 / (_connected(pools) - first)
 
 
-def _here(crowds: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> int:
-    return sum(len(crowd) for crowd, _ in crowds)
+def _connected(pools: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> int:
+    return sum(len(pool) for pool, _ in pools)
 
 
-def _figure(trial: Run, kind: Kind, ours: float, theirs: dict[str, float]) -> Figure:
+def _figure(run: Run, kind: Kind, own: float, peer_values: dict[str, float]) -> Figure:
     return Figure(
         benchmark=NAME,
         name=f"memory per idle authenticated {KINDS[kind]} connection",
-        value=ours,
+        value=own,
         unit="KiB",
         goal=figures.at_most(GOAL_KIB),
-        peers=theirs,
-        details={"connections": trial.scale.connections},
+        peers=peer_values,
+        details={"connections": run.scale.connections},
     )

@@ -1,4 +1,4 @@
-"""Nodes: several servers, or one of several processes, that share a PostgreSQL and a Redis."""
+"""Nodes: several servers, or one server of several processes, that share a PostgreSQL and a Redis."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -6,53 +6,54 @@ from dataclasses import dataclass
 
 from bellcast.bench import engines, server_under_test
 from bellcast.bench.engines import Engines
-from bellcast.bench.processes import Cpu, Used, cpu_in_all
+from bellcast.bench.processes import Cpu, Used, sum_cpu
 from bellcast.bench.scales import Run
 from bellcast.bench.server_under_test import BenchServer
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Servers that are one to their clients, and what they share."""
+    """A cluster of servers and its shared engines."""
 
     each: Sequence[BenchServer]
     engines: Engines
 
     def cpu(self) -> Cpu:
-        """Of all processes of all nodes; the engines are told apart."""
-        return cpu_in_all(node.process.cpu() for node in self.each)
+        """CPU time of all processes of all nodes, without the engines."""
+        return sum_cpu(node.process.cpu() for node in self.each)
 
     def memory(self) -> int:
-        """Bytes, of all processes of all nodes."""
+        """Bytes (PSS) of all processes of all nodes."""
         return sum(node.process.memory() for node in self.each)
 
     def used(self) -> Used:
-        """Processor time until now."""
+        """CPU time so far, by component."""
         postgres, redis = self.engines
         return {"server": self.cpu(), "postgres": postgres.process.cpu(), "redis": redis.process.cpu()}
 
 
 @contextlib.contextmanager
-def running(trial: Run, number: int) -> Iterator[Nodes]:
-    """So many nodes on engines of their own, each with a port. AbsentError when an engine is not here."""
-    with engines.running(trial.deadline) as shared, contextlib.ExitStack() as stack:
-        each = [stack.enter_context(node(trial, shared, f"node-{at}")) for at in range(number)]
+def running(run: Run, number: int) -> Iterator[Nodes]:
+    """Start `number` nodes, each with a port, on fresh engines. Raises AbsentError if an engine is not installed."""
+    with engines.running(run.deadline) as shared, contextlib.ExitStack() as stack:
+        each = [stack.enter_context(node(run, shared, f"node-{at}")) for at in range(number)]
         yield Nodes(each, shared)
 
 
 @contextlib.contextmanager
-def workers(trial: Run, number: int) -> Iterator[Nodes]:
-    """One server of so many processes on one port, on engines of its own. AbsentError as above."""
+def workers(run: Run, number: int) -> Iterator[Nodes]:
+    """Start one server with `number` worker processes on fresh engines. Raises AbsentError if an engine is not
+    installed."""
     with (
-        engines.running(trial.deadline) as shared,
-        node(trial, shared, "workers", {"BELLCAST_WORKERS": str(number)}) as server,
+        engines.running(run.deadline) as shared,
+        node(run, shared, "workers", {"BELLCAST_WORKERS": str(number)}) as server,
     ):
         yield Nodes([server], shared)
 
 
 def node(
-    trial: Run, shared: Engines, name: str, settings: dict[str, str] | None = None
+    run: Run, shared: Engines, name: str, settings: dict[str, str] | None = None
 ) -> contextlib.AbstractContextManager[BenchServer]:
-    """One more server on these engines, in a folder of its own."""
-    given = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.redis.url}
-    return server_under_test.running(trial.folder, trial.deadline, {**given, **(settings or {})}, name)
+    """Start a server on these engines, with its own data folder."""
+    engine_settings = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.redis.url}
+    return server_under_test.running(run.folder, run.deadline, {**engine_settings, **(settings or {})}, name)

@@ -1,7 +1,7 @@
-"""The peers: other servers that fan out, measured in the same run with the same clients.
+"""The peers: other fan-out servers, measured in the same run with the same clients.
 
-What they need lies in the checkout under benchmarks/peers. A peer that cannot be started here is absent, with
-the reason; it is never given a number from elsewhere.
+Their configuration is in the checkout under benchmarks/peers. A peer that cannot be started is reported as absent with
+the reason; numbers from other sources are never used.
 """
 
 import contextlib
@@ -20,28 +20,28 @@ from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.processes import Process, free_port
 from bellcast.bench.target import Target
 
-RECIPES = Path(__file__).parents[3] / "benchmarks" / "peers"
+SOURCES = Path(__file__).parents[3] / "benchmarks" / "peers"
 
-# Where Debian and its relatives put nginx and its modules; /usr/sbin is not on everybody's path.
+# Paths on Debian and its derivatives; /usr/sbin is often not on PATH.
 NGINX = "/usr/sbin/nginx"
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
-# Kept, so that the package is fetched once.
+# Cached across runs, so that npm downloads the package once.
 INSTALLED = Path.home() / ".cache" / "bellcast" / "bench"
 
-# npm may wait on a slow network for long.
-INSTALL_S = 90
+# Seconds: npm may need long on a slow network.
+INSTALL_TIMEOUT_S = 90
 
 Running = Callable[[Path, Deadline], contextlib.AbstractContextManager[Target]]
 
 
 class AbsentError(Exception):
-    """A peer cannot be started on this machine."""
+    """A peer or engine cannot be started on this machine."""
 
 
 @contextlib.contextmanager
 def nchan(folder: Path, deadline: Deadline) -> Iterator[Target]:
-    """nginx with nchan, one worker, in a folder of its own."""
+    """Start nginx with nchan, one worker."""
     nginx = shutil.which("nginx") or shutil.which(NGINX)
     if not (nginx and NCHAN.exists()):
         raise AbsentError("needs the Debian packages nginx and libnginx-mod-nchan")
@@ -57,54 +57,54 @@ def nchan(folder: Path, deadline: Deadline) -> Iterator[Target]:
 
 @contextlib.contextmanager
 def ws(folder: Path, deadline: Deadline) -> Iterator[Target]:
-    """Node with the package ws."""
+    """Start Node.js with the package ws."""
     with _on_node("ws", "ws_server.mjs", folder, deadline) as (process, address):
         yield _peer("ws", process, address)
 
 
 @contextlib.contextmanager
 def socketio(folder: Path, deadline: Deadline) -> Iterator[Target]:
-    """Node with the package socket.io."""
+    """Start Node.js with the package socket.io."""
     with _on_node("socket.io", "socketio_server.mjs", folder, deadline) as (process, address):
         yield _socketio_peer(process, address)
 
 
-# Of our native dialect, and of Socket.IO.
+# Peers of the native dialect, and of Socket.IO.
 NATIVE: dict[str, Running] = {"nchan": nchan, "ws": ws}
 SOCKETIO: dict[str, Running] = {"socket.io": socketio}
 
 
-def present(
+def available(
     peers: Mapping[str, Running], folder: Path, deadline: Deadline
 ) -> tuple[dict[str, Running], dict[str, str]]:
-    """Those that start here, and for the others why they do not."""
-    here: dict[str, Running] = {}
+    """Return the peers that start on this machine, and the reasons for the others."""
+    running_by_name: dict[str, Running] = {}
     reasons: dict[str, str] = {}
     for name, running in peers.items():
         try:
             with running(folder, deadline):
-                here[name] = running
+                running_by_name[name] = running
         except AbsentError as absent:
             reasons[name] = str(absent)
-    return here, reasons
+    return running_by_name, reasons
 
 
 def versions() -> dict[str, str]:
-    """What the peers call themselves."""
-    found = {}
+    """Return the version texts of the installed peers."""
+    result = {}
     if nginx := shutil.which("nginx") or shutil.which(NGINX):
-        found["nginx"] = _said([nginx, "-v"]).removeprefix("nginx version: ")
+        result["nginx"] = _output([nginx, "-v"]).removeprefix("nginx version: ")
     if NCHAN.exists() and shutil.which("dpkg-query"):
-        found["nchan"] = _said(["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"])
+        result["nchan"] = _output(["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"])
     if node := shutil.which("node"):
-        found["node"] = _said([node, "--version"])
+        result["node"] = _output([node, "--version"])
     for name in ("ws", "socket.io"):
         if (package := INSTALLED / "node_modules" / name / "package.json").exists():
-            found[name] = msgspec.json.decode(package.read_bytes())["version"]
-    return found
+            result[name] = msgspec.json.decode(package.read_bytes())["version"]
+    return result
 
 
-def _said(command: list[str]) -> str:
+def _output(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return (done.stdout + done.stderr).strip()
 
@@ -120,7 +120,7 @@ def _peer(name: str, process: Process, address: tuple[str, int]) -> Target:
         name=name,
         process=process,
         address=address,
-        talks={},
+        handshakes={},
         greeting=greeting,
         idle=greeting,
         publish=publish,
@@ -128,7 +128,7 @@ def _peer(name: str, process: Process, address: tuple[str, int]) -> Target:
 
 
 def _socketio_peer(process: Process, address: tuple[str, int]) -> Target:
-    """It is told the data alone, and makes the event of them."""
+    """The publish request carries only the data; the peer builds the event."""
 
     def greeting(_kind: Kind, _number: int) -> bytes:
         return target.websocket_request(target.SOCKETIO)
@@ -140,7 +140,7 @@ def _socketio_peer(process: Process, address: tuple[str, int]) -> Target:
         name="socket.io",
         process=process,
         address=address,
-        talks={"socketio": handshakes.socketio(lambda _number: "")},
+        handshakes={"socketio": handshakes.socketio(lambda _number: "")},
         greeting=greeting,
         idle=greeting,
         publish=publish,
@@ -148,9 +148,9 @@ def _socketio_peer(process: Process, address: tuple[str, int]) -> Target:
 
 
 def _nginx_conf(port: int) -> str:
-    text = (_recipe("nginx.conf")).read_text()
+    text = (_copy_source("nginx.conf")).read_text()
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    # As root nginx would hand its worker to a user who may not enter the folder.
+    # As root, nginx would run its worker as a user without access to the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     for name, value in {"PORT": port, "FILES": min(files, 65_536), "MODULE": NCHAN, "USER": user}.items():
         text = text.replace(f"@{name}@", str(value))
@@ -159,33 +159,33 @@ def _nginx_conf(port: int) -> str:
 
 @contextlib.contextmanager
 def _on_node(package: str, script: str, folder: Path, deadline: Deadline) -> Iterator[tuple[Process, tuple[str, int]]]:
-    """A script of ours with a package that npm installs into a folder that is kept."""
+    """Run a script of benchmarks/peers with a package that npm installs into the cache folder."""
     node = shutil.which("node")
     if not node:
         raise AbsentError("needs node")
-    shutil.copyfile(_recipe(script), _installed(package) / script)
+    shutil.copyfile(_copy_source(script), _install(package) / script)
     address = ("127.0.0.1", free_port())
     with Process(package, [node, str(INSTALLED / script), str(address[1])], folder / f"{package}.log") as process:
         process.wait_for(address, deadline)
         yield process, address
 
 
-def _installed(package: str) -> Path:
+def _install(package: str) -> Path:
     INSTALLED.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_recipe("package.json"), INSTALLED / "package.json")
+    shutil.copyfile(_copy_source("package.json"), INSTALLED / "package.json")
     if not (INSTALLED / "node_modules" / package).exists():
         npm = shutil.which("npm")
         if not npm:
             raise AbsentError(f"needs npm, to install the package {package}")
         command = [npm, "install", "--prefix", str(INSTALLED), "--no-audit", "--no-fund", "--ignore-scripts"]
         try:
-            subprocess.run(command, cwd=INSTALLED, capture_output=True, timeout=INSTALL_S, check=True)
+            subprocess.run(command, cwd=INSTALLED, capture_output=True, timeout=INSTALL_TIMEOUT_S, check=True)
         except (subprocess.SubprocessError, OSError) as error:
             raise AbsentError(f"npm could not install the package {package}: {error}") from error
     return INSTALLED
 
 
-def _recipe(name: str) -> Path:
-    if not (RECIPES / name).exists():
+def _copy_source(name: str) -> Path:
+    if not (SOURCES / name).exists():
         raise AbsentError("needs the source checkout (benchmarks/peers)")
-    return RECIPES / name
+    return SOURCES / name

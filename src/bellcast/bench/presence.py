@@ -1,4 +1,4 @@
-"""Presence: what it costs that people come to a crowded channel and leave it, and everybody there is told."""
+"""Presence: server CPU for members joining and leaving a presence channel with thousands of members."""
 
 import itertools
 import time
@@ -9,89 +9,89 @@ from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.scales import Run
-from bellcast.bench.server_under_test import FOREIGN, KEY, SECRET, BenchServer
+from bellcast.bench.server_under_test import KEY, SECRET, STOCK_GREETINGS, BenchServer
 
 NAME = "presence"
 CHANNEL = "presence-bench"
 GOAL_PERCENT = 30.0
 
-# That many come each second, and as many leave.
+# Joins per second, and as many leaves.
 RATE = 100
 
-# Visitors at any time. Each stays for two seconds: whoever leaves sooner may not be told of at all.
+# Visitors at any time. Each stays for two seconds, since shorter visits may cancel out within a batch.
 VISITORS = 200
 
-# Moves are gathered for up to a second before they are told.
+# The server batches presence changes for up to a second.
 QUIET_S = 1.5
 
-# After the last move; what has not come by then is missing.
-PATIENCE_S = 10.0
+# From the last join until missing events count as lost.
+TIMEOUT_S = 10.0
 
-# How often the members look.
+# Poll interval of the members.
 TICK_S = 0.001
 
 
-def measure(trial: Run) -> list[Figure]:
-    with server_under_test.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
-        members, visitors = _crowd(server, reactor, "member"), _crowd(server, reactor, "visitor")
-        trial.say(f"{trial.scale.members:,} members come")
-        members.connect(itertools.repeat(FOREIGN["pusher"], trial.scale.members))
-        visitors.connect(itertools.repeat(FOREIGN["pusher"], VISITORS))
-        _wait_for_quiet(reactor, members)
+def measure(run: Run) -> list[Figure]:
+    with server_under_test.running(run.folder, run.deadline) as server, EpollLoop(run.deadline) as loop:
+        members, visitors = _pool(server, loop, "member"), _pool(server, loop, "visitor")
+        run.report(f"{run.scale.members:,} members connect")
+        members.connect(itertools.repeat(STOCK_GREETINGS["pusher"], run.scale.members))
+        visitors.connect(itertools.repeat(STOCK_GREETINGS["pusher"], VISITORS))
+        _wait_for_quiet(loop, members)
         members.reset_counts()
-        number = RATE * trial.scale.moves_seconds
-        trial.say(f"{RATE} come and {RATE} leave each second for {trial.scale.moves_seconds} s")
+        number = RATE * run.scale.moves_seconds
+        run.report(f"{RATE} join and {RATE} leave per second for {run.scale.moves_seconds} s")
         before, busy, begin = server.process.cpu(), time.process_time(), time.perf_counter()
-        _move(reactor, visitors, number)
+        _move(loop, visitors, number)
         seconds = time.perf_counter() - begin
-        patience = time.monotonic() + PATIENCE_S
-        reactor.run(lambda: members.total >= 2 * number * len(members) or time.monotonic() > patience, TICK_S)
+        deadline = time.monotonic() + TIMEOUT_S
+        loop.run(lambda: members.total >= 2 * number * len(members) or time.monotonic() > deadline, TICK_S)
         used = server.process.cpu().since(before)
         if not members.has_all_received(2 * number):
-            raise HandshakeRefused(f"not every member heard of {number} who came and {number} who left, once")
+            raise HandshakeRefused(f"not every member received {number} joins and {number} leaves exactly once")
         details: dict[str, figures.Detail] = {
             "moves_per_second": 2 * number / seconds,
             "server_user_s": used.user,
             "server_system_s": used.system,
             "generator_busy": (time.process_time() - busy) / (time.perf_counter() - begin),
         }
-        return [_figure(trial, used.total / (number / RATE), details)]
+        return [_figure(run, used.total / (number / RATE), details)]
 
 
-def _crowd(server: BenchServer, reactor: EpollLoop, name: str) -> ClientPool:
-    talk = handshakes.Pusher(KEY, SECRET, CHANNEL, member=lambda number: f"{name}-{number}")
-    return ClientPool(reactor, server.address, "pusher", is_move, talk)
+def _pool(server: BenchServer, loop: EpollLoop, name: str) -> ClientPool:
+    handshake = handshakes.Pusher(KEY, SECRET, CHANNEL, member=lambda number: f"{name}-{number}")
+    return ClientPool(loop, server.address, "pusher", is_move, handshake)
 
 
 def is_move(payload: bytes) -> int:
     return payload.startswith(b'{"event":"pusher_internal:member_')
 
 
-def _wait_for_quiet(reactor: EpollLoop, members: ClientPool) -> None:
-    """Until the members have been told of each other."""
-    heard = -1
-    while heard != members.total:
-        heard = members.total
-        reactor.run_for(QUIET_S)
+def _wait_for_quiet(loop: EpollLoop, members: ClientPool) -> None:
+    """Wait until the members have received each other's joins."""
+    received = -1
+    while received != members.total:
+        received = members.total
+        loop.run_for(QUIET_S)
 
 
-def _move(reactor: EpollLoop, visitors: ClientPool, number: int) -> None:
-    """One comes and the one who came first leaves, at a steady rate."""
+def _move(loop: EpollLoop, visitors: ClientPool, number: int) -> None:
+    """Connect a visitor and disconnect the oldest one, at a steady rate."""
     begin = time.perf_counter()
     for move in range(number):
         while time.perf_counter() < begin + move / RATE or visitors.opening > VISITORS // 2:
-            reactor.step_after(TICK_S)
-        reactor.step(0)
-        visitors.open(FOREIGN["pusher"])
-        visitors.leave(1)
-    reactor.run(lambda: not visitors.opening)
+            loop.step_after(TICK_S)
+        loop.step(0)
+        visitors.open(STOCK_GREETINGS["pusher"])
+        visitors.disconnect(1)
+    loop.run(lambda: not visitors.opening)
 
 
-def _figure(trial: Run, share: float, details: dict[str, figures.Detail]) -> Figure:
-    """The seconds of the processor that a second's moves cost, however long they took."""
+def _figure(run: Run, share: float, details: dict[str, figures.Detail]) -> Figure:
+    """Seconds of CPU per second's worth of changes, independent of how long they took."""
     return Figure(
         benchmark=NAME,
-        name=f"presence channel of {trial.scale.members:,}, {RATE} joins and {RATE} leaves a second: share of a core",
+        name=f"presence channel of {run.scale.members:,}, {RATE} joins and {RATE} leaves a second: share of a core",
         value=100 * share,
         unit="%",
         goal=figures.at_most(GOAL_PERCENT),

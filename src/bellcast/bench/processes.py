@@ -1,4 +1,4 @@
-"""Servers as processes: started, looked at through /proc, and ended by their own id."""
+"""Server processes: started, measured through /proc, and stopped by pid."""
 
 import contextlib
 import os
@@ -13,16 +13,16 @@ from bellcast.bench.epoll_loop import Deadline, pause
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
-# A server that has not drained by then is killed; nothing is measured any more.
-PATIENCE_S = 20
+# Seconds until a server that has not drained is killed.
+STOP_TIMEOUT_S = 20
 
 
 class DiedError(Exception):
-    """A server ended although nobody told it to."""
+    """A server exited unexpectedly."""
 
 
 class Cpu(NamedTuple):
-    """Seconds of processor time, of all threads of all processes of a server, those that have ended too."""
+    """Seconds of CPU time of all threads and processes of a server, exited ones included."""
 
     user: float
     system: float
@@ -35,23 +35,22 @@ class Cpu(NamedTuple):
         return Cpu(self.user - earlier.user, self.system - earlier.system)
 
 
-def cpu_in_all(used: Iterable[Cpu]) -> Cpu:
+def sum_cpu(used: Iterable[Cpu]) -> Cpu:
     parts = list(used)
     return Cpu(sum(cpu.user for cpu in parts), sum(cpu.system for cpu in parts))
 
 
-# By what used it.
+# CPU time by component.
 Used = Mapping[str, Cpu]
 
 
-def each_used(before: Used, after: Used, number: int) -> dict[str, float]:
-    """Microseconds that each of so many things took between the two, as details of a figure."""
+def cpu_per_item(before: Used, after: Used, number: int) -> dict[str, float]:
+    """Microseconds of CPU per item between two measurements, as details of a figure."""
     return {f"{name}_cpu_us": 1e6 * after[name].since(before[name]).total / number for name in after}
 
 
 class Process:
-    """A running server and its children. It runs as `owner` (a user's and a group's number) if one is named, and ends when
-    it gets `farewell`."""
+    """A running server and its children. It runs as `owner` (uid and gid) if set, and stops on `stop_signal`."""
 
     def __init__(
         self,
@@ -61,11 +60,11 @@ class Process:
         env: Mapping[str, str] | None = None,
         *,
         owner: tuple[int, int] | None = None,
-        farewell: signal.Signals = signal.SIGTERM,
+        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
         self._log = log
-        self._farewell = farewell
+        self._stop_signal = stop_signal
         user, group = owner or (None, None)
         groups: list[int] | None = None if owner is None else []
         with log.open("wb") as out:
@@ -85,54 +84,54 @@ class Process:
         return self._popen.pid
 
     def wait_for(self, address: tuple[str, int], deadline: Deadline) -> None:
-        """Until it accepts connections there."""
+        """Wait until the process accepts connections at the address."""
         self.wait_until(lambda: _accepts(address), deadline)
 
-    def wait_until_said(self, words: str, deadline: Deadline) -> None:
-        """Until it has printed these words."""
+    def wait_until_logged(self, words: str, deadline: Deadline) -> None:
+        """Wait until the log contains these words."""
         self.wait_until(lambda: words in self._log.read_text(errors="replace"), deadline)
 
-    def wait_until(self, is_so: Callable[[], bool], deadline: Deadline) -> None:
-        while not is_so():
-            self.must_live()
+    def wait_until(self, condition: Callable[[], bool], deadline: Deadline) -> None:
+        while not condition():
+            self.check_alive()
             deadline.check()
             pause(0.05)
 
-    def must_live(self) -> None:
-        if self.has_ended:
-            raise DiedError(f"{self.name} ended with code {self._popen.returncode}: {self.last_words()}")
+    def check_alive(self) -> None:
+        if self.has_exited:
+            raise DiedError(f"{self.name} exited with code {self._popen.returncode}: {self.log_tail()}")
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]
 
     def cpu(self) -> Cpu:
-        return cpu_in_all(map(cpu_of, self._told_by_each("stat")))
+        return sum_cpu(map(cpu_of, self._proc_files("stat")))
 
     def memory(self) -> int:
-        """Bytes: the proportional share, so that pages of several processes count once."""
-        return sum(map(pss_of, self._told_by_each("smaps_rollup")))
+        """Proportional set size in bytes, so that pages shared by several processes count once."""
+        return sum(map(pss_of, self._proc_files("smaps_rollup")))
 
-    def _told_by_each(self, file: str) -> Iterator[str]:
-        for pid in family(self.pid):
-            # One that ended a moment ago is told of by its parent.
+    def _proc_files(self, file: str) -> Iterator[str]:
+        for pid in process_tree(self.pid):
+            # CPU time of an exited child is included in its parent's.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 if text := Path(f"/proc/{pid}/{file}").read_text():
                     yield text
 
     @property
-    def has_ended(self) -> bool:
+    def has_exited(self) -> bool:
         return self._popen.poll() is not None
 
     def kill(self) -> None:
-        """As a power cut would end it."""
+        """Kill the process without cleanup."""
         self._popen.kill()
         self._popen.wait()
 
     def end(self) -> None:
-        if not self.has_ended:
-            self._popen.send_signal(self._farewell)
+        if not self.has_exited:
+            self._popen.send_signal(self._stop_signal)
         try:
-            self._popen.wait(PATIENCE_S)
+            self._popen.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -144,8 +143,8 @@ class Process:
 
 
 def cpu_of(stat: str) -> Cpu:
-    """Fields 14 and 15 of /proc/pid/stat, which cover all threads, and 16 and 17, which cover children that have ended;
-    the name before them may hold spaces."""
+    """Parse fields 14 and 15 of /proc/pid/stat (all threads) and 16 and 17 (exited children). The process name before
+    them may contain spaces."""
     user, system, ended_user, ended_system = map(int, stat.rpartition(")")[2].split()[11:15])
     return Cpu((user + ended_user) / TICKS_PER_SECOND, (system + ended_system) / TICKS_PER_SECOND)
 
@@ -155,13 +154,13 @@ def pss_of(rollup: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def family(pid: int) -> list[int]:
-    """A process and all that came from it."""
+def process_tree(pid: int) -> list[int]:
+    """Return the pid and the pids of all descendants."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except FileNotFoundError:
         return []
-    return [pid, *(member for child in children for member in family(int(child)))]
+    return [pid, *(member for child in children for member in process_tree(int(child)))]
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""Trigger: events a second through Pusher's HTTP API, each request signed as its SDKs sign it."""
+"""Trigger: events per second through Pusher's HTTP API, each request signed as its SDKs do."""
 
 import time
 
@@ -9,7 +9,7 @@ from bellcast.bench.client_pool import ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.http_load import LoadResult, drive_beside
+from bellcast.bench.http_load import LoadResult, drive_on_loop
 from bellcast.bench.scales import Run
 from bellcast.bench.server_under_test import BenchServer
 from bellcast.bench.target import TOPIC, event_data
@@ -21,32 +21,32 @@ IN_FLIGHT = 64
 WARM_UP = 500
 
 
-def measure(trial: Run) -> list[Figure]:
-    """One client follows the channel, so that each event is told."""
-    with server_under_test.running(trial.folder, trial.deadline) as server, EpollLoop(trial.deadline) as reactor:
+def measure(run: Run) -> list[Figure]:
+    """One client subscribes to the channel, so that each event is delivered."""
+    with server_under_test.running(run.folder, run.deadline) as server, EpollLoop(run.deadline) as loop:
         target = server.target()
-        crowd = target.crowd(reactor, "pusher")
-        crowd.connect(iter([target.greeting("pusher", 0)]))
-        _send(server, reactor, crowd, WARM_UP)
-        crowd.reset_counts()
-        trial.say(f"{trial.scale.triggers:,} signed requests, {IN_FLIGHT} in flight")
+        pool = target.pool(loop, "pusher")
+        pool.connect(iter([target.greeting("pusher", 0)]))
+        _send(server, loop, pool, WARM_UP)
+        pool.reset_counts()
+        run.report(f"{run.scale.triggers:,} signed requests, {IN_FLIGHT} in flight")
         before, busy = server.process.cpu(), time.process_time()
-        outcome = _send(server, reactor, crowd, trial.scale.triggers)
+        outcome = _send(server, loop, pool, run.scale.triggers)
         used = server.process.cpu().since(before)
         return [_figure(outcome, used.total, time.process_time() - busy)]
 
 
-def _send(server: BenchServer, reactor: EpollLoop, crowd: ClientPool, number: int) -> LoadResult:
+def _send(server: BenchServer, loop: EpollLoop, pool: ClientPool, number: int) -> LoadResult:
     requests = [server.trigger(_body(n)) for n in range(number)]
-    outcome = drive_beside(reactor, server.address, iter(requests), IN_FLIGHT).must_be(200)
-    crowd.listen(number)
-    if not crowd.has_all_received(number):
-        raise HandshakeRefused(f"{number} events were acknowledged, {crowd.total} were told")
+    outcome = drive_on_loop(loop, server.address, iter(requests), IN_FLIGHT).expect_status(200)
+    pool.wait_for_events(number)
+    if not pool.has_all_received(number):
+        raise HandshakeRefused(f"{number} events were acknowledged, {pool.total} delivered")
     return outcome
 
 
 def _body(number: int) -> bytes:
-    """Data are a text, as ever with Pusher."""
+    """The request body. Pusher's `data` is a string."""
     return msgspec.json.encode({"name": "note", "channels": [TOPIC], "data": event_data(number).decode()})
 
 

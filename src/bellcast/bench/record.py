@@ -1,4 +1,4 @@
-"""The record: on what machine and from what commit the figures are, and where they are kept."""
+"""The record of a run: figures, machine and commit, saved as JSON."""
 
 import datetime
 import importlib.metadata
@@ -45,29 +45,31 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> Commit | None:
-    """None outside a checkout."""
+    """Return the checked-out commit; None outside a checkout."""
     git = shutil.which("git")
     if not git or not (CHECKOUT / ".git").exists():
         return None
-    head = _said([git, "rev-parse", "--short=10", "HEAD"])
-    # The results themselves do not change what is measured.
-    changes = _said([git, "status", "--porcelain", "--", ".", ":!benchmarks/results"])
+    head = _output([git, "rev-parse", "--short=10", "HEAD"])
+    # Committed results do not change the measured code.
+    changes = _output([git, "status", "--porcelain", "--", ".", ":!benchmarks/results"])
     return Commit(head, bool(changes))
 
 
-def whole(results: Sequence[Result]) -> dict[str, Any]:
-    """Everything about a run, ready for JSON."""
-    made = commit()
+def build(results: Sequence[Result]) -> dict[str, Any]:
+    """Return the record of a run, ready for JSON."""
+    head_commit = commit()
     return {
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": msgspec.to_builtins(made),
+        "commit": msgspec.to_builtins(head_commit),
         "machine": machine(),
-        "benchmarks": {result.name: _plain(result, made) for result in results},
+        "benchmarks": {result.name: _plain(result, head_commit) for result in results},
     }
 
 
 def save(run: Mapping[str, Any]) -> Path | None:
-    """Into benchmarks/results of the checkout. A later run of the same day and commit adds its benchmarks."""
+    """Save to benchmarks/results of the checkout and return the path; None outside a checkout. A later run of the same
+    day
+    and commit adds its benchmarks to the file."""
     if run["commit"] is None:
         return None
     folder = CHECKOUT / "benchmarks" / "results"
@@ -82,15 +84,15 @@ def pretty(run: Mapping[str, Any]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
 
 
-def _plain(result: Result, made: Commit | None) -> dict[str, Any]:
+def _plain(result: Result, head_commit: Commit | None) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(result)
     for figure, out in zip(result.figures, plain["figures"], strict=True):
         out |= {"verdict": figure.verdict, "ratios": figure.ratios}
-    return {**plain, "dirty": made.dirty if made else None}
+    return {**plain, "dirty": head_commit.dirty if head_commit else None}
 
 
 def _filesystem(path: Path) -> str:
-    """Of the mount the data folders lie on: a durable send on a memory disk proves nothing."""
+    """Return the file system type of a path, since durable sends on tmpfs are meaningless."""
     best = ("", "unknown")
     for line in Path("/proc/mounts").read_text().splitlines():
         _, mount, kind, *_ = line.split()
@@ -106,6 +108,6 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _said(command: list[str]) -> str:
+def _output(command: list[str]) -> str:
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=20, check=True)
     return done.stdout.strip()

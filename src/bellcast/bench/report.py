@@ -1,4 +1,4 @@
-"""The report: the figures as a table a person can read."""
+"""The report: figures as a table."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ COLOURS = {"reached": "green", "missed": "red", "not judged": "yellow"}
 
 
 def show(console: Console, results: Sequence[Result]) -> None:
-    table = Table(title="Bellcast, measured", title_justify="left")
-    for heading in ("figure", "measured", "to reach", "verdict", "peers (ours is … of theirs)"):
-        table.add_column(heading, justify="right" if heading in {"measured", "to reach"} else "left")
+    table = Table(title="Bellcast benchmarks", title_justify="left")
+    for heading in ("figure", "measured", "goal", "verdict", "peers (Bellcast in % of each)"):
+        table.add_column(heading, justify="right" if heading in {"measured", "goal"} else "left")
     for result in results:
         for figure in result.figures:
             table.add_row(*_row(figure))
@@ -26,11 +26,11 @@ def show(console: Console, results: Sequence[Result]) -> None:
 
 def show_list(console: Console, benchmarks: Sequence[Benchmark]) -> None:
     for benchmark in benchmarks:
-        console.print(f"[bold]{benchmark.name:14}[/] {benchmark.sentence}", highlight=False)
+        console.print(f"[bold]{benchmark.name:14}[/] {benchmark.description}", highlight=False)
 
 
 def number(value: float) -> str:
-    """Three digits that matter."""
+    """Format with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

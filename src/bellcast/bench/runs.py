@@ -1,5 +1,4 @@
-"""Samples: servers with their crowds in turn, a fresh process each time; what everyone who comes takes up, and what it costs
-to tell them."""
+"""Samples: memory per client and CPU per delivery of several servers, alternated over rounds with fresh processes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ import msgspec
 from bellcast.bench import fanout, figures, memory
 from bellcast.bench.client_pool import Kind
 from bellcast.bench.epoll_loop import EpollLoop
-from bellcast.bench.fanout import Leg
+from bellcast.bench.fanout import Round
 from bellcast.bench.figures import Figure, Goal
 from bellcast.bench.peers import Running
 from bellcast.bench.scales import Run
@@ -20,73 +19,73 @@ Samples = Mapping[str, Sequence["Sample"]]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """`grown` is KiB for each client."""
+    """Cost of deliveries, and memory per client in KiB."""
 
-    leg: Leg
-    grown: float
+    round_: Round
+    memory_kib: float
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """A server, how many clients of each kind come, and what is looked at when all have been told."""
+    """A server, its number of clients by kind, and a callback that inspects the server after the deliveries."""
 
     running: Running
-    crowds: Mapping[Kind, int]
-    look: Callable[[Run, Target], None] = lambda _trial, _target: None
+    clients: Mapping[Kind, int]
+    inspect: Callable[[Run, Target], None] = lambda _run, _target: None
 
 
-def taken(trial: Run, line_up: Mapping[str, Contender]) -> Samples:
+def collect(run: Run, line_up: Mapping[str, Contender]) -> Samples:
     samples: dict[str, list[Sample]] = defaultdict(list)
-    for number in range(trial.scale.rounds):
-        for name, entrant in line_up.items():
-            trial.say(f"round {number + 1} of {trial.scale.rounds}: {name}")
-            samples[name].append(_sample(trial, entrant))
+    for number in range(run.scale.rounds):
+        for name, contender in line_up.items():
+            run.report(f"round {number + 1} of {run.scale.rounds}: {name}")
+            samples[name].append(_sample(run, contender))
     return samples
 
 
-def _sample(trial: Run, entrant: Contender) -> Sample:
-    with entrant.running(trial.folder, trial.deadline) as target, EpollLoop(trial.deadline) as reactor:
-        crowds = [
-            (target.crowd(reactor, kind), map(partial(target.greeting, kind), range(size)))
-            for kind, size in entrant.crowds.items()
+def _sample(run: Run, contender: Contender) -> Sample:
+    with contender.running(run.folder, run.deadline) as target, EpollLoop(run.deadline) as loop:
+        pools = [
+            (target.pool(loop, kind), map(partial(target.greeting, kind), range(size)))
+            for kind, size in contender.clients.items()
         ]
-        grown = memory.growth_of(target, reactor, crowds)
-        leg = fanout.told(trial, target, reactor, [crowd for crowd, _ in crowds])
-        entrant.look(trial, target)
-        return Sample(leg, grown)
+        memory_kib = memory.growth_of(target, loop, pools)
+        round_ = fanout.measure_deliveries(run, target, loop, [pool for pool, _ in pools])
+        contender.inspect(run, target)
+        return Sample(round_, memory_kib)
 
 
-def cpu(benchmark: str, what: str, samples: Samples, ours: str, peer: str, ratio: float) -> Figure:
-    """A delivery of ours may cost so many times what it costs the peer."""
-    costs = {name: fanout.cost([sample.leg for sample in samples[name]]) for name in (ours, peer) if name in samples}
-    theirs = {name: cost for name, cost in costs.items() if name != ours}
+def cpu(benchmark: str, what: str, samples: Samples, own: str, peer: str, ratio: float) -> Figure:
+    """Figure of CPU per delivery, with a goal of `ratio` times the peer's cost."""
+    costs = {name: fanout.cost([sample.round_ for sample in samples[name]]) for name in (own, peer) if name in samples}
+    peer_costs = {name: cost for name, cost in costs.items() if name != own}
     return Figure(
         benchmark=benchmark,
         name=f"{what}: server CPU per delivery",
-        value=costs[ours],
+        value=costs[own],
         unit="µs",
-        goal=figures.at_most_times(ratio, theirs, peer),
-        peers=theirs,
+        goal=figures.at_most_times(ratio, peer_costs, peer),
+        peers=peer_costs,
         details={
-            **fanout.details("", [sample.leg for sample in samples[ours]]),
-            **{key: value for name in theirs for key, value in _prefixed(name, samples).items()},
+            **fanout.details("", [sample.round_ for sample in samples[own]]),
+            **{key: value for name in peer_costs for key, value in _prefixed(name, samples).items()},
         },
     )
 
 
-def kib(benchmark: str, what: str, samples: Samples, ours: str, peer: str, goal: Goal) -> Figure:
-    """What one more client takes up."""
-    grown = {
-        name: figures.median([sample.grown for sample in samples[name]]) for name in (ours, peer) if name in samples
+def kib(benchmark: str, what: str, samples: Samples, own: str, peer: str, goal: Goal) -> Figure:
+    """Figure of memory per connection."""
+    memory_kib = {
+        name: figures.median([sample.memory_kib for sample in samples[name]]) for name in (own, peer) if name in samples
     }
     return Figure(
         benchmark=benchmark,
         name=f"memory per {what} connection",
-        value=grown[ours],
+        value=memory_kib[own],
         unit="KiB",
         goal=goal,
-        peers={name: each for name, each in grown.items() if name != ours},
+        peers={name: each for name, each in memory_kib.items() if name != own},
     )
 
 
 def _prefixed(name: str, samples: Samples) -> Mapping[str, figures.Detail]:
-    return fanout.details(f"{name.replace('.', '')}_", [sample.leg for sample in samples[name]])
+    return fanout.details(f"{name.replace('.', '')}_", [sample.round_ for sample in samples[name]])

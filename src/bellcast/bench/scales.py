@@ -1,4 +1,4 @@
-"""A trial: how large the benchmarks are made, and what each of them is given to work with."""
+"""Scales of the benchmarks, and the context of a benchmark's run."""
 
 import resource
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import msgspec
 
 from bellcast.bench.epoll_loop import Deadline
 
-# Files a server and the generator need besides one for each connection.
+# Open files that the server and the generator need in addition to one per connection.
 SPARE_FILES = 300
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of everything. The defaults are the sizes that the figures to reach are stated for."""
+    """Sizes of the benchmarks. The goals are stated for the defaults."""
 
     connections: int = 10_000
     rounds: int = 3
@@ -39,13 +39,13 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     crossing_seconds: int = 10
     resuming: int = 10_000
     everyone: int = 100_000
-    # Longer than the time between two heartbeats.
+    # Seconds: longer than the heartbeat interval.
     everyone_hold: float = 30.0
 
 
 FULL = Scale()
 
-# To see that everything works, in two minutes; the figures mean little.
+# A two-minute check that everything works; its figures mean little.
 QUICK = Scale(
     connections=500,
     rounds=1,
@@ -75,18 +75,21 @@ QUICK = Scale(
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """`folder` is empty and the benchmark's own, `stock` is where a large store is kept for the next one; `say` tells
-    the person waiting what is going on."""
+    """Context of one benchmark's run. `folder` is empty and used by this benchmark only, `store_folder` holds a large
+    store
+    for several benchmarks, `report` shows progress."""
 
     scale: Scale
     deadline: Deadline
     folder: Path
-    stock: Path
-    say: Callable[[str], None]
+    store_folder: Path
+    report: Callable[[str], None]
 
 
-def allow_files(connections: int) -> None:
-    """Raise the soft limit on open files to the hard one, for us and for the servers we start."""
+def raise_file_limit(connections: int) -> None:
+    """Raise the soft limit on open files to the hard one, for this process and its children. Raises OSError if that is
+    too
+    low."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < connections + SPARE_FILES:

@@ -1,4 +1,4 @@
-"""The stock: a store with a million rows, made through bulk sends and kept for the next benchmark of the run."""
+"""A store with a million rows, filled through bulk sends and shared by the benchmarks of a run."""
 
 import contextlib
 import shutil
@@ -18,34 +18,35 @@ IN_FLIGHT = 4
 
 
 @contextlib.contextmanager
-def seeded(trial: Run) -> Iterator[BenchServer]:
-    """A server on the large store: one row for each of a million members, and between them, far apart, the
-    pages of twenty of the readers and the regulars."""
-    full = trial.stock / "full"
+def seeded(run: Run) -> Iterator[BenchServer]:
+    """Start a server on the large store: one row for each of a million members, and PAGE rows for each reader and
+    regular,
+    spread over the whole store."""
+    full = run.store_folder / "full"
     if not full.exists():
-        shutil.rmtree(trial.stock, ignore_errors=True)
-        trial.stock.mkdir()
-    with server_under_test.running(trial.stock, trial.deadline) as server:
+        shutil.rmtree(run.store_folder, ignore_errors=True)
+        run.store_folder.mkdir()
+    with server_under_test.running(run.store_folder, run.deadline) as server:
         if not full.exists():
-            _fill(trial, server)
+            _fill(run, server)
             full.touch()
         yield server
 
 
-def small(trial: Run, server: BenchServer) -> None:
-    """100 rows: the readers' pages and nothing else."""
-    send_each(trial, server, [reader for _ in range(PAGE) for reader in READERS])
+def small(run: Run, server: BenchServer) -> None:
+    """Fill a store with 100 rows: PAGE for each reader."""
+    send_each(run, server, [reader for _ in range(PAGE) for reader in READERS])
 
 
-def _fill(trial: Run, server: BenchServer) -> None:
-    share = trial.scale.rows // PAGE
+def _fill(run: Run, server: BenchServer) -> None:
+    share = run.scale.rows // PAGE
     for layer in range(PAGE):
-        trial.say(f"filling the store: {layer * share:,} of {trial.scale.rows:,} rows")
+        run.report(f"filling the store: {layer * share:,} of {run.scale.rows:,} rows")
         members = [f"member-{number}" for number in range(layer * share, (layer + 1) * share)]
-        send_each(trial, server, [*members, *READERS, *REGULARS])
+        send_each(run, server, [*members, *READERS, *REGULARS])
 
 
-def send_each(trial: Run, server: BenchServer, recipients: list[str]) -> None:
+def send_each(run: Run, server: BenchServer, recipients: list[str]) -> None:
     loads = (recipients[start : start + ITEMS] for start in range(0, len(recipients), ITEMS))
     requests = (server.bulk([booking(recipient) for recipient in load]) for load in loads)
-    drive(trial.deadline, server.address, requests, IN_FLIGHT).must_be(200)
+    drive(run.deadline, server.address, requests, IN_FLIGHT).expect_status(200)

@@ -1,4 +1,4 @@
-"""The server under test: `bellcast serve` as anyone would start it, on a folder of its own."""
+"""The server under test: a default `bellcast serve` with its own data folder."""
 
 import contextlib
 import hashlib
@@ -26,14 +26,14 @@ KEY = "bench-key"
 SECRET = secrets.token_urlsafe(32)
 TOKEN_LIFE_S = 3600
 
-# What a server prints once it accepts connections.
+# Printed by a server once it accepts connections.
 READY_WORDS = " is listening on "
 
-# A field that only `ready` has.
+# A field of `ready` that no other frame has.
 READY = b'"connection"'
 
-# Where stock clients connect. Who they are they say later.
-FOREIGN: dict[Kind, bytes] = {
+# Requests with which stock clients connect. They authenticate later.
+STOCK_GREETINGS: dict[Kind, bytes] = {
     "pusher": target.websocket_request(f"/app/{KEY}?protocol=7&client=js&version=8.4.0&flash=false"),
     "socketio": target.websocket_request(target.SOCKETIO),
 }
@@ -42,7 +42,7 @@ Json = Mapping[str, Any]
 
 
 class BenchServer:
-    """Requests and tokens for one running Bellcast."""
+    """Builds requests and tokens for one running server."""
 
     def __init__(self, process: Process, address: tuple[str, int], data: Path) -> None:
         self.process = process
@@ -51,7 +51,7 @@ class BenchServer:
         self._authorization = f"Authorization: Bearer {SECRET}\r\n"
 
     def used(self) -> Used:
-        """Processor time until now."""
+        """CPU time so far."""
         return {"server": self.process.cpu()}
 
     def token(self, recipient: str, topics: Sequence[str] = (), tenant: str | None = None) -> str:
@@ -71,7 +71,7 @@ class BenchServer:
         return target.post(path, msgspec.json.encode(body), self._authorization)
 
     def trigger(self, body: bytes) -> bytes:
-        """A request of Pusher's HTTP API, signed as its SDKs sign."""
+        """A request of Pusher's HTTP API, signed as its SDKs do."""
         path = f"/apps/{APP}/events"
         query = f"auth_key={KEY}&auth_timestamp={int(time.time())}&auth_version=1.0"
         query += f"&body_md5={hashlib.md5(body).hexdigest()}"
@@ -99,7 +99,7 @@ class BenchServer:
             return self.token(recipient(number), [TOPIC])
 
         def greeting(kind: Kind, number: int) -> bytes:
-            return FOREIGN.get(kind) or self.greeting(kind, token(number), TOPIC)
+            return STOCK_GREETINGS.get(kind) or self.greeting(kind, token(number), TOPIC)
 
         def idle(kind: Kind, number: int) -> bytes:
             return self.greeting(kind, self.token(recipient(number)))
@@ -111,7 +111,7 @@ class BenchServer:
             name="bellcast",
             process=self.process,
             address=self.address,
-            talks={
+            handshakes={
                 "websocket": handshakes.until(READY),
                 "sse": handshakes.until(READY),
                 "pusher": handshakes.Pusher(KEY, SECRET, TOPIC, user=recipient),
@@ -127,26 +127,25 @@ class BenchServer:
 def running(
     folder: Path, deadline: Deadline, settings: Mapping[str, str] = {}, name: str = "bellcast"
 ) -> Iterator[BenchServer]:
-    """A server with its data in that folder, ended afterwards; `settings` are what is not left at its default."""
+    """Start a server with its data in the folder and stop it afterwards. `settings` are the non-default ones."""
     data, address = folder / name, ("127.0.0.1", free_port())
     command = [sys.executable, "-P", "-m", "bellcast", "serve", "--host", address[0], "--port", str(address[1])]
-    # Nothing of the caller's environment or folder (-P), so that only defaults are measured, and of this very package.
+    # Neither the caller's environment nor its folder (-P) applies: the server runs this package with defaults.
     env = {"BELLCAST_PROJECT": f"{APP}:{KEY}:{SECRET}", "PYTHONPATH": str(Path(bellcast.__file__).parents[1])}
     with Process(name, [*command, "--data", str(data)], folder / f"{name}.log", {**env, **settings}) as process:
-        # A server of several processes says so once all of them accept connections.
-        process.wait_until_said(READY_WORDS, deadline)
+        # A server of several processes prints this once all of them accept connections.
+        process.wait_until_logged(READY_WORDS, deadline)
         send_request(deadline, address, target.get("/readyz"))
         yield BenchServer(process, address, data)
 
 
 @contextlib.contextmanager
 def as_target(folder: Path, deadline: Deadline) -> Iterator[Target]:
-    with running(folder, deadline) as bell:
-        yield bell.target()
+    with running(folder, deadline) as server:
+        yield server.target()
 
 
 def booking(recipient: str | Sequence[str], number: int = 0) -> Json:
-    """A notification as an app would send it."""
     return {
         "to": recipient,
         "type": "booking",

@@ -1,4 +1,4 @@
-"""Socket.IO: one event to thousands of its clients, beside the server of its authors."""
+"""Socket.IO: one event to thousands of its clients, compared with the reference server."""
 
 from bellcast.bench import figures, peers, runs, server_under_test
 from bellcast.bench.figures import Figure, MissingFigure
@@ -8,21 +8,21 @@ from bellcast.bench.scales import Run
 NAME = "socketio"
 OURS, PEER = "bellcast", "socket.io"
 
-# What a delivery may cost, of what it costs the peer.
+# CPU per delivery relative to the peer's.
 GOAL_RATIO = 0.65
 GOAL_KIB = 6.0
 
 
-def measure(trial: Run) -> list[Figure | MissingFigure]:
-    here, reasons = peers.present(peers.SOCKETIO, trial.folder, trial.deadline)
-    crowd = trial.scale.socketio
+def measure(run: Run) -> list[Figure | MissingFigure]:
+    available, reasons = peers.available(peers.SOCKETIO, run.folder, run.deadline)
+    clients = run.scale.socketio
     line_up = {
-        name: Contender(running, {"socketio": crowd})
-        for name, running in {OURS: server_under_test.as_target, **here}.items()
+        name: Contender(running, {"socketio": clients})
+        for name, running in {OURS: server_under_test.as_target, **available}.items()
     }
-    taken = runs.taken(trial, line_up)
+    samples = runs.collect(run, line_up)
     return [
-        runs.cpu(NAME, f"fan-out to {crowd:,} over Socket.IO", taken, OURS, PEER, GOAL_RATIO),
-        runs.kib(NAME, "Socket.IO", taken, OURS, PEER, figures.at_most(GOAL_KIB)),
+        runs.cpu(NAME, f"fan-out to {clients:,} over Socket.IO", samples, OURS, PEER, GOAL_RATIO),
+        runs.kib(NAME, "Socket.IO", samples, OURS, PEER, figures.at_most(GOAL_KIB)),
         *(MissingFigure(NAME, name, why) for name, why in reasons.items()),
     ]

@@ -1,4 +1,4 @@
-"""Storm: everybody comes back at once, each with a token and the position where they were cut off."""
+"""Storm: thousands of clients reconnect at the same time, each with a token and its last position."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,68 +21,68 @@ GOAL_PER_SECOND = 4_000
 ITEMS = 1_000
 
 
-def measure(trial: Run) -> list[Figure]:
-    with server_under_test.running(trial.folder, trial.deadline) as server:
-        tokens = [server.token(f"guest-{number}") for number in range(trial.scale.storm)]
-        trial.say("everyone gets a notification, looks, and leaves")
-        send_to_all(trial, server, trial.scale.storm)
-        positions = positions_of(trial, server, tokens)
-        send_to_all(trial, server, trial.scale.storm)
-        return [_storm(trial, server, kind, tokens, positions) for kind in KINDS]
+def measure(run: Run) -> list[Figure]:
+    with server_under_test.running(run.folder, run.deadline) as server:
+        tokens = [server.token(f"guest-{number}") for number in range(run.scale.storm)]
+        run.report("sending a notification to every client and reading its position")
+        send_to_all(run, server, run.scale.storm)
+        positions = fetch_positions(run, server, tokens)
+        send_to_all(run, server, run.scale.storm)
+        return [_storm(run, server, kind, tokens, positions) for kind in KINDS]
 
 
-def send_to_all(trial: Run, server: BenchServer, number: int) -> None:
-    """A notification to each of so many guests."""
+def send_to_all(run: Run, server: BenchServer, number: int) -> None:
+    """Send a notification to each of `number` guests."""
     loads = (range(start, min(start + ITEMS, number)) for start in range(0, number, ITEMS))
     requests = (server.bulk([booking(f"guest-{guest}", guest) for guest in load]) for load in loads)
-    drive(trial.deadline, server.address, requests, 2).must_be(200)
+    drive(run.deadline, server.address, requests, 2).expect_status(200)
 
 
-def positions_of(trial: Run, server: BenchServer, tokens: Sequence[str]) -> dict[int, str]:
-    """Where the inbox of each guest is; the link of its notification tells whose it is."""
+def fetch_positions(run: Run, server: BenchServer, tokens: Sequence[str]) -> dict[int, str]:
+    """Return the inbox position of each guest. The notification's link contains the guest's number."""
     positions: dict[int, str] = {}
 
-    def look(body: bytes) -> None:
+    def on_body(body: bytes) -> None:
         inbox = msgspec.json.decode(body)
         number = int(inbox["notifications"][0]["action_url"].rpartition("/")[2])
         positions[number] = inbox["position"]
 
     requests = (server.read("/v1/inbox?limit=1", token) for token in tokens)
-    drive(trial.deadline, server.address, requests, 32, look).must_be(200)
+    drive(run.deadline, server.address, requests, 32, on_body).expect_status(200)
     return positions
 
 
-def _storm(trial: Run, server: BenchServer, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
-    _wait_until_empty(trial, server)
-    trial.say(f"{len(tokens):,} clients come back over {KINDS[kind]}")
+def _storm(run: Run, server: BenchServer, kind: Kind, tokens: list[str], positions: dict[int, str]) -> Figure:
+    _wait_until_empty(run, server)
+    run.report(f"{len(tokens):,} clients reconnect over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
-    with EpollLoop(trial.deadline) as reactor:
-        crowd = ClientPool(reactor, server.address, kind, is_marked, handshakes.until(READY), alike=False)
-        return _figure(kind, len(tokens), *_timed(server, crowd, iter(greetings)))
+    with EpollLoop(run.deadline) as loop:
+        pool = ClientPool(loop, server.address, kind, is_marked, handshakes.until(READY), is_uniform=False)
+        return _figure(kind, len(tokens), *_timed(server, pool, iter(greetings)))
 
 
-def _wait_until_empty(trial: Run, server: BenchServer) -> None:
-    """The goodbyes of those who came before are no part of a storm."""
-    while server.send_request(trial.deadline, server.read("/v1/stats", server_under_test.SECRET))["connections"]:
+def _wait_until_empty(run: Run, server: BenchServer) -> None:
+    """Wait until earlier clients have disconnected, so that their cleanup is not measured."""
+    while server.send_request(run.deadline, server.read("/v1/stats", server_under_test.SECRET))["connections"]:
         pause(0.1)
 
 
 def _timed(
-    server: BenchServer, crowd: ClientPool, greetings: Iterator[bytes]
+    server: BenchServer, pool: ClientPool, greetings: Iterator[bytes]
 ) -> tuple[float, dict[str, figures.Detail]]:
-    """Seconds until all were ready, and until all had what they missed."""
+    """Connect all clients and return the seconds until all were ready, with details of the replay."""
     before, busy, begin = server.process.cpu(), time.process_time(), time.perf_counter()
-    crowd.connect(greetings)
+    pool.connect(greetings)
     seconds = time.perf_counter() - begin
-    crowd.listen(len(crowd), tick=0)
+    pool.wait_for_events(len(pool), tick=0)
     caught_up = time.perf_counter() - begin
     used = server.process.cpu().since(before)
-    if not crowd.has_all_received(1):
-        raise HandshakeRefused("not everyone got the one notification they had missed")
+    if not pool.has_all_received(1):
+        raise HandshakeRefused("not every client received its missed notification")
     return seconds, {
-        "caught_up_per_second": len(crowd) / caught_up,
-        "server_cpu_us": 1e6 * used.total / len(crowd),
-        "server_user_us": 1e6 * used.user / len(crowd),
+        "caught_up_per_second": len(pool) / caught_up,
+        "server_cpu_us": 1e6 * used.total / len(pool),
+        "server_user_us": 1e6 * used.user / len(pool),
         "generator_busy": (time.process_time() - busy) / caught_up,
     }
 

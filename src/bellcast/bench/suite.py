@@ -1,4 +1,4 @@
-"""The suite: which benchmarks there are, how long each may take, and running them one after another."""
+"""The suite: all benchmarks with their time limits, run sequentially."""
 
 import datetime
 import os
@@ -33,23 +33,23 @@ from bellcast.bench.processes import DiedError
 from bellcast.bench.scales import Run, Scale
 
 Measure = Callable[[Run], Sequence[Figure | MissingFigure]]
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
-# What a benchmark may fail with. It is told instead of a figure, and the next one runs.
-Failure = (HandshakeRefused, DiedError, OutOfTimeError, OSError, ValueError, LookupError, subprocess.SubprocessError)
+# Errors that fail one benchmark. They are reported instead of its figures, and the next one runs.
+FAILURES = (HandshakeRefused, DiedError, OutOfTimeError, OSError, ValueError, LookupError, subprocess.SubprocessError)
 
 
 class Benchmark(msgspec.Struct, frozen=True):
-    """`seconds` is a hard bound, several times what two slow cores need."""
+    """One benchmark. `seconds` is its time limit, several times what two slow cores need."""
 
     name: str
-    sentence: str
+    description: str
     seconds: float
     measure: Measure
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One benchmark of one run. `load` is the machine's load when it began: more than 1 means that others ran too."""
+    """Result of one benchmark. `load` is the machine's load at its start: above 1, other processes were running."""
 
     name: str
     started: str
@@ -72,13 +72,17 @@ ALL = [
     Benchmark(
         dialects.NAME, "one event to 10,000 Pusher clients, and to clients of all four dialects", 420, dialects.measure
     ),
-    Benchmark(presence.NAME, "people come to a crowded presence channel and leave it", 240, presence.measure),
+    Benchmark(presence.NAME, "members join and leave a presence channel of 5,000", 240, presence.measure),
     Benchmark(pusher_trigger.NAME, "events through Pusher's HTTP API, each request signed", 60, pusher_trigger.measure),
-    Benchmark(storm.NAME, "8,000 clients return at once with token and position", 120, storm.measure),
-    Benchmark(ingest.NAME, "durable sends a second, single and in bulk", 180, ingest.measure),
-    Benchmark(ingest.WORKERS_NAME, "durable sends a second by two workers on PostgreSQL", 240, ingest.measure_workers),
-    Benchmark(fairness.NAME, "what a tenant's single sends wait while another sends to 600,000", 900, fairness.measure),
-    Benchmark(latency.NAME, "from the send to the client's socket at a steady rate", 60, latency.measure),
+    Benchmark(storm.NAME, "8,000 clients reconnect at the same time with token and position", 120, storm.measure),
+    Benchmark(ingest.NAME, "durable sends per second, single and in bulk", 180, ingest.measure),
+    Benchmark(
+        ingest.WORKERS_NAME, "durable sends per second of two workers on PostgreSQL", 240, ingest.measure_workers
+    ),
+    Benchmark(
+        fairness.NAME, "latency of a tenant's single sends while another sends to 600,000", 900, fairness.measure
+    ),
+    Benchmark(latency.NAME, "latency from the send to the client's socket at a steady rate", 60, latency.measure),
     Benchmark(
         cross_node_latency.NAME,
         "the same from one of three nodes to another, 6,000 clients",
@@ -86,11 +90,11 @@ ALL = [
         cross_node_latency.measure,
     ),
     Benchmark(
-        failover_resume.NAME, "10,000 clients of a node that died resume on the others", 180, failover_resume.measure
+        failover_resume.NAME, "10,000 clients of a killed node resume on the others", 180, failover_resume.measure
     ),
     Benchmark(
         cluster_announcement.NAME,
-        "100,000 clients on six workers, and one announcement to them all",
+        "100,000 clients on six workers, and one announcement to all",
         480,
         cluster_announcement.measure,
     ),
@@ -100,42 +104,43 @@ ALL = [
 BY_NAME = {benchmark.name: benchmark for benchmark in ALL}
 
 
-def chosen(names: Sequence[str]) -> list[Benchmark]:
-    """In the suite's order, which lets the large store be used twice; all of them when none is named."""
+def select(names: Sequence[str]) -> list[Benchmark]:
+    """Return the named benchmarks, or all, in the suite's order, which reuses the large store. Raises ValueError for an
+    unknown name."""
     if unknown := sorted(set(names) - set(BY_NAME)):
-        raise ValueError(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
+        raise ValueError(f"unknown benchmark {', '.join(unknown)}; expected one of {', '.join(BY_NAME)}")
     return [benchmark for benchmark in ALL if not names or benchmark.name in names]
 
 
-def run(benchmarks: Sequence[Benchmark], scale: Scale, say: Say) -> list[Result]:
+def run(benchmarks: Sequence[Benchmark], scale: Scale, report: Report) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
-        return [_run(benchmark, scale, say, Path(folder)) for benchmark in benchmarks]
+        return [_run(benchmark, scale, report, Path(folder)) for benchmark in benchmarks]
 
 
-def _run(benchmark: Benchmark, scale: Scale, say: Say, folder: Path) -> Result:
+def _run(benchmark: Benchmark, scale: Scale, report: Report, folder: Path) -> Result:
     own = folder / benchmark.name
     own.mkdir()
-    trial = Run(
+    context = Run(
         scale=scale,
         deadline=Deadline(benchmark.seconds),
         folder=own,
-        stock=folder / "stock",
-        say=lambda text: say(f"{benchmark.name}: {text}"),
+        store_folder=folder / "store",
+        report=lambda text: report(f"{benchmark.name}: {text}"),
     )
     load = os.getloadavg()[0]
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    found: Sequence[Figure | MissingFigure] = []
+    results: Sequence[Figure | MissingFigure] = []
     failure = None
     try:
-        found = benchmark.measure(trial)
-    except Failure as error:
+        results = benchmark.measure(context)
+    except FAILURES as error:
         failure = f"{type(error).__name__}: {error}"
     return Result(
         name=benchmark.name,
         started=started,
         load=load,
         scale=scale,
-        figures=[each for each in found if isinstance(each, Figure)],
-        absent=[each for each in found if isinstance(each, MissingFigure)],
+        figures=[each for each in results if isinstance(each, Figure)],
+        absent=[each for each in results if isinstance(each, MissingFigure)],
         failure=failure,
     )

@@ -1,4 +1,4 @@
-"""A target: a running server that is measured, ours or a peer, behind one face."""
+"""A measured server, Bellcast or a peer, behind one interface."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,35 +8,35 @@ from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.handshakes import Handshake
 from bellcast.bench.processes import Process
 
-# What everybody follows. Pusher's clients read the prefix: this channel wants a signature.
+# The topic of all clients. To Pusher's clients, the prefix means that subscribing needs a signature.
 TOPIC = "private-bench"
 
-# Where Socket.IO's clients connect, of ours and of the peer.
+# The path of Socket.IO clients, on Bellcast and on the peer.
 SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
 
-# What marks the bytes of a measured event; it stands in a JSON string, which no server rewrites.
+# Marks a measured event. It is inside a JSON string, which no server rewrites.
 MARK = b"bench-note"
 
-# A notification-like event is this long as JSON, with everything that names it.
+# Bytes of a measured event as JSON in the native dialect: as long as a small notification.
 EVENT_SIZE = 180
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """`greeting` is what client number n opens with to follow the topic, `idle` what it opens with to follow no more than
-    it must, `talks` what the clients say after that where they have to, `publish` the request that sends one event to
-    everyone."""
+    """A measured server. `greeting(kind, n)` is the first request of client n with the topic, `idle(kind, n)` the one
+    without
+    topics, `handshakes` the exchange after it by kind, and `publish(data)` the request that sends an event to all."""
 
     name: str
     process: Process
     address: tuple[str, int]
-    talks: Mapping[Kind, Handshake]
+    handshakes: Mapping[Kind, Handshake]
     greeting: Callable[[Kind, int], bytes]
     idle: Callable[[Kind, int], bytes]
     publish: Callable[[bytes], bytes]
 
-    def crowd(self, reactor: EpollLoop, kind: Kind) -> ClientPool:
-        return ClientPool(reactor, self.address, kind, is_marked, self.talks.get(kind))
+    def pool(self, loop: EpollLoop, kind: Kind) -> ClientPool:
+        return ClientPool(loop, self.address, kind, is_marked, self.handshakes.get(kind))
 
 
 def is_marked(payload: bytes) -> int:
@@ -44,14 +44,14 @@ def is_marked(payload: bytes) -> int:
 
 
 def event_data(number: int) -> bytes:
-    """The `data` of an event that is EVENT_SIZE bytes in our native dialect."""
+    """Return `data` such that the native event is EVENT_SIZE bytes."""
     text = b'{"id":"%s-%06d","title":"New booking","body":"Saturday, 14:00","pad":"%s"}'
     fixed = len(event(text % (MARK, number, b"")))
     return text % (MARK, number, b"x" * (EVENT_SIZE - fixed))
 
 
 def event(data: bytes) -> bytes:
-    """The whole event, as a client of ours reads it, and as the peers are given it to send."""
+    """Return the event as native clients receive it, which is also the payload given to peers."""
     return b'{"type":"event","topic":"%s","name":"note","data":%s}' % (TOPIC.encode(), data)
 
 

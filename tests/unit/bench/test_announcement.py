@@ -12,9 +12,9 @@ def test_size_counts_database_pages_and_ignores_other_files(tmp_path):
     (tmp_path / "log.txt").write_bytes(b"x" * 100_000)
     before = stored(tmp_path)
     database.execute("INSERT INTO rows VALUES (?)", ["y" * 1_000_000])
-    grown = stored(tmp_path) - before
+    memory_kib = stored(tmp_path) - before
     database.execute("DELETE FROM rows")
     freed = stored(tmp_path)
     database.close()
-    assert 990_000 <= grown <= 1_010_000
+    assert 990_000 <= memory_kib <= 1_010_000
     assert freed == before

@@ -9,7 +9,9 @@ from bellcast.bench.scales import QUICK, Run
 
 def measure(size, folder):
     scale = replace(QUICK, everyone=size)
-    return cluster_announcement.measure(Run(scale=scale, deadline=None, folder=folder, stock=folder, say=print))
+    return cluster_announcement.measure(
+        Run(scale=scale, deadline=None, folder=folder, store_folder=folder, report=print)
+    )
 
 
 def test_announcement_beyond_open_files_or_memory_is_absent(tmp_path):

@@ -10,7 +10,7 @@ from bellcast.bench.server_under_test import BenchServer
 
 def test_send_enters_at_another_node_than_its_recipients(tmp_path):
     servers = [BenchServer(None, ("127.0.0.1", 1 + at), tmp_path) for at in range(cross_node_latency.NODES)]
-    run = Run(scale=QUICK, deadline=None, folder=tmp_path, stock=tmp_path, say=print)
+    run = Run(scale=QUICK, deadline=None, folder=tmp_path, store_folder=tmp_path, report=print)
     sends = cross_node_latency._sends(run, Nodes(servers, None), list(range(cross_node_latency.NODES)))
     routes = {(by, int(recipient(request).split("-")[1])) for by, request in sends}
     assert routes == {

@@ -1,7 +1,7 @@
 """Encodings are counted per dialect by the server."""
 
 from bellcast.bench.dialects import KINDS, counts
-from bellcast.bench.server_under_test import FOREIGN
+from bellcast.bench.server_under_test import STOCK_GREETINGS
 
 METRICS = b"""# TYPE bellcast_encoded_total counter
 bellcast_encoded_total{protocol="native",transport="sse"} 43.0
@@ -16,4 +16,4 @@ def test_encodings_are_counted_per_dialect():
 
 
 def test_every_dialect_has_a_connection_kind():
-    assert set(KINDS.values()) == {"websocket", "sse", *FOREIGN}
+    assert set(KINDS.values()) == {"websocket", "sse", *STOCK_GREETINGS}

@@ -20,19 +20,19 @@ def test_major_version_is_parsed_from_the_version_line(version, major):
 
 
 def test_missing_engine_is_absent_with_a_reason(monkeypatch):
-    monkeypatch.setattr(engines, "_found", lambda name: None)
+    monkeypatch.setattr(engines, "_find_program", lambda name: None)
     with pytest.raises(AbsentError, match="needs the Debian packages"), engines.running(Deadline(5)):
         pass
 
 
 def test_outdated_engine_is_absent_with_a_reason(monkeypatch):
-    monkeypatch.setattr(engines, "_said", lambda program: "postgres (PostgreSQL) 13.4")
-    with pytest.raises(AbsentError, match="needs 15 or newer"), engines.running(Deadline(5)):
+    monkeypatch.setattr(engines, "_version_text", lambda program: "postgres (PostgreSQL) 13.4")
+    with pytest.raises(AbsentError, match="needs version 15 or newer"), engines.running(Deadline(5)):
         pass
 
 
 def test_engines_stop_at_the_end_of_their_block():
     with engines.running(Deadline(60)) as (postgres, redis):
-        postgres.process.must_live()
+        postgres.process.check_alive()
         assert postgres.process.memory() > 0
-    assert all(engine.process.has_ended for engine in (postgres, redis))
+    assert all(engine.process.has_exited for engine in (postgres, redis))

@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.bench import frames
-from bellcast.bench.frames import CLOSE, PING, TEXT, Answer, Frame
+from bellcast.bench.frames import CLOSE, PING, TEXT, Frame, Response
 
 from .fixed_server import chunk, frame
 
@@ -48,24 +48,24 @@ def test_blocks_without_data_are_consumed_and_not_counted(block):
 
 def test_response_is_complete_at_its_content_length():
     data = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}"
-    assert frames.answer(data[:-1]) is None
-    assert frames.answer(data + b"HTTP") == (Answer(201, b"{}"), len(data))
+    assert frames.response(data[:-1]) is None
+    assert frames.response(data + b"HTTP") == (Response(201, b"{}"), len(data))
 
 
 def test_response_without_a_length_has_no_body():
     data = b"HTTP/1.1 304 Not Modified\r\n\r\n"
-    assert frames.answer(data) == (Answer(304, b""), len(data))
+    assert frames.response(data) == (Response(304, b""), len(data))
 
 
 def test_chunked_response_is_joined_at_its_last_chunk():
     data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"ab") + chunk(b"c")
-    assert frames.answer(data) is None
-    assert frames.answer(data + b"0\r\n\r\n") == (Answer(200, b"abc"), len(data) + 5)
+    assert frames.response(data) is None
+    assert frames.response(data + b"0\r\n\r\n") == (Response(200, b"abc"), len(data) + 5)
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 5_000])
 def test_client_frame_has_its_length_and_a_zero_mask(size):
-    encoded = frames.said(b"x" * size)
+    encoded = frames.text_frame(b"x" * size)
     head = bytes([0x81, 0x80 | size]) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
     assert encoded == head + bytes(4) + b"x" * size
 

@@ -48,36 +48,36 @@ def start_server():
 def test_every_request_is_answered_over_all_connections(start_server):
     address = start_server(OK, connections=4)
     bodies: list[bytes] = []
-    outcome = drive(Deadline(5), address, iter([REQUEST] * 50), 4, bodies.append).must_be(200)
+    outcome = drive(Deadline(5), address, iter([REQUEST] * 50), 4, bodies.append).expect_status(200)
     assert (outcome.number, len(outcome.waits), bodies) == (50, 50, [b"ok"] * 50)
 
 
 def test_request_larger_than_the_socket_buffer_is_sent_whole(start_server):
     large = b"x" * 20_000_000
     address = start_server(OK, size=len(large))
-    assert drive(Deadline(5), address, iter([large, large]), 1).must_be(200).number == 2
+    assert drive(Deadline(5), address, iter([large, large]), 1).expect_status(200).number == 2
 
 
 def test_caller_reconnects_after_the_server_closed_the_connection():
     bodies: list[bytes] = []
-    with serving([OK], [OK]) as (address, sockets), epoll_loop() as reactor:
-        caller = HttpCaller(reactor, address, lambda _, response: bodies.append(response.body))
+    with serving([OK], [OK]) as (address, sockets), epoll_loop() as loop:
+        caller = HttpCaller(loop, address, lambda _, response: bodies.append(response.body))
         caller.send(REQUEST)
-        reactor.run(lambda: len(bodies) == 1)
+        loop.run(lambda: len(bodies) == 1)
         sockets[0].close()
-        reactor.run(lambda: caller.is_hung_up)
+        loop.run(lambda: caller.is_closed)
         caller.send(REQUEST)
-        reactor.run(lambda: len(bodies) == 2)
+        loop.run(lambda: len(bodies) == 2)
     assert bodies == [b"ok", b"ok"]
 
 
 def test_caller_raises_when_the_connection_closes_without_a_response():
-    with serving([]) as (address, sockets), epoll_loop() as reactor:
-        HttpCaller(reactor, address, lambda *_: None).send(REQUEST)
-        reactor.run(lambda: bool(sockets))
+    with serving([]) as (address, sockets), epoll_loop() as loop:
+        HttpCaller(loop, address, lambda *_: None).send(REQUEST)
+        loop.run(lambda: bool(sockets))
         sockets[0].shutdown(socket.SHUT_RDWR)
-        with pytest.raises(HandshakeRefused, match="hung up"):
-            reactor.run(lambda: False)
+        with pytest.raises(HandshakeRefused, match="connection closed"):
+            loop.run(lambda: False)
 
 
 def test_refusal_is_raised_with_its_body(start_server):

@@ -10,9 +10,9 @@ def payload(number):
 
 def test_each_notification_is_timed_by_its_number_and_first_arrival():
     clock = DelayClock()
-    clock.sent = {3: 0.0, 4: 0.0}
+    clock.sent_at = {3: 0.0, 4: 0.0}
     assert [clock.record(payload(4)), clock.record(payload(3)), clock.record(b'{"type":"heartbeat"}')] == [1, 1, 0]
-    first = clock.heard[4]
+    first = clock.received_at[4]
     assert clock.record(payload(4)) == 1
-    assert clock.heard[4] == first
-    assert clock.delays() == [clock.heard[3], clock.heard[4]]
+    assert clock.received_at[4] == first
+    assert clock.delays() == [clock.received_at[3], clock.received_at[4]]

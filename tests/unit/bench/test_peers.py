@@ -7,8 +7,8 @@ from bellcast.bench.epoll_loop import Deadline
 
 
 def test_every_peer_is_absent_outside_the_checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr(peers, "RECIPES", tmp_path)
-    present, reasons = peers.present(peers.NATIVE | peers.SOCKETIO, tmp_path, Deadline(20))
+    monkeypatch.setattr(peers, "SOURCES", tmp_path)
+    present, reasons = peers.available(peers.NATIVE | peers.SOCKETIO, tmp_path, Deadline(20))
     assert present == {}
     assert set(reasons) == {"nchan", "ws", "socket.io"}
     assert all(reason.startswith("needs ") for reason in reasons.values())

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from bellcast.bench.epoll_loop import Deadline, pause
-from bellcast.bench.processes import TICKS_PER_SECOND, Cpu, DiedError, Process, cpu_of, family, free_port, pss_of
+from bellcast.bench.processes import TICKS_PER_SECOND, Cpu, DiedError, Process, cpu_of, free_port, process_tree, pss_of
 
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 WAIT = "import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n"
@@ -33,15 +33,15 @@ def test_cpu_time_of_a_running_child_is_counted(tmp_path):
         wait_for_output("up", tmp_path / "log")
         # Both times are truncated to whole ticks.
         assert process.cpu().total >= 0.25
-        assert len(family(process.pid)) == 2
+        assert len(process_tree(process.pid)) == 2
         assert process.memory() > 1_000_000
 
 
 def test_cpu_time_of_an_ended_child_is_counted(tmp_path):
     parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}])\n{WAIT}"
     with Process("parent", [sys.executable, "-c", parent], tmp_path / "log") as process:
-        process.wait_until_said("up", Deadline(10))
-        assert len(family(process.pid)) == 1
+        process.wait_until_logged("up", Deadline(10))
+        assert len(process_tree(process.pid)) == 1
         assert process.cpu().total >= 0.25
 
 
@@ -49,7 +49,7 @@ def test_process_ends_with_its_block(tmp_path):
     with Process("sleeper", [sys.executable, "-c", WAIT], tmp_path / "log") as process:
         wait_for_output("up", tmp_path / "log")
     with pytest.raises(DiedError):
-        process.must_live()
+        process.check_alive()
 
 
 def test_server_that_dies_at_start_is_reported_with_its_output(tmp_path):

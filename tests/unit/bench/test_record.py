@@ -21,7 +21,7 @@ def result(name, value):
 
 
 def save(checkout, *results):
-    run = {**record.whole(results), "commit": {"id": "0123456789", "dirty": True}}
+    run = {**record.build(results), "commit": {"id": "0123456789", "dirty": True}}
     return msgspec.json.decode(record.save(run).read_bytes())
 
 
@@ -40,7 +40,7 @@ def test_second_run_replaces_its_benchmarks_and_keeps_the_rest(checkout):
 
 
 def test_nothing_is_saved_outside_a_checkout(checkout):
-    run = record.whole([result("fanout", 1.0)])
+    run = record.build([result("fanout", 1.0)])
     assert run["commit"] is None
     assert record.save(run) is None
     assert list(checkout.iterdir()) == []

@@ -43,10 +43,10 @@ def test_bug_in_the_suite_is_raised():
 
 
 def test_selection_defaults_to_all_and_keeps_the_suites_order():
-    assert suite.chosen([]) == suite.ALL
-    assert [benchmark.name for benchmark in suite.chosen(["announcement", "inbox"])] == ["inbox", "announcement"]
+    assert suite.select([]) == suite.ALL
+    assert [benchmark.name for benchmark in suite.select(["announcement", "inbox"])] == ["inbox", "announcement"]
 
 
 def test_unknown_benchmark_is_reported_with_the_known_ones():
     with pytest.raises(ValueError, match=r"speed.*fanout"):
-        suite.chosen(["speed"])
+        suite.select(["speed"])
