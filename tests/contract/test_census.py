@@ -22,12 +22,11 @@ ROOM: PresenceKey = ("", "presence-room", "alice")
 class Counts:
     """A node that has so many of something, and remembers what it learnt of others."""
 
-    def __init__(self, census: ClusterState) -> None:
-        self.census = census
+    def __init__(self, broker: Broker, clock: FakeClock | SystemClock) -> None:
+        self.census = ClusterState(broker, clock, self)
         self.counts: dict[str, int] = {}
         self.people: dict[PresenceKey, PeerPresence] = {}
         self.learnt: list[tuple[StateDelta, ChangeOrigin]] = []
-        census.local = self
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -63,8 +62,8 @@ class Node:
     def __init__(self, broker: Broker, clock: FakeClock | SystemClock) -> None:
         self.broker = broker
         self.clock = clock
-        self.census = ClusterState(broker, clock)
-        self.has = Counts(self.census)
+        self.has = Counts(broker, clock)
+        self.census = self.has.census
         self.deaf = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -198,8 +197,8 @@ class Between:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.broker = Away()
-        self.census = ClusterState(self.broker, self.clock)
-        self.has = Counts(self.census)
+        self.has = Counts(self.broker, self.clock)
+        self.census = self.has.census
 
     async def pass_seconds(self, seconds: float) -> None:
         """Time goes by in the steps of a beating heart."""

@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def logged(server: ServerProcess) -> int:
     """Return the number of failed starts in the log, each with its traceback."""
     lines = server.log.read_text().splitlines()
-    return sum("connection start failed" in line and "raise MistakeError" in line for line in lines)
+    return sum("connection_start_failed" in line and "raise MistakeError" in line for line in lines)
 
 
 @pytest.mark.parametrize("recipient", [AT_INBOX, AT_TOPICS])

@@ -140,7 +140,7 @@ STEP_SEEDS: list[list[bytes | str]] = [
 
 async def run_session(steps: Sequence[bytes | str]) -> None:
     upper: Any = Recorder()
-    pipes = EngineSessions(upper, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock())
+    pipes = EngineSessions(upper, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), None)
     pipe = EngineSession(pipes, REQUEST)
     link = PollingTransport(pipe)
     pipe.begin(link)

@@ -13,7 +13,7 @@ from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.brokers.memory import MemoryBroker
-from bellcast.live.cluster.state import ClusterState
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
 from bellcast.live.hub.survey import ConnectionSurvey
@@ -95,7 +95,7 @@ async def opened(
     limits, access = limits or Limits(), access or AccessConfig()
     store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
     broker.listen(heard.append)
-    hub = Hub(Presence(access.presence_topics), ClusterState(broker, clock))
+    hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
     rooms = ApiContext(
         engines=Context(store=store, broker=broker, clock=clock, new_id=Ids().new),
         limits=limits,

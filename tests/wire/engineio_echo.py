@@ -42,8 +42,8 @@ class Anyone(Admission):
 
 def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
     """Return the ASGI application and its sessions."""
-    pipes = EngineSessions(Echo(), settings, SystemClock())
-    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()))
+    pipes = EngineSessions(Echo(), settings, SystemClock(), None)
+    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()), None)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await endpoint(scope, receive, send)

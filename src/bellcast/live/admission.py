@@ -36,6 +36,8 @@ ID_BYTES = 12
 
 log = structlog.get_logger(__name__)
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
+Started = TypeVar("Started")
+Refused = TypeVar("Refused")
 
 
 class Admission:
@@ -82,7 +84,8 @@ class Admission:
     async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
         """Open the inbox of an anonymous connection that has authenticated."""
         self._check_recipient(principal)
-        connection.phase, connection.principal = Phase.OPENING, principal
+        connection.transition(Phase.OPENING)
+        connection.principal = principal
         self._hub.follow_own_inbox(connection)
         inbox = (await self._open_inbox(connection, None)).inbox
         if connection.phase is Phase.CLOSED:
@@ -125,20 +128,30 @@ class Admission:
         return opened
 
 
-async def guard_start(
-    connection: Connection, start: Awaitable[None], at_end: Callable[[], None] = lambda: None
-) -> None:
-    """Await the start of a connection. Any failure ends the connection, so that none stays open and counted but silent;
-    then `at_end` lets the client answer the close."""
+async def guarded_start(
+    connection: Connection, start: Awaitable[Started], refuse: Callable[[BellcastError], Refused]
+) -> Started | Refused:
+    """Await the start of a connection. If it fails, call `refuse` to send the error in the dialect's way, and
+    unregister the connection, so that none stays open and counted but silent. An unexpected exception is logged."""
+    is_started = False
     try:
-        await start
-    except BellcastError as refusal:
-        connection.owner.end(connection, close_reason_for(refusal))
-        at_end()
+        started = await start
+    except BellcastError as error:
+        return refuse(error)
     except Exception:
-        log.exception("connection start failed", connection=connection.id)
-        connection.owner.end(connection, close_reasons.UNAVAILABLE)
-        at_end()
+        log.exception("connection_start_failed", connection=connection.id)
+        return refuse(BellcastError())
+    else:
+        is_started = True
+        return started
+    finally:
+        if not is_started:
+            connection.owner.on_disconnected(connection)
+
+
+def close_refused(connection: Connection, refusal: BellcastError) -> None:
+    """Close a connection with the close reason of an error."""
+    connection.owner.end(connection, close_reason_for(refusal))
 
 
 def close_reason_for(refusal: BellcastError) -> CloseReason:

@@ -60,12 +60,12 @@ async def authorize_topics(
     return given, tuple(refused)
 
 
-async def reauthorized(
+async def regrant_topics(
     store: Store, principal: Principal, grants: Mapping[str, Grant], rules: LiveConfig
 ) -> dict[str, Grant]:
-    """The followed topics that a new session of the same recipient may go on following, each with its reason now.
+    """Return the followed topics that a new session of the same recipient still grants, each with its new grant.
 
-    Changes nothing but the subscriptions to watch, so a failure of the store leaves everything as it was."""
+    Changes nothing but the watched subscriptions."""
     kept: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
     by_session = [topic for topic in grants if topic not in kept]
     subscribed = await _subscribed(store, principal, by_session)

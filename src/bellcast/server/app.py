@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,35 +18,29 @@ from bellcast.inbox import maintenance
 from bellcast.inbox.quotas import Quotas
 from bellcast.jobs import JobRunner
 from bellcast.live.admission import Admission
-from bellcast.live.cluster.state import ClusterState
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.responses import can_take_over
-from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.drain import drain
 from bellcast.live.hub.heartbeats import HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
-from bellcast.live.hub.stream_index import HubCallbacks
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.native.app_callbacks import AppCallbacks
-from bellcast.live.native.commands import Commands
-from bellcast.live.native.handshake import NativeHandshake
-from bellcast.live.native.sse_endpoint import StreamEndpoint
 from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
-from bellcast.model.events import Event, PresenceChanged, RateUsage, Stream
+from bellcast.live.wiring import Endpoint, LiveContext, WiredDialect
+from bellcast.model.events import Event, RateUsage, Stream, SurveyReply, SurveyRequest
 from bellcast.model.identities import Project
 from bellcast.model.ids import Ids
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
-from bellcast.server import adapters, connection_limit, host, inprocess, wire_pusher, wire_socketio
+from bellcast.server import adapters, connection_limit, dialects, host, inprocess
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Tasks
-from bellcast.server.wire_pusher import PusherWiring
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, project
 from bellcast.shared_rates import SharedRates
@@ -54,9 +48,23 @@ from bellcast.shared_rates import SharedRates
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Serving = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-STREAM = "/v1/stream"
+
+class LivePaths:
+    """The endpoints of the dialects by path. A slash at the end, or none, is the same path, as for REST."""
+
+    def __init__(self, wired: Sequence[WiredDialect]) -> None:
+        paths = {path: endpoint for dialect in wired for path, endpoint in dialect.paths.items()}
+        self._exact = {path.rstrip("/"): endpoint for path, endpoint in paths.items()}
+        self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
+        self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
+
+    def find(self, path: str) -> Endpoint | None:
+        """Return the endpoint of a path; None if it is not live."""
+        endpoint = self._exact.get(path.rstrip("/"))
+        if endpoint is None:
+            return next((end for prefix, end in self._prefixes.items() if path.startswith(prefix)), None)
+        return endpoint
 
 
 class App:
@@ -99,7 +107,7 @@ class App:
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
         settings, engines, spawn = self.settings, self.context, self.tasks.spawn
-        doors = Authenticator(
+        authenticator = Authenticator(
             self.project,
             settings.access,
             settings.limits,
@@ -107,55 +115,49 @@ class App:
             http=self._http,
             clock=engines.clock,
         )
-        rules = LiveConfig(
+        config = LiveConfig(
             limits=connection_limit.with_connection_limit(settings.limits),
             heartbeat=settings.native.heartbeat,
             access=settings.access,
         )
-        self._cluster = ClusterState(self.broker, engines.clock)
-        self.hub = Hub(Presence(settings.access.presence_topics), self._cluster)
-        self.hub.log = self._log
+        inbox_sync = InboxSync(engines, config, spawn)
+        self._heartbeats = HeartbeatWheel(engines.clock, settings.native.heartbeat, settings.pusher.activity_timeout)
+        callbacks = HubCallbacks(
+            added=self._heartbeats.schedule,
+            disconnected=self._on_disconnected,
+            fill_gap=inbox_sync.fill_gap,
+            materialize=inbox_sync.materialize,
+        )
+        presence = Presence(settings.access.presence_topics)
+        self.hub = Hub(presence, self.broker, engines.clock, callbacks, self._log)
         self._survey = ConnectionSurvey(self.hub, self.broker, spawn)
-        reactions = InboxSync(engines, self.hub, rules, spawn)
-        answers = calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, engines.clock)
-        self._callbacks = answering = AppCallbacks(engines, self.hub, doors, answers)
-        self.hub.callbacks = HubCallbacks(
-            fill_gap=reactions.fill_gap,
-            materialize=reactions.materialize,
-            recheck_grant=reactions.recheck_grant,
-            presence_changed=self._publish_soon,
-            survey=self._survey.receive,
-            disconnected=self._on_disconnect,
-            followed=self.broker.follow,
-            unfollowed=self.broker.unfollow,
-        )
-        self._reconciler = Reconciler(engines, self.hub, rules, spawn)
-        commands = Commands(engines, self.hub, rules, answering, spawn)
-        arrivals = Admission(engines, self.hub, rules, doors)
-        sessions = NativeHandshake(engines.store, self.hub, rules, doors, arrivals, commands, answering)
+        self._reconciler = Reconciler(engines, self.hub, config, spawn)
         self._jobs = JobRunner(self.store.jobs, engines.clock, engines.new_id)
-        self._pusher = PusherWiring(
-            settings.pusher,
-            rules,
-            self.project,
-            engines,
-            self.hub,
-            arrivals,
-            answers,
-            self._http,
-            self._jobs,
-            spawn,
-            settings.access,
+        live = LiveContext(
+            engines=engines,
+            hub=self.hub,
+            config=config,
+            pusher=settings.pusher,
+            socketio=settings.socketio,
+            project=self.project,
+            authenticator=authenticator,
+            admission=Admission(engines, self.hub, config, authenticator),
+            app=calls.backend_for(handlers, settings.server.handler_url, self.project, self._http, engines.clock),
+            http=self._http,
+            jobs=self._jobs,
+            spawn=spawn,
+            session_log=self._log,
+            siblings=self.handoff,
         )
-        self._heartbeats = HeartbeatWheel(
-            self.hub, engines.clock, settings.native.heartbeat, settings.pusher.activity_timeout
-        )
+        self._dialects = [wire(live) for wire in dialects.DIALECTS]
+        self._live = LivePaths(self._dialects)
+        self._disconnect_handlers = [one.disconnected for one in self._dialects if one.disconnected is not None]
         self._outbox = adapters.outbox(settings.store, engines, settings.limits)
         rooms = ApiContext(
             engines=engines,
             limits=settings.limits,
             project=self.project,
-            doors=doors,
+            doors=authenticator,
             access=settings.access,
             connections=self._survey,
             pusher=settings.pusher,
@@ -165,15 +167,6 @@ class App:
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
         self._api = api.build(rooms)
-        self._engine_sessions = wire_socketio.engine_sessions(
-            settings.socketio, rules, self.project, engines, self.hub, doors, arrivals, commands, answers, spawn
-        )
-        self._engine_sessions.log = self._log
-        self._live: dict[str, Serving] = {
-            **wire_socketio.paths(self._engine_sessions, arrivals, rules, self.handoff),
-            STREAM: StreamEndpoint(doors, rules, arrivals, sessions, spawn),
-            "/v1/ws": WebSocketEndpoint(rules, arrivals, sessions, spawn),
-        }
 
     @cached_property
     def client(self) -> AsyncBellcast:
@@ -189,24 +182,22 @@ class App:
     def _credentials(self) -> Credentials:
         return Credentials(self.project.secret, self.project.key)
 
-    def _on_disconnect(self, connection: Connection) -> None:
-        self._pusher.disconnected(connection)
-        if self._callbacks.wants_disconnects:
-            self.tasks.spawn(self._callbacks.disconnected(connection))
-
-    def _publish_soon(self, change: PresenceChanged) -> None:
-        """After what the one who moved is told first. The other nodes find it out themselves."""
-        asyncio.get_running_loop().call_soon(self.hub.dispatch, change)
+    def _on_disconnected(self, connection: Connection) -> None:
+        for handle in self._disconnect_handlers:
+            handle(connection)
 
     def _receive(self, event: Event) -> None:
-        if type(event) is RateUsage:
-            self._rates.receive(event)
-        else:
-            self.hub.dispatch(event)
+        match event:
+            case RateUsage():
+                self._rates.receive(event)
+            case SurveyRequest() | SurveyReply():
+                self._survey.receive(event)
+            case _:
+                self.hub.dispatch(event)
 
     def _on_gap(self, streams: Collection[Stream]) -> None:
         self._reconciler.mark_suspect(streams)
-        self._cluster.mark_unsynchronized(streams)
+        self.hub.cluster.mark_unsynchronized(streams)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -217,7 +208,7 @@ class App:
         if not can_take_over(scope):
             scope = hide_credentials(scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        serve = self._live_at(path) or self._api
+        serve = self._live.find(path) or self._api
         if self._log is None:
             await serve(scope, receive, send)
         else:
@@ -228,14 +219,10 @@ class App:
         if self._log is not None:
             self._log.head_refused(status, address)
 
-    def _live_at(self, path: str) -> Serving | None:
-        # A slash at the end, or none, is the same path: as for REST.
-        return self._pusher.endpoint if path.startswith(wire_pusher.PATH) else self._live.get(path.rstrip("/"))
-
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an
         error."""
-        return self._live_at(path) is not None if upgrade else path == STREAM
+        return self._live.find(path) is not None if upgrade else path in self._live.stream_paths
 
     async def start(self, *, is_mounted: bool = True) -> None:
         """Open the store, catch up with what fell due, and begin the sweeps. Safe to call twice. Mounted in an app of
@@ -251,13 +238,11 @@ class App:
             self._survey.begin()
             self.tasks.spawn(self._rates.run())
             self.tasks.spawn(self._quotas.run())
-            self.tasks.spawn(self._cluster.run())
-            self.tasks.spawn(self._cluster.heartbeat())
-            self.tasks.spawn(self._heartbeats.run())
+            self.tasks.spawn(self.hub.cluster.run())
+            self.tasks.spawn(self.hub.cluster.heartbeat())
+            self.tasks.spawn(self._heartbeats.run(self.hub))
             self.tasks.spawn(self._reconciler.run())
-            self.tasks.spawn(self._pusher.run())
-            self.tasks.spawn(self._engine_sessions.run())
-            for work in self._background():
+            for work in (*self._background(), *(run() for dialect in self._dialects for run in dialect.tasks)):
                 self.tasks.spawn(work)
             if is_mounted:
                 self.tasks.spawn(host.drain_with_host(self.drain))
@@ -298,8 +283,13 @@ class App:
 
     async def drain(self) -> None:
         """Ask every live connection to reconnect, spread over the drain window."""
-        await drain(self.hub, self.context.clock, self.settings.server.drain)
-        self._engine_sessions.close()  # sessions without a namespace
+        await self._close_connections(self.settings.server.drain)
+
+    async def _close_connections(self, window: float) -> None:
+        await drain(self.hub, self.context.clock, window)
+        for dialect in self._dialects:
+            if dialect.close_sessions is not None:
+                dialect.close_sessions()
 
     async def stop(self) -> None:
         """Finish pending work and release all resources."""
@@ -307,13 +297,14 @@ class App:
             self._started = False
             if self._worker_metrics is not None:
                 self._worker_metrics.close()  # no figures while connections are closing
-            await drain(self.hub, self.context.clock, 0)
-            self._engine_sessions.close()
+            await self._close_connections(0)
             await self.tasks.close()
-            await self._pusher.close()
+            for dialect in self._dialects:
+                if dialect.close is not None:
+                    await dialect.close()
             with contextlib.suppress(BellcastError):
                 await self._quotas.save()
-            await self._cluster.announce_shutdown()
+            await self.hub.cluster.announce_shutdown()
             await self._http.close()
             await self._close()
 

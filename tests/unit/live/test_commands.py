@@ -9,9 +9,9 @@ from tests.clock import FakeClock
 from bellcast.auth.permissions import Grant
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import BellcastError
-from bellcast.live.cluster.state import ClusterState
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
 from bellcast.live.native import protocol
@@ -42,13 +42,14 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     await store.open()
     await store.close()
     broker = MemoryBroker()
-    hub = Hub(Presence(()), ClusterState(broker, clock))
+    hub = Hub(Presence(()), broker, clock, HubCallbacks())
     before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
     commands = Commands(
         Context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)
     )
     connection = Connection("1", protocol.MESSAGE, before, hub, 0, None)
-    connection.phase, connection.grants = Phase.LIVE, {"role.admin": Grant.ROLE}
+    connection.transition(Phase.LIVE)
+    hub.follow(connection, {"role.admin": Grant.ROLE})
     with pytest.raises(BellcastError):
         await commands.perform(connection, protocol.AuthCommand(token="t"))
     assert (connection.principal, connection.grants) == (before, {"role.admin": Grant.ROLE})

@@ -10,7 +10,7 @@ from tests.clock import FakeClock
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner
-from bellcast.live.cluster.state import ClusterState
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
 from bellcast.live.pusher import webhooks
@@ -47,7 +47,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.store = FakeClock(), AwayStore()
         self.tasks: set[asyncio.Task[None]] = set()
-        hub = Hub(Presence(()), ClusterState(MemoryBroker(), self.clock))
+        hub = Hub(Presence(()), MemoryBroker(), self.clock, HubCallbacks())
         jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
         project = Project("1", "key", "secret")
         self.webhooks = PusherWebhooks(

@@ -8,12 +8,11 @@ from tests.clock import FakeClock
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Unavailable
-from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection.close_reasons import UNAVAILABLE, CloseReason
 from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
-from bellcast.live.hub.stream_index import HubCallbacks
 from bellcast.live.native import protocol
 from bellcast.live.sync import resume
 from bellcast.model.identities import Principal
@@ -44,11 +43,7 @@ class FailingStore:
 def held_connection() -> tuple[Hub, Heard]:
     clock = FakeClock()
     broker = MemoryBroker()
-    hub = Hub(Presence(()), ClusterState(broker, clock))
-
-    def ignore(*_: Any) -> None: ...
-
-    hub.callbacks = HubCallbacks(*[ignore] * len(HubCallbacks._fields))
+    hub = Hub(Presence(()), broker, clock, HubCallbacks())
     connection = Heard("1", protocol.MESSAGE, Principal(recipient="alice"), hub, 0, None)
     hub.add(connection)
     return hub, connection

@@ -60,9 +60,9 @@ class LocalState(Protocol):
 class ClusterState:
     """Publishes the local state and stores the peers' state."""
 
-    def __init__(self, broker: Broker, clock: Clock) -> None:
+    def __init__(self, broker: Broker, clock: Clock, local: LocalState) -> None:
         self.node = secrets.token_hex(ID_BYTES)
-        self.local: LocalState
+        self._local = local
         self._broker = broker
         self._clock = clock
         self._peers: dict[str, PeerState] = {}
@@ -136,7 +136,7 @@ class ClusterState:
         """Publish heartbeats and expire dead nodes until cancelled."""
         while True:
             await self._clock.sleep(HEARTBEAT_SECONDS)
-            await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self.local)))
+            await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local)))
             await self._expire_dead_nodes()
 
     async def announce_shutdown(self) -> None:
@@ -146,17 +146,17 @@ class ClusterState:
     async def _send_deltas(self) -> None:
         keys, self._counts = self._counts, set()
         places, self._changed_presence = self._changed_presence, set()
-        counts = {key: self.local.count_here(key) for key in keys}
-        members = tuple(self.local.present_here(where) for where in places)
+        counts = {key: self._local.count_here(key) for key in keys}
+        members = tuple(self._local.present_here(where) for where in places)
         self._sequence += 1
-        await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self.local), counts, members))
+        await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), counts, members))
 
     async def _send_snapshot(self) -> None:
         """Publish the current state. Changes made meanwhile follow as deltas."""
         self._snapshot_wanted = False
         self._counts.clear()
         self._changed_presence.clear()
-        counts, members, connections = self.local.counts_here(), self.local.presence_here(), len(self.local)
+        counts, members, connections = self._local.counts_here(), self._local.presence_here(), len(self._local)
         pieces = max(1, -(-len(counts) // SNAPSHOT_BATCH_ENTRIES), -(-len(members) // SNAPSHOT_BATCH_ENTRIES))
         following, people = iter(counts.items()), iter(members)
         for piece in range(pieces):
@@ -183,7 +183,7 @@ class ClusterState:
         other.last_received_at = now
         learnt = other.apply(event) if isinstance(event, PeerUpdate) else self._snapshot_requested(event)
         if learnt is not EMPTY_DELTA:
-            self.local.apply_peer(event.node, learnt, ChangeOrigin.ELSEWHERE)
+            self._local.apply_peer(event.node, learnt, ChangeOrigin.ELSEWHERE)
         if other.is_unsynchronized and now - other.snapshot_requested_at >= SNAPSHOT_RETRY_MS:
             other.snapshot_requested_at = now
             self._questions.add(event.node)
@@ -229,4 +229,4 @@ class ClusterState:
     def _drop(self, node: str) -> None:
         other = self._peers.pop(node, None)
         if other is not None:
-            self.local.apply_peer(node, other.clear(), ChangeOrigin.DEATH)
+            self._local.apply_peer(node, other.clear(), ChangeOrigin.DEATH)

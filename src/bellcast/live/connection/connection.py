@@ -38,6 +38,19 @@ class Phase(IntEnum):
     CLOSED = 3
 
 
+# A live connection replays to fill a gap, and opens again when an anonymous client signs in.
+LEGAL_MOVES: dict[Phase, frozenset[Phase]] = {
+    Phase.OPENING: frozenset((Phase.REPLAYING, Phase.LIVE, Phase.CLOSED)),
+    Phase.REPLAYING: frozenset((Phase.LIVE, Phase.CLOSED)),
+    Phase.LIVE: frozenset((Phase.OPENING, Phase.REPLAYING, Phase.CLOSED)),
+    Phase.CLOSED: frozenset(),
+}
+
+
+class IllegalTransition(RuntimeError):
+    """A phase change that LEGAL_MOVES does not list."""
+
+
 class OutboundTransport(Protocol):
     """Output of a connection: a uvloop transport, or the `send` of another ASGI server."""
 
@@ -221,11 +234,31 @@ class Connection(asyncio.Protocol):
         self.last_sent_tick = self.owner.tick
         self.write(data)
 
-    # --- a replay
+    # --- phase
 
-    def begin_replay(self) -> None:
-        """Begin a replay: the reader sets its pace, and other output stays limited by `max_unsent`."""
-        self.phase = Phase.REPLAYING
+    def transition(self, to: Phase) -> None:
+        """Change the phase, and wake the replay that waits for the reader. Raises IllegalTransition.
+
+        Nothing else assigns `phase`."""
+        if to not in LEGAL_MOVES[self.phase]:
+            raise IllegalTransition(f"{self.phase.name} to {to.name}")
+        before, self.phase = self.phase, to
+        self._wake_waiter()
+        if to is Phase.REPLAYING:
+            self._limit_replay()
+        elif before is Phase.REPLAYING and to is Phase.LIVE:
+            self.write = self.transport.write
+            self._set_high_water(self.max_unsent)
+
+    def go_live(self) -> None:
+        """Finish opening or a replay. A connection that its own output closed as too slow stays closed."""
+        if self.phase is Phase.OPENING or self.phase is Phase.REPLAYING:
+            self.transition(Phase.LIVE)
+
+    # --- replay
+
+    def _limit_replay(self) -> None:
+        """Let the reader set the pace of the replay; other output stays limited by `max_unsent`."""
         self.write = self._write_during_replay
         self._set_high_water(REPLAY_BUFFER_BYTES)
 
@@ -238,13 +271,6 @@ class Connection(asyncio.Protocol):
         self.last_sent_tick = self.owner.tick
         self.transport.write(data)
 
-    def end_replay(self) -> None:
-        """Go live, unless the connection was closed in the meantime."""
-        if self.phase is Phase.REPLAYING:
-            self.phase = Phase.LIVE
-            self.write = self.transport.write
-            self._set_high_water(self.max_unsent)
-
     def _write_during_replay(self, data: bytes) -> None:
         self.transport.write(data)
         if self.writable_waiter is not None and self.max_unsent:
@@ -256,21 +282,20 @@ class Connection(asyncio.Protocol):
         high = unsent or 2**31 - 1
         self.transport.set_write_buffer_limits(high=high, low=high // 4)
 
-    # --- its end
+    # --- close
 
     def close(self, end: CloseReason) -> None:
         """Send the close reason, then close. Idempotent."""
         if self.phase is not Phase.CLOSED:
-            self.close_reason = told = self.dialect.close_event(end)
+            self.close_reason = translated = self.dialect.close_event(end)
             self.begin_close()
             if self.pending:
                 self.pending.clear()  # unprocessed messages
-            self.send_close(told)
+            self.send_close(translated)
 
     def begin_close(self) -> None:
         """Unregister the connection and abort its transport after CLOSE_TIMEOUT."""
-        self.phase = Phase.CLOSED
-        self._wake_waiter()
+        self.transition(Phase.CLOSED)
         self.owner.on_disconnected(self)
         self.close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
 
@@ -293,8 +318,8 @@ class Connection(asyncio.Protocol):
         self._wake_waiter()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.phase = Phase.CLOSED
-        self._wake_waiter()
+        if self.phase is not Phase.CLOSED:
+            self.transition(Phase.CLOSED)
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.owner.on_disconnected(self)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bellcast.auth import origins
 from bellcast.errors import BadRequest, BellcastError, UpgradeRequired
-from bellcast.live.admission import Admission, guard_start
+from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Dialect, Listener, OnReady
@@ -86,8 +86,7 @@ class WebSocketEndpoint:
         if early:
             connection.data_received(early)
         connection.write(websocket.response(upgrade))
-        start = self._handshake.start(connection, request, refusal, connection.start_reading)
-        await guard_start(connection, start, connection.start_reading)
+        await self._start(connection, request, refusal, connection.start_reading)
 
     async def _carry(self, request: HandshakeRequest, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serve through another server's `send`."""
@@ -105,11 +104,24 @@ class WebSocketEndpoint:
         )
         outlet = AsgiTransport(connection, asgi.websocket_message)
         connection.attach(outlet, self._limits.unsent)
-        start = self._handshake.start(connection, request, refusal, outlet.resume_reading)
-        self._spawn(guard_start(connection, start, outlet.resume_reading))
+        self._spawn(self._start(connection, request, refusal, outlet.resume_reading))
         hearing = asgi.receive_websocket(connection, outlet, receive, self._handshake.listener)
         speaking = outlet.run(send, {"type": "websocket.accept"}, connection.closing)
         await asgi.serve(connection, outlet, speaking, hearing)
+
+    async def _start(
+        self,
+        connection: Connection,
+        request: HandshakeRequest,
+        authentication_error: BellcastError | None,
+        start_reading: OnReady,
+    ) -> None:
+        def refuse(error: BellcastError) -> None:
+            close_refused(connection, error)
+            start_reading()  # so that the client's close frame is read
+
+        start = self._handshake.start(connection, request, authentication_error, start_reading)
+        await guarded_start(connection, start, refuse)
 
     async def _decline(
         self, request: HandshakeRequest, send: asgi.Send, upgrade: websocket.Upgrade | websocket.HandshakeRejected

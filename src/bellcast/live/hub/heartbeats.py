@@ -3,42 +3,39 @@
 import asyncio
 
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.hub import Hub
+from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
 from bellcast.ports import Clock
 
 # Ticks per heartbeat interval; each tick checks the connections that are due in it.
 TICKS_PER_SECOND = 25
 # Pong timeout of the Pusher protocol, in seconds.
-PUSHER_GRACE = 30.0
+PUSHER_PONG_TIMEOUT = 30.0
 
 
 class HeartbeatWheel:
     """A timer wheel. Each connection is in one slot and is checked about once per heartbeat interval."""
 
-    def __init__(self, hub: Hub, clock: Clock, heartbeat: float, activity_timeout: float) -> None:
-        self._hub = hub
+    def __init__(self, clock: Clock, heartbeat: float, activity_timeout: float) -> None:
         self._clock = clock
         self._tick = heartbeat / TICKS_PER_SECOND
         # By dialect, default one interval each: ticks of silence before a ping, and ticks to answer it.
-        self._silence_ticks = {"pusher": (self._ticks(activity_timeout), self._ticks(PUSHER_GRACE))}
+        self._silence_ticks = {"pusher": (self._ticks(activity_timeout), self._ticks(PUSHER_PONG_TIMEOUT))}
         self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_SECOND + 1)]
-        hub.on_added = self.schedule
 
     def _ticks(self, seconds: float) -> int:
         return max(1, round(seconds / self._tick))
 
-    async def run(self) -> None:
+    async def run(self, owner: ConnectionOwner) -> None:
         """Tick until cancelled."""
         while True:
             await self._clock.sleep(self._tick)
-            self.tick()
+            self.tick(owner)
             await asyncio.sleep(0)
 
-    def tick(self) -> None:
+    def tick(self, owner: ConnectionOwner) -> None:
         """Advance one tick and check the connections that are due."""
-        self._hub.tick += 1
-        slot = self._hub.tick % len(self._wheel)
+        owner.tick += 1
+        slot = owner.tick % len(self._wheel)
         due, self._wheel[slot] = self._wheel[slot], []
         now = self._clock.now()
         for connection in due:
@@ -47,7 +44,7 @@ class HeartbeatWheel:
 
     def schedule(self, connection: Connection) -> None:
         """Schedule the next check: a full interval after the last write, or at the session's expiry."""
-        tick = self._hub.tick
+        tick = connection.owner.tick
         ticks = min(connection.last_sent_tick + TICKS_PER_SECOND - tick, *self._silence_limit(connection))
         ends = connection.principal.expires_at
         if ends is not None:
@@ -60,20 +57,21 @@ class HeartbeatWheel:
     def _check(self, connection: Connection, now: int) -> None:
         ends = connection.principal.expires_at
         if ends is not None and ends <= now:
-            self._hub.end(connection, close_reasons.EXPIRED)
+            connection.owner.end(connection, close_reasons.EXPIRED)
             return
         if not self._send_heartbeat(connection):
-            self._hub.end(connection, close_reasons.NO_PONG)
+            connection.owner.end(connection, close_reasons.NO_PONG)
             return
-        if self._hub.tick - connection.last_sent_tick >= TICKS_PER_SECOND and connection.phase is not Phase.OPENING:
+        silent_ticks = connection.owner.tick - connection.last_sent_tick
+        if silent_ticks >= TICKS_PER_SECOND and connection.phase is not Phase.OPENING:
             connection.write_tracked(connection.dialect.heartbeat(now))
         self.schedule(connection)
 
     def _send_heartbeat(self, connection: Connection) -> bool:
         """Ping a silent peer. Returns False if it has not answered the last ping in time."""
-        tick, (patience, grace) = self._hub.tick, self._silence_limit(connection)
+        tick, (silence, timeout) = connection.owner.tick, self._silence_limit(connection)
         if connection.last_received_tick < connection.ping_tick:
-            return tick - connection.ping_tick < grace
-        if tick - connection.last_received_tick >= patience and connection.ping():
+            return tick - connection.ping_tick < timeout
+        if tick - connection.last_received_tick >= silence and connection.ping():
             connection.ping_tick = tick
         return True

@@ -1,51 +1,283 @@
-"""The connections of this process and the dispatch of events to them.
+"""The connections of this process, what they follow, and the dispatch of events to them.
 
 An event is encoded once per dialect in use on its stream; the same bytes are written to all its connections.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from socket import SocketType
 
+from bellcast.auth.permissions import Grant
+from bellcast.live import topic_access
+from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.presence_batching import PresenceBatcher, merge_changes
 from bellcast.live.cluster.state import ClusterState
+from bellcast.live.config import LiveConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Dialect, Phase
+from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.presence import Presence
-from bellcast.live.hub.stream_index import StreamIndex
+from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.model.events import (
+    SEPARATOR,
     AnnouncementChanged,
     Event,
     InboxBulkChanged,
     InboxEvent,
     LiveEvent,
+    Member,
     NodeLeft,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
+    PeerPresence,
     PeerUpdate,
     PresenceChanged,
     SessionsRevoked,
     SnapshotRequest,
     Stream,
     SubscriptionEnded,
-    SurveyReply,
-    SurveyRequest,
     Typing,
+    inbox_stream,
+    topic_stream,
 )
+from bellcast.model.identities import Principal
+from bellcast.ports import Broker, Clock, Store
 
 
-class Hub(StreamIndex):
-    """Dispatches events to connections. Every method must be called on the event loop's thread."""
+class Hub:
+    """Registers connections and dispatches events to them. Every method must be called on the event loop's thread.
 
-    def __init__(self, presence: Presence, census: ClusterState) -> None:
-        super().__init__(presence, census)
+    Totals include the other nodes' counts from the cluster state."""
+
+    def __init__(
+        self,
+        presence: Presence,
+        broker: Broker,
+        clock: Clock,
+        callbacks: HubCallbacks,
+        log: ConnectionLog | None = None,
+    ) -> None:
+        self.tick = 0  # of the heartbeat wheel
+        self.presence = presence
+        self.cluster = ClusterState(broker, clock, self)
+        self.callbacks = callbacks
         self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
+        self._broker = broker
+        self._log = log
+        self._observers: tuple[HubObserver, ...] = ()
+        self._index = StreamIndex()
+        self._by_id, self._streams = self._index.by_id, self._index.by_stream  # for the dispatch of each event
         self._is_tick_busy = False
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._by_id.values()))
+
+    def add_observer(self, observer: HubObserver) -> None:
+        """Report to a dialect from now on."""
+        self._observers += (observer,)
+
+    # --- connections
+
+    def add(self, connection: Connection) -> None:
+        """Register a connection and follow its recipient's inbox stream."""
+        self._index.add(connection)
+        if connection.address is not None:
+            self.cluster.count_changed(ADDRESS + connection.address)
+        self.follow_own_inbox(connection)
+        self.callbacks.added(connection)
+        if self._log is not None:
+            self._log.opened(connection)
+
+    def follow_own_inbox(self, connection: Connection) -> None:
+        """Follow the inbox stream of the connection's recipient, if it has one."""
+        principal = connection.principal
+        if principal.recipient is not None:
+            self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
+
+    def on_disconnected(self, connection: Connection) -> None:
+        """Unregister a connection. Idempotent."""
+        if not self._index.remove(connection):
+            return
+        if connection.address is not None:
+            self.cluster.count_changed(ADDRESS + connection.address)
+        for stream in connection.streams:
+            self._unfollow(connection, stream)
+        self.callbacks.disconnected(connection)
+        if self._log is not None:
+            self._log.closed(connection)
+
+    def find(self, id: str) -> Connection | None:
+        """Return the connection with this public id."""
+        return self._by_id.get(id)
+
+    def at_address(self, address: str) -> int:
+        """Return the number of connections from an address on all nodes."""
+        return self._index.count(ADDRESS + address) + self.cluster.count_elsewhere(ADDRESS + address)
+
+    def connections_of(self, tenant: str, recipient: str) -> int:
+        """Return the number of a recipient's connections on all nodes."""
+        return self.total(inbox_stream(tenant, recipient))
+
+    # --- subscriptions
+
+    def follow(self, connection: Connection, grants: Mapping[str, Grant], member: Member | None = None) -> None:
+        """Follow granted topics. Idempotent; the later grant wins. `member` is the presence member, if that is another
+        than the connection's recipient."""
+        if not grants or connection.phase is Phase.CLOSED:  # closed during authorization
+            return
+        principal = connection.principal
+        connection.grants = {**(connection.grants or {}), **grants}
+        for topic in grants:
+            if self._follow(connection, topic_stream(principal.tenant, topic)):
+                joined = self.presence.join(principal, topic, connection.id, member)
+                if joined is not None:
+                    key, change = joined
+                    self.cluster.presence_changed(key)
+                    self._presence_changed(change, ChangeOrigin.HERE)
+
+    def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
+        """Unfollow topics; topics that are not followed are ignored."""
+        for topic in topics:
+            if connection.grants is not None and connection.grants.pop(topic, None) is not None:
+                stream = topic_stream(connection.principal.tenant, topic)
+                connection.streams = tuple(one for one in connection.streams if one != stream)
+                self._unfollow(connection, stream)
+
+    async def reauthorize(self, connection: Connection, principal: Principal, store: Store, config: LiveConfig) -> None:
+        """Apply a new session of the same recipient: unfollow the topics that it does not grant.
+
+        The grants are computed first, so a failure of the store changes nothing. Topics that are followed or unfollowed
+        during the query keep their state."""
+        before = dict(connection.grants or {})
+        kept = await topic_access.regrant_topics(store, principal, before, config)
+        connection.principal = principal
+        self.unfollow(connection, [topic for topic in before if topic not in kept])
+        if connection.grants is not None:
+            connection.grants |= {topic: grant for topic, grant in kept.items() if topic in connection.grants}
+
+    def topics(self, connection: Connection) -> tuple[str, ...]:
+        """Return the topics that a connection follows."""
+        return tuple(connection.grants or ())
+
+    def followed_topics(self, tenant: str) -> dict[str, int]:
+        """Return a tenant's followed topics on all nodes with their connection counts."""
+        prefix = topic_stream(tenant, "")
+        counts = Counter({key: len(those) for key, those in self._streams.items() if key.startswith(prefix)})
+        for key, count in self.cluster.counts_by_prefix(prefix):
+            counts[Stream(key)] += count
+        return {stream.removeprefix(prefix): count for stream, count in counts.items()}
+
+    def connections_on(self, stream: Stream) -> list[Connection]:
+        """Return the local connections that follow a stream."""
+        return list(self._streams.get(stream, ()))
+
+    def count(self, stream: Stream) -> int:
+        """Return the number of local connections that follow a stream."""
+        return len(self._streams.get(stream, ()))
+
+    def total(self, stream: Stream) -> int:
+        """Return the number of connections that follow a stream on all nodes."""
+        return self.count(stream) + self.cluster.count_elsewhere(stream)
+
+    def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
+        """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
+        return self._index.recipients(tenant, self._recipients_of)
+
+    def _recipients_of(self, topic: str) -> list[str]:
+        """Return the recipients of inboxes whose changes a topic carries."""
+        recipients = [observer.recipient_of(topic) for observer in self._observers]
+        return [recipient for recipient in recipients if recipient is not None]
+
+    def _follow(self, connection: Connection, stream: Stream) -> bool:
+        if connection.phase is Phase.CLOSED or not self._index.follow(
+            connection, stream
+        ):  # closed during authorization
+            return False
+        count = self.count(stream)
+        if count == 1:
+            for carrier in self._broker_streams(stream):
+                self._broker.follow(carrier)
+        connection.streams += (stream,)
+        self._count_changed(stream, count, 1)
+        return True
+
+    def _unfollow(self, connection: Connection, stream: Stream) -> None:
+        if not self._index.unfollow(connection, stream):
+            return
+        count = self.count(stream)
+        if not count:
+            for carrier in self._broker_streams(stream):
+                self._broker.unfollow(carrier)
+        kind, _, name = stream.split(SEPARATOR, 2)
+        if kind == "topic":
+            self._leave_presence(connection, name)
+        self._count_changed(stream, count, -1)
+
+    def _broker_streams(self, stream: Stream) -> tuple[Stream, ...]:
+        """Return the broker streams a stream needs: itself, and the inboxes whose changes its topic carries."""
+        kind, tenant, name = stream.split(SEPARATOR, 2)
+        if kind != "topic":
+            return (stream,)
+        return (stream, *(inbox_stream(tenant, recipient) for recipient in self._recipients_of(name)))
+
+    def _leave_presence(self, connection: Connection, topic: str) -> None:
+        departed = self.presence.leave(connection.principal, topic, connection.id)
+        if departed is None:
+            return
+        self.cluster.presence_changed(departed.where)
+        self._presence_changed(departed.change, ChangeOrigin.HERE)
+        if departed.here == 0:
+            for observer in self._observers:
+                observer.node_left(departed.where)
+
+    def _count_changed(self, stream: Stream, here: int, change: int) -> None:
+        self.cluster.count_changed(stream)
+        for observer in self._observers:
+            total = here + self.cluster.count_elsewhere(stream)
+            observer.subscription_count_changed(stream, total, change, ChangeOrigin.HERE)
+
+    def _presence_changed(self, change: PresenceChanged | None, cause: ChangeOrigin) -> None:
+        if change is None:
+            return
+        for observer in self._observers:
+            observer.presence_changed(change, cause)
+        # After the reply to the connection that moved. The other nodes derive the event from the cluster state.
+        asyncio.get_running_loop().call_soon(self.dispatch, change)
+
+    # --- cluster.LocalState
+
+    def count_here(self, key: str) -> int:
+        """Return the local followers of a stream or connections of an address."""
+        return self._index.count(key)
+
+    def counts_here(self) -> dict[str, int]:
+        """Return all local counts by key."""
+        return self._index.counts()
+
+    def present_here(self, where: PresenceKey) -> PeerPresence:
+        """Return a member's local connections on a topic."""
+        return self.presence.local(where)
+
+    def presence_here(self) -> list[PeerPresence]:
+        """Return all members with a local connection."""
+        return list(self.presence.all_local())
+
+    def apply_peer(self, node: str, delta: StateDelta, cause: ChangeOrigin) -> None:
+        """Apply another node's state change."""
+        for present in delta.members:
+            self._presence_changed(self.presence.apply_remote(node, present), cause)
+        for observer in self._observers:
+            for key, change in delta.counts.items():
+                if not key.startswith(ADDRESS):
+                    observer.subscription_count_changed(Stream(key), self.total(Stream(key)), change, cause)
 
     # --- dispatch
 
@@ -54,22 +286,20 @@ class Hub(StreamIndex):
         match event:
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 self._dispatch_change(event)
-                if self.observer is not None:
-                    self.observer.inbox_changed(event)
+                for observer in self._observers:
+                    observer.inbox_changed(event)
             case PresenceChanged():
                 self._dispatch_move(event)
             case LiveEvent() | Typing():
                 self._dispatch_live(event)
             case AnnouncementChanged():
-                self.callbacks.materialize(event)
+                self.callbacks.materialize(event, self.recipients)
             case SessionsRevoked():
                 self._revoke(event)
             case SubscriptionEnded():
-                self.callbacks.recheck_grant(event)
+                self._end_subscription(event)
             case PeerUpdate() | SnapshotRequest() | NodeLeft():
                 self.cluster.receive(event)
-            case SurveyRequest() | SurveyReply():
-                self.callbacks.survey(event)
 
     def _dispatch_live(self, event: LiveEvent | PresenceChanged | Typing) -> None:
         """Fan out one event, possibly to thousands of followers.
@@ -101,9 +331,9 @@ class Hub(StreamIndex):
                 self._send_moves_together([mover], moves[number:])
 
     def _send_moves_together(self, connections: Sequence[Connection], moves: Sequence[PresenceChanged]) -> None:
-        told = merge_changes(moves) if connections and moves else None
-        if told is not None:
-            self._fan_out(connections, partial(self._encode, told), None)
+        merged = merge_changes(moves) if connections and moves else None
+        if merged is not None:
+            self._fan_out(connections, partial(self._encode, merged), None)
 
     def send_to_stream(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
         """Send to a stream's followers what `encode` returns for their dialect; None is skipped."""
@@ -114,7 +344,7 @@ class Hub(StreamIndex):
     def _fan_out(
         self, connections: Sequence[Connection], encode: Callable[[Dialect], bytes | None], but: str | None
     ) -> None:
-        joined = self._note_tick_events()
+        is_coalescing = self._note_tick_events()
         sender = self._by_id.get(but) if but is not None else None
         encoded: dict[object, bytes | None] = {}
         dialect, data, tick, live = None, None, self.tick, Phase.LIVE
@@ -127,10 +357,10 @@ class Hub(StreamIndex):
             if data is None or connection is sender:
                 continue
             connection.last_sent_tick = tick
-            sock, outlet = connection.sock, connection.transport
-            if joined or sock is None or connection.phase is not live:
+            sock, transport = connection.sock, connection.transport
+            if is_coalescing or sock is None or connection.phase is not live:
                 connection.write(data)
-            elif outlet.clear or not outlet.get_write_buffer_size():
+            elif transport.clear or not transport.get_write_buffer_size():
                 _send(connection, sock, data)
             else:
                 connection.write(data)
@@ -178,10 +408,17 @@ class Hub(StreamIndex):
         return dialect.encode(event)
 
     def on_pong(self, connection: Connection, data: bytes) -> None:
-        if self.observer is not None:
-            self.observer.pong_received(connection, data)
+        for observer in self._observers:
+            observer.pong_received(connection, data)
 
-    # --- closing
+    # --- close
+
+    def _end_subscription(self, event: SubscriptionEnded) -> None:
+        """Unfollow the topic on connections that the ended subscription had granted it."""
+        for connection in self.connections_on(topic_stream(event.tenant, event.topic)):
+            is_granted = connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
+            if is_granted and connection.principal.recipient == event.recipient:
+                self.unfollow(connection, (event.topic,))
 
     def _revoke(self, event: SessionsRevoked) -> None:
         for connection in tuple(self._streams.get(event.stream, ())):
@@ -190,8 +427,8 @@ class Hub(StreamIndex):
 
     def end(self, connection: Connection, end: CloseReason) -> None:
         """Close a connection with a reason and unregister it."""
-        if self.log is not None and connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
-            self.log.refused(connection, end)
+        if self._log is not None and connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
+            self._log.refused(connection, end)
         connection.close(end)
         self.on_disconnected(connection)
 

@@ -168,10 +168,7 @@ class Commands:
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
             raise Forbidden("A fresh token must be the same recipient's: connect anew to be somebody else.")
-        followed = dict(connection.grants or {})
-        kept = await topic_access.reauthorized(self._engines.store, fresh, followed, self._rules)
-        connection.principal = fresh
-        self._hub.regrant(connection, followed, kept)
+        await self._hub.reauthorize(connection, fresh, self._engines.store, self._rules)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(asked.ref, expires_at=ends)
 

@@ -1,5 +1,7 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
+from functools import partial
+
 from msgspec import Struct
 
 from bellcast.auth.authenticator import Authenticator
@@ -24,11 +26,12 @@ NOTHING: topic_access.Authorized = ({}, ())
 
 
 class OpenedInbox(Struct, frozen=True):
-    """An admitted connection's inbox and its resume position."""
+    """An admitted connection's inbox and its resume position. `on_ready` applies what the `connect` handler did."""
 
     opened: OpenInbox | None  # None: anonymous
     position: Position | None
     came_back: bool  # the client sent a position, valid or not
+    on_ready: OnReady
 
     @property
     def inbox(self) -> Inbox | None:
@@ -83,27 +86,26 @@ class NativeHandshake:
         """Start an accepted WebSocket; raises if it is refused. `at_ready` starts the processing of received frames."""
         if refusal is not None:
             raise refusal
-        arrived, started = await self.open_inbox(connection, request)
+        await self.send_ready(connection, await self.open_inbox(connection, request), request, at_ready)
 
-        def ready() -> None:
-            started()
-            at_ready()
-
-        await self.send_ready(connection, arrived, request, ready)
-
-    async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> tuple[OpenedInbox, OnReady]:
-        """Call `connect` and open the inbox. The handler's effects are applied right after `ready`."""
+    async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
+        """Call `connect` and open the inbox."""
         port = await self._app.connected(connection, None)
         asked = request.position
         position = None if asked is None else parse_position(asked)
         opened = await self._admission.admit(connection, position)
-        return OpenedInbox(opened, position, asked is not None), self._connected(connection, port)
+        return OpenedInbox(opened, position, asked is not None, partial(self._connected, connection, port))
 
     async def send_ready(
-        self, connection: Connection, arrived: OpenedInbox, request: HandshakeRequest, at_ready: OnReady
+        self,
+        connection: Connection,
+        arrived: OpenedInbox,
+        request: HandshakeRequest,
+        at_ready: OnReady = lambda: None,
     ) -> None:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
         missed, base = await self._send_ready(connection, arrived, request)
+        arrived.on_ready()
         at_ready()
         if connection.phase is Phase.OPENING:
             await resume.replay(self._store, connection, missed, base, self._rules.limits)
@@ -131,16 +133,13 @@ class NativeHandshake:
         _go_live(connection, inbox, lost=arrived.came_back)
         return None, connection.revision
 
-    def _connected(self, connection: Connection, port: NativeCallContext | None) -> OnReady:
-        def started() -> None:
-            if port is None or port.pending_frames is None or connection.phase is Phase.CLOSED:
-                return
-            self._hub.follow(connection, dict.fromkeys(port.pending_topics, Grant.APP))
-            for told in port.pending_frames:
-                connection.write_tracked(told)
-            port.pending_frames = None
-
-        return started
+    def _connected(self, connection: Connection, port: NativeCallContext | None) -> None:
+        if port is None or port.pending_frames is None or connection.phase is Phase.CLOSED:
+            return
+        self._hub.follow(connection, dict.fromkeys(port.pending_topics, Grant.APP))
+        for frame in port.pending_frames:
+            connection.write_tracked(frame)
+        port.pending_frames = None
 
     def _ready_frame(
         self,
@@ -179,4 +178,4 @@ def _go_live(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None
         if lost:
             connection.write_tracked(connection.dialect.reset(inbox.state))
     if not connection.is_stale:
-        connection.phase = Phase.LIVE
+        connection.go_live()

@@ -1,131 +1,143 @@
 """`GET /v1/stream`: the native dialect as an event stream.
 
-EventSource stops permanently on any status but 200 and hides the status from its script. Only permanent errors are
-therefore sent as a status; temporary ones are a stream with a `retry` delay (WHATWG HTML, 9.2)."""
+EventSource stops permanently on any status but 200 and hides the status from its script. So only permanent errors are
+sent as a status; temporary ones are a stream with a `retry` delay (WHATWG HTML, 9.2)."""
 
 import random
-from collections.abc import Coroutine
-from typing import Any
-
-import structlog
+from functools import partial
 
 from bellcast.auth import origins
 from bellcast.auth.authenticator import Authenticator
-from bellcast.errors import BellcastError, MethodNotAllowed, Unavailable
-from bellcast.live.admission import Admission, close_reason_for, guard_start
+from bellcast.errors import BellcastError, MethodNotAllowed
+from bellcast.live.admission import Admission, close_reason_for, close_refused, guarded_start
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, OnReady
+from bellcast.live.connection.connection import Connection
 from bellcast.live.framing import sse
 from bellcast.live.http import asgi, handshake_request, responses
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.native import protocol
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
-from bellcast.live.native.sse_connection import SseConnection
 from bellcast.ports import SessionRevoked
-
-log = structlog.get_logger(__name__)
 
 # Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
 RETRY_MS = (1_500, 4_500)
+
+
+class SseConnection(Connection):
+    """An event stream on a raw socket: chunked for HTTP/1.1; for HTTP/1.0, closing the connection ends the body."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Ignore received data: an event stream is one-way."""
+
+    def send_close(self, end: CloseReason) -> None:
+        last = sse.LAST_CHUNK if self.dialect is protocol.SSE_CHUNKED else b""
+        self.write(self.dialect.close(end) + last)
+        self.transport.close()
 
 
 class StreamEndpoint:
     """An ASGI application for event streams."""
 
     def __init__(
-        self, doors: Authenticator, rules: LiveConfig, arrivals: Admission, sessions: NativeHandshake, spawn: Spawn
+        self,
+        authenticator: Authenticator,
+        config: LiveConfig,
+        admission: Admission,
+        handshake: NativeHandshake,
+        spawn: Spawn,
     ) -> None:
-        self._authenticator = doors
-        self._rules = rules
-        self._admission = arrivals
-        self._handshake = sessions
+        self._authenticator = authenticator
+        self._config = config
+        self._admission = admission
+        self._handshake = handshake
         self._spawn = spawn
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         request = handshake_request.read(scope)
         if request.method == "OPTIONS":
-            allowed = self._rules.access.origins
+            allowed = self._config.access.origins
             await responses.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
-        cors = self._cors(request, 200)
         try:
-            connection = await self._authenticate(request, ours=responses.can_take_over(scope))
-            arrived, started = await self._enter(connection, request)
-        except BellcastError as refusal:
-            await _respond_error(refusal, self._cors(request, refusal.status), send)
+            connection = await self._authenticate(request, is_direct=responses.can_take_over(scope))
+        except BellcastError as error:
+            await _respond_error(error, self._cors(request, error.status), send)
             return
-        if not responses.can_take_over(scope):
-            welcome = self._handshake.send_ready(connection, arrived, request, started)
-            await self._carry(connection, welcome, cors, receive, send)
+        opened = await guarded_start(connection, self._handshake.open_inbox(connection, request), _respond_later)
+        if isinstance(opened, BellcastError):
+            await _respond_error(opened, self._cors(request, opened.status), send)
+        elif not responses.can_take_over(scope):
+            await self._serve_asgi(connection, request, opened, receive, send)
         elif (taken := responses.take_over(scope, connection)) is not None:
-            connection.attach(taken[0], self._rules.limits.unsent)
-            connection.write(sse.response_head(request.http_version, cors) + _retry(connection))
-            await guard_start(connection, self._handshake.send_ready(connection, arrived, request, started))
+            connection.attach(taken[0], self._config.limits.unsent)
+            head = sse.response_head(request.http_version, self._cors(request, 200))
+            connection.write(head + _retry(connection))
+            await self._start(connection, request, opened)
 
-    async def _enter(self, connection: Connection, request: HandshakeRequest) -> tuple[OpenedInbox, OnReady]:
-        """Admit the connection and open its inbox. On failure or cancellation, unregister it from all counters."""
-        try:
-            return await self._handshake.open_inbox(connection, request)
-        except BaseException as failure:
-            connection.owner.on_disconnected(connection)
-            if isinstance(failure, Exception) and not isinstance(failure, BellcastError):
-                log.exception("connection start failed", connection=connection.id)
-                raise Unavailable from failure
-            raise
+    async def _start(self, connection: Connection, request: HandshakeRequest, opened: OpenedInbox) -> None:
+        start = self._handshake.send_ready(connection, opened, request)
+        await guarded_start(connection, start, partial(close_refused, connection))
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._rules.access.origins, status)
+        return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
 
-    async def _authenticate(self, request: HandshakeRequest, *, ours: bool) -> Connection:
+    async def _authenticate(self, request: HandshakeRequest, *, is_direct: bool) -> Connection:
         if request.method != "GET":
             raise MethodNotAllowed("An event stream is opened with GET.")
         self._admission.check_address(request.address)
         principal = await self._authenticator.recipient(request, "stream")
-        chunked = ours and request.http_version != "1.0"
-        dialect = protocol.SSE_CHUNKED if chunked else protocol.SSE_PLAIN
-        kind = SseConnection if ours else AsgiConnection
+        is_chunked = is_direct and request.http_version != "1.0"
+        dialect = protocol.SSE_CHUNKED if is_chunked else protocol.SSE_PLAIN
+        kind = SseConnection if is_direct else AsgiConnection
         return self._admission.create_connection(kind, dialect, principal, request.address)
 
-    async def _carry(
+    async def _serve_asgi(
         self,
         connection: Connection,
-        welcome: Coroutine[Any, Any, None],
-        cors: Headers,
+        request: HandshakeRequest,
+        opened: OpenedInbox,
         receive: asgi.Receive,
         send: asgi.Send,
     ) -> None:
         """Serve the stream through ASGI `send`."""
-        outlet = AsgiTransport(connection, asgi.body_message)
-        connection.attach(outlet, self._rules.limits.unsent)
+        transport = AsgiTransport(connection, asgi.body_message)
+        connection.attach(transport, self._config.limits.unsent)
         headers = [
             (b"content-type", b"text/event-stream"),
             (b"cache-control", b"no-store, no-transform"),
             (b"x-accel-buffering", b"no"),
-            *cors,
+            *self._cors(request, 200),
         ]
         connection.write(_retry(connection))
-        self._spawn(guard_start(connection, welcome))
+        self._spawn(self._start(connection, request, opened))
         start = {"type": "http.response.start", "status": 200, "headers": headers}
-        speaking = outlet.run(send, start, asgi.end_of_body)
-        await asgi.serve(connection, outlet, speaking, asgi.receive_stream(receive))
+        sending = transport.run(send, start, asgi.end_of_body)
+        await asgi.serve(connection, transport, sending, asgi.receive_stream(receive))
 
 
 def _retry(connection: Connection) -> bytes:
-    said = sse.retry(int(random.uniform(*RETRY_MS)))
-    return sse.chunk(said) if connection.dialect is protocol.SSE_CHUNKED else said
+    field = sse.retry(int(random.uniform(*RETRY_MS)))
+    return sse.chunk(field) if connection.dialect is protocol.SSE_CHUNKED else field
 
 
-async def _respond_error(refusal: BellcastError, cors: Headers, send: asgi.Send) -> None:
-    end = close_reason_for(refusal)
-    if isinstance(refusal, SessionRevoked):
+def _respond_later(error: BellcastError) -> BellcastError:
+    """Return the error: the socket still belongs to the HTTP server, so the response carries it."""
+    return error
+
+
+async def _respond_error(error: BellcastError, cors: Headers, send: asgi.Send) -> None:
+    end = close_reason_for(error)
+    if isinstance(error, SessionRevoked):
         await responses.respond(send, 204, cors)  # EventSource does not reconnect after 204
     elif end.reconnect:
         await _respond_retry(end, cors, send)
     else:
-        allowed = [(b"allow", b"GET, OPTIONS")] if isinstance(refusal, MethodNotAllowed) else []
-        await responses.respond_error(send, refusal, [*cors, *allowed])
+        allowed = [(b"allow", b"GET, OPTIONS")] if isinstance(error, MethodNotAllowed) else []
+        await responses.respond_error(send, error, [*cors, *allowed])
 
 
 async def _respond_retry(end: CloseReason, cors: Headers, send: asgi.Send) -> None:

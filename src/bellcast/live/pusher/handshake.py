@@ -99,7 +99,7 @@ class PusherHandshake:
         )
         await self._call_connect(connection)
         opened = await self._admission.admit(connection)
-        connection.phase = Phase.LIVE
+        connection.go_live()
         if opened is not None:
             connection.revision = opened.inbox.state.revision
         self._users.remember_browser(connection, request)

@@ -4,6 +4,7 @@ Stock clients send no position, so the server records the position of each devic
 last change confirms its delivery. Later changes are replayed at the next sign-in, at least once, with the same ids."""
 
 import hashlib
+from functools import partial
 from itertools import chain
 
 import structlog
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BadRequest, BellcastError
-from bellcast.live.admission import Admission, guard_start
+from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
@@ -78,7 +79,8 @@ class PusherUsers:
         if isinstance(user, CloseReason):
             self._hub.end(connection, user)
         elif connection.principal.recipient is None:
-            await guard_start(connection, self._send_signed_in(connection, user, asked.user_data))
+            start = self._send_signed_in(connection, user, asked.user_data)
+            await guarded_start(connection, start, partial(close_refused, connection))
         elif connection.principal.recipient == user.id:
             self._send(connection, frames.signed_in(asked.user_data))
         else:
@@ -129,7 +131,7 @@ class PusherUsers:
         if connection.is_stale:
             await resume.replay(engines.store, connection, None, connection.revision, limits)
         else:
-            connection.phase = Phase.LIVE
+            connection.go_live()
 
     # --- confirmed positions
 

@@ -23,7 +23,7 @@ from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import EngineError
-from bellcast.live.socketio.socket_handoff import SocketHandoff
+from bellcast.live.wiring import SiblingProcesses
 
 log = structlog.get_logger(__name__)
 
@@ -60,12 +60,12 @@ class SocketIOEndpoint:
     """The ASGI application of this path."""
 
     def __init__(
-        self, pipes: EngineSessions, arrivals: Admission, rules: LiveConfig, neighbours: SocketHandoff | None = None
+        self, pipes: EngineSessions, arrivals: Admission, rules: LiveConfig, siblings: SiblingProcesses | None
     ) -> None:
         self._sessions = pipes
         self._admission = arrivals
         self._rules = rules
-        self._handoff = neighbours
+        self._siblings = siblings
         self._warned_at = -math.inf
 
     @property
@@ -80,7 +80,7 @@ class SocketIOEndpoint:
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         request = handshake_request.read(scope)
         asked = dict(request.parameters)
-        if self._handoff is not None and await self._hand_off(self._handoff, scope, asked, receive, send):
+        if self._siblings is not None and await self._hand_off(self._siblings, scope, asked, receive, send):
             return
         if scope["type"] == "websocket":
             await self._carry(request, asked, receive, send)
@@ -93,14 +93,14 @@ class SocketIOEndpoint:
 
     async def _hand_off(
         self,
-        neighbours: SocketHandoff,
+        siblings: SiblingProcesses,
         scope: asgi.Scope,
         asked: dict[str, str],
         receive: asgi.Receive,
         send: asgi.Send,
     ) -> bool:
         """Whether the request is its session's owner's to answer, or was over before it could be."""
-        door = neighbours.peer_path(asked.get("sid", ""))
+        door = siblings.peer_path(asked.get("sid", ""))
         if door is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
             return False
         body: bytes | None = b""

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from socket import SocketType
 from typing import Any, Protocol
 
+import structlog
+
 from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -16,7 +18,10 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.socketio import session_ids
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, EnginePacket, OpenPayload
+from bellcast.live.wiring import SessionLog
 from bellcast.ports import Clock
+
+log = structlog.get_logger(__name__)
 
 # Slots per shorter of interval and timeout: a timeout is at most a twentieth late.
 SLOTS = 20
@@ -117,9 +122,13 @@ class EngineSession:
         self._sessions.set_joined(self)
 
     def begin(self, link: EngineTransport) -> None:
-        """Send the open packet and start the heartbeat."""
+        """Send the open packet and start the heartbeat. A session whose start fails is closed and logged."""
         self.transport = link
-        self._sessions.begin(self)
+        try:
+            self._sessions.begin(self)
+        except Exception:
+            log.exception("session_start_failed")
+            self.close(close_reasons.UNAVAILABLE)
 
     def send_packet(self, packet: bytes) -> None:
         """Send a text packet."""
@@ -208,31 +217,23 @@ class EngineSession:
             self.deadline = asyncio.get_running_loop().time() + self._sessions.config.ping_interval
 
 
-class SessionLog(Protocol):
-    """Logs opened and closed sessions."""
-
-    def session_opened(self, pipe: EngineSession) -> None: ...
-    def session_closed(self, pipe: EngineSession) -> None: ...
-    def namespace_refused(self, pipe: EngineSession, namespace: str, reason: str) -> None:
-        """A client may not join a namespace."""
-        ...
-
-
 class EngineSessions:
     """The sessions of this process, by their secret id."""
 
-    def __init__(self, upper: EngineListener, rules: SocketIOConfig, clock: Clock) -> None:
-        self.listener = upper
-        self.config = rules
+    def __init__(
+        self, listener: EngineListener, config: SocketIOConfig, clock: Clock, session_log: SessionLog | None
+    ) -> None:
+        self.listener = listener
+        self.config = config
+        self.log = session_log
         self._clock = clock
         self._by_sid: dict[str, EngineSession] = {}
         self._final_packets: dict[str, EngineTransport] = {}
         self.unjoined = 0
         self._unjoined_by_address: dict[str | None, int] = {}
-        self._width = min(rules.ping_interval, rules.ping_timeout) / SLOTS
+        self._width = min(config.ping_interval, config.ping_timeout) / SLOTS
         self._slots: dict[int, set[EngineSession]] = {}
         self._last_tick = 0
-        self.log: SessionLog | None = None
 
     def __len__(self) -> int:
         return len(self._by_sid)

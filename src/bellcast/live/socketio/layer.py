@@ -1,14 +1,14 @@
 """Socket.IO on an Engine.IO session: dispatches packets to namespaces and closes sessions."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
-import structlog
-
-from bellcast import calls
-from bellcast.errors import BellcastError
+from bellcast.errors import BellcastError, HandlerFailed
+from bellcast.live.admission import guarded_start
 from bellcast.live.config import SocketIOConfig, Spawn
 from bellcast.live.connection import close_reasons
+from bellcast.live.connection.close_reasons import RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.socketio.engine_session import CLIENT_CLOSED, UNREADABLE, EngineSession
 from bellcast.live.socketio.events import EventDispatcher
@@ -17,8 +17,6 @@ from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
-
-log = structlog.get_logger(__name__)
 
 # Namespaces of one pipe; apps have a handful.
 MAX_NAMESPACES = 100
@@ -126,27 +124,24 @@ class SocketIOLayer:
             _send_connect_error(pipe, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
         else:
             members[packet.namespace] = None
-            self._spawn(self._join(pipe, packet.namespace, packet.data or {}))
+            self._spawn(self._start(self._handshake.create_connection(pipe, packet.namespace), packet.data or {}))
 
-    async def _join(self, pipe: EngineSession, namespace: str, auth: dict[str, Any]) -> None:
-        try:
-            await self._handshake.join(pipe, namespace, auth)
-        except calls.Refused as refused:
-            _send_connect_error(pipe, namespace, refused.message, refused.data)
-        except BellcastError as refusal:
-            self._reject(pipe, namespace, refusal)
-        except Exception:
-            log.exception("a namespace could not be joined", namespace=namespace)
-            self._reject(pipe, namespace, BellcastError())
+    async def _start(self, connection: NamespaceConnection, auth: dict[str, Any]) -> None:
+        await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))
 
-    def _reject(self, pipe: EngineSession, namespace: str, refusal: BellcastError) -> None:
-        """A refusal is told, and clients stay away until their app tries again; what passes by itself closes the
-        transport instead, since then they come back by themselves."""
-        if refusal.status >= 500 and refusal.status != 502:
-            pipe.close(close_reasons.UNAVAILABLE)
-            return
-        wait = {} if refusal.retry_after is None else {"retry_after": refusal.retry_after}
-        _send_connect_error(pipe, namespace, refusal.detail, {"code": refusal.code, **wait}, refusal.code)
+
+def _refuse(connection: NamespaceConnection, error: BellcastError) -> None:
+    """Send CONNECT_ERROR, after which clients wait for their app; a temporary error closes the session instead, after
+    which clients reconnect automatically."""
+    session, namespace = connection.session, connection.namespace
+    connection.disconnected()
+    if isinstance(error, RejectedByApp):
+        _send_connect_error(session, namespace, error.detail, error.data)
+    elif error.status >= 500 and error.status != HandlerFailed.status:
+        session.close(close_reasons.UNAVAILABLE)
+    else:
+        wait = {} if error.retry_after is None else {"retry_after": error.retry_after}
+        _send_connect_error(session, namespace, error.detail, {"code": error.code, **wait}, error.code)
 
 
 def _members(pipe: EngineSession) -> list[NamespaceConnection]:

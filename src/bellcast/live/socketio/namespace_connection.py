@@ -37,7 +37,7 @@ class NamespaceConnection(Connection):
         self.dialect = dialect.dialect_for(self.namespace, link.encoding, resumable=self.resumable)
         self.transport, self.sock = link.transport, link.sock
         if self.phase is Phase.REPLAYING:
-            self.begin_replay()
+            self._limit_replay()
         else:
             self.write = link.transport.write
             self._set_high_water(self.max_unsent)
@@ -101,8 +101,8 @@ class NamespaceConnection(Connection):
 
     def disconnected(self) -> None:
         """Handle the end of the member or its session. Safe to call twice."""
-        self.phase = Phase.CLOSED
-        self._wake_waiter()
+        if self.phase is not Phase.CLOSED:
+            self.transition(Phase.CLOSED)
         self.owner.on_disconnected(self)
         self.sock = None  # the pipe's, which lets it go
         self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
-from bellcast.auth.origins import WrongOrigin
+from bellcast.auth.origins import Kind, WrongOrigin
 from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.live import topic_access
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig
-from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import merge_principal
@@ -30,6 +30,7 @@ from bellcast.ports import Changes, Store
 
 # What an app says to all of its users at once; each hears it in its own namespace.
 EVERYONE = "everyone"
+CLOSED_DURING_START = "This connection closed while it started."
 SESSION_REPLACED = CloseReason(1000, "replaced by its own return", reconnect=True)
 
 
@@ -64,91 +65,99 @@ class NamespaceHandshake:
         self._admission = arrivals
         self._dispatcher = asking
 
-    async def join(self, pipe: EngineSession, namespace: str, auth: dict[str, Any]) -> None:
-        """Admit a client, or raise and leave no state behind."""
-        member, port, pid = await self._authenticate(pipe, namespace, auth)
-        if (old := self._hub.find(member.id)) is not None:
-            self._hub.end(old, SESSION_REPLACED)  # it was not yet known to be dead
-        try:
-            position = None if pid is None else recovery.position_of(pid, auth.get("offset"))
-            opened = await self._admission.admit(member, position)
-            inbox = None if opened is None else opened.inbox
-            back = None
-            if opened is not None and opened.missed is not None and pid is not None and position is not None:
-                back = Recovery(pid, position, opened.missed)
-            given = await self._topics(member, inbox)
-            if back is not None:
-                given |= await self._dispatcher.joined_topics.restore(member, len(given))
-            _check_here(member)
-        except BaseException:
-            member.disconnected()
-            raise
-        pipe.app_state.add(member)
-        resumable = inbox is not None and self._settings.recovery
-        member.activate(self._config.limits.unsent, resumable=resumable)
-        if back is not None:
-            await self._resume(member, back, given)
+    def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
+        """Create the unregistered connection of a CONNECT, anonymous until `join` has authenticated it."""
+        unresumable = dialect.dialect_for(namespace, session.transport.encoding, resumable=False)
+        return self._admission.create_connection(
+            NamespaceConnection, unresumable, Principal(), session.request.address, pipe=session, namespace=namespace
+        )
+
+    async def join(self, connection: NamespaceConnection, auth: dict[str, Any]) -> None:
+        """Authenticate and admit a client, and go live; raises if it is refused."""
+        context, pid = await self._authenticate(connection, auth)
+        if (old := self._hub.find(connection.id)) is not None:
+            self._hub.end(old, SESSION_REPLACED)  # its socket is dead, which the server has not noticed yet
+        position = None if pid is None else recovery.position_of(pid, auth.get("offset"))
+        opened = await self._admission.admit(connection, position)
+        inbox = None if opened is None else opened.inbox
+        missed = None
+        if opened is not None and opened.missed is not None and pid is not None and position is not None:
+            missed = Recovery(pid, position, opened.missed)
+        granted = await self._topics(connection, inbox)
+        if missed is not None:
+            granted |= await self._dispatcher.joined_topics.restore(connection, len(granted))
+        if connection.session.is_closed or connection.phase is Phase.CLOSED:
+            raise Unavailable(CLOSED_DURING_START)
+        connection.session.app_state.add(connection)
+        connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._settings.recovery)
+        if missed is not None:
+            await self._resume(connection, missed, granted)
         else:
-            self._go_live(member, inbox, given, lost="pid" in auth)
-        self._connected(member, port)
-        if member.phase is Phase.OPENING:  # something went by meanwhile
-            await resume.catch_up(self._store, member, self._config.limits)
+            self._go_live(connection, inbox, granted, lost="pid" in auth)
+        self._connected(connection, context)
+        if connection.phase is Phase.OPENING:  # the inbox changed since it was read
+            await resume.catch_up(self._store, connection, self._config.limits)
 
     # --- authentication
 
     async def _authenticate(
-        self, pipe: EngineSession, namespace: str, auth: dict[str, Any]
-    ) -> tuple[NamespaceConnection, SocketIOCallContext, Pid | None]:
-        principal, doubt = await self._principal(pipe, auth)
-        spoken = dialect.dialect_for(namespace, pipe.transport.encoding, resumable=False)
-        member = self._admission.create_connection(
-            NamespaceConnection, spoken, principal, pipe.request.address, pipe=pipe, namespace=namespace
-        )
-        fresh, pid = member.id, self._pid(member, auth)
+        self, connection: NamespaceConnection, auth: dict[str, Any]
+    ) -> tuple[SocketIOCallContext, Pid | None]:
+        connection.principal, auth_error = await self._principal(connection.session, auth)
+        new_id, pid = connection.id, self._pid(connection, auth)
         if pid is not None:
-            member.id = pid.sid  # so that the app receives the id it knows
-        port = self._dispatcher.context_for(member)
-        if self._dispatcher.app.has(calls.CONNECT, namespace) and await self._call_connect(port, member, auth):
-            doubt = None
-        if doubt is not None:
-            raise doubt
-        if pid is not None and not pid.is_of(member.principal, namespace):
-            member.id, pid = fresh, None
-        return member, port, pid
+            connection.id = pid.sid  # so that the app receives the id that it stored
+        context = self._dispatcher.context_for(connection)
+        has_handler = self._dispatcher.app.has(calls.CONNECT, connection.namespace)
+        if has_handler and await self._call_connect(context, connection, auth):
+            auth_error = None
+        if auth_error is not None:
+            raise auth_error
+        if pid is not None and not pid.is_of(connection.principal, connection.namespace):
+            connection.id, pid = new_id, None
+        return context, pid
 
-    async def _call_connect(self, port: SocketIOCallContext, member: NamespaceConnection, auth: dict[str, Any]) -> bool:
-        """Call the `connect` handler; True if its result authenticates the client."""
-        call = self._dispatcher.call(port, member, calls.CONNECT, [_without_recovery(auth)])
-        await self._dispatcher.app.dispatch(call)
-        if port.close_reason is not None:
-            port.close_if_requested()
-            raise calls.Refused("The app closed this connection.")
+    async def _call_connect(
+        self, context: SocketIOCallContext, connection: NamespaceConnection, auth: dict[str, Any]
+    ) -> bool:
+        """Call the `connect` handler; True if its result authenticates the client. Raises RejectedByApp."""
+        call = self._dispatcher.call(context, connection, calls.CONNECT, [_without_recovery(auth)])
+        try:
+            await self._dispatcher.app.dispatch(call)
+        except calls.Refused as refused:
+            raise RejectedByApp(refused.message, data=refused.data) from None
+        if context.close_reason is not None:
+            context.close_if_requested()
+            raise RejectedByApp("The app closed this connection.")
         if call.accepted is not None:
-            member.principal = merge_principal(call.accepted, member.principal, asked_at=member.connected_at)
-        # What it brought may have been the app's to read: let in, but as nobody.
+            accepted = merge_principal(call.accepted, connection.principal, asked_at=connection.connected_at)
+            connection.principal = accepted
+        # Without `accept` the credentials may have been for the app only: the client is admitted as anonymous.
         return call.accepted is not None or self._config.access.anonymous
 
-    def _pid(self, member: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
-        """What it was given when it was here before, unless it is known to be somebody else now."""
+    def _pid(self, connection: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
+        """Return the client's recovery id, unless its credentials name another recipient."""
         pid = recovery.read(self._project, auth.get("pid")) if self._settings.recovery else None
-        if pid is None or (member.principal.recipient and not pid.is_of(member.principal, member.namespace)):
+        principal = connection.principal
+        if pid is None or (principal.recipient and not pid.is_of(principal, connection.namespace)):
             return None
         return pid
 
-    async def _principal(self, pipe: EngineSession, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
-        """Who the credentials speak of; or nobody, and what is wrong with them, which the app may know better."""
+    async def _principal(self, session: EngineSession, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
+        """Return the principal of the credentials, or an anonymous one with the error, which the app may overrule."""
         token = auth.get("token")
         try:
             if token is None:
-                by_poll = pipe.transport.encoding is engineio.POLLING_BODY
-                return await self._authenticator.recipient(pipe.request, "stream" if by_poll else "websocket"), None
+                is_polling = session.transport.encoding is engineio.POLLING_BODY
+                kind: Kind = "stream" if is_polling else "websocket"
+                return await self._authenticator.recipient(session.request, kind), None
             return await self._authenticator.session(_token_of(token)), None
-        except Unauthenticated as doubt:
-            return Principal(), doubt
-        except WrongOrigin as doubt:
-            if pipe.request.header(b"cookie") is not None:
+        except Unauthenticated as error:
+            return Principal(), error
+        except WrongOrigin as error:
+            if session.request.header(b"cookie") is not None:
                 raise
-            return Principal(), doubt  # it brought nothing at all
+            return Principal(), error  # a request without credentials
 
     # --- first packets
 
@@ -187,7 +196,7 @@ class NamespaceHandshake:
         self._hub.follow(member, given)
         if inbox is None:
             self._reply(member, None)
-            member.phase = Phase.LIVE
+            member.go_live()
             return
         state = inbox.state
         member.revision = state.revision
@@ -198,7 +207,7 @@ class NamespaceHandshake:
         if lost and self._settings.recovery:
             member.write_tracked(member.dialect.reset(state))
         if not member.is_stale:
-            member.phase = Phase.LIVE
+            member.go_live()
 
     def _reply(self, member: NamespaceConnection, pid: str | None) -> None:
         said = {"sid": member.id} if pid is None else {"sid": member.id, "pid": pid}
@@ -229,11 +238,6 @@ class NamespaceHandshake:
         self._hub.follow(member, dict.fromkeys(port.pending_topics, Grant.APP))
         for name, args in held:
             member.emit(name, args)
-
-
-def _check_here(member: NamespaceConnection) -> None:
-    if member.session.is_closed or member.phase is Phase.CLOSED:
-        raise Unavailable("This connection ended while it began.")
 
 
 def _token_of(said: Any) -> str:

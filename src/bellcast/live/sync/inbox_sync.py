@@ -1,15 +1,14 @@
-"""I/O after hub events: fills gaps, materializes announcements, revokes ended grants."""
+"""I/O after hub events: fills gaps and materializes announcements."""
 
 import structlog
 
-from bellcast.auth.permissions import Grant
 from bellcast.errors import BellcastError
 from bellcast.inbox import announcements
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.callbacks import ListRecipients
 from bellcast.live.sync import resume
-from bellcast.model.events import AnnouncementChanged, SubscriptionEnded
+from bellcast.model.events import AnnouncementChanged
 from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
@@ -18,41 +17,33 @@ log = structlog.get_logger(__name__)
 class InboxSync:
     """Background work started by the hub."""
 
-    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, spawn: Spawn) -> None:
+    def __init__(self, engines: Context, config: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
-        self._hub = hub
-        self._rules = rules
+        self._config = config
         self._spawn = spawn
-        self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived meanwhile
+        self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
 
     def fill_gap(self, connection: Connection) -> None:
         """Send a connection the changes it missed, from the store."""
-        self._spawn(resume.catch_up(self._engines.store, connection, self._rules.limits))
+        self._spawn(resume.catch_up(self._engines.store, connection, self._config.limits))
 
-    def materialize(self, event: AnnouncementChanged) -> None:
+    def materialize(self, event: AnnouncementChanged, list_recipients: ListRecipients) -> None:
         """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
         if event.tenant in self._materializing:
             self._materializing[event.tenant] = True
         else:
             self._materializing[event.tenant] = False
-            self._spawn(self._materialize_tenant(event.tenant))
+            self._spawn(self._materialize_tenant(event.tenant, list_recipients))
 
-    async def _materialize_tenant(self, tenant: str) -> None:
+    async def _materialize_tenant(self, tenant: str, list_recipients: ListRecipients) -> None:
         try:
             more = True
             while more:
                 self._materializing[tenant] = False
-                for owner, recipients in self._hub.recipients(tenant):
+                for owner, recipients in list_recipients(tenant):
                     await announcements.materialize(self._engines, owner, recipients)
                 more = self._materializing[tenant]
         except BellcastError as failure:
-            log.warning("announcement not taken in; the next look will", tenant=tenant, why=failure.detail)
+            log.warning("announcement_materialize_failed", tenant=tenant, reason=failure.detail)
         finally:
             self._materializing.pop(tenant, None)
-
-    def recheck_grant(self, event: SubscriptionEnded) -> None:
-        """Unfollow the topic on connections whose grant was the ended subscription."""
-        for connection in self._hub.followers(event.tenant, event.topic):
-            by_it = connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
-            if by_it and connection.principal.recipient == event.recipient:
-                self._hub.unfollow(connection, (event.topic,))

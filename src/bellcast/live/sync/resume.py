@@ -43,9 +43,8 @@ async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Cha
 
 async def catch_up(store: Store, connection: Connection, limits: Limits) -> None:
     """Bring a connection that is held, or has seen a hole, up to date: from its revision to the newest, then live."""
-    if connection.phase is Phase.REPLAYING or connection.phase is Phase.CLOSED:
-        return
-    await replay(store, connection, None, connection.revision, limits)
+    if connection.phase is not Phase.REPLAYING:
+        await replay(store, connection, None, connection.revision, limits)
 
 
 async def replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
@@ -53,10 +52,12 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
 
     Positions on the way carry `base`, the revision where the replay began, so that a second cut in the middle does
     not turn what is new to the client into updates."""
+    if connection.phase is Phase.CLOSED:
+        return
     try:
         if first is not None and _replay_inline(connection, first, base):
             return
-        connection.begin_replay()
+        connection.transition(Phase.REPLAYING)
         await _replay(store, connection, first, base, limits)
     except BellcastError as failure:
         log.warning("replay broken off; the client comes back", connection=connection.id, why=failure.detail)
@@ -65,7 +66,7 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
         log.exception("replay failed; the client comes back", connection=connection.id)
         connection.owner.end(connection, close_reasons.UNAVAILABLE)
     finally:
-        connection.end_replay()
+        connection.go_live()
 
 
 def _replay_inline(connection: Connection, changes: Changes, base: int) -> bool:
@@ -78,7 +79,7 @@ def _replay_inline(connection: Connection, changes: Changes, base: int) -> bool:
     for piece in told:  # one by one: to a poll, and through another server's sends, each is a message of its own
         connection.write_replay(piece)
     connection.revision = max(connection.revision, changes.state.revision)
-    connection.phase = Phase.LIVE
+    connection.go_live()
     return True
 
 

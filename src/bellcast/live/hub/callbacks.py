@@ -1,0 +1,62 @@
+"""What the hub calls: the server's callbacks, observers of dialects, and the connection log."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection
+from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged, Stream
+
+# Returns the recipients with followed inboxes of a tenant (`*`: all tenants), grouped by tenant.
+ListRecipients = Callable[[str], list[tuple[str, list[str]]]]
+
+
+def _ignore(*_: object) -> None: ...
+
+
+class HubCallbacks(NamedTuple):
+    """Work that the hub starts but does not do itself."""
+
+    added: Callable[[Connection], None] = _ignore
+    disconnected: Callable[[Connection], None] = _ignore
+    fill_gap: Callable[[Connection], None] = _ignore
+    materialize: Callable[[AnnouncementChanged, ListRecipients], None] = _ignore
+
+
+class HubObserver(Protocol):
+    """A dialect that needs more than the events of followed streams."""
+
+    def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
+        """Handle a stream's new follower count on all nodes, `change` more than before."""
+        ...
+
+    def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
+        """Handle a member that joined or left a topic."""
+        ...
+
+    def node_left(self, where: PresenceKey) -> None:
+        """Handle a member without local connections on a topic; it may have some on another node."""
+        ...
+
+    def inbox_changed(self, event: InboxEvent) -> None:
+        """Handle an inbox change, with or without followers."""
+        ...
+
+    def recipient_of(self, topic: str) -> str | None:
+        """Return the recipient if the topic also carries the changes of an inbox."""
+        ...
+
+    def pong_received(self, connection: Connection, data: bytes) -> None:
+        """Handle a pong with this payload."""
+        ...
+
+
+class ConnectionLog(Protocol):
+    """Logs opened, closed and refused connections."""
+
+    def opened(self, connection: Connection) -> None: ...
+    def closed(self, connection: Connection) -> None: ...
+    def refused(self, connection: Connection, end: CloseReason) -> None:
+        """Log a connection that was accepted only to send the refusal."""
+        ...

@@ -1,0 +1,38 @@
+"""Wires the native dialect."""
+
+from bellcast.live.connection.connection import Connection
+from bellcast.live.http.websocket_endpoint import WebSocketEndpoint
+from bellcast.live.native.app_callbacks import AppCallbacks
+from bellcast.live.native.commands import Commands
+from bellcast.live.native.handshake import NativeHandshake
+from bellcast.live.native.sse_endpoint import StreamEndpoint
+from bellcast.live.wiring import LiveContext, WiredDialect
+
+STREAM_PATH, WEBSOCKET_PATH = "/v1/stream", "/v1/ws"
+
+
+def wire(live: LiveContext) -> WiredDialect:
+    """Wire event streams and WebSockets, and the app's `disconnect` handler for all dialects."""
+    callbacks, commands = create_commands(live)
+    handshake = NativeHandshake(
+        live.engines.store, live.hub, live.config, live.authenticator, live.admission, commands, callbacks
+    )
+
+    def disconnected(connection: Connection) -> None:
+        if callbacks.wants_disconnects:
+            live.spawn(callbacks.disconnected(connection))
+
+    return WiredDialect(
+        paths={
+            STREAM_PATH: StreamEndpoint(live.authenticator, live.config, live.admission, handshake, live.spawn),
+            WEBSOCKET_PATH: WebSocketEndpoint(live.config, live.admission, handshake, live.spawn),
+        },
+        stream_paths=frozenset((STREAM_PATH,)),
+        disconnected=disconnected,
+    )
+
+
+def create_commands(live: LiveContext) -> tuple[AppCallbacks, Commands]:
+    """Create the app's callbacks and the commands, which other dialects offer too."""
+    callbacks = AppCallbacks(live.engines, live.hub, live.authenticator, live.app)
+    return callbacks, Commands(live.engines, live.hub, live.config, callbacks, live.spawn)

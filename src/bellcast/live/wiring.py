@@ -1,0 +1,73 @@
+"""The interface between the server and a dialect: one `wire` function per dialect, listed in `server/dialects.py`."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from bellcast.auth.authenticator import Authenticator
+from bellcast.calls import CallBackend
+from bellcast.jobs import JobRunner
+from bellcast.live.admission import Admission
+from bellcast.live.config import LiveConfig, SocketIOConfig, Spawn
+from bellcast.live.connection.connection import Connection
+from bellcast.live.http import asgi
+from bellcast.live.hub.hub import Hub
+from bellcast.model.identities import Project
+from bellcast.model.pusher import PusherConfig
+from bellcast.ports import Context, Http
+
+Endpoint: TypeAlias = Callable[[asgi.Scope, asgi.Receive, asgi.Send], Awaitable[None]]
+
+
+class SessionLog(Protocol):
+    """Logs sessions that carry several connections; their type is the dialect's."""
+
+    def session_opened(self, pipe: Any) -> None: ...
+    def session_closed(self, pipe: Any) -> None: ...
+    def namespace_refused(self, pipe: Any, namespace: str, reason: str) -> None: ...
+
+
+class SiblingProcesses(Protocol):
+    """The other processes that serve the same port."""
+
+    def peer_path(self, sid: str) -> Path | None:
+        """Return the socket path of the sibling that owns a session; None if there is none."""
+        ...
+
+
+class LiveContext(Struct, frozen=True, kw_only=True):
+    """What the server provides to every dialect."""
+
+    engines: Context
+    hub: Hub
+    config: LiveConfig
+    pusher: PusherConfig
+    socketio: SocketIOConfig
+    project: Project
+    authenticator: Authenticator
+    admission: Admission
+    app: CallBackend
+    http: Http
+    jobs: JobRunner
+    spawn: Spawn
+    session_log: SessionLog | None
+    siblings: SiblingProcesses | None
+
+
+class WiredDialect(Struct, frozen=True, kw_only=True):
+    """What a dialect provides to the server. A path that ends in `*` stands for all paths with this prefix.
+
+    A plain GET of the `stream_paths` always yields a live connection or an error; other paths need an upgrade for that.
+    """
+
+    paths: Mapping[str, Endpoint]
+    stream_paths: frozenset[str] = frozenset()
+    tasks: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()  # run from start to stop
+    disconnected: Callable[[Connection], None] | None = None  # called for the connections of every dialect
+    close_sessions: Callable[[], None] | None = None  # closes what drain leaves: sessions without a connection
+    close: Callable[[], Awaitable[None]] | None = None  # called last, once the tasks have ended
+
+
+Wire: TypeAlias = Callable[[LiveContext], WiredDialect]
