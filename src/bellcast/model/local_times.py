@@ -1,0 +1,79 @@
+"""Wall-clock times of a time zone as UTC milliseconds."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from bellcast.model import times
+
+MONDAY = 0
+ONE_DAY = timedelta(days=1)
+ONE_SECOND = timedelta(seconds=1)
+# A process meets few zones; a recipient's text is checked before it gets here.
+CACHED_ZONES = 1000
+
+
+@lru_cache(CACHED_ZONES)
+def find_zone(name: str) -> ZoneInfo | None:
+    """Return the zone with this IANA name, or None."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder of zones is an OSError
+        return None
+
+
+def parse_time(text: str) -> time:
+    """Parse `HH:MM`. Raises ValueError."""
+    hours, separator, minutes = text.partition(":")
+    if not (separator and len(hours) == len(minutes) == 2 and text.isascii() and (hours + minutes).isdigit()):
+        raise ValueError("must be a time of day such as 08:00")
+    return time(int(hours), int(minutes))
+
+
+def to_utc(day: date, at: time, zone: ZoneInfo) -> int:
+    """UTC milliseconds of a local time. A time that the clocks skip is the moment after the gap; a time that occurs
+    twice is its first occurrence."""
+    local = datetime.combine(day, at, zone)
+    instant = local.astimezone(UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
+        instant = _end_of_gap(instant, zone)
+    return times.milliseconds(instant)
+
+
+def _end_of_gap(after: datetime, zone: ZoneInfo) -> datetime:
+    """The change of the clocks in the day before `after`; bisected, because zoneinfo does not list its changes."""
+    before, offset = after - ONE_DAY, after.astimezone(zone).utcoffset()
+    while after - before > ONE_SECOND:
+        middle = before + (after - before) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
+
+
+def next_time(now: int, at: time, zone: ZoneInfo, *, weekday: int | None = None) -> int:
+    """The next UTC millisecond after `now` at which clocks in the zone show `at`, on `weekday` (0: Monday) if given."""
+    day = times.to_rfc3339(now).astimezone(zone).date()
+    while True:
+        if weekday is None or day.weekday() == weekday:
+            instant = to_utc(day, at, zone)
+            if instant > now:
+                return instant
+        day += ONE_DAY
+
+
+def next_hour(now: int, zone: ZoneInfo) -> int:
+    """The next full hour of the zone's clocks; some zones are half an hour off UTC."""
+    local = times.to_rfc3339(now).astimezone(zone)
+    offset = local.utcoffset() or timedelta()
+    shift = (offset // times.MILLISECOND) % 3_600_000
+    return ((now + shift) // 3_600_000 + 1) * 3_600_000 - shift
+
+
+def is_within(now: int, start: time, end: time, zone: ZoneInfo) -> bool:
+    """True if the zone's clocks show a time from `start` (included) to `end` (excluded), which may be past midnight."""
+    shown = times.to_rfc3339(now).astimezone(zone).time()
+    if start <= end:
+        return start <= shown < end
+    return shown >= start or shown < end

@@ -1,0 +1,68 @@
+"""Preferences: what a recipient, a tenant or the project wants delivered through which channel, and when."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+Channel = Literal["inbox", "email", "sms", "push", "chat"]
+CHANNELS: tuple[Channel, ...] = ("inbox", "email", "sms", "push", "chat")
+Frequency = Literal["instant", "hourly", "daily", "weekly"]
+Switches = dict[Channel, bool]
+
+
+class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
+    """A time of day as `HH:MM` in the recipient's time zone: `start` is included, `end` is not."""
+
+    start: str
+    end: str
+
+
+class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One document of preferences. An absent switch leaves the decision to the next document: the recipient's comes
+    first, then the tenant's, then the project's. `quiet_hours: false` turns off the quiet hours of the next document."""
+
+    channels: Switches = {}
+    types: dict[str, Switches] = {}
+    workflows: dict[str, Switches] = {}
+    digest: dict[str, Frequency] = {}
+    digest_at: str | None = None
+    quiet_hours: QuietHours | Literal[False] | None = None
+    muted: dict[str, datetime | Literal[True]] = {}
+
+
+NO_PREFERENCES = Preferences()
+
+
+class TypeRules(Struct, frozen=True, kw_only=True):
+    """What a notification type prescribes: channels that cannot be switched off, and switches that hold unless a
+    recipient, tenant or project sets its own."""
+
+    required: bool | tuple[Channel, ...] = False
+    defaults: Switches = {}
+
+    def requires(self, channel: Channel) -> bool:
+        """True if preferences cannot stop this type in this channel."""
+        return self.required if isinstance(self.required, bool) else channel in self.required
+
+
+NO_RULES = TypeRules()
+
+
+def merge_patch(document: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396): null removes a field, an object changes the fields it names."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(document) if isinstance(document, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+def to_json(preferences: Preferences) -> bytes:
+    """Encode for the store; absent fields are left out."""
+    return msgspec.json.encode(preferences)

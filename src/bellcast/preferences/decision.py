@@ -1,0 +1,152 @@
+"""One decision: may this channel be used for this notification now?
+
+The rules apply in this order, and the first that applies names the decision:
+
+1. `no_address`, `invalid_address`, `suppressed`: never sent.
+2. A type can require channels: then it is sent, and none of the following rules applies.
+3. `muted`: inbox only.
+4. `channel`, 5. `type`, 6. `workflow`: switches. All three must be on.
+7. `digest`: e-mail that is not urgent waits for the next digest.
+8. `quiet_hours`: every channel but the inbox waits for their end, unless urgent.
+"""
+
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from bellcast.model import local_times, times
+from bellcast.model.notifications import Priority
+from bellcast.model.preferences import NO_PREFERENCES, NO_RULES, Channel, Frequency, Preferences, QuietHours, TypeRules
+
+Outcome = Literal["send", "hold", "skip"]
+AddressProblem = Literal["no_address", "invalid_address", "suppressed"]
+Rule = Literal[
+    "no_address", "invalid_address", "suppressed", "muted", "channel", "type", "workflow", "digest", "quiet_hours"
+]
+Source = Literal["recipient", "tenant", "project", "type"]
+Switch = Literal["channel", "type", "workflow"]
+
+SWITCHES: tuple[Switch, ...] = ("channel", "type", "workflow")
+
+EVERY_TYPE = "*"
+DIGEST_AT = "08:00"
+
+
+class Layers(Struct, frozen=True, kw_only=True):
+    """The documents that apply to a recipient, the first one first, and the rules of the notification's type."""
+
+    recipient: Preferences = NO_PREFERENCES
+    tenant: Preferences = NO_PREFERENCES
+    project: Preferences = NO_PREFERENCES
+    rules: TypeRules = NO_RULES
+
+    def documents(self) -> tuple[tuple[Source, Preferences], ...]:
+        """The documents with their names, in order of precedence."""
+        return (("recipient", self.recipient), ("tenant", self.tenant), ("project", self.project))
+
+
+class Occasion(Struct, frozen=True, kw_only=True):
+    """What is to be delivered, and when. `now` is in UTC milliseconds; `zone` is the recipient's."""
+
+    channel: Channel
+    type: str
+    priority: Priority
+    now: int
+    zone: ZoneInfo
+    workflow: str | None = None
+    address_problem: AddressProblem | None = None
+
+
+class Decision(Struct, frozen=True):
+    """`rule` is the first that applied, or None; `by` is the document that set it. A held message waits until `at` (UTC
+    milliseconds)."""
+
+    outcome: Outcome
+    rule: Rule | None = None
+    by: Source | None = None
+    at: int | None = None
+
+
+SEND = Decision("send")
+
+
+def decide(occasion: Occasion, layers: Layers) -> Decision:
+    """Apply the rules to one channel of one notification."""
+    if occasion.address_problem is not None:
+        return Decision("skip", occasion.address_problem)
+    if layers.rules.requires(occasion.channel):
+        return SEND
+    if occasion.channel != "inbox" and is_muted(layers.recipient, occasion.type, occasion.now):
+        return Decision("skip", "muted", "recipient")
+    for rule in SWITCHES:
+        is_on, by = switch(rule, occasion, layers)
+        if not is_on:
+            return Decision("skip", rule, by)
+    if occasion.channel == "inbox" or occasion.priority == "urgent":
+        return SEND
+    return _digest(occasion, layers) or _quiet_hours(occasion, layers) or SEND
+
+
+def is_muted(recipient: Preferences, type: str, now: int) -> bool:
+    """True while the recipient has muted this type, or everything."""
+    for name in (EVERY_TYPE, type):
+        until = recipient.muted.get(name)
+        if until is not None and (until is True or times.milliseconds(until) > now):
+            return True
+    return False
+
+
+def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Source | None]:
+    """One of the three switches, and the document that set it; on if none did."""
+    for source, document in layers.documents():
+        value = _value(rule, occasion, document)
+        if value is not None:
+            return value, source
+    if rule == "type" and (default := layers.rules.defaults.get(occasion.channel)) is not None:
+        return default, "type"
+    return True, None
+
+
+def _value(rule: Switch, occasion: Occasion, document: Preferences) -> bool | None:
+    if rule == "channel":
+        return document.channels.get(occasion.channel)
+    if rule == "type":
+        return document.types.get(occasion.type, {}).get(occasion.channel)
+    if occasion.workflow is None:
+        return None
+    return document.workflows.get(occasion.workflow, {}).get(occasion.channel)
+
+
+def _digest(occasion: Occasion, layers: Layers) -> Decision | None:
+    if occasion.channel != "email":
+        return None
+    for source, document in layers.documents():
+        frequency = document.digest.get(occasion.type)
+        if frequency == "instant":
+            return None
+        if frequency is not None:
+            return Decision("hold", "digest", source, digest_time(frequency, occasion, layers))
+    return None
+
+
+def digest_time(frequency: Frequency, occasion: Occasion, layers: Layers) -> int:
+    """When the next digest is due: on the hour, or at `digest_at` every day or every Monday."""
+    if frequency == "hourly":
+        return local_times.next_hour(occasion.now, occasion.zone)
+    at = next((document.digest_at for _, document in layers.documents() if document.digest_at is not None), DIGEST_AT)
+    weekday = local_times.MONDAY if frequency == "weekly" else None
+    return local_times.next_time(occasion.now, local_times.parse_time(at), occasion.zone, weekday=weekday)
+
+
+def _quiet_hours(occasion: Occasion, layers: Layers) -> Decision | None:
+    for source, document in layers.documents():
+        if document.quiet_hours is False:
+            return None
+        if isinstance(hours := document.quiet_hours, QuietHours):
+            start, end = local_times.parse_time(hours.start), local_times.parse_time(hours.end)
+            if not local_times.is_within(occasion.now, start, end, occasion.zone):
+                return None
+            at = local_times.next_time(occasion.now, end, occasion.zone)
+            return Decision("hold", "quiet_hours", source, at)
+    return None

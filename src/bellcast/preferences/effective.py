@@ -1,0 +1,51 @@
+"""The table that a recipient sees: each type and channel with its present state."""
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.model.preferences import CHANNELS, Channel, TypeRules
+from bellcast.preferences.decision import SWITCHES, Layers, Occasion, Source, switch
+
+UTC = ZoneInfo("UTC")
+
+
+class ChannelStatus(Struct, frozen=True):
+    """Whether a channel is on for a type, whether it can be switched, and which document decided."""
+
+    on: bool
+    required: bool = False
+    by: Source | None = None
+
+
+class EffectiveType(Struct, frozen=True):
+    """One type and the state of each of its channels."""
+
+    type: str
+    channels: dict[Channel, ChannelStatus]
+
+
+def effective(layers: Layers, types: Mapping[str, TypeRules]) -> list[EffectiveType]:
+    """The state of each channel for each type, without mutes and times."""
+    return [EffectiveType(type, _channels(layers, type, rules)) for type, rules in types.items()]
+
+
+def _channels(layers: Layers, type: str, rules: TypeRules) -> dict[Channel, ChannelStatus]:
+    layers = msgspec.structs.replace(layers, rules=rules)
+    return {channel: _status(layers, type, channel) for channel in CHANNELS}
+
+
+def _status(layers: Layers, type: str, channel: Channel) -> ChannelStatus:
+    if layers.rules.requires(channel):
+        return ChannelStatus(on=True, required=True, by="type")
+    # Switches depend on neither the time nor the priority.
+    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=UTC)
+    by: Source | None = None
+    for rule in SWITCHES:
+        is_on, source = switch(rule, occasion, layers)
+        if not is_on:
+            return ChannelStatus(on=False, by=source)
+        by = by or source
+    return ChannelStatus(on=True, by=by)

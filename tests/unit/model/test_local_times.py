@@ -1,0 +1,54 @@
+"""Wall-clock times in zones whose clocks change."""
+
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bellcast.model import local_times
+from bellcast.model.times import milliseconds
+
+VIENNA = ZoneInfo("Europe/Vienna")
+
+
+def utc(text: str) -> int:
+    return milliseconds(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("day", "at", "expected"),
+    [
+        ("2026-06-10", "08:00", "2026-06-10T06:00"),
+        ("2026-03-29", "02:30", "2026-03-29T01:00"),  # skipped: right after the gap
+        ("2026-03-29", "03:00", "2026-03-29T01:00"),
+        ("2026-10-25", "02:30", "2026-10-25T00:30"),  # occurs twice: the first
+    ],
+)
+def test_local_time_becomes_one_instant(day: str, at: str, expected: str) -> None:
+    assert local_times.to_utc(date.fromisoformat(day), time.fromisoformat(at), VIENNA) == utc(expected)
+
+
+def test_next_time_is_strictly_later() -> None:
+    eight = time(8)
+    assert local_times.next_time(utc("2026-06-10T06:00"), eight, VIENNA) == utc("2026-06-11T06:00")
+    assert local_times.next_time(utc("2026-06-10T05:59"), eight, VIENNA) == utc("2026-06-10T06:00")
+    monday = local_times.next_time(utc("2026-06-10T05:59"), eight, VIENNA, weekday=local_times.MONDAY)
+    assert monday == utc("2026-06-15T06:00")
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"), [("UTC", "13:00"), ("Asia/Kolkata", "12:30"), ("Asia/Kathmandu", "13:15")]
+)
+def test_next_hour_follows_the_clocks_of_the_zone(zone: str, expected: str) -> None:
+    assert local_times.next_hour(utc("2026-06-10T12:20"), ZoneInfo(zone)) == utc(f"2026-06-10T{expected}")
+
+
+@pytest.mark.parametrize("text", ["8:00", "08:00:00", "24:00", "08:60", "०८:००", "", ":", "08-00"])
+def test_bad_time_of_day_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        local_times.parse_time(text)
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe", "\x00", "a" * 300])
+def test_unknown_zone_is_none(name: str) -> None:
+    assert local_times.find_zone(name) is None

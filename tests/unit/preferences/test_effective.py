@@ -1,0 +1,24 @@
+"""The table of types and channels that a recipient sees."""
+
+from bellcast.model.preferences import Preferences, TypeRules
+from bellcast.preferences import ChannelStatus, Layers, effective
+
+
+def test_effective_names_the_document_that_decided() -> None:
+    layers = Layers(
+        recipient=Preferences(channels={"sms": False}),
+        tenant=Preferences(types={"booking": {"email": False}}),
+    )
+    (booking,) = effective(layers, {"booking": TypeRules()})
+    assert booking.channels["sms"] == ChannelStatus(False, False, "recipient")
+    assert booking.channels["email"] == ChannelStatus(False, False, "tenant")
+    assert booking.channels["push"] == ChannelStatus(True, False, None)
+
+
+def test_required_channel_is_on_and_locked() -> None:
+    layers = Layers(recipient=Preferences(channels={"email": False}))
+    rules = {"invoice": TypeRules(required=("email",)), "news": TypeRules(defaults={"push": False})}
+    invoice, news = effective(layers, rules)
+    assert invoice.channels["email"] == ChannelStatus(True, True, "type")
+    assert news.channels["email"] == ChannelStatus(False, False, "recipient")
+    assert news.channels["push"] == ChannelStatus(False, False, "type")
