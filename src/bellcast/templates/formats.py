@@ -1,0 +1,140 @@
+"""The filters `date`, `time`, `datetime`, `number` and `money`: values written in the recipient's language and zone."""
+
+import math
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from datetime import time as clock_time
+from functools import lru_cache
+from typing import Any, Literal
+
+import babel
+from babel import dates, numbers
+
+from bellcast.model import local_times
+from bellcast.templates.sandbox import Missing
+
+DEFAULT_LOCALE = "en"
+Length = Literal["full", "long", "medium", "short"]
+LENGTHS = ("full", "long", "medium", "short")
+# The default length of each filter: "Jun 10, 2026, 2:00 PM".
+MEDIUM = "medium"
+SHORT = "short"
+
+
+class Format:
+    """The language and zone of one rendering."""
+
+    def __init__(self, locale: str, zone: str) -> None:
+        self.locale = find_locale(locale)
+        self.zone = local_times.find_zone(zone) or UTC
+
+
+FORMAT: ContextVar[Format] = ContextVar("format")
+
+
+class WrongValue(Exception):
+    """A filter got a value that it cannot write."""
+
+
+@lru_cache(1000)
+def find_locale(name: str) -> babel.Locale:
+    """The nearest locale that CLDR has: `de-AT`, `de`, else English."""
+    tag = name
+    while tag:
+        try:
+            return babel.Locale.parse(tag, sep="-")
+        except (ValueError, TypeError, babel.UnknownLocaleError):
+            tag = tag.rpartition("-")[0]
+    return babel.Locale(DEFAULT_LOCALE)
+
+
+def _moment(value: Any) -> datetime:
+    """A time as RFC 3339 text or seconds since 1970; a text without an offset is local time."""
+    zone = FORMAT.get().zone
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, zone)
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise WrongValue(f"{_shown(value)} is not a time: expected RFC 3339 text or seconds since 1970")
+
+
+def _number(value: Any) -> float | int:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            value = math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise WrongValue(f"{_shown(value)} is not a number")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:50]
+
+
+def _length(length: str) -> Length:
+    if length not in LENGTHS:
+        raise WrongValue(f"{_shown(length)} is no length: expected full, long, medium or short")
+    return length  # type: ignore[return-value]  # checked
+
+
+def date(value: Any, length: str = MEDIUM) -> str:
+    """`10 Jun 2026`."""
+    return dates.format_date(_moment(value), _length(length), locale=FORMAT.get().locale)
+
+
+def time(value: Any, length: str = SHORT) -> str:
+    """`14:00`. Takes a time of day (`14:00`) too."""
+    if isinstance(value, str) and len(value) <= len("14:00:00"):
+        try:
+            return dates.format_time(clock_time.fromisoformat(value), _length(length), locale=FORMAT.get().locale)
+        except ValueError:
+            pass
+    return dates.format_time(_moment(value), _length(length), tzinfo=FORMAT.get().zone, locale=FORMAT.get().locale)
+
+
+def date_and_time(value: Any, length: str = MEDIUM) -> str:
+    """`10 Jun 2026, 14:00`: the date in this length, the time without seconds."""
+    moment, locale = _moment(value), FORMAT.get().locale
+    pattern = dates.get_datetime_format(_length(length), locale)
+    day = dates.format_date(moment, _length(length), locale=locale)
+    return str(pattern).replace("'", "").replace("{0}", time(value)).replace("{1}", day)
+
+
+def number(value: Any, decimals: int | None = None) -> str:
+    """`1,234.5`, with a fixed number of decimals if given."""
+    pattern = None
+    if decimals is not None:
+        if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= 10:
+            raise WrongValue(f"{_shown(decimals)} is no number of decimals: expected 0 to 10")
+        pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
+    return numbers.format_decimal(_number(value), pattern, locale=FORMAT.get().locale)
+
+
+def money(value: Any, currency: str = "EUR") -> str:
+    """`€1,234.50` for an ISO 4217 currency."""
+    if not isinstance(currency, str) or not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
+        raise WrongValue(f"{_shown(currency)} is no currency: expected ISO 4217 such as EUR")
+    return numbers.format_currency(_number(value), currency.upper(), locale=FORMAT.get().locale)
+
+
+def _unless_missing(filter: Callable[..., str]) -> Callable[..., Any]:
+    def formatted(value: Any, *args: Any) -> Any:
+        return value if isinstance(value, Missing) else filter(value, *args)
+
+    return formatted
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "date": _unless_missing(date),
+    "time": _unless_missing(time),
+    "datetime": _unless_missing(date_and_time),
+    "number": _unless_missing(number),
+    "money": _unless_missing(money),
+}

@@ -1,0 +1,82 @@
+"""Render texts: syntax is checked when a template is stored, values when it is rendered."""
+
+from functools import lru_cache
+
+import jinja2
+
+from bellcast.templates import formats, sandbox
+from bellcast.templates.sandbox import Environment
+from bellcast.templates.variables import Variables
+
+# Compiling takes about a millisecond, rendering 20 µs. A thousand texts are some 300 templates in three languages.
+CACHED_TEXTS = 1000
+
+_plain = Environment(formats.FILTERS, autoescape=False)
+_html = Environment(formats.FILTERS, autoescape=True)
+
+
+class TemplateError(Exception):
+    """A text that cannot be rendered. `line` is set for errors of syntax, `variable` for a variable without a value."""
+
+    def __init__(self, message: str, *, line: int | None = None, variable: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.variable = variable
+
+
+@lru_cache(CACHED_TEXTS)
+def _compiled(source: str, *, is_html: bool) -> jinja2.Template:
+    try:
+        return (_html if is_html else _plain).from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(error.message or "is not a template", line=error.lineno) from None
+    except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError) as error:
+        raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
+
+
+def check_syntax(source: str, *, is_html: bool = False) -> None:
+    """Raise TemplateError with the line if the text is no template."""
+    _compiled(source, is_html=is_html)
+
+
+class Renderer:
+    """Renders texts with one set of variables. A preview (`is_strict` False) renders missing variables as empty and lists
+    them in `missing`."""
+
+    def __init__(self, variables: Variables, *, is_strict: bool = True) -> None:
+        self._values = variables.values
+        self._format = formats.Format(variables.locale, variables.zone)
+        self._is_strict = is_strict
+        self.missing: list[str] = []
+
+    def render(self, source: str, *, is_html: bool = False) -> str:
+        """Raises TemplateError."""
+        template = _compiled(source, is_html=is_html)
+        rendering = sandbox.Rendering(self._values, is_strict=self._is_strict)
+        tokens = sandbox.RENDERING.set(rendering), formats.FORMAT.set(self._format)
+        try:
+            return _joined(template, self._values)
+        except sandbox.MissingVariable as error:
+            if self._is_strict:
+                raise TemplateError("has no value", variable=error.path) from None
+            return ""
+        except (sandbox.BoundExceeded, formats.WrongValue) as error:
+            raise TemplateError(str(error)) from None
+        except Exception as error:  # noqa: BLE001  whatever a template makes Python raise is the template's fault
+            raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
+        finally:
+            sandbox.RENDERING.reset(tokens[0])
+            formats.FORMAT.reset(tokens[1])
+            self.missing += [path for path in rendering.missing if path not in self.missing]
+
+
+def _joined(template: jinja2.Template, values: object) -> str:
+    pieces: list[str] = []
+    size = 0
+    for piece in template.generate(values):
+        size += len(piece.encode(errors="replace"))
+        if size > sandbox.MAX_BYTES:
+            raise sandbox.BoundExceeded(sandbox.TOO_LARGE)
+        pieces.append(piece)
+    return "".join(pieces)

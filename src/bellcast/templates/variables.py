@@ -1,0 +1,15 @@
+"""The values a template can use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+
+class Variables(Struct, frozen=True, kw_only=True):
+    """`values` are the roots by name (`data`, `recipient`, …) as JSON values. Times, numbers and money are written for
+    `locale` (as `de-AT`) and `zone` (an IANA name)."""
+
+    values: Mapping[str, Any]
+    locale: str = "en"
+    zone: str = "UTC"

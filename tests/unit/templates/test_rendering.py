@@ -1,0 +1,186 @@
+"""Templates: their values, their bounds, and what they must not reach."""
+
+import time
+from typing import Any
+
+import pytest
+
+from bellcast.templates import Renderer, TemplateError, Variables, check_syntax
+
+DATA = {
+    "client": "Ann <b>",
+    "items": [{"name": "Portrait", "price": 120}, {"name": "Frame", "price": 15.5}],
+    "when": "2026-06-10T12:00:00Z",
+    "total": 1234.5,
+    "none": None,
+}
+
+
+def render(source: str, *, is_html: bool = False, locale: str = "en", zone: str = "UTC", **data: Any) -> str:
+    variables = Variables(values={"data": {**DATA, **data}, "recipient": {"name": "Bob"}}, locale=locale, zone=zone)
+    return Renderer(variables).render(source, is_html=is_html)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("Hello {{ recipient.name }}", "Hello Bob"),
+        ("{{ data.items[0].name }}", "Portrait"),
+        ("{{ data.items | length }}", "2"),
+        ("{% for item in data.items %}{{ loop.index }}:{{ item.name }} {% endfor %}", "1:Portrait 2:Frame "),
+        ("{{ data.items | map(attribute='name') | join(', ') }}", "Portrait, Frame"),
+        ("{{ data.nothing | default('-') }}", "-"),
+        ("{% if data.nothing %}x{% else %}y{% endif %}", "y"),
+        ("{% if data.nothing is defined %}x{% else %}y{% endif %}", "y"),
+        ("{{ 'a' ~ 1 ~ data.client }}", "a1Ann <b>"),
+        ("{{ data.total + 1 }}", "1235.5"),
+        ("{{ data.client | replace('Ann', 'Eve') }}", "Eve <b>"),
+        ("{% macro hi(name) %}hi {{ name }}{% endmacro %}{{ hi('x') }}", "hi x"),
+        ("{% set x = 'y' %}{{ x | upper }}", "Y"),
+    ],
+)
+def test_template_renders_its_values(source: str, expected: str) -> None:
+    assert render(source) == expected
+
+
+def test_html_is_escaped_and_text_is_not() -> None:
+    assert render("{{ data.client }}") == "Ann <b>"
+    assert render("<p>{{ data.client ~ '!' }}</p>", is_html=True) == "<p>Ann &lt;b&gt;!</p>"
+    assert render("{{ ['a', 'b' | safe] | join(data.client) }}", is_html=True) == "aAnn &lt;b&gt;b"
+    assert render("{{ [data.client, '<i>'] | join('<br>') }}", is_html=True) == "Ann &lt;b&gt;&lt;br&gt;&lt;i&gt;"
+
+
+@pytest.mark.parametrize(
+    ("source", "locale", "expected"),
+    [
+        ("{{ data.when | date }}", "en-US", "Jun 10, 2026"),
+        ("{{ data.when | date('full') }}", "de-AT", "Mittwoch, 10. Juni 2026"),
+        ("{{ data.when | time }}", "de", "14:00"),
+        ("{{ '09:30' | time }}", "de", "09:30"),
+        ("{{ data.when | datetime }}", "de", "10.06.2026, 14:00"),
+        ("{{ 1781092800 | datetime }}", "de", "10.06.2026, 14:00"),
+        ("{{ data.total | number }}", "de", "1.234,5"),
+        ("{{ data.total | number(2) }}", "xx-YY", "1,234.50"),
+        ("{{ data.total | money('USD') }}", "en-US", "$1,234.50"),
+        ("{{ data.total | money }}", "de", "1.234,50\xa0€"),
+    ],
+)
+def test_formats_follow_language_and_zone(source: str, locale: str, expected: str) -> None:
+    assert render(source, locale=locale, zone="Europe/Vienna") == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "variable"),
+    [
+        ("{{ data.customer }}", "data.customer"),
+        ("{{ data.customer.name }}", "data.customer"),
+        ("{{ data.items[1].size }}", "data.items.1.size"),
+        ("{{ data.customer | upper }}", "data.customer"),
+        ("{{ data.customer | money }}", "data.customer"),
+        ("{{ order }}", "order"),
+        ("{% for x in data.customer %}{% endfor %}", "data.customer"),
+        ("{{ data.customer + 1 }}", "data.customer"),
+    ],
+)
+def test_missing_variable_is_named_by_its_path(source: str, variable: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render(source)
+    assert caught.value.variable == variable
+
+
+def test_preview_lists_missing_variables_and_renders_the_rest() -> None:
+    renderer = Renderer(Variables(values={"data": {"a": 1}}), is_strict=False)
+    assert renderer.render("{{ data.a }}{{ data.b }}{{ data.c.d }}{{ data.b }}") == "1"
+    assert renderer.missing == ["data.b", "data.c"]
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("{{ data.x", 1),
+        ("a\n{% for x in %}", 2),
+        ("a\n\n{% include 'x' %}", 3),
+        ("{% import 'x' as y %}", 1),
+        ("{% extends 'x' %}", 1),
+        ("{{ x | nofilter }}", 1),
+        ("{% if x is notest %}{% endif %}", 1),
+    ],
+)
+def test_syntax_error_names_the_line(source: str, line: int) -> None:
+    with pytest.raises(TemplateError) as caught:
+        check_syntax(source)
+    assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ data.__class__ }}",
+        "{{ data['__class__'] }}",
+        "{{ (1).__class__ }}",
+        "{{ data.items.append(1) }}",
+        "{{ data.keys() }}",
+        "{{ data.client.upper() }}",
+        "{{ data.client.format(1) }}",
+        "{{ self.__init__ }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ lipsum.__globals__ }}",
+        "{{ range.__class__ }}",
+        "{{ loop.__class__ }}",
+        "{% for x in data.items %}{{ loop.__class__ }}{% endfor %}",
+        "{% for x in data.items %}{{ loop._iterator }}{% endfor %}",
+        "{% macro m() %}{% endmacro %}{{ m._func.__globals__ }}",
+        "{{ data.items | map(attribute='__class__') | list }}",
+        "{{ data | attr('__class__') }}",
+        "{{ '%s' | format(1) }}",
+        "{{ joiner('x').__class__ }}",
+        "{{ environment }}",
+        "{{ namespace() }}",
+    ],
+)
+def test_template_reaches_nothing_of_python(source: str) -> None:
+    with pytest.raises(TemplateError):
+        render(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% set x = 'a' * 100000 %}" + "{% set x = x ~ x %}" * 40 + "{{ x }}",
+        "{% set x = 'a' * 100000 %}" + "{% set x = x + x %}" * 40 + "{{ x }}",
+        "{% set x = [1] * 100000 %}" + "{% set x = x + x %}" * 40 + "{{ x }}",
+        "{{ 'a' * 10 ** 9 }}",
+        "{{ [0] * 10 ** 9 }}",
+        "{{ 10 ** 10 ** 10 }}",
+        "{% set x = 2 ** 60 %}" + "{% set x = x * x %}" * 40 + "{{ x }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{% set x = 'a' * 400000 %}{{ x | replace('a', x) }}",
+        "{% set x = 'a' * 400000 %}{{ [x] * 400000 | join(x) }}",
+        "{{ range(10**12) | list }}",
+        "{{ range(10**5) | map('string') | map('upper') | list | length }}" * 400,
+        "{% for i in range(100000) %}" + "x" * 100 + "{% endfor %}",
+        "{{ 'a' | urlencode | truncate(10**9) }}{{ ' ' * 500000 }}{{ 'x' * 500000 }}",
+        "{% filter upper %}{% for i in range(300000) %}xxxxxx{% endfor %}{% endfilter %}",
+        "{% set x %}{% for i in range(300000) %}xxxxxx{% endfor %}{% endset %}{{ x }}",
+    ],
+)
+def test_runaway_template_is_stopped(source: str) -> None:
+    started = time.process_time()
+    with pytest.raises(TemplateError):
+        render(source)
+    assert time.process_time() - started < 2  # CPU seconds: the bound is 0.25 s of wall time
+
+
+def test_wrong_value_of_a_format_is_an_error() -> None:
+    for source in (
+        "{{ 'soon' | date }}",
+        "{{ 'x' | money }}",
+        "{{ 1 | money('EURO') }}",
+        "{{ data.when | date('x') }}",
+    ):
+        with pytest.raises(TemplateError):
+            render(source)
