@@ -1,0 +1,117 @@
+"""E-mail: from a notification's content to a message in the format of RFC 5322."""
+
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime
+from html import escape
+
+from msgspec import Struct
+
+from bellcast.channels import html
+from bellcast.model.messages import Brand, EmailContent
+
+# RFC 5322 §2.1.1 limits a line to 998 characters; subjects longer than this are cut by every client.
+MAX_SUBJECT = 250
+
+
+class Email(Struct, frozen=True, kw_only=True):
+    """A complete e-mail, independent of the provider that delivers it. `unsubscribe_url` takes the one-click request of
+    RFC 8058; required types have none."""
+
+    message_id: str
+    to: str
+    to_name: str | None
+    subject: str
+    text: str
+    html: str
+    at: datetime
+    unsubscribe_url: str | None = None
+
+
+class Headline(Struct, frozen=True, kw_only=True):
+    """The parts of a notification that an e-mail without own content is made from."""
+
+    title: str
+    body: str | None = None
+    url: str | None = None
+    url_label: str | None = None
+
+
+def absolute_url(url: str | None, app_url: str | None) -> str | None:
+    """A link that works outside the app: a relative one gets the app's URL in front, or is dropped without one."""
+    if url is None or url.startswith(("http://", "https://", "mailto:", "tel:")):
+        return url
+    return app_url.rstrip("/") + "/" + url.lstrip("/") if app_url is not None else None
+
+
+def complete(
+    content: EmailContent, headline: Headline, brand: Brand, *, language: str, links: dict[str, str]
+) -> EmailContent:
+    """Fill in what the content leaves open: the subject is the title; text and HTML are made from each other, or from
+    title, body and link."""
+    subject = one_line(content.subject or headline.title)[:MAX_SUBJECT]
+    text, inner = content.text, content.html
+    if text is None and inner is None:
+        text = _plain(headline)
+        inner = _rich(headline, brand)
+    elif inner is None:
+        inner = html.from_text(text or "")
+    elif text is None:
+        text = html.to_text(inner)
+    if content.layout is not None:
+        inner = html.page(inner, subject=subject, language=language, brand=brand, links=links)
+    return EmailContent(subject=subject, text=_with_links(text or "", links), html=inner, layout=None)
+
+
+def _plain(headline: Headline) -> str:
+    return "\n\n".join(part for part in (headline.title, headline.body, headline.url) if part)
+
+
+def _rich(headline: Headline, brand: Brand) -> str:
+    title = escape(headline.title)
+    parts = [f'<h1 style="margin:0 0 16px;font-size:22px;line-height:1.3">{title}</h1>']
+    if headline.body:
+        parts.append(html.from_text(headline.body))
+    if headline.url:
+        parts.append(html.button(headline.url, headline.url_label or "Open", brand))
+    return "\n".join(parts)
+
+
+def _with_links(text: str, links: dict[str, str]) -> str:
+    footer = "\n".join(f"{label}: {url}" for label, url in links.items())
+    return f"{text}\n\n-- \n{footer}" if footer else text
+
+
+def one_line(text: str) -> str:
+    """A header's value: a line break in it would begin another header."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
+    """Encode an e-mail for SMTP: multipart/alternative in UTF-8, the same Message-ID in every attempt."""
+    is_ascii = mail.to.isascii() and sender.isascii()
+    message = EmailMessage(policy=SMTP if is_ascii else SMTPUTF8)
+    message["From"] = _address(sender, sender_name)
+    message["To"] = _address(mail.to, mail.to_name)
+    message["Subject"] = one_line(mail.subject)
+    message["Date"] = format_datetime(mail.at)
+    message["Message-ID"] = f"<{mail.message_id}@{_domain(sender)}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: keeps vacation responders quiet
+    if mail.unsubscribe_url is not None:
+        message["List-Unsubscribe"] = f"<{mail.unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message.set_content(mail.text, subtype="plain", charset="utf-8")
+    message.add_alternative(mail.html, subtype="html", charset="utf-8")
+    return message.as_bytes()
+
+
+def _address(address: str, name: str | None) -> Address:
+    local, _, domain = address.rpartition("@")
+    return Address(one_line(name or "")[:MAX_SUBJECT], local, domain)
+
+
+def _domain(address: str) -> str:
+    domain = address.rpartition("@")[2]
+    return domain if domain.isascii() else domain.encode("idna").decode()

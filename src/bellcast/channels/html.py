@@ -1,0 +1,166 @@
+"""HTML of e-mails: the base layout, and conversion between text and HTML."""
+
+import re
+from html import escape
+from html.parser import HTMLParser
+
+from bellcast.model.messages import Brand
+
+DEFAULT_COLOR = "#3b5bdb"
+COLOR = re.compile(r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?")
+BLOCKS = frozenset(
+    [
+        "address",
+        "article",
+        "blockquote",
+        "div",
+        "dl",
+        "fieldset",
+        "figure",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hr",
+        "li",
+        "main",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "table",
+        "tr",
+        "ul",
+    ]
+)
+HIDDEN = frozenset({"head", "script", "style", "title", "template"})
+VOID = frozenset({"br", "hr", "img", "input", "meta", "link"})
+BLANK_LINES = re.compile(r"\n{3,}")
+
+# Mail clients ignore style sheets, so every rule is on its element. Widths follow the 600 px convention of mail clients.
+FONT = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
+MUTED = f"{FONT};font-size:13px;line-height:1.5;color:#6b7280;margin:0 0 6px"
+
+
+def from_text(text: str) -> str:
+    """Paragraphs and line breaks; links are recognized."""
+    paragraphs = [part for part in re.split(r"\n\s*\n", text.strip()) if part]
+    return "\n".join(f'<p style="margin:0 0 16px">{_linked(part)}</p>' for part in paragraphs)
+
+
+def _linked(text: str) -> str:
+    escaped = escape(text, quote=True).replace("\n", "<br>\n")
+    return re.sub(
+        r"https?://[^\s<>&\"']+(?:&amp;[^\s<>&\"']+)*", lambda url: f'<a href="{url[0]}">{url[0]}</a>', escaped
+    )
+
+
+def button(url: str, label: str, brand: Brand) -> str:
+    """A link that looks like a button."""
+    style = (
+        f"display:inline-block;padding:12px 22px;border-radius:8px;background:{_color(brand)};color:#ffffff;"
+        f"text-decoration:none;font-weight:600;{FONT};font-size:15px"
+    )
+    return f'<p style="margin:24px 0"><a href="{escape(url)}" style="{style}">{escape(label)}</a></p>'
+
+
+def page(content: str, *, subject: str, language: str, brand: Brand, links: dict[str, str]) -> str:
+    """Wrap HTML content in the base layout. `links` are the texts and URLs of the footer."""
+    return f"""<!doctype html>
+<html lang="{escape(language)}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>{escape(subject)}</title>
+</head>
+<body style="margin:0;padding:0;background:#f3f4f6">
+<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:#f3f4f6"><tr><td align="center" style="padding:32px 16px">
+<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px">
+{_header(brand)}<tr><td style="background:#ffffff;border-radius:12px;padding:32px;{FONT};font-size:16px;line-height:1.55;color:#111827">
+{content}
+</td></tr>
+{_footer(brand, links)}</table>
+</td></tr></table>
+</body>
+</html>
+"""
+
+
+def _header(brand: Brand) -> str:
+    name = escape(brand.name or "")
+    if brand.logo_url and brand.logo_url.startswith(("https://", "http://")):
+        inner = (
+            f'<img src="{escape(brand.logo_url)}" alt="{name}" height="32" style="border:0;display:block;height:32px">'
+        )
+    elif name:
+        inner = f'<span style="{FONT};font-size:18px;font-weight:700;color:{_color(brand)}">{name}</span>'
+    else:
+        return ""
+    return f'<tr><td style="padding:0 8px 16px">{inner}</td></tr>\n'
+
+
+def _footer(brand: Brand, links: dict[str, str]) -> str:
+    lines = [escape(line) for line in (brand.footer, brand.address) if line]
+    anchors = [f'<a href="{escape(url)}" style="color:#6b7280">{escape(text)}</a>' for text, url in links.items()]
+    if anchors:
+        lines.append(" &middot; ".join(anchors))
+    inner = "\n".join(f'<p style="{MUTED}">{line}</p>' for line in lines)
+    return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
+
+
+def _color(brand: Brand) -> str:
+    return brand.color if brand.color is not None and COLOR.fullmatch(brand.color) else DEFAULT_COLOR
+
+
+def to_text(html: str) -> str:
+    """The text of an HTML document: blocks become lines, links keep their URL."""
+    parser = _TextParser()
+    parser.feed(html)
+    parser.close()
+    lines = [" ".join(line.split()) for line in "".join(parser.parts).split("\n")]
+    return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+class _TextParser(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._hidden = 0
+        self._links: list[tuple[str, int]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag in HIDDEN:
+            self._hidden += 1
+        elif tag == "br":
+            self.parts.append("\n")
+        elif tag == "li":
+            self.parts.append("\n- ")
+        elif tag in BLOCKS:
+            self.parts.append("\n\n")
+        elif tag == "a":
+            self._links.append((dict(attributes).get("href") or "", len(self.parts)))
+        elif tag == "img":
+            self.parts.append(dict(attributes).get("alt") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in HIDDEN:
+            self._hidden = max(0, self._hidden - 1)
+        elif tag in BLOCKS and tag != "li":
+            self.parts.append("\n\n")
+        elif tag in ("td", "th"):
+            self.parts.append(" ")
+        elif tag == "a" and self._links:
+            url, start = self._links.pop()
+            label = "".join(self.parts[start:]).strip()
+            if url.startswith(("http://", "https://")) and url != label:
+                self.parts.append(f" ({url})")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(re.sub(r"\s+", " ", data))

@@ -1,0 +1,98 @@
+"""Messages: notifications rendered for an address outside the inbox, and the attempts to deliver them."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from bellcast.model.preferences import Channel
+
+ExternalChannel = Literal["email", "sms", "push", "chat"]
+EXTERNAL_CHANNELS: tuple[ExternalChannel, ...] = ("email", "sms", "push", "chat")
+
+State = Literal[
+    "held",  # waits for a digest, the end of quiet hours or its delay
+    "queued",  # due now
+    "sending",  # an attempt is in progress
+    "sent",  # accepted by the provider
+    "delivered",  # confirmed by a receipt
+    "simulated",  # stored only: the channel has no provider or is in BELLCAST_SIMULATE
+    "bounced",  # refused for the address
+    "failed",  # every attempt failed, or one failed for good
+    "suppressed",  # the address must not be used
+    "cancelled",  # recalled, expired, or not wanted any more when it was released
+    "expired",  # the notification expired before the first attempt
+]
+# States that an attempt can still change.
+OPEN_STATES: tuple[State, ...] = ("held", "queued", "sending")
+# States that `retry` puts back to `queued`.
+RETRYABLE_STATES: tuple[State, ...] = ("failed", "bounced")
+
+Outcome = Literal["accepted", "temporary", "permanent"]
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One attempt to deliver a message: which provider answered what. `code` is an SMTP or HTTP status."""
+
+    at: datetime
+    provider: str
+    outcome: Outcome
+    code: str | None = None
+    response: str | None = None
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A message as the server side sees it."""
+
+    id: str
+    recipient: str
+    notification: str | None
+    run: str | None
+    channel: Channel
+    provider: str | None = None
+    to: str
+    state: State
+    reason: str | None = None
+    due_at: datetime
+    created_at: datetime
+    content: dict[str, Any] = {}
+    attempts: tuple[Attempt, ...] = ()
+
+
+class EmailContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of an e-mail. `text` and `html` are made from each other where one is missing. `layout` wraps the
+    HTML: `base` is Bellcast's, null none."""
+
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    layout: str | None = "base"
+
+
+class SmsContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of a text message."""
+
+    text: str | None = None
+
+
+class PushContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of a push notification."""
+
+    title: str | None = None
+    body: str | None = None
+
+
+class ChatContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of a chat message."""
+
+    text: str | None = None
+
+
+class Brand(Struct, frozen=True, kw_only=True):
+    """What the base layout of e-mails shows of the sender (tenant setting `brand`)."""
+
+    name: str | None = None
+    logo_url: str | None = None
+    color: str | None = None
+    address: str | None = None
+    footer: str | None = None

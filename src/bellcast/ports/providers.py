@@ -1,0 +1,65 @@
+"""Delivery of messages by outside services."""
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from bellcast.model.messages import ExternalChannel
+
+
+class Accepted(Struct, frozen=True):
+    """The provider took the message. `reference` is its id there, by which receipts name it."""
+
+    code: str
+    response: str | None = None
+    reference: str | None = None
+
+
+class DeliveryError(Exception):
+    """The provider did not take the message.
+
+    A temporary error may be tried with the next provider and again later, not before `retry_after` seconds. After a
+    permanent one the message has failed; `is_bounce` blames the address, which is then suppressed."""
+
+    def __init__(
+        self,
+        response: str,
+        *,
+        code: str | None = None,
+        is_temporary: bool,
+        is_bounce: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(response)
+        self.response = response
+        self.code = code
+        self.is_temporary = is_temporary
+        self.is_bounce = is_bounce
+        self.retry_after = retry_after
+
+
+class OutgoingMessage(Struct, frozen=True, kw_only=True):
+    """A message as a provider gets it: `id` stays the same in every attempt, `content` is the channel's."""
+
+    id: str
+    to: str
+    content: Any
+
+
+class Provider(Protocol):
+    """An adapter of one vendor. One object delivers many messages at the same time."""
+
+    @property
+    def channel(self) -> ExternalChannel: ...
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Hand a message over. Raises DeliveryError. A cancelled call may have delivered it."""
+        ...
+
+    async def check(self) -> None:
+        """Check the credentials without sending. Raises DeliveryError."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...

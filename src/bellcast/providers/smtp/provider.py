@@ -1,0 +1,189 @@
+"""Deliver e-mail through an SMTP server, over connections that are kept open between messages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from email.utils import parseaddr
+
+import aiosmtplib
+from aiosmtplib import SMTP
+from msgspec import Struct
+
+from bellcast.channels import addresses, email
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports.providers import Accepted, DeliveryError, OutgoingMessage
+from bellcast.providers.url import ProviderURL, parse
+
+SUBMISSION_PORT = 587  # RFC 6409
+SUBMISSIONS_PORT = 465  # RFC 8314
+# Servers close idle connections after 5 minutes at the earliest (RFC 5321 §4.5.3.2.7); this is well before.
+IDLE_SECONDS = 60.0
+# A message a connection: some servers close after a hundred.
+MESSAGES_PER_CONNECTION = 100
+# Refusals of the mailbox itself: unknown, moved, name not allowed (RFC 5321 §4.2.3).
+BOUNCES = frozenset({550, 551, 553})
+# Replies that blame the credentials or the policy at this moment, not the message.
+REFUSED_LOGINS = frozenset({530, 534, 535, 538})
+# Characters of a server's reply that are stored.
+MAX_RESPONSE = 500
+OPTIONS = frozenset({"from"})
+
+
+class SMTPSettings(Struct, frozen=True, kw_only=True):
+    """Where and as whom to deliver. A password is sent over TLS only, unless TLS is off."""
+
+    url: ProviderURL
+    sender: str
+    sender_name: str | None
+    timeout: float
+
+    @property
+    def has_implicit_tls(self) -> bool:
+        """TLS before the first byte."""
+        return self.url.scheme == "smtps"
+
+    @property
+    def needs_tls(self) -> bool:
+        """STARTTLS must succeed, and the certificate must be valid."""
+        return self.url.password is not None and self.url.uses_tls
+
+
+def from_url(text: str, *, timeout: float = 30.0, default_sender: str | None = None) -> "SMTPProvider":
+    """`smtp://user:password@host:587?from=Shop <bells@example.com>` or `smtps://…`. Raises ValueError."""
+    url = parse(text, known_options=OPTIONS)
+    if url.scheme not in ("smtp", "smtps"):
+        raise ValueError("must begin with smtp:// or smtps://")
+    name, sender = parseaddr(url.options.get("from") or default_sender or f"bellcast@{url.host}")
+    if not addresses.is_email(sender):
+        raise ValueError("needs a sender: add ?from=bells@example.com")
+    return SMTPProvider(SMTPSettings(url=url, sender=sender, sender_name=name or None, timeout=timeout))
+
+
+class _Connection:
+    """An open connection and how much it was used."""
+
+    def __init__(self, client: SMTP) -> None:
+        self.client = client
+        self.messages = 0
+        self.used_at = asyncio.get_running_loop().time()
+
+
+class SMTPProvider:
+    """ports.Provider for e-mail."""
+
+    channel: ExternalChannel = "email"
+
+    def __init__(self, settings: SMTPSettings) -> None:
+        self._settings = settings
+        self._idle: list[_Connection] = []
+
+    async def send(self, message: OutgoingMessage) -> Accepted:
+        """Deliver one e-mail; its content is a channels.email.Email."""
+        mail: email.Email = message.content
+        body = email.compose(mail, self._settings.sender, self._settings.sender_name)
+        options = [] if mail.to.isascii() and self._settings.sender.isascii() else ["SMTPUTF8"]
+        with _translated():
+            async with self._connection(options) as connection:
+                connection.messages += 1
+                await _recipient(connection.client, mail.to)
+                code, response = await connection.client.data(body)
+        return Accepted(str(code), response[:MAX_RESPONSE], f"<{mail.message_id}>")
+
+    async def check(self) -> None:
+        """Connect and log in."""
+        with _translated():
+            connection = await self._open()
+            await self._quit(connection)
+
+    async def close(self) -> None:
+        """Close idle connections; those in use close with their message."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(self._quit, idle))
+
+    @asynccontextmanager
+    async def _connection(self, options: list[str]) -> AsyncIterator[_Connection]:
+        """A connection after MAIL FROM. A kept one that the server has closed meanwhile is replaced."""
+        connection = await self._begin(options)
+        try:
+            yield connection
+        except BaseException:
+            connection.client.close()
+            raise
+        if connection.messages >= MESSAGES_PER_CONNECTION:
+            await self._quit(connection)
+        else:
+            connection.used_at = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+
+    async def _begin(self, options: list[str]) -> _Connection:
+        stale = asyncio.get_running_loop().time() - IDLE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.used_at < stale:
+                connection.client.close()
+                continue
+            try:
+                await connection.client.mail(self._settings.sender, options=options)
+            except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException, OSError):
+                connection.client.close()
+                continue
+            return connection
+        connection = await self._open()
+        try:
+            await connection.client.mail(self._settings.sender, options=options)
+        except BaseException:
+            connection.client.close()
+            raise
+        return connection
+
+    async def _open(self) -> _Connection:
+        settings, url = self._settings, self._settings.url
+        client = SMTP(
+            hostname=url.host,
+            port=url.port or (SUBMISSIONS_PORT if settings.has_implicit_tls else SUBMISSION_PORT),
+            username=url.user,
+            password=url.password,
+            use_tls=settings.has_implicit_tls,
+            start_tls=None if url.uses_tls and not settings.needs_tls else settings.needs_tls,
+            # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.
+            validate_certs=settings.needs_tls or settings.has_implicit_tls,
+            timeout=settings.timeout,
+        )
+        try:
+            await client.connect()
+        except BaseException:
+            client.close()
+            raise
+        return _Connection(client)
+
+    async def _quit(self, connection: _Connection) -> None:
+        with suppress(aiosmtplib.SMTPException, OSError):
+            await connection.client.quit()
+        connection.client.close()
+
+
+async def _recipient(client: SMTP, address: str) -> None:
+    try:
+        await client.rcpt(address)
+    except aiosmtplib.SMTPRecipientRefused as error:
+        raise _error(error.code, error.message, is_bounce=error.code in BOUNCES) from None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Translate errors of the SMTP library into DeliveryError."""
+    try:
+        yield
+    except aiosmtplib.SMTPResponseException as error:
+        raise _error(error.code, error.message) from None
+    except (aiosmtplib.SMTPException, OSError) as error:
+        raise DeliveryError(_reason(error), is_temporary=True) from None
+
+
+def _error(code: int, response: str, *, is_bounce: bool = False) -> DeliveryError:
+    is_temporary = 400 <= code < 500 or code in REFUSED_LOGINS or code < 0
+    return DeliveryError(response[:MAX_RESPONSE], code=str(code), is_temporary=is_temporary, is_bounce=is_bounce)
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:MAX_RESPONSE]

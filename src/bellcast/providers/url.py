@@ -1,0 +1,63 @@
+"""A provider's URL: its scheme names the vendor, the rest is the vendor's own (`smtp://user:password@host:587?from=…`)."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from msgspec import Struct
+
+# Instead of the vendor's own servers, for tests and gateways: `twilio://SID:TOKEN@localhost:9000?tls=off`.
+VENDOR_HOST = "default"
+
+
+class ProviderURL(Struct, frozen=True, kw_only=True):
+    """The parts of a provider's URL, decoded. Its `repr` hides the credentials."""
+
+    scheme: str
+    user: str | None
+    password: str | None
+    host: str
+    port: int | None
+    options: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"ProviderURL({self.masked})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("url", self.masked)]
+
+    @property
+    def masked(self) -> str:
+        """The URL as it may be shown: without its credentials, and without options, which can hold file names."""
+        credentials = "…@" if self.user or self.password else ""
+        port = "" if self.port is None else f":{self.port}"
+        return f"{self.scheme}://{credentials}{self.host}{port}"
+
+    @property
+    def uses_tls(self) -> bool:
+        """False only with `?tls=off`."""
+        return self.options.get("tls") != "off"
+
+
+def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> ProviderURL:
+    """Parse a provider's URL. Raises ValueError with a message that never repeats the URL, which holds a secret."""
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError:
+        raise ValueError("must be a URL such as smtp://user:password@host:587") from None
+    if not parts.scheme or not parts.hostname:
+        raise ValueError("must be a URL such as smtp://user:password@host:587")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(options.keys() - known_options - {"tls"})
+    if unknown:
+        raise ValueError(f"has an unknown option {unknown[0]!r}: expected {', '.join(sorted(known_options | {'tls'}))}")
+    if options.get("tls", "off") != "off":
+        raise ValueError("has an unknown value of tls: expected off")
+    return ProviderURL(
+        scheme=parts.scheme,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        host=parts.hostname,
+        port=port,
+        options=options,
+    )

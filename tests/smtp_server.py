@@ -1,0 +1,118 @@
+"""A real SMTP server for tests, which can misbehave on request."""
+
+import asyncio
+import ssl
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+
+class Mailbox:
+    """What the server received, and how it answers next. A reply of "hang" answers nothing, "cut" closes the connection."""
+
+    def __init__(self) -> None:
+        self.received: list[EmailMessage] = []
+        self.envelopes: list[Envelope] = []
+        self.replies: dict[str, list[str]] = {"MAIL": [], "RCPT": [], "DATA": []}
+        self.connections = 0
+        self.transports: list[asyncio.BaseTransport] = []
+        self.hanging = asyncio.Event()
+        self.logins: list[tuple[bytes, bytes]] = []
+        self.port = 0
+        self._arrived = asyncio.Condition()
+
+    async def _reply(self, command: str, server: SMTP) -> str:
+        reply = self.replies[command].pop(0) if self.replies[command] else "250 OK"
+        if reply == "hang":
+            self.hanging.set()
+            await asyncio.Event().wait()
+        if reply == "cut":
+            assert server.transport is not None
+            server.transport.abort()
+        return reply
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return await self._reply("MAIL", server)
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        reply = await self._reply("RCPT", server)
+        if reply.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        reply = await self._reply("DATA", server)
+        if reply.startswith("2") or reply == "cut":  # cut: the mail arrived, its answer did not
+            assert isinstance(envelope.content, bytes)
+            parsed = message_from_bytes(envelope.content, policy=default)
+            assert isinstance(parsed, EmailMessage)
+            async with self._arrived:
+                self.received.append(parsed)
+                self.envelopes.append(envelope)
+                self._arrived.notify_all()
+        return reply
+
+    async def wait_for(self, count: int) -> list[EmailMessage]:
+        """The mails, once there are this many."""
+        async with asyncio.timeout(60), self._arrived:
+            await self._arrived.wait_for(lambda: len(self.received) >= count)
+        return self.received
+
+
+@asynccontextmanager
+async def smtp_server(
+    *, credentials: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None, implicit_tls: bool = False
+) -> AsyncIterator[Mailbox]:
+    """Run a server on a free port of 127.0.0.1. With credentials it requires a login."""
+    mailbox = Mailbox()
+
+    def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        mailbox.logins.append((data.login, data.password))
+        is_right = credentials is not None and (data.login.decode(), data.password.decode()) == credentials
+        return AuthResult(success=is_right, handled=False)
+
+    class Server(SMTP):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            mailbox.transports.append(transport)
+            super().connection_made(transport)
+
+    def connect() -> SMTP:
+        mailbox.connections += 1
+        with warnings.catch_warnings(action="ignore"):  # it advises against logins without TLS, on loopback too
+            return new_server()
+
+    def new_server() -> Server:
+        return Server(
+            mailbox,
+            hostname="mx.test",
+            authenticator=authenticate,
+            auth_required=credentials is not None,
+            auth_require_tls=False,
+            tls_context=None if implicit_tls else tls,
+            enable_SMTPUTF8=True,
+            loop=asyncio.get_running_loop(),
+        )
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(connect, "127.0.0.1", 0, ssl=tls if implicit_tls else None)
+    mailbox.port = server.sockets[0].getsockname()[1]
+    try:
+        yield mailbox
+    finally:
+        server.close()
+        for transport in mailbox.transports:
+            transport.abort()  # type: ignore[attr-defined]  # a socket's transport
+        await asyncio.sleep(0)  # lets them close their sockets

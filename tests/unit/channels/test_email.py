@@ -1,0 +1,184 @@
+"""E-mails read back by a mail parser."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bellcast.channels import addresses, email, html
+from bellcast.channels.email import Email, Headline
+from bellcast.model.messages import Brand, EmailContent
+
+AT = datetime(2026, 6, 10, 12, tzinfo=UTC)
+
+
+def composed(**fields: Any) -> EmailMessage:
+    base = {"message_id": "m1", "to": "alice@example.com", "to_name": "Alice", "at": AT}
+    mail = Email(**{**base, "subject": "New booking", "text": "Hi", "html": "<p>Hi</p>", **fields})
+    parsed = message_from_bytes(email.compose(mail, "bells@example.com", "Shop"), policy=default)
+    assert isinstance(parsed, EmailMessage)
+    assert parsed.defects == []
+    return parsed
+
+
+def test_mail_has_both_parts_and_its_headers() -> None:
+    mail = composed(
+        subject="Ümläut 日本 🎉", text="Grüße", html="<p>Grüße</p>", unsubscribe_url="https://b.example/u/x"
+    )
+    assert mail["Subject"] == "Ümläut 日本 🎉"
+    assert mail["To"] == "Alice <alice@example.com>"
+    assert mail["From"] == "Shop <bells@example.com>"
+    assert mail["Message-ID"] == "<m1@example.com>"
+    assert mail["List-Unsubscribe"] == "<https://b.example/u/x>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail.get_content_type() == "multipart/alternative"
+    text, rich = mail.iter_parts()
+    assert (text.get_content_type(), text.get_content_charset()) == ("text/plain", "utf-8")
+    assert text.get_content().strip() == "Grüße"
+    assert rich.get_content_type() == "text/html"
+
+
+def test_required_mail_has_no_unsubscribe_header() -> None:
+    assert composed()["List-Unsubscribe"] is None
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_texts_cannot_add_headers(subject: str, name: str) -> None:
+    mail = composed(subject=f"a\r\nBcc: eve@example.com\n{subject}", to_name=f"b\r\nX-Evil: 1\r\n{name}")
+    assert {"Bcc", "X-Evil"}.isdisjoint(mail.keys())
+    assert len(mail["To"].addresses) == 1
+    assert mail["To"].addresses[0].addr_spec == "alice@example.com"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "alice@example.com",
+        "a.b+c@sub.example.co.uk",
+        "o'neil@example.com",
+        "ü@exämple.com",
+        "root@localhost",
+    ],
+)
+def test_usable_address_is_recognized(address: str) -> None:
+    assert addresses.is_email(address)
+    if address.isascii():
+        assert composed(to=address, to_name=None)["To"].addresses[0].addr_spec == address
+
+
+def test_international_address_is_written_as_utf8() -> None:
+    mail = Email(message_id="m1", to="ü@exämple.com", to_name=None, subject="S", text="T", html="<p>T</p>", at=AT)
+    assert "To: ü@exämple.com\r\n".encode() in email.compose(mail, "bells@example.com")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "alice",
+        "@example.com",
+        "alice@",
+        "a b@example.com",
+        "alice@example.com\r\nBcc: eve@example.com",
+        "alice@exa mple.com",
+        "a@b@example.com",
+        "<alice@example.com>",
+        "Alice <alice@example.com>",
+        "alice@example..com",
+        "alice@-example.com",
+        "alice@[127.0.0.1]",
+        "alice@127.0.0.1",
+        ".alice@example.com",
+        "alice@example.com,eve@example.com",
+        "a" * 65 + "@example.com",
+        "a@" + "b" * 260 + ".com",
+        "alice@example.com\x00",
+    ],
+)
+def test_unusable_address_is_refused(address: str) -> None:
+    assert not addresses.is_email(address)
+
+
+@pytest.mark.parametrize(
+    ("number", "is_usable"),
+    [
+        ("+436601234567", True),
+        ("+12025550123", True),
+        ("0660123", False),
+        ("+0123456789", False),
+        ("+43 660 12", False),
+    ],
+)
+def test_phone_is_in_the_format_of_e164(number: str, is_usable: bool) -> None:
+    assert addresses.is_phone(number) is is_usable
+
+
+def test_content_is_made_from_title_body_and_link() -> None:
+    headline = Headline(
+        title="New <booking>", body="Saturday\n14:00", url="https://app.example/b/7", url_label="Open it"
+    )
+    made = email.complete(
+        EmailContent(), headline, Brand(name="Shop"), language="en", links={"Unsubscribe": "https://u"}
+    )
+    assert made.subject == "New <booking>"
+    assert made.text is not None
+    assert made.html is not None
+    assert "Saturday\n14:00" in made.text
+    assert "https://app.example/b/7" in made.text
+    assert made.text.endswith("Unsubscribe: https://u")
+    assert "New &lt;booking&gt;" in made.html
+    assert 'href="https://app.example/b/7"' in made.html
+    assert "Saturday<br>" in made.html
+    assert made.html.index("Shop") < made.html.index("Unsubscribe")
+
+
+def test_text_and_html_are_made_from_each_other() -> None:
+    title = Headline(title="T")
+    from_text = email.complete(EmailContent(text="a < b\n\nc"), title, Brand(), language="en", links={})
+    assert "a &lt; b</p>" in (from_text.html or "")
+    from_html = email.complete(
+        EmailContent(html="<style>p{}</style><h1>Hi</h1><p>See <a href='https://x.example'>this</a></p><ul><li>1</ul>"),
+        title,
+        Brand(),
+        language="en",
+        links={},
+    )
+    assert from_html.text == "Hi\n\nSee this (https://x.example)\n\n- 1"
+
+
+def test_html_without_layout_stays_as_it_is() -> None:
+    made = email.complete(
+        EmailContent(html="<b>x</b>", layout=None), Headline(title="T"), Brand(), language="en", links={}
+    )
+    assert made.html == "<b>x</b>"
+
+
+@pytest.mark.parametrize(
+    ("url", "app_url", "absolute"),
+    [
+        ("/b/7", "https://app.example/", "https://app.example/b/7"),
+        ("b/7", "https://app.example", "https://app.example/b/7"),
+        ("/b/7", None, None),
+        ("https://x.example/y", None, "https://x.example/y"),
+        ("mailto:a@b.c", None, "mailto:a@b.c"),
+        (None, "https://app.example", None),
+    ],
+)
+def test_relative_link_gets_the_apps_url_or_goes(url: str | None, app_url: str | None, absolute: str | None) -> None:
+    assert email.absolute_url(url, app_url) == absolute
+
+
+def test_brand_cannot_break_out_of_the_layout() -> None:
+    brand = Brand(
+        name='"><script>x</script>', logo_url='https://x"onerror="y', color="red;background:url(x)", footer="<i>"
+    )
+    page = html.page("<p>x</p>", subject="</title><script>", language='en"', brand=brand, links={"<u>": 'https://"x'})
+    assert "<script>" not in page
+    assert 'onerror="y"' not in page
+    assert "url(x)" not in page
+    assert "<i>" not in page

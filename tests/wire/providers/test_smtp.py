@@ -1,0 +1,173 @@
+"""The SMTP provider against a real SMTP server that misbehaves."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bellcast.channels.email import Email
+from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.providers.smtp import SMTPProvider, from_url
+from tests.smtp_server import Mailbox, smtp_server
+
+
+def mail(number: int = 1, to: str = "alice@example.com") -> OutgoingMessage:
+    content = Email(
+        message_id=f"m{number}",
+        to=to,
+        to_name="Alice",
+        subject=f"Booking {number}",
+        text="Hi",
+        html="<p>Hi</p>",
+        at=datetime(2026, 6, 10, tzinfo=UTC),
+    )
+    return OutgoingMessage(id=f"m{number}", to=to, content=content)
+
+
+def provider(mailbox: Mailbox, login: str = "", **options: Any) -> SMTPProvider:
+    return from_url(f"smtp://{login}127.0.0.1:{mailbox.port}?from=Shop <bells@example.com>&tls=off", **options)
+
+
+async def failure(provider: SMTPProvider, message: OutgoingMessage | None = None) -> DeliveryError:
+    with pytest.raises(DeliveryError) as caught:
+        await provider.send(message or mail())
+    return caught.value
+
+
+async def test_mail_reaches_the_server() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        accepted = await smtp.send(mail())
+        await smtp.close()
+        (received,) = mailbox.received
+        assert accepted.code == "250"
+        assert accepted.reference == "<m1>"
+        assert received["Subject"] == "Booking 1"
+        assert received["From"] == "Shop <bells@example.com>"
+        assert mailbox.envelopes[0].mail_from == "bells@example.com"
+        assert mailbox.envelopes[0].rcpt_tos == ["alice@example.com"]
+
+
+async def test_connection_is_used_for_the_next_mail() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        for number in range(5):
+            await smtp.send(mail(number))
+        assert (mailbox.connections, len(mailbox.received)) == (1, 5)
+        await smtp.close()
+
+
+async def test_concurrent_mails_use_connections_of_their_own() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        await asyncio.gather(*(smtp.send(mail(number)) for number in range(5)))
+        assert len({str(message["Message-ID"]) for message in mailbox.received}) == 5
+        await smtp.close()
+
+
+async def test_kept_connection_that_the_server_closed_is_replaced() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        await smtp.send(mail(1))
+        mailbox.replies["MAIL"] = ["cut"]
+        await smtp.send(mail(2))
+        assert (mailbox.connections, len(mailbox.received)) == (2, 2)
+        await smtp.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "is_temporary", "is_bounce"),
+    [
+        ("RCPT", "550 5.1.1 unknown user", False, True),
+        ("RCPT", "553 not allowed", False, True),
+        ("RCPT", "450 4.2.0 greylisted", True, False),
+        ("RCPT", "554 policy", False, False),
+        ("MAIL", "451 later", True, False),
+        ("MAIL", "550 sender refused", False, False),
+        ("DATA", "452 full", True, False),
+        ("DATA", "554 5.7.1 spam", False, False),
+        ("DATA", "cut", True, False),
+    ],
+)
+async def test_refusal_is_temporary_permanent_or_a_bounce(
+    command: str, reply: str, is_temporary: bool, is_bounce: bool
+) -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        mailbox.replies[command] = [reply]
+        error = await failure(smtp)
+        assert (error.is_temporary, error.is_bounce) == (is_temporary, is_bounce)
+        await smtp.send(mail(2))  # and the next one is not affected
+        await smtp.close()
+
+
+async def test_server_that_hangs_is_a_temporary_error() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox, timeout=0.2)
+        mailbox.replies["DATA"] = ["hang"]
+        assert (await failure(smtp)).is_temporary
+
+
+async def test_server_that_is_away_is_a_temporary_error() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+    assert (await failure(smtp)).is_temporary
+
+
+async def test_login_is_sent_and_a_refused_one_is_temporary() -> None:
+    async with smtp_server(credentials=("shop", "pass/word")) as mailbox:
+        right, wrong = provider(mailbox, "shop:pass%2Fword@"), provider(mailbox, "shop:wrong@")
+        await right.send(mail())
+        assert mailbox.logins == [(b"shop", b"pass/word")]
+        error = await failure(wrong)
+        assert error.is_temporary
+        assert "wrong" not in str(error.response)
+        with pytest.raises(DeliveryError):
+            await wrong.check()
+        await right.check()
+        await right.close()
+
+
+async def test_password_is_never_sent_without_tls() -> None:
+    async with smtp_server(credentials=("shop", "secret")) as mailbox:
+        smtp = from_url(f"smtp://shop:secret@127.0.0.1:{mailbox.port}?from=bells@example.com")
+        assert (await failure(smtp)).is_temporary
+        assert mailbox.logins == []
+
+
+async def test_cancelled_send_closes_its_connection() -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        mailbox.replies["DATA"] = ["hang"]
+        sending = asyncio.create_task(smtp.send(mail()))
+        await mailbox.hanging.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await smtp.send(mail(2))
+        assert mailbox.connections == 2
+        await smtp.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://",
+        "http://host",
+        "smtp://host?from=nobody",
+        "smtp://host?from=a@b.example&colour=red",
+        "smtp://user:pass@host:port",
+        "smtp://host?tls=maybe",
+    ],
+)
+def test_wrong_url_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ValueError, match=r"must|has|needs") as caught:
+        from_url(url)
+    assert "pass@" not in str(caught.value)
+
+
+def test_url_is_shown_without_its_password() -> None:
+    smtp = from_url("smtp://shop:secret@mail.example:25?from=bells@example.com")
+    assert "secret" not in repr(smtp._settings)
+    assert smtp._settings.url.masked == "smtp://…@mail.example:25"
