@@ -1,0 +1,1 @@
+"""Workflows: definitions, conditions, schedules and the runs that execute them."""

@@ -1,0 +1,176 @@
+"""Conditions of steps, branches, sources and waits: JSON in, a decision out.
+
+    {"var": "data.total", "op": "gte", "value": 100}
+    {"all": [...]}   {"any": [...]}   {"not": {...}}
+
+A missing variable is null. Values compare as in JSON: `true` is not `1`, `1` is `1.0`. Ordering null or unlike types is
+false. A value can be `{"var": "data.limit"}`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bellcast.errors import FieldError, Invalid
+
+ROOTS = frozenset({"data", "recipient", "actor", "tenant", "run", "digest", "event", "steps"})
+OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "exists", "empty")
+ORDERINGS = frozenset({"lt", "lte", "gt", "gte"})
+WITHOUT_VALUE = frozenset({"exists", "empty"})
+# A person reads a condition; 20 levels of it no longer.
+MAX_DEPTH = 20
+MAX_CONDITIONS = 100
+
+Condition = Mapping[str, Any]
+
+
+def evaluate(condition: Condition, values: Mapping[str, Any]) -> bool:
+    """Evaluate a checked condition over root values by name."""
+    if "all" in condition:
+        return all(evaluate(part, values) for part in condition["all"])
+    if "any" in condition:
+        return any(evaluate(part, values) for part in condition["any"])
+    if "not" in condition:
+        return not evaluate(condition["not"], values)
+    left = lookup(condition["var"], values)
+    right = resolve(condition.get("value"), values)
+    return _compare(condition.get("op", "eq"), left, right)
+
+
+def lookup(path: str, values: Any) -> Any:
+    """The value at a dotted path; None if there is none."""
+    for name in path.split("."):
+        if isinstance(values, Mapping):
+            values = values.get(name)
+        elif isinstance(values, Sequence) and not isinstance(values, str) and name.isascii() and name.isdigit():
+            values = values[int(name)] if int(name) < len(values) else None
+        else:
+            return None
+    return values
+
+
+def resolve(value: Any, values: Mapping[str, Any]) -> Any:
+    """A literal, or the value of `{"var": path}`."""
+    return lookup(value["var"], values) if _is_reference(value) else value
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.keys() == {"var"} and isinstance(value["var"], str)
+
+
+def _compare(operator: str, left: Any, right: Any) -> bool:
+    match operator:
+        case "eq":
+            return _equals(left, right)
+        case "ne":
+            return not _equals(left, right)
+        case "in":
+            return _contains(right, left)
+        case "contains":
+            return _contains(left, right)
+        case "exists":
+            return left is not None
+        case "empty":
+            return left is None or (isinstance(left, str | Sequence | Mapping) and not left)
+        case _:
+            return _is_ordered(operator, left, right)
+
+
+def _equals(left: Any, right: Any) -> bool:
+    """Equality of JSON values."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(_equals(left[name], right[name]) for name in left)
+    if _is_list(left) and _is_list(right):
+        return len(left) == len(right) and all(map(_equals, left, right))
+    return bool(left == right)
+
+
+def _contains(whole: Any, part: Any) -> bool:
+    if isinstance(whole, str):
+        return isinstance(part, str) and part in whole
+    if isinstance(whole, Mapping):
+        return isinstance(part, str) and part in whole
+    return _is_list(whole) and any(_equals(item, part) for item in whole)
+
+
+def _is_ordered(operator: str, left: Any, right: Any) -> bool:
+    if not (_is_number(left) and _is_number(right)) and not (isinstance(left, str) and isinstance(right, str)):
+        return False
+    if operator == "lt":
+        return bool(left < right)
+    if operator == "lte":
+        return bool(left <= right)
+    return bool(left > right) if operator == "gt" else bool(left >= right)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -> None:
+    """Raise Invalid, naming the path of each part that is wrong. `step_keys` are the steps it may refer to."""
+    errors = list(errors_of(field, condition, step_keys))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def errors_of(field: str, condition: Any, step_keys: frozenset[str]) -> Iterator[FieldError]:
+    """The parts of a condition that are wrong."""
+    parts: list[tuple[str, Any, int]] = [(field, condition, 0)]
+    count = 0
+    while parts:
+        path, part, depth = parts.pop(0)
+        count += 1
+        if depth > MAX_DEPTH or count > MAX_CONDITIONS:
+            yield FieldError(path, f"must have at most {MAX_CONDITIONS} parts, nested at most {MAX_DEPTH} levels")
+            return
+        if not isinstance(part, Mapping):
+            yield FieldError(path, 'must be a condition such as {"var": "data.total", "op": "gte", "value": 100}')
+        elif (group := next((name for name in ("all", "any") if name in part), None)) is not None:
+            yield from _only(path, part, {group})
+            if not _is_list(part[group]):
+                yield FieldError(f"{path}.{group}", "must be a list of conditions")
+                continue
+            parts += [(f"{path}.{group}.{number}", inner, depth + 1) for number, inner in enumerate(part[group])]
+        elif "not" in part:
+            yield from _only(path, part, {"not"})
+            parts.append((f"{path}.not", part["not"], depth + 1))
+        else:
+            yield from _comparison_errors(path, part, step_keys)
+
+
+def _comparison_errors(path: str, part: Condition, step_keys: frozenset[str]) -> Iterator[FieldError]:
+    yield from _only(path, part, {"var", "op", "value"})
+    yield from variable_errors(f"{path}.var", part.get("var"), step_keys)
+    operator = part.get("op", "eq")
+    if operator not in OPERATORS:
+        yield FieldError(f"{path}.op", f"must be one of: {', '.join(OPERATORS)}")
+    elif operator in WITHOUT_VALUE:
+        if "value" in part:
+            yield FieldError(f"{path}.value", f"must be absent: {operator} takes no value")
+    elif "value" not in part:
+        yield FieldError(f"{path}.value", "is missing")
+    if _is_reference(part.get("value")):
+        yield from variable_errors(f"{path}.value.var", part["value"]["var"], step_keys)
+
+
+def variable_errors(path: str, variable: Any, step_keys: frozenset[str]) -> Iterator[FieldError]:
+    """A dotted path that begins with a known root; after `steps` comes a known step."""
+    if not isinstance(variable, str) or not all(variable.split(".")):
+        yield FieldError(path, "must be a path such as data.total")
+        return
+    root, _, rest = variable.partition(".")
+    if root not in ROOTS:
+        yield FieldError(path, f"must begin with one of: {', '.join(sorted(ROOTS))}")
+    elif root == "steps" and (step := rest.partition(".")[0]) not in step_keys:
+        yield FieldError(path, f"names an unknown step {step[:100]!r}")
+
+
+def _only(path: str, part: Condition, names: set[str]) -> Iterator[FieldError]:
+    for name in part.keys() - names:
+        yield FieldError(f"{path}.{str(name)[:100]}", f"is unknown here: expected {', '.join(sorted(names))}")
