@@ -2,11 +2,33 @@
 # Installs Debian packages that are missing, by what they are for: python, node, engines. Needs root only to install.
 set -euo pipefail
 
+# What client/package.json needs. Debian 12 and Ubuntu 22.04 have older ones.
+node_required=20
+
+# The major version of 20.19.2~dfsg-1 or v20.19.2.
+major() { local version=${1#v}; echo "${version%%[!0-9]*}"; }
+
+require_node() {
+  local found
+  found=$(major "$1")
+  if [ "${found:-0}" -lt "$node_required" ]; then
+    echo "Node $node_required or newer is needed, and $2 is ${1:-missing}. Install it from https://nodejs.org/en/download" \
+      "or use Debian 13 or Ubuntu 25.04, then try again." >&2
+    exit 1
+  fi
+}
+
 missing=()
 for purpose in "$@"; do
   case "$purpose" in
     python) python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
-    node) command -v npm >/dev/null || missing+=(nodejs npm) ;;
+    node)
+      if command -v npm >/dev/null; then
+        require_node "$(node --version)" "the installed node"
+      else
+        missing+=(nodejs npm)
+      fi
+      ;;
     engines)
       command -v chromium >/dev/null || missing+=(chromium)
       fc-list 2>/dev/null | grep -qi . || missing+=(fonts-dejavu-core fontconfig)
@@ -26,7 +48,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   # Packaged servers start themselves on their usual ports; the tests start their own on free ones.
   policy=/usr/sbin/policy-rc.d
-  if [ ! -e "$policy" ]; then
+  if [ ! -e "$policy" ] && [ -w "${policy%/*}" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
     trap 'rm -f "$policy"' EXIT
@@ -34,5 +56,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
   # A new machine may be updating itself, and a mirror may hang up.
   patient=(-qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
   apt-get "${patient[@]}" update
+  if [[ " ${missing[*]} " == *" nodejs "* ]]; then
+    require_node "$(apt-cache policy nodejs | sed -n 's/^ *Candidate: *//p')" "the newest of this system's packages"
+  fi
   apt-get "${patient[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
 fi

@@ -6,7 +6,7 @@ import { fakeEnvironment } from './environment.js';
 
 function asked(answer, token = 'one', ask) {
   const env = fakeEnvironment(answer);
-  return { api: new Api('https://bell.example/under/', new Credential(token, ask), env), requests: env.requests, timers: env.timers };
+  return { api: new Api('https://bell.example/under/', new Credential(token, ask, undefined, env.timeout), env), requests: env.requests, timers: env.timers };
 }
 
 test('requests carry the token and no cookies', async () => {
@@ -47,7 +47,7 @@ test('a hanging request times out after 30 seconds', async () => {
 
 test('a truncated response rejects as a network error', async () => {
   const broken = { ok: true, status: 200, headers: new Headers(), json: () => Promise.reject(new TypeError('network error')) };
-  const api = new Api('https://bell.example/', new Credential(null, undefined), { ...fakeEnvironment(), fetch: async () => broken });
+  const api = new Api('https://bell.example/', new Credential(null), { ...fakeEnvironment(), fetch: async () => broken });
   await assert.rejects(api.act('read', { all: true }), { name: 'TypeError' });
 });
 
@@ -84,7 +84,7 @@ test('a refusal carries the problem and the retry delay', async () => {
 });
 
 test('a proxy’s error page is a refusal too', async () => {
-  const env = new Api('https://bell.example/', new Credential(null, undefined), { ...fakeEnvironment(), fetch: async () => new Response('<h1>Bad gateway</h1>', { status: 502 }) });
+  const env = new Api('https://bell.example/', new Credential(null), { ...fakeEnvironment(), fetch: async () => new Response('<h1>Bad gateway</h1>', { status: 502 }) });
   await assert.rejects(env.inbox({}), { status: 502, code: 'unknown' });
 });
 
@@ -119,4 +119,14 @@ test('getToken is called again after a failure', async () => {
   await assert.rejects(api.inbox({}), { message: 'down' });
   down = false;
   await api.inbox({});
+});
+
+test('getToken that never settles fails in time and is called again', async () => {
+  const tokens = [new Promise(() => {}), 'one'];
+  const { api, requests, timers } = asked(() => ({ unread: 1 }), null, () => tokens.shift());
+  const refused = assert.rejects(api.inbox({}), { name: 'TimeoutError' });
+  await timers.advance(30_000);
+  await refused;
+  await api.inbox({});
+  assert.deepEqual(requests.map(({ token }) => token), ['one']);
 });

@@ -13,7 +13,7 @@ async function connect({ token = 'one', ask, answer, ...options } = {}) {
   const connection = new Connection({
     base: 'https://bell.example/under/',
     environment: env,
-    credential: new Credential(token, ask),
+    credential: new Credential(token, ask, undefined, env.timeout),
     topics: () => ['team', 'a,b'],
     position: () => 'p1',
     prepare: async () => {},

@@ -430,3 +430,12 @@ test('refused topics of a joint subscription are reported and not subscribed aga
   await env.timers.advance(1_000);
   assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });
+
+test('a session whose getToken never settles calls it again and goes live', async () => {
+  const env = fakeEnvironment(() => page([1]));
+  const tokens = [new Promise(() => {}), 'one'];
+  const session = new Session({ server: 'https://bell.example', getToken: () => tokens.shift(), environment: env }).open();
+  await env.timers.advance(60_000);
+  env.link.receive(ready({ unread: 1, unseen: 1 }));
+  assert.equal(session.state.status, 'live');
+});

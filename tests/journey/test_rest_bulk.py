@@ -156,3 +156,12 @@ async def test_tenant_of_the_request_applies_to_its_items(rest):
     acme = await rest.recipient("alice", tenant="acme").get("/v1/inbox/counts")
     assert acme.json()["unread"] == 2
     assert await unread(rest) == 0
+
+
+@pytest.mark.parametrize(("bad", "more"), [(10, ""), (25, "; 15 more"), (200, "; at least 90 more")])
+async def test_refused_item_lists_ten_errors_and_counts_the_others(rest, bad, more):
+    item = {"to": "alice", "title": "x"} | {f"unknown{n}": n for n in range(bad)}
+    results = (await rest.app.post("/v1/notifications/bulk", json=[item])).json()["results"]
+    error = results[0]["error"]
+    assert [one["field"] for one in error["errors"]] == [f"0.unknown{n}" for n in range(10)]
+    assert error["detail"].endswith(f"unknown9: is not a known field{more}")

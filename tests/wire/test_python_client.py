@@ -162,6 +162,9 @@ def test_inbox_supports_all_actions(bell, alice):
     inbox.delete(ids[1])
     assert titles(inbox.list()) == ["First"]
     assert inbox.clear("read").changed == 1
+    ids = bell.notify([alice, alice + "2"], title="Third").ids[:1] + bell.notify([alice], title="Fourth").ids
+    assert inbox.delete_many(*ids).changed == 2
+    assert inbox.list().notifications == []
 
 
 def test_pages_follow_one_another(bell, alice):

@@ -4,6 +4,7 @@
 /** @import { Environment } from './environment.js' */
 
 const REQUEST_TIMEOUT = 30_000; // ms: longer than any timeout of the server, so only a request that hangs reaches it
+const TOKEN_TIMEOUT = 30_000; // ms for the page's `getToken`, usually one request: every action and reconnect waits for it
 
 /** An error response of the server: the fields of its problem+json. */
 export class Refused extends Error {
@@ -27,19 +28,31 @@ export class Credential {
   /** @type {Promise<string | null> | undefined} */
   #token;
   #recipient;
+  #timeout;
 
-  /** @param {string | null | undefined} token @param {GetToken | undefined} getToken @param {string} [recipient]  the person the cookies belong to */
-  constructor(token, getToken, recipient) {
+  /**
+   * @param {string | null | undefined} token @param {GetToken | undefined} getToken @param {string | undefined} recipient  the person the cookies belong to
+   * @param {Environment['timeout']} timeout
+   */
+  constructor(token, getToken, recipient, timeout) {
     this.getToken = getToken;
     this.#recipient = recipient;
+    this.#timeout = timeout;
     if (token) this.#token = Promise.resolve(token);
   }
 
   token() {
-    this.#token ??= Promise.resolve(this.getToken?.()).then(tokenOf);
+    this.#token ??= this.#requestToken();
     const discard = () => (this.#token = undefined); // without a token the next call tries again
     this.#token.then((token) => token || discard(), discard);
     return this.#token;
+  }
+
+  async #requestToken() {
+    if (!this.getToken) return null;
+    const signal = this.#timeout(TOKEN_TIMEOUT);
+    const expired = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    return Promise.race([Promise.resolve(this.getToken()).then(tokenOf), /** @type {Promise<never>} */ (expired)]);
   }
 
   /** Replace a refused or expiring token; false if there is no other. @param {string | null} old */

@@ -77,9 +77,9 @@ export class Session extends EventTarget {
     rejectUnknown(others, 'Session');
     const page = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? page : globalThis.location?.origin).href;
-    const credential = new Credential(token, getToken, recipient);
     this.#topics = new Set(topics);
     this.#environment = { ...browserEnvironment(), ...environment };
+    const credential = new Credential(token, getToken, recipient, this.#environment.timeout);
     this.#api = new Api(base, credential, this.#environment);
     this.#main = this.#view({});
     this.#queue = new ActionQueue({

@@ -16,12 +16,15 @@ from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import Asked
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import BellcastError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, TooLarge, UnsupportedMediaType
 from bellcast.inbox import sending
 from bellcast.model import problems, validation
 from bellcast.model.notifications import Draft
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+# Field errors of one item. With MAX_FIELD_ERRORS each, 10,000 items were a response of 100 MB.
+MAX_ITEM_ERRORS = 10
 
 Item = bytes | msgspec.Raw
 
@@ -135,10 +138,20 @@ def _read(here: ApiContext, item: Item, tenant: str | None, key: str | None) -> 
 
 def _result(number: int, asked: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
-        return Result(error=problems.problem(outcome, within=str(number)))
+        return Result(error=problems.problem(_with_fewer_errors(outcome), within=str(number)))
     answered = _answered.decode(outcome)
     if answered.announcement is not None:
         return Result(answered.announcement.id)
     if isinstance(asked, Draft) and isinstance(asked.to, list):
         return Result(ids=[one.id for one in answered.notifications])
     return Result(answered.notifications[0].id)
+
+
+def _with_fewer_errors(refusal: BellcastError) -> BellcastError:
+    """Return the error with its first MAX_ITEM_ERRORS field errors, and the number of the others in its detail."""
+    rest = len(refusal.errors) - MAX_ITEM_ERRORS
+    if rest <= 0:
+        return refusal
+    shown = Invalid.fields(list(refusal.errors[:MAX_ITEM_ERRORS]))
+    at_least = "at least " if len(refusal.errors) == MAX_FIELD_ERRORS else ""
+    return Invalid(f"{shown.detail}; {at_least}{rest} more", errors=shown.errors)

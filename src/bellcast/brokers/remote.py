@@ -92,6 +92,7 @@ class RemoteBroker:
 
     async def open(self) -> None:
         """Start connecting. Returns also when the broker does not respond in time."""
+        self._tried.clear()
         self._task = asyncio.get_running_loop().create_task(self._keep_connected())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), START_TIMEOUT)
@@ -151,6 +152,7 @@ class RemoteBroker:
                 await self._send()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        self._connected = False
         await self._transport.close()
 
     # --- behind it
@@ -164,6 +166,8 @@ class RemoteBroker:
                 await self._serve()
             except (OSError, Unavailable) as failure:
                 log.warning("broker away; what is missed meanwhile is read from the store", why=str(failure))
+            except Exception:  # without this loop the process would never receive another event
+                log.exception("broker_connection_failed")
             self._connected = False
             self._tried.set()
             await self._transport.close()

@@ -26,6 +26,7 @@ class InboxApi(Surface[S]):
     unarchive = Method(inbox.unarchive)
     mark = Method(inbox.mark)
     delete = Method(inbox.delete)
+    delete_many = Method(inbox.delete_many)
     clear = Method(inbox.clear)
 
 

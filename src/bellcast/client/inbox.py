@@ -82,12 +82,12 @@ class Action(Protocol):
     def __call__(self, *ids: Text, all: bool = False, type: Text | None = None) -> HttpRequest[Changed]: ...
 
 
-def _action(verb: str, does: str) -> Action:
+def _action(verb: str, does: str, *, name: str = "") -> Action:
     def act(*ids: Text, all: bool = False, type: Text | None = None) -> HttpRequest[Changed]:
         body = _selected(ids, type, all=arguments.flag("all", all))
         return HttpRequest("POST", path("inbox", verb), reads(Changed), harmless=True, **json(body))
 
-    act.__name__, act.__doc__ = verb, f"{does} the notifications with these ids, or all=True (of one type)."
+    act.__name__, act.__doc__ = name or verb, f"{does} the notifications with these ids, or all=True (of one type)."
     return act
 
 
@@ -111,6 +111,7 @@ read = _action("read", "Mark as read")
 unread = _action("unread", "Mark as unread")
 archive = _action("archive", "Put away")
 unarchive = _action("unarchive", "Bring back")
+delete_many = _action("delete", "Delete", name="delete_many")
 
 
 def _page_if_any(answer: HttpResponse) -> InboxPage | None:

@@ -4,7 +4,9 @@ The connection is registered with the hub before its inbox is read, so no event 
 first live event."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -26,6 +28,12 @@ from bellcast.ports import Context, OpenInbox, SessionRevoked
 PROCESS_FULL_RETRY_SECONDS = 5
 # A recipient at its limit probably has a runaway page: a minute gives time to notice it.
 RECIPIENT_FULL_RETRY_SECONDS = 60
+
+# Connections that wait for the app's `connect` handler. They prove nothing yet and each may wait for the handler's
+# timeout, so they are as many as Engine.IO sessions without a namespace; of one address fewer, so that one client
+# cannot take all places.
+MAX_WAITING_FOR_APP = 5_000
+MAX_WAITING_FOR_APP_PER_ADDRESS = 2_000
 
 # Minimum interval between two warnings about the connection limit.
 WARNING_INTERVAL_MS = 60_000
@@ -49,6 +57,8 @@ class Admission:
         self._limits = rules.limits
         self._authenticator = doors
         self._next_warning_at = 0
+        self._waiting_for_app = 0
+        self._waiting_by_address: Counter[str | None] = Counter()  # None: unknown
 
     def create_connection(
         self,
@@ -66,10 +76,31 @@ class Admission:
     def check_address(self, address: str | None) -> None:
         """Raise TooMany if the address has reached its connection limit."""
         limit = self._limits.connections_per_address
-        if limit and address is not None and self._hub.at_address(address) >= limit:
+        if limit and address is not None and self._hub.at_address(address) + self._waiting_by_address[address] >= limit:
             raise TooMany(
                 f"There are {limit} connections from this address already.", retry_after=PROCESS_FULL_RETRY_SECONDS
             )
+
+    @contextmanager
+    def waiting_for_app(self, address: str | None) -> Iterator[None]:
+        """Count a connection while it waits for the app's `connect` handler. Raises TooMany or Unavailable at a limit."""
+        self.check_address(address)
+        self._check_process()
+        if address is not None and self._waiting_by_address[address] >= MAX_WAITING_FOR_APP_PER_ADDRESS:
+            raise TooMany(
+                "Too many connections from this address wait for the app.", retry_after=PROCESS_FULL_RETRY_SECONDS
+            )
+        if self._waiting_for_app >= MAX_WAITING_FOR_APP:
+            raise Unavailable("Too many connections wait for the app.", retry_after=PROCESS_FULL_RETRY_SECONDS)
+        self._waiting_for_app += 1
+        self._waiting_by_address[address] += 1
+        try:
+            yield
+        finally:
+            self._waiting_for_app -= 1
+            self._waiting_by_address[address] -= 1
+            if not self._waiting_by_address[address]:
+                del self._waiting_by_address[address]
 
     async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
         """Register the connection, then open its recipient's inbox with the changes since `position`. Returns None for an
@@ -93,12 +124,15 @@ class Admission:
         return inbox
 
     def _check_room(self, connection: Connection) -> None:
-        limits = self._limits
         self.check_address(connection.address)  # again: others may have connected during authentication
-        if limits.connections and len(self._hub) >= limits.connections:
+        self._check_process()
+        self._check_recipient(connection.principal)
+
+    def _check_process(self) -> None:
+        limits = self._limits
+        if limits.connections and len(self._hub) + self._waiting_for_app >= limits.connections:
             self._warn_once()
             raise Unavailable("This server is at its bound of connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
-        self._check_recipient(connection.principal)
 
     def _warn_once(self) -> None:
         """Log the connection limit warning, at most once per WARNING_INTERVAL_MS."""

@@ -64,10 +64,10 @@ class WiredDialect(Struct, frozen=True, kw_only=True):
 
     paths: Mapping[str, Endpoint]
     stream_paths: frozenset[str] = frozenset()
-    tasks: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()  # run from start to stop
+    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # run from start to stop; by their names in the log
     disconnected: Callable[[Connection], None] | None = None  # called for the connections of every dialect
     close_sessions: Callable[[], None] | None = None  # closes what drain leaves: sessions without a connection
-    close: Callable[[], Awaitable[None]] | None = None  # called last, once the tasks have ended
+    close: Callable[[], Awaitable[None]] | None = None  # called last, once the loops have ended
 
 
 Wire: TypeAlias = Callable[[LiveContext], WiredDialect]

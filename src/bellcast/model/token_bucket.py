@@ -1,7 +1,12 @@
 """Token buckets: how often something may happen, by name. Pure; the time is the caller's."""
 
+from collections import OrderedDict
+
 # Number of buckets stored before full ones are removed.
 NAMES = 10_000
+# Buckets checked for each new name beyond NAMES. One would keep the number; two shrink it again after a burst, and the
+# work for a name is constant: a scan of all would take 1 ms for each address of a client that changes it.
+CHECKS_PER_NAME = 2
 
 
 class TokenBucket:
@@ -25,7 +30,7 @@ class TokenBuckets:
     """One bucket a name."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()  # the least recently checked first
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
         """Take `number` tokens and return 0 if they, or at least one second's worth, are available. The level may
@@ -54,8 +59,13 @@ class TokenBuckets:
 
     def _bucket(self, name: str, rate: float, now: int) -> TokenBucket:
         if len(self._buckets) >= NAMES:
-            for bucket in self._buckets.values():
-                bucket.fill(now)
-            self._buckets = {key: one for key, one in self._buckets.items() if one.tokens < one.rate}
+            for _ in range(CHECKS_PER_NAME):
+                self._remove_oldest_if_full(now)
         bucket = self._buckets[name] = TokenBucket(rate, now)
         return bucket
+
+    def _remove_oldest_if_full(self, now: int) -> None:
+        name, bucket = self._buckets.popitem(last=False)
+        bucket.fill(now)
+        if bucket.tokens < bucket.rate:
+            self._buckets[name] = bucket

@@ -171,6 +171,7 @@ def tags(field: str, value: list[str], limits: Limits) -> FieldErrors:
     """At most TAGS tags of at most 50 characters."""
     if limits.tags and len(value) > limits.tags:
         yield FieldError(field, f"must have at most {limits.tags} tags, got {len(value)}")
+        return
     for number, tag in enumerate(value):
         if not tag:
             yield FieldError(f"{field}.{number}", "must not be empty")
@@ -199,8 +200,8 @@ def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
         return
     if not to:
         yield FieldError("to", "must name at least one recipient")
-    if limits.to and len(to) > limits.to and (distinct := len(set(to))) > limits.to:
-        yield FieldError("to", f"must name at most {limits.to} recipients, got {distinct}: use a topic, or bulk")
+    if limits.to and len(to) > limits.to:
+        yield FieldError("to", f"must name at most {limits.to} recipients, got {len(to)}: use a topic, or bulk")
         return
     for number, one in enumerate(to):
         yield from key(f"to.{number}", one, limits)

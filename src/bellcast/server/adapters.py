@@ -1,8 +1,8 @@
 """Create the configured store and broker. Drivers of the large engines are imported only when configured."""
 
 import importlib.util
-from collections.abc import Callable, Collection, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import SettingsError
@@ -18,6 +18,7 @@ from bellcast.storage.store import SQLStore
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     from bellcast.outbox.consumer import OutboxConsumer
+    from bellcast.storage.external_writes import ExternalWrites
 
 
 def store(kept: Kept, clock: Clock) -> Store:
@@ -53,15 +54,13 @@ def broker(kept: Kept, project: Project, clock: Clock) -> Broker:
     return MemoryBroker()
 
 
-def external_writes(
-    kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None]
-) -> list[Coroutine[Any, Any, None]]:
-    """Return the background tasks for a store that other programs can write to."""
+def external_writes(kept: Kept, clock: Clock, unsure: Callable[[Collection[Stream]], None]) -> "ExternalWrites | None":
+    """Return the watch of a store that other programs can write to."""
     if kept.url is None or not kept.url.startswith(POSTGRES):
-        return []
+        return None
     from bellcast.storage.external_writes import ExternalWrites
 
-    return [ExternalWrites(kept.url, clock, unsure).run()]
+    return ExternalWrites(kept.url, clock, unsure)
 
 
 def outbox(kept: Kept, engines: Context, limits: Limits) -> "OutboxConsumer | None":

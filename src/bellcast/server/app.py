@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping, Sequence
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import httpx
@@ -40,7 +40,7 @@ from bellcast.server import adapters, connection_limit, dialects, host, inproces
 from bellcast.server.access_log import hide_credentials
 from bellcast.server.clock import SystemClock
 from bellcast.server.request_log import RequestLog
-from bellcast.server.tasks import Tasks
+from bellcast.server.tasks import Loop, Tasks
 from bellcast.server.worker_metrics import WorkerMetrics
 from bellcast.settings import Settings, project
 from bellcast.shared_rates import SharedRates
@@ -236,19 +236,13 @@ class App:
                 await self._close()  # the next attempt opens them again
                 raise
             self._survey.begin()
-            self.tasks.spawn(self._rates.run())
-            self.tasks.spawn(self._quotas.run())
-            self.tasks.spawn(self.hub.cluster.run())
-            self.tasks.spawn(self.hub.cluster.heartbeat())
-            self.tasks.spawn(self._heartbeats.run(self.hub))
-            self.tasks.spawn(self._reconciler.run())
-            for work in (*self._background(), *(run() for dialect in self._dialects for run in dialect.tasks)):
-                self.tasks.spawn(work)
+            for name, loop in self._loops().items():
+                self.tasks.spawn_loop(name, loop)
             if is_mounted:
                 self.tasks.spawn(host.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
-                self.tasks.spawn(maintenance.run(self.context, self._retention()))
-                self.tasks.spawn(self._jobs.run())
+                self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention()))
+                self.tasks.spawn_loop("jobs", self._jobs.run)
             self._loop_transport.loop = asyncio.get_running_loop()
             self._started = True
 
@@ -269,13 +263,24 @@ class App:
         await self.broker.close()
         await self.store.close()
 
-    def _background(self) -> list[Coroutine[Any, Any, None]]:
-        """Return the tasks that watch databases written by other programs."""
-        outbox = [] if self._outbox is None else [self._outbox.run()]
-        return [
-            *outbox,
-            *adapters.external_writes(self.settings.store, self.context.clock, self._reconciler.mark_suspect),
-        ]
+    def _loops(self) -> dict[str, Loop]:
+        """Return the loops of every process, by their names in the log."""
+        loops: dict[str, Loop] = {
+            "rates": self._rates.run,
+            "quotas": self._quotas.run,
+            "cluster": self.hub.cluster.run,
+            "cluster heartbeat": self.hub.cluster.heartbeat,
+            "heartbeats": partial(self._heartbeats.run, self.hub),
+            "reconciler": self._reconciler.run,
+        }
+        for dialect in self._dialects:
+            loops |= dialect.loops
+        external = adapters.external_writes(self.settings.store, self.context.clock, self._reconciler.mark_suspect)
+        if external is not None:
+            loops["external writes"] = external.run
+        if self._outbox is not None:
+            loops["outbox"] = self._outbox.run
+        return loops
 
     def _retention(self) -> maintenance.Retention:
         kept = self.settings.store

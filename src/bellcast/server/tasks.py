@@ -1,12 +1,17 @@
 """Work that nobody waits for: owned here, its failures logged, ended at shutdown."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+# Delay before a loop that failed starts again: long enough that a lasting failure does not fill the log.
+RESTART_DELAY_SECONDS = 5.0
 
 
 class Tasks:
@@ -23,12 +28,17 @@ class Tasks:
         task.add_done_callback(lambda _: work.close())  # a task cancelled before its first step never awaits its work
         return task
 
+    def spawn_loop(self, name: str, run: Loop) -> object:
+        """Run a loop until `close`. An exception is logged, and the loop starts again after RESTART_DELAY_SECONDS."""
+        return self.spawn(_restarted(name, run))
+
     async def close(self) -> None:
-        """Cancel what still runs and wait for its end."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel all tasks, including those that they start while they end, and wait for their end."""
+        while self._running:
+            running = list(self._running)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:
@@ -36,3 +46,12 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
         await work
     except Exception:
         log.exception("background work failed")
+
+
+async def _restarted(name: str, run: Loop) -> None:
+    while True:
+        try:
+            return await run()
+        except Exception:
+            log.exception("background_loop_failed", loop=name, restart_in=RESTART_DELAY_SECONDS)
+        await asyncio.sleep(RESTART_DELAY_SECONDS)

@@ -103,9 +103,12 @@ def test_inbox_action_selects_ids_or_all(request_, sent):
     assert body(request_) == sent
 
 
-@pytest.mark.parametrize("verb", ["seen", "read", "unread", "archive", "unarchive"])
-def test_each_inbox_action_has_its_path(verb):
-    request = getattr(inbox, verb)("a")
+ACTIONS = {verb: verb for verb in ("seen", "read", "unread", "archive", "unarchive")} | {"delete_many": "delete"}
+
+
+@pytest.mark.parametrize(("name", "verb"), ACTIONS.items())
+def test_each_inbox_action_has_its_path(name, verb):
+    request = getattr(inbox, name)("a")
     assert (request.method, request.path) == ("POST", f"/v1/inbox/{verb}")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.model.token_bucket import NAMES, TokenBuckets
+from bellcast.model.token_bucket import CHECKS_PER_NAME, NAMES, TokenBucket, TokenBuckets
 
 SECOND = 1_000
 
@@ -66,3 +66,30 @@ def test_full_buckets_are_evicted_and_empty_ones_kept() -> None:
         buckets.take(f"other{number}", 1, 5 * SECOND)
     assert len(buckets._buckets) <= NAMES + 1
     assert buckets.take("a", 1, 5 * SECOND) > 0
+
+
+def test_new_key_among_many_empty_buckets_does_constant_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets, filled = TokenBuckets(), 0
+    for number in range(NAMES):
+        buckets.take(f"name{number}", 1, 0)
+    fill = TokenBucket.fill
+
+    def count(bucket: TokenBucket, now: int) -> None:
+        nonlocal filled
+        filled += 1
+        fill(bucket, now)
+
+    monkeypatch.setattr(TokenBucket, "fill", count)
+    for number in range(100):
+        assert buckets.take(f"other{number}", 1, 0) == 0
+    assert filled == 100 * (CHECKS_PER_NAME + 1)
+
+
+def test_buckets_beyond_the_threshold_are_evicted_once_full() -> None:
+    buckets = TokenBuckets()
+    for number in range(2 * NAMES):
+        buckets.take(f"name{number}", 1, 0)
+    assert len(buckets._buckets) == 2 * NAMES
+    for number in range(NAMES):
+        buckets.take(f"other{number}", 1, 5 * SECOND)
+    assert len(buckets._buckets) <= NAMES

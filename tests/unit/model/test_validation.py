@@ -75,3 +75,18 @@ def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: st
         with pytest.raises(Invalid) as refused:
             check(subject, LIMITS, NOW)  # type: ignore[operator]  # each with its own type
         assert [error.field for error in refused.value.errors] == ["expires_at"]
+
+
+@pytest.mark.parametrize(
+    ("field", "draft"),
+    [
+        ("tags", Draft(to="alice", title="x", tags=[""] * 100_000)),
+        ("to", Draft(to=["\x00"] * 100_000, title="x")),
+    ],
+    ids=["tags", "recipients"],
+)
+def test_too_long_list_is_refused_before_its_elements_are_checked(field: str, draft: Draft) -> None:
+    with pytest.raises(Invalid) as caught:
+        validation.check_draft(draft, LIMITS, NOW)
+    assert [error.field for error in caught.value.errors] == [field]
+    assert "got 100000" in caught.value.errors[0].message

@@ -90,7 +90,8 @@ class NativeHandshake:
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
         """Call `connect` and open the inbox."""
-        port = await self._app.connected(connection, None)
+        with self._admission.waiting_for_app(request.address):
+            port = await self._app.connected(connection, None)
         asked = request.position
         position = None if asked is None else parse_position(asked)
         opened = await self._admission.admit(connection, position)

@@ -97,7 +97,8 @@ class PusherHandshake:
         connection.write_tracked(
             connection.dialect.encode_frame(frames.established(connection.id, self._rules.activity_timeout))
         )
-        await self._call_connect(connection)
+        with self._admission.waiting_for_app(request.address):
+            await self._call_connect(connection)
         opened = await self._admission.admit(connection)
         connection.go_live()
         if opened is not None:

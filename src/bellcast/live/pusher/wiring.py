@@ -43,7 +43,7 @@ def wire(live: LiveContext) -> WiredDialect:
     hub.add_observer(PusherObserver(context, users, presence_cache))
     return WiredDialect(
         paths={PATH + "*": WebSocketEndpoint(live.config, live.admission, handshake, live.spawn)},
-        tasks=(users.run,),
+        loops={"pusher users": users.run},
         disconnected=handshake.disconnected,
         close=webhooks.close,
     )

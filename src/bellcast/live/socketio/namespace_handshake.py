@@ -123,7 +123,8 @@ class NamespaceHandshake:
         """Call the `connect` handler; True if its result authenticates the client. Raises RejectedByApp."""
         call = self._dispatcher.call(context, connection, calls.CONNECT, [_without_recovery(auth)])
         try:
-            await self._dispatcher.app.dispatch(call)
+            with self._admission.waiting_for_app(connection.session.request.address):
+                await self._dispatcher.app.dispatch(call)
         except calls.Refused as refused:
             raise RejectedByApp(refused.message, data=refused.data) from None
         if context.close_reason is not None:

@@ -27,6 +27,6 @@ def wire(live: LiveContext) -> WiredDialect:
             settings.path: SocketIOEndpoint(sessions, live.admission, live.config, live.siblings),
             **{settings.path + name: file for name in CLIENT_FILES},
         },
-        tasks=(sessions.run,),
+        loops={"socketio sessions": sessions.run},
         close_sessions=sessions.close,
     )

@@ -1,0 +1,49 @@
+"""scripts/install_system.sh checks the version of Node before anything is built with it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "install_system.sh"
+
+
+def install(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    """Run it where these programs, each given as a shell script, are the only ones beside those of every system."""
+    for name in ("bash", "env", "sed", "chmod", "rm"):
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    for name, text in programs.items():
+        program = folder / name.replace("_", "-")
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    environ = os.environ | {"PATH": str(folder)}
+    return subprocess.run([SCRIPT, "node"], env=environ, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("version", ["v20.0.0", "v24.11.1", "v100.0.0"])
+def test_a_node_that_is_new_enough_is_used(tmp_path: Path, version: str) -> None:
+    done = install(tmp_path, npm="exit 1", node=f"echo {version}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("version", ["v18.20.4", "v9.0.0"])
+def test_an_old_node_is_refused_with_the_version_that_is_needed(tmp_path: Path, version: str) -> None:
+    done = install(tmp_path, npm="exit 1", node=f"echo {version}")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Node 20 or newer is needed, and the installed node is {version}.")
+
+
+@pytest.mark.parametrize(("candidate", "installs"), [("18.20.4+dfsg-1~deb12u1", False), ("20.19.2+dfsg-1", True)])
+def test_an_old_package_is_not_installed(tmp_path: Path, candidate: str, installs: bool) -> None:
+    calls = tmp_path / "calls"
+    done = install(
+        tmp_path,
+        apt_get=f'echo "$@" >>{calls}',
+        apt_cache=f'echo "  Candidate: {candidate}"',
+    )
+    assert ("install" in calls.read_text().split()) == installs
+    assert (done.returncode, "Node 20 or newer is needed" in done.stderr) == ((0, False) if installs else (1, True))

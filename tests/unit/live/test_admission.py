@@ -1,0 +1,66 @@
+"""Connections that wait for the app's `connect` handler count before they are admitted."""
+
+from typing import Any
+
+import pytest
+from tests.clock import FakeClock
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import TooMany, Unavailable
+from bellcast.live import admission
+from bellcast.live.admission import Admission
+from bellcast.live.cluster.state import ClusterState
+from bellcast.live.config import LiveConfig
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.model.limits import Limits
+
+
+class Engines:
+    """The part of ports.Context that a refused connection uses."""
+
+    clock = FakeClock()
+
+
+def admission_with(**limits: int) -> Admission:
+    engines: Any = Engines()
+    doors: Any = None  # only an inbox needs it
+    hub = Hub(Presence(()), ClusterState(MemoryBroker(), engines.clock))
+    return Admission(engines, hub, LiveConfig(limits=Limits(**limits), heartbeat=25, access=AccessConfig()), doors)
+
+
+def test_waiting_connections_count_into_the_process_limit() -> None:
+    door = admission_with(connections=1)
+    with door.waiting_for_app("10.0.0.1"), pytest.raises(Unavailable), door.waiting_for_app("10.0.0.2"):
+        pass
+    with door.waiting_for_app("10.0.0.2"):
+        pass
+
+
+def test_waiting_connections_count_into_the_limit_of_their_address() -> None:
+    door = admission_with(connections_per_address=1)
+    with door.waiting_for_app("10.0.0.1"), door.waiting_for_app("10.0.0.2"):
+        with pytest.raises(TooMany), door.waiting_for_app("10.0.0.1"):
+            pass
+        with pytest.raises(TooMany):
+            door.check_address("10.0.0.1")
+    door.check_address("10.0.0.1")
+
+
+def test_waiting_connections_are_limited_where_no_limit_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "MAX_WAITING_FOR_APP", 2)
+    monkeypatch.setattr(admission, "MAX_WAITING_FOR_APP_PER_ADDRESS", 1)
+    door = admission_with()
+    with door.waiting_for_app("10.0.0.1"):
+        with pytest.raises(TooMany), door.waiting_for_app("10.0.0.1"):
+            pass
+        with door.waiting_for_app("10.0.0.2"), pytest.raises(Unavailable), door.waiting_for_app("10.0.0.3"):
+            pass
+
+
+def test_connection_that_fails_while_it_waits_is_no_longer_counted() -> None:
+    door = admission_with(connections=1)
+    for _ in range(2):
+        with pytest.raises(ConnectionError), door.waiting_for_app("10.0.0.1"):
+            raise ConnectionError

@@ -1,0 +1,73 @@
+"""A broker between processes recovers from failed starts and unexpected exceptions."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from bellcast.brokers import remote
+from bellcast.brokers.remote import Message, RemoteBroker
+from bellcast.errors import Unavailable
+from bellcast.model.events import Stream
+from bellcast.server.clock import SystemClock
+
+LIMIT_SECONDS = 30
+
+
+class Transport:
+    """Connects when `gate` is set; raises `failures` first."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.gate = asyncio.Event()
+
+    async def connect(self, hear: Callable[[bytes], None]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        await self.gate.wait()
+
+    async def follow(self, streams: Sequence[Stream]) -> None: ...
+    async def unfollow(self, streams: Sequence[Stream]) -> None: ...
+    async def send(self, messages: Sequence[Message]) -> None: ...
+    async def ping(self) -> None: ...
+    async def close(self) -> None: ...
+
+    async def wait_lost(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_open_after_a_failed_start_waits_for_the_connection() -> None:
+    transport = Transport(OSError("away"))
+    broker = RemoteBroker(transport, SystemClock())
+    await broker.open()
+    await broker.close()
+    opening = asyncio.ensure_future(broker.open())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not opening.done()
+    transport.gate.set()
+    await asyncio.wait_for(opening, LIMIT_SECONDS)
+    await broker.ping()
+    await broker.close()
+
+
+async def test_a_closed_broker_is_not_connected() -> None:
+    transport = Transport()
+    transport.gate.set()
+    broker = RemoteBroker(transport, SystemClock())
+    await broker.open()
+    await broker.close()
+    with pytest.raises(Unavailable):
+        await broker.ping()
+
+
+async def test_broker_reconnects_after_an_unexpected_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0)
+    transport = Transport(RuntimeError("unforeseen"))
+    transport.gate.set()
+    connected = asyncio.Event()
+    broker = RemoteBroker(transport, SystemClock())
+    broker.listen(lambda event: None, lambda streams: connected.set())
+    await broker.open()
+    await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
+    await broker.close()
