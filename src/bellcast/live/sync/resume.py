@@ -91,8 +91,8 @@ def _encoded_changes(connection: Connection, changes: Changes, base: int) -> Ite
 async def _replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
     changes = first
     while connection.phase is Phase.REPLAYING:
-        connection.is_stale = False
-        if changes is None:
+        if changes is None:  # `first` may be older than the change that made the connection stale
+            connection.is_stale = False
             changes = await _since(store, connection.inbox, connection.revision, limits)
         if changes is None or changes.state.epoch != connection.epoch:
             await _reset(store, connection)

@@ -1,0 +1,142 @@
+"""A fake transport, connections on it and a hub without a server."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.clock import FakeClock
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection, Dialect, Phase
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.presence import Presence
+from bellcast.live.native import protocol
+from bellcast.model.events import NotificationAdded
+from bellcast.model.identities import Principal
+from bellcast.model.inboxes import InboxState
+from bellcast.model.notifications import Notification
+from bellcast.ports import Change, Changes
+
+ALICE = Principal(recipient="alice")
+
+
+class FakeTransport:
+    """Records what is written; `buffer` keeps it unsent, and crossing the high-water mark pauses the owner."""
+
+    def __init__(self) -> None:
+        self.clear = False
+        self.owner: Any = None
+        self.written: list[bytes] = []
+        self.calls: list[str] = []
+        self.is_buffering = False
+        self.buffered = 0
+        self.high = 2**31
+
+    def write(self, data: bytes, /) -> None:
+        self.written.append(data)
+        if self.is_buffering:
+            self.buffered += len(data)
+            if self.buffered > self.high:
+                self.owner.pause_writing()
+
+    def write_eof(self) -> None:
+        self.calls.append("write_eof")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+    def is_closing(self) -> bool:
+        return "close" in self.calls or "abort" in self.calls
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high or 0
+
+    def pause_reading(self) -> None:
+        self.calls.append("pause_reading")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume_reading")
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """The written frames, decoded."""
+        return [json.loads(data) for data in self.written]
+
+    @property
+    def types(self) -> list[str]:
+        return [frame["type"] for frame in self.frames]
+
+
+class FakeConnection(Connection):
+    """A connection on a FakeTransport. `can_ping` says whether its transport has pings."""
+
+    fake: FakeTransport
+    can_ping = True
+    pings = 0
+
+    def send_close(self, end: CloseReason) -> None:
+        self.write(self.dialect.close(end))
+        self.transport.close()
+
+    def ping(self) -> bool:
+        self.pings += self.can_ping
+        return self.can_ping
+
+
+def new_hub(callbacks: HubCallbacks | None = None, *, presence: Sequence[str] = ()) -> Hub:
+    return Hub(Presence(presence), MemoryBroker(), FakeClock(), callbacks or HubCallbacks())
+
+
+def connect(
+    hub: Hub,
+    id: str = "1",
+    principal: Principal = ALICE,
+    *,
+    phase: Phase = Phase.LIVE,
+    dialect: Dialect = protocol.MESSAGE,
+    address: str | None = None,
+    max_unsent: int = 0,
+) -> FakeConnection:
+    """Register a connection and bring it to a phase."""
+    connection = FakeConnection(id, dialect, principal, hub, 0, address)
+    connection.fake = FakeTransport()
+    connection.fake.owner = connection
+    connection.attach(connection.fake, max_unsent)
+    connection.inbox = connection.epoch = 1
+    hub.add(connection)
+    if phase is not Phase.OPENING:
+        connection.transition(phase)
+    return connection
+
+
+def state(revision: int, *, epoch: int = 1, recipient: str = "alice") -> InboxState:
+    return InboxState("", recipient, epoch, revision, 0, 0)
+
+
+def notification(id: str = "n") -> Notification:
+    return Notification(id=id, type="t", title="T", created_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def added(revision: int, **state_fields: Any) -> NotificationAdded:
+    return NotificationAdded(inbox=state(revision, **state_fields), notification=notification())
+
+
+def change(revision: int, *, first: int | None = None, is_deleted: bool = False) -> Change:
+    id = f"n{revision}"
+    return Change(id, revision if first is None else first, revision, None if is_deleted else notification(id))
+
+
+def changes(*rows: Change, revision: int | None = None, epoch: int = 1, oldest: int = 0) -> Changes:
+    return Changes(state(rows[-1].revision if revision is None else revision, epoch=epoch), oldest, rows)

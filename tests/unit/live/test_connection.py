@@ -1,0 +1,166 @@
+"""The connection's state machine, its waiter and its close."""
+
+import ast
+import asyncio
+import itertools
+from collections import deque
+from pathlib import Path
+
+import pytest
+from tests.unit.live.fakes import FakeConnection, connect, new_hub
+
+import bellcast.live
+from bellcast.live.connection.close_reasons import RESTARTING, TOO_SLOW
+from bellcast.live.connection.connection import (
+    LEGAL_MOVES,
+    NULL_TRANSPORT,
+    REPLAY_BUFFER_BYTES,
+    Connection,
+    IllegalTransition,
+    Phase,
+)
+
+OPENING, REPLAYING, LIVE, CLOSED = Phase
+LEGAL = {
+    (OPENING, REPLAYING),
+    (OPENING, LIVE),
+    (OPENING, CLOSED),
+    (REPLAYING, LIVE),
+    (REPLAYING, CLOSED),
+    (LIVE, OPENING),
+    (LIVE, REPLAYING),
+    (LIVE, CLOSED),
+}
+
+
+def in_phase(phase: Phase) -> FakeConnection:
+    return connect(new_hub(), phase=phase)
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, Phase)), ids=lambda phase: phase.name)
+def test_transition_makes_the_legal_moves_and_raises_on_others(before: Phase, after: Phase) -> None:
+    connection = in_phase(before)
+    if (before, after) in LEGAL:
+        connection.transition(after)
+        assert connection.phase is after
+    else:
+        with pytest.raises(IllegalTransition, match=f"{before.name} to {after.name}"):
+            connection.transition(after)
+        assert connection.phase is before
+
+
+def test_table_has_a_row_for_every_phase() -> None:
+    assert set(LEGAL_MOVES) == set(Phase)
+
+
+def test_only_transition_and_the_constructor_assign_the_phase() -> None:
+    assignments = []
+    for file in Path(next(iter(bellcast.live.__path__))).rglob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                assignments += [
+                    (file.name, function.name)
+                    for node in ast.walk(function)
+                    if isinstance(node, ast.Attribute) and node.attr == "phase" and isinstance(node.ctx, ast.Store)
+                ]
+    assert sorted(assignments) == [("connection.py", "__init__"), ("connection.py", "transition")]
+
+
+@pytest.mark.parametrize("after", [LIVE, CLOSED], ids=lambda phase: phase.name)
+async def test_transition_wakes_the_replay_that_waits_for_the_reader(after: Phase) -> None:
+    connection = in_phase(REPLAYING)
+    connection.pause_writing()
+    waiting = asyncio.ensure_future(connection.wait_writable())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    connection.transition(after)
+    await waiting
+    assert (connection.writable_waiter, connection.bytes_during_replay) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(OPENING, LIVE), (REPLAYING, LIVE), (LIVE, LIVE), (CLOSED, CLOSED)],
+    ids=["opening", "replaying", "live", "closed"],
+)
+def test_go_live_never_reopens_a_closed_connection(before: Phase, after: Phase) -> None:
+    connection = in_phase(before)
+    connection.go_live()
+    assert connection.phase is after
+
+
+def test_replay_limits_the_buffer_and_going_live_restores_the_limit() -> None:
+    connection = connect(new_hub(), phase=OPENING, max_unsent=1_000)
+    assert connection.fake.high == 1_000
+    connection.transition(REPLAYING)
+    assert connection.fake.high == REPLAY_BUFFER_BYTES
+    connection.go_live()
+    assert connection.fake.high == 1_000
+
+
+async def test_two_pauses_of_one_replay_share_a_waiter() -> None:
+    connection = in_phase(REPLAYING)
+    connection.pause_writing()
+    waiting = asyncio.ensure_future(connection.wait_writable())
+    await asyncio.sleep(0)
+    connection.pause_writing()
+    connection.resume_writing()
+    await asyncio.wait_for(waiting, 1)
+
+
+@pytest.mark.parametrize("phase", [OPENING, LIVE], ids=lambda phase: phase.name)
+async def test_full_buffer_outside_a_replay_closes_the_connection(phase: Phase) -> None:
+    connection = in_phase(phase)
+    connection.pause_writing()
+    assert (connection.phase, connection.close_reason) == (CLOSED, TOO_SLOW)
+
+
+@pytest.mark.parametrize(("size", "phase"), [(100, REPLAYING), (101, CLOSED)])
+async def test_output_during_a_replay_that_waits_is_limited(size: int, phase: Phase) -> None:
+    connection = connect(new_hub(), phase=REPLAYING, max_unsent=100)
+    connection.pause_writing()
+    connection.write(b"x" * size)
+    assert connection.phase is phase
+
+
+async def test_close_sends_the_reason_once_and_unregisters() -> None:
+    hub = new_hub()
+    connection = connect(hub)
+    connection.close(RESTARTING)
+    connection.close(TOO_SLOW)
+    assert connection.fake.types == ["close"]
+    assert (connection.close_reason, len(hub)) == (RESTARTING, 0)
+
+
+async def test_close_drops_unprocessed_messages() -> None:
+    connection = in_phase(LIVE)
+    connection.pending = deque(["a", "b"])
+    connection.close(RESTARTING)
+    assert not connection.pending
+
+
+async def test_lost_socket_closes_and_releases_the_transport() -> None:
+    hub = new_hub()
+    connection = connect(hub)
+    connection.connection_lost(None)
+    assert (connection.phase, connection.transport, len(hub)) == (CLOSED, NULL_TRANSPORT, 0)
+
+
+async def test_lost_socket_after_a_close_cancels_the_close_timer() -> None:
+    connection = in_phase(LIVE)
+    connection.close(RESTARTING)
+    assert connection.close_timer is not None
+    connection.connection_lost(None)
+    assert connection.close_timer.cancelled()
+
+
+def test_write_tracked_records_the_tick() -> None:
+    hub = new_hub()
+    connection = connect(hub)
+    hub.tick = 7
+    connection.write_tracked(b"{}")
+    assert connection.last_sent_tick == 7
+
+
+def test_connection_has_no_instance_dictionary() -> None:
+    assert not hasattr(Connection("1", None, None, new_hub(), 0, None), "__dict__")  # type: ignore[arg-type]

@@ -1,0 +1,156 @@
+"""The heartbeat wheel: heartbeats, pings, missing pongs and expiry, tick by tick."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.clock import FakeClock
+from tests.unit.live.fakes import FakeConnection, connect, new_hub
+
+from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
+from bellcast.live.connection.connection import Phase
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.heartbeats import PUSHER_PONG_TIMEOUT, TICKS_PER_SECOND, HeartbeatWheel
+from bellcast.live.hub.hub import Hub
+from bellcast.live.native import protocol
+from bellcast.live.pusher import protocol as pusher
+from bellcast.model.identities import Principal
+
+INTERVAL = 25.0  # seconds, so a tick is one second
+ACTIVITY_TIMEOUT = 120.0
+
+
+@dataclass
+class Wheel:
+    """A hub with its wheel, on a fake clock."""
+
+    clock: FakeClock
+    wheel: HeartbeatWheel
+    hub: Hub
+
+    def tick(self, ticks: int = 1) -> None:
+        for _ in range(ticks):
+            self.clock.advance(INTERVAL / TICKS_PER_SECOND)
+            self.wheel.tick(self.hub)
+
+    def expiring(self, seconds: float) -> Principal:
+        return Principal(recipient="alice", expires_at=self.clock.now() + round(seconds * 1000))
+
+
+@pytest.fixture
+def wheel() -> Wheel:
+    clock = FakeClock()
+    heartbeats = HeartbeatWheel(clock, INTERVAL, ACTIVITY_TIMEOUT)
+    return Wheel(clock, heartbeats, new_hub(HubCallbacks(added=heartbeats.schedule)))
+
+
+def answering(connection: FakeConnection) -> FakeConnection:
+    """Answer every ping in its tick."""
+    connection.ping = lambda: _answer(connection)  # type: ignore[method-assign]
+    return connection
+
+
+def _answer(connection: FakeConnection) -> bool:
+    connection.last_received_tick = connection.owner.tick
+    connection.pings += 1
+    return True
+
+
+async def test_silent_connection_receives_a_heartbeat_per_interval(wheel: Wheel) -> None:
+    connection = answering(connect(wheel.hub))
+    wheel.tick(TICKS_PER_SECOND - 1)
+    assert connection.fake.types == []
+    wheel.tick()
+    assert connection.fake.types == ["heartbeat"]
+    wheel.tick(TICKS_PER_SECOND)
+    assert connection.fake.types == ["heartbeat"] * 2
+
+
+async def test_written_connection_receives_its_heartbeat_an_interval_later(wheel: Wheel) -> None:
+    connection = answering(connect(wheel.hub))
+    wheel.tick(10)
+    connection.write_tracked(b'{"type": "event"}')
+    wheel.tick(TICKS_PER_SECOND - 1)
+    assert connection.fake.types == ["event"]
+    wheel.tick()
+    assert connection.fake.types == ["event", "heartbeat"]
+
+
+async def test_opening_connection_receives_no_heartbeat(wheel: Wheel) -> None:
+    connection = answering(connect(wheel.hub, phase=Phase.OPENING))
+    wheel.tick(2 * TICKS_PER_SECOND)
+    assert connection.fake.written == []
+
+
+async def test_peer_without_a_pong_is_closed_an_interval_after_the_ping(wheel: Wheel) -> None:
+    connection = connect(wheel.hub)
+    wheel.tick(TICKS_PER_SECOND)
+    assert connection.pings == 1
+    wheel.tick(TICKS_PER_SECOND - 1)
+    assert connection.close_reason is None
+    wheel.tick()
+    assert (connection.close_reason, len(wheel.hub)) == (NO_PONG, 0)
+
+
+async def test_peer_that_sends_anything_is_not_closed(wheel: Wheel) -> None:
+    connection = connect(wheel.hub)
+    for _ in range(5 * TICKS_PER_SECOND):
+        wheel.tick()
+        if wheel.hub.tick % 20 == 0:
+            connection.last_received_tick = wheel.hub.tick
+    assert connection.close_reason is None
+
+
+async def test_transport_without_pings_is_never_closed_as_silent(wheel: Wheel) -> None:
+    connection = connect(wheel.hub, dialect=protocol.SSE_PLAIN)
+    connection.can_ping = False
+    wheel.tick(4 * TICKS_PER_SECOND)
+    assert (connection.close_reason, len(connection.fake.written)) == (None, 4)
+
+
+async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) -> None:
+    connection = connect(wheel.hub, dialect=pusher.MESSAGE)
+    wheel.tick(int(ACTIVITY_TIMEOUT) - 1)
+    assert connection.pings == 0
+    wheel.tick(TICKS_PER_SECOND)
+    assert connection.pings == 1
+
+
+async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
+    connection = connect(wheel.hub, dialect=pusher.MESSAGE)
+    while not connection.pings:
+        wheel.tick()
+    wheel.tick(int(PUSHER_PONG_TIMEOUT) - 1)
+    assert connection.close_reason is None
+    wheel.tick(TICKS_PER_SECOND)
+    assert connection.close_reason is not None
+    assert connection.close_reason.reason == NO_PONG.reason
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3, 24.5, 60], ids=lambda seconds: f"{seconds} s")
+async def test_session_is_closed_within_a_tick_of_its_expiry(wheel: Wheel, seconds: float) -> None:
+    connection = answering(connect(wheel.hub, principal=wheel.expiring(seconds)))
+    wheel.tick(int(seconds))
+    assert connection.close_reason is None
+    wheel.tick(2)
+    assert connection.close_reason is EXPIRED
+
+
+async def test_renewed_session_stays_open(wheel: Wheel) -> None:
+    connection = answering(connect(wheel.hub, principal=wheel.expiring(3)))
+    connection.principal = wheel.expiring(1_000)
+    wheel.tick(2 * TICKS_PER_SECOND)
+    assert connection.close_reason is None
+
+
+async def test_closed_connection_leaves_the_wheel(wheel: Wheel) -> None:
+    connection = connect(wheel.hub)
+    connection.connection_lost(None)
+    wheel.tick(2 * TICKS_PER_SECOND)
+    assert (connection.pings, sum(map(len, wheel.wheel._wheel))) == (0, 0)
+
+
+async def test_connection_is_in_one_slot_only(wheel: Wheel) -> None:
+    connections: list[Any] = [answering(connect(wheel.hub, str(number))) for number in range(3)]
+    wheel.tick(7 * TICKS_PER_SECOND)
+    assert sum(map(len, wheel.wheel._wheel)) == len(connections)
