@@ -125,14 +125,15 @@ export function Bell(props) {
   return createElement('bellcast-bell', { ...props, ref: set });
 }
 
-const BOOKING = /booking/;
-const PAYMENT = /^payment/;
+/** @typedef {{[callback: `on${string}Update`]: (data: Message) => void, onNotification?: (data: any) => void}} MessageCallbacks */
 
 /**
- * A hook for marketplaces: bookings, payments and everything else, each with a callback, from live events and notifications.
- * @param {{onBookingUpdate?: (data: Message) => void, onPaymentUpdate?: (data: Message) => void, onNotification?: (data: any) => void}} [callbacks]
+ * Passes each live event and notification as `{type, ...data}` to one callback: `on<Word>Update` if the type contains that word
+ * (`onOrderUpdate` receives `new_order` and `order.paid`), otherwise `onNotification`.
+ * @param {MessageCallbacks} [callbacks]
  */
 export function useWebSocket(callbacks = {}) {
+  for (const name of Object.keys(callbacks)) if (name !== 'onNotification' && !UPDATE_CALLBACK.test(name)) throw new TypeError(`useWebSocket: invalid option ${name}`);
   const session = useBellcast();
   const latest = useRef(callbacks);
   latest.current = callbacks;
@@ -148,6 +149,8 @@ export function useWebSocket(callbacks = {}) {
   return { isConnected, sendMessage };
 }
 
+const UPDATE_CALLBACK = /^on([A-Z]\w*)Update$/;
+
 /** @param {CustomEvent} event @returns {Message} */
 function message({ type, detail }) {
   const { data } = detail;
@@ -155,11 +158,11 @@ function message({ type, detail }) {
   return { message: detail.body ?? detail.title, ...data, id: detail.id, title: detail.title, type: detail.type };
 }
 
-/** @param {Parameters<typeof useWebSocket>[0] & {}} callbacks @param {Message} received */
-function route({ onBookingUpdate, onPaymentUpdate, onNotification }, received) {
-  if (BOOKING.test(received.type)) onBookingUpdate?.(received);
-  else if (PAYMENT.test(received.type)) onPaymentUpdate?.(received);
-  else onNotification?.(received);
+/** @param {MessageCallbacks} callbacks @param {Message} received */
+function route(callbacks, received) {
+  const words = received.type.toLowerCase().split(/[^a-z0-9]+/);
+  const updates = Object.entries(callbacks).find(([name]) => words.includes(UPDATE_CALLBACK.exec(name)?.[1]?.toLowerCase() ?? ''));
+  (updates?.[1] ?? callbacks.onNotification)?.(received);
 }
 
 /** Send now, or as soon as the session is live. @param {LiveSession} session @param {string} type @param {object} data */
