@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { createElement } from 'react';
 import { renderToString } from 'react-dom/server';
 
-import { BellcastProvider, useBellcast } from '../src/bellcast/react.js';
+import { BellcastProvider, useBellcast, useWebSocket } from '../src/bellcast/react.js';
 import { Session } from '../src/bellcast/session.js';
 import { settled, fakeEnvironment } from './environment.js';
 
@@ -34,4 +34,10 @@ test('a provider with a session provides it and rejects other options', () => {
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.equal(provided({ session, server: undefined }), session);
   assert.throws(() => provided({ session, topics: ['team'] }), { message: 'BellcastProvider: pass topics to the session instead' });
+});
+
+test('useWebSocket rejects callbacks that it never calls', () => {
+  const Below = () => (useWebSocket({ onNotification() {}, onOrderUpdate() {}, onBooking() {} }), null);
+  const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
+  assert.throws(() => renderToString(createElement(BellcastProvider, { session }, createElement(Below))), { message: 'useWebSocket: invalid option onBooking' });
 });

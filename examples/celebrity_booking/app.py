@@ -13,10 +13,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bellcast import Bellcast, NotificationManager
+from bellcast import Bellcast
 
 from . import calls, desk, tokens
 from .bookings import Ledger
+from .notifications import BookingNotifications
 from .people import CAST
 
 HERE = Path(__file__).parent
@@ -47,7 +48,7 @@ def create_app(
         *calls.routes,
     ]
     site = Starlette(routes=routes, lifespan=lifespan, exception_handlers=desk.answers)
-    site.state.notifications = NotificationManager(bell)
+    site.state.notifications = BookingNotifications(bell)
     site.state.bellcast_url, site.state.ledger = bellcast_url, Ledger()
     site.state.secret, site.state.jwt_secret = secret, jwt_secret
     site.state.client = f"/libraries/{CLIENT}" if (libraries / CLIENT).is_file() else None

@@ -9,9 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bellcast import NotificationManager
-
 from .bookings import Booking, NotPossible
+from .notifications import BookingNotifications
 from .people import Person
 from .tokens import asking
 
@@ -55,8 +54,8 @@ def _told(request: Request, booking: Booking, action: str, status: int = 200) ->
     return JSONResponse(booking.shown(), status, background=tell)
 
 
-def _manager(request: Request) -> NotificationManager:
-    manager: NotificationManager = request.app.state.notifications
+def _manager(request: Request) -> BookingNotifications:
+    manager: BookingNotifications = request.app.state.notifications
     return manager
 
 

@@ -314,25 +314,22 @@ def test_notification_manager_is_live_and_durable(
         client.event("ready")
     with Bellcast(server.url, server.secret) as bell:
         manager = bellcast.NotificationManager(bell)
-        manager.notify_booking_update({"id": 7, "clientId": alice, "status": "confirmed"}, "confirmed")
-        heard = admin.events("notification", "booking_update")
-        told = heard["notification"][0]["notification"]
-        assert (told["title"], told["type"], told["data"]["booking"]["id"]) == (
-            "Booking 7 confirmed",
-            "booking_update",
-            7,
+        manager.notify_admins("order_shipped", {"title": "Order 7 has shipped", "order": 7})
+        received = admin.events("notification", "order_shipped")
+        notification = received["notification"][0]["notification"]
+        assert (notification["title"], notification["type"], notification["data"]) == (
+            "Order 7 has shipped",
+            "order_shipped",
+            {"order": 7},
         )
-        assert heard["booking_update"][0]["action"] == "confirmed"
-        heard = user.events("notification", "booking_update")
-        assert heard["notification"][0]["notification"]["title"] == "Your booking 7: confirmed"
-        assert heard["booking_update"][0]["booking"]["status"] == "confirmed"
+        assert received["order_shipped"][0] == {"title": "Order 7 has shipped", "order": 7}
         manager.broadcast("system_alert", {"title": "Back in an hour", "level": "info"}, durable=False)
         for client in (admin, user):
             assert client.event("system_alert")[0] == {"title": "Back in an hour", "level": "info"}
         manager.notify_user(alice, "celebrity_update", {"name": "Ida"})
-        heard = user.events("notification", "celebrity_update")
-        assert heard["notification"][0]["notification"]["title"] == "Celebrity update"
-        assert heard["celebrity_update"][0] == {"name": "Ida"}
+        received = user.events("notification", "celebrity_update")
+        assert received["notification"][0]["notification"]["title"] == "Celebrity update"
+        assert received["celebrity_update"][0] == {"name": "Ida"}
 
 
 def test_token_signed_by_the_app_is_accepted_everywhere(

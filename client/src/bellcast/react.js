@@ -133,7 +133,7 @@ export function Bell(props) {
  * @param {MessageCallbacks} [callbacks]
  */
 export function useWebSocket(callbacks = {}) {
-  for (const name of Object.keys(callbacks)) if (name !== 'onNotification' && !UPDATE_CALLBACK.test(name)) throw new TypeError(`useWebSocket: invalid option ${name}`);
+  for (const name of Object.keys(callbacks)) if (!CALLBACK.test(name)) throw new TypeError(`useWebSocket: invalid option ${name}`);
   const session = useBellcast();
   const latest = useRef(callbacks);
   latest.current = callbacks;
@@ -149,7 +149,7 @@ export function useWebSocket(callbacks = {}) {
   return { isConnected, sendMessage };
 }
 
-const UPDATE_CALLBACK = /^on([A-Z]\w*)Update$/;
+const CALLBACK = /^on(Notification|[A-Z]\w*Update)$/;
 
 /** @param {CustomEvent} event @returns {Message} */
 function message({ type, detail }) {
@@ -160,9 +160,11 @@ function message({ type, detail }) {
 
 /** @param {MessageCallbacks} callbacks @param {Message} received */
 function route(callbacks, received) {
-  const words = received.type.toLowerCase().split(/[^a-z0-9]+/);
-  const updates = Object.entries(callbacks).find(([name]) => words.includes(UPDATE_CALLBACK.exec(name)?.[1]?.toLowerCase() ?? ''));
-  (updates?.[1] ?? callbacks.onNotification)?.(received);
+  for (const word of received.type.split(/[^A-Za-z0-9]+|(?=[A-Z])/)) {
+    const callback = callbacks[`on${word.charAt(0).toUpperCase()}${word.slice(1)}Update`];
+    if (callback) return callback(received);
+  }
+  callbacks.onNotification?.(received);
 }
 
 /** Send now, or as soon as the session is live. @param {LiveSession} session @param {string} type @param {object} data */

@@ -9,10 +9,6 @@ from bellcast.client.api import Bellcast
 ADMIN_ROLE = "admin"
 # The topic every signed-in Socket.IO client follows.
 EVERYONE = "everyone"
-BOOKING_UPDATE = "booking_update"
-# Common field names for the owner of a booking.
-OWNERS = ("user_id", "userId", "client_id", "clientId", "recipient")
-IDS = ("id", "booking_id", "bookingId", "_id")
 
 
 class NotificationManager:
@@ -20,10 +16,10 @@ class NotificationManager:
     the event alone, as in plain Socket.IO.
 
     >>> notifications = NotificationManager(Bellcast(url, secret))
-    >>> notifications.notify_user("alice", "booking_update", {"title": "Your booking is confirmed", "bookingId": 7})
+    >>> notifications.notify_user("alice", "order_shipped", {"title": "Your order has shipped", "order": 7})
 
-    `title`, `body`, `action_url`, `action_text`, `priority` and `icon` of the data are the notification's own; without
-    a title it is the event's name, in words.
+    `title`, `body`, `action_url`, `action_text`, `priority` and `icon` of the data become fields of the notification; the
+    default title is the event's name with spaces.
     """
 
     def __init__(self, bell: Bellcast, *, admin_role: str = ADMIN_ROLE, everyone: str = EVERYONE) -> None:
@@ -50,32 +46,13 @@ class NotificationManager:
             self._bell.notify({"all": True}, **notification(event, data))
         self._bell.publish(self._everyone, event, dict(data))
 
-    def notify_booking_update(self, booking: Mapping[str, Any], action: str) -> None:
-        """Notify the booking's owner and the admins of the action."""
-        id = _first(booking, IDS)
-        owner = _first(booking, OWNERS)
-        named = f"Booking {id}" if id is not None else "Booking"
-        said: dict[str, Any] = {"type": BOOKING_UPDATE, "action": action, "booking": dict(booking)}
-        told = {**said, "title": f"{named} {action}", **_links(booking)}
-        self.notify_admins(BOOKING_UPDATE, told)
-        if owner is not None:
-            self.notify_user(owner, BOOKING_UPDATE, {**told, "title": f"Your {named[0].lower()}{named[1:]}: {action}"})
 
-
-OWN = ("title", "body", "action_url", "action_text", "priority", "icon")
+NOTIFICATION_FIELDS = ("title", "body", "action_url", "action_text", "priority", "icon")
 
 
 def notification(event: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The notification an event's data makes: its own fields, and all the rest as data."""
-    own = {name: data[name] for name in OWN if data.get(name) is not None}
-    own.setdefault("title", event.replace("_", " ").replace("-", " ").capitalize())
-    rest = {name: value for name, value in data.items() if name not in OWN}
-    return {**own, "type": event, "data": rest}
-
-
-def _links(booking: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: booking[name] for name in ("action_url", "action_text") if booking.get(name)}
-
-
-def _first(booking: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((booking[name] for name in names if booking.get(name) is not None), None)
+    """Build a notification from an event: known fields become the notification's, all others its data."""
+    fields = {name: data[name] for name in NOTIFICATION_FIELDS if data.get(name) is not None}
+    fields.setdefault("title", event.replace("_", " ").replace("-", " ").capitalize())
+    rest = {name: value for name, value in data.items() if name not in NOTIFICATION_FIELDS}
+    return {**fields, "type": event, "data": rest}
