@@ -6,7 +6,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from websockets.asyncio.client import connect as connect_async
+from websockets.sync.client import connect
 
 from tests.servers import ServerProcess
 
@@ -14,6 +17,9 @@ MEMORY = "/dev/shm"
 ROOM = 3 * 1024**3  # a run fills a fourth of that; Linux gives half a machine's memory, a container often 64 MB
 AUTHORITIES = "/etc/ssl/certs"
 HERE = Path(__file__).parent
+# Seconds that HTTP and WebSocket clients of tests wait. Their defaults, 5 and 10 s, are too short for a loaded machine, on
+# which a server is started beside three browsers; a test that hangs still ends at pytest's own limit.
+CLIENT_TIMEOUT = 60
 WAITING = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration", "package")
 WORKING = ("contract", "journey", "law")
 
@@ -33,6 +39,14 @@ def pytest_configure() -> None:
     # shown, and here it is shown none.
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = AUTHORITIES
+    _raise_client_timeouts()
+
+
+def _raise_client_timeouts() -> None:
+    default = httpx._config.DEFAULT_TIMEOUT_CONFIG  # the object that all functions of httpx have as their default
+    default.connect = default.read = default.write = default.pool = CLIENT_TIMEOUT
+    for opener in (connect, connect_async.__init__):
+        opener.__kwdefaults__["open_timeout"] = CLIENT_TIMEOUT
 
 
 def _is_roomy(folder: str) -> bool:

@@ -13,9 +13,7 @@ from bellcast.client import Bellcast
 # Messages of the browser itself about an unreachable or refusing server, which a page cannot silence.
 BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
 _numbers = itertools.count(1)
-expect.set_options(
-    timeout=15_000
-)  # ms; a loaded machine needs three seconds for a step that takes a tenth of a second otherwise
+expect.set_options(timeout=40_000)  # ms; a step takes a tenth of a second, on a loaded machine up to ten
 
 
 @pytest.fixture(
@@ -48,7 +46,7 @@ def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
 
     def open_shop(server: ServerProcess, person: str, viewport: dict[str, int] = WIDE, **options: object) -> Shop:
         context = chromium.new_context(base_url=server.url, viewport=viewport, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(40_000)
         contexts.append(context)
         context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         context.on("weberror", lambda error: complaints.append(str(error.error)))

@@ -105,7 +105,7 @@ def session_state(page: Page, field: str, element: str = "bellcast-bell") -> Any
     return in_page(page, f"bell.session.state.{field}", element)
 
 
-def until(true: Callable[[], object], otherwise: Callable[[], str], within: float = 15) -> None:
+def until(true: Callable[[], object], otherwise: Callable[[], str], within: float = 40) -> None:
     """Poll until `true` holds; fail with the text of `otherwise` after `within` seconds."""
     end = time.monotonic() + within
     while not true():
@@ -113,12 +113,12 @@ def until(true: Callable[[], object], otherwise: Callable[[], str], within: floa
         time.sleep(0.03)
 
 
-def wait_page(page: Page, code: str, within: float = 15) -> None:
+def wait_page(page: Page, code: str, within: float = 40) -> None:
     """Wait until an expression in the page is true."""
     until(lambda: page.evaluate(f"Boolean({code})"), lambda: code, within)
 
 
-def wait_state(page: Page, test: str, element: str = "bellcast-bell", within: float = 15) -> None:
+def wait_state(page: Page, test: str, element: str = "bellcast-bell", within: float = 40) -> None:
     """Wait until an expression about `state` is true."""
     state = f"document.querySelector('{element}').session?.state"
     told = f"({{...{state}, notifications: 0, error: {state}?.error?.code}})"

@@ -27,7 +27,7 @@ def site(tmp_path):
 def page(chromium, site):
     """A page that may log errors only about an unreachable server."""
     context = chromium.new_context(base_url=site[0], viewport={"width": 1500, "height": 900})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(40_000)
     complaints = []
     context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     context.on("weberror", lambda error: complaints.append(str(error.error)))

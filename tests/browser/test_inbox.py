@@ -139,7 +139,7 @@ def test_inbox_is_usable_by_keyboard(app, person, inbox):
     focused(page, 59).to_be_focused()
     for _ in range(30):
         page.keyboard.press("ArrowDown")
-    focused(page, 29).to_be_focused(timeout=15_000)
+    focused(page, 29).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Mark as read").and_(page.locator(":focus"))).to_have_count(1)
     page.keyboard.press("Enter")
@@ -162,10 +162,10 @@ def test_key_presses_faster_than_the_server_are_not_lost(app, person, inbox):
     slow.clear()
     for route in held:
         route.continue_()
-    focused(page, 20).to_be_focused(timeout=15_000)
+    focused(page, 20).to_be_focused()
     for _ in range(30):
         page.keyboard.press("ArrowDown")  # more than the 20 remaining rows
-    focused(page, 0).to_be_focused(timeout=15_000)
+    focused(page, 0).to_be_focused()
     page.keyboard.press("ArrowUp")
     focused(page, 1).to_be_focused()
     page.keyboard.press("Home")

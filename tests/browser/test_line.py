@@ -112,7 +112,7 @@ def test_page_reconnects_after_a_server_restart(start_server, open_shop, person)
         expect(bell(page, 1)).to_be_visible()
         server.restart()
         app.notify(person, title="After")
-    expect(bell(page, 2)).to_be_visible(timeout=20_000)
+    expect(bell(page, 2)).to_be_visible()
     assert in_page(page, "bell.session.state.notifications.map(({ title }) => title)") == ["After", "Before"]
 
 

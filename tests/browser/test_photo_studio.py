@@ -36,7 +36,7 @@ def studio(server):
 def page(chromium, studio):
     """A page that may not log errors."""
     context = chromium.new_context(base_url=studio, viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(40_000)
     complaints = []
     context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     context.on("weberror", lambda error: complaints.append(str(error.error)))
@@ -153,7 +153,7 @@ def test_open_page_recovers_after_a_killed_server(chromium, server, studio):
         server.restart()
         with Bellcast(server.url, server.secret) as app:
             app.notify("mira", title="Still here")
-        expect(bell(page, 1)).to_be_visible(timeout=30_000)
+        expect(bell(page, 1)).to_be_visible()
     finally:
         context.close()
 

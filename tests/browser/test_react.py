@@ -35,7 +35,7 @@ def site(tmp_path_factory):
 @pytest.fixture
 def desk(site, chromium, bellcast_server, person):
     context = chromium.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(40_000)
     complaints, sockets = [], []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     page = context.new_page()

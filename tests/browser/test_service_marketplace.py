@@ -33,7 +33,7 @@ def browse(chromium):
 
     def browse(place, viewport=WIDE, quiet=True, **options):
         context = chromium.new_context(base_url=place.url, viewport=viewport, **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(40_000)
         contexts.append(context)
         said = complaints if quiet else expected
         context.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
@@ -70,7 +70,7 @@ def visit(browse, place):
 
 
 def is_live(page):
-    expect(page.locator(".line")).to_have_text("Live", timeout=20_000)
+    expect(page.locator(".line")).to_have_text("Live")
 
 
 def bell(page, count):
@@ -111,7 +111,7 @@ def two(visit):
         nora.goto(path)
         ben = visit("ben", path, **options)
         for page in (nora, ben):
-            expect(page.locator(".presence")).to_have_text("Here now", timeout=15_000)
+            expect(page.locator(".presence")).to_have_text("Here now")
         return nora, ben
 
     return two
@@ -176,7 +176,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, place):
     expect(bell(nora, 1)).to_be_visible()
 
     for frame in (nora, ben):
-        expect(frame.locator(".presence")).to_have_text("Here now", timeout=15_000)
+        expect(frame.locator(".presence")).to_have_text("Here now")
     message(nora).press_sequentially("Is two fine?")
     expect(ben.get_by_text("Nora is typing")).to_be_visible()
     message(nora).press("Enter")
@@ -335,7 +335,7 @@ def test_message_written_offline_is_sent_when_online(two):
         expect(bubble(nora, words)).to_contain_text("Waiting for a connection")
     nora.context.set_offline(False)
     is_live(nora)
-    expect(bubble(nora, "Second")).to_contain_text("Read", timeout=15_000)
+    expect(bubble(nora, "Second")).to_contain_text("Read")
     assert ben.get_by_role("log").get_by_role("paragraph").all_text_contents() == ["First", "Second"]
 
 
@@ -372,12 +372,12 @@ def test_rate_limited_message_is_sent_after_the_delay(two):
 def test_page_recovers_after_a_killed_server_and_misses_nothing(two, place):
     nora, ben = two(quiet=False)
     place.server.kill()
-    expect(ben.locator(".line")).not_to_have_text("Live", timeout=15_000)
+    expect(ben.locator(".line")).not_to_have_text("Live")
     write(nora, "Are you there?")
     expect(bubble(nora, "Are you there?")).to_contain_text("Sent")
     place.server.start()
     for page in (nora, ben):
-        expect(page.locator(".line")).to_have_text("Live", timeout=40_000)
+        expect(page.locator(".line")).to_have_text("Live")
     expect(bubble(ben, "Are you there?")).to_be_visible()
     ben.get_by_role("button", name="Accept").click()
     expect(bell(nora, 1)).to_be_visible()
@@ -389,7 +389,7 @@ def test_page_recovers_after_a_killed_server_and_misses_nothing(two, place):
 def test_expired_session_leaves_the_page(visit, tmp_path):
     with marketplace(tmp_path / "data", session=3, BELLCAST_HEARTBEAT="1") as short:
         page = visit("nora", place=short, quiet=False)
-        expect(page.get_by_text("Your session has ended.")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("Your session has ended.")).to_be_visible()
         assert "/login" in page.url
 
 
@@ -398,7 +398,7 @@ def test_device_signed_out_by_another_leaves_and_the_other_stays(visit):
     laptop.goto("/account")
     is_live(laptop)
     laptop.get_by_role("button", name="Sign out").first.click()
-    expect(phone.get_by_text("Your session has ended.")).to_be_visible(timeout=15_000)
+    expect(phone.get_by_text("Your session has ended.")).to_be_visible()
     expect(laptop.get_by_role("listitem")).to_have_count(1)
     is_live(laptop)
     laptop.get_by_label("Tomasz Zielinski, provider").click()

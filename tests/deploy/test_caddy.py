@@ -28,7 +28,7 @@ from tests.servers import ServerProcess, free_port
 
 FILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
 CADDY = shutil.which("caddy", path="/usr/bin:/usr/local/bin")
-WAIT = 20
+WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 # Settings of the test machine; certificates are issued by Caddy's own authority, as for every name that is not public.
 AROUND = """
 {{

@@ -29,7 +29,7 @@ from tests.servers import ServerProcess, free_port
 
 SITE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
-WAIT = 20
+WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 AROUND = """
 user root; daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 100; }}

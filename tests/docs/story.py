@@ -23,7 +23,7 @@ from tests import engines
 from tests.docs.blocks import Block
 from tests.servers import PROJECT, ServerProcess
 
-PATIENCE = 20.0  # seconds; a loaded machine needs three
+PATIENCE = 40.0  # seconds; a loaded machine needs three
 # The ports of the examples; each story has free ones in their place.
 PORTS = re.compile(r"\b(8787|8000|8080|9000)\b")
 # The app's own database, as the examples name it; a story that names it has an empty one in its place.

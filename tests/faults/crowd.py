@@ -126,7 +126,7 @@ class World:
         self.acknowledged: dict[str, Counter[str]] = defaultdict(Counter)
         self.refused: Counter[object] = Counter()
         self._tokens = {name: nodes[0].token(name, 7_200, tenant=tenant) for name in self.people}
-        self._http = httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=64))
+        self._http = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=64))
         self._free = asyncio.Semaphore(32)  # concurrent snapshots
         self._over = asyncio.Event()
         self._number = 0

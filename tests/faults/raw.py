@@ -16,7 +16,7 @@ import httpx
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import CLOSE, TEXT, close, frame
 
-WAIT = 20  # seconds after which an expected event counts as missing
+WAIT = 30  # seconds after which an expected event counts as missing
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = {
     "Host": "bell.example",

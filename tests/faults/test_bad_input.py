@@ -170,7 +170,7 @@ def spoken(server, headers, *body):
     """Send a request by hand and return the first bytes of the response."""
     head = [b"POST /v1/notifications HTTP/1.1", b"host: bell", b"content-type: application/json", *headers]
     head.append(f"authorization: Bearer {server.secret}".encode())
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as link:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as link:
         link.sendall(b"\r\n".join(head) + b"\r\n\r\n")
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for part in body:
@@ -246,6 +246,6 @@ def test_aborted_request_leaves_nothing_behind(bellcast_server, client):
         "content-length: 60\r\n\r\n"
     )
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", bellcast_server.port), timeout=20) as link:
+        with socket.create_connection(("127.0.0.1", bellcast_server.port), timeout=60) as link:
             link.sendall(head.encode() + b'{"to":"bad-input","title":"x"}')
     assert client.get("/readyz").status_code == 200

@@ -48,7 +48,7 @@ def test_reconciler_ends_topics_without_a_grant_and_keeps_the_others(start_serve
         for bell in (by_subscription, by_claim, by_app):
             bell.until("ready")
         by_app.ask("call", name="join", data="one")
-        with closing(sqlite3.connect(server.data / "bellcast.db", timeout=20)) as store:
+        with closing(sqlite3.connect(server.data / "bellcast.db", timeout=60)) as store:
             store.execute(
                 "DELETE FROM subscriptions WHERE topic IN ('one', 'three')"
             )  # as if the event of the deletion were lost
@@ -69,7 +69,7 @@ def test_restored_subscription_can_be_followed_again_and_revoked_again(start_ser
             subscribe(server, "one")
             assert bell.ask("subscribe", topics=["one"])["topics"] == ["one"]
             assert followed(server) == [["one"]]
-            with closing(sqlite3.connect(server.data / "bellcast.db", timeout=20)) as store:
+            with closing(sqlite3.connect(server.data / "bellcast.db", timeout=60)) as store:
                 store.execute("DELETE FROM subscriptions")
                 store.commit()
             assert eventually(lambda: followed(server) == [[]], 20)

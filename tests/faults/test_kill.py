@@ -44,7 +44,7 @@ class Load:
     def client(self, recipient: str | None = None) -> Iterator[httpx.Client]:
         server = self.server
         who = server.as_app() if recipient is None else server.as_recipient(recipient, tenant=TENANT)
-        with httpx.Client(base_url=server.url, headers=who, timeout=10) as client:
+        with httpx.Client(base_url=server.url, headers=who, timeout=60) as client:
             yield client
 
     def until_answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:

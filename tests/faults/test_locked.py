@@ -111,7 +111,7 @@ def test_damaged_database_stops_the_start_without_a_crash(start_server: Callable
     (database,) = server.data.glob("*.db")
     database.write_bytes(b"not a database, but sixteen bytes and more " * 100)
     command = [sys.executable, "-m", "bellcast", "serve", "--port", "0", "--data", str(server.data)]
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert failed.returncode == 1
     assert "not a database" in failed.stderr
     assert "Traceback" not in failed.stderr

@@ -61,25 +61,25 @@ def break_the_rules_of_websocket(server: ServerProcess) -> None:
 
 def come_by_pusher(server: ServerProcess) -> None:
     with connect(socket_url(server, f"/app/{server.key}?protocol=7")) as one:
-        id = json.loads(json.loads(one.recv(timeout=20))["data"])["socket_id"]
+        id = json.loads(json.loads(one.recv(timeout=60))["data"])["socket_id"]
         user = '{"id":"alice"}'
         said = {"auth": sign(server, f"{id}::user::{user}"), "user_data": user}
         one.send(json.dumps({"event": "pusher:signin", "data": said}))
-        while "signin_success" not in str(one.recv(timeout=20)):
+        while "signin_success" not in str(one.recv(timeout=60)):
             pass
 
 
 def come_by_socketio(server: ServerProcess) -> None:
     with connect(socket_url(server, SOCKETIO + "websocket")) as one:
-        one.recv(timeout=20)
+        one.recv(timeout=60)
         one.send("40" + json.dumps({"token": server.token("alice")}))
-        while "ready" not in str(one.recv(timeout=20)):
+        while "ready" not in str(one.recv(timeout=60)):
             pass
 
 
 def say_nonsense_to_socketio(server: ServerProcess) -> None:
     with connect(socket_url(server, SOCKETIO + "websocket")) as one:
-        one.recv(timeout=20)
+        one.recv(timeout=60)
         one.send("4nonsense")
 
 
@@ -115,10 +115,10 @@ def move_from_polling(server: ServerProcess) -> None:
         path = poll(server, http)
     with connect(socket_url(server, path.replace("polling", "websocket"))) as one:
         one.send("2probe")
-        assert one.recv(timeout=20) == "3probe"
+        assert one.recv(timeout=60) == "3probe"
         one.send("5")
         one.send('42["ping"]')
-        assert "pong" in str(one.recv(timeout=20))
+        assert "pong" in str(one.recv(timeout=60))
 
 
 def try_to_move_from_polling(server: ServerProcess) -> None:
@@ -126,7 +126,7 @@ def try_to_move_from_polling(server: ServerProcess) -> None:
         path = poll(server, http)
         with connect(socket_url(server, path.replace("polling", "websocket"))) as one:
             one.send("2probe")
-            assert one.recv(timeout=20) == "3probe"
+            assert one.recv(timeout=60) == "3probe"
         http.post(path, content="1")
 
 

@@ -62,7 +62,7 @@ def signature(server: ServerProcess, socket_id: str, data: str) -> str:
 def fuzz_websocket(server: ServerProcess, chance: random.Random) -> None:
     try:
         with connect(server.url.replace("http", "ws") + PATH, close_timeout=1) as one:
-            socket_id = json.loads(json.loads(one.recv(timeout=20))["data"])["socket_id"]
+            socket_id = json.loads(json.loads(one.recv(timeout=60))["data"])["socket_id"]
             seeds = SEEDS + [signature(server, socket_id, data) for data in SIGNED]
             for _ in range(chance.randrange(1, 12)):
                 one.send(mangled(chance, seeds))

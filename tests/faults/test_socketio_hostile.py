@@ -76,7 +76,7 @@ def test_frames_in_single_bytes_are_handled(server: ServerProcess) -> None:
         f"GET {WEBSOCKET} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as one:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         said_slowly(one, head.encode() + masked(b"40"), answer=b'"auth"')
         said_slowly(one, masked(b'42["message","slowly"]'), answer=b'["message-back","slowly"]')
@@ -101,7 +101,7 @@ def test_frames_split_and_joined_anywhere_are_handled_the_same(server: ServerPro
         one.recv(), one.recv()
         for start in range(0, len(whole), cut):
             one.socket.sendall(whole[start : start + cut])
-        heard = [one.recv(timeout=20) for _ in range(20)]
+        heard = [one.recv(timeout=60) for _ in range(20)]
     assert heard == [f'42["message-back",{number}]' for number in range(20)]
 
 
@@ -122,7 +122,7 @@ def test_aborted_body_ends_only_its_session(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         for end in range(len(BODY)):
             sid = json.loads(http.get(POLLING).text[1:])["sid"]
-            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as one:
                 one.sendall(head.replace("%s", sid).encode() + BODY[:end])
             assert eventually(lambda sid=sid: http.post(f"{POLLING}&sid={sid}", content="3").status_code == 400)
     assert unharmed(server)
@@ -175,9 +175,9 @@ def test_body_with_the_maximum_of_packets_does_not_delay_others(
 
 def until(one: ClientConnection, start: str) -> list[str]:
     """Return the packets up to the first with that start."""
-    heard = [str(one.recv(timeout=10))]
+    heard = [str(one.recv(timeout=60))]
     while not heard[-1].startswith(start):
-        heard.append(str(one.recv(timeout=10)))
+        heard.append(str(one.recv(timeout=60)))
     return heard
 
 
@@ -251,7 +251,7 @@ def test_reader_that_does_not_read_is_closed_and_others_still_receive(
         assert len(http.get("/v1/connections").json()["connections"]) == 3
         for _ in range(300):
             http.post("/v1/events", json={"recipient": "alice", "name": "big", "data": "x" * 50_000})
-            while not str(keen.recv(timeout=20)).startswith('42["big"'):
+            while not str(keen.recv(timeout=60)).startswith('42["big"'):
                 pass
             if len(http.get("/v1/connections").json()["connections"]) == 1:
                 break
@@ -285,7 +285,7 @@ def test_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:
 
 def test_incomplete_body_times_out(server: ServerProcess) -> None:
     sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as one:
         one.sendall(f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n4x".encode())
         assert b" 400 " in one.recv(4096)
     assert echoes(server)
@@ -298,7 +298,7 @@ def echoes(server: ServerProcess) -> bool:
         one.send("40")
         one.recv(), one.recv()
         one.send('42["message","fine"]')
-        return bool(one.recv(timeout=20) == '42["message-back","fine"]')
+        return bool(one.recv(timeout=60) == '42["message-back","fine"]')
 
 
 def masked(payload: bytes) -> bytes:

@@ -46,7 +46,7 @@ def node() -> Iterator[Agent]:
 class Session:
     """A polling session that opens a connection for each request."""
 
-    _http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=10)
+    _http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
 
     def __init__(self, server: ServerProcess, recipient: str) -> None:
         self.sid = json.loads(self._http.get(server.url + POLLING).text[1:])["sid"]
@@ -110,10 +110,10 @@ def test_websocket_at_any_worker_takes_over_a_polling_session(server: ServerProc
         url = server.url.replace("http", "ws") + f"/socket.io/?EIO=4&transport=websocket&sid={session.sid}"
         with connect(url) as one:
             one.send("2probe")
-            assert one.recv(timeout=20) == "3probe"
+            assert one.recv(timeout=60) == "3probe"
             one.send("5")
             one.send('42["echo",1]')
-            assert str(one.recv(timeout=20)).startswith('42["echoed",1')
+            assert str(one.recv(timeout=60)).startswith('42["echoed",1')
         assert eventually(lambda sid=session.sid: httpx.get(f"{server.url}{POLLING}&sid={sid}").status_code == 400)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-PATIENCE = 30  # seconds; a loaded machine needs three
+PATIENCE = 60  # seconds; a loaded machine needs three
 ESCAPE = "\x1b["
 
 

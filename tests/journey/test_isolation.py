@@ -242,9 +242,9 @@ def test_socketio_event_reaches_no_other_tenant(acme: Acme) -> None:
 
 def until(socket: ClientConnection, beginning: str) -> list[str]:
     """Return the packets up to the first with that start."""
-    heard = [str(socket.recv(timeout=10))]
+    heard = [str(socket.recv(timeout=60))]
     while not heard[-1].startswith(beginning):
-        heard.append(str(socket.recv(timeout=10)))
+        heard.append(str(socket.recv(timeout=60)))
     return heard
 
 

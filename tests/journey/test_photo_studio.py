@@ -45,7 +45,7 @@ def bell(server):
 @pytest.fixture
 def people(studio, bell):
     """A signed-in browser for each person, with an empty inbox."""
-    people = {key: httpx.Client(base_url=studio, timeout=10) for key in ("clara", "jonas", "mira", "theo", "ines")}
+    people = {key: httpx.Client(base_url=studio, timeout=60) for key in ("clara", "jonas", "mira", "theo", "ines")}
     for key, person in people.items():
         assert person.post(f"/login/{key}").headers["location"] == "/bookings"
     yield people
@@ -318,7 +318,7 @@ def test_upload_accepts_only_images_of_limited_size(people):
 
 def test_pages_work_without_a_notification_server(server):
     # no server listens on port 1
-    with photo_studio("http://127.0.0.1:1", server.secret) as alone, httpx.Client(base_url=alone, timeout=20) as mira:
+    with photo_studio("http://127.0.0.1:1", server.secret) as alone, httpx.Client(base_url=alone, timeout=60) as mira:
         mira.post("/login/mira")
         assert "Hello, Mira" in mira.get("/bookings").text
         silent = mira.get("/api/notifications")

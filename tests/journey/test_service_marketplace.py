@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from bellcast.client import AsyncBellcast, Bellcast
 from tests.marketplaces import marketplace
 
-PATIENCE = 10  # seconds
+PATIENCE = 40  # seconds
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.servers import ServerProcess
 
-WAIT = 20  # seconds; a response takes milliseconds unless something is broken
+WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 
 Event = dict[str, Any]
 

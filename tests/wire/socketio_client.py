@@ -15,7 +15,7 @@ from tests import stock
 from tests.servers import ServerProcess
 
 HERE = Path(__file__).parent / "socketio_node"
-WAIT = 20  # seconds; a response takes milliseconds unless something is broken
+WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 
 Told = dict[str, Any]
 

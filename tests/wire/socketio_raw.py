@@ -9,7 +9,7 @@ from websockets.sync.client import connect
 
 from tests.servers import ServerProcess
 
-WAIT = 20
+WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 Event = tuple[str, list[Any]]
 
 

@@ -46,7 +46,7 @@ def test_client_without_a_session_is_closed_for_a_later_retry(server):
 
 def test_pusher_client_that_signs_in_later_is_admitted(server):
     url = f"{server.url.replace('http', 'ws')}/app/{server.key}?protocol=7"
-    with connect(url, open_timeout=20) as socket:
+    with connect(url, open_timeout=60) as socket:
         assert json.loads(socket.recv(20))["event"] == "pusher:connection_established"
         socket.send(json.dumps({"event": "pusher:ping", "data": {}}))
         assert json.loads(socket.recv(20))["event"] == "pusher:pong"
@@ -54,7 +54,7 @@ def test_pusher_client_that_signs_in_later_is_admitted(server):
 
 def joined(server: ServerProcess, namespace: str, auth: dict) -> str:
     """Return the response to CONNECT, or "" if the transport was closed for a later retry."""
-    with httpx.Client(base_url=server.url, params={"EIO": "4", "transport": "polling"}, timeout=20) as client:
+    with httpx.Client(base_url=server.url, params={"EIO": "4", "transport": "polling"}, timeout=60) as client:
         sid = json.loads(client.get("/socket.io/").text[1:])["sid"]
         client.post("/socket.io/", params={"sid": sid}, content=f"40{namespace}{json.dumps(auth)}")
         answer = client.get("/socket.io/", params={"sid": sid})

@@ -14,7 +14,7 @@ import pytest
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import bare
 
-WAIT = 20
+WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 
 
 class Receiver:

@@ -87,7 +87,7 @@ def follow_stream(server: ServerProcess, headers: Mapping[str, str], query: str 
 
 def follow_websocket(server: ServerProcess, headers: Mapping[str, str], query: str = "") -> Any:
     url = server.url.replace("http", "ws") + "/v1/ws" + query
-    return connect(url, additional_headers=dict(headers), open_timeout=10)
+    return connect(url, additional_headers=dict(headers), open_timeout=60)
 
 
 def test_session_cookie_opens_the_inbox_of_its_recipient(server: ServerProcess, app: AppServer) -> None:

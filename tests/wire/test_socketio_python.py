@@ -30,7 +30,7 @@ async def test_python_client_receives_calls_and_disconnects(server: ServerProces
     client.on("*", lambda name, *args: heard.put_nowait((name, *args)))
     client.on("*", lambda name, *args: heard.put_nowait((name, *args)), namespace="/custom")
     auth = {"token": server.token(alice)}
-    await client.connect(server.url, auth=auth, transports=transports, namespaces=["/", "/custom"], wait_timeout=20)
+    await client.connect(server.url, auth=auth, transports=transports, namespaces=["/", "/custom"], wait_timeout=60)
     assert {(await heard.get())[0] for _ in range(2)} == {"ready"}
     async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as http:
         await http.post("/v1/notifications", json={"to": alice, "title": "Hello"})
@@ -47,6 +47,6 @@ async def test_python_client_receives_the_reason_of_a_refusal(server: ServerProc
     why: list[Any] = []
     client.on("connect_error", why.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await client.connect(server.url, auth={"login": "mallory"}, wait_timeout=20)
+        await client.connect(server.url, auth={"login": "mallory"}, wait_timeout=60)
     assert why[0] == {"message": "not you", "data": {"code": 13, "until": "never"}}
     await client.disconnect()

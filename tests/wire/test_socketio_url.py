@@ -122,7 +122,7 @@ def pipe(server: ServerProcess) -> Iterator[ClientConnection]:
 
 
 def until(one: ClientConnection, start: str) -> str:
-    while not (said := str(one.recv(timeout=10))).startswith(start):
+    while not (said := str(one.recv(timeout=60))).startswith(start):
         pass
     return said
 
