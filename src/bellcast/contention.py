@@ -1,35 +1,38 @@
-"""Long work beside short work in one process: while short work comes, long work goes in small steps with room between them.
+"""Bulk work that leaves room for small work in the same process.
 
-A loop does one thing at a time. A single send takes it up some eight times on its way, and each time waits for what is being
-done; twelve large sends that each take a turn of 3 ms in between make that 300 ms. So in company all long work of a process
-takes turns among itself, a short step at a time, and the loop is free between two of them. Alone, it takes all there is.
+A single send passes through the event loop about eight times and waits each time for the task that runs: twelve bulk
+sends with slices of 3 ms add 300 ms. So while small work arrives, all bulk work of a process runs in short slices, one at a
+time, with the loop idle in between. Otherwise bulk work runs in long slices without pauses.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
+from typing import TypeVar
 
-# Company is so many pieces of short work in so long. Upkeep alone makes one or two.
+T = TypeVar("T")
+
+# There is contention after this many small sends within the window. Maintenance alone makes one or two.
 CONTENTION_SENDS = 4
 CONTENTION_WINDOW_SECONDS = 1.0
-# Items a step, alone and in company: drafts are read and checked in some 12 µs each.
+# Items of a slice, without and with contention: a draft takes about 12 µs to decode and check.
 STEP, SMALL_STEP = 250, 40
-# From the beginning of one step to that of the next, in company: the loop is free for most of it, and the processor for others.
+# Between the starts of two slices under contention: most of this time the loop is idle, and other processes can run.
 STEP_INTERVAL_SECONDS = 0.0025
-# In company the store rests between two pieces of long work once, or some times, as long as the last one took, but not
-# longer than this: where it took so long something else was waited for.
+# Under contention the store rests between two bulk batches for a multiple of the last one's duration, up to this limit: a
+# batch that took longer was waiting for something else.
 MAX_BACKOFF_SECONDS = 0.05
 
 
 class ContentionDetector:
-    """Whether short work comes."""
+    """True while small sends arrive."""
 
     def __init__(self) -> None:
         self._arrivals: deque[float] = deque(maxlen=CONTENTION_SENDS)
 
     def record(self) -> None:
-        """Some came."""
+        """Count a small send."""
         self._arrivals.append(perf_counter())
 
     def __bool__(self) -> bool:
@@ -39,23 +42,23 @@ class ContentionDetector:
 
 
 class Scheduler:
-    """The turns of all long work on one loop."""
+    """Schedules the slices of all bulk work on one event loop."""
 
     def __init__(self) -> None:
         self.contention = ContentionDetector()
         self._free_at = 0.0
 
-    async def batches(self, number: int) -> AsyncIterator[slice]:
-        """So many items, a step at a time."""
-        at = 0
-        while at < number:
-            size = SMALL_STEP if self.contention else STEP
-            yield slice(at, at + size)
-            at += size
+    async def slices(self, items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+        """Yield the items in slices; wait after each until the next may begin."""
+        start = 0
+        while start < len(items):
+            end = start + (SMALL_STEP if self.contention else STEP)
+            yield items[start:end]
+            start = end
             await self.wait()
 
     async def wait(self) -> None:
-        """Between two steps: return when the next may begin."""
+        """Return when the next slice may begin."""
         if not self.contention:
             await asyncio.sleep(0)
             return

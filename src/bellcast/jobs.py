@@ -1,4 +1,4 @@
-"""Durable later work: added in a transaction, leased in batches, tried again with growing pauses, given up after a while."""
+"""Durable jobs: added in a transaction, leased in batches, retried with growing delays until a deadline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,9 +12,9 @@ from bellcast.ports import Job
 log = structlog.get_logger(__name__)
 
 LEASE_BATCH = 32
-# A process that dies while it works lets the others wait this long for its jobs.
+# Jobs of a process that dies run again after this long.
 LEASE_MS = 30_000
-# Between two looks when nobody says that there is work; a due retry waits no longer than this.
+# Delay between polls without a wake-up; a due retry waits at most this long.
 POLL_INTERVAL_SECONDS = 0.5
 FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
@@ -24,7 +24,7 @@ JobHandler = Callable[[Job], Awaitable[None]]
 
 
 class JobRunner:
-    """The jobs of this process: what it adds, and what it does of what anybody added."""
+    """Adds jobs and runs those of all processes."""
 
     def __init__(self, store: ports.Jobs, clock: ports.Clock, new_id: Callable[[int], str]) -> None:
         self._store = store
@@ -33,16 +33,16 @@ class JobRunner:
         self._handlers: dict[str, JobHandler] = {}
         self._added = asyncio.Event()
 
-    def register(self, kind: str, doer: JobHandler) -> None:
-        """Jobs of that kind are done by this; what it raises is tried again."""
-        self._handlers[kind] = doer
+    def register(self, kind: str, handler: JobHandler) -> None:
+        """Set the handler of a kind of job. A job is retried if its handler raises."""
+        self._handlers[kind] = handler
 
     async def add(self, kind: str, payload: bytes) -> None:
-        """Do it soon, in whatever process is there then."""
+        """Run a job soon, in any process."""
         await self.put_off(kind, {self._new_id(self._clock.now()): payload}, 0)
 
     async def put_off(self, kind: str, payloads: Mapping[str, bytes], after: int) -> None:
-        """Do each, by its `once` name, in `after` milliseconds; what waits under that name already is put off."""
+        """Schedule jobs by name in `after` milliseconds; a job that already waits under a name is rescheduled."""
         now = self._clock.now()
         jobs = [
             Job(id=name, kind=kind, payload=payload, run_at=now + after, created_at=now)
@@ -52,21 +52,21 @@ class JobRunner:
         self._added.set()
 
     async def cancel(self, names: Sequence[str]) -> frozenset[str]:
-        """Do not do what waits under these `once` names, if nobody has begun to; which of them waited."""
+        """Cancel the jobs of these names that have not started; return their names."""
         return await self._store.cancel(names)
 
     async def run(self) -> None:
-        """Work for ever; a store that is away is tried again."""
+        """Run due jobs until cancelled; retry while the store is unavailable."""
         while True:
             try:
                 while await self.run_due() == LEASE_BATCH:
                     pass
             except BellcastError as failure:
-                log.warning("jobs wait", why=failure.detail)
+                log.warning("jobs_delayed", why=failure.detail)
             await self._poll()
 
     async def run_due(self) -> int:
-        """One batch of what is due; how many that were."""
+        """Run one batch of due jobs; return its size."""
         now = self._clock.now()
         leased = await self._store.lease(now, now + LEASE_MS, LEASE_BATCH)
         done = [job.id for job, good in zip(leased, await self._all(leased), strict=True) if good]
@@ -78,26 +78,26 @@ class JobRunner:
         return await asyncio.gather(*map(self._one, leased))
 
     async def _one(self, job: Job) -> bool:
-        """Whether nothing is left to do."""
-        doer = self._handlers.get(job.kind)
-        if doer is None:
-            return False  # a newer process's: it will be due again
+        """Run one job; return whether it is finished."""
+        handler = self._handlers.get(job.kind)
+        if handler is None:
+            return False  # added by a newer version: its lease expires and another process runs it
         try:
-            await doer(job)
+            await handler(job)
         except BellcastError as failure:
             return await self._failed(job, failure.detail)
         except Exception:
-            log.exception("job failed", kind=job.kind, job=job.id)
-            return await self._failed(job, "unforeseen")
+            log.exception("job_failed", kind=job.kind, job=job.id)
+            return await self._failed(job, "unexpected error")
         return True
 
     async def _failed(self, job: Job, why: str) -> bool:
         now = self._clock.now()
         pause = min(FIRST_RETRY_MS << min(job.attempts - 1, 16), MAX_RETRY_MS)
         if now + pause > job.created_at + RETRY_DEADLINE_MS:
-            log.error("job given up", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
+            log.error("job_abandoned", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
             return True
-        log.warning("job failed; tried again", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
+        log.warning("job_retried", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
         await self._store.retry(job.id, now + pause)
         return False
 

@@ -1,7 +1,9 @@
 """An app as the store sees it: says things to people, looks into their inboxes, lets time pass."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from bellcast.model.events import Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.ids import Ids
 from bellcast.model.inboxes import Inbox
@@ -72,10 +74,19 @@ class App:
 
     async def add(self, sending: SendRequest) -> Sent:
         """Send it; what the store refuses is raised."""
-        (outcome,) = await self.store.sends.add([sending])
+        (outcome,) = await self.add_all([sending])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def add_all(self, sendings: Sequence[SendRequest]) -> list[Sent | Exception]:
+        """Send them in order; return their results."""
+        return [result async for results in self.store.sends.add(sendings) for result in results]
+
+    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
+        """Add pending announcements to inboxes; return all events."""
+        batches = self.store.sends.materialize(tenant, recipients, now)
+        return [event async for events in batches for event in events]
 
     async def send(self, to: str, title: str = "Hello", **said: Any) -> str:
         """Tell one recipient something; its id."""

@@ -11,8 +11,8 @@ import pytest
 
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import postgres_connection
+from bellcast.storage.commit.limits import POSTGRES
 from bellcast.storage.postgres import PostgresEngine
-from bellcast.storage.postgres_writer import STATEMENT_ROWS
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -48,7 +48,7 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
 async def revisions(app: App, sendings: list[SendRequest]) -> dict[str, list[int]]:
     """Of each recipient, as they were told in order."""
     told: dict[str, list[int]] = {}
-    for outcome in await app.store.sends.add(sendings):
+    for outcome in await app.add_all(sendings):
         assert isinstance(outcome, Sent), outcome
         for event in outcome.events:
             told.setdefault(event.inbox.recipient, []).append(event.inbox.revision)
@@ -57,11 +57,11 @@ async def revisions(app: App, sendings: list[SendRequest]) -> dict[str, list[int
 
 async def test_bulk_of_two_processes_to_the_same_people_is_whole_and_in_order(pair: Pair) -> None:
     apps = [pair.one, pair.other] * 2
-    bulks = [[app.sending(PEOPLE[at % len(PEOPLE)]) for at in range(2 * STATEMENT_ROWS)] for app in apps]
+    bulks = [[app.sending(PEOPLE[at % len(PEOPLE)]) for at in range(2 * POSTGRES.merged)] for app in apps]
     told = await asyncio.gather(*map(revisions, apps, bulks))
     assert all(numbers == sorted(numbers) for one in told for numbers in one.values())
     sent = Counter(number for one in told for number in one["r0"])
-    assert sent == Counter(range(1, 4 * 2 * STATEMENT_ROWS // len(PEOPLE) + 1))
+    assert sent == Counter(range(1, 4 * 2 * POSTGRES.merged // len(PEOPLE) + 1))
     wrong = await pair.outside.fetch(
         "SELECT r.key FROM recipients r WHERE (r.unread, r.unseen, r.revision) <> "
         "(SELECT count(*), count(*), max(revision) FROM notifications n WHERE n.recipient = r.id)"

@@ -138,7 +138,7 @@ async def come(app: App, keys: list[str]) -> None:
 
 async def hear_what_is_announced(app: App, keys: list[str]) -> None:
     await app.announce()
-    events = await app.store.sends.materialize("", keys, app.now)
+    events = await app.materialize("", keys, app.now)
     assert len(events) >= len(keys)
 
 

@@ -69,7 +69,7 @@ async def send(app: App, chance: random.Random, sent: list[str]) -> None:
         )
         for _ in range(chance.randint(1, 8))
     ]
-    for outcome in await app.store.sends.add(sendings):
+    for outcome in await app.add_all(sendings):
         assert isinstance(outcome, Sent), outcome
         sent += outcome.answer.decode().split()
 
@@ -85,7 +85,7 @@ async def announce(app: App, chance: random.Random, sent: list[str]) -> None:
 
 
 async def take_in(app: App, chance: random.Random, _: list[str]) -> None:
-    await app.store.sends.materialize("", chance.sample(PEOPLE, 8), app.now)
+    await app.materialize("", chance.sample(PEOPLE, 8), app.now)
 
 
 async def correct(app: App, chance: random.Random, sent: list[str]) -> None:

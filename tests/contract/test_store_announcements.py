@@ -178,7 +178,7 @@ async def test_taking_in_tells_each_inbox_as_opening_it_would(app: App) -> None:
     await app.open("bob")
     id = await app.announce("News")
     await app.store.sends.recall("", gone, app.now)
-    events = await app.store.sends.materialize("", ["alice", "bob", "nobody"], app.now)
+    events = await app.materialize("", ["alice", "bob", "nobody"], app.now)
     told = [
         (type(event), event.inbox.recipient, event.inbox.revision, event.inbox.unread)
         for event in events
@@ -199,9 +199,9 @@ async def test_taking_in_reaches_more_than_one_slice(app: App) -> None:
     for key in keys:
         await app.open(key)
     await app.announce()
-    events = await app.store.sends.materialize("", keys, app.now)
+    events = await app.materialize("", keys, app.now)
     assert [event.inbox.recipient for event in events if isinstance(event, NotificationAdded)] == keys
-    assert await app.store.sends.materialize("", keys, app.now) == []
+    assert await app.materialize("", keys, app.now) == []
 
 
 @pytest.mark.parametrize("number", [3, 150])

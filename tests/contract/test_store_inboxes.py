@@ -320,5 +320,5 @@ async def _get(app: App, id: str) -> Notification:
 
 async def _send_many(app: App, number: int) -> list[str]:
     sendings = [app.sending("alice") for _ in range(number)]
-    await app.store.sends.add(sendings)
+    await app.add_all(sendings)
     return [sending.ids[0] for sending in sendings]

@@ -61,7 +61,7 @@ DEEDS: dict[str, Callable[[Cast], Awaitable[Any]]] = {
     "open with a session": lambda cast: cast.app.open("alice", "acme", roles=(), name="Other"),
     "send": lambda cast: cast.app.send("alice", tenant="acme", tags=("x",)),
     "announce to a topic": lambda cast: cast.app.announce(topic="nobody's", tenant="acme"),
-    "take in": lambda cast: cast.app.store.sends.materialize("acme", ["alice"], cast.app.now),
+    "take in": lambda cast: cast.app.materialize("acme", ["alice"], cast.app.now),
     "edit": lambda cast: cast.app.store.sends.edit("acme", cast.own, Edit(title="Edited"), cast.app.now),
     "recall": lambda cast: cast.app.store.sends.recall("acme", cast.own, cast.app.now),
     "put": lambda cast: cast.app.store.recipients.put("acme", "alice", RecipientFields(), cast.app.now, replace=True),
@@ -126,5 +126,5 @@ async def test_an_announcement_stays_in_its_tenant(cast: Cast) -> None:
 
 async def test_taking_in_for_one_tenant_reaches_no_other(cast: Cast) -> None:
     await cast.app.announce(tenant="globex")
-    assert await cast.app.store.sends.materialize("acme", ["alice", "bob"], cast.app.now) == []
-    assert len(await cast.app.store.sends.materialize("globex", ["alice", "bob"], cast.app.now)) == 1
+    assert await cast.app.materialize("acme", ["alice", "bob"], cast.app.now) == []
+    assert len(await cast.app.materialize("globex", ["alice", "bob"], cast.app.now)) == 1

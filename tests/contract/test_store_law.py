@@ -147,7 +147,7 @@ class Law(RuleBasedStateMachine):
 
     @rule()
     def connected_inboxes_are_told(self) -> None:
-        self.hear(self.do(self.app.store.sends.materialize("", ["alice", "bob"], self.app.now)))
+        self.hear(self.do(self.app.materialize("", ["alice", "bob"], self.app.now)))
 
     @rule(key=KEYS)
     def come_back(self, key: str) -> None:

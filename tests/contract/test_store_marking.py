@@ -77,7 +77,7 @@ async def test_two_actions_at_once_on_named_rows(app: App, first: Action, second
 
 async def test_ten_thousand_rows_are_one_change_and_one_event(app: App) -> None:
     for _ in range(10):
-        await app.store.sends.add([app.sending("alice", tags=("x",)) for _ in range(1000)])
+        await app.add_all([app.sending("alice", tags=("x",)) for _ in range(1000)])
     for action, view in (("read", None), ("archive", None), ("delete", "archived")):
         marked = await app.mark("alice", action, view=view)  # type: ignore[arg-type]
         assert (marked.changed, len(marked.events)) == (10_000, 1)

@@ -124,7 +124,7 @@ async def test_erasing_leaves_nothing_and_the_next_life_is_another(app: App) -> 
 async def test_an_export_is_everything_kept_of_one(app: App) -> None:
     await app.store.recipients.put("", "alice", RecipientFields(name="Alice"), app.now, replace=True)
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
-    await app.store.sends.add([app.sending("alice", title=f"{number}") for number in range(600)])
+    await app.add_all([app.sending("alice", title=f"{number}") for number in range(600)])
     await app.mark("alice", "archive", ids=((await app.page("alice"))[0].id,))
     await app.send("bob", "not hers")
     pairs = await app.store.recipients.export("", "alice")

@@ -35,7 +35,7 @@ async def test_tenants_and_recipients_come_to_be_when_sent_to(app: App) -> None:
 async def test_a_refused_sending_harms_no_other(app: App) -> None:
     await app.add(app.sending("alice", key="k", fingerprint=b"one"))
     sendings = [app.sending("alice"), app.sending("alice", key="k", fingerprint=b"two"), app.sending("bob")]
-    first, second, third = await app.store.sends.add(sendings)
+    first, second, third = await app.add_all(sendings)
     assert isinstance(first, Sent)
     assert isinstance(second, IdempotencyMismatch)
     assert isinstance(third, Sent)
@@ -48,7 +48,7 @@ async def test_a_sending_that_breaks_in_the_middle_is_undone_whole_and_harms_no_
     (taken,) = [one.id for one in await app.page("bob")]
     broken = app.sending("alice", "bob", key="k")
     broken = replace(broken, ids=(broken.ids[0], taken))
-    first, second, third = await app.store.sends.add(
+    first, second, third = await app.add_all(
         [app.sending("alice", title="before"), broken, app.sending("alice", title="after")]
     )
     assert isinstance(second, Exception)
@@ -65,7 +65,7 @@ async def test_a_sending_without_a_key_that_breaks_harms_no_other(app: App) -> N
     (taken,) = [one.id for one in await app.page("bob")]
     broken = app.sending("alice", "bob")
     broken = replace(broken, ids=(broken.ids[0], taken))
-    outcomes = await app.store.sends.add([app.sending("alice", title="before"), broken, app.sending("bob")])
+    outcomes = await app.add_all([app.sending("alice", title="before"), broken, app.sending("bob")])
     assert [isinstance(outcome, Sent) for outcome in outcomes] == [True, False, True]
     assert await app.titles("alice") == ["before"]
     assert (await app.counts("alice"), await app.counts("bob")) == ((1, 1), (2, 2))
@@ -74,7 +74,7 @@ async def test_a_sending_without_a_key_that_breaks_harms_no_other(app: App) -> N
 async def test_many_at_once_come_in_order_each_with_its_revision(app: App) -> None:
     sendings = [app.sending("alice", "bob", title=f"t{number}", tags=("x",)) for number in range(300)]
     sendings += [app.sending("alice", tenant="acme", title="theirs"), app.sending("new", title="first")]
-    outcomes = await app.store.sends.add(sendings)
+    outcomes = await app.add_all(sendings)
     events = [event for outcome in outcomes if isinstance(outcome, Sent) for event in outcome.events]
     of_bob = [event for event in events if isinstance(event, NotificationAdded) and event.inbox.recipient == "bob"]
     assert [event.notification.title for event in of_bob] == [f"t{number}" for number in range(300)]

@@ -19,8 +19,7 @@ def contended(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
 
 
 async def batch_sizes(scheduler: Scheduler, number: int) -> list[int]:
-    items = range(number)
-    return [len(items[step]) async for step in scheduler.batches(number)]
+    return [len(some) async for some in scheduler.slices(range(number))]
 
 
 async def test_batches_are_large_without_contention() -> None:
@@ -59,7 +58,7 @@ async def test_short_work_completes_between_two_batches(contended: Scheduler) ->
     done: list[str] = []
 
     async def bulk() -> None:
-        async for _ in contended.batches(2 * SMALL_STEP):
+        async for _ in contended.slices(range(2 * SMALL_STEP)):
             done.append("step")
 
     async def short() -> None:

@@ -1,9 +1,8 @@
-"""Many notifications in one request: a JSON array or one JSON object a line, each accepted or refused alone.
+"""Many notifications in one request: a JSON array or one JSON object per line, each accepted or refused separately.
 
-Items are read slice by slice: decoding 10,000 at once would hold up every live connection for 30 ms."""
+Items are decoded in slices: decoding all 10,000 in one step would block all live connections for 30 ms."""
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +29,8 @@ Item = bytes | msgspec.Raw
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
-    """What became of one item: the id of its notification or announcement, or the ids for a list of recipients, or the
-    problem it was refused with; then nothing of it was sent."""
+    """The result of one item: the id of its notification or announcement, the ids for a list of recipients, or the
+    problem it was refused with; then the item was not sent."""
 
     id: str | UnsetType = UNSET
     ids: list[str] | UnsetType = UNSET
@@ -57,7 +56,7 @@ class StoredAnswer(Struct, frozen=True):
     announcement: CreatedItem | None = None
 
 
-_answered = msgspec.json.Decoder(StoredAnswer)
+_stored_answer = msgspec.json.Decoder(StoredAnswer)
 
 
 @operation(
@@ -95,11 +94,11 @@ def _lines(text: bytes) -> list[bytes]:
 
 
 def _elements(text: bytes) -> list[msgspec.Raw]:
-    """The elements of a JSON array, each still unread."""
+    """Split a JSON array into elements without decoding them."""
     try:
         return request_body.decoder(list[msgspec.Raw]).decode(text)
     except msgspec.ValidationError:
-        request_body.anything(text)  # not JSON at all is another refusal
+        request_body.anything(text)  # invalid JSON has a different error
         raise Invalid.of("", "must be a list of notifications") from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise request_body.unreadable(text, broken) from None
@@ -109,19 +108,19 @@ async def _send(here: ApiContext, items: Sequence[Item], tenant: str | None, key
     limit = here.limits.bulk_items
     if limit and len(items) > limit:
         raise TooLarge(f"A bulk request has at most {limit} items, got {len(items)}.")
-    keys, pace = _keys(key, len(items)), here.engines.pace
-    asked: list[Draft | BellcastError] = []
-    async for step in pace.batches(len(items)):
-        asked += [_read(here, item, tenant, key) for item, key in zip(items[step], keys[step], strict=True)]
-    outcomes = await sending.send_many(here.engines, here.limits, asked)
+    pace = here.engines.pace
+    drafts: list[Draft | BellcastError] = []
+    async for keyed in pace.slices(list(zip(items, _keys(key, len(items)), strict=True))):
+        drafts += [_read(here, item, tenant, key) for item, key in keyed]
+    outcomes = await sending.send_many(here.engines, here.limits, drafts)
     results: list[Result] = []
-    async for step in pace.batches(len(items)):
-        results += map(_result, itertools.count(step.start), asked[step], outcomes[step])
+    async for sent in pace.slices(list(zip(drafts, outcomes, strict=True))):
+        results += [_result(number, *one) for number, one in enumerate(sent, len(results))]
     return results
 
 
 def _keys(key: str | None, count: int) -> list[str | None]:
-    """A key for each item, made of the request's one; hashed, so that a long one leaves room for the number."""
+    """Derive a key per item from the request's key; hashed, so that a long key leaves room for the number."""
     if key is None:
         return [None] * count
     root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
@@ -136,15 +135,15 @@ def _read(here: ApiContext, item: Item, tenant: str | None, key: str | None) -> 
         return refusal
 
 
-def _result(number: int, asked: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
+def _result(number: int, draft: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
         return Result(error=problems.problem(_with_fewer_errors(outcome), within=str(number)))
-    answered = _answered.decode(outcome)
-    if answered.announcement is not None:
-        return Result(answered.announcement.id)
-    if isinstance(asked, Draft) and isinstance(asked.to, list):
-        return Result(ids=[one.id for one in answered.notifications])
-    return Result(answered.notifications[0].id)
+    answer = _stored_answer.decode(outcome)
+    if answer.announcement is not None:
+        return Result(answer.announcement.id)
+    if isinstance(draft, Draft) and isinstance(draft.to, list):
+        return Result(ids=[one.id for one in answer.notifications])
+    return Result(answer.notifications[0].id)
 
 
 def _with_fewer_errors(refusal: BellcastError) -> BellcastError:

@@ -1,1 +1,1 @@
-"""The durable inbox and its rules: sending, looking, acting, and what time does. Commit first, then tell whoever looks."""
+"""Rules of the durable inbox: send, read, act, maintain. Commit first, then publish."""

@@ -1,4 +1,4 @@
-"""What a recipient does to what it was told: seen, read, archived, deleted; one, many and all."""
+"""Actions of a recipient: mark one, many or all notifications as seen, read or archived, or delete them."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from bellcast.ports import Action, Context, Marked, Marking
 
 
 async def mark(engines: Context, inbox: int, marking: Marking) -> Marked:
-    """Do it to the inbox of that number in the store, and tell every device of its recipient."""
+    """Mark notifications in the store, and publish the change to all devices of the recipient."""
     marked = await engines.store.inboxes.mark(inbox, marking, engines.clock.now())
     await engines.broker.publish(*marked.events)
     return marked
 
 
 async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Action]) -> Notification:
-    """Do the actions to one notification and give it back as it is then."""
+    """Apply actions to one notification and return it."""
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
     if not known:
         raise NotFound("This inbox has no notification with this id.")
@@ -30,7 +30,7 @@ async def change(engines: Context, inbox: Inbox, id: str, actions: Sequence[Acti
 
 
 async def delete(engines: Context, inbox: Inbox, id: str) -> None:
-    """Delete one notification; NotFound if it is not there."""
+    """Delete one notification. Raises NotFound if it does not exist."""
     known = ids.is_id(id) and await engines.store.inboxes.get(inbox.number, id)
     marked = await mark(engines, inbox.number, Marking(actions=("delete",), ids=(id,))) if known else None
     if marked is None or not marked.changed:
@@ -38,7 +38,7 @@ async def delete(engines: Context, inbox: Inbox, id: str) -> None:
 
 
 def actions_of_patch(*, seen: bool | None, read: bool | None, archived: bool | None) -> tuple[Action, ...]:
-    """The actions a PATCH asks for. Read implies seen, so read and not seen at once is refused."""
+    """Return the actions of a PATCH. Read implies seen, so "read and not seen" is refused."""
     if read and seen is False:
         raise Invalid.of("seen", "must not be false while read is true: what is read has been seen")
     actions: list[Action] = []
@@ -51,14 +51,14 @@ def actions_of_patch(*, seen: bool | None, read: bool | None, archived: bool | N
     return tuple(actions)
 
 
-def parse_selection(asked: Sequence[str] | None, *, everything: bool, limits: Limits) -> tuple[str, ...] | None:
-    """The ids an action names, None for all; exactly one of the two may be asked for."""
-    if everything and asked is not None:
+def parse_selection(selected: Sequence[str] | None, *, everything: bool, limits: Limits) -> tuple[str, ...] | None:
+    """Return the valid ids of an action, None for all; exactly one of the two must be given."""
+    if everything and selected is not None:
         raise Invalid.of("all", "must not be given together with ids")
     if everything:
         return None
-    if asked is None:
+    if selected is None:
         raise Invalid.of("ids", 'must be given, or "all": true')
-    if limits.ids and len(asked) > limits.ids:
-        raise Invalid.of("ids", f"must have at most {limits.ids} ids, got {len(asked)}")
-    return tuple(dict.fromkeys(id for id in asked if ids.is_id(id)))
+    if limits.ids and len(selected) > limits.ids:
+        raise Invalid.of("ids", f"must have at most {limits.ids} ids, got {len(selected)}")
+    return tuple(dict.fromkeys(id for id in selected if ids.is_id(id)))

@@ -1,17 +1,11 @@
-"""Announcements reach those who look now; everyone else takes them in at the next look."""
+"""Announcements: added to the inboxes of connected recipients now, to other inboxes when they are opened."""
 
 from collections.abc import Sequence
 
 from bellcast.ports import Context
 
-# One commit of many inboxes holds up the others behind it; 500 take about 5 ms.
-MATERIALIZE_BATCH_RECIPIENTS = 500
-
 
 async def materialize(engines: Context, tenant: str, recipients: Sequence[str]) -> None:
-    """Take pending announcements into these inboxes and tell their devices."""
-    for start in range(0, len(recipients), MATERIALIZE_BATCH_RECIPIENTS):
-        events = await engines.store.sends.materialize(
-            tenant, recipients[start : start + MATERIALIZE_BATCH_RECIPIENTS], engines.clock.now()
-        )
+    """Add pending announcements to these inboxes and publish them."""
+    async for events in engines.store.sends.materialize(tenant, recipients, engines.clock.now()):
         await engines.broker.publish(*events)

@@ -1,4 +1,4 @@
-"""Live events: told to whoever is there; of some topics the last one is kept for those who come later."""
+"""Live events: published to connected clients; cache topics keep their last event for later subscribers."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from bellcast.ports import Context, LastEvent
 
 
 async def publish(engines: Context, *events: LiveEvent) -> None:
-    """Keep what is to be kept, then tell it."""
+    """Save the last events of cache topics, then publish."""
     for event in events:
         if event.topic is not None and topics.is_cache(event.topic):
             await engines.store.topics.save(event.tenant, event.topic, _last_event(event, engines.clock.now()))

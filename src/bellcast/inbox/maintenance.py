@@ -1,4 +1,4 @@
-"""What time does to the inboxes: what is due expires, what is old is retired, what was deleted is forgotten."""
+"""Periodic maintenance: expire due rows, retire old ones, delete obsolete ones."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,11 +12,11 @@ from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
-# Rows a step: others wait no longer than one such commit, about 10 ms.
+# Rows of one step, which blocks other writers for about 10 ms.
 MAINTENANCE_BATCH_ROWS = 250
-# Between two looks at the clock. An expiry is heard of within this time.
+# An expiry is published within this time.
 EXPIRY_POLL_SECONDS = 0.5
-# Old rows are swept this often: retention is counted in days.
+# Retention is counted in days, so old rows are swept this rarely.
 SWEEP_SECONDS = 600
 DAY_MS = 24 * 3600 * 1000
 IDEMPOTENCY_MS = 24 * 3600 * 1000
@@ -25,14 +25,14 @@ MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
 
 
 class Retention(Struct, frozen=True):
-    """How long things are kept, in milliseconds; 0 is for ever."""
+    """Lifetimes of rows in milliseconds; 0 means without limit."""
 
     notifications: int
     tombstones: int
 
 
 async def expire(engines: Context) -> None:
-    """Take out everything that is due."""
+    """Remove all due rows."""
     now = engines.clock.now()
     due = await engines.store.upkeep.next_expiry()
     if due is not None and due <= now:
@@ -40,7 +40,7 @@ async def expire(engines: Context) -> None:
 
 
 async def sweep(engines: Context, retention: Retention) -> None:
-    """Retire what is older than its retention, then forget old tombstones, idempotency keys and joined topics."""
+    """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics."""
     now = engines.clock.now()
     await _retire(engines, retention, now)
     forget = partial(
@@ -57,7 +57,7 @@ async def sweep(engines: Context, retention: Retention) -> None:
 
 
 async def _retire(engines: Context, retention: Retention, now: int) -> None:
-    """By their own retention those tenants that have one, by the server's all others."""
+    """Tenants with a retention rule use it; all others use the server's retention."""
     retire = engines.store.upkeep.retire
     rules = await engines.store.recipients.tenant_rules()
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
@@ -71,7 +71,7 @@ async def _retire(engines: Context, retention: Retention, now: int) -> None:
 
 
 async def run(engines: Context, retention: Retention) -> None:
-    """Keep at it until cancelled; a store that is away is tried again."""
+    """Run until cancelled; retry while the store is unavailable."""
     swept = 0
     while True:
         try:
@@ -80,12 +80,12 @@ async def run(engines: Context, retention: Retention) -> None:
                 swept = engines.clock.now()
                 await sweep(engines, retention)
         except BellcastError as failure:
-            log.warning("upkeep waits", why=failure.detail)
+            log.warning("maintenance_delayed", why=failure.detail)
         await engines.clock.sleep(EXPIRY_POLL_SECONDS)
 
 
 async def _repeat(engines: Context, step: MaintenanceStep) -> None:
-    """Step by step until there is nothing left, so that nobody waits behind a long one."""
+    """Repeat a bounded step until it finds less than a full batch."""
     done = MAINTENANCE_BATCH_ROWS
     while done >= MAINTENANCE_BATCH_ROWS:
         done, events = await step()

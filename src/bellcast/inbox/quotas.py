@@ -1,7 +1,7 @@
-"""How much a tenant may send: so many a second, so many a day, as its own settings or the server's say.
+"""Send quotas of tenants, per second and per day, from the tenant's settings or the server's.
 
-The rate is kept by all nodes together (see shared_rates.py). What was sent on a day is written to the store once a second, which
-answers with the sum of all nodes; so a budget is exact but for what the last second brought on other nodes."""
+All nodes share the rate (`shared_rates`). Sends per day are written to the store once a second, which returns the sum of
+all nodes, so a daily budget is exact except for the last second of other nodes."""
 
 import math
 from collections import Counter
@@ -17,14 +17,14 @@ from bellcast.ports import Clock, Rates, Store
 log = structlog.get_logger(__name__)
 
 SAVE_INTERVAL_SECONDS = 1.0
-# Rules are read anew after so many writes: what a tenant is given holds everywhere within this many seconds.
+# Rules are reloaded after this many saves: a changed rule applies on all nodes within that many seconds.
 RELOAD_EVERY_SAVES = 5
 DAY_MS = 24 * 3600 * 1000
 NO_RULES = TenantRules()
 
 
 class Quotas:
-    """A ports.Quotas on a store."""
+    """ports.Quotas on a store."""
 
     def __init__(self, store: Store, rates: Rates, limits: Limits, clock: Clock) -> None:
         self._store = store
@@ -33,11 +33,10 @@ class Quotas:
         self._clock = clock
         self._rules: dict[str, TenantRules] = {}
         self._day = 0
-        self._sums: dict[str, int] = {}  # of the day, as the store said
+        self._sums: dict[str, int] = {}  # of the day, from the store
         self._unsaved: Counter[str] = Counter()
 
     def take(self, tenant: str, sends: int) -> None:
-        """Count sends that are about to be made, or TooMany."""
         per_second, per_day = self._limits_of(tenant)
         if not per_day and not per_second:
             return
@@ -51,7 +50,6 @@ class Quotas:
             self._unsaved[tenant] += sends
 
     def give_back(self, tenant: str, sends: int) -> None:
-        """They were counted and not made."""
         per_second, per_day = self._limits_of(tenant)
         if per_second:
             self._rates.give_back(_bucket(tenant), sends)
@@ -59,7 +57,7 @@ class Quotas:
             self._unsaved[tenant] -= sends
 
     def _limits_of(self, tenant: str) -> tuple[int, int]:
-        """So many a second, so many a day; 0 is no bound."""
+        """Return the limits per second and per day; 0 means no limit."""
         rules, limits = self._rules.get(tenant, NO_RULES), self._limits
         per_second = limits.sends_per_second if rules.sends_per_second is None else rules.sends_per_second
         per_day = limits.sends_per_day if rules.sends_per_day is None else rules.sends_per_day
@@ -74,7 +72,7 @@ class Quotas:
             )
 
     async def load(self) -> None:
-        """Read the rules, what was sent today where there are budgets, and how much tenants weigh."""
+        """Load rules and weights of tenants, and today's sends if there are budgets."""
         self._rules = await self._store.recipients.tenant_rules()
         weights = {tenant: rules.weight for tenant, rules in self._rules.items() if rules.weight is not None}
         self._store.set_weights(weights)
@@ -86,12 +84,12 @@ class Quotas:
             self._sums |= sums
 
     async def save(self) -> None:
-        """Write what was sent here; what all nodes sent is known then."""
+        """Save the sends of this node, and learn the sums of all nodes."""
         if not self._unsaved:
             return
         day, sends = self._clock.now() // DAY_MS, dict(self._unsaved)
         sums = await self._store.recipients.add_usage(day, sends)
-        self._unsaved.subtract(sends)  # what was given back meanwhile stays below zero
+        self._unsaved.subtract(sends)  # refunds during the save leave a negative count
         self._unsaved = Counter({tenant: left for tenant, left in self._unsaved.items() if left})
         self._start_day(day)
         self._sums |= sums
@@ -102,7 +100,7 @@ class Quotas:
             self._sums.clear()
 
     async def run(self) -> None:
-        """Keep at it until cancelled; a store that is away is tried again."""
+        """Save and load until cancelled; retry while the store is unavailable."""
         writes = 0
         while True:
             await self._clock.sleep(SAVE_INTERVAL_SECONDS)
@@ -110,7 +108,7 @@ class Quotas:
             try:
                 await (self.save() if writes % RELOAD_EVERY_SAVES else self.load())
             except BellcastError as failure:
-                log.warning("quotas are written later", why=failure.detail)
+                log.warning("quota_save_delayed", why=failure.detail)
 
 
 def _bucket(tenant: str) -> str:

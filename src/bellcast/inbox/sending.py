@@ -1,7 +1,7 @@
-"""From a draft to durable rows: who is addressed, one commit, then everybody who looks is told."""
+"""Send: from a draft to durable rows. Committed in shared transactions, then published."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -15,16 +15,13 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft, content
 from bellcast.ports import AnnounceRequest, Context, SendRequest, Sent
 
-# Rows a commit: the more it has, the less each costs. A thousand take the store some 15 ms, and single sends go first.
-SEND_BATCH_ROWS = 1000
-
 _encode = msgspec.json.Encoder().encode
 
 SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
 
 
 class OverQuota(Struct, frozen=True):
-    """A send beyond its tenant's rate or budget, which may be one that was made already."""
+    """A send beyond its tenant's rate or budget. It may repeat an earlier send, which is answered without a charge."""
 
     request: SendOrAnnounce
     error: TooMany
@@ -34,46 +31,38 @@ Prepared: TypeAlias = SendOrAnnounce | OverQuota | BellcastError
 
 
 class Created(Struct, frozen=True):
-    """A notification that was made, as the answer names it."""
+    """A created notification in the answer."""
 
     id: str
     recipient: str
 
 
 async def send(engines: Context, limits: Limits, draft: Draft) -> bytes:
-    """Commit one draft and publish it. The JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
+    """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}` or `{"announcement":{…}}`."""
     engines.pace.contention.record()
     now = engines.clock.now()
-    asked = _prepare(engines, limits, draft, now, times.to_rfc3339(now))
-    if isinstance(asked, OverQuota):
-        answer = await _stored_answer(engines, asked)
-    elif isinstance(asked, AnnounceRequest):
-        answer = await _announce(engines, asked)
-    elif isinstance(asked, SendRequest):
-        (answer,) = await _commit(engines, [asked])
+    prepared = _prepare(engines, limits, draft, now, times.to_rfc3339(now))
+    if isinstance(prepared, SendRequest):
+        (answer,) = await _commit(engines, [prepared])
     else:
-        answer = asked
+        answer = await _send_one(engines, prepared)
     if isinstance(answer, BellcastError):
         raise answer
     return answer
 
 
 async def send_many(
-    engines: Context, limits: Limits, asked: Sequence[Draft | BellcastError]
+    engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError]
 ) -> list[bytes | BellcastError]:
-    """Commit many drafts in order, each whole or refused alone; answers and refusals in the same order."""
-    answers: list[bytes | BellcastError] = []
-    for batch in _batches(asked):
-        answers += await _send_batch(engines, limits, batch)
-    return answers
-
-
-async def _send_batch(
-    engines: Context, limits: Limits, batch: Sequence[Draft | BellcastError]
-) -> list[bytes | BellcastError]:
+    """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order."""
+    now = engines.clock.now()
+    moment = times.to_rfc3339(now)
+    prepared: list[Prepared] = []
+    async for some in engines.pace.slices(drafts):
+        prepared += [_prepare(engines, limits, draft, now, moment) for draft in some]
     answers: list[bytes | BellcastError] = []
     waiting: list[SendRequest] = []
-    for one in await _prepared(engines, limits, batch):
+    for one in prepared:
         if isinstance(one, SendRequest):
             waiting.append(one)
             continue
@@ -83,14 +72,14 @@ async def _send_batch(
     return answers + await _commit(engines, waiting)
 
 
-async def _send_one(engines: Context, one: AnnounceRequest | OverQuota | BellcastError) -> bytes | BellcastError:
-    if isinstance(one, OverQuota):
-        return await _stored_answer(engines, one)
-    return await _announce(engines, one) if isinstance(one, AnnounceRequest) else one
+async def _send_one(engines: Context, prepared: AnnounceRequest | OverQuota | BellcastError) -> bytes | BellcastError:
+    if isinstance(prepared, OverQuota):
+        return await _stored_answer(engines, prepared)
+    return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
 
 
 async def _stored_answer(engines: Context, over: OverQuota) -> bytes | BellcastError:
-    """What is asked again is answered again: nothing is sent for it."""
+    """Return the answer to the earlier send that this one repeats, or else the error."""
     if over.request.idempotency_key is None:
         return over.error
     try:
@@ -99,52 +88,44 @@ async def _stored_answer(engines: Context, over: OverQuota) -> bytes | BellcastE
         return refusal
 
 
-async def _commit(engines: Context, sendings: Sequence[SendRequest]) -> list[bytes | BellcastError]:
-    if not sendings:
-        return []
-    outcomes = await engines.store.sends.add(sendings)
-    for sending, outcome in zip(sendings, outcomes, strict=True):
-        if not isinstance(outcome, Sent) or outcome.answer != sending.answer:
-            _give_back(engines, sending)
-    if len(outcomes) == 1:
-        await _publish(engines, outcomes)
-    else:
-        async for step in engines.pace.batches(len(outcomes)):
-            await _publish(engines, outcomes[step])
-    return [_result(outcome) for outcome in outcomes]
+async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[bytes | BellcastError]:
+    """Commit requests in order, and publish each as soon as it is committed."""
+    results: list[Sent | Exception] = []
+    async for committed in engines.store.sends.add(requests):
+        results += committed
+        if len(requests) == 1:
+            await _publish(engines, committed)
+        else:
+            async for some in engines.pace.slices(committed):
+                await _publish(engines, some)
+    for request, result in zip(requests, results, strict=True):
+        if not isinstance(result, Sent) or result.answer != request.answer:
+            _give_back(engines, request)
+    return [_answer(result) for result in results]
 
 
-async def _publish(engines: Context, outcomes: Sequence[Sent | Exception]) -> None:
-    await engines.broker.publish(*(event for sent in outcomes if isinstance(sent, Sent) for event in sent.events))
+async def _publish(engines: Context, results: Sequence[Sent | Exception]) -> None:
+    await engines.broker.publish(*(event for sent in results if isinstance(sent, Sent) for event in sent.events))
 
 
-async def _announce(engines: Context, announcing: AnnounceRequest) -> bytes | BellcastError:
+async def _announce(engines: Context, request: AnnounceRequest) -> bytes | BellcastError:
     try:
-        sent = await engines.store.sends.announce(announcing)
+        sent = await engines.store.sends.announce(request)
     except BellcastError as refusal:
-        _give_back(engines, announcing)
+        _give_back(engines, request)
         return refusal
-    if sent.answer != announcing.answer:
-        _give_back(engines, announcing)
+    if sent.answer != request.answer:
+        _give_back(engines, request)
     await engines.broker.publish(*sent.events)
     return sent.answer
 
 
-def _result(outcome: Sent | Exception) -> bytes | BellcastError:
-    if isinstance(outcome, Sent):
-        return outcome.answer
-    if isinstance(outcome, BellcastError):
-        return outcome
-    raise outcome
-
-
-async def _prepared(engines: Context, limits: Limits, batch: Sequence[Draft | BellcastError]) -> list[Prepared]:
-    now = engines.clock.now()
-    moment = times.to_rfc3339(now)
-    prepared: list[Prepared] = []
-    async for step in engines.pace.batches(len(batch)):
-        prepared += [_prepare(engines, limits, draft, now, moment) for draft in batch[step]]
-    return prepared
+def _answer(result: Sent | Exception) -> bytes | BellcastError:
+    if isinstance(result, Sent):
+        return result.answer
+    if isinstance(result, BellcastError):
+        return result
+    raise result
 
 
 def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now: int, moment: datetime) -> Prepared:
@@ -155,30 +136,32 @@ def _prepare(engines: Context, limits: Limits, draft: Draft | BellcastError, now
     except BellcastError as refusal:
         return refusal
     to = draft.to
-    asked = (
+    request = (
         _announce_request(engines, draft, to, now)
         if isinstance(to, Audience)
         else _send_request(engines, draft, to, now)
     )
     try:
-        engines.quotas.take(*_charge_quota(asked))
+        engines.quotas.take(*_charge_of(request))
     except TooMany as refusal:
-        return OverQuota(asked, refusal)
-    return asked
+        return OverQuota(request, refusal)
+    return request
 
 
-def _charge_quota(asked: SendOrAnnounce) -> tuple[str, int]:
-    """A notification to each recipient is one send of its tenant, so is an announcement."""
-    return (asked.tenant, len(asked.recipients)) if isinstance(asked, SendRequest) else (asked.asked_tenant, 1)
+def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:
+    """Return the tenant and its number of sends: one per recipient, one for an announcement."""
+    if isinstance(request, SendRequest):
+        return request.tenant, len(request.recipients)
+    return request.asked_tenant, 1
 
 
-def _give_back(engines: Context, asked: SendOrAnnounce) -> None:
-    """Nothing was sent: it is refused, or was answered before."""
-    engines.quotas.give_back(*_charge_quota(asked))
+def _give_back(engines: Context, request: SendOrAnnounce) -> None:
+    """Refund a request that was refused or answered before."""
+    engines.quotas.give_back(*_charge_of(request))
 
 
 def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int) -> SendRequest:
-    # A key twice counts once; the order stays.
+    # Repeated keys count once; the order stays.
     recipients = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to))
     ids = tuple([engines.new_id(now) for _ in recipients])
     return SendRequest(
@@ -209,21 +192,7 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
 
 
 def _fingerprint(draft: Draft) -> bytes:
-    """What makes two bodies the same: every field as read, not the bytes it was written with."""
+    """Hash all decoded fields: two bodies are the same if their fields are, however they were written."""
     if draft.idempotency_key is None:
         return b""
     return hashlib.sha256(msgspec.json.encode(draft, order="deterministic")).digest()
-
-
-def _batches(asked: Sequence[Draft | BellcastError]) -> Iterator[list[Draft | BellcastError]]:
-    """Cut into runs of about BATCH rows."""
-    batch: list[Draft | BellcastError] = []
-    rows = 0
-    for one in asked:
-        batch.append(one)
-        rows += len(one.to) if isinstance(one, Draft) and isinstance(one.to, list) else 1
-        if rows >= SEND_BATCH_ROWS:
-            yield batch
-            batch, rows = [], 0
-    if batch:
-        yield batch

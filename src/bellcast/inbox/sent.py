@@ -1,4 +1,4 @@
-"""What was sent, seen from the server side: find it, correct it, take it back."""
+"""Find, edit and recall sent items through the server API."""
 
 from bellcast.errors import NotFound
 from bellcast.model import ids, times, validation
@@ -8,7 +8,7 @@ from bellcast.ports import Context, SentItem
 
 
 async def find(engines: Context, tenant: str, id: str) -> SentItem:
-    """The notification or announcement of that id; NotFound if that tenant has none."""
+    """Return a notification or announcement. Raises NotFound if the tenant has none with this id."""
     found = await engines.store.sends.find(tenant, id) if ids.is_id(id) else None
     if found is None:
         raise NotFound("There is no notification or announcement with this id.")
@@ -16,7 +16,7 @@ async def find(engines: Context, tenant: str, id: str) -> SentItem:
 
 
 async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edit) -> SentItem:
-    """Correct it in every inbox that has it."""
+    """Edit an item in all inboxes."""
     now = engines.clock.now()
     validation.check_edit(edit, limits, times.to_rfc3339(now))
     done = await engines.store.sends.edit(tenant, id, edit, now) if ids.is_id(id) else None
@@ -28,7 +28,7 @@ async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edi
 
 
 async def recall(engines: Context, tenant: str, id: str) -> None:
-    """Take it out of every inbox that has it."""
+    """Remove an item from all inboxes."""
     events = await engines.store.sends.recall(tenant, id, engines.clock.now()) if ids.is_id(id) else None
     if events is None:
         raise NotFound("There is no notification or announcement with this id.")

@@ -1,4 +1,4 @@
-"""Looking into an inbox: what is listed, what the badge counts, where it stands."""
+"""Read an inbox: pages, counts and single notifications."""
 
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +13,7 @@ from bellcast.ports import Context, OpenInbox, Query, ResumeFrom, SessionRevoked
 
 
 class InboxListing(Struct, frozen=True, kw_only=True):
-    """A page as clients see it."""
+    """A page in the response."""
 
     notifications: list[Notification]
     next: str | None
@@ -23,7 +23,7 @@ class InboxListing(Struct, frozen=True, kw_only=True):
 
 
 class Counts(Struct, frozen=True, kw_only=True):
-    """The badge's numbers as clients see them."""
+    """Unread counts in the response."""
 
     unread: int
     unseen: int
@@ -31,14 +31,14 @@ class Counts(Struct, frozen=True, kw_only=True):
     position: str
 
 
-# What is known now of a session that began before a time (UTC milliseconds); None if it has ended.
+# Refreshes a session that began before a time (UTC milliseconds); None if it has ended.
 Renew = Callable[[Principal, int], Awaitable[Principal | None]]
 
 
 async def enter(
     engines: Context, principal: Principal, since: ResumeFrom | None, renew: Renew
 ) -> tuple[Principal, OpenInbox]:
-    """As `reopen`, for a session that can be renewed when the store refuses it: the renewed one is tried once."""
+    """Like `reopen`; if the store refuses the session, retry with a renewed one."""
     try:
         return principal, await reopen(engines, principal, since)
     except SessionRevoked as revoked:
@@ -49,14 +49,14 @@ async def enter(
 
 
 async def open(engines: Context, principal: Principal) -> Inbox:
-    """The principal's inbox with everything announced taken in; its other devices are told.
+    """Open the principal's inbox, materialize pending announcements and publish them.
 
-    The principal has a recipient. SessionRevoked, with nothing written, if its session was ended."""
+    The principal must have a recipient. Raises SessionRevoked, with nothing written, if its session was revoked."""
     return (await reopen(engines, principal, None)).inbox
 
 
 async def reopen(engines: Context, principal: Principal, since: ResumeFrom | None) -> OpenInbox:
-    """As `open`, for a client that comes back: with what it missed."""
+    """Like `open`, with the changes that a resuming client missed."""
     opened = await engines.store.inboxes.open(
         principal.tenant,
         principal.recipient or "",
@@ -72,9 +72,9 @@ async def reopen(engines: Context, principal: Principal, since: ResumeFrom | Non
 
 
 async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
-    """One page; `next` is the cursor of the following one. One row more than asked tells whether there is one."""
-    asked = Query(view=query.view, type=query.type, tag=query.tag, limit=query.limit + 1, before=query.before)
-    found = await engines.store.inboxes.page(inbox.number, asked)
+    """Return one page; `next` is the cursor of the next one. One extra row shows whether it exists."""
+    one_more = Query(view=query.view, type=query.type, tag=query.tag, limit=query.limit + 1, before=query.before)
+    found = await engines.store.inboxes.page(inbox.number, one_more)
     page, state = found.notifications[: query.limit], found.state
     return InboxListing(
         notifications=page,
@@ -86,14 +86,14 @@ async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
 
 
 async def counts(engines: Context, inbox: Inbox) -> Counts:
-    """What the badge and the tabs show."""
+    """Return the unread counts."""
     found = await engines.store.inboxes.unread_by_type(inbox.number)
     state = found.state
     return Counts(unread=state.unread, unseen=state.unseen, by_type=found.by_type, position=state.position)
 
 
 async def get(engines: Context, inbox: Inbox, id: str) -> Notification:
-    """One of its notifications; another's id is as unknown as one that never was."""
+    """Return one notification. Raises NotFound also for the id of another inbox."""
     found = await engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
     if found is None:
         raise NotFound("This inbox has no notification with this id.")

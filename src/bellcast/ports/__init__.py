@@ -1,5 +1,4 @@
-"""What the inside needs of the outside. Adapters in storage, brokers and outbound keep these contracts;
-one contract suite per port runs on every adapter."""
+"""Ports: the interfaces to databases, brokers and other servers. One contract suite per port runs on every adapter."""
 
 from bellcast.ports.broker import Broker
 from bellcast.ports.clock import Clock

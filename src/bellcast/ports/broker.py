@@ -7,28 +7,28 @@ from bellcast.model.events import Event, Stream
 
 
 class Broker(Protocol):
-    """Carries events to every process that follows their streams. At most once, the order of one process's events kept
-    in each stream. Losing one is safe: readers resume from the store."""
+    """Publishes events to all processes that follow their streams: at most once, in order per publishing process and
+    stream. A lost event is safe: readers resume from the store."""
 
     async def open(self) -> None:
-        """Begin to connect. One that is away is no failure: it is tried again until `close`."""
+        """Start to connect. Never raises for an unreachable broker: it reconnects until `close`."""
         ...
 
     async def publish(self, *events: Event) -> None:
-        """Tell this process before it returns, the others soon after. Never raises: what is lost is read from the store."""
+        """Publish to this process before it returns, to the others soon after. Never raises: readers find lost events in
+        the store."""
         ...
 
     async def ping(self) -> None:
-        """Raise Unavailable unless events can be carried."""
+        """Raise Unavailable unless events can be published."""
         ...
 
     def listen(
         self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        """Call `listener` with every event, from the loop's own thread. One listener a process: its hub.
+        """Call `listener` with every event, on the event loop's thread. A process has one listener: its hub.
 
-        `unsure` is called with streams on which others' events may have been missed until now: just followed, or heard
-        again after a break."""
+        `unsure` is called with streams that may have missed events of other processes: newly followed, or reconnected."""
         ...
 
     def follow(self, stream: Stream) -> None:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time. Tests own a fake one."""
+    """The current time and delays."""
 
     def now(self) -> int:
         """UTC milliseconds."""

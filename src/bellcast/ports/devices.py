@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from bellcast.model.inboxes import Position
 
-# The revision of a connection that has answered nothing yet.
+# The revision of a connection that has acknowledged nothing yet.
 UNKNOWN = -1
 
 
 class DevicePosition(Struct, frozen=True):
-    """How far a connection is known to have been told: it answered after that revision was written to it."""
+    """The acknowledged revision of a connection: the client replied after this revision was written to it."""
 
     inbox: int
     device: bytes
@@ -22,17 +22,17 @@ class DevicePosition(Struct, frozen=True):
 
 
 class Devices(Protocol):
-    """How far each device was told its recipient's inbox, for clients that carry no position themselves."""
+    """Acknowledged positions of devices, for clients that keep no position themselves."""
 
-    async def register(self, reached: DevicePosition, here: frozenset[str], now: int) -> Position | None:
-        """Note a new connection. The position from which nothing is missed by any of the device's connections that are
-        not `here` any more, one of which it continues (then it is noted there); None if none is known."""
+    async def register(self, position: DevicePosition, live: frozenset[str], now: int) -> Position | None:
+        """Save the position of a new connection. It continues one of the device's closed connections, those that are not
+        in `live`: return a position from which each of these would receive all its events, or None if unknown."""
         ...
 
-    async def acknowledge(self, reached: Sequence[DevicePosition], now: int) -> None:
-        """Note how far connections have come."""
+    async def acknowledge(self, positions: Sequence[DevicePosition], now: int) -> None:
+        """Save the positions of connections."""
         ...
 
     async def delete_older(self, before: int) -> None:
-        """Drop what was noted before a time."""
+        """Delete positions saved before a time (UTC milliseconds)."""
         ...

@@ -1,4 +1,4 @@
-"""Other servers."""
+"""Outbound HTTP."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Response(Struct, frozen=True):
-    """What an outside server answered."""
+    """The response of another server."""
 
     status: int
     headers: dict[str, str]
@@ -14,7 +14,7 @@ class Response(Struct, frozen=True):
 
 
 class Http(Protocol):
-    """Outbound HTTP. Raises Unavailable when the other side is away or slow; never follows redirects."""
+    """Outbound HTTP. Raises Unavailable when the other server cannot be reached or is slow; never follows redirects."""
 
     async def request(
         self,
@@ -23,7 +23,7 @@ class Http(Protocol):
         *,
         headers: dict[str, str],
         body: bytes = b"",
-        timeout: float = 5.0,  # noqa: ASYNC109 - the transport keeps the time
+        timeout: float = 5.0,  # noqa: ASYNC109 - the transport enforces it
     ) -> Response: ...
 
     async def close(self) -> None: ...

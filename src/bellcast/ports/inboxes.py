@@ -1,4 +1,4 @@
-"""The durable inboxes: what is asked of one, and what it answers."""
+"""The durable inboxes: requests and results."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -22,7 +22,7 @@ class SessionRevoked(Unauthenticated):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """One page of an inbox: newest first, at most `limit`, made before the id `before`."""
+    """A page of an inbox: newest first, at most `limit` rows, created before the id `before`."""
 
     view: View = "all"
     type: str | None = None
@@ -32,22 +32,22 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 class InboxPage(Struct, frozen=True):
-    """A page and where the inbox stood at that moment."""
+    """A page, and the state of the inbox in the same snapshot."""
 
     state: InboxState
     notifications: list[Notification]
 
 
 class UnreadCounts(Struct, frozen=True):
-    """Unread counts by type and where the inbox stood at that moment."""
+    """Unread counts by type, and the state of the inbox in the same snapshot."""
 
     state: InboxState
     by_type: dict[str, int]
 
 
 class Marking(Struct, frozen=True, kw_only=True):
-    """What a recipient does to many at once. `ids` None is all not archived (unarchive: all archived), narrowed by
-    `type` and `view`."""
+    """Actions on notifications. Without `ids` they apply to all that are not archived (unarchive: all archived), filtered
+    by `type` and `view`."""
 
     actions: tuple[Action, ...]
     ids: tuple[str, ...] | None = None
@@ -56,7 +56,7 @@ class Marking(Struct, frozen=True, kw_only=True):
 
 
 class Marked(Struct, frozen=True):
-    """What came of a marking: how many rows changed, the state after it, the event to publish (none if nothing changed)."""
+    """The result of a marking: the number of changed rows, the new state, and the events to publish."""
 
     changed: int
     state: InboxState
@@ -64,7 +64,7 @@ class Marked(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """One row changed since a position. `made` is its first revision; `notification` is None when it is gone."""
+    """A row that changed since a position. `notification` is None if the row was deleted."""
 
     id: str
     first_revision: int
@@ -81,15 +81,15 @@ class Changes(Struct, frozen=True):
 
 
 class ResumeFrom(Struct, frozen=True):
-    """Where a client was in its inbox, and the most rows worth telling it one by one."""
+    """The position of a resuming client, and the most changed rows to replay."""
 
     position: Position
     limit: int
 
 
 class OpenInbox(Struct, frozen=True):
-    """An inbox after it took in what was announced; `events` tell its other devices. `missed` is what changed since the
-    position that was asked about; None when none was, or when that cannot be told."""
+    """An inbox with all announcements materialized; `events` are for its other devices. `missed` holds the changes since the
+    client's position; None without a position, or if it is too old or unknown."""
 
     inbox: Inbox
     events: tuple[Event, ...] = ()
@@ -97,7 +97,7 @@ class OpenInbox(Struct, frozen=True):
 
 
 class InboxStatus(Struct, frozen=True):
-    """Where an inbox stands, for those who look at it now. `behind`: there are announcements it has not looked at."""
+    """The status of an inbox with live connections. `behind`: it may have pending announcements."""
 
     number: int
     epoch: int
@@ -107,8 +107,8 @@ class InboxStatus(Struct, frozen=True):
 
 
 class Inboxes(Protocol):
-    """The durable inboxes. Every change adds one to the inbox's revision, stamps the rows it changed and adjusts the
-    counters in one transaction; a method returns after the commit, with the events to publish, in order."""
+    """The durable inboxes. In one transaction, each change adds one to the inbox's revision, stores it in the changed rows
+    and adjusts the counters. A method returns after the commit, with the events to publish in order."""
 
     async def open(
         self,
@@ -121,33 +121,33 @@ class Inboxes(Protocol):
         name: str | None = None,
         since: ResumeFrom | None = None,
     ) -> OpenInbox:
-        """The inbox, made on first sight, after taking in pending announcements, and what changed in it, all of one
-        moment. `roles` and `name` are written when given and different.
+        """Open the inbox, create it if missing, and materialize pending announcements; return it with the changes since
+        a position, all in one snapshot. `roles` and `name` are stored if they differ.
 
-        SessionRevoked, with nothing written, for a session `issued_at` a time (UTC milliseconds) before the recipient's
-        sessions were ended or the recipient or its tenant was erased."""
+        Raises SessionRevoked, with nothing written, if the session was issued (UTC milliseconds) before the recipient's
+        sessions were revoked, or the recipient or its tenant was erased."""
         ...
 
     async def page(self, inbox: int, query: Query) -> InboxPage:
-        """One page, newest first, and the state of the same moment."""
+        """Return one page, newest first, and the state in the same snapshot."""
         ...
 
     async def unread_by_type(self, inbox: int) -> UnreadCounts:
-        """Unread counts by type, zeros left out, and the state of the same moment."""
+        """Return non-zero unread counts by type, and the state in the same snapshot."""
         ...
 
     async def get(self, inbox: int, id: str) -> Notification | None:
-        """One notification of this inbox."""
+        """Return one notification of this inbox."""
         ...
 
     async def mark(self, inbox: int, marking: Marking, now: int) -> Marked:
-        """Do the actions to those of the ids that are there; one revision for all of them. Unknown ids are passed over."""
+        """Apply the actions; one revision for all changed rows. Unknown ids are ignored."""
         ...
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:
-        """At most `limit` rows changed after the revision `after`."""
+        """Return at most `limit` rows changed after the revision `after`."""
         ...
 
     async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
-        """Where each of these inboxes stands; those that are gone are left out."""
+        """Return the status of each of these inboxes that exists."""
         ...

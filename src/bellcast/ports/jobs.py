@@ -1,4 +1,4 @@
-"""Durable later work."""
+"""Durable jobs."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """Durable later work. `attempts` counts the leases so far."""
+    """A durable job. `attempts` counts its leases."""
 
     id: str
     kind: str
@@ -18,25 +18,24 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Jobs(Protocol):
-    """Work that outlives the process: done at least once."""
+    """Jobs that survive a restart. Each runs at least once."""
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Keep them. One that is there already by its id is put off to the new time, and done once more if it is being
-        done."""
+        """Store jobs. A job with an existing id is rescheduled to the new time; if it is running, it runs again."""
         ...
 
     async def lease(self, now: int, until: int, limit: int) -> list[Job]:
-        """At most `limit` due jobs, the longest due first; each is due again at `until` unless it is done by then."""
+        """Lease at most `limit` due jobs, oldest due time first; a job that is not done at `until` is due again."""
         ...
 
     async def done(self, ids: Sequence[str]) -> None:
-        """Forget them."""
+        """Delete finished jobs."""
         ...
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
-        """Forget those of the jobs that no lease was taken on; their ids. The others are done or being done."""
+        """Delete the jobs that were never leased; return their ids. The others are running or done."""
         ...
 
     async def retry(self, id: str, run_at: int) -> None:
-        """Try one again at a time."""
+        """Set the time of the next attempt."""
         ...

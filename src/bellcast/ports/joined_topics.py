@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-# A recovered connection finds its topics for at least the difference of the two, also after a crash of its server; the
-# reference forgets a disconnected session after 2 minutes.
+# A recovered connection finds its topics for at least the difference of the two, even after a crash of its server. The
+# reference server drops a disconnected session after 2 minutes.
 JOINED_TOPICS_LIFETIME_MS = 30 * 60_000
 JOINED_TOPICS_REFRESH_MS = 10 * 60_000
-# As many as `Limits.connections_per_recipient` lets connect: one client that reconnects for ever cannot fill the table.
+# Equal to `Limits.connections_per_recipient`: a client that reconnects endlessly cannot fill the table.
 MAX_CONNECTIONS_PER_RECIPIENT = 100
 
 
@@ -19,10 +19,10 @@ class JoinedBy(NamedTuple):
 
 
 class JoinedTopics(Protocol):
-    """The topics that each connection of a recipient joined, as text of the caller's own format."""
+    """The topics that each connection of a recipient joined, as text in a format of the caller."""
 
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
-        """Store or replace the topics of a connection. Nothing is stored for an erased recipient; of more than
+        """Store or replace the topics of a connection. Does not store topics for an erased recipient; of more than
         MAX_CONNECTIONS_PER_RECIPIENT connections the least recently saved are dropped."""
         ...
 
@@ -35,5 +35,5 @@ class JoinedTopics(Protocol):
         ...
 
     async def sweep(self, now: int, limit: int) -> int:
-        """Delete at most `limit` rows whose lifetime is over; return how many were deleted."""
+        """Delete at most `limit` expired rows; return how many were deleted."""
         ...

@@ -6,16 +6,16 @@ from bellcast.model.identities import ApiKey
 
 
 class Keys(Protocol):
-    """API keys: only digests of their secrets are kept."""
+    """API keys. Only digests of their secrets are stored."""
 
     async def create(self, key: ApiKey, digest: bytes) -> None: ...
 
     async def find(self, id: str) -> tuple[ApiKey, bytes] | None:
-        """The key and its digest, revoked ones too."""
+        """Return the key, also a revoked one, and its digest."""
         ...
 
     async def all(self) -> list[ApiKey]: ...
 
     async def revoke(self, id: str, now: int) -> bool:
-        """Whether there was one to revoke."""
+        """Revoke a key; return whether it existed."""
         ...

@@ -1,4 +1,4 @@
-"""What is kept of topics themselves."""
+"""Last events of cache topics."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class LastEvent(Struct, frozen=True):
-    """The last event of a topic: its name, its data as text, and when it was told."""
+    """The last event of a topic: its name, its data as text, and its time (UTC milliseconds)."""
 
     name: str
     data: str
@@ -14,16 +14,16 @@ class LastEvent(Struct, frozen=True):
 
 
 class LastEvents(Protocol):
-    """What is kept of topics themselves: the last event of those that keep it."""
+    """The last event of each cache topic."""
 
     async def save(self, tenant: str, topic: str, last: LastEvent) -> None:
-        """Keep this event instead of the one before."""
+        """Replace the last event of a topic."""
         ...
 
     async def get(self, tenant: str, topic: str, since: int) -> LastEvent | None:
-        """The event kept, if it was told at `since` (UTC milliseconds) or later."""
+        """Return the last event if its time is `since` (UTC milliseconds) or later."""
         ...
 
     async def delete_older(self, before: int) -> None:
-        """Drop what was told before a time."""
+        """Delete events older than a time (UTC milliseconds)."""
         ...

@@ -1,37 +1,38 @@
-"""How often, and how much."""
+"""Rate limits and send quotas."""
 
 from typing import Protocol
 
 
 class Rates(Protocol):
-    """How often something may happen."""
+    """Rate limits by name."""
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
-        """Take so many at once: 0. Or nothing: how many seconds it is until there are enough. A rate of 0 is no bound."""
+        """Take `number` at `rate` per second and return 0, or take none and return the seconds until they are available.
+        A rate of 0 means no limit."""
         ...
 
     def give_back(self, name: str, number: int) -> None:
-        """So many that were taken were not needed."""
+        """Return unused units."""
         ...
 
 
 class Quotas(Protocol):
-    """How much tenants may send."""
+    """Send quotas of tenants."""
 
     def take(self, tenant: str, sends: int) -> None:
-        """Count sends that are about to be made; TooMany if the tenant has used up what it may."""
+        """Charge sends to a tenant. Raises TooMany if its quota is exhausted."""
         ...
 
     def give_back(self, tenant: str, sends: int) -> None:
-        """Sends that were counted were not made after all."""
+        """Refund sends that failed."""
         ...
 
 
 class Unlimited:
-    """Quotas of those who set none."""
+    """Quotas without limits."""
 
     def take(self, tenant: str, sends: int) -> None:
-        """Anybody may."""
+        """Allow all sends."""
 
     def give_back(self, tenant: str, sends: int) -> None:
-        """Nothing was counted."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""The people, their tenants and topics."""
+"""Recipients, tenants and subscriptions."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -8,7 +8,7 @@ from bellcast.model.identities import Recipient, RecipientFields, Subscription, 
 
 
 class SubscriptionGrant(NamedTuple):
-    """A recipient's subscription, by which connections follow a topic."""
+    """A subscription that lets connections of the recipient follow the topic."""
 
     tenant: str
     recipient: str
@@ -16,48 +16,49 @@ class SubscriptionGrant(NamedTuple):
 
 
 class Recipients(Protocol):
-    """The people, their tenants and topics. Tenants and recipients come to be on first use."""
+    """Recipients, tenants and subscriptions. Tenants and recipients are created on first use."""
 
     async def get(self, tenant: str, key: str) -> Recipient | None: ...
 
     async def put(
         self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
     ) -> tuple[Recipient, bool, tuple[Event, ...]]:
-        """Write what is given (`replace` clears the rest). The recipient, whether it is new, and events (a lost role ends a topic)."""
+        """Write the given fields; `replace` clears the others. Return the recipient, whether it is new, and the events: a
+        lost role ends a subscription."""
         ...
 
     async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
-        """By key, after the key `after`; `search` is a prefix of the key."""
+        """Return recipients in the order of keys, after the key `after`; `search` is a prefix of the key."""
         ...
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
-        """Erase the recipient and everything kept under it; its connections are to close. None if there is none."""
+        """Erase the recipient and all its data; the events close its connections. None if it does not exist."""
         ...
 
     async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        """Everything kept of one recipient, as (kind, thing) pairs, in bounded reads. None if there is none."""
+        """Export all data of a recipient as (kind, value) pairs, in bounded reads. None if it does not exist."""
         ...
 
     async def revoke(self, tenant: str, key: str, now: int) -> tuple[Event, ...]:
-        """Refuse session tokens issued before now."""
+        """Refuse session tokens issued before now; return the events that close connections."""
         ...
 
     async def subscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Subscription, bool]:
-        """Put a recipient on a topic; whether it is new. It hears what is sent from now on."""
+        """Subscribe a recipient to later sends to a topic; return whether the subscription is new."""
         ...
 
     async def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Event, ...] | None:
-        """Take it off; what was announced before stays in its inbox. None if it was not on it."""
+        """Unsubscribe; earlier announcements stay in the inbox. None if it was not subscribed."""
         ...
 
     async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]: ...
 
     async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
-        """Those of the topics the recipient is subscribed to."""
+        """Return the topics that the recipient subscribes to."""
         ...
 
     async def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> frozenset[SubscriptionGrant]:
-        """Those of these subscriptions that there still are."""
+        """Return the subscriptions that still exist."""
         ...
 
     async def tenant(self, key: str) -> Tenant | None: ...
@@ -67,23 +68,23 @@ class Recipients(Protocol):
     ) -> tuple[Tenant, bool]: ...
 
     async def tenant_rules(self) -> dict[str, TenantRules]:
-        """The rules of those tenants that have some of their own."""
+        """Return the rules of all tenants that have any."""
         ...
 
     async def add_usage(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
-        """Add to what tenants sent on a day (days since 1970, UTC); the sums of those tenants."""
+        """Add sends of tenants on a day (days since 1970, UTC); return the new sums."""
         ...
 
     async def spent(self, day: int) -> dict[str, int]:
-        """What tenants with a daily budget sent on a day (days since 1970, UTC)."""
+        """Return the sends of tenants with a daily budget on a day (days since 1970, UTC)."""
         ...
 
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        """Everything kept of one tenant, as (kind, thing) pairs, in bounded reads; a recipient stands before what is its
-        own. None if there is none."""
+        """Export all data of a tenant as (kind, value) pairs, in bounded reads; a recipient precedes its data. None if
+        the tenant does not exist."""
         ...
 
     async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
-        """One step of erasing a tenant and everything kept under it: at most `limit` recipients; how many, and events
-        that close their connections. With the last step, of none, the tenant itself is gone."""
+        """Erase at most `limit` recipients of a tenant; return their number and the events that close their connections.
+        The step that finds no recipients erases the tenant."""
         ...

@@ -1,6 +1,6 @@
-"""Sending, correcting and taking back."""
+"""Sends, edits and recalls."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -10,8 +10,8 @@ from bellcast.model.notifications import Content, Edit, Notification
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
-    """One accepted send to named recipients: `ids` beside `recipients`. `answer` is kept under `idempotency_key`
-    together with the `fingerprint` of the body, for the next one who brings that key."""
+    """An accepted send to named recipients, with an id per recipient. `answer` and the `fingerprint` of the body are
+    stored under `idempotency_key`."""
 
     tenant: str
     recipients: tuple[str, ...]
@@ -24,28 +24,28 @@ class SendRequest(Struct, frozen=True, kw_only=True):
 
 
 class AnnounceRequest(Struct, frozen=True, kw_only=True):
-    """One accepted send to many by one name. `tenant` "*" is every tenant; no `topic` is everyone."""
+    """An accepted announcement. `tenant` "*" means all tenants; without `topic` it is for all recipients."""
 
     id: str
     tenant: str
     topic: str | None
     content: Content
     created_at: int
-    asked_tenant: str = ""  # whose idempotency keys
+    asked_tenant: str = ""  # the tenant of the idempotency key
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""
 
 
 class Sent(Struct, frozen=True):
-    """The answer to a send: the one made now, or the first one given under the same key (then no events)."""
+    """The answer to a send: a new one, or the stored one for a repeated key (then without events)."""
 
     answer: bytes
     events: tuple[Event, ...] = ()
 
 
 class SentItem(Struct, frozen=True, kw_only=True):
-    """A notification or announcement as the server side sees it. `seq` is set for announcements."""
+    """A notification or announcement as the server API returns it."""
 
     notification: Notification
     tenant: str
@@ -56,33 +56,34 @@ class SentItem(Struct, frozen=True, kw_only=True):
 
 
 class Sends(Protocol):
-    """Sending, correcting and taking back, from the server side."""
+    """Sends, edits and recalls by the server API."""
 
-    async def add(self, sendings: Sequence[SendRequest]) -> list[Sent | Exception]:
-        """Commit each sending whole or not at all, in order; a refused one (IdempotencyMismatch) harms no other."""
+    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[Sent | Exception]]:
+        """Commit the requests in order, each atomically. Yields the results in order, after each commit; a refused
+        request (IdempotencyMismatch) does not affect the others."""
         ...
 
-    async def announce(self, announcing: AnnounceRequest) -> Sent:
-        """Commit one row, whatever the size of its audience."""
+    async def announce(self, request: AnnounceRequest) -> Sent:
+        """Commit one row for an audience of any size."""
         ...
 
-    async def stored_response(self, asked: SendRequest | AnnounceRequest) -> bytes | None:
-        """The answer already given under the same idempotency key, or IdempotencyMismatch if it was to another body; None
-        if none was given."""
+    async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:
+        """Return the answer stored under the same idempotency key, or None. Raises IdempotencyMismatch if it belongs to
+        another body."""
         ...
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
-        """A notification or announcement of that tenant (an announcement to every tenant belongs to the default one)."""
+        """Return a notification or announcement of the tenant. One to all tenants belongs to the default tenant."""
         ...
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
-        """Correct it in every inbox that has it; None if there is none."""
+        """Edit an item in all inboxes; None if it does not exist."""
         ...
 
     async def recall(self, tenant: str, id: str, now: int) -> tuple[Event, ...] | None:
-        """Take it out of every inbox that has it; None if there is none."""
+        """Remove an item from all inboxes; None if it does not exist."""
         ...
 
-    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
-        """Take pending announcements into these existing inboxes; the events tell them."""
+    def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[list[Event]]:
+        """Add pending announcements to these existing inboxes. Yields the events after each commit."""
         ...

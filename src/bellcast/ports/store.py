@@ -1,4 +1,4 @@
-"""The store: every port of it."""
+"""The store: all its ports."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -15,7 +15,7 @@ from bellcast.ports.sends import Sends
 
 
 class Store(Protocol):
-    """The truth. Raises Unavailable when it is away and DiskFull when it is full; then nothing was changed."""
+    """The durable data. Raises Unavailable when it cannot be reached and DiskFull when it is full; then nothing changed."""
 
     @property
     def inboxes(self) -> Inboxes: ...
@@ -37,7 +37,7 @@ class Store(Protocol):
     def upkeep(self) -> Maintenance: ...
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
-        """From now on tenants that wait for each other have these shares; whoever is not named has 1."""
+        """Set the shares of tenants that wait for each other; the default is 1."""
         ...
 
     async def open(self) -> None:
@@ -45,9 +45,9 @@ class Store(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Raise Unavailable unless it can be read and written."""
+        """Raise Unavailable unless the store can be read and written."""
         ...
 
     async def close(self) -> None:
-        """Finish what is under way, then let go."""
+        """Finish running writes, then disconnect."""
         ...

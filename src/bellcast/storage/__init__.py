@@ -1,1 +1,1 @@
-"""The truth on disk: scripts and SQL written once, an engine for each database."""
+"""The durable store: scripts and SQL shared by all databases, and one engine per database."""

@@ -1,4 +1,4 @@
-"""Taking announcements in: each becomes a row of the inboxes it was sent to, once they are looked at."""
+"""Materialize announcements: an announcement becomes a row of an inbox when the inbox is opened."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -12,17 +12,14 @@ from bellcast.model.events import Event, NotificationAdded, NotificationDeleted,
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification
 from bellcast.storage import rows
-from bellcast.storage.engine import Params, Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.script import Params, Script, Statement
 
-# Inboxes a transaction: about 8 ms, so that sends go on in between.
-MATERIALIZE_BATCH_INBOXES = 500
-# An inbox this many announcements behind catches up though none concerns it, so that looking at it stays cheap.
-FAR = 100
+# An inbox this many announcements behind catches up even if all are for others, so that opening it stays cheap.
+MAX_LAG = 100
 
 
 class PendingRow(NamedTuple):
-    """One row an inbox has to take in, change or give up, and where the inbox stood before."""
+    """A row that an inbox has to add, change or remove, and the inbox's state before."""
 
     inbox: int
     key: str
@@ -31,7 +28,7 @@ class PendingRow(NamedTuple):
     unread: int
     unseen: int
     seq: int
-    first_revision: int | None  # None: the inbox does not have it
+    first_revision: int | None  # None: the inbox has no such row
     gone: bool  # recalled or expired
     seen_at: int | None
     read_at: int | None
@@ -39,31 +36,30 @@ class PendingRow(NamedTuple):
 
 
 def has_pending(inbox: int) -> Script[bool]:
-    """Whether an inbox that is behind has reason to catch up."""
-    ((reason,),) = yield Statement("intake_concerned", {"inbox": inbox, "far": FAR})
+    """Whether an inbox that is behind needs to catch up."""
+    ((reason,),) = yield Statement("intake_concerned", {"inbox": inbox, "far": MAX_LAG})
     return bool(reason)
 
 
-@locks(lambda tenant, keys, now: [(tenant, key) for key in keys])
 def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event]]:
-    """Bring these existing inboxes up to what was announced; the events, inbox by inbox, in order."""
+    """Materialize pending announcements in these existing inboxes; return the events in order, inbox after inbox."""
     behind = yield Statement("intake_behind", {"tenant": tenant, "keys": rows.to_json(keys)})
     if not behind:
         return []
-    # Up to one number throughout: what another process announces meanwhile is taken in the next time.
+    # All statements stop at one number: later announcements of other processes are materialized at the next call.
     caught_up = {"inboxes": rows.to_json([inbox for inbox, _ in behind]), "until": behind[0][1]}
     found = yield Statement("intake_pending", {**caught_up, "now": now})
     pending = [PendingRow._make(row) for row in found]
-    intake = Materialization(tenant, (yield from _contents(pending)), now)
+    plan = Materialization(tenant, (yield from _contents(pending)), now)
     for _, group in groupby(pending, key=attrgetter("inbox")):
-        intake.catch_up(group)
-    yield from intake.write()
+        plan.catch_up(group)
+    yield from plan.write()
     yield Statement("intake_done", caught_up)
-    return intake.events
+    return plan.events
 
 
 def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
-    """The announcements as notifications nobody has looked at: one value for however many inboxes."""
+    """Read the announcements as unseen notifications, once for all inboxes."""
     if not pending:
         return {}
     seqs = rows.to_json(list({row.seq for row in pending}))
@@ -72,7 +68,7 @@ def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
 
 
 class Materialization:
-    """What catching up does to many inboxes, gathered so that each kind of statement runs once for all."""
+    """The changes of many inboxes, collected so that each kind of statement runs once for all."""
 
     def __init__(self, tenant: str, announced: dict[int, Notification], now: int) -> None:
         self.events: list[Event] = []
@@ -90,13 +86,13 @@ class Materialization:
         }
 
     def write(self) -> Script[None]:
-        """Everything planned, in an order that keeps the rules of the tables."""
+        """Write the planned changes in an order that satisfies the constraints of the tables."""
         for name, sets in self._planned.items():
             if sets:
                 yield Statement(name, many=sets)
 
     def catch_up(self, pending: Iterable[PendingRow]) -> None:
-        """Plan one inbox: each of its rows is a change of its own."""
+        """Plan the changes of one inbox: each row gets a revision."""
         state: InboxState | None = None
         for row in pending:
             before = state or InboxState(self._tenant, row.key, row.epoch, row.revision, row.unread, row.unseen)

@@ -1,4 +1,4 @@
-"""Copies of a SQLite store: made while a server runs on it, put back while none does."""
+"""Back up a SQLite store while a server runs, and restore it while none does."""
 
 import os
 import sqlite3
@@ -12,18 +12,18 @@ from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite_connection import connect, make_private, translated
 
-COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then the caller hears how far it is
+COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then `progress` is called
 
-# Told pages done and pages in all after each step.
+# Called after each step with the number of pages copied and the total.
 Progress = Callable[[int, int], None]
 
 
 def backup(database: Path, target: Path, progress: Progress) -> None:
-    """Copy a store as it is at one moment into a new file. Neither readers nor writers of the store wait."""
+    """Copy a snapshot of a store into a new file. Readers and writers of the store do not wait."""
     partial_path(target)
     try:
         with closing(open_database(database)) as source:
-            # One read transaction for all steps: they copy one moment, and no writer makes them begin again.
+            # One read transaction for all steps: they copy one snapshot, and writers do not restart the copy.
             source.execute("BEGIN")
             migrations.version(source)
             _copy(source, target, progress)
@@ -32,7 +32,7 @@ def backup(database: Path, target: Path, progress: Progress) -> None:
 
 
 def restore(source: Path, database: Path, progress: Progress) -> None:
-    """Put a backup in the place of a store. Whoever was connected before finds its position unknown and looks anew."""
+    """Replace a store by a backup. Positions of earlier connections become unknown, so clients reload."""
     lock = FolderLock(database)
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
 
 
 def verify(connection: sqlite3.Connection) -> None:
-    """Raise unless this is a whole store that this version of Bellcast can read."""
+    """Raise unless this is an intact store that this version of Bellcast can read."""
     migrations.pending(connection)
     migrations.check_schema(connection)
     ((first, *_), *_) = connection.execute("PRAGMA integrity_check(1)").fetchall()
@@ -56,36 +56,36 @@ def verify(connection: sqlite3.Connection) -> None:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """A store's file, to be read only. NotFound if it is not there."""
+    """Open a store's file read-only. Raises NotFound if it does not exist."""
     if not path.is_file():
         raise NotFound(f"There is no file {path}.")
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    connection.execute("PRAGMA trusted_schema = OFF")  # it may be somebody else's file
+    connection.execute("PRAGMA trusted_schema = OFF")  # the file may be hostile
     connection.text_factory = readable
     return connection
 
 
 def readable(text: bytes) -> str:
-    """A stored text; bytes that are not UTF-8 are replaced."""
+    """Decode a stored text; bytes that are not UTF-8 are replaced."""
     return text.decode(errors="replace")
 
 
 def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
-    """Copy into a new file that has its name only once it is whole."""
+    """Copy into a new file that gets its name only when complete."""
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
     try:
         make_private(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
             source.backup(copy, pages=COPY_BATCH_PAGES, progress=lambda _, left, total: progress(total - left, total))
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable on read-only media
         publish(part, target)
     finally:
         part.unlink(missing_ok=True)
 
 
 def partial_path(target: Path) -> Path:
-    """Where a file is made before it has its name. Conflict if it is there already."""
+    """Return the temporary path of a new file. Raises Conflict if the target exists."""
     if target.exists():
         raise Conflict(f"{target} is already there: name a file that is not.")
     part = target.with_name(target.name + ".part")
@@ -94,13 +94,13 @@ def partial_path(target: Path) -> Path:
 
 
 def discard(part: Path) -> None:
-    """It was kept, or is not to be."""
+    """Delete a temporary file and its logs, if they exist."""
     for suffix in ("", "-wal", "-shm"):
         part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
 def publish(part: Path, target: Path) -> None:
-    """Give a file its name once it is on the disk."""
+    """Sync a file to the disk, then rename it to its target."""
     _sync(part)
     part.rename(target)
     _sync(target.parent)
@@ -116,7 +116,7 @@ def _replace(source: sqlite3.Connection, database: Path, progress: Progress) -> 
         restored.execute(statements.load("sqlite")["epochs_renew"])
         restored.execute("PRAGMA journal_mode = DELETE")
     _sync(ready)
-    # A log left beside the file would be taken for the restored store's own.
+    # SQLite would apply a leftover log to the restored file.
     for suffix in ("-wal", "-shm"):
         database.with_name(database.name + suffix).unlink(missing_ok=True)
     ready.replace(database)
@@ -124,7 +124,7 @@ def _replace(source: sqlite3.Connection, database: Path, progress: Progress) -> 
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or the entries of a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""A store on PostgreSQL before any server is on it: brought up to date, or filled from a SQLite file.
+"""Prepare a PostgreSQL store before a server uses it: migrate it, or fill it from a SQLite file.
 
-What is moved is every row of every table, in one transaction, counted on both sides."""
+All rows of all tables are copied in one transaction and counted on both sides."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,23 +17,23 @@ from bellcast.storage.migrations import postgres as target_migrations
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite_connection import connect, translated
 
-COPY_BATCH_ROWS = 5_000  # a step: some 100 ms; then the caller hears how far it is
-# What cannot stand in a text of PostgreSQL, and what stands there instead.
+COPY_BATCH_ROWS = 5_000  # a step: about 100 ms; then `progress` is called
+# PostgreSQL texts cannot contain NUL; it is replaced.
 NUL, INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
 
-# Told rows done and rows in all after each step.
+# Called after each step with the number of rows copied and the total.
 Progress = Callable[[int, int], None]
 
 
 async def version(url: str) -> tuple[int, int]:
-    """Which version the store has, and which this Bellcast knows. Conflict if it is newer than that."""
+    """Return the schema version of the store and of this Bellcast. Raises Conflict if the store is newer."""
     async with connected(url) as target:
         await target_migrations.pending(target)
         return await target_migrations.version(target), len(target_migrations.steps())
 
 
 async def bring_up_to_date(url: str) -> tuple[int, int]:
-    """Migrate what is missing; the versions before and after."""
+    """Run pending migrations; return the versions before and after."""
     async with connected(url) as target:
         before = await target_migrations.version(target)
         if await target_migrations.pending(target):
@@ -42,9 +42,9 @@ async def bring_up_to_date(url: str) -> tuple[int, int]:
 
 
 async def transfer(file: Path, url: str, progress: Progress) -> dict[str, int]:
-    """Copy a store that no server works on into an empty database; how many rows of each table.
+    """Copy a store without a running server into an empty database; return the number of rows by table.
 
-    Positions stay good: clients resume on the new store where they were on the old one."""
+    Positions stay valid: clients resume on the new store."""
     lock = FolderLock(file)
     try:
         _check_exists(file)
@@ -79,7 +79,7 @@ async def fill(
     replace: bool,
     after: str | None = None,
 ) -> dict[str, int]:
-    """Copy a file's rows into a database, all or none, in the place of what is there if that is to be replaced."""
+    """Copy a file's rows into a database, all or none; `replace` deletes existing rows, `after` is a last statement."""
     await target_migrations.migrate(target)
     await target.execute(f"SET search_path = {target_migrations.SCHEMA}")
     async with target.transaction():
@@ -93,7 +93,7 @@ async def fill(
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection; what goes wrong on it is told as the store tells it."""
+    """Connect; errors are raised as BellcastErrors."""
     target: asyncpg.Connection | None = None
     try:
         target = await asyncpg.connect(
@@ -108,7 +108,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress: Progress) -> dict[str, int]:
-    source.execute("BEGIN")  # every table as it is at one moment
+    source.execute("BEGIN")  # one snapshot of all tables
     counts = {table: _count(source, table) for table in migrations.tables()}
     await _check_empty(target, list(counts))
     done, total = 0, sum(counts.values())
@@ -118,7 +118,7 @@ async def _copy(source: sqlite3.Connection, target: asyncpg.Connection, progress
             await target.copy_records_to_table(table, records=rows, columns=columns)
             done += len(rows)
             progress(done, total)
-    # The next recipient is numbered after the last one there ever was.
+    # Continue after the highest number ever used.
     await target.execute("SELECT setval(pg_get_serial_sequence('recipients', 'id'), $1)", _last_number(source))
     await _verify(target, counts)
     return counts
@@ -149,7 +149,7 @@ def _converted(value: Any) -> Any:
 
 
 async def _check_empty(target: asyncpg.Connection, tables: list[str]) -> None:
-    """Only what the migration itself put there may be there."""
+    """Raise Conflict if there are rows other than those of the migration."""
     await target.execute("DELETE FROM counters WHERE value = 0")
     for table in tables:
         if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
@@ -160,4 +160,4 @@ async def _verify(target: asyncpg.Connection, counts: dict[str, int]) -> None:
     for table, expected in counts.items():
         found = await target.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
         if found != expected:
-            raise BellcastError(f"{table}: {expected} rows were to come and {found} are there. Nothing was changed.")
+            raise BellcastError(f"{table}: expected {expected} rows, found {found}. Nothing was changed.")

@@ -1,4 +1,4 @@
-"""How far each device was told its recipient's inbox."""
+"""The acknowledged inbox position of each device."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ import msgspec
 
 from bellcast.model.inboxes import Position
 from bellcast.ports import UNKNOWN, DevicePosition
-from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Script, Statement, fetch
 
 
 class Devices:
@@ -16,40 +17,31 @@ class Devices:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def register(self, reached: DevicePosition, here: frozenset[str], now: int) -> Position | None:
-        """Note a new connection; where those of its device that are away had come to."""
-        return await self._engine.write(_register, reached, here, now)
+    async def register(self, position: DevicePosition, live: frozenset[str], now: int) -> Position | None:
+        return await self._engine.write(ScriptCommand(lambda: _register(position, live, now), [position.inbox]))
 
-    async def acknowledge(self, reached: Sequence[DevicePosition], now: int) -> None:
-        """Note how far connections have come."""
-        await self._engine.write(_acknowledge, reached, now)
+    async def acknowledge(self, positions: Sequence[DevicePosition], now: int) -> None:
+        await self._engine.write(ScriptCommand(lambda: _acknowledge(positions, now), []))
 
     async def delete_older(self, before: int) -> None:
-        """Drop what was noted before a time."""
-        await self._engine.write(_delete_older, before)
+        await self._engine.write(ScriptCommand(lambda: fetch(Statement("device_forget", {"before": before})), []))
 
 
-@locks(lambda reached, here, now: [reached.inbox])
-def _register(reached: DevicePosition, here: frozenset[str], now: int) -> Script[Position | None]:
-    device = {"inbox": reached.inbox, "device": reached.device}
+def _register(position: DevicePosition, live: frozenset[str], now: int) -> Script[Position | None]:
+    device = {"inbox": position.inbox, "device": position.device}
     known = yield Statement("device_connections", device)
-    away = sorted((epoch, revision, connection) for connection, epoch, revision in known if connection not in here)
-    if not away:
-        yield from _acknowledge([reached], now)
+    closed = sorted((epoch, revision, connection) for connection, epoch, revision in known if connection not in live)
+    if not closed:
+        yield from _acknowledge([position], now)
         return None
-    # Nobody says which of them comes back. All are told from the lowest on, and the highest is taken off: whichever
-    # order they return in, none is told from beyond its own.
-    epoch, revision, _ = away[0]
-    yield Statement("device_leave", {**device, "connection": away[-1][2]})
-    yield from _acknowledge([DevicePosition(reached.inbox, reached.device, reached.connection, epoch, revision)], now)
+    # It is unknown which connection this one continues. It replays from the lowest position, and the highest is deleted:
+    # in any order of reconnection, each replays from its own position or an earlier one.
+    epoch, revision, _ = closed[0]
+    yield Statement("device_leave", {**device, "connection": closed[-1][2]})
+    resumed = DevicePosition(position.inbox, position.device, position.connection, epoch, revision)
+    yield from _acknowledge([resumed], now)
     return None if revision == UNKNOWN else Position(epoch, revision)
 
 
-@locks(lambda *_: [])
-def _acknowledge(reached: Sequence[DevicePosition], now: int) -> Script[None]:
-    yield Statement("device_arrive", many=[{**msgspec.structs.asdict(one), "now": now} for one in reached])
-
-
-@locks(lambda *_: [])
-def _delete_older(before: int) -> Script[None]:
-    yield Statement("device_forget", {"before": before})
+def _acknowledge(positions: Sequence[DevicePosition], now: int) -> Script[None]:
+    yield Statement("device_arrive", many=[{**msgspec.structs.asdict(one), "now": now} for one in positions])

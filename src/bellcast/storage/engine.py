@@ -1,48 +1,19 @@
-"""What scripts are made of and what drives them.
+"""The port between the store's SQL and a database."""
 
-A script is a plain generator: it yields statements, is sent their rows, and returns its result. It never awaits and
-never opens a transaction, so the same script runs on every database; the engine gives it both.
-"""
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
-
-from msgspec import Struct
+from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.storage.script import Script
 
 P = ParamSpec("P")
 T = TypeVar("T")
-I = TypeVar("I")  # noqa: E741  an item of many, beside the parameters P and the result T
-
-# Rows are read by position, in the order the statement selects: unpacking is the fastest way on every driver.
-Row: TypeAlias = tuple[Any, ...]
-Params: TypeAlias = Mapping[str, Any]
-NO_PARAMS: Params = {}
-
-
-class Statement(Struct, frozen=True):
-    """One named statement of `storage/sql` with its parameters.
-
-    `many` runs it once for each of the parameter sets and yields no rows. `heavy` may touch a whole large inbox: it
-    must not run on the event loop's thread.
-    """
-
-    name: str
-    params: Params = NO_PARAMS
-    many: Sequence[Params] | None = None
-    heavy: bool = False
-
-
-Script: TypeAlias = Generator[Statement, list[Row], T]
-
-
-class WriteConflict(Exception):
-    """Another process wrote meanwhile what this script had found missing: it is to be run again."""
 
 
 class Engine(Protocol):
-    """One database. It is handed the script's function, not a running script, so that it can run it again.
+    """One database. It receives functions and commands that start a script, so that it can run a script again.
 
-    Raises Unavailable when the database is away and DiskFull when it is full; then nothing was written.
+    Raises Unavailable when the database cannot be reached and DiskFull when it is full; then nothing was written.
     """
 
     async def open(self) -> None:
@@ -54,25 +25,26 @@ class Engine(Protocol):
         ...
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `read`, for what may take long: nobody else waits for it."""
+        """Like `read`, for scripts that may take long: other reads do not wait for it."""
         ...
 
-    async def write(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a script in a transaction and return after its commit. If it raises, nothing of it was written."""
+    async def write(self, command: Command[T]) -> T:
+        """Run a command in a transaction and return after its commit. If it raises, it wrote nothing."""
         ...
 
-    async def write_each(self, script: Callable[[I], Script[T]], items: Sequence[I], /) -> list[T | Exception]:
-        """Run a script for each item, in order, each whole or not at all; what one raises takes its place."""
+    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        """Write the items in order, each atomically. Yield their results in order, after each commit; an exception is
+        the result of the item that raised it."""
         ...
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
-        """From now on tenants that wait for each other have these shares."""
+        """Set the shares of tenants that wait for each other."""
         ...
 
     async def ping(self) -> None:
-        """Raise Unavailable unless it can be read and written."""
+        """Raise Unavailable unless the database can be read and written."""
         ...
 
     async def close(self) -> None:
-        """Finish what is under way, then let go."""
+        """Finish running scripts, then disconnect."""
         ...

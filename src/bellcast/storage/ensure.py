@@ -1,43 +1,43 @@
-"""Recipients and tenants come to be on first use."""
+"""Create recipients and tenants on first use."""
 
 import hashlib
 import random
 from collections.abc import Sequence
 
 from bellcast.storage import tenants
-from bellcast.storage.engine import Params, Script, Statement
+from bellcast.storage.script import Params, Script, Statement
 
-EPOCH_BITS = 48  # No two lives of an inbox share an epoch, so a position of an earlier life is unknown.
+EPOCH_BITS = 48  # A recreated inbox gets another epoch, so positions of the earlier inbox are unknown.
 
 
 def digest(tenant: str, key: str) -> str:
-    """What is kept of an erased recipient, so that sessions of its earlier life stay refused."""
+    """The digest kept for an erased recipient, so that its earlier sessions stay refused."""
     return hashlib.sha256(f"{tenant}\x1f{key}".encode()).hexdigest()
 
 
 def digests(tenant: str, key: str) -> Params:
-    """The digests under which the end of a recipient's sessions may be kept: its own and its whole tenant's."""
+    """The digests under which a recipient's sessions may be revoked: its own and its tenant's."""
     return {"digest": digest(tenant, key), "tenant_digest": tenant_digest(tenant)}
 
 
 def tenant_digest(tenant: str) -> str:
-    """What is kept of an erased tenant. No recipient has the empty key."""
+    """The digest kept for an erased tenant. No recipient has an empty key."""
     return digest(tenant, "")
 
 
 def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]]:
-    """The number of a recipient's inbox, and whether it was made now, with its tenant if need be."""
-    seen = {"tenant": tenant, "key": key}
-    found = yield Statement("recipient_number", seen)
+    """Return the number of a recipient's inbox and whether it is new; create it, and its tenant, if missing."""
+    params = {"tenant": tenant, "key": key}
+    found = yield Statement("recipient_number", params)
     if found:
         return int(found[0][0]), False
     yield from ensure_recipients(tenant, [key], now)
-    ((number,),) = yield Statement("recipient_number", seen)
+    ((number,),) = yield Statement("recipient_number", params)
     return int(number), True
 
 
 def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
-    """Make the inboxes of recipients nobody heard of, with their tenant if need be."""
+    """Create the inboxes that are missing, and the tenant."""
     yield Statement("recipient_first_seen", many=[_first_seen(tenant, key, now) for key in keys])
     yield from tenants.ensure_tenant(tenant, now)
 

@@ -1,4 +1,4 @@
-"""Everything kept of one recipient, or of one tenant, read in bounded steps while the store goes on."""
+"""Export all data of one recipient or tenant, in bounded reads while the server runs."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,13 +9,14 @@ from bellcast.model import times
 from bellcast.model.identities import Recipient, Subscription, Tenant
 from bellcast.model.notifications import Notification
 from bellcast.storage import recipient_scripts, rows, tenants
-from bellcast.storage.engine import Engine, Row, Script, Statement
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Script, Statement, fetch
 
-EXPORT_BATCH_ROWS = 500  # rows a read: about 2 ms
+EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
 
 
 async def export(engine: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-    """Its record, its subscriptions, its notifications, oldest first; None if there is none."""
+    """Yield the record, subscriptions and notifications, oldest first; None if the recipient does not exist."""
     recipient = await engine.read(recipient_scripts.get, tenant, key)
     return None if recipient is None else _pairs(engine, tenant, recipient)
 
@@ -32,7 +33,7 @@ async def _pairs(engine: Engine, tenant: str, recipient: Recipient) -> AsyncIter
 
 
 async def export_tenant(engine: Engine, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-    """Its record, what was announced to it, the last events of its topics, then every recipient with what is its own."""
+    """Yield the record, announcements, last events of topics, then every recipient with its data."""
     tenant = await engine.read(tenants.get, key)
     return None if tenant is None else _tenant_pairs(engine, key, tenant)
 
@@ -40,32 +41,28 @@ async def export_tenant(engine: Engine, key: str) -> AsyncIterator[tuple[str, An
 async def _tenant_pairs(engine: Engine, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
     yield "tenant", tenant
     last = -1
-    while announced := await engine.read(_announcements, key, last):
+    while announced := await engine.read(fetch, _page("export_announcements", key, last)):
         for row in announced:
             yield "announcement", {"topic": row[TOPIC], **msgspec.structs.asdict(rows.notification(row))}
         last = announced[-1][TOPIC + 1]
     topic = ""
-    while told := await engine.read(_last_events, key, topic):
-        for topic, name, data, at in told:
+    while events := await engine.read(fetch, _page("export_last_events", key, topic)):
+        for topic, name, data, at in events:
             yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
     after = None
-    while people_ := await engine.read(recipient_scripts.page, key, after, EXPORT_BATCH_ROWS, None):
-        for recipient in people_:
+    while recipients := await engine.read(recipient_scripts.page, key, after, EXPORT_BATCH_ROWS, None):
+        for recipient in recipients:
             async for pair in _pairs(engine, key, recipient):
                 yield pair
-        after = people_[-1].key
+        after = recipients[-1].key
 
 
-# Where an announcement's topic stands behind the columns of a notification; its number is next.
+# The column of an announcement's topic, after those of a notification; its number follows.
 TOPIC = rows.ENTRY_COLUMNS
 
 
-def _announcements(tenant: str, after: int) -> Script[list[Row]]:
-    return (yield Statement("export_announcements", {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS}))
-
-
-def _last_events(tenant: str, after: str) -> Script[list[Row]]:
-    return (yield Statement("export_last_events", {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS}))
+def _page(name: str, tenant: str, after: int | str) -> Statement:
+    return Statement(name, {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS})
 
 
 def _subscriptions(tenant: str, key: str) -> Script[list[Subscription]]:

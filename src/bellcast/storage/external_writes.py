@@ -1,6 +1,7 @@
-"""What other programs write to notifications and announcements in a PostgreSQL store: triggers make it a change like any
-other (see migrations/postgres/0004_others.sql and 0006_others_announce.sql) and say whose inbox it is, or that it may be
-anybody's; whoever looks at that inbox is told from the store."""
+"""Writes of other programs to notifications and announcements in a PostgreSQL store.
+
+Triggers turn them into ordinary changes (migrations/postgres/0004_others.sql and 0006_others_announce.sql) and notify
+the name of the changed inbox, or that any inbox may have changed; live connections to it are updated from the store."""
 
 import asyncio
 import contextlib
@@ -18,26 +19,26 @@ from bellcast.storage.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOU
 log = structlog.get_logger(__name__)
 
 CHANNEL, EVERYBODY = "bellcast_inboxes", "bellcast_everybody"
-# To look at everybody's inbox is 2 ms for 500: a script that announces line by line is looked after this often.
+# A check of all inboxes takes 2 ms per 500, so many announcements within this window cause one check.
 BATCH_WINDOW_SECONDS = 0.1
-# A connection that nobody writes to is asked whether it is still there.
+# An idle connection is probed this often.
 KEEPALIVE_SECONDS = 10.0
-FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 5.0
 
 
 class ExternalWrites:
-    """Hears of inboxes that others wrote to. What it misses the audit finds."""
+    """Listens for inboxes that other programs wrote to. The reconciler repairs missed notices."""
 
-    def __init__(self, url: str, clock: Clock, unsure: Callable[[Collection[Stream]], None]) -> None:
+    def __init__(self, url: str, clock: Clock, on_gap: Callable[[Collection[Stream]], None]) -> None:
         self._url = url
         self._clock = clock
-        self._on_gap = unsure
+        self._on_gap = on_gap
         self._changed_inboxes: set[Stream] = set()
         self._all_changed = False
-        self._wait = FIRST_WAIT
+        self._wait = RETRY_DELAY
 
     async def run(self) -> None:
-        """Keep at it until cancelled."""
+        """Listen until cancelled; reconnect after errors."""
         while True:
             try:
                 await self._listen()
@@ -47,10 +48,12 @@ class ExternalWrites:
                 asyncpg.InternalClientError,
                 OSError,
                 TimeoutError,
-            ) as why:
-                log.warning("what others write is found by the audit until PostgreSQL is back", why=str(why))
+            ) as error:
+                log.warning(
+                    "external_writes_disconnected", why=str(error), effect="the reconciler repairs what is missed"
+                )
             await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
-            self._wait = min(self._wait * 2, LONGEST_WAIT)
+            self._wait = min(self._wait * 2, MAX_RETRY_DELAY)
 
     async def _listen(self) -> None:
         connection = await asyncpg.connect(
@@ -62,27 +65,27 @@ class ExternalWrites:
         try:
             await connection.add_listener(CHANNEL, lambda *notice: self._on_notify(str(notice[-1])))
             await connection.add_listener(EVERYBODY, lambda *_: self._on_truncate())
-            self._on_gap((ANNOUNCEMENTS,))  # everybody: who knows what was said before
-            gone = asyncio.Event()
-            connection.add_termination_listener(lambda _: gone.set())
-            while not gone.is_set():
+            self._on_gap((ANNOUNCEMENTS,))  # earlier notices were lost
+            closed = asyncio.Event()
+            connection.add_termination_listener(lambda _: closed.set())
+            while not closed.is_set():
                 await connection.execute("SELECT 1")
-                self._wait = FIRST_WAIT
+                self._wait = RETRY_DELAY
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(gone.wait(), KEEPALIVE_SECONDS)
+                    await asyncio.wait_for(closed.wait(), KEEPALIVE_SECONDS)
         finally:
             connection.terminate()
 
     def _on_notify(self, notice: str) -> None:
-        """Notices of one commit arrive together: they are one question to the store."""
+        """Collect the notices of one commit, which arrive together, for one read of the store."""
         tenant, recipient = json.loads(notice)
         if not self._changed_inboxes:
             asyncio.get_running_loop().call_soon(self._publish)
         self._changed_inboxes.add(inbox_stream(tenant, recipient))
 
     def _publish(self) -> None:
-        heard, self._changed_inboxes = self._changed_inboxes, set()
-        self._on_gap(heard)
+        changed, self._changed_inboxes = self._changed_inboxes, set()
+        self._on_gap(changed)
 
     def _on_truncate(self) -> None:
         if not self._all_changed:

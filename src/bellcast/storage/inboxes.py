@@ -1,4 +1,4 @@
-"""Looking into an inbox and acting on it."""
+"""Read inboxes and act on them."""
 
 from collections.abc import Sequence
 
@@ -22,11 +22,12 @@ from bellcast.ports import (
     UnreadCounts,
 )
 from bellcast.storage import announcements, ensure, marking, recipient_scripts, rows
-from bellcast.storage.engine import Engine, Row, Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Row, Script, Statement
 
 AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
-# Of the statement `inbox_return`: how many columns make the inbox, and how many stand before the changed notification's.
+# Columns of the statement `inbox_return`: those of the inbox, and those before the changed notification.
 INBOX_COLUMNS, RETURN_COLUMNS = 9, 11
 
 
@@ -47,41 +48,36 @@ class Inboxes:
         name: str | None = None,
         since: ResumeFrom | None = None,
     ) -> OpenInbox:
-        """The inbox as it is; a write only where there is something to write. SessionRevoked for an ended session."""
         wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, since)
         if since is None:
             opened = await self._engine.read(_open_existing, wanted)
         else:
             opened = await self._engine.read(_reopen, wanted, since)
-        return opened if opened is not None else await self._engine.write(_open, wanted)
+        if opened is not None:
+            return opened
+        return await self._engine.write(ScriptCommand(lambda: _open(wanted), [(tenant, recipient)]))
 
     async def page(self, inbox: int, query: Query) -> InboxPage:
-        """One page, newest first, and the state of the same moment."""
         return await self._engine.read(_page, inbox, query)
 
     async def unread_by_type(self, inbox: int) -> UnreadCounts:
-        """Unread counts by type, zeros left out, and the state of the same moment."""
         return await self._engine.read(_unread_by_type, inbox)
 
     async def get(self, inbox: int, id: str) -> Notification | None:
-        """One notification of this inbox."""
         return await self._engine.read(_get, inbox, id)
 
-    async def mark(self, inbox: int, asked: Marking, now: int) -> Marked:
-        """Do the actions to those of the ids that are there."""
-        return await self._engine.write(marking.mark, inbox, asked, now)
+    async def mark(self, inbox: int, request: Marking, now: int) -> Marked:
+        return await self._engine.write(ScriptCommand(lambda: marking.mark(inbox, request, now), [inbox]))
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:
-        """At most `limit` rows changed after the revision `after`."""
         return await self._engine.read(_changes, inbox, after, limit)
 
     async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
-        """Where each of these inboxes stands."""
         return await self._engine.read(_statuses, inboxes)
 
 
 class _OpenRequest(Struct, frozen=True):
-    """Whose inbox is opened, and what the session says of them."""
+    """The recipient, and the roles and name from its session."""
 
     tenant: str
     key: str
@@ -97,7 +93,7 @@ class _OpenRequest(Struct, frozen=True):
             raise SessionRevoked(ended_before)
 
     def written(self, inbox: Inbox) -> bool:
-        """Whether the record already says what the session says."""
+        """Whether the record has the roles and name of the session."""
         same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
         return same_roles and (self.name is None or self.name == inbox.name)
 
@@ -111,7 +107,7 @@ def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
 
 
 def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
-    """The inbox, if there is nothing to write."""
+    """Open the inbox; None if there is something to write."""
     found = yield from _find(wanted.tenant, wanted.key)
     if found is None:
         yield from _check_erased(wanted)
@@ -124,7 +120,8 @@ def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
 
 
 def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]:
-    """As `_look` for somebody who comes back, in one statement unless something is gone or may have to be taken in."""
+    """Like `_open_existing` for a client that resumes, in one statement unless rows were deleted or announcements are
+    pending."""
     position, limit = since.position, since.limit
     whose = {"tenant": wanted.tenant, "key": wanted.key}
     place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
@@ -148,9 +145,8 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     )
 
 
-@locks(lambda wanted: [(wanted.tenant, wanted.key)])
 def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
-    """As `_look`, with writing. Whether the session stands is checked before anything is written."""
+    """Open the inbox with writes. The session is checked before the first write."""
     tenant, key, now, roles, name = wanted.tenant, wanted.key, wanted.now, wanted.roles, wanted.name
     found = yield from _find(tenant, key)
     if found is None:
@@ -158,7 +154,7 @@ def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
         found = yield from _made(tenant, key, now)
     inbox, behind = found
     wanted.check_standing(inbox.revoked_before)
-    if not behind and wanted.written(inbox):  # as of nearly all who are new
+    if not behind and wanted.written(inbox):  # true of nearly all new recipients
         return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
     events: list[Event] = (yield from announcements.materialize(tenant, [key], now)) if behind else []
     if roles is not None:
@@ -177,7 +173,7 @@ def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | 
 
 
 def _check_erased(wanted: _OpenRequest) -> Script[None]:
-    """Refuse the session of an earlier life of a recipient or tenant that is not there."""
+    """Refuse a session that began before its recipient or tenant was erased."""
     ((ended_before,),) = yield Statement("erased_before", ensure.digests(wanted.tenant, wanted.key))
     wanted.check_standing(ended_before)
 
@@ -218,7 +214,7 @@ def _unread_by_type(inbox: int) -> Script[UnreadCounts]:
 
 
 def _status(inbox: int) -> Script[tuple[InboxState, int]]:
-    """Where the inbox stands and up to where its tombstones are swept; what is read after is of the same moment."""
+    """Read the state and the oldest revision that can be resumed from. Later statements see the same snapshot."""
     yield Statement("snapshot")
     found = yield Statement("inbox_state", {"inbox": inbox})
     if not found:
@@ -251,7 +247,7 @@ def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Scri
     params = {"inbox": inbox, "after": after, "limit": limit}
     changed = [_changed(row) for row in (yield Statement("changed_entries", params))]
     gone = yield Statement("changed_tombstones", params)
-    if not gone:  # as it is nearly always; rows come in order
+    if not gone:  # the usual case; the statement sorts
         return tuple(changed)
     changed += [Change(id, made, revision, None) for id, made, revision in gone]
     changed.sort(key=lambda change: (change.revision, change.id))

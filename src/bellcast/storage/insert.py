@@ -1,7 +1,7 @@
-"""Rows for named recipients: the sendings of one script together, so that each kind of statement runs once for all.
+"""Insert rows for named recipients: each kind of statement runs once for all requests of a script.
 
-One by one a row took two statements, 15 µs; together it takes one insertion of 7 µs, and each inbox one look and one
-change however many of the rows are its own.
+Alone, a row took two statements, 15 µs. In a batch it takes one insertion of 7 µs, and each inbox is read and updated
+once for all its rows.
 """
 
 from collections.abc import Sequence
@@ -14,52 +14,49 @@ from bellcast.model.events import Event, NotificationAdded
 from bellcast.model.inboxes import InboxState
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import ensure, rows
-from bellcast.storage.engine import Params, Row, Script, Statement
+from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.limits import STATEMENT_ROWS
+from bellcast.storage.script import Params, Row, Script, Statement
 
-# Rows a statement: about 1 ms, so that others have their turn on the loop.
-INSERT_BATCH_ROWS = 100
-
-Name = tuple[str, str]  # of a recipient: tenant and key
+Name = tuple[str, str]  # tenant and key of a recipient
 
 
 class InboxHead(NamedTuple):
-    """An inbox by its number, and where it stands by now."""
+    """An inbox's number and current state."""
 
     inbox: int
     state: InboxState
 
 
-def add(sendings: Sequence[SendRequest]) -> Script[list[Sent]]:
-    """A row for each recipient of each sending, a revision for each row, in order."""
-    additions = InsertPlan((yield from _heads(sendings)))
-    sent = [additions.add(sending) for sending in sendings]
-    yield from additions.write()
+def insert(requests: Sequence[SendRequest]) -> Script[list[Sent]]:
+    """Insert a row for each recipient of each request, in order; each row gets a revision."""
+    plan = InsertPlan((yield from _heads(requests)))
+    sent = [plan.add(request) for request in requests]
+    yield from plan.write()
     return sent
 
 
-def _heads(sendings: Sequence[SendRequest]) -> Script[dict[Name, InboxHead]]:
-    """Where the recipients' inboxes stand; those there are none of yet are made."""
+def _heads(requests: Sequence[SendRequest]) -> Script[dict[Name, InboxHead]]:
+    """Read the recipients' inboxes; create those that are missing."""
     wanted: dict[str, dict[str, int]] = {}
-    for sending in sendings:
-        wanted.setdefault(sending.tenant, {}).update(dict.fromkeys(sending.recipients, sending.created_at))
-    found: dict[Name, InboxHead] = {}
-    for tenant, first_seen in wanted.items():
-        keys = list(first_seen)
-        for start in range(0, len(keys), INSERT_BATCH_ROWS):
-            found |= yield from _heads_of_tenant(tenant, keys[start : start + INSERT_BATCH_ROWS], first_seen)
-    return found
+    for request in requests:
+        wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients, request.created_at))
+    heads: dict[Name, InboxHead] = {}
+    for tenant, created_at in wanted.items():
+        for keys in chunks(list(created_at), STATEMENT_ROWS):
+            heads |= yield from _heads_of_tenant(tenant, keys, created_at)
+    return heads
 
 
-def _heads_of_tenant(tenant: str, keys: list[str], first_seen: dict[str, int]) -> Script[dict[Name, InboxHead]]:
-    found = _heads_by_name(
-        tenant, (yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(keys)}))
-    )
-    missing = [key for key in keys if (tenant, key) not in found]
+def _heads_of_tenant(tenant: str, keys: Sequence[str], created_at: dict[str, int]) -> Script[dict[Name, InboxHead]]:
+    params = {"tenant": tenant, "keys": rows.to_json(keys)}
+    heads = _heads_by_name(tenant, (yield Statement("inboxes_receiving", params)))
+    missing = [key for key in keys if (tenant, key) not in heads]
     if missing:
-        yield from ensure.ensure_recipients(tenant, missing, first_seen[missing[0]])
-        made = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(missing)})
-        found |= _heads_by_name(tenant, made)
-    return found
+        yield from ensure.ensure_recipients(tenant, missing, created_at[missing[0]])
+        created = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(missing)})
+        heads |= _heads_by_name(tenant, created)
+    return heads
 
 
 def _heads_by_name(tenant: str, found: list[Row]) -> dict[Name, InboxHead]:
@@ -67,31 +64,31 @@ def _heads_by_name(tenant: str, found: list[Row]) -> dict[Name, InboxHead]:
 
 
 class InsertPlan:
-    """What sendings do to inboxes, gathered before it is written."""
+    """The changes that requests make to inboxes, collected before they are written."""
 
-    def __init__(self, standings: dict[Name, InboxHead]) -> None:
-        self._heads = standings
+    def __init__(self, heads: dict[Name, InboxHead]) -> None:
+        self._heads = heads
         self._changed: dict[Name, None] = {}
         self._rows: list[Params] = []
         self._tags: list[Params] = []
 
-    def add(self, sending: SendRequest) -> Sent:
-        """Plan the rows of one sending."""
-        columns = rows.content_params(sending.content, sending.created_at)
-        told = rows.new_notification(sending.ids[0], sending.content, sending.created_at)
+    def add(self, request: SendRequest) -> Sent:
+        """Plan the rows of one request."""
+        columns = rows.content_params(request.content, request.created_at)
+        first = rows.new_notification(request.ids[0], request.content, request.created_at)
         events: list[Event] = []
-        for id, key in zip(sending.ids, sending.recipients, strict=True):
-            inbox, state = self._advance((sending.tenant, key))
-            self._insert(columns, inbox, id, state.revision, sending.content.tags)
-            events.append(NotificationAdded(state, told if id == told.id else replace(told, id=id)))
-        return Sent(sending.answer, tuple(events))
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            inbox, state = self._advance((request.tenant, key))
+            self._insert(columns, inbox, id, state.revision, request.content.tags)
+            events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
+        return Sent(request.answer, tuple(events))
 
     def _advance(self, name: Name) -> InboxHead:
         inbox, before = self._heads[name]
-        received = InboxHead(inbox, _with_one_more(before))
-        self._heads[name] = received
+        head = InboxHead(inbox, _with_one_more(before))
+        self._heads[name] = head
         self._changed[name] = None
-        return received
+        return head
 
     def _insert(self, columns: dict[str, Any], inbox: int, id: str, revision: int, tags: Sequence[str]) -> None:
         self._rows.append({**columns, "inbox": inbox, "id": id, "revision": revision})
@@ -99,12 +96,12 @@ class InsertPlan:
             self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
 
     def write(self) -> Script[None]:
-        """Everything planned, inbox by inbox: neighbours lie in one page of the file."""
+        """Write the planned rows, sorted by inbox: adjacent rows share a page of the file."""
         self._rows.sort(key=itemgetter("inbox"))
-        stands = [_head_params(*self._heads[name]) for name in self._changed]
-        for name, sets in (("notification_insert", self._rows), ("tag_row", self._tags), ("inbox_stand", stands)):
-            for start in range(0, len(sets), INSERT_BATCH_ROWS):
-                yield Statement(name, many=sets[start : start + INSERT_BATCH_ROWS])
+        heads = [_head_params(*self._heads[name]) for name in self._changed]
+        for name, sets in (("notification_insert", self._rows), ("tag_row", self._tags), ("inbox_stand", heads)):
+            for some in chunks(sets, STATEMENT_ROWS):
+                yield Statement(name, many=some)
 
 
 def _with_one_more(before: InboxState) -> InboxState:

@@ -1,8 +1,8 @@
-"""Sends outright: rows for named recipients by one statement that is its own transaction, where many write at a time.
+"""Insert rows for named recipients by one statement that is its own transaction.
 
-It holds the inboxes, numbers the rows and writes them. What would be seven ways to the database and back is one, and an
-inbox is held for as long as its rows take and not while a process is busy with others. It is for recipients that are there;
-where one is not, nothing is written, and `see` makes it first.
+The statement locks the inboxes, numbers the rows and writes them: one round trip instead of seven, and an inbox is locked
+only while its rows are written, not while a process is busy. It writes only if all recipients exist; otherwise
+`ensure_recipients` creates them first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,94 +14,87 @@ from bellcast.model.events import Event, NotificationAdded
 from bellcast.model.inboxes import InboxState
 from bellcast.ports import SendRequest, Sent
 from bellcast.storage import ensure, rows
-from bellcast.storage.engine import Row, Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.commit.batch import chunks
+from bellcast.storage.commit.limits import STATEMENT_ROWS
+from bellcast.storage.script import Row, Script, Statement
 
-Name = tuple[str, str]  # of a recipient: tenant and key
-# Of a row: its recipient's place among those named, how many-th it is of that recipient's, its id; then its content.
+Name = tuple[str, str]  # tenant and key of a recipient
+# The first columns of a row: the index of its recipient, its number among that recipient's rows, and its id.
 ROW_COLUMNS = ("places", "nths", "ids")
-# Recipients a statement makes: 1 ms of PostgreSQL's, which others wait for on a processor that is busy.
-ENSURE_BATCH_ROWS = 100
 
 
 class PreviousHead(NamedTuple):
-    """Where an inbox stood before: as the statement tells it."""
+    """The state of an inbox before the statement."""
 
     epoch: int
     revision: int
     unread: int
     unseen: int
 
-    def after(self, name: Name, nth: int) -> InboxState:
-        """Where it stands with so many more rows."""
-        return InboxState(*name, self.epoch, self.revision + nth, self.unread + nth, self.unseen + nth)
+    def after(self, name: Name, added: int) -> InboxState:
+        """The state with that many more rows."""
+        return InboxState(*name, self.epoch, self.revision + added, self.unread + added, self.unseen + added)
 
 
-def add(sendings: Sequence[SendRequest]) -> Script[list[Sent] | None]:
-    """A row for each recipient of each sending, a revision for each row, in order. None: not all recipients are there."""
-    plan = StatementPlan(sendings)
-    stands: list[Row] = yield Statement("notifications_add", plan.params())
-    return list(plan.sent([PreviousHead._make(row) for row in stands])) if stands else None
+def insert(requests: Sequence[SendRequest]) -> Script[list[Sent] | None]:
+    """Insert a row for each recipient of each request, in order; None if a recipient is missing."""
+    plan = StatementPlan(requests)
+    heads: list[Row] = yield Statement("notifications_add", plan.params())
+    return list(plan.sent([PreviousHead._make(row) for row in heads])) if heads else None
 
 
 class StatementPlan:
-    """The rows of sendings, before it is known where their inboxes stand."""
+    """The rows of requests, before the states of their inboxes are known."""
 
-    def __init__(self, sendings: Sequence[SendRequest]) -> None:
-        self._sendings = sendings
+    def __init__(self, requests: Sequence[SendRequest]) -> None:
+        self._requests = requests
         self._ordinals: dict[Name, int] = {}
         self._counts: list[int] = []
         self._rows: list[tuple[Any, ...]] = []
         self._tags: list[tuple[int, str, str]] = []
         self._names: tuple[str, ...] = ()
-        for sending in sendings:
-            self._add(sending)
+        for request in requests:
+            self._add(request)
 
-    def _add(self, sending: SendRequest) -> None:
-        columns = rows.content_params(sending.content, sending.created_at)
+    def _add(self, request: SendRequest) -> None:
+        columns = rows.content_params(request.content, request.created_at)
         self._names = tuple(columns)
         values = tuple(columns.values())
-        for id, key in zip(sending.ids, sending.recipients, strict=True):
-            place = self._ordinals.setdefault((sending.tenant, key), len(self._counts))
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            place = self._ordinals.setdefault((request.tenant, key), len(self._counts))
             if place == len(self._counts):
                 self._counts.append(0)
             self._counts[place] += 1
             self._rows.append((place + 1, self._counts[place], id, *values))
-            self._tags += [(place + 1, tag, id) for tag in sending.content.tags]
+            self._tags += [(place + 1, tag, id) for tag in request.content.tags]
 
     def params(self) -> dict[str, Sequence[Any]]:
-        """The parameters of the statement, each a column."""
+        """The parameters of the statement, one list per column."""
         tenants, keys = zip(*self._ordinals, strict=True)
         columns = dict(zip((*ROW_COLUMNS, *self._names), zip(*self._rows, strict=True), strict=True))
         tagged = zip(*self._tags, strict=True) if self._tags else ((), (), ())
         tags = dict(zip(("tag_places", "tag_names", "tag_ids"), tagged, strict=True))
         return {"tenants": tenants, "keys": keys, "counts": self._counts, **columns, **tags}
 
-    def sent(self, stands: Sequence[PreviousHead]) -> Iterator[Sent]:
-        """What became of each, from where the inboxes stood, in their order."""
+    def sent(self, heads: Sequence[PreviousHead]) -> Iterator[Sent]:
+        """Yield the result of each request, from the previous states of the inboxes in their order."""
         names = list(self._ordinals)
         following = iter(self._rows)
-        for sending in self._sendings:
-            told = rows.new_notification(sending.ids[0], sending.content, sending.created_at)
+        for request in self._requests:
+            first = rows.new_notification(request.ids[0], request.content, request.created_at)
             events: list[Event] = []
-            for _ in sending.ids:
+            for _ in request.ids:
                 place, nth, id, *_ = next(following)
-                state = stands[place - 1].after(names[place - 1], nth)
-                events.append(NotificationAdded(state, told if id == told.id else replace(told, id=id)))
-            yield Sent(sending.answer, tuple(events))
+                state = heads[place - 1].after(names[place - 1], nth)
+                events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
+            yield Sent(request.answer, tuple(events))
 
 
-def _names(sendings: Sequence[SendRequest]) -> set[Name]:
-    return {(sending.tenant, key) for sending in sendings for key in sending.recipients}
-
-
-@locks(_names)
-def ensure_recipients(sendings: Sequence[SendRequest]) -> Script[None]:
-    """Make those of the recipients there are none of yet."""
+def ensure_recipients(requests: Sequence[SendRequest]) -> Script[None]:
+    """Create the recipients that are missing."""
     wanted: dict[str, dict[str, None]] = {}
-    for sending in sendings:
-        wanted.setdefault(sending.tenant, {}).update(dict.fromkeys(sending.recipients))
+    for request in requests:
+        wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients))
     for tenant in sorted(wanted):
-        keys = list(wanted[tenant])
-        for start in range(0, len(keys), ENSURE_BATCH_ROWS):
-            yield from ensure.ensure_recipients(tenant, keys[start : start + ENSURE_BATCH_ROWS], sendings[0].created_at)
+        for keys in chunks(list(wanted[tenant]), STATEMENT_ROWS):
+            yield from ensure.ensure_recipients(tenant, keys, requests[0].created_at)

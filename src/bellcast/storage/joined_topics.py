@@ -8,8 +8,9 @@ from bellcast.ports.joined_topics import (
     MAX_CONNECTIONS_PER_RECIPIENT,
     JoinedBy,
 )
-from bellcast.storage.engine import Engine, Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Script, Statement, fetch
 
 
 class JoinedTopics:
@@ -19,39 +20,27 @@ class JoinedTopics:
         self._engine = engine
 
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
-        """Store or replace the topics of a connection."""
-        await self._engine.write(_save, by, topics, now)
+        await self._engine.write(ScriptCommand(lambda: _save(by, topics, now), [by.inbox]))
 
     async def get(self, by: JoinedBy, now: int) -> str | None:
-        """Return the topics of a connection, unless their lifetime is over."""
-        return await self._engine.read(_get, by, now - JOINED_TOPICS_LIFETIME_MS)
+        params = {**by._asdict(), "since": now - JOINED_TOPICS_LIFETIME_MS}
+        rows = await self._engine.read(fetch, Statement("joined_topics_get", params))
+        return rows[0][0] if rows else None
 
     async def refresh(self, connections: Sequence[JoinedBy], now: int) -> None:
-        """Restart the lifetime of the topics of these connections."""
-        await self._engine.write(_refresh, sorted(connections), now)  # in one order: nodes wait for each other
+        # Sorted: processes that write the same rows in one order cannot deadlock.
+        refreshed = Statement(
+            "joined_topics_refresh", many=[{**by._asdict(), "now": now} for by in sorted(connections)]
+        )
+        await self._engine.write(ScriptCommand(lambda: fetch(refreshed), []))
 
     async def sweep(self, now: int, limit: int) -> int:
-        """Delete at most `limit` rows whose lifetime is over."""
         # A row that was read at the very end of its lifetime stays until the next refresh.
-        return await self._engine.write(_sweep, now - JOINED_TOPICS_LIFETIME_MS - JOINED_TOPICS_REFRESH_MS, limit)
+        before = now - JOINED_TOPICS_LIFETIME_MS - JOINED_TOPICS_REFRESH_MS
+        sweep = Statement("joined_topics_sweep", {"before": before, "limit": limit})
+        return len(await self._engine.write(ScriptCommand(lambda: fetch(sweep), [])))
 
 
-@locks(lambda by, *_: [by.inbox])
 def _save(by: JoinedBy, topics: str, now: int) -> Script[None]:
     yield Statement("joined_topics_save", {**by._asdict(), "topics": topics, "now": now})
     yield Statement("joined_topics_trim", {"inbox": by.inbox, "limit": MAX_CONNECTIONS_PER_RECIPIENT})
-
-
-def _get(by: JoinedBy, since: int) -> Script[str | None]:
-    rows = yield Statement("joined_topics_get", {**by._asdict(), "since": since})
-    return rows[0][0] if rows else None
-
-
-@locks(lambda *_: [])
-def _refresh(connections: Sequence[JoinedBy], now: int) -> Script[None]:
-    yield Statement("joined_topics_refresh", many=[{**by._asdict(), "now": now} for by in connections])
-
-
-@locks(lambda *_: [])
-def _sweep(before: int, limit: int) -> Script[int]:
-    return len((yield Statement("joined_topics_sweep", {"before": before, "limit": limit})))

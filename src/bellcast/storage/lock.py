@@ -1,4 +1,4 @@
-"""One server a data folder: a lock file that the system lets go of when its process ends, however it ends."""
+"""One server per data folder: a lock file that the system releases when its process ends."""
 
 import fcntl
 from pathlib import Path
@@ -8,14 +8,14 @@ from bellcast.errors import Conflict
 
 
 class FolderLock:
-    """Held from `take` to `release`."""
+    """The lock of a data folder."""
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(database.name + ".lock")
         self._file: IO[bytes] | None = None
 
     def acquire(self) -> None:
-        """Conflict if another server, or a restore, has it."""
+        """Lock the folder. Raises Conflict if another server, or a restore, has locked it."""
         file = self._path.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -28,7 +28,7 @@ class FolderLock:
         self._file = file
 
     def release(self) -> None:
-        """Let it go; the file stays, since removing it could take it from under the next one."""
+        """Unlock the folder. The file stays: another process may already have opened it to lock it."""
         if self._file is not None:
             self._file.close()
             self._file = None

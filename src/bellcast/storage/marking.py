@@ -1,4 +1,4 @@
-"""What a recipient does to notifications: one revision for all rows that change, counters with them."""
+"""Actions of a recipient on notifications: one revision for all changed rows, and the counters with them."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -9,12 +9,11 @@ from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import View
 from bellcast.ports import Action, Marked, Marking
 from bellcast.storage import rows
-from bellcast.storage.engine import Row, Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.script import Row, Script, Statement
 
 # The first and last part of each view (`notifications.part`).
 MARK_PARTS: dict[View, tuple[int, int]] = {"all": (0, 1), "unread": (0, 0), "read": (1, 1), "archived": (2, 2)}
-# More rows than this are told as "all of them" and written by one statement instead of one each.
+# More rows than this are written by one statement and published as one event for all.
 MAX_ROW_EVENTS = 200
 EVENT_NAMES: dict[Action, Changed] = {
     "seen": "seen",
@@ -27,7 +26,7 @@ EVENT_NAMES: dict[Action, Changed] = {
 
 
 class Effect(NamedTuple):
-    """What actions come to: each time is set (1), cleared (-1) or left (0), or the row goes."""
+    """The effect of actions: each time is set (1), cleared (-1) or left (0), or the row is deleted."""
 
     seen: int = 0
     read: int = 0
@@ -37,7 +36,7 @@ class Effect(NamedTuple):
 
 EFFECTS: dict[Action, dict[str, Any]] = {
     "seen": {"seen": 1},
-    "unseen": {"seen": -1, "read": -1},  # what was not seen was not read
+    "unseen": {"seen": -1, "read": -1},  # an unseen row is unread
     "read": {"seen": 1, "read": 1},
     "unread": {"read": -1},
     "archive": {"archived": 1},
@@ -47,7 +46,7 @@ EFFECTS: dict[Action, dict[str, Any]] = {
 
 
 class RowState(NamedTuple):
-    """One row as far as marking it goes."""
+    """The columns of a row that marking reads."""
 
     id: str
     first_revision: int
@@ -66,35 +65,34 @@ class RowState(NamedTuple):
 
 
 def effect(actions: Iterable[Action]) -> Effect:
-    """What the actions come to when done in order."""
+    """Return the effect of the actions in order."""
     result = Effect()
     for action in actions:
         result = result._replace(**EFFECTS[action])
     return result
 
 
-@locks(lambda inbox, asked, now: [inbox])
-def mark(inbox: int, asked: Marking, now: int) -> Script[Marked]:
-    """Do the actions; one revision for all rows that change."""
-    wanted = effect(asked.actions)
-    if asked.ids is not None:
-        found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(asked.ids)})
+def mark(inbox: int, marking: Marking, now: int) -> Script[Marked]:
+    """Apply the actions; one revision for all changed rows."""
+    wanted = effect(marking.actions)
+    if marking.ids is not None:
+        found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(marking.ids)})
     else:
-        where = _where(inbox, asked)
+        where = _where(inbox, marking)
         found = yield Statement("marks_of_parts", {**where, "limit": MAX_ROW_EVENTS + 1})
         if len(found) > MAX_ROW_EVENTS:
-            return (yield from _mark_bulk(where, asked, wanted, now))
-    return (yield from _mark_rows(inbox, asked, wanted, found, now))
+            return (yield from _mark_bulk(where, marking, wanted, now))
+    return (yield from _mark_rows(inbox, marking, wanted, found, now))
 
 
-def _where(inbox: int, asked: Marking) -> dict[str, Any]:
-    """Which rows "all" are: those not archived, the archived ones to unarchive, or as the view says."""
-    view = asked.view or ("archived" if "unarchive" in asked.actions else "all")
+def _where(inbox: int, marking: Marking) -> dict[str, Any]:
+    """The rows that "all" means: rows of the view, archived rows for "unarchive", else rows that are not archived."""
+    view = marking.view or ("archived" if "unarchive" in marking.actions else "all")
     first, last = MARK_PARTS[view]
-    return {"inbox": inbox, "first": first, "last": last, "type": asked.type}
+    return {"inbox": inbox, "first": first, "last": last, "type": marking.type}
 
 
-def _mark_rows(inbox: int, asked: Marking, wanted: Effect, found: list[Row], now: int) -> Script[Marked]:
+def _mark_rows(inbox: int, marking: Marking, wanted: Effect, found: list[Row], now: int) -> Script[Marked]:
     before = [RowState(*row) for row in found]
     after = [_after(row, wanted, now) for row in before]
     changed = [(old, new) for old, new in zip(before, after, strict=True) if new != old]
@@ -108,7 +106,7 @@ def _mark_rows(inbox: int, asked: Marking, wanted: Effect, found: list[Row], now
     else:
         written = [{**new._asdict(), "inbox": inbox, "revision": state.revision} for _, new in changed if new]
         yield Statement("mark_row", many=written)
-    events = yield from _events(inbox, state, asked, [old.id for old, _ in changed], now)
+    events = yield from _events(inbox, state, marking, [old.id for old, _ in changed], now)
     return Marked(len(changed), state, events)
 
 
@@ -129,7 +127,7 @@ def _time(before: int | None, change: int, now: int) -> int | None:
 
 
 def _delete_rows(inbox: int, gone: list[RowState], revision: int, now: int) -> Script[None]:
-    """Erase rows and leave their tombstones."""
+    """Delete rows and insert their tombstones."""
     buried = [
         {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": revision, "now": now}
         for row in gone
@@ -141,11 +139,11 @@ def _delete_rows(inbox: int, gone: list[RowState], revision: int, now: int) -> S
     yield Statement("delete_row", many=buried)
 
 
-def _mark_bulk(where: dict[str, Any], asked: Marking, wanted: Effect, now: int) -> Script[Marked]:
-    """As `_mark_rows`, by statements over whole parts: a hundred thousand rows in well under a second."""
-    word = _event_name(asked.actions)
+def _mark_bulk(where: dict[str, Any], marking: Marking, wanted: Effect, now: int) -> Script[Marked]:
+    """Like `_mark_rows`, by statements over whole parts: 100,000 rows take well under a second."""
+    word = _event_name(marking.actions)
     if word is None:
-        raise ValueError(f"no one word tells {asked.actions} to other devices: name the notifications")
+        raise ValueError(f"no single event describes {marking.actions}: name the notifications")
     where = {**where, **wanted._asdict(), "now": now}
     tally = "deletion_tally" if wanted.deleted else "marking_tally"
     ((changed, unread, unseen),) = yield Statement(tally, where, heavy=True)
@@ -155,15 +153,18 @@ def _mark_bulk(where: dict[str, Any], asked: Marking, wanted: Effect, now: int) 
     where["revision"] = state.revision
     for name in ("bury_parts", "untag_buried", "delete_parts") if wanted.deleted else ("mark_parts",):
         yield Statement(name, where, heavy=True)
-    return Marked(changed, state, (InboxBulkChanged(state, word, now, None, asked.type, asked.view),))
+    return Marked(changed, state, (InboxBulkChanged(state, word, now, None, marking.type, marking.view),))
 
 
-def _events(inbox: int, state: InboxState, asked: Marking, ids: list[str], now: int) -> Script[tuple[InboxEvent, ...]]:
-    """One row is told with all it is now, several by one word and their ids; where no one word says it, row by row."""
-    word = _event_name(asked.actions)
+def _events(
+    inbox: int, state: InboxState, marking: Marking, ids: list[str], now: int
+) -> Script[tuple[InboxEvent, ...]]:
+    """The events for changed rows: one row in full; several as one event with their ids, or row by row if no single event
+    describes the actions."""
+    word = _event_name(marking.actions)
     if len(ids) > 1 and word is not None:
         return (InboxBulkChanged(state, word, now, tuple(ids)),)
-    if "delete" in asked.actions:
+    if "delete" in marking.actions:
         return tuple(NotificationDeleted(state, id) for id in ids)
     events: list[InboxEvent] = []
     for id in ids:
@@ -177,13 +178,13 @@ def _event_name(actions: tuple[Action, ...]) -> Changed | None:
 
 
 def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
-    """Delete one row, whoever wants it gone."""
+    """Delete one row."""
     marked = yield from mark(inbox, Marking(actions=("delete",), ids=(id,)), now)
     return marked.events
 
 
 def advance_revision(inbox: int, unread: int, unseen: int) -> Script[InboxState]:
-    """One more change of an inbox."""
+    """Add one to the revision of an inbox, and adjust its counters."""
     revised = yield Statement("inbox_revise", {"inbox": inbox, "unread": unread, "unseen": unseen})
     return _row_states(revised)
 

@@ -1,15 +1,16 @@
-"""PostgreSQL behind the scripts: reads on any of a few connections, together where many ask at one time (see
-questions.py), writes in groups (see lanes.py)."""
+"""PostgreSQL engine: reads use any of a few connections, batched where many run at one time (`read_batching`); writes
+run in batches (`commit.postgres_writer`)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, cast
 
 import asyncpg
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage.engine import I, P, Script, Statement, T
-from bellcast.storage.locks import ScriptCall
+from bellcast.storage.commit.command import PROBE, Command, ListCommand
+from bellcast.storage.commit.postgres_writer import PostgresWriter
+from bellcast.storage.engine import P, T
 from bellcast.storage.migrations import postgres as migrations
 from bellcast.storage.postgres_connection import (
     COMMAND_TIMEOUT,
@@ -22,14 +23,14 @@ from bellcast.storage.postgres_connection import (
     texts,
     translated,
 )
-from bellcast.storage.postgres_writer import PostgresWriter
 from bellcast.storage.read_batching import ReadBatcher
+from bellcast.storage.script import Script, Statement
 
 MIN_VERSION = 15
-# Two of them write; a process whose loop is busy has no use for more.
+# Three write; a process with a busy event loop has no use for more.
 CONNECTIONS = 10
-# A plan is made for the tables as large as they are then. One made for an empty database is made anew soon after it no
-# longer is one: 60 statements in 60 s on each connection cost nothing.
+# A plan is made for the table sizes of its time. A plan made for an empty database is replaced soon after the tables
+# grow: 60 statements in 60 s on each connection cost nothing.
 PLAN_CACHE_SECONDS = 60
 
 
@@ -45,7 +46,7 @@ class PostgresEngine:
         self._read_batcher: ReadBatcher | None = None
 
     async def open(self) -> None:
-        """Connect, and bring the tables up to date if nobody else does."""
+        """Migrate unless another process does, and connect."""
         try:
             await self._migrate()
             self._pool = await asyncpg.create_pool(
@@ -79,16 +80,16 @@ class PostgresEngine:
             await first.close()
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it on any connections; from where it wants a moment that stays, on one of its own."""
+        """Run a script on any connections; a statement that cannot be batched, and all after it, use one connection."""
         if self._pool is None or self._read_batcher is None:
             raise Unavailable("The store is closed.")
         running = script(*args, **kwargs)
         try:
-            asked = next(running)
-            while self._is_batchable(asked):
-                asked = running.send(await self._read_batcher.read(asked.name, asked.params))
+            pending = next(running)
+            while self._is_batchable(pending):
+                pending = running.send(await self._read_batcher.read(pending.name, pending.params))
             async with self._pool.acquire() as raw:
-                return await _read(raw, PostgresConnection(raw, self._texts), running, asked)
+                return await _read(raw, PostgresConnection(raw, self._texts), running, pending)
         except StopIteration as done:
             return cast(T, done.value)
         except Exception as error:
@@ -97,57 +98,46 @@ class PostgresEngine:
                 raise
             raise failure from error
 
-    def _is_batchable(self, asked: Statement) -> bool:
-        """Whether it may be asked together with others: it begins nothing, and is soon answered."""
-        return self._texts[asked.name].answers and not asked.heavy
+    def _is_batchable(self, statement: Statement) -> bool:
+        """Whether it may run together with others: it begins no transaction and is fast."""
+        return self._texts[statement.name].answers and not statement.heavy
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `read`: nobody waits for another's connection."""
+        """Like `read`: no read waits for the connection of another."""
         return await self.read(script, *args, **kwargs)
 
-    async def write(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it in the next shared transaction; return after its commit."""
-        (outcome,) = await self._submit([ScriptCall(script, args, kwargs)])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+    async def write(self, command: Command[T]) -> T:
+        return await self._open_writer().write(command)
 
-    async def write_each(self, script: Callable[[I], Script[T]], items: Sequence[I], /) -> list[T | Exception]:
-        """Run it for each item in one shared transaction."""
-        return await self._submit([ScriptCall(script, (item,)) for item in items]) if items else []
+    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        return self._open_writer().write_items(command)
 
-    async def _submit(self, starts: list[ScriptCall]) -> list[T | Exception]:
+    def _open_writer(self) -> PostgresWriter:
         if self._writer is None:
             raise Unavailable("The store is closed.")
-        return await self._writer.submit(starts)
+        return self._writer
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Shares of tenants that wait for each other."""
         if self._writer is not None:
             self._writer.set_weights(weights)
 
     async def ping(self) -> None:
-        """Take part in a transaction that could write."""
-        await self.write(_could_write)
+        """Run a transaction that could write."""
+        await self.write(PROBE)
 
     async def close(self) -> None:
-        """Commit what waits, then let the connections go."""
-        lanes, self._writer = self._writer, None
+        """Commit all queued commands, then close the connections."""
+        writer, self._writer = self._writer, None
         pool, self._pool = self._pool, None
-        if lanes is not None:
-            await lanes.close()
+        if writer is not None:
+            await writer.close()
         if pool is not None:
             await pool.close()
 
 
-async def _read(raw: Raw, link: PostgresConnection, script: Script[T], asked: Statement) -> T:
+async def _read(raw: Raw, connection: PostgresConnection, script: Script[T], pending: Statement) -> T:
     try:
-        return await link.run(script, asked)
+        return await connection.run(script, pending)
     finally:
         if raw.is_in_transaction():
             await raw.execute("COMMIT")
-
-
-def _could_write() -> Script[None]:
-    return
-    yield

@@ -1,6 +1,6 @@
-"""Copies of a PostgreSQL store: made while servers run on it, put back while none does.
+"""Back up a PostgreSQL store while servers run, and restore it while none does.
 
-A copy is an ordinary SQLite store, of one moment and complete: it can be put back into either engine, or simply used."""
+A backup is a SQLite store with a complete snapshot: it can be restored into either engine, or used directly."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -24,14 +24,14 @@ WHERE datname = current_database() AND application_name = 'bellcast' AND pid <> 
 
 
 async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
-    """Copy a store as it is at one moment into a new file; how many rows of each table. Nobody waits."""
+    """Copy a snapshot of a store into a new file; return the number of rows by table. Servers do not wait."""
     part = backup.partial_path(target)
     try:
         async with copy_to_postgres.connected(url) as source:
             with closing(connect(part)) as copy:
                 migrations.migrate(copy)
                 counts = await _copy(source, copy, progress)
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable where nothing can be written
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable on read-only media
         backup.publish(part, target)
     except (sqlite3.Error, OSError) as error:
         raise translated(error) from error
@@ -41,7 +41,7 @@ async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
 
 
 async def restore(file: Path, url: str, progress: Progress, *, replace: bool) -> dict[str, int]:
-    """Put a copy in the place of a store, whole or not at all. Whoever was connected before looks anew."""
+    """Replace a store by a backup, all or nothing. Positions of earlier connections become unknown, so clients reload."""
     try:
         with closing(backup.open_database(file)) as copy:
             backup.verify(copy)
@@ -97,7 +97,7 @@ def _quoted_names(columns: Sequence[str]) -> str:
 
 
 async def _number(source: asyncpg.Connection, copy: sqlite3.Connection) -> None:
-    """The next recipient is numbered after the last one there ever was."""
+    """Continue the numbers of recipients after the highest ever used."""
     sequence = await source.fetchval("SELECT pg_get_serial_sequence('recipients', 'id')")
     last = await source.fetchval(f"SELECT last_value FROM {sequence}")  # noqa: S608  our own sequence
     copy.execute("DELETE FROM sqlite_sequence WHERE name = 'recipients'")
@@ -108,4 +108,4 @@ def _verify(copy: sqlite3.Connection, counts: dict[str, int]) -> None:
     for table, expected in counts.items():
         ((found,),) = copy.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our own tables
         if found != expected:
-            raise BellcastError(f"{table}: {expected} rows were to come and {found} are there.")
+            raise BellcastError(f"{table}: expected {expected} rows, found {found}.")

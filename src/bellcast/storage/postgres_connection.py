@@ -1,4 +1,4 @@
-"""One PostgreSQL connection: opened the same way everywhere, asked by the names of statements, its errors translated once."""
+"""A PostgreSQL connection that runs scripts, and the translation of its errors."""
 
 import re
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from asyncpg.pool import PoolConnectionProxy
 
 from bellcast.errors import DiskFull, Invalid, Unavailable
 from bellcast.storage import statements
-from bellcast.storage.engine import Params, Row, Script, Statement
 from bellcast.storage.migrations.postgres import SCHEMA
+from bellcast.storage.script import Params, Row, Script, Statement
 
 T = TypeVar("T")
 Raw: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 
-# A server that does not answer within this is away; the slowest statement, a whole large inbox, takes under 2 s.
+# A server that takes longer is unavailable: the slowest statement, on all of a large inbox, takes under 2 s.
 COMMAND_TIMEOUT = 15.0
 CONNECT_TIMEOUT = 5.0
-# Plans are those that were tested: by index, made once, whatever the planner believes of tables it never looked into.
-# A process that stops in the middle of a transaction (paused, cut off) lets go of the inboxes it holds.
+# Plans are the tested ones: by index and generic, independent of the planner's statistics about new tables. The timeouts
+# release the locks of a process that stops inside a transaction (paused or disconnected).
 SESSION = {
     "search_path": SCHEMA,
     "jit": "off",
@@ -35,28 +35,28 @@ SESSION = {
     "tcp_keepalives_count": "3",
     "application_name": "bellcast",
 }
-# A parameter that is a list: `:keys::text[]`.
+# A list parameter: `:keys::text[]`.
 COLUMN = re.compile(r":([a-z_]+)::[a-z]+\[\]")
 RETRYABLE_ERRORS = (exceptions.SerializationError, exceptions.DeadlockDetectedError)
 UNAVAILABLE_ERRORS = (
     exceptions.PostgresConnectionError,
-    exceptions.OperatorInterventionError,  # shutting down, starting up, cut off
+    exceptions.OperatorInterventionError,  # shutting down, starting up, disconnected
     exceptions.InsufficientResourcesError,
     exceptions.InvalidAuthorizationSpecificationError,
     exceptions.InvalidCatalogNameError,
-    exceptions.ReadOnlySQLTransactionError,  # a standby, or one that was a primary until now
+    exceptions.ReadOnlySQLTransactionError,  # a standby, or a demoted primary
     exceptions.IdleInTransactionSessionTimeoutError,
     exceptions.LockNotAvailableError,
     exceptions.InternalClientError,
-    exceptions.ObjectNotInPrerequisiteStateError,  # the database takes no connections now
+    exceptions.ObjectNotInPrerequisiteStateError,  # the database accepts no connections
     OSError,
     TimeoutError,
 )
 
 
 class PostgresText(NamedTuple):
-    """A statement as PostgreSQL wants it: parameters by number, with `names` in that order. `numbered` says with each
-    row which parameter set it answers. Where each parameter is a column, one statement takes many sets."""
+    """A statement with numbered parameters, `names` in that order. `numbered` returns with each row the index of its
+    parameter set. `columns`: all parameters are lists, so one statement takes many sets."""
 
     plain: str
     numbered: str
@@ -66,24 +66,22 @@ class PostgresText(NamedTuple):
     columns: bool
 
     def values(self, params: Params) -> tuple[Any, ...]:
-        """The parameters in their order."""
         return tuple([params[name] for name in self.names])
 
     def by_column(self, sets: Sequence[Params]) -> tuple[list[Any], ...]:
-        """Many sets of parameters, parameter by parameter."""
+        """Transpose parameter sets into one list per parameter."""
         return tuple([[params[name] for params in sets] for name in self.names])
 
 
 class PooledConnection(asyncpg.Connection):
-    """Nothing is set on a connection that would have to be reset when the next one takes it."""
+    """A pooled connection without a reset query: no session state changes between uses."""
 
     def get_reset_query(self) -> str:
-        """None."""
         return ""
 
 
 def texts() -> dict[str, PostgresText]:
-    """Every statement, by name."""
+    """Load all statements, by name."""
     return {name: _text(text) for name, text in statements.load("postgres").items()}
 
 
@@ -99,14 +97,14 @@ def _text(text: str) -> PostgresText:
 
 
 def translated(error: Exception) -> Exception:
-    """The error of a database as callers know it; one that is our own mistake stays as it is."""
+    """Return a database error as a BellcastError. Any other error is a programming error and stays."""
     if isinstance(error, exceptions.DiskFullError):
         return DiskFull()
     if isinstance(error, RETRYABLE_ERRORS):
         return Unavailable("Too many are writing to the same inboxes.")
     if isinstance(error, exceptions.CharacterNotInRepertoireError | exceptions.UntranslatableCharacterError):
         return Invalid("A text must not contain U+0000.")
-    # In the second way asyncpg's pool says that a connection of its own is gone.
+    # asyncpg's pool reports a lost connection as released.
     if isinstance(error, exceptions.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
         return Unavailable("The connection to PostgreSQL was lost.")
     if isinstance(error, UNAVAILABLE_ERRORS):
@@ -117,14 +115,14 @@ def translated(error: Exception) -> Exception:
 class PostgresConnection:
     """Runs scripts on one connection."""
 
-    def __init__(self, raw: Raw, known: dict[str, PostgresText]) -> None:
+    def __init__(self, raw: Raw, texts: dict[str, PostgresText]) -> None:
         self.raw = raw
-        self._texts = known
+        self._texts = texts
 
-    async def run(self, script: Script[T], asked: Statement | None = None) -> T:
-        """Drive a script to its end, a statement at a time, from what it asked for last if it has begun."""
+    async def run(self, script: Script[T], pending: Statement | None = None) -> T:
+        """Run a script to its end, from its pending statement if it has begun."""
         try:
-            statement = asked or next(script)
+            statement = pending or next(script)
             while True:
                 if statement.many is None:
                     rows = await self._one(self._texts[statement.name], statement.params)
@@ -142,11 +140,11 @@ class PostgresConnection:
         return []
 
     def writes(self, name: str) -> bool:
-        """Whether a statement changes anything."""
+        """Whether a statement changes rows."""
         return self._texts[name].writes
 
     async def query(self, name: str, sets: Sequence[Params]) -> list[list[Row]]:
-        """Run a statement once for each of the parameter sets; the rows of each."""
+        """Run a statement once for each parameter set; return the rows of each."""
         text = self._texts[name]
         if len(sets) == 1:
             return [await self._one(text, sets[0])]
@@ -161,7 +159,7 @@ class PostgresConnection:
         return found
 
     async def execute_many(self, name: str, sets: Sequence[Params]) -> None:
-        """Run a statement once for each of the parameter sets."""
+        """Run a statement once for each parameter set."""
         text = self._texts[name]
         if text.columns:
             await self.raw.execute(text.plain, *text.by_column(sets))

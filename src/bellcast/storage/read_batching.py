@@ -1,8 +1,8 @@
-"""What many read at one time is asked as one: a question there and back takes a process here and one at PostgreSQL three times
-as long as its answer does.
+"""Batch concurrent reads of the same statement: a round trip costs this process and PostgreSQL three times as much as the
+query itself.
 
-Of each statement a few are under way at a time; whoever asks the same meanwhile waits for one of them to come back and is
-then asked for with all others who wait. Who is alone waits for nobody.
+A few queries of each statement run at a time. Further reads wait for one to finish and then run together; a read without
+competitors never waits.
 """
 
 import asyncio
@@ -13,38 +13,37 @@ from typing import NamedTuple
 import asyncpg
 
 from bellcast.errors import DiskFull, Unavailable
-from bellcast.storage.engine import Params, Row
 from bellcast.storage.postgres_connection import PostgresConnection, PostgresText, translated
+from bellcast.storage.script import Params, Row
 
-# While one is answered, another collects. More of them would only be smaller.
+# While one runs, another collects. A third would only make batches smaller.
 MAX_CONCURRENT_READS = 2
-# Each is an index away, some 20 µs: the last of so many waits 2 ms for the others.
+# Each is an index lookup of about 20 µs: the last of a batch waits 2 ms for the others.
 MAX_BATCH_READS = 100
 
 
 class PendingRead(NamedTuple):
-    """A statement's parameters, and who waits for the rows."""
+    """A statement's parameters, and the future of its rows."""
 
     params: Params
     rows: asyncio.Future[list[Row]]
 
 
 class ReadBatcher:
-    """Asks for everybody in this process who reads a statement that is a moment of its own."""
+    """Batches reads of this process that need one statement only."""
 
-    def __init__(self, pool: asyncpg.Pool, known: dict[str, PostgresText]) -> None:
+    def __init__(self, pool: asyncpg.Pool, texts: dict[str, PostgresText]) -> None:
         self._pool = pool
-        self._texts = known
+        self._texts = texts
         self._running: Counter[str] = Counter()
         self._waiting: dict[str, deque[PendingRead]] = {}
         self._working: set[asyncio.Task[None]] = set()
 
     async def read(self, name: str, params: Params) -> list[Row]:
-        """The rows of one statement."""
         if self._running[name] >= MAX_CONCURRENT_READS:
-            question = PendingRead(params, asyncio.get_running_loop().create_future())
-            self._waiting.setdefault(name, deque()).append(question)
-            return await question.rows
+            pending = PendingRead(params, asyncio.get_running_loop().create_future())
+            self._waiting.setdefault(name, deque()).append(pending)
+            return await pending.rows
         self._running[name] += 1
         try:
             (rows,) = await self._query(name, [params])
@@ -53,7 +52,7 @@ class ReadBatcher:
         return rows
 
     def _continue(self, name: str) -> None:
-        """One came back: those who wait are asked for next."""
+        """Run the waiting reads after a query has finished."""
         waiting = self._waiting.pop(name, None)
         if not waiting:
             self._running[name] -= 1
@@ -74,9 +73,9 @@ class ReadBatcher:
     async def _run_each(self, name: str, some: Sequence[PendingRead]) -> None:
         try:
             found = await self._query(name, [one.params for one in some]) if some else []
-        except Exception as failure:  # noqa: BLE001  whatever it is, those who wait must hear it
+        except Exception as failure:  # noqa: BLE001  every reader gets the error
             if len(some) > 1 and not isinstance(translated(failure), DiskFull | Unavailable):
-                for one in some:  # one that cannot be asked is its own asker's affair
+                for one in some:  # so that only the invalid read fails
                     await self._run_each(name, [one])
                 return
             for one in some:

@@ -1,4 +1,4 @@
-"""A recipient's record: what the app says of it, its roles, its sessions, its end."""
+"""Scripts on a recipient's record: its fields, roles, sessions, and erasure."""
 
 from collections.abc import Sequence
 
@@ -8,32 +8,27 @@ from bellcast.model import patterns
 from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.identities import Recipient, RecipientFields
 from bellcast.storage import ensure, rows, subscriptions
-from bellcast.storage.engine import Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.script import Script, Statement
 
 AFTER_ALL_KEYS = "\U0010ffff"
 
 
 def get(tenant: str, key: str) -> Script[Recipient | None]:
-    """The record, if there is one."""
     found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
     return rows.recipient(found[0]) if found else None
 
 
 def page(tenant: str, after: str | None, limit: int, search: str | None) -> Script[list[Recipient]]:
-    """Records by key; `search` is a prefix of it."""
     prefix = search or ""
     params = {"tenant": tenant, "after": after or "", "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
     found = yield Statement("recipient_page", params)
     return [rows.recipient(row) for row in found]
 
 
-@locks(lambda tenant, key, *_, **__: [(tenant, key)])
 def put(
     tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
 ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
-    """Write what is given; `replace` clears the rest."""
-    inbox, new = yield from ensure.ensure_recipient(tenant, key, now)
+    inbox, is_new = yield from ensure.ensure_recipient(tenant, key, now)
     ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
     before = rows.recipient(tuple(row))
     yield Statement("recipient_write", {**rows.merged_fields(before, fields, replace=replace), "inbox": inbox})
@@ -42,13 +37,13 @@ def put(
     if roles is not UNSET:
         events = yield from set_roles(tenant, inbox, key, before.roles, roles, now)
     ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-    return rows.recipient(tuple(row)), new, tuple(events)
+    return rows.recipient(tuple(row)), is_new, tuple(events)
 
 
 def set_roles(
     tenant: str, inbox: int, key: str, before: Sequence[str], roles: Sequence[str], now: int
 ) -> Script[list[Event]]:
-    """Give a recipient exactly these roles; a role is a subscription to its topic."""
+    """Replace the roles of a recipient; a role is a subscription to its topic."""
     if set(before) == set(roles):
         return []
     lost = [patterns.role_topic(role) for role in before if role not in roles]
@@ -59,9 +54,8 @@ def set_roles(
     return events
 
 
-@locks(lambda tenant, key, now: [(tenant, key)])
 def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
-    """Refuse the sessions of a recipient, known or not yet, that began before now."""
+    """Refuse sessions that began before now, also of a recipient that does not exist yet."""
     inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
     yield Statement("recipient_revoke", {"inbox": inbox, "now": now})
     return (SessionsRevoked(tenant, key, now),)
@@ -78,9 +72,7 @@ ERASED = (
 )
 
 
-@locks(lambda tenant, key, now: [(tenant, key)])
 def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
-    """Erase a recipient and everything kept under it."""
     found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
     if not found:
         return None

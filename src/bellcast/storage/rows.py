@@ -1,4 +1,4 @@
-"""Between rows and values: JSON columns, times as integers, the order in which statements select columns."""
+"""Convert rows to values and back: JSON columns, times as integers, the order of selected columns."""
 
 from functools import lru_cache
 from typing import Any
@@ -9,7 +9,7 @@ from bellcast.model import times
 from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Actor, Content, Edit, Notification
-from bellcast.storage.engine import Row
+from bellcast.storage.script import Row
 
 _actor = msgspec.json.Decoder(Actor)
 _texts = msgspec.json.Decoder(tuple[str, ...])
@@ -17,21 +17,21 @@ _object = msgspec.json.Decoder(dict[str, Any])
 _tenant_rules = msgspec.json.Decoder(TenantRules)
 _encode = msgspec.json.Encoder().encode
 
-# Of the view `entries`: how many columns make a notification, and where the recipient stands behind them.
+# The view `entries`: the number of columns of a notification, and the index of the recipient after them.
 ENTRY_COLUMNS = 17
 RECIPIENT = 19
-# Rows made together were made at one moment.
+# Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
 RECORD_COLUMNS = ("name", "email", "phone", "locale", "timezone", "data")
 
 
 def to_json(value: Any) -> str:
-    """A value as compact JSON text."""
+    """Encode a value as compact JSON text."""
     return _encode(value).decode()
 
 
 def to_json_or_null(value: Any) -> str | None:
-    """As `text`; what is empty takes no room."""
+    """Like `to_json`, but an empty value becomes None."""
     return _encode(value).decode() if value else None
 
 
@@ -61,7 +61,7 @@ def notification(row: Row) -> Notification:
 
 
 def new_notification(id: str, content: Content, created_at: int) -> Notification:
-    """The notification of a content nobody has looked at yet."""
+    """Return an unseen notification with this content."""
     return Notification(
         id=id,
         type=content.type,
@@ -81,7 +81,7 @@ def new_notification(id: str, content: Content, created_at: int) -> Notification
 
 
 def content_params(content: Content, created_at: int) -> dict[str, Any]:
-    """A content as the parameters that statements name after their columns."""
+    """Return a content as parameters, named after the columns."""
     return {
         "type": content.type,
         "title": content.title,
@@ -100,7 +100,7 @@ def content_params(content: Content, created_at: int) -> dict[str, Any]:
 
 
 def edited_params(before: Notification, edit: Edit) -> dict[str, Any]:
-    """The columns an edit may change, as they are after it."""
+    """Return the editable columns as they are after the edit."""
     expires_at = edit.expires_at if edit.expires_at is not msgspec.UNSET else before.expires_at
     return {
         "title": _either(edit.title, before.title),
@@ -119,7 +119,7 @@ def _either(given: Any, before: Any) -> Any:
 
 
 def uuid7_floor(milliseconds: int) -> str:
-    """What sorts before every id made at that time or later."""
+    """Return the text that sorts before every id made at that time or later."""
     digits = f"{milliseconds:012x}"
     return f"{digits[:8]}-{digits[8:]}"
 
@@ -167,7 +167,7 @@ def recipient(row: Row) -> Recipient:
 
 
 def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
-    """A record's columns after what the app says of it; roles are kept apart."""
+    """Return the columns of a record after an update; roles are separate."""
     if replace:
         before = Recipient(key=before.key, created_at=before.created_at)
     columns = {name: _either(getattr(fields, name), getattr(before, name)) for name in RECORD_COLUMNS}
@@ -189,7 +189,7 @@ def tenant(row: Row) -> Tenant:
 
 
 def tenant_rules(settings: str) -> TenantRules:
-    """From a tenant's settings; what was kept before these words had a meaning is passed over."""
+    """From a tenant's settings; invalid rules, stored before they had a meaning, are ignored."""
     try:
         return _tenant_rules.decode(settings)
     except msgspec.ValidationError:

@@ -1,20 +1,20 @@
-"""Sending: to named recipients one row each, to many by one name one row for all."""
+"""Sends: one row per named recipient, or one row for an announcement to many."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from bellcast.errors import BellcastError, IdempotencyMismatch
+from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
 from bellcast.ports import AnnounceRequest, SendRequest, Sent, SentItem
 from bellcast.storage import announcements, insert, insert_postgres, rows, sent, tenants
-from bellcast.storage.engine import Engine, Script, Statement, WriteConflict
-from bellcast.storage.locks import locks
-from bellcast.storage.merging import mergeable
+from bellcast.storage.commit import batch
+from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
+from bellcast.storage.commit.limits import MATERIALIZE_INBOXES
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Script, Statement, WriteConflict
 
-# Rows a script: what a single send waits for in company. Where nobody waits, many scripts are run as one.
-SCRIPT_ROWS = 25
-IDEMPOTENCY_MS = 24 * 60 * 60 * 1000  # ms an idempotency key is kept
+IDEMPOTENCY_MS = 24 * 60 * 60 * 1000  # lifetime of an idempotency key
 
 
 class Sends:
@@ -23,143 +23,112 @@ class Sends:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def add(self, sendings: Sequence[SendRequest]) -> list[Sent | Exception]:
-        """Commit each sending whole or not at all."""
-        slices = list(_scripts(sendings))
-        outcomes = await self._engine.write_each(_add, slices)
-        return [one for pair in zip(slices, outcomes, strict=True) for one in await self._each(*pair)]
+    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[Sent | Exception]]:
+        return self._engine.write_items(InsertNotifications(requests))
 
-    async def _each(self, slice: Sequence[SendRequest], outcome: list[Sent] | Exception) -> Sequence[Sent | Exception]:
-        """What became of each sending of a slice. One that breaks is its own affair, so the others are sent alone."""
-        if not isinstance(outcome, Exception):
-            return outcome
-        if len(slice) == 1 or isinstance(outcome, BellcastError):  # the database is away, or full, for all
-            return [outcome] * len(slice)
-        alone = await self._engine.write_each(_add, [[sending] for sending in slice])
-        return [one if isinstance(one, Exception) else one[0] for one in alone]
+    async def announce(self, request: AnnounceRequest) -> Sent:
+        return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
 
-    async def announce(self, announcing: AnnounceRequest) -> Sent:
-        """Commit one row, whatever the size of its audience."""
-        return await self._engine.write(_announce, announcing)
-
-    async def stored_response(self, asked: SendRequest | AnnounceRequest) -> bytes | None:
-        """The answer already given under the same key."""
-        return await self._engine.read(_stored_response, _tenant(asked), asked)
+    async def stored_response(self, request: SendRequest | AnnounceRequest) -> bytes | None:
+        return await self._engine.read(_stored_response, _key_tenant(request), request)
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
-        """A notification or announcement of that tenant."""
         return await self._engine.read(sent.find, tenant, id)
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
-        """Correct it in every inbox that has it."""
         inbox = await self._engine.read(sent.inbox_of, tenant, id)
-        return await self._engine.write(sent.edit, tenant, id, edit, now, inbox)
+        return await self._engine.write(ScriptCommand(lambda: sent.edit(tenant, id, edit, now), [inbox]))
 
     async def recall(self, tenant: str, id: str, now: int) -> tuple[Event, ...] | None:
-        """Take it out of every inbox that has it."""
         inbox = await self._engine.read(sent.inbox_of, tenant, id)
-        return await self._engine.write(sent.recall, tenant, id, now, inbox)
+        return await self._engine.write(ScriptCommand(lambda: sent.recall(tenant, id, now), [inbox]))
 
-    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
-        """Take pending announcements into these existing inboxes, slice by slice."""
-        events: list[Event] = []
-        for start in range(0, len(recipients), announcements.MATERIALIZE_BATCH_INBOXES):
-            events += await self._engine.write(
-                announcements.materialize,
-                tenant,
-                recipients[start : start + announcements.MATERIALIZE_BATCH_INBOXES],
-                now,
-            )
-        return events
+    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[list[Event]]:
+        for keys in batch.chunks(recipients, MATERIALIZE_INBOXES):
+            yield await self._engine.write(_materialize(tenant, keys, now))
 
 
-def _scripts(sendings: Sequence[SendRequest]) -> Iterator[list[SendRequest]]:
-    """Cut into what one script takes: about SLICE rows, or one sending that has an idempotency key."""
-    slice: list[SendRequest] = []
-    count = 0
-    for sending in sendings:
-        if slice and (count >= SCRIPT_ROWS or sending.idempotency_key is not None):
-            yield slice
-            slice, count = [], 0
-        slice.append(sending)
-        count += len(sending.recipients) if sending.idempotency_key is None else SCRIPT_ROWS
-    if slice:
-        yield slice
+class InsertNotifications(ListCommand[SendRequest, Sent]):
+    """Insert a row for each recipient of each request. A request with an idempotency key has a script to itself."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((request.tenant, key) for request in self.items for key in request.recipients)
+
+    def rows_of(self, item: SendRequest) -> int:
+        return len(item.recipients)
+
+    def is_separate(self, item: SendRequest) -> bool:
+        return item.idempotency_key is not None
+
+    def script(self) -> Script[list[Sent]]:
+        first = self.items[0]
+        stored = yield from _stored_response(first.tenant, first)
+        if stored is not None:
+            return [Sent(stored)]
+        sent = yield from insert.insert(self.items)
+        yield from _store_response(first.tenant, first)
+        return sent
+
+    def single_statement(self) -> Command[list[Sent] | None]:
+        return ScriptCommand(lambda: insert_postgres.insert(self.items), None)
+
+    def prerequisite(self) -> Command[None]:
+        return ScriptCommand(lambda: insert_postgres.ensure_recipients(self.items), self.lock_keys())
 
 
-def _rows(sendings: Sequence[SendRequest]) -> int:
-    return sum([len(sending.recipients) for sending in sendings])
+def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[list[Event]]:
+    return ScriptCommand(lambda: announcements.materialize(tenant, keys, now), [(tenant, key) for key in keys])
 
 
-def _names(sendings: Sequence[SendRequest]) -> set[tuple[str, str]]:
-    return {(sending.tenant, key) for sending in sendings for key in sending.recipients}
-
-
-@locks(_names)
-@mergeable(
-    may=lambda sendings: sendings[0].idempotency_key is None,
-    rows=_rows,
-    outright=insert_postgres.add,
-    before=insert_postgres.ensure_recipients,
-)
-def _add(sendings: Sequence[SendRequest]) -> Script[list[Sent]]:
-    """Sendings without idempotency keys, or one that may have one."""
-    first = sendings[0]
-    given = yield from _stored_response(first.tenant, first)
-    if given is not None:
-        return [Sent(given)]
-    sent = yield from insert.add(sendings)
-    yield from _store_response(first.tenant, first)
-    return sent
-
-
-def _stored_response(tenant: str, asked: SendRequest | AnnounceRequest) -> Script[bytes | None]:
-    """The answer already given under the same key."""
-    if asked.idempotency_key is None:
+def _stored_response(tenant: str, request: SendRequest | AnnounceRequest) -> Script[bytes | None]:
+    if request.idempotency_key is None:
         return None
-    params = {"tenant": tenant, "key": asked.idempotency_key, "since": asked.created_at - IDEMPOTENCY_MS}
-    kept = yield Statement("idempotency_find", params)
-    if not kept:
+    params = {"tenant": tenant, "key": request.idempotency_key, "since": request.created_at - IDEMPOTENCY_MS}
+    found = yield Statement("idempotency_find", params)
+    if not found:
         return None
-    fingerprint, answer = kept[0]
-    if fingerprint != asked.fingerprint:
+    fingerprint, answer = found[0]
+    if fingerprint != request.fingerprint:
         raise IdempotencyMismatch
     return bytes(answer)
 
 
-def _tenant(asked: SendRequest | AnnounceRequest) -> str:
-    """Whose idempotency keys."""
-    return asked.tenant if isinstance(asked, SendRequest) else asked.asked_tenant
+def _key_tenant(request: SendRequest | AnnounceRequest) -> str:
+    """The tenant that the idempotency key belongs to."""
+    return request.tenant if isinstance(request, SendRequest) else request.asked_tenant
 
 
-def _store_response(tenant: str, asked: SendRequest | AnnounceRequest) -> Script[None]:
-    if asked.idempotency_key is None:
+def _store_response(tenant: str, request: SendRequest | AnnounceRequest) -> Script[None]:
+    if request.idempotency_key is None:
         return
-    kept = yield Statement(
+    stored = yield Statement(
         "idempotency_keep",
         {
             "tenant": tenant,
-            "key": asked.idempotency_key,
-            "fingerprint": asked.fingerprint,
-            "answer": asked.answer,
-            "created_at": asked.created_at,
-            "since": asked.created_at - IDEMPOTENCY_MS,
+            "key": request.idempotency_key,
+            "fingerprint": request.fingerprint,
+            "answer": request.answer,
+            "created_at": request.created_at,
+            "since": request.created_at - IDEMPOTENCY_MS,
         },
     )
-    if not kept:
+    if not stored:
         raise WriteConflict
 
 
-@locks(lambda announcing: [])
-def _announce(announcing: AnnounceRequest) -> Script[Sent]:
-    given = yield from _stored_response(announcing.asked_tenant, announcing)
-    if given is not None:
-        return Sent(given)
-    if announcing.tenant != EVERY_TENANT:
-        yield from tenants.ensure_tenant(announcing.tenant, announcing.created_at)
+def _announce(request: AnnounceRequest) -> Script[Sent]:
+    stored = yield from _stored_response(request.asked_tenant, request)
+    if stored is not None:
+        return Sent(stored)
+    if request.tenant != EVERY_TENANT:
+        yield from tenants.ensure_tenant(request.tenant, request.created_at)
     seq = yield from sent.next_number()
-    columns = rows.content_params(announcing.content, announcing.created_at)
-    where = {"seq": seq, "id": announcing.id, "tenant": announcing.tenant, "topic": announcing.topic}
-    yield Statement("announcement_insert", {**columns, **where})
-    yield from _store_response(announcing.asked_tenant, announcing)
-    return Sent(announcing.answer, (AnnouncementChanged(announcing.tenant, announcing.topic),))
+    columns = rows.content_params(request.content, request.created_at)
+    row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
+    yield Statement("announcement_insert", {**columns, **row})
+    yield from _store_response(request.asked_tenant, request)
+    return Sent(request.answer, (AnnouncementChanged(request.tenant, request.topic),))

@@ -1,4 +1,4 @@
-"""What was sent, seen from the server side: found, corrected, taken back."""
+"""Sent items as the server API sees them: find, edit and recall."""
 
 from typing import Any
 
@@ -7,33 +7,28 @@ from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdate
 from bellcast.model.notifications import Edit
 from bellcast.ports import SentItem
 from bellcast.storage import marking, rows
-from bellcast.storage.engine import Row, Script, Statement
-from bellcast.storage.locks import locks
+from bellcast.storage.script import Row, Script, Statement
 
-# No inbox has this number. Who corrects an announcement touches it, so that two who share a transaction follow each other.
+# No inbox has this number. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
 
 
 def find(tenant: str, id: str) -> Script[SentItem | None]:
-    """A notification or announcement of that tenant."""
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
-        return _found_direct(tenant, direct)
+        return _direct_item(tenant, direct)
     announced = yield from _find_announcement(tenant, id)
-    return None if announced is None else _found_announced(announced)
+    return None if announced is None else _announced_item(announced)
 
 
-def inbox_of(tenant: str, id: str) -> Script[int | None]:
-    """The inbox a notification is in to its end; None for an announcement, and for what is not there."""
+def inbox_of(tenant: str, id: str) -> Script[int]:
+    """The inbox of a notification, which never changes; ANNOUNCEMENT_INBOX for an announcement or an unknown id."""
     direct = yield from _find_direct(tenant, id)
-    return None if direct is None else int(direct[rows.RECIPIENT])
+    return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
 
 
-@locks(lambda tenant, id, edit, now, inbox: [ANNOUNCEMENT_INBOX if inbox is None else inbox])
-def edit(
-    tenant: str, id: str, edit: Edit, now: int, _inbox: int | None
-) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
-    """Correct it; the one row of an announcement is right for everybody."""
+def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
+    """Edit an item; an announcement has one row for all inboxes."""
     before = yield from find(tenant, id)
     if before is None:
         return None
@@ -45,44 +40,47 @@ def edit(
     return (yield from _edit_direct(tenant, id, columns))
 
 
-@locks(lambda tenant, id, now, inbox: [ANNOUNCEMENT_INBOX if inbox is None else inbox])
-def recall(tenant: str, id: str, now: int, _inbox: int | None) -> Script[tuple[Event, ...] | None]:
-    """Take it back; inboxes that have the announcement give it up when they are looked at."""
+def recall(tenant: str, id: str, now: int) -> Script[tuple[Event, ...] | None]:
+    """Remove an item; inboxes drop a recalled announcement when they are next opened."""
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
     announced = yield from _find_announcement(tenant, id)
     if announced is None:
         return None
+    item = _announced_item(announced)
+    return ((yield from recall_announcement(id, item.tenant, item.topic, now)),)
+
+
+def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Script[Event]:
     changed = yield from next_number()
     yield Statement("announcement_recall", {"id": id, "now": now, "changed": changed})
-    found = _found_announced(announced)
-    return (AnnouncementChanged(found.tenant, found.topic),)
+    return AnnouncementChanged(tenant, topic)
 
 
 def next_number() -> Script[int]:
-    """The number of the next change of an announcement."""
+    """Take the number of the next announcement change. Its transaction blocks others that take one."""
     ((number,),) = yield Statement("announcement_number")
     return int(number)
 
 
 def _edit_direct(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[SentItem, tuple[Event, ...]]]:
-    row = _first_row((yield from _find_direct(tenant, id)))
+    row = _existing((yield from _find_direct(tenant, id)))
     inbox = row[rows.RECIPIENT]
     state = yield from marking.advance_revision(inbox, 0, 0)
     yield Statement("direct_edit", {**columns, "inbox": inbox, "revision": state.revision})
-    found = _found_direct(tenant, _first_row((yield from _find_direct(tenant, id))))
-    return found, (NotificationUpdated(state, found.notification),)
+    item = _direct_item(tenant, _existing((yield from _find_direct(tenant, id))))
+    return item, (NotificationUpdated(state, item.notification),)
 
 
 def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]]]:
-    # Whoever has the number has the announcements to itself: what it finds then is what it corrects.
+    # The number locks announcements: no other process changes the row between this read and the edit.
     changed = yield from next_number()
-    before = _found_announced(_first_row((yield from _find_announcement(tenant, id))))
+    before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
     columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
     yield Statement("announcement_edit", columns)
-    found = _found_announced(_first_row((yield from _find_announcement(tenant, id))))
-    return found, (AnnouncementChanged(found.tenant, found.topic),)
+    item = _announced_item(_existing((yield from _find_announcement(tenant, id))))
+    return item, (AnnouncementChanged(item.tenant, item.topic),)
 
 
 def _find_direct(tenant: str, id: str) -> Script[Row | None]:
@@ -95,18 +93,18 @@ def _find_announcement(tenant: str, id: str) -> Script[Row | None]:
     return found[0] if found else None
 
 
-def _first_row(row: Row | None) -> Row:
+def _existing(row: Row | None) -> Row:
     if row is None:
         raise NotFound("There is no notification or announcement with this id.")
     return row
 
 
-def _found_direct(tenant: str, row: Row) -> SentItem:
+def _direct_item(tenant: str, row: Row) -> SentItem:
     *_, edited_at, key = row
     return SentItem(notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at)
 
 
-def _found_announced(row: Row) -> SentItem:
+def _announced_item(row: Row) -> SentItem:
     tenant, topic, edited_at = row[rows.ENTRY_COLUMNS :]
     return SentItem(
         notification=rows.notification(row),

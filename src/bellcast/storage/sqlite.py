@@ -1,29 +1,30 @@
-"""SQLite behind the scripts: reads run at once on the loop, writes share a transaction with everyone who waits.
+"""SQLite engine: reads run directly on the event loop, writes share a transaction with all waiting writers.
 
-A statement takes 3 to 10 µs; handing it to a thread and back takes 60 µs more. So statements run inline, and only the
-commit, which waits for the disk, and what calls itself heavy leave the loop's thread.
+A statement takes 3 to 10 µs; handing it to a thread and back adds 60 µs. So statements run inline, and only the commit,
+which waits for the disk, and heavy statements leave the event loop's thread.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage.engine import I, P, Script, T
+from bellcast.storage.commit.command import PROBE, Command, ListCommand
+from bellcast.storage.commit.sqlite_writer import SqliteWriter
+from bellcast.storage.engine import P, T
 from bellcast.storage.lock import FolderLock
-from bellcast.storage.locks import NO_TENANT, ScriptCall, tenant_of
 from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.script import Script
 from bellcast.storage.sqlite_connection import WRITER_CACHE, SqliteConnection, connect, texts, translated
-from bellcast.storage.sqlite_writer import SqliteWriter
 
-MIN_VERSION = (3, 37)  # STRICT tables; RETURNING came with 3.35
+MIN_VERSION = (3, 37)  # STRICT tables; RETURNING needs 3.35
 
 
 class SqliteEngine:
-    """An Engine on one file. `exclusive` is a server's way to open it: one at a time; tools look in beside it."""
+    """An Engine on one file. A server opens it `exclusive`, one at a time; tools open it while a server runs."""
 
     def __init__(self, path: Path, clock: ports.Clock, *, exclusive: bool = True) -> None:
         self._path = path
@@ -32,15 +33,15 @@ class SqliteEngine:
         self._lock = FolderLock(path)
         self._reader: SqliteConnection | None = None
         self._background: SqliteConnection | None = None
-        self._aside_free = asyncio.Lock()
+        self._background_lock = asyncio.Lock()
         self._writer: SqliteWriter | None = None
 
     async def open(self) -> None:
-        """Take the folder, bring the tables up to date, connect. Conflict if another server is there."""
+        """Lock the folder, migrate and connect. Raises Conflict if another server uses the folder."""
         if sqlite3.sqlite_version_info < MIN_VERSION:
             raise SettingsError(f"SQLite {sqlite3.sqlite_version} is too old: Bellcast needs 3.37 (2021) or newer.")
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what people are told is theirs
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # notifications are private
             if self._exclusive:
                 self._lock.acquire()
             self._migrate()
@@ -66,51 +67,43 @@ class SqliteEngine:
     def _connect(self) -> None:
         known = texts()
         self._reader = SqliteConnection(connect(self._path), known)
-        self._background = SqliteConnection(connect(self._path), known, aside=True)
+        self._background = SqliteConnection(connect(self._path), known, off_loop=True)
         self._writer = SqliteWriter(SqliteConnection(connect(self._path, cache=WRITER_CACHE), known), self._clock)
 
     def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        """Run it now, inline."""
+        """Run a script inline."""
         return _read(self._reader, script(*args, **kwargs))
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it in a thread, on a connection of its own."""
-        async with self._aside_free:
+        """Run a script in a thread, on a separate connection."""
+        async with self._background_lock:
             return await _read(self._background, script(*args, **kwargs))
 
-    async def write(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it in the next shared transaction; return when that is on the disk."""
-        (outcome,) = await self._submit([ScriptCall(script, args, kwargs)])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+    async def write(self, command: Command[T]) -> T:
+        return await self._open_writer().write(command)
 
-    async def write_each(self, script: Callable[[I], Script[T]], items: Sequence[I], /) -> list[T | Exception]:
-        """Run it for each item in one shared transaction."""
-        return await self._submit([ScriptCall(script, (item,)) for item in items])
+    def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        return self._open_writer().write_items(command)
 
-    async def _submit(self, starts: list[ScriptCall]) -> list[T | Exception]:
+    def _open_writer(self) -> SqliteWriter:
         if self._writer is None:
             raise Unavailable("The store is closed.")
-        # Whoever is named first, names the tenant: looking at all would cost each row of a large send 1 µs.
-        tenant = tenant_of([starts[0].inboxes]) if starts else NO_TENANT
-        return await self._writer.submit([*starts], tenant)
+        return self._writer
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Shares of tenants that wait for each other."""
         if self._writer is not None:
             self._writer.set_weights(weights)
 
     async def ping(self) -> None:
-        """Read one page and take the write lock once."""
-        await self.write(_nothing)
+        """Take the write lock once."""
+        await self.write(PROBE)
 
     async def close(self) -> None:
-        """Commit what waits, then close the file and let the folder go."""
+        """Commit all queued commands, close the file and release the folder."""
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.close()
-        async with self._aside_free:
+        async with self._background_lock:
             for connection in (self._background, self._reader):
                 if connection is not None:
                     connection.close()
@@ -127,8 +120,3 @@ async def _read(connection: SqliteConnection | None, script: Script[T]) -> T:
         raise translated(error) from error
     finally:
         connection.end()
-
-
-def _nothing() -> Script[None]:
-    return
-    yield

@@ -1,4 +1,4 @@
-"""One SQLite connection: opened the same way everywhere, driven by scripts, its errors translated once."""
+"""A SQLite connection that runs scripts, and the translation of its errors."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage import statements
-from bellcast.storage.engine import Params, Row, Script, Statement
+from bellcast.storage.script import Params, Row, Script, Statement
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Statements run on the loop's thread for so long at a stretch; then live connections get their turn.
+# After this long on the event loop's thread, statements yield to live connections.
 LOOP_SHARE_SECONDS = 0.008
-# Primary result codes that say the database, not the statement, is at fault.
+# Primary result codes for faults of the database, not of the statement.
 UNAVAILABLE_ERRORS = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program.",
     sqlite3.SQLITE_LOCKED: "The database is locked by another program.",
@@ -35,22 +35,22 @@ UNAVAILABLE_ERRORS = {
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged notification survives a power cut
-    "PRAGMA wal_autocheckpoint = 16000",  # pages: hot ones are copied home once in 64 MiB of writing, not once in 4
-    "PRAGMA busy_timeout = 0",  # waiting is the writer's, and never on the loop's thread
+    "PRAGMA wal_autocheckpoint = 16000",  # pages: hot pages are copied back once in 64 MiB of writes, not once in 4
+    "PRAGMA busy_timeout = 0",  # only the writer waits, and never on the event loop's thread
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA secure_delete = ON",  # what is deleted is overwritten with zeros
+    "PRAGMA secure_delete = ON",  # deleted content is overwritten with zeros
 )
 
 READER_CACHE = 32  # MiB: the hot pages of a million rows
-# What a large group changes must have room: a page that is put out early is written twice, and what follows it in the
-# log read again at the commit.
+# MiB: all pages that a bulk batch changes must fit. A page that is evicted early is written twice, and the log after it
+# is read again at the commit.
 WRITER_CACHE = 64
 
 
 def connect(path: Path, *, cache: int = READER_CACHE) -> sqlite3.Connection:
-    """A connection in autocommit mode: transactions are begun where they are meant. It keeps `cache` MiB of pages."""
+    """Connect in autocommit mode, so that transactions begin explicitly, with a page cache of `cache` MiB."""
     make_private(path)
-    # check_same_thread: the loop's thread and the commit thread take turns, never both at once.
+    # check_same_thread: the event loop's thread and the commit thread never use the connection at the same time.
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512)
     for pragma in (*PRAGMAS, f"PRAGMA cache_size = {-1024 * cache}"):
         connection.execute(pragma)
@@ -58,13 +58,13 @@ def connect(path: Path, *, cache: int = READER_CACHE) -> sqlite3.Connection:
 
 
 def make_private(path: Path) -> None:
-    """Make the file if it is missing, readable by its owner only. SQLite gives the files beside it the same rights."""
+    """Create the file if it is missing, readable by its owner only. SQLite copies the mode to its log files."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def translated(error: Exception) -> Exception:
-    """The error of a database as callers know it; one that is our own mistake stays as it is."""
+    """Return a database error as a BellcastError. Any other error is a programming error and stays."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
@@ -76,19 +76,19 @@ def translated(error: Exception) -> Exception:
 
 
 class SqliteText(NamedTuple):
-    """A statement as SQLite takes it fastest, its parameters by place: finding sixteen by name takes 2 µs a row."""
+    """A statement with positional parameters: SQLite needs 2 µs per row to find sixteen by name."""
 
     plain: str
     values: Callable[[Params], tuple[Any, ...]]
 
 
 def texts() -> dict[str, SqliteText]:
-    """Every statement, by name."""
+    """Load all statements, by name."""
     return {name: text(written) for name, written in statements.load("sqlite").items()}
 
 
 def text(written: str) -> SqliteText:
-    """A statement as it is written, with parameters by name."""
+    """Convert a statement with named parameters."""
     body = statements.body(written)
     return SqliteText(statements.PARAMETER.sub("?", body), _values(statements.PARAMETER.findall(body)))
 
@@ -104,22 +104,22 @@ def _values(names: list[str]) -> Callable[[Params], tuple[Any, ...]]:
 
 
 class SqliteConnection:
-    """Runs scripts on one SQLite connection. With `aside` no statement runs on the loop's thread."""
+    """Runs scripts on one SQLite connection. With `off_loop`, no statement runs on the event loop's thread."""
 
-    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, SqliteText], *, aside: bool = False) -> None:
+    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, SqliteText], *, off_loop: bool = False) -> None:
         self.raw = raw
         self._cursor = raw.cursor()
         self._texts = texts
-        self._off_loop = aside
+        self._off_loop = off_loop
         self._thread = ThreadPoolExecutor(1, "bellcast-store")
         self._until = inf
 
     def yield_periodically(self) -> None:
-        """From now on let others run every SLICE_SECONDS: for a connection that nobody else uses meanwhile."""
+        """Yield to the event loop every LOOP_SHARE_SECONDS from now on. No other task may use the connection until then."""
         self._until = perf_counter() + LOOP_SHARE_SECONDS
 
     async def run(self, script: Script[T]) -> T:
-        """Drive a script to its end. Unless a statement is heavy or the loop is shared, this never suspends."""
+        """Run a script to its end. It suspends only for a heavy statement, or to yield."""
         rows: list[Row] | None = None
         try:
             while True:
@@ -143,20 +143,19 @@ class SqliteConnection:
         return []
 
     async def in_thread(self, call: Callable[..., R], *args: object) -> R:
-        """Call something that waits for the disk; SQLite lets go of the interpreter while it does."""
+        """Run a call that waits for the disk; SQLite releases the interpreter lock while it waits."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     def end(self) -> None:
-        """End what `snapshot` began."""
+        """End the transaction that `snapshot` began."""
         if self.raw.in_transaction:
             self.raw.execute("COMMIT")
 
     def roll_back(self) -> None:
-        """Undo the transaction, unless SQLite already did (as it does when the disk is full)."""
+        """Roll back, unless SQLite already did, as when the disk is full."""
         if self.raw.in_transaction:
             self.raw.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Let the file go."""
         self._thread.shutdown()
         self.raw.close()

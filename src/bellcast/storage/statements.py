@@ -1,7 +1,7 @@
-"""The statements of `storage/sql`: each has a name, a sentence and one text, or one a dialect where they differ.
+"""The statements of `storage/sql`: each has a name, a sentence and one text, or one per dialect where they differ.
 
 -- name: inbox_state
--- Where one inbox stands.
+-- Read the state of one inbox.
 SELECT …
 
 -- name: of_ids @sqlite
@@ -16,7 +16,7 @@ COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
 def load(dialect: str) -> dict[str, str]:
-    """Every statement's text for `dialect`, by name; its own text goes before the common one."""
+    """Load the texts of all statements by name; the dialect's text replaces the common one."""
     found: dict[str, str] = {}
     own: dict[str, str] = {}
     for file in sorted(resources.files("bellcast.storage").joinpath("sql").iterdir(), key=lambda file: file.name):
@@ -24,7 +24,7 @@ def load(dialect: str) -> dict[str, str]:
             if only in ("", dialect):
                 kept = own if only else found
                 if name in kept:
-                    raise ValueError(f"{file.name}: the statement {name} is there twice")
+                    raise ValueError(f"{file.name}: the statement {name} is defined twice")
                 kept[name] = text
     return found | own
 
@@ -35,5 +35,5 @@ def _parse(text: str) -> list[tuple[str, str, str]]:
 
 
 def body(text: str) -> str:
-    """A statement without its sentence."""
+    """Return a statement without its comments."""
     return COMMENT.sub("", text).strip()

@@ -67,7 +67,7 @@ DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
     "edit": lambda app, number, id: app.store.sends.edit("", id, Edit(title="Edited"), 1),
     "recall": lambda app, number, id: app.store.sends.recall("", id, 1),
     "announce": lambda app, number, id: app.announce(),
-    "take in": lambda app, number, id: app.store.sends.materialize("", ["alice"], 1),
+    "take in": lambda app, number, id: app.materialize("", ["alice"], 1),
     "subscribed": lambda app, number, id: app.store.recipients.subscribed("", "alice", ["room"]),
     "next expiry": lambda app, number, id: app.store.upkeep.next_expiry(),
     "expire": lambda app, number, id: app.store.upkeep.expire(1, 10),
@@ -76,11 +76,11 @@ DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
 
 async def test_what_others_have_costs_nothing(app: App, engine: SqliteEngine) -> None:
     sendings = [app.sending("alice", tags=("x",)) for _ in range(100)]
-    await app.store.sends.add(sendings)
+    await app.add_all(sendings)
     number = (await app.inbox("alice")).number
     alone = [await steps(engine, DEEDS[name](app, number, sendings[at].ids[0])) for at, name in enumerate(DEEDS)]
     for _ in range(40):
-        await app.store.sends.add([app.sending(f"r{at}", tags=("x",)) for at in range(250)])
+        await app.add_all([app.sending(f"r{at}", tags=("x",)) for at in range(250)])
     among_many = [
         await steps(engine, DEEDS[name](app, number, sendings[50 + at].ids[0])) for at, name in enumerate(DEEDS)
     ]

@@ -1,7 +1,7 @@
 """The engine: one shared transaction for everyone who waits, each script whole or not at all."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -16,17 +16,18 @@ from tests.contract.app import App
 from bellcast import contention
 from bellcast.contention import CONTENTION_SENDS
 from bellcast.errors import NotFound, Unavailable
-from bellcast.storage import sqlite_writer
-from bellcast.storage.engine import Script, Statement
+from bellcast.storage.commit import sqlite_writer
+from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
+from bellcast.storage.commit.limits import ENTRY_ROWS
+from bellcast.storage.script import Script, Statement
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.sqlite_connection import text
-from bellcast.storage.sqlite_writer import SCRIPT_ROWS
 
 
 @pytest.fixture(autouse=True)
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups are closed by what comes, not by how long this machine took for the first of them."""
-    monkeypatch.setattr(sqlite_writer, "GROUP_SECONDS", 60)
+    monkeypatch.setattr(sqlite_writer, "SMALL_BATCH_SECONDS", 60)
 
 
 def put(key: str) -> Script[str]:
@@ -47,6 +48,29 @@ def fail(key: str) -> Script[str]:
 def lose(key: str) -> Script[str]:
     yield Statement("roll_back")
     raise NotFound("after the transaction was lost")
+
+
+def command(script: Callable[[str], Script[str]], key: str) -> Command[str]:
+    return ScriptCommand(lambda: script(key), [])
+
+
+class PutEach(ListCommand[str, str]):
+    """A tenant for each key; "bad" fails after it was written."""
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset()
+
+    def rows_of(self, item: str) -> int:
+        return 1
+
+    def script(self) -> Script[list[str]]:
+        for key in self.items:
+            yield from put_then_fail(key) if key == "bad" else put(key)
+        return list(self.items)
+
+
+async def write_all(engine: SqliteEngine, command: ListCommand[str, str]) -> list[str | Exception]:
+    return [result async for results in engine.write_items(command) for result in results]
 
 
 def have() -> Script[set[str]]:
@@ -95,16 +119,16 @@ class HeldCommit:
 
 async def test_everyone_who_waits_shares_one_commit(engine: SqliteEngine) -> None:
     with statements_of(engine) as told:
-        outcomes = await asyncio.gather(*(engine.write(put, key) for key in "abcd"))
+        outcomes = await asyncio.gather(*(engine.write(command(put, key)) for key in "abcd"))
     assert outcomes == ["a", "b", "c", "d"]
     assert told.count("COMMIT") == told.count("BEGIN IMMEDIATE") == 1
 
 
 async def test_those_who_come_during_a_commit_share_the_next(engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
-    first = asyncio.create_task(engine.write(put, "a"))
+    first = asyncio.create_task(engine.write(command(put, "a")))
     await commit.reached()
-    rest = [asyncio.create_task(engine.write(put, key)) for key in "bcd"]
+    rest = [asyncio.create_task(engine.write(command(put, key))) for key in "bcd"]
     await asyncio.sleep(0)
     assert not first.done()
     commit.release()
@@ -113,14 +137,17 @@ async def test_those_who_come_during_a_commit_share_the_next(engine: SqliteEngin
 
 
 async def test_what_is_committed_is_read_at_once(engine: SqliteEngine) -> None:
-    await engine.write(put, "a")
+    await engine.write(command(put, "a"))
     assert await engine.read(have) == await engine.read_in_background(have) == {"a"}
 
 
 async def test_a_script_that_fails_before_it_wrote_fails_alone(engine: SqliteEngine) -> None:
     with statements_of(engine) as told:
         outcomes = await asyncio.gather(
-            engine.write(put, "a"), engine.write(fail, "b"), engine.write(put, "c"), return_exceptions=True
+            engine.write(command(put, "a")),
+            engine.write(command(fail, "b")),
+            engine.write(command(put, "c")),
+            return_exceptions=True,
         )
     assert (outcomes[0], type(outcomes[1]), outcomes[2]) == ("a", NotFound, "c")
     assert told.count("COMMIT") == 1
@@ -129,11 +156,14 @@ async def test_a_script_that_fails_before_it_wrote_fails_alone(engine: SqliteEng
 
 async def test_a_script_that_fails_after_it_wrote_is_undone_and_the_others_are_not(engine: SqliteEngine) -> None:
     outcomes = await asyncio.gather(
-        engine.write(put, "a"), engine.write(put_then_fail, "b"), engine.write(put, "c"), return_exceptions=True
+        engine.write(command(put, "a")),
+        engine.write(command(put_then_fail, "b")),
+        engine.write(command(put, "c")),
+        return_exceptions=True,
     )
     assert (outcomes[0], type(outcomes[1]), outcomes[2]) == ("a", NotFound, "c")
     assert await engine.read(have) == {"a", "c"}
-    assert await engine.write(put, "d") == "d"
+    assert await engine.write(command(put, "d")) == "d"
 
 
 async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: SqliteEngine) -> None:
@@ -141,16 +171,18 @@ async def test_when_sqlite_itself_rolls_back_nobody_is_told_otherwise(engine: Sq
     assert engine._writer is not None
     texts = dict(engine._writer._connection._texts)
     engine._writer._connection._texts = {**texts, "roll_back": text("ROLLBACK")}
-    outcomes = await asyncio.gather(engine.write(put, "a"), engine.write(lose, "b"), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        engine.write(command(put, "a")), engine.write(command(lose, "b")), return_exceptions=True
+    )
     assert (outcomes[0], type(outcomes[1])) == ("a", NotFound)
     assert await engine.read(have) == {"a"}
 
 
 async def test_each_of_many_has_its_own_outcome(engine: SqliteEngine) -> None:
-    assert await engine.write_each(put, ["a", "b"]) == ["a", "b"]
-    (outcome,) = await engine.write_each(put_then_fail, ["c"])
+    assert await write_all(engine, PutEach(["a", "b"])) == ["a", "b"]
+    (outcome,) = await write_all(engine, PutEach(["bad"]))
     assert isinstance(outcome, NotFound)
-    assert await engine.write_each(put, []) == []
+    assert await write_all(engine, PutEach([])) == []
     assert await engine.read(have) == {"a", "b"}
 
 
@@ -164,8 +196,8 @@ async def test_sends_at_one_time_are_one_insertion(app: App, engine: SqliteEngin
     assert told.count("COMMIT") == 1
 
 
-async def bulk(app: App, name: str, rows: int = 2 * SCRIPT_ROWS) -> list[Any]:
-    return await app.store.sends.add([app.sending(f"{name}{at}") for at in range(rows)])
+async def bulk(app: App, name: str, rows: int = 2 * ENTRY_ROWS) -> list[Any]:
+    return await app.add_all([app.sending(f"{name}{at}") for at in range(rows)])
 
 
 async def test_bulk_of_many_shares_a_commit(app: App, engine: SqliteEngine) -> None:
@@ -222,21 +254,21 @@ async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bu
 
 
 async def test_one_callers_rows_stay_in_order_whatever_pieces_they_are_cut_into(app: App, engine: SqliteEngine) -> None:
-    sendings = [app.sending("alice", title=f"t{number}") for number in range(2 * SCRIPT_ROWS + 3)]
-    outcomes = await app.store.sends.add(sendings)
+    sendings = [app.sending("alice", title=f"t{number}") for number in range(2 * ENTRY_ROWS + 3)]
+    outcomes = await app.add_all(sendings)
     assert [one.events[0].inbox.revision for one in outcomes] == list(range(1, len(sendings) + 1))
 
 
 async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engine: SqliteEngine) -> None:
     taken = await app.send("alice")
     broken = replace(app.sending("alice"), ids=(taken,))
-    outcomes = await asyncio.gather(*(app.store.sends.add([one]) for one in (app.sending("bob"), broken)))
+    outcomes = await asyncio.gather(*(app.add_all([one]) for one in (app.sending("bob"), broken)))
     assert [isinstance(one, Exception) for (one,) in outcomes] == [False, True]
     assert await app.counts("alice") == await app.counts("bob") == (1, 1)
 
 
 async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: SqliteEngine) -> None:
-    tasks = [asyncio.create_task(engine.write(put, key)) for key in "abcd"]
+    tasks = [asyncio.create_task(engine.write(command(put, key))) for key in "abcd"]
     await asyncio.sleep(0)
     tasks[1].cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -246,20 +278,20 @@ async def test_a_waiter_that_gives_up_before_its_turn_leaves_nothing(engine: Sql
 
 async def test_a_waiter_that_gives_up_during_the_commit_harms_no_other(engine: SqliteEngine) -> None:
     commit = HeldCommit(engine)
-    tasks = [asyncio.create_task(engine.write(put, key)) for key in "abc"]
+    tasks = [asyncio.create_task(engine.write(command(put, key))) for key in "abc"]
     await commit.reached()
     tasks[0].cancel()
     await asyncio.sleep(0)
     commit.release()
     assert await asyncio.gather(*tasks[1:]) == ["b", "c"]
-    assert await engine.write(put, "d") == "d"
+    assert await engine.write(command(put, "d")) == "d"
     assert await engine.read(have) == {"a", "b", "c", "d"}
 
 
 async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SqliteEngine) -> None:
-    await engine.write(put, "a")
+    await engine.write(command(put, "a"))
     commit = HeldCommit(engine)
-    writing = asyncio.create_task(engine.write(put, "b"))
+    writing = asyncio.create_task(engine.write(command(put, "b")))
     await commit.reached()
     assert await engine.read(have) == {"a"}
     commit.release()
@@ -268,7 +300,7 @@ async def test_reads_go_on_while_a_commit_waits_for_the_disk(engine: SqliteEngin
 
 
 async def test_closing_commits_what_waits(engine: SqliteEngine, database: Path, clock: FakeClock) -> None:
-    writing = [asyncio.create_task(engine.write(put, key)) for key in "abcd"]
+    writing = [asyncio.create_task(engine.write(command(put, key))) for key in "abcd"]
     await asyncio.sleep(0)
     await engine.close()
     assert await asyncio.gather(*writing) == ["a", "b", "c", "d"]
@@ -287,7 +319,7 @@ async def test_a_closed_store_is_away(engine: SqliteEngine) -> None:
     await engine.close()
     await engine.close()
     with pytest.raises(Unavailable):
-        await engine.write(put, "a")
+        await engine.write(command(put, "a"))
     with pytest.raises(Unavailable):
         await engine.read(have)
     with pytest.raises(Unavailable):
@@ -318,7 +350,7 @@ async def test_a_sending_to_thousands_does_not_hold_up_the_loop(app: App) -> Non
 
 async def test_marking_ten_thousand_rows_does_not_hold_up_the_loop(app: App) -> None:
     for _ in range(10):
-        await app.store.sends.add([app.sending("alice") for _ in range(1000)])
+        await app.add_all([app.sending("alice") for _ in range(1000)])
     await app.inbox("alice")
     marking = asyncio.create_task(app.mark("alice", "read"))
     assert await turns_until(marking) > 100

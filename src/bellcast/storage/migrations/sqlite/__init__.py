@@ -1,4 +1,4 @@
-"""The steps for SQLite. The version of a store is its `user_version`."""
+"""Migrations for SQLite. The version of a store is its `user_version`."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from importlib import resources
 
 from bellcast.errors import Conflict
 
-# In the file's header, so that another program's database is not taken for a store ("Bell").
+# In the file header, to recognize databases of other programs ("Bell").
 APPLICATION_ID = 0x42656C6C
 
 
 def steps() -> list[str]:
-    """Every migration, oldest first; the n-th leads to version n."""
+    """Load all migrations, oldest first; the n-th leads to version n."""
     files = resources.files(__name__).iterdir()
     return [
         file.read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ def steps() -> list[str]:
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """Which version a store has; 0 for an empty file. Conflict for a file that is no store."""
+    """Return the version of a store; 0 for an empty file. Raises Conflict for a database of another program."""
     (number,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -33,7 +33,7 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def pending(connection: sqlite3.Connection) -> bool:
-    """Whether there is something to migrate. Conflict if the store is newer than this version of Bellcast."""
+    """Whether migrations are pending. Raises Conflict if the store is newer than this version of Bellcast."""
     found, known = version(connection), len(steps())
     if found > known:
         raise Conflict(
@@ -44,9 +44,9 @@ def pending(connection: sqlite3.Connection) -> bool:
 
 
 def check_schema(connection: sqlite3.Connection) -> None:
-    """Conflict unless every table, index, view and trigger is one that the steps made, as they made it.
+    """Raise Conflict unless all tables, indexes, views and triggers are exactly those of the migrations.
 
-    The file may come from somebody else: nothing in it runs before this check, and no name is taken from it."""
+    The file may be hostile: its triggers and views do not run before this check, and its names are not used."""
     known, found = _schema(min(version(connection), len(steps()))), _objects(connection)
     for kind, name in sorted({*known, *found}):
         if known.get((kind, name)) != found.get((kind, name)):
@@ -58,7 +58,7 @@ def check_schema(connection: sqlite3.Connection) -> None:
 
 @cache
 def tables() -> Mapping[str, tuple[str, ...]]:
-    """The columns of each table of this version, by name."""
+    """Return the columns of each table of this version, by name."""
     with closing(_new_store(len(steps()))) as store:
         names = sorted(name for kind, name in _objects(store) if kind == "table")
         return {name: tuple(row[1] for row in store.execute(f'PRAGMA table_info("{name}")')) for name in names}
@@ -66,7 +66,7 @@ def tables() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def _schema(number: int) -> Mapping[tuple[str, str], str | None]:
-    """The objects of a store of that version."""
+    """Return the objects of a store of that version."""
     with closing(_new_store(number)) as store:
         return _objects(store)
 
@@ -78,14 +78,14 @@ def _new_store(number: int) -> sqlite3.Connection:
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
-    """The text of each object by kind and name. SQLite makes tables and indexes of its own."""
+    """Return the text of each object by kind and name, without SQLite's internal tables and indexes."""
     found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
     own = ("table", "index")
     return {(kind, name): sql for kind, name, sql in found if kind not in own or not name.startswith("sqlite_")}
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Run what is missing in one transaction nobody else can look into."""
+    """Run pending migrations in one exclusive transaction."""
     connection.execute("BEGIN EXCLUSIVE")
     try:
         known = steps()
@@ -99,14 +99,14 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _run(connection: sqlite3.Connection, first: int, last: int) -> None:
-    """Run the steps that lead from one version to another."""
+    """Run the migrations from one version to another."""
     for step in steps()[first:last]:
         for statement in _statements(step):
             connection.execute(statement)
 
 
 def _statements(text: str) -> list[str]:
-    """`executescript` would commit before it begins, so the text is cut at the ends of its statements."""
+    """Split a script into statements, because `executescript` would commit first."""
     found, statement = [], ""
     for line in text.splitlines(keepends=True):
         statement += line

@@ -1,0 +1,1 @@
+"""The write pipeline: FairQueue, then Batch, then one Writer per engine."""

@@ -1,0 +1,114 @@
+"""Cut, merge and split commands: the only module that divides rows, by the table in `limits`."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.storage.commit.limits import ENTRY_ROWS
+
+T = TypeVar("T")
+
+Result: TypeAlias = Any  # the return value of the script, or the exception it raised
+
+
+class BatchFailed(Exception):
+    """A script raised after it had written: the transaction is rolled back and each command runs alone."""
+
+
+class QueuedCommand(NamedTuple):
+    """A command in the queue. `tenant` and `is_small` describe everything that its caller wants written, so that the
+    pieces of a large command stay in order."""
+
+    command: Command[Any]
+    result: asyncio.Future[Result]
+    tenant: str
+    rows: int
+    is_small: bool
+
+    def settle(self, result: Result) -> None:
+        """Give the caller its result, unless it was cancelled."""
+        if not self.result.done():
+            self.result.set_result(result)
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut a list into slices of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
+    """Cut a command into queue entries of about ENTRY_ROWS rows; an item is never divided."""
+    piece: list[Any] = []
+    rows = 0
+    for item in command.items:
+        is_separate = command.is_separate(item)
+        if piece and (rows >= ENTRY_ROWS or is_separate):
+            yield command.with_items(piece)
+            piece, rows = [], 0
+        piece.append(item)
+        rows += ENTRY_ROWS if is_separate else command.rows_of(item)
+    if piece:
+        yield command.with_items(piece)
+
+
+def can_merge(commands: Sequence[Command[Any]]) -> bool:
+    """Whether the commands can run as one."""
+    return len({type(command) for command in commands}) == 1 and all(command.is_mergeable for command in commands)
+
+
+def runs(commands: Sequence[Command[Any]]) -> Iterator[list[Command[Any]]]:
+    """Group adjacent commands that can run as one, in order."""
+    numbered = enumerate(commands)
+    for _, run in groupby(numbered, key=lambda one: type(one[1]) if one[1].is_mergeable else one[0]):
+        yield [command for _, command in run]
+
+
+def merge(run: Sequence[Command[Any]]) -> Command[Any]:
+    """Join commands that can run as one."""
+    first = run[0]
+    if len(run) == 1 or not isinstance(first, ListCommand):
+        return first
+    return first.with_items([item for command in run for item in _items(command)])
+
+
+def split_results(run: Sequence[Command[Any]], result: Result) -> list[Result]:
+    """Divide the result of a merged command among the commands of the run."""
+    if len(run) == 1 or isinstance(result, Exception):
+        return [result] * len(run)
+    following = iter(result)
+    return [[next(following) for _ in _items(command)] for command in run]
+
+
+def next_statement(entries: Sequence[QueuedCommand], rows: int) -> Sequence[QueuedCommand]:
+    """Take the entries that run next: one statement's worth of rows, at least one entry, if one statement can write
+    them all; else all entries, for one transaction."""
+    if single_statement([entry.command for entry in entries]) is None:
+        return entries
+    totals = accumulate(entry.rows for entry in entries)
+    return entries[: max(1, sum(total <= rows for total in totals))]
+
+
+def single_statement(commands: Sequence[Command[Any]]) -> Command[Any] | None:
+    """The one statement that does what all commands do, if there is one."""
+    joined = _joined(commands)
+    return None if joined is None else joined.single_statement()
+
+
+def prerequisite(commands: Sequence[Command[Any]]) -> Command[None] | None:
+    """The command that must run before `single_statement` can."""
+    joined = _joined(commands)
+    return None if joined is None else joined.prerequisite()
+
+
+def _joined(commands: Sequence[Command[Any]]) -> ListCommand[Any, Any] | None:
+    merged = merge(commands) if can_merge(commands) else None
+    return merged if isinstance(merged, ListCommand) else None
+
+
+def _items(command: Command[Any]) -> Sequence[Any]:
+    if not isinstance(command, ListCommand):
+        raise TypeError(f"{type(command).__name__} has no items")
+    return command.items

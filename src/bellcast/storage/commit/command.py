@@ -1,0 +1,119 @@
+"""Writes as commands: a script, its locks, and its rules for merging.
+
+A new kind of write needs a command in the module of its scripts: a `ScriptCommand`, or a `ListCommand` if the items of
+many callers can share statements.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, Self, TypeAlias, TypeVar
+
+from bellcast.storage.script import Script
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+# An inbox: its number, or tenant and recipient key where it may not exist yet.
+LockKey: TypeAlias = int | tuple[str, str]
+# The tenant of commands without names in their lock keys: actions of recipients, and maintenance.
+NO_TENANT = "\x00"
+
+
+class Command(ABC, Generic[T]):
+    """An atomic write."""
+
+    @abstractmethod
+    def script(self) -> Script[T]:
+        """Return a fresh run of the script. A writer may call it more than once."""
+
+    @abstractmethod
+    def lock_keys(self) -> frozenset[LockKey] | None:
+        """The inboxes that the script writes to. An engine with many writers locks them before the script begins, all
+        writers in one order, so that the script runs as if alone and no two writers deadlock.
+
+        None if they are not known: the command is exclusive."""
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether the script needs a transaction to itself, and is retried after a conflict."""
+        return False
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that is charged for the writer's time."""
+        keys = (key[0] for key in self.lock_keys() or () if isinstance(key, tuple))
+        return next(keys, NO_TENANT)
+
+    @property
+    def rows(self) -> int:
+        """Its size."""
+        return 1
+
+    @property
+    def is_mergeable(self) -> bool:
+        """Whether it can run as one with other commands of its class."""
+        return False
+
+
+class ScriptCommand(Command[T]):
+    """A write of about one row. Without lock keys (None) it is exclusive."""
+
+    def __init__(self, script: Callable[[], Script[T]], lock_keys: Iterable[LockKey] | None) -> None:
+        self._script = script
+        self._lock_keys = None if lock_keys is None else frozenset(lock_keys)
+
+    def script(self) -> Script[T]:
+        return self._script()
+
+    def lock_keys(self) -> frozenset[LockKey] | None:
+        return self._lock_keys
+
+    @property
+    def is_exclusive(self) -> bool:
+        return self._lock_keys is None
+
+
+class ListCommand(Command[list[T]], Generic[Item, T]):
+    """A write with one result per item. Two runs, one after the other, equal one run with both lists of items, so batches
+    cut and merge it freely."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+
+    def with_items(self, items: Sequence[Item]) -> Self:
+        """Return the same write for other items."""
+        return type(self)(items)
+
+    @abstractmethod
+    def rows_of(self, item: Item) -> int:
+        """The number of rows that an item adds."""
+
+    def is_separate(self, item: Item) -> bool:
+        """Whether the item needs a script to itself."""
+        return False
+
+    def single_statement(self) -> Command[list[T] | None] | None:
+        """The same write as one statement that is its own transaction, if the engine has one. It writes
+        no row and returns None if `prerequisite` must run first."""
+        return None
+
+    def prerequisite(self) -> Command[None] | None:
+        """The command that must run before `single_statement` can."""
+        return None
+
+    @property
+    def rows(self) -> int:
+        return sum([self.rows_of(item) for item in self.items])
+
+    @property
+    def is_mergeable(self) -> bool:
+        return not self.is_separate(self.items[0])
+
+
+def _no_script() -> Script[None]:
+    return
+    yield
+
+
+# Writes nothing. Its transaction shows whether the database can be written.
+PROBE = ScriptCommand(_no_script, None)

@@ -1,0 +1,167 @@
+"""Weighted fair queueing by tenant: a large send of one tenant does not delay the single sends of the others.
+
+Work is measured in rows. Serving a tenant advances its virtual time by rows divided by weight, and the tenant with the
+lowest virtual time is next. A tenant that was idle starts at the time of the last one served, so idle time earns no
+credit.
+
+Each step is O(log n) in waiting tenants: one heap orders the tenants with small work, another those with bulk work.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Collection, Mapping
+from heapq import heappop, heappush, heapreplace
+from typing import Generic, Protocol, TypeVar
+
+
+class QueuedWork(Protocol):
+    """Work of one tenant. `rows` is its size; small work runs before bulk work of the same tenant."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def is_small(self) -> bool: ...
+
+
+# Virtual times of idle tenants are dropped when there are this many, and again when the rest has doubled.
+MAX_IDLE_TENANTS = 1_000
+
+W = TypeVar("W", bound=QueuedWork)
+
+
+def may_share_transaction(one: QueuedWork, other: QueuedWork) -> bool:
+    """Bulk work shares no transaction with small work or with another tenant, which would wait for all of its rows."""
+    return one.is_small == other.is_small and (one.is_small or one.tenant == other.tenant)
+
+
+class TenantQueue(Generic[W]):
+    """The waiting work of one tenant, and its virtual time. `order` breaks ties in favour of the longest wait."""
+
+    __slots__ = ("bulk", "order", "small", "tenant", "time")
+
+    def __init__(self, tenant: str, time: float, order: int) -> None:
+        self.tenant = tenant
+        self.time = time
+        self.order = order
+        self.small: deque[W] = deque()
+        self.bulk: deque[W] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.small and not self.bulk
+
+    def lane(self, *, small: bool) -> deque[W]:
+        """The small work or the bulk work."""
+        return self.small if small else self.bulk
+
+
+class Turn(Generic[W]):
+    """The place of a tenant in a heap: its virtual time when the turn was made."""
+
+    __slots__ = ("queue", "time")
+
+    def __init__(self, queue: TenantQueue[W]) -> None:
+        self.queue = queue
+        self.time = queue.time
+
+    def __lt__(self, other: "Turn[W]") -> bool:
+        return self.time < other.time or (self.time == other.time and self.queue.order < other.queue.order)
+
+
+class TurnHeap(Generic[W]):
+    """The tenants with work of one kind, by virtual time.
+
+    Virtual time only grows, so a turn that is out of date is too early. It is corrected when it reaches the top."""
+
+    def __init__(self, *, small: bool) -> None:
+        self._small = small
+        self._turns: list[Turn[W]] = []
+        self._queues: set[TenantQueue[W]] = set()
+
+    def add(self, queue: TenantQueue[W]) -> None:
+        """Give the tenant a turn, unless it has one."""
+        if queue not in self._queues:
+            self._queues.add(queue)
+            heappush(self._turns, Turn(queue))
+
+    def first(self, excluded: Collection[str] = ()) -> Turn[W] | None:
+        """The earliest turn of a tenant that is not excluded."""
+        skipped: list[Turn[W]] = []
+        while (turn := self._current()) is not None and turn.queue.tenant in excluded:
+            skipped.append(heappop(self._turns))
+        for one in skipped:
+            heappush(self._turns, one)
+        return turn
+
+    def _current(self) -> Turn[W] | None:
+        while self._turns:
+            turn = self._turns[0]
+            if not turn.queue.lane(small=self._small):
+                heappop(self._turns)
+                self._queues.discard(turn.queue)
+            elif turn.time == turn.queue.time:
+                return turn
+            else:
+                heapreplace(self._turns, Turn(turn.queue))
+        return None
+
+
+class FairQueue(Generic[W]):
+    """Waiting work of all tenants."""
+
+    def __init__(self) -> None:
+        self.weights: Mapping[str, float] = {}  # 1 for tenants without an entry
+        self._waiting: dict[str, TenantQueue[W]] = {}
+        self._idle_times: dict[str, float] = {}
+        self._small = TurnHeap[W](small=True)
+        self._bulk = TurnHeap[W](small=False)
+        self._orders = itertools.count()
+        self._now = 0.0
+        self._max_idle = MAX_IDLE_TENANTS
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, work: W) -> None:
+        """Append work to the queue of its tenant."""
+        queue = self._waiting.get(work.tenant)
+        if queue is None:
+            time = max(self._now, self._idle_times.pop(work.tenant, 0.0))
+            queue = self._waiting[work.tenant] = TenantQueue(work.tenant, time, next(self._orders))
+        queue.lane(small=work.is_small).append(work)
+        (self._small if work.is_small else self._bulk).add(queue)
+
+    def next(self, excluded: Collection[str] = (), *, bulk: bool = True) -> W | None:
+        """Return the next work without removing it: small work of tenants that are not excluded, and bulk work of any
+        tenant if `bulk` is set."""
+        small_turn = self._small.first(excluded)
+        bulk_turn = self._bulk.first() if bulk else None
+        if small_turn is not None and (bulk_turn is None or not bulk_turn < small_turn):
+            return small_turn.queue.small[0]
+        return None if bulk_turn is None else bulk_turn.queue.bulk[0]
+
+    def dequeue(self, work: W) -> None:
+        """Remove the work that `next` returned, and charge it to its tenant."""
+        queue = self._waiting[work.tenant]
+        queue.lane(small=work.is_small).popleft()
+        self._now = queue.time
+        queue.time += work.rows / self.weights.get(work.tenant, 1.0)
+        if queue.is_idle:
+            del self._waiting[work.tenant]
+            self._idle_times[work.tenant] = queue.time
+            if len(self._idle_times) > self._max_idle:
+                self._drop_idle_times()
+
+    def _drop_idle_times(self) -> None:
+        """Drop times that have passed: without them a tenant starts at the same time."""
+        self._idle_times = {tenant: time for tenant, time in self._idle_times.items() if time > self._now}
+        self._max_idle = max(MAX_IDLE_TENANTS, 2 * len(self._idle_times))
+
+    def clear(self) -> list[W]:
+        """Remove and return all work."""
+        found = [work for queue in self._waiting.values() for work in (*queue.small, *queue.bulk)]
+        self._waiting.clear()
+        self._small, self._bulk = TurnHeap(small=True), TurnHeap(small=False)
+        return found

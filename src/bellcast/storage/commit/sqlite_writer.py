@@ -1,0 +1,191 @@
+"""Group commit on SQLite: all waiting commands share one transaction and one wait for the disk.
+
+While a commit waits for the disk, commands queue up, so a slower disk makes larger batches.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from math import inf
+from time import perf_counter
+from typing import Any
+
+from bellcast import ports
+from bellcast.contention import MAX_BACKOFF_SECONDS
+from bellcast.storage.commit import batch
+from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, Result
+from bellcast.storage.commit.command import Command
+from bellcast.storage.commit.limits import SMALL_BATCH_SECONDS, SQLITE
+from bellcast.storage.commit.writer import Writer
+from bellcast.storage.sqlite_connection import SqliteConnection, translated
+
+# Other programs, such as backups, hold the write lock for milliseconds; after this long writers get an error.
+BUSY_TIMEOUT = 5_000
+RETRY_DELAY = 0.01
+
+
+class SqliteBatch:
+    """The entries of one transaction, which accepts more while it runs. `small_only`: it accepts no bulk entries."""
+
+    def __init__(self, *, contended: bool, small_only: bool) -> None:
+        self.entries: list[QueuedCommand] = []
+        self.small_only = small_only
+        self._bulk_limit = SQLITE.contended_bulk if contended else SQLITE.bulk
+        self._merged_limit = SQLITE.contended_merged if contended else SQLITE.merged
+        self._small_rows = self._bulk_rows = 0
+        self._closes_at = inf
+
+    def accepts(self, entry: QueuedCommand) -> bool:
+        """Whether there is room. A small command waits for one bulk entry at most."""
+        if perf_counter() >= self._closes_at:
+            return False
+        if entry.is_small:
+            return self._small_rows < SQLITE.small
+        limit = SQLITE.contended_bulk if self._small_rows else self._bulk_limit
+        return not self._bulk_rows or self._bulk_rows + entry.rows <= limit
+
+    def merges(self, run: Sequence[QueuedCommand], rows: int, entry: QueuedCommand) -> bool:
+        """Whether an entry can run as one with the run before it, which has `rows` rows."""
+        return (
+            entry.is_small == run[-1].is_small
+            and rows + entry.rows <= (SQLITE.small if entry.is_small else self._merged_limit)
+            and batch.can_merge([run[-1].command, entry.command])
+        )
+
+    def add(self, entry: QueuedCommand) -> None:
+        self.entries.append(entry)
+        if not entry.is_small:
+            self._bulk_rows += entry.rows
+            return
+        if not self._small_rows:
+            self._closes_at = perf_counter() + SMALL_BATCH_SECONDS
+        self._small_rows += entry.rows
+
+    @property
+    def has_bulk(self) -> bool:
+        return self._bulk_rows > 0
+
+
+class SqliteWriter(Writer):
+    """The only writer of the database."""
+
+    def __init__(self, connection: SqliteConnection, clock: ports.Clock) -> None:
+        super().__init__()
+        self._connection = connection
+        self._clock = clock
+        self._work: asyncio.Task[None] | None = None
+        self._small_arrived = asyncio.Event()
+        self._backoff_until = 0.0
+
+    async def close(self) -> None:
+        if self._work is not None:
+            await self._work
+        self._connection.close()
+
+    def _start(self, *, small: bool) -> None:
+        if small:
+            self._small_arrived.set()
+        if self._work is None:
+            self._work = asyncio.get_running_loop().create_task(self._work_off())
+
+    async def _work_off(self) -> None:
+        try:
+            while self._queue:
+                await self._back_off()
+                began = perf_counter()
+                if await self._commit_batch() and self._contention:
+                    self._backoff_until = perf_counter() + min(perf_counter() - began, MAX_BACKOFF_SECONDS)
+        finally:
+            self._work = None
+
+    @property
+    def _is_backing_off(self) -> bool:
+        return perf_counter() < self._backoff_until
+
+    async def _back_off(self) -> None:
+        """While small commands arrive, rest after a bulk batch for as long as it took, unless there is small work: live
+        connections and other processes get the disk and the processor."""
+        self._small_arrived.clear()
+        if self._is_backing_off and self._queue.next(bulk=False) is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._small_arrived.wait(), self._backoff_until - perf_counter())
+
+    async def _commit_batch(self) -> bool:
+        """Run and commit one batch; return whether it had bulk entries."""
+        current = SqliteBatch(contended=bool(self._contention), small_only=self._is_backing_off)
+        try:
+            await self._begin()
+            results = await self._run(current)
+            await self._connection.in_thread(self._connection.raw.execute, "COMMIT")
+        except BatchFailed:
+            self._connection.roll_back()
+            results = [await self._run_alone(entry.command) for entry in current.entries]
+        except Exception as error:  # noqa: BLE001  every caller gets the error
+            self._connection.roll_back()
+            current.entries = current.entries or self._queue.clear()
+            results = [translated(error)] * len(current.entries)
+        for entry, result in zip(current.entries, results, strict=True):
+            entry.settle(result)
+        return current.has_bulk
+
+    async def _begin(self) -> None:
+        """Take the write lock. Waits for other programs without blocking the event loop."""
+        deadline = self._clock.now() + BUSY_TIMEOUT
+        while True:
+            try:
+                self._connection.raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._clock.now() >= deadline:
+                    raise
+            else:
+                return
+            await self._clock.sleep(RETRY_DELAY)
+
+    async def _run(self, current: SqliteBatch) -> list[Result]:
+        """Run queued commands until the batch is full."""
+        results: list[Result] = []
+        self._connection.yield_periodically()
+        while run := self._next_run(current):
+            results += await self._run_merged([entry.command for entry in run])
+        return results
+
+    def _next_run(self, current: SqliteBatch) -> list[QueuedCommand]:
+        """Take the next entry, and those after it that can run as one with it. Cancelled entries are dropped."""
+        run: list[QueuedCommand] = []
+        rows = 0
+        while (entry := self._queue.next(bulk=not current.small_only)) is not None and current.accepts(entry):
+            if run and not current.merges(run, rows, entry):
+                break
+            self._queue.dequeue(entry)
+            if not entry.result.done():
+                current.add(entry)
+                run.append(entry)
+                rows += entry.rows
+        return run
+
+    async def _run_merged(self, run: Sequence[Command[Any]]) -> list[Result]:
+        result = await self._run_script(batch.merge(run))
+        if isinstance(result, Exception) and len(run) > 1:
+            return [await self._run_script(command) for command in run]
+        return batch.split_results(run, result)
+
+    async def _run_script(self, command: Command[Any]) -> Result:
+        written = self._connection.raw.total_changes
+        try:
+            return await self._connection.run(command.script())
+        except Exception as error:
+            if self._connection.raw.total_changes != written or not self._connection.raw.in_transaction:
+                raise BatchFailed from error
+            return translated(error)
+
+    async def _run_alone(self, command: Command[Any]) -> Result:
+        """Run one command in its own transaction."""
+        try:
+            await self._begin()
+            result = await self._connection.run(command.script())
+            await self._connection.in_thread(self._connection.raw.execute, "COMMIT")
+        except Exception as error:  # noqa: BLE001  the command's own caller gets the error
+            self._connection.roll_back()
+            return translated(error)
+        return result

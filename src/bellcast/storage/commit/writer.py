@@ -1,0 +1,87 @@
+"""The part of a writer that engines share: commands enter the queue, callers wait for their results."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bellcast.contention import ContentionDetector
+from bellcast.errors import BellcastError
+from bellcast.storage.commit import batch
+from bellcast.storage.commit.batch import QueuedCommand, Result
+from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.storage.commit.fair_queue import FairQueue
+from bellcast.storage.commit.limits import SMALL_ROWS
+
+T = TypeVar("T")
+
+
+class Writer(ABC):
+    """Runs queued commands in shared transactions. It has a task only while there is work.
+
+    Commands of a cancelled caller may still be committed; each is atomic."""
+
+    def __init__(self) -> None:
+        self._queue = FairQueue[QueuedCommand]()
+        self._contention = ContentionDetector()
+
+    async def write(self, command: Command[T]) -> T:
+        """Return the result after the commit. Raises the script's exception."""
+        (entry,) = self._enqueue([command], command.tenant)
+        result = await entry.result
+        if isinstance(result, Exception):
+            raise result
+        written: T = result
+        return written
+
+    async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
+        """Yield the results of the items in order, as they are committed."""
+        if not command.items:
+            return
+        ready: list[T | Exception] = []
+        for entry in self._enqueue(list(batch.cut(command)), command.tenant):
+            if ready and not entry.result.done():
+                yield ready
+                ready = []
+            ready += await self._results_of(entry)
+        yield ready
+
+    async def _results_of(self, entry: QueuedCommand) -> list[Result]:
+        result, command = await entry.result, entry.command
+        if not isinstance(result, Exception):
+            return list(result)
+        if not isinstance(command, ListCommand):
+            return [result]
+        # A BellcastError means for all items that the database is away or full; another error is the fault of one item.
+        if len(command.items) == 1 or isinstance(result, BellcastError):
+            return [result] * len(command.items)
+        alone = self._enqueue([command.with_items([item]) for item in command.items], entry.tenant)
+        return [one for each in alone for one in await self._results_of(each)]
+
+    def _enqueue(self, commands: Sequence[Command[Any]], tenant: str) -> list[QueuedCommand]:
+        """Queue the commands of one caller."""
+        loop = asyncio.get_running_loop()
+        sizes = [command.rows for command in commands]
+        is_small = sum(sizes) <= SMALL_ROWS
+        entries = [
+            QueuedCommand(command, loop.create_future(), tenant, rows, is_small)
+            for command, rows in zip(commands, sizes, strict=True)
+        ]
+        for entry in entries:
+            self._queue.add(entry)
+        if is_small:
+            self._contention.record()
+        self._start(small=is_small)
+        return entries
+
+    @abstractmethod
+    def _start(self, *, small: bool) -> None:
+        """Make sure that a task works on the queue."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Commit all queued commands."""
+
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Set the shares of tenants that wait for each other."""
+        self._queue.weights = weights

@@ -1,0 +1,41 @@
+"""Scripts: plain generators that yield statements, receive their rows, and return a result.
+
+A script never awaits and never opens a transaction, so the same script runs on every database; the engine provides both.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+# Rows are read by position, in the order of the selected columns: unpacking is the fastest access on every driver.
+Row: TypeAlias = tuple[Any, ...]
+Params: TypeAlias = Mapping[str, Any]
+NO_PARAMS: Params = {}
+
+
+class Statement(Struct, frozen=True):
+    """A named statement of `storage/sql` with its parameters.
+
+    `many` runs it once for each parameter set and yields no rows. `heavy` marks a statement that may touch all of a
+    large inbox: it must not run on the event loop's thread.
+    """
+
+    name: str
+    params: Params = NO_PARAMS
+    many: Sequence[Params] | None = None
+    heavy: bool = False
+
+
+Script: TypeAlias = Generator[Statement, list[Row], T]
+
+
+def fetch(statement: Statement) -> Script[list[Row]]:
+    """A script of one statement; return its rows."""
+    return (yield statement)
+
+
+class WriteConflict(Exception):
+    """Another process wrote a row that this script had found missing: the script must run again."""
