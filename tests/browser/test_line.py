@@ -117,13 +117,13 @@ def test_page_reconnects_after_a_server_restart(start_server, open_shop, person)
 
 
 def test_token_is_renewed_before_it_expires_and_the_connection_stays(app, person, shop, bellcast_server):
-    shop.context.expose_function("issue", lambda: bellcast_server.token(person, ttl=6))
+    shop.context.expose_function("issue", lambda: bellcast_server.token(person, ttl=16))
     page = shop.open("<bellcast-bell></bellcast-bell>")
     in_page(page, "{ globalThis.asked = 0; globalThis.said = new Set(); bell.getToken = () => (asked++, issue()) }")
     wait_live(page)
     in_page(page, "bell.session.addEventListener('change', () => said.add(bell.session.state.status))")
-    wait_page(page, "asked >= 2", 20)
-    page.wait_for_timeout(2_500)  # beyond the expiry of the first token
+    wait_page(page, "asked >= 2")
+    page.wait_for_timeout(6_000)  # beyond the expiry of the first token
     app.notify(person, title="Still here")
     expect(bell(page, 1)).to_be_visible()
     assert page.evaluate("[...said]") == ["live"]

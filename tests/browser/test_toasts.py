@@ -30,7 +30,7 @@ def test_toast_shows_the_notification_and_opens_its_url(app, person, shop):
 
 
 def test_toast_closes_after_its_duration_unless_urgent(app, person, shop):
-    page = open_both(shop, duration=2_500)
+    page = open_both(shop, duration=8_000)  # long enough to be seen on a loaded machine
     app.bulk([{"to": person, "title": "By the way"}, {"to": person, "title": "Now!", "priority": "urgent"}])
     expect(toasts(page)).to_have_count(2)
     expect(toasts(page)).to_have_count(1)

@@ -235,6 +235,12 @@ def memory(server: ServerProcess) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
+def cpu_seconds(server: ServerProcess) -> float:
+    """Return the processor time that the server has used: a measure of delay that other load does not change."""
+    fields = (_process(server) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def unharmed(server: ServerProcess, since: int = 0) -> bool:
     """Check that the server runs, responds, and has logged no error since its log was `since` characters long."""
     log = server.log.read_text()[since:]

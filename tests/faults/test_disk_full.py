@@ -139,7 +139,7 @@ def test_server_does_not_start_on_a_full_disk_and_reports_the_reason(disk: Path)
         [sys.executable, "-m", "bellcast", "serve", "--port", "0", "--data", str(data)],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert failed.returncode != 0
     assert "Traceback" not in failed.stderr

@@ -27,7 +27,7 @@ def test_connection_without_a_free_file_descriptor_is_closed_for_a_retry(tmp_pat
                 f"{server.url}/v1/notifications",
                 json={"to": "r1", "title": "Hello"},
                 headers=server.as_app(),
-                timeout=20,
+                timeout=60,
             )
             assert sent.status_code == 201
         assert "LimitNOFILE" in server.log.read_text()

@@ -68,7 +68,7 @@ def present(node: ServerProcess, topic: str = ROOM, **query: Any) -> dict[str, i
     return {member["recipient"]: member["connections"] for member in members}
 
 
-def everywhere(nodes: Cluster, topic: str, expected: dict[str, int], within: float = 10) -> bool:
+def everywhere(nodes: Cluster, topic: str, expected: dict[str, int], within: float = 60) -> bool:
     return eventually(lambda: all(present(node, topic) == expected for node in running(nodes)), within)
 
 

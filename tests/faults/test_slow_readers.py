@@ -21,6 +21,8 @@ WINDOW = 4_096  # bytes of the reader's kernel buffer
 LARGE = "x" * 50_000
 FOLLOWING = [raw_websocket, raw_stream]
 WAYS = ["websocket", "sse"]
+# Shorter than the 30 s that a server waits for a slow reader, longer than any pause of a loaded machine.
+STALL_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +73,13 @@ def test_slow_reader_is_closed_and_can_resume(
     device = Device(snapshot(tight, who))
     with follow(tight, who, window=WINDOW) as slow, websocket(tight, who) as quick:
         quick.next()
-        began = time.monotonic()
-        while live(tight) == 2:
+        sent = 0
+        while live(tight) == 2 and sent < 2_000:  # 18 MB, of which the kernel buffers 4
             tell(app, who, 20, 9_000)
             for _ in range(20):
                 assert quick.next()["type"] == "notification"
-        assert time.monotonic() - began < 10
+            sent += 20
+        assert live(tight) == 1
         for event in _events(slow):
             device.hear(event)
             if event["type"] == "close":
@@ -119,7 +122,7 @@ def test_slow_readers_of_a_topic_delay_no_other_and_use_little_memory(tight: Ser
             slowest = max(slowest, time.monotonic() - began)
             told += 1
         assert live(tight) == 1
-        assert slowest < 2
+        assert slowest < STALL_SECONDS
         assert memory(tight) < before + 20
 
 
@@ -179,7 +182,7 @@ def test_unread_responses_are_bounded(tight: ServerProcess, app: httpx.Client) -
     ):
         for asking in (replaying, reading_nothing):
             asking.pour(ping, most=20_000_000)
-        assert eventually(lambda: live(tight) == 0, within=20)
+        assert eventually(lambda: live(tight) == 0)
         assert memory(tight) < before + 20
 
 

@@ -51,6 +51,8 @@ HOSTS = {
     "hypercorn": ["hypercorn", "--log-level", "warning"],
 }
 LIMITS = {"UNSENT": "65536", "FRAMES_PER_SECOND": "150", "EVENT_DATA": "60000", "CONNECTIONS_PER_RECIPIENT": "3"}
+# Shorter than the 30 s that a server waits for a slow reader, longer than any pause of a loaded machine.
+STALL_SECONDS = 20
 names = (f"guest{number}" for number in itertools.count())
 
 
@@ -344,7 +346,7 @@ def test_reader_that_does_not_read_is_closed_and_delays_no_other(
             began = time.monotonic()
             assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": "x" * 50_000}).is_success
             assert quick.until("event")["name"] == str(told)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < STALL_SECONDS
             told += 1
         assert live(mounted) == 1
         assert memory(mounted) < before + 30
