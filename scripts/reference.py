@@ -31,14 +31,14 @@ They are read once, at start. A wrong value or an unknown `BELLCAST_…` name st
 
 TITLES = {
     "server": ("The server", ""),
-    "store": ("What is kept", ""),
+    "store": ("Storage", ""),
     "project": (
         "The project",
         "An id, a public key, and the secret that signs session tokens and opens every server path.",
     ),
     "client": ("Commands that talk to a running server", ""),
-    "access": ("Who may ask", ""),
-    "native": ("Bellcast's own dialect", ""),
+    "access": ("Access", ""),
+    "native": ("Native dialect", ""),
     "pusher": (
         "Pusher Channels",
         "For clients and server libraries of Pusher: [moving from Pusher](../howto/move-from-pusher.md).",
@@ -74,7 +74,7 @@ def _group(title: str, about: str, rows: list[table.Setting], defaults: dict[str
 
 
 def _row(setting: table.Setting, default: str) -> str:
-    return f"| `{setting.variable}` | {f'`{default}`' if default else ''} | {setting.expects} | {setting.what} |"
+    return f"| `{setting.variable}` | {f'`{default}`' if default else ''} | {setting.expects} | {setting.description} |"
 
 
 # The other pages have a file each, `reference_<page>.py`. Of these two only what is between their marks is made.

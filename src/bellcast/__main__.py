@@ -1,4 +1,4 @@
-"""`python -m bellcast` is the command line, for where scripts are not on the path."""
+"""`python -m bellcast` runs the command line where scripts are not on PATH."""
 
 from bellcast.cli import main
 

@@ -9,7 +9,7 @@ BellcastError                 500 internal
 ├── Conflict                  409 conflict
 ├── TooLarge                  413 too_large              the whole request is over a limit
 ├── UnsupportedMediaType      415 unsupported_media_type
-├── UpgradeRequired           426 upgrade_required       this path speaks WebSocket only
+├── UpgradeRequired           426 upgrade_required       this path accepts WebSocket connections only
 ├── Invalid                   422 invalid                readable but wrong; names each bad field
 │   └── IdempotencyMismatch   422 idempotency_mismatch   the key was used with another body
 ├── TooMany                   429 too_many               retry after `retry_after`
@@ -34,7 +34,7 @@ class FieldError(NamedTuple):
 
 
 class BellcastError(Exception):
-    """Something went wrong inside Bellcast; the log has the details."""
+    """An unexpected error occurred; the server's log has the details."""
 
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
@@ -74,7 +74,7 @@ class Forbidden(BellcastError):
 
 
 class NotFound(BellcastError):
-    """There is nothing here under that name."""
+    """Nothing exists under this name or id."""
 
     code, title, status = "not_found", "Not found", 404
 
@@ -86,7 +86,7 @@ class MethodNotAllowed(BellcastError):
 
 
 class Conflict(BellcastError):
-    """The thing is in a state that does not allow this."""
+    """The current state does not allow this operation."""
 
     code, title, status = "conflict", "Conflict", 409
 
@@ -104,7 +104,7 @@ class UnsupportedMediaType(BellcastError):
 
 
 class UpgradeRequired(BellcastError):
-    """This path speaks WebSocket only."""
+    """This path accepts WebSocket connections only."""
 
     code, title, status = "upgrade_required", "WebSocket required", 426
 
@@ -116,12 +116,12 @@ class Invalid(BellcastError):
 
     @classmethod
     def of(cls, field: str, message: str) -> "Invalid":
-        """One bad field."""
+        """Create an error for one invalid field."""
         return cls.fields([FieldError(field, message)])
 
     @classmethod
     def fields(cls, errors: list[FieldError]) -> "Invalid":
-        """Several invalid fields in one error, at most MAX_FIELD_ERRORS."""
+        """Create an error for several invalid fields, at most MAX_FIELD_ERRORS."""
         errors = errors[:MAX_FIELD_ERRORS]
         return cls("; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors), errors=tuple(errors))
 
@@ -133,13 +133,13 @@ class IdempotencyMismatch(Invalid):
 
 
 class TooMany(BellcastError):
-    """Too many requests or connections: come back later."""
+    """Too many requests or connections: retry later."""
 
     code, title, status = "too_many", "Too many", 429
 
 
 class Unavailable(BellcastError):
-    """A part this server needs is away right now: try again."""
+    """The store, the broker or another server is temporarily unreachable: try again."""
 
     code, title, status = "unavailable", "Temporarily unavailable", 503
 
@@ -148,13 +148,13 @@ class Unavailable(BellcastError):
 
 
 class DiskFull(BellcastError):
-    """The disk of the store is full: nothing was changed. Make room and send it again."""
+    """The disk of the store is full: nothing was changed. Free space and retry."""
 
     code, title, status = "disk_full", "Disk full", 507
 
 
 class NoHandler(BellcastError):
-    """No handler answers this call."""
+    """No handler exists for this call."""
 
     code, title, status = "no_handler", "No handler", 404
 

@@ -62,7 +62,7 @@ class JobRunner:
                 while await self.run_due() == LEASE_BATCH:
                     pass
             except BellcastError as failure:
-                log.warning("jobs_delayed", why=failure.detail)
+                log.warning("jobs_delayed", reason=failure.detail)
             await self._poll()
 
     async def run_due(self) -> int:
@@ -91,13 +91,13 @@ class JobRunner:
             return await self._failed(job, "unexpected error")
         return True
 
-    async def _failed(self, job: Job, why: str) -> bool:
+    async def _failed(self, job: Job, reason: str) -> bool:
         now = self._clock.now()
         pause = min(FIRST_RETRY_MS << min(job.attempts - 1, 16), MAX_RETRY_MS)
         if now + pause > job.created_at + RETRY_DEADLINE_MS:
-            log.error("job_abandoned", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
+            log.error("job_abandoned", kind=job.kind, job=job.id, attempts=job.attempts, reason=reason)
             return True
-        log.warning("job_retried", kind=job.kind, job=job.id, attempts=job.attempts, why=why)
+        log.warning("job_retried", kind=job.kind, job=job.id, attempts=job.attempts, reason=reason)
         await self._store.retry(job.id, now + pause)
         return False
 

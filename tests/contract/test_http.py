@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellcast.errors import Unavailable
-from bellcast.outbound.http import MAX_ANSWER, HttpxClient
+from bellcast.outbound.http import MAX_RESPONSE_BYTES, HttpxClient
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -128,9 +128,9 @@ async def test_many_at_once_get_each_its_own_answer(server: Server, http: HttpxC
 
 
 async def test_an_answer_of_a_mebibyte_is_read_and_a_byte_more_is_not(server: Server, http: HttpxClient) -> None:
-    server.says(b"x" * MAX_ANSWER)
-    assert len((await http.request("GET", server.url, headers={})).body) == MAX_ANSWER
-    server.says(b"x" * (MAX_ANSWER + 1))
+    server.says(b"x" * MAX_RESPONSE_BYTES)
+    assert len((await http.request("GET", server.url, headers={})).body) == MAX_RESPONSE_BYTES
+    server.says(b"x" * (MAX_RESPONSE_BYTES + 1))
     with pytest.raises(Unavailable, match="more than 1048576"):
         await http.request("GET", server.url, headers={})
 
@@ -161,14 +161,14 @@ async def test_a_server_that_drips_is_given_up_when_the_time_is_over(server: Ser
 
     server.answer, server.then = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", drip
     begun = asyncio.get_running_loop().time()
-    with pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(Unavailable, match=r"did not respond within 0\.3 s"):
         await http.request("GET", server.url, headers={}, timeout=0.3)
     assert asyncio.get_running_loop().time() - begun < 2
 
 
 async def test_a_server_that_says_nothing_is_given_up(server: Server, http: HttpxClient) -> None:
     server.answer = b""
-    with pytest.raises(Unavailable, match="did not answer"):
+    with pytest.raises(Unavailable, match="did not respond"):
         await http.request("GET", server.url, headers={}, timeout=0.1)
 
 
@@ -265,7 +265,7 @@ async def test_an_authority_that_the_operator_installed_is_trusted_for_its_own_n
 # --- memory
 
 
-@pytest.mark.parametrize("size", [2, MAX_ANSWER + 1], ids=["answered", "answered too much"])
+@pytest.mark.parametrize("size", [2, MAX_RESPONSE_BYTES + 1], ids=["answered", "answered too much"])
 async def test_a_finished_request_leaves_nothing_for_the_garbage_collector(
     server: Server, http: HttpxClient, size: int
 ) -> None:

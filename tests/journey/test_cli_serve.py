@@ -130,7 +130,7 @@ def test_data_folder_that_cannot_be_created_is_reported(tmp_path):
     [
         (["--port", "eighty"], {}, "--port: expected a port"),
         ([], {"BELLCAST_PORT": "eighty"}, "BELLCAST_PORT: expected a port"),
-        ([], {"BELLCAST_PROT": "80"}, "BELLCAST_PROT: there is no such setting; did you mean BELLCAST_PORT?"),
+        ([], {"BELLCAST_PROT": "80"}, "BELLCAST_PROT: unknown setting; did you mean BELLCAST_PORT?"),
         ([], {"BELLCAST_PROJECT_FILE": "/nowhere"}, "BELLCAST_PROJECT_FILE: the file cannot be read"),
         (["--handlers", "nowhere:handlers"], {}, "nowhere:handlers cannot be loaded"),
         (["--store", "mysql://db"], {}, "--store: expected sqlite:///path"),

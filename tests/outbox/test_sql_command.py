@@ -29,14 +29,14 @@ def test_watching_again_replaces_and_unwatching_ends_it(app):
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [
-        (["nothing"], "There is no table nothing"),
+        (["nothing"], "The table nothing does not exist"),
         (["bookings", "--columns", "id,secret"], "no column secret"),
         (["bookings", "--topic", "a b"], "topic: may only contain"),
         (["bookings", "--topic", "{studio_id}"], "no column studio_id"),
-        (["bookings", "--on", "select"], "there is no select"),
-        (["bookings", "--name", "insert"], "it names nothing"),
-        (["bellcast.outbox"], "Bellcast's own"),
-        (["latest"], "is no table"),
+        (["bookings", "--on", "select"], "unknown kind select"),
+        (["bookings", "--name", "insert"], "expected KIND=NAME"),
+        (["bellcast.outbox"], "belongs to Bellcast"),
+        (["latest"], "is a view or another relation"),
     ],
     ids=" ".join,
 )
@@ -52,7 +52,7 @@ def test_taking_the_outbox_out_takes_the_watching_with_it_and_leaves_the_app_as_
     app.sql("watch", "bookings")
     app.run(ADD, 1, "north", "ann", "new")
     held = bellcast("sql", "uninstall", app.url)
-    assert (held.status, "1 rows wait" in held.err) == (1, True)
+    assert (held.status, "1 rows are pending" in held.err) == (1, True)
     assert app.sql("uninstall", "--force") == {"lost": 1}
     app.run(ADD, 2, "north", "ann", "new")
     assert app.run("SELECT 1 FROM pg_namespace WHERE nspname = 'bellcast'") == []

@@ -139,7 +139,7 @@ def test_setting_is_parsed(name: str, text: str, place: str, value: object) -> N
         ("WORKERS", "0", "1 or more"),
         ("DRAIN", "soon", "a duration"),
         ("DRAIN", "9" * 400, "a duration"),
-        ("HEARTBEAT", "0", "longer than none"),
+        ("HEARTBEAT", "0", "above 0"),
         ("TRUSTED_PROXIES", "proxy.example", "addresses and networks"),
         ("HANDLERS", "shop.bells", "module:name"),
         ("HANDLERS", "shop/bells.py:handlers", "module:name"),
@@ -193,7 +193,7 @@ def test_unreadable_file_stops_the_start(tmp_path: Path) -> None:
 def test_unknown_setting_stops_the_start_and_suggests_the_nearest_name() -> None:
     assert "did you mean BELLCAST_PORT?" in refusal(BELLCAST_PROT="80")
     assert "did you mean BELLCAST_SECRET_FILE?" in refusal(BELLCAST_SECRETFILE="s")
-    assert refusal(BELLCAST_QQQQQQQQ="my secret") == "BELLCAST_QQQQQQQQ: there is no such setting."
+    assert refusal(BELLCAST_QQQQQQQQ="my secret") == "BELLCAST_QQQQQQQQ: unknown setting."
 
 
 def test_conflicting_settings_are_refused() -> None:
@@ -323,7 +323,7 @@ def test_every_setting_has_one_table_row_with_a_description() -> None:
     assert sorted(setting.place for setting in table.TABLE) == sorted([*places, "project"])
     assert len({setting.name for setting in table.TABLE}) == len(table.TABLE)
     for setting in table.TABLE:
-        assert setting.what.endswith(".")
+        assert setting.description.endswith(".")
         assert setting.expects
 
 

@@ -1,1 +1,1 @@
-"""What carries events from the process that caused them to every process that has listeners."""
+"""Brokers: deliver events to every process whose connections follow them."""

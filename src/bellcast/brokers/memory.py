@@ -1,4 +1,4 @@
-"""One process: an event reaches its hub by a function call."""
+"""Broker for a single process: delivers events by function call."""
 
 from collections.abc import Callable, Collection
 
@@ -13,7 +13,7 @@ class MemoryBroker:
         self._listener: Callable[[Event], None] | None = None
 
     async def open(self) -> None:
-        """There is nothing to connect to."""
+        """No-op: nothing to connect to."""
 
     async def publish(self, *events: Event) -> None:
         """Deliver to the listener. Without a listener there is no connection, and the store has the event."""
@@ -22,7 +22,7 @@ class MemoryBroker:
                 deliver(self._listener, event)
 
     async def ping(self) -> None:
-        """A function call is always there."""
+        """No-op: always available."""
 
     def listen(
         self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None

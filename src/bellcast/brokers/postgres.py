@@ -19,7 +19,7 @@ from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 
 CHANNELS = 64
-# Bytes of text PostgreSQL takes in a notice, less what stands before ours.
+# Bytes of text per notification: PostgreSQL's limit is 8,000, less the prefix.
 MAX_NOTIFY_BYTES = 7_800
 # Errors raised when PostgreSQL is unreachable. The last one is raised when it closes a connection during a query.
 UNAVAILABLE_ERRORS = (
@@ -35,7 +35,7 @@ NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::tex
 
 
 class PostgresTransport:
-    """A Carrier. One connection listens, another sends."""
+    """A PubSubTransport on two connections: one listens, the other sends."""
 
     def __init__(self, url: str, project: str) -> None:
         self._url = url
@@ -47,11 +47,11 @@ class PostgresTransport:
         self._channels: Counter[str] = Counter()
         self._parts: dict[int, list[str]] = {}
         self._lost = asyncio.Event()
-        self._turn = asyncio.Lock()  # a connection runs one query at a time
+        self._query_lock = asyncio.Lock()  # a connection runs one query at a time
 
-    async def connect(self, hear: Callable[[bytes], None]) -> None:
-        """Connect, and pass received messages to `hear`."""
-        self._on_message = hear
+    async def connect(self, on_message: Callable[[bytes], None]) -> None:
+        """Connect, and pass received messages to `on_message`."""
+        self._on_message = on_message
         self._channels.clear()
         self._parts.clear()
         self._lost = asyncio.Event()
@@ -88,7 +88,7 @@ class PostgresTransport:
         """Send in one round trip and one transaction."""
         notices = [(self._channel(stream), part) for stream, data in messages for part in self._cut(data)]
         channels, parts = [channel for channel, _ in notices], [part for _, part in notices]
-        await _asked(self._open(self._sending).execute(NOTIFY, channels, parts))
+        await _await_result(self._open(self._sending).execute(NOTIFY, channels, parts))
 
     def _cut(self, message: bytes) -> Iterator[str]:
         """Split a message into notifications. Sequence numbers keep equal ones distinct, since PostgreSQL drops
@@ -99,7 +99,8 @@ class PostgresTransport:
             yield f"{number} {last - at} {text[at * MAX_NOTIFY_BYTES : (at + 1) * MAX_NOTIFY_BYTES]}"
 
     def _on_notify(self, _: object, sender: int, __: str, notice: object) -> None:
-        """Parts of one message follow one another, whatever others send in between."""
+        """Join the parts of a message. PostgreSQL keeps the order per sender; messages of different senders may
+        interleave."""
         _, left, text = str(notice).split(" ", 2)
         parts = self._parts.setdefault(sender, [])
         parts.append(text)
@@ -114,35 +115,36 @@ class PostgresTransport:
             except TimeoutError:
                 await self.ping()
             else:
-                raise Unavailable("PostgreSQL was lost.")
+                raise Unavailable("The connection to PostgreSQL was lost.")
 
     async def ping(self) -> None:
         """Raise unless PostgreSQL responds on the listening connection."""
         await self._query(self._open(self._listening).execute, "SELECT 1")
 
     async def close(self) -> None:
-        """Let the connections go."""
         for connection in (self._listening, self._sending):
             if connection is not None:
                 connection.terminate()
         self._listening = self._sending = None
 
-    async def _query(self, question: Callable[..., Awaitable[object]], *args: object) -> None:
-        async with self._turn:
-            await _asked(question(*args))
+    async def _query(self, method: Callable[..., Awaitable[object]], *args: object) -> None:
+        async with self._query_lock:
+            await _await_result(method(*args))
 
     def _open(self, connection: asyncpg.Connection | None) -> asyncpg.Connection:
         if connection is None or connection.is_closed():
-            raise Unavailable("PostgreSQL was lost.")
+            raise Unavailable("The connection to PostgreSQL was lost.")
         return connection
 
     def _channel(self, stream: Stream) -> str:
         return f"{self._name}_{hashlib.blake2b(stream.encode(), digest_size=1).digest()[0] % CHANNELS}"
 
 
-async def _asked(answer: Awaitable[object]) -> None:
+async def _await_result(query: Awaitable[object]) -> None:
     """Wait for PostgreSQL. Raises Unavailable if it is unreachable."""
     try:
-        await answer
+        await query
     except UNAVAILABLE_ERRORS as failure:
-        raise Unavailable(f"PostgreSQL was lost: {str(failure) or type(failure).__name__}.") from failure
+        raise Unavailable(
+            f"The connection to PostgreSQL was lost: {str(failure) or type(failure).__name__}."
+        ) from failure

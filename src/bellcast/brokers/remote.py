@@ -1,5 +1,5 @@
-"""Common part of the brokers between processes: local events are delivered at once, remote ones are sent in batches,
-and the connection is retried forever.
+"""Broker between processes over a pub/sub transport: local events are delivered immediately, remote ones are sent in
+batches, and the connection is retried forever.
 
 Publishing never waits for the network, and the outgoing queue is bounded: lost events are found by the reconciler. A
 process receives only the streams that its connections follow."""
@@ -32,18 +32,17 @@ START_TIMEOUT = 5.0
 ORIGIN_BYTES = 8
 
 Message: TypeAlias = tuple[Stream, bytes]
-# What is raised for data that MessagePack cannot hold. Senders' data is checked when it comes in; handlers may return
-# anything.
+# Errors for data that MessagePack cannot encode. Senders' data is validated on receipt; handlers may return any value.
 UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
 
 
 class PubSubTransport(Protocol):
-    """One way between processes, on one connection at a time. Raises Unavailable or OSError once it is lost."""
+    """Pub/sub between processes. Methods raise Unavailable or OSError once the connection is lost."""
 
-    async def connect(self, hear: Callable[[bytes], None]) -> None:
-        """Connect, and pass messages of the followed streams to `hear`."""
+    async def connect(self, on_message: Callable[[bytes], None]) -> None:
+        """Connect, and pass messages of the followed streams to `on_message`."""
         ...
 
     async def follow(self, streams: Sequence[Stream]) -> None:
@@ -55,11 +54,11 @@ class PubSubTransport(Protocol):
         ...
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Send to every process that follows; the order within a stream stays."""
+        """Send to every process that follows the streams. Keeps the order within a stream."""
         ...
 
     async def wait_lost(self) -> None:
-        """Return or raise when the connection is gone."""
+        """Return or raise when the connection is lost."""
         ...
 
     async def ping(self) -> None:
@@ -67,15 +66,15 @@ class PubSubTransport(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let the connection go. Safe to call twice."""
+        """Close the connection. Safe to call twice."""
         ...
 
 
 class RemoteBroker:
-    """A Broker over a carrier."""
+    """A Broker over a PubSubTransport."""
 
-    def __init__(self, carrier: PubSubTransport, clock: Clock) -> None:
-        self._transport = carrier
+    def __init__(self, transport: PubSubTransport, clock: Clock) -> None:
+        self._transport = transport
         self._clock = clock
         self._origin = secrets.token_bytes(ORIGIN_BYTES)
         self._listener: Callable[[Event], None] | None = None
@@ -88,7 +87,7 @@ class RemoteBroker:
         self._connected = False
         self._task: asyncio.Task[None] | None = None
 
-    # --- the port
+    # --- Broker port
 
     async def open(self) -> None:
         """Start connecting. Returns also when the broker does not respond in time."""
@@ -105,14 +104,12 @@ class RemoteBroker:
         self._on_gap = unsure or self._on_gap
 
     def follow(self, stream: Stream) -> None:
-        """Follow a stream."""
         self._interest[stream] += 1
         if self._interest[stream] == 1:
             self._changed.add(stream)
             self._work.set()
 
     def unfollow(self, stream: Stream) -> None:
-        """One follower less."""
         self._interest[stream] -= 1
         if self._interest[stream] <= 0:
             del self._interest[stream]
@@ -133,13 +130,13 @@ class RemoteBroker:
         self._work.set()
 
     async def ping(self) -> None:
-        """Raise Unavailable unless events can be carried."""
+        """Raise Unavailable unless the broker responds."""
         if not self._connected:
-            raise Unavailable("The broker is away.")
+            raise Unavailable("The broker is not connected.")
         try:
             await self._transport.ping()
         except OSError as failure:
-            raise Unavailable("The broker is away.") from failure
+            raise Unavailable("The broker is not connected.") from failure
 
     async def close(self) -> None:
         """Send queued events, then stop delivering."""
@@ -155,7 +152,7 @@ class RemoteBroker:
         self._connected = False
         await self._transport.close()
 
-    # --- behind it
+    # --- connection
 
     async def _keep_connected(self) -> None:
         wait = FIRST_WAIT
@@ -165,7 +162,7 @@ class RemoteBroker:
                 wait = FIRST_WAIT
                 await self._serve()
             except (OSError, Unavailable) as failure:
-                log.warning("broker away; what is missed meanwhile is read from the store", why=str(failure))
+                log.warning("broker_disconnected", reason=str(failure), retry_in=wait)
             except Exception:  # without this loop the process would never receive another event
                 log.exception("broker_connection_failed")
             self._connected = False
@@ -222,8 +219,8 @@ class RemoteBroker:
         try:
             event = _decode(memoryview(message)[ORIGIN_BYTES:])
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            # A newer version's kind of event, in the middle of a rolling update.
-            log.warning("event not understood", why=str(failure))
+            # A newer version's kind of event, during a rolling update.
+            log.warning("event_not_decodable", reason=str(failure))
             return
         if event.stream in self._interest:
             deliver(self._listener, event)

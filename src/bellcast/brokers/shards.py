@@ -1,4 +1,4 @@
-"""One Redis node that carries channels: all of them, or in a cluster those of its slots."""
+"""One Redis node that carries all channels, or in a cluster those of its slots."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ class CommandNames(NamedTuple):
     publish: bytes
     message: bytes
     followed: bytes
-    together: int
+    channels_per_command: int
 
 
 PLAIN = CommandNames(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe", CHANNELS)
@@ -37,37 +37,37 @@ SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]
 class Shard:
     """A Redis node: one connection subscribes, pooled connections publish."""
 
-    def __init__(self, pool: ConnectionPool, words: CommandNames) -> None:
+    def __init__(self, pool: ConnectionPool, names: CommandNames) -> None:
         self._pool = pool
         self._redis: Redis = Redis(connection_pool=pool)
-        self._words = words
-        self._scripts = words is PLAIN  # in a cluster a script may use channels of one slot only
+        self._names = names
+        self._scripts = names is PLAIN  # in a cluster a script may use channels of one slot only
         self._listening: Any = None  # redis-py leaves it untyped
         self._reading: asyncio.Task[None] | None = None
         self._unconfirmed: set[bytes] = set()
         self._confirmed = asyncio.Event()
         self._last_received = False
 
-    async def connect(self, hear: Callable[[bytes], None]) -> None:
+    async def connect(self, on_message: Callable[[bytes], None]) -> None:
         """Connect and start reading."""
         try:
             self._listening = self._pool.connection_class(**{**self._pool.connection_kwargs, "socket_timeout": None})
             await self._listening.connect()
         except (exceptions.RedisError, OSError) as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
-        self._reading = asyncio.get_running_loop().create_task(self._read(hear))
+        self._reading = asyncio.get_running_loop().create_task(self._read(on_message))
 
-    async def _read(self, hear: Callable[[bytes], None]) -> None:
-        words = self._words
+    async def _read(self, on_message: Callable[[bytes], None]) -> None:
+        names = self._names
         while True:
-            said = await self._listening.read_response()
+            reply = await self._listening.read_response()
             self._last_received = True
-            if not isinstance(said, list):
+            if not isinstance(reply, list):
                 continue  # reply to a ping while no channel is subscribed
-            kind, channel, *rest = said
-            if kind == words.message:
-                hear(rest[0])
-            elif kind == words.followed:
+            kind, channel, *rest = reply
+            if kind == names.message:
+                on_message(rest[0])
+            elif kind == names.followed:
                 self._unconfirmed.discard(channel)
                 if not self._unconfirmed:
                     self._confirmed.set()
@@ -76,32 +76,34 @@ class Shard:
         """Subscribe to these channels. Returns once Redis has confirmed all of them."""
         self._unconfirmed.update(channels)
         self._confirmed.clear()
-        await self._command(self._words.follow, channels)
+        await self._command(self._names.follow, channels)
         try:
             await asyncio.wait_for(self._confirmed.wait(), COMMAND_TIMEOUT)
         except TimeoutError:
-            raise Unavailable("Redis does not answer.") from None
+            raise Unavailable("Redis does not respond.") from None
 
     async def unfollow(self, channels: Sequence[bytes]) -> None:
         """Unsubscribe from these channels."""
-        await self._command(self._words.unfollow, channels)
+        await self._command(self._names.unfollow, channels)
 
     async def _command(self, command: bytes, channels: Sequence[bytes]) -> None:
-        together, listening = self._words.together, self._listening
-        commands = [(command, *channels[at : at + together]) for at in range(0, len(channels), together)]
+        channels_per_command, listening = self._names.channels_per_command, self._listening
+        commands = [
+            (command, *channels[at : at + channels_per_command]) for at in range(0, len(channels), channels_per_command)
+        ]
         try:
             for at in range(0, len(commands), CHANNELS):
                 await listening.send_packed_command(listening.pack_commands(commands[at : at + CHANNELS]))
         except exceptions.RedisError as failure:
-            raise Unavailable(f"Redis was lost: {failure}.") from failure
+            raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
 
     async def send(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Send to channels in one round trip."""
         try:
             if not (self._scripts and await self._send_by_script(messages)):
-                await self._send_one_by_one(messages)
+                await self._send_pipelined(messages)
         except exceptions.RedisError as failure:
-            raise Unavailable(f"Redis was lost: {failure}.") from failure
+            raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
 
     async def _send_by_script(self, messages: Sequence[tuple[bytes, bytes]]) -> bool:
         """Publish with one script and one reply, since reading a reply takes 10 µs. False where scripts are not
@@ -113,10 +115,10 @@ class Shard:
             self._scripts = False
         return self._scripts
 
-    async def _send_one_by_one(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+    async def _send_pipelined(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         pipeline: Any = self._redis.pipeline(transaction=False)  # its commands wait for `execute`
         for channel, message in messages:
-            pipeline.execute_command(self._words.publish, channel, message)
+            pipeline.execute_command(self._names.publish, channel, message)
         await pipeline.execute()
 
     async def wait_lost(self) -> None:
@@ -128,9 +130,9 @@ class Shard:
             await self._command(b"PING", [b""])
             done, _ = await asyncio.wait((self._reading,), timeout=COMMAND_TIMEOUT)
             if done:
-                raise Unavailable(f"Redis was lost: {self._reading.exception()}.")
+                raise Unavailable(f"The connection to Redis was lost: {self._reading.exception()}.")
             if not self._last_received:
-                raise Unavailable("Redis does not answer.")
+                raise Unavailable("Redis does not respond.")
 
     async def ping(self) -> None:
         """Raise unless Redis responds."""

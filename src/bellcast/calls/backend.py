@@ -10,11 +10,11 @@ class CallBackend(Protocol):
     """Handles calls."""
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        """True if a handler of that name may exist, so that connections without handlers cost no call."""
+        """True if a handler of that name may exist. If False, connections cost no call."""
         ...
 
     def has_namespace(self, namespace: str) -> bool:
-        """Whether clients may enter the namespace."""
+        """True if clients may connect to the namespace."""
         ...
 
     async def dispatch(self, call: Call) -> Any:
@@ -24,7 +24,7 @@ class CallBackend(Protocol):
 
 
 class NoBackend:
-    """For an app without handlers."""
+    """The backend of an app without handlers."""
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
         return False

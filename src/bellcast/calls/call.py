@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Refused(Exception):
-    """Raised by a handler to say no: the client is told the message and the data."""
+    """Raised by a handler to reject a call. The client receives the message and the data."""
 
     def __init__(self, message: str, *, data: Any = None) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 class CallContext(Protocol):
-    """What a call can do to its connection; each dialect does it its way."""
+    """Operations of a call on its connection, implemented by each dialect."""
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Emit to the caller."""
@@ -45,7 +45,7 @@ class CallContext(Protocol):
         ...
 
     async def close(self, *, reconnect: bool) -> None:
-        """End the connection."""
+        """Close the connection."""
         ...
 
 
@@ -62,7 +62,7 @@ class Call:
 
     def __init__(
         self,
-        port: CallContext,
+        context: CallContext,
         name: str,
         args: Sequence[Any] = (),
         *,
@@ -82,52 +82,52 @@ class Call:
         self.dialect = dialect
         self.namespace = namespace
         self.accepted: Accepted | None = None
-        self._port = port
+        self._context = context
         self._loop = asyncio.get_running_loop()
 
     @property
     def data(self) -> Any:
-        """The first of the args."""
+        """The first argument, or None."""
         return self.args[0] if self.args else None
 
     async def emit(self, name: str, *args: Any) -> None:
         """Emit to the caller."""
-        await self._port.emit(name, args)
+        await self._context.emit(name, args)
 
     async def publish(self, topic: str, name: str, data: Any = None) -> None:
-        """Publish to a topic."""
-        await self._port.publish(topic, name, data)
+        """Publish to a topic of the caller's tenant."""
+        await self._context.publish(topic, name, data)
 
-    async def ask(self, name: str, *args: Any, timeout: float = 5.0) -> Any:  # noqa: ASYNC109 - dialects keep the time
+    async def ask(self, name: str, *args: Any, timeout: float = 5.0) -> Any:  # noqa: ASYNC109 - dialects enforce it
         """Emit to the caller and return its ack. Raises TimeoutError."""
-        return await self._port.ask(name, args, timeout)
+        return await self._context.ask(name, args, timeout)
 
     async def join(self, topic: str) -> None:
-        """Make the connection follow a topic."""
-        await self._port.join(topic)
+        """Subscribe the caller to the topic."""
+        await self._context.join(topic)
 
     async def leave(self, topic: str) -> None:
         """Unsubscribe the caller from the topic."""
-        await self._port.leave(topic)
+        await self._context.leave(topic)
 
     async def disconnect(self) -> None:
-        """Put the caller out of this namespace; the connection stays."""
-        await self._port.disconnect()
+        """Disconnect the caller from this namespace; the connection stays open."""
+        await self._context.disconnect()
 
     async def close(self, *, reconnect: bool = True) -> None:
         """Close the connection. `reconnect` states whether the client may reconnect."""
-        await self._port.close(reconnect=reconnect)
+        await self._context.close(reconnect=reconnect)
 
     def accept(self, recipient: str, *, roles: Sequence[str] | None = None, tenant: str | None = None) -> None:
-        """In a `connect` handler: this connection is that recipient's."""
+        """In a `connect` handler: authenticate the connection as this recipient."""
         if self.name != CONNECT:
             raise RuntimeError(f"call.accept() is for the {CONNECT!r} handler, not for {self.name!r}.")
         self.accepted = Accepted(recipient=recipient, roles=None if roles is None else tuple(roles), tenant=tenant)
 
-    def wait(self, doing: Awaitable[T]) -> T:
-        """For plain functions, which run in a thread: `call.wait(call.emit("done"))`."""
-        return asyncio.run_coroutine_threadsafe(_awaited(doing), self._loop).result()
+    def wait(self, operation: Awaitable[T]) -> T:
+        """Wait for an operation in a plain function, which runs in a thread: `call.wait(call.emit("done"))`."""
+        return asyncio.run_coroutine_threadsafe(_wait_for(operation), self._loop).result()
 
 
-async def _awaited(doing: Awaitable[T]) -> T:
-    return await doing
+async def _wait_for(operation: Awaitable[T]) -> T:
+    return await operation

@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 # Timeout of a call, in seconds. Clients wait for it, and a hanging app must not accumulate pending calls.
 TIMEOUT = 5.0
 # Pause of `connect` and `disconnect` calls after a 404, and after a failure of the URL (see connect_fallback.py):
-# a bell must not wait for an app that is down.
-UNANSWERED_MS, FAILED_MS = 60_000, 10_000
+# a connection must not wait for an app that is down.
+UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS = 60_000, 10_000
 NAMESPACED = "socketio"  # the one dialect with namespaces
-NO_NAMESPACE = "Invalid namespace"  # the reference's own words, which clients know
+NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
 
 
@@ -38,7 +38,7 @@ class EmittedEvent(Struct, frozen=True, kw_only=True):
 
 
 class ConnectRefusal(Struct, frozen=True, kw_only=True):
-    """No, in the app's words."""
+    """A rejection with the app's message."""
 
     message: str
     data: Any = None
@@ -63,46 +63,46 @@ class HttpCallback:
         self._key = signing_key(project.secret)
         self._http = http
         self._clock = clock
-        self._unhandled: dict[str, int] = {}  # until when `connect` and `disconnect` calls are assumed to be unhandled
-        self._failed_at: dict[str, int] = {}  # until when the URL is left alone with them
+        self._unhandled: dict[str, int] = {}  # until when `connect` and `disconnect` are assumed to be unhandled
+        self._failed_until: dict[str, int] = {}  # until when they are not sent to the failing URL
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
         return namespace != ROOT or self._clock.now() >= self._unhandled.get(name, 0)
 
     def has_namespace(self, namespace: str) -> bool:
-        return True  # the URL is queried, by `connect`
+        return True  # decided by the `connect` call
 
     async def dispatch(self, call: Call) -> Any:
-        if call.namespace == ROOT and self._clock.now() < self._failed_at.get(call.name, 0):
+        if call.namespace == ROOT and self._clock.now() < self._failed_until.get(call.name, 0):
             return admit_by_session(call)
         try:
-            answer = _read(await self._post(call))
-            await _apply_reply(call, answer)
+            reply = _read(await self._post(call))
+            await _apply_reply(call, reply)
         except NoHandler:
-            return self._no_handler(call)
+            return self._handle_no_handler(call)
         except BellcastError as failure:
-            log.warning("handler url failed", call=call.name, why=failure.detail)
-            return self._failure(call)
-        if answer.refuse is not None:
-            raise Refused(answer.refuse.message, data=answer.refuse.data)
-        return answer.reply
+            log.warning("handler_url_failed", call=call.name, reason=failure.detail)
+            return self._handle_failure(call)
+        if reply.refuse is not None:
+            raise Refused(reply.refuse.message, data=reply.refuse.data)
+        return reply.reply
 
-    def _no_handler(self, call: Call) -> None:
+    def _handle_no_handler(self, call: Call) -> None:
         if call.name not in (CONNECT, DISCONNECT):
-            raise NoHandler("No handler answers this call.") from None
+            raise NoHandler("No handler exists for this call.") from None
         if call.name == CONNECT and call.namespace != ROOT:
             raise Refused(NO_NAMESPACE) from None
-        self._unhandled[call.name] = self._clock.now() + UNANSWERED_MS
+        self._unhandled[call.name] = self._clock.now() + UNHANDLED_PAUSE_MS
 
-    def _failure(self, call: Call) -> None:
+    def _handle_failure(self, call: Call) -> None:
         if call.name not in (CONNECT, DISCONNECT):
-            raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
+            raise HandlerFailed(f"The handler of {call.name!r} failed; see the server's log.") from None
         if call.namespace == ROOT:
-            self._failed_at[call.name] = self._clock.now() + FAILED_MS
+            self._failed_until[call.name] = self._clock.now() + FAILED_PAUSE_MS
         admit_by_session(call)
 
     async def _post(self, call: Call) -> ports.Response:
-        asked = {
+        payload = {
             "name": call.name,
             "args": call.args,
             "recipient": call.recipient,
@@ -111,26 +111,26 @@ class HttpCallback:
             "connection": call.connection,
             "dialect": call.dialect,
         }
-        body = msgspec.json.encode(asked | ({"namespace": call.namespace} if call.dialect == NAMESPACED else {}))
+        body = msgspec.json.encode(payload | ({"namespace": call.namespace} if call.dialect == NAMESPACED else {}))
         headers = signed(self._key, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
 
 
 def signing_key(secret: str) -> bytes:
-    """The signing key: the bytes of the secret, or the decoded base64 of a secret that begins with `whsec_`.
+    """Return the signing key: the bytes of the secret, or the decoded base64 of a secret that begins with `whsec_`.
 
-    A library that accepts only `whsec_…` takes `whsec_` + base64 of the project secret."""
+    For a library that accepts only `whsec_…`, use `whsec_` + base64 of the project secret."""
     if secret.startswith(SECRET_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
         except binascii.Error:
-            raise SettingsError("BELLCAST_PROJECT: a secret that begins with whsec_ goes on in base64.") from None
+            raise SettingsError("BELLCAST_PROJECT: expected base64 after `whsec_` in the secret.") from None
     return secret.encode()
 
 
 def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Headers with signature and timestamp of the body (Standard Webhooks, `v1`)."""
+    """Return the signature headers of a body (Standard Webhooks, `v1`). `timestamp` is in Unix seconds."""
     digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256")
     return {
         "webhook-id": id,
@@ -141,26 +141,26 @@ def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:
 
 def _read(response: ports.Response) -> HandlerReply:
     if response.status == 404:
-        raise NoHandler("No handler answers this call.")
+        raise NoHandler("No handler exists for this call.")
     if response.status != 200:
-        raise HandlerFailed(f"It answered {response.status}; 200 is expected.")
+        raise HandlerFailed(f"The handler URL responded {response.status}, expected 200 or 404.")
     try:
         return msgspec.json.decode(response.body or b"{}", type=HandlerReply)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HandlerFailed(sentence(error, "Its answer")) from None
+        raise HandlerFailed(sentence(error, "The handler URL's response")) from None
 
 
-async def _apply_reply(call: Call, answer: HandlerReply) -> None:
+async def _apply_reply(call: Call, reply: HandlerReply) -> None:
     """Apply the effects of the response other than its reply."""
-    if answer.accept is not None:
+    if reply.accept is not None:
         if call.name != CONNECT:
-            raise HandlerFailed("It answered `accept` to what is no `connect`.")
-        call.accept(answer.accept.recipient, roles=answer.accept.roles, tenant=answer.accept.tenant)
-    for topic in answer.join:
+            raise HandlerFailed("The handler URL returned `accept` for a call other than `connect`.")
+        call.accept(reply.accept.recipient, roles=reply.accept.roles, tenant=reply.accept.tenant)
+    for topic in reply.join:
         await call.join(topic)
-    for topic in answer.leave:
+    for topic in reply.leave:
         await call.leave(topic)
-    for emitted in answer.emit:
+    for emitted in reply.emit:
         await _emit(call, emitted)
 
 

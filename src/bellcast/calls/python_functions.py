@@ -30,12 +30,12 @@ class Handlers:
         self._functions: dict[str, Function] = {}
         for namespace in self._namespaces:
             if isinstance(namespace, str) and not namespace.startswith(ROOT):
-                raise ValueError(f"A namespace begins with a slash: {namespace!r}.")
+                raise ValueError(f"A namespace must begin with a slash, got {namespace!r}.")
 
     def on(self, name: str) -> Callable[[AnyFunction], AnyFunction]:
         """Register a handler for calls of that name: `async def`, or `def`, which runs in a thread."""
         if name in self._functions:
-            raise ValueError(f"{name!r} has a handler already: {self._functions[name]!r}.")
+            raise ValueError(f"A handler for {name!r} is already registered: {self._functions[name]!r}.")
 
         def register(function: AnyFunction) -> AnyFunction:
             self._functions[name] = function
@@ -48,44 +48,44 @@ class Handlers:
 
     def has_namespace(self, namespace: str) -> bool:
         return any(
-            known == namespace if isinstance(known, str) else known.fullmatch(namespace) is not None
-            for known in self._namespaces
+            allowed == namespace if isinstance(allowed, str) else allowed.fullmatch(namespace) is not None
+            for allowed in self._namespaces
         )
 
     async def dispatch(self, call: Call) -> Any:
         function = self._functions.get(call.name)
         if function is None:
-            raise NoHandler(f"No handler answers {call.name!r}.")
+            raise NoHandler(f"No handler exists for {call.name!r}.")
         try:
             reply = await _run(function, call)
-            msgspec.json.encode(reply)  # a value that no dialect can encode is the handler's error and is reported here
+            msgspec.json.encode(reply)  # a value that cannot be encoded is the handler's error
         except Refused:
             raise
         except Exception:
-            log.exception("handler failed", call=call.name, connection=call.connection)
+            log.exception("handler_failed", call=call.name, connection=call.connection)
             if call.name in (CONNECT, DISCONNECT):
                 return admit_by_session(call)
-            raise HandlerFailed(f"The handler of {call.name!r} failed; the server's log says why.") from None
+            raise HandlerFailed(f"The handler of {call.name!r} failed; see the server's log.") from None
         return reply
 
 
 def load(target: str) -> Handlers:
-    """The handlers at `module:name`, found from the working directory too, as an app's own folder is no package path."""
+    """Import the handlers at `module:name`, also from the working directory. Raises SettingsError."""
     module, _, name = target.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    working_directory = str(Path.cwd())
+    if working_directory not in sys.path:
+        sys.path.insert(0, working_directory)
     try:
-        found: Any = importlib.import_module(module)
+        handlers: Any = importlib.import_module(module)
         for part in name.split("."):
-            found = getattr(found, part)
+            handlers = getattr(handlers, part)
     except Exception as error:
         raise SettingsError(
             f"BELLCAST_HANDLERS: {target} cannot be loaded: {type(error).__name__}: {error}."
         ) from error
-    if not isinstance(found, Handlers):
-        raise SettingsError(f"BELLCAST_HANDLERS: {target} must be bellcast.Handlers, got {type(found).__name__}.")
-    return found
+    if not isinstance(handlers, Handlers):
+        raise SettingsError(f"BELLCAST_HANDLERS: {target} must be bellcast.Handlers, got {type(handlers).__name__}.")
+    return handlers
 
 
 async def _run(function: Function, call: Call) -> Any:

@@ -65,8 +65,8 @@ def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
 
 def _credentials(settings: "Settings") -> None:
     from bellcast.cli import data_folder
-    from bellcast.settings import known
+    from bellcast.settings import existing_project
 
     if settings.project is None:
-        state = ", made at the first start" if known(settings) is None else ""
+        state = ", made at the first start" if existing_project(settings) is None else ""
         console.out.print(f"\nCredentials: {data_folder.credentials(settings)}{state}", markup=False, soft_wrap=True)

@@ -22,10 +22,10 @@ app = typer.Typer()
 def env(ctx: typer.Context, json: console.Json = False) -> None:
     """Print export lines of the URL, the project and the secret."""
     from bellcast.cli.console import CommandError
-    from bellcast.settings import known, url
+    from bellcast.settings import existing_project, url
 
     settings = options.settings(ctx)
-    project = known(settings)
+    project = existing_project(settings)
     if project is None:
         raise CommandError(
             f"{settings.store.data} has no credentials",

@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # the reason is in the module's docstring
 FLAGS = "bellcast.flags"
 PANELS = {
     "server": "Server",
-    "store": "What is kept",
+    "store": "Storage",
     "project": "Credentials",
-    "client": "Talking to a server",
-    "access": "Who may ask",
-    "native": "Bellcast's own dialect",
+    "client": "Server connection",
+    "access": "Access",
+    "native": "Native dialect",
     "pusher": "Pusher Channels",
     "socketio": "Socket.IO",
     "limits": "Limits",
@@ -34,7 +34,7 @@ METAVARS = {
     "boolean": "ON|OFF",
     "allow_deny": "ALLOW|DENY",
     "names": "LIST",
-    "pages": "LIST",
+    "origin_list": "LIST",
     "networks": "LIST",
     "import_path": "MODULE:NAME",
     "positive_duration": "DURATION",
@@ -129,11 +129,11 @@ def _built(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
 
 
 def _parameter(setting: "Setting", default: str, panel: str) -> inspect.Parameter:
-    is_flag = setting.read.__name__ == "boolean" and default == "off"
+    is_flag = setting.parse.__name__ == "boolean" and default == "off"
     option = typer.Option(
         setting.flag,
         help=_help(setting, "" if is_flag else default),
-        metavar="" if is_flag else METAVARS.get(setting.read.__name__, setting.read.__name__.upper()),
+        metavar="" if is_flag else METAVARS.get(setting.parse.__name__, setting.parse.__name__.upper()),
         rich_help_panel=panel,
         hidden=panel in {PANELS[group] for group in HIDDEN},
         show_default=False,
@@ -146,7 +146,7 @@ def _parameter(setting: "Setting", default: str, panel: str) -> inspect.Paramete
 
 def _help(setting: "Setting", default: str) -> str:
     shown = f" [dim]\\[default: {escape(default)}][/]" if default else ""
-    return f"{escape(setting.what)} [dim yellow]\\[{setting.variable}][/]{shown}"
+    return f"{escape(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}"
 
 
 def _options_of(parameters: list[inspect.Parameter]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""An outbox on the terminal: what waits, what was refused, what is watched."""
+"""Prints the state of an outbox: pending rows, refused rows and watched tables."""
 
 from collections.abc import Mapping
 
@@ -9,23 +9,22 @@ from bellcast.cli import console
 from bellcast.outbox.status import Status
 from bellcast.outbox.table_watch import Watch
 
-# Maximum length of a rejected row on one line.
+# Maximum length of a rejected row on row line.
 SHORT = 100
-# Rows wait for milliseconds while a server is there.
+# Rows are pending for milliseconds while a server runs.
 LATE_SECONDS = 10
 
 
 def show(status: Status) -> None:
-    """All of it."""
-    console.done(f"The outbox is there, version {status.version}.")
+    console.done(f"The outbox is installed, version {status.version}.")
     if not status.waiting:
-        console.note("Nothing waits.")
+        console.note("No rows are pending.")
     else:
         late = (status.oldest or 0) > LATE_SECONDS
-        todo = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
-        console.out.print(f"{status.waiting} wait, the oldest for {status.oldest:.0f} s.{todo}", soft_wrap=True)
+        hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
+        console.out.print(f"{status.waiting} pending, the oldest for {status.oldest:.0f} s.{hint}", soft_wrap=True)
     if status.later:
-        console.note(f"{status.later} are put off: their tenant has sent as much as it may for now.")
+        console.note(f"{status.later} postponed: their tenant has reached its rate or budget.")
     _refused(status)
     if status.watched:
         watches(status.watched)
@@ -35,23 +34,22 @@ def _refused(status: Status) -> None:
     if not status.refused:
         return
     console.out.print(f"[red]{status.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
-    for one in status.refusals:
-        console.out.print(Text(f"  {one.id}  {console.plain(one.error)}"), soft_wrap=True)
-        console.out.print(Text(f"     {one.kind} {console.plain(one.payload)[:SHORT]}", "dim"), soft_wrap=True)
+    for row in status.refusals:
+        console.out.print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
+        console.out.print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
 
 
 def watches(watched: Mapping[str, Watch]) -> None:
-    """The tables that are watched."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for heading in ("WATCHED", "EVENTS", "REACHES", "COLUMNS"):
+    for heading in ("WATCHED", "EVENTS", "AUDIENCE", "COLUMNS"):
         table.add_column(heading)
-    for name, one in watched.items():
-        cells = (name, ", ".join(one.names.values()), reached(one), ", ".join(one.columns))
+    for name, watch in watched.items():
+        cells = (name, ", ".join(watch.names.values()), reached(watch), ", ".join(watch.columns))
         table.add_row(*(Text(console.plain(cell)) for cell in cells))
     console.out.print(table)
 
 
 def reached(watched: Watch) -> str:
     """Describe the recipients of a watched table's events."""
-    named = [("topic", watched.topic), ("recipient", watched.recipient), ("tenant", watched.tenant)]
-    return ", ".join(f"{what} {who}" for what, who in named if who is not None)
+    fields = [("topic", watched.topic), ("recipient", watched.recipient), ("tenant", watched.tenant)]
+    return ", ".join(f"{field} {value}" for field, value in fields if value is not None)

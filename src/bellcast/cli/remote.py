@@ -29,7 +29,7 @@ def credentials(settings: Settings) -> Credentials:
             "set it, or name the server's data folder with --data",
         )
     if settings.client.secret is None:
-        project = effective.known(settings)
+        project = effective.existing_project(settings)
         return Credentials(secret, project.key if project else None)
     return Credentials(secret)
 

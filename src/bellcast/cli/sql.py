@@ -1,4 +1,4 @@
-"""`bellcast sql`: the outbox in the app's own PostgreSQL, and the tables whose changes are heard."""
+"""`bellcast sql`: the outbox in the app's PostgreSQL, and watched tables."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -16,12 +16,12 @@ if TYPE_CHECKING:  # PostgreSQL's driver is an extra
 T = TypeVar("T")
 
 EPILOG = """\
-[dim]What is written there in a transaction rings once it is committed, and never if it is rolled back:[/]
+[dim]A row written in a transaction is sent once the transaction commits, and never if it is rolled back:[/]
 
   bellcast sql install postgresql://shop@db/shop
   psql -c "SELECT bellcast.notify('alice', '{\\"title\\": \\"New booking\\"}')"
 
-[dim]The server finds it by[/] BELLCAST_DATABASE_URL[dim], or in its own store if that is PostgreSQL.[/]
+[dim]The server reads the outbox of[/] BELLCAST_DATABASE_URL[dim], or of its own store if that is PostgreSQL.[/]
 """
 WATCHES = """\
 [dim]Examples[/]
@@ -30,150 +30,154 @@ WATCHES = """\
   bellcast sql watch bookings --topic 'studio.{studio_id}' --columns id,status
   bellcast sql watch messages --recipient '{to_user}' --on insert
 
-[dim]Whoever may follow the topic hears every column that leaves: name those they may see. Watching again replaces what \
-was asked before.[/]
+[dim]Every client that may follow the topic receives the published columns: list only those it may see. Watching a table \
+again replaces the previous options.[/]
 """
-FREE = "Put the schema `bellcast` into the app's PostgreSQL, and let its tables be watched."
+HELP = "Install the outbox into the app's PostgreSQL and watch its tables."
 
 Url = Annotated[
     str | None,
     typer.Argument(
         metavar="[URL]",
-        help="The app's PostgreSQL; else BELLCAST_DATABASE_URL, else the store's.",
+        help="The app's PostgreSQL. Default: BELLCAST_DATABASE_URL, else the store.",
         show_default=False,
     ),
 ]
-Table = Annotated[str, typer.Argument(metavar="TABLE", help="Its name, with its schema if need be.")]
+Table = Annotated[
+    str, typer.Argument(metavar="TABLE", help="The table, with its schema if it is not on the search path.")
+]
 UrlAndRow = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[URL] [ROW]",
-        help="The app's PostgreSQL, as for the other commands; the row's number, or all rows without.",
+        help="The app's PostgreSQL, as for the other commands; and the row's number. Default: all rows.",
         show_default=False,
     ),
 ]
 
 app = typer.Typer(cls=options.Group)
-sql = typer.Typer(cls=options.Group, epilog=EPILOG, help=FREE)
+sql = typer.Typer(cls=options.Group, epilog=EPILOG, help=HELP)
 app.add_typer(sql, name="sql", rich_help_panel="Send and follow")
 
-asks = options.with_settings("DATABASE_URL", "STORE")
+SqlCommand = options.with_settings("DATABASE_URL", "STORE")
 
 
 @sql.callback(invoke_without_command=True)
-def alone(ctx: typer.Context) -> None:
-    """Help, when it is not said what to do."""
+def print_help(ctx: typer.Context) -> None:
+    """Print the help if no command is named."""
     if ctx.invoked_subcommand is None:
         ctx.get_help()  # rich prints it
 
 
-@sql.command(cls=asks)
+@sql.command(cls=SqlCommand)
 def install(
     ctx: typer.Context,
     url: Url = None,
-    grant: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="A role that may send. Repeat it.")] = None,
+    grant: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="A role that may send. Repeatable.")] = None,
     node: Annotated[
-        list[str] | None, typer.Option(metavar="ROLE", help="A role that servers connect as. Repeat it.")
+        list[str] | None, typer.Option(metavar="ROLE", help="A role that servers connect as. Repeatable.")
     ] = None,
-    printed: Annotated[bool, typer.Option("--print", help="Print the SQL instead, for your own migrations.")] = False,
+    printed: Annotated[
+        bool, typer.Option("--print", help="Print the SQL instead of running it, for your own migrations.")
+    ] = False,
     json: console.Json = False,
 ) -> None:
-    """Put the outbox into the app's database, or bring it up to date."""
+    """Install or upgrade the outbox in the app's database."""
     _need_driver()
     from bellcast.outbox import schema
 
     if printed:
         print(schema.script())
         return
-    before, after = _ask(ctx, url, lambda connection: schema.install(connection, grant or (), node or ()))
+    before, after = _run(ctx, url, lambda connection: schema.install(connection, grant or (), node or ()))
     if json:
         console.json({"from": before, "to": after, "granted": [*(grant or []), *(node or [])]})
     elif before == after:
         console.done(f"The outbox is up to date (version {after}).")
     else:
-        console.done("The outbox is there: `SELECT bellcast.notify('alice', '{…}')`.")
+        console.done("The outbox is installed: `SELECT bellcast.notify('alice', '{…}')`.")
 
 
-@sql.command(cls=asks)
+@sql.command(cls=SqlCommand)
 def uninstall(
     ctx: typer.Context,
     url: Url = None,
-    force: Annotated[bool, typer.Option("--force", help="Even if rows wait to be sent: they are lost.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if rows are pending. They are lost.")] = False,
     json: console.Json = False,
 ) -> None:
-    """Take the outbox out of the app's database, and the triggers of watched tables with it."""
+    """Remove the outbox and the triggers of watched tables from the app's database."""
     _need_driver()
     from bellcast.outbox import schema
 
-    lost = _ask(ctx, url, lambda connection: schema.uninstall(connection, force=force))
+    lost = _run(ctx, url, lambda connection: schema.uninstall(connection, force=force))
     if json:
         console.json({"lost": lost})
     else:
-        console.done("The outbox is gone.", f"{lost} rows were lost with it." if lost else "")
+        console.done("The outbox was removed.", f"{lost} pending rows were lost." if lost else "")
 
 
-@sql.command(cls=asks)
+@sql.command(cls=SqlCommand)
 def status(ctx: typer.Context, url: Url = None, json: console.Json = False) -> None:
-    """Show what waits, what was refused and why, and what is watched."""
+    """Show pending rows, refused rows with the reason, and watched tables."""
     _need_driver()
     from bellcast.cli import outbox_output
-    from bellcast.outbox import status as looks
+    from bellcast.outbox import status as outbox_status
 
-    found = _ask(ctx, url, looks.read_status)
+    result = _run(ctx, url, outbox_status.read_status)
     if json:
-        console.json(found)
+        console.json(result)
     else:
-        outbox_output.show(found)
+        outbox_output.show(result)
 
 
-@sql.command(cls=asks)
+@sql.command(cls=SqlCommand)
 def retry(ctx: typer.Context, which: UrlAndRow = None, json: console.Json = False) -> None:
     """Put refused rows back into the outbox."""
     _need_driver()
-    from bellcast.outbox import status as looks
+    from bellcast.outbox import status as outbox_status
 
     url, row = _url_and_row(which or [])
-    count = _ask(ctx, url, lambda connection: looks.retry(connection, row))
-    _counted(count, "put back", "retried", json=json)
+    count = _run(ctx, url, lambda connection: outbox_status.retry(connection, row))
+    _print_count(count, "put back", "retried", json=json)
 
 
-@sql.command(cls=asks)
+@sql.command(cls=SqlCommand)
 def discard(ctx: typer.Context, which: UrlAndRow = None, json: console.Json = False) -> None:
-    """Throw refused rows away."""
+    """Delete refused rows."""
     _need_driver()
-    from bellcast.outbox import status as looks
+    from bellcast.outbox import status as outbox_status
 
     url, row = _url_and_row(which or [])
-    count = _ask(ctx, url, lambda connection: looks.discard(connection, row))
-    _counted(count, "thrown away", "discarded", json=json)
+    count = _run(ctx, url, lambda connection: outbox_status.discard(connection, row))
+    _print_count(count, "deleted", "discarded", json=json)
 
 
-@sql.command(cls=asks, epilog=WATCHES)
+@sql.command(cls=SqlCommand, epilog=WATCHES)
 def watch(
     ctx: typer.Context,
     table: Table,
     url: Url = None,
     topic: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="The topic that hears it; {column} is the row's. [dim]\\[the table's name]"),
+        typer.Option(metavar="TEXT", help="The topic; {column} is the row's value. [dim]\\[the table's name]"),
     ] = None,
-    recipient: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Whose connections hear it, as '{user_id}'.")
+    recipient: Annotated[str | None, typer.Option(metavar="TEXT", help="The recipient, such as '{user_id}'.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The tenant, such as 'acme' or '{tenant_id}'.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="TEXT", help="The tenant, as 'acme' or '{tenant_id}'.")] = None,
-    columns: Annotated[str, typer.Option(metavar="LIST", help="The columns that leave. [dim]\\[all]")] = "",
+    columns: Annotated[str, typer.Option(metavar="LIST", help="The published columns. [dim]\\[all]")] = "",
     on: Annotated[str, typer.Option(metavar="LIST", help="insert, update, delete, truncate. [dim]\\[all]")] = "",
     name: Annotated[
-        list[str] | None, typer.Option(metavar="KIND=NAME", help="What events are called. [dim]\\[TABLE.insert, …]")
+        list[str] | None, typer.Option(metavar="KIND=NAME", help="Names of the events. [dim]\\[TABLE.insert, …]")
     ] = None,
     json: console.Json = False,
 ) -> None:
-    """Let the changes of a table be heard, whoever makes them."""
+    """Publish the changes of a table as live events, including those of other programs."""
     _need_driver()
     from bellcast.outbox import table_watch
     from bellcast.outbox.table_watch import WatchRequest
 
-    wish = WatchRequest(
+    request = WatchRequest(
         table=table,
         topic=topic,
         recipient=recipient,
@@ -182,44 +186,44 @@ def watch(
         names=_names(name or []),
         **({"kinds": _kinds(on)} if on else {}),
     )
-    watched = _ask(ctx, url, lambda connection: _watch(connection, wish))
+    watched = _run(ctx, url, lambda connection: _watch(connection, request))
     if json:
         console.json(watched)
     else:
-        _tell(watched, table_watch.KINDS)
+        _print_watch(watched, table_watch.KINDS)
 
 
-@sql.command(cls=asks)
+@sql.command(cls=SqlCommand)
 def unwatch(ctx: typer.Context, table: Table, url: Url = None, json: console.Json = False) -> None:
-    """Let a table be."""
+    """Stop watching a table."""
     _need_driver()
     from bellcast.outbox import table_watch
 
-    name = _ask(ctx, url, lambda connection: table_watch.unwatch(connection, table))
+    name = _run(ctx, url, lambda connection: table_watch.unwatch(connection, table))
     if json:
         console.json({"unwatched": name})
     else:
-        console.done(f"{name} is watched no more.")
+        console.done(f"{name} is no longer watched.")
 
 
-@sql.command("list", cls=asks)
+@sql.command("list", cls=SqlCommand)
 def list_(ctx: typer.Context, url: Url = None, json: console.Json = False) -> None:
-    """List the tables that are watched."""
+    """List the watched tables."""
     _need_driver()
     from bellcast.cli import outbox_output
     from bellcast.outbox import table_watch
 
-    found = _ask(ctx, url, table_watch.every)
+    result = _run(ctx, url, table_watch.every)
     if json:
-        console.json(list(found.values()))
-    elif not found:
-        console.note("None yet: `bellcast sql watch TABLE`.")
+        console.json(list(result.values()))
+    elif not result:
+        console.note("No table is watched: run `bellcast sql watch TABLE`.")
     else:
-        outbox_output.watches(found)
+        outbox_output.watches(result)
 
 
 def _url_and_row(words: list[str]) -> tuple[str | None, int | None]:
-    """Return the URL and the row's number, each None if it is not given."""
+    """Return the URL and the row's number, None for an absent one."""
     urls = [word for word in words if "://" in word]
     rows = [word for word in words if word.isascii() and word.isdigit()]
     if len(urls) + len(rows) < len(words) or len(urls) > 1 or len(rows) > 1:
@@ -233,73 +237,73 @@ def _need_driver() -> None:
     adapters.need_postgres("BELLCAST_DATABASE_URL")
 
 
-def _ask(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connection"], Awaitable[T]]) -> T:
-    """Do something on the app's database. What PostgreSQL refuses ends the command in its own words."""
+def _run(ctx: typer.Context, url: str | None, work: Callable[["asyncpg.Connection"], Awaitable[T]]) -> T:
+    """Run `work` on the app's database. Raises CommandError with PostgreSQL's message if it rejects a statement."""
     import asyncio
 
     import asyncpg
 
-    async def asked() -> T:
+    async def connect_and_run() -> T:
         from bellcast.outbox import schema
 
         async with schema.connected(_url(ctx, url)) as connection:
             return await work(connection)
 
     try:
-        return asyncio.run(asked())
-    except asyncpg.PostgresError as refusal:
-        raise CommandError(f"PostgreSQL refuses: {refusal}", "nothing was changed") from refusal
+        return asyncio.run(connect_and_run())
+    except asyncpg.PostgresError as error:
+        raise CommandError(f"PostgreSQL rejected the statement: {error}", "nothing was changed") from error
 
 
 def _url(ctx: typer.Context, url: str | None) -> str:
     from bellcast.settings import load
 
-    given = options.flags(ctx) | ({"database_url": url} if url else {})
-    found = load(given).store.outbox_url
-    if found is None:
-        raise CommandError("no database is named", "give its URL, or set BELLCAST_DATABASE_URL", 2)
-    return found
+    value = options.flags(ctx) | ({"database_url": url} if url else {})
+    result = load(value).store.outbox_url
+    if result is None:
+        raise CommandError("no database is configured", "pass its URL, or set BELLCAST_DATABASE_URL", 2)
+    return result
 
 
-async def _watch(connection: "asyncpg.Connection", wish: "WatchRequest") -> "Watch":
+async def _watch(connection: "asyncpg.Connection", request: "WatchRequest") -> "Watch":
     from bellcast.outbox import schema, table_watch
 
     await schema.check_installed(connection)
-    return await table_watch.watch(connection, wish)
+    return await table_watch.watch(connection, request)
 
 
-def _list(given: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in given.split(",") if part.strip())
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _kinds(given: str) -> tuple[Any, ...]:
+def _kinds(value: str) -> tuple[Any, ...]:
     from bellcast.outbox.table_watch import KINDS
 
-    wrong = [kind for kind in _list(given) if kind not in KINDS]
-    if wrong:
-        raise CommandError(f"--on: there is no {wrong[0]}", "it is insert, update, delete or truncate", 2)
-    return _list(given)
+    unknown = [kind for kind in _list(value) if kind not in KINDS]
+    if unknown:
+        raise CommandError(f"--on: unknown kind {unknown[0]}", "expected insert, update, delete or truncate", 2)
+    return _list(value)
 
 
-def _names(given: list[str]) -> dict[Any, str]:
-    pairs = [one.partition("=") for one in given]
+def _names(value: list[str]) -> dict[Any, str]:
+    pairs = [pair.partition("=") for pair in value]
     for kind, _, name in pairs:
         if not name:
-            raise CommandError(f"--name {kind}: it names nothing", "write --name insert=booking-made", 2)
+            raise CommandError(f"--name {kind}: expected KIND=NAME", "such as --name insert=booking-made", 2)
     _kinds(",".join(kind for kind, _, _ in pairs))
     return {kind: name for kind, _, name in pairs}
 
 
-def _tell(watched: "Watch", kinds: tuple[Any, ...]) -> None:
+def _print_watch(watched: "Watch", kinds: tuple[Any, ...]) -> None:
     from bellcast.cli import outbox_output
 
-    told = ", ".join(watched.names[kind] for kind in kinds if kind in watched.names)
-    console.done(f"{watched.table} is watched: {told}", f"→ {outbox_output.reached(watched)}")
-    console.note(f"These columns leave: {', '.join(watched.columns)}.")
+    events = ", ".join(watched.names[kind] for kind in kinds if kind in watched.names)
+    console.done(f"{watched.table} is watched: {events}", f"→ {outbox_output.reached(watched)}")
+    console.note(f"Published columns: {', '.join(watched.columns)}.")
 
 
-def _counted(count: int, done: str, key: str, *, json: bool) -> None:
+def _print_count(count: int, action: str, key: str, *, json: bool) -> None:
     if json:
         console.json({key: count})
     else:
-        console.done(f"{count} {'row was' if count == 1 else 'rows were'} {done}.")
+        console.done(f"{count} {'row was' if count == 1 else 'rows were'} {action}.")

@@ -41,10 +41,10 @@ def token(
 
     from bellcast.auth import tokens
     from bellcast.model import times
-    from bellcast.settings import known
+    from bellcast.settings import existing_project
 
     settings = options.settings(ctx)
-    project = known(settings)
+    project = existing_project(settings)
     if project is None:
         raise CommandError(
             f"{settings.store.data} has no credentials to sign with",

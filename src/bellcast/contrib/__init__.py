@@ -1,1 +1,1 @@
-"""For apps in Python: the outbox from where they keep their transactions. Each needs its framework, none the server."""
+"""The outbox from Django and SQLAlchemy. Each module needs its framework and not the server."""

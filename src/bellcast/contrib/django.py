@@ -4,7 +4,7 @@ with transaction.atomic():
     booking.save()
     notify("alice", title="New booking")
 
-It rings once the transaction is committed, and never if it is rolled back."""
+The notification is sent once the transaction commits, and never if it is rolled back."""
 
 from typing import Any, Unpack
 
@@ -18,7 +18,8 @@ from bellcast.contrib import payloads
 def notify(
     to: Target, *, using: str = DEFAULT_DB_ALIAS, idempotency_key: Text | None = None, **content: Unpack[Content]
 ) -> int:
-    """Tell one recipient, several, or an audience, as `Bellcast.notify` does. The row's number in the outbox."""
+    """Notify one recipient, several, or an audience, as `Bellcast.notify` does. Returns the row's number in the
+    outbox."""
     return _call(using, "SELECT bellcast.notify(%s::jsonb)", payloads.notification(to, content, idempotency_key))
 
 
@@ -31,7 +32,7 @@ def publish(
     recipient: Text | None = None,
     tenant: Text | None = None,
 ) -> int:
-    """A live event to a topic, or to the connections of a recipient. The row's number in the outbox."""
+    """Publish a live event to a topic, or to the connections of a recipient. Returns the row's number in the outbox."""
     return _call(using, "SELECT bellcast.publish(%s::jsonb)", payloads.event(topic, name, data, recipient, tenant))
 
 

@@ -12,7 +12,7 @@ from bellcast.errors import Unavailable
 from bellcast.ports import Response
 
 # Sessions, key sets and replies are far smaller. More is a mistake or an attack on this server's memory.
-MAX_ANSWER = 1_048_576
+MAX_RESPONSE_BYTES = 1_048_576
 MAX_PORT = 65_535
 
 
@@ -36,7 +36,7 @@ class HttpxClient:
         *,
         headers: dict[str, str],
         body: bytes = b"",
-        timeout: float = 5.0,  # noqa: ASYNC109 - the port's promise, kept with asyncio.timeout
+        timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
     ) -> Response:
         """Send a request and read the whole response within `timeout` seconds."""
         try:
@@ -46,12 +46,11 @@ class HttpxClient:
                 )
                 return await self._exchange(request)
         except (TimeoutError, httpx.TimeoutException):
-            raise Unavailable(f"{_place(url)} did not answer within {timeout:g} s.") from None
+            raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise Unavailable(f"{_place(url)} cannot be reached: {str(error) or type(error).__name__}.") from None
+            raise Unavailable(f"{_origin(url)} cannot be reached: {str(error) or type(error).__name__}.") from None
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
     async def _exchange(self, request: httpx.Request) -> Response:
@@ -61,36 +60,36 @@ class HttpxClient:
             # Raw: a response compressed in spite of `identity` is not decompressed in memory.
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise Unavailable(f"{_place(str(request.url))} answered more than {MAX_ANSWER} bytes.")
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise Unavailable(f"{_origin(str(request.url))} sent more than {MAX_RESPONSE_BYTES} bytes.")
             return Response(response.status_code, dict(response.headers), bytes(body))
         finally:
             await response.aclose()
-            # The stream refers back to the response, and the response to the request: without this, up to 60 KB of cookies
-            # for each request stay in memory until the garbage collector runs, which the server makes rare.
+            # The stream refers back to the response, and the response to the request: without this, up to 60 KB of
+            # cookies for each request stay in memory until the garbage collector runs, which the server makes rare.
             del response.stream
 
 
 def _checked(url: str) -> httpx.URL:
     checked = httpx.URL(url)
     if (checked.port or 0) > MAX_PORT:
-        raise httpx.InvalidURL("there is no such port")
+        raise httpx.InvalidURL("the port exceeds 65535")
     return checked
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    asked = {"user-agent": "bellcast", "accept-encoding": "identity", **headers}
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in asked.items()]
+    all_headers = {"user-agent": "bellcast", "accept-encoding": "identity", **headers}
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in all_headers.items()]
 
 
 def _trusted() -> ssl.SSLContext:
-    """The well-known certificate authorities and those installed on this machine."""
+    """Trust certifi's certificate authorities and those installed on this machine."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
 
 
-def _place(url: str) -> str:
+def _origin(url: str) -> str:
     """Scheme, host and port of a URL, without parts that may be secret."""
     try:
         parsed = httpx.URL(url)

@@ -1,1 +1,1 @@
-"""The outbox in the app's own PostgreSQL: what the app writes in its transactions rings once they are committed."""
+"""Transactional outbox in the app's PostgreSQL: rows are sent once the app's transaction has committed."""

@@ -1,7 +1,7 @@
-"""From rows of the outbox to what they ask for: notifications under their row's key, live events, changes of tables.
+"""Sends outbox rows: notifications with the row's key as idempotency key, live events, and changes of watched tables.
 
-What cannot be read or is not allowed is refused alone, with the reason; what the store cannot take now stops the batch,
-and the rest of it waits in the outbox."""
+An unreadable or forbidden row is refused with a reason, without affecting the others. If the store is unavailable, the
+batch stops and its remaining rows stay in the outbox."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -24,7 +24,7 @@ from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
-# Nothing is wrong with the row.
+# Errors of the store, after which the row is sent again.
 UNAVAILABLE_ERRORS = (Unavailable, DiskFull)
 
 _draft = msgspec.json.Decoder(Draft)
@@ -42,24 +42,24 @@ class OutboxRow(Struct, frozen=True):
 
 
 class DeliveryResult(Struct):
-    """What came of a batch: rows that are done, those refused with the reason, those put off by so many seconds, and why
-    it stopped, if it did."""
+    """Result of a batch: ids of sent rows, refused rows with reasons, postponed rows with seconds, and the error that
+    stopped the batch, if any."""
 
-    done: list[int] = []
+    sent: list[int] = []
     refused: dict[int, str] = {}
-    later: dict[int, int] = {}
+    postponed: dict[int, int] = {}
     stopped: BellcastError | None = None
 
 
 class Delivery:
-    """Does what rows ask for, in their order."""
+    """Sends rows in their order."""
 
     def __init__(self, engines: Context, limits: Limits) -> None:
         self._engines = engines
         self._limits = limits
 
     async def deliver(self, rows: Sequence[OutboxRow]) -> DeliveryResult:
-        """Everything of a batch, up to where the store cannot go on."""
+        """Send a batch, up to the row at which the store became unavailable."""
         outcome = DeliveryResult()
         for is_notify, run in groupby(rows, key=lambda row: row.kind == "notify"):
             if outcome.stopped is not None:
@@ -68,80 +68,81 @@ class Delivery:
         return outcome
 
     async def _notify(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
-        asked = [_read(row) for row in rows]
+        drafts = [_read(row) for row in rows]
         try:
-            answers = await sending.send_many(self._engines, self._limits, asked)
+            results = await sending.send_many(self._engines, self._limits, drafts)
         except BellcastError as refusal:
-            answers = [refusal] * len(rows)
+            results = [refusal] * len(rows)
         except Exception:
-            log.exception("outbox: a batch failed; its rows are tried one by one")
-            answers = await self._one_by_one(asked)
-        for row, answer in zip(rows, answers, strict=False):
-            _note(outcome, row, answer if isinstance(answer, BellcastError) else None)
+            log.exception("outbox_batch_failed")
+            results = await self._send_individually(drafts)
+        for row, result in zip(rows, results, strict=False):
+            _record(outcome, row, result if isinstance(result, BellcastError) else None)
 
-    async def _one_by_one(self, asked: list[Draft | BellcastError]) -> list[bytes | BellcastError]:
-        """Up to the first that the store cannot take: what is behind it must not overtake it."""
-        answers: list[bytes | BellcastError] = []
-        for one in asked:
-            answers.append(await self._alone(one))
-            if isinstance(answers[-1], UNAVAILABLE_ERRORS):
+    async def _send_individually(self, drafts: list[Draft | BellcastError]) -> list[bytes | BellcastError]:
+        """Send each row alone, up to the first that fails on the store, so that no later row overtakes it."""
+        results: list[bytes | BellcastError] = []
+        for draft in drafts:
+            results.append(await self._send_one(draft))
+            if isinstance(results[-1], UNAVAILABLE_ERRORS):
                 break
-        return answers
+        return results
 
-    async def _alone(self, asked: Draft | BellcastError) -> bytes | BellcastError:
-        if isinstance(asked, BellcastError):
-            return asked
+    async def _send_one(self, draft: Draft | BellcastError) -> bytes | BellcastError:
+        if isinstance(draft, BellcastError):
+            return draft
         try:
-            return await sending.send(self._engines, self._limits, asked)
+            return await sending.send(self._engines, self._limits, draft)
         except BellcastError as refusal:
             return refusal
-        except Exception as failure:  # noqa: BLE001  whatever it is, the rows behind it must not wait for ever
-            return await self._unforeseen(failure)
+        except Exception as failure:  # noqa: BLE001  one row must not block those behind it
+            return await self._classify(failure)
 
-    async def _unforeseen(self, failure: Exception) -> BellcastError:
-        """Is it the row, or is it the store?"""
-        log.error("outbox: a row failed", exc_info=failure)
+    async def _classify(self, failure: Exception) -> BellcastError:
+        """Return Unavailable if the store does not respond, else an error that refuses the row."""
+        log.error("outbox_row_failed", exc_info=failure)
         try:
             await self._engines.store.ping()
-        except Exception as away:  # noqa: BLE001  whatever a store raises that cannot answer, it is away
-            return Unavailable(f"The store cannot be used: {away}.")
-        return BellcastError(f"unforeseen: {type(failure).__name__}")
+        except Exception as error:  # noqa: BLE001  any error of the ping means an unavailable store
+            return Unavailable(f"The store cannot be used: {error}.")
+        return BellcastError(f"unexpected error: {type(failure).__name__}")
 
     async def _publish(self, rows: list[OutboxRow], outcome: DeliveryResult) -> None:
         for row in rows:
             if outcome.stopped is None:
-                _note(outcome, row, await self._publish_row(row))
+                _record(outcome, row, await self._publish_row(row))
 
     async def _publish_row(self, row: OutboxRow) -> BellcastError | None:
-        """Tell a live event; why not, if not."""
+        """Publish the row's live events. Returns the error of a failure."""
         try:
             for draft in _events(row, self._limits):
                 live_event_drafts.check(draft, self._limits)
                 await events.publish(self._engines, *live_event_drafts.events(draft, draft.tenant or DEFAULT_TENANT))
         except BellcastError as refusal:
             return refusal
-        except Exception as failure:  # noqa: BLE001  as in _alone: the rows behind it must not wait for ever
-            return await self._unforeseen(failure)
+        except Exception as failure:  # noqa: BLE001  as in _send_one
+            return await self._classify(failure)
         return None
 
 
-def _note(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:
+def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:
     if isinstance(refusal, UNAVAILABLE_ERRORS):
         outcome.stopped = refusal
-    elif isinstance(refusal, TooMany):  # what was committed rings, if not now
-        outcome.later[row.id] = refusal.retry_after or 1
+    elif isinstance(refusal, TooMany):  # over a rate or budget: send later
+        outcome.postponed[row.id] = refusal.retry_after or 1
     elif refusal is not None:
         outcome.refused[row.id] = refusal.detail
     else:
-        outcome.done.append(row.id)
+        outcome.sent.append(row.id)
 
 
 def _read(row: OutboxRow) -> Draft | BellcastError:
-    """The notification of a row. Its own idempotency key, if it has one, makes it one with what was sent by other ways."""
+    """Decode the notification of a row. An idempotency key in the payload replaces the row's, so that the same
+    notification sent through the API counts as a repetition."""
     try:
         draft = _draft.decode(row.payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
-        return Invalid(str(wrong))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return Invalid(str(error))
     return draft if draft.idempotency_key is not None else replace(draft, idempotency_key=f"outbox {row.key}")
 
 
@@ -150,5 +151,5 @@ def _events(row: OutboxRow, limits: Limits) -> list[EventDraft]:
         if row.kind == "change":
             return table_watch.events(_change.decode(row.payload), limits.event_data)
         return [_event.decode(row.payload)]
-    except (msgspec.MsgspecError, ValueError, RecursionError) as wrong:
-        raise Invalid(str(wrong)) from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Invalid(str(error)) from None

@@ -1,4 +1,4 @@
-"""The outbox itself: put into the app's database, brought up to date, granted to roles, taken out again."""
+"""Installs, upgrades and uninstalls the outbox in the app's database, and grants it to roles."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,12 +11,12 @@ from bellcast.outbox import steps
 
 MIN_VERSION = 15
 CONNECT_TIMEOUT = 5.0
-# A question to the outbox takes milliseconds; what takes so long waits for a lock of the app's.
+# A query on the outbox takes milliseconds; one that takes this long waits for a lock held by the app.
 COMMAND_TIMEOUT = 15.0
-# One `bellcast sql` at a time ("Bell", "outb").
+# Advisory lock: one `bellcast sql` at a time ("Bell", "outb").
 LOCK = 0x42656C6C_6F757462
 FUNCTIONS = ("notify(jsonb)", "notify(text, jsonb)", "publish(jsonb)", "publish(text, text, jsonb)")
-# What asyncpg raises when the database is away or will not have us; our own mistakes are none of these.
+# Errors of asyncpg when the database is unreachable or refuses the connection. Errors in statements are not among them.
 UNAVAILABLE_ERRORS = (
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,
@@ -34,14 +34,14 @@ UNAVAILABLE_ERRORS = (
 
 @asynccontextmanager
 async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to the app's database. Unavailable when it is away, now or later."""
+    """Connect to the app's database. Raises Unavailable if the connection fails or is lost within the block."""
     connection: asyncpg.Connection | None = None
     try:
         connection = await asyncpg.connect(
             url,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
-            statement_cache_size=0,  # what a pool between us and PostgreSQL would mix up
+            statement_cache_size=0,  # PgBouncer in transaction mode does not support prepared statements
             server_settings={"application_name": "bellcast", **session},
         )
         yield connection
@@ -53,74 +53,77 @@ async def connected(url: str, **session: str) -> AsyncIterator[asyncpg.Connectio
 
 
 def texts() -> list[str]:
-    """Every step, oldest first; the n-th leads to version n."""
+    """Return the SQL of every migration, oldest first; the n-th migrates to version n."""
     files = sorted(resources.files(steps).iterdir(), key=lambda file: file.name)
     return [file.read_text(encoding="utf-8") for file in files if file.name.endswith(".sql")]
 
 
 def script(done: int = 0) -> str:
-    """What `install` runs, for those who run it themselves."""
-    known = f"UPDATE bellcast.outbox_version SET version = {len(texts())};"  # noqa: S608  a number of ours
-    return "\n".join(["CREATE SCHEMA IF NOT EXISTS bellcast;", *texts()[done:], known])
+    """Return the SQL that `install` runs to upgrade from version `done`."""
+    set_version = f"UPDATE bellcast.outbox_version SET version = {len(texts())};"  # noqa: S608  a constant
+    return "\n".join(["CREATE SCHEMA IF NOT EXISTS bellcast;", *texts()[done:], set_version])
 
 
 async def version(connection: asyncpg.Connection) -> int:
-    """Which version is there; 0 where there is none."""
+    """Return the installed version; 0 if there is none."""
     if await connection.fetchval("SELECT to_regclass('bellcast.outbox_version')") is None:
         return 0
     return int(await connection.fetchval("SELECT version FROM bellcast.outbox_version"))
 
 
 async def check_installed(connection: asyncpg.Connection) -> None:
-    """NotFound unless it is installed, Conflict if it is another version's."""
-    found, known = await version(connection), len(texts())
-    if found == 0:
-        raise NotFound("There is no outbox in this database: run `bellcast sql install`.")
-    if found != known:
-        raise Conflict(f"The outbox is of version {found}, this Bellcast knows {known}: run `bellcast sql install`.")
+    """Raise NotFound unless the outbox is installed, and Conflict if its version is another one."""
+    installed, current = await version(connection), len(texts())
+    if installed == 0:
+        raise NotFound("No outbox is installed in this database: run `bellcast sql install`.")
+    if installed != current:
+        raise Conflict(f"The outbox has version {installed}, expected {current}: run `bellcast sql install`.")
 
 
 async def install(
     connection: asyncpg.Connection, senders: Sequence[str] = (), nodes: Sequence[str] = ()
 ) -> tuple[int, int]:
-    """Bring it up to date, let these roles send, and servers connect as those; the versions before and after."""
+    """Install or upgrade the outbox and grant it: `senders` may call its functions, `nodes` may consume it. Return the
+    versions before and after."""
     if connection.get_server_version().major < MIN_VERSION:
         raise Conflict(f"PostgreSQL {MIN_VERSION} or newer is needed.")
-    known = len(texts())
+    current = len(texts())
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
-        found = await version(connection)
-        if found > known:
-            raise Conflict(f"This outbox was made by a newer Bellcast (version {found}, this one knows {known}).")
-        if found < known:
-            await connection.execute(script(found))
+        installed = await version(connection)
+        if installed > current:
+            raise Conflict(
+                f"The outbox has version {installed}, newer than this Bellcast supports ({current}): upgrade Bellcast."
+            )
+        if installed < current:
+            await connection.execute(script(installed))
         for role in senders:
-            # To send takes no right on the tables: the functions have it.
+            # Sending needs no privilege on the tables, since the functions are SECURITY DEFINER.
             await _grant(connection, role, [f"EXECUTE ON FUNCTION bellcast.{function}" for function in FUNCTIONS])
         for role in nodes:
             rights = "SELECT, INSERT, UPDATE, DELETE ON bellcast.outbox, bellcast.refused"
             await _grant(connection, role, [rights, "SELECT ON bellcast.outbox_version"])
-    return found, known
+    return installed, current
 
 
 async def _grant(connection: asyncpg.Connection, role: str, rights: Sequence[str]) -> None:
     name = await connection.fetchval("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1", role)
     if name is None:
-        raise NotFound(f"There is no role {role} in this database.")
+        raise NotFound(f"The role {role} does not exist in this database.")
     for right in ("USAGE ON SCHEMA bellcast", *rights):
         await connection.execute(f"GRANT {right} TO {name}")
 
 
 async def uninstall(connection: asyncpg.Connection, *, force: bool) -> int:
-    """Take it out, with what it put behind watched tables; how many rows were lost. Conflict if rows wait, unless
-    forced. A store in the same schema stays."""
+    """Drop the outbox and its triggers on watched tables, and return the number of lost rows. Raises Conflict if rows
+    are pending, unless forced. A store in the same schema stays."""
     async with connection.transaction():
         await check_installed(connection)
-        # Nobody writes to it from here on, so that what is counted is what goes.
+        # Locked, so that no row is added between the count and the drop.
         await connection.execute("LOCK TABLE bellcast.outbox IN ACCESS EXCLUSIVE MODE")
         waiting = int(await connection.fetchval("SELECT count(*) FROM bellcast.outbox"))
         if waiting and not force:
-            raise Conflict(f"{waiting} rows wait to be sent: start a server that takes them, or use --force.")
+            raise Conflict(f"{waiting} rows are pending: start a server that sends them, or use --force.")
         await connection.execute(
             "DROP FUNCTION bellcast.changed(), bellcast.emptied() CASCADE"
         )  # and triggers that call them

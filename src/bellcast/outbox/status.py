@@ -1,4 +1,4 @@
-"""What waits in the outbox, what was refused and why; a refused row is put back or thrown away by hand."""
+"""Backlog and refused rows of the outbox. Operators retry or discard refused rows."""
 
 from datetime import datetime
 
@@ -9,9 +9,9 @@ from bellcast.errors import NotFound
 from bellcast.outbox import schema, table_watch
 from bellcast.outbox.table_watch import Watch
 
-# Refused rows that are shown; a mistake in the app makes thousands that are alike.
-SHOWN = 20
-STALE_ROWS = """
+# Maximum of refused rows shown: one bug in the app may cause thousands of similar rows.
+MAX_REFUSALS = 20
+BACKLOG = """
 SELECT count(*) FILTER (WHERE due_at <= now()),
   extract(epoch FROM now() - min(greatest(written_at, due_at)) FILTER (WHERE due_at <= now()))::float8,
   count(*) FILTER (WHERE due_at > now())
@@ -20,7 +20,7 @@ FROM bellcast.outbox
 
 
 class RefusedRow(Struct, frozen=True):
-    """A row that was refused."""
+    """A refused row and the reason."""
 
     id: int
     kind: str
@@ -30,8 +30,8 @@ class RefusedRow(Struct, frozen=True):
 
 
 class Backlog(Struct, frozen=True):
-    """How full an outbox is. `oldest` is how long the first of those waiting has waited, in seconds; `later` are put off by
-    their tenant's rate or budget."""
+    """Counts of an outbox. `oldest` is the age of the oldest pending row in seconds; `later` are postponed by their
+    tenant's rate or budget."""
 
     waiting: int
     oldest: float | None
@@ -40,7 +40,7 @@ class Backlog(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """How an outbox is; numbers as in `Level`."""
+    """Version, backlog, refused rows and watched tables of an outbox."""
 
     version: int
     waiting: int
@@ -52,54 +52,54 @@ class Status(Struct, frozen=True):
 
 
 async def backlog(connection: asyncpg.Connection) -> Backlog:
-    """How full it is now."""
-    ((waiting, oldest, later),) = await connection.fetch(STALE_ROWS)
+    ((waiting, oldest, later),) = await connection.fetch(BACKLOG)
     refused = await connection.fetchval("SELECT count(*) FROM bellcast.refused")
     return Backlog(waiting, oldest, later, refused)
 
 
 async def read_status(connection: asyncpg.Connection) -> Status:
-    """How it is now."""
     await schema.check_installed(connection)
-    full = await backlog(connection)
+    counts = await backlog(connection)
     rows = await connection.fetch(
-        "SELECT id, kind, payload::text, written_at, error FROM bellcast.refused ORDER BY id DESC LIMIT $1", SHOWN
+        "SELECT id, kind, payload::text, written_at, error FROM bellcast.refused ORDER BY id DESC LIMIT $1",
+        MAX_REFUSALS,
     )
     return Status(
         version=await schema.version(connection),
-        waiting=full.waiting,
-        oldest=full.oldest,
-        later=full.later,
-        refused=full.refused,
+        waiting=counts.waiting,
+        oldest=counts.oldest,
+        later=counts.later,
+        refused=counts.refused,
         refusals=[RefusedRow(*row) for row in rows],
         watched=await table_watch.every(connection),
     )
 
 
 async def retry(connection: asyncpg.Connection, id: int | None) -> int:
-    """Put refused rows back under their keys, all or one; how many. They go behind what waits."""
-    return await _moved(
+    """Put one or all refused rows back at the end of the outbox with their keys, and return their number."""
+    return await _count_moved(
         connection,
-        "WITH gone AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING *), back AS ("
+        "WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING *), restored AS ("
         " INSERT INTO bellcast.outbox (key, kind, payload, written_at)"
-        " SELECT key, kind, payload, written_at FROM gone ORDER BY id RETURNING 1"
-        ") SELECT count(*) FROM back",
+        " SELECT key, kind, payload, written_at FROM deleted ORDER BY id RETURNING 1"
+        ") SELECT count(*) FROM restored",
         id,
     )
 
 
 async def discard(connection: asyncpg.Connection, id: int | None) -> int:
-    """Throw refused rows away, all or one; how many."""
-    return await _moved(
+    """Delete one or all refused rows and return their number."""
+    return await _count_moved(
         connection,
-        "WITH gone AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING 1) SELECT count(*) FROM gone",
+        "WITH deleted AS (DELETE FROM bellcast.refused WHERE id = $1 OR $1 IS NULL RETURNING 1)"
+        " SELECT count(*) FROM deleted",
         id,
     )
 
 
-async def _moved(connection: asyncpg.Connection, statement: str, id: int | None) -> int:
+async def _count_moved(connection: asyncpg.Connection, statement: str, id: int | None) -> int:
     await schema.check_installed(connection)
     count = int(await connection.fetchval(statement, id))
     if id is not None and count == 0:
-        raise NotFound(f"No row {id} was refused.")
+        raise NotFound(f"There is no refused row {id}.")
     return count

@@ -1,4 +1,4 @@
-"""Tables whose changes are heard: triggers at each, which carry what leaves of a row and whom it reaches."""
+"""Watched tables: triggers write each change to the outbox, with the configured columns and audience."""
 
 import re
 from typing import Literal
@@ -16,31 +16,31 @@ from bellcast.model.live_event_drafts import EventDraft
 Kind = Literal["insert", "update", "delete", "truncate"]
 KINDS: tuple[Kind, ...] = ("insert", "update", "delete", "truncate")
 COLUMN = re.compile(r"\{([^{}]*)\}")
-# Of rows, and of the table as a whole.
-TRIGGER, EMPTIED = "bellcast_watch", "bellcast_watch_truncate"
-OWN = "bellcast"
-# So long the app's own writers hold up a `watch`, and it them.
+# The row trigger, and the trigger for TRUNCATE.
+TRIGGER, TRUNCATE_TRIGGER = "bellcast_watch", "bellcast_watch_truncate"
+OWN_SCHEMA = "bellcast"
+# How long `watch` waits for the app's writers, and delays them.
 LOCK_TIMEOUT = "5s"
 
 
 class Watch(Struct, frozen=True, kw_only=True):
-    """What is watched, and whom it reaches. `{column}` in a text is that column of the row. `names` are what events of
-    each kind are called; a kind that has none is not told. `kept` is every column that is needed, `reaching` those that say
-    whom a row reaches."""
+    """A watched table and the audience of its changes. `{column}` in a text is replaced by the row's value. `names`
+    maps kinds to event names; other kinds are not published. `recorded` are all columns that the trigger records,
+    `audience` those that determine the audience. Their JSON names are fixed by triggers installed earlier."""
 
     table: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
-    kept: tuple[str, ...]
+    recorded: tuple[str, ...] = msgspec.field(name="kept")
     names: dict[Kind, str]
     topic: str | None = None
     recipient: str | None = None
     tenant: str | None = None
-    reaching: tuple[str, ...] = ()
+    audience: tuple[str, ...] = msgspec.field(default=(), name="reaching")
 
 
 class WatchRequest(Struct, frozen=True, kw_only=True):
-    """What somebody asks to be watched; what is absent is chosen."""
+    """A request to watch a table. Absent fields get defaults."""
 
     table: str
     columns: tuple[str, ...] = ()
@@ -52,8 +52,8 @@ class WatchRequest(Struct, frozen=True, kw_only=True):
 
 
 class RowChange(Struct, frozen=True):
-    """What a trigger wrote down: a row as it was and as it is, as far as it is needed; of a table that was emptied, whom it
-    reached."""
+    """A change recorded by a trigger: the recorded columns of the row before and after; for TRUNCATE, the audience of
+    the deleted rows."""
 
     change: Kind
     watch: Watch
@@ -62,7 +62,7 @@ class RowChange(Struct, frozen=True):
 
 
 class TableInfo(Struct, frozen=True):
-    """A table as PostgreSQL has it."""
+    """A table in PostgreSQL's catalog."""
 
     name: str  # quoted, with its schema
     schema: str
@@ -91,49 +91,49 @@ ORDER BY 1
 """
 
 
-async def watch(connection: asyncpg.Connection, wish: WatchRequest) -> Watch:
-    """Put triggers at the table, or others there; what is watched now."""
-    found = await _find(connection, wish.table)
-    watched = plan(wish, found)
+async def watch(connection: asyncpg.Connection, request: WatchRequest) -> Watch:
+    """Create or replace the triggers of a table and return the resulting watch."""
+    table = await _find(connection, request.table)
+    watched = plan(request, table)
     argument = await connection.fetchval("SELECT quote_literal($1)", msgspec.json.encode(watched).decode())
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        await _drop(connection, found.name)
+        await _drop(connection, table.name)
         rows = [kind.upper() for kind in KINDS if kind in watched.names and kind != "truncate"]
         if rows:
             await connection.execute(
-                f"CREATE TRIGGER {TRIGGER} AFTER {' OR '.join(rows)} ON {found.name}"
+                f"CREATE TRIGGER {TRIGGER} AFTER {' OR '.join(rows)} ON {table.name}"
                 f" FOR EACH ROW EXECUTE FUNCTION bellcast.changed({argument})"
             )
         if "truncate" in watched.names:
             await connection.execute(
-                f"CREATE TRIGGER {EMPTIED} BEFORE TRUNCATE ON {found.name}"
+                f"CREATE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {table.name}"
                 f" FOR EACH STATEMENT EXECUTE FUNCTION bellcast.emptied({argument})"
             )
     return watched
 
 
 async def unwatch(connection: asyncpg.Connection, table: str) -> str:
-    """Take the triggers away; the table's name. NotFound if it was not watched."""
-    found = await _find(connection, table)
+    """Drop the triggers of a table and return its name. Raises NotFound if it is not watched."""
+    info = await _find(connection, table)
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        if not await _drop(connection, found.name):
+        if not await _drop(connection, info.name):
             raise NotFound(f"{table} is not watched.")
-    return found.name
+    return info.name
 
 
 async def _drop(connection: asyncpg.Connection, name: str) -> bool:
-    """Take a table's triggers away, if it has any: that would wait for everybody who reads it."""
-    watched = name in [one for one, _ in await connection.fetch(WATCHED, [TRIGGER, EMPTIED])]
-    for trigger in (TRIGGER, EMPTIED) if watched else ():
+    """Drop a table's triggers. Without triggers, it takes no lock: DROP TRIGGER waits for all readers of the table."""
+    watched = name in [one for one, _ in await connection.fetch(WATCHED, [TRIGGER, TRUNCATE_TRIGGER])]
+    for trigger in (TRIGGER, TRUNCATE_TRIGGER) if watched else ():
         await connection.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {name}")
     return watched
 
 
 async def every(connection: asyncpg.Connection) -> dict[str, Watch]:
-    """What is watched, by the table's name as it is now."""
-    rows = await connection.fetch(WATCHED, [TRIGGER, EMPTIED])
+    """Return all watches by the table's current name."""
+    rows = await connection.fetch(WATCHED, [TRIGGER, TRUNCATE_TRIGGER])
     return {name: msgspec.json.decode(argument, type=Watch) for name, argument in rows}
 
 
@@ -141,88 +141,91 @@ async def _find(connection: asyncpg.Connection, table: str) -> TableInfo:
     try:
         row = await connection.fetchrow(TABLE, table)
     except asyncpg.PostgresError:
-        row = None  # not even the shape of a name
+        row = None  # not a valid name
     if row is None:
-        raise NotFound(f"There is no table {table} in this database.")
+        raise NotFound(f"The table {table} does not exist in this database.")
     name, schema, short, kind, columns, key = row
-    found = TableInfo(name, schema, short, kind, tuple(columns), tuple(key))
-    if found.schema == OWN:
-        raise Conflict(f"{table} is Bellcast's own: its streams hear of it anyway.")
-    if found.kind not in ("r", "p"):
-        raise Conflict(f"{table} is no table: watch the tables it is made of.")
-    return found
+    info = TableInfo(name, schema, short, kind, tuple(columns), tuple(key))
+    if info.schema == OWN_SCHEMA:
+        raise Conflict(f"{table} belongs to Bellcast and cannot be watched: connect to a stream for its changes.")
+    if info.kind not in ("r", "p"):
+        raise Conflict(f"{table} is a view or another relation: watch the tables it reads from.")
+    return info
 
 
-def plan(wish: WatchRequest, found: TableInfo) -> Watch:
-    """A wish with what was left open chosen. Invalid names every column and topic that cannot be."""
-    reaches = wish.topic is not None or wish.recipient is not None
-    topic = wish.topic if reaches else found.short
-    columns = wish.columns or found.columns
-    named = [name for text in (topic, wish.recipient, wish.tenant) if text for name in COLUMN.findall(text)]
-    names = {kind: wish.names.get(kind, f"{found.short}.{kind}") for kind in wish.kinds}
-    unknown = [name for name in (*columns, *named) if name not in found.columns]
+def plan(request: WatchRequest, table: TableInfo) -> Watch:
+    """Apply defaults to a request. Raises Invalid with every unknown column and invalid topic."""
+    has_audience = request.topic is not None or request.recipient is not None
+    topic = request.topic if has_audience else table.short
+    columns = request.columns or table.columns
+    named = [name for text in (topic, request.recipient, request.tenant) if text for name in COLUMN.findall(text)]
+    names = {kind: request.names.get(kind, f"{table.short}.{kind}") for kind in request.kinds}
+    unknown = [name for name in (*columns, *named) if name not in table.columns]
     if unknown:
-        raise Invalid(f"{found.name} has no column {', '.join(unknown)}; it has {', '.join(found.columns)}.")
+        raise Invalid(f"{table.name} has no column {', '.join(unknown)}; expected one of {', '.join(table.columns)}.")
     validation.check(_topic(topic), *(validation.text("name", name, Limits().event_name) for name in names.values()))
-    kept = tuple(dict.fromkeys((*columns, *found.key, *named)))
+    recorded = tuple(dict.fromkeys((*columns, *table.key, *named)))
     return Watch(
-        table=found.name,
-        key=found.key,
+        table=table.name,
+        key=table.key,
         columns=tuple(columns),
-        kept=kept,
+        recorded=recorded,
         names=names,
         topic=topic,
-        recipient=wish.recipient,
-        tenant=wish.tenant,
-        reaching=tuple(dict.fromkeys(named)),
+        recipient=request.recipient,
+        tenant=request.tenant,
+        audience=tuple(dict.fromkeys(named)),
     )
 
 
 def _topic(topic: str | None) -> validation.FieldErrors:
-    """Whether it can be one, whatever stands in the columns."""
+    """Validate a topic with `x` in place of each column."""
     if topic is not None:
         yield from validation.topic("topic", COLUMN.sub("x", topic), Limits())
 
 
 def events(change: RowChange, limit: int) -> list[EventDraft]:
-    """What a change is to those whom the row, as it was or as it is, reaches. Without a value in one of its columns it
-    reaches nobody. What is too long for an event is left to be fetched: it says so and keeps the key."""
+    """Return the events of a change for the audiences of the row before and after. A null in an audience column means
+    no audience. Data longer than `limit` bytes is cut to the key, with `cut` set, so that clients fetch the row."""
     name = change.watch.names.get(change.change)
     if name is None:
         return []
     data = _data(change)
     if limit and len(msgspec.json.encode(data)) > limit:
         data = {**data, "record": None, "old": None, "cut": True}
-    reached = {to: None for row in (change.was, change.is_now) if row is not None for to in _reached(change.watch, row)}
+    audiences = {
+        to: None for row in (change.was, change.is_now) if row is not None for to in _audiences(change.watch, row)
+    }
     return [
         EventDraft(name=name, data=data, tenant=tenant or None, topic=topic, recipient=recipient)
-        for tenant, topic, recipient in reached
+        for tenant, topic, recipient in audiences
     ]
 
 
-def _reached(watched: Watch, row: dict[str, object]) -> list[tuple[str, str | None, str | None]]:
-    tenant = DEFAULT_TENANT if watched.tenant is None else _filled(watched.tenant, row)
-    topic = None if watched.topic is None else _filled(watched.topic, row)
-    recipient = None if watched.recipient is None else _filled(watched.recipient, row)
+def _audiences(watched: Watch, row: dict[str, object]) -> list[tuple[str, str | None, str | None]]:
+    tenant = DEFAULT_TENANT if watched.tenant is None else _fill(watched.tenant, row)
+    topic = None if watched.topic is None else _fill(watched.topic, row)
+    recipient = None if watched.recipient is None else _fill(watched.recipient, row)
     if tenant is None:
         return []
-    reached = [(tenant, topic, None), (tenant, None, recipient)]
-    return [to for to in reached if to[1:] != (None, None)]
+    audiences = [(tenant, topic, None), (tenant, None, recipient)]
+    return [to for to in audiences if to[1:] != (None, None)]
 
 
-def _filled(text: str, row: dict[str, object]) -> str | None:
+def _fill(text: str, row: dict[str, object]) -> str | None:
     values = {name: row.get(name) for name in COLUMN.findall(text)}
     if None in values.values():
         return None
-    return COLUMN.sub(lambda found: _written(values[found[1]]), text)
+    return COLUMN.sub(lambda match: _as_text(values[match[1]]), text)
 
 
-def _written(value: object) -> str:
+def _as_text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _data(change: RowChange) -> dict[str, object]:
-    """`old` of an update is what it changed; of a deletion the row. An emptied table has neither row nor key."""
+    """Return the event's data. `old` holds the changed columns of an update, and the row of a deletion. TRUNCATE has
+    neither row nor key."""
     watched, was, is_now = change.watch, change.was, change.is_now
     if change.change == "truncate":
         return {"table": watched.table, "change": change.change, "key": {}, "record": None, "old": None}

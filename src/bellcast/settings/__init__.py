@@ -1,7 +1,7 @@
 """Settings: typed, frozen, read once at start; the only reader of the environment.
 
 A setting comes from its flag, else `BELLCAST_<NAME>`, else the file that `BELLCAST_<NAME>_FILE` names, else its
-default. Whatever is wrong stops the start with the name of the setting that is."""
+default. An invalid setting stops the start with an error that names it."""
 
 import difflib
 import os
@@ -19,7 +19,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.settings import parsers
 from bellcast.settings.address import url
-from bellcast.settings.credentials import known, project, secret
+from bellcast.settings.credentials import existing_project, project, secret
 from bellcast.settings.groups import (
     MASK,
     MEMORY,
@@ -31,47 +31,48 @@ from bellcast.settings.groups import (
 )
 from bellcast.settings.table import PREFIX, TABLE, Setting
 
-__all__ = ["Settings", "as_displayed", "known", "load", "project", "secret", "url"]
+__all__ = ["Settings", "as_displayed", "existing_project", "load", "project", "secret", "url"]
 
-# Where a value came from, by the name its owner knows it by, and the text found there.
+# The source of a value (flag, variable or file variable), and its text.
 Source = tuple[str, str]
 
 
 def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of these flags and this environment. A flag is named in lower case; None is one not given."""
+    """Load the settings from flags and environment. Flags are named in lower case; None means absent. Raises
+    SettingsError."""
     _refuse_unknown(environ)
-    given = {setting.place: _value_of(setting, flags.get(setting.key), environ) for setting in TABLE}
+    values = {setting.place: _value_of(setting, flags.get(setting.key), environ) for setting in TABLE}
     settings = Settings(
-        server=ServerSettings(**_group("server", given)),
-        store=StoreSettings(**_group("store", given)),
-        project=given["project"],
-        client=ClientSettings(**_group("client", given)),
-        access=AccessConfig(**_group("access", given)),
-        limits=Limits(**_group("limits", given)),
-        native=NativeSettings(**_group("native", given)),
-        pusher=PusherConfig(**_group("pusher", given)),
-        socketio=SocketIOConfig(**_group("socketio", given)),
+        server=ServerSettings(**_group("server", values)),
+        store=StoreSettings(**_group("store", values)),
+        project=values["project"],
+        client=ClientSettings(**_group("client", values)),
+        access=AccessConfig(**_group("access", values)),
+        limits=Limits(**_group("limits", values)),
+        native=NativeSettings(**_group("native", values)),
+        pusher=PusherConfig(**_group("pusher", values)),
+        socketio=SocketIOConfig(**_group("socketio", values)),
     )
     _check(settings)
     return settings
 
 
 def as_displayed(settings: Settings) -> dict[str, str]:
-    """Every setting in effect by its variable, written as it could be given; secrets masked."""
-    return {setting.variable: _written(setting, attrgetter(setting.place)(settings)) for setting in TABLE}
+    """Return all settings in effect by variable, in the syntax that `load` accepts, with secrets masked."""
+    return {setting.variable: _as_text(setting, attrgetter(setting.place)(settings)) for setting in TABLE}
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = [name for setting in TABLE for name in (setting.name, f"{setting.name}_FILE")]
-    given = [name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX)]
-    for name in given:
-        if name not in known:
-            near = [f"; did you mean {PREFIX}{one}?" for one in difflib.get_close_matches(name, known, n=1)]
-            raise SettingsError(f"{PREFIX}{name}: there is no such setting{''.join(near) or '.'}")
+    names = [name for setting in TABLE for name in (setting.name, f"{setting.name}_FILE")]
+    used = [name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX)]
+    for name in used:
+        if name not in names:
+            suggestions = [f"; did you mean {PREFIX}{match}?" for match in difflib.get_close_matches(name, names, n=1)]
+            raise SettingsError(f"{PREFIX}{name}: unknown setting{''.join(suggestions) or '.'}")
 
 
 def _value_of(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Any:
-    """The value somebody gave; None if nobody did. An empty text counts as not given, except for a list."""
+    """Return the value of the first source that has one, or None. An empty text counts as absent, except for a list."""
     for source, raw in _sources(setting, flag, environ):
         if raw or setting.is_list:
             return _read(setting, source, raw)
@@ -102,30 +103,30 @@ def _text(flag: object) -> str:
 
 def _read(setting: Setting, source: str, raw: str) -> Any:
     try:
-        return setting.read(raw)
+        return setting.parse(raw)
     except (ValueError, KeyError):
         got = "" if setting.is_secret or "@" in raw else f", got {raw!r}"  # an address may hold a password
         raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
 
 
-def _group(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _group(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     prefix = f"{name}."
-    found = {place.removeprefix(prefix): value for place, value in given.items() if place.startswith(prefix)}
-    return {field: value for field, value in found.items() if value is not None}
+    fields = {place.removeprefix(prefix): value for place, value in values.items() if place.startswith(prefix)}
+    return {field: value for field, value in fields.items() if value is not None}
 
 
 def _check(settings: Settings) -> None:
-    """What no setting can see alone."""
+    """Check constraints between settings."""
     if settings.server.workers > 1 and (settings.store.is_file or settings.store.broker == MEMORY):
         raise SettingsError(
-            "BELLCAST_WORKERS: expected 1: a SQLite store and the memory broker serve one process."
-            " Several need BELLCAST_STORE=postgresql://… and BELLCAST_BROKER=redis://… or postgresql://…"
+            "BELLCAST_WORKERS: expected 1, since a SQLite store and the memory broker serve one process."
+            " For several, set BELLCAST_STORE=postgresql://… and BELLCAST_BROKER=redis://… or postgresql://…"
         )
     if settings.server.handlers and settings.server.handler_url:
         raise SettingsError("BELLCAST_HANDLERS: expected either this or BELLCAST_HANDLER_URL, got both.")
 
 
-def _written(setting: Setting, value: Any) -> str:
+def _as_text(setting: Setting, value: Any) -> str:
     if isinstance(value, Project):
         return f"{value.id}:{value.key}:{MASK}"
     if value is None:
@@ -133,11 +134,11 @@ def _written(setting: Setting, value: Any) -> str:
     if setting.is_secret:
         return MASK
     if isinstance(value, bool):
-        yes, no = ("allow", "deny") if setting.read is parsers.allow_deny else ("on", "off")
+        yes, no = ("allow", "deny") if setting.parse is parsers.allow_deny else ("on", "off")
         return yes if value else no
     if isinstance(value, float):
         return _duration(value)
-    if setting.read in (parsers.url, parsers.store, parsers.broker, parsers.database):
+    if setting.parse in (parsers.url, parsers.store, parsers.broker, parsers.database):
         return _without_password(value)
     return ",".join(value) if isinstance(value, tuple) else str(value)
 

@@ -17,7 +17,7 @@ class _Address(Struct, frozen=True):
 
 
 def url(settings: Settings) -> str:
-    """Return the server that commands talk to: BELLCAST_URL, else the stored URL, else the default."""
+    """Return the URL of the server that commands call: BELLCAST_URL, else the stored URL, else the default."""
     return settings.client.url or stored(settings) or DEFAULT_URL
 
 
@@ -41,7 +41,7 @@ def remove(settings: Settings, url: str) -> None:
 
 
 def reachable(url: str) -> str:
-    """Return the URL with loopback in place of the wildcard address, which is no address to connect to."""
+    """Return the URL with loopback in place of the wildcard address, to which clients cannot connect."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 

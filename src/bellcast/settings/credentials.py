@@ -1,4 +1,4 @@
-"""The default project's credentials: given by a setting, or made at the first start and kept in the data folder."""
+"""The default project's credentials: from a setting, or generated at the first start and stored in the data folder."""
 
 import os
 import secrets
@@ -13,28 +13,29 @@ from bellcast.settings.groups import Secret, Settings
 
 
 def project(settings: Settings) -> tuple[Project, bool]:
-    """The project, and whether it was made just now (then its secret is to be shown, once)."""
+    """Return the project, and True if it was generated now, so that the caller shows its secret once."""
     if settings.project is not None:
         return settings.project, False
     file = _file(settings)
-    found = stored(settings)
-    if found is not None:
-        return found, False
+    existing = stored(settings)
+    if existing is not None:
+        return existing, False
     try:
         write_private(file, msgspec.json.encode(_generate()))
     except OSError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be kept: {error}.") from None
-    # What lies there now: of two first starts at once, the later one's.
+        raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
+    # Read back: of two concurrent first starts, the later one's credentials win.
     return _load(file, file.read_bytes()), True
 
 
-def known(settings: Settings) -> Project | None:
+def existing_project(settings: Settings) -> Project | None:
     """Return the project of BELLCAST_PROJECT or of the data folder; None if there is neither."""
     return settings.project or stored(settings)
 
 
 def stored(settings: Settings) -> Project | None:
-    """Return the credentials in the data folder; None if there are none. Raises SettingsError if they are unreadable."""
+    """Return the credentials in the data folder; None if there are none. Raises SettingsError if they are
+    unreadable."""
     file = _file(settings)
     try:
         content = file.read_bytes()
@@ -49,21 +50,21 @@ def stored(settings: Settings) -> Project | None:
 
 
 def secret(settings: Settings) -> str | None:
-    """The secret for commands that talk to a running server; None if there is none to be found."""
+    """Return the secret for commands that call a running server; None if none is configured or stored."""
     if settings.client.secret is not None:
         return settings.client.secret
-    found = known(settings)
-    return None if found is None else found.secret
+    project = existing_project(settings)
+    return None if project is None else project.secret
 
 
 def write_private(file: Path, content: bytes) -> None:
     """Write a file atomically and durably, readable by its owner only; its folder is created if needed."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
-    with os.fdopen(handle, "wb") as written:
-        written.write(content)
-        written.flush()
-        os.fsync(written.fileno())
+    with os.fdopen(handle, "wb") as output:
+        output.write(content)
+        output.flush()
+        os.fsync(output.fileno())
     Path(name).replace(file)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
@@ -82,9 +83,9 @@ def _generate() -> Project:
 
 def _load(file: Path, content: bytes) -> Project:
     try:
-        kept = msgspec.json.decode(content, type=Project)
+        project = msgspec.json.decode(content, type=Project)
     except msgspec.DecodeError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be read: {error}.") from None
-    if not (kept.id and kept.key and kept.secret):
-        raise SettingsError(f"BELLCAST_DATA: {file} lacks a part of the credentials.")
-    return Project(kept.id, kept.key, Secret(kept.secret))
+    if not (project.id and project.key and project.secret):
+        raise SettingsError(f"BELLCAST_DATA: {file} lacks the id, the key or the secret.")
+    return Project(project.id, project.key, Secret(project.secret))

@@ -1,4 +1,4 @@
-"""The values that can be set, in groups, each with its default."""
+"""Settings by group, with defaults."""
 
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ REDIS = ("redis://", "rediss://", "unix://")
 
 
 class Secret(str):
-    """A text that keeps itself out of logs and tracebacks."""
+    """A string whose repr is masked, so that logs and tracebacks do not contain it."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class Secret(str):
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
-    """Where it listens, who answers calls, how it leaves and what it writes down. Durations are seconds."""
+    """Listening address, handlers, shutdown and logging. Durations are seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8787
@@ -47,8 +47,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
-    """Where the truth is kept, for how long, and what carries events. `url` None is a file in the data folder;
-    `database_url` is the app's own database."""
+    """Store, retention in seconds, and broker. `url` None is a file in the data folder; `database_url` is the app's
+    database."""
 
     data: Path = Path("bellcast-data")
     url: str | None = None
@@ -59,37 +59,37 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def is_file(self) -> bool:
-        """Whether the store is a SQLite file."""
+        """True if the store is a SQLite file."""
         return self.url is None or self.url.startswith(SQLITE)
 
     @property
     def outbox_url(self) -> str | None:
-        """The database whose outbox is taken from; None if there can be none."""
+        """The PostgreSQL database with the outbox; None without PostgreSQL."""
         return self.database_url or (None if self.is_file else self.url)
 
     @property
     def path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file. Raises SettingsError for another store."""
         if not self.is_file:
-            raise SettingsError("BELLCAST_STORE: this works on a SQLite file; PostgreSQL has its own tools for it.")
+            raise SettingsError("BELLCAST_STORE: expected a SQLite store; for PostgreSQL, use PostgreSQL's tools.")
         return self.data / FILE if self.url is None else Path(self.url.removeprefix(SQLITE))
 
 
 class ClientSettings(Struct, frozen=True, kw_only=True):
-    """What commands that talk to a running server need. `url` None is the one stored in the data folder."""
+    """Connection of commands to a running server. `url` None is the one stored in the data folder."""
 
     url: str | None = None
     secret: Secret | None = None
 
 
 class NativeSettings(Struct, frozen=True, kw_only=True):
-    """Bellcast's own dialect."""
+    """Settings of the native dialect."""
 
     heartbeat: float = 25.0
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Everything that can be set. `project` None means the credentials of the data folder."""
+    """All settings. `project` None means the credentials of the data folder."""
 
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()

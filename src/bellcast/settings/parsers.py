@@ -1,5 +1,5 @@
-"""From a text to a value. A reader's docstring is what it expects, in messages and in the reference; it raises
-ValueError or KeyError at anything else."""
+"""Parsers of settings. A parser's docstring describes the expected text, in error messages and in the reference.
+Parsers raise ValueError or KeyError for any other text."""
 
 import ipaddress
 import re
@@ -12,182 +12,182 @@ from bellcast.model.identities import Project
 from bellcast.model.pusher import RECIPIENT
 from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
 
-# A hundred years: what is longer is a slip of the hand, and times beyond the calendar cannot be kept.
-LONGEST = 36_525 * 86_400
-# The id and the key stand in addresses.
+# A hundred years in seconds: longer durations are typing errors, and times after the year 9999 cannot be stored.
+MAX_DURATION = 36_525 * 86_400
+# The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
 
 
-def text(given: str) -> str:
+def text(value: str) -> str:
     """a text"""
-    return given
+    return value
 
 
-def non_negative_int(given: str) -> int:
+def non_negative_int(value: str) -> int:
     """a whole number, 0 or more"""
-    if not given.isascii() or not given.isdigit():
-        raise ValueError(given)
-    return int(given)
+    if not value.isascii() or not value.isdigit():
+        raise ValueError(value)
+    return int(value)
 
 
-def port(given: str) -> int:
+def port(value: str) -> int:
     """a port, 0 to 65535 (0: any free one)"""
-    if non_negative_int(given) > 65_535:
-        raise ValueError(given)
-    return int(given)
+    if non_negative_int(value) > 65_535:
+        raise ValueError(value)
+    return int(value)
 
 
-def positive_int(given: str) -> int:
+def positive_int(value: str) -> int:
     """a whole number, 1 or more"""
-    if non_negative_int(given) < 1:
-        raise ValueError(given)
-    return int(given)
+    if non_negative_int(value) < 1:
+        raise ValueError(value)
+    return int(value)
 
 
-def boolean(given: str) -> bool:
+def boolean(value: str) -> bool:
     """on, off, true, false, 1 or 0"""
-    return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[given.lower()]
+    return {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}[value.lower()]
 
 
-def allow_deny(given: str) -> bool:
+def allow_deny(value: str) -> bool:
     """allow or deny"""
-    return boolean({"allow": "on", "deny": "off"}.get(given.lower(), given))
+    return boolean({"allow": "on", "deny": "off"}.get(value.lower(), value))
 
 
-def duration(given: str) -> float:
+def duration(value: str) -> float:
     """a duration such as 25, 300ms, 2m, 1h or 7d"""
-    seconds = times.seconds(given)
-    if seconds > LONGEST:
-        raise ValueError(given)
+    seconds = times.seconds(value)
+    if seconds > MAX_DURATION:
+        raise ValueError(value)
     return seconds
 
 
-def positive_duration(given: str) -> float:
-    """a duration longer than none, such as 25, 300ms or 2m"""
-    if duration(given) == 0:
-        raise ValueError(given)
-    return duration(given)
+def positive_duration(value: str) -> float:
+    """a duration above 0, such as 25, 300ms or 2m"""
+    if duration(value) == 0:
+        raise ValueError(value)
+    return duration(value)
 
 
-def path(given: str) -> str:
+def path(value: str) -> str:
     """a path that begins and ends with a slash, such as /socket.io/"""
-    if not re.fullmatch(r"/([\w.~-]+/)+", given, re.ASCII):
-        raise ValueError(given)
-    return given
+    if not re.fullmatch(r"/([\w.~-]+/)+", value, re.ASCII):
+        raise ValueError(value)
+    return value
 
 
-def file(given: str) -> Path:
+def file(value: str) -> Path:
     """a file that can be read"""
-    if not Path(given).is_file():
-        raise ValueError(given)
-    return Path(given)
+    if not Path(value).is_file():
+        raise ValueError(value)
+    return Path(value)
 
 
-def names(given: str) -> tuple[str, ...]:
-    """a list with commas between"""
-    return tuple(name for name in map(str.strip, given.split(",")) if name)
+def names(value: str) -> tuple[str, ...]:
+    """a comma-separated list"""
+    return tuple(name for name in map(str.strip, value.split(",")) if name)
 
 
-def aliases(given: str) -> tuple[str, ...]:
-    """a list of private channels with {recipient} in each, such as private-user.{recipient}, with commas between"""
-    for pattern in names(given):
+def aliases(value: str) -> tuple[str, ...]:
+    """a comma-separated list of private channels with {recipient} in each, such as private-user.{recipient}"""
+    for pattern in names(value):
         if not topics.is_private(pattern) or pattern.count(RECIPIENT) != 1:
             raise ValueError(pattern)
-    return names(given)
+    return names(value)
 
 
-def claims(given: str) -> tuple[str, ...]:
+def claims(value: str) -> tuple[str, ...]:
     """a list such as recipient=userId,roles=role; also tenant, name, topics and publish"""
-    app_tokens.mapping(names(given))
-    return names(given)
+    app_tokens.mapping(names(value))
+    return names(value)
 
 
-def pages(given: str) -> tuple[str, ...]:
-    """a list of origins such as https://app.example.com, with commas between"""
-    return tuple(page(one) for one in names(given))
+def origin_list(value: str) -> tuple[str, ...]:
+    """a comma-separated list of origins such as https://app.example.com"""
+    return tuple(origin(text) for text in names(value))
 
 
-def networks(given: str) -> tuple[str, ...]:
-    """a list of addresses and networks such as 10.0.0.0/8, with commas between"""
-    return tuple(str(ipaddress.ip_network(network, strict=False)) for network in names(given))
+def networks(value: str) -> tuple[str, ...]:
+    """a comma-separated list of addresses and networks such as 10.0.0.0/8"""
+    return tuple(str(ipaddress.ip_network(network, strict=False)) for network in names(value))
 
 
-def url(given: str) -> str:
+def url(value: str) -> str:
     """an http or https URL"""
-    parts = urlsplit(given)
+    parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError(given)
-    return given
+        raise ValueError(value)
+    return value
 
 
-def folder(given: str) -> Path:
+def folder(value: str) -> Path:
     """a folder"""
-    return Path(given).expanduser()
+    return Path(value).expanduser()
 
 
-def store(given: str) -> str:
+def store(value: str) -> str:
     """sqlite:///path (a fourth slash begins an absolute path) or postgresql://user:password@host/database"""
-    if given.startswith(POSTGRES):
-        return _server(given)
-    if not given.startswith(SQLITE) or given == SQLITE:
-        raise ValueError(given)
-    return given
+    if value.startswith(POSTGRES):
+        return _server(value)
+    if not value.startswith(SQLITE) or value == SQLITE:
+        raise ValueError(value)
+    return value
 
 
-def database(given: str) -> str:
+def database(value: str) -> str:
     """postgresql://user:password@host/database"""
-    if not given.startswith(POSTGRES):
-        raise ValueError(given)
-    return _server(given)
+    if not value.startswith(POSTGRES):
+        raise ValueError(value)
+    return _server(value)
 
 
-def broker(given: str) -> str:
+def broker(value: str) -> str:
     """memory:, redis://host, rediss://host or postgresql://user:password@host/database"""
-    return given if given == MEMORY else _server(given)
+    return value if value == MEMORY else _server(value)
 
 
-def _server(given: str) -> str:
-    parts = urlsplit(given)
-    if not given.startswith(POSTGRES + REDIS) or not (parts.netloc or parts.path) or parts.port == 0:
-        raise ValueError(given)
-    return given
+def _server(value: str) -> str:
+    parts = urlsplit(value)
+    if not value.startswith(POSTGRES + REDIS) or not (parts.netloc or parts.path) or parts.port == 0:
+        raise ValueError(value)
+    return value
 
 
-def import_path(given: str) -> str:
+def import_path(value: str) -> str:
     """module:name, such as shop.bells:handlers"""
-    module, _, name = given.partition(":")
+    module, _, name = value.partition(":")
     if not all(part.isidentifier() for part in f"{module}.{name}".split(".")):
-        raise ValueError(given)
-    return given
+        raise ValueError(value)
+    return value
 
 
-def credentials(given: str) -> Project:
+def credentials(value: str) -> Project:
     """id:key:secret"""
-    match = CREDENTIALS.fullmatch(given)
+    match = CREDENTIALS.fullmatch(value)
     if match is None:
-        raise ValueError(given)
-    given.encode()  # what is not Unicode can sign nothing
+        raise ValueError(value)
+    value.encode()  # raises ValueError for lone surrogates, which cannot be signed
     return Project(match[1], match[2], Secret(match[3]))
 
 
-def log_level(given: str) -> str:
+def log_level(value: str) -> str:
     """debug, info, warning or error"""
-    return {name: name for name in ("debug", "info", "warning", "error")}[given.lower()]
+    return {name: name for name in ("debug", "info", "warning", "error")}[value.lower()]
 
 
-def log_format(given: str) -> str:
+def log_format(value: str) -> str:
     """console or json"""
-    return {name: name for name in ("console", "json")}[given.lower()]
+    return {name: name for name in ("console", "json")}[value.lower()]
 
 
-def page(given: str) -> str:
+def origin(value: str) -> str:
     """an origin such as https://app.example.com"""
-    origin = origins.canonical(given)
-    if origin is None:
-        raise ValueError(given)
-    return origin
+    canonical = origins.canonical(value)
+    if canonical is None:
+        raise ValueError(value)
+    return canonical
 
 
-def secret(given: str) -> Secret:
+def secret(value: str) -> Secret:
     """a secret"""
-    return Secret(given)
+    return Secret(value)

@@ -1,4 +1,4 @@
-"""Every setting: its name, how it is read, what it is for and why. The reference page is made of this."""
+"""All settings with their parsers and descriptions. The reference page is generated from this table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,270 +8,286 @@ from msgspec import Struct
 from bellcast.settings import parsers
 
 PREFIX = "BELLCAST_"
-Reader = Callable[[str], Any]
+Parser = Callable[[str], Any]
 
 
 class Setting(Struct, frozen=True):
-    """One line of the table. `place` is where its value stands in Settings."""
+    """One setting. `place` is the attribute path of its value in Settings."""
 
     name: str
     place: str
-    read: Reader
-    what: str
+    parse: Parser
+    description: str
 
     @property
     def key(self) -> str:
-        """Its name among the command line's options."""
+        """Name of the command line option's parameter."""
         return self.name.lower()
 
     @property
     def flag(self) -> str:
-        """The option as it is written."""
+        """Command line option."""
         return f"--{self.key.replace('_', '-')}"
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
+        """Environment variable."""
         return PREFIX + self.name
 
     @property
     def expects(self) -> str:
-        """What a value must look like."""
-        return self.read.__doc__ or ""
+        """Description of valid values."""
+        return self.parse.__doc__ or ""
 
     @property
     def is_list(self) -> bool:
-        """Whether an empty text is a value: the empty list."""
-        return self.read in (parsers.names, parsers.pages, parsers.networks, parsers.aliases)
+        """True if an empty text is a value (the empty list) instead of absent."""
+        return self.parse in (parsers.names, parsers.origin_list, parsers.networks, parsers.aliases)
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value is never shown."""
-        return self.read in (parsers.secret, parsers.credentials)
+        """True if the value is never displayed."""
+        return self.parse in (parsers.secret, parsers.credentials)
 
 
-SERVER: dict[str, tuple[Reader, str]] = {
-    "HOST": (parsers.text, "Address to listen on. Only this machine until said otherwise."),
+SERVER: dict[str, tuple[Parser, str]] = {
+    "HOST": (parsers.text, "Address to listen on. By default, only this machine can connect."),
     "PORT": (parsers.port, "Port to listen on."),
-    "WORKERS": (parsers.positive_int, "Server processes. A SQLite store and the memory broker serve one."),
-    "DRAIN": (parsers.duration, "How long SIGTERM waits. Clients are told to come back spread over it."),
+    "WORKERS": (
+        parsers.positive_int,
+        "Server processes. More than one needs PostgreSQL, and Redis or PostgreSQL as broker.",
+    ),
+    "DRAIN": (parsers.duration, "Drain time after SIGTERM. Clients are asked to reconnect at times spread over it."),
     "TRUSTED_PROXIES": (
         parsers.networks,
-        "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. From anyone else they could be forged.",
+        "Proxies that are trusted to set X-Forwarded-For and X-Forwarded-Proto. Other clients could forge these headers.",
     ),
-    "HANDLERS": (parsers.import_path, "Python handlers that answer what clients call."),
-    "HANDLER_URL": (parsers.url, "A URL that answers what clients call, by signed POST."),
+    "HANDLERS": (parsers.import_path, "Python handlers of client calls."),
+    "HANDLER_URL": (parsers.url, "A URL that handles client calls, sent as signed POST requests."),
     "NO_JOBS": (
         parsers.boolean,
         "Do not run durable jobs, expiry and retention in this server; another server on the same store must.",
     ),
-    "LOG_LEVEL": (parsers.log_level, "The least important lines that are logged."),
-    "LOG_FORMAT": (parsers.log_format, "Log lines for a person, or JSON for a collector."),
+    "LOG_LEVEL": (parsers.log_level, "Minimum level of log lines."),
+    "LOG_FORMAT": (parsers.log_format, "Format of log lines: text for the console, or JSON for a log collector."),
     "LOG_REQUESTS": (
         parsers.boolean,
         "Log each request, and the start and end of each live connection, at level info. Always on at level debug.",
     ),
     "LANDING": (
         parsers.boolean,
-        "The page at `/`: whether the server is ready, links, and, opened on the machine itself, a first notification.",
+        "Serve a page at `/` with the server's state, links and, on the server's machine, a form for a first notification.",
     ),
 }
 
-STORE: dict[str, tuple[Reader, str]] = {
-    "DATA": (parsers.folder, "Folder of everything that is kept: the SQLite store and the credentials."),
-    "STORE": (parsers.store, "The store. By default a SQLite file in the data folder."),
-    "BROKER": (parsers.broker, "What carries events between processes. Memory serves one process."),
+STORE: dict[str, tuple[Parser, str]] = {
+    "DATA": (parsers.folder, "Folder for the SQLite store and the credentials."),
+    "STORE": (parsers.store, "The store. Default: a SQLite file in the data folder."),
+    "BROKER": (parsers.broker, "Broker that delivers events between processes. `memory:` serves one process."),
     "DATABASE_URL": (
         parsers.database,
-        "Your app's PostgreSQL, whose outbox is sent from. By default the store's, if that is PostgreSQL.",
+        "Your app's PostgreSQL with the outbox. Default: the store, if that is PostgreSQL.",
     ),
-    "RETENTION": (parsers.duration, "How long notifications are kept. 0 keeps them for ever."),
+    "RETENTION": (parsers.duration, "Retention of notifications. 0 means unlimited."),
     "TOMBSTONES": (
         parsers.positive_duration,
-        "How long a deletion is remembered. A client away for longer fetches its inbox anew.",
+        "Retention of deletion markers. A client that was offline for longer refetches its inbox.",
     ),
 }
 
-PROJECT: dict[str, tuple[Reader, str]] = {
-    "PROJECT": (parsers.credentials, "The project's credentials. By default made at the first start."),
+PROJECT: dict[str, tuple[Parser, str]] = {
+    "PROJECT": (parsers.credentials, "The project's credentials. Default: generated at the first start."),
 }
 
-CLIENT: dict[str, tuple[Reader, str]] = {
+CLIENT: dict[str, tuple[Parser, str]] = {
     "URL": (
         parsers.url,
-        "The server that commands and the Python client talk to. By default the one that `bellcast serve` last started "
+        "The server that commands and the Python client connect to. Default: the one that `bellcast serve` last started "
         "with this data folder, else http://127.0.0.1:8787.",
     ),
-    "SECRET": (parsers.secret, "The secret they use: the project's or an API key. By default the data folder's."),
+    "SECRET": (
+        parsers.secret,
+        "The secret for commands and the Python client: the project secret or an API key. Default: the data folder's.",
+    ),
 }
 
-ACCESS: dict[str, tuple[Reader, str]] = {
-    "JWKS_URL": (parsers.url, "Keys of another issuer whose RS256 and ES256 session tokens hold here."),
-    "JWKS_ISSUER": (parsers.text, "The `iss` its tokens must have. Set it if those keys sign for several issuers."),
-    "JWKS_AUDIENCE": (parsers.text, "The `aud` its tokens must have. Set it if it signs for other servers too."),
+ACCESS: dict[str, tuple[Parser, str]] = {
+    "JWKS_URL": (parsers.url, "JWKS of another issuer. Its RS256 and ES256 session tokens are accepted."),
+    "JWKS_ISSUER": (parsers.text, "Required `iss` of these tokens. Set it if the keys sign for several issuers."),
+    "JWKS_AUDIENCE": (
+        parsers.text,
+        "Required `aud` of these tokens. Set it if the issuer signs for other servers too.",
+    ),
     "JWT_SECRET": (
         parsers.secret,
-        "The secret your app signs tokens of its own with (HS256). They hold here beside session tokens.",
+        "The secret with which your app signs its own tokens (HS256). They are accepted like session tokens.",
     ),
-    "JWT_CLAIMS": (parsers.claims, "What your app's tokens call whom they are for, and what else they say."),
-    "SESSION_URL": (parsers.url, "Your app's URL that says whose session a request's cookies are."),
+    "JWT_CLAIMS": (parsers.claims, "Maps your JWT claim names to Bellcast's."),
+    "SESSION_URL": (parsers.url, "Your app's URL that returns the recipient of a session cookie."),
     "ORIGINS": (
-        parsers.pages,
-        "Origins of pages that may ask with cookies. Once set, tokens too come only from them and this server's own.",
+        parsers.origin_list,
+        "Origins of pages that may authenticate with cookies. Once set, tokens too are accepted only from these and the "
+        "server's own origin.",
     ),
-    "PUBLIC_TOPICS": (parsers.names, "Patterns of topics anyone may follow. A `role.` topic never is public."),
-    "PRESENCE_TOPICS": (parsers.names, "Patterns of topics that keep track of who is there."),
-    "ANONYMOUS": (parsers.allow_deny, "Whether live clients without a token may follow public topics."),
+    "PUBLIC_TOPICS": (
+        parsers.names,
+        "Patterns of topics that every client may follow. A `role.` topic is never public.",
+    ),
+    "PRESENCE_TOPICS": (parsers.names, "Patterns of topics with presence."),
+    "ANONYMOUS": (parsers.allow_deny, "Allow live clients without a token to follow public topics."),
 }
 
-NATIVE: dict[str, tuple[Reader, str]] = {
+NATIVE: dict[str, tuple[Parser, str]] = {
     "HEARTBEAT": (
         parsers.positive_duration,
-        "Silence after which a heartbeat goes out. Proxies cut idle links at 60 s.",
+        "Idle time after which a heartbeat is sent. Many proxies close idle connections after 60 s.",
     ),
 }
 
-PUSHER: dict[str, tuple[Reader, str]] = {
+PUSHER: dict[str, tuple[Parser, str]] = {
     "PUSHER_ACTIVITY_TIMEOUT": (
         parsers.positive_duration,
-        "Silence after which a Pusher client asks whether the server is there, and the server it.",
+        "Idle time after which a Pusher client, and the server, sends a ping.",
     ),
-    "PUSHER_CLIENT_EVENTS": (parsers.boolean, "Whether clients may tell each other events on private channels."),
+    "PUSHER_CLIENT_EVENTS": (parsers.boolean, "Allow client events on private channels."),
     "PUSHER_CLIENT_EVENTS_PER_SECOND": (
         parsers.non_negative_int,
-        "Client events a second from one connection; the default is Pusher's.",
+        "Client events per second from one connection. The default is Pusher's.",
     ),
     "PUSHER_SUBSCRIPTION_COUNT": (
         parsers.boolean,
-        "Whether followers of a channel are told how many they are; beyond 100 at most every 5 s.",
+        "Send the subscription count to a channel's subscribers; beyond 100 subscribers, at most every 5 s.",
     ),
-    "PUSHER_WATCHLISTS": (parsers.boolean, "Whether signed-in users may watch who else is online."),
-    "PUSHER_WATCHLIST": (parsers.non_negative_int, "Users one user watches; the rest of a longer list is passed over."),
+    "PUSHER_WATCHLISTS": (parsers.boolean, "Allow signed-in users to watch the online state of other users."),
+    "PUSHER_WATCHLIST": (parsers.non_negative_int, "Users in one watchlist. The rest of a longer list is ignored."),
     "PUSHER_AUTHORIZED_WITHIN": (
         parsers.duration,
-        "Close connections that have neither signed in nor followed a private channel by then. 0 asks for neither.",
+        "Close connections that have neither signed in nor subscribed to a private channel within this time. 0 disables this.",
     ),
-    "PUSHER_PRESENCE_MEMBERS": (parsers.non_negative_int, "Members of one presence channel. Pusher stops at 100."),
+    "PUSHER_PRESENCE_MEMBERS": (parsers.non_negative_int, "Members of one presence channel. Pusher's limit is 100."),
     "PUSHER_CHANNELS_PER_EVENT": (
         parsers.non_negative_int,
-        "Channels one event is published to; the default is Pusher's.",
+        "Channels of one event. The default is Pusher's.",
     ),
-    "PUSHER_BATCH": (parsers.non_negative_int, "Events in one batch; the default is Pusher's."),
+    "PUSHER_BATCH": (parsers.non_negative_int, "Events in one batch. The default is Pusher's."),
     "PUSHER_CACHE_TTL": (
         parsers.positive_duration,
-        "How long the last event of a cache channel is kept; the default is Pusher's.",
+        "Lifetime of a cache channel's last event. The default is Pusher's.",
     ),
-    "PUSHER_WEBHOOK_URL": (parsers.url, "Your app's URL that is told of channels, members and client events, signed."),
+    "PUSHER_WEBHOOK_URL": (
+        parsers.url,
+        "Your app's URL for signed webhooks about channels, members and client events.",
+    ),
     "PUSHER_ALIASES": (
         parsers.aliases,
-        "Channels that carry a recipient's inbox changes too, beside the user's own. Laravel's by default.",
+        "Channels that also carry a recipient's inbox changes. Default: Laravel's.",
     ),
 }
 
-SOCKETIO: dict[str, tuple[Reader, str]] = {
+SOCKETIO: dict[str, tuple[Parser, str]] = {
     "SOCKETIO_PING_INTERVAL": (
         parsers.positive_duration,
-        "How often a Socket.IO client is pinged. Clients keep to it themselves.",
+        "Interval of pings to Socket.IO clients, announced in the handshake.",
     ),
-    "SOCKETIO_PING_TIMEOUT": (parsers.positive_duration, "How long a Socket.IO client may take over its pong."),
+    "SOCKETIO_PING_TIMEOUT": (parsers.positive_duration, "Timeout of a Socket.IO client's pong."),
     "SOCKETIO_UPGRADE_TIMEOUT": (
         parsers.positive_duration,
-        "How long a client may try a WebSocket beside its polling. Proxies that swallow frames leave it undecided.",
+        "Timeout of the upgrade from polling to WebSocket. Some proxies drop frames, so that it never completes.",
     ),
     "SOCKETIO_CONNECT_TIMEOUT": (
         parsers.positive_duration,
-        "How long a Socket.IO connection may stay without a namespace.",
+        "Timeout for a Socket.IO connection to join a namespace.",
     ),
     "SOCKETIO_MAX_PAYLOAD": (
         parsers.non_negative_int,
-        "Bytes of one Socket.IO packet or polling body, and of the binary values of one event together.",
+        "Bytes of one Socket.IO packet or polling body, and of all binary values of one event.",
     ),
     "SOCKETIO_RECOVERY": (
         parsers.boolean,
-        "Whether Socket.IO clients may come back as who they were. It gives events a last argument, their offset.",
+        "Allow Socket.IO connection state recovery. It adds an offset as the last argument of events.",
     ),
-    "SOCKETIO_PATH": (parsers.path, "Where Socket.IO clients connect."),
+    "SOCKETIO_PATH": (parsers.path, "Path of Socket.IO connections."),
     "SOCKETIO_CLIENT_FILE": (
         parsers.file,
-        "A copy of the Socket.IO client, for pages that load `socket.io.js` from their server.",
+        "A copy of the Socket.IO client, served to pages that load `socket.io.js` from the server.",
     ),
 }
 
-LIMITS: dict[str, tuple[Reader, str]] = {
+LIMITS: dict[str, tuple[Parser, str]] = {
     "LIMIT_KEY": (
         parsers.non_negative_int,
         "Characters of a recipient's, tenant's or idempotency key. E-mail addresses and UUIDs fit.",
     ),
     "LIMIT_TOPIC": (
         parsers.non_negative_int,
-        "Characters of a topic's name; the default is Pusher's, prefix included.",
+        "Characters of a topic's name. The default is Pusher's, prefix included.",
     ),
     "LIMIT_TITLE": (parsers.non_negative_int, "Characters of a title, an action's text or a name."),
-    "LIMIT_BODY": (parsers.non_negative_int, "Characters of a body. More belongs behind the action's link."),
+    "LIMIT_BODY": (parsers.non_negative_int, "Characters of a body. Link to longer texts with the action."),
     "LIMIT_TYPE": (parsers.non_negative_int, "Characters of a type."),
     "LIMIT_GROUP": (parsers.non_negative_int, "Characters of a group."),
-    "LIMIT_URL": (parsers.non_negative_int, "Characters of a link. Browsers and proxies carry this much safely."),
+    "LIMIT_URL": (parsers.non_negative_int, "Characters of a link. Browsers and proxies support this length."),
     "LIMIT_TAGS": (parsers.non_negative_int, "Tags of one notification."),
     "LIMIT_TAG": (parsers.non_negative_int, "Characters of one tag."),
     "LIMIT_DATA": (parsers.non_negative_int, "Bytes of a notification's data as compact JSON."),
     "LIMIT_EVENT_NAME": (parsers.non_negative_int, "Characters of a live event's name."),
     "LIMIT_EVENT_DATA": (
         parsers.non_negative_int,
-        "Bytes of a live event's data as compact JSON. Live events are signals, not transfers.",
+        "Bytes of a live event's data as compact JSON. Live events are meant as signals, not as file transfers.",
     ),
     "LIMIT_TO": (
         parsers.non_negative_int,
-        "Recipients named in one send. For more there are topics, tenants and bulk.",
+        "Recipients named in one send. For more, use topics, tenants or bulk requests.",
     ),
     "LIMIT_REQUEST": (parsers.non_negative_int, "Bytes of a request's body."),
     "LIMIT_BULK": (parsers.non_negative_int, "Bytes of a bulk request's body."),
     "LIMIT_BULK_ITEMS": (parsers.non_negative_int, "Notifications in one bulk request."),
     "LIMIT_FRAME": (parsers.non_negative_int, "Bytes of one message from a live client."),
-    "LIMIT_FRAMES_PER_SECOND": (parsers.non_negative_int, "Messages a second from one live connection."),
-    "LIMIT_TOPICS_PER_CONNECTION": (parsers.non_negative_int, "Topics one connection follows."),
+    "LIMIT_FRAMES_PER_SECOND": (parsers.non_negative_int, "Messages per second from one live connection."),
+    "LIMIT_TOPICS_PER_CONNECTION": (parsers.non_negative_int, "Topics followed by one connection."),
     "LIMIT_UNSENT": (
         parsers.non_negative_int,
-        "Bytes waiting for a slow reader before it is let go, to resume by its position.",
+        "Unsent bytes of a slow reader, after which its connection is closed. The client resumes at its position.",
     ),
     "LIMIT_CONNECTIONS_PER_RECIPIENT": (
         parsers.non_negative_int,
-        "Live connections of one recipient; the next is told to come back after a minute.",
+        "Live connections of one recipient. Further ones are rejected with a retry after one minute.",
     ),
     "LIMIT_CONNECTIONS_PER_ADDRESS": (
         parsers.non_negative_int,
-        "Live connections of one address. An office or a proxy shares one, so none by default.",
+        "Live connections of one IP address. Unlimited by default, since offices and proxies share an address.",
     ),
     "LIMIT_CONNECTIONS": (
         parsers.non_negative_int,
-        "Live connections of one process. By default the system's limit on open files decides.",
+        "Live connections of one process. Default: derived from the system's limit on open files.",
     ),
     "LIMIT_REPLAY": (
         parsers.non_negative_int,
-        "Changes replayed to a returning client; beyond them a fresh inbox is cheaper.",
+        "Changes replayed to a resuming client. Beyond them, the client refetches its inbox.",
     ),
     "LIMIT_IDS": (parsers.non_negative_int, "Notifications named in one action."),
     "LIMIT_SENDS_PER_SECOND": (
         parsers.non_negative_int,
-        "Notifications a second that one tenant may send, on all nodes together. Its own settings go before.",
+        "Notifications per second of one tenant, on all nodes. The tenant's own settings take precedence.",
     ),
     "LIMIT_SENDS_PER_DAY": (
         parsers.non_negative_int,
-        "Notifications a day (UTC) that one tenant may send, on all nodes together. Its own settings go before.",
+        "Notifications per day (UTC) of one tenant, on all nodes. The tenant's own settings take precedence.",
     ),
     "LIMIT_REQUESTS_PER_SECOND": (
         parsers.non_negative_int,
-        "Requests a second from one address, to all nodes together. A reverse proxy's matter unless set.",
+        "Requests per second from one IP address, on all nodes. Unlimited by default; a reverse proxy can limit them too.",
     ),
 }
 
-# Where a value stands, if not in its group under its own name.
+# Attribute paths that differ from group and name.
 PLACES = {"STORE": "store.url", "PROJECT": "project"}
 
 
-def _rows(group: str, lines: dict[str, tuple[Reader, str]], prefix: str = "") -> list[Setting]:
+def _rows(group: str, lines: dict[str, tuple[Parser, str]], prefix: str = "") -> list[Setting]:
     return [
-        Setting(name, PLACES.get(name, f"{group}.{name.removeprefix(prefix).lower()}"), read, what)
-        for name, (read, what) in lines.items()
+        Setting(name, PLACES.get(name, f"{group}.{name.removeprefix(prefix).lower()}"), parse, description)
+        for name, (parse, description) in lines.items()
     ]
 
 

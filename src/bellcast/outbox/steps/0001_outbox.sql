@@ -1,6 +1,6 @@
--- What an app writes in its own transactions, and any node of Bellcast takes out once they are committed.
--- `key` is the idempotency key: a row that is taken twice rings once, whatever backup its numbers come from. `due_at` is set
--- for what its tenant's rate or budget puts off: it goes behind what is fresh, so that nobody else waits for it.
+-- Rows that apps write in their transactions and a node consumes after the commit.
+-- `key` is the idempotency key: a row that is consumed twice is sent once, also after a restore. `due_at` is set for rows
+-- over their tenant's rate or budget: they are ordered behind fresh rows, so that they do not delay other tenants.
 CREATE TABLE bellcast.outbox (
   id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   key UUID NOT NULL DEFAULT gen_random_uuid(),
@@ -11,7 +11,7 @@ CREATE TABLE bellcast.outbox (
 );
 CREATE INDEX outbox_due ON bellcast.outbox (due_at, id);
 
--- What could not be sent, with the reason. It holds up nothing; `bellcast sql retry` puts it back.
+-- Rows that cannot be sent, with the reason. `bellcast sql retry` puts them back.
 CREATE TABLE bellcast.refused (
   id BIGINT PRIMARY KEY,
   key UUID NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE bellcast.refused (
 CREATE TABLE bellcast.outbox_version (version BIGINT NOT NULL);
 INSERT INTO bellcast.outbox_version VALUES (0);
 
--- Nodes listen. A notice is told at the commit, and once a transaction, however many rows it wrote.
+-- Wakes the nodes. PostgreSQL delivers the notification at the commit, once per transaction.
 CREATE FUNCTION bellcast.outbox_written() RETURNS TRIGGER
 LANGUAGE plpgsql SET search_path = bellcast, pg_temp AS $$
 BEGIN
@@ -36,33 +36,33 @@ END $$;
 CREATE TRIGGER outbox_written AFTER INSERT ON bellcast.outbox
 FOR EACH STATEMENT EXECUTE FUNCTION bellcast.outbox_written();
 
--- The body of POST /v1/notifications, `to` included. The number of its row.
+-- Takes the body of POST /v1/notifications, `to` included. Returns the row's number.
 CREATE FUNCTION bellcast.notify(notification JSONB) RETURNS BIGINT
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
   INSERT INTO outbox (kind, payload) VALUES ('notify', notification) RETURNING id
 $$;
 
--- The same for one recipient.
+-- Takes one recipient and the body without `to`.
 CREATE FUNCTION bellcast.notify(recipient TEXT, notification JSONB) RETURNS BIGINT
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
   INSERT INTO outbox (kind, payload) VALUES ('notify', notification || jsonb_build_object('to', recipient)) RETURNING id
 $$;
 
--- The body of POST /v1/events.
+-- Takes the body of POST /v1/events.
 CREATE FUNCTION bellcast.publish(event JSONB) RETURNS BIGINT
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
   INSERT INTO outbox (kind, payload) VALUES ('publish', event) RETURNING id
 $$;
 
--- A live event on a topic.
+-- Publishes a live event on a topic.
 CREATE FUNCTION bellcast.publish(topic TEXT, name TEXT, data JSONB DEFAULT 'null') RETURNS BIGINT
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
   INSERT INTO outbox (kind, payload)
   VALUES ('publish', jsonb_build_object('topic', topic, 'name', name, 'data', coalesce(data, 'null'))) RETURNING id
 $$;
 
--- What `bellcast sql watch` puts behind a table. Its argument says what leaves of a row and whom it reaches; a row that
--- an UPDATE left as it was is no change.
+-- Trigger function of watched tables. The trigger's argument lists the recorded columns and the audience. An UPDATE
+-- that changes no recorded column is skipped.
 CREATE FUNCTION bellcast.changed() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
 DECLARE
@@ -85,7 +85,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Who may send is whoever may call these: nobody but their owner, until `bellcast sql install --grant ROLE`.
+-- Execution is reserved to the owner until `bellcast sql install --grant ROLE`.
 REVOKE ALL ON FUNCTION
   bellcast.notify(JSONB), bellcast.notify(TEXT, JSONB), bellcast.publish(JSONB), bellcast.publish(TEXT, TEXT, JSONB),
   bellcast.changed(), bellcast.outbox_written()

@@ -1,5 +1,5 @@
--- What `bellcast sql watch` puts before a TRUNCATE of a table. Everybody whom one of its rows reaches is told once, which can
--- be found out only while they are there. Where this may not be read, the table is emptied all the same.
+-- BEFORE TRUNCATE trigger function of watched tables: records each audience of the rows once, while they still exist.
+-- Without the privilege to read the table, the TRUNCATE proceeds unpublished.
 CREATE FUNCTION bellcast.emptied() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
 DECLARE
@@ -13,7 +13,7 @@ BEGIN
   ) USING watch;
   RETURN NULL;
 EXCEPTION WHEN insufficient_privilege THEN
-  RAISE WARNING 'bellcast: nobody is told that % is empty: its owner may not read it', TG_RELID::regclass;
+  RAISE WARNING 'bellcast: TRUNCATE of % is not published: the owner of bellcast.emptied() may not read the table', TG_RELID::regclass;
   RETURN NULL;
 END $$;
 
