@@ -37,7 +37,7 @@ def test_demo_works_without_settings_and_leaves_nothing():
             assert '"unread":1' in frame
             ended = end(process, signal.SIGINT)
     assert ended.status == 0
-    assert "nothing of it is left" in ended.err
+    assert "its data was deleted" in ended.err
     assert "Traceback" not in ended.err
     assert not data.exists()
 

@@ -32,7 +32,7 @@ def test_env_output_can_be_evaluated_by_a_shell(data):
 def test_env_without_credentials_prints_an_error(tmp_path):
     refused = bellcast("env", "--data", tmp_path)
     assert (refused.status, refused.out) == (1, "")
-    assert "has no credentials; start `bellcast serve` there once" in refused.err
+    assert "has no credentials; start `bellcast serve` with this folder once" in refused.err
 
 
 # A path with a name that is too long is unreadable even for an administrator.

@@ -71,10 +71,10 @@ def test_repeated_idempotency_key_sends_once(bellcast_server, project):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["alice"], "expected a recipient and a title; put a title of several words in quotes"),
-        (["alice", "Hello", "there"], "put a title of several words in quotes"),
+        (["alice"], "expected a recipient and a title; quote a title of several words"),
+        (["alice", "Hello", "there"], "quote a title of several words"),
         (["alice", "Hello", "--all"], "expected only a title"),
-        (["Hello", "--all", "--to-topic", "ops"], "choose one of --to-topic, --to-role and --all"),
+        (["Hello", "--all", "--to-topic", "ops"], "expected only one of --to-topic, --to-role and --all"),
         (["alice", "Hello", "--payload", "{"], "--payload: expected JSON"),
     ],
     ids=["no title", "no quotes", "two addresses", "two audiences", "no JSON"],
@@ -94,7 +94,7 @@ def test_refused_field_is_named(project):
 def test_unreachable_server_is_reported():
     refused = bellcast("notify", "alice", "Hello", "--url", "http://127.0.0.1:1", BELLCAST_SECRET="any")
     assert refused.status == 1
-    assert "no server answers at http://127.0.0.1:1; start one with `bellcast serve`" in refused.err
+    assert "no server responds at http://127.0.0.1:1; start one with `bellcast serve`" in refused.err
 
 
 def test_other_web_server_is_reported(bellcast_server):

@@ -53,7 +53,7 @@ def test_server_of_another_project_is_reported(bellcast_server):
     mine = {"BELLCAST_PROJECT": "1:my-key:a-secret-of-mine", "BELLCAST_URL": bellcast_server.url}
     refused = bellcast("notify", "alice", "Hello", **mine)
     assert refused.status == 1
-    assert f"is another Bellcast (project {bellcast_server.key})" in refused.err
+    assert f"has another project ({bellcast_server.key})" in refused.err
     assert "a-secret-of-mine" not in refused.err
 
 

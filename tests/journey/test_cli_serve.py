@@ -98,7 +98,7 @@ def one_line(ended, status: int) -> str:
 
 def test_port_in_use_is_reported(bellcast_server, tmp_path):
     error = one_line(bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path), 1)
-    assert f"127.0.0.1 port {bellcast_server.port} is in use; stop what listens there, or choose another" in error
+    assert f"127.0.0.1 port {bellcast_server.port} is in use; stop the other program, or choose another" in error
 
 
 def test_foreign_address_is_reported(tmp_path):

@@ -101,7 +101,7 @@ def test_tail_reports_errors_of_credentials_server_and_arguments(project):
     assert "does not accept this secret" in wrong.err
     away = bellcast("tail", "alice", **project | {"BELLCAST_URL": "http://127.0.0.1:1"})
     assert away.status == 1
-    assert "no server answers at http://127.0.0.1:1" in away.err
+    assert "no server responds at http://127.0.0.1:1" in away.err
     nobody = bellcast("tail", "", **project)
     assert nobody.status == 2
     assert "recipient: must not be empty" in nobody.err
@@ -115,4 +115,4 @@ def test_tail_ends_when_its_session_is_revoked(bellcast_server, project):
         assert told(process, "close")["reason"] == "revoked"
         _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "the server ended the stream (revoked); run it again for a fresh session" in err
+    assert "the server ended the stream (revoked); run the command again for a new session" in err

@@ -171,7 +171,7 @@ def test_restore_overwrites_data_only_with_force(bellcast_server, tmp_path):
     before = (data / "bellcast.db").read_bytes()
     refused = bellcast("restore", copy, "--data", data)
     assert refused.status == 1
-    assert "has data already; name another folder with --data, or replace it with --force" in refused.err
+    assert "already exists; pass another folder with --data, or replace it with --force" in refused.err
     assert (data / "bellcast.db").read_bytes() == before
     assert bellcast("restore", copy, "--data", data, "--force").status == 0
 

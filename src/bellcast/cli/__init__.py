@@ -1,6 +1,6 @@
-"""The command line: one file a command, put together here.
+"""The command line, assembled from one module per command.
 
-A command imports what it works with inside its function, so that help and completion answer at once."""
+Commands import their dependencies inside functions, so that help and completion are fast."""
 
 import sys
 from typing import Annotated, NoReturn
@@ -29,9 +29,9 @@ from bellcast.cli import (
 from bellcast.cli.console import CommandError
 
 EPILOG = """\
-[dim]Begin with[/] bellcast demo[dim], or with[/] bellcast serve [dim]and, beside it,[/] bellcast notify alice "Hello"[dim].
+[dim]Start with[/] bellcast demo[dim], or with[/] bellcast serve [dim]and, in another terminal,[/] bellcast notify alice "Hello"[dim].
 Options are environment variables too:[/] --port 80 [dim]is[/] BELLCAST_PORT=80[dim]. \
-Scripts read[/] --json[dim]; every command has[/] --help[dim].[/]
+Scripts use[/] --json[dim]; every command has[/] --help[dim].[/]
 """
 
 app = typer.Typer(name="bellcast", cls=options.Group, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -42,9 +42,9 @@ for command in (demo, serve, notify, tail, token, key, env, sql, config, doctor,
 @app.callback(invoke_without_command=True, epilog=EPILOG)
 def bellcast(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """A self-hosted notification server: one durable inbox behind every live client."""
+    """A self-hosted notification server: one durable inbox for every live client."""
     if version:
         print(f"bellcast {__version__}")
     elif ctx.invoked_subcommand is None:
@@ -52,16 +52,16 @@ def bellcast(
 
 
 def main() -> NoReturn:
-    """Run the command that was asked for. Status 0: done, 1: it could not be done, 2: it was asked for wrongly."""
+    """Run the command. Exit status 0: success, 1: failure, 2: wrong usage or settings."""
     try:
         sys.exit(app(prog_name="bellcast", standalone_mode=False))
-    except CommandError as stop:
-        console.fail(str(stop), stop.status)
-    except typer.TyperException as refusal:
-        console.fail(*console.usage(refusal))
-    except errors.SettingsError as wrong:
-        console.fail(wrong.detail, 2)
-    except errors.BellcastError as refusal:
-        console.fail(refusal.detail, 1)
+    except CommandError as error:
+        console.fail(str(error), error.status)
+    except typer.TyperException as error:
+        console.fail(*console.usage(error))
+    except errors.SettingsError as error:
+        console.fail(error.detail, 2)
+    except errors.BellcastError as error:
+        console.fail(error.detail, 1)
     except typer.Abort:
         console.fail("Stopped.", 1)

@@ -1,4 +1,4 @@
-"""`bellcast backup`: a copy of the store, also while a server works on it."""
+"""`bellcast backup`: sqlite_backup the store, also while a server is running."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import typer
 
 from bellcast.cli import console, options
 
-if TYPE_CHECKING:  # settings are read when a command runs: help need not wait
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings.groups import StoreSettings
 
 EPILOG = """\
@@ -18,8 +18,8 @@ EPILOG = """\
   bellcast backup /backups/bellcast-$(date +%F).db
   bellcast backup /backups/now.db --data /var/lib/bellcast
 
-[dim]The copy is of one moment, and one SQLite file, also of a store on PostgreSQL. The credentials are not in it: keep[/] project.json [dim]of the \
-data folder apart, or set[/] BELLCAST_PROJECT[dim].[/]
+[dim]The copy is a consistent snapshot in one SQLite file, also of a store on PostgreSQL. It does not contain the credentials: back up[/] project.json \
+[dim]of the data folder separately, or set[/] BELLCAST_PROJECT[dim].[/]
 """
 
 app = typer.Typer()
@@ -28,30 +28,30 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
 def backup(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An old one is never written over.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An existing file is never overwritten.")],
     json: console.Json = False,
 ) -> None:
-    """Copy the store into a file, also while a server works on it."""
+    """Copy the store into a file, also while a server is running."""
     store = options.settings(ctx).store
-    os.umask(0o077)  # everybody's notifications are in it
-    named = str(store.path) if store.is_file else "the PostgreSQL store"
-    with console.progress(f"Copying {named}") as progress:
+    os.umask(0o077)  # the copy contains the notifications of all recipients
+    label = str(store.path) if store.is_file else "the PostgreSQL store"
+    with console.progress(f"Copying {label}") as progress:
         _copy(store, file, progress)
     size = file.stat().st_size
     if json:
-        console.json({"store": named, "file": str(file), "bytes": size})
+        console.json({"store": label, "file": str(file), "bytes": size})
     else:
-        console.done(f"{named} is copied to {file} ({console.size(size)}).")
+        console.done(f"Copied {label} to {file} ({console.size(size)}).")
 
 
 def _copy(store: "StoreSettings", file: Path, progress: Callable[[int, int], None]) -> None:
     import asyncio
 
     from bellcast.server import adapters
-    from bellcast.storage import backup as copies
+    from bellcast.storage import backup as sqlite_backup
 
     if store.is_file:
-        copies.backup(store.path, file, progress)
+        sqlite_backup.backup(store.path, file, progress)
         return
     adapters.need_postgres()
     from bellcast.storage import postgres_backup

@@ -12,8 +12,7 @@ EPILOG = """\
   bellcast bench --list
   bellcast bench ingest inbox --quick
 
-[dim]It starts servers of its own, and the peers that are installed, and needs Linux. All of it takes some ten \
-minutes.[/]
+[dim]It starts its own servers and the installed peers, and needs Linux. All benchmarks take about ten minutes.[/]
 """
 
 app = typer.Typer()
@@ -21,15 +20,19 @@ app = typer.Typer()
 
 @app.command(cls=options.Command, rich_help_panel="Look after it", epilog=EPILOG)
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Which; all unless named.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Tell what there is to measure.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: see that it works, in two minutes.")] = False,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]…", help="Benchmarks to run. Default: all.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the benchmarks.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes: a two-minute check that everything works.")
+    ] = False,
     connections: Annotated[
         int | None, typer.Option(min=1, metavar="NUMBER", help="Live clients in fanout, memory and dialects.")
     ] = None,
     json: console.Json = False,
 ) -> None:
-    """Measure this server and its peers."""
+    """Run the benchmarks of this server and its peers."""
     from bellcast import bench as suite
 
     if list_:

@@ -1,4 +1,4 @@
-"""`bellcast config`: the settings in effect, and where each was set."""
+"""`bellcast config`: the settings in effect, and the source of each."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from bellcast.cli import console, options
 
-if TYPE_CHECKING:  # the settings are read when they are asked for
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
 
 EPILOG = """\
@@ -15,8 +15,8 @@ EPILOG = """\
   bellcast config --changed
   bellcast config --json | jq -r .BELLCAST_PORT.value
 
-[dim]Secrets are masked. Everything listed can be given to[/] bellcast serve [dim]as an option, as the variable, or as \
-a file that[/] <VARIABLE>_FILE [dim]names.[/]
+[dim]Secrets are masked. Pass any setting to[/] bellcast serve [dim]as an option, as the variable, or as a file named by[/] \
+<VARIABLE>_FILE[dim].[/]
 """
 
 app = typer.Typer()
@@ -25,7 +25,9 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("DATA"), rich_help_panel="Look after it", epilog=EPILOG)
 def config(
     ctx: typer.Context,
-    only_changed: Annotated[bool, typer.Option("--changed", help="Only what differs from the defaults.")] = False,
+    only_changed: Annotated[
+        bool, typer.Option("--changed", help="Show only settings that differ from their defaults.")
+    ] = False,
     json: console.Json = False,
 ) -> None:
     """Show the settings in effect."""
@@ -33,10 +35,10 @@ def config(
     from bellcast.settings.groups import Settings
 
     flags = options.flags(ctx)
-    defaults, given, values = as_displayed(Settings()), as_displayed(load(flags, {})), as_displayed(load(flags))
+    defaults, from_flags, values = as_displayed(Settings()), as_displayed(load(flags, {})), as_displayed(load(flags))
     rows = {}
     for variable, value in values.items():
-        source = "option" if given[variable] != defaults[variable] else "environment"
+        source = "option" if from_flags[variable] != defaults[variable] else "environment"
         rows[variable] = (value, "default" if value == defaults[variable] else source)
     if json:
         console.json({name: {"value": value, "source": source} for name, (value, source) in rows.items()})
@@ -46,18 +48,18 @@ def config(
 
 
 def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
-    """Print a line for each setting. Lines are never cut or folded: values are copied and searched for."""
+    """Print a line for each setting, never truncated or wrapped, so that values can be copied."""
     from rich.text import Text
 
     from bellcast.settings import table
 
     names = max(map(len, rows))
     for group, settings in table.GROUPS.items():
-        chosen = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
-        if chosen:
+        shown = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
+        if shown:
             console.out.print(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
-        values = max((len(rows[setting.variable][0]) for setting in chosen), default=0)
-        for setting in chosen:
+        values = max((len(rows[setting.variable][0]) for setting in shown), default=0)
+        for setting in shown:
             value, source = rows[setting.variable]
             line = f"{setting.variable:<{names}}   {value:<{values}}   {source}"
             console.out.print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
@@ -68,5 +70,5 @@ def _credentials(settings: "Settings") -> None:
     from bellcast.settings import existing_project
 
     if settings.project is None:
-        state = ", made at the first start" if existing_project(settings) is None else ""
+        state = ", generated at the first start" if existing_project(settings) is None else ""
         console.out.print(f"\nCredentials: {data_folder.credentials(settings)}{state}", markup=False, soft_wrap=True)

@@ -1,6 +1,6 @@
-"""What the person at the terminal sees: results on stdout, everything else on stderr.
+"""Terminal output: results on stdout, everything else on stderr.
 
-Colours are rich's to leave out: when nobody watches, and where NO_COLOR is set."""
+Rich omits colours if the output is no terminal, or if NO_COLOR is set."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -18,37 +18,37 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 class CommandError(Exception):
-    """A command that cannot be done: what is wrong, and what to do next."""
+    """A command failed. Its message has the problem and a suggested fix."""
 
-    def __init__(self, wrong: str, todo: str, status: int = 1) -> None:
-        self.problem, self.hint, self.status = wrong.rstrip("."), todo.rstrip("."), status
+    def __init__(self, problem: str, hint: str, status: int = 1) -> None:
+        self.problem, self.hint, self.status = problem.rstrip("."), hint.rstrip("."), status
         super().__init__(f"{self.problem}; {self.hint}.")
 
 
 def fail(message: str, status: int) -> NoReturn:
-    """End with one line on stderr."""
+    """Print an error and exit."""
     err.print("[bold red]Error:[/] ", end="")
     err.print(message, markup=False, soft_wrap=True)
     sys.exit(status)
 
 
-def usage(refusal: typer.TyperException) -> tuple[str, int]:
-    """What was asked wrongly, with where to read how to ask."""
-    ctx = getattr(refusal, "ctx", None)
+def usage(error: typer.TyperException) -> tuple[str, int]:
+    """Return the message and the exit status of a usage error."""
+    ctx = getattr(error, "ctx", None)
     help = f"{ctx.command_path} --help" if ctx else "bellcast --help"
-    return f"{refusal.format_message().rstrip('.')}; see `{help}`.", refusal.exit_code
+    return f"{error.format_message().rstrip('.')}; see `{help}`.", error.exit_code
 
 
 def json(value: Any) -> None:
-    """Print a result for scripts."""
+    """Print a value as JSON."""
     import msgspec
 
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def done(what: str, aside: str = "") -> None:
+def done(message: str, detail: str = "") -> None:
     """Print a success message."""
-    out.print(Text.assemble(("✓ ", "green"), plain(what), (f" {aside}" if aside else "", "dim")), soft_wrap=True)
+    out.print(Text.assemble(("✓ ", "green"), plain(message), (f" {detail}" if detail else "", "dim")), soft_wrap=True)
 
 
 def note(text: str) -> None:
@@ -62,13 +62,13 @@ def plain(text: str) -> str:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar, where somebody watches, that is told how much is done and how much there is."""
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on a terminal. Yields a function that takes the completed and the total amount."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        bar = bars.add_task(what, total=None)
+        bar = bars.add_task(description, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 

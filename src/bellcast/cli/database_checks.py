@@ -1,4 +1,4 @@
-"""What `bellcast doctor` asks the engines: are store and broker there, do their clocks agree, does the outbox flow."""
+"""Checks of `bellcast doctor` on the engines: availability of store and broker, clock skew, and the outbox."""
 
 import asyncio
 import time
@@ -13,42 +13,42 @@ from bellcast.settings.groups import POSTGRES, REDIS
 
 # Session tokens allow 2 s between two clocks.
 SKEW_S = 2.0
-# Rows of an outbox wait for milliseconds while a server is there.
+# Outbox rows are pending for milliseconds while a server runs.
 LATE_S = 10.0
-NTP = "set the clocks of all machines, best by NTP: session tokens, expiries and retention go by them"
+NTP = "synchronize the clocks of all machines by NTP: session tokens, expiry and retention depend on them"
 
 
-def examined(settings: Settings) -> Iterator[Finding]:
-    """The databases the settings name."""
-    kept = settings.store
-    if kept.url is not None and kept.url.startswith(POSTGRES):
+def check(settings: Settings) -> Iterator[Finding]:
+    """Check the databases named in the settings."""
+    store = settings.store
+    if store.url is not None and store.url.startswith(POSTGRES):
         adapters.need_postgres()
-        yield from _store(kept.url)
-    if kept.broker.startswith(REDIS):
-        yield from _redis(kept.broker)
-    elif kept.broker.startswith(POSTGRES):
+        yield from _store(store.url)
+    if store.broker.startswith(REDIS):
+        yield from _redis(store.broker)
+    elif store.broker.startswith(POSTGRES):
         adapters.need_postgres("BELLCAST_BROKER")
-        yield from _postgres_broker(kept.broker)
-    if kept.outbox_url is not None:
+        yield from _postgres_broker(store.broker)
+    if store.outbox_url is not None:
         adapters.need_postgres("BELLCAST_DATABASE_URL")
-        yield from _outbox(kept.outbox_url, named=kept.database_url is not None)
+        yield from _outbox(store.outbox_url, named=store.database_url is not None)
 
 
 def _store(url: str) -> Iterator[Finding]:
     from bellcast.storage import copy_to_postgres
 
     try:
-        version, known = asyncio.run(copy_to_postgres.version(url))
-        there = asyncio.run(_time(url))
+        version, latest = asyncio.run(copy_to_postgres.version(url))
+        engine_time = asyncio.run(_time(url))
     except BellcastError as error:
         yield Finding("store", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_STORE")
         return
-    if version < known:
-        fix = "`bellcast migrate`, or start the server"
-        yield Finding("store", "warning", f"the PostgreSQL store is at version {version} of {known}", fix)
+    if version < latest:
+        fix = "run `bellcast migrate`, or start the server"
+        yield Finding("store", "warning", f"the PostgreSQL store is at version {version} of {latest}", fix)
     else:
         yield Finding("store", "ok", f"PostgreSQL, version {version}")
-    yield from _skew("store's clock", there)
+    yield from _skew("store's clock", engine_time)
 
 
 async def _time(url: str) -> float:
@@ -60,12 +60,12 @@ async def _time(url: str) -> float:
         return now.timestamp()
 
 
-def _skew(check: str, there: float) -> Iterator[Finding]:
-    skew = time.time() - there  # noqa: TID251  it is this machine's clock that is looked at
+def _skew(check: str, engine_time: float) -> Iterator[Finding]:
+    skew = time.time() - engine_time  # noqa: TID251  the check is about this machine's clock
     if abs(skew) > SKEW_S:
-        yield Finding(check, "problem", f"{abs(skew):.0f} s from this machine's", NTP)
+        yield Finding(check, "problem", f"{abs(skew):.0f} s off this machine's clock", NTP)
     else:
-        yield Finding(check, "ok", "agrees with this machine's")
+        yield Finding(check, "ok", "agrees with this machine's clock")
 
 
 def _redis(url: str) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def _redis(url: str) -> Iterator[Finding]:
     except (RedisError, OSError) as error:
         yield Finding("broker", "problem", f"Redis cannot be used: {error}", "start Redis, or correct BELLCAST_BROKER")
         return
-    yield Finding("broker", "ok", "Redis answers")
+    yield Finding("broker", "ok", "Redis responds")
     yield from _skew("broker's clock", seconds + microseconds / 1e6)
 
 
@@ -89,37 +89,39 @@ def _postgres_broker(url: str) -> Iterator[Finding]:
     except BellcastError as error:
         yield Finding("broker", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_BROKER")
         return
-    yield Finding("broker", "ok", "PostgreSQL answers")
+    yield Finding("broker", "ok", "PostgreSQL responds")
 
 
 def _outbox(url: str, *, named: bool) -> Iterator[Finding]:
-    """In a store's own database there need be none."""
+    """Check the outbox. In the store's database it is optional; in BELLCAST_DATABASE_URL (`named`) it is expected."""
     from bellcast.outbox import schema, status
 
-    async def look() -> status.Status:
+    async def read_status() -> status.Status:
         async with schema.connected(url) as connection:
             return await status.read_status(connection)
 
     try:
-        found = asyncio.run(look())
+        outbox = asyncio.run(read_status())
     except NotFound:
         if named:
-            yield Finding("outbox", "warning", "there is none in BELLCAST_DATABASE_URL", "`bellcast sql install`")
+            yield Finding(
+                "outbox", "warning", "no outbox is installed in BELLCAST_DATABASE_URL", "run `bellcast sql install`"
+            )
         return
     except Conflict as error:
-        yield Finding("outbox", "problem", error.detail, "`bellcast sql install`")
+        yield Finding("outbox", "problem", error.detail, "run `bellcast sql install`")
         return
     except BellcastError as error:
         yield Finding("outbox", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_DATABASE_URL")
         return
-    yield _flow(found.waiting, found.oldest or 0, found.refused)
+    yield _flow(outbox.waiting, outbox.oldest or 0, outbox.refused)
 
 
 def _flow(waiting: int, oldest: float, refused: int) -> Finding:
     if oldest > LATE_S:
-        fix = "start a server with this BELLCAST_DATABASE_URL; its log says why it does not send"
-        return Finding("outbox", "problem", f"{waiting} rows wait, the oldest for {oldest:.0f} s", fix)
+        fix = "start a server with this BELLCAST_DATABASE_URL, or read its log if it runs"
+        return Finding("outbox", "problem", f"{waiting} rows pending, the oldest for {oldest:.0f} s", fix)
     if refused:
-        fix = "`bellcast sql status` says why; then `bellcast sql retry` or `discard`"
+        fix = "read the reasons with `bellcast sql status`, then `bellcast sql retry` or `discard`"
         return Finding("outbox", "warning", f"{refused} rows were refused", fix)
-    return Finding("outbox", "ok", "nothing is left lying")
+    return Finding("outbox", "ok", "no row is late or refused")

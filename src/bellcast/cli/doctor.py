@@ -1,4 +1,4 @@
-"""`bellcast doctor`: look at everything, and say what to do."""
+"""`bellcast doctor`: checks the installation and suggests fixes."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,7 @@ import typer
 
 from bellcast.cli import console, options
 
-if TYPE_CHECKING:  # it looks at everything, so it imports everything: not for --help
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.cli.findings import Finding
 
 EPILOG = """\
@@ -20,8 +20,8 @@ EPILOG = """\
   bellcast doctor --quick
   bellcast doctor --json | jq '.findings[] | select(.state != "ok")'
 
-[dim]Settings are those of this shell and machine: run it where the server runs, with the server's environment. What it \
-reads through --url is the server's own. Status 1 if there is a problem; warnings leave it 0.[/]
+[dim]It reads the settings of this shell and machine: run it where the server runs, with the server's environment. Checks \
+through --url test the running server. Exit status 1 if there is a problem, 0 with warnings only.[/]
 """
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[bold red]✗[/]"}
 
@@ -31,40 +31,40 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("DATA", "STORE", "URL"), rich_help_panel="Look after it", epilog=EPILOG)
 def doctor(
     ctx: typer.Context,
-    local: Annotated[bool, typer.Option("--local", help="Look at this machine only, at no server.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Check this machine only, without a server.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Skip the idle-timeout check (25 s).")] = False,
     json: console.Json = False,
 ) -> None:
-    """Look for what is wrong, and say what to do."""
-    found = []
+    """Find problems and suggest fixes."""
+    findings = []
     with (console.err if json else console.out).status("Checking this machine") as status:
-        for finding in _examine(ctx, local, quick, status.update):
-            found.append(finding)
+        for finding in _run_checks(ctx, local, quick, status.update):
+            findings.append(finding)
             if not json:
                 _show(finding)
-    problems = sum(finding.state == "problem" for finding in found)
+    problems = sum(finding.state == "problem" for finding in findings)
     if json:
-        console.json({"ok": not problems, "findings": [finding._asdict() for finding in found]})
+        console.json({"ok": not problems, "findings": [finding._asdict() for finding in findings]})
     else:
-        console.out.print(_summary(found))
+        console.out.print(_summary(findings))
     raise typer.Exit(1 if problems else 0)
 
 
-def _examine(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
+def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
     from bellcast.cli import local_checks, server_checks, urls
     from bellcast.cli.findings import Finding
     from bellcast.errors import SettingsError
 
     try:
         settings = options.settings(ctx)
-    except SettingsError as wrong:
-        yield Finding("settings", "problem", wrong.detail, "correct it; `bellcast serve` would not start")
+    except SettingsError as error:
+        yield Finding("settings", "problem", error.detail, "correct it: `bellcast serve` does not start")
         return
-    yield Finding("settings", "ok", "all can be read")
-    yield from local_checks.machine(settings)
-    yield from urls.examined(settings)
+    yield Finding("settings", "ok", "all settings are valid")
+    yield from local_checks.check(settings)
+    yield from urls.check(settings)
     if not local:
-        yield from server_checks.server(settings, quick=quick, progress=progress)
+        yield from server_checks.check(settings, quick=quick, progress=progress)
 
 
 def _show(finding: "Finding") -> None:
@@ -75,13 +75,13 @@ def _show(finding: "Finding") -> None:
         console.out.print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
 
 
-def _summary(found: list["Finding"]) -> str:
-    problems = sum(finding.state == "problem" for finding in found)
-    warnings = sum(finding.state == "warning" for finding in found)
+def _summary(findings: list["Finding"]) -> str:
+    problems = sum(finding.state == "problem" for finding in findings)
+    warnings = sum(finding.state == "warning" for finding in findings)
     if problems:
-        return f"\n[bold red]{_counted(problems, 'problem')}[/], {_counted(warnings, 'warning')}."
-    return f"\n[green]No problems[/], {_counted(warnings, 'warning')}."
+        return f"\n[bold red]{_count(problems, 'problem')}[/], {_count(warnings, 'warning')}."
+    return f"\n[green]No problems[/], {_count(warnings, 'warning')}."
 
 
-def _counted(number: int, word: str) -> str:
+def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -12,7 +12,7 @@ EPILOG = """\
   eval "$(bellcast env)"
   bellcast env --data /var/lib/bellcast > .env.bellcast
 
-[dim]The output is for sh, bash and zsh. It has the project's secret: keep it out of logs and repositories.[/]
+[dim]The output is for sh, bash and zsh. It contains the project's secret: keep it out of logs and repositories.[/]
 """
 
 app = typer.Typer()
@@ -20,7 +20,7 @@ app = typer.Typer()
 
 @app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
 def env(ctx: typer.Context, json: console.Json = False) -> None:
-    """Print export lines of the URL, the project and the secret."""
+    """Print export lines for the URL, the project and the secret."""
     from bellcast.cli.console import CommandError
     from bellcast.settings import existing_project, url
 
@@ -29,7 +29,7 @@ def env(ctx: typer.Context, json: console.Json = False) -> None:
     if project is None:
         raise CommandError(
             f"{settings.store.data} has no credentials",
-            "start `bellcast serve` there once, name its folder with --data, or set BELLCAST_PROJECT",
+            "start `bellcast serve` with this folder once, pass the server's folder with --data, or set BELLCAST_PROJECT",
         )
     variables = {
         "BELLCAST_URL": url(settings),

@@ -1,4 +1,4 @@
-"""What `bellcast doctor` says: what was looked at, how it is, and what to do."""
+"""Findings of `bellcast doctor`."""
 
 from typing import Literal, NamedTuple
 
@@ -6,7 +6,7 @@ State = Literal["ok", "warning", "problem"]
 
 
 class Finding(NamedTuple):
-    """`fix` is empty where all is well."""
+    """Result of one check. `fix` is empty if the state is ok."""
 
     check: str
     state: State

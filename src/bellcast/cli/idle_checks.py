@@ -1,4 +1,4 @@
-"""Does a live connection outlive a silence? It is held until the server's heartbeat has come through all proxies."""
+"""Checks of `bellcast doctor` whether proxies keep idle connections open until the server's heartbeat."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,60 +11,60 @@ import httpx
 from bellcast.cli import sse_follower
 from bellcast.cli.findings import Finding
 
-# A heartbeat may be late by so much before it is missed.
+# Seconds by which a heartbeat may be late.
 LATE_S = 10.0
 LOCAL = ("localhost", "127.0.0.1", "::1")
 HEARTBEAT = b'"type":"heartbeat"'
 FIX = (
-    "let your proxy keep silent connections longer than BELLCAST_HEARTBEAT"
-    " (nginx: proxy_read_timeout 60s), or make that shorter"
+    "let your proxy keep idle connections open longer than BELLCAST_HEARTBEAT"
+    " (nginx: proxy_read_timeout 60s), or shorten BELLCAST_HEARTBEAT"
 )
 
 Hold = Callable[[httpx.Client, str, float], float | None]
 
 
-def is_direct(url: str, answer: httpx.Response) -> bool:
-    """Whether nobody seems to stand between: on this machine, and no proxy has signed the answer."""
-    return urlsplit(url).hostname in LOCAL and not {"server", "via"} & set(answer.headers)
+def is_direct(url: str, response: httpx.Response) -> bool:
+    """True if there seems to be no proxy: the server is local, and the response has no header of a proxy."""
+    return urlsplit(url).hostname in LOCAL and not {"server", "via"} & set(response.headers)
 
 
-def outlived(url: str, token: str, ways: Mapping[str, Hold], heartbeat: float) -> Iterator[Finding]:
-    """Hold every way open at once until its first heartbeat."""
-    patience = heartbeat + LATE_S
+def check(url: str, token: str, transports: Mapping[str, Hold], heartbeat: float) -> Iterator[Finding]:
+    """Keep a connection of each transport open until its first heartbeat, concurrently."""
+    timeout = heartbeat + LATE_S
     with (
-        ThreadPoolExecutor(len(ways) or 1) as threads,
-        httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=patience)) as http,
+        ThreadPoolExecutor(len(transports) or 1) as threads,
+        httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=timeout)) as http,
     ):
-        held = {name: threads.submit(hold, http, token, patience) for name, hold in ways.items()}
-        cut = {name: after for name, one in held.items() if (after := one.result()) is not None}
-    if cut:
-        what = " and ".join(f"{name} after {after:.1f} s" for name, after in cut.items())
-        yield Finding("idle", "problem", f"silent connections are cut: {what}", FIX)
-    elif ways:
-        yield Finding("idle", "ok", f"{' and '.join(ways)} outlive the silence up to the server's heartbeat")
+        futures = {name: threads.submit(hold, http, token, timeout) for name, hold in transports.items()}
+        closed = {name: after for name, future in futures.items() if (after := future.result()) is not None}
+    if closed:
+        what = " and ".join(f"{name} after {after:.1f} s" for name, after in closed.items())
+        yield Finding("idle", "problem", f"idle connections are closed: {what}", FIX)
+    elif transports:
+        yield Finding("idle", "ok", f"{' and '.join(transports)} stay open until the server's heartbeat")
 
 
-def event_stream(http: httpx.Client, token: str, patience: float) -> float | None:
+def event_stream(http: httpx.Client, token: str, timeout: float) -> float | None:
     """Return the event stream's lifetime in seconds if it ends before the first heartbeat."""
-    began = time.monotonic()
+    started = time.monotonic()
     try:
-        with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as answer:
-            if any(frame.name == "heartbeat" for frame in sse_follower.frames(answer.iter_raw())):
+        with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as response:
+            if any(frame.name == "heartbeat" for frame in sse_follower.frames(response.iter_raw())):
                 return None
     except httpx.TransportError:
         pass
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
-def websocket(http: httpx.Client, token: str, patience: float) -> float | None:
-    """As `event_stream`, over a WebSocket. Frames are short: looking for the words in them is enough."""
-    began = time.monotonic()
-    heard = b""
+def websocket(http: httpx.Client, token: str, timeout: float) -> float | None:
+    """Like `event_stream`, over a WebSocket. Searches the raw bytes instead of parsing frames."""
+    started = time.monotonic()
+    received = b""
     try:
-        with http.stream("GET", "/v1/ws", headers=sse_follower.upgrade(token)) as answer:
-            network = answer.extensions["network_stream"]
-            while HEARTBEAT not in heard and (more := network.read(65_536, timeout=patience)):
-                heard += more
+        with http.stream("GET", "/v1/ws", headers=sse_follower.upgrade(token)) as response:
+            network = response.extensions["network_stream"]
+            while HEARTBEAT not in received and (data := network.read(65_536, timeout=timeout)):
+                received += data
     except (httpx.TransportError, httpcore.NetworkError, httpcore.TimeoutException):
         pass
-    return None if HEARTBEAT in heard else time.monotonic() - began
+    return None if HEARTBEAT in received else time.monotonic() - started

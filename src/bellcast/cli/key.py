@@ -7,8 +7,8 @@ import typer
 from bellcast.cli import console, options
 
 EPILOG = """\
-[dim]A key opens the server's paths as the project secret does, within its scopes:[/] send [dim]notifications and \
-events,[/] read [dim]what was sent and who is there,[/] manage [dim]everything else, session tokens for any recipient included.[/]
+[dim]A key grants access to the server's paths like the project secret, within its scopes:[/] send [dim]notifications and \
+events,[/] read [dim]sent notifications and presence,[/] manage [dim]everything else, including session tokens for any recipient.[/]
 """
 EXAMPLES = """\
 [dim]Examples[/]
@@ -22,81 +22,85 @@ app = typer.Typer(cls=options.Group)
 key = typer.Typer(cls=options.Group, epilog=EPILOG, help="Create, list and revoke API keys.")
 app.add_typer(key, name="key", rich_help_panel="Send and follow")
 
-asks = options.with_settings("DATA", "URL")
+KeyCommand = options.with_settings("DATA", "URL")
 
 
 @key.callback(invoke_without_command=True)
-def alone(ctx: typer.Context) -> None:
-    """Help, when it is not said what to do."""
+def print_help(ctx: typer.Context) -> None:
+    """Print the help if no command is named."""
     if ctx.invoked_subcommand is None:
         ctx.get_help()  # rich prints it
 
 
-@key.command(cls=asks, epilog=EXAMPLES)
+@key.command(cls=KeyCommand, epilog=EXAMPLES)
 def create(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it, for the list.")],
-    scope: Annotated[list[str], typer.Option(metavar="send|read|manage", help="What it may do. Several: repeat it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name for the list, such as the app that uses the key.")
+    ],
+    scope: Annotated[list[str], typer.Option(metavar="send|read|manage", help="What the key may do. Repeatable.")],
     json: console.Json = False,
 ) -> None:
-    """Make a key. Its text is printed this once."""
+    """Create a key and print it. It cannot be shown again."""
     from bellcast.auth.keys import SCOPES
 
-    scopes = [part.strip() for given in scope for part in given.split(",") if part.strip()]
-    unknown = [one for one in scopes if one not in SCOPES]
+    scopes = [part.strip() for value in scope for part in value.split(",") if part.strip()]
+    unknown = [name for name in scopes if name not in SCOPES]
     if unknown or not scopes:
         got = unknown[0] if unknown else "nothing"
         raise typer.BadParameter(f"expected one or more of {', '.join(SCOPES)}, got {got}", param_hint="--scope")
-    made = _ask(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes})
+    created = _request(ctx, "POST", "/v1/keys", {"name": name, "scopes": scopes})
     if json:
-        console.json(made)
+        console.json(created)
         return
-    print(made["key"], flush=True)
-    console.note(f"Key {made['id']} may {', '.join(made['scopes'])}. Keep it now: it is not shown again.")
+    print(created["key"], flush=True)
+    console.note(
+        f"Key {created['id']} has the scopes {', '.join(created['scopes'])}. Store it now: it is not shown again."
+    )
 
 
-@key.command("list", cls=asks)
+@key.command("list", cls=KeyCommand)
 def list_(ctx: typer.Context, json: console.Json = False) -> None:
-    """List the keys, revoked ones too."""
-    found = _ask(ctx, "GET", "/v1/keys")
+    """List all keys, including revoked ones."""
+    response = _request(ctx, "GET", "/v1/keys")
     if json:
-        console.json(found["keys"])
-    elif not found["keys"]:
-        console.note("No keys yet: make one with `bellcast key create NAME --scope send`.")
+        console.json(response["keys"])
+    elif not response["keys"]:
+        console.note("No keys exist: create one with `bellcast key create NAME --scope send`.")
     else:
-        _show(found["keys"])
+        _show(response["keys"])
 
 
-@key.command(cls=asks)
+@key.command(cls=KeyCommand)
 def revoke(
     ctx: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of `bellcast key list`.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="The key's id from `bellcast key list`.")],
     json: console.Json = False,
 ) -> None:
-    """Revoke a key: it is refused from now on."""
+    """Revoke a key. It is rejected from now on."""
     from bellcast.client.request import path
 
-    _ask(ctx, "DELETE", path("keys", id))
+    _request(ctx, "DELETE", path("keys", id))
     if json:
         console.json({"revoked": id})
     else:
-        console.done(f"Key {id} is revoked.")
+        console.done(f"Key {id} was revoked.")
 
 
-def _ask(ctx: typer.Context, method: str, where: str, body: dict[str, Any] | None = None) -> Any:
-    """The server's answer; None if it has nothing to say."""
+def _request(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Send a request and return the decoded response; None if it is empty."""
     import msgspec
 
     from bellcast.cli import remote
     from bellcast.client.request import HttpRequest, HttpResponse
 
-    def decode(answer: HttpResponse) -> Any:
-        return msgspec.json.decode(answer.content) if answer.content else None
+    def decode(response: HttpResponse) -> Any:
+        return msgspec.json.decode(response.content) if response.content else None
 
     content = None if body is None else msgspec.json.encode(body)
     headers = {"Content-Type": "application/json"}
-    with remote.server(options.settings(ctx)) as bell:
-        return bell.sender.send(HttpRequest(method, where, decode, headers=headers, content=content))
+    with remote.server(options.settings(ctx)) as client:
+        return client.sender.send(HttpRequest(method, path, decode, headers=headers, content=content))
 
 
 def _show(keys: list[dict[str, Any]]) -> None:
@@ -106,8 +110,8 @@ def _show(keys: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("ID", "NAME", "SCOPES", "CREATED", ""):
         table.add_column(heading, no_wrap=heading != "NAME")
-    for one in keys:
-        state = f"revoked {one['revoked_at'][:10]}" if one.get("revoked_at") else ""
-        row = (one["id"], Text(console.plain(one["name"])), ",".join(one["scopes"]), one["created_at"][:10], state)
+    for key in keys:
+        state = f"revoked {key['revoked_at'][:10]}" if key.get("revoked_at") else ""
+        row = (key["id"], Text(console.plain(key["name"])), ",".join(key["scopes"]), key["created_at"][:10], state)
         table.add_row(*row, style="dim strike" if state else None)
     console.out.print(table)

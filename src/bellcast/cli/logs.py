@@ -1,4 +1,4 @@
-"""Logging: lines for a person or JSON for a collector, from us and from what we run on, all on stderr."""
+"""Logging of Bellcast and its libraries to stderr: as text for the console, or as JSON for a log collector."""
 
 import contextlib
 import logging
@@ -10,23 +10,21 @@ from structlog.typing import Processor
 
 from bellcast.cli import console
 
-if TYPE_CHECKING:  # a type only: this room is imported by commands that have the settings already
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings.groups import ServerSettings
 
-# What these tell at `info` is for who debugs them; a person wants what went wrong.
-QUIET = ("uvicorn.error", "httpx", "httpcore", "asyncio")
+# Loggers with `info` lines that matter only when debugging them.
+QUIET_LOGGERS = ("uvicorn.error", "httpx", "httpcore", "asyncio")
 
 
 class StderrStream:
-    """Where logs go. Lines that cannot be written are lost: no work fails for its log line, as on a full disk."""
+    """A stream to stderr that ignores errors, so that no operation fails because its log line cannot be written."""
 
     def write(self, text: str) -> None:
-        """Write if it can be written."""
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(text)
 
     def flush(self) -> None:
-        """As `write`."""
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
 
@@ -34,27 +32,28 @@ class StderrStream:
 def configure(server: "ServerSettings") -> None:
     """Configure logging from the settings."""
     level = logging.getLevelNamesMapping()[server.log_level.upper()]
-    before: list[Processor] = [
+    processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # Texts without locals: a traceback's variables hold secrets.
+        # Tracebacks without local variables, which may contain secrets.
         structlog.processors.StackInfoRenderer(),
     ]
-    last = _json() if server.log_format == "json" else _console()
+    renderers = _json() if server.log_format == "json" else _console()
     structlog.configure(
-        processors=[*before, *last],
+        processors=[*processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, StderrStream())),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        foreign_pre_chain=processors,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
     )
     handler = logging.StreamHandler(StderrStream())
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    for name in QUIET:
+    for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
 
 

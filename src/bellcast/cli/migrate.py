@@ -1,4 +1,4 @@
-"""`bellcast migrate`: bring the store up to date without starting a server, or move it into PostgreSQL."""
+"""`bellcast migrate`: upgrades the store without starting a server, or moves it to PostgreSQL."""
 
 from contextlib import closing
 from pathlib import Path
@@ -8,17 +8,16 @@ import typer
 
 from bellcast.cli import console, options
 
-if TYPE_CHECKING:  # the store is imported when there is one to migrate
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
 
 EPILOG = """\
-[dim]A server does this by itself when it starts. Use it to see that a new version can take over, before it must: stop \
-the server, back up, migrate, start.[/]
+[dim]A server upgrades its store at start. Run this to test an upgrade before: stop the server, back up, migrate, start.[/]
 
   bellcast migrate --store postgresql://db/bell --from ./bellcast-data
 
-[dim]moves everything of a SQLite data folder into an empty PostgreSQL database, in one transaction, and counts it on both \
-sides. Stop the server first; clients resume on the new store where they were.[/]
+[dim]moves the SQLite store of a data folder into an empty PostgreSQL database in one transaction, and compares the row \
+counts. Stop the server first. Clients resume at their position on the new store.[/]
 """
 
 From = Annotated[
@@ -30,7 +29,7 @@ app = typer.Typer()
 
 @app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Look after it", epilog=EPILOG)
 def migrate(ctx: typer.Context, source: From = None, json: console.Json = False) -> None:
-    """Bring the store up to date, or move it."""
+    """Upgrade the store, or move it to PostgreSQL."""
     settings = options.settings(ctx)
     if source is not None:
         _move(source, settings, json=json)
@@ -51,7 +50,7 @@ def _migrate_file(settings: "Settings", *, json: bool) -> None:
     data_folder.prepare(settings)
     with console.err.status(f"Migrating {path}"):
         asyncio.run(_open(settings))
-    _tell(str(path), before, len(migrations.steps()), json=json)
+    _report(str(path), before, len(migrations.steps()), json=json)
 
 
 def _migrate_database(settings: "Settings", *, json: bool) -> None:
@@ -65,16 +64,20 @@ def _migrate_database(settings: "Settings", *, json: bool) -> None:
     url = settings.store.url or ""
     with console.err.status("Migrating the PostgreSQL store"):
         before, after = asyncio.run(copy_to_postgres.bring_up_to_date(url))
-    _tell("the PostgreSQL store", before, after, json=json)
+    _report("the PostgreSQL store", before, after, json=json)
 
 
-def _tell(store: str, before: int, after: int, *, json: bool) -> None:
+def _report(store: str, before: int, after: int, *, json: bool) -> None:
     if json:
         console.json({"store": store, "from": before, "to": after})
     elif before == after:
         console.done(f"{store} is up to date (version {after}).")
     else:
-        console.done(f"{store} is at version {after} now; it was {before or 'not there'}.")
+        console.done(
+            f"{store} was upgraded from version {before} to {after}."
+            if before
+            else f"{store} was created at version {after}."
+        )
 
 
 def _move(source: Path, settings: "Settings", *, json: bool) -> None:
@@ -85,7 +88,7 @@ def _move(source: Path, settings: "Settings", *, json: bool) -> None:
 
     if settings.store.is_file:
         raise console.CommandError(
-            "--from moves a store into PostgreSQL", "name the database with --store postgresql://…"
+            "--from moves a store to PostgreSQL", "pass the database with --store postgresql://…"
         )
     adapters.need_postgres()
     from bellcast.storage import copy_to_postgres
@@ -96,11 +99,11 @@ def _move(source: Path, settings: "Settings", *, json: bool) -> None:
     if json:
         console.json({"moved": str(file), "rows": counts})
     else:
-        console.done(f"{file} is in PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
+        console.done(f"{file} was moved to PostgreSQL: {sum(counts.values()):,} rows, counted on both sides.")
 
 
 def version(path: Path) -> int:
-    """Which version the store has; 0 if there is none."""
+    """Return the version of the SQLite store; 0 if it does not exist."""
     import sqlite3
 
     from bellcast.storage.migrations import sqlite as migrations

@@ -1,4 +1,4 @@
-"""`bellcast notify`: send from a shell."""
+"""`bellcast notify`: sends a notification."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from bellcast.cli import console, options
 
-if TYPE_CHECKING:  # the client is imported when there is something to send
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.client import Sent
 
 EPILOG = """\
@@ -18,15 +18,15 @@ EPILOG = """\
   df -h | bellcast notify ops "Disk report" --body -
   bellcast notify --all "Maintenance tonight" --expires 6h
 
-[dim]The secret is[/] BELLCAST_SECRET[dim], or that of the data folder.[/]
+[dim]The secret is[/] BELLCAST_SECRET[dim], or the data folder's.[/]
 """
-TO = "To whom"
-WHAT = "What"
+AUDIENCE = "Audience"
+CONTENT = "Content"
 
 app = typer.Typer()
 
 
-def _text(help: str, metavar: str = "TEXT", panel: str = WHAT) -> Any:
+def _text(help: str, metavar: str = "TEXT", panel: str = CONTENT) -> Any:
     return typer.Option(help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
@@ -35,34 +35,40 @@ def notify(
     ctx: typer.Context,
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[RECIPIENT] TITLE", help="Your app's user id, unless options say who; and the title."),
+        typer.Argument(
+            metavar="[RECIPIENT] TITLE", help="Your app's user id, unless an option names the audience; and the title."
+        ),
     ],
-    to_topic: Annotated[str | None, _text("Everyone subscribed to a topic.", "TOPIC", TO)] = None,
-    to_role: Annotated[str | None, _text("Everyone with a role.", "ROLE", TO)] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Everyone in the tenant.", rich_help_panel=TO)] = False,
-    tenant: Annotated[str | None, _text("The tenant they are in; with --all, * is every one.", "TENANT", TO)] = None,
-    body: Annotated[str | None, _text("More than the title; - reads it from standard input.")] = None,
-    type: Annotated[str | None, _text("Its type; inboxes can be filtered by it.", "TYPE")] = None,
-    priority: Annotated[str | None, _text("How much it presses.", "low|normal|high|urgent")] = None,
-    action_url: Annotated[str | None, _text("Where a click leads.", "URL")] = None,
-    action_text: Annotated[str | None, _text("What the link says.")] = None,
-    icon: Annotated[str | None, _text("An icon: a name of yours, an emoji or a URL.", "ICON")] = None,
-    actor: Annotated[str | None, _text("Who caused it: a name, or JSON with id, name, avatar.", "NAME")] = None,
-    payload: Annotated[str | None, _text("Its `data`: anything your page needs.", "JSON")] = None,
-    tag: Annotated[list[str] | None, _text("A tag. Several: repeat it.", "TAG")] = None,
-    group: Annotated[str | None, _text("A label that lists may fold by.", "GROUP")] = None,
+    to_topic: Annotated[str | None, _text("All subscribers of a topic.", "TOPIC", AUDIENCE)] = None,
+    to_role: Annotated[str | None, _text("All recipients with a role.", "ROLE", AUDIENCE)] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="All recipients of the tenant.", rich_help_panel=AUDIENCE)
+    ] = False,
+    tenant: Annotated[str | None, _text("The tenant; with --all, * means every tenant.", "TENANT", AUDIENCE)] = None,
+    body: Annotated[str | None, _text("Text below the title; - reads it from standard input.")] = None,
+    type: Annotated[str | None, _text("The type, by which inboxes can be filtered.", "TYPE")] = None,
+    priority: Annotated[str | None, _text("The priority.", "low|normal|high|urgent")] = None,
+    action_url: Annotated[str | None, _text("URL to open on click.", "URL")] = None,
+    action_text: Annotated[str | None, _text("Text of the link.")] = None,
+    icon: Annotated[str | None, _text("An icon: a name of your app's, an emoji or a URL.", "ICON")] = None,
+    actor: Annotated[str | None, _text("The actor: a name, or JSON with id, name, avatar.", "NAME")] = None,
+    payload: Annotated[str | None, _text("The `data` for your page.", "JSON")] = None,
+    tag: Annotated[list[str] | None, _text("A tag. Repeatable.", "TAG")] = None,
+    group: Annotated[str | None, _text("A label by which lists may group notifications.", "GROUP")] = None,
     expires: Annotated[
-        str | None, _text("When it expires: 2h or 7d from now, or at 2030-01-31T12:00:00Z.", "DURATION|TIME")
+        str | None, _text("Expiry: 2h or 7d from now, or 2030-01-31T12:00:00Z.", "DURATION|TIME")
     ] = None,
-    idempotency_key: Annotated[str | None, _text("The same key again sends nothing twice.", "KEY")] = None,
+    idempotency_key: Annotated[
+        str | None, _text("Repeating the key within 24 hours sends nothing again.", "KEY")
+    ] = None,
     json: console.Json = False,
 ) -> None:
     """Send a notification."""
     from bellcast.cli import remote
 
-    recipient, title = _addressed(words, bool(to_topic or to_role or all_))
+    recipient, title = _recipient_and_title(words, bool(to_topic or to_role or all_))
     to: Any = recipient or _audience(to_topic, to_role, all_)
-    said = {
+    fields = {
         "title": title,
         "body": sys.stdin.read().rstrip("\n") if body == "-" else body,
         "type": type,
@@ -75,28 +81,28 @@ def notify(
         "tags": tag,
         "group": group,
         "tenant": tenant,
-        "expires_at": _moment(expires),
+        "expires_at": _expiry(expires),
     }
-    given: Any = {field: value for field, value in said.items() if value is not None}
-    with remote.server(options.settings(ctx)) as bell:
-        sent = bell.notify(to, idempotency_key=idempotency_key, **given)
-    console.json(_told(sent)) if json else console.done(_sentence(sent, to), sent.id)
+    content: Any = {field: value for field, value in fields.items() if value is not None}
+    with remote.server(options.settings(ctx)) as client:
+        sent = client.notify(to, idempotency_key=idempotency_key, **content)
+    console.json(_as_json(sent)) if json else console.done(_summary(sent, to), sent.id)
 
 
-def _addressed(words: list[str], has_audience: bool) -> tuple[str | None, str]:
-    """The recipient, if one is to be named, and the title."""
+def _recipient_and_title(words: list[str], has_audience: bool) -> tuple[str | None, str]:
+    """Return the recipient, None with an audience option, and the title."""
     expected = 1 if has_audience else 2
     if len(words) == expected:
         return (None, words[0]) if has_audience else (words[0], words[1])
-    wanted = "only a title beside --to-topic, --to-role and --all" if has_audience else "a recipient and a title"
-    raise typer.BadParameter(f"expected {wanted}; put a title of several words in quotes", param_hint="TITLE")
+    arguments = "only a title with --to-topic, --to-role and --all" if has_audience else "a recipient and a title"
+    raise typer.BadParameter(f"expected {arguments}; quote a title of several words", param_hint="TITLE")
 
 
 def _audience(topic: str | None, role: str | None, all_: bool) -> dict[str, Any]:
-    named = {"topic": topic, "role": role, "all": all_ or None}
-    chosen = {name: value for name, value in named.items() if value is not None}
+    options = {"topic": topic, "role": role, "all": all_ or None}
+    chosen = {name: value for name, value in options.items() if value is not None}
     if len(chosen) > 1:
-        raise typer.BadParameter("choose one of --to-topic, --to-role and --all")
+        raise typer.BadParameter("expected only one of --to-topic, --to-role and --all")
     return chosen
 
 
@@ -109,8 +115,8 @@ def _json(text: str | None, option: str) -> Any:
         raise typer.BadParameter(f"expected JSON: {error}", param_hint=option) from None
 
 
-def _moment(expires: str | None) -> Any:
-    """A moment as it stands; the end of a duration from now."""
+def _expiry(expires: str | None) -> Any:
+    """Convert a duration to a time; return a time unchanged."""
     import time
 
     from bellcast.model import times
@@ -123,14 +129,18 @@ def _moment(expires: str | None) -> Any:
         return expires
 
 
-def _told(sent: "Sent") -> dict[str, Any]:
-    """As the server answers."""
+def _as_json(sent: "Sent") -> dict[str, Any]:
+    """Return the result in the shape of the server's response."""
     if sent.announcement:
         return {"announcement": {"id": sent.announcement.id}}
-    return {"notifications": [{"id": made.id, "recipient": made.recipient} for made in sent.notifications]}
+    return {
+        "notifications": [
+            {"id": notification.id, "recipient": notification.recipient} for notification in sent.notifications
+        ]
+    }
 
 
-def _sentence(sent: "Sent", to: Any) -> str:
+def _summary(sent: "Sent", to: Any) -> str:
     if not sent.announcement:
         return f"Sent to {to}"
     audience = "everyone" if "all" in to else f"everyone of {' '.join(map(str, *to.items()))}"

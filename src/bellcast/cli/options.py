@@ -1,6 +1,6 @@
-"""Settings as options of a command: their names, defaults and sentences come from the table of settings.
+"""Settings as command options, with names, defaults and help from the table of settings.
 
-The table is looked at when a command's options are first asked for: `bellcast --help` lists the commands without it."""
+The table is imported when a command's options are first needed: `bellcast --help` works without it."""
 
 import inspect
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
-if TYPE_CHECKING:  # the reason is in the module's docstring
+if TYPE_CHECKING:  # imported late, see the module's docstring
     from bellcast.settings import Settings
     from bellcast.settings.table import Setting
 
@@ -26,8 +26,8 @@ PANELS = {
     "socketio": "Socket.IO",
     "limits": "Limits",
 }
-# Too many for a first look. `bellcast config` and the reference have them, and they are taken all the same.
-HIDDEN = {"limits", "pusher", "socketio"}
+# Groups with options that are accepted but not listed in the help: `bellcast config` and the reference list them.
+HIDDEN_GROUPS = {"limits", "pusher", "socketio"}
 METAVARS = {
     "non_negative_int": "NUMBER",
     "positive_int": "NUMBER",
@@ -43,12 +43,11 @@ METAVARS = {
 }
 
 
-class Tidy:
-    """Help without types where they say nothing: beside switches and arguments."""
+class CompactHelp:
+    """Help without types for flags and arguments."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """As typer has them."""
-        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # of the command this is mixed into
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]  # defined by the class this is mixed into
         for param in params:
             if param.param_type_name == "argument":
                 param.display_type_rich = _no_type
@@ -61,62 +60,62 @@ def _no_type(ctx: Any) -> str:
     return ""
 
 
-class Command(Tidy, TyperCommand):
-    """A command. Its usage shows each argument as its metavar is written."""
+class Command(CompactHelp, TyperCommand):
+    """A command. Its usage shows the arguments' metavars unchanged."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """`[OPTIONS] RECIPIENT`."""
+        """Return the parts of the usage, such as `[OPTIONS] RECIPIENT`."""
         arguments = [param.metavar for param in self.get_params(ctx) if param.param_type_name == "argument"]
         return [self.options_metavar or "", *arguments]
 
 
-class Group(Tidy, TyperGroup):
-    """A command of commands."""
+class Group(CompactHelp, TyperGroup):
+    """A group of commands."""
 
 
 class SettingsCommand(Command):
-    """A command that takes settings as options beside its own; what was given is found by `flags`."""
+    """A command that also takes settings as options, which `flags` returns."""
 
     names: ClassVar[tuple[str, ...]] = ()
     groups: ClassVar[tuple[str, ...]] = ()
-    _given: list[Any] | None = None
+    _cached_options: list[Any] | None = None
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The command's own, the settings, and --help."""
+        """Return the command's parameters, the settings, and --help last."""
         own = super().get_params(ctx)
         return [*own[:-1], *self._options(), own[-1]]
 
     def invoke(self, ctx: Any) -> Any:
-        """Hand the settings over aside: the command's function lists its own options only."""
+        """Move the settings to `ctx.meta`, since the command's function takes its own options only."""
         ctx.meta[FLAGS] = {option.name: ctx.params.pop(option.name) for option in self._options()}
         return super().invoke(ctx)
 
     def _options(self) -> list[Any]:
-        if self._given is None:
-            self._given = _built(self.names, self.groups)
-        return self._given
+        if self._cached_options is None:
+            self._cached_options = _build(self.names, self.groups)
+        return self._cached_options
 
 
 def with_settings(*names: str, groups: tuple[str, ...] = ()) -> type[SettingsCommand]:
-    """The class of a command that takes these settings, and all of these groups."""
+    """Return a command class that takes these settings and the settings of these groups."""
     return type("SettingsCommand", (SettingsCommand,), {"names": names, "groups": groups})
 
 
 def flags(ctx: typer.Context) -> dict[str, Any]:
-    """The settings given as options, by their key; None for one not given."""
-    given: dict[str, Any] = ctx.meta[FLAGS]
-    return given
+    """Return the settings passed as options by key; None for an absent one."""
+    values: dict[str, Any] = ctx.meta[FLAGS]
+    return values
 
 
 def settings(ctx: typer.Context) -> "Settings":
-    """The settings in effect."""
+    """Load the settings in effect."""
     from bellcast.settings import load
 
     return load(flags(ctx))
 
 
-def _built(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
-    """typer's own options, made as typer makes them: of a function's parameters."""
+def _build(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
+    """Build the options of settings through typer, from a function's parameters."""
     from bellcast.settings import Settings, as_displayed, table
 
     defaults = as_displayed(Settings())
@@ -135,7 +134,7 @@ def _parameter(setting: "Setting", default: str, panel: str) -> inspect.Paramete
         help=_help(setting, "" if is_flag else default),
         metavar="" if is_flag else METAVARS.get(setting.parse.__name__, setting.parse.__name__.upper()),
         rich_help_panel=panel,
-        hidden=panel in {PANELS[group] for group in HIDDEN},
+        hidden=panel in {PANELS[group] for group in HIDDEN_GROUPS},
         show_default=False,
     )
     kind = bool if is_flag else str
@@ -152,11 +151,11 @@ def _help(setting: "Setting", default: str) -> str:
 def _options_of(parameters: list[inspect.Parameter]) -> list[Any]:
     """Return the options that typer derives for a function with these parameters."""
 
-    def asked(**given: Any) -> None: ...
+    def function(**values: Any) -> None: ...
 
-    taken: Callable[..., None] = asked
-    taken.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
-    taken.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command: Callable[..., None] = function
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     single = typer.Typer(add_completion=False)
-    single.command()(taken)
+    single.command()(command)
     return list(typer.main.get_command(single).params)

@@ -1,4 +1,4 @@
-"""Requests to a running server: the Python client, its errors explained to a person."""
+"""Requests to a running server through the Python client, with errors as CommandError."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def credentials(settings: Settings) -> Credentials:
     if secret is None:
         raise CommandError(
             f"no secret: BELLCAST_SECRET is not set, and {settings.store.data} has no credentials",
-            "set it, or name the server's data folder with --data",
+            "set it, or pass the server's data folder with --data",
         )
     if settings.client.secret is None:
         project = effective.existing_project(settings)
@@ -36,53 +36,55 @@ def credentials(settings: Settings) -> Credentials:
 
 @contextmanager
 def server(settings: Settings) -> Iterator[Bellcast]:
-    """The running server. What it refuses ends the command."""
+    """Yield a client of the running server. Raises its errors as CommandError."""
     url = effective.url(settings)
-    with Bellcast(url, credentials(settings)) as bell:
+    with Bellcast(url, credentials(settings)) as client:
         try:
-            yield bell
+            yield client
         except BellcastError as error:
-            raise _stop(error, settings, url) from error
+            raise _command_error(error, settings, url) from error
 
 
-def _stop(error: BellcastError, settings: Settings, url: str) -> CommandError:
+def _command_error(error: BellcastError, settings: Settings, url: str) -> CommandError:
     match error:
         case Unavailable():
             return _unavailable(error, settings, url)
         case WrongProject():
             return CommandError(
-                f"the server at {url} is another Bellcast (project {error.project}); "
-                f"the credentials {_origin(settings)} are not for it",
-                "name your server with --url, or its data folder with --data",
+                f"the server at {url} has another project ({error.project}) than the credentials {_origin(settings)}",
+                "pass your server with --url, or its data folder with --data",
             )
         case Unauthorized():
             return CommandError(
                 f"the server at {url} does not accept this secret ({_origin(settings)})",
-                "set BELLCAST_SECRET, or name that server's data folder with --data",
+                "set BELLCAST_SECRET, or pass that server's data folder with --data",
             )
         case Forbidden():
-            return CommandError(error.reason, "use the project secret, or a key with the scopes this needs")
+            return CommandError(error.reason, "use the project secret, or a key with the required scope")
         case TooManyRequests():
-            return CommandError("the server has too many requests", f"try again in {error.retry_after or 1:.0f} s")
+            return CommandError(
+                "the server rejected the request because of its rate limit",
+                f"try again in {error.retry_after or 1:.0f} s",
+            )
         case RequestRefused():
             return CommandError(error.reason, "nothing was changed")
         case InvalidArgument():
             return CommandError(str(error), "nothing was sent", 2)
         case _:
-            return CommandError(str(error), "is --url right?")
+            return CommandError(str(error), "check --url")
 
 
 def _unavailable(error: Unavailable, settings: Settings, url: str) -> CommandError:
     if error.status is not None:
         return CommandError(
-            f"the server at {url} cannot work now: {error.reason}", "try again soon, or ask `bellcast doctor`"
+            f"the server at {url} is unavailable: {error.reason}", "try again, or run `bellcast doctor`"
         )
     if settings.client.url is None and address.stored(settings) is not None:
         return CommandError(
-            f"no server answers at {url}, where the last `bellcast serve` for {settings.store.data} listened",
-            "start it again, or name yours with --url",
+            f"no server responds at {url}, where the last `bellcast serve` for {settings.store.data} listened",
+            "start it again, or pass another with --url",
         )
-    return CommandError(f"no server answers at {url}", "start one with `bellcast serve`, or name yours with --url")
+    return CommandError(f"no server responds at {url}", "start one with `bellcast serve`, or pass another with --url")
 
 
 def _origin(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""`bellcast serve`: the server."""
+"""`bellcast serve`: runs the server."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from bellcast import __version__, errors
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 
-if TYPE_CHECKING:  # the house is imported when the server starts, not for --help
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.model.identities import Project
     from bellcast.server import App
     from bellcast.settings import Settings
@@ -24,15 +24,15 @@ EPILOG = """\
   [dim]# on port 8787, data in ./bellcast-data[/]
   bellcast serve
   bellcast serve --host 0.0.0.0 --port 80 --data /var/lib/bellcast
-  [dim]# your Python handlers respond to what clients call[/]
+  [dim]# with Python handlers of client calls[/]
   bellcast serve --handlers shop.bells:handlers
 
-[dim]The first start makes the project's credentials, prints them once and keeps them in the data folder;[/] \
-BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]gives your own.
+[dim]The first start generates the project's credentials, prints them once and stores them in the data folder;[/] \
+BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]sets your own.
 Every limit and dialect setting is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
-clients are told to come back, then it ends with status 0.[/]
+clients are asked to reconnect, then the server exits with status 0.[/]
 """
-# What a parent tells its workers; nobody types it.
+# Passed by the supervisor to its workers.
 AsWorker = Annotated[str | None, typer.Option("--as-worker", hidden=True)]
 GROUPS = ("server", "store", "access", "native", "pusher", "socketio", "limits")
 
@@ -50,27 +50,29 @@ def serve(ctx: typer.Context, as_worker: AsWorker = None) -> None:
     settings = options.settings(ctx)
     logs.configure(settings.server)
     data_folder.prepare(settings)
-    _allow_files()
+    _raise_file_limit()
     if as_worker is not None:
-        _work(settings, as_worker)
+        _run_worker(settings, as_worker)
         return
     if settings.store.broker != MEMORY:
-        _warn_of_machines()
-    made, is_new = project(settings)
+        _log_sticky_sessions()
+    credentials, is_new = project(settings)
     if is_new:
-        introduce(made, settings)
+        print_credentials(credentials, settings)
     if settings.server.workers > 1:
         _supervise(settings)
     else:
         run(server.create_app(settings), _listening)
 
 
-def _warn_of_machines() -> None:
-    """What several machines need that one does not."""
+def _log_sticky_sessions() -> None:
+    """Log a requirement of deployments on several machines."""
     import structlog
 
-    said = "over several machines, Socket.IO's polling needs a balancer that keeps each client on one of them"
-    structlog.get_logger(__name__).info(said)
+    structlog.get_logger(__name__).info(
+        "sticky_sessions_needed",
+        reason="with several machines, Socket.IO polling needs a load balancer with sticky sessions",
+    )
 
 
 def _listening(url: str) -> None:
@@ -78,35 +80,35 @@ def _listening(url: str) -> None:
 
 
 def _supervise(settings: "Settings") -> None:
-    """Be the parent of the workers."""
+    """Run the supervisor of several workers."""
     from bellcast.cli import supervisor
 
     try:
         with _stored_address(settings, _listening) as ready:
             status = supervisor.Supervisor(settings, ready).run(settings.server.host, settings.server.port)
-    except OSError as reason:
-        raise _no_start(reason, settings) from None
+    except OSError as error:
+        raise _listen_error(error, settings) from None
     if status:
         raise typer.Exit(status)
 
 
-def _work(settings: "Settings", told: str) -> None:
-    """Be one of the workers."""
+def _run_worker(settings: "Settings", worker_args: str) -> None:
+    """Run one of several workers."""
     from msgspec import structs
 
     from bellcast import server
     from bellcast.cli import supervisor
     from bellcast.live.socketio.socket_handoff import SocketHandoff
 
-    at = supervisor.parse_worker_args(told)
-    supervisor.end_with_parent(at)
-    own = structs.replace(settings, server=structs.replace(settings.server, port=at.port))
-    app = server.create_app(own, neighbours=SocketHandoff(at.doors))
-    server.serve(app, lambda url: supervisor.told_ready(at, url), shared=True)
+    args = supervisor.parse_worker_args(worker_args)
+    supervisor.exit_with_parent(args)
+    own = structs.replace(settings, server=structs.replace(settings.server, port=args.port))
+    app = server.create_app(own, neighbours=SocketHandoff(args.folder))
+    server.serve(app, lambda url: supervisor.report_ready(args, url), shared=True)
 
 
-def introduce(project: "Project", settings: "Settings") -> None:
-    """Show new credentials, once."""
+def print_credentials(project: "Project", settings: "Settings") -> None:
+    """Print newly generated credentials."""
     from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
@@ -116,32 +118,34 @@ def introduce(project: "Project", settings: "Settings") -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
         table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
-    table.add_row("[dim]kept in[/]", f"{escape(str(data_folder.credentials(settings)))} [dim](readable by you only)[/]")
+    table.add_row(
+        "[dim]stored in[/]", f"{escape(str(data_folder.credentials(settings)))} [dim](readable by you only)[/]"
+    )
     console.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 
-def _allow_files() -> None:
-    """Each live connection is an open file: take as many as the system lets us."""
+def _raise_file_limit() -> None:
+    """Raise the soft limit on open files to the hard one, since each live connection is an open file."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # macOS names no hard limit, and refuses what it names.
+    # macOS reports an unlimited hard limit but rejects it as soft limit.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def run(app: "App", ready: Callable[[str], None]) -> None:
-    """Serve until told to end; `ready` hears the URL once connections are accepted."""
+    """Serve until a signal. Calls `ready` with the URL once connections are accepted."""
     from bellcast import server
 
     try:
         with _stored_address(app.settings, ready) as stores:
             server.serve(app, stores)
-    except OSError as reason:
-        raise _no_start(reason, app.settings) from None
+    except OSError as error:
+        raise _listen_error(error, app.settings) from None
     except errors.Unavailable as error:
         if not app.settings.store.is_file:
             raise
-        todo = "correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup with `bellcast restore`"
-        raise CommandError(f"{app.settings.store.path}: {error.detail}", todo) from None
+        hint = "correct BELLCAST_DATA or BELLCAST_STORE, or restore a backup with `bellcast restore`"
+        raise CommandError(f"{app.settings.store.path}: {error.detail}", hint) from None
 
 
 @contextlib.contextmanager
@@ -173,10 +177,10 @@ def _stored_address(settings: "Settings", ready: Callable[[str], None]) -> Itera
                 address.remove(settings, url)
 
 
-def _no_start(reason: OSError, settings: "Settings") -> CommandError:
-    """Why it cannot listen."""
+def _listen_error(error: OSError, settings: "Settings") -> CommandError:
+    """Explain why the server cannot listen."""
     where = f"{settings.server.host} port {settings.server.port}"
-    if reason.errno == errno.EADDRINUSE:
-        return CommandError(f"{where} is in use", "stop what listens there, or choose another with --port")
-    why = os.strerror(reason.errno) if reason.errno else str(reason)
-    return CommandError(f"cannot listen on {where}: {why}", "choose another with --host and --port")
+    if error.errno == errno.EADDRINUSE:
+        return CommandError(f"{where} is in use", "stop the other program, or choose another port with --port")
+    message = os.strerror(error.errno) if error.errno else str(error)
+    return CommandError(f"cannot listen on {where}: {message}", "choose another address with --host and --port")

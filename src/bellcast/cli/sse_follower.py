@@ -1,4 +1,4 @@
-"""Following a recipient's stream from outside: server-sent events, taken up again where they were cut."""
+"""Follows a recipient's event stream (SSE) and resumes it after disconnects."""
 
 import base64
 import secrets
@@ -13,14 +13,14 @@ from bellcast.cli.console import CommandError
 from bellcast.client import Bellcast, Unavailable
 from bellcast.client.responses import Problem
 
-# The server's heartbeat is 25 s unless set; two missed ones mean that nobody is there.
+# Seconds. The default heartbeat interval is 25 s, so this means two missed heartbeats.
 TIMEOUT = httpx.Timeout(10, read=60)
-# Seconds between tries while the server is away: a person is watching, so never long.
-FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
+# Reconnect delay in seconds. Short, since a user is watching.
+MIN_RECONNECT_DELAY, MAX_RECONNECT_DELAY = 0.25, 5.0
 
 
 class Frame(NamedTuple):
-    """One thing the server tells."""
+    """One frame of the stream."""
 
     name: str
     fields: dict[str, Any]
@@ -28,15 +28,15 @@ class Frame(NamedTuple):
 
 
 def frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
-    """The frames in a stream of bytes, wherever it is cut."""
+    """Parse frames from chunks of bytes."""
     rest = b""
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n\n")
-        yield from (frame for block in whole if (frame := _frame(block)) is not None)
+        *blocks, rest = (rest + chunk).split(b"\n\n")
+        yield from (frame for block in blocks if (frame := _frame(block)) is not None)
 
 
 def _frame(block: bytes) -> Frame | None:
-    """The frame in a block of lines; None if it is only a comment or `retry`."""
+    """Parse a block of lines; None for a block with only a comment or `retry`."""
     fields: dict[str, str] = {}
     for line in block.decode().split("\n"):
         name, _, value = line.partition(":")
@@ -48,7 +48,7 @@ def _frame(block: bytes) -> Frame | None:
 
 
 def upgrade(token: str) -> dict[str, str]:
-    """The headers that ask for a WebSocket."""
+    """Return the headers of a WebSocket upgrade."""
     return {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -59,60 +59,60 @@ def upgrade(token: str) -> dict[str, str]:
 
 
 class SseFollower:
-    """Follows one recipient until told to stop. `away` is called with the reason each time the server is lost.
+    """Follows one recipient. `on_disconnect` is called with the reason each time the connection is lost.
 
-    The server has answered before, so whatever stops answering is only away."""
+    The server responded to an earlier request, so connection errors are treated as temporary."""
 
-    def __init__(self, bell: Bellcast, token: Callable[[], str], away: Callable[[str], None]) -> None:
-        self._bell = bell
+    def __init__(self, client: Bellcast, token: Callable[[], str], on_disconnect: Callable[[str], None]) -> None:
+        self._client = client
         self.token = token
-        self._away = away
-        self._wait = 0.0
+        self._on_disconnect = on_disconnect
+        self._delay = 0.0
         self.position: str | None = None
 
     def frames(self, topics: Iterable[str] = ()) -> Iterator[Frame]:
-        """Everything that is told after the position, over as many connections as it takes."""
+        """Yield all frames after the position, reconnecting as needed. Raises CommandError if the server ends the
+        stream."""
         params = {"topic": list(topics)}
-        with httpx.Client(base_url=self._bell.sender.http.base_url, timeout=TIMEOUT, params=params) as http:
+        with httpx.Client(base_url=self._client.sender.http.base_url, timeout=TIMEOUT, params=params) as http:
             while True:
                 try:
                     yield from self._connection(http)
                 except (httpx.TransportError, Unavailable):
-                    self._away("the server is away")
-                time.sleep(self._wait)  # noqa: TID251  a person at a terminal waits in real time
-                self._wait = min(LONGEST_WAIT, self._wait * 2 or FIRST_WAIT)
+                    self._on_disconnect("connection lost")
+                time.sleep(self._delay)  # noqa: TID251  a command at a terminal, without a clock port
+                self._delay = min(MAX_RECONNECT_DELAY, self._delay * 2 or MIN_RECONNECT_DELAY)
 
     def _connection(self, http: httpx.Client) -> Iterator[Frame]:
-        """Everything one connection brings."""
         headers = {"Authorization": f"Bearer {self.token()}", "Accept": "text/event-stream"}
         if self.position is not None:
             headers["Last-Event-ID"] = self.position
-        with http.stream("GET", "/v1/stream", headers=headers) as answer:
-            if answer.status_code != 200:
-                raise _refused(answer)
-            for frame in frames(answer.iter_raw()):
-                self._wait = 0.0
+        with http.stream("GET", "/v1/stream", headers=headers) as response:
+            if response.status_code != 200:
+                raise _error_of(response)
+            for frame in frames(response.iter_raw()):
+                self._delay = 0.0
                 self.position = frame.id or self.position
                 yield frame
                 if frame.name == "close":
                     self._closed(**frame.fields)
 
     def _closed(self, reason: str, reconnect: bool, after: int = 0, **_: object) -> None:
-        """The server ended it, and said whether to come back."""
+        """Handle the server's `close` frame."""
         if not reconnect:
-            raise CommandError(f"the server ended the stream ({reason})", "run it again for a fresh session")
-        self._wait = after / 1000
+            raise CommandError(f"the server ended the stream ({reason})", "run the command again for a new session")
+        self._delay = after / 1000
         if reason != "expired":
-            self._away(f"the server said {reason}")
+            self._on_disconnect(f"the server closed the connection ({reason})")
 
 
-def _refused(answer: httpx.Response) -> Exception:
-    """Why there is no stream; Unavailable is worth another try."""
+def _error_of(response: httpx.Response) -> Exception:
+    """Return the error of a rejected stream; Unavailable if a retry may succeed."""
     try:
-        problem = msgspec.json.decode(answer.read(), type=Problem)
+        problem = msgspec.json.decode(response.read(), type=Problem)
     except msgspec.DecodeError:
-        problem = Problem(status=answer.status_code, code="unknown", title=f"it answered {answer.status_code}")
-    said = problem.detail or problem.title
-    if answer.status_code in (429, 502, 503, 504):
-        return Unavailable(said)
-    return CommandError(f"the server gives no stream: {said}", "is --url right?")
+        problem = Problem(status=response.status_code, code="unknown", title=f"status {response.status_code}")
+    reason = problem.detail or problem.title
+    if response.status_code in (429, 502, 503, 504):
+        return Unavailable(reason)
+    return CommandError(f"the server rejected the stream: {reason}", "check --url")

@@ -1,7 +1,7 @@
-"""Several server processes on one port: started, watched, started again when one dies, replaced one by one on SIGHUP.
+"""Supervisor of several server processes on one port: starts and restarts them, and replaces them one by one on SIGHUP.
 
-Each is `bellcast serve` itself with a word more on its command line, so a replaced one has the code and the settings of
-now. This process serves nothing: it holds the port's number, and its end is the workers' end."""
+Each worker is `bellcast serve` with one more argument, so a replaced one has the current code and settings. This
+process serves no requests: it reserves the port, and the workers exit when it exits."""
 
 import contextlib
 import os
@@ -20,51 +20,51 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-if TYPE_CHECKING:  # for the types alone
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# One that lives shorter than this is not started again at once: what ended it would end the next one too.
+# A worker that exits sooner is restarted after a delay, since the cause probably persists.
 HEALTHY_SECONDS = 5.0
 RESTART_DELAY = 1.0
-# How much longer than their drain workers may take to leave.
+# Seconds in addition to the drain until workers are killed.
 GRACE_SECONDS = 5.0
-READ_BYTES = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class WorkerArgs(NamedTuple):
-    """What a worker is told: where to say that it is ready, what to watch its parent by, the port, and the folder where
-    it finds the others."""
+    """Arguments of a worker: the pipe to report readiness, the pipe that closes when the parent exits, the port, and
+    the folder with the workers' sockets."""
 
     ready: int
     parent: int
     port: int
-    doors: Path
+    folder: Path
 
     @property
     def text(self) -> str:
-        """As it stands on the command line."""
+        """The command line argument."""
         return ",".join(map(str, self))
 
 
 def parse_worker_args(text: str) -> WorkerArgs:
-    """What a worker was told."""
-    ready, parent, port, doors = text.split(",", 3)
-    return WorkerArgs(int(ready), int(parent), int(port), Path(doors))
+    """Parse `WorkerArgs.text`."""
+    ready, parent, port, folder = text.split(",", 3)
+    return WorkerArgs(int(ready), int(parent), int(port), Path(folder))
 
 
-def told_ready(at: WorkerArgs, url: str) -> None:
-    """Say that this worker accepts connections."""
-    with os.fdopen(at.ready, "w") as parent:
+def report_ready(args: WorkerArgs, url: str) -> None:
+    """Report to the parent that this worker accepts connections."""
+    with os.fdopen(args.ready, "w") as parent:
         parent.write(url)
 
 
-def end_with_parent(at: WorkerArgs) -> None:
-    """Leave, as on SIGTERM, once the parent is gone, however it went."""
+def exit_with_parent(args: WorkerArgs) -> None:
+    """Terminate this worker once the parent has exited, also after a crash."""
 
     def watch() -> None:
-        os.read(at.parent, 1)  # nothing is ever written: this returns at the parent's end
+        os.read(args.parent, 1)  # the parent never writes: this returns when it exits
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="bellcast-parent", daemon=True).start()
@@ -73,74 +73,74 @@ def end_with_parent(at: WorkerArgs) -> None:
 class Worker:
     """One server process."""
 
-    def __init__(self, alive: int, port: int, doors: Path) -> None:
+    def __init__(self, alive: int, port: int, folder: Path) -> None:
         self.output, ready = os.pipe()
         self.is_ready = False
-        self.is_leaving = False
-        self.since = time.monotonic()
+        self.is_stopping = False
+        self.started_at = time.monotonic()
         command = [
             sys.executable,
             "-m",
             "bellcast",
             *sys.argv[1:],
             "--as-worker",
-            WorkerArgs(ready, alive, port, doors).text,
+            WorkerArgs(ready, alive, port, folder).text,
         ]
-        self.process = subprocess.Popen(command, pass_fds=(ready, alive))  # noqa: S603  this very command
+        self.process = subprocess.Popen(command, pass_fds=(ready, alive))  # noqa: S603  this process's own command
         os.close(ready)
 
     def terminate(self) -> None:
-        """Ask it to drain and end."""
-        self.is_leaving = True
+        """Send SIGTERM, on which the worker drains and exits."""
+        self.is_stopping = True
         self.process.terminate()
 
 
 class Supervisor:
-    """The parent."""
+    """The parent process of the workers."""
 
     def __init__(self, settings: "Settings", ready: Callable[[str], None]) -> None:
-        self._wanted = settings.server.workers
+        self._worker_count = settings.server.workers
         self._drain = settings.server.drain
         self._ready = ready
         self._port = 0
-        self._doors = Path()
+        self._folder = Path()
         self._alive, self._alive_end = os.pipe()
         self._workers: dict[int, Worker] = {}
         self._to_replace: deque[Worker] = deque()
-        self._due: list[float] = []
+        self._restarts: list[float] = []
         self._select = selectors.DefaultSelector()
-        self._told = False
-        self._ending = False
+        self._is_ready_reported = False
+        self._is_stopping = False
         self._status = 0
 
     def run(self, host: str, port: int) -> int:
-        """Until SIGTERM or SIGINT; the status to end with. OSError when the port cannot be had."""
-        with _reserved(host, port) as self._port, _private_folder() as self._doors, self._signals():
-            for _ in range(self._wanted):
+        """Run until SIGTERM or SIGINT and return the exit status. Raises OSError if the port is not available."""
+        with _reserved(host, port) as self._port, _private_folder() as self._folder, self._signals():
+            for _ in range(self._worker_count):
                 self._start()
-            while self._workers or (self._due and not self._ending):
+            while self._workers or (self._restarts and not self._is_stopping):
                 self._step()
         return self._status
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Signals as bytes to be read beside everything else."""
-        heard, told = socket.socketpair()
-        told.setblocking(False)
-        heard.setblocking(False)
-        self._select.register(heard, selectors.EVENT_READ, None)
-        for number in READ_BYTES:
+        """Receive signals as bytes of a socket in the selector."""
+        receiver, sender = socket.socketpair()
+        sender.setblocking(False)
+        receiver.setblocking(False)
+        self._select.register(receiver, selectors.EVENT_READ, None)
+        for number in SIGNALS:
             signal.signal(number, lambda *_: None)
-        before = signal.set_wakeup_fd(told.fileno())
+        before = signal.set_wakeup_fd(sender.fileno())
         try:
             yield
         finally:
             signal.set_wakeup_fd(before)
-            heard.close()
-            told.close()
+            receiver.close()
+            sender.close()
 
     def _start(self) -> None:
-        worker = Worker(self._alive, self._port, self._doors)
+        worker = Worker(self._alive, self._port, self._folder)
         self._workers[worker.process.pid] = worker
         self._select.register(worker.output, selectors.EVENT_READ, worker)
 
@@ -148,40 +148,43 @@ class Supervisor:
         for key, _ in self._select.select(self._timeout()):
             if key.data is None:
                 for number in os.read(key.fd, 64):
-                    self._read_pipe(number)
+                    self._handle_signal(number)
             else:
-                self._listen_to(key.data)
+                self._read_readiness(key.data)
         self._reap()
         now = time.monotonic()
-        due, self._due = [at for at in self._due if at <= now], [at for at in self._due if at > now]
+        due, self._restarts = [at for at in self._restarts if at <= now], [at for at in self._restarts if at > now]
         for _ in due:
             self._start()
 
     def _timeout(self) -> float | None:
-        return max(0.0, min(self._due) - time.monotonic()) if self._due and not self._ending else None
+        return max(0.0, min(self._restarts) - time.monotonic()) if self._restarts and not self._is_stopping else None
 
-    def _read_pipe(self, number: int) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
-            self._end()
-        elif number == signal.SIGHUP and not self._ending and not self._to_replace:
-            self._to_replace.extend(worker for worker in self._workers.values() if not worker.is_leaving)
+            self._stop()
+        elif number == signal.SIGHUP and not self._is_stopping and not self._to_replace:
+            self._to_replace.extend(worker for worker in self._workers.values() if not worker.is_stopping)
             self._start()
 
-    def _listen_to(self, worker: Worker) -> None:
-        """It is ready, or gone before it was."""
+    def _read_readiness(self, worker: Worker) -> None:
+        """Read the worker's URL; empty if it exited before it was ready."""
         url = os.read(worker.output, 4096).decode()
         self._select.unregister(worker.output)
         os.close(worker.output)
-        if not url or self._ending:
+        if not url or self._is_stopping:
             return
         worker.is_ready = True
-        if not self._told and sum(one.is_ready for one in self._workers.values()) == self._wanted:
-            self._told = True
+        if (
+            not self._is_ready_reported
+            and sum(other.is_ready for other in self._workers.values()) == self._worker_count
+        ):
+            self._is_ready_reported = True
             self._ready(url)
         self._replace_next()
 
     def _replace_next(self) -> None:
-        """One is let go for each that came; the next comes when that one is ready."""
+        """Stop one old worker for the new one, and start the next replacement."""
         if self._to_replace:
             self._to_replace.popleft().terminate()
             if self._to_replace:
@@ -195,49 +198,49 @@ class Supervisor:
                 self._on_exit(worker, status)
 
     def _on_exit(self, worker: Worker, status: int) -> None:
-        if self._ending or worker.is_leaving:
+        if self._is_stopping or worker.is_stopping:
             return
-        if not self._told and not worker.is_ready:
-            self._status = status if status > 0 else 1  # it has said why
-            self._end()
+        if not self._is_ready_reported and not worker.is_ready:
+            self._status = status if status > 0 else 1  # the worker printed the reason
+            self._stop()
             return
-        log.warning("a worker ended; another takes its place", pid=worker.process.pid, status=status)
+        log.warning("worker_exited", pid=worker.process.pid, status=status)
         if worker in self._to_replace:
             self._to_replace.remove(worker)
         now = time.monotonic()
-        self._due.append(now if now - worker.since > HEALTHY_SECONDS else now + RESTART_DELAY)
+        self._restarts.append(now if now - worker.started_at > HEALTHY_SECONDS else now + RESTART_DELAY)
 
-    def _end(self) -> None:
-        """Let all go; those that stay beyond their time are made to."""
-        if self._ending:
+    def _stop(self) -> None:
+        """Stop all workers, and kill them after drain and grace time."""
+        if self._is_stopping:
             return
-        self._ending = True
+        self._is_stopping = True
         for worker in self._workers.values():
             worker.terminate()
-        late = threading.Timer(self._drain + GRACE_SECONDS, self._make_them)
-        late.daemon = True
-        late.start()
+        timer = threading.Timer(self._drain + GRACE_SECONDS, self._kill_workers)
+        timer.daemon = True
+        timer.start()
 
-    def _make_them(self) -> None:
+    def _kill_workers(self) -> None:
         for worker in list(self._workers.values()):
             worker.process.kill()
 
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
-    """Where workers find each other; nobody else may look into it."""
+    """A temporary folder for the workers' sockets, accessible to this user only."""
     with tempfile.TemporaryDirectory(prefix="bellcast-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 @contextlib.contextmanager
 def _reserved(host: str, port: int) -> Iterator[int]:
-    """The port's number, held so that all workers get the same; nobody else may have it."""
+    """Reserve the port and yield its number."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as alone:
-        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        alone.bind(address)  # fails where another server is, which sharing the port would not
-        number: int = alone.getsockname()[1]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)  # fails if another server listens, which SO_REUSEPORT would not
+        number: int = probe.getsockname()[1]
     with socket.socket(family, socket.SOCK_STREAM) as shared:
         shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -8,7 +8,7 @@ import typer
 
 from bellcast.cli import console, options
 
-if TYPE_CHECKING:  # the client is imported when there is something to follow
+if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.cli.sse_follower import Frame, SseFollower
     from bellcast.client import Bellcast
 
@@ -19,8 +19,8 @@ EPILOG = """\
   bellcast tail alice --tenant acme --topic deploys
   bellcast tail alice --json | jq -r '.notification.title // empty'
 
-[dim]With --json each line is one frame as live clients get it, without heartbeats; the newest notifications come \
-first, as[/] notification [dim]frames. Nothing is marked seen or read. Ctrl-C ends it.[/]
+[dim]With --json, each line is one frame as live clients receive it, without heartbeats; it starts with the newest \
+notifications as[/] notification [dim]frames. Nothing is marked as seen or read. Ctrl-C stops it.[/]
 """
 
 app = typer.Typer()
@@ -29,11 +29,16 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
 def tail(
     ctx: typer.Context,
-    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="Whose inbox: your app's own user id.")],
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant they belong to.")] = None,
-    topic: Annotated[list[str] | None, typer.Option(metavar="TOPIC", help="A topic's live events too.")] = None,
+    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
+    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(metavar="TOPIC", help="Also show a topic's live events. Repeatable.")
+    ] = None,
     last: Annotated[
-        int, typer.Option("--last", "-n", min=0, max=100, metavar="NUMBER", help="Show that many of the newest first.")
+        int,
+        typer.Option(
+            "--last", "-n", min=0, max=100, metavar="NUMBER", help="Start with this many of the newest notifications."
+        ),
     ] = 5,
     json: console.Json = False,
 ) -> None:
@@ -42,34 +47,34 @@ def tail(
     from bellcast.cli.sse_follower import SseFollower
     from bellcast.cli.tail_output import TailOutput, TextOutput
 
-    with remote.server(options.settings(ctx)) as bell, contextlib.suppress(KeyboardInterrupt):
+    with remote.server(options.settings(ctx)) as client, contextlib.suppress(KeyboardInterrupt):
 
         def token() -> str:
-            return bell.token(recipient, ttl="1h", tenant=tenant, topics=topic)
+            return client.token(recipient, ttl="1h", tenant=tenant, topics=topic)
 
-        sheet = TailOutput() if json else TextOutput(recipient)
-        follower = SseFollower(bell, token, sheet.away)
-        with sheet:
-            for frame in _frames(bell, follower, topic or [], last):
-                sheet.show(frame)
+        output = TailOutput() if json else TextOutput(recipient)
+        follower = SseFollower(client, token, output.disconnected)
+        with output:
+            for frame in _frames(client, follower, topic or [], last):
+                output.show(frame)
 
 
-def _frames(bell: "Bellcast", follower: "SseFollower", topics: list[str], last: int) -> Iterator["Frame"]:
-    """The newest notifications, then everything that follows them."""
-    yield from _newest(bell, follower, last)
+def _frames(client: "Bellcast", follower: "SseFollower", topics: list[str], last: int) -> Iterator["Frame"]:
+    """Yield the newest notifications, then live frames."""
+    yield from _newest(client, follower, last)
     for frame in follower.frames(topics):
         yield frame
         if frame.name == "reset":
-            yield from _newest(bell, follower, last)
+            yield from _newest(client, follower, last)
 
 
-def _newest(bell: "Bellcast", follower: "SseFollower", last: int) -> Iterator["Frame"]:
-    """The newest notifications, oldest first, as if they came now; the stream goes on after them."""
+def _newest(client: "Bellcast", follower: "SseFollower", last: int) -> Iterator["Frame"]:
+    """Yield the newest notifications as frames, oldest first, and set the stream's position after them."""
     from bellcast.cli.sse_follower import Frame
     from bellcast.client.request import HttpRequest, reads
 
-    ask = HttpRequest("GET", "/v1/inbox", reads(dict[str, Any]), params={"limit": max(last, 1)})
-    page = bell.sender.speaking_with(follower.token()).send(ask)
+    request = HttpRequest("GET", "/v1/inbox", reads(dict[str, Any]), params={"limit": max(last, 1)})
+    page = client.sender.speaking_with(follower.token()).send(request)
     follower.position = page["position"]
     counters = {name: page[name] for name in ("unread", "unseen", "position")}
     for notification in reversed(page["notifications"][:last]):

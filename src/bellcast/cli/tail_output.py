@@ -1,4 +1,4 @@
-"""How a followed inbox looks: a sheet of lines for a person, or JSON lines for a script."""
+"""Output of `bellcast tail`: text lines, or JSON lines for scripts."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +16,7 @@ INDENT = " " * 16
 
 
 class LineStyle(NamedTuple):
-    """How a priority looks."""
+    """Style of a priority."""
 
     mark: str
     mark_style: str
@@ -33,31 +33,30 @@ READ = LineStyle("○", "dim", "dim")
 
 
 class TailOutput:
-    """Frames as JSON, one a line."""
+    """Prints one JSON frame per line."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nothing to tidy up."""
+        """No-op."""
 
-    def away(self, reason: str) -> None:
-        """The position makes up for it: a script need not know."""
+    def disconnected(self, reason: str) -> None:
+        """No-op: the stream resumes without loss."""
 
     def show(self, frame: Frame) -> None:
-        """One line, at once."""
         if frame.name != "heartbeat":
             print(msgspec.json.encode({"type": frame.name, **frame.fields}).decode(), flush=True)
 
 
 class TextOutput:
-    """Frames as lines for a person, with the state of things in the last one."""
+    """Prints frames as text, with connection state and counters in a status line."""
 
     def __init__(self, recipient: str) -> None:
         self._recipient = escape(console.plain(recipient))
         self._titles: dict[str, str] = {}
         self._state = console.out.status("")
-        self._tellers: dict[str, Callable[[dict[str, Any]], Text | None]] = {
+        self._formatters: dict[str, Callable[[dict[str, Any]], Text | None]] = {
             "ready": self._ready,
             "notification": self._notification,
             "notification-update": self._update,
@@ -75,60 +74,61 @@ class TextOutput:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._state.stop()
 
-    def away(self, reason: str) -> None:
-        """The connection is lost; it is being tried again."""
-        self._state.update(f"[yellow]{escape(console.plain(reason))}: trying again[/]")
+    def disconnected(self, reason: str) -> None:
+        """Show that the connection was lost."""
+        self._state.update(f"[yellow]{escape(console.plain(reason))}: reconnecting[/]")
 
     def show(self, frame: Frame) -> None:
-        """A line for what happened; the counters for the state of things."""
-        tell = self._tellers.get(frame.name)
-        line = tell(frame.fields) if tell else None
+        """Print a line for the frame, and update the counters."""
+        formatter = self._formatters.get(frame.name)
+        line = formatter(frame.fields) if formatter else None
         if line is not None:
             console.out.print(line)
         if "unread" in frame.fields:
             self._state.update(
-                f"[bold]{self._recipient}[/]  {frame.fields['unread']} unread  [dim]live, Ctrl-C ends[/]"
+                f"[bold]{self._recipient}[/]  {frame.fields['unread']} unread  [dim]live, Ctrl-C stops[/]"
             )
 
     def _ready(self, fields: dict[str, Any]) -> Text | None:
         refused = [
-            f"not following {console.plain(it['topic'])}: {console.plain(it['message'])}" for it in fields["refused"]
+            f"not following {console.plain(notification['topic'])}: {console.plain(notification['message'])}"
+            for notification in fields["refused"]
         ]
         return Text("\n".join(refused), "yellow") if refused else None
 
     def _notification(self, fields: dict[str, Any]) -> Text:
-        it = fields["notification"]
-        self._titles[it["id"]] = it["title"]
-        look = READ if it["read_at"] else LINE_STYLES[it["priority"]]
-        when = datetime.fromisoformat(it["created_at"]).astimezone().strftime("%d %b %H:%M")
-        title = Text(console.plain(it["title"]), look.title_style)
-        type = (f"  {console.plain(it['type'])}", "dim")
-        head = Text.assemble((f"{when}  ", "dim"), (f"{look.mark} ", look.mark_style), title, type)
-        return Text("\n").join([head, *_details(it)])
+        notification = fields["notification"]
+        self._titles[notification["id"]] = notification["title"]
+        style = READ if notification["read_at"] else LINE_STYLES[notification["priority"]]
+        when = datetime.fromisoformat(notification["created_at"]).astimezone().strftime("%d %b %H:%M")
+        title = Text(console.plain(notification["title"]), style.title_style)
+        type = (f"  {console.plain(notification['type'])}", "dim")
+        head = Text.assemble((f"{when}  ", "dim"), (f"{style.mark} ", style.mark_style), title, type)
+        return Text("\n").join([head, *_details(notification)])
 
     def _update(self, fields: dict[str, Any]) -> Text:
-        it = fields["notification"]
-        self._titles[it["id"]] = it["title"]
-        state = next((word for word in ("archived", "read", "seen") if it[f"{word}_at"]), "unread")
-        return _aside("✓", f"{it['title']}: {state}")
+        notification = fields["notification"]
+        self._titles[notification["id"]] = notification["title"]
+        state = next((name for name in ("archived", "read", "seen") if notification[f"{name}_at"]), "unread")
+        return _note("✓", f"{notification['title']}: {state}")
 
     def _deletion(self, fields: dict[str, Any]) -> Text:
-        return _aside("✗", f"{self._titles.pop(fields['id'], fields['id'])}: gone")
+        return _note("✗", f"{self._titles.pop(fields['id'], fields['id'])}: deleted")
 
 
 def _details(notification: dict[str, Any]) -> list[Text]:
-    """The lines under a title."""
+    """Return the lines below the title."""
     lines = [Text(INDENT + console.plain(line)) for line in (notification["body"] or "").splitlines()]
     if notification["action_url"]:
         url = console.plain(notification["action_url"])
         lines.append(Text.assemble(INDENT, ("→ ", "dim"), (url, "cyan underline")))
     actor = (notification["actor"] or {}).get("name")
-    about = [f"by {console.plain(actor)}"] if actor else []
-    about += [f"#{console.plain(tag)}" for tag in notification["tags"]]
-    return [*lines, Text(INDENT + "  ".join(about), "dim")] if about else lines
+    labels = [f"by {console.plain(actor)}"] if actor else []
+    labels += [f"#{console.plain(tag)}" for tag in notification["tags"]]
+    return [*lines, Text(INDENT + "  ".join(labels), "dim")] if labels else lines
 
 
-def _aside(mark: str, text: str) -> Text:
+def _note(mark: str, text: str) -> Text:
     return Text(f"{' ' * 14}{mark} {console.plain(text)}", "dim")
 
 
@@ -136,11 +136,11 @@ def _counts(fields: dict[str, Any]) -> Text | None:
     if "changed" not in fields:
         return None
     which = "all" if fields["ids"] == "all" else str(len(fields["ids"]))
-    return _aside("✓", f"{which} {fields['changed']}")
+    return _note("✓", f"{which} {fields['changed']}")
 
 
 def _reset(fields: dict[str, Any]) -> Text:
-    return _aside("↻", "too much happened meanwhile: the newest again")
+    return _note("↻", "too many changes were missed: the newest notifications again")
 
 
 def _event(fields: dict[str, Any]) -> Text:
@@ -150,5 +150,5 @@ def _event(fields: dict[str, Any]) -> Text:
 
 
 def _presence(fields: dict[str, Any]) -> Text:
-    moves = [f"{one['recipient']} {how}" for how in ("joined", "left") for one in fields[how]]
-    return _aside("◦", f"{fields['topic']}: {', '.join(moves)}")
+    changes = [f"{member['recipient']} {change}" for change in ("joined", "left") for member in fields[change]]
+    return _note("◦", f"{fields['topic']}: {', '.join(changes)}")

@@ -1,4 +1,4 @@
-"""`bellcast token`: a session token, signed here."""
+"""`bellcast token`: signs a session token locally."""
 
 from typing import Annotated
 
@@ -15,11 +15,11 @@ EPILOG = """\
   curl -H "Authorization: Bearer $(bellcast token alice)" \\
     http://127.0.0.1:8787/v1/inbox
 
-[dim]No server is asked: the token is signed with the secret of the data folder, or of[/] BELLCAST_PROJECT[dim].
+[dim]The token is signed locally with the secret of the data folder or of[/] BELLCAST_PROJECT[dim], without a server.
 A pattern's * matches any characters.[/]
 """
-# Longer than a working day is the app's to renew; a token cannot be taken back one by one.
-HOUR = "1h"
+# Default lifetime. Short, since a single token cannot be revoked.
+DEFAULT_TTL = "1h"
 
 app = typer.Typer()
 
@@ -27,16 +27,24 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("DATA"), rich_help_panel="Send and follow", epilog=EPILOG)
 def token(
     ctx: typer.Context,
-    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="Whose session it is: your app's own user id.")],
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The tenant they belong to.")] = "",
-    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long it is good for: 90, 15m, 1h, 7d.")] = HOUR,
-    topic: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Topics it may follow.")] = None,
-    publish: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Topics it may publish to.")] = None,
-    role: Annotated[list[str] | None, typer.Option(metavar="ROLE", help="A role they have; kept.")] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Their name; kept.")] = None,
+    recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],
+    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = "",
+    ttl: Annotated[str, typer.Option(metavar="DURATION", help="Lifetime: 90, 15m, 1h, 7d.")] = DEFAULT_TTL,
+    topic: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Topics the recipient may follow. Repeatable.")
+    ] = None,
+    publish: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Topics the recipient may publish to. Repeatable.")
+    ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE", help="A role, stored in the recipient's record. Repeatable.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The name, stored in the recipient's record.")
+    ] = None,
     json: console.Json = False,
 ) -> None:
-    """Print a session token for somebody's browser."""
+    """Print a session token for a browser or another client."""
     import time
 
     from bellcast.auth import tokens
@@ -48,7 +56,7 @@ def token(
     if project is None:
         raise CommandError(
             f"{settings.store.data} has no credentials to sign with",
-            "start `bellcast serve` there once, name its folder with --data, or set BELLCAST_PROJECT",
+            "start `bellcast serve` with this folder once, pass the server's folder with --data, or set BELLCAST_PROJECT",
         )
     now = time.time_ns() // 1_000_000
     expires_at = now + _milliseconds(ttl)
@@ -63,15 +71,15 @@ def token(
         roles=role,
         name=name,
     )
-    # Whatever no server would take is told now, not when the page does not connect.
+    # Reports values that a server would reject now, instead of when the page connects.
     tokens.verify(project, signed, now, settings.limits)
-    told = {
+    result = {
         "token": signed,
         "recipient": recipient,
         "tenant": tenant or None,
         "expires_at": times.to_rfc3339(expires_at),
     }
-    console.json(told) if json else print(signed)
+    console.json(result) if json else print(signed)
 
 
 def _milliseconds(ttl: str) -> int:
@@ -79,8 +87,8 @@ def _milliseconds(ttl: str) -> int:
 
     try:
         seconds = times.seconds(ttl)
-    except ValueError as expected:
-        raise typer.BadParameter(str(expected), param_hint="--ttl") from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--ttl") from None
     if seconds < 1:
-        raise typer.BadParameter("expected at least a second", param_hint="--ttl")
+        raise typer.BadParameter("expected at least one second", param_hint="--ttl")
     return round(seconds * 1000)

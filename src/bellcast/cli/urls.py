@@ -1,4 +1,4 @@
-"""The app's URLs that the server calls: sessions, keys of another issuer, handlers."""
+"""Checks of `bellcast doctor` on the URLs that the server calls: sessions, JWKS and handlers."""
 
 from collections.abc import Iterator
 
@@ -11,40 +11,40 @@ from bellcast.settings import Settings
 TIMEOUT = httpx.Timeout(3)  # seconds; the server itself waits about as long
 
 
-def examined(settings: Settings) -> Iterator[Finding]:
-    """Call each URL that is set, from this machine and without credentials: nothing is changed by it."""
+def check(settings: Settings) -> Iterator[Finding]:
+    """Call each configured URL without credentials, which changes nothing."""
     if settings.access.session_url:
-        yield _answers("session URL", settings.access.session_url, "BELLCAST_SESSION_URL", (200, 401, 403))
+        yield _check_url("session URL", settings.access.session_url, "BELLCAST_SESSION_URL", (200, 401, 403))
     if settings.access.jwks_url:
-        yield _keys(settings.access.jwks_url)
+        yield _check_jwks(settings.access.jwks_url)
     if settings.server.handler_url:
-        # Unsigned: a handler that checks signatures refuses it, which shows that it is there.
-        yield _answers("handler URL", settings.server.handler_url, "BELLCAST_HANDLER_URL", (200, 400, 401, 403, 405))
+        # Unsigned: a handler that checks signatures rejects the request, which shows that it is reachable.
+        yield _check_url("handler URL", settings.server.handler_url, "BELLCAST_HANDLER_URL", (200, 400, 401, 403, 405))
 
 
-def _answers(check: str, url: str, variable: str, expected: tuple[int, ...]) -> Finding:
+def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -> Finding:
     try:
         status = httpx.get(url, timeout=TIMEOUT).status_code
     except httpx.HTTPError as error:
         return _unreachable(check, url, variable, error)
     if status >= 500:
-        return Finding(check, "problem", f"{url} answers {status}", "read your app's log")
+        return Finding(check, "problem", f"{url} returns {status}", "read your app's log")
     if status not in expected:
-        return Finding(check, "warning", f"{url} answers {status}", f"correct {variable}")
-    return Finding(check, "ok", f"{url} answers {status}")
+        return Finding(check, "warning", f"{url} returns {status}", f"correct {variable}")
+    return Finding(check, "ok", f"{url} returns {status}")
 
 
-def _keys(url: str) -> Finding:
+def _check_jwks(url: str) -> Finding:
     try:
-        answer = httpx.get(url, timeout=TIMEOUT)
-        keys = len(msgspec.json.decode(answer.content)["keys"]) if answer.status_code == 200 else 0
+        response = httpx.get(url, timeout=TIMEOUT)
+        keys = len(msgspec.json.decode(response.content)["keys"]) if response.status_code == 200 else 0
     except httpx.HTTPError as error:
         return _unreachable("JWKS", url, "BELLCAST_JWKS_URL", error)
     except (msgspec.DecodeError, KeyError, TypeError):
-        return Finding("JWKS", "problem", f"{url} has no key set", 'it must answer {"keys": […]}')
+        return Finding("JWKS", "problem", f"{url} returns no key set", 'expected {"keys": […]}')
     if not keys:
         return Finding(
-            "JWKS", "problem", f"{url} answers {answer.status_code} with no keys", "correct BELLCAST_JWKS_URL"
+            "JWKS", "problem", f"{url} returns {response.status_code} with no keys", "correct BELLCAST_JWKS_URL"
         )
     return Finding("JWKS", "ok", f"{url} has {keys} keys")
 

@@ -20,7 +20,7 @@ def url():
 
 
 def states_and_fixes(**settings) -> dict[str, tuple[str, str]]:
-    results = database_checks.examined(Settings(store=StoreSettings(**settings)))
+    results = database_checks.check(Settings(store=StoreSettings(**settings)))
     return {finding.check: (finding.state, finding.fix) for finding in results}
 
 

@@ -91,7 +91,7 @@ def test_data_readable_by_others_is_reported(settings_with_data):
 
 def test_missing_data_folder_is_no_problem(tmp_path):
     missing = Settings(store=StoreSettings(data=tmp_path / "deep" / "data"))
-    assert {finding.state for finding in local_checks.machine(missing)} <= {"ok", "warning"}
+    assert {finding.state for finding in local_checks.check(missing)} <= {"ok", "warning"}
 
 
 @pytest.mark.parametrize(("free", "state"), [(10_000_000, "problem"), (1_000_000_000, "warning"), (10**11, "ok")])
