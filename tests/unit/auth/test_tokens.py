@@ -2,7 +2,9 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 import timeit
+from collections.abc import Callable
 
 import jwt
 import pytest
@@ -185,8 +187,14 @@ def test_signed_claims_of_any_type_are_accepted_or_refused(claims: dict[str, obj
 
 def test_verifying_a_token_is_fast_enough_for_a_reconnect_storm() -> None:
     text = tokens.sign(PROJECT, "alice", now=NOW, expires_at=NOW + HOUR, topics=["a.*", "b"], roles=["admin"])
-    best = min(timeit.repeat(lambda: verify(text), number=300, repeat=7)) / 300
-    assert best < 100e-6  # 15 µs on a quiet machine; parsing by a general library exceeds the bound
+    options = {"verify_exp": False, "verify_iat": False}
+    # 11 µs and 60 µs of processor time. Other load slows both, so the bound is a part of what a general library takes.
+    ours = processor_time(lambda: verify(text))
+    assert ours < processor_time(lambda: jwt.decode(text, PROJECT.secret, ["HS256"], options=options)) / 2
+
+
+def processor_time(run: Callable[[], object]) -> float:
+    return min(timeit.repeat(run, number=300, repeat=7, timer=time.process_time))
 
 
 def test_each_project_caches_its_own_keyed_hmac():

@@ -32,6 +32,6 @@ def test_patterns_agree_with_regular_expressions(pattern: str, topic: str) -> No
 
 
 def test_hostile_pattern_is_matched_in_bounded_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not patterns.matches("*a" * 2_000 + "b", "a" * 4_000)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
