@@ -19,9 +19,8 @@ test: ## Everything that must hold, as CI runs it
 	scripts/install_system.sh python node
 	@# Side by side: one waits for the network while another has the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
-	@# Four at a time, a file each: most tests wait for a server or a browser. On a loaded machine one may miss a
-	@# deadline: what failed is tried once more, alone, and must hold then.
-	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder || $(RUN)pytest --last-failed --last-failed-no-failures none
+	@# Four at a time, a file each: most tests wait for a server or a browser.
+	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 ready: engines check client compiled $(TESTED)
 

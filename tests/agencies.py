@@ -30,4 +30,4 @@ def agency(data: Path) -> Iterator[tuple[str, ServerProcess]]:
             yield url, server
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=90)

@@ -59,7 +59,7 @@ def marketplace(data: Path, *, session: float = 3600, **environ: str) -> Iterato
             yield place
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=90)
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

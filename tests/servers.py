@@ -85,7 +85,7 @@ class ServerProcess:
         process, self.process = self.process, None
         if process.poll() is None:
             process.send_signal(how)
-        status = process.wait(timeout=30)
+        status = process.wait(timeout=90)
         if process.stdout is not None:
             process.stdout.close()
         return status

@@ -23,7 +23,7 @@ def photo_studio(bellcast: str, secret: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=90)
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

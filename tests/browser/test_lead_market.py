@@ -41,7 +41,7 @@ def market(server: ServerProcess) -> Iterator[str]:
         time.sleep(0.05)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=90)
 
 
 @pytest.fixture

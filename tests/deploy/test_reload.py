@@ -23,4 +23,4 @@ def test_single_process_closes_connections_for_a_reconnect_and_exits_with_0(serv
         server.process.send_signal(signal.SIGHUP)
         close = bell.until("close")
         assert (close["code"], close["reconnect"]) == (1012, True)
-    assert server.process.wait(timeout=30) == 0
+    assert server.process.wait(timeout=90) == 0

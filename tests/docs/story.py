@@ -23,7 +23,7 @@ from tests import engines
 from tests.docs.blocks import Block
 from tests.servers import PROJECT, ServerProcess
 
-PATIENCE = 40.0  # seconds; a loaded machine needs three
+PATIENCE = 60.0  # seconds; a loaded machine needs three
 # The ports of the examples; each story has free ones in their place.
 PORTS = re.compile(r"\b(8787|8000|8080|9000)\b")
 # The app's own database, as the examples name it; a story that names it has an empty one in its place.
@@ -107,6 +107,7 @@ class Story:
         ready = (lambda: _answers(int(self.ports[port]))) if port else (lambda: said.stat().st_size > 0)
         _until(lambda: ready() or process.poll() is not None)
         assert process.poll() is None, said.read_text()
+        assert ready(), "not ready in time: " + said.read_text()
 
     def _python(self, text: str, line: int) -> None:
         """In a thread: the browser's driver keeps this one's event loop."""

@@ -113,6 +113,6 @@ def test_tail_ends_when_its_session_is_revoked(bellcast_server, project):
         url = f"{bellcast_server.url}/v1/recipients/tail-frank/sessions"
         httpx.delete(url, headers=bellcast_server.as_app())
         assert told(process, "close")["reason"] == "revoked"
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the server ended the stream (revoked); run the command again for a new session" in err

@@ -58,7 +58,7 @@ def node(server: ServerProcess) -> Iterator[Any]:
 
     yield call
     writes.close()
-    process.wait(timeout=10)
+    process.wait(timeout=90)
     reads.close()
 
 
