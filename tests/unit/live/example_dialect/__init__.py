@@ -1,0 +1,83 @@
+"""An example of a dialect in one folder: a recipient's inbox as lines of JSON at `GET /v1/lines`."""
+
+from functools import partial
+
+import msgspec
+
+from bellcast.errors import BellcastError
+from bellcast.live import inbox_payloads
+from bellcast.live.admission import close_refused, guarded_start
+from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.connection import Connection
+from bellcast.live.http import asgi, handshake_request, responses
+from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
+from bellcast.live.http.handshake_request import HandshakeRequest
+from bellcast.live.inbox_payloads import Payload
+from bellcast.live.sync import resume
+from bellcast.live.wiring import LiveContext, WiredDialect
+from bellcast.model.events import Event, InboxEvent
+from bellcast.model.inboxes import InboxState, parse_position
+
+HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/x-ndjson")]}
+
+
+class LinesDialect(msgspec.Struct, frozen=True, eq=False):
+    protocol: str = "lines"
+    transport: str = "http"
+
+    def encode_frame(self, payload: Payload) -> bytes:
+        return msgspec.json.encode({"type": payload.name, **payload.fields}) + b"\n"
+
+    def encode(self, event: Event) -> bytes | None:
+        return self.replay(event, event.inbox.position) if isinstance(event, InboxEvent) else None
+
+    def replay(self, event: InboxEvent, position: str) -> bytes:
+        return self.encode_frame(inbox_payloads.payload_of(event, position))
+
+    def reset(self, state: InboxState) -> bytes:
+        return self.encode_frame(inbox_payloads.reset_payload(state))
+
+    def heartbeat(self, now: int) -> bytes:
+        return b"\n"
+
+    def close_event(self, end: CloseReason) -> CloseReason:
+        return end
+
+    def close(self, end: CloseReason) -> bytes:
+        return self.encode_frame(Payload("close", {"code": end.code, "reason": end.reason}))
+
+
+LINES = LinesDialect()
+
+
+class LinesEndpoint:
+    def __init__(self, live: LiveContext) -> None:
+        self._live = live
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        live, request = self._live, handshake_request.read(scope)
+        try:
+            principal = await live.authenticator.recipient(request, "stream")
+        except BellcastError as error:
+            await responses.respond_error(send, error, [])
+            return
+        connection = live.admission.create_connection(AsgiConnection, LINES, principal, request.address)
+        transport = AsgiTransport(connection, asgi.body_message)
+        connection.attach(transport, live.config.limits.unsent)
+        live.spawn(guarded_start(connection, self._start(connection, request), partial(close_refused, connection)))
+        sending = transport.run(send, HEAD, asgi.end_of_body)
+        await asgi.serve(connection, transport, sending, asgi.receive_stream(receive))
+
+    async def _start(self, connection: Connection, request: HandshakeRequest) -> None:
+        position = parse_position(request.position or "")
+        opened = await self._live.admission.admit(connection, position)
+        if opened is not None and opened.missed is not None and position is not None:
+            connection.revision = position.revision
+        elif opened is not None:
+            connection.revision = opened.inbox.state.revision
+            connection.write_tracked(LINES.reset(opened.inbox.state))
+        await resume.catch_up(self._live.engines.store, connection, self._live.config.limits)
+
+
+def wire(live: LiveContext) -> WiredDialect:
+    return WiredDialect(paths={"/v1/lines": LinesEndpoint(live)})
