@@ -51,11 +51,11 @@ Refused = TypeVar("Refused")
 class Admission:
     """Enforces the connection limits and opens the inboxes of admitted connections."""
 
-    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, doors: Authenticator) -> None:
+    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, authenticator: Authenticator) -> None:
         self._engines = engines
         self._hub = hub
-        self._limits = rules.limits
-        self._authenticator = doors
+        self._limits = config.limits
+        self._authenticator = authenticator
         self._next_warning_at = 0
         self._waiting_for_app = 0
         self._waiting_by_address: Counter[str | None] = Counter()  # None: unknown
@@ -66,12 +66,12 @@ class Admission:
         dialect: Any,
         principal: Principal,
         address: str | None,
-        **more: Any,
+        **fields: Any,
     ) -> AnyConnection:
         """Create an unregistered connection. The address is stored only if connections per address are limited."""
-        kept = address if self._limits.connections_per_address else None
+        stored_address = address if self._limits.connections_per_address else None
         id = os.urandom(ID_BYTES).hex()
-        return kind(id, dialect, principal, self._hub, self._engines.clock.now(), kept, **more)
+        return kind(id, dialect, principal, self._hub, self._engines.clock.now(), stored_address, **fields)
 
     def check_address(self, address: str | None) -> None:
         """Raise TooMany if the address has reached its connection limit."""
@@ -109,7 +109,7 @@ class Admission:
         self._hub.add(connection)
         opened = None if connection.principal.recipient is None else await self._open_inbox(connection, position)
         if connection.phase is Phase.CLOSED:
-            raise Unavailable("This connection ended while it began.")
+            raise Unavailable("This connection closed while it started.")
         return opened
 
     async def sign_in(self, connection: Connection, principal: Principal) -> Inbox:
@@ -120,11 +120,11 @@ class Admission:
         self._hub.follow_own_inbox(connection)
         inbox = (await self._open_inbox(connection, None)).inbox
         if connection.phase is Phase.CLOSED:
-            raise Unavailable("This connection ended while it signed in.")
+            raise Unavailable("This connection closed while it signed in.")
         return inbox
 
     def _check_room(self, connection: Connection) -> None:
-        self.check_address(connection.address)  # again: others may have connected during authentication
+        self.check_address(connection.address)  # repeated, because authentication took time
         self._check_process()
         self._check_recipient(connection.principal)
 
@@ -132,18 +132,13 @@ class Admission:
         limits = self._limits
         if limits.connections and len(self._hub) + self._waiting_for_app >= limits.connections:
             self._warn_once()
-            raise Unavailable("This server is at its bound of connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
+            raise Unavailable("This server has reached its connection limit.", retry_after=PROCESS_FULL_RETRY_SECONDS)
 
     def _warn_once(self) -> None:
-        """Log the connection limit warning, at most once per WARNING_INTERVAL_MS."""
         now = self._engines.clock.now()
         if now >= self._next_warning_at:
             self._next_warning_at = now + WARNING_INTERVAL_MS
-            log.warning(
-                "no room for more connections: clients are told to come back",
-                bound=self._limits.connections,
-                remedy=REMEDY,
-            )
+            log.warning("connection_limit_reached", limit=self._limits.connections, remedy=REMEDY)
 
     def _check_recipient(self, principal: Principal) -> None:
         limits = self._limits
@@ -183,25 +178,24 @@ async def guarded_start(
             connection.owner.on_disconnected(connection)
 
 
-def close_refused(connection: Connection, refusal: BellcastError) -> None:
+def close_refused(connection: Connection, error: BellcastError) -> None:
     """Close a connection with the close reason of an error."""
-    connection.owner.end(connection, close_reason_for(refusal))
+    connection.owner.end(connection, close_reason_for(error))
 
 
-def close_reason_for(refusal: BellcastError) -> CloseReason:
-    """Return the close reason for an error."""
-    match refusal:
+def close_reason_for(error: BellcastError) -> CloseReason:
+    match error:
         case SessionRevoked():
             return close_reasons.REVOKED
         case Unauthenticated():
             return close_reasons.UNAUTHENTICATED
         case TooMany():
-            return close_reasons.TOO_MANY.with_delay((refusal.retry_after or RECIPIENT_FULL_RETRY_SECONDS) * 1000)
+            return close_reasons.TOO_MANY.with_delay((error.retry_after or RECIPIENT_FULL_RETRY_SECONDS) * 1000)
         case Unavailable():
-            return close_reasons.UNAVAILABLE.with_delay((refusal.retry_after or 1) * 1000)
+            return close_reasons.UNAVAILABLE.with_delay((error.retry_after or 1) * 1000)
         case close_reasons.RejectedByApp():
-            return close_reasons.FORBIDDEN.with_message(refusal.detail)
+            return close_reasons.FORBIDDEN.with_message(error.detail)
         case Forbidden():
             return close_reasons.FORBIDDEN
         case _:
-            return close_reasons.UNAVAILABLE if refusal.status >= 500 else close_reasons.BAD_REQUEST
+            return close_reasons.UNAVAILABLE if error.status >= 500 else close_reasons.BAD_REQUEST

@@ -37,14 +37,14 @@ def payload_of(event: InboxEvent, position: str) -> Payload:
 
 
 def reset_payload(state: InboxState) -> Payload:
-    """The position is too old or unknown: fetch the inbox again."""
+    """Return the payload after which a client fetches its inbox again."""
     return Payload("reset", {"unread": state.unread, "unseen": state.unseen, "position": state.position})
 
 
 def _bulk_payload(event: InboxBulkChanged) -> dict[str, Any]:
     fields: dict[str, Any] = {"changed": event.changed, "at": times.to_rfc3339(event.at)}
     fields["ids"] = "all" if event.ids is None else event.ids
-    narrowed = {name: value for name, value in (("type", event.type), ("view", event.view)) if value is not None}
-    if event.ids is None and narrowed:
-        fields["of"] = narrowed
+    filter = {name: value for name, value in (("type", event.type), ("view", event.view)) if value is not None}
+    if event.ids is None and filter:
+        fields["of"] = filter
     return fields

@@ -17,13 +17,11 @@ from bellcast.ports import Store, SubscriptionGrant
 # Ten times the topic limit of a connection is a client error.
 MAX_TOPICS_PER_REQUEST = 1_000
 
-# Grants that do not come from a session, so a new session does not remove them.
+# Grants that no session provides, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
 
 
 class TopicRefused(Struct, frozen=True):
-    """A requested topic that was refused."""
-
     topic: str
     code: str
     message: str
@@ -33,35 +31,35 @@ Authorized: TypeAlias = tuple[dict[str, Grant], tuple[TopicRefused, ...]]
 
 
 async def authorize_topics(
-    store: Store, principal: Principal, asked: Sequence[str], followed: int, rules: LiveConfig
+    store: Store, principal: Principal, requested: Sequence[str], followed: int, config: LiveConfig
 ) -> Authorized:
     """Return the granted topics with their grants, and the refused topics. `followed` is the number of topics that the
     connection already follows."""
-    names = tuple(dict.fromkeys(asked))
-    limit = rules.limits.topics_per_connection
+    names = tuple(dict.fromkeys(requested))
+    limit = config.limits.topics_per_connection
     bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)
-    topics, beyond = names[:bound], names[bound:]
-    well_named = [topic for topic in topics if not list(validation.topic("topic", topic, rules.limits))]
+    topics, excess = names[:bound], names[bound:]
+    well_named = [topic for topic in topics if not list(validation.topic("topic", topic, config.limits))]
     subscribed = await _subscribed(store, principal, well_named)
-    given: dict[str, Grant] = {}
+    granted: dict[str, Grant] = {}
     refused: list[TopicRefused] = []
     for topic in topics:
-        found = _grant(principal, topic, followed + len(given), rules, subscribed=topic in subscribed)
-        if isinstance(found, Grant):
-            given[topic] = found
+        decision = _grant(principal, topic, followed + len(granted), config, subscribed=topic in subscribed)
+        if isinstance(decision, Grant):
+            granted[topic] = decision
         else:
-            refused.append(found)
-    _watch(principal, given, rules)
-    if beyond:
+            refused.append(decision)
+    _watch_grants(principal, granted, config)
+    if excess:
         message = (
-            f"A request names at most {bound} topics: this one and the {len(beyond) - 1} after it were not looked at."
+            f"A request names at most {bound} topics: this one and the {len(excess) - 1} after it were not checked."
         )
-        refused.append(TopicRefused(beyond[0][: rules.limits.topic or 200], "too_many", message))
-    return given, tuple(refused)
+        refused.append(TopicRefused(excess[0][: config.limits.topic or 200], "too_many", message))
+    return granted, tuple(refused)
 
 
 async def regrant_topics(
-    store: Store, principal: Principal, grants: Mapping[str, Grant], rules: LiveConfig
+    store: Store, principal: Principal, grants: Mapping[str, Grant], config: LiveConfig
 ) -> dict[str, Grant]:
     """Return the followed topics that a new session of the same recipient still grants, each with its new grant.
 
@@ -69,23 +67,23 @@ async def regrant_topics(
     kept: dict[str, Grant] = {topic: grant for topic, grant in grants.items() if grant in BEYOND_SESSIONS}
     by_session = [topic for topic in grants if topic not in kept]
     subscribed = await _subscribed(store, principal, by_session)
-    public = rules.access.public_topics
+    public = config.access.public_topics
     for topic in by_session:
         grant = permissions.grant_of(principal, topic, subscribed=topic in subscribed, public=public)
         if grant is not None:
             kept[topic] = grant
-    _watch(principal, kept, rules)
+    _watch_grants(principal, kept, config)
     return kept
 
 
-def _watch(principal: Principal, grants: Mapping[str, Grant], rules: LiveConfig) -> None:
-    """Let the audit check the subscriptions by which topics are followed."""
+def _watch_grants(principal: Principal, grants: Mapping[str, Grant], config: LiveConfig) -> None:
+    """Let the reconciler check the subscriptions that granted topics."""
     for topic, grant in grants.items():
         if grant is Grant.SUBSCRIPTION:
-            rules.grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
+            config.grants.add(SubscriptionGrant(principal.tenant, principal.recipient or "", topic))
 
 
-# The roles of a recipient's record need no look of their own: the store subscribes it to their topics.
+# Includes the roles of a recipient's record: the store subscribes the recipient to their topics.
 async def _subscribed(store: Store, principal: Principal, topics: list[str]) -> frozenset[str]:
     if principal.recipient is None or not topics:
         return frozenset()
@@ -93,14 +91,14 @@ async def _subscribed(store: Store, principal: Principal, topics: list[str]) -> 
 
 
 def _grant(
-    principal: Principal, topic: str, followed: int, rules: LiveConfig, *, subscribed: bool
+    principal: Principal, topic: str, followed: int, config: LiveConfig, *, subscribed: bool
 ) -> Grant | TopicRefused:
-    for wrong in validation.topic("topic", topic, rules.limits):
-        return TopicRefused(topic[: rules.limits.topic or 200], Invalid.code, f"A topic {wrong.message}.")
-    limit = rules.limits.topics_per_connection
+    for problem in validation.topic("topic", topic, config.limits):
+        return TopicRefused(topic[: config.limits.topic or 200], Invalid.code, f"A topic {problem.message}.")
+    limit = config.limits.topics_per_connection
     if limit and followed >= limit:
         return TopicRefused(topic, "too_many", f"A connection follows at most {limit} topics.")
-    grant = permissions.grant_of(principal, topic, subscribed=subscribed, public=rules.access.public_topics)
+    grant = permissions.grant_of(principal, topic, subscribed=subscribed, public=config.access.public_topics)
     if grant is not None:
         return grant
     refusal = permissions.refusal_of(principal, topic)

@@ -24,21 +24,21 @@ Endpoint: TypeAlias = Callable[[asgi.Scope, asgi.Receive, asgi.Send], Awaitable[
 class SessionLog(Protocol):
     """Logs sessions that carry several connections; their type is the dialect's."""
 
-    def session_opened(self, pipe: Any) -> None: ...
-    def session_closed(self, pipe: Any) -> None: ...
-    def namespace_refused(self, pipe: Any, namespace: str, reason: str) -> None: ...
+    def session_opened(self, session: Any) -> None: ...
+    def session_closed(self, session: Any) -> None: ...
+    def namespace_refused(self, session: Any, namespace: str, reason: str) -> None: ...
 
 
 class SiblingProcesses(Protocol):
     """The other processes that serve the same port."""
 
     def peer_path(self, sid: str) -> Path | None:
-        """Return the socket path of the sibling that owns a session; None if there is none."""
+        """Return the socket path of the sibling that owns a session; None without an owner."""
         ...
 
 
 class LiveContext(Struct, frozen=True, kw_only=True):
-    """What the server provides to every dialect."""
+    """Dependencies that the server provides to every dialect."""
 
     engines: Context
     hub: Hub
@@ -57,7 +57,7 @@ class LiveContext(Struct, frozen=True, kw_only=True):
 
 
 class WiredDialect(Struct, frozen=True, kw_only=True):
-    """What a dialect provides to the server. A path that ends in `*` stands for all paths with this prefix.
+    """Endpoints and hooks of a dialect. A path that ends in `*` matches all paths with this prefix.
 
     A plain GET of the `stream_paths` always yields a live connection or an error; other paths need an upgrade for that.
     """

@@ -60,7 +60,7 @@ class LivePaths:
         self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
 
     def find(self, path: str) -> Endpoint | None:
-        """Return the endpoint of a path; None if it is not live."""
+        """Return the endpoint of a live path, else None."""
         endpoint = self._exact.get(path.rstrip("/"))
         if endpoint is None:
             return next((end for prefix, end in self._prefixes.items() if path.startswith(prefix)), None)
@@ -257,7 +257,7 @@ class App:
         await self._quotas.load()
 
     async def _close(self) -> None:
-        """Close what `_open` opened, as far as it came."""
+        """Undo `_open`, which may have failed at any step."""
         if self._worker_metrics is not None:
             self._worker_metrics.close()
         await self.broker.close()
@@ -287,7 +287,7 @@ class App:
         return maintenance.Retention(int(kept.retention * 1000), int(kept.tombstones * 1000))
 
     async def drain(self) -> None:
-        """Ask every live connection to reconnect, spread over the drain window."""
+        """Close every live connection with a reconnect delay, spread over the drain window."""
         await self._close_connections(self.settings.server.drain)
 
     async def _close_connections(self, window: float) -> None:
@@ -330,7 +330,7 @@ def create_app(
     settings: Settings, handlers: calls.Handlers | None = None, neighbours: SocketHandoff | None = None
 ) -> App:
     """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
-    `neighbours` are the other processes on its port."""
+    `neighbours` are the sibling processes on its port."""
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)
     elif handlers is not None and settings.server.handler_url is not None:

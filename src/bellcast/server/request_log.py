@@ -143,22 +143,22 @@ class RequestLog:
 
     # --- Engine.IO sessions, on which Socket.IO's namespaces are connections
 
-    def session_opened(self, pipe: EngineSession) -> None:
+    def session_opened(self, session: EngineSession) -> None:
         """Log the start of a session."""
-        request = _of_current(is_websocket=pipe.transport_name == "websocket")
-        _write("session_opened", request | _session_of(pipe))
+        request = _of_current(is_websocket=session.transport_name == "websocket")
+        _write("session_opened", request | _session_of(session))
 
-    def session_closed(self, pipe: EngineSession) -> None:
+    def session_closed(self, session: EngineSession) -> None:
         """Log the end of a session."""
-        _write("session_closed", _session_of(pipe) | _why(pipe.close_reason or CONNECTION_LOST))
+        _write("session_closed", _session_of(session) | _why(session.close_reason or CONNECTION_LOST))
 
-    def namespace_refused(self, pipe: EngineSession, namespace: str, reason: str) -> None:
+    def namespace_refused(self, session: EngineSession, namespace: str, reason: str) -> None:
         """Log a namespace that a client may not join."""
         who = {
             "protocol": "socketio",
-            "transport": pipe.transport_name,
+            "transport": session.transport_name,
             "namespace": namespace,
-            "session": _session(pipe),
+            "session": _session(session),
         }
         _write("connection_refused", who | {"reason": reason})
 
@@ -188,12 +188,12 @@ def _why(end: CloseReason) -> dict[str, Any]:
     return {"code": end.code, "reason": end.reason}
 
 
-def _session_of(pipe: EngineSession) -> dict[str, Any]:
-    return {"protocol": "engineio", "transport": pipe.transport_name, "session": _session(pipe)}
+def _session_of(session: EngineSession) -> dict[str, Any]:
+    return {"protocol": "engineio", "transport": session.transport_name, "session": _session(session)}
 
 
-def _session(pipe: EngineSession) -> str:
-    return hashlib.sha256(pipe.sid.encode()).hexdigest()[:SESSION_DIGEST_CHARACTERS]
+def _session(session: EngineSession) -> str:
+    return hashlib.sha256(session.sid.encode()).hexdigest()[:SESSION_DIGEST_CHARACTERS]
 
 
 def _is_upgrade(scope: Scope) -> bool:

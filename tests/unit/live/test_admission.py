@@ -10,8 +10,8 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import TooMany, Unavailable
 from bellcast.live import admission
 from bellcast.live.admission import Admission
-from bellcast.live.cluster.state import ClusterState
 from bellcast.live.config import LiveConfig
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
 from bellcast.model.limits import Limits
@@ -26,7 +26,7 @@ class Engines:
 def admission_with(**limits: int) -> Admission:
     engines: Any = Engines()
     doors: Any = None  # only an inbox needs it
-    hub = Hub(Presence(()), ClusterState(MemoryBroker(), engines.clock))
+    hub = Hub(Presence(()), MemoryBroker(), engines.clock, HubCallbacks())
     return Admission(engines, hub, LiveConfig(limits=Limits(**limits), heartbeat=25, access=AccessConfig()), doors)
 
 

@@ -1,1 +1,1 @@
-"""What the other nodes have: connection counts, presence, and which of them are alive."""
+"""State of the other nodes: connection counts, presence and liveness."""

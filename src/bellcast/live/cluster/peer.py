@@ -1,4 +1,4 @@
-"""What another node told of itself: its counts, its people, and whether all of that was heard."""
+"""State of one other node, from its deltas and snapshots."""
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -10,15 +10,15 @@ PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 
 
 class ChangeOrigin(IntEnum):
-    """Why what all nodes have together changed."""
+    """Why a cluster-wide count or presence changed."""
 
     HERE = 0
     ELSEWHERE = 1
-    DEATH = 2  # of another node: nobody but the others can tell of it
+    DEATH = 2  # of another node, which can no longer report its own changes
 
 
 class StateDelta(NamedTuple):
-    """What is new about a node: by how much counts changed, and who has how many connections now."""
+    """Changes of a node: differences of counts, and members with their new connection counts."""
 
     counts: Mapping[str, int] = {}
     members: Sequence[PeerPresence] = ()
@@ -28,7 +28,7 @@ EMPTY_DELTA = StateDelta()
 
 
 class PeerState:
-    """One other node. `number` is that of its last message; None while something of it is not known."""
+    """One other node. `sequence` is the number of its last message; None after a gap, until a full snapshot."""
 
     def __init__(self, heard_at: int) -> None:
         self.sequence: int | None = None
@@ -37,37 +37,36 @@ class PeerState:
         self.connections = 0
         self.counts: dict[str, int] = {}
         self.members: dict[PresenceKey, PeerPresence] = {}
-        self._snapshot_parts: PeerUpdate | None = None  # the last piece of everything that is told anew
+        self._snapshot_parts: PeerUpdate | None = None  # the last part of an incomplete snapshot
         self._counts: dict[str, int] = {}
         self._members: dict[PresenceKey, PeerPresence] = {}
 
     @property
     def is_unsynchronized(self) -> bool:
-        """Whether it has to be asked for everything."""
+        """True if a full snapshot must be requested."""
         return self.sequence is None and self._snapshot_parts is None
 
-    def apply(self, told: PeerUpdate) -> StateDelta:
-        """Take in what it told."""
-        self.connections = told.connections
-        if told.pieces:
-            return self._collect_snapshot(told)
-        if self.sequence is not None and told.number == self.sequence + 1 and (told.counts or told.members):
-            self.sequence = told.number
-            return self._apply_delta(told.counts, told.members)
-        if told.number != self.sequence:
-            self.sequence = None  # some of it was lost
+    def apply(self, update: PeerUpdate) -> StateDelta:
+        """Apply a delta or a part of a snapshot. Returns what changed."""
+        self.connections = update.connections
+        if update.pieces:
+            return self._collect_snapshot(update)
+        if self.sequence is not None and update.number == self.sequence + 1 and (update.counts or update.members):
+            self.sequence = update.number
+            return self._apply_delta(update.counts, update.members)
+        if update.number != self.sequence:
+            self.sequence = None  # a message was lost
         return EMPTY_DELTA
 
     def clear(self) -> StateDelta:
-        """Nothing of it is there any more."""
         return self._replace({}, {})
 
     def _collect_snapshot(self, piece: PeerUpdate) -> StateDelta:
-        """A piece of everything. What was known before stands until the last one is there."""
-        before, self._snapshot_parts = self._snapshot_parts, piece
+        """Collect a part of a snapshot. The old state stays valid until the last part."""
+        previous, self._snapshot_parts = self._snapshot_parts, piece
         if piece.piece == 0:
             self._counts, self._members = {}, {}
-        elif before is None or (piece.number, piece.piece) != (before.number + 1, before.piece + 1):
+        elif previous is None or (piece.number, piece.piece) != (previous.number + 1, previous.piece + 1):
             self._snapshot_parts = self.sequence = None
             return EMPTY_DELTA
         self._counts |= piece.counts
@@ -80,9 +79,9 @@ class PeerState:
         return self._replace(counts, members)
 
     def _replace(self, counts: dict[str, int], members: dict[PresenceKey, PeerPresence]) -> StateDelta:
-        gone = {key: 0 for key in self.counts if key not in counts}
+        removed = {key: 0 for key in self.counts if key not in counts}
         left = [absence_of(where) for where in self.members if where not in members]
-        return self._apply_delta(gone | counts, [*left, *members.values()])
+        return self._apply_delta(removed | counts, [*left, *members.values()])
 
     def _apply_delta(self, counts: Mapping[str, int], members: Sequence[PeerPresence]) -> StateDelta:
         changes = {}
@@ -91,13 +90,13 @@ class PeerState:
             if change:
                 changes[key] = change
                 _set_count(self.counts, key, count)
-        news = [present for present in members if self.members.get(presence_key(present)) != present]
-        for present in news:
+        changed = [present for present in members if self.members.get(presence_key(present)) != present]
+        for present in changed:
             if present.member.connections:
                 self.members[presence_key(present)] = present
             else:
                 self.members.pop(presence_key(present), None)
-        return StateDelta(changes, news)
+        return StateDelta(changes, changed)
 
 
 def _set_count(counts: dict[str, int], key: str, count: int) -> None:
@@ -108,11 +107,9 @@ def _set_count(counts: dict[str, int], key: str, count: int) -> None:
 
 
 def presence_key(present: PeerPresence) -> PresenceKey:
-    """Where who is present."""
     return present.tenant, present.topic, present.member.recipient
 
 
 def absence_of(where: PresenceKey) -> PeerPresence:
-    """Somebody who is not there any more."""
     tenant, topic, recipient = where
     return PeerPresence(tenant, topic, Member(recipient=recipient, connections=0))

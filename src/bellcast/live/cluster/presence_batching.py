@@ -18,14 +18,12 @@ SendMoves = Callable[[Stream, Sequence[PresenceChanged]], None]
 
 
 class PresenceBatcher:
-    """Collects presence changes by stream."""
-
-    def __init__(self, tell: SendMoves) -> None:
-        self._send = tell
+    def __init__(self, send: SendMoves) -> None:
+        self._send = send
         self._pending: dict[Stream, list[PresenceChanged]] = {}
 
     def add(self, move: PresenceChanged, followers: int) -> bool:
-        """Add a change. True if it is sent later with the batch."""
+        """Add a change; True if it is sent later with a batch."""
         stream = move.stream
         waiting = self._pending.get(stream)
         if waiting is None:

@@ -32,7 +32,7 @@ ID_BYTES = 8
 
 
 class LocalState(Protocol):
-    """This node's state, and the consumer of peer changes: the hub."""
+    """The state of this node, and the consumer of peer changes: the hub."""
 
     def __len__(self) -> int: ...
 
@@ -44,17 +44,11 @@ class LocalState(Protocol):
         """Return a member's current local connections on a topic."""
         ...
 
-    def counts_here(self) -> dict[str, int]:
-        """Return all local counts."""
-        ...
+    def counts_here(self) -> dict[str, int]: ...
 
-    def presence_here(self) -> list[PeerPresence]:
-        """Return all local members."""
-        ...
+    def presence_here(self) -> list[PeerPresence]: ...
 
-    def apply_peer(self, node: str, learnt: StateDelta, cause: ChangeOrigin) -> None:
-        """Apply another node's state change."""
-        ...
+    def apply_peer(self, node: str, delta: StateDelta, cause: ChangeOrigin) -> None: ...
 
 
 class ClusterState:
@@ -69,8 +63,8 @@ class ClusterState:
         self._sequence = 0
         self._counts: set[str] = set()  # changed local counts, not published yet
         self._changed_presence: set[PresenceKey] = set()
-        self._snapshot_wanted = False  # a peer requested a full snapshot
-        self._questions: set[str | None] = {None}  # peers to request a snapshot from; None: all, at startup
+        self._snapshot_wanted = False
+        self._snapshot_requests: set[str | None] = {None}  # peers to request a snapshot from; None: all, at startup
         self._has_work = asyncio.Event()
         self._has_work.set()
         self._last_heartbeat_at = clock.now()
@@ -79,38 +73,34 @@ class ClusterState:
 
     @property
     def others(self) -> frozenset[str]:
-        """The other live nodes."""
         return frozenset(self._peers)
 
     @property
     def is_leader(self) -> bool:
         """True on the one node that acts for the cluster."""
-        return all(self.node < other for other in self._peers)
+        return all(self.node < peer for peer in self._peers)
 
     @property
     def connections(self) -> int:
         """Live connections of the other nodes, as of their last heartbeats."""
-        return sum(other.connections for other in self._peers.values())
+        return sum(peer.connections for peer in self._peers.values())
 
     def count_elsewhere(self, key: str) -> int:
         """Return the other nodes' followers of a stream or connections of an address."""
-        return sum(other.counts.get(key, 0) for other in self._peers.values()) if self._peers else 0
+        return sum(peer.counts.get(key, 0) for peer in self._peers.values()) if self._peers else 0
 
     def counts_by_prefix(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Yield the other nodes' counts of keys with this prefix."""
-        for other in self._peers.values():
-            yield from ((key, count) for key, count in other.counts.items() if key.startswith(prefix))
+        for peer in self._peers.values():
+            yield from ((key, count) for key, count in peer.counts.items() if key.startswith(prefix))
 
     # --- local changes
 
     def count_changed(self, key: str) -> None:
-        """Schedule a local count for publishing."""
         if self._peers:
             self._counts.add(key)
             self._has_work.set()
 
     def presence_changed(self, where: PresenceKey) -> None:
-        """Schedule a member's local connections for publishing."""
         if self._peers:
             self._changed_presence.add(where)
             self._has_work.set()
@@ -123,8 +113,8 @@ class ClusterState:
         while True:
             await self._has_work.wait()
             self._has_work.clear()
-            questions, self._questions = self._questions, set()
-            for node in questions:
+            requests, self._snapshot_requests = self._snapshot_requests, set()
+            for node in requests:
                 await self._broker.publish(SnapshotRequest(self.node, node))
             if self._snapshot_wanted:
                 await self._send_snapshot()
@@ -140,53 +130,51 @@ class ClusterState:
             await self._expire_dead_nodes()
 
     async def announce_shutdown(self) -> None:
-        """Publish that this node leaves."""
         await self._broker.publish(NodeLeft(self.node))
 
     async def _send_deltas(self) -> None:
         keys, self._counts = self._counts, set()
-        places, self._changed_presence = self._changed_presence, set()
+        presence_keys, self._changed_presence = self._changed_presence, set()
         counts = {key: self._local.count_here(key) for key in keys}
-        members = tuple(self._local.present_here(where) for where in places)
+        members = tuple(self._local.present_here(where) for where in presence_keys)
         self._sequence += 1
         await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), counts, members))
 
     async def _send_snapshot(self) -> None:
-        """Publish the current state. Changes made meanwhile follow as deltas."""
+        """Publish the current state. Later changes follow as deltas."""
         self._snapshot_wanted = False
         self._counts.clear()
         self._changed_presence.clear()
         counts, members, connections = self._local.counts_here(), self._local.presence_here(), len(self._local)
         pieces = max(1, -(-len(counts) // SNAPSHOT_BATCH_ENTRIES), -(-len(members) // SNAPSHOT_BATCH_ENTRIES))
-        following, people = iter(counts.items()), iter(members)
+        count_items, member_items = iter(counts.items()), iter(members)
         for piece in range(pieces):
             self._sequence += 1
-            some, present = (
-                dict(islice(following, SNAPSHOT_BATCH_ENTRIES)),
-                tuple(islice(people, SNAPSHOT_BATCH_ENTRIES)),
+            batch, present = (
+                dict(islice(count_items, SNAPSHOT_BATCH_ENTRIES)),
+                tuple(islice(member_items, SNAPSHOT_BATCH_ENTRIES)),
             )
-            told = PeerUpdate(self.node, self._sequence, connections, some, present, piece=piece, pieces=pieces)
-            await self._broker.publish(told)
+            update = PeerUpdate(self.node, self._sequence, connections, batch, present, piece=piece, pieces=pieces)
+            await self._broker.publish(update)
             await asyncio.sleep(0)
 
     # --- receiving
 
     def receive(self, event: PeerUpdate | SnapshotRequest | NodeLeft) -> None:
-        """Handle a message of another node."""
         if event.node == self.node:
             return
         if isinstance(event, NodeLeft):
             self._drop(event.node)
             return
         now = self._clock.now()
-        other = self._peers.setdefault(event.node, PeerState(now))
-        other.last_received_at = now
-        learnt = other.apply(event) if isinstance(event, PeerUpdate) else self._snapshot_requested(event)
-        if learnt is not EMPTY_DELTA:
-            self._local.apply_peer(event.node, learnt, ChangeOrigin.ELSEWHERE)
-        if other.is_unsynchronized and now - other.snapshot_requested_at >= SNAPSHOT_RETRY_MS:
-            other.snapshot_requested_at = now
-            self._questions.add(event.node)
+        peer = self._peers.setdefault(event.node, PeerState(now))
+        peer.last_received_at = now
+        delta = peer.apply(event) if isinstance(event, PeerUpdate) else self._snapshot_requested(event)
+        if delta is not EMPTY_DELTA:
+            self._local.apply_peer(event.node, delta, ChangeOrigin.ELSEWHERE)
+        if peer.is_unsynchronized and now - peer.snapshot_requested_at >= SNAPSHOT_RETRY_MS:
+            peer.snapshot_requested_at = now
+            self._snapshot_requests.add(event.node)
             self._has_work.set()
 
     def _snapshot_requested(self, event: SnapshotRequest) -> StateDelta:
@@ -201,18 +189,18 @@ class ClusterState:
         """Handle a gap in the subscription: every peer's timeout restarts, and snapshots are exchanged."""
         if NODES in streams:
             self._rejoin()
-            self._questions.add(None)
+            self._snapshot_requests.add(None)
             self._snapshot_wanted = bool(self._peers)  # the peers may have missed messages too
             self._has_work.set()
 
     async def _expire_dead_nodes(self) -> None:
         """Discard nodes past their timeout. If the broker is unreachable or this node was suspended, restart the timeouts."""
         now = self._clock.now()
-        slept, self._last_heartbeat_at = now - self._last_heartbeat_at > NODE_TIMEOUT_MS // 2, now
-        if slept or not await self._is_reachable():
+        was_suspended, self._last_heartbeat_at = now - self._last_heartbeat_at > NODE_TIMEOUT_MS // 2, now
+        if was_suspended or not await self._is_reachable():
             self._rejoin()
-        for node in [node for node, other in self._peers.items() if now - other.last_received_at > NODE_TIMEOUT_MS]:
-            log.warning("a node is gone: what it had is forgotten", node=node)
+        for node in [node for node, peer in self._peers.items() if now - peer.last_received_at > NODE_TIMEOUT_MS]:
+            log.warning("node_expired", node=node)
             self._drop(node)
 
     async def _is_reachable(self) -> bool:
@@ -223,10 +211,10 @@ class ClusterState:
         return True
 
     def _rejoin(self) -> None:
-        for other in self._peers.values():
-            other.last_received_at = self._clock.now()
+        for peer in self._peers.values():
+            peer.last_received_at = self._clock.now()
 
     def _drop(self, node: str) -> None:
-        other = self._peers.pop(node, None)
-        if other is not None:
-            self._local.apply_peer(node, other.clear(), ChangeOrigin.DEATH)
+        peer = self._peers.pop(node, None)
+        if peer is not None:
+            self._local.apply_peer(node, peer.clear(), ChangeOrigin.DEATH)

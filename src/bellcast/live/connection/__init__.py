@@ -1,1 +1,1 @@
-"""One live client connection: its phase, its transport, its limits and why it closes."""
+"""A live client connection: phase, transport, limits and close reasons."""

@@ -1,4 +1,4 @@
-"""One live client connection: its principal, followed streams, inbox position and transport.
+"""A live client connection: principal, followed streams, inbox position and transport.
 
 A connection has no task, no queue and, until it closes, no timer: an idle connection costs its socket and this object.
 """
@@ -21,7 +21,7 @@ from bellcast.model.limits import Limits
 # Write buffer limit during a replay: the reader sets the pace.
 REPLAY_BUFFER_BYTES = 65_536
 # Time for the peer to read the remaining output and, on a WebSocket, to complete the closing handshake
-# (RFC 6455, 7.1.1). Then the transport is aborted, since a peer that never reads would hold the socket for ever.
+# (RFC 6455, 7.1.1). Then the transport is aborted, since a peer that never reads would hold the socket open.
 CLOSE_TIMEOUT = 5
 
 
@@ -30,8 +30,6 @@ OnReady = Callable[[], None]
 
 
 class Phase(IntEnum):
-    """Life cycle of a connection."""
-
     OPENING = 0  # registered, no events sent yet: inbox changes stay in the store
     REPLAYING = 1  # changes since its position are being sent; newer changes stay in the store
     LIVE = 2
@@ -81,7 +79,7 @@ class Dialect(Protocol):
         ...
 
     def encode(self, event: Event) -> bytes | None:
-        """Encode an event; None if this dialect cannot express it."""
+        """Encode an event; None if this dialect has no frame for it."""
         ...
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
@@ -93,7 +91,7 @@ class Dialect(Protocol):
         ...
 
     def heartbeat(self, now: int) -> bytes:
-        """Encode a heartbeat."""
+        """Encode a heartbeat; `now` is UTC milliseconds."""
         ...
 
     def close_event(self, end: CloseReason) -> CloseReason:
@@ -137,16 +135,14 @@ class ConnectionOwner(Protocol):
     tick: int
 
     def on_disconnected(self, connection: "Connection") -> None:
-        """Unregister a connection whose socket is closed."""
+        """Unregister a connection. Idempotent."""
         ...
 
     def end(self, connection: "Connection", end: CloseReason) -> None:
         """Send the close reason, close and unregister the connection."""
         ...
 
-    def on_pong(self, connection: "Connection", data: bytes) -> None:
-        """Handle a pong with this payload."""
-        ...
+    def on_pong(self, connection: "Connection", data: bytes) -> None: ...
 
 
 class Listener(Protocol):
@@ -161,7 +157,7 @@ class Listener(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Owner of one socket. All output goes through `write`, the bound method of the transport."""
+    """Owner of one socket. `write` is a bound method of the transport, or limits the output during a replay."""
 
     namespace = "/"  # only Socket.IO has others
     __slots__ = (
@@ -193,13 +189,19 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, id: str, dialect: Dialect, principal: Principal, keeper: ConnectionOwner, since: int, address: str | None
+        self,
+        id: str,
+        dialect: Dialect,
+        principal: Principal,
+        owner: ConnectionOwner,
+        connected_at: int,
+        address: str | None,
     ) -> None:
         self.id = id
         self.dialect = dialect
         self.principal = principal
-        self.owner = keeper
-        self.connected_at = since
+        self.owner = owner
+        self.connected_at = connected_at
         self.address = address
         self.streams: tuple[Stream, ...] = ()
         self.grants: dict[str, Grant] | None = None  # the followed topics and why; None before the first
@@ -208,11 +210,11 @@ class Connection(asyncio.Protocol):
         self.revision = 0
         self.phase = Phase.OPENING
         self.is_stale = False  # an inbox change was skipped while it was not live
-        self.last_sent_tick = keeper.tick
-        self.last_received_tick = keeper.tick
+        self.last_sent_tick = owner.tick
+        self.last_received_tick = owner.tick
         self.ping_tick = 0  # the tick of the last ping
         self.writable_waiter: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
-        self.bytes_during_replay = 0  # bytes written beside the replay while it waits
+        self.bytes_during_replay = 0  # other bytes written while the replay waits
         self.close_timer: asyncio.TimerHandle | None = None
         self.close_reason: CloseReason | None = None  # in the dialect's codes; None after the end: the socket was lost
         self.pending: deque[Any] | None = None  # frames received while an earlier one is being processed
@@ -221,25 +223,28 @@ class Connection(asyncio.Protocol):
         self.sock: SocketType | None = None
         self.write: Callable[[bytes], None] = NULL_TRANSPORT.write
 
-    def attach(self, outlet: OutboundTransport, unsent: int) -> None:
+    def attach(self, transport: OutboundTransport, unsent: int) -> None:
         """Attach the transport. A reader with more than `unsent` buffered bytes (0: no limit) is too slow."""
         self.max_unsent = unsent
-        self.transport = outlet
-        self.write = outlet.write
-        self.sock = raw_socket(outlet)
+        self.transport = transport
+        self.write = transport.write
+        self.sock = raw_socket(transport)
         self._set_high_water(unsent)
 
     def write_tracked(self, data: bytes) -> None:
-        """Write, and record the tick."""
+        """Write, and record the tick, from which the next heartbeat is scheduled."""
         self.last_sent_tick = self.owner.tick
         self.write(data)
+
+    def send_frame(self, frame: Any) -> None:
+        """Encode and write a frame of the dialect, unless the connection is closed."""
+        if self.phase is not Phase.CLOSED:
+            self.write_tracked(self.dialect.encode_frame(frame))
 
     # --- phase
 
     def transition(self, to: Phase) -> None:
-        """Change the phase, and wake the replay that waits for the reader. Raises IllegalTransition.
-
-        Nothing else assigns `phase`."""
+        """Change the phase, and wake the replay that waits for the reader. Raises IllegalTransition."""
         if to not in LEGAL_MOVES[self.phase]:
             raise IllegalTransition(f"{self.phase.name} to {to.name}")
         before, self.phase = self.phase, to
@@ -300,7 +305,7 @@ class Connection(asyncio.Protocol):
         self.close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
 
     def send_close(self, end: CloseReason) -> None:
-        """Send the close of this transport."""
+        """Send the close reason and close the transport or start its closing handshake."""
         raise NotImplementedError(type(self))
 
     def ping(self) -> bool:
@@ -335,12 +340,12 @@ class Connection(asyncio.Protocol):
             full.set_result(None)
 
 
-def raw_socket(outlet: OutboundTransport) -> SocketType | None:
+def raw_socket(transport: OutboundTransport) -> SocketType | None:
     """Return the socket of a plain transport for direct sends; None with TLS or another server.
 
-    It shares the transport's descriptor, which stays open until `connection_lost` has been called."""
-    lent = outlet.get_extra_info("socket")
-    if lent is None or outlet.get_extra_info("ssl_object") is not None:
+    It shares the descriptor of the transport, which stays open until `connection_lost` returns."""
+    borrowed = transport.get_extra_info("socket")
+    if borrowed is None or transport.get_extra_info("ssl_object") is not None:
         return None
-    # The family only matters for addresses, and a connected socket is never asked for one.
-    return SocketType(AF_INET, SOCK_STREAM, 0, lent.fileno())
+    # The family matters only for addresses, which this socket does not resolve.
+    return SocketType(AF_INET, SOCK_STREAM, 0, borrowed.fileno())

@@ -12,15 +12,17 @@ MAX_PENDING = 64
 
 
 class InboundQueue:
-    """Calls the handler `do` for one message at a time. The dialect defines the message type.
+    """Calls `handler` for one message at a time. The dialect defines the message type.
 
-    With `outlasting`, messages received before the client disconnected are still processed: a page may send `read` and
-    unload. Messages that were queued when the server closed the connection are dropped."""
+    With `survives_disconnect`, messages received before the client disconnected are still processed: a page may send
+    `read` and unload. Messages that were queued when the server closed the connection are dropped."""
 
-    def __init__(self, do: Callable[[Any, Any], Awaitable[None]], spawn: Spawn, *, outlasting: bool = False) -> None:
-        self._handler = do
+    def __init__(
+        self, handler: Callable[[Any, Any], Awaitable[None]], spawn: Spawn, *, survives_disconnect: bool = False
+    ) -> None:
+        self._handler = handler
         self._spawn = spawn
-        self._survives_disconnect = outlasting
+        self._survives_disconnect = survives_disconnect
 
     def enqueue(self, connection: Connection, message: Any) -> None:
         if connection.pending is None:
@@ -31,14 +33,14 @@ class InboundQueue:
             if len(connection.pending) == MAX_PENDING:
                 connection.transport.pause_reading()
 
-    async def _process(self, connection: Connection, waiting: deque[Any]) -> None:
+    async def _process(self, connection: Connection, queue: deque[Any]) -> None:
         try:
-            while waiting and (self._survives_disconnect or connection.phase is not Phase.CLOSED):
-                await self._handler(connection, waiting.popleft())
-                if len(waiting) == MAX_PENDING - 1:
+            while queue and (self._survives_disconnect or connection.phase is not Phase.CLOSED):
+                await self._handler(connection, queue.popleft())
+                if len(queue) == MAX_PENDING - 1:
                     self._resume_reading(connection)
         finally:
-            connection.pending = None  # after an exception too, so that later messages are processed
+            connection.pending = None  # also after an exception, so that later messages are processed
             self._resume_reading(connection)  # also after a close: the client's close frame follows its messages
 
     def _resume_reading(self, connection: Connection) -> None:

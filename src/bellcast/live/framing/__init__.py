@@ -1,1 +1,1 @@
-"""How bytes are cut into frames and events on a live link, server side: pure, no socket and no clock."""
+"""Server-side framing of HTTP heads, event streams and WebSockets, without I/O or a clock."""

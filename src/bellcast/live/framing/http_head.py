@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 answer, for the two that we write ourselves: a stream and a switch to WebSocket."""
+"""Response heads of HTTP/1.1, for the responses that bypass the HTTP server: event streams and WebSocket upgrades."""
 
 import re
 from collections.abc import Iterable
@@ -7,21 +7,21 @@ from typing import TypeAlias
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 CLOSE = (b"connection", b"close")
-_ENDS_A_LINE = re.compile(rb"[\r\n\0]")
+_LINE_BREAK = re.compile(rb"[\r\n\0]")
 
 
 def head(status: bytes, headers: Headers) -> bytes:
-    """Everything up to the blank line, with it."""
+    """Encode a response head, with its blank line."""
     return b"HTTP/1.1 %b\r\n%b\r\n" % (status, lines(headers))
 
 
 def lines(headers: Headers) -> bytes:
-    """A line each. A value that would begin a line of its own is a ValueError."""
+    """Encode header lines. Raises ValueError for a name or value with a line break."""
     return b"".join([_line(name, value) for name, value in headers])
 
 
 def _line(name: bytes, value: bytes) -> bytes:
     line = b"%b: %b" % (name, value)
-    if _ENDS_A_LINE.search(line):
-        raise ValueError(f"a header may not hold CR, LF or NUL: {line!r}")
+    if _LINE_BREAK.search(line):
+        raise ValueError(f"a header may not contain CR, LF or NUL: {line!r}")
     return line + b"\r\n"

@@ -1,8 +1,6 @@
-"""Server-sent events as EventSource reads them (WHATWG HTML 9.2), and the HTTP answer that carries them.
+"""Server-sent events (WHATWG HTML, 9.2) and the head of their HTTP response.
 
-An event is delivered on its blank line only, so each function here gives something whole: write it in one piece.
-To HTTP/1.1 wrap it with `chunk` (once for all connections) and end with `LAST_CHUNK`; to HTTP/1.0 send it as it is
-and end by closing.
+For HTTP/1.1, wrap each event with `chunk` and end the body with `LAST_CHUNK`; for HTTP/1.0, closing ends the body.
 """
 
 import re
@@ -13,20 +11,20 @@ from bellcast.live.framing.http_head import Headers, head
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
-# NUL too: EventSource ignores an id that holds one, so the position would silently stand still.
-_BREAKS_A_FIELD = re.compile(r"[\r\n\0]")
+# NUL too: EventSource ignores an id that contains one, so the position would not advance.
+_LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
-# Heads that are remembered: one for each origin whose pages may ask, and version.
-_HEADS = 64
+# Cached heads: one per allowed origin and HTTP version.
+_MAX_CACHED_HEADS = 64
 
 
 def response_head(http_version: str, origin_headers: Headers = ()) -> bytes:
-    """The 200 that begins a stream, chunked unless the client is too old for it."""
+    """Encode the head of an event stream, chunked for HTTP/1.1."""
     return _response_head(http_version, tuple(origin_headers))
 
 
-@lru_cache(_HEADS)
+@lru_cache(_MAX_CACHED_HEADS)
 def _response_head(http_version: str, origin_headers: Headers) -> bytes:
     return head(
         b"200 OK",
@@ -35,7 +33,7 @@ def _response_head(http_version: str, origin_headers: Headers) -> bytes:
             # no-transform: proxies that compress also buffer.
             (b"Cache-Control", b"no-store, no-transform"),
             (b"X-Accel-Buffering", b"no"),
-            # The stream has taken the socket over: there is no second request on it, whatever the version.
+            # The HTTP server has released the socket, so it can serve no second request.
             (b"Connection", b"close"),
             *([(b"Transfer-Encoding", b"chunked")] if http_version == "1.1" else []),
             *origin_headers,
@@ -44,29 +42,29 @@ def _response_head(http_version: str, origin_headers: Headers) -> bytes:
 
 
 def event(name: str, data: bytes, id: str | None = None) -> bytes:
-    """One event. Its id comes back as Last-Event-ID (an empty one erases what was there); without one that stands."""
+    """Encode one event. The client sends the last `id` as Last-Event-ID; an empty one clears it."""
     fields = _field("event", name) + (b"" if id is None else _field("id", id))
-    return b"%bdata: %b\n\n" % (fields, _on_data_lines(data))
+    return b"%bdata: %b\n\n" % (fields, _data_lines(data))
 
 
 def retry(ms: int) -> bytes:
-    """How long the browser waits before it comes back."""
+    """Encode the delay before the browser reconnects."""
     if ms < 0:
         raise ValueError(f"retry must not be negative: {ms}")
     return b"retry: %d\n\n" % ms
 
 
 def chunk(data: bytes) -> bytes:
-    """HTTP's chunk framing. Nothing stays nothing: an empty chunk would end the answer."""
+    """Encode an HTTP chunk. Empty data yields no chunk, because an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 def _field(name: str, value: str) -> bytes:
-    if _BREAKS_A_FIELD.search(value):
-        raise ValueError(f"{name} may not hold CR, LF or NUL: {value!r}")
+    if _LINE_BREAK.search(value):
+        raise ValueError(f"{name} may not contain CR, LF or NUL: {value!r}")
     return f"{name}: {value}\n".encode()
 
 
-def _on_data_lines(data: bytes) -> bytes:
-    """Each line its own field; EventSource puts them together again with LF between."""
+def _data_lines(data: bytes) -> bytes:
+    """Encode each line as a data field; EventSource joins them with LF."""
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")

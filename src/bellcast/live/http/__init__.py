@@ -1,1 +1,1 @@
-"""How a live connection comes out of an HTTP server: socket takeover, ASGI sends, WebSocket endpoint."""
+"""HTTP side of live connections: socket takeover, ASGI transport, WebSocket endpoint."""

@@ -19,7 +19,7 @@ ToMessage = Callable[[bytes], Message]
 
 
 class AsgiOwner(Protocol):
-    """Owner of an AsgiTransport: a connection, or a pipe's socket."""
+    """Owner of an AsgiTransport: a connection, or an Engine.IO WebSocket."""
 
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
@@ -29,10 +29,10 @@ class AsgiOwner(Protocol):
 class AsgiTransport:
     """Buffers a connection's output until the server's `send` accepts it. Reading is paused initially."""
 
-    def __init__(self, connection: AsgiOwner, pack: ToMessage) -> None:
+    def __init__(self, connection: AsgiOwner, to_message: ToMessage) -> None:
         self.clear = False
         self._connection = connection
-        self._to_message = pack
+        self._to_message = to_message
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._high, self._low = 2**31, 2**29
@@ -101,7 +101,7 @@ class AsgiTransport:
         self._maybe_pause()
 
     def pause_reading(self) -> None:
-        self.reading.clear()  # frames wait in the server's queue, which has bounds of its own
+        self.reading.clear()  # frames wait in the queue of the server, which is bounded
 
     def resume_reading(self) -> None:
         self.reading.set()
@@ -122,61 +122,56 @@ class AsgiConnection(Connection):
         self.transport.close()
 
     def closing(self) -> Message:
-        """The server's last message of a WebSocket."""
         return {"type": "websocket.close", "code": self._end.code, "reason": self._end.reason}
 
 
 def websocket_message(data: bytes) -> Message:
-    """One frame."""
     return {"type": "websocket.send", "text": data.decode()}
 
 
 def body_message(data: bytes) -> Message:
-    """One piece of an event stream."""
     return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 def end_of_body() -> Message:
-    """The end of an event stream."""
     return {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 async def receive_websocket(
-    connection: Connection, outlet: AsgiTransport, receive: Receive, listener: Listener
+    connection: Connection, transport: AsgiTransport, receive: Receive, listener: Listener
 ) -> None:
     """Pass the client's messages to the listener until it disconnects."""
-    pace = MessageRateLimiter(listener.limits.frames_per_second)
-    await outlet.reading.wait()
+    rate_limiter = MessageRateLimiter(listener.limits.frames_per_second)
+    await transport.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
         connection.last_received_tick = connection.owner.tick
-        said = message.get("text")
-        if said is None:
-            said = message.get("bytes") or b""
-        if pace.hit(asyncio.get_running_loop().time()):
+        payload = message.get("text")
+        if payload is None:
+            payload = message.get("bytes") or b""
+        if rate_limiter.hit(asyncio.get_running_loop().time()):
             connection.owner.end(connection, close_reasons.TOO_FAST)
-        elif 0 < listener.limits.frame < (len(said.encode()) if isinstance(said, str) else len(said)):
+        elif 0 < listener.limits.frame < (len(payload.encode()) if isinstance(payload, str) else len(payload)):
             connection.owner.end(connection, close_reasons.TOO_LARGE)
         elif connection.phase is not Phase.CLOSED:
-            listener.receive(connection, said)
-        await outlet.reading.wait()
+            listener.receive(connection, payload)
+        await transport.reading.wait()
     if connection.close_reason is None:
         connection.close_reason = close_reasons.by_client(message.get("code") or NO_CODE)
 
 
 async def receive_stream(receive: Receive) -> None:
-    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def serve(
-    connection: AsgiOwner, outlet: AsgiTransport, speaking: Awaitable[None], hearing: Awaitable[None]
+    connection: AsgiOwner, transport: AsgiTransport, sending: Awaitable[None], receiving: Awaitable[None]
 ) -> None:
     """Run a connection until either side closes it or it is aborted."""
-    ends = [asyncio.ensure_future(one) for one in (speaking, hearing, outlet.aborted)]
+    ends = [asyncio.ensure_future(one) for one in (sending, receiving, transport.aborted)]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if outlet.is_closing():  # the client's close follows its remaining input, so hosts need that input read
+        if transport.is_closing():  # servers require that the input before the client's close is read
             await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for one in ends:

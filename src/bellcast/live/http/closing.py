@@ -1,21 +1,21 @@
-"""Ends of a connection whose peer still sends, or does not read."""
+"""Closing connections to peers that still send, or do not read."""
 
 import asyncio
 
-# A peer must take what waits for it at MIN_READ_RATE on average, checked this often; a phone on the slowest mobile
-# network does. Without it a peer that reads nothing would hold its unsent responses for ever.
+# A peer must read its responses at MIN_READ_RATE on average, checked at this interval; a phone on the slowest mobile
+# network does. Otherwise the unsent responses would stay in memory.
 READ_TIMEOUT = 30  # seconds
 MIN_READ_RATE = 500  # bytes per second
 
-# Closing a socket on unread input is a TCP reset, which may destroy a response that is still on its way to the peer.
-# So the input behind a refused request is read and discarded: the rest of an oversized body, within these bounds.
+# Closing a socket with unread input sends a TCP reset, which may destroy a response in transit. So the input after a
+# refused request, such as the rest of an oversized body, is read and discarded within these limits.
 LINGER_TIMEOUT = 5  # seconds
 MAX_DISCARDED_BYTES = 33_554_432  # twice the largest body that is accepted by default
 
 
 class ReadTimeout:
-    """Aborts a transport whose peer reads slower than MIN_READ_RATE, until it is cancelled. While it runs, nothing but
-    the end of a response may be written."""
+    """Aborts a transport if the peer reads slower than MIN_READ_RATE, until it is cancelled. While it runs, only the
+    rest of a response may be written."""
 
     __slots__ = ("_size", "_timer", "_transport")
 
@@ -38,8 +38,8 @@ class ReadTimeout:
 
 
 class Lingering(asyncio.Protocol):
-    """Owns a socket on which everything has been written: closes the sending side, discards input until the peer
-    closes too or LINGER_TIMEOUT or `max_bytes` is over."""
+    """Owner of a socket after its last write: discards input until the peer closes, LINGER_TIMEOUT has passed or
+    `max_bytes` have arrived."""
 
     def __init__(self, transport: asyncio.Transport, max_bytes: int) -> None:
         self._transport = transport
@@ -58,7 +58,7 @@ class Lingering(asyncio.Protocol):
 
 
 def linger(transport: asyncio.Transport, max_bytes: int = MAX_DISCARDED_BYTES) -> None:
-    """Close a socket whose peer may still be sending, so that what was written reaches the peer."""
+    """Close a socket while the peer may still send, without losing the written response."""
     if transport.is_closing():
         return
     transport.set_protocol(Lingering(transport, max_bytes))

@@ -1,21 +1,21 @@
-"""A socket's way out that joins what is written in one turn of the loop: a handshake, its greeting and what was missed
-are one system call, and so are ten changes of one inbox at once. A call costs as much as a thousand bytes more."""
+"""A transport that coalesces the writes of one event loop iteration: a handshake, its first frame and the replay are
+one system call, and so are ten simultaneous changes of an inbox. A call costs as much as 1,000 more bytes."""
 
 import asyncio
 from typing import Any
 
-# Beyond this nothing is gained by joining, and a replay's pace is told by the transport, not by what waits here.
+# Larger writes gain nothing from coalescing, and only the buffer of the transport paces a replay.
 FLUSH_BYTES = 65_536
 
 
 class CoalescingTransport:
-    """An Outlet in front of a transport of our own."""
+    """An OutboundTransport on a raw transport."""
 
     __slots__ = ("_chunks", "_size", "_transport", "clear")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._chunks: list[bytes] | None = None  # not None while something waits for the end of the turn
+        self._chunks: list[bytes] | None = None  # not None while a flush is scheduled
         self._size = 0
         self.clear = True
 

@@ -1,8 +1,8 @@
 """Initial protocol of every socket. If the first bytes are a complete request for a live connection, it is served here;
 otherwise the socket and its bytes are passed to the HTTP server's protocol.
 
-An HTTP server creates about thirty objects per request, and a live connection needs five of them: the fast path saves
-a tenth of the time of a reconnect storm.
+An HTTP server creates about thirty objects per request, of which a live connection needs five: the fast path saves a
+tenth of the time of a reconnect storm.
 """
 
 import asyncio
@@ -46,15 +46,15 @@ class LiveApplication(Protocol):
     """An ASGI application that knows its live connections."""
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
-        """True if a GET of this path, with or without a WebSocket upgrade, always yields a live connection or an error."""
+        """True if a GET of this path, with or without an upgrade, always yields a live connection or an error."""
         ...
 
 
 class FastPathFactory:
     """State shared by a server's sockets. uvicorn calls it for each socket like a protocol class."""
 
-    def __init__(self, serving: LiveApplication, log_refusal: LogRefusal | None = None) -> None:
-        self.begins_live = serving.begins_live
+    def __init__(self, application: LiveApplication, log_refusal: LogRefusal | None = None) -> None:
+        self.begins_live = application.begins_live
         self.log_refusal = log_refusal
         self.idle = IdleSockets()
 
@@ -76,28 +76,26 @@ class IdleSockets:
         self._since: dict[FastPathProtocol, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, entrance: "FastPathProtocol") -> None:
+    def add(self, protocol: "FastPathProtocol") -> None:
         loop = asyncio.get_running_loop()
-        self._since[entrance] = loop.time()
+        self._since[protocol] = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(HEAD_TIMEOUT, self._expire)
 
-    def discard(self, entrance: "FastPathProtocol") -> None:
-        self._since.pop(entrance, None)
+    def discard(self, protocol: "FastPathProtocol") -> None:
+        self._since.pop(protocol, None)
 
     def _expire(self) -> None:
         loop = asyncio.get_running_loop()
-        late = loop.time() - HEAD_TIMEOUT
-        for entrance in [entrance for entrance, since in self._since.items() if since <= late]:
-            entrance.shutdown()
-            self.discard(entrance)
+        deadline = loop.time() - HEAD_TIMEOUT
+        for protocol in [protocol for protocol, since in self._since.items() if since <= deadline]:
+            protocol.shutdown()
+            self.discard(protocol)
         first = next(iter(self._since.values()), None)
-        self._timer = None if first is None else loop.call_later(first - late, self._expire)
+        self._timer = None if first is None else loop.call_later(first - deadline, self._expire)
 
 
 class ParsedHead:
-    """Parser callbacks for a request head."""
-
     __slots__ = ("headers", "messages")
 
     def __init__(self) -> None:
@@ -116,8 +114,10 @@ class FastPathProtocol(asyncio.Protocol):
 
     __slots__ = ("_app_state", "_config", "_early", "_factory", "_is_taken", "_response_head", "_server", "_transport")
 
-    def __init__(self, lobby: FastPathFactory, config: Config, server: ServerState, app_state: dict[str, Any]) -> None:
-        self._factory = lobby
+    def __init__(
+        self, factory: FastPathFactory, config: Config, server: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        self._factory = factory
         self._config = config
         self._server = server
         self._app_state = app_state
@@ -128,7 +128,7 @@ class FastPathProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a stream, as uvicorn's
         self._transport = transport
-        self._server.connections.add(self)  # type: ignore[arg-type]  # it has all that is asked of them: `shutdown`
+        self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn only calls `shutdown`
         self._factory.idle.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -216,16 +216,15 @@ class FastPathProtocol(asyncio.Protocol):
         try:
             await self._config.loaded_app(scope, _receive, self._send)
         except Exception:
-            log.exception("a live connection could not begin")
+            log.exception("live_request_failed")
             if not self._is_taken:
                 self._transport.write(INTERNAL_SERVER_ERROR)
                 self._transport.close()
 
     def _take_over(self, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
-        """See TakeoverProtocol.take_over."""
         transport, early = self._transport, self._early or b""
         if transport.is_closing():
-            raise ConnectionResetError("the client has gone")
+            raise ConnectionResetError("the client disconnected")
         self._is_taken = True
         transport.set_protocol(owner)
         if len(early) > MAX_EARLY_BYTES:
@@ -233,7 +232,7 @@ class FastPathProtocol(asyncio.Protocol):
         return transport, early
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:
-        """Send an error response, whose body is one message, and close."""
+        """Send an error response, with its body in one message, and close."""
         if message["type"] == "http.response.start":
             status = HTTPStatus(message["status"])
             headers = [*self._server.default_headers, *message["headers"], CLOSE]
@@ -247,5 +246,4 @@ class FastPathProtocol(asyncio.Protocol):
 
 
 async def _receive() -> MutableMapping[str, Any]:
-    """Return the empty request body."""
     return {"type": "http.request", "body": b"", "more_body": False}

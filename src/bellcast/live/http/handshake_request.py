@@ -1,4 +1,4 @@
-"""What a request for a live connection says, read once from its ASGI scope."""
+"""The request for a live connection, parsed once from its ASGI scope."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 Headers = list[tuple[bytes, bytes]]
-# More parameters than this are somebody's mistake; the topic limit is reached long before.
+# Further parameters are ignored; the topic limit is far lower.
 MAX_PARAMETERS = 1_000
-# How a page names the way it came.
+# The scheme of the page that opened the connection.
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class HandshakeRequest(Struct, frozen=True, kw_only=True):
-    """Headers as sent, parameters decoded; `position` is where the client says it was."""
+    """Headers as sent, parameters decoded; `position` is the inbox position of the client."""
 
     method: str
     path: str
@@ -26,30 +26,28 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     parameters: list[tuple[str, str]]
 
     def header(self, name: bytes) -> str | None:
-        """The last header of that name."""
         value = dict(self.headers).get(name)
         return None if value is None else value.decode("latin-1")
 
     @property
     def topics(self) -> list[str]:
-        """`topics=a,b` and `topic=` repeated."""
-        found = []
+        """The topics in `topics=a,b` and in repeated `topic=`."""
+        topics = []
         for name, value in self.parameters:
             if name == "topics":
-                found += [topic for topic in value.split(",") if topic]
+                topics += [topic for topic in value.split(",") if topic]
             elif name == "topic":
-                found.append(value)
-        return found
+                topics.append(value)
+        return topics
 
     @property
     def position(self) -> str | None:
-        """`Last-Event-ID` wins over `?position=`: the address of a page stays while its position moves on."""
+        """`Last-Event-ID` overrides `?position=`: EventSource reconnects to the same URL with an old position in it."""
         last = self.header(b"last-event-id")
         return last or dict(self.parameters).get("position") or None
 
 
 def read(scope: Mapping[str, Any]) -> HandshakeRequest:
-    """The request in an ASGI scope."""
     client = scope.get("client")
     query = scope.get("query_string", b"")
     return HandshakeRequest(
@@ -65,11 +63,11 @@ def read(scope: Mapping[str, Any]) -> HandshakeRequest:
 
 
 def _parameters(query: bytes) -> list[tuple[str, str]]:
-    """Names and values; `parse_qsl` takes twice as long, at every connection of a storm."""
+    """Decode the query; `parse_qsl` takes twice as long, which matters in a reconnect storm."""
     if not query:
         return []
-    said = query.decode("latin-1")
-    parameters = [parameter.partition("=") for parameter in said.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]]
-    if "%" in said or "+" in said:
+    text = query.decode("latin-1")
+    parameters = [parameter.partition("=") for parameter in text.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]]
+    if "%" in text or "+" in text:
         return [(unquote_plus(name), unquote_plus(value)) for name, _, value in parameters]
     return [(name, value) for name, _, value in parameters]

@@ -1,4 +1,4 @@
-"""What is answered before, or instead of, a live connection; and how its socket is taken."""
+"""HTTP responses of live endpoints, and the takeover of a socket from the HTTP server."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,25 +13,22 @@ from bellcast.model import problems
 
 
 async def respond(send: asgi.Send, status: int, headers: Headers, body: bytes = b"") -> None:
-    """One whole HTTP answer."""
     sized = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *sized]})
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_error(send: asgi.Send, refusal: BellcastError, cors: Headers) -> None:
-    """A refusal as problem+json."""
-    told = [(name.encode(), value.encode()) for name, value in problems.headers(refusal).items()]
-    await respond(send, refusal.status, [*cors, *told], problems.body(refusal))
+async def respond_error(send: asgi.Send, error: BellcastError, cors: Headers) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in problems.headers(error).items()]
+    await respond(send, error.status, [*cors, *headers], problems.body(error))
 
 
 def can_take_over(scope: Mapping[str, Any]) -> bool:
-    """Whether the socket behind this request can be taken over."""
     return EXTENSION in (scope.get("extensions") or {})
 
 
 def take_over(scope: Mapping[str, Any], connection: Connection) -> tuple[CoalescingTransport, bytes] | None:
-    """The socket's outlet, and the bytes behind the request; None if the client left while it was looked at."""
+    """Take over the socket. Return the transport and the bytes after the request; None if the client disconnected."""
     try:
         transport, early = scope["extensions"][EXTENSION](connection)
     except ConnectionResetError:

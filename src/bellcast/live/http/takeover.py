@@ -1,4 +1,4 @@
-"""An HTTP server protocol whose requests can hand their socket over.
+"""An HTTP server protocol that lets a request take over its socket.
 
 It extends uvicorn's protocol with a function in `scope["extensions"]`: the endpoint authenticates like any ASGI
 endpoint and then takes over the transport; the HTTP protocol and its task are released. WebSocket upgrades are plain
@@ -37,7 +37,7 @@ BODY_TIMEOUT = 30
 MIN_BODY_RATE = 500
 # Bytes buffered after an upgrade request during authentication.
 MAX_EARLY_BYTES = 65_536
-# Requests sent ahead while an earlier one is unanswered; clients that pipeline at all send a handful.
+# Pipelined requests; the few clients that pipeline send a handful.
 MAX_PIPELINED = 20
 # Input discarded behind a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
@@ -60,8 +60,7 @@ class Stage(Enum):
 
 
 class TakeoverProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with `take_over`, bounds on what a client may send and leave unread, and no upgrade of
-    its own."""
+    """uvicorn's HTTP protocol with `take_over`, limits on unread responses and on input, and without its upgrades."""
 
     def __init__(self, *args: Any, log_refusal: LogRefusal | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,10 +71,10 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._chunk_size = 0  # bytes that are being parsed
         self._body_size = 0
         self._body_start = 0.0  # loop time
-        self._discarded = 0  # bytes of a body whose request is answered
+        self._discarded = 0  # bytes of a body after its response
         self._stage = Stage.HEAD
-        self._timeout: asyncio.TimerHandle | None = None  # not None while something is awaited
-        self._running: RequestResponseCycle | None = None  # the request that is being answered, or was last
+        self._timeout: asyncio.TimerHandle | None = None  # not None while input is expected
+        self._current: RequestResponseCycle | None = None  # the current or the last request
         self._read_timeout: ReadTimeout | None = None  # not None while responses wait for a slow reader
         self._has_closed = False
 
@@ -99,10 +98,10 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._cancel_timeout()
         self._unset_keepalive_if_required()
         self._stop_read_timeout()
-        if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True
-            self._running.message_event.set()
-        self._running = None
+        if self._current is not None and not self._current.response_complete:
+            self._current.disconnected = True
+            self._current.message_event.set()
+        self._current = None
         self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -206,9 +205,9 @@ class TakeoverProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             if self._should_upgrade():
                 return
-            self.cycle.keep_alive = False  # whatever answers, nothing more is parsed on this socket
-        self.headers = DISCARD  # type: ignore[assignment]  # trailers are no headers: they come after all checks
-        # Weakly, since both hold the scope: a request that is answered would wait for the garbage collector.
+            self.cycle.keep_alive = False  # no further request is parsed on this socket
+        self.headers = DISCARD  # type: ignore[assignment]  # trailers are not headers: they follow all checks
+        # Weak references, because both reference the scope: the cycle would wait for the garbage collector.
         self.scope["extensions"] = {EXTENSION: partial(_take_over, ref(self), ref(self.cycle))}  # type: ignore[dict-item]  # ASGI allows any value
         if len(self.pipeline) > MAX_PIPELINED:
             self._time_out()
@@ -239,7 +238,7 @@ class TakeoverProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.transport = self  # type: ignore[assignment]  # so that its `close` is ours
-        self._running = cycle
+        self._current = cycle
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -250,7 +249,6 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.close()
 
     def write(self, data: bytes) -> None:
-        """Send a part of a response."""
         if not self._has_closed:
             self.transport.write(data)
 
@@ -258,8 +256,8 @@ class TakeoverProtocol(HttpToolsProtocol):
         return self._has_closed or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close behind what was written. A client that still sends is read for a moment, so that its response is not
-        lost."""
+        """Close after the written data. If the client still sends, its input is discarded for a moment, so that the
+        response is not lost."""
         if self.is_closing():
             return
         self._has_closed = True
@@ -299,13 +297,13 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._refuse(head(b"400 Bad Request", headers) + msg.encode("ascii"))
 
     def _refuse(self, response: bytes) -> None:
-        """Answer a request that cannot be read, and close. Behind another request that is still being answered there is
-        only the close: the refusal would be taken for its response, or for a part of it."""
+        """Respond to an unreadable request, and close. During the response to an earlier request this only closes: the
+        error would be read as a part of that response."""
         if self._stage is Stage.REFUSED:
             return
-        self._note_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
+        self._report_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
         self._cancel_timeout()
-        running, is_running = self._running, self._stage is Stage.BODY and self._running is self.cycle
+        running, is_running = self._current, self._stage is Stage.BODY and self._current is self.cycle
         self._stage = Stage.REFUSED
         self._discarded = 0
         if running is not None and not running.response_complete and not is_running:
@@ -319,12 +317,12 @@ class TakeoverProtocol(HttpToolsProtocol):
     def take_over(self, cycle: RequestResponseCycle, owner: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Transfer the socket to `owner`. Returns the transport and the bytes after the request.
 
-        Raises ConnectionResetError if the client has gone. Afterwards this request may send nothing."""
+        Raises ConnectionResetError if the client disconnected. Afterwards this request must not send."""
         gone = cycle.disconnected or self.transport.is_closing()
-        cycle.disconnected = True  # so that uvicorn asks for no response
+        cycle.disconnected = True  # so that uvicorn expects no response
         if gone:
-            raise ConnectionResetError("the client has gone")
-        self.pipeline.clear()  # there is no second request on this socket
+            raise ConnectionResetError("the client disconnected")
+        self.pipeline.clear()  # later requests on this socket have no server
         self.connections.discard(self)
         self._unset_keepalive_if_required()
         self._cancel_timeout()
@@ -338,13 +336,13 @@ class TakeoverProtocol(HttpToolsProtocol):
     def _release(self) -> None:
         """Break the request's reference cycles: otherwise thousands of objects wait for the garbage collector."""
         self.scope["extensions"] = {}
-        self._running = None
+        self._current = None
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
-    def _note_refusal(self, status: int) -> None:
+    def _report_refusal(self, status: int) -> None:
         if self._log_refusal is not None:
             self._log_refusal(status, self.client[0] if self.client else None)
 
@@ -357,8 +355,8 @@ class TakeoverProtocol(HttpToolsProtocol):
 def _take_over(
     server: ref[TakeoverProtocol], cycle: ref[RequestResponseCycle], owner: asyncio.Protocol
 ) -> tuple[asyncio.Transport, bytes]:
-    """Both are there as long as the request is being answered."""
+    """Take over the socket; both references live until the response is complete."""
     protocol, answering = server(), cycle()
     if protocol is None or answering is None:
-        raise ConnectionResetError("the client has gone")
+        raise ConnectionResetError("the client disconnected")
     return protocol.take_over(answering, owner)

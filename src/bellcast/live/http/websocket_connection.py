@@ -1,4 +1,4 @@
-"""A WebSocket on a socket of our own."""
+"""A WebSocket on a raw socket."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ MAX_EARLY_BYTES = 65_536
 
 
 class WebSocketConnection(Connection):
-    """Reads frames strictly, answers control frames, hands messages to its listener."""
+    """Parses frames, responds to control frames and passes messages to its listener."""
 
     __slots__ = ("_early", "_listener", "_rate_limiter", "_reader")
 
@@ -31,31 +31,31 @@ class WebSocketConnection(Connection):
         if early:
             if not self.transport.is_closing():
                 self.transport.resume_reading()
-            self.data_received(early)  # last, since many frames at once pause the reading again
+            self.data_received(early)  # last, because many frames pause the reading again
 
     def data_received(self, data: bytes) -> None:
         if self._early is not None:
-            self._wait(data)
+            self._buffer_early(data)
             return
         self.last_received_tick = self.owner.tick
-        reader = self._begin() if self._reader is None else self._reader
-        for received in reader.receive(data):
-            self._receive(received)
+        reader = self._create_reader() if self._reader is None else self._reader
+        for event in reader.receive(data):
+            self._receive(event)
 
-    def _begin(self) -> websocket.FrameReader:
+    def _create_reader(self) -> websocket.FrameReader:
         self._rate_limiter = MessageRateLimiter(self._listener.limits.frames_per_second)
         self._reader = websocket.FrameReader(self._listener.limits.frame)
         return self._reader
 
-    def _wait(self, data: bytes) -> None:
+    def _buffer_early(self, data: bytes) -> None:
         self._early = (self._early or b"") + data
         if len(self._early) > MAX_EARLY_BYTES:
             self.transport.pause_reading()
 
-    def _receive(self, received: websocket.ReaderEvent) -> None:
-        match received:
+    def _receive(self, event: websocket.ReaderEvent) -> None:
+        match event:
             case websocket.CloseReceived(code):
-                self._answer_close(code)
+                self._respond_close(code)
             case _ if self.phase is Phase.CLOSED:
                 pass
             case websocket.ProtocolViolation(code, reason):
@@ -81,7 +81,7 @@ class WebSocketConnection(Connection):
     def send_close(self, end: CloseReason) -> None:
         self.write(self.dialect.close(end) + websocket.close_frame(end.code, end.reason))
 
-    def _answer_close(self, code: int) -> None:
+    def _respond_close(self, code: int) -> None:
         if self.phase is not Phase.CLOSED:
             self.close_reason = close_reasons.by_client(code)
             self.begin_close()

@@ -34,66 +34,68 @@ class DialectHandshake(Protocol):
         ...
 
     async def start(
-        self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
+        self,
+        connection: Connection,
+        request: HandshakeRequest,
+        authentication_error: BellcastError | None,
+        at_ready: OnReady,
     ) -> None:
         """Start the session on an accepted WebSocket, or raise. Calls `at_ready` once client messages may be processed."""
         ...
 
 
 class WebSocketEndpoint:
-    """An ASGI application for one WebSocket path."""
-
-    def __init__(self, rules: LiveConfig, arrivals: Admission, sessions: DialectHandshake, spawn: Spawn) -> None:
-        self._limits = rules.limits
-        self._origins = rules.access.origins
-        self._admission = arrivals
-        self._handshake = sessions
+    def __init__(self, config: LiveConfig, admission: Admission, handshake: DialectHandshake, spawn: Spawn) -> None:
+        self._limits = config.limits
+        self._origins = config.access.origins
+        self._admission = admission
+        self._handshake = handshake
         self._spawn = spawn
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         request = handshake_request.read(scope)
         if scope["type"] == "websocket":
-            await self._carry(request, receive, send)
+            await self._serve_asgi(request, receive, send)
             return
         upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
         if isinstance(upgrade, websocket.HandshakeRejected) or not responses.can_take_over(scope):
-            await self._decline(request, send, upgrade)
+            await self._respond_refusal(request, send, upgrade)
             return
         try:
             self._admission.check_address(request.address)
-            principal, refusal = await self._handshake.authenticate(request)
-        except BellcastError as forbidden:
-            await responses.respond_error(send, forbidden, self._cors(request, forbidden.status))
+            principal, authentication_error = await self._handshake.authenticate(request)
+        except BellcastError as error:
+            await responses.respond_error(send, error, self._cors(request, error.status))
             return
         connection = self._admission.create_connection(
             WebSocketConnection, self._handshake.direct, principal, request.address, listener=self._handshake.listener
         )
-        await self._take_over(scope, connection, request, upgrade, refusal)
+        await self._serve_direct(scope, connection, request, upgrade, authentication_error)
 
-    async def _take_over(
+    async def _serve_direct(
         self,
         scope: asgi.Scope,
         connection: WebSocketConnection,
         request: HandshakeRequest,
         upgrade: websocket.Upgrade,
-        refusal: BellcastError | None,
+        authentication_error: BellcastError | None,
     ) -> None:
         """Serve on the taken-over socket."""
         if (taken := responses.take_over(scope, connection)) is None:
             return
-        outlet, early = taken
-        connection.attach(outlet, self._limits.unsent)
+        transport, early = taken
+        connection.attach(transport, self._limits.unsent)
         if early:
             connection.data_received(early)
         connection.write(websocket.response(upgrade))
-        await self._start(connection, request, refusal, connection.start_reading)
+        await self._start(connection, request, authentication_error, connection.start_reading)
 
-    async def _carry(self, request: HandshakeRequest, receive: asgi.Receive, send: asgi.Send) -> None:
+    async def _serve_asgi(self, request: HandshakeRequest, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serve through another server's `send`."""
         await receive()  # websocket.connect
         try:
             self._admission.check_address(request.address)
-            principal, refusal = await self._handshake.authenticate(request)
+            principal, authentication_error = await self._handshake.authenticate(request)
         except BellcastError:
             await send(
                 {"type": "websocket.close", "code": close_reasons.FORBIDDEN.code}
@@ -102,12 +104,12 @@ class WebSocketEndpoint:
         connection = self._admission.create_connection(
             AsgiConnection, self._handshake.foreign, principal, request.address
         )
-        outlet = AsgiTransport(connection, asgi.websocket_message)
-        connection.attach(outlet, self._limits.unsent)
-        self._spawn(self._start(connection, request, refusal, outlet.resume_reading))
-        hearing = asgi.receive_websocket(connection, outlet, receive, self._handshake.listener)
-        speaking = outlet.run(send, {"type": "websocket.accept"}, connection.closing)
-        await asgi.serve(connection, outlet, speaking, hearing)
+        transport = AsgiTransport(connection, asgi.websocket_message)
+        connection.attach(transport, self._limits.unsent)
+        self._spawn(self._start(connection, request, authentication_error, transport.resume_reading))
+        receiving = asgi.receive_websocket(connection, transport, receive, self._handshake.listener)
+        sending = transport.run(send, {"type": "websocket.accept"}, connection.closing)
+        await asgi.serve(connection, transport, sending, receiving)
 
     async def _start(
         self,
@@ -123,15 +125,17 @@ class WebSocketEndpoint:
         start = self._handshake.start(connection, request, authentication_error, start_reading)
         await guarded_start(connection, start, refuse)
 
-    async def _decline(
+    async def _respond_refusal(
         self, request: HandshakeRequest, send: asgi.Send, upgrade: websocket.Upgrade | websocket.HandshakeRejected
     ) -> None:
         headers, detail = (
             (upgrade.headers, upgrade.detail) if isinstance(upgrade, websocket.HandshakeRejected) else ((), None)
         )
         is_bad = isinstance(upgrade, websocket.HandshakeRejected) and upgrade.status == BadRequest.status
-        refusal = BadRequest(detail) if is_bad else UpgradeRequired(detail)
-        await responses.respond_error(send, refusal, [*headers, *self._cors(request, refusal.status)])
+        authentication_error = BadRequest(detail) if is_bad else UpgradeRequired(detail)
+        await responses.respond_error(
+            send, authentication_error, [*headers, *self._cors(request, authentication_error.status)]
+        )
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
         return origins.cors_headers(request.header(b"origin"), self._origins, status)

@@ -1,4 +1,4 @@
-"""What the hub calls: the server's callbacks, observers of dialects, and the connection log."""
+"""Interfaces that the hub calls: callbacks of the server, observers of dialects, and the connection log."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -31,9 +31,7 @@ class HubObserver(Protocol):
         """Handle a stream's new follower count on all nodes, `change` more than before."""
         ...
 
-    def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
-        """Handle a member that joined or left a topic."""
-        ...
+    def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None: ...
 
     def node_left(self, where: PresenceKey) -> None:
         """Handle a member without local connections on a topic; it may have some on another node."""
@@ -47,14 +45,10 @@ class HubObserver(Protocol):
         """Return the recipient if the topic also carries the changes of an inbox."""
         ...
 
-    def pong_received(self, connection: Connection, data: bytes) -> None:
-        """Handle a pong with this payload."""
-        ...
+    def pong_received(self, connection: Connection, data: bytes) -> None: ...
 
 
 class ConnectionLog(Protocol):
-    """Logs opened, closed and refused connections."""
-
     def opened(self, connection: Connection) -> None: ...
     def closed(self, connection: Connection) -> None: ...
     def refused(self, connection: Connection, end: CloseReason) -> None:

@@ -1,4 +1,4 @@
-"""Graceful shutdown: connections are closed over a window, so that clients do not all reconnect at once."""
+"""Graceful shutdown: closes connections over a window, so that clients do not reconnect simultaneously."""
 
 import random
 

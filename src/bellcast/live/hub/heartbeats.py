@@ -26,7 +26,6 @@ class HeartbeatWheel:
         return max(1, round(seconds / self._tick))
 
     async def run(self, owner: ConnectionOwner) -> None:
-        """Tick until cancelled."""
         while True:
             await self._clock.sleep(self._tick)
             self.tick(owner)

@@ -1,4 +1,4 @@
-"""The connections of this process, what they follow, and the dispatch of events to them.
+"""The connections of this process, their subscriptions, and the dispatch of events to them.
 
 An event is encoded once per dialect in use on its stream; the same bytes are written to all its connections.
 """
@@ -70,7 +70,7 @@ class Hub:
         self._log = log
         self._observers: tuple[HubObserver, ...] = ()
         self._index = StreamIndex()
-        self._by_id, self._streams = self._index.by_id, self._index.by_stream  # for the dispatch of each event
+        self._by_id, self._streams = self._index.by_id, self._index.by_stream  # shortcuts for the dispatch
         self._is_tick_busy = False
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
@@ -103,7 +103,6 @@ class Hub:
             self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
 
     def on_disconnected(self, connection: Connection) -> None:
-        """Unregister a connection. Idempotent."""
         if not self._index.remove(connection):
             return
         if connection.address is not None:
@@ -115,15 +114,12 @@ class Hub:
             self._log.closed(connection)
 
     def find(self, id: str) -> Connection | None:
-        """Return the connection with this public id."""
         return self._by_id.get(id)
 
     def at_address(self, address: str) -> int:
-        """Return the number of connections from an address on all nodes."""
         return self._index.count(ADDRESS + address) + self.cluster.count_elsewhere(ADDRESS + address)
 
     def connections_of(self, tenant: str, recipient: str) -> int:
-        """Return the number of a recipient's connections on all nodes."""
         return self.total(inbox_stream(tenant, recipient))
 
     # --- subscriptions
@@ -144,7 +140,6 @@ class Hub:
                     self._presence_changed(change, ChangeOrigin.HERE)
 
     def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
-        """Unfollow topics; topics that are not followed are ignored."""
         for topic in topics:
             if connection.grants is not None and connection.grants.pop(topic, None) is not None:
                 stream = topic_stream(connection.principal.tenant, topic)
@@ -164,23 +159,20 @@ class Hub:
             connection.grants |= {topic: grant for topic, grant in kept.items() if topic in connection.grants}
 
     def topics(self, connection: Connection) -> tuple[str, ...]:
-        """Return the topics that a connection follows."""
         return tuple(connection.grants or ())
 
     def followed_topics(self, tenant: str) -> dict[str, int]:
         """Return a tenant's followed topics on all nodes with their connection counts."""
         prefix = topic_stream(tenant, "")
-        counts = Counter({key: len(those) for key, those in self._streams.items() if key.startswith(prefix)})
+        counts = Counter({key: len(followers) for key, followers in self._streams.items() if key.startswith(prefix)})
         for key, count in self.cluster.counts_by_prefix(prefix):
             counts[Stream(key)] += count
         return {stream.removeprefix(prefix): count for stream, count in counts.items()}
 
     def connections_on(self, stream: Stream) -> list[Connection]:
-        """Return the local connections that follow a stream."""
         return list(self._streams.get(stream, ()))
 
     def count(self, stream: Stream) -> int:
-        """Return the number of local connections that follow a stream."""
         return len(self._streams.get(stream, ()))
 
     def total(self, stream: Stream) -> int:
@@ -192,7 +184,7 @@ class Hub:
         return self._index.recipients(tenant, self._recipients_of)
 
     def _recipients_of(self, topic: str) -> list[str]:
-        """Return the recipients of inboxes whose changes a topic carries."""
+        """Return the recipients of the inboxes that a topic carries."""
         recipients = [observer.recipient_of(topic) for observer in self._observers]
         return [recipient for recipient in recipients if recipient is not None]
 
@@ -222,7 +214,7 @@ class Hub:
         self._count_changed(stream, count, -1)
 
     def _broker_streams(self, stream: Stream) -> tuple[Stream, ...]:
-        """Return the broker streams a stream needs: itself, and the inboxes whose changes its topic carries."""
+        """Return the broker streams of a stream: itself, and the inboxes that its topic carries."""
         kind, tenant, name = stream.split(SEPARATOR, 2)
         if kind != "topic":
             return (stream,)
@@ -255,23 +247,18 @@ class Hub:
     # --- cluster.LocalState
 
     def count_here(self, key: str) -> int:
-        """Return the local followers of a stream or connections of an address."""
         return self._index.count(key)
 
     def counts_here(self) -> dict[str, int]:
-        """Return all local counts by key."""
         return self._index.counts()
 
     def present_here(self, where: PresenceKey) -> PeerPresence:
-        """Return a member's local connections on a topic."""
         return self.presence.local(where)
 
     def presence_here(self) -> list[PeerPresence]:
-        """Return all members with a local connection."""
         return list(self.presence.all_local())
 
     def apply_peer(self, node: str, delta: StateDelta, cause: ChangeOrigin) -> None:
-        """Apply another node's state change."""
         for present in delta.members:
             self._presence_changed(self.presence.apply_remote(node, present), cause)
         for observer in self._observers:
@@ -282,14 +269,13 @@ class Hub:
     # --- dispatch
 
     def dispatch(self, event: Event) -> None:
-        """Dispatch an event to the local followers of its stream."""
         match event:
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 self._dispatch_change(event)
                 for observer in self._observers:
                     observer.inbox_changed(event)
             case PresenceChanged():
-                self._dispatch_move(event)
+                self._dispatch_presence(event)
             case LiveEvent() | Typing():
                 self._dispatch_live(event)
             case AnnouncementChanged():
@@ -311,7 +297,7 @@ class Hub:
         if connections:
             self._fan_out(connections, partial(self._encode, event), event.sender)
 
-    def _dispatch_move(self, event: PresenceChanged) -> None:
+    def _dispatch_presence(self, event: PresenceChanged) -> None:
         is_batched = self._presence_batcher.add(event, self.count(event.stream))
         if not is_batched:
             self._dispatch_live(event)
@@ -324,19 +310,19 @@ class Hub:
         if framed := [one for one in waiting if one.sock is None]:
             for move in moves:
                 self._fan_out(framed, partial(self._encode, move), None)
-        self._send_moves_together([one for one in waiting if one.sock is not None], moves)
+        self._send_merged([one for one in waiting if one.sock is not None], moves)
         for sender, number in last.items():
             mover = self._by_id.get(sender or "")
             if mover is not None and stream in mover.streams:
-                self._send_moves_together([mover], moves[number:])
+                self._send_merged([mover], moves[number:])
 
-    def _send_moves_together(self, connections: Sequence[Connection], moves: Sequence[PresenceChanged]) -> None:
+    def _send_merged(self, connections: Sequence[Connection], moves: Sequence[PresenceChanged]) -> None:
         merged = merge_changes(moves) if connections and moves else None
         if merged is not None:
             self._fan_out(connections, partial(self._encode, merged), None)
 
     def send_to_stream(self, stream: Stream, encode: Callable[[Dialect], bytes | None]) -> None:
-        """Send to a stream's followers what `encode` returns for their dialect; None is skipped."""
+        """Send to the followers of a stream what `encode` returns for their dialect; `None` sends nothing."""
         connections = tuple(self._streams.get(stream, ()))
         if connections:
             self._fan_out(connections, encode, None)
@@ -374,7 +360,6 @@ class Hub:
         return tuple(connections)
 
     def _note_tick_events(self) -> bool:
-        """True if another event was sent in this loop iteration."""
         if self._is_tick_busy:
             return True
         self._is_tick_busy = True
@@ -426,7 +411,6 @@ class Hub:
                 self.end(connection, close_reasons.REVOKED)
 
     def end(self, connection: Connection, end: CloseReason) -> None:
-        """Close a connection with a reason and unregister it."""
         if self._log is not None and connection.phase is not Phase.CLOSED and connection.id not in self._by_id:
             self._log.refused(connection, end)
         connection.close(end)

@@ -26,10 +26,9 @@ class Presence:
         # By topic and recipient: a member per local connection and per other node, the latter with its connection count.
         self._members: dict[tuple[str, str], dict[str, dict[str, Member]]] = {}
         # Member key of a connection on a topic, if it differs from its recipient.
-        self._named: dict[tuple[str, str], str] = {}
+        self._member_keys: dict[tuple[str, str], str] = {}
 
     def tracks(self, topic: str) -> bool:
-        """True if a topic has presence."""
         return patterns.any_matches(self._patterns, topic)
 
     # --- connections of this process
@@ -37,9 +36,10 @@ class Presence:
     def join(
         self, principal: Principal, topic: str, connection: str, member: Member | None = None
     ) -> tuple[PresenceKey, PresenceChanged | None] | None:
-        """Add a connection. Returns its key, and the change if it is the member's first. An explicit `member` is always tracked."""
+        """Add a connection. Return its key and, for the first of a member, the change. An explicit `member` is always
+        tracked."""
         if member is not None:
-            self._named[connection, topic] = member.recipient
+            self._member_keys[connection, topic] = member.recipient
         elif principal.recipient is None or not self.tracks(topic):
             return None
         else:
@@ -48,18 +48,16 @@ class Presence:
         return where, self._add(where, connection, member, sender=connection)
 
     def leave(self, principal: Principal, topic: str, connection: str) -> Departure | None:
-        """Remove a connection."""
-        recipient = self._named.pop((connection, topic), principal.recipient or "")
+        recipient = self._member_keys.pop((connection, topic), principal.recipient or "")
         where = (principal.tenant, topic, recipient)
-        links = self._links(where)
-        if connection not in links:
+        sources = self._sources(where)
+        if connection not in sources:
             return None
         change = self._remove(where, connection, sender=connection)
-        return Departure(where, _local_count(links), change)
+        return Departure(where, _local_count(sources), change)
 
     def member_key(self, principal: Principal, topic: str, connection: str) -> str | None:
-        """Return the member key of a connection on a topic."""
-        return self._named.get((connection, topic), principal.recipient)
+        return self._member_keys.get((connection, topic), principal.recipient)
 
     # --- other nodes
 
@@ -71,55 +69,52 @@ class Presence:
         return self._remove(where, node, sender=None)
 
     def local(self, where: PresenceKey) -> PeerPresence:
-        """Return a member with its connection count in this process."""
         tenant, topic, recipient = where
-        links = self._links(where)
-        member = next((one for one in links.values() if one.connections is None), Member(recipient=recipient))
-        return PeerPresence(tenant, topic, Member(recipient, member.name, _local_count(links), member.info))
+        sources = self._sources(where)
+        member = next((one for one in sources.values() if one.connections is None), Member(recipient=recipient))
+        return PeerPresence(tenant, topic, Member(recipient, member.name, _local_count(sources), member.info))
 
     def all_local(self) -> Iterator[PeerPresence]:
-        """Yield the members with a connection in this process."""
         for (tenant, topic), members in self._members.items():
-            for recipient, links in members.items():
-                if _local_count(links):
+            for recipient, sources in members.items():
+                if _local_count(sources):
                     yield self.local((tenant, topic, recipient))
 
     # --- queries
 
     def member_keys(self, tenant: str, topic: str) -> list[Member]:
         """Return the present members as they first joined."""
-        return [next(iter(links.values())) for links in self._members.get((tenant, topic), {}).values()]
+        return [next(iter(sources.values())) for sources in self._members.get((tenant, topic), {}).values()]
 
     def is_present(self, tenant: str, topic: str, recipient: str) -> bool:
-        """True if the recipient is present."""
-        return bool(self._links((tenant, topic, recipient)))
+        return bool(self._sources((tenant, topic, recipient)))
 
     def members(self, tenant: str, topic: str) -> list[Member]:
         """Return the present members with connection counts, sorted by key."""
         return [
-            Member(recipient=key, name=newest.name, connections=_total_count(links), info=newest.info)
-            for key, links in sorted(self._members.get((tenant, topic), {}).items())
-            for newest in list(links.values())[-1:]
+            Member(recipient=key, name=newest.name, connections=_total_count(sources), info=newest.info)
+            for key, sources in sorted(self._members.get((tenant, topic), {}).items())
+            for newest in list(sources.values())[-1:]
         ]
 
-    def _links(self, where: PresenceKey) -> dict[str, Member]:
+    def _sources(self, where: PresenceKey) -> dict[str, Member]:
         tenant, topic, recipient = where
         return self._members.get((tenant, topic), {}).get(recipient, {})
 
     def _add(self, where: PresenceKey, source: str, member: Member, sender: str | None) -> PresenceChanged | None:
         tenant, topic, recipient = where
-        links = self._members.setdefault((tenant, topic), {}).setdefault(recipient, {})
-        first = not links
-        links[source] = member
+        sources = self._members.setdefault((tenant, topic), {}).setdefault(recipient, {})
+        first = not sources
+        sources[source] = member
         if not first:
             return None
         return PresenceChanged(tenant=tenant, topic=topic, joined=(_plain(member),), sender=sender)
 
     def _remove(self, where: PresenceKey, source: str, sender: str | None) -> PresenceChanged | None:
         tenant, topic, recipient = where
-        links = self._links(where)
-        member = links.pop(source, None)
-        if member is None or links:
+        sources = self._sources(where)
+        member = sources.pop(source, None)
+        if member is None or sources:
             return None
         members = self._members[tenant, topic]
         del members[recipient]
@@ -133,9 +128,9 @@ def _plain(member: Member) -> Member:
     return member if member.connections is None else Member(member.recipient, member.name, info=member.info)
 
 
-def _local_count(links: dict[str, Member]) -> int:
-    return sum(member.connections is None for member in links.values())
+def _local_count(sources: dict[str, Member]) -> int:
+    return sum(member.connections is None for member in sources.values())
 
 
-def _total_count(links: dict[str, Member]) -> int:
-    return sum(1 if member.connections is None else member.connections for member in links.values())
+def _total_count(sources: dict[str, Member]) -> int:
+    return sum(1 if member.connections is None else member.connections for member in sources.values())

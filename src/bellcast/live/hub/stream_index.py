@@ -20,7 +20,6 @@ class StreamIndex:
         self._by_address: dict[str, int] = {}
 
     def add(self, connection: Connection) -> None:
-        """Register a connection under its id and address."""
         self.by_id[connection.id] = connection
         if connection.address is not None:
             self._by_address[connection.address] = self._by_address.get(connection.address, 0) + 1
@@ -66,7 +65,6 @@ class StreamIndex:
         return len(self.by_stream.get(Stream(key), ()))
 
     def counts(self) -> dict[str, int]:
-        """Return all counts by key."""
         counts: dict[str, int] = {stream: len(followers) for stream, followers in self.by_stream.items()}
         return counts | {ADDRESS + address: count for address, count in self._by_address.items()}
 

@@ -28,7 +28,7 @@ RESTART_BY_APP = CloseReason(close_reasons.RESTARTING.code, "closed_by_app", rec
 
 
 class NativeCallContext:
-    """A calls.CallPort for one connection. Frames emitted before `ready` are queued in `pending_frames`."""
+    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
         self._engines = engines
@@ -42,21 +42,19 @@ class NativeCallContext:
         """Send the caller an `event`. Its data is the first argument; several arguments are all sent in `args`."""
         several = {"args": args} if len(args) > 1 else {}
         frame = protocol.Frame("event", {"name": name, "data": args[0] if args else None, **several})
-        told = self._connection.dialect.encode_frame(frame)  # encoding errors belong to the handler
+        encoded = self._connection.dialect.encode_frame(frame)  # an encoding error is raised in the handler
         if self.pending_frames is not None:
-            self.pending_frames.append(told)
+            self.pending_frames.append(encoded)
         elif self._connection.phase is not Phase.CLOSED:
-            self._connection.write_tracked(told)
+            self._connection.write_tracked(encoded)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        """Publish to the subscribers of a topic of the caller's tenant."""
         validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
         tenant = self._connection.principal.tenant
         await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        """Not supported: native clients make calls but do not receive them."""
-        raise HandlerFailed("A native client cannot be asked: emit to it, and let it call.")
+        raise HandlerFailed("A native client cannot be called: emit an event to it, and let it call.")
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic. The app's call is the authorization."""
@@ -66,16 +64,13 @@ class NativeCallContext:
             self._hub.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:
-        """Unsubscribe the connection from the topic."""
         self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
-        """Close the connection: the native dialect has only one namespace."""
         await self.close(reconnect=False)
 
     async def close(self, *, reconnect: bool) -> None:
-        """Request that the connection is closed after the reply."""
         self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP
 
     def close_if_requested(self) -> None:
@@ -87,14 +82,13 @@ class NativeCallContext:
 class AppCallbacks:
     """Verifies fresh tokens with the authenticator and calls the app's handlers."""
 
-    def __init__(self, engines: Context, hub: Hub, doors: Authenticator, app: CallBackend) -> None:
+    def __init__(self, engines: Context, hub: Hub, authenticator: Authenticator, app: CallBackend) -> None:
         self._engines = engines
         self._hub = hub
-        self._authenticator = doors
+        self._authenticator = authenticator
         self._app = app
 
     async def renew(self, token: str) -> Principal:
-        """Return the principal of a fresh token."""
         principal = await self._authenticator.session(token)
         inbox = await views.open(self._engines, principal)
         return principal.with_name(inbox.name)
@@ -103,50 +97,48 @@ class AppCallbacks:
         """Return the reply of the app's handler. Clients cannot call `connect` and `disconnect`."""
         if name in (calls.CONNECT, calls.DISCONNECT):
             raise NoHandler(f"{name!r} cannot be called.")
-        port = NativeCallContext(self._engines, self._hub, connection)
+        context = NativeCallContext(self._engines, self._hub, connection)
         try:
-            return await self._app.dispatch(self._call(port, connection, name, data))
+            return await self._app.dispatch(self._call(context, connection, name, data))
         except calls.Refused as refused:
             raise Forbidden(refused.message, data=refused.data) from None
         finally:
-            port.close_if_requested()
+            context.close_if_requested()
 
     async def connected(self, connection: Connection, data: Any) -> NativeCallContext | None:
         """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
         if not self._app.has(calls.CONNECT):
             return None
-        port = NativeCallContext(self._engines, self._hub, connection)
-        call = self._call(port, connection, calls.CONNECT, data)
+        context = NativeCallContext(self._engines, self._hub, connection)
+        call = self._call(context, connection, calls.CONNECT, data)
         try:
             await self._app.dispatch(call)
         except calls.Refused as refused:
             raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
-        if port.close_reason is not None:
-            self._hub.end(connection, port.close_reason)  # an open WebSocket receives this close reason unchanged
-            raise _close_reason(port.close_reason)
+        if context.close_reason is not None:
+            self._hub.end(connection, context.close_reason)  # an open WebSocket receives this close reason unchanged
+            raise _close_reason(context.close_reason)
         if call.accepted is not None:
             connection.principal = merge_principal(
-                call.accepted, connection.principal, asked_at=connection.connected_at
+                call.accepted, connection.principal, accepted_at=connection.connected_at
             )
-        return port
+        return context
 
     async def disconnected(self, connection: Connection) -> None:
-        """Call the `disconnect` handler."""
         try:
-            port = NativeCallContext(self._engines, self._hub, connection)
-            await self._app.dispatch(self._call(port, connection, calls.DISCONNECT, None))
+            context = NativeCallContext(self._engines, self._hub, connection)
+            await self._app.dispatch(self._call(context, connection, calls.DISCONNECT, None))
         except (BellcastError, calls.Refused) as failure:
-            log.warning("disconnect handler", why=str(failure))
+            log.warning("disconnect_handler_failed", reason=str(failure))
 
     @property
     def wants_disconnects(self) -> bool:
-        """True if the app has a `disconnect` handler."""
         return self._app.has(calls.DISCONNECT)
 
-    def _call(self, port: NativeCallContext, connection: Connection, name: str, data: Any) -> Call:
+    def _call(self, context: NativeCallContext, connection: Connection, name: str, data: Any) -> Call:
         principal = connection.principal
         return Call(
-            port,
+            context,
             name,
             () if data is None else (data,),
             recipient=principal.recipient,
@@ -159,21 +151,20 @@ class AppCallbacks:
 
 
 def _close_reason(end: CloseReason) -> BellcastError:
-    """Return the error for a connection that the app closed during `connect`."""
-    said = "The app closed this connection."
-    return Unavailable(said, retry_after=1) if end.reconnect else close_reasons.RejectedByApp(said)
+    detail = "The app closed this connection."
+    return Unavailable(detail, retry_after=1) if end.reconnect else close_reasons.RejectedByApp(detail)
 
 
-def merge_principal(word: calls.Accepted, session: Principal, *, asked_at: int) -> Principal:
-    """Return the principal set by a `connect` handler, keeping the session's grants. `asked_at`, the time of the call
-    in UTC milliseconds, becomes the issue time, so earlier session revocations do not apply."""
+def merge_principal(accepted: calls.Accepted, session: Principal, *, accepted_at: int) -> Principal:
+    """Return the principal set by a `connect` handler, keeping the session's grants. `accepted_at`, in UTC
+    milliseconds, becomes the issue time, so earlier session revocations do not apply."""
     return Principal(
-        tenant=session.tenant if word.tenant is None else word.tenant,
-        recipient=word.recipient,
+        tenant=session.tenant if accepted.tenant is None else accepted.tenant,
+        recipient=accepted.recipient,
         topics=session.topics,
         publish=session.publish,
-        roles=session.roles if word.roles is None else word.roles,
+        roles=session.roles if accepted.roles is None else accepted.roles,
         name=session.name,
-        issued_at=asked_at,
+        issued_at=accepted_at,
         expires_at=session.expires_at,
     )

@@ -26,7 +26,7 @@ NOTHING: topic_access.Authorized = ({}, ())
 
 
 class OpenedInbox(Struct, frozen=True):
-    """An admitted connection's inbox and its resume position. `on_ready` applies what the `connect` handler did."""
+    """An admitted connection's inbox and its resume position. `on_ready` applies the effects of the `connect` handler."""
 
     opened: OpenInbox | None  # None: anonymous
     position: Position | None
@@ -57,17 +57,17 @@ class NativeHandshake:
         self,
         store: Store,
         hub: Hub,
-        rules: LiveConfig,
-        doors: Authenticator,
-        arrivals: Admission,
+        config: LiveConfig,
+        authenticator: Authenticator,
+        admission: Admission,
         commands: Commands,
         app: AppCallbacks,
     ) -> None:
         self._store = store
         self._hub = hub
-        self._rules = rules
-        self._authenticator = doors
-        self._admission = arrivals
+        self._config = config
+        self._authenticator = authenticator
+        self._admission = admission
         self._app = app
         self.listener = commands
 
@@ -77,77 +77,80 @@ class NativeHandshake:
             return await self._authenticator.recipient(request, "websocket"), None
         except WrongOrigin:
             raise
-        except BellcastError as refusal:
-            return Principal(), refusal
+        except BellcastError as authentication_error:
+            return Principal(), authentication_error
 
     async def start(
-        self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
+        self,
+        connection: Connection,
+        request: HandshakeRequest,
+        authentication_error: BellcastError | None,
+        at_ready: OnReady,
     ) -> None:
         """Start an accepted WebSocket; raises if it is refused. `at_ready` starts the processing of received frames."""
-        if refusal is not None:
-            raise refusal
+        if authentication_error is not None:
+            raise authentication_error
         await self.send_ready(connection, await self.open_inbox(connection, request), request, at_ready)
 
     async def open_inbox(self, connection: Connection, request: HandshakeRequest) -> OpenedInbox:
-        """Call `connect` and open the inbox."""
         with self._admission.waiting_for_app(request.address):
-            port = await self._app.connected(connection, None)
-        asked = request.position
-        position = None if asked is None else parse_position(asked)
+            context = await self._app.connected(connection, None)
+        requested = request.position
+        position = None if requested is None else parse_position(requested)
         opened = await self._admission.admit(connection, position)
-        return OpenedInbox(opened, position, asked is not None, partial(self._connected, connection, port))
+        return OpenedInbox(opened, position, requested is not None, partial(self._connected, connection, context))
 
     async def send_ready(
         self,
         connection: Connection,
-        arrived: OpenedInbox,
+        opened_inbox: OpenedInbox,
         request: HandshakeRequest,
         at_ready: OnReady = lambda: None,
     ) -> None:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
-        missed, base = await self._send_ready(connection, arrived, request)
-        arrived.on_ready()
+        missed, base = await self._send_ready(connection, opened_inbox, request)
+        opened_inbox.on_ready()
         at_ready()
         if connection.phase is Phase.OPENING:
-            await resume.replay(self._store, connection, missed, base, self._rules.limits)
+            await resume.replay(self._store, connection, missed, base, self._config.limits)
 
     async def _send_ready(
-        self, connection: Connection, arrived: OpenedInbox, request: HandshakeRequest
+        self, connection: Connection, opened_inbox: OpenedInbox, request: HandshakeRequest
     ) -> tuple[Changes | None, int]:
         """Send `ready`. Return the changes to replay and their base revision; nothing if already live."""
-        asked = request.topics
-        given, refused = NOTHING
-        if asked:
-            given, refused = await topic_access.authorize_topics(
-                self._store, connection.principal, asked, 0, self._rules
+        requested = request.topics
+        granted, refused = NOTHING
+        if requested:
+            granted, refused = await topic_access.authorize_topics(
+                self._store, connection.principal, requested, 0, self._config
             )
         if connection.phase is Phase.CLOSED:
             return None, 0
-        self._hub.follow(connection, given)
-        inbox, missed, resumed = arrived.inbox, arrived.missed, arrived.resumed
+        self._hub.follow(connection, granted)
+        inbox, missed, resumed = opened_inbox.inbox, opened_inbox.missed, opened_inbox.resumed
         connection.write_tracked(
-            connection.dialect.encode_frame(self._ready_frame(connection, inbox, resumed, tuple(given), refused))
+            connection.dialect.encode_frame(self._ready_frame(connection, inbox, resumed, tuple(granted), refused))
         )
         if resumed is not None:
             connection.revision = resumed.revision
             return missed, resumed.revision if resumed.base is None else resumed.base
-        _go_live(connection, inbox, lost=arrived.came_back)
+        _go_live(connection, inbox, lost=opened_inbox.came_back)
         return None, connection.revision
 
-    def _connected(self, connection: Connection, port: NativeCallContext | None) -> None:
-        if port is None or port.pending_frames is None or connection.phase is Phase.CLOSED:
+    def _connected(self, connection: Connection, context: NativeCallContext | None) -> None:
+        if context is None or context.pending_frames is None or connection.phase is Phase.CLOSED:
             return
-        self._hub.follow(connection, dict.fromkeys(port.pending_topics, Grant.APP))
-        for frame in port.pending_frames:
+        self._hub.follow(connection, dict.fromkeys(context.pending_topics, Grant.APP))
+        for frame in context.pending_frames:
             connection.write_tracked(frame)
-        port.pending_frames = None
+        context.pending_frames = None
 
     def _ready_frame(
         self,
         connection: Connection,
         inbox: Inbox | None,
         resumed: Position | None,
-        given: tuple[str, ...],
+        granted: tuple[str, ...],
         refused: tuple[topic_access.TopicRefused, ...],
     ) -> protocol.Frame:
         state = None if inbox is None else inbox.state
@@ -157,11 +160,11 @@ class NativeHandshake:
                 recipient=connection.principal.recipient,
                 state=state,
                 position=_ready_position(state, resumed),
-                heartbeat=self._rules.heartbeat,
+                heartbeat=self._config.heartbeat,
                 resumed=resumed is not None,
-                topics=given,
+                topics=granted,
                 refused=refused,
-                presence=self.listener.members(connection.principal, given),
+                presence=self.listener.members(connection.principal, granted),
             )
         )
 

@@ -50,28 +50,22 @@ class NativeDialect(Struct, frozen=True, eq=False):
     protocol: str = "native"
 
     def encode(self, event: Event) -> bytes | None:
-        """Encode an event; None if this dialect has no frame for it."""
-        told = frame(event)
-        return None if told is None else self.encode_frame(told)
+        fields = frame(event)
+        return None if fields is None else self.encode_frame(fields)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
-        """Encode a replayed inbox change with the client's position after it."""
         return self.encode_frame(inbox_frame(event, position))
 
     def reset(self, state: InboxState) -> bytes:
-        """Encode the frame that makes a client fetch its inbox again."""
         return self.encode_frame(reset(state))
 
     def heartbeat(self, now: int) -> bytes:
-        """Encode a heartbeat frame."""
         return self.encode_frame(heartbeat(now))
 
     def close_event(self, end: CloseReason) -> CloseReason:
-        """Return the reason unchanged: close reasons use the native codes."""
         return end
 
     def close(self, end: CloseReason) -> bytes:
-        """Encode the frame sent before the server closes the connection."""
         return self.encode_frame(close(end))
 
 
@@ -123,8 +117,6 @@ def inbox_frame(event: InboxEvent, position: str) -> Frame:
 
 
 class Ready(Struct, frozen=True):
-    """Fields of the `ready` frame."""
-
     connection: str
     recipient: str | None
     state: InboxState | None
@@ -157,37 +149,32 @@ def ready(greeting: Ready) -> Frame:
 
 
 def reset(state: InboxState) -> Frame:
-    """Return the frame for a position that is too old or unknown: the client must fetch the inbox again."""
     change = inbox_payloads.reset_payload(state)
     return Frame(change.name, change.fields, state.position)
 
 
 def heartbeat(now: int) -> Frame:
-    """Return a heartbeat frame. It never has an id."""
     return Frame("heartbeat", {"time": times.to_rfc3339(now)})
 
 
 def close(end: CloseReason) -> Frame:
-    """Return the frame sent before the server closes the connection."""
     more = {"after": end.after, "message": end.message}
-    told = {name: value for name, value in more.items() if value is not None}
-    return Frame("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **told})
+    fields = {name: value for name, value in more.items() if value is not None}
+    return Frame("close", {"code": end.code, "reason": end.reason, "reconnect": end.reconnect, **fields})
 
 
 def ack(ref: Any, **fields: Any) -> Frame:
-    """Acknowledge a client's frame."""
     return Frame("ack", _ref(ref) | fields)
 
 
 def pong(ref: Any) -> Frame:
-    """Return the response to `ping`."""
     return Frame("pong", _ref(ref))
 
 
-def error(ref: Any, refusal: BellcastError) -> Frame:
+def error(ref: Any, failure: BellcastError) -> Frame:
     """Return the error response to a client's frame. `code` is the REST error code."""
-    data = {} if refusal.data is None else {"data": refusal.data}
-    return Frame("error", _ref(ref) | {"code": refusal.code, "message": refusal.detail} | data)
+    data = {} if failure.data is None else {"data": failure.data}
+    return Frame("error", _ref(ref) | {"code": failure.code, "message": failure.detail} | data)
 
 
 def _ref(ref: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`GET /v1/stream`: the native dialect as an event stream.
 
-EventSource stops permanently on any status but 200 and hides the status from its script. So only permanent errors are
+EventSource stops permanently on any status but 200 and hides the status from its script. Only permanent errors are
 sent as a status; temporary ones are a stream with a `retry` delay (WHATWG HTML, 9.2)."""
 
 import random
@@ -40,8 +40,6 @@ class SseConnection(Connection):
 
 
 class StreamEndpoint:
-    """An ASGI application for event streams."""
-
     def __init__(
         self,
         authenticator: Authenticator,

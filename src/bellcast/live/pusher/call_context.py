@@ -16,7 +16,7 @@ from bellcast.ports import Context
 
 
 class PusherCallContext:
-    """A calls.CallPort for one connection. `channel` is the channel of the client event."""
+    """A calls.CallContext for one connection. `channel` is the channel of the client event."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection, channel: str | None) -> None:
         self._engines = engines
@@ -26,21 +26,18 @@ class PusherCallContext:
         self.close_reason: CloseReason | None = None  # close the connection with this after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        """Send an event to the caller on the channel of its client event."""
         data = args[0] if len(args) == 1 else list(args) or None
         if self._connection.phase is not Phase.CLOSED:
             frame = frames.event(name, self._channel, frames.text(data))
             self._connection.write_tracked(self._connection.dialect.encode_frame(frame))
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        """Publish to the subscribers of a topic of the caller's tenant."""
         validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
         tenant = self._connection.principal.tenant
         await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        """Not supported: Pusher clients cannot be called."""
-        raise HandlerFailed("A Pusher client cannot be asked: emit to it.")
+        raise HandlerFailed("A Pusher client cannot be called: emit an event to it.")
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic and notify the client. The app's call is the authorization."""
@@ -49,13 +46,10 @@ class PusherCallContext:
             self._connection.write_tracked(self._connection.dialect.encode_frame(frames.subscribed(topic)))
 
     async def leave(self, topic: str) -> None:
-        """Unsubscribe the connection from the topic."""
         self._hub.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
-        """Close the connection: the Pusher dialect has only one namespace."""
         await self.close(reconnect=False)
 
     async def close(self, *, reconnect: bool) -> None:
-        """Request that the connection is closed after the reply."""
         self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP

@@ -37,67 +37,64 @@ class SubscriptionRefused(Exception):
 
 
 class PusherChannels:
-    """Executes channel commands of clients."""
-
-    def __init__(self, wiring: PusherContext, users: PusherUsers, rosters: PresenceCache) -> None:
-        self._context = wiring
+    def __init__(self, context: PusherContext, users: PusherUsers, presence_cache: PresenceCache) -> None:
+        self._context = context
         self._users = users
-        self._presence_cache = rosters
-        self._hub = wiring.hub
-        self._limits = wiring.rules.limits
-        self._rules = wiring.pusher
+        self._presence_cache = presence_cache
+        self._hub = context.hub
+        self._limits = context.config.limits
+        self._config = context.pusher
         self._rate_limiters: dict[Connection, MessageRateLimiter] = {}
 
     # --- subscriptions
 
-    async def subscribe(self, connection: Connection, asked: protocol.PusherSubscribe) -> None:
+    async def subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
         """Subscribe to the channel, or send the refusal in both forms that clients handle."""
         try:
-            await self._subscribe(connection, asked)
+            await self._subscribe(connection, command)
         except SubscriptionRefused as refused:
-            log.info("subscription refused", channel=asked.channel[:200], why=refused.message)
-            channel = asked.channel
-            self._send(connection, frames.subscription_error(channel, refused.kind, refused.message, refused.status))
-            self._send(connection, frames.error(refused.message))
+            log.info("subscription_refused", channel=command.channel[:200], reason=refused.message)
+            channel = command.channel
+            connection.send_frame(frames.subscription_error(channel, refused.kind, refused.message, refused.status))
+            connection.send_frame(frames.error(refused.message))
 
-    async def _subscribe(self, connection: Connection, asked: protocol.PusherSubscribe) -> None:
-        channel = asked.channel
+    async def _subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
+        channel = command.channel
         if channel.startswith(topics.TO_RECIPIENT):
             self._check_own(connection, channel)
-            self._send(connection, frames.subscribed(channel))
+            connection.send_frame(frames.subscribed(channel))
             return
         self._check_name(channel)
         followed = self._hub.topics(connection)
         if channel in followed:
             raise BadRequest(f"This connection follows {channel} already.")
         self._check_room(len(followed))
-        grant, member = await self._authorize(connection, asked, len(followed))
+        grant, member = await self._authorize(connection, command, len(followed))
         if connection.phase is not Phase.CLOSED:
             self._hub.follow(connection, {channel: grant}, member)
-            self._send(connection, frames.subscribed(channel, self._presence_snapshot(connection, channel)))
+            connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
             if topics.is_cache(channel):
                 await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
-        """Unsubscribe from the channel; there is no reply."""
         self._hub.unfollow(connection, (channel,))
 
     async def _authorize(
-        self, connection: Connection, asked: protocol.PusherSubscribe, followed: int
+        self, connection: Connection, command: protocol.PusherSubscribe, followed: int
     ) -> tuple[Grant, Member | None]:
         """Return the grant and, on a presence channel, the member; raises SubscriptionRefused if not authorized."""
-        if topics.is_presence(asked.channel):
-            return Grant.APP, self._member(connection, asked)
-        if topics.is_private(asked.channel):
-            self._check_signature(connection, asked, None)
+        if topics.is_presence(command.channel):
+            return Grant.APP, self._member(connection, command)
+        if topics.is_private(command.channel):
+            self._check_signature(connection, command, None)
             return Grant.APP, None
-        wiring = self._context
-        given, refused = await following.authorize_topics(
-            wiring.engines.store, connection.principal, (asked.channel,), followed, wiring.rules
+        context = self._context
+        granted, refused = await following.authorize_topics(
+            context.engines.store, connection.principal, (command.channel,), followed, context.config
         )
         if refused:
-            raise SubscriptionRefused("AuthError", f"{asked.channel}: {refused[0].message}", 403)
-        return given[asked.channel], None
+            raise SubscriptionRefused("AuthError", f"{command.channel}: {refused[0].message}", 403)
+        return granted[command.channel], None
 
     def _check_own(self, connection: Connection, channel: str) -> None:
         if connection.principal.recipient != topics.recipient(channel):
@@ -106,8 +103,8 @@ class PusherChannels:
             )
 
     def _check_name(self, channel: str) -> None:
-        for wrong in validation.topic("channel", channel, self._limits):
-            raise SubscriptionRefused("InvalidName", f"A channel's name {wrong.message}.", 400)
+        for problem in validation.topic("channel", channel, self._limits):
+            raise SubscriptionRefused("InvalidName", f"A channel's name {problem.message}.", 400)
 
     def _check_room(self, followed: int) -> None:
         limit = self._limits.topics_per_connection
@@ -115,31 +112,31 @@ class PusherChannels:
             raise SubscriptionRefused("LimitReached", f"A connection follows at most {limit} channels.", 403)
 
     def _check_signature(
-        self, connection: Connection, asked: protocol.PusherSubscribe, channel_data: str | None
+        self, connection: Connection, command: protocol.PusherSubscribe, channel_data: str | None
     ) -> None:
         project = self._context.project
-        signed = signatures.channel_string(connection.id, asked.channel, channel_data)
-        if not signatures.is_valid(project, asked.auth or "", signed):
-            message = f"{asked.channel}: the signature does not hold. It must be {project.key}:<hex HMAC-SHA256> of "
+        signed = signatures.channel_string(connection.id, command.channel, channel_data)
+        if not signatures.is_valid(project, command.auth or "", signed):
+            message = f"{command.channel}: the signature does not hold. It must be {project.key}:<hex HMAC-SHA256> of "
             raise SubscriptionRefused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
 
-    def _member(self, connection: Connection, asked: protocol.PusherSubscribe) -> Member:
-        self._check_signature(connection, asked, asked.channel_data)
-        principal, limit = connection.principal, self._rules.presence_members
-        if limit and self._presence_cache.count(principal.tenant, asked.channel) >= limit:
-            raise SubscriptionRefused("LimitReached", f"{asked.channel} has {limit} members already.", 403)
-        if asked.channel_data is None:
+    def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:
+        self._check_signature(connection, command, command.channel_data)
+        principal, limit = connection.principal, self._config.presence_members
+        if limit and self._presence_cache.count(principal.tenant, command.channel) >= limit:
+            raise SubscriptionRefused("LimitReached", f"{command.channel} has {limit} members already.", 403)
+        if command.channel_data is None:
             if principal.recipient is None:
-                raise SubscriptionRefused("AuthError", f"{asked.channel}: send channel_data, or sign in first.", 401)
+                raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)
             return Member(recipient=principal.recipient, name=principal.name, info=self._users.info(connection))
-        said = protocol.read_member(asked.channel_data)
-        if isinstance(said, str):
-            raise SubscriptionRefused("AuthError", f"{asked.channel}: {said}", 401)
-        for wrong in validation.data("user_info", said.user_info, 0):  # it is also sent to other nodes
+        member_data = protocol.read_member(command.channel_data)
+        if isinstance(member_data, str):
+            raise SubscriptionRefused("AuthError", f"{command.channel}: {member_data}", 401)
+        for problem in validation.data("user_info", member_data.user_info, 0):  # it is also sent to other nodes
             raise SubscriptionRefused(
-                "AuthError", f"{asked.channel}: channel_data: {wrong.field} {wrong.message}.", 401
+                "AuthError", f"{command.channel}: channel_data: {problem.field} {problem.message}.", 401
             )
-        return Member(recipient=said.user_id, info=said.user_info)
+        return Member(recipient=member_data.user_id, info=member_data.user_info)
 
     def _presence_snapshot(self, connection: Connection, channel: str) -> str:
         if not topics.is_presence(channel):
@@ -148,81 +145,80 @@ class PusherChannels:
 
     async def _send_cached_event(self, connection: Connection, channel: str) -> None:
         engines, tenant = self._context.engines, connection.principal.tenant
-        since = engines.clock.now() - int(self._rules.cache_ttl * 1000)
+        since = engines.clock.now() - int(self._config.cache_ttl * 1000)
         last = await engines.store.topics.get(tenant, channel, since)
         if last is None:
-            self._send(connection, frames.cache_miss(channel))
+            connection.send_frame(frames.cache_miss(channel))
             self._context.webhooks.missed(channel, since)
         else:
-            self._send(connection, frames.event(last.name, channel, last.data))
+            connection.send_frame(frames.event(last.name, channel, last.data))
 
     # --- client events
 
-    async def client_event(self, connection: Connection, asked: protocol.ClientEvent) -> None:
-        """Send a client event to the other subscribers and to the app."""
-        self._check_event(connection, asked)
+    async def client_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
+        self._check_event(connection, command)
         if self._is_rate_limited(connection):
-            limit = self._rules.client_events_per_second
-            self._send(connection, frames.error(f"At most {limit} client events a second.", TOO_FAST))
+            limit = self._config.client_events_per_second
+            connection.send_frame(frames.error(f"At most {limit} client events a second.", TOO_FAST))
             return
-        wiring, principal = self._context, connection.principal
+        context, principal = self._context, connection.principal
         member = None
-        if topics.is_presence(asked.channel):
-            member = self._hub.presence.member_key(principal, asked.channel, connection.id)
+        if topics.is_presence(command.channel):
+            member = self._hub.presence.member_key(principal, command.channel, connection.id)
         event = LiveEvent(
             tenant=principal.tenant,
-            name=asked.event,
-            data=asked.data,
-            topic=asked.channel,
+            name=command.event,
+            data=command.data,
+            topic=command.channel,
             sender=connection.id,
             member=member,
         )
-        await wiring.engines.broker.publish(event)
-        wiring.webhooks.client_event(event)
-        await self._call(connection, asked)
+        await context.engines.broker.publish(event)
+        context.webhooks.client_event(event)
+        await self._call(connection, command)
 
-    def _check_event(self, connection: Connection, asked: protocol.ClientEvent) -> None:
-        if not self._rules.client_events:
+    def _check_event(self, connection: Connection, command: protocol.ClientEvent) -> None:
+        if not self._config.client_events:
             raise Forbidden("Client events are off here (BELLCAST_PUSHER_CLIENT_EVENTS).")
-        stream = topic_stream(connection.principal.tenant, asked.channel)
-        if not topics.is_private(asked.channel) or stream not in connection.streams:
-            raise Forbidden("Client events are told on private and presence channels that the sender follows.")
-        validation.check_event(asked.event, None, self._limits)
-        validation.check(validation.data("data", asked.data, 0))  # the size is checked below, as encoded for clients
+        stream = topic_stream(connection.principal.tenant, command.channel)
+        if not topics.is_private(command.channel) or stream not in connection.streams:
+            raise Forbidden("Client events need a private or presence channel that the sender is subscribed to.")
+        validation.check_event(command.event, None, self._limits)
+        validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients
         limit = self._limits.event_data
-        if limit and len(frames.text(asked.data).encode(errors="surrogatepass")) > limit:
-            raise BadRequest(f"{asked.event[:50]}: the data must have at most {limit} bytes.")
+        if limit and len(frames.text(command.data).encode(errors="surrogatepass")) > limit:
+            raise BadRequest(f"{command.event[:50]}: the data must have at most {limit} bytes.")
 
     def _is_rate_limited(self, connection: Connection) -> bool:
-        pace = self._rate_limiters.get(connection)
-        if pace is None:
-            pace = self._rate_limiters[connection] = MessageRateLimiter(self._rules.client_events_per_second)
-        return pace.hit(asyncio.get_running_loop().time())
+        limiter = self._rate_limiters.get(connection)
+        if limiter is None:
+            limiter = self._rate_limiters[connection] = MessageRateLimiter(self._config.client_events_per_second)
+        return limiter.hit(asyncio.get_running_loop().time())
 
     # --- the app's handlers
 
-    async def _call(self, connection: Connection, asked: protocol.ClientEvent) -> None:
+    async def _call(self, connection: Connection, command: protocol.ClientEvent) -> None:
         """Call the handler named like the event without its prefix; a reply is sent as an event of that name."""
-        name = asked.event.removeprefix("client-")
+        name = command.event.removeprefix("client-")
         if name in (calls.CONNECT, calls.DISCONNECT):
             return
         try:
-            call = await self.call_app(connection, name, asked.channel, asked.data)
+            call = await self.call_app(connection, name, command.channel, command.data)
         except NoHandler:
             return
         except calls.Refused as refused:
             raise Forbidden(refused.message) from None
         if call is not None and call.reply is not None:
-            self._send(connection, frames.event(name, asked.channel, frames.text(call.reply)))
+            connection.send_frame(frames.event(name, command.channel, frames.text(call.reply)))
 
     async def call_app(self, connection: Connection, name: str, channel: str | None, data: Any) -> "AppReply | None":
-        """Call the app's handler of that name; None if there is no handler."""
-        wiring, principal = self._context, connection.principal
-        if not wiring.app.has(name):
+        """Call the app's handler of this name; None if it has none."""
+        context, principal = self._context, connection.principal
+        if not context.app.has(name):
             return None
-        port = PusherCallContext(wiring.engines, wiring.hub, connection, channel)
+        call_context = PusherCallContext(context.engines, context.hub, connection, channel)
         call = Call(
-            port,
+            call_context,
             name,
             () if data is None else (data,),
             recipient=principal.recipient,
@@ -232,29 +228,22 @@ class PusherChannels:
             roles=principal.roles or (),
         )
         try:
-            return AppReply(await wiring.app.dispatch(call), call.accepted)
+            return AppReply(await context.app.dispatch(call), call.accepted)
         finally:
-            self._close_if_requested(connection, port, at_once=name == calls.CONNECT)
+            self._close_if_requested(connection, call_context, at_once=name == calls.CONNECT)
 
-    def _close_if_requested(self, connection: Connection, port: PusherCallContext, *, at_once: bool) -> None:
-        """Close the connection if the handler requested it: at once during `connect`, else after the reply, which is
-        sent before the next event loop iteration."""
-        if port.close_reason is not None and at_once:
-            self._hub.end(connection, port.close_reason)
-        elif port.close_reason is not None:
-            asyncio.get_running_loop().call_soon(self._hub.end, connection, port.close_reason)
+    def _close_if_requested(self, connection: Connection, call_context: PusherCallContext, *, at_once: bool) -> None:
+        """Close the connection if the handler requested it: immediately during `connect`, else after the reply, which
+        is sent before the next event loop iteration."""
+        if call_context.close_reason is not None and at_once:
+            self._hub.end(connection, call_context.close_reason)
+        elif call_context.close_reason is not None:
+            asyncio.get_running_loop().call_soon(self._hub.end, connection, call_context.close_reason)
 
     def disconnected(self, connection: Connection) -> None:
-        """Discard the connection's rate limiter."""
         self._rate_limiters.pop(connection, None)
-
-    def _send(self, connection: Connection, frame: bytes) -> None:
-        if connection.phase is not Phase.CLOSED:
-            connection.write_tracked(connection.dialect.encode_frame(frame))
 
 
 class AppReply(Struct, frozen=True):
-    """Result of a call to the app."""
-
     reply: Any
     accepted: calls.Accepted | None

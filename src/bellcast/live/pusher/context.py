@@ -16,7 +16,7 @@ class PusherContext(Struct, frozen=True, kw_only=True):
 
     engines: Context
     hub: Hub
-    rules: LiveConfig
+    config: LiveConfig
     pusher: PusherConfig
     project: Project
     app: CallBackend

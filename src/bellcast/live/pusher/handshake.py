@@ -44,18 +44,18 @@ class PusherHandshake:
         project: Project,
         access: AccessConfig,
         limits: Limits,
-        rules: PusherConfig,
+        config: PusherConfig,
         hub: Hub,
-        arrivals: Admission,
+        admission: Admission,
         channels: PusherChannels,
         users: PusherUsers,
         spawn: Spawn,
     ) -> None:
         self._project = project
         self._access = access
-        self._rules = rules
+        self._config = config
         self._hub = hub
-        self._admission = arrivals
+        self._admission = admission
         self._channels = channels
         self._users = users
         self._queue = InboundQueue(self._handle, spawn)
@@ -75,17 +75,21 @@ class PusherHandshake:
         return Principal(), None if allowed else origins.WrongOrigin()
 
     async def start(
-        self, connection: Connection, request: HandshakeRequest, refusal: BellcastError | None, at_ready: OnReady
+        self,
+        connection: Connection,
+        request: HandshakeRequest,
+        authentication_error: BellcastError | None,
+        at_ready: OnReady,
     ) -> None:
         """Start an accepted WebSocket connection, or close it; raises BellcastError if it is refused."""
         connection.id = f"{secrets.randbelow(ID_RANGE)}.{secrets.randbelow(ID_RANGE)}"
-        if refusal is not None:
-            raise refusal
-        end = self._rejection(request)
-        if end is None:
+        if authentication_error is not None:
+            raise authentication_error
+        close_reason = self._rejection(request)
+        if close_reason is None:
             await self._open(connection, request)
         else:
-            self._hub.end(connection, end)
+            self._hub.end(connection, close_reason)
         at_ready()
 
     def _rejection(self, request: HandshakeRequest) -> CloseReason | None:
@@ -95,7 +99,7 @@ class PusherHandshake:
 
     async def _open(self, connection: Connection, request: HandshakeRequest) -> None:
         connection.write_tracked(
-            connection.dialect.encode_frame(frames.established(connection.id, self._rules.activity_timeout))
+            connection.dialect.encode_frame(frames.established(connection.id, self._config.activity_timeout))
         )
         with self._admission.waiting_for_app(request.address):
             await self._call_connect(connection)
@@ -104,8 +108,8 @@ class PusherHandshake:
         if opened is not None:
             connection.revision = opened.inbox.state.revision
         self._users.remember_browser(connection, request)
-        if self._rules.authorized_within:
-            loop, seconds = asyncio.get_running_loop(), self._rules.authorized_within
+        if self._config.authorized_within:
+            loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
             self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
 
     async def _call_connect(self, connection: Connection) -> None:
@@ -116,19 +120,20 @@ class PusherHandshake:
             raise Forbidden(refused.message) from None
         if call is not None and call.accepted is not None:
             connection.principal = merge_principal(
-                call.accepted, connection.principal, asked_at=connection.connected_at
+                call.accepted, connection.principal, accepted_at=connection.connected_at
             )
 
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)
-        known = connection.principal.recipient is not None or any(map(topics.is_private, self._hub.topics(connection)))
-        if connection.phase is not Phase.CLOSED and not known:
+        is_authorized = connection.principal.recipient is not None or any(
+            map(topics.is_private, self._hub.topics(connection))
+        )
+        if connection.phase is not Phase.CLOSED and not is_authorized:
             self._hub.end(connection, close_codes.UNAUTHORIZED)
 
     # --- client commands
 
     def receive(self, connection: Connection, message: str | bytes) -> None:
-        """Enqueue a frame; frames of a connection are executed in order."""
         if isinstance(message, bytes):
             connection.write_tracked(connection.dialect.encode_frame(frames.error("Frames are text, not binary.")))
         else:
@@ -138,11 +143,11 @@ class PusherHandshake:
         command = protocol.receive(message)
         try:
             await self._execute(connection, command)
-        except BellcastError as refusal:
-            self._send(connection, frames.error(refusal.detail))
+        except BellcastError as authentication_error:
+            connection.send_frame(frames.error(authentication_error.detail))
         except Exception:
-            log.exception("command failed", command=type(command).__name__)
-            self._send(connection, frames.error(BellcastError().detail))
+            log.exception("command_failed", command=type(command).__name__)
+            connection.send_frame(frames.error(BellcastError().detail))
 
     async def _execute(
         self, connection: Connection, command: protocol.PusherCommand | protocol.InvalidPusherFrame
@@ -157,18 +162,13 @@ class PusherHandshake:
             case protocol.ClientEvent():
                 await self._channels.client_event(connection, command)
             case protocol.PusherPing():
-                self._send(connection, frames.PONG)
+                connection.send_frame(frames.PONG)
             case protocol.PusherPong():
                 self._users.on_pong(connection, None)
             case protocol.InvalidPusherFrame(message):
                 raise BadRequest(message)
 
-    def _send(self, connection: Connection, frame: bytes) -> None:
-        if connection.phase is not Phase.CLOSED:
-            connection.write_tracked(connection.dialect.encode_frame(frame))
-
     def disconnected(self, connection: Connection) -> None:
-        """Discard the state of a connection."""
         if (deadline := self._deadlines.pop(connection, None)) is not None:
             deadline.cancel()
         self._channels.disconnected(connection)

@@ -17,26 +17,23 @@ from bellcast.model.events import SEPARATOR, InboxEvent, NotificationAdded, Pres
 from bellcast.model.identities import DEFAULT_TENANT
 
 # Channels with more subscribers than this receive their count at most once per pause.
-FEW, PAUSE_SECONDS = 100, 5.0
+DIRECT_SUBSCRIBERS, COUNT_INTERVAL_SECONDS = 100, 5.0
 # Prefix of Laravel's private channels, which are named after the model class.
 LARAVEL = "App."
 
 
 class PusherObserver:
-    """Hub observer of the Pusher dialect."""
-
-    def __init__(self, wiring: PusherContext, users: PusherUsers, rosters: PresenceCache) -> None:
-        self._context = wiring
-        self._hub = wiring.hub
-        self._aliases = wiring.pusher.aliases
+    def __init__(self, context: PusherContext, users: PusherUsers, presence_cache: PresenceCache) -> None:
+        self._context = context
+        self._hub = context.hub
+        self._aliases = context.pusher.aliases
         self._users = users
-        self._presence_cache = rosters
+        self._presence_cache = presence_cache
         self._counting: dict[str, bool] = {}  # channel -> whether to notify the app too
 
     # --- subscribers
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
-        """Handle a change of a stream's subscriber count across all nodes."""
         kind, tenant, name = stream.split(SEPARATOR, 2)
         if tenant != DEFAULT_TENANT:
             return
@@ -59,7 +56,6 @@ class PusherObserver:
             self._context.webhooks.vacated(channel)
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
-        """Handle members joining or leaving a presence channel."""
         self._presence_cache.apply(change)
         if change.tenant != DEFAULT_TENANT or not topics.is_presence(change.topic):
             return
@@ -71,7 +67,6 @@ class PusherObserver:
                 self._context.webhooks.left(change.topic, member.recipient)
 
     def node_left(self, where: PresenceKey) -> None:
-        """Handle a member leaving a presence channel on this node. Other nodes may still have connections of it."""
         tenant, channel, recipient = where
         if tenant == DEFAULT_TENANT and topics.is_presence(channel):
             self._context.webhooks.left(channel, recipient)
@@ -81,22 +76,23 @@ class PusherObserver:
         if not self._context.pusher.subscription_count or topics.is_presence(channel):
             return
         if channel not in self._counting:
-            asyncio.get_running_loop().call_later(0 if count <= FEW else PAUSE_SECONDS, self._count, channel)
+            asyncio.get_running_loop().call_later(
+                0 if count <= DIRECT_SUBSCRIBERS else COUNT_INTERVAL_SECONDS, self._count, channel
+            )
         self._counting[channel] = self._counting.get(channel, False) or cause is ChangeOrigin.HERE
 
     def _count(self, channel: str) -> None:
-        ours = self._counting.pop(channel)
+        is_ours = self._counting.pop(channel)
         stream = topic_stream(DEFAULT_TENANT, channel)
         count = self._hub.total(stream)
         if count:
             self._send(stream, frames.subscription_count(channel, count))
-            if ours:
+            if is_ours:
                 self._context.webhooks.counted(channel, count)
 
     # --- inboxes
 
     def inbox_changed(self, event: InboxEvent) -> None:
-        """Send an inbox change on those of the recipient's aliases that have subscribers."""
         for pattern in self._aliases:
             channel = rules.alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
@@ -106,7 +102,6 @@ class PusherObserver:
                     self._send(stream, frames.laravel(channel, event.notification))
 
     def recipient_of(self, topic: str) -> str | None:
-        """Return the recipient whose inbox changes the channel carries."""
         for pattern in self._aliases:
             recipient = rules.aliased(pattern, topic)
             if recipient is not None:
@@ -114,7 +109,6 @@ class PusherObserver:
         return None
 
     def pong_received(self, connection: Connection, data: bytes) -> None:
-        """Handle a WebSocket pong."""
         self._users.on_pong(connection, data)
 
     def _send(self, stream: Stream, frame: bytes) -> None:

@@ -11,27 +11,24 @@ class PresenceCache:
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str], dict[str, str]] = {}
-        self._people: dict[tuple[str, str], dict[str, str]] = {}
+        self._entries: dict[tuple[str, str], dict[str, str]] = {}
 
     def apply(self, event: PresenceChanged) -> None:
-        """Apply a presence change."""
         if not topics.is_presence(event.topic):
             return
         where = (event.tenant, event.topic)
-        ids, people = self._ids.setdefault(where, {}), self._people.setdefault(where, {})
+        ids, entries = self._ids.setdefault(where, {}), self._entries.setdefault(where, {})
         for member in event.joined:
-            ids[member.recipient], people[member.recipient] = frames.presence_entry(member)
+            ids[member.recipient], entries[member.recipient] = frames.presence_entry(member)
         for member in event.left:
             ids.pop(member.recipient, None)
-            people.pop(member.recipient, None)
+            entries.pop(member.recipient, None)
         if not ids:
-            del self._ids[where], self._people[where]
+            del self._ids[where], self._entries[where]
 
     def count(self, tenant: str, channel: str) -> int:
-        """Return the number of members."""
         return len(self._ids.get((tenant, channel), ()))
 
     def snapshot(self, tenant: str, channel: str) -> str:
-        """Return the member list sent to new subscribers."""
         ids = self._ids.get((tenant, channel), {})
-        return frames.presence_snapshot(ids.values(), self._people.get((tenant, channel), {}).values(), len(ids))
+        return frames.presence_snapshot(ids.values(), self._entries.get((tenant, channel), {}).values(), len(ids))

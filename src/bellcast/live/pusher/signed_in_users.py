@@ -33,32 +33,29 @@ WATCHLIST_TOO_LONG = 4302
 PING_INTERVAL_SECONDS = 2.0
 # A device that was away for longer must fetch its inbox again.
 BROWSER_MEMORY_MS = 7 * 86_400_000
-FORGET_EVERY = 1_800  # in rounds: one hour
+EXPIRE_EVERY_ROUNDS = 1_800  # in rounds: one hour
 DIGEST_BYTES = 12
 
 
 class SignedInUser(Struct):
-    """A connection's user. `asked` is the revision of the last ping, `told` that of the last pong, `noted` the last
-    saved one."""
+    """A connection's user, with the inbox revisions of the last ping, of the last pong, and the last saved one."""
 
     user: protocol.User
     device: bytes
     inbox: int
-    asked: int = UNKNOWN
-    told: int = UNKNOWN
-    noted: int = UNKNOWN
+    pinged: int = UNKNOWN
+    acknowledged: int = UNKNOWN
+    saved: int = UNKNOWN
 
 
 class PusherUsers:
-    """Users signed in on this node."""
-
-    def __init__(self, wiring: PusherContext, arrivals: Admission) -> None:
-        self._context = wiring
-        self._hub = wiring.hub
-        self._rules = wiring.pusher
-        self._admission = arrivals
+    def __init__(self, context: PusherContext, admission: Admission) -> None:
+        self._context = context
+        self._hub = context.hub
+        self._config = context.pusher
+        self._admission = admission
         self._browsers: dict[Connection, bytes] = {}
-        self._signed: dict[Connection, SignedInUser] = {}
+        self._signed_in: dict[Connection, SignedInUser] = {}
         self._watchers: dict[str, set[Connection]] = {}
 
     def remember_browser(self, connection: Connection, request: HandshakeRequest) -> None:
@@ -67,45 +64,44 @@ class PusherUsers:
         self._browsers[connection] = _digest("\n".join(traits))
 
     def info(self, connection: Connection) -> object:
-        """Return the `user_info` that the app signed for the connection's user."""
-        signed = self._signed.get(connection)
+        signed = self._signed_in.get(connection)
         return None if signed is None else signed.user.user_info
 
     # --- sign-in
 
-    async def sign_in(self, connection: Connection, asked: protocol.Signin) -> None:
+    async def sign_in(self, connection: Connection, command: protocol.Signin) -> None:
         """Authenticate the user, open the inbox and replay missed changes."""
-        user = self._user(connection, asked)
+        user = self._user(connection, command)
         if isinstance(user, CloseReason):
             self._hub.end(connection, user)
         elif connection.principal.recipient is None:
-            start = self._send_signed_in(connection, user, asked.user_data)
+            start = self._send_signed_in(connection, user, command.user_data)
             await guarded_start(connection, start, partial(close_refused, connection))
         elif connection.principal.recipient == user.id:
-            self._send(connection, frames.signed_in(asked.user_data))
+            connection.send_frame(frames.signed_in(command.user_data))
         else:
-            raise BadRequest("This connection is signed in as somebody else: connect anew.")
+            raise BadRequest("This connection is signed in as another user: open another connection.")
 
-    def _user(self, connection: Connection, asked: protocol.Signin) -> protocol.User | CloseReason:
+    def _user(self, connection: Connection, command: protocol.Signin) -> protocol.User | CloseReason:
         project = self._context.project
-        signed = signatures.user_string(connection.id, asked.user_data)
-        if not signatures.is_valid(project, asked.auth, signed):
+        signed = signatures.user_string(connection.id, command.user_data)
+        if not signatures.is_valid(project, command.auth, signed):
             return _refused(f"The signature must be {project.key}:<hex HMAC-SHA256> of {signed[:500]!r}.")
-        user = protocol.read_user(asked.user_data)
+        user = protocol.read_user(command.user_data)
         if isinstance(user, str):
             return _refused(user)
-        for wrong in chain(
-            validation.key("id", user.id, self._context.rules.limits), validation.data("user_info", user.user_info, 0)
+        for problem in chain(
+            validation.key("id", user.id, self._context.config.limits), validation.data("user_info", user.user_info, 0)
         ):
-            return _refused(f"user_data: {wrong.field} {wrong.message}.")
+            return _refused(f"user_data: {problem.field} {problem.message}.")
         return user
 
     async def _send_signed_in(self, connection: Connection, user: protocol.User, user_data: str) -> None:
         principal = Principal(recipient=user.id, issued_at=self._context.engines.clock.now())
         inbox = await self._admission.sign_in(connection, principal)
         device = self._device(connection, user)
-        signed = self._signed[connection] = SignedInUser(user, device, inbox.number)
-        self._send(connection, frames.signed_in(user_data))
+        signed = self._signed_in[connection] = SignedInUser(user, device, inbox.number)
+        connection.send_frame(frames.signed_in(user_data))
         self._watch(connection, user)
         await self._catch_up(connection, signed, inbox)
 
@@ -113,11 +109,11 @@ class PusherUsers:
         return self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
 
     async def _catch_up(self, connection: Connection, signed: SignedInUser, inbox: Inbox) -> None:
-        """Replay what the device missed, or send a reset if that is unknown; then go live."""
-        engines, limits, state = self._context.engines, self._context.rules.limits, inbox.state
+        """Replay the changes since the position of the device, or send a reset if it has none; then go live."""
+        engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
-        theirs = self._hub.connections_on(inbox_stream(state.tenant, state.recipient))
-        here = frozenset(one.id for one in theirs if one is not connection)
+        connections = self._hub.connections_on(inbox_stream(state.tenant, state.recipient))
+        here = frozenset(one.id for one in connections if one is not connection)
         position = await engines.store.devices.register(new, here, engines.clock.now())
         missed = None if position is None else await resume.changes_since(engines.store, inbox, position, limits)
         if connection.phase is not Phase.OPENING:
@@ -143,28 +139,30 @@ class PusherUsers:
             rounds += 1
             try:
                 await self.save_acknowledged()
-                if rounds % FORGET_EVERY == 0:
+                if rounds % EXPIRE_EVERY_ROUNDS == 0:
                     await self._expire_browsers()
             except BellcastError as failure:
-                log.warning("how far clients were told is noted later", why=failure.detail)
+                log.warning("device_positions_save_postponed", reason=failure.detail)
 
     async def _expire_browsers(self) -> None:
         store, now = self._context.engines.store, self._context.engines.clock.now()
         await store.devices.delete_older(now - BROWSER_MEMORY_MS)
-        await store.topics.delete_older(now - int(self._rules.cache_ttl * 1000))
+        await store.topics.delete_older(now - int(self._config.cache_ttl * 1000))
 
     async def save_acknowledged(self) -> None:
         """Save the positions confirmed since the last round and ping clients with newer changes."""
-        come = []
-        for connection, signed in self._signed.items():
-            if signed.told != signed.noted:
-                signed.noted = signed.told
-                come.append(DevicePosition(signed.inbox, signed.device, connection.id, connection.epoch, signed.told))
-            if connection.phase is Phase.LIVE and connection.revision != signed.asked:
-                signed.asked = connection.revision
+        confirmed = []
+        for connection, signed in self._signed_in.items():
+            if signed.acknowledged != signed.saved:
+                signed.saved = signed.acknowledged
+                confirmed.append(
+                    DevicePosition(signed.inbox, signed.device, connection.id, connection.epoch, signed.acknowledged)
+                )
+            if connection.phase is Phase.LIVE and connection.revision != signed.pinged:
+                signed.pinged = connection.revision
                 self._ping(connection)
-        if come:
-            await self._context.engines.store.devices.acknowledge(come, self._context.engines.clock.now())
+        if confirmed:
+            await self._context.engines.store.devices.acknowledge(confirmed, self._context.engines.clock.now())
 
     def _ping(self, connection: Connection) -> None:
         if isinstance(connection.dialect, protocol.PusherDialect):
@@ -172,54 +170,47 @@ class PusherUsers:
 
     def on_pong(self, connection: Connection, data: bytes | None) -> None:
         """Handle a pong. `data` is the revision in the ping, None if pings carry no data."""
-        signed = self._signed.get(connection)
+        signed = self._signed_in.get(connection)
         if signed is None:
             return
-        if data is None or data == b"%d" % signed.asked:
-            signed.told = signed.asked
+        if data is None or data == b"%d" % signed.pinged:
+            signed.acknowledged = signed.pinged
 
     # --- watchlists
 
     def _watch(self, connection: Connection, user: protocol.User) -> None:
-        if not self._rules.watchlists or not user.watchlist:
+        if not self._config.watchlists or not user.watchlist:
             return
-        limit = self._rules.watchlist or len(user.watchlist)
+        limit = self._config.watchlist or len(user.watchlist)
         watched = list(dict.fromkeys(user.watchlist[:limit]))
         for one in watched:
             self._watchers.setdefault(one, set()).add(connection)
         online = [one for one in watched if self._is_online(one)]
         offline = [one for one in watched if not self._is_online(one)]
-        self._send(connection, frames.watchlist_event(online, offline))
+        connection.send_frame(frames.watchlist_event(online, offline))
         if len(user.watchlist) > limit:
-            message = f"A watchlist holds {limit} users; the others are not watched."
-            self._send(connection, frames.error(message, WATCHLIST_TOO_LONG))
+            message = f"A watchlist holds {limit} users; the rest is ignored."
+            connection.send_frame(frames.error(message, WATCHLIST_TOO_LONG))
 
     def _is_online(self, user: str) -> bool:
         return self._hub.total(inbox_stream(DEFAULT_TENANT, user)) > 0
 
     def on_online(self, user: str) -> None:
-        """Notify watchers that a user is online."""
         for connection in tuple(self._watchers.get(user, ())):
-            self._send(connection, frames.watchlist_event([user], []))
+            connection.send_frame(frames.watchlist_event([user], []))
 
     def on_offline(self, user: str) -> None:
-        """Notify watchers that a user is offline."""
         for connection in tuple(self._watchers.get(user, ())):
-            self._send(connection, frames.watchlist_event([], [user]))
+            connection.send_frame(frames.watchlist_event([], [user]))
 
     def disconnected(self, connection: Connection) -> None:
-        """Discard the state of a connection."""
         self._browsers.pop(connection, None)
-        signed = self._signed.pop(connection, None)
+        signed = self._signed_in.pop(connection, None)
         for one in signed.user.watchlist if signed is not None else ():
             watchers = self._watchers.get(one, set())
             watchers.discard(connection)
             if not watchers:
                 self._watchers.pop(one, None)
-
-    def _send(self, connection: Connection, frame: bytes) -> None:
-        if connection.phase is not Phase.CLOSED:
-            connection.write_tracked(connection.dialect.encode_frame(frame))
 
 
 def _refused(message: str) -> CloseReason:

@@ -1,7 +1,7 @@
 """Webhooks: channel events, sent to the app's URL in signed batches by durable jobs.
 
-An end (a channel vacated, a member gone) is a job delayed by VACATED_DELAY_MS. A return on any node meanwhile cancels
-it, and neither event is sent. The job's row is the only state, so any node can do each step."""
+An end (a vacated channel, a removed member) is a job delayed by VACATED_DELAY_MS. A return on any node before then
+cancels it, and neither event is sent. The row of the job is the only state, so any node can do each step."""
 
 import contextlib
 import hashlib
@@ -35,7 +35,7 @@ TIMEOUT = 5.0
 # Delay between attempts to save events while the store is unavailable.
 RETRY_SECONDS = 1.0
 # Events buffered while the store is unavailable, about 10 MB. Further events are dropped.
-MAX_GATHERED = 50_000
+MAX_BUFFERED_EVENTS = 50_000
 
 WebhookEvent = dict[str, Any]
 T = TypeVar("T")
@@ -51,11 +51,11 @@ class Move(NamedTuple):
     @property
     def job(self) -> str:
         """Return the name of the job that reports the end, so that only one of several nodes reports it."""
-        return f"{ENDED} {hashlib.blake2b(_place(self), digest_size=16).hexdigest()}"
+        return f"{ENDED} {hashlib.blake2b(_job_payload(self), digest_size=16).hexdigest()}"
 
 
 class Over(NamedTuple):
-    """A channel vacated or a member gone, due to be sent."""
+    """A vacated channel or a removed member (else ""), due to be sent."""
 
     channel: str
     member: str
@@ -82,16 +82,15 @@ class PusherWebhooks:
         self._clock = clock
         self._spawn = spawn
         self._batch: list[WebhookEvent | Move | Over] = []
-        self._is_gathering = False
+        self._is_batching = False
         self._is_closing = False
         self._missed: dict[str, int] = {}  # when the last cache miss of a channel was sent
         jobs.register(SEND, self._send)
-        jobs.register(ENDED, self._end)
+        jobs.register(ENDED, self._queue_end)
 
     # --- events
 
     def occupied(self, channel: str) -> None:
-        """Record the first subscriber of a channel."""
         self._queue_event(Move(channel, "", is_begin=True))
 
     def vacated(self, channel: str) -> None:
@@ -100,18 +99,15 @@ class PusherWebhooks:
         self._queue_event(Move(channel, "", is_begin=False))
 
     def joined(self, channel: str, member: str) -> None:
-        """Record a member's first connection to a presence channel."""
         self._queue_event(Move(channel, member, is_begin=True))
 
     def left(self, channel: str, member: str) -> None:
-        """Record that a member's last connection on this node left a presence channel."""
         self._queue_event(Move(channel, member, is_begin=False))
 
     def client_event(self, event: LiveEvent) -> None:
-        """Record a client event."""
-        told = {"name": "client_event", "channel": event.topic, "event": event.name, "data": frames.text(event.data)}
+        events = {"name": "client_event", "channel": event.topic, "event": event.name, "data": frames.text(event.data)}
         self._queue_event(
-            {**told, "socket_id": event.sender, **({} if event.member is None else {"user_id": event.member})}
+            {**events, "socket_id": event.sender, **({} if event.member is None else {"user_id": event.member})}
         )
 
     def missed(self, channel: str, since: int) -> None:
@@ -123,21 +119,20 @@ class PusherWebhooks:
             self._queue_event({"name": "cache_miss", "channel": channel})
 
     def counted(self, channel: str, count: int) -> None:
-        """Record a subscription count that was sent to the channel."""
         self._queue_event({"name": "subscription_count", "channel": channel, "subscription_count": count})
 
     # --- delivery
 
-    def _queue_event(self, happening: WebhookEvent | Move | Over) -> None:
+    def _queue_event(self, event: WebhookEvent | Move | Over) -> None:
         if self._url is None:
             return
-        if len(self._batch) >= MAX_GATHERED:
+        if len(self._batch) >= MAX_BUFFERED_EVENTS:
             return
-        self._batch.append(happening)
-        if len(self._batch) == MAX_GATHERED:
-            log.error("webhooks dropped: too much waits for the store", bound=MAX_GATHERED)
-        if not self._is_gathering:
-            self._is_gathering = True
+        self._batch.append(event)
+        if len(self._batch) == MAX_BUFFERED_EVENTS:
+            log.error("webhooks_dropped", limit=MAX_BUFFERED_EVENTS)
+        if not self._is_batching:
+            self._is_batching = True
             self._spawn(self._send_batch_soon())
 
     async def _send_batch_soon(self) -> None:
@@ -147,29 +142,29 @@ class PusherWebhooks:
                 await self._clock.sleep(BATCH_WINDOW_SECONDS)
                 await self.flush()
         finally:
-            self._is_gathering = False
+            self._is_batching = False
 
     async def flush(self) -> None:
         """Save the current batch; retry while the store is unavailable."""
-        gathered, self._batch = self._batch, []
-        moves = [one for one in gathered if isinstance(one, Move)]
+        batch, self._batch = self._batch, []
+        moves = [one for one in batch if isinstance(one, Move)]
         last = {move.job: move for move in moves}
         first = {move.job: move for move in reversed(moves)}
         begun = [job for job, move in first.items() if move.is_begin]
         returned = await self._persist(lambda: self._jobs.cancel(begun)) if begun else frozenset[str]()
-        ended = {job: _place(move) for job, move in last.items() if not move.is_begin}
+        ended = {job: _job_payload(move) for job, move in last.items() if not move.is_begin}
         if ended:
             await self._persist(lambda: self._jobs.put_off(ENDED, ended, VACATED_DELAY_MS))
-        told: list[WebhookEvent] = []
-        for one in gathered:
+        events: list[WebhookEvent] = []
+        for one in batch:
             if isinstance(one, Over):
-                told += self._endings(one)
+                events += self._end_events(one)
             elif not isinstance(one, Move):
-                told.append(one)
+                events.append(one)
             elif one.is_begin and one is first[one.job] and one.job not in returned:
-                told.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
-        for start in range(0, len(told), MAX_BATCH_EVENTS):
-            payload = msgspec.json.encode(told[start : start + MAX_BATCH_EVENTS])
+                events.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
+        for start in range(0, len(events), MAX_BATCH_EVENTS):
+            payload = msgspec.json.encode(events[start : start + MAX_BATCH_EVENTS])
             await self._persist(partial(self._jobs.add, SEND, payload))
 
     async def close(self) -> None:
@@ -185,16 +180,16 @@ class PusherWebhooks:
             except BellcastError as failure:
                 if self._is_closing:
                     raise
-                log.warning("webhooks wait for the store", why=failure.detail)
+                log.warning("webhooks_save_postponed", reason=failure.detail)
                 await self._clock.sleep(RETRY_SECONDS)
 
-    async def _end(self, job: Job) -> None:
-        """Queue a delayed end for the next batch. A return on another node is known here by then."""
+    async def _queue_end(self, job: Job) -> None:
+        """Queue a delayed end for the next batch. Until then, a return on another node arrives here."""
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
         self._queue_event(Over(channel, member))
 
-    def _endings(self, over: Over) -> list[WebhookEvent]:
-        """Return the end event; None if the channel or member is still present on some node."""
+    def _end_events(self, over: Over) -> list[WebhookEvent]:
+        """Return the end event, unless the channel or member is present on some node."""
         if over.member:
             is_there = self._hub.presence.is_present(DEFAULT_TENANT, over.channel, over.member)
         else:
@@ -209,15 +204,15 @@ class PusherWebhooks:
             "x-pusher-key": self._project.key,
             "x-pusher-signature": signatures.digest(self._project, body),
         }
-        answer = await self._http.request("POST", self._url or "", headers=headers, body=body, timeout=TIMEOUT)
-        if not 200 <= answer.status < 300:
-            raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL answered {answer.status}.")
+        response = await self._http.request("POST", self._url or "", headers=headers, body=body, timeout=TIMEOUT)
+        if not 200 <= response.status < 300:
+            raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL responded with {response.status}.")
 
 
-def _place(move: Move) -> bytes:
+def _job_payload(move: Move) -> bytes:
     return msgspec.json.encode((move.channel, move.member))
 
 
-def _webhook_event(name: str, what: Move | Over) -> WebhookEvent:
-    told = {"name": name, "channel": what.channel}
-    return {**told, "user_id": what.member} if what.member else told
+def _webhook_event(name: str, end: Move | Over) -> WebhookEvent:
+    events = {"name": name, "channel": end.channel}
+    return {**events, "user_id": end.member} if end.member else events

@@ -20,7 +20,7 @@ def wire(live: LiveContext) -> WiredDialect:
     context = PusherContext(
         engines=engines,
         hub=hub,
-        rules=live.config,
+        config=live.config,
         pusher=live.pusher,
         project=live.project,
         app=live.app,

@@ -29,12 +29,12 @@ log = structlog.get_logger(__name__)
 
 # A misconfigured load balancer would cause many warnings per second.
 WARNING_INTERVAL_SECONDS = 60.0
-# What later namespaces may need of the handshake; the rest of its headers is let go, or it would be most of a connection.
-KEPT = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
-# Of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
-MAX_KEPT_BYTES = 8_192
-# Polling sessions that have joined no namespace: they are not authenticated, hold no socket, and take up to 10 KB each until
-# `connect_timeout`. A client joins within a round trip, so a storm of reconnections passes; clients beyond the bound try again.
+# Headers that later namespaces need; the others are dropped, since they would be most of a connection's memory.
+RETAINED_HEADERS = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
+# Limit of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
+MAX_RETAINED_BYTES = 8_192
+# Limits of polling sessions without a namespace. They are not authenticated, have no socket, and use up to 10 KB each
+# until `connect_timeout`. A client joins within a round trip, so a reconnect storm passes; refused clients retry.
 MAX_UNJOINED_SESSIONS = 5_000
 MAX_UNJOINED_SESSIONS_PER_ADDRESS = 2_000
 PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
@@ -51,20 +51,18 @@ TOO_MANY_UNJOINED_HERE = EngineError(
 )
 TOO_LARGE_HEADERS = EngineError(
     engineio.BAD_REQUEST.code,
-    f"The authorization, cookie and origin headers and the query may have {MAX_KEPT_BYTES} bytes together.",
+    f"The authorization, cookie and origin headers and the query may have {MAX_RETAINED_BYTES} bytes together.",
     431,
 )
 
 
 class SocketIOEndpoint:
-    """The ASGI application of this path."""
-
     def __init__(
-        self, pipes: EngineSessions, arrivals: Admission, rules: LiveConfig, siblings: SiblingProcesses | None
+        self, sessions: EngineSessions, admission: Admission, config: LiveConfig, siblings: SiblingProcesses | None
     ) -> None:
-        self._sessions = pipes
-        self._admission = arrivals
-        self._rules = rules
+        self._sessions = sessions
+        self._admission = admission
+        self._config = config
         self._siblings = siblings
         self._warned_at = -math.inf
 
@@ -79,15 +77,15 @@ class SocketIOEndpoint:
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         request = handshake_request.read(scope)
-        asked = dict(request.parameters)
-        if self._siblings is not None and await self._hand_off(self._siblings, scope, asked, receive, send):
+        query = dict(request.parameters)
+        if self._siblings is not None and await self._hand_off(self._siblings, scope, query, receive, send):
             return
         if scope["type"] == "websocket":
-            await self._carry(request, asked, receive, send)
+            await self._serve_asgi(request, query, receive, send)
         elif (request.header(b"upgrade") or "").lower() == "websocket":
-            await self._upgrade(scope, request, asked, send)
+            await self._upgrade(scope, request, query, send)
         else:
-            await self._respond(request, asked, receive, send)
+            await self._respond(request, query, receive, send)
 
     # --- sessions of other processes
 
@@ -95,13 +93,13 @@ class SocketIOEndpoint:
         self,
         siblings: SiblingProcesses,
         scope: asgi.Scope,
-        asked: dict[str, str],
+        query: dict[str, str],
         receive: asgi.Receive,
         send: asgi.Send,
     ) -> bool:
-        """Whether the request is its session's owner's to answer, or was over before it could be."""
-        door = siblings.peer_path(asked.get("sid", ""))
-        if door is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
+        """Pass the request to the process that owns its session; True if it needs no response here."""
+        socket_path = siblings.peer_path(query.get("sid", ""))
+        if socket_path is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
             return False
         body: bytes | None = b""
         if scope["method"] == "POST":
@@ -113,212 +111,211 @@ class SocketIOEndpoint:
         if body is None:
             await long_polling.reject_body(send, [])
             return True
-        return await socket_handoff.hand_off(door, scope, body)
+        return await socket_handoff.hand_off(socket_path, scope, body)
 
     # --- polling
 
     async def _respond(
-        self, request: HandshakeRequest, asked: dict[str, str], receive: asgi.Receive, send: asgi.Send
+        self, request: HandshakeRequest, query: dict[str, str], receive: asgi.Receive, send: asgi.Send
     ) -> None:
         if request.method == "OPTIONS":
-            allowed = origins.preflight_origin(request.header(b"origin"), self._rules.access.origins)
-            await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *_asked_headers(request)])
+            allowed = origins.preflight_origin(request.header(b"origin"), self._config.access.origins)
+            await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *_requested_headers(request)])
             return
         cors = self._cors(request, 200)
-        sid = asked.get("sid")
-        refusal = self._refusal(request, asked, upgrading=False)
-        if refusal is not None:
-            if refusal is engineio.UNKNOWN_SESSION and sid and await self._send_final_packets(sid, request, send, cors):
+        sid = query.get("sid")
+        error = self._refusal(request, query, upgrading=False)
+        if error is not None:
+            if error is engineio.UNKNOWN_SESSION and sid and await self._send_final_packets(sid, request, send, cors):
                 return
-            await long_polling.respond_engine_error(send, refusal, self._cors(request, refusal.status))
+            await long_polling.respond_engine_error(send, error, self._cors(request, error.status))
         elif sid is None:
-            await self._open(request, send, cors)
+            await self._open_session(request, send, cors)
         else:
-            await self._exchange(request, sid, receive, send, cors)
+            await self._respond_session(request, sid, receive, send, cors)
 
     def _cors(self, request: HandshakeRequest, status: int) -> Headers:
-        return origins.cors_headers(request.header(b"origin"), self._rules.access.origins, status)
+        return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
 
-    async def _open(self, request: HandshakeRequest, send: asgi.Send, cors: Headers) -> None:
-        pipe = EngineSession(self._sessions, _retained_request(request))
-        link = PollingTransport(pipe)
-        pipe.begin(link)
-        await responses.respond(send, 200, [*long_polling.TEXT, *cors], link.take_pending())
+    async def _open_session(self, request: HandshakeRequest, send: asgi.Send, cors: Headers) -> None:
+        session = EngineSession(self._sessions, _retained_request(request))
+        transport = PollingTransport(session)
+        session.begin(transport)
+        await responses.respond(send, 200, [*long_polling.TEXT, *cors], transport.take_pending())
 
-    async def _exchange(
+    async def _respond_session(
         self, request: HandshakeRequest, sid: str, receive: asgi.Receive, send: asgi.Send, cors: Headers
     ) -> None:
-        pipe = self._sessions.find(sid)
-        if pipe is None or not isinstance(pipe.transport, PollingTransport):
+        session = self._sessions.find(sid)
+        if session is None or not isinstance(session.transport, PollingTransport):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         elif request.method == "GET":
-            await long_polling.respond_poll(pipe, pipe.transport, request, receive, send, cors)
-        elif request.method != "POST" or _is_octets(request):
+            await long_polling.respond_poll(session, session.transport, request, receive, send, cors)
+        elif request.method != "POST" or _is_binary(request):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, cors)
         else:
             limits = (self._settings.max_payload, self._upgrade_timeout)
-            await long_polling.respond_post(pipe, pipe.transport, receive, send, cors, limits)
+            await long_polling.respond_post(session, session.transport, receive, send, cors, limits)
 
     async def _send_final_packets(self, sid: str, request: HandshakeRequest, send: asgi.Send, cors: Headers) -> bool:
-        link = self._sessions.final_packets(sid)
-        if not isinstance(link, PollingTransport):
+        transport = self._sessions.final_packets(sid)
+        if not isinstance(transport, PollingTransport):
             return False
-        await long_polling.respond_body(send, request, cors, link.take_pending())
+        await long_polling.respond_body(send, request, cors, transport.take_pending())
         return True
 
     # --- WebSocket
 
     async def _upgrade(
-        self, scope: asgi.Scope, request: HandshakeRequest, asked: dict[str, str], send: asgi.Send
+        self, scope: asgi.Scope, request: HandshakeRequest, query: dict[str, str], send: asgi.Send
     ) -> None:
-        refusal = self._refusal(request, asked, upgrading=True)
+        error = self._refusal(request, query, upgrading=True)
         upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
-        if refusal is not None:
-            await long_polling.respond_engine_error(send, refusal, [])
+        if error is not None:
+            await long_polling.respond_engine_error(send, error, [])
         elif isinstance(upgrade, websocket.HandshakeRejected) or not responses.can_take_over(scope):
             await long_polling.respond_engine_error(send, engineio.BAD_REQUEST, [])
         else:
-            self._take_over(scope, request, asked, upgrade)
+            self._serve_direct(scope, request, query, upgrade)
 
-    def _take_over(
-        self, scope: asgi.Scope, request: HandshakeRequest, asked: dict[str, str], upgrade: websocket.Upgrade
+    def _serve_direct(
+        self, scope: asgi.Scope, request: HandshakeRequest, query: dict[str, str], upgrade: websocket.Upgrade
     ) -> None:
-        """Serve a WebSocket on a raw socket."""
-        pipe = self._session(request, asked)
-        socket = self._socket(pipe, engineio.FRAMES)
+        session = self._session(request, query)
+        socket = self._socket(session, engineio.FRAMES)
         try:
             transport, early = scope["extensions"][EXTENSION](socket)
         except ConnectionResetError:
             return
-        outlet = CoalescingTransport(transport)
-        outlet.set_write_buffer_limits(high=self._rules.limits.unsent or 2**31 - 1)
-        outlet.write(websocket.response(upgrade))
-        socket.attach(outlet)
-        self._begin(pipe, socket, asked)
+        output = CoalescingTransport(transport)
+        output.set_write_buffer_limits(high=self._config.limits.unsent or 2**31 - 1)
+        output.write(websocket.response(upgrade))
+        socket.attach(output)
+        self._begin(session, socket, query)
         if early:
             socket.data_received(early)
 
-    async def _carry(
-        self, request: HandshakeRequest, asked: dict[str, str], receive: asgi.Receive, send: asgi.Send
+    async def _serve_asgi(
+        self, request: HandshakeRequest, query: dict[str, str], receive: asgi.Receive, send: asgi.Send
     ) -> None:
         """Serve a WebSocket through ASGI `send`."""
         await receive()  # websocket.connect
-        if self._refusal(request, asked, upgrading=True) is not None:
+        if self._refusal(request, query, upgrading=True) is not None:
             await send({"type": "websocket.close", "code": 1008})  # before accepting: an HTTP 403
             return
-        pipe = self._session(request, asked)
-        socket = self._socket(pipe, engineio.ASGI_MESSAGES)
-        outlet = AsgiTransport(socket, _compressed)
-        outlet.set_write_buffer_limits(high=self._rules.limits.unsent)
-        outlet.resume_reading()
-        socket.attach(outlet)
-        self._begin(pipe, socket, asked)
-        speaking = outlet.run(send, {"type": "websocket.accept"}, socket.closing)
+        session = self._session(request, query)
+        socket = self._socket(session, engineio.ASGI_MESSAGES)
+        output = AsgiTransport(socket, _to_message)
+        output.set_write_buffer_limits(high=self._config.limits.unsent)
+        output.resume_reading()
+        socket.attach(output)
+        self._begin(session, socket, query)
+        sending = output.run(send, {"type": "websocket.accept"}, socket.closing)
         await asgi.serve(
-            socket, outlet, speaking, _receive_websocket(socket, outlet, receive, self._settings.max_payload)
+            socket, output, sending, _receive_websocket(socket, output, receive, self._settings.max_payload)
         )
 
-    def _session(self, request: HandshakeRequest, asked: dict[str, str]) -> EngineSession:
-        sid = asked.get("sid")
-        found = None if sid is None else self._sessions.find(sid)
-        return found or EngineSession(self._sessions, _retained_request(request))
+    def _session(self, request: HandshakeRequest, query: dict[str, str]) -> EngineSession:
+        sid = query.get("sid")
+        session = None if sid is None else self._sessions.find(sid)
+        return session or EngineSession(self._sessions, _retained_request(request))
 
-    def _socket(self, pipe: EngineSession, form: engineio.Encoding) -> EngineWebSocket:
-        return EngineWebSocket(pipe, form, self._settings.max_payload, self._rules.limits.frames_per_second)
+    def _socket(self, session: EngineSession, encoding: engineio.Encoding) -> EngineWebSocket:
+        return EngineWebSocket(session, encoding, self._settings.max_payload, self._config.limits.frames_per_second)
 
-    def _begin(self, pipe: EngineSession, socket: EngineWebSocket, asked: dict[str, str]) -> None:
+    def _begin(self, session: EngineSession, socket: EngineWebSocket, query: dict[str, str]) -> None:
         """Open a session or probe an upgrade of one; a second socket for the same session is closed."""
-        if "sid" not in asked:
+        if "sid" not in query:
             socket.begin()
         else:
             socket.probe(self._settings.upgrade_timeout)
 
     # --- request validation
 
-    def _refusal(self, request: HandshakeRequest, asked: dict[str, str], *, upgrading: bool) -> EngineError | None:
+    def _refusal(self, request: HandshakeRequest, query: dict[str, str], *, upgrading: bool) -> EngineError | None:
         """Return the refusal of this request, checked in the reference's order."""
-        transport, sid = asked.get("transport"), asked.get("sid")
+        transport, sid = query.get("transport"), query.get("sid")
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
-        if not self._may_ask(request):
+        if not self._is_origin_allowed(request):
             return engineio.FORBIDDEN
         if sid is not None:
             if self._sessions.find(sid) is None:
-                return self._unknown(sid)
+                return self._unknown_session(sid)
             return None if upgrading or transport == "polling" else engineio.BAD_REQUEST
         if request.method != "GET":
             return engineio.BAD_METHOD
         if transport == "websocket" and not upgrading:
             return engineio.BAD_REQUEST
-        if asked.get("EIO") != engineio.VERSION:
+        if query.get("EIO") != engineio.VERSION:
             return engineio.BAD_VERSION
-        return self._full(request)
+        return self._check_limits(request)
 
-    def _unknown(self, sid: str) -> EngineError:
+    def _unknown_session(self, sid: str) -> EngineError:
         """Return the refusal for an unknown session. Log a warning if it belongs to another machine."""
-        refusal, now = session_ids.unknown_session(sid), asyncio.get_running_loop().time()
-        if refusal is session_ids.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
+        error, now = session_ids.unknown_session(sid), asyncio.get_running_loop().time()
+        if error is session_ids.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
             self._warned_at = now
-            log.warning("a Socket.IO client was sent here with another machine's session", why=refusal.message)
-        return refusal
+            log.warning("session_on_other_machine", reason=error.message)
+        return error
 
-    def _may_ask(self, request: HandshakeRequest) -> bool:
+    def _is_origin_allowed(self, request: HandshakeRequest) -> bool:
         host = request.header(b"host") or ""
-        declared = self._rules.access.origins
+        declared = self._config.access.origins
         return origins.token_allowed(request.header(b"origin"), scheme=request.scheme, host=host, origins=declared)
 
-    def _full(self, request: HandshakeRequest) -> EngineError | None:
+    def _check_limits(self, request: HandshakeRequest) -> EngineError | None:
         """Check the connection limit; refused clients retry the handshake."""
-        limit = self._rules.limits.connections
+        limit = self._config.limits.connections
         try:
             self._admission.check_address(request.address)
-        except BellcastError as refusal:
-            return EngineError(engineio.FORBIDDEN.code, refusal.detail, refusal.status)
+        except BellcastError as error:
+            return EngineError(engineio.FORBIDDEN.code, error.detail, error.status)
         if limit and len(self._sessions) >= limit:
-            return EngineError(engineio.FORBIDDEN.code, "This server is at its bound of connections.", 503)
+            return EngineError(engineio.FORBIDDEN.code, "This server has reached its connection limit.", 503)
         if self._sessions.unjoined >= MAX_UNJOINED_SESSIONS:
             return TOO_MANY_UNJOINED
         if self._sessions.unjoined_from(request.address) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
             return TOO_MANY_UNJOINED_HERE
-        kept = sum(len(name) + len(value) for name, value in request.headers if name in KEPT)
-        if kept + len(_token_query(request)) > MAX_KEPT_BYTES:
+        retained = sum(len(name) + len(value) for name, value in request.headers if name in RETAINED_HEADERS)
+        if retained + len(_token_query(request)) > MAX_RETAINED_BYTES:
             return TOO_LARGE_HEADERS
         return None
 
 
 class ClientFile:
-    """The stock client, for pages that load it from here as they did from their old server."""
+    """Serves the stock client, for pages that load it from their Socket.IO server."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         name = scope["path"].rpartition("/")[2]
-        found = None if self._file is None else await asyncio.to_thread(_read, self._file, name)
-        if found is None:
+        content = None if self._file is None else await asyncio.to_thread(_read, self._file, name)
+        if content is None:
             text = b"There is no Socket.IO client here: name a copy of it with BELLCAST_SOCKETIO_CLIENT_FILE.\n"
             await responses.respond(send, 404, [(b"content-type", b"text/plain; charset=utf-8")], text)
             return
-        tag = b'"' + hashlib.sha256(found).hexdigest()[:32].encode() + b'"'
+        tag = b'"' + hashlib.sha256(content).hexdigest()[:32].encode() + b'"'
         headers = [(b"etag", tag), (b"cache-control", b"public, max-age=0"), *origins.cors_headers("*", ())]
         if handshake_request.read(scope).header(b"if-none-match") == tag.decode():
             await responses.respond(send, 304, headers)
         else:
             await responses.respond(
-                send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], found
+                send, 200, [(b"content-type", b"application/javascript; charset=utf-8"), *headers], content
             )
 
 
 def _read(file: Path, name: str) -> bytes | None:
-    """The build of that name beside the given file, or the file itself for the two that are the same script."""
-    beside = file.with_name(name)
-    if beside.is_file():
-        return beside.read_bytes()
+    """Return the build of this name in the folder of `file`, or `file` itself for the two builds of the same script."""
+    build = file.with_name(name)
+    if build.is_file():
+        return build.read_bytes()
     return file.read_bytes() if ".esm." not in name and file.is_file() else None
 
 
 def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
-    headers = [(name, value) for name, value in request.headers if name in KEPT]
+    headers = [(name, value) for name, value in request.headers if name in RETAINED_HEADERS]
     return HandshakeRequest(
         method=request.method,
         path=request.path,
@@ -332,31 +329,28 @@ def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
 
 
 def _token_query(request: HandshakeRequest) -> bytes:
-    """Return the query if it contains a token."""
     return request.query if b"token=" in request.query else b""
 
 
-def _is_octets(request: HandshakeRequest) -> bool:
+def _is_binary(request: HandshakeRequest) -> bool:
     return (request.header(b"content-type") or "").startswith("application/octet-stream")
 
 
-def _asked_headers(request: HandshakeRequest) -> Headers:
-    asked = request.header(b"access-control-request-headers")
-    return [] if asked is None else [(b"access-control-allow-headers", asked.encode("latin-1"))]
+def _requested_headers(request: HandshakeRequest) -> Headers:
+    query = request.header(b"access-control-request-headers")
+    return [] if query is None else [(b"access-control-allow-headers", query.encode("latin-1"))]
 
 
-def _compressed(data: bytes) -> asgi.Message:
-    """Return the ASGI message of one frame."""
+def _to_message(data: bytes) -> asgi.Message:
     if data[:1] == engineio.BASE64_PREFIX:
         return {"type": "websocket.send", "bytes": data[1:]}
     return {"type": "websocket.send", "text": data.decode()}
 
 
-async def _receive_websocket(socket: EngineWebSocket, outlet: AsgiTransport, receive: asgi.Receive, limit: int) -> None:
-    """Pass on received messages until the client disconnects."""
-    await outlet.reading.wait()
+async def _receive_websocket(socket: EngineWebSocket, output: AsgiTransport, receive: asgi.Receive, limit: int) -> None:
+    await output.reading.wait()
     while (message := await receive())["type"] != "websocket.disconnect":
-        said = message.get("text")
-        socket.receive_limited(message.get("bytes") or b"" if said is None else said, limit)
-        await outlet.reading.wait()
+        text = message.get("text")
+        socket.receive_limited(message.get("bytes") or b"" if text is None else text, limit)
+        await output.reading.wait()
     socket.closed_by_client(message.get("code") or asgi.NO_CODE)

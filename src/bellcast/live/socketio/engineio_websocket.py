@@ -15,17 +15,16 @@ from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, InvalidPacket
 
 NORMAL = 1000
-# A code that says the client may come back at once is a plain end; only what it did wrong has a number it can look up.
-OWN_CODES = range(4000, 5000)
+# Codes that are sent as they are: client errors. Other closes are sent as NORMAL, after which clients reconnect.
+ERROR_CODES = range(4000, 5000)
 
 
 class EngineWebSocket(asyncio.Protocol):
-    """One WebSocket: the link of its pipe, or while `_probing` only a candidate."""
+    """The transport of a session or, while `_probing`, a candidate for it."""
 
     __slots__ = (
+        "_close_reason",
         "_close_timer",
-        "_is_closed",
-        "_limit",
         "_probing",
         "_rate_limiter",
         "_reader",
@@ -35,29 +34,27 @@ class EngineWebSocket(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, pipe: EngineSession, form: Encoding, max_payload: int, frames_per_second: int) -> None:
-        self._session = pipe
+    def __init__(self, session: EngineSession, encoding: Encoding, max_payload: int, frames_per_second: int) -> None:
+        self._session = session
         self._reader = websocket.FrameReader(max_payload)
         self._rate_limiter = MessageRateLimiter(frames_per_second)
         self._probing = False
-        self._is_closed: CloseReason | None = None
+        self._close_reason: CloseReason | None = None
         self._close_timer: asyncio.TimerHandle | None = None
-        self.encoding = form
+        self.encoding = encoding
         self.transport: OutboundTransport
         self.sock: SocketType | None = None
 
-    def attach(self, outlet: OutboundTransport) -> None:
-        """Attach the outbound transport."""
-        self.transport = outlet
-        self.sock = raw_socket(outlet)
+    def attach(self, transport: OutboundTransport) -> None:
+        self.transport = transport
+        self.sock = raw_socket(transport)
 
     def begin(self) -> None:
-        """Open a new session."""
         self._session.begin(self)
 
     def probe(self, upgrade_timeout: float) -> None:
-        """Try to take a session over from polling; give it up unless the client makes up its mind in time. Only one
-        may try at a time, and none once the session is on a WebSocket."""
+        """Start the upgrade of a polling session; it is abandoned after `upgrade_timeout` seconds. A second candidate,
+        and one for a session that is on a WebSocket already, is closed."""
         polling = self._session.transport
         if not isinstance(polling, PollingTransport) or polling.candidate is not None:
             self.close_with(UNREADABLE, b"")
@@ -69,20 +66,20 @@ class EngineWebSocket(asyncio.Protocol):
     # --- inbound
 
     def data_received(self, data: bytes) -> None:
-        for received in self._reader.receive(data):
-            self._receive(received)
+        for event in self._reader.receive(data):
+            self._receive(event)
 
-    def _receive(self, received: websocket.ReaderEvent) -> None:
-        match received:
+    def _receive(self, event: websocket.ReaderEvent) -> None:
+        match event:
             case websocket.CloseReceived(code):
-                self._answer_close(code)
-            case _ if self._is_closed is not None:
+                self._respond_close(code)
+            case _ if self._close_reason is not None:
                 pass
             case websocket.ProtocolViolation(code, reason):
-                self._fail(CloseReason(code, reason, reconnect=False))
-                self.transport.write_eof()  # the reader is deaf now, so no goodbye is waited for
+                self._close_with_error(CloseReason(code, reason, reconnect=False))
+                self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
             case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
-                self._fail(close_reasons.TOO_FAST)
+                self._close_with_error(close_reasons.TOO_FAST)
             case websocket.TextMessage(text):
                 self.receive(text)
             case websocket.BinaryMessage(data):
@@ -92,21 +89,20 @@ class EngineWebSocket(asyncio.Protocol):
 
     def receive_limited(self, message: str | bytes, limit: int) -> None:
         """Handle a message from ASGI `receive`, where the server enforces its own limits."""
-        if self._is_closed is not None:
+        if self._close_reason is not None:
             return
         if 0 < limit < len(message.encode() if isinstance(message, str) else message):
-            self._fail(close_reasons.TOO_LARGE)
+            self._close_with_error(close_reasons.TOO_LARGE)
         elif self._rate_limiter.hit(asyncio.get_running_loop().time()):
-            self._fail(close_reasons.TOO_FAST)
+            self._close_with_error(close_reasons.TOO_FAST)
         else:
             self.receive(message)
 
     def receive(self, message: str | bytes) -> None:
-        """One message."""
         try:
             packet = engineio.read(message) if isinstance(message, str) else engineio.EnginePacket("4", message)
         except InvalidPacket:
-            self._fail(UNREADABLE)
+            self._close_with_error(UNREADABLE)
             return
         if self._probing:
             self._receive_probe(packet)
@@ -127,7 +123,7 @@ class EngineWebSocket(asyncio.Protocol):
             self._abandon_upgrade()
 
     def _complete_upgrade(self) -> None:
-        """A candidate no more: polling is free for another, or behind us."""
+        """Finish probing, so that another candidate may start."""
         polling = self._session.transport
         if self._probing and isinstance(polling, PollingTransport):
             polling.candidate = None
@@ -141,7 +137,7 @@ class EngineWebSocket(asyncio.Protocol):
         self._complete_upgrade()
         self.close_with(UNREADABLE, b"")
 
-    def _fail(self, end: CloseReason) -> None:
+    def _close_with_error(self, end: CloseReason) -> None:
         if self._probing:
             self._abandon_upgrade()
         else:
@@ -152,32 +148,30 @@ class EngineWebSocket(asyncio.Protocol):
 
     def close_with(self, end: CloseReason, last: bytes) -> None:
         """Send a close frame, then wait briefly for the client's."""
-        if self._is_closed is not None:
+        if self._close_reason is not None:
             return
-        self._is_closed = end
+        self._close_reason = end
         if self.encoding is engineio.FRAMES:
-            own = end.code in OWN_CODES or end.code in (
+            is_error = end.code in ERROR_CODES or end.code in (
                 websocket.TOO_LARGE,
                 websocket.NOT_UTF8,
                 websocket.PROTOCOL_ERROR,
             )
-            self.transport.write(websocket.close_frame(end.code if own else NORMAL, end.reason))
+            self.transport.write(websocket.close_frame(end.code if is_error else NORMAL, end.reason))
             self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
         else:
             self.transport.close()
 
     def closing(self) -> dict[str, Any]:
-        """Return the final ASGI message."""
-        end = self._is_closed or CloseReason(NORMAL, "", reconnect=True)
+        end = self._close_reason or CloseReason(NORMAL, "", reconnect=True)
         return {"type": "websocket.close", "code": end.code, "reason": end.reason}
 
     def closed_by_client(self, code: int) -> None:
-        """The client sent a close frame."""
         if not self._probing and not self._session.is_closed:
             self._session.close_reason = close_reasons.by_client(code)
 
-    def _answer_close(self, code: int) -> None:
-        if self._is_closed is None:
+    def _respond_close(self, code: int) -> None:
+        if self._close_reason is None:
             self.closed_by_client(code)
             self._disconnected()
             self.transport.write(websocket.close_frame(code))
@@ -201,8 +195,8 @@ class EngineWebSocket(asyncio.Protocol):
         self.transport = NULL_TRANSPORT
 
     def _disconnected(self) -> None:
-        if self._is_closed is None:
-            self._is_closed = CloseReason(NORMAL, "", reconnect=True)
+        if self._close_reason is None:
+            self._close_reason = CloseReason(NORMAL, "", reconnect=True)
             if self._probing:
                 self._complete_upgrade()
             else:

@@ -1,5 +1,5 @@
-"""The topics a member joined beyond those it gets at CONNECT: by the app's handlers, or by `subscribe`. They are stored
-under its recipient and public id, so that a recovered connection has them again, on any node."""
+"""Topics that a connection joined after CONNECT: by the app's handlers, or by `subscribe`. They are stored under its
+inbox and public id, so that any node can restore them for a recovered connection."""
 
 import msgspec
 import structlog
@@ -31,55 +31,56 @@ _decode = msgspec.json.Decoder(SavedTopics).decode
 
 
 class JoinedTopics:
-    """Stores and restores the joined topics of members."""
-
-    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, spawn: Spawn) -> None:
+    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
-        self._rules = rules
+        self._config = config
         self._spawn = spawn
         self._refreshing = False
 
-    async def follow(self, member: NamespaceConnection, names: list[str] | tuple[str, ...], *, by_app: bool) -> None:
-        """Add topics to the member; stored when this returns."""
-        before = {} if member.joined_topics is None else member.joined_topics
+    async def follow(
+        self, connection: NamespaceConnection, names: list[str] | tuple[str, ...], *, by_app: bool
+    ) -> None:
+        """Record joined topics; stored when this returns."""
+        before = {} if connection.joined_topics is None else connection.joined_topics
         now = before | {name: by_app or before.get(name, False) for name in names}
         if now != before:
-            member.joined_topics = now
-            await self._save(member)
+            connection.joined_topics = now
+            await self._save(connection)
 
-    async def unfollow(self, member: NamespaceConnection, names: list[str] | tuple[str, ...]) -> None:
-        """Remove topics from the member."""
-        if member.joined_topics is not None and not member.joined_topics.keys().isdisjoint(names):
-            member.joined_topics = {name: by_app for name, by_app in member.joined_topics.items() if name not in names}
-            await self._save(member)
+    async def unfollow(self, connection: NamespaceConnection, names: list[str] | tuple[str, ...]) -> None:
+        if connection.joined_topics is not None and not connection.joined_topics.keys().isdisjoint(names):
+            connection.joined_topics = {
+                name: by_app for name, by_app in connection.joined_topics.items() if name not in names
+            }
+            await self._save(connection)
 
-    async def restore(self, member: NamespaceConnection, given: int) -> dict[str, Grant]:
-        """What a member that comes back under its id had: all the app let it join, and of its own wishes what it still may."""
-        principal, store = member.principal, self._engines.store
-        stored = await store.joined_topics.get(JoinedBy(member.inbox, member.id), self._engines.clock.now())
-        if stored is None:
+    async def restore(self, connection: NamespaceConnection, followed: int) -> dict[str, Grant]:
+        """Return the stored topics of a recovered connection: those joined by the app, and those it may still subscribe to."""
+        principal, store = connection.principal, self._engines.store
+        text = await store.joined_topics.get(JoinedBy(connection.inbox, connection.id), self._engines.clock.now())
+        if text is None:
             return {}
         self._refresh_from_now_on()
-        had = _decode(stored)
-        wished, _ = await topic_access.authorize_topics(store, principal, had.subscribed, given, self._rules)
-        member.joined_topics = dict.fromkeys(wished, False) | dict.fromkeys(had.joined, True)
-        return wished | dict.fromkeys(had.joined, Grant.APP)
+        saved = _decode(text)
+        granted, _ = await topic_access.authorize_topics(store, principal, saved.subscribed, followed, self._config)
+        connection.joined_topics = dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True)
+        return granted | dict.fromkeys(saved.joined, Grant.APP)
 
-    async def _save(self, member: NamespaceConnection) -> None:
-        if not member.resumable:
+    async def _save(self, connection: NamespaceConnection) -> None:
+        if not connection.resumable:
             return
         self._refresh_from_now_on()
-        rooms = (member.joined_topics or {}).items()
+        topics = (connection.joined_topics or {}).items()
         followed = SavedTopics(
-            [name for name, by_app in rooms if by_app], [name for name, by_app in rooms if not by_app]
+            [name for name, by_app in topics if by_app], [name for name, by_app in topics if not by_app]
         )
         text = msgspec.json.encode(followed).decode()
         try:
             now = self._engines.clock.now()
-            await self._engines.store.joined_topics.save(JoinedBy(member.inbox, member.id), text, now)
+            await self._engines.store.joined_topics.save(JoinedBy(connection.inbox, connection.id), text, now)
         except BellcastError as failure:
-            log.warning("joined_topics_save_failed", why=failure.detail)
+            log.warning("joined_topics_save_failed", reason=failure.detail)
 
     def _refresh_from_now_on(self) -> None:
         if not self._refreshing:
@@ -92,14 +93,14 @@ class JoinedTopics:
             try:
                 await self._refresh_all()
             except BellcastError as failure:
-                log.warning("joined_topics_refresh_failed", why=failure.detail)
+                log.warning("joined_topics_refresh_failed", reason=failure.detail)
 
     async def _refresh_all(self) -> None:
         now = self._engines.clock.now()
-        stored = [
+        text = [
             JoinedBy(one.inbox, one.id)
             for one in self._hub
             if isinstance(one, NamespaceConnection) and one.resumable and one.joined_topics
         ]
-        for start in range(0, len(stored), REFRESH_BATCH_ROWS):
-            await self._engines.store.joined_topics.refresh(stored[start : start + REFRESH_BATCH_ROWS], now)
+        for start in range(0, len(text), REFRESH_BATCH_ROWS):
+            await self._engines.store.joined_topics.refresh(text[start : start + REFRESH_BATCH_ROWS], now)

@@ -18,113 +18,111 @@ from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
 
-# Namespaces of one pipe; apps have a handful.
+# Namespaces per session; apps have a handful.
 MAX_NAMESPACES = 100
 
 
 class SocketIOState:
-    """State of one session: its member per namespace (None while joining)."""
+    """State of one session: its connection per namespace (None while joining)."""
 
-    __slots__ = ("connect_timer", "members", "reader")
+    __slots__ = ("connect_timer", "connections", "reader")
 
-    def __init__(self, max_payload: int, patience: asyncio.TimerHandle) -> None:
+    def __init__(self, max_payload: int, timer: asyncio.TimerHandle) -> None:
         self.reader = PacketReader(max_payload)
-        self.members: dict[str, NamespaceConnection | None] = {}
-        self.connect_timer: asyncio.TimerHandle | None = patience
+        self.connections: dict[str, NamespaceConnection | None] = {}
+        self.connect_timer: asyncio.TimerHandle | None = timer
 
-    def add(self, member: NamespaceConnection) -> None:
+    def add(self, connection: NamespaceConnection) -> None:
         """Mark the session as joined, permanently."""
-        self.members[member.namespace] = member
-        member.session.set_joined()
+        self.connections[connection.namespace] = connection
+        connection.session.set_joined()
         self.cancel_timer()
 
     def cancel_timer(self) -> None:
-        """Cancel the timeout for joining a namespace."""
         if self.connect_timer is not None:
             self.connect_timer.cancel()
             self.connect_timer = None
 
 
 class SocketIOLayer:
-    """The Socket.IO layer of all sessions."""
-
     def __init__(
-        self, settings: SocketIOConfig, joining: NamespaceHandshake, asking: EventDispatcher, spawn: Spawn
+        self, config: SocketIOConfig, handshake: NamespaceHandshake, dispatcher: EventDispatcher, spawn: Spawn
     ) -> None:
-        self._settings = settings
-        self._handshake = joining
-        self._dispatcher = asking
+        self._config = config
+        self._handshake = handshake
+        self._dispatcher = dispatcher
         self._spawn = spawn
 
-    def on_open(self, pipe: EngineSession) -> None:
-        """Start the timeout for joining a namespace."""
+    def on_open(self, session: EngineSession) -> None:
         loop = asyncio.get_running_loop()
-        patience = loop.call_later(self._settings.connect_timeout, pipe.close, close_reasons.NO_PONG)
-        pipe.app_state = SocketIOState(self._settings.max_payload, patience)
+        timer = loop.call_later(self._config.connect_timeout, session.close, close_reasons.NO_PONG)
+        session.app_state = SocketIOState(self._config.max_payload, timer)
 
-    def on_message(self, pipe: EngineSession, message: str | bytes) -> None:
+    def on_message(self, session: EngineSession, message: str | bytes) -> None:
         """Handle a message; an invalid one closes the session."""
         try:
-            packet = pipe.app_state.reader.read(message)
+            packet = session.app_state.reader.read(message)
             if packet is not None:
-                self._handle(pipe, packet)
+                self._handle(session, packet)
         except InvalidPacket:
-            pipe.close(UNREADABLE)
+            session.close(UNREADABLE)
 
-    def on_transport_changed(self, pipe: EngineSession) -> None:
-        for member in _members(pipe):
-            if member.phase is not Phase.CLOSED:
-                member.attach_transport()
+    def on_transport_changed(self, session: EngineSession) -> None:
+        for connection in _connections(session):
+            if connection.phase is not Phase.CLOSED:
+                connection.attach_transport()
 
-    def on_buffer_full(self, pipe: EngineSession) -> None:
-        """Pause replays; live members of such a slow client are closed and resume from their position."""
-        replaying = [member for member in _members(pipe) if member.phase is Phase.REPLAYING]
-        for member in replaying:
-            member.pause_writing()
+    def on_buffer_full(self, session: EngineSession) -> None:
+        """Pause the replays. Without any, the client is too slow: it is closed, and resumes from its position."""
+        replaying = [connection for connection in _connections(session) if connection.phase is Phase.REPLAYING]
+        for connection in replaying:
+            connection.pause_writing()
         if not replaying:
-            pipe.close(close_reasons.TOO_SLOW)
+            session.close(close_reasons.TOO_SLOW)
 
-    def on_buffer_drained(self, pipe: EngineSession) -> None:
-        for member in _members(pipe):
-            member.resume_writing()
+    def on_buffer_drained(self, session: EngineSession) -> None:
+        for connection in _connections(session):
+            connection.resume_writing()
 
-    def on_close(self, pipe: EngineSession) -> None:
-        talk = pipe.app_state
-        if talk is not None:
-            talk.cancel_timer()
-            for member in _members(pipe):
-                member.close_reason = member.close_reason or pipe.close_reason
-                member.disconnected()
-            talk.members.clear()
+    def on_close(self, session: EngineSession) -> None:
+        state = session.app_state
+        if state is not None:
+            state.cancel_timer()
+            for connection in _connections(session):
+                connection.close_reason = connection.close_reason or session.close_reason
+                connection.disconnected()
+            state.connections.clear()
 
-    def _handle(self, pipe: EngineSession, packet: Packet) -> None:
-        members: dict[str, NamespaceConnection | None] = pipe.app_state.members
+    def _handle(self, session: EngineSession, packet: Packet) -> None:
+        connections: dict[str, NamespaceConnection | None] = session.app_state.connections
         if packet.type == packets.CONNECT:
-            self._connect(pipe, packet, members)
+            self._connect(session, packet, connections)
             return
-        member = members.get(packet.namespace)
-        if member is None:
-            raise InvalidPacket("A packet came for a namespace that is not joined.")
+        connection = connections.get(packet.namespace)
+        if connection is None:
+            raise InvalidPacket("A packet arrived for a namespace that is not joined.")
         match packet.type:
             case packets.DISCONNECT:
-                del members[packet.namespace]
-                member.close_reason = CLIENT_CLOSED
-                member.disconnected()
+                del connections[packet.namespace]
+                connection.close_reason = CLIENT_CLOSED
+                connection.disconnected()
             case packets.ACK:
-                member.on_ack(packet.id, packet.data)
+                connection.on_ack(packet.id, packet.data)
             case _:
-                self._dispatcher.receive(member, packet)
+                self._dispatcher.receive(connection, packet)
 
-    def _connect(self, pipe: EngineSession, packet: Packet, members: dict[str, NamespaceConnection | None]) -> None:
-        if packet.namespace in members:
-            raise InvalidPacket("A CONNECT came for a namespace that is joined.")
+    def _connect(
+        self, session: EngineSession, packet: Packet, connections: dict[str, NamespaceConnection | None]
+    ) -> None:
+        if packet.namespace in connections:
+            raise InvalidPacket("A CONNECT arrived for a namespace that is joined.")
         if not self._dispatcher.app.has_namespace(packet.namespace):
-            _send_connect_error(pipe, packet.namespace, "Invalid namespace")
-        elif len(members) >= MAX_NAMESPACES:
-            _send_connect_error(pipe, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
+            _send_connect_error(session, packet.namespace, "Invalid namespace")
+        elif len(connections) >= MAX_NAMESPACES:
+            _send_connect_error(session, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
         else:
-            members[packet.namespace] = None
-            self._spawn(self._start(self._handshake.create_connection(pipe, packet.namespace), packet.data or {}))
+            connections[packet.namespace] = None
+            self._spawn(self._start(self._handshake.create_connection(session, packet.namespace), packet.data or {}))
 
     async def _start(self, connection: NamespaceConnection, auth: dict[str, Any]) -> None:
         await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))
@@ -144,17 +142,17 @@ def _refuse(connection: NamespaceConnection, error: BellcastError) -> None:
         _send_connect_error(session, namespace, error.detail, {"code": error.code, **wait}, error.code)
 
 
-def _members(pipe: EngineSession) -> list[NamespaceConnection]:
-    return [member for member in pipe.app_state.members.values() if member is not None]
+def _connections(session: EngineSession) -> list[NamespaceConnection]:
+    return [connection for connection in session.app_state.connections.values() if connection is not None]
 
 
 def _send_connect_error(
-    pipe: EngineSession, namespace: str, message: str, data: Any = None, code: str | None = None
+    session: EngineSession, namespace: str, message: str, data: Any = None, code: str | None = None
 ) -> None:
-    """Encode CONNECT_ERROR, always an object: JavaScript clients show nothing of a plain string."""
-    if pipe.is_closed:
+    """Send CONNECT_ERROR with an object: JavaScript clients do not show a plain string."""
+    if session.is_closed:
         return
-    pipe.app_state.members.pop(namespace, None)
-    pipe.log_refusal(namespace, message if code is None else code)
-    said = {"message": message} if data is None else {"message": message, "data": data}
-    pipe.send(*packets.encode(Packet(packets.CONNECT_ERROR, namespace, said)))
+    session.app_state.connections.pop(namespace, None)
+    session.log_refusal(namespace, message if code is None else code)
+    payload = {"message": message} if data is None else {"message": message, "data": data}
+    session.send(*packets.encode(Packet(packets.CONNECT_ERROR, namespace, payload)))

@@ -1,7 +1,7 @@
 """Engine.IO over long-polling: packets are queued for the client's next GET and received by POST.
 
-At most one GET and one POST are in flight; a request whose connection drops before its end ends the session, as does
-a second one beside the first. An end is told to a poll that waits, or kept a moment for the next.
+At most one GET and one POST are in flight; a second one, or a request that disconnects before its end, closes the
+session. The close packet is sent to the pending poll, or stored for a moment for the next one.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from bellcast.model.content_coding import accepts
 TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
 OK = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
 
-# Below this a packet of the network carries it all the same; peers draw the line there too.
+# Smaller bodies fit into one network packet anyway; the reference has the same limit.
 COMPRESS_MIN_BYTES = 1_024
-# The fastest takes off three quarters of what is mostly JSON; more effort, a tenth of the rest.
+# The fastest level removes three quarters of typical JSON; higher levels a tenth of the rest.
 COMPRESS_LEVEL = 1
-# A body may hold half a million packets: others have their turn after so many, which is a few milliseconds.
-COMPRESS_CHUNK_BYTES = 250
+# A body may have half a million packets: other tasks run after this many, which take a few milliseconds.
+PACKETS_PER_ITERATION = 250
 
 
 class ClientDisconnected(Exception):
@@ -36,13 +36,13 @@ class ClientDisconnected(Exception):
 class PollingTransport:
     """A session transport that queues packets until the next poll."""
 
-    clear = False  # nothing is ever sent directly
+    clear = False  # never written directly
 
     encoding = engineio.POLLING_BODY
     sock = None
 
-    def __init__(self, pipe: EngineSession) -> None:
-        self._session = pipe
+    def __init__(self, session: EngineSession) -> None:
+        self._session = session
         self._waiting: list[bytes] = []
         self._size = 0
         self._high = 2**31
@@ -51,8 +51,8 @@ class PollingTransport:
         self._wakeup = False
         self._packets: asyncio.Future[bytes] | None = None
         self.posting = False
-        self.candidate: object | None = None  # the one WebSocket that may try to take over
-        self.upgrading = False  # a WebSocket is being tried: polls are answered at once
+        self.candidate: object | None = None  # the WebSocket that probes an upgrade
+        self.upgrading = False  # during a probe polls return immediately
         self.reading = asyncio.Event()
         self.reading.set()
 
@@ -60,30 +60,29 @@ class PollingTransport:
     def transport(self) -> "PollingTransport":
         return self
 
-    # --- as a link
+    # --- polls
 
     @property
     def on_poll(self) -> bool:
-        """True if a poll is pending."""
         return self._packets is not None
 
     async def poll(self, receive: asgi.Receive) -> bytes:
-        """Return the pending packets, or wait for the first. Raises Gone if the client disconnects."""
+        """Return the pending packets, or wait for the first. Raises ClientDisconnected."""
         if self._waiting or self._closing:
             return self.take_pending()
         if self.upgrading:
             return engineio.NOOP
-        held: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._packets = held
-        hung_up = asyncio.ensure_future(asgi.receive_stream(receive))
+        response: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._packets = response
+        disconnected = asyncio.ensure_future(asgi.receive_stream(receive))
         try:
-            await asyncio.wait((held, hung_up), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((response, disconnected), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._packets = None
-            hung_up.cancel()
-        if not held.done():
+            disconnected.cancel()
+        if not response.done():
             raise ClientDisconnected
-        return held.result()
+        return response.result()
 
     def probe(self, *, begun: bool) -> None:
         """Release the poll when a WebSocket probe starts or is abandoned."""
@@ -92,12 +91,11 @@ class PollingTransport:
             self._respond(engineio.NOOP)
 
     def hand_over_pending(self) -> list[bytes]:
-        """Hand the pending packets over to another transport."""
-        waiting = self._empty()
+        pending = self._remove_pending()
         self._respond(engineio.NOOP)
         self._closing = True
         self.reading.set()
-        return waiting
+        return pending
 
     def close_with(self, end: CloseReason, last: bytes) -> None:
         self._waiting.append(last)
@@ -107,29 +105,27 @@ class PollingTransport:
         self._flush()
 
     def take_pending(self) -> bytes:
-        """Return all pending packets as one body."""
-        return engineio.SEPARATOR.join(self._empty())
+        return engineio.SEPARATOR.join(self._remove_pending())
 
-    def _empty(self) -> list[bytes]:
-        """Remove all that waits. Writers that were paused resume here and nowhere else, whoever takes the packets."""
-        waiting, self._waiting, self._size = self._waiting, [], 0
+    def _remove_pending(self) -> list[bytes]:
+        """Remove the pending packets. This is the only place where paused writers resume."""
+        pending, self._waiting, self._size = self._waiting, [], 0
         if self._full:
             self._full = False
             self._session.on_buffer_drained()
-        return waiting
+        return pending
 
     def _flush(self) -> None:
-        """Answer the pending poll with the pending packets."""
         self._wakeup = False
         if self._waiting:
             self._respond(None)
 
     def _respond(self, body: bytes | None) -> None:
-        held = self._packets
-        if held is not None and not held.done():
-            held.set_result(self.take_pending() if body is None else body)
+        response = self._packets
+        if response is not None and not response.done():
+            response.set_result(self.take_pending() if body is None else body)
 
-    # --- as an outlet
+    # --- as an OutboundTransport
 
     def write(self, data: bytes, /) -> None:
         if self._closing or not data:
@@ -177,22 +173,21 @@ class PollingTransport:
 
 
 async def respond_poll(
-    pipe: EngineSession,
-    link: PollingTransport,
+    session: EngineSession,
+    transport: PollingTransport,
     request: HandshakeRequest,
     receive: asgi.Receive,
     send: asgi.Send,
     cors: Headers,
 ) -> None:
-    """Handle a GET of a session."""
-    if link.on_poll:
-        pipe.close(UNREADABLE)
+    if transport.on_poll:
+        session.close(UNREADABLE)
         await respond_engine_error(send, engineio.BAD_REQUEST, cors)
         return
     try:
-        body = await link.poll(receive)
+        body = await transport.poll(receive)
     except ClientDisconnected:
-        pipe.discard()
+        session.discard()
         return
     await respond_body(send, request, cors, body)
 
@@ -209,56 +204,56 @@ async def respond_body(send: asgi.Send, request: HandshakeRequest, cors: Headers
 
 
 async def respond_post(
-    pipe: EngineSession,
-    link: PollingTransport,
+    session: EngineSession,
+    transport: PollingTransport,
     receive: asgi.Receive,
     send: asgi.Send,
     cors: Headers,
     limits: tuple[int, float],
 ) -> None:
-    """One POST of a session; `limits` are its bytes and its seconds."""
-    if link.posting:
-        pipe.close(UNREADABLE)
+    """Handle a POST of a session; `limits` are its bytes and its seconds."""
+    if transport.posting:
+        session.close(UNREADABLE)
         await respond_engine_error(send, engineio.BAD_REQUEST, cors)
         return
-    link.posting = True
+    transport.posting = True
     try:
         async with asyncio.timeout(limits[1]):
             body = await read_body(receive, limits[0])
-        is_heard = body is not None and await _receive_body(pipe, link, body)
+        is_valid = body is not None and await _receive_body(session, transport, body)
     except (ClientDisconnected, TimeoutError):
-        pipe.close(UNREADABLE)
+        session.close(UNREADABLE)
         with suppress(OSError):
             await respond_engine_error(send, engineio.BAD_REQUEST, cors)
         return
     finally:
-        link.posting = False
+        transport.posting = False
     if body is None:
         await reject_body(send, cors)
-    elif is_heard:
+    elif is_valid:
         await responses.respond(send, 200, [*OK, *cors], b"ok")
     else:
         await respond_engine_error(send, engineio.BAD_REQUEST, cors)
 
 
-async def _receive_body(pipe: EngineSession, link: PollingTransport, body: bytes) -> bool:
-    """Whether the session could read all of a body. It is read no faster than what it asks for is done, and the next POST
-    waits that long."""
+async def _receive_body(session: EngineSession, transport: PollingTransport, body: bytes) -> bool:
+    """Process the packets of a body; False if one is invalid. Waits while the session's queue is full, which delays the
+    client's next POST."""
     try:
         for number, packet in enumerate(engineio.read_body(body), 1):
-            pipe.receive(packet)
-            if number % COMPRESS_CHUNK_BYTES == 0:
+            session.receive(packet)
+            if number % PACKETS_PER_ITERATION == 0:
                 await asyncio.sleep(0)
-                await link.reading.wait()
+                await transport.reading.wait()
     except InvalidPacket:
-        pipe.close(UNREADABLE)
+        session.close(UNREADABLE)
         return False
-    await link.reading.wait()
+    await transport.reading.wait()
     return True
 
 
 async def read_body(receive: asgi.Receive, limit: int) -> bytes | None:
-    """The whole body; None if it is too large."""
+    """Return the body; None if it is too large. Raises ClientDisconnected."""
     body = bytearray()
     more = True
     while more:
@@ -273,11 +268,10 @@ async def read_body(receive: asgi.Receive, limit: int) -> bytes | None:
 
 
 async def reject_body(send: asgi.Send, cors: Headers) -> None:
-    """Too large a body; the session goes on."""
+    """Respond to an oversized body; the session stays open."""
     await responses.respond(send, 413, [*TEXT, *cors], b"The body is larger than maxPayload.")
 
 
-async def respond_engine_error(send: asgi.Send, refusal: engineio.EngineError, cors: Headers) -> None:
-    """Respond with a refusal."""
-    kind = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await responses.respond(send, refusal.status, [*kind, *cors], refusal.body)
+async def respond_engine_error(send: asgi.Send, error: engineio.EngineError, cors: Headers) -> None:
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await responses.respond(send, error.status, [*headers, *cors], error.body)

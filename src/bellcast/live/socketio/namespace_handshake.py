@@ -28,7 +28,7 @@ from bellcast.model.identities import Principal, Project
 from bellcast.model.inboxes import Inbox, Position
 from bellcast.ports import Changes, Store
 
-# What an app says to all of its users at once; each hears it in its own namespace.
+# The topic of all users, which every authenticated connection follows in its own namespace.
 EVERYONE = "everyone"
 CLOSED_DURING_START = "This connection closed while it started."
 SESSION_REPLACED = CloseReason(1000, "replaced by its own return", reconnect=True)
@@ -43,33 +43,31 @@ class Recovery(NamedTuple):
 
 
 class NamespaceHandshake:
-    """Admits clients to namespaces."""
-
     def __init__(
         self,
         project: Project,
         store: Store,
         hub: Hub,
-        rules: LiveConfig,
-        settings: SocketIOConfig,
-        doors: Authenticator,
-        arrivals: Admission,
-        asking: EventDispatcher,
+        config: LiveConfig,
+        socketio: SocketIOConfig,
+        authenticator: Authenticator,
+        admission: Admission,
+        dispatcher: EventDispatcher,
     ) -> None:
         self._project = project
         self._store = store
         self._hub = hub
-        self._config = rules
-        self._settings = settings
-        self._authenticator = doors
-        self._admission = arrivals
-        self._dispatcher = asking
+        self._config = config
+        self._socketio = socketio
+        self._authenticator = authenticator
+        self._admission = admission
+        self._dispatcher = dispatcher
 
     def create_connection(self, session: EngineSession, namespace: str) -> NamespaceConnection:
         """Create the unregistered connection of a CONNECT, anonymous until `join` has authenticated it."""
         unresumable = dialect.dialect_for(namespace, session.transport.encoding, resumable=False)
         return self._admission.create_connection(
-            NamespaceConnection, unresumable, Principal(), session.request.address, pipe=session, namespace=namespace
+            NamespaceConnection, unresumable, Principal(), session.request.address, session=session, namespace=namespace
         )
 
     async def join(self, connection: NamespaceConnection, auth: dict[str, Any]) -> None:
@@ -89,7 +87,7 @@ class NamespaceHandshake:
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
-        connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._settings.recovery)
+        connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
         if missed is not None:
             await self._resume(connection, missed, granted)
         else:
@@ -131,14 +129,14 @@ class NamespaceHandshake:
             context.close_if_requested()
             raise RejectedByApp("The app closed this connection.")
         if call.accepted is not None:
-            accepted = merge_principal(call.accepted, connection.principal, asked_at=connection.connected_at)
+            accepted = merge_principal(call.accepted, connection.principal, accepted_at=connection.connected_at)
             connection.principal = accepted
         # Without `accept` the credentials may have been for the app only: the client is admitted as anonymous.
         return call.accepted is not None or self._config.access.anonymous
 
     def _pid(self, connection: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
         """Return the client's recovery id, unless its credentials name another recipient."""
-        pid = recovery.read(self._project, auth.get("pid")) if self._settings.recovery else None
+        pid = recovery.read(self._project, auth.get("pid")) if self._socketio.recovery else None
         principal = connection.principal
         if pid is None or (principal.recipient and not pid.is_of(principal, connection.namespace)):
             return None
@@ -162,89 +160,90 @@ class NamespaceHandshake:
 
     # --- first packets
 
-    async def _topics(self, member: NamespaceConnection, inbox: Inbox | None) -> dict[str, Grant]:
-        """Return the topics of everyone, of the member's roles and of its token."""
-        principal = member.principal
+    async def _topics(self, connection: NamespaceConnection, inbox: Inbox | None) -> dict[str, Grant]:
+        """Return the topics of everyone, of the connection's roles and of its token."""
+        principal = connection.principal
         if inbox is None:
             return {}
         roles = inbox.roles if principal.roles is None else principal.roles
-        named = [topic for topic in principal.topics if "*" not in topic]
-        asked = [*map(patterns.role_topic, roles), *named]
+        requested = [topic for topic in principal.topics if "*" not in topic]
+        asked = [*map(patterns.role_topic, roles), *requested]
         limit = self._config.limits.topics_per_connection
-        given, _ = (
+        granted, _ = (
             await topic_access.authorize_topics(self._store, principal, asked, 0, self._config) if asked else ({}, ())
         )
         by_record = tuple(map(patterns.role_topic, inbox.roles)) if principal.roles is None else ()
-        found = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | given
-        return dict(islice(found.items(), limit or None))
+        topics = {EVERYONE: Grant.DIALECT} | dict.fromkeys(by_record, Grant.SUBSCRIPTION) | granted
+        return dict(islice(topics.items(), limit or None))
 
-    async def _resume(self, member: NamespaceConnection, back: Recovery, given: dict[str, Grant]) -> None:
+    async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
         """Replay missed events before the reply: clients deliver them before they emit `connect`."""
-        member.revision = back.position.revision
-        base = back.position.revision if back.position.base is None else back.position.base
-        await resume.replay(self._store, member, back.missed, base, self._config.limits)
-        if member.phase is Phase.CLOSED:
+        connection.revision = missed.position.revision
+        base = missed.position.revision if missed.position.base is None else missed.position.base
+        await resume.replay(self._store, connection, missed.missed, base, self._config.limits)
+        if connection.phase is Phase.CLOSED:
             return
-        self._hub.follow(member, given)
-        self._reply(member, recovery.sign(self._project, back.pid))
-        state = back.missed.state
-        exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == member.revision else {}
-        self._ready(member, tuple(given), resumed=True, counters=exact)
+        self._hub.follow(connection, granted)
+        self._reply(connection, recovery.sign(self._project, missed.pid))
+        state = missed.missed.state
+        exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
+        self._ready(connection, tuple(granted), resumed=True, counters=exact)
 
     def _go_live(
-        self, member: NamespaceConnection, inbox: Inbox | None, given: dict[str, Grant], *, lost: bool
+        self, connection: NamespaceConnection, inbox: Inbox | None, granted: dict[str, Grant], *, lost: bool
     ) -> None:
-        self._hub.follow(member, given)
+        self._hub.follow(connection, granted)
         if inbox is None:
-            self._reply(member, None)
-            member.go_live()
+            self._reply(connection, None)
+            connection.go_live()
             return
         state = inbox.state
-        member.revision = state.revision
-        principal = member.principal
-        pid = Pid(principal.tenant, principal.recipient or "", member.namespace, member.id, state.position)
-        self._reply(member, recovery.sign(self._project, pid) if self._settings.recovery else None)
-        self._ready(member, tuple(given), resumed=False, counters={"unread": state.unread, "unseen": state.unseen})
-        if lost and self._settings.recovery:
-            member.write_tracked(member.dialect.reset(state))
-        if not member.is_stale:
-            member.go_live()
+        connection.revision = state.revision
+        principal = connection.principal
+        pid = Pid(principal.tenant, principal.recipient or "", connection.namespace, connection.id, state.position)
+        self._reply(connection, recovery.sign(self._project, pid) if self._socketio.recovery else None)
+        self._ready(
+            connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
+        )
+        if lost and self._socketio.recovery:
+            connection.write_tracked(connection.dialect.reset(state))
+        if not connection.is_stale:
+            connection.go_live()
 
-    def _reply(self, member: NamespaceConnection, pid: str | None) -> None:
-        said = {"sid": member.id} if pid is None else {"sid": member.id, "pid": pid}
-        member.write_tracked(member.dialect.encode_frame(Packet(CONNECT, member.namespace, said)))
+    def _reply(self, connection: NamespaceConnection, pid: str | None) -> None:
+        data = {"sid": connection.id} if pid is None else {"sid": connection.id, "pid": pid}
+        connection.write_tracked(connection.dialect.encode_frame(Packet(CONNECT, connection.namespace, data)))
 
     def _ready(
-        self, member: NamespaceConnection, given: tuple[str, ...], *, resumed: bool, counters: dict[str, int]
+        self, connection: NamespaceConnection, granted: tuple[str, ...], *, resumed: bool, counters: dict[str, int]
     ) -> None:
         """Send the inbox position, the client's first offset."""
-        position = member.position.text
+        position = connection.position.text
         fields = {
-            "connection": member.id,
-            "recipient": member.principal.recipient,
+            "connection": connection.id,
+            "recipient": connection.principal.recipient,
             "position": position,
             **counters,
             "resumed": resumed,
-            "topics": given,
+            "topics": granted,
         }
-        spoken = member.dialect
-        if isinstance(spoken, dialect.SocketIODialect):
-            member.write_tracked(spoken.event_with_offset("ready", fields, position))
+        dialect_in_use = connection.dialect
+        if isinstance(dialect_in_use, dialect.SocketIODialect):
+            connection.write_tracked(dialect_in_use.event_with_offset("ready", fields, position))
 
-    def _connected(self, member: NamespaceConnection, port: SocketIOCallContext) -> None:
-        """Apply the effects of the app's `connect` handler."""
-        held, port.pending_frames = port.pending_frames or [], None
-        if member.phase is Phase.CLOSED:
+    def _connected(self, connection: NamespaceConnection, context: SocketIOCallContext) -> None:
+        frames, context.pending_frames = context.pending_frames or [], None
+        if connection.phase is Phase.CLOSED:
             return
-        self._hub.follow(member, dict.fromkeys(port.pending_topics, Grant.APP))
-        for name, args in held:
-            member.emit(name, args)
+        self._hub.follow(connection, dict.fromkeys(context.pending_topics, Grant.APP))
+        for name, args in frames:
+            connection.emit(name, args)
 
 
-def _token_of(said: Any) -> str:
-    if not isinstance(said, str):
+def _token_of(data: Any) -> str:
+    if not isinstance(data, str):
         raise Unauthenticated("auth.token must be a text: a session token.")
-    return said.removeprefix("Bearer ")
+    return data.removeprefix("Bearer ")
 
 
 def _without_recovery(auth: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What a client brings to come back as who it was: signed, so that nothing is kept for it here.
+"""Recovery ids (`pid`) of Socket.IO, signed, so that the server stores nothing for them.
 
-The id tells whose it is, where the inbox stood when it was given out, and the public id to go on under. It opens
-nothing by itself: the credentials are checked at every return and must name the same recipient.
+An id contains the recipient, the inbox position when it was issued, and the public connection id. It does not
+replace credentials: every reconnect is authenticated, and must be for the same recipient.
 """
 
 import base64
@@ -17,13 +17,11 @@ from bellcast.model.inboxes import Position, parse_position
 
 PURPOSE = b"socketio recovery\0"
 SIGNATURE_BYTES = 16
-# Far above what one of ours is; a longer one is looked at no further.
+# Several times the length of an issued id; longer ones are not decoded.
 MAX_PID_LENGTH = 2_048
 
 
 class Pid(Struct, frozen=True, array_like=True):
-    """One connection to resume: in which namespace, as whom, since when."""
-
     tenant: str
     recipient: str
     namespace: str
@@ -31,7 +29,6 @@ class Pid(Struct, frozen=True, array_like=True):
     position: str
 
     def is_of(self, principal: Principal, namespace: str) -> bool:
-        """True if this was issued to the same recipient."""
         return (self.tenant, self.recipient, self.namespace) == (principal.tenant, principal.recipient, namespace)
 
 
@@ -39,7 +36,6 @@ _decoder = msgspec.json.Decoder(Pid)
 
 
 def sign(project: Project, pid: Pid) -> str:
-    """Encode the `pid` that a client keeps."""
     body = msgspec.json.encode(pid)
     return base64.urlsafe_b64encode(_signature(project, body) + body).rstrip(b"=").decode()
 
@@ -59,9 +55,9 @@ def read(project: Project, text: Any) -> Pid | None:
 
 
 def position_of(pid: Pid, offset: Any) -> Position | None:
-    """Where the client has come to: its offset, or where it began if it has none that is ours."""
-    told = parse_position(offset) if isinstance(offset, str) else None
-    return told or parse_position(pid.position)
+    """Return the position in the client's offset or, if that is invalid, the position at its start."""
+    position = parse_position(offset) if isinstance(offset, str) else None
+    return position or parse_position(pid.position)
 
 
 def _signature(project: Project, body: bytes) -> bytes:

@@ -1,5 +1,5 @@
-"""Where an Engine.IO session lives. Its id begins with that, so whoever is asked for it knows whose it is: this process's,
-a neighbour's on the same machine, or out of reach."""
+"""Engine.IO session ids. They begin with the host and process of the session, so that any process can forward or reject
+requests for it."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from bellcast.live.socketio.protocol.engineio import UNKNOWN_SESSION, EngineErro
 
 # The id alone authorizes access to the session: 144 random bits.
 SECRET_BYTES = 18
-# Two machines of one service do not share so many digits by chance.
+# 32 bits: two machines of one service do not share them by chance.
 HOST_DIGITS = 8
 MAX_PROCESS_DIGITS = 10
 
@@ -27,8 +27,6 @@ OUT_OF_REACH = EngineError(
 
 
 class ProcessId(NamedTuple):
-    """A process on a host."""
-
     host: str
     process: int
 
@@ -37,12 +35,11 @@ HOST = hashlib.blake2b(socket.gethostname().encode()).hexdigest()[:HOST_DIGITS]
 
 
 def current() -> ProcessId:
-    """This process: asked each time, as hosts fork their workers after importing their app."""
+    """Return this process. Not cached, because servers fork their workers after importing the app."""
     return ProcessId(HOST, os.getpid())
 
 
 def new_sid() -> str:
-    """Create the id of a new session of this process."""
     return f"{HOST}.{os.getpid()}.{secrets.token_urlsafe(SECRET_BYTES)}"
 
 
@@ -50,15 +47,15 @@ def owner_of(sid: str) -> ProcessId | None:
     """Return the process that owns a session id; None if the id is invalid."""
     host, _, rest = sid.partition(".")
     process = rest.partition(".")[0]
-    known = (
+    is_valid = (
         len(host) == HOST_DIGITS and process.isascii() and process.isdecimal() and len(process) <= MAX_PROCESS_DIGITS
     )
-    return ProcessId(host, int(process)) if known else None
+    return ProcessId(host, int(process)) if is_valid else None
 
 
 def unknown_session(sid: str) -> EngineError:
     """Return the reason why a session was not found."""
-    home = owner_of(sid)
-    if home is None or home == current():
+    owner = owner_of(sid)
+    if owner is None or owner == current():
         return UNKNOWN_SESSION
-    return OUT_OF_REACH if home.host == HOST else ELSEWHERE
+    return OUT_OF_REACH if owner.host == HOST else ELSEWHERE

@@ -1,1 +1,1 @@
-"""What a connection missed: replay on resume, gaps, and the periodic comparison with the store."""
+"""Delivery of missed changes: replay on resume, gaps, and periodic reconciliation with the store."""

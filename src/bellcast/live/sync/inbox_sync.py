@@ -15,8 +15,6 @@ log = structlog.get_logger(__name__)
 
 
 class InboxSync:
-    """Background work started by the hub."""
-
     def __init__(self, engines: Context, config: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
         self._config = config
@@ -24,7 +22,6 @@ class InboxSync:
         self._materializing: dict[str, bool] = {}  # tenant -> True if another announcement arrived during the run
 
     def fill_gap(self, connection: Connection) -> None:
-        """Send a connection the changes it missed, from the store."""
         self._spawn(resume.catch_up(self._engines.store, connection, self._config.limits))
 
     def materialize(self, event: AnnouncementChanged, list_recipients: ListRecipients) -> None:

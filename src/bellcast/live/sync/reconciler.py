@@ -1,8 +1,7 @@
-"""What the broker lost is found here: where connected inboxes stand, and the subscriptions by which topics are followed,
-compared with the store.
+"""Reconciliation with the store, for events that the broker lost: revisions of connected inboxes, and subscriptions
+that grant followed topics.
 
-Everything is gone through about every half minute, a batch at a time; streams on which something may just have been
-missed, at once.
+All connections are checked within INTERVAL_SECONDS, in batches; streams with a suspected gap are checked immediately.
 """
 
 from collections import defaultdict
@@ -23,128 +22,126 @@ from bellcast.ports import Context, InboxStatus, SubscriptionGrant
 
 log = structlog.get_logger(__name__)
 
-# How long something lost goes unnoticed at most. A batch is one query of about 2 ms: 100,000 inboxes, 7 a second.
+# Longest delay of a lost event. A batch is one query of about 2 ms: 100,000 inboxes are 7 queries per second.
 INTERVAL_SECONDS = 30.0
 CHECK_BATCH_ROWS = 500
 
-Group = dict[int, list[Connection]]  # by the number of their inbox
+Group = dict[int, list[Connection]]  # by inbox number
 InboxCheck = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Reconciler:
-    """Goes through the connections of this process."""
-
-    def __init__(self, engines: Context, hub: Hub, rules: LiveConfig, spawn: Spawn) -> None:
+    def __init__(self, engines: Context, hub: Hub, config: LiveConfig, spawn: Spawn) -> None:
         self._engines = engines
         self._hub = hub
-        self._grants = rules.grants
-        self._unused: set[SubscriptionGrant] = (
-            set()
-        )  # in the round before: whoever was admitted by one may be about to follow
+        self._grants = config.grants
+        # Unused in the last round. A connection that was just authorized may not follow its topic yet.
+        self._unused: set[SubscriptionGrant] = set()
         self._spawn = spawn
 
     async def run(self) -> None:
-        """Keep at it until cancelled; a store that is away is asked again."""
+        """Check until cancelled; while the store is unavailable, checks are skipped."""
         while True:
-            looks = self._groups(self._hub, self._grants)
-            for look in looks:
-                await look()
-                await self._engines.clock.sleep(INTERVAL_SECONDS / len(looks))
-            if not looks:
+            checks = self._groups(self._hub, self._grants)
+            for check in checks:
+                await check()
+                await self._engines.clock.sleep(INTERVAL_SECONDS / len(checks))
+            if not checks:
                 await self._engines.clock.sleep(INTERVAL_SECONDS)
 
     def mark_suspect(self, streams: Collection[Stream]) -> None:
-        """Something may have been missed on these streams."""
-        if ANNOUNCEMENTS in streams:  # heard again after a break
-            looks = self._groups(set(self._hub), self._grants)
+        """Check the connections on streams that may have lost events."""
+        if ANNOUNCEMENTS in streams:  # the subscription was interrupted
+            checks = self._groups(set(self._hub), self._grants)
         else:
             connections = {one for stream in streams for one in self._hub.connections_on(stream)}
-            looks = self._groups(connections, {right for one in connections for right in self._grants_of(one)})
-        if looks:
-            self._spawn(_interleaved(looks))
+            checks = self._groups(connections, {grant for one in connections for grant in self._grants_of(one)})
+        if checks:
+            self._spawn(_interleaved(checks))
 
     def _grants_of(self, connection: Connection) -> Iterable[SubscriptionGrant]:
         principal = connection.principal
-        rights = (
+        grants = (
             SubscriptionGrant(principal.tenant, principal.recipient or "", topic)
             for topic in self._hub.topics(connection)
         )
-        return (right for right in rights if right in self._grants)
+        return (grant for grant in grants if grant in self._grants)
 
-    def _groups(self, connections: Iterable[Connection], rights: Iterable[SubscriptionGrant]) -> list[InboxCheck]:
-        """One question to the store each."""
-        every = list(rights)
-        cut = [every[start : start + CHECK_BATCH_ROWS] for start in range(0, len(every), CHECK_BATCH_ROWS)]
+    def _groups(self, connections: Iterable[Connection], grants: Iterable[SubscriptionGrant]) -> list[InboxCheck]:
+        all_grants = list(grants)
+        batches = [
+            all_grants[start : start + CHECK_BATCH_ROWS] for start in range(0, len(all_grants), CHECK_BATCH_ROWS)
+        ]
         return [
             *(partial(self._check_inboxes, group) for group in _batches(connections)),
-            *(partial(self._check_grants, some) for some in cut),
+            *(partial(self._check_grants, batch) for batch in batches),
         ]
 
     async def _check_inboxes(self, group: Group) -> None:
         try:
-            found = {one.number: one for one in await self._engines.store.inboxes.statuses(list(group))}
+            statuses = {one.number: one for one in await self._engines.store.inboxes.statuses(list(group))}
             behind: dict[str, set[str]] = defaultdict(set)
             for number, connections in group.items():
                 for connection in connections:
-                    self._compare(connection, found.get(number), behind)
+                    self._compare(connection, statuses.get(number), behind)
             for tenant, recipients in behind.items():
                 await announcements.materialize(self._engines, tenant, sorted(recipients))
         except BellcastError as failure:
-            log.warning("audit put off", why=failure.detail)
-        except Exception:  # what the next look asks for is checked all the same
-            log.exception("audit failed")
+            log.warning("reconcile_postponed", reason=failure.detail)
+        except Exception:  # the later checks must still run
+            log.exception("reconcile_failed")
 
-    def _compare(self, connection: Connection, stands: InboxStatus | None, behind: dict[str, set[str]]) -> None:
+    def _compare(self, connection: Connection, status: InboxStatus | None, behind: dict[str, set[str]]) -> None:
         principal = connection.principal
-        if stands is None or principal.issued_at < stands.revoked_before:
+        if status is None or principal.issued_at < status.revoked_before:
             self._hub.end(connection, close_reasons.REVOKED)
             return
-        if stands.behind and principal.recipient is not None:
+        if status.behind and principal.recipient is not None:
             behind[principal.tenant].add(principal.recipient)
         if connection.phase is Phase.REPLAYING:
             connection.is_stale = True
-        elif connection.phase is Phase.LIVE and _has_missed_changes(connection, stands):
+        elif connection.phase is Phase.LIVE and _has_missed_changes(connection, status):
             self._hub.callbacks.fill_gap(connection)
 
-    async def _check_grants(self, rights: Sequence[SubscriptionGrant]) -> None:
-        """Whoever follows a topic by a subscription that has ended follows it no more."""
-        used = [right for right in rights if self._is_followed(right)]
+    async def _check_grants(self, grants: Sequence[SubscriptionGrant]) -> None:
+        """Unfollow topics that only an ended subscription had granted."""
+        used = [grant for grant in grants if self._is_followed(grant)]
         try:
-            standing = (
+            valid = (
                 await self._engines.store.recipients.grants_in_force(used) if used else frozenset[SubscriptionGrant]()
             )
         except BellcastError as failure:
-            log.warning("audit put off", why=failure.detail)
+            log.warning("reconcile_postponed", reason=failure.detail)
             return
-        for right in used:
-            if right not in standing:
-                self._hub.dispatch(SubscriptionEnded(*right))
+        for grant in used:
+            if grant not in valid:
+                self._hub.dispatch(SubscriptionEnded(*grant))
 
-    def _is_followed(self, right: SubscriptionGrant) -> bool:
-        """Whether somebody here follows by it. What is not used in two rounds is forgotten."""
-        stream = topic_stream(right.tenant, right.topic)
-        if any(stream in one.streams for one in self._hub.connections_on(inbox_stream(right.tenant, right.recipient))):
-            self._unused.discard(right)
+    def _is_followed(self, grant: SubscriptionGrant) -> bool:
+        """True if a connection uses the grant. Discards a grant that two rounds found unused."""
+        stream = topic_stream(grant.tenant, grant.topic)
+        if any(stream in one.streams for one in self._hub.connections_on(inbox_stream(grant.tenant, grant.recipient))):
+            self._unused.discard(grant)
             return True
-        if right in self._unused:
-            self._unused.discard(right)
-            self._grants.discard(right)
+        if grant in self._unused:
+            self._unused.discard(grant)
+            self._grants.discard(grant)
         else:
-            self._unused.add(right)
+            self._unused.add(grant)
         return False
 
 
-async def _interleaved(looks: Iterable[InboxCheck]) -> None:
-    for look in looks:
-        await look()
+async def _interleaved(checks: Iterable[InboxCheck]) -> None:
+    for check in checks:
+        await check()
 
 
-def _has_missed_changes(connection: Connection, stands: InboxStatus) -> bool:
-    return stands.epoch != connection.epoch or stands.revision > connection.revision
+def _has_missed_changes(connection: Connection, status: InboxStatus) -> bool:
+    return status.epoch != connection.epoch or status.revision > connection.revision
 
 
 def _batches(connections: Iterable[Connection]) -> Iterable[Group]:
-    """Cut into as many inboxes as one query asks for."""
+    """Split connections into batches of at most CHECK_BATCH_ROWS inboxes."""
     group: Group = {}
     for connection in connections:
         if connection.inbox and connection.phase is not Phase.CLOSED:

@@ -1,7 +1,7 @@
-"""What a connection missed: a query to the store, replayed at the reader's pace.
+"""Replay of missed changes from the store, at the reader's pace.
 
-Holes, cuts and slow starts all end here. Nothing is queued meanwhile: while a connection is not live, newer changes
-wait in the store, and the replay goes on until it finds none.
+Used after a reconnect, a gap or a slow start. There is no queue: while a connection is not live, newer changes stay in
+the store, and the replay repeats its query until it returns none.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ from bellcast.ports import Change, Changes, ResumeFrom, Store
 log = structlog.get_logger(__name__)
 
 NO_LIMIT = 1_000_000
-# Changes that are put together and measured before the reader's pace is looked at: most who come back missed fewer.
+# Changes that are encoded and sent without pacing; most reconnects have missed fewer.
 INLINE_CHANGES = 20
 
 
 def since(position: Position | None, limits: Limits) -> ResumeFrom | None:
-    """What to ask of an inbox for a client that was there."""
+    """Return the query for changes since a position."""
     return None if position is None else ResumeFrom(position, limits.replay or NO_LIMIT)
 
 
 async def changes_since(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
-    """What changed since a position; None when that cannot be told: another life of the inbox, ahead of it, no longer
-    kept, or more than is worth telling one by one."""
+    """Return the changes since a position; None if it is of another epoch, ahead of the inbox or no longer stored, or if
+    there are more changes than `limits.replay`."""
     return await _since(store, inbox.number, position.revision, limits) if inbox.knows(position) else None
 
 
@@ -42,16 +42,16 @@ async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Cha
 
 
 async def catch_up(store: Store, connection: Connection, limits: Limits) -> None:
-    """Bring a connection that is held, or has seen a hole, up to date: from its revision to the newest, then live."""
+    """Replay the changes since the connection's revision, and go live. No effect during a replay."""
     if connection.phase is not Phase.REPLAYING:
         await replay(store, connection, None, connection.revision, limits)
 
 
 async def replay(store: Store, connection: Connection, first: Changes | None, base: int, limits: Limits) -> None:
-    """Tell a connection `first`, then whatever came meanwhile, then let it go live.
+    """Send `first`, then the changes since then, and go live. A failure closes the connection.
 
-    Positions on the way carry `base`, the revision where the replay began, so that a second cut in the middle does
-    not turn what is new to the client into updates."""
+    Positions during the replay contain `base`, the revision where it began: after another disconnect, rows that are new
+    to the client are still sent as new, not as updates."""
     if connection.phase is Phase.CLOSED:
         return
     try:
@@ -60,23 +60,24 @@ async def replay(store: Store, connection: Connection, first: Changes | None, ba
         connection.transition(Phase.REPLAYING)
         await _replay(store, connection, first, base, limits)
     except BellcastError as failure:
-        log.warning("replay broken off; the client comes back", connection=connection.id, why=failure.detail)
+        log.warning("replay_interrupted", connection=connection.id, reason=failure.detail)
         connection.owner.end(connection, close_reasons.UNAVAILABLE)
     except Exception:
-        log.exception("replay failed; the client comes back", connection=connection.id)
+        log.exception("replay_failed", connection=connection.id)
         connection.owner.end(connection, close_reasons.UNAVAILABLE)
     finally:
         connection.go_live()
 
 
 def _replay_inline(connection: Connection, changes: Changes, base: int) -> bool:
-    """Whether it could be told without looking to the reader's pace, and nothing went by meanwhile: then it is live."""
+    """Send a few changes without pacing and go live; False, with nothing sent, if there are more or the connection is
+    stale."""
     if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
         return False
-    told = list(_encoded_changes(connection, changes, base))
-    if sum(map(len, told)) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
+    pieces = list(_encoded_changes(connection, changes, base))
+    if sum(map(len, pieces)) > min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
         return False
-    for piece in told:  # one by one: to a poll, and through another server's sends, each is a message of its own
+    for piece in pieces:  # separately: long polling and ASGI `send` need one message each
         connection.write_replay(piece)
     connection.revision = max(connection.revision, changes.state.revision)
     connection.go_live()
@@ -98,7 +99,7 @@ async def _replay(store: Store, connection: Connection, first: Changes | None, b
             await _reset(store, connection)
         else:
             await _encode_changes(connection, changes, base)
-        await connection.wait_writable()  # once live, what waits counts as unsent
+        await connection.wait_writable()  # once live, buffered output counts as unsent
         if not connection.is_stale:
             break
         changes, base = None, connection.revision
@@ -110,7 +111,7 @@ async def _reset(store: Store, connection: Connection) -> None:
     connection.write_replay(connection.dialect.reset(state))
 
 
-# Beyond every revision: asks for the state alone.
+# Higher than every revision: the query returns only the state.
 NO_REVISION = 2**62
 
 
@@ -121,7 +122,7 @@ async def _encode_changes(connection: Connection, changes: Changes, base: int) -
         await connection.wait_writable()
         if connection.phase is not Phase.REPLAYING:
             return
-        # Encoded only now: a Socket.IO client may have moved to a transport with another encoding during the wait.
+        # Encoded after the wait, during which a Socket.IO client may have upgraded to another encoding.
         piece = next(pieces, None)
         if piece is None:
             break
@@ -130,8 +131,8 @@ async def _encode_changes(connection: Connection, changes: Changes, base: int) -
 
 
 def _positioned(changes: Changes, base: int, begun: int) -> Iterator[tuple[Change, Position]]:
-    """Each row with the position it brings the client to. Rows of one action share its revision, and only the last of
-    them completes it; the last row of all ends the replay and needs no base."""
+    """Yield each row with the client's position after it. The rows of one action share its revision, which only the last
+    row of the action completes; the last row ends the replay and needs no base."""
     state = changes.state
     for row, following in pairwise(changes.rows):
         complete = following.revision != row.revision

@@ -121,7 +121,7 @@ def is_known_difference(ours, theirs) -> bool:
             return theirs == 1002  # they forbid a close inside a message; the RFC and Autobahn 7.1.5 do not
         case ProtocolViolation(1002, "a close frame has no valid code"):
             return theirs == 1007  # when its reason is wrong too
-        case ProtocolViolation(1002, "a length is not written the shortest way"):
+        case ProtocolViolation(1002, "a length is not encoded in the shortest form"):
             return True
         case ProtocolViolation(1002):
             return theirs == 1009  # a header with two faults: they look at the length first

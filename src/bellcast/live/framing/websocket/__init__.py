@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455), the server's side of it, strictly: handshake, frames out, messages in."""
+"""Strict server side of WebSocket (RFC 6455): handshake, outbound frames, inbound messages."""
 
 from bellcast.live.framing.websocket.frames import (
     NO_CODE,

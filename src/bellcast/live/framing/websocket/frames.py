@@ -1,4 +1,4 @@
-"""The frame of RFC 6455 (5.2, 5.5, 7.4): its numbers, and the frames a server sends, which are whole and unmasked."""
+"""Frames of RFC 6455 (5.2, 5.5, 7.4): constants, and encoding of server frames, which are unfragmented and unmasked."""
 
 import struct
 from typing import Final
@@ -14,13 +14,13 @@ PING_OPCODE: Final = 0x9
 PONG_OPCODE: Final = 0xA
 
 PROTOCOL_ERROR: Final = 1002
-NO_CODE: Final = 1005  # stands for a close frame without a code, and is itself never written
+NO_CODE: Final = 1005  # represents a close frame without a code; never sent
 NOT_UTF8: Final = 1007
 POLICY: Final = 1008
 TOO_LARGE: Final = 1009
 
 CONTROL_LIMIT: Final = 125
-# The length field: up to 125 it is the length, these two say that 2 or 8 bytes with the length follow.
+# Values of the 7-bit length field above 125: the length follows in 2 or 8 bytes.
 TWO_BYTES_FOLLOW: Final = 126
 EIGHT_BYTES_FOLLOW: Final = 127
 
@@ -28,7 +28,7 @@ PING: Final = b"\x89\x00"
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole text message; the payload is UTF-8 already."""
+    """Encode a text message; the payload must be UTF-8."""
     return _frame(TEXT_OPCODE, payload)
 
 
@@ -45,7 +45,7 @@ def pong_frame(data: bytes) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """The last frame; with `NO_CODE` an empty one. A reason beyond 123 bytes is cut between two characters."""
+    """Encode a close frame; `NO_CODE` yields an empty one. A reason over 123 bytes is truncated between characters."""
     if code == NO_CODE:
         return _control_frame(CLOSE_OPCODE, b"")
     if not is_sendable_code(code):
@@ -55,13 +55,13 @@ def close_frame(code: int, reason: str = "") -> bytes:
 
 
 def is_sendable_code(code: int) -> bool:
-    """1000-1014 are the protocol's (three of them only for APIs), 3000-4999 libraries' and applications'."""
+    """1000 to 1014 are protocol codes, three of which are reserved; 3000 to 4999 are for libraries and applications."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
 
 
 def _control_frame(opcode: int, data: bytes) -> bytes:
     if len(data) > CONTROL_LIMIT:
-        raise ValueError(f"a control frame holds at most {CONTROL_LIMIT} bytes, not {len(data)}")
+        raise ValueError(f"a control frame has at most {CONTROL_LIMIT} bytes, not {len(data)}")
     return _frame(opcode, data)
 
 

@@ -1,6 +1,6 @@
-"""How a WebSocket begins (RFC 6455, 4.2): the request is checked here and the whole 101 is written here.
+"""The opening handshake (RFC 6455, 4.2): validation of the request and encoding of the 101 response.
 
-No extension is negotiated: an offered permessage-deflate is simply not accepted.
+No extension is negotiated; an offered permessage-deflate is ignored.
 """
 
 import binascii
@@ -13,14 +13,14 @@ from bellcast.live.framing.http_head import Headers, lines
 
 
 class Upgrade(msgspec.Struct, frozen=True):
-    """A handshake that may be answered with `response`."""
+    """A valid handshake request."""
 
     key: bytes
     subprotocols: tuple[str, ...]
 
 
 class HandshakeRejected(msgspec.Struct, frozen=True):
-    """A handshake that is answered with this, and with the end of the connection."""
+    """An invalid handshake request, with its response."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -37,7 +37,7 @@ def accept_key(key: bytes) -> bytes:
 
 
 def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, bytes]]) -> Upgrade | HandshakeRejected:
-    """May this request become a WebSocket? Header names may be in any case, and their lines repeated."""
+    """Validate a handshake request. Header names may have any case and may be repeated."""
     fields = _fields(headers)
     if not _lists(fields, b"upgrade", b"websocket"):
         return _upgrade_required("This path speaks WebSocket only.")
@@ -57,7 +57,7 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
 
 
 def response(upgrade: Upgrade, subprotocol: str | None = None, extra: Headers = ()) -> bytes:
-    """The whole 101. A subprotocol must be one of those offered, or browsers drop the connection."""
+    """Encode the 101 response. Raises ValueError for a subprotocol that was not offered: browsers would disconnect."""
     if subprotocol is not None and subprotocol not in upgrade.subprotocols:
         raise ValueError(f"subprotocol {subprotocol!r} was not offered")
     chosen = () if subprotocol is None else ((b"Sec-WebSocket-Protocol", subprotocol.encode()),)
@@ -73,7 +73,7 @@ def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -
         return "Host is missing."
     if b"," in fields[b"host"]:
         return "Send exactly one Host header."
-    # What follows the head is ours to read as frames; a proxy that reads it as a body would disagree with us.
+    # The bytes after the head are frames here, but a body to a proxy: request smuggling.
     if b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0":
         return "A WebSocket handshake has no body."
     return None
@@ -85,7 +85,7 @@ def _upgrade_required(detail: str) -> HandshakeRejected:
 
 
 def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Repeated lines are one list (RFC 9110, 5.3), so a single value that is sent twice is no longer that value."""
+    """Join repeated header lines to one list (RFC 9110, 5.3)."""
     fields: dict[bytes, bytes] = {}
     repeated: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -102,7 +102,7 @@ def _items(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
 
 
 def _lists(fields: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
-    """Whether a list of tokens has one; mostly it is all there is."""
+    """True if a header's list contains a token."""
     value = fields.get(name, b"").lower()
     return value == token or (b"," in value and token in _items({name: value}, name))
 

@@ -1,4 +1,4 @@
-"""Messages in: what a client said, out of bytes that may be cut anywhere, and the end of those who break the rules."""
+"""Incremental reader of client frames: messages, control frames and protocol violations."""
 
 import codecs
 from typing import Final, TypeAlias
@@ -7,7 +7,7 @@ import msgspec
 
 from bellcast.live.framing.websocket import frames
 
-# Browsers cut messages at 64 KiB and more, so only somebody who wants to cost us time comes near it.
+# Browsers fragment messages into 64 KiB or more, so only an attack reaches this limit.
 MAX_FRAGMENTS: Final = 1024
 
 _LARGEST: Final = (1 << 63) - 1  # the top bit of a length must be 0
@@ -33,14 +33,14 @@ class PongReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class CloseReceived(msgspec.Struct, frozen=True, gc=False):
-    """The client says goodbye: answer with the same code (`NO_CODE` if it gave none), then wait for it to hang up."""
+    """A close frame: respond with the same code (`NO_CODE` if it had none)."""
 
     code: int
     reason: str
 
 
 class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
-    """The client broke the rules: close with this code. The reason is for its developer."""
+    """An invalid frame: close with this code. The reason helps the client's developer."""
 
     code: int
     reason: str
@@ -50,10 +50,10 @@ ReaderEvent: TypeAlias = TextMessage | BinaryMessage | PingReceived | PongReceiv
 
 
 class FrameReader:
-    """Turns a client's bytes into what it said. After `Closed` or `Failed` it is deaf.
+    """Parses a client's bytes into events. Ignores all input after CloseReceived or ProtocolViolation.
 
-    `max_size` bounds a message over all its fragments (0: no bound); a frame that announces more is refused on its
-    header. A fault is found as early as it is certain, so in one piece or in many the same is heard.
+    `max_size` limits a message over all its fragments (0: no limit); a larger frame is refused on its header. Errors are
+    detected at the first byte that makes them certain, so the events do not depend on how the input is split.
     """
 
     __slots__ = ("_is_finished", "_max_size", "_message", "_rest")
@@ -61,15 +61,15 @@ class FrameReader:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size or _LARGEST
         self._message: _Message | None = None
-        # The beginning of a header or control frame, at most 130 bytes; payloads go straight into their message.
+        # An incomplete header or control frame, at most 130 bytes; payloads are appended to their message directly.
         self._rest = b""
         self._is_finished = False
 
     def receive(self, data: bytes) -> list[ReaderEvent]:
-        """What has become complete with these bytes, in order."""
+        """Return the events completed by these bytes, in order."""
         received: list[ReaderEvent] = []
         try:
-            # Nearly all that clients ever send is one short text in one piece: it needs no state.
+            # Fast path: nearly all input is one short text message in one read, which needs no state.
             if (
                 self._message is None
                 and not self._rest
@@ -97,7 +97,7 @@ class FrameReader:
                 return
 
     def _frame(self, data: bytes, at: int, received: list[ReaderEvent]) -> int | None:
-        """Read the frame that begins here; where to go on, or None while too little of it is there."""
+        """Read the frame at this offset. Return the offset after it, or None if more input is needed."""
         first = data[at]
         opcode = first & 0x0F
         _check_first_byte(first, self._message)
@@ -113,7 +113,7 @@ class FrameReader:
         return end
 
     def _begin(self, first: int, length: int, data: bytes, start: int, received: list[ReaderEvent]) -> int | None:
-        """Begin a message's next frame, which may be its first, and take what is there of it."""
+        """Begin a data frame, which may be the first of a message, and read the available payload."""
         message = self._message or _Message(is_text=first & 0x0F == frames.TEXT_OPCODE)
         message.check_room(length, self._max_size)
         if len(data) < start:
@@ -132,7 +132,7 @@ class FrameReader:
         return closed
 
     def _payload(self, message: "_Message", data: bytes, at: int, received: list[ReaderEvent]) -> int:
-        """Take what is there of the current frame; deliver the message if that was all of it."""
+        """Read the available payload of the current frame; append the message if it is complete."""
         end = min(at + message.awaited, len(data))
         message.add(data[at:end])
         if message.is_whole():
@@ -145,14 +145,14 @@ class FrameReader:
 
 
 class _Message:
-    """A text or binary message that is still coming in, and how far its current frame is."""
+    """An incomplete text or binary message."""
 
     __slots__ = ("_checked", "_content", "_fragments", "_is_final", "_is_text", "_key", "awaited")
 
     def __init__(self, *, is_text: bool) -> None:
         self._is_text = is_text
         self._content = bytearray()
-        self._checked = 0  # so many bytes are known to be whole characters
+        self._checked = 0  # length of the prefix that is valid UTF-8
         self._fragments = 0
         self._is_final = False
         self._key = b""
@@ -169,7 +169,6 @@ class _Message:
         self._fragments += 1
 
     def add(self, masked: bytes) -> None:
-        """More of the current frame."""
         self._content += _unmask(self._key, masked)
         self.awaited -= len(masked)
         turn = len(masked) % 4
@@ -184,20 +183,20 @@ class _Message:
         return TextMessage(_utf8(self._content)) if self._is_text else BinaryMessage(bytes(self._content))
 
     def _check_characters(self) -> None:
-        """Refuse what nothing that follows can mend. Looks at each byte once, but for a cut character's."""
+        """Refuse input that no continuation makes valid UTF-8. Decodes each byte once, except those of a split character."""
         unchecked = self._content[self._checked :]
         try:
-            known = codecs.utf_8_decode(unchecked)[1]  # up to a last character that may still be cut
+            known = codecs.utf_8_decode(unchecked)[1]  # excludes a split last character
         except UnicodeDecodeError:
             raise _not_utf8() from None
-        # Python waits for the third byte of a surrogate; the second has decided already.
+        # Python accepts two bytes of a surrogate and waits for the third; the second byte makes it invalid.
         if unchecked[known : known + 1] == b"\xed" and unchecked[known + 1 :] >= b"\xa0":
             raise _not_utf8()
         self._checked += known
 
 
 class _ClientError(Exception):
-    """The client did what the RFC or our bounds forbid."""
+    """The client violated the RFC or a limit."""
 
     def __init__(self, code: int, reason: str) -> None:
         self.code = code
@@ -221,7 +220,7 @@ def _check_first_byte(first: int, unfinished: _Message | None) -> None:
 
 
 def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:
-    """How long the payload is and where it begins, right behind its masking key; None while that is not known."""
+    """Return the length of the payload and the offset after its masking key; None if more input is needed."""
     if len(data) < at + 2:
         return None
     length = data[at + 1] - _MASKED
@@ -240,7 +239,7 @@ def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
         return None
     length = int.from_bytes(field)
     if length < (frames.TWO_BYTES_FOLLOW if width == 2 else 1 << 16):
-        raise _protocol_error("a length is not written the shortest way")
+        raise _protocol_error("a length is not encoded in the shortest form")
     if length > _LARGEST:
         raise _protocol_error("a length has its top bit set")
     return length, at + width + 4
@@ -249,20 +248,20 @@ def _long_length(data: bytes, at: int, width: int) -> tuple[int, int] | None:
 def _closed(payload: bytes) -> CloseReceived:
     if not payload:
         return CloseReceived(frames.NO_CODE, "")
-    code = int.from_bytes(payload[:2])  # of one byte alone it is below 1000, so no valid one
+    code = int.from_bytes(payload[:2])  # a single byte yields an invalid code below 256
     if not frames.is_sendable_code(code):
         raise _protocol_error("a close frame has no valid code")
     return CloseReceived(code, _utf8(payload[2:]))
 
 
 def _is_short_text(data: bytes, max_size: int) -> bool:
-    """Exactly one whole frame with a text whose length fits into the second byte."""
+    """True for exactly one complete text frame of at most 125 bytes."""
     size = len(data) - 6
     return 0 <= size <= 125 and size <= max_size and data[0] == _WHOLE_TEXT and data[1] == _MASKED | size
 
 
 def _unmask(key: bytes, payload: bytes) -> bytes:
-    """XOR with the key over and over, as two big numbers: 0.5 us for 100 bytes, 1.8 ms for a megabyte."""
+    """XOR with the repeated key, as two big integers: 0.5 µs for 100 bytes, 1.8 ms for 1 MB."""
     size = len(payload)
     keys = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(size)

@@ -1,4 +1,4 @@
-"""Pusher Channels, protocol 7, without I/O: frames to commands, events to frames."""
+"""Pusher Channels, protocol 7, without I/O: decoding of commands, encoding of events."""
 
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.protocol.close_codes import (

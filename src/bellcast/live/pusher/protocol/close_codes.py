@@ -1,4 +1,4 @@
-"""Close codes of Pusher. Clients act on the range: 40xx stop, 41xx reconnect after a delay, 42xx reconnect at once."""
+"""Close codes of Pusher. Clients act on the range: 40xx stop, 41xx reconnect after a delay, 42xx immediately."""
 
 from collections.abc import Mapping
 
@@ -28,13 +28,13 @@ CODES: Mapping[str, int] = {
 }
 
 
-def unsupported_version(said: str | None) -> CloseReason | None:
+def unsupported_version(version: str | None) -> CloseReason | None:
     """Return the close reason for an unsupported protocol version; None if it is supported."""
-    if said is None:
+    if version is None:
         return NO_VERSION
-    if not said.isascii() or not said.isdigit():
+    if not version.isascii() or not version.isdigit():
         return BAD_VERSION
-    return None if OLDEST <= int(said[:9]) <= NEWEST and len(said) < 9 else UNKNOWN_VERSION
+    return None if OLDEST <= int(version[:9]) <= NEWEST and len(version) < 9 else UNKNOWN_VERSION
 
 
 def close_frame_of(end: CloseReason) -> CloseReason:

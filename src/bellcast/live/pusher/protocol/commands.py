@@ -19,8 +19,6 @@ class PusherSubscribe(Struct, frozen=True):
 
 
 class PusherUnsubscribe(Struct, frozen=True):
-    """Unsubscribe from a channel."""
-
     channel: str
 
 

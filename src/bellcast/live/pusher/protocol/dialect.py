@@ -28,8 +28,9 @@ QUIET_CODES = 4200
 
 
 class PusherDialect(Struct, frozen=True, eq=False):
-    """Frame encoding for one transport. Compared by identity: the two instances are module constants. `ask` encodes a
-    ping that confirms delivery up to a revision."""
+    """Frame encoding for one transport. Compared by identity: the two instances are module constants.
+
+    The pong to a `ping_with_position` confirms delivery up to its revision."""
 
     encode_frame: Callable[[bytes], bytes]
     sign_of_life: bytes
@@ -38,22 +39,21 @@ class PusherDialect(Struct, frozen=True, eq=False):
     protocol: str = "pusher"
 
     def encode(self, event: Event) -> bytes | None:
-        """Encode an event; None if this dialect has no frame for it."""
         match event:
             case LiveEvent():
-                told = _live(event)
+                frame = _live(event)
             case PresenceChanged() if topics.is_presence(event.topic):
                 return self._presence_events(event) or None
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
             case _:
-                told = None
-        return None if told is None else self.encode_frame(told)
+                frame = None
+        return None if frame is None else self.encode_frame(frame)
 
     def _presence_events(self, event: PresenceChanged) -> bytes:
-        came = [self.encode_frame(frames.member_added(event.topic, member)) for member in event.joined]
-        went = [self.encode_frame(frames.member_removed(event.topic, member)) for member in event.left]
-        return b"".join(came + went)
+        joined = [self.encode_frame(frames.member_added(event.topic, member)) for member in event.joined]
+        left = [self.encode_frame(frames.member_removed(event.topic, member)) for member in event.left]
+        return b"".join(joined + left)
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         """Encode a replayed inbox change on the recipient's own channel."""
@@ -61,7 +61,6 @@ class PusherDialect(Struct, frozen=True, eq=False):
         return self.encode_frame(frames.inbox_change(channel, inbox_payloads.payload_of(event, position)))
 
     def reset(self, state: InboxState) -> bytes:
-        """Encode the frame that makes a client fetch its inbox again."""
         return self.encode_frame(
             frames.inbox_change(topics.TO_RECIPIENT + state.recipient, inbox_payloads.reset_payload(state))
         )
@@ -71,7 +70,6 @@ class PusherDialect(Struct, frozen=True, eq=False):
         return self.sign_of_life
 
     def close_event(self, end: CloseReason) -> CloseReason:
-        """Translate a close reason to Pusher's codes."""
         return close_codes.close_frame_of(end)
 
     def close(self, end: CloseReason) -> bytes:

@@ -24,12 +24,11 @@ def text(data: Any) -> str:
 
 
 def text_of(value: str) -> str:
-    """Encode a string as JSON."""
     return _encode(value).decode()
 
 
 def event(name: str, channel: str | None, data: str, user_id: str | None = None) -> bytes:
-    """An event; `user_id` names the sender on presence channels."""
+    """Encode an event; `user_id` identifies the sender on presence channels."""
     frame: dict[str, Any] = {"event": name}
     if channel is not None:
         frame["channel"] = channel
@@ -40,7 +39,6 @@ def event(name: str, channel: str | None, data: str, user_id: str | None = None)
 
 
 def established(socket_id: str, activity_timeout: float) -> bytes:
-    """The first frame."""
     seconds = max(1, round(activity_timeout))
     return event("pusher:connection_established", None, text({"socket_id": socket_id, "activity_timeout": seconds}))
 
@@ -51,13 +49,12 @@ def error(message: str, code: int | None = None) -> bytes:
 
 
 def subscribed(channel: str, data: str = EMPTY) -> bytes:
-    """Encode a successful subscription."""
     return event("pusher_internal:subscription_succeeded", channel, data)
 
 
-def presence_snapshot(ids: Iterable[str], people: Iterable[str], count: int) -> str:
-    """Encode the members of a presence channel for `subscribed`, from fragments made by `entry`."""
-    return f'{{"presence":{{"ids":[{",".join(ids)}],"hash":{{{",".join(people)}}},"count":{count}}}}}'
+def presence_snapshot(ids: Iterable[str], entries: Iterable[str], count: int) -> str:
+    """Encode the members of a presence channel for `subscribed`, from fragments of `presence_entry`."""
+    return f'{{"presence":{{"ids":[{",".join(ids)}],"hash":{{{",".join(entries)}}},"count":{count}}}}}'
 
 
 def presence_entry(member: Member) -> tuple[str, str]:
@@ -67,62 +64,55 @@ def presence_entry(member: Member) -> tuple[str, str]:
 
 
 def info(member: Member) -> Any:
-    """Return a member's info: as signed by the app, or the name for connections of other dialects."""
+    """Return a member's info as signed by the app, or the name for connections of other dialects."""
     if member.info is not None:
         return member.info
     return {} if member.name is None else {"name": member.name}
 
 
 def member_added(channel: str, member: Member) -> bytes:
-    """Encode a member's first connection."""
-    said = {"user_id": member.recipient, "user_info": info(member)}
-    return event("pusher_internal:member_added", channel, text(said))
+    fields = {"user_id": member.recipient, "user_info": info(member)}
+    return event("pusher_internal:member_added", channel, text(fields))
 
 
 def member_removed(channel: str, member: Member) -> bytes:
-    """Encode the end of a member's last connection."""
     return event("pusher_internal:member_removed", channel, text({"user_id": member.recipient}))
 
 
 def subscription_error(channel: str, kind: str, message: str, status: int) -> bytes:
-    """Encode a refused subscription for pusher-js and Echo."""
     return event("pusher:subscription_error", channel, text({"type": kind, "error": message, "status": status}))
 
 
 def subscription_count(channel: str, count: int) -> bytes:
-    """Encode the number of connections subscribed to a channel."""
     return event("pusher_internal:subscription_count", channel, text({"subscription_count": count}))
 
 
 def cache_miss(channel: str) -> bytes:
-    """Encode that a cache channel has no cached event."""
     return event("pusher:cache_miss", channel, EMPTY)
 
 
 def signed_in(user_data: str) -> bytes:
-    """Encode a successful sign-in."""
     return event("pusher:signin_success", None, text({"user_data": user_data}))
 
 
 def watchlist_event(online: list[str], offline: list[str]) -> bytes:
-    """Encode the users of a watchlist that went online or offline."""
+    """Encode the users of a watchlist that are newly online or offline."""
     lists = (("online", online), ("offline", offline))
     events = [{"name": name, "user_ids": ids} for name, ids in lists if ids]
     return event("pusher_internal:watchlist_events", None, text({"events": events}))
 
 
 def inbox_change(channel: str, change: Payload) -> bytes:
-    """Encode an inbox change under its own event name."""
     return event(change.name, channel, text(change.fields))
 
 
 def laravel(channel: str, notification: Notification) -> bytes:
-    """Encode a notification like Laravel's broadcasts: the app's data beside id and type."""
-    said = {name: value for name, value in (("title", notification.title), ("body", notification.body)) if value}
+    """Encode a notification like Laravel's broadcasts: the app's data, id and type in one object."""
+    fields = {name: value for name, value in (("title", notification.title), ("body", notification.body)) if value}
     if notification.action_url is not None:
-        said["action_url"] = notification.action_url
+        fields["action_url"] = notification.action_url
     return event(
-        LARAVEL, channel, text({**said, **notification.data, "id": notification.id, "type": notification.type})
+        LARAVEL, channel, text({**fields, **notification.data, "id": notification.id, "type": notification.type})
     )
 
 

@@ -42,20 +42,20 @@ _user_data = msgspec.json.Decoder(User)
 def read_member(channel_data: str) -> ChannelMember | str:
     """Decode the member in a `channel_data`, or return an error message."""
     try:
-        said = _channel_data.decode(channel_data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as wrong:
-        return sentence(wrong, "channel_data")
-    user_id = str(said.user_id)
+        claims = _channel_data.decode(channel_data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        return sentence(problem, "channel_data")
+    user_id = str(claims.user_id)
     if not 1 <= len(user_id) <= MAX_USER_ID:
         return f"channel_data: user_id must have 1 to {MAX_USER_ID} characters."
-    for error in validation.data("user_info", said.user_info, 0):
+    for error in validation.data("user_info", claims.user_info, 0):
         return f"channel_data: {error.field} {error.message}."
-    return ChannelMember(user_id, {} if said.user_info is None else said.user_info)
+    return ChannelMember(user_id, {} if claims.user_info is None else claims.user_info)
 
 
 def read_user(user_data: str) -> User | str:
     """Decode the user in a `user_data`, or return an error message."""
     try:
         return _user_data.decode(user_data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as wrong:
-        return sentence(wrong, "user_data")
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+        return sentence(problem, "user_data")

@@ -1,1 +1,1 @@
-"""Engine.IO and Socket.IO packets: bytes to packets, events to bytes; no I/O."""
+"""Decoding and encoding of Engine.IO and Socket.IO packets, without I/O."""

@@ -1,7 +1,7 @@
-"""What Socket.IO clients of one namespace hear of events: a plain EVENT each, encoded once for all of them.
+"""Encoding of events for the Socket.IO clients of one namespace.
 
-Clients that may resume keep the last argument of any event, if it is a text, as the place they have come to. So an
-inbox change ends in its position, and other events of such clients end in anything but a text.
+Resumable clients store the last argument of every event, if it is a string, as their offset. So the last argument of an
+inbox change is its position, and the last argument of other events is never a string.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
-    """One namespace in one form. Compared by identity: made once while somebody speaks it."""
+    """A namespace in one encoding. Compared by identity: `dialect_for` returns the instance in use."""
 
     namespace: str
     encoding: Encoding
@@ -41,15 +41,12 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
 
     @property
     def transport(self) -> str:
-        """The transport, as connection lists name it."""
         return self.encoding.transport
 
     def encode_frame(self, packet: Packet) -> bytes:
-        """The bytes of a packet without attachments."""
         return self.encoding.text(packets.encode(packet)[0])
 
     def encode(self, event: Event) -> bytes | None:
-        """Encode an event; None for events exchanged only between servers."""
         match event:
             case LiveEvent():
                 return self.event(event.name, event.data)
@@ -73,25 +70,22 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return self._text([name, fields, position] if self.resumable else [name, fields])
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
-        """The bytes of an inbox change, with the position it brings the client to."""
         change = inbox_payloads.payload_of(event, position)
         return self.event_with_offset(change.name, change.fields, position)
 
     def reset(self, state: InboxState) -> bytes:
-        """Encode the packet that makes a client fetch its inbox again."""
         change = inbox_payloads.reset_payload(state)
         return self.event_with_offset(change.name, change.fields, state.position)
 
     def heartbeat(self, now: int) -> bytes:
-        """Nothing: the Engine.IO session has its own heartbeat."""
+        """Return no bytes: Engine.IO sessions have their own heartbeat."""
         return b""
 
     def close_event(self, end: CloseReason) -> CloseReason:
-        """Socket.IO has no codes: a client comes back when its transport closes, and stays away when told to leave."""
         return end
 
     def close(self, end: CloseReason) -> bytes:
-        """The packet that puts a client out of the namespace for good."""
+        """Encode DISCONNECT, after which clients do not reconnect."""
         return self.encode_frame(Packet(packets.DISCONNECT, self.namespace))
 
     def _text(self, args: list[Any]) -> bytes:
@@ -102,10 +96,10 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
 _dialects: WeakValueDictionary[tuple[str, Encoding, bool], SocketIODialect] = WeakValueDictionary()
 
 
-def dialect_for(namespace: str, form: Encoding, *, resumable: bool) -> SocketIODialect:
-    """The dialect of a namespace: the one already spoken, if any, so that events are encoded once."""
-    key = (namespace, form, resumable)
-    found = _dialects.get(key)
-    if found is None:
-        found = _dialects[key] = SocketIODialect(namespace, form, resumable)
-    return found
+def dialect_for(namespace: str, encoding: Encoding, *, resumable: bool) -> SocketIODialect:
+    """Return the dialect in use for a namespace, if any, so that each event is encoded once."""
+    key = (namespace, encoding, resumable)
+    known = _dialects.get(key)
+    if known is None:
+        known = _dialects[key] = SocketIODialect(namespace, encoding, resumable)
+    return known

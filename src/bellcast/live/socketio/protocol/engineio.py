@@ -1,7 +1,7 @@
-"""Engine.IO v4, the pipe below Socket.IO: packets in and out, how they travel, and its refusals. No I/O.
+"""Engine.IO v4, the protocol below Socket.IO, without I/O: packets, their encodings, and errors.
 
-A packet is one digit and its data; a binary message has no digit. Over WebSocket a packet is a frame; over polling a
-body holds many, with U+001E between and binary in base64 behind a `b`.
+A packet is one digit and its data; a binary message has no digit. Over WebSocket a packet is a frame; a polling body
+contains several, separated by U+001E, with binary data as `b` and base64.
 """
 
 import base64
@@ -16,7 +16,7 @@ from bellcast.live.framing import websocket
 
 VERSION = "4"
 SEPARATOR = b"\x1e"
-# How a binary packet is told from a text between us and another server's sends: no text packet begins with it.
+# Marks a binary packet between this encoding and ASGI `send`: no text packet begins with it.
 BASE64_PREFIX = b"\x04"
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
@@ -29,7 +29,7 @@ class InvalidPacket(Exception):
 
 
 class EnginePacket(NamedTuple):
-    """What a client sent: the digit, and what stood behind it. A binary message is a `4` with bytes."""
+    """A client's packet: the digit and the data. A binary message is a `4` with bytes."""
 
     type: str
     data: str | bytes
@@ -60,20 +60,20 @@ ASGI_MESSAGES = Encoding("websocket", _raw, _prefixed_base64)  # through ASGI `s
 POLLING_BODY = Encoding("polling", _raw, _base64)
 
 
-def reencode(packet: bytes, form: Encoding) -> bytes:
-    """A packet that waited for a poll, in another form."""
-    return form.binary(base64.b64decode(packet[1:])) if packet[:1] == b"b" else form.text(packet)
+def reencode(packet: bytes, encoding: Encoding) -> bytes:
+    """Convert a packet of a polling body to another encoding."""
+    return encoding.binary(base64.b64decode(packet[1:])) if packet[:1] == b"b" else encoding.text(packet)
 
 
 def read(text: str) -> EnginePacket:
-    """The packet in a text frame."""
+    """Decode a text frame. Raises InvalidPacket."""
     if text[:1] not in TYPES or not text:
         raise InvalidPacket("An Engine.IO packet begins with a digit from 0 to 6.")
     return EnginePacket(text[0], text[1:])
 
 
 def read_body(body: bytes) -> Iterator[EnginePacket]:
-    """The packets of a POST, in order. How many is the body's matter: bytes are the bound."""
+    """Decode the packets of a POST, in order; only the size of the body limits their number. Raises InvalidPacket."""
     return map(_read_part, body.split(SEPARATOR))
 
 
@@ -97,20 +97,16 @@ class OpenPayload(Struct, frozen=True):
 
 
 def open_packet(handshake: OpenPayload) -> bytes:
-    """The packet that opens a session."""
     return OPEN + msgspec.json.encode(handshake)
 
 
 class EngineError(Struct, frozen=True):
-    """The refusal of a request."""
-
     code: int
     message: str
     status: int = 400
 
     @property
     def body(self) -> bytes:
-        """The refusal as a JSON body."""
         return msgspec.json.encode({"code": self.code, "message": self.message})
 
 

@@ -1,6 +1,6 @@
 """Socket.IO v5 packets: `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`, read strictly. No I/O.
 
-Bytes anywhere in the arguments leave a placeholder and follow as binary messages of their own.
+Bytes anywhere in the arguments are replaced by placeholders and follow as binary messages.
 """
 
 import json
@@ -18,7 +18,7 @@ ROOT = "/"
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 # Both sides of the reference close on more since CVE-2026-33151.
 MAX_ATTACHMENTS = 10
-# A concrete name of a dynamic namespace is the client's choice, and is kept while somebody is there.
+# Clients choose the names in dynamic namespaces, which stay in memory while they are connected.
 MAX_NAMESPACE_LENGTH = 200
 # Ids count from 0; JavaScript's numbers are exact to sixteen digits.
 MAX_ID_DIGITS = 16
@@ -28,8 +28,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Packet(NamedTuple):
-    """One packet. `data` is the argument of a CONNECT, the list of a name and arguments, or the list of an ack; in a packet
-    that was read, `attachments` is how many binary values it holds."""
+    """`data` is the argument of a CONNECT, the name and arguments of an event, or the arguments of an ack. `attachments`
+    is the number of binary values in a decoded packet."""
 
     type: int
     namespace: str = ROOT
@@ -39,9 +39,9 @@ class Packet(NamedTuple):
 
 
 class PacketReader:
-    """Turns a connection's messages into packets; between the head of a binary packet and its last attachment it waits.
+    """Decodes messages to packets and joins a binary packet with its attachments.
 
-    `max_size` bounds what the attachments of one packet hold together."""
+    `max_size` limits the total size of the attachments of one packet."""
 
     __slots__ = ("_attachments", "_awaited", "_max_size", "_packet")
 
@@ -52,7 +52,7 @@ class PacketReader:
         self._attachments: list[bytes] | None = None
 
     def read(self, message: str | bytes) -> Packet | None:
-        """The packet that is complete with this message, if one is. Raises Broken."""
+        """Return the packet that this message completes, if any. Raises InvalidPacket."""
         if isinstance(message, bytes):
             return self._attach(message)
         if self._packet is not None:
@@ -64,23 +64,23 @@ class PacketReader:
         return None
 
     def _attach(self, data: bytes) -> Packet | None:
-        packet, held = self._packet, self._attachments
-        if packet is None or held is None:
+        packet, attachments = self._packet, self._attachments
+        if packet is None or attachments is None:
             raise InvalidPacket("A binary message came that nothing announced.")
-        held.append(data)
-        if self._max_size and sum(map(len, held)) > self._max_size:
+        attachments.append(data)
+        if self._max_size and sum(map(len, attachments)) > self._max_size:
             raise InvalidPacket("The attachments of one packet are too large together.")
-        if len(held) < self._awaited:
+        if len(attachments) < self._awaited:
             return None
         self._packet = self._attachments = None
-        unplaced = dict(enumerate(held))
+        unused = dict(enumerate(attachments))
         try:
-            whole = _restore_attachments(packet.data, unplaced)
+            payload = _restore_attachments(packet.data, unused)
         except RecursionError:
             raise InvalidPacket("Nested too deeply.") from None
-        if unplaced:
+        if unused:
             raise InvalidPacket("An attachment has no placeholder.")
-        return _checked(packet._replace(data=whole, attachments=len(held)))
+        return _validated(packet._replace(data=payload, attachments=len(attachments)))
 
 
 def _parse(text: str) -> tuple[Packet, int]:
@@ -98,7 +98,7 @@ def _parse(text: str) -> tuple[Packet, int]:
         raise InvalidPacket("No packet carries null; it carries nothing instead.")
     packet = Packet(type, namespace, data, None if id is None else int(id))
     if count is None:
-        return _checked(packet), 0
+        return _validated(packet), 0
     if not 1 <= int(count) <= MAX_ATTACHMENTS:
         raise InvalidPacket(f"A packet has 1 to {MAX_ATTACHMENTS} attachments.")
     return packet._replace(type=type - BINARY_EVENT + EVENT), int(count)
@@ -116,11 +116,11 @@ def _json(text: str) -> Any:
 
 
 def _repair_surrogates(text: str) -> Any:
-    """JSON whose texts may hold half of a surrogate pair: legal there, and nowhere else here, so it becomes U+FFFD."""
+    """Decode JSON with unpaired surrogates, which are valid in JSON only; they become U+FFFD."""
     try:
-        found = json.loads(text, parse_constant=_refuse, parse_float=_parse_float)
-        mended = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return json.loads(mended)
+        value = json.loads(text, parse_constant=_refuse, parse_float=_parse_float)
+        repaired = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return json.loads(repaired)
     except (ValueError, RecursionError):
         raise InvalidPacket("This is no JSON.") from None
 
@@ -134,22 +134,22 @@ def _parse_float(text: str) -> float:
     return number if math.isfinite(number) else _refuse(text)
 
 
-def _restore_attachments(value: Any, unplaced: dict[int, bytes]) -> Any:
-    """The value with each placeholder replaced by the bytes it stands for, which are taken out of `unplaced`: bytes
-    that stood in many places would be encoded in each of them."""
+def _restore_attachments(value: Any, unused: dict[int, bytes]) -> Any:
+    """Replace each placeholder by its bytes, which are removed from `unused`: with several placeholders for the same
+    bytes, a small packet could be re-encoded to a large one."""
     if isinstance(value, list):
-        return [_restore_attachments(one, unplaced) for one in value]
+        return [_restore_attachments(one, unused) for one in value]
     if not isinstance(value, dict):
         return value
     if value.get("_placeholder") is True:
         number = value.get("num")
-        if type(number) is not int or number not in unplaced:
+        if type(number) is not int or number not in unused:
             raise InvalidPacket("A placeholder names no attachment, or one that another placeholder names.")
-        return unplaced.pop(number)
-    return {name: _restore_attachments(one, unplaced) for name, one in value.items()}
+        return unused.pop(number)
+    return {name: _restore_attachments(one, unused) for name, one in value.items()}
 
 
-def _checked(packet: Packet) -> Packet:
+def _validated(packet: Packet) -> Packet:
     """Return the packet; raises InvalidPacket if its data does not match its type."""
     if not _is_valid_payload(packet.type, packet.data):
         raise InvalidPacket("The packet's data has not the shape of its type.")
@@ -176,11 +176,11 @@ def _is_event_name(name: Any) -> bool:
     return isinstance(name, int | float) and not isinstance(name, bool)
 
 
-# --- what the server sends --------------------------------------------------------------------------------------
+# --- encoding
 
 
 def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
-    """The Engine.IO text packet of a Socket.IO packet, and the attachments that must follow it."""
+    """Encode a packet as an Engine.IO text packet and the attachments that must follow it."""
     attachments: list[bytes] = []
     data, type = packet.data, packet.type
     if type in (EVENT, ACK):
@@ -197,12 +197,11 @@ def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
 
 
 def prefix(namespace: str) -> str:
-    """Encode the namespace of a packet."""
     return "" if namespace == ROOT else f"{namespace},"
 
 
 def _extract_attachments(value: Any, attachments: list[bytes]) -> Any:
-    """The value with a placeholder for each of its bytes, numbered as they are met."""
+    """Replace all bytes by placeholders, numbered in order."""
     if isinstance(value, bytes | bytearray | memoryview):
         attachments.append(bytes(value))
         return {"_placeholder": True, "num": len(attachments) - 1}
