@@ -18,7 +18,7 @@ from tests.law.device import Device
 from tests.servers import ServerProcess
 
 # The longest interval of the reconciler, with a margin for a loaded machine.
-AUDIT_SECONDS = 45.0
+AUDIT_SECONDS = 90.0
 SENDERS = 5
 PAUSE = 0.1  # seconds between two sends of one sender: 50 sends a second in total
 DEVICES = 2  # per recipient
@@ -138,7 +138,7 @@ class World:
     async def going_on(self) -> AsyncIterator["World"]:
         """Let every device follow and the app send until the block ends."""
         following = [asyncio.ensure_future(one.run()) for one in self.followers]
-        await self.until(lambda: all(one.connected.is_set() for one in self.followers), 60)
+        await self.until(lambda: all(one.connected.is_set() for one in self.followers), 120)
         sending = [asyncio.ensure_future(self._send_steadily()) for _ in range(SENDERS)]
         sending += [asyncio.ensure_future(self._announce()), asyncio.ensure_future(self._act())]
         try:

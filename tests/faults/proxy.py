@@ -73,7 +73,7 @@ class Proxy:
         try:
             yield
         finally:
-            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(60)
 
     def _close(self) -> None:
         self._server.close()
@@ -88,7 +88,7 @@ class Proxy:
             done.set()
 
         self._loop.call_soon_threadsafe(call)
-        done.wait(10)
+        done.wait(60)
 
     def end(self) -> None:
         """Abort every connection and stop."""
@@ -100,4 +100,4 @@ class Proxy:
             self._loop.call_later(0.1, self._loop.stop)
 
         self._loop.call_soon_threadsafe(cancel)
-        self._thread.join(10)
+        self._thread.join(60)

@@ -8,8 +8,8 @@ their idle value.
 
 import statistics
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,9 @@ RECIPIENTS = 6_000
 QUIET_SECONDS = 1.5
 # Of the median, which other load on the machine moves little: three times, and the delay of a loaded scheduler.
 TIMES, SLACK = 3, 0.01
+ROUNDS = 3
+
+Place = Callable[[Run], AbstractContextManager[BenchServer]]
 
 
 @contextmanager
@@ -38,8 +41,8 @@ def on_postgres(run: Run) -> Iterator[BenchServer]:
         yield several.each[0]
 
 
-@pytest.fixture
-def run() -> Iterator[Run]:
+@contextmanager
+def temporary_run() -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as folder:
         yield Run(
             scale=QUICK, deadline=Deadline(120), folder=Path(folder), store_folder=Path(folder), report=lambda _: None
@@ -47,7 +50,20 @@ def run() -> Iterator[Run]:
 
 
 @pytest.mark.parametrize("place", [on_sqlite, on_postgres], ids=["sqlite", "postgres"])
-def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(place, run: Run) -> None:
+def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(place: Place) -> None:
+    """Other load on the machine may spoil a round; a server that lets single sends wait fails every round."""
+    medians = []
+    for _ in range(ROUNDS):
+        with temporary_run() as run:
+            quiet, during = measure(place, run)
+        medians.append(f"{1e3 * quiet:.1f} ms quiet, {1e3 * during:.1f} ms during a large send")
+        if during <= TIMES * quiet + SLACK:
+            return
+    pytest.fail("; ".join(medians))
+
+
+def measure(place: Place, run: Run) -> tuple[float, float]:
+    """Return the median seconds of a single send on a quiet server and during a large send."""
     with place(run) as server, EpollLoop(run.deadline) as loop:
         singles = Singles(loop, server)
         singles.send_for(1.0)  # warm up
@@ -56,8 +72,6 @@ def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(place, run
         during = singles.send_while(lambda: large.is_running)
         large.close()
         quiet = max(before, statistics.median(singles.send_for(QUIET_SECONDS)))
-        told = f"{1e3 * quiet:.1f} ms quiet, {1e3 * statistics.median(during):.1f} ms during {len(during)} singles"
         fairness.check_delivered(run, server, RECIPIENTS, singles.sent)
-    print(told)
-    assert len(during) > 20, told
-    assert statistics.median(during) <= TIMES * quiet + SLACK, told
+    assert len(during) > 20
+    return quiet, statistics.median(during)

@@ -31,6 +31,7 @@ from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 
 HEAD_SECONDS = 10
+TIMEOUT = 3  # seconds; longer than the pauses of a loaded machine between the pieces that a test sends
 
 
 # --- slow
@@ -81,8 +82,8 @@ def _takes(client: socket.socket, drip: bytes) -> bool:
 
 async def test_stalled_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow bodies that make progress are read completely, and streams ahead of an incomplete request survive."""
-    monkeypatch.setattr(takeover, "BODY_TIMEOUT", 1)
-    monkeypatch.setattr(takeover, "HEAD_TIMEOUT", 1)
+    monkeypatch.setattr(takeover, "BODY_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(takeover, "HEAD_TIMEOUT", TIMEOUT)
     monkeypatch.setattr(takeover, "MIN_BODY_RATE", 1)
     sized = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 6\r\n\r\n"
     chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
@@ -101,11 +102,11 @@ async def test_stalled_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch)
 
 
 async def _answer(port: int, *pieces: bytes) -> bytes:
-    """Return the response to pieces sent a quarter of a second apart."""
+    """Return the response to pieces sent a quarter of TIMEOUT apart."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for piece in pieces:
         writer.write(piece)
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(TIMEOUT / 4)
     answer = await asyncio.wait_for(reader.read(), WAIT)
     writer.close()
     await writer.wait_closed()
@@ -123,8 +124,8 @@ async def _echoing() -> AsyncIterator[int]:
         if scope["path"] == "/stream":
             transport, _ = scope["extensions"][takeover.EXTENSION](Owner())
             transport.write(b"taken over, ")
-            asyncio.get_running_loop().call_later(1.5, transport.write, b"and still there")
-            asyncio.get_running_loop().call_later(1.6, transport.close)
+            asyncio.get_running_loop().call_later(TIMEOUT + 0.5, transport.write, b"and still there")
+            asyncio.get_running_loop().call_later(TIMEOUT + 0.6, transport.close)
             return
         body = b""
         while (message := await receive())["type"] == "http.request":

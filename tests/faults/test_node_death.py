@@ -17,7 +17,7 @@ from tests.wire.clients import Socket, websocket
 from tests.wire.test_pusher_webhooks import Receiver
 
 # A node without heartbeats expires after ten seconds.
-BURIED = 20.0
+BURIED = 60.0
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> Non
         now = workers(parent(server))
         return len(now) == 2 and not now & before
 
-    assert eventually(replaced, 30)
+    assert eventually(replaced, 90)
     assert len(titles(server, "alice")) == min(sent, 100)
 
 
@@ -128,7 +128,7 @@ def test_sigterm_ends_all_workers_with_status_0(server: ServerProcess) -> None:
 def test_workers_exit_without_their_parent(server: ServerProcess) -> None:
     pids = workers(parent(server))
     os.kill(parent(server), signal.SIGKILL)
-    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 30)
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 90)
 
 
 def test_worker_that_cannot_start_is_reported_and_ends_the_start(tmp_path: Path) -> None:

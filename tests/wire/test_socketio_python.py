@@ -35,7 +35,7 @@ async def test_python_client_receives_calls_and_disconnects(server: ServerProces
     async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as http:
         await http.post("/v1/notifications", json={"to": alice, "title": "Hello"})
     for _ in range(2):  # once per namespace
-        name, told, offset = await asyncio.wait_for(heard.get(), 5)
+        name, told, offset = await asyncio.wait_for(heard.get(), 60)
         assert (name, told["notification"]["title"], told["position"]) == ("notification", "Hello", offset)
     assert await client.call("add", (1, 2, 3)) == 6
     assert await client.call("echo", {"blob": b"\x00\x01"}, namespace="/custom") == {"blob": b"\x00\x01"}

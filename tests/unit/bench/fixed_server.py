@@ -40,7 +40,7 @@ def serving(*connections: Sequence[bytes]):
     try:
         yield listener.getsockname(), links
     finally:
-        thread.join(5)
+        thread.join(60)
         for link in links:
             link.close()
         listener.close()

@@ -42,7 +42,7 @@ def start_server():
     yield start
     listener.close()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
 
 
 def test_every_request_is_answered_over_all_connections(start_server):

@@ -105,7 +105,7 @@ async def test_two_pauses_of_one_replay_share_a_waiter() -> None:
     await asyncio.sleep(0)
     connection.pause_writing()
     connection.resume_writing()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 30)
 
 
 @pytest.mark.parametrize("phase", [OPENING, LIVE], ids=lambda phase: phase.name)

@@ -107,7 +107,7 @@ class HeldCommit:
         self.told.append(statement)
         if statement == "COMMIT" and not self._reached.is_set():
             self._reached.set()
-            assert self._released.wait(10)
+            assert self._released.wait(60)
 
     async def reached(self) -> None:
         assert await asyncio.to_thread(self._reached.wait, 10)
