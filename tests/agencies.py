@@ -1,4 +1,4 @@
-"""A real celebrity booking site for tests, and the Bellcast server its pages speak to."""
+"""The celebrity booking example as a process, with a Bellcast server."""
 
 import subprocess
 import sys
@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import ServerProcess, free_port
-from tests.studios import wait_for
+from tests.servers import ServerProcess, free_port, wait_until_listening
 from tests.wire.socketio_client import installed
 
 JWT_SECRET = "a-secret-only-the-agency-has-0123456789abcdef"
@@ -15,7 +14,7 @@ JWT_SECRET = "a-secret-only-the-agency-has-0123456789abcdef"
 
 @contextmanager
 def agency(data: Path) -> Iterator[tuple[str, ServerProcess]]:
-    """The address of the site, and the server beside it."""
+    """Run the site and its server; yield the site's URL and the server."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environ = {"BELLCAST_JWT_SECRET": JWT_SECRET, "BELLCAST_HANDLER_URL": f"{url}/bellcast/calls"}
@@ -26,7 +25,7 @@ def agency(data: Path) -> Iterator[tuple[str, ServerProcess]]:
             [sys.executable, "-m", "examples.celebrity_booking", *options], stderr=subprocess.DEVNULL
         )
         try:
-            wait_for(port, process)
+            wait_until_listening(port, process)
             yield url, server
         finally:
             process.terminate()

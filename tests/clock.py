@@ -1,10 +1,10 @@
-"""A clock that moves only when a test moves it."""
+"""A clock that only tests advance."""
 
 import asyncio
 
 
 class FakeClock:
-    """ports.Clock for tests: `advance` is the only thing that makes time pass, and wakes whoever slept that long."""
+    """ports.Clock for tests. Time passes only in `advance`, which wakes the sleepers that are due."""
 
     def __init__(self, now: int = 1_750_000_000_000) -> None:
         self._now = now
@@ -15,7 +15,7 @@ class FakeClock:
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until the clock was advanced by that much; 0 lets others run once."""
+        """Wait until the clock has advanced by that much; 0 yields to the loop once."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -30,11 +30,11 @@ class FakeClock:
 
     @property
     def sleeping(self) -> int:
-        """How many wait for time to pass."""
+        """The number of tasks waiting in `sleep`."""
         return len(self._sleepers)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; sleepers that are due run at the loop's next turn, the earliest first."""
+        """Advance time; due sleepers run in the loop's next turn, the earliest first."""
         self._now += round(seconds * 1000)
         due = sorted((sleeper for sleeper in self._sleepers if sleeper[0] <= self._now), key=lambda sleeper: sleeper[0])
         for sleeper in due:

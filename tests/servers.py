@@ -1,4 +1,4 @@
-"""A real Bellcast process for tests: started on a free port, killed, restarted on the same one, always ended."""
+"""A real Bellcast process for tests: started on a free port, killed, restarted on the same port, always ended."""
 
 import os
 import random
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,18 +16,18 @@ from types import TracebackType
 import jwt
 
 PROJECT = ("770077", "test-project-key", "test-project-secret-of-forty-characters-x")
-STARTS_WITHIN = 90  # seconds; a loaded machine needs ten
-_chance = random.SystemRandom()  # Hypothesis makes the other one say the same in every process
+START_TIMEOUT = 90  # seconds; a loaded machine needs ten
+_rng = random.SystemRandom()  # Hypothesis seeds the default one equally in every process
 
 
 class ServerProcess:
-    """One `bellcast serve`. `url` is known once it accepts connections."""
+    """One `bellcast serve`. `url` is final before the start."""
 
     def __init__(self, data: Path, environ: Mapping[str, str] | None = None, *flags: str) -> None:
         self.data = data
         self.environ = dict(environ or {})
         self.flags = flags
-        self.prefix: list[str] = []  # what it is started by, if not by us
+        self.prefix: list[str] = []  # command that starts the server, for example a debugger or `prlimit`
         self.program = [sys.executable, "-m", "bellcast"]
         self.project, self.key, self.secret = PROJECT
         self.port = free_port()
@@ -51,11 +52,11 @@ class ServerProcess:
         raise AssertionError(f"the server did not start: {self.log.read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """As a power cut would: no goodbye."""
+        """End it without a shutdown, as a power cut would."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
-        """SIGTERM; the exit status."""
+        """Send SIGTERM; return the exit status."""
         return self._end(signal.SIGTERM)
 
     def restart(self) -> "ServerProcess":
@@ -65,18 +66,16 @@ class ServerProcess:
 
     def token(self, recipient: str, ttl: int = 3600, **claims: object) -> str:
         """A session token, signed as an app would sign it."""
-        import time
-
         now = time.time()
         body = {"sub": recipient, "iat": now, "exp": int(now) + ttl, **claims}
         return jwt.encode(body, self.secret, "HS256", headers={"kid": self.key})
 
     def as_app(self) -> dict[str, str]:
-        """The headers of the app's own server."""
+        """The headers of the app's server."""
         return {"authorization": f"Bearer {self.secret}"}
 
     def as_recipient(self, recipient: str, **claims: object) -> dict[str, str]:
-        """The headers of somebody's browser."""
+        """The headers of a recipient's browser."""
         return {"authorization": f"Bearer {self.token(recipient, **claims)}"}
 
     def _end(self, how: signal.Signals) -> int:
@@ -98,10 +97,21 @@ class ServerProcess:
 
 
 def free_port() -> int:
-    """A port nobody listens on now, of those the system gives to no outgoing connection: nobody takes it before the
-    server does, nor while it is away."""
+    """Return a free port outside the system's range for outgoing connections, so that none takes it before the server
+    starts or while it restarts."""
     while True:
-        port = _chance.randrange(20_000, 32_000)
+        port = _rng.randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def wait_until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process accepts connections on the port."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no process accepts connections on port {port}")

@@ -14,7 +14,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 
 class Mailbox:
-    """What the server received, and how it answers next. A reply of "hang" answers nothing, "cut" closes the connection."""
+    """Received messages, and the next replies. A reply of "hang" sends nothing, "cut" closes the connection."""
 
     def __init__(self) -> None:
         self.received: list[EmailMessage] = []

@@ -1,17 +1,19 @@
-"""Stock libraries of npm for tests, each folder's from its lock."""
+"""npm packages for tests, installed from each folder's lock file."""
 
 import fcntl
 import subprocess
 from pathlib import Path
 
-WITHIN = 240  # seconds; a slow line needs ten
+INSTALL_TIMEOUT = 240  # seconds; a slow line needs ten
 
 
 def installed(folder: Path) -> Path:
-    """Where a folder's libraries are; installed if they are not there. Tests run side by side: one installs, others wait."""
+    """Return a folder's `node_modules`, installing it if necessary. A lock lets only one of parallel tests install."""
     libraries = folder / "node_modules"
     with (folder / "package-lock.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (libraries / ".package-lock.json").exists():  # npm writes it when all is there
-            subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=WITHIN)
+        if not (libraries / ".package-lock.json").exists():  # npm writes this file last
+            subprocess.run(
+                ["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=INSTALL_TIMEOUT
+            )
     return libraries

@@ -1,4 +1,4 @@
-"""An app as the store sees it: says things to people, looks into their inboxes, lets time pass."""
+"""An app as the store sees it: sends, opens inboxes, advances the clock."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,16 @@ from bellcast.ports import Action, AnnounceRequest, Marked, Marking, OpenInbox, 
 from tests.clock import FakeClock
 
 
-def content(**given: Any) -> Content:
-    """A content with as little in it as can be."""
+def content(**fields: Any) -> Content:
+    """Content with the fewest fields set."""
     plain: dict[str, Any] = dict.fromkeys(Content.__struct_fields__)
     return Content(
-        **{**plain, "type": "general", "title": "Hello", "priority": "normal", "data": {}, "tags": (), **given}
+        **{**plain, "type": "general", "title": "Hello", "priority": "normal", "data": {}, "tags": (), **fields}
     )
 
 
 class App:
-    """Short words for what tests do most."""
+    """Short methods for frequent operations on a store."""
 
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
@@ -35,36 +35,36 @@ class App:
     def new_id(self) -> str:
         return self._ids.new(self.now)
 
-    def sending(
-        self, *to: str, tenant: str = "", key: str | None = None, fingerprint: bytes = b"", **said: Any
+    def send_request(
+        self, *to: str, tenant: str = "", key: str | None = None, fingerprint: bytes = b"", **fields: Any
     ) -> SendRequest:
         ids = tuple(self.new_id() for _ in to)
         return SendRequest(
             tenant=tenant,
             recipients=to,
             ids=ids,
-            content=content(**said),
+            content=content(**fields),
             created_at=self.now,
             idempotency_key=key,
             fingerprint=fingerprint,
             answer=" ".join(ids).encode(),
         )
 
-    def announcing(
+    def announce_request(
         self,
         *,
         topic: str | None = None,
         tenant: str = "",
         key: str | None = None,
         fingerprint: bytes = b"",
-        **said: Any,
+        **fields: Any,
     ) -> AnnounceRequest:
         id = self.new_id()
         return AnnounceRequest(
             id=id,
             tenant=tenant,
             topic=topic,
-            content=content(**said),
+            content=content(**fields),
             created_at=self.now,
             asked_tenant="" if tenant == EVERY_TENANT else tenant,
             idempotency_key=key,
@@ -72,33 +72,33 @@ class App:
             answer=id.encode(),
         )
 
-    async def add(self, sending: SendRequest) -> Sent:
-        """Send it; what the store refuses is raised."""
-        (outcome,) = await self.add_all([sending])
+    async def add(self, request: SendRequest) -> Sent:
+        """Send, or raise the store's refusal."""
+        (outcome,) = await self.add_all([request])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def add_all(self, sendings: Sequence[SendRequest]) -> list[Sent | Exception]:
+    async def add_all(self, requests: Sequence[SendRequest]) -> list[Sent | Exception]:
         """Send them in order; return their results."""
-        return [result async for results in self.store.sends.add(sendings) for result in results]
+        return [result async for results in self.store.sends.add(requests) for result in results]
 
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
         """Add pending announcements to inboxes; return all events."""
         batches = self.store.sends.materialize(tenant, recipients, now)
         return [event async for events in batches for event in events]
 
-    async def send(self, to: str, title: str = "Hello", **said: Any) -> str:
-        """Tell one recipient something; its id."""
-        return (await self.add(self.sending(to, title=title, **said))).answer.decode()
+    async def send(self, to: str, title: str = "Hello", **fields: Any) -> str:
+        """Send to one recipient; return the notification's id."""
+        return (await self.add(self.send_request(to, title=title, **fields))).answer.decode()
 
-    async def announce(self, title: str = "Hello", **said: Any) -> str:
-        """Tell many by one name; its id."""
-        return (await self.store.sends.announce(self.announcing(title=title, **said))).answer.decode()
+    async def announce(self, title: str = "Hello", **fields: Any) -> str:
+        """Announce; return the announcement's id."""
+        return (await self.store.sends.announce(self.announce_request(title=title, **fields))).answer.decode()
 
-    async def open(self, key: str, tenant: str = "", **given: Any) -> OpenInbox:
-        """With a session that is issued now, after whatever was revoked."""
-        return await self.store.inboxes.open(tenant, key, self.now, **{"issued_at": self.now + 1, **given})
+    async def open(self, key: str, tenant: str = "", **fields: Any) -> OpenInbox:
+        """Open with a session issued after any revocation so far."""
+        return await self.store.inboxes.open(tenant, key, self.now, **{"issued_at": self.now + 1, **fields})
 
     async def inbox(self, key: str, tenant: str = "") -> Inbox:
         return (await self.open(key, tenant)).inbox
@@ -108,15 +108,15 @@ class App:
         return (await self.store.inboxes.page(number, Query(**{"limit": 100, **query}))).notifications
 
     async def titles(self, key: str, *, tenant: str = "", **query: Any) -> list[str]:
-        return [one.title for one in await self.page(key, tenant=tenant, **query)]
+        return [notification.title for notification in await self.page(key, tenant=tenant, **query)]
 
     async def mark(
-        self, key: str, *actions: Action, ids: tuple[str, ...] | None = None, tenant: str = "", **narrowed: Any
+        self, key: str, *actions: Action, ids: tuple[str, ...] | None = None, tenant: str = "", **filters: Any
     ) -> Marked:
         number = (await self.inbox(key, tenant)).number
-        return await self.store.inboxes.mark(number, Marking(actions=actions, ids=ids, **narrowed), self.now)
+        return await self.store.inboxes.mark(number, Marking(actions=actions, ids=ids, **filters), self.now)
 
     async def counts(self, key: str, tenant: str = "") -> tuple[int, int]:
-        """Unread and unseen."""
+        """Return the unread and unseen counts."""
         state = (await self.inbox(key, tenant)).state
         return state.unread, state.unseen

@@ -1,4 +1,4 @@
-"""The stores every contract test runs on: real ones. A new engine adds a line to ENGINES."""
+"""The real stores that every contract test runs on. A new engine adds a line to ENGINES."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.contract.app import App
 
 ENGINES: dict[str, Callable[[Path, Clock], Store]] = {
     "sqlite": lambda folder, clock: SQLStore(SqliteEngine(folder / "bellcast.db", clock)),
-    "postgres": lambda _, clock: SQLStore(engines.OwnDatabase(clock)),
+    "postgres": lambda _, clock: SQLStore(engines.FreshPostgresEngine(clock)),
 }
 
 

@@ -1,4 +1,4 @@
-"""A client's copy of an inbox, kept by events alone: what every device must arrive at."""
+"""A client's copy of an inbox, maintained from events alone: every device must reach this state."""
 
 from collections.abc import Iterable
 
@@ -20,15 +20,15 @@ SET_BY = {"seen": ("seen_at",), "read": ("seen_at", "read_at"), "archived": ("ar
 
 
 class Replica:
-    """Rows by id, the counters last told, the revision they belong to."""
+    """Rows by id, the latest counters, and their revision."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Notification] = {}
         self.revision = 0
         self.counts = (0, 0)
 
-    def hear(self, event: Event) -> None:
-        """Apply one event; revisions come without a hole."""
+    def apply(self, event: Event) -> None:
+        """Apply one event; revisions have no gaps."""
         assert isinstance(event, NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged)
         assert event.inbox.revision in (self.revision, self.revision + 1)
         self.revision = event.inbox.revision
@@ -43,10 +43,10 @@ class Replica:
             case NotificationDeleted(id=id):
                 del self.rows[id]
             case InboxBulkChanged():
-                self._hear_counted(event)
+                self._apply_bulk(event)
 
-    def _hear_counted(self, event: InboxBulkChanged) -> None:
-        for id in list(self._meant(event)):
+    def _apply_bulk(self, event: InboxBulkChanged) -> None:
+        for id in list(self._selected(event)):
             if event.changed == "deleted":
                 del self.rows[id]
                 continue
@@ -55,14 +55,14 @@ class Replica:
             times_set = {name: getattr(row, name) or now for name in SET_BY.get(event.changed, ())}
             self.rows[id] = replace(row, **times_set, **dict.fromkeys(CLEARED_BY.get(event.changed, ())))
 
-    def _meant(self, event: InboxBulkChanged) -> Iterable[str]:
+    def _selected(self, event: InboxBulkChanged) -> Iterable[str]:
         if event.ids is not None:
             return event.ids
         view = event.view or ("archived" if event.changed == "unarchived" else "all")
         return [row.id for row in self.rows.values() if event.type in (None, row.type) and _in_view(row, view)]
 
     def resume(self, changes: Iterable[Change], revision: int, counts: tuple[int, int]) -> None:
-        """Apply what changed while away."""
+        """Apply the changes missed while disconnected."""
         for change in changes:
             if change.notification is None:
                 self.rows.pop(change.id, None)

@@ -1,4 +1,4 @@
-"""What every broker promises, within a process and between two."""
+"""The contract of every broker, within a process and between two."""
 
 import asyncio
 import subprocess
@@ -30,7 +30,7 @@ from bellcast.storage import rows
 from tests import engines
 from tests.contract.app import content
 
-WITHIN = 60  # seconds; milliseconds on an idle machine
+TIMEOUT = 60  # seconds; milliseconds on an idle machine
 ROOM = topic_stream("", "room")
 
 
@@ -39,11 +39,11 @@ def over_redis() -> Broker:
 
 
 def over_redis_without_scripts() -> Broker:
-    """As somebody whom Redis lets run no scripts."""
+    """A broker with a Redis user that may not run scripts."""
     port = engines.redis().port
     rules = ["on", "nopass", "~*", "&*", "+@all", "-@scripting"]
     command = [engines.tool("redis-cli"), "-p", str(port), "ACL", "SETUSER", "plain", *rules]
-    subprocess.run(command, check=True, capture_output=True, timeout=WITHIN)
+    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
     return RemoteBroker(RedisTransport(f"redis://plain:any@127.0.0.1:{port}/0", "test"), SystemClock())
 
 
@@ -62,29 +62,29 @@ BROKERS: dict[str, Callable[[], Broker]] = {
     "redis-cluster": over_a_redis_cluster,
     "postgres": over_postgres,
 }
-BETWEEN = [name for name in BROKERS if name != "memory"]
+REMOTE_BROKERS = [name for name in BROKERS if name != "memory"]
 
 
 class Node(NamedTuple):
-    """One process's end of a broker, and what it heard."""
+    """One process's connection to a broker, and its received events."""
 
     broker: Broker
-    heard: list[Event]
-    unsure: list[Stream]
+    received: list[Event]
+    suspect: list[Stream]
 
 
-async def started(name: str) -> Node:
-    heard: list[Event] = []
-    unsure: list[Stream] = []
+async def start_node(name: str) -> Node:
+    received: list[Event] = []
+    suspect: list[Stream] = []
 
-    def doubt(streams: Collection[Stream]) -> None:
-        unsure.extend(streams)
+    def on_gap(streams: Collection[Stream]) -> None:
+        suspect.extend(streams)
 
     broker = BROKERS[name]()
-    broker.listen(heard.append, doubt)
+    broker.listen(received.append, on_gap)
     await broker.open()
     await broker.ping()
-    return Node(broker, heard, unsure)
+    return Node(broker, received, suspect)
 
 
 @pytest.fixture(params=BROKERS)
@@ -95,114 +95,114 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     await broker.close()
 
 
-@pytest.fixture(params=BETWEEN)
+@pytest.fixture(params=REMOTE_BROKERS)
 async def nodes(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Node, Node]]:
-    one, other = await started(request.param), await started(request.param)
-    yield one, other
-    await one.broker.close()
-    await other.broker.close()
+    first, second = await start_node(request.param), await start_node(request.param)
+    yield first, second
+    await first.broker.close()
+    await second.broker.close()
 
 
-async def until(done: Callable[[], object]) -> None:
-    """Wait for what another process does."""
+async def wait_until(is_done: Callable[[], object]) -> None:
+    """Wait for an effect in another process."""
 
     async def wait() -> None:
-        while not done():  # noqa: ASYNC110  what another process did tells no event here
+        while not is_done():  # noqa: ASYNC110 - another process signals nothing to wait for
             await asyncio.sleep(0.005)
 
-    await asyncio.wait_for(wait(), WITHIN)
+    await asyncio.wait_for(wait(), TIMEOUT)
 
 
-async def follows(node: Node, stream: Stream) -> None:
-    """Follow a stream, and wait until the other side is known to carry it here."""
-    node.unsure.clear()
+async def follow_and_wait(node: Node, stream: Stream) -> None:
+    """Follow a stream and wait until the other node knows it."""
+    node.suspect.clear()
     node.broker.follow(stream)
-    await until(lambda: stream in node.unsure)
+    await wait_until(lambda: stream in node.suspect)
 
 
-def said(number: int, topic: str = "room") -> Event:
+def live_event(number: int, topic: str = "room") -> Event:
     return LiveEvent(tenant="", name="said", data=number, topic=topic)
 
 
-async def test_the_listener_hears_every_event_in_order(broker: Broker) -> None:
-    heard: list[Event] = []
-    broker.listen(heard.append)
-    await broker.publish(said(1), said(2))
-    await broker.publish(said(3))
-    assert heard == [said(1), said(2), said(3)]
+async def test_listener_receives_every_event_in_order(broker: Broker) -> None:
+    received: list[Event] = []
+    broker.listen(received.append)
+    await broker.publish(live_event(1), live_event(2))
+    await broker.publish(live_event(3))
+    assert received == [live_event(1), live_event(2), live_event(3)]
 
 
-async def test_publishing_to_nobody_is_no_error(broker: Broker) -> None:
-    await broker.publish(said(1))
-    heard: list[Event] = []
-    broker.listen(heard.append)
+async def test_publishing_without_listeners_is_no_error(broker: Broker) -> None:
+    await broker.publish(live_event(1))
+    received: list[Event] = []
+    broker.listen(received.append)
     await broker.publish()
-    assert heard == []
+    assert received == []
 
 
-async def test_a_closed_broker_tells_nobody(broker: Broker) -> None:
-    heard: list[Event] = []
-    broker.listen(heard.append)
+async def test_closed_broker_delivers_no_event(broker: Broker) -> None:
+    received: list[Event] = []
+    broker.listen(received.append)
     await broker.close()
-    await broker.publish(said(1))
-    assert heard == []
+    await broker.publish(live_event(1))
+    assert received == []
 
 
-async def test_who_follows_a_stream_hears_another_process_in_order_and_once(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    await follows(other, ROOM)
-    await follows(one, ROOM)
+async def test_follower_receives_events_of_another_process_once_and_in_order(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    await follow_and_wait(second, ROOM)
+    await follow_and_wait(first, ROOM)
     for number in range(0, 200, 2):
-        await one.broker.publish(said(number), said(number + 1))
-    await until(lambda: said(199) in other.heard)
-    assert other.heard == one.heard == [said(number) for number in range(200)]
+        await first.broker.publish(live_event(number), live_event(number + 1))
+    await wait_until(lambda: live_event(199) in second.received)
+    assert second.received == first.received == [live_event(number) for number in range(200)]
 
 
-async def test_who_does_not_follow_a_stream_is_not_bothered_with_it(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    await follows(other, ROOM)
-    await one.broker.publish(said(1, "elsewhere"), said(2))
-    await until(lambda: other.heard)
-    assert other.heard == [said(2)]
+async def test_node_receives_no_events_of_streams_it_does_not_follow(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    await follow_and_wait(second, ROOM)
+    await first.broker.publish(live_event(1, "elsewhere"), live_event(2))
+    await wait_until(lambda: second.received)
+    assert second.received == [live_event(2)]
 
 
-async def test_followers_are_counted(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    other.broker.follow(ROOM)
-    await follows(other, topic_stream("", "hall"))
-    other.broker.follow(ROOM)
-    other.broker.unfollow(ROOM)
-    await follows(other, topic_stream("", "yard"))
-    await one.broker.publish(said(1), said(2, "hall"))
-    await until(lambda: len(other.heard) == 2)
-    assert said(1) in other.heard  # the two streams may be carried by different servers
-    assert said(2, "hall") in other.heard
-    other.broker.unfollow(ROOM)
-    await follows(other, topic_stream("", "attic"))
-    await one.broker.publish(said(3), said(4, "hall"))
-    await until(lambda: said(4, "hall") in other.heard)
-    assert said(3) not in other.heard
+async def test_follows_of_one_stream_are_counted(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    second.broker.follow(ROOM)
+    await follow_and_wait(second, topic_stream("", "hall"))
+    second.broker.follow(ROOM)
+    second.broker.unfollow(ROOM)
+    await follow_and_wait(second, topic_stream("", "yard"))
+    await first.broker.publish(live_event(1), live_event(2, "hall"))
+    await wait_until(lambda: len(second.received) == 2)
+    assert live_event(1) in second.received  # the two streams may be on different servers
+    assert live_event(2, "hall") in second.received
+    second.broker.unfollow(ROOM)
+    await follow_and_wait(second, topic_stream("", "attic"))
+    await first.broker.publish(live_event(3), live_event(4, "hall"))
+    await wait_until(lambda: live_event(4, "hall") in second.received)
+    assert live_event(3) not in second.received
 
 
 async def test_announcements_reach_every_process(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    assert ANNOUNCEMENTS in other.unsure
-    await one.broker.publish(AnnouncementChanged("acme", "room"))
-    await until(lambda: other.heard)
-    assert other.heard == [AnnouncementChanged("acme", "room")]
+    first, second = nodes
+    assert ANNOUNCEMENTS in second.suspect
+    await first.broker.publish(AnnouncementChanged("acme", "room"))
+    await wait_until(lambda: second.received)
+    assert second.received == [AnnouncementChanged("acme", "room")]
 
 
-async def test_equal_events_are_told_as_often_as_they_are_said(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    await follows(other, ROOM)
-    await one.broker.publish(said(1), said(1), said(1))
-    await one.broker.publish(said(2))
-    await until(lambda: said(2) in other.heard)
-    assert other.heard == [said(1), said(1), said(1), said(2)]
+async def test_equal_events_are_delivered_as_often_as_published(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    await follow_and_wait(second, ROOM)
+    await first.broker.publish(live_event(1), live_event(1), live_event(1))
+    await first.broker.publish(live_event(2))
+    await wait_until(lambda: live_event(2) in second.received)
+    assert second.received == [live_event(1), live_event(1), live_event(1), live_event(2)]
 
 
-async def test_every_kind_and_size_arrives_as_it_was_sent(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
+async def test_every_event_type_and_size_is_delivered_unchanged(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
     state = InboxState("acme", "alice", 2**47, 3, 1, 1)
     long = rows.new_notification(
         "id", content(body="ü" * 10_000, data={"text": "x" * 16_000}, tags=("a", "b")), 1_750_000_000_123
@@ -214,73 +214,75 @@ async def test_every_kind_and_size_arrives_as_it_was_sent(nodes: tuple[Node, Nod
     ]
     streams = {event.stream for event in events}
     for stream in streams:
-        await follows(other, stream)
-    await one.broker.publish(*events)
-    await until(lambda: len(other.heard) == len(events))
+        await follow_and_wait(second, stream)
+    await first.broker.publish(*events)
+    await wait_until(lambda: len(second.received) == len(events))
     for stream in streams:
-        assert [one for one in other.heard if one.stream == stream] == [one for one in events if one.stream == stream]
+        assert [event for event in second.received if event.stream == stream] == [
+            event for event in events if event.stream == stream
+        ]
 
 
-async def test_what_a_newer_version_tells_is_passed_over(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    await follows(other, ROOM)
-    relay: Any = one.broker
+async def test_events_of_a_newer_version_are_ignored(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    await follow_and_wait(second, ROOM)
+    relay: Any = first.broker
     relay._outgoing.append((ROOM, relay._origin + msgspec.msgpack.encode({"kind": "of-the-future", "more": 1})))
-    await one.broker.publish(said(1))
-    await until(lambda: other.heard)
-    assert other.heard == [said(1)]
+    await first.broker.publish(live_event(1))
+    await wait_until(lambda: second.received)
+    assert second.received == [live_event(1)]
 
 
-@pytest.mark.parametrize("name", BETWEEN)
-async def test_a_thousand_streams_are_followed_at_once(name: str) -> None:
-    one, other = await started(name), await started(name)
+@pytest.mark.parametrize("name", REMOTE_BROKERS)
+async def test_a_thousand_streams_can_be_followed_together(name: str) -> None:
+    first, second = await start_node(name), await start_node(name)
     streams = [topic_stream("", f"room{number}") for number in range(1_000)]
     for stream in streams:
-        other.broker.follow(stream)
-    await until(lambda: set(streams) <= set(other.unsure))
-    await one.broker.publish(*(said(number, f"room{number}") for number in range(1_000)))
-    await until(lambda: len(other.heard) == 1_000)
-    await one.broker.close()
-    await other.broker.close()
+        second.broker.follow(stream)
+    await wait_until(lambda: set(streams) <= set(second.suspect))
+    await first.broker.publish(*(live_event(number, f"room{number}") for number in range(1_000)))
+    await wait_until(lambda: len(second.received) == 1_000)
+    await first.broker.close()
+    await second.broker.close()
 
 
-async def test_a_listener_that_raises_fails_neither_the_publisher_nor_later_events(broker: Broker) -> None:
-    heard: list[Event] = []
+async def test_raising_listener_fails_neither_the_publisher_nor_later_events(broker: Broker) -> None:
+    received: list[Event] = []
 
     def listener(event: Event) -> None:
-        heard.append(event)
-        if event == said(1):
+        received.append(event)
+        if event == live_event(1):
             raise RuntimeError("a bug in a listener")
 
     broker.listen(listener)
-    await broker.publish(said(1), said(2))
-    await broker.publish(said(3))
-    assert heard == [said(1), said(2), said(3)]
+    await broker.publish(live_event(1), live_event(2))
+    await broker.publish(live_event(3))
+    assert received == [live_event(1), live_event(2), live_event(3)]
 
 
-async def test_a_listener_that_raises_on_an_event_of_another_process_hears_the_next(nodes: tuple[Node, Node]) -> None:
-    one, other = nodes
-    await follows(other, ROOM)
+async def test_listener_that_raised_on_a_remote_event_receives_the_next(nodes: tuple[Node, Node]) -> None:
+    first, second = nodes
+    await follow_and_wait(second, ROOM)
 
     def listener(event: Event) -> None:
-        other.heard.append(event)
+        second.received.append(event)
         raise RuntimeError("a bug in a listener")
 
-    other.broker.listen(listener)
-    await one.broker.publish(said(1))
-    await one.broker.publish(said(2))
-    await until(lambda: len(other.heard) == 2)
-    assert other.heard == [said(1), said(2)]
+    second.broker.listen(listener)
+    await first.broker.publish(live_event(1))
+    await first.broker.publish(live_event(2))
+    await wait_until(lambda: len(second.received) == 2)
+    assert second.received == [live_event(1), live_event(2)]
 
 
 @pytest.mark.parametrize("data", [2**64, object(), "\ud800"], ids=["integer", "object", "surrogate"])
-async def test_data_that_cannot_be_carried_fails_neither_the_publisher_nor_later_events(
+async def test_unencodable_event_fails_neither_the_publisher_nor_later_events(
     nodes: tuple[Node, Node], data: Any
 ) -> None:
-    one, other = nodes
-    await follows(other, ROOM)
+    first, second = nodes
+    await follow_and_wait(second, ROOM)
     bad = LiveEvent(tenant="", name="said", data=data, topic="room")
-    await one.broker.publish(bad, said(2))
-    assert one.heard == [bad, said(2)]
-    await until(lambda: other.heard)
-    assert other.heard == [said(2)]
+    await first.broker.publish(bad, live_event(2))
+    assert first.received == [bad, live_event(2)]
+    await wait_until(lambda: second.received)
+    assert second.received == [live_event(2)]

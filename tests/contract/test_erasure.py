@@ -1,18 +1,18 @@
-"""What is left of an erased recipient in any row of any table: nothing that names it but the answers of idempotency keys, which
-say for a day that something was sent, so that a late repetition does not send it again."""
+"""No row of any table names an erased recipient except responses stored under idempotency keys: for a day they prevent
+a late repetition from sending again."""
 
 from pathlib import Path
 
 from bellcast.model.identities import RecipientFields
 from bellcast.ports import DevicePosition, JoinedBy
 from tests.contract.app import App
-from tests.contract.test_store_tenants import everything, of
+from tests.contract.test_store_tenants import all_rows, rows_containing
 
-WHO, OTHER = "somebody-to-forget", "somebody-who-stays"
+ERASED, OTHER = "erased-recipient", "other-recipient"
 
 
 async def fill(app: App, key: str) -> None:
-    """Something of every kind that is kept of a recipient, each with its name."""
+    """Store data of every kind about a recipient, each containing its key."""
     store, now = app.store, app.now
     fields = RecipientFields(name=key, email=f"{key}@example.com", phone=key, roles=[key], data={"a": key})
     await store.recipients.put("", key, fields, now, replace=True)
@@ -25,15 +25,15 @@ async def fill(app: App, key: str) -> None:
     await store.joined_topics.save(JoinedBy(inbox.number, f"connection of {key}"), f"[{key}]", now)
 
 
-async def test_nothing_names_an_erased_recipient_but_that_its_keys_were_answered(app: App, tmp_path: Path) -> None:
-    for key in (WHO, OTHER):
+async def test_only_idempotency_responses_name_an_erased_recipient(app: App, tmp_path: Path) -> None:
+    for key in (ERASED, OTHER):
         await fill(app, key)
-    before = await everything(app.store, tmp_path)
-    assert len(of(before, WHO)) >= 5, of(before, WHO)
-    assert await app.store.recipients.delete("", WHO, app.now) is not None
-    after = await everything(app.store, tmp_path)
-    assert set(of(after, WHO)) <= {"idempotency"}
-    assert of(after, OTHER) == of(before, OTHER)
+    before = await all_rows(app.store, tmp_path)
+    assert len(rows_containing(before, ERASED)) >= 5, rows_containing(before, ERASED)
+    assert await app.store.recipients.delete("", ERASED, app.now) is not None
+    after = await all_rows(app.store, tmp_path)
+    assert set(rows_containing(after, ERASED)) <= {"idempotency"}
+    assert rows_containing(after, OTHER) == rows_containing(before, OTHER)
     for name in (
         "notifications",
         "notification_tags",
@@ -46,11 +46,11 @@ async def test_nothing_names_an_erased_recipient_but_that_its_keys_were_answered
         assert len(after[name]) == len(before[name]) // 2 > 0
 
 
-async def test_a_day_later_the_answers_are_gone_too(app: App, tmp_path: Path) -> None:
-    await fill(app, WHO)
-    await app.store.recipients.delete("", WHO, app.now)
+async def test_idempotency_responses_of_an_erased_recipient_are_deleted_after_a_day(app: App, tmp_path: Path) -> None:
+    await fill(app, ERASED)
+    await app.store.recipients.delete("", ERASED, app.now)
     later = app.now + 25 * 3600 * 1000
     await app.store.upkeep.delete_forgotten(
         app.now, tombstones_before=0, keys_before=later - 24 * 3600 * 1000, limit=100
     )
-    assert of(await everything(app.store, tmp_path), WHO) == {}
+    assert rows_containing(await all_rows(app.store, tmp_path), ERASED) == {}

@@ -1,4 +1,4 @@
-"""The Http port: every promise of it on a real server."""
+"""The contract of the HTTP client port, on a real server."""
 
 import asyncio
 import contextlib
@@ -19,16 +19,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from bellcast.errors import Unavailable
 from bellcast.outbound.http import MAX_RESPONSE_BYTES, HttpxClient
 
-Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 class Server:
-    """A server that writes down each request and answers with the bytes it is given."""
+    """A server that records each request and responds with given bytes."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, str], bytes]] = []
-        self.answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"
-        self.then: Answer | None = None
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.response: bytes = b"HTTP/1.1 204 No Content\r\n\r\n"
+        self.after_response: Respond | None = None
         self.port = 0
 
     @property
@@ -39,23 +39,25 @@ class Server:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 line, *lines = head.decode("latin-1").split("\r\n")
-                headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines if one)}
+                headers = {
+                    name.lower(): value for name, _, value in (header.partition(": ") for header in lines if header)
+                }
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                self.asked.append((line, headers, body))
-                writer.write(self.answer)
-                if self.then is not None:
-                    await self.then(writer)
+                self.requests.append((line, headers, body))
+                writer.write(self.response)
+                if self.after_response is not None:
+                    await self.after_response(writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    def says(self, body: bytes, *headers: str, status: str = "200 OK") -> None:
+    def respond_with(self, body: bytes, *headers: str, status: str = "200 OK") -> None:
         lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers]
-        self.answer = "\r\n".join([*lines, "", ""]).encode() + body
+        self.response = "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def listening(server: Server, context: ssl.SSLContext | None = None) -> asyncio.Server:
+async def start_server(server: Server, context: ssl.SSLContext | None = None) -> asyncio.Server:
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
     server.port = listener.sockets[0].getsockname()[1]
     return listener
@@ -64,7 +66,7 @@ async def listening(server: Server, context: ssl.SSLContext | None = None) -> as
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     server = Server()
-    async with await listening(server):
+    async with await start_server(server):
         yield server
 
 
@@ -75,41 +77,41 @@ async def http() -> AsyncIterator[HttpxClient]:
     await client.close()
 
 
-# --- a request and its answer
+# --- requests and responses
 
 
-async def test_a_request_arrives_as_it_was_given(server: Server, http: HttpxClient) -> None:
-    server.says(b"{}")
+async def test_request_is_sent_unchanged(server: Server, http: HttpxClient) -> None:
+    server.respond_with(b"{}")
     await http.request(
         "POST", f"{server.url}/bell?x=1", headers={"webhook-id": "7", "cookie": "d=\xe4"}, body=b'{"a":1}'
     )
-    line, headers, body = server.asked[0]
+    line, headers, body = server.requests[0]
     assert (line, body) == ("POST /bell?x=1 HTTP/1.1", b'{"a":1}')
     assert (headers["webhook-id"], headers["cookie"]) == ("7", "d=\xe4")
     assert (headers["user-agent"], headers["accept-encoding"]) == ("bellcast", "identity")
 
 
-async def test_an_answer_comes_back_whole(server: Server, http: HttpxClient) -> None:
-    server.says(b"nobody", "X-Reason: none", status="401 Unauthorized")
-    answer = await http.request("GET", server.url, headers={})
-    assert (answer.status, answer.body, answer.headers["x-reason"]) == (401, b"nobody", "none")
+async def test_response_is_returned_whole(server: Server, http: HttpxClient) -> None:
+    server.respond_with(b"nobody", "X-Reason: none", status="401 Unauthorized")
+    response = await http.request("GET", server.url, headers={})
+    assert (response.status, response.body, response.headers["x-reason"]) == (401, b"nobody", "none")
 
 
-async def test_a_redirect_is_an_answer_and_is_not_followed(server: Server, http: HttpxClient) -> None:
-    server.says(b"", f"Location: {server.url}/elsewhere", status="302 Found")
+async def test_redirect_is_returned_and_not_followed(server: Server, http: HttpxClient) -> None:
+    server.respond_with(b"", f"Location: {server.url}/elsewhere", status="302 Found")
     assert (await http.request("GET", server.url, headers={})).status == 302
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-async def test_one_persons_cookies_never_travel_with_anothers_request(server: Server, http: HttpxClient) -> None:
-    server.says(b"", "Set-Cookie: sessionid=alice; Path=/")
+async def test_cookies_are_not_shared_between_requests(server: Server, http: HttpxClient) -> None:
+    server.respond_with(b"", "Set-Cookie: sessionid=alice; Path=/")
     await http.request("GET", server.url, headers={"cookie": "sessionid=old"})
     await http.request("GET", server.url, headers={})
     await http.request("GET", server.url, headers={"cookie": "sessionid=bob"})
-    assert [headers.get("cookie") for _, headers, _ in server.asked] == ["sessionid=old", None, "sessionid=bob"]
+    assert [headers.get("cookie") for _, headers, _ in server.requests] == ["sessionid=old", None, "sessionid=bob"]
 
 
-async def test_a_proxy_in_the_environment_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_in_the_environment_is_ignored(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     client = HttpxClient()
@@ -117,56 +119,56 @@ async def test_a_proxy_in_the_environment_is_not_used(server: Server, monkeypatc
     await client.close()
 
 
-async def test_many_at_once_get_each_its_own_answer(server: Server, http: HttpxClient) -> None:
-    server.says(b"x" * 1_000)
-    answers = await asyncio.gather(*(http.request("GET", f"{server.url}/{n}", headers={}) for n in range(50)))
-    assert {len(answer.body) for answer in answers} == {1_000}
-    assert len({line for line, _, _ in server.asked}) == 50
+async def test_concurrent_requests_get_their_own_responses(server: Server, http: HttpxClient) -> None:
+    server.respond_with(b"x" * 1_000)
+    responses = await asyncio.gather(*(http.request("GET", f"{server.url}/{n}", headers={}) for n in range(50)))
+    assert {len(response.body) for response in responses} == {1_000}
+    assert len({line for line, _, _ in server.requests}) == 50
 
 
 # --- bounds
 
 
-async def test_an_answer_of_a_mebibyte_is_read_and_a_byte_more_is_not(server: Server, http: HttpxClient) -> None:
-    server.says(b"x" * MAX_RESPONSE_BYTES)
+async def test_response_of_a_mebibyte_is_read_and_a_larger_one_refused(server: Server, http: HttpxClient) -> None:
+    server.respond_with(b"x" * MAX_RESPONSE_BYTES)
     assert len((await http.request("GET", server.url, headers={})).body) == MAX_RESPONSE_BYTES
-    server.says(b"x" * (MAX_RESPONSE_BYTES + 1))
+    server.respond_with(b"x" * (MAX_RESPONSE_BYTES + 1))
     with pytest.raises(Unavailable, match="more than 1048576"):
         await http.request("GET", server.url, headers={})
 
 
-async def test_an_endless_answer_ends(server: Server, http: HttpxClient) -> None:
-    async def forever(writer: asyncio.StreamWriter) -> None:
+async def test_endless_response_is_aborted(server: Server, http: HttpxClient) -> None:
+    async def send_forever(writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
             writer.write(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
             await writer.drain()
 
-    server.answer, server.then = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", forever
+    server.response, server.after_response = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", send_forever
     with pytest.raises(Unavailable, match="more than"):
         await http.request("GET", server.url, headers={})
 
 
-async def test_a_compressed_answer_does_not_unfold_in_memory(server: Server, http: HttpxClient) -> None:
+async def test_compressed_response_is_not_decompressed(server: Server, http: HttpxClient) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
-    server.says(bomb, "Content-Encoding: gzip")
+    server.respond_with(bomb, "Content-Encoding: gzip")
     assert (await http.request("GET", server.url, headers={})).body == bomb
 
 
-async def test_a_server_that_drips_is_given_up_when_the_time_is_over(server: Server, http: HttpxClient) -> None:
+async def test_dripping_response_is_aborted_at_the_timeout(server: Server, http: HttpxClient) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
             writer.write(b"1\r\nx\r\n")
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    server.answer, server.then = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", drip
+    server.response, server.after_response = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", drip
     with pytest.raises(Unavailable, match=r"did not respond within 0\.3 s"):
-        async with asyncio.timeout(60):  # a limit of each read alone would be no end
+        async with asyncio.timeout(60):  # a timeout per read would never end
             await http.request("GET", server.url, headers={}, timeout=0.3)
 
 
-async def test_a_server_that_says_nothing_is_given_up(server: Server, http: HttpxClient) -> None:
-    server.answer = b""
+async def test_silent_server_is_given_up_at_the_timeout(server: Server, http: HttpxClient) -> None:
+    server.response = b""
     with pytest.raises(Unavailable, match="did not respond"):
         await http.request("GET", server.url, headers={}, timeout=0.1)
 
@@ -174,12 +176,12 @@ async def test_a_server_that_says_nothing_is_given_up(server: Server, http: Http
 # --- failures
 
 
-@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"])
-async def test_a_broken_answer_is_unavailable(server: Server, http: HttpxClient, answer: bytes) -> None:
-    async def hang_up(writer: asyncio.StreamWriter) -> None:
+@pytest.mark.parametrize("response", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"])
+async def test_broken_response_is_unavailable(server: Server, http: HttpxClient, response: bytes) -> None:
+    async def close(writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    server.answer, server.then = answer, hang_up
+    server.response, server.after_response = response, close
     with pytest.raises(Unavailable, match="cannot be reached"):
         await http.request("GET", server.url, headers={})
 
@@ -198,12 +200,12 @@ async def test_a_broken_answer_is_unavailable(server: Server, http: HttpxClient,
         "http://\x00/",
     ],
 )
-async def test_a_url_that_leads_nowhere_is_unavailable(http: HttpxClient, url: str) -> None:
+async def test_unreachable_url_is_unavailable(http: HttpxClient, url: str) -> None:
     with pytest.raises(Unavailable):
         await http.request("GET", url, headers={}, timeout=2)
 
 
-async def test_what_is_secret_in_a_url_is_not_told(http: HttpxClient) -> None:
+async def test_secrets_of_the_url_are_not_in_the_error(http: HttpxClient) -> None:
     with pytest.raises(Unavailable) as caught:
         await http.request("GET", "http://me:password@127.0.0.1:1/hook/token?key=value", headers={})
     assert caught.value.detail.startswith("http://127.0.0.1:1 cannot be reached")
@@ -215,7 +217,7 @@ async def test_what_is_secret_in_a_url_is_not_told(http: HttpxClient) -> None:
 
 @pytest.fixture
 def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1 that nobody trusts yet, and a server's context with it."""
+    """An untrusted certificate for 127.0.0.1, and a server's TLS context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bell.test")])
     now = datetime.datetime.now(datetime.UTC)
@@ -237,49 +239,45 @@ def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     return pem, context
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused(
-    authority: tuple[Path, ssl.SSLContext], http: HttpxClient
-) -> None:
+async def test_untrusted_certificate_is_refused(authority: tuple[Path, ssl.SSLContext], http: HttpxClient) -> None:
     server = Server()
-    async with await listening(server, authority[1]):
+    async with await start_server(server, authority[1]):
         with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
             await http.request("GET", f"https://127.0.0.1:{server.port}", headers={})
-    assert server.asked == []
+    assert server.requests == []
 
 
-async def test_an_authority_that_the_operator_installed_is_trusted_for_its_own_names_only(
+async def test_installed_authority_is_trusted_for_its_own_names_only(
     authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem, context = authority
-    monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # where the operator's own authorities are found
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the location of the operator's authorities
     server, client = Server(), HttpxClient()
-    async with await listening(server, context):
+    async with await start_server(server, context):
         assert (await client.request("GET", f"https://127.0.0.1:{server.port}", headers={})).status == 204
         with pytest.raises(Unavailable, match="Hostname mismatch"):
             await client.request("GET", f"https://localhost:{server.port}", headers={})
     await client.close()
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 # --- memory
 
 
 @pytest.mark.parametrize("size", [2, MAX_RESPONSE_BYTES + 1], ids=["answered", "answered too much"])
-async def test_a_finished_request_leaves_nothing_for_the_garbage_collector(
-    server: Server, http: HttpxClient, size: int
-) -> None:
-    """The server's collector runs rarely, and cookies are up to 60 KB."""
-    server.says(b"x" * size)
+async def test_finished_request_leaves_no_garbage(server: Server, http: HttpxClient, size: int) -> None:
+    """The server's collector runs rarely, and cookies may have 60 KB."""
+    server.respond_with(b"x" * size)
     gc.collect()
     gc.disable()
     try:
         for _ in range(3):
             with contextlib.suppress(Unavailable):
                 await http.request("GET", server.url, headers={"cookie": "x" * 60_000})
-        for _ in range(10):  # the loop closes a generator that was left unfinished in its next turns
+        for _ in range(10):  # the loop closes an unfinished generator in one of its next turns
             await asyncio.sleep(0)
-        left = [one for one in gc.get_objects() if isinstance(one, httpx.Request | httpx.Response)]
+        leftover = [item for item in gc.get_objects() if isinstance(item, httpx.Request | httpx.Response)]
     finally:
         gc.enable()
-    assert len(server.asked) == 3
-    assert left == []
+    assert len(server.requests) == 3
+    assert leftover == []

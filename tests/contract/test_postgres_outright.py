@@ -1,4 +1,4 @@
-"""Sends by one statement leave what a transaction would have left, whoever else writes at the time."""
+"""Sends by one auto-committed statement leave the same rows as a transaction, despite concurrent writers."""
 
 import asyncio
 import re
@@ -18,98 +18,98 @@ from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-PEOPLE = [f"r{number}" for number in range(40)]
-# Statements that look for people by their names.
+RECIPIENTS = [f"r{number}" for number in range(40)]
+# Statements that look recipients up by key.
 BY_NAME = ["inboxes_of_names", "inboxes_receiving", "intake_behind", "notifications_add"]
 
 
 class Pair(NamedTuple):
-    """Two processes on one database, and somebody who looks at that from outside."""
+    """Two processes on one database, and an outside connection to inspect it."""
 
-    one: App
-    other: App
-    outside: asyncpg.Connection
+    first: App
+    second: App
+    inspector: asyncpg.Connection
 
 
 @pytest.fixture
 async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
-    own = engines.OwnDatabase(clock)
-    await own.open()
-    url = own.server.url(own.database)
+    first = engines.FreshPostgresEngine(clock)
+    await first.open()
+    url = first.server.url(first.database)
     second = PostgresEngine(url, clock)
     await second.open()
-    outside = await asyncpg.connect(url, server_settings=postgres_connection.SESSION)
-    yield Pair(App(SQLStore(own), clock), App(SQLStore(second), clock), outside)
-    await outside.close()
+    inspector = await asyncpg.connect(url, server_settings=postgres_connection.SESSION)
+    yield Pair(App(SQLStore(first), clock), App(SQLStore(second), clock), inspector)
+    await inspector.close()
     await second.close()
-    await own.close()
+    await first.close()
 
 
-async def revisions(app: App, sendings: list[SendRequest]) -> dict[str, list[int]]:
-    """Of each recipient, as they were told in order."""
-    told: dict[str, list[int]] = {}
-    for outcome in await app.add_all(sendings):
+async def revisions(app: App, requests: list[SendRequest]) -> dict[str, list[int]]:
+    """Send; return the revisions of each recipient in event order."""
+    revisions_by_recipient: dict[str, list[int]] = {}
+    for outcome in await app.add_all(requests):
         assert isinstance(outcome, Sent), outcome
         for event in outcome.events:
-            told.setdefault(event.inbox.recipient, []).append(event.inbox.revision)
-    return told
+            revisions_by_recipient.setdefault(event.inbox.recipient, []).append(event.inbox.revision)
+    return revisions_by_recipient
 
 
-async def test_bulk_of_two_processes_to_the_same_people_is_whole_and_in_order(pair: Pair) -> None:
-    apps = [pair.one, pair.other] * 2
-    bulks = [[app.sending(PEOPLE[at % len(PEOPLE)]) for at in range(2 * POSTGRES.merged)] for app in apps]
-    told = await asyncio.gather(*map(revisions, apps, bulks))
-    assert all(numbers == sorted(numbers) for one in told for numbers in one.values())
-    sent = Counter(number for one in told for number in one["r0"])
-    assert sent == Counter(range(1, 4 * 2 * POSTGRES.merged // len(PEOPLE) + 1))
-    wrong = await pair.outside.fetch(
+async def test_concurrent_bulk_sends_to_the_same_recipients_are_complete_and_ordered(pair: Pair) -> None:
+    apps = [pair.first, pair.second] * 2
+    bulks = [[app.send_request(RECIPIENTS[at % len(RECIPIENTS)]) for at in range(2 * POSTGRES.merged)] for app in apps]
+    revisions_by_recipient = await asyncio.gather(*map(revisions, apps, bulks))
+    assert all(numbers == sorted(numbers) for result in revisions_by_recipient for numbers in result.values())
+    sent = Counter(number for result in revisions_by_recipient for number in result["r0"])
+    assert sent == Counter(range(1, 4 * 2 * POSTGRES.merged // len(RECIPIENTS) + 1))
+    wrong = await pair.inspector.fetch(
         "SELECT r.key FROM recipients r WHERE (r.unread, r.unseen, r.revision) <> "
         "(SELECT count(*), count(*), max(revision) FROM notifications n WHERE n.recipient = r.id)"
     )
     assert wrong == []
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    assert await pair.outside.fetchval(deadlocks) == 0
+    assert await pair.inspector.fetchval(deadlocks) == 0
 
 
-async def test_those_nobody_heard_of_are_made_among_those_who_are_there(pair: Pair) -> None:
-    await pair.one.send("r0")
-    told = await asyncio.gather(
+async def test_new_recipients_are_created_among_existing_ones(pair: Pair) -> None:
+    await pair.first.send("r0")
+    revisions_by_recipient = await asyncio.gather(
         *(
-            revisions(app, [app.sending(*PEOPLE), app.sending("r0"), app.sending("r1")])
-            for app in (pair.one, pair.other)
+            revisions(app, [app.send_request(*RECIPIENTS), app.send_request("r0"), app.send_request("r1")])
+            for app in (pair.first, pair.second)
         )
     )
-    assert sorted(number for one in told for number in one["r0"]) == [2, 3, 4, 5]
-    assert sorted(number for one in told for number in one["r1"]) == [1, 2, 3, 4]
-    assert await pair.outside.fetchval("SELECT count(*) FROM recipients") == len(PEOPLE)
+    assert sorted(number for result in revisions_by_recipient for number in result["r0"]) == [2, 3, 4, 5]
+    assert sorted(number for result in revisions_by_recipient for number in result["r1"]) == [1, 2, 3, 4]
+    assert await pair.inspector.fetchval("SELECT count(*) FROM recipients") == len(RECIPIENTS)
 
 
-async def test_who_was_erased_begins_anew(pair: Pair) -> None:
-    await pair.one.send("r0")
-    before = await pair.one.inbox("r0")
-    await pair.other.store.recipients.delete("", "r0", pair.other.now)
-    assert await revisions(pair.one, [pair.one.sending("r0")]) == {"r0": [1]}
-    after = await pair.one.inbox("r0")
+async def test_erased_recipient_starts_with_a_new_inbox(pair: Pair) -> None:
+    await pair.first.send("r0")
+    before = await pair.first.inbox("r0")
+    await pair.second.store.recipients.delete("", "r0", pair.second.now)
+    assert await revisions(pair.first, [pair.first.send_request("r0")]) == {"r0": [1]}
+    after = await pair.first.inbox("r0")
     assert (after.number, after.state.epoch) != (before.number, before.state.epoch)
 
 
-async def test_tags_are_found(pair: Pair) -> None:
-    await pair.one.send("r0")
-    sendings = [pair.one.sending("r0", tags=("red", "round")), pair.one.sending("r0", tags=("red",))]
-    await revisions(pair.one, sendings)
-    found = [one.id for one in await pair.other.page("r0", tag="red")]
-    assert sorted(found) == sorted(sending.ids[0] for sending in sendings)
-    assert len(await pair.other.page("r0", tag="round")) == 1
+async def test_tags_are_indexed(pair: Pair) -> None:
+    await pair.first.send("r0")
+    requests = [pair.first.send_request("r0", tags=("red", "round")), pair.first.send_request("r0", tags=("red",))]
+    await revisions(pair.first, requests)
+    ids = [row.id for row in await pair.second.page("r0", tag="red")]
+    assert sorted(ids) == sorted(request.ids[0] for request in requests)
+    assert len(await pair.second.page("r0", tag="round")) == 1
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-async def test_people_are_found_by_their_whole_name_though_the_database_is_empty(pair: Pair, name: str) -> None:
-    """A plan is made when a process first needs it. It must not be one that is good for the three people there are then."""
+async def test_lookups_by_key_use_the_index_on_an_empty_database(pair: Pair, name: str) -> None:
+    """Processes plan a statement at its first use; a plan that suits a nearly empty table would be slow later."""
     text = postgres_connection.texts()[name].plain
-    statement = await pair.outside.prepare(text)
-    await pair.outside.execute(f"PREPARE asked AS {text}")
+    statement = await pair.inspector.prepare(text)
+    await pair.inspector.execute(f"PREPARE statement AS {text}")
     unknown = ", ".join(["NULL"] * len(statement.get_parameters()))
-    plan = "\n".join(step for (step,) in await pair.outside.fetch(f"EXPLAIN EXECUTE asked({unknown})"))
+    plan = "\n".join(step for (step,) in await pair.inspector.fetch(f"EXPLAIN EXECUTE statement({unknown})"))
     assert re.search(r"recipients_tenant_key_key.*\n\s*Index Cond: \(\(tenant = .*\) AND \(key = .*\)\)", plan)
     assert not re.search(r"Join Filter: .*key", plan)
     assert not re.search(r"recipients_tenant_key_key.*\n\s*Index Cond: \(tenant = [^)]*\)$", plan, re.MULTILINE)

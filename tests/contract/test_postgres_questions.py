@@ -1,4 +1,4 @@
-"""What many read at one time is asked as one, and each hears what it would have heard alone."""
+"""Concurrent reads are batched into few queries, and each caller gets its own rows."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,46 +16,46 @@ from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-PEOPLE = [f"r{number}" for number in range(200)]
+RECIPIENTS = [f"r{number}" for number in range(200)]
 
 
-class Asked(NamedTuple):
-    """An app on a database, and somebody who looks at that from outside."""
+class AppDatabase(NamedTuple):
+    """An app on a database, and an outside connection to inspect it."""
 
     app: App
-    engine: engines.OwnDatabase
-    outside: asyncpg.Connection
+    engine: engines.FreshPostgresEngine
+    inspector: asyncpg.Connection
 
 
 @pytest.fixture
-async def asked(clock: FakeClock) -> AsyncIterator[Asked]:
-    engine = engines.OwnDatabase(clock)
+async def database(clock: FakeClock) -> AsyncIterator[AppDatabase]:
+    engine = engines.FreshPostgresEngine(clock)
     await engine.open()
-    outside = await asyncpg.connect(engine.server.url("postgres"))
-    yield Asked(App(SQLStore(engine), clock), engine, outside)
-    await outside.close()
+    inspector = await asyncpg.connect(engine.server.url("postgres"))
+    yield AppDatabase(App(SQLStore(engine), clock), engine, inspector)
+    await inspector.close()
     await engine.close()
 
 
-async def places(app: App) -> list[ResumeFrom]:
-    """Where everybody's inbox is now."""
-    states = [(await app.inbox(key)).state for key in PEOPLE]
+async def positions(app: App) -> list[ResumeFrom]:
+    """Return the current position of every inbox."""
+    states = [(await app.inbox(key)).state for key in RECIPIENTS]
     return [ResumeFrom(Position(state.epoch, state.revision), 100) for state in states]
 
 
-async def all_return(app: App, places: list[ResumeFrom]) -> list[OpenInbox | BaseException]:
-    """Everybody at one time."""
-    looks = [app.open(key, since=place) for key, place in zip(PEOPLE, places, strict=True)]
-    return await asyncio.gather(*looks, return_exceptions=True)
+async def resume_all(app: App, positions: list[ResumeFrom]) -> list[OpenInbox | BaseException]:
+    """Open every inbox at the same time."""
+    opens = [app.open(key, since=position) for key, position in zip(RECIPIENTS, positions, strict=True)]
+    return await asyncio.gather(*opens, return_exceptions=True)
 
 
-async def test_each_of_many_who_return_at_one_time_hears_what_it_missed_itself(asked: Asked) -> None:
-    app = asked.app
-    before = await places(app)
-    for number, key in enumerate(PEOPLE):
+async def test_concurrent_resumes_return_each_inboxs_own_changes(database: AppDatabase) -> None:
+    app = database.app
+    before = await positions(app)
+    for number, key in enumerate(RECIPIENTS):
         for at in range(number % 3):
             await app.send(key, f"{key} {at}")
-    for number, (key, opened) in enumerate(zip(PEOPLE, await all_return(app, before), strict=True)):
+    for number, (key, opened) in enumerate(zip(RECIPIENTS, await resume_all(app, before), strict=True)):
         assert isinstance(opened, OpenInbox), opened
         assert opened.inbox.state.recipient == key
         assert opened.missed is not None
@@ -63,43 +63,43 @@ async def test_each_of_many_who_return_at_one_time_hears_what_it_missed_itself(a
         assert titles == [f"{key} {at}" for at in range(number % 3)]
 
 
-async def test_many_who_return_at_one_time_are_a_few_questions(asked: Asked) -> None:
-    app = asked.app
-    before = await places(app)
-    done = await transactions(asked)
+async def test_concurrent_resumes_use_few_queries(database: AppDatabase) -> None:
+    app = database.app
+    before = await positions(app)
+    count_before = await transactions(database)
     for _ in range(5):
-        await all_return(app, before)
-    assert await transactions(asked) - done < len(PEOPLE)
+        await resume_all(app, before)
+    assert await transactions(database) - count_before < len(RECIPIENTS)
 
 
-async def transactions(asked: Asked) -> int:
-    """How many there were in the app's database. A question is one; they are all counted once a connection has ended."""
-    await PostgresEngine.close(asked.engine)
-    await PostgresEngine.open(asked.engine)
-    found = await asked.outside.fetchval(
-        "SELECT xact_commit FROM pg_stat_database WHERE datname = $1", asked.engine.database
+async def transactions(database: AppDatabase) -> int:
+    """Return the number of transactions in the app's database: one per query, counted when a connection closes."""
+    await PostgresEngine.close(database.engine)
+    await PostgresEngine.open(database.engine)
+    count = await database.inspector.fetchval(
+        "SELECT xact_commit FROM pg_stat_database WHERE datname = $1", database.engine.database
     )
-    assert isinstance(found, int)
-    return found
+    assert isinstance(count, int)
+    return count
 
 
-async def test_one_that_cannot_be_asked_for_harms_no_other(asked: Asked) -> None:
-    app = asked.app
-    keys = [*PEOPLE[:20], "a\x00", *PEOPLE[20:]]
-    found = await asyncio.gather(*map(app.open, keys), return_exceptions=True)
-    assert [key for key, opened in zip(keys, found, strict=True) if not isinstance(opened, OpenInbox)] == ["a\x00"]
-    assert isinstance(found[20], Invalid)
+async def test_invalid_key_fails_no_other_open(database: AppDatabase) -> None:
+    app = database.app
+    keys = [*RECIPIENTS[:20], "a\x00", *RECIPIENTS[20:]]
+    outcomes = await asyncio.gather(*map(app.open, keys), return_exceptions=True)
+    assert [key for key, opened in zip(keys, outcomes, strict=True) if not isinstance(opened, OpenInbox)] == ["a\x00"]
+    assert isinstance(outcomes[20], Invalid)
 
 
-async def test_when_the_connections_are_cut_in_the_midst_nobody_waits_for_ever(asked: Asked) -> None:
-    app = asked.app
-    before = await places(app)
+async def test_concurrent_resumes_survive_terminated_connections(database: AppDatabase) -> None:
+    app = database.app
+    before = await positions(app)
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
     for _ in range(5):
-        looking = asyncio.ensure_future(all_return(app, before))
-        await asked.outside.execute(cut, asked.engine.database)
-        for outcome in await asyncio.wait_for(looking, 60):
+        opening = asyncio.ensure_future(resume_all(app, before))
+        await database.inspector.execute(cut, database.engine.database)
+        for outcome in await asyncio.wait_for(opening, 60):
             assert isinstance(outcome, OpenInbox | Unavailable), outcome
-    async with asyncio.timeout(60):  # a cut may be felt a moment after it was made
-        while not all(isinstance(opened, OpenInbox) for opened in await all_return(app, before)):
+    async with asyncio.timeout(60):  # a connection may notice its termination later
+        while not all(isinstance(opened, OpenInbox) for opened in await resume_all(app, before)):
             pass

@@ -1,4 +1,4 @@
-"""What only an engine with many writers has to promise: processes that write at one time leave what one would have left."""
+"""Concurrent processes on one PostgreSQL leave the same rows as a single process."""
 
 import asyncio
 import contextlib
@@ -20,103 +20,101 @@ from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-PEOPLE = [f"r{number}" for number in range(12)]
-# Statements that mean the whole of a table: few rows, or none of a request's business.
-WHOLE = {"key_all", "stats", "snapshot", "epochs_renew"}
+RECIPIENTS = [f"r{number}" for number in range(12)]
+# Statements that read a whole table: few rows, or no part of a request.
+SCANNING = {"key_all", "stats", "snapshot", "epochs_renew"}
 ACTIONS: list[Action] = ["seen", "read", "unread", "archive", "unarchive", "delete"]
 
 
 class WaitingClock(FakeClock):
-    """Time stands still, but those who wait for another process really wait."""
+    """A fixed clock with real sleeps, for code that waits for another process."""
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
 class Pair(NamedTuple):
-    """Two processes on one database."""
-
-    one: App
-    other: App
+    first: App
+    second: App
     url: str
 
 
 @pytest.fixture
 async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
-    own = engines.OwnDatabase(WaitingClock())
-    await own.open()
-    url = own.server.url(own.database)
+    first_engine = engines.FreshPostgresEngine(WaitingClock())
+    await first_engine.open()
+    url = first_engine.server.url(first_engine.database)
     second = PostgresEngine(url, WaitingClock())
     await second.open()
-    yield Pair(App(SQLStore(own), clock), App(SQLStore(second), clock), url)
+    yield Pair(App(SQLStore(first_engine), clock), App(SQLStore(second), clock), url)
     await second.close()
-    await own.close()
+    await first_engine.close()
 
 
-async def some_writing(app: App, seed: int, sent: list[str]) -> None:
-    """A process that does a bit of everything to a few inboxes."""
-    chance = random.Random(seed)
+async def write_randomly(app: App, seed: int, sent: list[str]) -> None:
+    """Perform random operations on a few inboxes."""
+    rng = random.Random(seed)
     for _ in range(25):
-        await chance.choice(DEEDS)(app, chance, sent)
+        await rng.choice(OPERATIONS)(app, rng, sent)
 
 
-async def send(app: App, chance: random.Random, sent: list[str]) -> None:
-    sendings = [
-        app.sending(
-            *chance.sample(PEOPLE, chance.randint(1, 6)),
+async def send(app: App, rng: random.Random, sent: list[str]) -> None:
+    requests = [
+        app.send_request(
+            *rng.sample(RECIPIENTS, rng.randint(1, 6)),
             tags=("x",),
-            expires_at=chance.choice([None, times.to_rfc3339(app.now + 1)]),
+            expires_at=rng.choice([None, times.to_rfc3339(app.now + 1)]),
         )
-        for _ in range(chance.randint(1, 8))
+        for _ in range(rng.randint(1, 8))
     ]
-    for outcome in await app.add_all(sendings):
+    for outcome in await app.add_all(requests):
         assert isinstance(outcome, Sent), outcome
         sent += outcome.answer.decode().split()
 
 
-async def mark(app: App, chance: random.Random, sent: list[str]) -> None:
-    ids = tuple(chance.sample(sent, min(len(sent), 10)))
-    with contextlib.suppress(NotFound):  # erased by the other since it was opened
-        await app.mark(chance.choice(PEOPLE), chance.choice(ACTIONS), ids=chance.choice([None, ids]))
+async def mark(app: App, rng: random.Random, sent: list[str]) -> None:
+    ids = tuple(rng.sample(sent, min(len(sent), 10)))
+    with contextlib.suppress(NotFound):  # erased by the other process since it was opened
+        await app.mark(rng.choice(RECIPIENTS), rng.choice(ACTIONS), ids=rng.choice([None, ids]))
 
 
-async def announce(app: App, chance: random.Random, sent: list[str]) -> None:
-    sent.append(await app.announce(topic=chance.choice([None, "room"])))
+async def announce(app: App, rng: random.Random, sent: list[str]) -> None:
+    sent.append(await app.announce(topic=rng.choice([None, "room"])))
 
 
-async def take_in(app: App, chance: random.Random, _: list[str]) -> None:
-    await app.materialize("", chance.sample(PEOPLE, 8), app.now)
+async def materialize(app: App, rng: random.Random, _: list[str]) -> None:
+    await app.materialize("", rng.sample(RECIPIENTS, 8), app.now)
 
 
-async def correct(app: App, chance: random.Random, sent: list[str]) -> None:
+async def edit(app: App, rng: random.Random, sent: list[str]) -> None:
     if sent:
-        await app.store.sends.edit("", chance.choice(sent), Edit(title="Edited"), app.now)
+        await app.store.sends.edit("", rng.choice(sent), Edit(title="Edited"), app.now)
 
 
-async def recall(app: App, chance: random.Random, sent: list[str]) -> None:
+async def recall(app: App, rng: random.Random, sent: list[str]) -> None:
     if sent:
-        await app.store.sends.recall("", chance.choice(sent), app.now)
+        await app.store.sends.recall("", rng.choice(sent), app.now)
 
 
-async def follow(app: App, chance: random.Random, _: list[str]) -> None:
-    deed = chance.choice([app.store.recipients.subscribe, app.store.recipients.unsubscribe])
-    await deed("", "room", chance.choice(PEOPLE), app.now)
+async def follow(app: App, rng: random.Random, _: list[str]) -> None:
+    operation = rng.choice([app.store.recipients.subscribe, app.store.recipients.unsubscribe])
+    await operation("", "room", rng.choice(RECIPIENTS), app.now)
 
 
-async def sweep(app: App, chance: random.Random, _: list[str]) -> None:
-    await app.store.upkeep.expire(app.now + chance.choice([0, 5]), 5)
+async def sweep(app: App, rng: random.Random, _: list[str]) -> None:
+    await app.store.upkeep.expire(app.now + rng.choice([0, 5]), 5)
 
 
-async def erase(app: App, chance: random.Random, _: list[str]) -> None:
-    await app.store.recipients.delete("", chance.choice(PEOPLE), app.now)
+async def erase(app: App, rng: random.Random, _: list[str]) -> None:
+    await app.store.recipients.delete("", rng.choice(RECIPIENTS), app.now)
 
 
-DEEDS: list[Callable[[App, random.Random, list[str]], Awaitable[None]]] = [
+OPERATIONS: list[Callable[[App, random.Random, list[str]], Awaitable[None]]] = [
     *[send] * 4,
     *[mark] * 4,
     announce,
-    take_in,
-    correct,
+    materialize,
+    edit,
     recall,
     follow,
     sweep,
@@ -125,18 +123,18 @@ DEEDS: list[Callable[[App, random.Random, list[str]], Awaitable[None]]] = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_counters_equal_rows_whoever_wrote_and_nobody_waited_in_a_circle(pair: Pair, seed: int) -> None:
+async def test_counters_equal_rows_and_no_deadlock_occurs_under_concurrent_writes(pair: Pair, seed: int) -> None:
     sent: list[str] = []
-    apps = (pair.one, pair.other)
-    await asyncio.gather(*(some_writing(apps[at % 2], seed * 100 + at, sent) for at in range(12)))
+    apps = (pair.first, pair.second)
+    await asyncio.gather(*(write_randomly(apps[at % 2], seed * 100 + at, sent) for at in range(12)))
     assert len(sent) > 100
-    for key in PEOPLE:
-        inbox = await pair.one.inbox(key)
-        listed = await pair.other.store.inboxes.page(inbox.number, Query(limit=1000))
+    for key in RECIPIENTS:
+        inbox = await pair.first.inbox(key)
+        listed = await pair.second.store.inboxes.page(inbox.number, Query(limit=1000))
         unread = sum(row.read_at is None for row in listed.notifications)
         unseen = sum(row.seen_at is None for row in listed.notifications)
         assert (listed.state.unread, listed.state.unseen) == (unread, unseen)
-        changes = (await pair.one.store.inboxes.changes(inbox.number, 0, 10_000)).rows
+        changes = (await pair.first.store.inboxes.changes(inbox.number, 0, 10_000)).rows
         assert max((change.revision for change in changes), default=0) <= listed.state.revision
     connection = await asyncpg.connect(pair.url)
     deadlocks = await connection.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
@@ -144,23 +142,23 @@ async def test_counters_equal_rows_whoever_wrote_and_nobody_waited_in_a_circle(p
     assert deadlocks == 0
 
 
-async def test_one_idempotency_key_at_one_time_in_two_processes_sends_once(pair: Pair) -> None:
-    sendings = [app.sending("alice", key="k", fingerprint=b"same") for app in (pair.one, pair.other) * 4]
-    apps = [pair.one, pair.other] * 4
-    answers = await asyncio.gather(*(app.add(one) for app, one in zip(apps, sendings, strict=True)))
+async def test_idempotency_key_sends_once_across_processes(pair: Pair) -> None:
+    requests = [app.send_request("alice", key="k", fingerprint=b"same") for app in (pair.first, pair.second) * 4]
+    apps = [pair.first, pair.second] * 4
+    answers = await asyncio.gather(*(app.add(request) for app, request in zip(apps, requests, strict=True)))
     assert len({sent.answer for sent in answers}) == 1
     assert sum(bool(sent.events) for sent in answers) == 1
-    assert len(await pair.one.page("alice")) == 1
+    assert len(await pair.first.page("alice")) == 1
     with pytest.raises(IdempotencyMismatch):
-        await pair.other.add(pair.other.sending("alice", key="k", fingerprint=b"another"))
+        await pair.second.add(pair.second.send_request("alice", key="k", fingerprint=b"another"))
 
 
-async def test_a_recipient_first_seen_by_many_at_once_is_one(pair: Pair) -> None:
-    sends = [app.send("alice", f"{at}") for at in range(10) for app in (pair.one, pair.other)]
-    opens = [app.inbox("alice") for app in (pair.one, pair.other)]
+async def test_recipient_created_concurrently_is_one_row(pair: Pair) -> None:
+    sends = [app.send("alice", f"{at}") for at in range(10) for app in (pair.first, pair.second)]
+    opens = [app.inbox("alice") for app in (pair.first, pair.second)]
     await asyncio.gather(*sends, *opens)
-    assert len({(await app.inbox("alice")).number for app in (pair.one, pair.other)}) == 1
-    assert await pair.one.counts("alice") == (20, 20)
+    assert len({(await app.inbox("alice")).number for app in (pair.first, pair.second)}) == 1
+    assert await pair.first.counts("alice") == (20, 20)
 
 
 async def test_no_statement_scans_a_table(pair: Pair) -> None:
@@ -168,7 +166,7 @@ async def test_no_statement_scans_a_table(pair: Pair) -> None:
     scans = {
         name: await _scans(connection, text.plain)
         for name, text in postgres_connection.texts().items()
-        if name not in WHOLE
+        if name not in SCANNING
     }
     await connection.close()
     assert {name: steps for name, steps in scans.items() if steps} == {}
@@ -177,21 +175,21 @@ async def test_no_statement_scans_a_table(pair: Pair) -> None:
 async def _scans(connection: asyncpg.Connection, text: str) -> list[str]:
     parameters = (await connection.prepare(text)).get_parameters()
     unknown = ", ".join(["NULL"] * len(parameters))
-    await connection.execute(f"PREPARE asked AS {text}")
-    plan = await connection.fetch(f"EXPLAIN EXECUTE asked({unknown})" if unknown else "EXPLAIN EXECUTE asked")
-    await connection.execute("DEALLOCATE asked")
+    await connection.execute(f"PREPARE statement AS {text}")
+    plan = await connection.fetch(f"EXPLAIN EXECUTE statement({unknown})" if unknown else "EXPLAIN EXECUTE statement")
+    await connection.execute("DEALLOCATE statement")
     return [step for (step,) in plan if "Seq Scan" in step]
 
 
-async def test_two_corrections_at_one_time_are_both_made(pair: Pair) -> None:
-    direct, announced = await pair.one.send("alice"), await pair.one.announce()
+async def test_concurrent_edits_are_both_applied(pair: Pair) -> None:
+    direct, announced = await pair.first.send("alice"), await pair.first.announce()
     for id in (direct, announced):
         edits = [
             app.store.sends.edit("", id, edit, app.now)
-            for app in (pair.one, pair.other)
+            for app in (pair.first, pair.second)
             for edit in (Edit(title="New"), Edit(body="New too"))
         ]
         await asyncio.gather(*edits)
-        found = await pair.other.store.sends.find("", id)
+        found = await pair.second.store.sends.find("", id)
         assert found is not None
         assert (found.notification.title, found.notification.body) == ("New", "New too")

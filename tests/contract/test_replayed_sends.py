@@ -1,4 +1,4 @@
-"""What is asked again under its idempotency key is answered again, and counts once: against the rate, against the day."""
+"""A repeated idempotency key returns the stored response and counts once against rate and daily budget."""
 
 import msgspec
 import pytest
@@ -17,8 +17,8 @@ from tests.contract.app import App
 PER_DAY = 3
 
 
-class Desk:
-    """An app's way to send, with three sends a day."""
+class Sender:
+    """An app with three sends a day."""
 
     def __init__(self, app: App, limits: Limits) -> None:
         self.limits = limits
@@ -29,8 +29,8 @@ class Desk:
     async def send(self, key: str | None, to: object = "alice", title: str = "Hello") -> bytes:
         return await sending.send(self.engines, self.limits, draft(key, to, title))
 
-    async def left(self) -> int:
-        """How many may still be sent; they are."""
+    async def send_until_refused(self) -> int:
+        """Send until refused; return the number of accepted sends."""
         sent = 0
         while True:
             try:
@@ -45,45 +45,45 @@ def draft(key: str | None, to: object = "alice", title: str = "Hello") -> Draft:
 
 
 @pytest.fixture(params=[{"sends_per_day": PER_DAY}, {"sends_per_second": PER_DAY}], ids=["a day", "a second"])
-async def desk(request: pytest.FixtureRequest, store: Store, app: App) -> Desk:
-    made = Desk(app, Limits(**request.param))
-    await made.engines.broker.open()
-    return made
+async def sender(request: pytest.FixtureRequest, store: Store, app: App) -> Sender:
+    sender = Sender(app, Limits(**request.param))
+    await sender.engines.broker.open()
+    return sender
 
 
 @pytest.mark.parametrize("to", ["alice", ["alice"], {"all": True}], ids=["one", "list", "announcement"])
-async def test_a_send_and_its_repetitions_are_one(desk: Desk, to: object) -> None:
-    first = await desk.send("k", to)
+async def test_send_and_its_repetitions_count_once(sender: Sender, to: object) -> None:
+    first = await sender.send("k", to)
     for _ in range(4):
-        assert await desk.send("k", to) == first
-        await desk.quotas.save()
-    assert await desk.left() == PER_DAY - 1
+        assert await sender.send("k", to) == first
+        await sender.quotas.save()
+    assert await sender.send_until_refused() == PER_DAY - 1
 
 
-async def test_it_is_answered_when_nothing_more_may_be_sent(desk: Desk) -> None:
-    first = await desk.send("k")
-    assert await desk.left() == PER_DAY - 1
-    assert await desk.send("k") == first
+async def test_repetition_is_answered_when_the_quota_is_used_up(sender: Sender) -> None:
+    first = await sender.send("k")
+    assert await sender.send_until_refused() == PER_DAY - 1
+    assert await sender.send("k") == first
     with pytest.raises(IdempotencyMismatch):
-        await desk.send("k", title="Another")
+        await sender.send("k", title="Another")
     with pytest.raises(TooMany):
-        await desk.send("new")
+        await sender.send("new")
 
 
-async def test_so_are_those_of_a_bulk_request(desk: Desk) -> None:
-    asked: list[Draft | BellcastError] = [draft("a"), draft("b", {"all": True}), draft("a"), draft("c"), draft("d")]
-    first = await sending.send_many(desk.engines, desk.limits, asked)
-    assert [isinstance(one, TooMany) for one in first] == [False, False, False, True, True]
+async def test_repetitions_in_a_bulk_request_count_once(sender: Sender) -> None:
+    drafts: list[Draft | BellcastError] = [draft("a"), draft("b", {"all": True}), draft("a"), draft("c"), draft("d")]
+    first = await sending.send_many(sender.engines, sender.limits, drafts)
+    assert [isinstance(outcome, TooMany) for outcome in first] == [False, False, False, True, True]
     assert first[2] == first[0]
-    assert await desk.left() == 1  # the third was no send
-    again = await sending.send_many(desk.engines, desk.limits, asked)
+    assert await sender.send_until_refused() == 1  # the third was a repetition
+    again = await sending.send_many(sender.engines, sender.limits, drafts)
     assert again[:3] == first[:3]
-    assert [isinstance(one, TooMany) for one in again[3:]] == [True, True]
+    assert [isinstance(outcome, TooMany) for outcome in again[3:]] == [True, True]
 
 
-async def test_what_is_refused_counts_nothing(desk: Desk) -> None:
-    await desk.send("k")
+async def test_refused_repetition_does_not_count(sender: Sender) -> None:
+    await sender.send("k")
     for _ in range(4):
         with pytest.raises(IdempotencyMismatch):
-            await desk.send("k", title="Another")
-    assert await desk.left() == PER_DAY - 1
+            await sender.send("k", title="Another")
+    assert await sender.send_until_refused() == PER_DAY - 1

@@ -1,4 +1,4 @@
-"""A SQLite file from somebody else is put into PostgreSQL: none of its names reaches the database as SQL."""
+"""Restoring an untrusted SQLite file into PostgreSQL never executes its names as SQL."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -38,20 +38,20 @@ def file(tmp_path: Path) -> Path:
 
 
 def change(file: Path, script: str) -> None:
-    with closing(sqlite3.connect(file)) as changed:
-        changed.executescript(script)
+    with closing(sqlite3.connect(file)) as database:
+        database.executescript(script)
 
 
 async def tables(url: str) -> set[str]:
     connection = await asyncpg.connect(url)
     try:
-        found = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'bellcast')")
-        return {name for (name,) in found}
+        names = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'bellcast')")
+        return {name for (name,) in names}
     finally:
         await connection.close()
 
 
-async def test_a_table_name_is_not_run_by_a_restore(file: Path, url: str) -> None:
+async def test_restore_does_not_execute_table_names(file: Path, url: str) -> None:
     assert (await postgres_backup.restore(file, url, no_progress, replace=True))["tenants"] == 1
     before = await tables(url)
     change(file, INJECTED)
@@ -60,14 +60,14 @@ async def test_a_table_name_is_not_run_by_a_restore(file: Path, url: str) -> Non
     assert await tables(url) == before
 
 
-async def test_a_table_name_is_not_run_by_a_migration(file: Path, url: str) -> None:
+async def test_migration_does_not_execute_table_names(file: Path, url: str) -> None:
     change(file, INJECTED)
     with pytest.raises(Conflict, match="not as Bellcast makes it"):
         await copy_to_postgres.transfer(file, url, no_progress)
     assert await tables(url) == set()
 
 
-async def test_an_unreadable_text_is_restored_readable(file: Path, url: str) -> None:
+async def test_invalid_utf8_is_restored_with_replacement_characters(file: Path, url: str) -> None:
     change(file, "UPDATE tenants SET name = CAST(x'41ff42' AS TEXT)")
     await postgres_backup.restore(file, url, no_progress, replace=True)
     connection = await asyncpg.connect(url)
@@ -78,12 +78,12 @@ async def test_an_unreadable_text_is_restored_readable(file: Path, url: str) -> 
 
 
 @pytest.mark.parametrize("number", ["'many'", "-5", "NULL", "9223372036854775807"])
-async def test_a_hostile_sequence_number_fails_no_restore(file: Path, url: str, number: str) -> None:
+async def test_hostile_sequence_number_does_not_fail_a_restore(file: Path, url: str, number: str) -> None:
     change(file, f"DELETE FROM sqlite_sequence; INSERT INTO sqlite_sequence VALUES ('recipients', {number})")
     assert (await postgres_backup.restore(file, url, no_progress, replace=True))["tenants"] == 1
 
 
-async def test_a_value_of_another_type_is_an_error_and_changes_nothing(file: Path, url: str) -> None:
+async def test_value_of_another_type_fails_the_restore_and_changes_nothing(file: Path, url: str) -> None:
     await postgres_backup.restore(file, url, no_progress, replace=True)
     change(
         file,

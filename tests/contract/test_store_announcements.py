@@ -1,4 +1,4 @@
-"""One row for many: who hears an announcement, when, and what becomes of it."""
+"""Announcements: one row for many recipients, its audience, and its edits and recalls."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from bellcast.model.notifications import Edit
 from tests.contract.app import App
 
 
-async def test_everyone_first_seen_before_it_was_sent_hears_it(app: App) -> None:
+async def test_announcement_reaches_every_known_recipient(app: App) -> None:
     await app.open("alice")
     id = await app.announce("To all", tags=("news",), data={"a": 1})
     opened = await app.open("alice")
@@ -27,19 +27,19 @@ async def test_everyone_first_seen_before_it_was_sent_hears_it(app: App) -> None
     assert (await app.open("alice")).events == ()
 
 
-async def test_who_comes_later_does_not_hear_it(app: App) -> None:
+async def test_announcement_does_not_reach_later_recipients(app: App) -> None:
     id = await app.announce()
     assert await app.titles("bob") == []
     await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
     assert await app.titles("bob") == []
 
 
-async def test_sending_one_costs_one_event_whatever_its_audience(app: App) -> None:
-    sent = await app.store.sends.announce(app.announcing(topic="admins", tenant="acme"))
+async def test_announcement_emits_one_event(app: App) -> None:
+    sent = await app.store.sends.announce(app.announce_request(topic="admins", tenant="acme"))
     assert sent.events == (AnnouncementChanged("acme", "admins"),)
 
 
-async def test_a_topic_reaches_those_on_it_when_it_was_sent(app: App) -> None:
+async def test_topic_announcement_reaches_its_subscribers_at_the_time(app: App) -> None:
     for key in ("before", "never"):
         await app.open(key)
     await app.store.recipients.subscribe("", "admins", "before", app.now)
@@ -50,7 +50,7 @@ async def test_a_topic_reaches_those_on_it_when_it_was_sent(app: App) -> None:
     assert await app.titles("after") == []
 
 
-async def test_joining_late_hears_nothing_old_even_when_it_is_edited(app: App) -> None:
+async def test_late_subscriber_gets_no_old_announcement_even_after_an_edit(app: App) -> None:
     await app.open("alice")
     id = await app.announce(topic="admins")
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
@@ -60,7 +60,7 @@ async def test_joining_late_hears_nothing_old_even_when_it_is_edited(app: App) -
     assert await app.titles("alice") == ["New"]
 
 
-async def test_leaving_keeps_what_was_sent_before(app: App) -> None:
+async def test_unsubscribed_recipient_keeps_earlier_announcements(app: App) -> None:
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
     await app.announce("Before", topic="admins")
     events = await app.store.recipients.unsubscribe("", "admins", "alice", app.now)
@@ -72,7 +72,7 @@ async def test_leaving_keeps_what_was_sent_before(app: App) -> None:
     assert await app.titles("alice") == ["Before"]
 
 
-async def test_a_role_is_a_topic(app: App) -> None:
+async def test_roles_are_topics(app: App) -> None:
     await app.store.recipients.put("", "alice", RecipientFields(roles=["admin"]), app.now, replace=False)
     await app.open("bob")
     await app.announce("Before", topic="role.admin")
@@ -84,7 +84,7 @@ async def test_a_role_is_a_topic(app: App) -> None:
     assert await app.titles("bob") == ["After"]
 
 
-async def test_an_edit_shows_to_those_who_had_it_and_those_who_had_not(app: App) -> None:
+async def test_edit_reaches_inboxes_with_and_without_the_announcement(app: App) -> None:
     for key in ("saw", "did not"):
         await app.open(key)
     id = await app.announce("Wrong")
@@ -101,7 +101,7 @@ async def test_an_edit_shows_to_those_who_had_it_and_those_who_had_not(app: App)
     assert await app.titles("did not") == ["Right"]
 
 
-async def test_a_recall_takes_it_from_those_who_had_it_and_spares_the_others(app: App) -> None:
+async def test_recall_removes_the_announcement_from_every_inbox(app: App) -> None:
     for key in ("saw", "archived", "did not"):
         await app.open(key)
     id = await app.announce(tags=("x",))
@@ -119,7 +119,7 @@ async def test_a_recall_takes_it_from_those_who_had_it_and_spares_the_others(app
     assert await app.store.sends.find("", id) is None
 
 
-async def test_what_a_recipient_deleted_stays_deleted(app: App) -> None:
+async def test_deleted_announcement_does_not_return_after_an_edit(app: App) -> None:
     await app.open("alice")
     id = await app.announce()
     await app.mark("alice", "delete", ids=(id,))
@@ -127,19 +127,19 @@ async def test_what_a_recipient_deleted_stays_deleted(app: App) -> None:
     assert await app.titles("alice") == []
 
 
-async def test_each_announcement_is_a_change_of_its_own_in_the_order_sent(app: App) -> None:
+async def test_each_announcement_is_a_separate_change_in_order(app: App) -> None:
     await app.open("alice")
     first, second = await app.announce("1"), await app.announce("2")
     opened = await app.open("alice")
-    told = [
+    received = [
         (event.notification.id, event.inbox.revision, event.inbox.unread)
         for event in opened.events
         if isinstance(event, NotificationAdded)
     ]
-    assert told == [(first, 1, 1), (second, 2, 2)]
+    assert received == [(first, 1, 1), (second, 2, 2)]
 
 
-async def test_one_that_expired_before_it_was_looked_at_never_shows(app: App) -> None:
+async def test_announcement_expired_before_opening_is_not_shown(app: App) -> None:
     await app.open("alice")
     await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
     app.clock.advance(2)
@@ -147,7 +147,7 @@ async def test_one_that_expired_before_it_was_looked_at_never_shows(app: App) ->
     assert await app.counts("alice") == (0, 0)
 
 
-async def test_one_that_expires_leaves_the_inboxes_that_had_it(app: App) -> None:
+async def test_expired_announcement_is_removed_from_inboxes(app: App) -> None:
     await app.open("alice")
     id = await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
     await app.open("alice")
@@ -159,7 +159,7 @@ async def test_one_that_expires_leaves_the_inboxes_that_had_it(app: App) -> None
     assert await app.store.upkeep.expire(app.now, 10) == (0, [])
 
 
-async def test_every_tenant_hears_what_is_for_every_tenant(app: App) -> None:
+async def test_announcement_to_every_tenant_reaches_all_tenants(app: App) -> None:
     for tenant in ("", "acme", "globex"):
         await app.open("alice", tenant)
     id = await app.announce("Everywhere", tenant="*")
@@ -171,30 +171,30 @@ async def test_every_tenant_hears_what_is_for_every_tenant(app: App) -> None:
     assert await app.store.sends.find("acme", id) is None
 
 
-async def test_taking_in_tells_each_inbox_as_opening_it_would(app: App) -> None:
+async def test_materialize_emits_the_events_that_opening_would(app: App) -> None:
     for key in ("alice", "bob", "carol"):
         await app.open(key)
-    gone = await app.announce("Recalled")
+    recalled = await app.announce("Recalled")
     await app.open("bob")
     id = await app.announce("News")
-    await app.store.sends.recall("", gone, app.now)
+    await app.store.sends.recall("", recalled, app.now)
     events = await app.materialize("", ["alice", "bob", "nobody"], app.now)
-    told = [
+    received = [
         (type(event), event.inbox.recipient, event.inbox.revision, event.inbox.unread)
         for event in events
         if isinstance(event, NotificationAdded | NotificationDeleted)
     ]
-    assert told == [
+    assert received == [
         (NotificationAdded, "alice", 1, 1),
         (NotificationAdded, "bob", 2, 2),
         (NotificationDeleted, "bob", 3, 1),
     ]
     assert (await app.open("bob")).events == ()
-    assert [one.id for one in await app.page("bob")] == [id]
+    assert [row.id for row in await app.page("bob")] == [id]
     assert await app.store.recipients.get("", "nobody") is None
 
 
-async def test_taking_in_reaches_more_than_one_slice(app: App) -> None:
+async def test_materialize_handles_more_recipients_than_one_batch(app: App) -> None:
     keys = [f"r{number}" for number in range(1201)]
     for key in keys:
         await app.open(key)
@@ -205,7 +205,7 @@ async def test_taking_in_reaches_more_than_one_slice(app: App) -> None:
 
 
 @pytest.mark.parametrize("number", [3, 150])
-async def test_announcements_to_others_cost_nothing_and_hide_nothing(app: App, number: int) -> None:
+async def test_announcements_to_others_leave_an_inbox_unchanged(app: App, number: int) -> None:
     before = await app.inbox("alice")
     for _ in range(number):
         await app.announce(topic="others")

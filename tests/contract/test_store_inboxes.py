@@ -1,4 +1,4 @@
-"""Looking into an inbox and acting on it."""
+"""Reading inboxes and acting on them."""
 
 from typing import Any
 
@@ -12,23 +12,23 @@ from bellcast.ports import Action, Change, Marking, Query, ResumeFrom
 from tests.contract.app import App
 
 
-async def test_an_inbox_comes_to_be_when_it_is_first_opened(app: App) -> None:
+async def test_inbox_is_created_when_first_opened(app: App) -> None:
     inbox = await app.inbox("alice")
     assert (inbox.state.revision, inbox.state.unread, inbox.state.unseen) == (0, 0, 0)
     assert await app.inbox("alice") == inbox
 
 
-async def test_a_page_is_newest_first_and_continues_before_its_last(app: App) -> None:
+async def test_page_is_newest_first_and_continues_before_its_last_row(app: App) -> None:
     for number in range(5):
         await app.send("alice", f"{number}")
     first = await app.page("alice", limit=2)
-    assert [one.title for one in first] == ["4", "3"]
+    assert [row.title for row in first] == ["4", "3"]
     assert await app.titles("alice", limit=2, before=first[-1].id) == ["2", "1"]
     assert await app.titles("alice", limit=9, before=first[-1].id) == ["2", "1", "0"]
 
 
-async def test_what_was_sent_is_what_is_read(app: App) -> None:
-    said = app.sending(
+async def test_sent_content_is_read_unchanged(app: App) -> None:
+    request = app.send_request(
         "alice",
         type="booking",
         body="Saturday, 14:00",
@@ -40,16 +40,16 @@ async def test_what_was_sent_is_what_is_read(app: App) -> None:
         tags=("wedding", "urgent"),
         group="booking-7",
     )
-    sent = await app.add(said)
+    sent = await app.add(request)
     (shown,) = await app.page("alice")
     state = (await app.inbox("alice")).state
     assert sent.events == (NotificationAdded(state, shown),)
-    assert (shown.data, shown.tags, shown.group) == (said.content.data, ("wedding", "urgent"), "booking-7")
+    assert (shown.data, shown.tags, shown.group) == (request.content.data, ("wedding", "urgent"), "booking-7")
     inbox = await app.inbox("alice")
-    assert await app.store.inboxes.get(inbox.number, said.ids[0]) == shown
+    assert await app.store.inboxes.get(inbox.number, request.ids[0]) == shown
 
 
-async def test_views_part_the_inbox(app: App) -> None:
+async def test_views_partition_the_inbox(app: App) -> None:
     ids = [await app.send("alice", title) for title in ("unread", "read", "archived")]
     await app.mark("alice", "read", ids=(ids[1],))
     await app.mark("alice", "archive", ids=(ids[2],))
@@ -59,7 +59,7 @@ async def test_views_part_the_inbox(app: App) -> None:
     assert await app.titles("alice", view="all") == ["read", "unread"]
 
 
-async def test_all_merges_read_and_unread_across_pages(app: App) -> None:
+async def test_all_view_merges_read_and_unread_across_pages(app: App) -> None:
     ids = [await app.send("alice", f"{number}") for number in range(9)]
     await app.mark("alice", "read", ids=(ids[0], ids[4], ids[5], ids[8]))
     await app.mark("alice", "archive", ids=(ids[3], ids[6]))
@@ -67,7 +67,7 @@ async def test_all_merges_read_and_unread_across_pages(app: App) -> None:
     assert await app.titles("alice", limit=3, before=ids[5]) == ["4", "2", "1"]
 
 
-async def test_pages_narrow_by_type_and_by_tag(app: App) -> None:
+async def test_pages_filter_by_type_and_tag(app: App) -> None:
     await app.send("alice", "a", type="booking", tags=("x",))
     await app.send("alice", "b", type="booking", tags=("y",))
     read = await app.send("alice", "c", type="general", tags=("x", "y"))
@@ -104,7 +104,7 @@ async def test_unread_is_counted_by_type(app: App) -> None:
         (("archive", "unarchive"), False, False, False, (1, 1)),
     ],
 )
-async def test_an_action_sets_its_times_and_counters(
+async def test_action_sets_times_and_counters(
     app: App,
     actions: tuple[Action, ...],
     seen: bool,
@@ -122,14 +122,14 @@ async def test_an_action_sets_its_times_and_counters(
     assert await app.counts("alice") == counts
 
 
-async def test_actions_together_are_one_change(app: App) -> None:
+async def test_combined_actions_are_one_change(app: App) -> None:
     id = await app.send("alice")
     marked = await app.mark("alice", "read", "archive", ids=(id,))
     assert (marked.changed, marked.state.revision) == (1, 2)
     assert marked.events == (NotificationUpdated(marked.state, await _get(app, id)),)
 
 
-async def test_what_is_already_so_is_no_change(app: App) -> None:
+async def test_action_without_effect_is_no_change(app: App) -> None:
     id = await app.send("alice")
     await app.mark("alice", "read", ids=(id,))
     before = await _get(app, id)
@@ -150,7 +150,7 @@ async def test_several_rows_share_one_revision_and_one_event(app: App) -> None:
     assert {change.revision for change in changes.rows} == {4}
 
 
-async def test_reading_keeps_when_it_was_seen(app: App) -> None:
+async def test_reading_keeps_the_earlier_seen_time(app: App) -> None:
     id = await app.send("alice")
     await app.mark("alice", "seen", ids=(id,))
     seen_at = (await _get(app, id)).seen_at
@@ -160,7 +160,7 @@ async def test_reading_keeps_when_it_was_seen(app: App) -> None:
     assert shown.seen_at == seen_at != shown.read_at
 
 
-async def test_one_deleted_row_is_gone_and_told(app: App) -> None:
+async def test_deleted_row_is_removed_and_reported(app: App) -> None:
     id = await app.send("alice", tags=("x",))
     marked = await app.mark("alice", "delete", ids=(id,))
     assert marked.events == (NotificationDeleted(marked.state, id),)
@@ -169,9 +169,9 @@ async def test_one_deleted_row_is_gone_and_told(app: App) -> None:
     assert (await app.mark("alice", "delete", ids=(id,))).changed == 0
 
 
-@pytest.mark.parametrize("few", [200, 2], ids=["row by row", "by whole parts"])
+@pytest.mark.parametrize("max_row_events", [200, 2], ids=["row by row", "in bulk"])
 @pytest.mark.parametrize(
-    ("action", "narrowed", "left"),
+    ("action", "filters", "remaining"),
     [
         ("read", {}, {"unread": [], "read": ["read", "plain", "booking"], "archived": ["archived"]}),
         ("read", {"type": "booking"}, {"unread": ["plain"], "read": ["read", "booking"], "archived": ["archived"]}),
@@ -183,39 +183,39 @@ async def test_one_deleted_row_is_gone_and_told(app: App) -> None:
         ("delete", {"view": "all"}, {"unread": [], "read": [], "archived": ["archived"]}),
     ],
 )
-async def test_all_means_the_rows_of_the_view(
+async def test_action_without_ids_applies_to_the_view(
     app: App,
     monkeypatch: pytest.MonkeyPatch,
-    few: int,
+    max_row_events: int,
     action: Action,
-    narrowed: dict[str, Any],
-    left: dict[str, list[str]],
+    filters: dict[str, Any],
+    remaining: dict[str, list[str]],
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", few)
+    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
     await app.send("alice", "booking", type="booking")
     await app.send("alice", "plain")
     read = await app.send("alice", "read")
     archived = await app.send("alice", "archived")
     await app.mark("alice", "read", ids=(read, archived))
     await app.mark("alice", "archive", ids=(archived,))
-    await app.mark("alice", action, **narrowed)
-    assert {view: await app.titles("alice", view=view) for view in left} == left
-    unseen = sum(one.seen_at is None for one in await app.page("alice"))
-    assert await app.counts("alice") == (len(left["unread"]), unseen)
+    await app.mark("alice", action, **filters)
+    assert {view: await app.titles("alice", view=view) for view in remaining} == remaining
+    unseen = sum(row.seen_at is None for row in await app.page("alice"))
+    assert await app.counts("alice") == (len(remaining["unread"]), unseen)
 
 
-async def test_beyond_200_rows_all_is_told_as_asked(app: App) -> None:
+async def test_action_on_more_than_200_rows_is_reported_by_its_filter(app: App) -> None:
     await _send_many(app, 201)
     marked = await app.mark("alice", "read", type="general")
     assert marked.changed == 201
     assert marked.events == (InboxBulkChanged(marked.state, "read", app.now, None, "general", None),)
     assert await app.counts("alice") == (0, 0)
-    gone = await app.mark("alice", "delete", view="read")
-    assert gone.events == (InboxBulkChanged(gone.state, "deleted", app.now, None, None, "read"),)
+    deleted = await app.mark("alice", "delete", view="read")
+    assert deleted.events == (InboxBulkChanged(deleted.state, "deleted", app.now, None, None, "read"),)
     assert await app.page("alice") == []
 
 
-async def test_up_to_200_rows_all_is_told_by_ids(app: App) -> None:
+async def test_action_on_up_to_200_rows_is_reported_by_ids(app: App) -> None:
     ids = await _send_many(app, 200)
     marked = await app.mark("alice", "seen")
     (event,) = marked.events
@@ -223,7 +223,7 @@ async def test_up_to_200_rows_all_is_told_by_ids(app: App) -> None:
     assert set(event.ids or ()) == set(ids)
 
 
-async def test_a_thousand_asked_by_ids_are_told_by_ids(app: App) -> None:
+async def test_action_on_a_thousand_ids_is_reported_by_ids(app: App) -> None:
     ids = await _send_many(app, 1000)
     marked = await app.mark("alice", "read", ids=tuple(ids))
     (event,) = marked.events
@@ -231,7 +231,7 @@ async def test_a_thousand_asked_by_ids_are_told_by_ids(app: App) -> None:
     assert len(event.ids or ()) == 1000
 
 
-async def test_several_actions_that_no_one_word_tells_are_told_row_by_row(app: App) -> None:
+async def test_combined_actions_are_reported_row_by_row(app: App) -> None:
     ids = [await app.send("alice") for _ in range(3)]
     marked = await app.mark("alice", "read", "archive", ids=tuple(ids[:2]))
     assert [event.notification.id for event in marked.events if isinstance(event, NotificationUpdated)] == ids[:2]
@@ -239,13 +239,13 @@ async def test_several_actions_that_no_one_word_tells_are_told_row_by_row(app: A
     assert [event.notification.id for event in unseen.events if isinstance(event, NotificationUpdated)] == ids[:2]
 
 
-async def test_changes_are_each_row_once_in_the_order_of_its_last_change(app: App) -> None:
+async def test_changes_list_each_row_once_in_order_of_its_last_change(app: App) -> None:
     first, second, third = [await app.send("alice", title) for title in "abc"]
     await app.mark("alice", "read", ids=(first,))
     await app.mark("alice", "delete", ids=(second,))
     inbox = await app.inbox("alice")
     changes = await app.store.inboxes.changes(inbox.number, 0, 10)
-    shown = {one.id: one for one in await app.page("alice")}
+    shown = {row.id: row for row in await app.page("alice")}
     assert changes.state == inbox.state
     assert changes.rows == (
         Change(third, 3, 3, shown[third]),
@@ -257,40 +257,42 @@ async def test_changes_are_each_row_once_in_the_order_of_its_last_change(app: Ap
     assert (await app.store.inboxes.changes(inbox.number, 5, 10)).rows == ()
 
 
-async def test_who_comes_back_is_told_what_was_missed_with_the_opening(app: App) -> None:
+async def test_opening_with_a_position_returns_the_missed_changes(app: App) -> None:
     _, second, _ = [await app.send("alice", title) for title in "abc"]
-    begun = (await app.inbox("alice")).state
+    state_before = (await app.inbox("alice")).state
     await app.mark("alice", "delete", ids=(second,))
     await app.announce("all")
-    opened = await app.open("alice", since=ResumeFrom(Position(begun.epoch, 1), 10))
+    opened = await app.open("alice", since=ResumeFrom(Position(state_before.epoch, 1), 10))
     assert opened.missed == await app.store.inboxes.changes(opened.inbox.number, 1, 10)
     assert [change.notification is None for change in opened.missed.rows] == [False, True, False]
     assert opened.missed.state == opened.inbox.state
     newest = opened.inbox.state.revision
-    again = await app.open("alice", since=ResumeFrom(Position(begun.epoch, newest), 0))
+    again = await app.open("alice", since=ResumeFrom(Position(state_before.epoch, newest), 0))
     assert again.missed is not None
     assert again.missed.rows == ()
 
 
 @pytest.mark.parametrize(
-    ("revision", "base", "limit", "life"),
+    ("revision", "base", "limit", "epoch_offset"),
     [
-        pytest.param(1, None, 10, 1, id="another life of the inbox"),
-        pytest.param(99, None, 10, 0, id="ahead of it"),
-        pytest.param(2, 3, 10, 0, id="a replay that began after where it came to"),
-        pytest.param(1, None, 1, 0, id="more than is worth telling one by one"),
+        pytest.param(1, None, 10, 1, id="another epoch"),
+        pytest.param(99, None, 10, 0, id="ahead of the inbox"),
+        pytest.param(2, 3, 10, 0, id="a replay base after the revision"),
+        pytest.param(1, None, 1, 0, id="more changes than the limit"),
     ],
 )
-async def test_what_cannot_be_told_one_by_one_is_not(
-    app: App, revision: int, base: int | None, limit: int, life: int
+async def test_unusable_position_returns_no_changes(
+    app: App, revision: int, base: int | None, limit: int, epoch_offset: int
 ) -> None:
     for title in "abc":
         await app.send("alice", title)
     epoch = (await app.inbox("alice")).state.epoch
-    assert (await app.open("alice", since=ResumeFrom(Position(epoch + life, revision, base), limit))).missed is None
+    assert (
+        await app.open("alice", since=ResumeFrom(Position(epoch + epoch_offset, revision, base), limit))
+    ).missed is None
 
 
-async def test_an_erased_inbox_cannot_be_acted_on(app: App) -> None:
+async def test_erased_inbox_cannot_be_acted_on(app: App) -> None:
     inbox = await app.inbox("alice")
     await app.store.recipients.delete("", "alice", app.now)
     with pytest.raises(NotFound):
@@ -301,7 +303,7 @@ async def test_an_erased_inbox_cannot_be_acted_on(app: App) -> None:
         await app.store.inboxes.page(inbox.number, Query())
 
 
-async def test_opening_writes_the_name_and_the_roles_of_the_session(app: App) -> None:
+async def test_opening_stores_the_name_and_the_roles_of_the_session(app: App) -> None:
     opened = await app.open("alice", name="Alice", roles=("admin", "staff"))
     assert (opened.inbox.name, set(opened.inbox.roles)) == ("Alice", {"admin", "staff"})
     assert await app.store.recipients.subscribed("", "alice", ["role.admin", "role.none"]) == {"role.admin"}
@@ -313,12 +315,12 @@ async def test_opening_writes_the_name_and_the_roles_of_the_session(app: App) ->
 
 
 async def _get(app: App, id: str) -> Notification:
-    found = await app.store.inboxes.get((await app.inbox("alice")).number, id)
-    assert found is not None
-    return found
+    notification = await app.store.inboxes.get((await app.inbox("alice")).number, id)
+    assert notification is not None
+    return notification
 
 
 async def _send_many(app: App, number: int) -> list[str]:
-    sendings = [app.sending("alice") for _ in range(number)]
-    await app.add_all(sendings)
-    return [sending.ids[0] for sending in sendings]
+    requests = [app.send_request("alice") for _ in range(number)]
+    await app.add_all(requests)
+    return [request.ids[0] for request in requests]

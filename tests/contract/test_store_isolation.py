@@ -1,4 +1,4 @@
-"""Nothing crosses a tenant or a recipient, whatever is done: the same key in two tenants is two people."""
+"""Operations never affect another tenant or recipient: the same key in two tenants is two recipients."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ MINE, SAME_KEY, SAME_TENANT = ("acme", "alice"), ("globex", "alice"), ("acme", "
 
 
 class Cast(NamedTuple):
-    """Alice of Acme, who acts; Alice of Globex and Bob of Acme, who must not notice."""
+    """Alice of Acme, who acts; Alice of Globex and Bob of Acme, who must be unaffected."""
 
     app: App
     number: int
@@ -39,7 +39,7 @@ async def cast(app: App) -> Cast:
     return Cast(app, (await app.inbox("alice", "acme")).number, ids[0], (ids[1], ids[2]))
 
 
-async def everything_of(app: App, tenant: str, key: str) -> list[Any]:
+async def recipient_state(app: App, tenant: str, key: str) -> list[Any]:
     inbox = await app.inbox(key, tenant)
     pairs = await app.store.recipients.export(tenant, key)
     assert pairs is not None
@@ -47,21 +47,21 @@ async def everything_of(app: App, tenant: str, key: str) -> list[Any]:
     return [inbox, topics, await app.store.inboxes.changes(inbox.number, 0, 100), *[pair async for pair in pairs]]
 
 
-def marking(*actions: Action, ids: bool) -> Callable[[Cast], Awaitable[Any]]:
+def mark_operation(*actions: Action, ids: bool) -> Callable[[Cast], Awaitable[Any]]:
     async def mark(cast: Cast) -> Any:
-        named = (cast.own, *cast.others) if ids else None
-        return await cast.app.store.inboxes.mark(cast.number, Marking(actions=actions, ids=named), cast.app.now)
+        marked_ids = (cast.own, *cast.others) if ids else None
+        return await cast.app.store.inboxes.mark(cast.number, Marking(actions=actions, ids=marked_ids), cast.app.now)
 
     return mark
 
 
-DEEDS: dict[str, Callable[[Cast], Awaitable[Any]]] = {
-    **{f"{action} by ids": marking(action, ids=True) for action in ("seen", "read", "archive", "delete")},
-    **{f"{action} all": marking(action, ids=False) for action in ("seen", "read", "archive", "delete")},
+OPERATIONS: dict[str, Callable[[Cast], Awaitable[Any]]] = {
+    **{f"{action} by ids": mark_operation(action, ids=True) for action in ("seen", "read", "archive", "delete")},
+    **{f"{action} all": mark_operation(action, ids=False) for action in ("seen", "read", "archive", "delete")},
     "open with a session": lambda cast: cast.app.open("alice", "acme", roles=(), name="Other"),
     "send": lambda cast: cast.app.send("alice", tenant="acme", tags=("x",)),
-    "announce to a topic": lambda cast: cast.app.announce(topic="nobody's", tenant="acme"),
-    "take in": lambda cast: cast.app.materialize("acme", ["alice"], cast.app.now),
+    "announce to a topic": lambda cast: cast.app.announce(topic="unused", tenant="acme"),
+    "materialize": lambda cast: cast.app.materialize("acme", ["alice"], cast.app.now),
     "edit": lambda cast: cast.app.store.sends.edit("acme", cast.own, Edit(title="Edited"), cast.app.now),
     "recall": lambda cast: cast.app.store.sends.recall("acme", cast.own, cast.app.now),
     "put": lambda cast: cast.app.store.recipients.put("acme", "alice", RecipientFields(), cast.app.now, replace=True),
@@ -73,49 +73,51 @@ DEEDS: dict[str, Callable[[Cast], Awaitable[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-@pytest.mark.parametrize("few", [200, 0], ids=["row by row", "by whole parts"])
-async def test_nobody_else_notices(cast: Cast, deed: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", few)
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("max_row_events", [200, 0], ids=["row by row", "in bulk"])
+async def test_operation_does_not_affect_others(
+    cast: Cast, operation: str, max_row_events: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
     others = [SAME_KEY, SAME_TENANT]
-    before = [await everything_of(cast.app, *other) for other in others]
-    own = await everything_of(cast.app, *MINE)
-    await DEEDS[deed](cast)
-    assert [await everything_of(cast.app, *other) for other in others] == before
-    if deed not in ("announce to a topic", "take in", "name the tenant", "subscribe"):
-        assert await everything_of(cast.app, *MINE) != own
+    before = [await recipient_state(cast.app, *other) for other in others]
+    own = await recipient_state(cast.app, *MINE)
+    await OPERATIONS[operation](cast)
+    assert [await recipient_state(cast.app, *other) for other in others] == before
+    if operation not in ("announce to a topic", "materialize", "name the tenant", "subscribe"):
+        assert await recipient_state(cast.app, *MINE) != own
 
 
-async def test_looking_shows_only_what_is_ones_own(cast: Cast) -> None:
+async def test_reads_return_own_rows_only(cast: Cast) -> None:
     inboxes = cast.app.store.inboxes
-    assert [one.id for one in (await inboxes.page(cast.number, Query())).notifications] == [cast.own]
-    assert [one.id for one in (await inboxes.page(cast.number, Query(tag="x"))).notifications] == [cast.own]
+    assert [row.id for row in (await inboxes.page(cast.number, Query())).notifications] == [cast.own]
+    assert [row.id for row in (await inboxes.page(cast.number, Query(tag="x"))).notifications] == [cast.own]
     assert (await inboxes.unread_by_type(cast.number)).by_type == {"general": 1}
     assert [change.id for change in (await inboxes.changes(cast.number, 0, 10)).rows] == [cast.own]
     for other in cast.others:
         assert await inboxes.get(cast.number, other) is None
 
 
-async def test_a_tenants_lists_are_its_own(cast: Cast) -> None:
+async def test_tenant_lists_contain_own_rows_only(cast: Cast) -> None:
     recipients = cast.app.store.recipients
-    assert [one.key for one in await recipients.page("acme", None, 10)] == ["alice", "bob"]
-    assert [one.recipient for one in await recipients.subscriptions("acme", "room", None, 10)] == ["alice", "bob"]
-    assert [one.recipient for one in await recipients.subscriptions("globex", "room", None, 10)] == ["alice"]
+    assert [row.key for row in await recipients.page("acme", None, 10)] == ["alice", "bob"]
+    assert [row.recipient for row in await recipients.subscriptions("acme", "room", None, 10)] == ["alice", "bob"]
+    assert [row.recipient for row in await recipients.subscriptions("globex", "room", None, 10)] == ["alice"]
     assert await recipients.get("", "alice") is None
 
 
-async def test_what_another_tenant_was_sent_cannot_be_found_edited_or_recalled(cast: Cast) -> None:
+async def test_other_tenants_notifications_cannot_be_found_edited_or_recalled(cast: Cast) -> None:
     sends, now = cast.app.store.sends, cast.app.now
     announced = await cast.app.announce(tenant="acme")
     for id in (cast.own, announced):
-        for stranger in ("globex", "", "*"):
-            assert await sends.find(stranger, id) is None
-            assert await sends.edit(stranger, id, Edit(title="Edited"), now) is None
-            assert await sends.recall(stranger, id, now) is None
+        for tenant in ("globex", "", "*"):
+            assert await sends.find(tenant, id) is None
+            assert await sends.edit(tenant, id, Edit(title="Edited"), now) is None
+            assert await sends.recall(tenant, id, now) is None
     assert await sends.find("acme", cast.own) is not None
 
 
-async def test_an_announcement_stays_in_its_tenant(cast: Cast) -> None:
+async def test_announcement_stays_in_its_tenant(cast: Cast) -> None:
     await cast.app.announce("Acme's", tenant="acme")
     await cast.app.announce("Acme's room", tenant="acme", topic="room")
     await cast.app.announce("Acme's staff", tenant="acme", topic="role.staff")
@@ -124,7 +126,7 @@ async def test_an_announcement_stays_in_its_tenant(cast: Cast) -> None:
     assert await cast.app.titles("alice", tenant="globex") == ["for alice of globex"]
 
 
-async def test_taking_in_for_one_tenant_reaches_no_other(cast: Cast) -> None:
+async def test_materialize_for_one_tenant_affects_no_other(cast: Cast) -> None:
     await cast.app.announce(tenant="globex")
     assert await cast.app.materialize("acme", ["alice", "bob"], cast.app.now) == []
     assert len(await cast.app.materialize("globex", ["alice", "bob"], cast.app.now)) == 1

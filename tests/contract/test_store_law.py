@@ -1,4 +1,4 @@
-"""The law of the inbox, for random deeds: snapshot + events == fresh snapshot, and the counters equal the rows."""
+"""The law of the inbox for random operations: snapshot + events == fresh snapshot, and counters equal rows."""
 
 import asyncio
 import tempfile
@@ -24,13 +24,13 @@ KEYS = st.sampled_from(["alice", "bob"])
 TYPES = st.sampled_from(["booking", "general"])
 ACTIONS = st.sampled_from(["seen", "read", "unread", "archive", "unarchive", "delete"])
 VIEWS = st.sampled_from([None, None, None, "all", "unread", "read", "archived"])
-SHELVES: tuple[View, ...] = ("all", "archived")  # together: everything
+ALL_VIEWS: tuple[View, ...] = ("all", "archived")  # together: every row
 LIFETIMES = st.sampled_from([None, None, 5, 20])
 PICKS = st.lists(st.integers(0, 30), min_size=1, max_size=4)
 
 
-class Law(RuleBasedStateMachine):
-    """One store, two people with a device each that hears every event, and a device that was away for a while."""
+class RandomOperations(RuleBasedStateMachine):
+    """One store, two recipients with a connected device each, and a device that resumes later."""
 
     engine = ""
 
@@ -42,12 +42,12 @@ class Law(RuleBasedStateMachine):
         self.app = App(ENGINES[self.engine](Path(self._folder.name), clock), clock)
         self.do(self.app.store.open())
         self.replicas = {"alice": Replica(), "bob": Replica()}
-        self.away = {"alice": Replica(), "bob": Replica()}
+        self.disconnected = {"alice": Replica(), "bob": Replica()}
         self.announced: list[str] = []
-        self.few = marking.MAX_ROW_EVENTS
+        self.max_row_events = marking.MAX_ROW_EVENTS
 
     def teardown(self) -> None:
-        marking.MAX_ROW_EVENTS = self.few
+        marking.MAX_ROW_EVENTS = self.max_row_events
         self.do(self.app.store.close())
         self._loop.close()
         self._folder.cleanup()
@@ -55,26 +55,26 @@ class Law(RuleBasedStateMachine):
     def do(self, work: Any) -> Any:
         return self._loop.run_until_complete(work)
 
-    def hear(self, events: Any) -> None:
+    def apply(self, events: Any) -> None:
         for event in events:
-            self._hear(event)
+            self._apply(event)
 
-    def _hear(self, event: Event) -> None:
+    def _apply(self, event: Event) -> None:
         if isinstance(event, SessionsRevoked):
             self.replicas[event.recipient] = Replica()
-            self.away[event.recipient] = Replica()
+            self.disconnected[event.recipient] = Replica()
         elif not isinstance(event, AnnouncementChanged | SubscriptionEnded):
             assert hasattr(event, "inbox")
-            self.replicas[event.inbox.recipient].hear(event)
+            self.replicas[event.inbox.recipient].apply(event)
 
-    def picked(self, key: str, picks: list[int]) -> tuple[str, ...]:
-        known = sorted(self.replicas[key].rows)
-        return tuple(dict.fromkeys(known[pick % len(known)] for pick in picks)) if known else ()
+    def pick_ids(self, key: str, picks: list[int]) -> tuple[str, ...]:
+        ids = sorted(self.replicas[key].rows)
+        return tuple(dict.fromkeys(ids[pick % len(ids)] for pick in picks)) if ids else ()
 
-    @initialize(few=st.sampled_from([0, 2, 200]))
-    def begin(self, few: int) -> None:
-        """Where the words "one by one" end and "all of them" begins is moved, so that small inboxes try both ways."""
-        marking.MAX_ROW_EVENTS = few
+    @initialize(max_row_events=st.sampled_from([0, 2, 200]))
+    def start(self, max_row_events: int) -> None:
+        """Move the limit between row events and bulk events, so that small inboxes exercise both."""
+        marking.MAX_ROW_EVENTS = max_row_events
         for type in ("booking", "general", "general"):
             self.send({"alice", "bob"}, type, None, {"x"})
         self.mark_some("alice", "seen", [0, 1])
@@ -83,8 +83,8 @@ class Law(RuleBasedStateMachine):
     @rule(keys=st.sets(KEYS, min_size=1), type=TYPES, lifetime=LIFETIMES, tags=st.sets(st.sampled_from("xy")))
     def send(self, keys: set[str], type: str, lifetime: int | None, tags: set[str]) -> None:
         expires_at = None if lifetime is None else times.to_rfc3339(self.app.now + lifetime * 1000)
-        sending = self.app.sending(*sorted(keys), type=type, tags=tuple(sorted(tags)), expires_at=expires_at)
-        self.hear(self.do(self.app.add(sending)).events)
+        request = self.app.send_request(*sorted(keys), type=type, tags=tuple(sorted(tags)), expires_at=expires_at)
+        self.apply(self.do(self.app.add(request)).events)
 
     @rule(topic=st.sampled_from([None, "room", "role.admin"]), tenant=st.sampled_from(["", "*"]), lifetime=LIFETIMES)
     def announce(self, topic: str | None, tenant: str, lifetime: int | None) -> None:
@@ -95,30 +95,30 @@ class Law(RuleBasedStateMachine):
 
     @rule(key=KEYS, action=ACTIONS, picks=PICKS)
     def mark_some(self, key: str, action: Action, picks: list[int]) -> None:
-        self.look()
-        self.hear(self.do(self.app.mark(key, action, ids=self.picked(key, picks))).events)
+        self.open_all()
+        self.apply(self.do(self.app.mark(key, action, ids=self.pick_ids(key, picks))).events)
 
     @rule(key=KEYS, actions=st.lists(ACTIONS, min_size=2, max_size=3), pick=st.integers(0, 30))
-    def mark_one_at_once(self, key: str, actions: list[Action], pick: int) -> None:
-        self.look()
-        self.hear(self.do(self.app.mark(key, *actions, ids=self.picked(key, [pick]))).events)
+    def mark_with_several_actions(self, key: str, actions: list[Action], pick: int) -> None:
+        self.open_all()
+        self.apply(self.do(self.app.mark(key, *actions, ids=self.pick_ids(key, [pick]))).events)
 
     @rule(key=KEYS, action=ACTIONS, type=st.sampled_from([None, None, "booking"]), view=VIEWS)
     def mark_all(self, key: str, action: Action, type: str | None, view: str | None) -> None:
-        self.look()
-        self.hear(self.do(self.app.mark(key, action, type=type, view=view)).events)
+        self.open_all()
+        self.apply(self.do(self.app.mark(key, action, type=type, view=view)).events)
 
     @rule(key=KEYS, pick=st.integers(0, 30), title=st.sampled_from("ab"), lifetime=LIFETIMES)
     def edit(self, key: str, pick: int, title: str, lifetime: int | None) -> None:
         expires_at = None if lifetime is None else times.to_rfc3339(self.app.now + lifetime * 1000)
-        for id in self.picked(key, [pick]):
-            done = self.do(self.app.store.sends.edit("", id, Edit(title=title, expires_at=expires_at), self.app.now))
-            self.hear(done[1] if done else ())
+        for id in self.pick_ids(key, [pick]):
+            edited = self.do(self.app.store.sends.edit("", id, Edit(title=title, expires_at=expires_at), self.app.now))
+            self.apply(edited[1] if edited else ())
 
     @rule(key=KEYS, pick=st.integers(0, 30))
     def recall(self, key: str, pick: int) -> None:
-        for id in self.picked(key, [pick]) or self.announced[-1:]:
-            self.hear(self.do(self.app.store.sends.recall("", id, self.app.now)) or ())
+        for id in self.pick_ids(key, [pick]) or self.announced[-1:]:
+            self.apply(self.do(self.app.store.sends.recall("", id, self.app.now)) or ())
 
     @rule(key=KEYS, on=st.booleans())
     def follow(self, key: str, on: bool) -> None:
@@ -126,67 +126,67 @@ class Law(RuleBasedStateMachine):
         if on:
             self.do(recipients.subscribe("", "room", key, self.app.now))
         else:
-            self.hear(self.do(recipients.unsubscribe("", "room", key, self.app.now)) or ())
+            self.apply(self.do(recipients.unsubscribe("", "room", key, self.app.now)) or ())
 
     @rule(key=KEYS, roles=st.sampled_from([(), ("admin",), ("admin", "staff")]))
     def sign_in(self, key: str, roles: tuple[str, ...]) -> None:
-        self.hear(self.do(self.app.open(key, roles=roles)).events)
+        self.apply(self.do(self.app.open(key, roles=roles)).events)
 
     @rule(seconds=st.integers(1, 30))
-    def time_passes(self, seconds: int) -> None:
+    def advance_time(self, seconds: int) -> None:
         self.app.clock.advance(seconds)
-        self.hear(self.do(self.app.store.upkeep.expire(self.app.now, 3))[1])
+        self.apply(self.do(self.app.store.upkeep.expire(self.app.now, 3))[1])
 
     @rule(limit=st.integers(1, 3))
-    def old_ones_go(self, limit: int) -> None:
-        self.hear(self.do(self.app.store.upkeep.retire(self.app.now, self.app.now - 40_000, limit))[1])
+    def retire_old(self, limit: int) -> None:
+        self.apply(self.do(self.app.store.upkeep.retire(self.app.now, self.app.now - 40_000, limit))[1])
 
     @rule(key=KEYS)
     def erase(self, key: str) -> None:
-        self.hear(self.do(self.app.store.recipients.delete("", key, self.app.now)) or ())
+        self.apply(self.do(self.app.store.recipients.delete("", key, self.app.now)) or ())
 
     @rule()
-    def connected_inboxes_are_told(self) -> None:
-        self.hear(self.do(self.app.materialize("", ["alice", "bob"], self.app.now)))
+    def materialize(self) -> None:
+        self.apply(self.do(self.app.materialize("", ["alice", "bob"], self.app.now)))
 
     @rule(key=KEYS)
-    def come_back(self, key: str) -> None:
-        """The device that was away resumes from where it was."""
-        self.look()
-        replica, inbox = self.away[key], self.do(self.app.inbox(key))
+    def resume(self, key: str) -> None:
+        """Resume the disconnected device from its revision."""
+        self.open_all()
+        replica, inbox = self.disconnected[key], self.do(self.app.inbox(key))
         changes = self.do(self.app.store.inboxes.changes(inbox.number, replica.revision, 1000))
         replica.resume(changes.rows, changes.state.revision, (changes.state.unread, changes.state.unseen))
         assert replica.rows == self.replicas[key].rows
         assert replica.counts == self.replicas[key].counts
 
-    def look(self) -> None:
+    def open_all(self) -> None:
         for key in self.replicas:
-            self.hear(self.do(self.app.open(key)).events)
+            self.apply(self.do(self.app.open(key)).events)
 
     @invariant()
-    def what_was_told_is_what_there_is(self) -> None:
-        self.look()
+    def replicas_equal_the_store(self) -> None:
+        self.open_all()
         for key, replica in self.replicas.items():
             inbox = self.do(self.app.inbox(key))
-            rows = {row.id: row for view in SHELVES for row in self._view(inbox.number, view)}
+            rows = {row.id: row for view in ALL_VIEWS for row in self._view(inbox.number, view)}
             assert rows == replica.rows
             assert (inbox.state.unread, inbox.state.unseen) == replica.counts == replica.counted
             assert inbox.state.revision == replica.revision
             for tag in "xy":
-                tagged = {row.id for view in SHELVES for row in self._view(inbox.number, view, tag=tag)}
+                tagged = {row.id for view in ALL_VIEWS for row in self._view(inbox.number, view, tag=tag)}
                 assert tagged == {row.id for row in rows.values() if tag in row.tags}
 
-    def _view(self, number: int, view: View, **narrowed: Any) -> Any:
-        return self.do(self.app.store.inboxes.page(number, Query(view=view, limit=1000, **narrowed))).notifications
+    def _view(self, number: int, view: View, **filters: Any) -> Any:
+        return self.do(self.app.store.inboxes.page(number, Query(view=view, limit=1000, **filters))).notifications
 
 
-# The scripts are the same; what differs is who runs them, and a round trip takes its time.
+# Only round trips to PostgreSQL differ; both engines run the same scripts.
 EXAMPLES = {"sqlite": 60, "postgres": 20}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_was_told_is_what_there_is(engine: str) -> None:
-    machine = type("Law", (Law,), {"engine": engine})
+def test_replicas_equal_the_store_after_random_operations(engine: str) -> None:
+    machine = type("RandomOperations", (RandomOperations,), {"engine": engine})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,4 +1,4 @@
-"""Every action on rows in every state, row by row and by whole parts: what is told is what there is."""
+"""Every action on rows in every state, row by row and in bulk: events match the stored rows."""
 
 from itertools import product
 
@@ -22,62 +22,62 @@ ACTIONS: tuple[Action, ...] = ("seen", "read", "unread", "archive", "unarchive",
 VIEWS: tuple[View | None, ...] = (None, "all", "unread", "read", "archived")
 
 
-async def a_row_in_every_state(app: App) -> Replica:
-    """One of each state and type, and a device that heard of all."""
+async def rows_in_every_state(app: App) -> Replica:
+    """Create one row per state and type; return a replica that received every event."""
     device = Replica()
     for state, type in product(STATES, ("booking", "general")):
-        sending = app.sending("alice", type=type, tags=("x",))
-        for event in (await app.add(sending)).events:
-            device.hear(event)
+        request = app.send_request("alice", type=type, tags=("x",))
+        for event in (await app.add(request)).events:
+            device.apply(event)
         for action in state:
-            tell(device, await app.mark("alice", action, ids=sending.ids))
+            apply_all(device, await app.mark("alice", action, ids=request.ids))
             app.clock.advance(1)
     return device
 
 
-def tell(device: Replica, marked: Marked) -> None:
+def apply_all(device: Replica, marked: Marked) -> None:
     for event in marked.events:
-        device.hear(event)
+        device.apply(event)
 
 
-async def assert_in_step(app: App, device: Replica) -> None:
+async def assert_replica_matches(app: App, device: Replica) -> None:
     rows = [*await app.page("alice"), *await app.page("alice", view="archived")]
     assert {row.id: row for row in rows} == device.rows
     assert await app.counts("alice") == device.counts == device.counted
 
 
 @pytest.mark.parametrize("type", [None, "booking"])
-@pytest.mark.parametrize("few", [200, 0], ids=["row by row", "by whole parts"])
+@pytest.mark.parametrize("max_row_events", [200, 0], ids=["row by row", "in bulk"])
 @pytest.mark.parametrize("action", ACTIONS)
-async def test_all_of_a_view(
-    app: App, monkeypatch: pytest.MonkeyPatch, action: Action, few: int, type: str | None
+async def test_action_on_a_view_matches_its_events(
+    app: App, monkeypatch: pytest.MonkeyPatch, action: Action, max_row_events: int, type: str | None
 ) -> None:
     for view in VIEWS:
         await app.store.recipients.delete("", "alice", app.now)
-        device = await a_row_in_every_state(app)
+        device = await rows_in_every_state(app)
         with monkeypatch.context() as patched:
-            patched.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", few)
+            patched.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
             before = device.revision
             marked = await app.mark("alice", action, type=type, view=view)
-            tell(device, marked)
+            apply_all(device, marked)
         assert device.revision == marked.state.revision == before + bool(marked.changed)
-        await assert_in_step(app, device)
+        await assert_replica_matches(app, device)
 
 
 @pytest.mark.parametrize("second", [*ACTIONS, "unseen"])
 @pytest.mark.parametrize("first", [*ACTIONS, "unseen"])
-async def test_two_actions_at_once_on_named_rows(app: App, first: Action, second: Action) -> None:
-    device = await a_row_in_every_state(app)
+async def test_combined_actions_on_named_rows_match_their_events(app: App, first: Action, second: Action) -> None:
+    device = await rows_in_every_state(app)
     marked = await app.mark("alice", first, second, ids=tuple(device.rows))
-    tell(device, marked)
-    await assert_in_step(app, device)
+    apply_all(device, marked)
+    await assert_replica_matches(app, device)
     again = await app.mark("alice", first, second, ids=tuple(device.rows))
     assert (again.changed, again.events) == (0, ())
 
 
 async def test_ten_thousand_rows_are_one_change_and_one_event(app: App) -> None:
     for _ in range(10):
-        await app.add_all([app.sending("alice", tags=("x",)) for _ in range(1000)])
+        await app.add_all([app.send_request("alice", tags=("x",)) for _ in range(1000)])
     for action, view in (("read", None), ("archive", None), ("delete", "archived")):
         marked = await app.mark("alice", action, view=view)  # type: ignore[arg-type]
         assert (marked.changed, len(marked.events)) == (10_000, 1)

@@ -1,4 +1,4 @@
-"""A store that holds a time no calendar has, as an earlier version let in, works: it is shown as the end of the year 9999."""
+"""Rows with a time beyond the calendar, written by an earlier version, are readable and shown as the end of 9999."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -9,7 +9,7 @@ from tests.contract.app import App
 BEYOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(hours=23, minutes=59)))
 
 
-async def test_a_notification_that_expires_beyond_the_calendar_is_listed_edited_exported_and_recalled(app: App) -> None:
+async def test_notification_expiring_beyond_the_calendar_is_usable(app: App) -> None:
     id = await app.send("alice", "Hello", expires_at=BEYOND)
     (shown,) = await app.page("alice")
     assert shown.expires_at == times.LATEST
@@ -25,7 +25,7 @@ async def test_a_notification_that_expires_beyond_the_calendar_is_listed_edited_
     assert await app.page("alice") == []
 
 
-async def test_an_announcement_that_expires_beyond_the_calendar_is_taken_in_and_recalled(app: App) -> None:
+async def test_announcement_expiring_beyond_the_calendar_is_usable(app: App) -> None:
     await app.inbox("alice")
     id = await app.announce("To all", expires_at=BEYOND)
     (shown,) = await app.page("alice")

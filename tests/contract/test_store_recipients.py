@@ -1,4 +1,4 @@
-"""The people, their tenants and topics, and their keys' holders."""
+"""Recipients, tenants, subscriptions and API keys."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscr
 from tests.contract.app import App
 
 
-async def test_a_record_keeps_what_the_app_says(app: App) -> None:
+async def test_record_keeps_all_fields(app: App) -> None:
     fields = RecipientFields(
         name="Alice",
         email="a@example.com",
@@ -35,7 +35,7 @@ async def test_a_record_keeps_what_the_app_says(app: App) -> None:
     assert await app.store.recipients.get("acme", "alice") == recipient
 
 
-async def test_patching_keeps_the_rest_and_putting_clears_it(app: App) -> None:
+async def test_patch_keeps_other_fields_and_put_clears_them(app: App) -> None:
     put = app.store.recipients.put
     await put("", "alice", RecipientFields(name="Alice", email="a@example.com", roles=["admin"]), app.now, replace=True)
     patched, created, _ = await put("", "alice", RecipientFields(email=None), app.now, replace=False)
@@ -45,7 +45,7 @@ async def test_patching_keeps_the_rest_and_putting_clears_it(app: App) -> None:
     assert events == (SubscriptionEnded("", "alice", "role.admin"),)
 
 
-async def test_a_record_shows_the_badge(app: App) -> None:
+async def test_record_contains_the_counters(app: App) -> None:
     id = await app.send("alice")
     await app.send("alice")
     await app.mark("alice", "seen", ids=(id,))
@@ -54,19 +54,19 @@ async def test_a_record_shows_the_badge(app: App) -> None:
     assert (recipient.unread, recipient.unseen) == (2, 1)
 
 
-async def test_records_are_listed_by_key_and_by_prefix(app: App) -> None:
+async def test_records_are_listed_by_key_and_prefix(app: App) -> None:
     for key in ("bob", "alice", "alan", "al%", "älice"):
         await app.open(key)
     await app.open("alien", "acme")
     page = app.store.recipients.page
-    assert [one.key for one in await page("", None, 10)] == ["al%", "alan", "alice", "bob", "älice"]
-    assert [one.key for one in await page("", "alan", 2)] == ["alice", "bob"]
-    assert [one.key for one in await page("", None, 10, "al")] == ["al%", "alan", "alice"]
-    assert [one.key for one in await page("", None, 10, "al%")] == ["al%"]
-    assert [one.key for one in await page("", "alan", 10, "al")] == ["alice"]
+    assert [recipient.key for recipient in await page("", None, 10)] == ["al%", "alan", "alice", "bob", "älice"]
+    assert [recipient.key for recipient in await page("", "alan", 2)] == ["alice", "bob"]
+    assert [recipient.key for recipient in await page("", None, 10, "al")] == ["al%", "alan", "alice"]
+    assert [recipient.key for recipient in await page("", None, 10, "al%")] == ["al%"]
+    assert [recipient.key for recipient in await page("", "alan", 10, "al")] == ["alice"]
 
 
-async def test_a_subscription_is_new_once(app: App) -> None:
+async def test_subscription_is_created_once(app: App) -> None:
     subscription, created = await app.store.recipients.subscribe("", "admins", "alice", app.now)
     assert (subscription, created) == (Subscription("admins", "alice", times.to_rfc3339(app.now)), True)
     app.clock.advance(1)
@@ -76,16 +76,16 @@ async def test_a_subscription_is_new_once(app: App) -> None:
     assert await app.store.recipients.subscribed("", "alice", []) == frozenset()
 
 
-async def test_subscriptions_are_listed_by_key(app: App) -> None:
+async def test_subscriptions_are_listed_by_recipient(app: App) -> None:
     for key in ("carol", "alice", "bob"):
         await app.store.recipients.subscribe("", "admins", key, app.now)
     page = app.store.recipients.subscriptions
-    assert [one.recipient for one in await page("", "admins", None, 2)] == ["alice", "bob"]
-    assert [one.recipient for one in await page("", "admins", "bob", 2)] == ["carol"]
+    assert [subscription.recipient for subscription in await page("", "admins", None, 2)] == ["alice", "bob"]
+    assert [subscription.recipient for subscription in await page("", "admins", "bob", 2)] == ["carol"]
     assert await page("", "others", None, 2) == []
 
 
-async def test_unsubscribing_ends_it_once(app: App) -> None:
+async def test_unsubscribe_ends_a_subscription_once(app: App) -> None:
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
     events = await app.store.recipients.unsubscribe("", "admins", "alice", app.now)
     assert events == (SubscriptionEnded("", "alice", "admins"),)
@@ -94,7 +94,7 @@ async def test_unsubscribing_ends_it_once(app: App) -> None:
     assert await app.store.recipients.get("", "nobody") is None
 
 
-async def test_revoking_reaches_the_known_and_the_not_yet_known(app: App) -> None:
+async def test_revocation_reaches_known_and_unknown_recipients(app: App) -> None:
     await app.open("alice")
     app.clock.advance(1)
     for key in ("alice", "bob"):
@@ -102,10 +102,10 @@ async def test_revoking_reaches_the_known_and_the_not_yet_known(app: App) -> Non
         assert (await app.inbox(key)).revoked_before == app.now
 
 
-async def test_erasing_leaves_nothing_and_the_next_life_is_another(app: App) -> None:
+async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App) -> None:
     id = await app.send("alice", tags=("x",), expires_at=times.to_rfc3339(app.now + 1000))
-    gone = await app.send("alice")
-    await app.mark("alice", "delete", ids=(gone,))
+    deleted = await app.send("alice")
+    await app.mark("alice", "delete", ids=(deleted,))
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
     before = await app.inbox("alice")
     assert await app.store.recipients.delete("", "alice", app.now) == (SessionsRevoked("", "alice", app.now),)
@@ -121,22 +121,22 @@ async def test_erasing_leaves_nothing_and_the_next_life_is_another(app: App) -> 
     assert await app.store.upkeep.next_expiry() is None
 
 
-async def test_an_export_is_everything_kept_of_one(app: App) -> None:
+async def test_export_contains_everything_of_one_recipient(app: App) -> None:
     await app.store.recipients.put("", "alice", RecipientFields(name="Alice"), app.now, replace=True)
     await app.store.recipients.subscribe("", "admins", "alice", app.now)
-    await app.add_all([app.sending("alice", title=f"{number}") for number in range(600)])
+    await app.add_all([app.send_request("alice", title=f"{number}") for number in range(600)])
     await app.mark("alice", "archive", ids=((await app.page("alice"))[0].id,))
     await app.send("bob", "not hers")
     pairs = await app.store.recipients.export("", "alice")
     assert pairs is not None
-    kept = [pair async for pair in pairs]
-    assert [kind for kind, _ in kept] == ["recipient", "subscription", *["notification"] * 600]
-    assert kept[0][1] == await app.store.recipients.get("", "alice")
-    assert [thing.title for kind, thing in kept[2:]] == [f"{number}" for number in range(600)]
+    exported = [pair async for pair in pairs]
+    assert [kind for kind, _ in exported] == ["recipient", "subscription", *["notification"] * 600]
+    assert exported[0][1] == await app.store.recipients.get("", "alice")
+    assert [notification.title for kind, notification in exported[2:]] == [f"{number}" for number in range(600)]
     assert await app.store.recipients.export("", "nobody") is None
 
 
-async def test_a_tenant_gets_its_name_and_settings(app: App) -> None:
+async def test_tenant_stores_name_and_settings(app: App) -> None:
     put, get = app.store.recipients.put_tenant, app.store.recipients.tenant
     tenant, created = await put("acme", "Acme", {"colour": "red"}, app.now)
     assert (tenant.key, tenant.name, tenant.settings, created) == ("acme", "Acme", {"colour": "red"}, True)
@@ -147,7 +147,7 @@ async def test_a_tenant_gets_its_name_and_settings(app: App) -> None:
     assert default.key is None
 
 
-async def test_keys_are_kept_by_digest_and_end_once(app: App) -> None:
+async def test_api_keys_are_stored_by_digest_and_revoked_once(app: App) -> None:
     keys = app.store.keys
     first = ApiKey(id="one", name="Shop", scopes=("send", "read"), created_at=times.to_rfc3339(app.now))
     second = ApiKey(id="two", name="Desk", scopes=("manage",), created_at=times.to_rfc3339(app.now + 1))
@@ -165,7 +165,7 @@ async def test_keys_are_kept_by_digest_and_end_once(app: App) -> None:
 
 
 @pytest.mark.parametrize("key", ["1", "ünïcode ключ 🔔", "a'b\"c;--", "x" * 200, "%_"])
-async def test_any_key_is_itself(app: App, key: str) -> None:
+async def test_recipient_keys_may_contain_any_character(app: App, key: str) -> None:
     id = await app.send(key)
-    assert [one.id for one in await app.page(key)] == [id]
-    assert [one.key for one in await app.store.recipients.page("", None, 10, key)] == [key]
+    assert [row.id for row in await app.page(key)] == [id]
+    assert [row.key for row in await app.store.recipients.page("", None, 10, key)] == [key]

@@ -1,22 +1,22 @@
-"""Which of the subscriptions that connections follow by still stand, asked for many at once."""
+"""Which subscription grants are still in force, checked in one query."""
 
 from bellcast.ports import Store, SubscriptionGrant
 from tests.contract.app import App
 
 
-async def test_those_that_stand_are_told_of_many_people_tenants_and_topics(store: Store, app: App) -> None:
-    rights = [
+async def test_grants_in_force_are_returned_for_many_recipients_tenants_and_topics(store: Store, app: App) -> None:
+    grants = [
         SubscriptionGrant(tenant, key, topic)
         for tenant in ("", "acme")
         for key in ("alice", "bob")
         for topic in ("a", "b")
     ]
-    for right in rights:
-        await store.recipients.subscribe(right.tenant, right.topic, right.recipient, app.now)
-    assert await store.recipients.grants_in_force(rights) == set(rights)
+    for grant in grants:
+        await store.recipients.subscribe(grant.tenant, grant.topic, grant.recipient, app.now)
+    assert await store.recipients.grants_in_force(grants) == set(grants)
     await store.recipients.unsubscribe("acme", "a", "alice", app.now)
     await store.recipients.delete("", "bob", app.now)
-    gone = {
+    ended = {
         SubscriptionGrant("acme", "alice", "a"),
         SubscriptionGrant("", "bob", "a"),
         SubscriptionGrant("", "bob", "b"),
@@ -26,5 +26,5 @@ async def test_those_that_stand_are_told_of_many_people_tenants_and_topics(store
         SubscriptionGrant("globex", "alice", "a"),
         SubscriptionGrant("", "nobody", "a"),
     ]
-    assert await store.recipients.grants_in_force([*rights, *unknown]) == set(rights) - gone
+    assert await store.recipients.grants_in_force([*grants, *unknown]) == set(grants) - ended
     assert await store.recipients.grants_in_force([]) == frozenset()

@@ -1,4 +1,4 @@
-"""Sending to named recipients, and correcting and taking back what was sent."""
+"""Sending to named recipients, editing and recalling."""
 
 import asyncio
 
@@ -16,26 +16,30 @@ DAY = 24 * 3600
 
 
 async def test_each_recipient_gets_a_row_a_revision_and_an_event(app: App) -> None:
-    sending = app.sending("alice", "bob", title="Hello")
-    sent = await app.add(sending)
+    request = app.send_request("alice", "bob", title="Hello")
+    sent = await app.add(request)
     alice, bob = await app.inbox("alice"), await app.inbox("bob")
     (for_alice,), (for_bob,) = await app.page("alice"), await app.page("bob")
     assert sent.events == (NotificationAdded(alice.state, for_alice), NotificationAdded(bob.state, for_bob))
-    assert (for_alice.id, for_bob.id) == sending.ids
+    assert (for_alice.id, for_bob.id) == request.ids
     assert (alice.state.revision, alice.state.unread, alice.state.unseen) == (1, 1, 1)
 
 
-async def test_tenants_and_recipients_come_to_be_when_sent_to(app: App) -> None:
+async def test_tenants_and_recipients_are_created_when_sent_to(app: App) -> None:
     await app.send("alice", tenant="acme")
     assert await app.store.recipients.get("acme", "alice") is not None
     assert await app.store.recipients.tenant("acme") is not None
     assert await app.store.recipients.tenant("globex") is None
 
 
-async def test_a_refused_sending_harms_no_other(app: App) -> None:
-    await app.add(app.sending("alice", key="k", fingerprint=b"one"))
-    sendings = [app.sending("alice"), app.sending("alice", key="k", fingerprint=b"two"), app.sending("bob")]
-    first, second, third = await app.add_all(sendings)
+async def test_refused_send_fails_no_other(app: App) -> None:
+    await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
+    requests = [
+        app.send_request("alice"),
+        app.send_request("alice", key="k", fingerprint=b"two"),
+        app.send_request("bob"),
+    ]
+    first, second, third = await app.add_all(requests)
     assert isinstance(first, Sent)
     assert isinstance(second, IdempotencyMismatch)
     assert isinstance(third, Sent)
@@ -43,38 +47,38 @@ async def test_a_refused_sending_harms_no_other(app: App) -> None:
     assert len(await app.page("bob")) == 1
 
 
-async def test_a_sending_that_breaks_in_the_middle_is_undone_whole_and_harms_no_other(app: App) -> None:
+async def test_failing_send_is_rolled_back_whole_and_fails_no_other(app: App) -> None:
     await app.send("bob")
-    (taken,) = [one.id for one in await app.page("bob")]
-    broken = app.sending("alice", "bob", key="k")
-    broken = replace(broken, ids=(broken.ids[0], taken))
+    (used_id,) = [row.id for row in await app.page("bob")]
+    broken = app.send_request("alice", "bob", key="k")
+    broken = replace(broken, ids=(broken.ids[0], used_id))
     first, second, third = await app.add_all(
-        [app.sending("alice", title="before"), broken, app.sending("alice", title="after")]
+        [app.send_request("alice", title="before"), broken, app.send_request("alice", title="after")]
     )
     assert isinstance(second, Exception)
     assert isinstance(first, Sent)
     assert isinstance(third, Sent)
     assert await app.titles("alice") == ["after", "before"]
     assert await app.counts("alice") == (2, 2)
-    await app.add(app.sending("alice", key="k"))
+    await app.add(app.send_request("alice", key="k"))
     assert len(await app.page("alice")) == 3
 
 
-async def test_a_sending_without_a_key_that_breaks_harms_no_other(app: App) -> None:
+async def test_failing_send_without_a_key_fails_no_other(app: App) -> None:
     await app.send("bob")
-    (taken,) = [one.id for one in await app.page("bob")]
-    broken = app.sending("alice", "bob")
-    broken = replace(broken, ids=(broken.ids[0], taken))
-    outcomes = await app.add_all([app.sending("alice", title="before"), broken, app.sending("bob")])
+    (used_id,) = [row.id for row in await app.page("bob")]
+    broken = app.send_request("alice", "bob")
+    broken = replace(broken, ids=(broken.ids[0], used_id))
+    outcomes = await app.add_all([app.send_request("alice", title="before"), broken, app.send_request("bob")])
     assert [isinstance(outcome, Sent) for outcome in outcomes] == [True, False, True]
     assert await app.titles("alice") == ["before"]
     assert (await app.counts("alice"), await app.counts("bob")) == ((1, 1), (2, 2))
 
 
-async def test_many_at_once_come_in_order_each_with_its_revision(app: App) -> None:
-    sendings = [app.sending("alice", "bob", title=f"t{number}", tags=("x",)) for number in range(300)]
-    sendings += [app.sending("alice", tenant="acme", title="theirs"), app.sending("new", title="first")]
-    outcomes = await app.add_all(sendings)
+async def test_bulk_sends_keep_their_order_and_revisions(app: App) -> None:
+    requests = [app.send_request("alice", "bob", title=f"t{number}", tags=("x",)) for number in range(300)]
+    requests += [app.send_request("alice", tenant="acme", title="theirs"), app.send_request("new", title="first")]
+    outcomes = await app.add_all(requests)
     events = [event for outcome in outcomes if isinstance(outcome, Sent) for event in outcome.events]
     of_bob = [event for event in events if isinstance(event, NotificationAdded) and event.inbox.recipient == "bob"]
     assert [event.notification.title for event in of_bob] == [f"t{number}" for number in range(300)]
@@ -86,55 +90,57 @@ async def test_many_at_once_come_in_order_each_with_its_revision(app: App) -> No
     assert (await app.page("alice", tag="x"))[0].title == "t299"
 
 
-async def test_the_same_key_and_body_give_the_first_answer_and_send_nothing(app: App) -> None:
-    first = await app.add(app.sending("alice", key="k", fingerprint=b"one"))
+async def test_repeated_key_returns_the_first_response_and_sends_nothing(app: App) -> None:
+    first = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
     app.clock.advance(DAY - 1)
-    again = await app.add(app.sending("alice", key="k", fingerprint=b"one"))
+    again = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
     assert again == Sent(first.answer, ())
     assert len(await app.page("alice")) == 1
 
 
-async def test_a_key_is_free_again_after_a_day(app: App) -> None:
-    await app.add(app.sending("alice", key="k", fingerprint=b"one"))
+async def test_idempotency_key_expires_after_a_day(app: App) -> None:
+    await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
     app.clock.advance(DAY)
-    second = await app.add(app.sending("alice", key="k", fingerprint=b"two"))
+    second = await app.add(app.send_request("alice", key="k", fingerprint=b"two"))
     assert len(second.events) == 1
-    again = await app.add(app.sending("alice", key="k", fingerprint=b"two"))
+    again = await app.add(app.send_request("alice", key="k", fingerprint=b"two"))
     assert again == Sent(second.answer, ())
 
 
-async def test_one_key_used_by_many_at_once_sends_once(app: App) -> None:
-    sendings = [app.sending("alice", key="k", fingerprint=b"one") for _ in range(20)]
-    outcomes = await asyncio.gather(*(app.add(sending) for sending in sendings))
+async def test_concurrent_sends_with_one_key_send_once(app: App) -> None:
+    requests = [app.send_request("alice", key="k", fingerprint=b"one") for _ in range(20)]
+    outcomes = await asyncio.gather(*(app.add(request) for request in requests))
     assert {outcome.answer for outcome in outcomes} == {outcomes[0].answer}
     assert sum(len(outcome.events) for outcome in outcomes) == 1
     assert len(await app.page("alice")) == 1
 
 
-async def test_keys_of_two_tenants_never_meet(app: App) -> None:
-    await app.add(app.sending("alice", tenant="acme", key="k", fingerprint=b"one"))
-    sent = await app.add(app.sending("alice", tenant="globex", key="k", fingerprint=b"two"))
+async def test_idempotency_keys_are_scoped_to_the_tenant(app: App) -> None:
+    await app.add(app.send_request("alice", tenant="acme", key="k", fingerprint=b"one"))
+    sent = await app.add(app.send_request("alice", tenant="globex", key="k", fingerprint=b"two"))
     assert len(sent.events) == 1
 
 
-async def test_an_announcement_shares_the_keys_of_its_tenant(app: App) -> None:
-    first = await app.store.sends.announce(app.announcing(key="k", fingerprint=b"one"))
-    again = await app.store.sends.announce(app.announcing(key="k", fingerprint=b"one"))
+async def test_announcements_and_sends_share_the_keys_of_a_tenant(app: App) -> None:
+    first = await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"one"))
+    again = await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"one"))
     assert again == Sent(first.answer, ())
     with pytest.raises(IdempotencyMismatch):
-        await app.store.sends.announce(app.announcing(key="k", fingerprint=b"two"))
+        await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"two"))
     with pytest.raises(IdempotencyMismatch):
-        await app.add(app.sending("alice", key="k", fingerprint=b"two"))
+        await app.add(app.send_request("alice", key="k", fingerprint=b"two"))
 
 
-async def test_sends_at_once_all_arrive_with_their_own_revisions(app: App) -> None:
-    sent = await asyncio.gather(*(app.add(app.sending("alice")) for _ in range(50)))
-    revisions = [event.inbox.revision for one in sent for event in one.events if isinstance(event, NotificationAdded)]
+async def test_concurrent_sends_get_distinct_revisions(app: App) -> None:
+    sent = await asyncio.gather(*(app.add(app.send_request("alice")) for _ in range(50)))
+    revisions = [
+        event.inbox.revision for result in sent for event in result.events if isinstance(event, NotificationAdded)
+    ]
     assert sorted(revisions) == list(range(1, 51))
     assert await app.counts("alice") == (50, 50)
 
 
-async def test_what_was_sent_is_found_with_its_recipient(app: App) -> None:
+async def test_sent_notification_is_found_with_its_recipient(app: App) -> None:
     id = await app.send("alice", tenant="acme")
     found = await app.store.sends.find("acme", id)
     assert found is not None
@@ -143,7 +149,7 @@ async def test_what_was_sent_is_found_with_its_recipient(app: App) -> None:
     assert await app.store.sends.find("acme", app.new_id()) is None
 
 
-async def test_an_edit_changes_what_it_names_and_is_told(app: App) -> None:
+async def test_edit_changes_the_given_fields_and_emits_an_event(app: App) -> None:
     id = await app.send("alice", "Wrong", body="Keep", data={"a": 1}, expires_at=times.to_rfc3339(app.now + 5000))
     await app.mark("alice", "read", ids=(id,))
     edited = await app.store.sends.edit("", id, Edit(title="Right", data={}, expires_at=None), app.now + 1)
@@ -158,7 +164,7 @@ async def test_an_edit_changes_what_it_names_and_is_told(app: App) -> None:
     assert (state.revision, state.unread) == (3, 0)
 
 
-async def test_an_edit_of_nothing_changes_nothing(app: App) -> None:
+async def test_empty_edit_changes_nothing(app: App) -> None:
     id = await app.send("alice")
     edited = await app.store.sends.edit("", id, Edit(), app.now)
     assert edited is not None
@@ -167,7 +173,7 @@ async def test_an_edit_of_nothing_changes_nothing(app: App) -> None:
     assert await app.store.sends.edit("", app.new_id(), Edit(title="x"), app.now) is None
 
 
-async def test_a_recall_takes_it_out_and_is_told(app: App) -> None:
+async def test_recall_removes_the_notification_and_emits_an_event(app: App) -> None:
     id = await app.send("alice", tags=("x",))
     events = await app.store.sends.recall("", id, app.now)
     assert events == (NotificationDeleted((await app.inbox("alice")).state, id),)

@@ -1,4 +1,4 @@
-"""A tenant's own rules, and its end: what is exported is everything, what is erased is everything, of it and of nobody else."""
+"""Tenants: rules, exports with everything of one tenant, and erasure of everything of one tenant."""
 
 import sqlite3
 from contextlib import closing
@@ -13,14 +13,14 @@ from bellcast.model.identities import RecipientFields, TenantRules
 from bellcast.ports import DevicePosition, LastEvent, Store
 from bellcast.storage.migrations.postgres import SCHEMA
 from tests.contract.app import App
-from tests.engines import OwnDatabase
+from tests.engines import FreshPostgresEngine
 
 DAY = 24 * 3600
 MARK = "the-secret-of-{}"
 
 
 async def fill(app: App, tenant: str) -> None:
-    """Something of every kind that is kept of a tenant, each with its mark."""
+    """Store data of every kind about a tenant, each containing its mark."""
     store, mark, now = app.store, MARK.format(tenant), app.now
     await store.recipients.put_tenant(tenant, mark, {"plan": mark}, now)
     for key in ("alice", "bob"):
@@ -37,18 +37,18 @@ async def fill(app: App, tenant: str) -> None:
     await store.recipients.add_usage(now // (DAY * 1000), {tenant: 7})
 
 
-async def everything(store: Store, folder: Path) -> dict[str, list[str]]:
-    """Every row of every table, as texts."""
-    engine: Any = store._engine  # type: ignore[attr-defined]  # behind the port, which has no word for this
-    if isinstance(engine, OwnDatabase):
-        return await _of_postgres(engine.server.url(engine.database))
+async def all_rows(store: Store, folder: Path) -> dict[str, list[str]]:
+    """Return every row of every table as text."""
+    engine: Any = store._engine  # type: ignore[attr-defined]  # the port has no such method
+    if isinstance(engine, FreshPostgresEngine):
+        return await _postgres_rows(engine.server.url(engine.database))
     with closing(sqlite3.connect(folder / "bellcast.db")) as database:
         names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         names = [name for name in names if not name.startswith("sqlite_")]
         return {name: [str(row) for row in database.execute(f'SELECT * FROM "{name}"')] for name in names}
 
 
-async def _of_postgres(url: str) -> dict[str, list[str]]:
+async def _postgres_rows(url: str) -> dict[str, list[str]]:
     connection = await asyncpg.connect(url)
     try:
         names = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", SCHEMA)
@@ -60,26 +60,26 @@ async def _of_postgres(url: str) -> dict[str, list[str]]:
         await connection.close()
 
 
-def of(tables: dict[str, list[str]], text: str) -> dict[str, int]:
-    """How many rows speak of it, by table."""
+def rows_containing(tables: dict[str, list[str]], text: str) -> dict[str, int]:
+    """Return the number of rows that contain the text, by table."""
     counts = {name: sum(text in row for row in rows) for name, rows in tables.items()}
     return {name: count for name, count in counts.items() if count}
 
 
-async def test_nothing_of_an_erased_tenant_is_left_and_all_of_the_others_is(app: App, tmp_path: Path) -> None:
+async def test_erased_tenant_leaves_no_rows_and_others_keep_theirs(app: App, tmp_path: Path) -> None:
     await fill(app, "acme")
     await fill(app, "globex")
-    before = await everything(app.store, tmp_path)
-    assert set(of(before, "acme")) == set(of(before, "globex"))
-    assert len(of(before, "acme")) >= 9, of(before, "acme")
+    before = await all_rows(app.store, tmp_path)
+    assert set(rows_containing(before, "acme")) == set(rows_containing(before, "globex"))
+    assert len(rows_containing(before, "acme")) >= 9, rows_containing(before, "acme")
     assert sum(await erase(app, "acme", step=1)) == 2
-    after = await everything(app.store, tmp_path)
-    assert of(after, "acme") == {}
-    assert of(after, "globex") == of(before, "globex")
+    after = await all_rows(app.store, tmp_path)
+    assert rows_containing(after, "acme") == {}
+    assert rows_containing(after, "globex") == rows_containing(before, "globex")
     numbers = {name: len(rows) for name, rows in after.items()}
     for name in ("notifications", "notification_tags", "tombstones", "devices", "recipients", "subscriptions"):
         assert numbers[name] == len(before[name]) // 2 > 0
-    assert numbers["erased"] == 3  # digests of the two recipients and the tenant, whose sessions are still out there
+    assert numbers["erased"] == 3  # digests of the two recipients and the tenant, to refuse their old sessions
 
 
 async def erase(app: App, tenant: str, step: int) -> list[int]:
@@ -92,7 +92,7 @@ async def erase(app: App, tenant: str, step: int) -> list[int]:
             return steps
 
 
-async def test_an_erased_tenant_begins_anew(app: App) -> None:
+async def test_erased_tenant_can_be_created_again(app: App) -> None:
     await fill(app, "acme")
     await erase(app, "acme", step=100)
     assert await app.store.recipients.tenant("acme") is None
@@ -100,27 +100,29 @@ async def test_an_erased_tenant_begins_anew(app: App) -> None:
     assert await app.titles("alice", tenant="acme") == ["Hello again"]
 
 
-async def test_an_export_has_everything_and_nothing_of_others(app: App, tmp_path: Path) -> None:
+async def test_export_contains_everything_of_one_tenant(app: App, tmp_path: Path) -> None:
     await fill(app, "acme")
     await fill(app, "globex")
-    found = await app.store.recipients.export_tenant("acme")
-    assert found is not None
-    lines = [(kind, msgspec.json.encode(thing).decode()) async for kind, thing in found]
+    export = await app.store.recipients.export_tenant("acme")
+    assert export is not None
+    lines = [(kind, msgspec.json.encode(item).decode()) async for kind, item in export]
     assert not any("globex" in line for _, line in lines)
-    counts = {kind: [one for one, _ in lines].count(kind) for kind in ("tenant", "recipient", "announcement", "event")}
+    counts = {
+        kind: [name for name, _ in lines].count(kind) for kind in ("tenant", "recipient", "announcement", "event")
+    }
     assert counts == {"tenant": 1, "recipient": 2, "announcement": 1, "event": 1}
-    rows = await everything(app.store, tmp_path)
-    kept = sum("acme" in row for row in rows["subscriptions"])
-    assert [kind for kind, _ in lines].count("subscription") == kept == 4
+    rows = await all_rows(app.store, tmp_path)
+    subscriptions = sum("acme" in row for row in rows["subscriptions"])
+    assert [kind for kind, _ in lines].count("subscription") == subscriptions == 4
     assert [kind for kind, _ in lines].count("notification") == len(rows["notifications"]) // 2
     assert lines[0][0] == "tenant"
 
 
-async def test_there_is_no_export_of_a_tenant_that_is_not_there(app: App) -> None:
+async def test_unknown_tenant_has_no_export(app: App) -> None:
     assert await app.store.recipients.export_tenant("nobody") is None
 
 
-async def test_each_tenant_is_retired_by_its_own_rule(app: App) -> None:
+async def test_each_tenant_has_its_own_retention(app: App) -> None:
     for tenant in ("short", "long", "other"):
         await app.send("alice", "old", tenant=tenant)
         await app.announce("old to all", tenant=tenant)
@@ -141,12 +143,14 @@ async def test_each_tenant_is_retired_by_its_own_rule(app: App) -> None:
         ({"plan": "team"}, None),
     ],
 )
-async def test_rules_stand_in_a_tenants_settings(app: App, settings: dict[str, Any], rules: TenantRules | None) -> None:
+async def test_rules_are_read_from_a_tenants_settings(
+    app: App, settings: dict[str, Any], rules: TenantRules | None
+) -> None:
     await app.store.recipients.put_tenant("acme", None, settings, app.now)
     assert (await app.store.recipients.tenant_rules()).get("acme") == rules
 
 
-async def test_what_is_sent_on_a_day_adds_up(app: App) -> None:
+async def test_usage_of_a_day_is_summed(app: App) -> None:
     spend = app.store.recipients.add_usage
     assert await spend(100, {"acme": 2, "globex": 5}) == {"acme": 2, "globex": 5}
     assert await spend(100, {"acme": 3}) == {"acme": 5}

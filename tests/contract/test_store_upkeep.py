@@ -1,4 +1,4 @@
-"""What time does: expiry, retention, forgetting."""
+"""Maintenance: expiry, retention and deletion of tombstones and keys."""
 
 from bellcast.model import times
 from bellcast.model.events import AnnouncementChanged, NotificationDeleted
@@ -7,7 +7,7 @@ from tests.contract.app import App
 DAY = 24 * 3600
 
 
-async def test_the_next_expiry_is_the_soonest_of_both_kinds(app: App) -> None:
+async def test_next_expiry_is_the_earliest_of_both_kinds(app: App) -> None:
     assert await app.store.upkeep.next_expiry() is None
     await app.send("alice", expires_at=times.to_rfc3339(app.now + 3000))
     assert await app.store.upkeep.next_expiry() == app.now + 3000
@@ -17,7 +17,7 @@ async def test_the_next_expiry_is_the_soonest_of_both_kinds(app: App) -> None:
     assert await app.store.upkeep.next_expiry() == app.now + 1000
 
 
-async def test_what_is_due_leaves_lists_and_counts_and_is_told(app: App) -> None:
+async def test_expired_notification_leaves_lists_and_counters(app: App) -> None:
     id = await app.send("alice", "due", expires_at=times.to_rfc3339(app.now + 1000))
     await app.send("alice", "later", expires_at=times.to_rfc3339(app.now + 9000))
     await app.send("alice", "never")
@@ -30,7 +30,7 @@ async def test_what_is_due_leaves_lists_and_counts_and_is_told(app: App) -> None
     assert await app.store.upkeep.next_expiry() == app.now + 8000
 
 
-async def test_expiry_takes_no_more_than_it_is_allowed(app: App) -> None:
+async def test_expiry_is_limited_per_call(app: App) -> None:
     for _ in range(3):
         await app.send("alice", expires_at=times.to_rfc3339(app.now + 1000))
     await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
@@ -38,7 +38,7 @@ async def test_expiry_takes_no_more_than_it_is_allowed(app: App) -> None:
     assert [(await app.store.upkeep.expire(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
 
 
-async def test_an_expired_row_is_told_to_those_who_resume(app: App) -> None:
+async def test_expired_row_is_a_change_for_resumed_clients(app: App) -> None:
     id = await app.send("alice", expires_at=times.to_rfc3339(app.now + 1000))
     before = await app.inbox("alice")
     app.clock.advance(1)
@@ -47,7 +47,7 @@ async def test_an_expired_row_is_told_to_those_who_resume(app: App) -> None:
     assert [(change.id, change.notification) for change in changes.rows] == [(id, None)]
 
 
-async def test_retention_takes_what_is_old_and_leaves_the_rest(app: App) -> None:
+async def test_retention_deletes_old_rows_only(app: App) -> None:
     await app.open("alice")
     old = [await app.send("alice", "old", tags=("x",)), await app.send("bob", "old")]
     await app.announce("old, to all")
@@ -65,7 +65,7 @@ async def test_retention_takes_what_is_old_and_leaves_the_rest(app: App) -> None
     assert await app.counts("alice") == (2, 2)
 
 
-async def test_forgetting_tombstones_raises_the_floor(app: App) -> None:
+async def test_deleted_tombstones_raise_the_oldest_revision(app: App) -> None:
     first, second = await app.send("alice"), await app.send("alice")
     await app.mark("alice", "delete", ids=(first,))
     app.clock.advance(DAY)
@@ -85,9 +85,9 @@ async def test_forgetting_tombstones_raises_the_floor(app: App) -> None:
     )
 
 
-async def test_forgetting_keys_is_bounded_and_frees_them(app: App) -> None:
+async def test_deletion_of_idempotency_keys_is_bounded_and_frees_them(app: App) -> None:
     for number in range(3):
-        await app.add(app.sending("alice", key=f"{number}", fingerprint=b"one"))
+        await app.add(app.send_request("alice", key=f"{number}", fingerprint=b"one"))
     app.clock.advance(1)
     forget = app.store.upkeep.delete_forgotten
     assert [await forget(app.now, tombstones_before=0, keys_before=app.now, limit=2) for _ in range(3)] == [
@@ -95,10 +95,10 @@ async def test_forgetting_keys_is_bounded_and_frees_them(app: App) -> None:
         (1, []),
         (0, []),
     ]
-    assert len((await app.add(app.sending("alice", key="0", fingerprint=b"two"))).events) == 1
+    assert len((await app.add(app.send_request("alice", key="0", fingerprint=b"two"))).events) == 1
 
 
-async def test_a_recalled_announcement_goes_for_good_once_nobody_has_it(app: App) -> None:
+async def test_recalled_announcement_is_deleted_once_no_inbox_has_it(app: App) -> None:
     for key in ("saw", "saw too", "did not"):
         await app.open(key)
     id = await app.announce("Recalled")
@@ -115,7 +115,7 @@ async def test_a_recalled_announcement_goes_for_good_once_nobody_has_it(app: App
         assert await app.counts(key) == (1, 1)
 
 
-async def test_an_inbox_that_gives_up_a_recalled_announcement_can_be_resumed(app: App) -> None:
+async def test_inbox_that_lost_a_recalled_announcement_can_be_resumed(app: App) -> None:
     await app.open("alice")
     id = await app.announce("Recalled")
     inbox = await app.inbox("alice")
@@ -128,7 +128,7 @@ async def test_an_inbox_that_gives_up_a_recalled_announcement_can_be_resumed(app
     (event,) = events
     assert isinstance(event, NotificationDeleted)
     assert (event.id, event.inbox.recipient, event.inbox.unread) == (id, "alice", 0)
-    # The tombstone is as old as the deletion: a sweep up to the recall leaves it.
+    # The tombstone is as old as the deletion: a sweep up to the recall keeps it.
     await app.store.upkeep.delete_forgotten(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
     changes = await app.store.inboxes.changes(inbox.number, inbox.state.revision, 10)
     assert changes.oldest_revision <= inbox.state.revision
@@ -142,7 +142,7 @@ async def test_stats_count_by_kind(app: App) -> None:
     assert (stats["tenants"], stats["recipients"], stats["notifications"], stats["announcements"]) == (2, 1, 1, 1)
 
 
-async def test_stats_of_a_tenant_count_nothing_of_another(app: App) -> None:
+async def test_stats_of_a_tenant_exclude_others(app: App) -> None:
     await app.send("alice", tenant="acme")
     await app.announce()
     acme = await app.store.upkeep.stats("acme")
@@ -152,5 +152,5 @@ async def test_stats_of_a_tenant_count_nothing_of_another(app: App) -> None:
     assert (await app.store.upkeep.stats(""))["announcements"] == 1
 
 
-async def test_a_store_that_is_there_answers_a_ping(app: App) -> None:
+async def test_open_store_answers_a_ping(app: App) -> None:
     await app.store.ping()

@@ -1,14 +1,14 @@
-"""The examples of a page: its fenced blocks, and what the word behind the fence says about them.
+"""The examples of a page: its fenced blocks, and the options after the fence.
 
 ```sh             run to its end, with status 0
-```sh stays=8787  run until the story ends; the story goes on when the port answers
-```sh stays       the same; the story goes on when it has printed something
-```sh stops       ends what stays, the last one first
+```sh stays=8787  run until the page ends; continue when the port accepts connections
+```sh stays       run until the page ends; continue after its first output
+```sh stops       end the background processes, the last one first
 ```python         run; the blocks of a page share their names, as in one file
-```js             run as a module in a page of its own in Chromium
-```html file=NAME written into the story's folder, whatever the language
-```text output    what the block before it printed; … stands for anything
-```sh reading     not run: it needs what a test has not (root, a domain)
+```js             run as a module in a separate page in Chromium
+```html file=NAME written into the page's folder, in any language
+```text output    the output of the block before; … matches anything
+```sh reading     not run, for example because it needs root or a domain
 
 A block in an HTML comment (`<!--sh … -->`) is run and not shown. Other languages are for reading.
 """
@@ -22,7 +22,7 @@ RUN = {"sh", "python", "js"}
 
 
 class Block(NamedTuple):
-    """One fenced block and where it stands."""
+    """One fenced block and its line in the page."""
 
     language: str
     options: dict[str, str]
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the story does with it: write, expect, read, stop, or run it as its language."""
+        """Action of the runner: write, expect, read, stop, or the block's language."""
         for option, kind in (("file", "write"), ("output", "expect"), ("reading", "read"), ("stops", "stop")):
             if option in self.options:
                 return kind
@@ -41,9 +41,9 @@ class Block(NamedTuple):
 def of(page: Path) -> list[Block]:
     """The blocks of a page in order."""
     text = page.read_text(encoding="utf-8")
-    return [_block(found, text.count("\n", 0, found.start()) + 1) for found in FENCE.finditer(text)]
+    return [_block(match, text.count("\n", 0, match.start()) + 1) for match in FENCE.finditer(text)]
 
 
-def _block(found: re.Match[str], line: int) -> Block:
-    options = dict(option.partition("=")[::2] for option in found[3].split())
-    return Block(found[2], options, found[4], line)
+def _block(match: re.Match[str], line: int) -> Block:
+    options = dict(option.partition("=")[::2] for option in match[3].split())
+    return Block(match[2], options, match[4], line)

@@ -50,7 +50,7 @@ class Follower:
         while True:
             node = random.choice(self.world.nodes)
             try:
-                if self.device is None or self.device.lost:
+                if self.device is None or self.device.needs_refetch:
                     await self._look(node)
                 await self._listen(node)
             except ENDS:
@@ -60,7 +60,7 @@ class Follower:
     async def _look(self, node: ServerProcess) -> None:
         snapshot = await self.world.fresh(node, self.recipient)
         self.device = Device(snapshot)
-        self._shown |= self.device.known.keys()
+        self._shown |= self.device.notifications.keys()
 
     async def _listen(self, node: ServerProcess) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
@@ -110,8 +110,8 @@ class Follower:
             if id in self._shown:
                 self.twice.append(id)
             self._shown.add(id)
-        self.device.hear(frame)
-        if self.device.lost:
+        self.device.apply(frame)
+        if self.device.needs_refetch:
             raise Gone
 
 
@@ -196,7 +196,7 @@ class World:
         """Mark and archive for random recipients; ignore failures."""
         while not self._over.is_set():
             one = random.choice(self.followers)
-            ids = list(one.device.known)[:3] if one.device is not None else []
+            ids = list(one.device.notifications)[:3] if one.device is not None else []
             node, action = random.choice(self.nodes), random.choice(["read", "seen", "archive"])
             with contextlib.suppress(httpx.HTTPError):
                 url, headers = f"{node.url}/v1/inbox/{action}", {"authorization": f"Bearer {self.token(one.recipient)}"}

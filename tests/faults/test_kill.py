@@ -19,7 +19,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.faults.raw import eventually, unharmed
 from tests.law.device import Device
-from tests.servers import STARTS_WITHIN, ServerProcess
+from tests.servers import START_TIMEOUT, ServerProcess
 from tests.wire.clients import Socket, Stream, stream, websocket
 
 PEOPLE = ["alice", "bob", "carol"]
@@ -49,7 +49,7 @@ class Load:
 
     def until_answered(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
         """Repeat the request until the server responds."""
-        deadline = time.monotonic() + STARTS_WITHIN
+        deadline = time.monotonic() + START_TIMEOUT
         while True:
             try:
                 return ask()
@@ -161,7 +161,7 @@ class Follower:
             self.came_back += 1
             while True:
                 event = self._live.next()
-                self.device.hear(event)
+                self.device.apply(event)
                 self._last = event.get("id") or self._last
 
     def arrives_at(self, position: str) -> bool:
@@ -201,16 +201,16 @@ def test_acknowledged_notifications_survive_kills_and_clients_agree(load: Load) 
         finally:
             load.over.set()
         for one in work:
-            one.result(timeout=STARTS_WITHIN)
+            one.result(timeout=START_TIMEOUT)
         fresh = {who: load.inbox(who) for who in PEOPLE}
         for follower in followers:
             assert follower.arrives_at(fresh[follower.recipient]["position"])
             follower.leave()
         for one in listening:
-            one.result(timeout=STARTS_WITHIN)
+            one.result(timeout=START_TIMEOUT)
     assert [follower.came_back for follower in followers] == [ROUNDS] * len(followers)
     for follower in followers:
-        assert not follower.device.lost
+        assert not follower.device.needs_refetch
         assert follower.device.snapshot == fresh[follower.recipient]
     for who in PEOPLE:
         _is_whole(load, who, fresh[who])

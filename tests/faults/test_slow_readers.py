@@ -81,7 +81,7 @@ def test_slow_reader_is_closed_and_can_resume(
             sent += 20
         assert live(tight) == 1
         for event in _events(slow):
-            device.hear(event)
+            device.apply(event)
             if event["type"] == "close":
                 break
         assert (event["code"], event["reconnect"]) == (4430, True)
@@ -90,7 +90,7 @@ def test_slow_reader_is_closed_and_can_resume(
     with websocket(tight, who, position=device.position) as back:
         assert back.next()["resumed"] is True
         while device.position != fresh["position"]:
-            device.hear(back.next())
+            device.apply(back.next())
     assert device.snapshot == fresh
 
 
@@ -141,7 +141,7 @@ def test_long_replay_follows_the_pace_of_the_reader_and_is_complete(
         fresh = snapshot(tight, who)
         told = []
         for event in _events(slow):
-            device.hear(event)
+            device.apply(event)
             if "notification" in event:
                 told.append((event["type"], event["notification"]["id"]))
             if device.position == fresh["position"]:

@@ -1,4 +1,4 @@
-"""The REST interface for targets that reach a store: requests by a synchronous call, in this process."""
+"""The REST interface for targets that use a store: requests by a synchronous call, in this process."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Api:
-    """A server on a store of its own, called from synchronous code."""
+    """A server with its own store, called from synchronous code."""
 
     def __init__(self, runner: asyncio.Runner, rest: Rest) -> None:
         self._runner = runner
@@ -25,11 +25,11 @@ class Api:
         return self._runner.run(work)
 
     def request(self, method: str, path: str, *, as_recipient: bool = False, **more: Any) -> httpx.Response:
-        """An answer of the server; one of 500 or more is a failure."""
-        asker = self.rest.recipient("alice") if as_recipient else self.rest.app
-        answer = self.run(asker.ask(method, path, **more))
-        assert answer.status_code < 500, (method, path, more, answer.text)
-        return answer
+        """Return the response; a status of 500 or more fails the test."""
+        client = self.rest.recipient("alice") if as_recipient else self.rest.app
+        response = self.run(client.ask(method, path, **more))
+        assert response.status_code < 500, (method, path, more, response.text)
+        return response
 
     def post(self, path: str, text: str) -> httpx.Response:
         return self.request("POST", path, content=text.encode(), headers={"content-type": "application/json"})

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def fuzz(name: str, inputs: SearchStrategy[T], check: Callable[[T], None], seeds: Sequence[T] = ()) -> None:
-    """Call `check` with every seed, then with generated inputs until the time is over; print how many there were.
+    """Call `check` with every seed, then with generated inputs until the time is over; print the number of inputs.
 
     `check` fails by raising. Hypothesis shrinks the failing input and prints it."""
     count = 0

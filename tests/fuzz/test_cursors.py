@@ -18,11 +18,11 @@ PARAMETERS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES) 
 SEEDS = [(path, [(name, value)]) for path in LISTS for name in NAMES[:4] for value in VALUES]
 
 
-def test_every_query_of_a_list_is_answered_or_refused(api: Api) -> None:
-    def check(asked: tuple[str, list[tuple[str, str]]]) -> None:
-        path, parameters = asked
+def test_list_queries_are_answered_or_refused(api: Api) -> None:
+    def check(request: tuple[str, list[tuple[str, str]]]) -> None:
+        path, parameters = request
         query = "&".join(f"{name}={value}" for name, value in parameters)
-        answer = api.request("GET", f"{path}?{query}", as_recipient=path == "/v1/inbox")
-        assert answer.status_code in (200, 400, 422), (answer.status_code, query)
+        response = api.request("GET", f"{path}?{query}", as_recipient=path == "/v1/inbox")
+        assert response.status_code in (200, 400, 422), (response.status_code, query)
 
     fuzz("list cursors", st.tuples(st.sampled_from(LISTS), PARAMETERS), check, SEEDS)

@@ -1,6 +1,6 @@
-"""Fuzzing of HTTP connections: heads, bodies, chunks and trailers, in one piece and cut anywhere, without sockets.
+"""Fuzzing of HTTP connections: heads, bodies, chunks and trailers, whole and in pieces, without sockets.
 
-Both ways in are covered: bytes that are a whole request for a live connection, and uvicorn's protocol."""
+Both entry points are covered: the fast path for live connections, and uvicorn's protocol."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.live.http.takeover import EXTENSION, MAX_HEADER_LINES, MAX_PIPELINED
 from tests.fuzz.runner import fuzz
 
-TURNS = 12  # of the loop: more than any response of the app takes
+TURNS = 12  # turns of the event loop; more than any response of the app needs
 
 HOST = b"Host: a\r\n"
 SOCKET = HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -59,19 +59,19 @@ PIECES = st.sampled_from(
 BYTES = st.lists(PIECES | st.binary(max_size=8), min_size=1, max_size=8).map(b"".join)
 
 
-class Sent(NamedTuple):
-    """What a client sends, and where it is cut."""
+class Input(NamedTuple):
+    """The bytes of a client, and the indices at which they are cut."""
 
     data: bytes
     cuts: Sequence[int]
 
 
-INPUTS = st.builds(Sent, BYTES, st.lists(st.integers(0, 400), max_size=6))
-INPUT_SEEDS = [Sent(seed, cuts) for seed in SEEDS for cuts in ((), (1, 20, 40, 80, 81, 82), range(1, 200, 3))]
+INPUTS = st.builds(Input, BYTES, st.lists(st.integers(0, 400), max_size=6))
+INPUT_SEEDS = [Input(seed, cuts) for seed in SEEDS for cuts in ((), (1, 20, 40, 80, 81, 82), range(1, 200, 3))]
 
 
-class Wire(asyncio.Transport):
-    """A socket whose peer reads everything at once."""
+class FakeTransport(asyncio.Transport):
+    """A socket with a peer that reads everything immediately."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1)})
@@ -113,11 +113,11 @@ class Wire(asyncio.Transport):
 
 
 class Owner(asyncio.Protocol):
-    """The owner of a socket that was taken over."""
+    """The protocol of a socket that the app took over."""
 
 
 class App:
-    """Takes live connections over, and answers any other request with its size; remembers the complete ones."""
+    """Takes live connections over, responds `ok` to other requests, and records complete requests."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[Any, ...]] = []
@@ -138,16 +138,16 @@ class App:
         self.requests.append((scope["method"], scope["path"], scope["http_version"], headers, body))
         if self.begins_live(scope["path"], upgrade=False):
             try:
-                transport, _ = scope["extensions"][EXTENSION](Owner())
+                connection, _ = scope["extensions"][EXTENSION](Owner())
             except ConnectionResetError:
                 return
-            transport.write(b"taken over")
+            connection.write(b"taken over")
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
 
-class Logged(logging.Handler):
+class ErrorLog(logging.Handler):
     """Errors that uvicorn logs instead of raising them."""
 
     def __init__(self) -> None:
@@ -158,41 +158,41 @@ class Logged(logging.Handler):
         self.messages.append(self.format(record))
 
 
-async def converse(pieces: Sequence[bytes], logged: Logged) -> list[tuple[Any, ...]]:
-    """Send pieces as a connection, then hang up; the requests that the app has seen."""
-    app, state, wire = App(), ServerState(), Wire()
-    lobby = FastPathFactory(app)
-    config = uvicorn.Config(app, http=lobby, ws="none", lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
+async def run_connection(pieces: Sequence[bytes], log: ErrorLog) -> list[tuple[Any, ...]]:
+    """Send the pieces on one connection and close it; return the requests that reached the app."""
+    app, state, transport = App(), ServerState(), FakeTransport()
+    fast_path = FastPathFactory(app)
+    config = uvicorn.Config(app, http=fast_path, ws="none", lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
     config.load()
-    wire.protocol = lobby(config, state, {})
-    wire.protocol.connection_made(wire)
+    transport.protocol = fast_path(config, state, {})
+    transport.protocol.connection_made(transport)
     for piece in pieces:
-        await turns(wire)
-        if wire.is_closed or wire.is_reading_paused:
+        await run_loop(transport)
+        if transport.is_closed or transport.is_reading_paused:
             break
-        wire.protocol.data_received(piece)
-    await turns(wire)
-    wire.close()
-    await turns(wire)
-    check(wire, app, state, logged)
+        transport.protocol.data_received(piece)
+    await run_loop(transport)
+    transport.close()
+    await run_loop(transport)
+    check(transport, app, state, log)
     return app.requests
 
 
-async def turns(wire: Wire) -> None:
-    """Let the loop turn until the app has nothing to do, or waits for the client."""
+async def run_loop(transport: FakeTransport) -> None:
+    """Run the loop until the app is idle or waits for the client."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
     for _ in range(MAX_PIPELINED * TURNS):
-        if not wire.is_reading_paused:
+        if not transport.is_reading_paused:
             break
         await asyncio.sleep(0)
 
 
-def check(wire: Wire, app: App, state: ServerState, logged: Logged) -> None:
-    assert not logged.messages, logged.messages
+def check(transport: FakeTransport, app: App, state: ServerState, log: ErrorLog) -> None:
+    assert not log.messages, log.messages
     assert not state.connections
     assert not state.tasks
-    assert wire.written.count(b"HTTP/1.1 ") <= 2 * len(app.requests) + 2  # 100 Continue and a refusal
+    assert transport.written.count(b"HTTP/1.1 ") <= 2 * len(app.requests) + 2  # 100 Continue and a refusal
     for _, _, version, headers, _ in app.requests:
         hosts = [name for name, _ in headers].count(b"host")
         assert len(headers) <= MAX_HEADER_LINES
@@ -200,27 +200,27 @@ def check(wire: Wire, app: App, state: ServerState, logged: Logged) -> None:
 
 
 def cut(data: bytes, cuts: Sequence[int]) -> list[bytes]:
-    places = sorted({place for place in cuts if 0 < place < len(data)})
-    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
+    cut_points = sorted({index for index in cuts if 0 < index < len(data)})
+    return [data[start:end] for start, end in zip([0, *cut_points], [*cut_points, len(data)], strict=True)]
 
 
-async def check_connection(sent: Sent, logged: Logged) -> None:
-    """The app sees the same requests however they are cut; pipelined ones before a bad one may be dropped."""
-    whole = await converse([sent.data], logged)
-    pieces = await converse(cut(sent.data, sent.cuts), logged)
+async def check_connection(input_: Input, log: ErrorLog) -> None:
+    """Requests are the same however their bytes are cut; pipelined ones before a malformed one may be dropped."""
+    whole = await run_connection([input_.data], log)
+    pieces = await run_connection(cut(input_.data, input_.cuts), log)
     shorter = min(len(whole), len(pieces))
     assert whole[:shorter] == pieces[:shorter]
-    if whole:  # trailers are no headers
-        head = sent.data.lstrip(b"\r\n").partition(b"\r\n\r\n")[0].lower()
+    if whole:  # trailers are not headers
+        head = input_.data.lstrip(b"\r\n").partition(b"\r\n\r\n")[0].lower()
         assert all(name in head and value.lower() in head for name, value in whole[0][3])
 
 
 def test_http_connections_withstand_any_bytes() -> None:
-    logged = Logged()
+    log = ErrorLog()
     logger = logging.getLogger("uvicorn.error")
-    logger.addHandler(logged)
+    logger.addHandler(log)
     try:
         with asyncio.Runner() as runner:
-            fuzz("HTTP connections", INPUTS, lambda sent: runner.run(check_connection(sent, logged)), INPUT_SEEDS)
+            fuzz("HTTP connections", INPUTS, lambda input_: runner.run(check_connection(input_, log)), INPUT_SEEDS)
     finally:
-        logger.removeHandler(logged)
+        logger.removeHandler(log)

@@ -69,7 +69,7 @@ SEEDS = [
 
 
 def verify(document: bytes, token: Jwt) -> str | None:
-    """The recipient, by the keys in a document."""
+    """Return the recipient of a token verified with the keys of a document."""
     jwks = Jwks(
         URL, AccessConfig(jwks_url=URL), FakeHttp(lambda _: Response(200, {}, document)), FakeClock(NOW), Limits()
     )
@@ -77,13 +77,13 @@ def verify(document: bytes, token: Jwt) -> str | None:
 
 
 def check(document: bytes) -> None:
-    """The document or the tokens are refused, or the token is the signer's."""
+    """The document or the tokens are refused, or the signer's recipient is verified."""
     for token in TOKENS:
         with suppress(Unauthenticated, Unavailable):
             assert verify(document, token) == "alice"
 
 
-def test_every_document_is_refused_or_its_keys_are_used() -> None:
+def test_jwks_documents_are_refused_or_their_keys_are_used() -> None:
     for key, token in zip(PUBLISHED[:2], TOKENS, strict=True):
         assert verify(json.dumps({"keys": [key]}).encode(), token) == "alice"
     fuzz("JWKS documents", DOCUMENTS, check, SEEDS)

@@ -1,4 +1,4 @@
-"""Fuzzing of the native dialect's commands: each is typed or refused, and its answer can be written."""
+"""Fuzzing of the native dialect's commands: each is parsed or refused, and its response can be encoded."""
 
 import json
 from typing import Any
@@ -39,17 +39,17 @@ SEEDS = [
 ]
 
 
-def test_every_frame_is_a_command_or_refused_in_an_answer() -> None:
+def test_native_frames_are_commands_or_refused_in_a_response() -> None:
     def check(text: str) -> None:
         command = protocol.receive(text)
         if isinstance(command, protocol.InvalidFrame):
-            answer: Any = protocol.error(command.ref, command.error)
+            response: Any = protocol.error(command.ref, command.error)
         else:
-            answer = protocol.ack(command.ref)
+            response = protocol.ack(command.ref)
             if isinstance(command, protocol.MarkCommand) and command.of is not None:
-                assert isinstance(command.of.type, str)  # a narrowing never gets lost
+                assert isinstance(command.of.type, str)  # a filter is never dropped
         for dialect in (protocol.MESSAGE, protocol.SSE_PLAIN, protocol.SSE_CHUNKED, protocol.WEBSOCKET):
-            assert dialect.encode_frame(answer)
-        msgspec.json.decode(protocol.MESSAGE.encode_frame(answer))
+            assert dialect.encode_frame(response)
+        msgspec.json.decode(protocol.MESSAGE.encode_frame(response))
 
     fuzz("native commands", OBJECTS | MANGLED | st.text(max_size=40), check, SEEDS)

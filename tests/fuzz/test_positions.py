@@ -1,4 +1,4 @@
-"""Fuzzing of positions: what a client sends as `Last-Event-ID` or `position`."""
+"""Fuzzing of positions: the value of `Last-Event-ID` or `position`."""
 
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ SEEDS = [
 POSITIONS = st.from_regex(r"[0-9a-fA-F_+ -]{0,40}", fullmatch=True) | st.text(max_size=40) | st.sampled_from(SEEDS)
 
 
-def test_a_position_is_unknown_or_one_that_the_store_takes(api: Api) -> None:
+def test_positions_are_unknown_or_usable_by_the_store(api: Api) -> None:
     def check(text: str) -> None:
         position = parse_position(text)
         if position is None:

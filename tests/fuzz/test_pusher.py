@@ -1,4 +1,4 @@
-"""Fuzzing of what Pusher's clients and server SDKs send: frames, signed data, and the query of a signed request."""
+"""Fuzzing of input from Pusher's clients and server SDKs: frames, signed data, and queries of signed requests."""
 
 import json
 from typing import Any
@@ -94,30 +94,30 @@ QUERY_SEEDS = [
 ]
 
 
-def test_every_frame_is_a_command_or_rejected_in_an_answer() -> None:
+def test_pusher_frames_are_commands_or_rejected_in_a_response() -> None:
     def check(text: str) -> None:
         command = protocol.receive(text)
         match command:
             case protocol.InvalidPusherFrame(message):
-                answer = frames.error(message)
+                response = frames.error(message)
             case protocol.PusherSubscribe(channel):
-                answer = frames.subscription_error(channel, "AuthError", channel, 401)
+                response = frames.subscription_error(channel, "AuthError", channel, 401)
                 signatures.is_valid(PROJECT, command.auth or "", channel)
             case protocol.ClientEvent(event, channel, data):
                 list(validation.data("data", data, 0))
-                answer = frames.event(event, channel, frames.text(data))
+                response = frames.event(event, channel, frames.text(data))
             case _:
-                answer = frames.PONG
-        json.loads(protocol.MESSAGE.encode_frame(answer))
+                response = frames.PONG
+        json.loads(protocol.MESSAGE.encode_frame(response))
 
     fuzz("pusher frames", FRAMES | st.text(max_size=40), check, FRAME_SEEDS)
 
 
-def test_signed_data_is_read_or_what_is_wrong_is_said() -> None:
+def test_signed_data_is_parsed_or_reported_as_wrong() -> None:
     def check(text: str) -> None:
         member, user = protocol.read_member(text), protocol.read_user(text)
-        for said in (member, user):
-            info: Any = "" if isinstance(said, str) else said.user_info
+        for parsed in (member, user):
+            info: Any = "" if isinstance(parsed, str) else parsed.user_info
             list(validation.data("user_info", info, 0))
         if not isinstance(member, str):
             assert 1 <= len(member.user_id) <= 128
@@ -126,7 +126,7 @@ def test_signed_data_is_read_or_what_is_wrong_is_said() -> None:
     fuzz("pusher user data", shaped | TEXTS | st.text(max_size=40), check, DATA_SEEDS)
 
 
-def test_no_query_without_the_secret_passes_and_each_is_refused() -> None:
+def test_unsigned_queries_are_always_refused() -> None:
     def check(query: bytes) -> None:
         try:
             pairs = _pairs(query)

@@ -1,4 +1,4 @@
-"""Fuzzing of what Engine.IO and Socket.IO clients send: the parsers, and a whole session without sockets."""
+"""Fuzzing of input from Engine.IO and Socket.IO clients: the parsers, and a whole session without sockets."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
 
 MAX_PAYLOAD = 4_096
-# What an encoded value may add to the bytes that came: base64, and short numbers such as 1e15 that are written out.
+# Bytes that encoding may add to a received value: base64, and numbers such as 1e15 written in full.
 MAX_GROWTH = 6
 
 PLACEHOLDER = '{"_placeholder":true,"num":%s}'
@@ -39,13 +39,13 @@ MESSAGES = st.lists(TEXTS | st.binary(max_size=64), min_size=1, max_size=6)
 MESSAGE_SEEDS: list[list[str | bytes]] = [[head, b"x" * 1_000, b"y" * 64] for head in HEADS]
 
 
-def sizes(packet: Packet) -> int:
-    """Bytes of a packet's data once it is encoded, as handlers and other dialects have it."""
+def encoded_size(packet: Packet) -> int:
+    """Return the bytes of a packet's data once it is encoded for callbacks and other dialects."""
     return len(msgspec.json.encode(packet.data))
 
 
 def check_messages(messages: Sequence[str | bytes]) -> None:
-    """A reader gives packets no larger than what came, or raises Broken."""
+    """Packets are no larger than the received bytes, or InvalidPacket is raised."""
     reader, received = PacketReader(MAX_PAYLOAD), 0
     for message in messages:
         received += len(message.encode(errors="surrogatepass") if isinstance(message, str) else message)
@@ -60,11 +60,11 @@ def check_messages(messages: Sequence[str | bytes]) -> None:
         assert len(packet.namespace) <= packets.MAX_NAMESPACE_LENGTH
         if packet.type == packets.CONNECT:
             assert packet.data is None or isinstance(packet.data, dict)
-        assert sizes(packet) <= MAX_GROWTH * received + 16
+        assert encoded_size(packet) <= MAX_GROWTH * received + 16
         packets.encode(packet)
 
 
-def test_socketio_packets_are_read_within_bounds_or_refused() -> None:
+def test_socketio_packets_are_parsed_within_bounds_or_refused() -> None:
     fuzz("Socket.IO packets", MESSAGES, check_messages, MESSAGE_SEEDS)
 
 
@@ -79,98 +79,98 @@ BODIES = st.lists(BODY_PIECES | st.binary(max_size=20), max_size=6).map(b"\x1e".
 
 
 def check_body(body: bytes) -> None:
-    """A body gives its packets in order up to the first unreadable one, and no more bytes than it has."""
-    read = []
+    """A body yields its packets in order up to the first unreadable one, and no more bytes than it has."""
+    parsed = []
     with suppress(InvalidPacket):
         for packet in engineio.read_body(body):
-            read.append(packet)
-    assert all(packet.type in engineio.TYPES for packet in read)
-    assert sum(len(packet.data.encode() if isinstance(packet.data, str) else packet.data) for packet in read) <= len(
+            parsed.append(packet)
+    assert all(packet.type in engineio.TYPES for packet in parsed)
+    assert sum(len(packet.data.encode() if isinstance(packet.data, str) else packet.data) for packet in parsed) <= len(
         body
     )
 
 
-def test_engineio_payloads_are_read_within_bounds_or_refused() -> None:
+def test_engineio_payloads_are_parsed_within_bounds_or_refused() -> None:
     fuzz("Engine.IO payloads", BODIES, check_body, BODY_SEEDS)
 
 
 class Recorder:
-    """The layer above a pipe: reads Socket.IO as the real one does, and counts what it is told."""
+    """A listener of Engine.IO sessions that parses Socket.IO packets and counts opened and closed sessions."""
 
     def __init__(self) -> None:
         self.reader = PacketReader(MAX_PAYLOAD)
         self.opened_count = self.closed_count = 0
 
-    def on_open(self, pipe: EngineSession) -> None:
+    def on_open(self, session: EngineSession) -> None:
         self.opened_count += 1
 
-    def on_message(self, pipe: EngineSession, message: str | bytes) -> None:
-        assert not pipe.is_closed
+    def on_message(self, session: EngineSession, message: str | bytes) -> None:
+        assert not session.is_closed
         try:
             packet = self.reader.read(message)
         except InvalidPacket:
-            pipe.close(UNREADABLE)
+            session.close(UNREADABLE)
             return
         if packet is not None and packet.type == packets.EVENT:
-            pipe.send(*packets.encode(packet._replace(type=packets.ACK, id=0)))
+            session.send(*packets.encode(packet._replace(type=packets.ACK, id=0)))
 
-    def on_transport_changed(self, pipe: EngineSession) -> None: ...
-    def on_buffer_full(self, pipe: EngineSession) -> None: ...
-    def on_buffer_drained(self, pipe: EngineSession) -> None: ...
-    def on_close(self, pipe: EngineSession) -> None:
+    def on_transport_changed(self, session: EngineSession) -> None: ...
+    def on_buffer_full(self, session: EngineSession) -> None: ...
+    def on_buffer_drained(self, session: EngineSession) -> None: ...
+    def on_close(self, session: EngineSession) -> None:
         self.closed_count += 1
 
 
 REQUEST = HandshakeRequest(
     method="GET", path="/", http_version="1.1", scheme="http", headers=[], query=b"", address="127.0.0.1", parameters=[]
 )
-STEPS = st.lists(BODIES | st.sampled_from(["take", "look", "end", "joined"]), min_size=1, max_size=8)
+STEPS = st.lists(BODIES | st.sampled_from(["take", "timeout", "end", "joined"]), min_size=1, max_size=8)
 STEP_SEEDS: list[list[bytes | str]] = [
     [b"40", "joined", "take", b"42[1]", "take", b"41", b"1", "take"],
-    ["look", b"3", "look", "look", "take"],
+    ["timeout", b"3", "timeout", "timeout", "take"],
     [b"2", b"40"],
     [
         b'451-["a",' + b",".join([b'{"_placeholder":true,"num":0}'] * 50) + b"]\x1eb" + base64.b64encode(b"x" * 900),
         "take",
     ],
     [b"\x1e", "take"],
-    ["end", "end", b"40", "look"],
+    ["end", "end", b"40", "timeout"],
 ]
 
 
 async def run_session(steps: Sequence[bytes | str]) -> None:
-    upper: Any = Recorder()
-    pipes = EngineSessions(upper, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), None)
-    pipe = EngineSession(pipes, REQUEST)
-    link = PollingTransport(pipe)
-    pipe.begin(link)
-    assert json.loads(link.take_pending()[1:])["sid"] == pipe.sid
-    assert (len(pipes), pipes.unjoined) == (1, 1)
+    listener: Any = Recorder()
+    sessions = EngineSessions(listener, SocketIOConfig(max_payload=MAX_PAYLOAD), FakeClock(), None)
+    session = EngineSession(sessions, REQUEST)
+    transport = PollingTransport(session)
+    session.begin(transport)
+    assert json.loads(transport.take_pending()[1:])["sid"] == session.sid
+    assert (len(sessions), sessions.unjoined) == (1, 1)
     for step in steps:
         match step:
             case bytes():
                 try:
                     for packet in engineio.read_body(step):
-                        pipe.receive(packet)
+                        session.receive(packet)
                 except InvalidPacket:
-                    pipe.close(UNREADABLE)
-                assert link.get_write_buffer_size() <= MAX_GROWTH * len(step) + 1_000 or not pipe.is_closed
+                    session.close(UNREADABLE)
+                assert transport.get_write_buffer_size() <= MAX_GROWTH * len(step) + 1_000 or not session.is_closed
             case "take":
-                link.take_pending()
-                assert link.get_write_buffer_size() == 0
-            case "look":
-                pipe.check_timeout(pipe.deadline)
+                transport.take_pending()
+                assert transport.get_write_buffer_size() == 0
+            case "timeout":
+                session.check_timeout(session.deadline)
             case "joined":
-                pipe.set_joined()
+                session.set_joined()
             case _:
-                pipe.close(UNREADABLE)
-        assert len(pipes) == (0 if pipe.is_closed else 1)
-        assert pipes.unjoined == int(pipe.is_unjoined)
-        assert upper.closed_count == int(pipe.is_closed)
-    pipe.close(UNREADABLE)
-    assert (len(pipes), pipes.unjoined, pipes.unjoined_from("127.0.0.1")) == (0, 0, 0)
+                session.close(UNREADABLE)
+        assert len(sessions) == (0 if session.is_closed else 1)
+        assert sessions.unjoined == int(session.is_unjoined)
+        assert listener.closed_count == int(session.is_closed)
+    session.close(UNREADABLE)
+    assert (len(sessions), sessions.unjoined, sessions.unjoined_from("127.0.0.1")) == (0, 0, 0)
 
 
-def test_engineio_sessions_leave_nothing_behind_whatever_is_sent() -> None:
+def test_engineio_sessions_are_released_after_any_input() -> None:
     with asyncio.Runner() as runner:
         fuzz("Engine.IO sessions", STEPS, lambda steps: runner.run(run_session(steps)), STEP_SEEDS)

@@ -10,7 +10,7 @@ from tests.fuzz.runner import fuzz
 from tests.unit.live.framing.client import BINARY, CONTINUATION, TEXT, close, fragments, frame, header
 
 MAX_SIZE = 1_000
-Input = tuple[bytes, list[int]]  # what a client sends, and where it is cut
+Input = tuple[bytes, list[int]]  # the bytes of a client, and the indices at which they are cut
 
 PAYLOADS = st.binary(max_size=140) | st.text(max_size=60).map(lambda text: text.encode(errors="surrogatepass"))
 FRAMES = st.one_of(
@@ -43,20 +43,20 @@ SEEDS: list[Input] = [
 def received(sent: bytes, cuts: list[int]) -> list[ReaderEvent]:
     reader = FrameReader(MAX_SIZE)
     ends = sorted({0, len(sent), *(min(cut, len(sent)) for cut in cuts)})
-    return [one for start, end in pairwise(ends) for one in reader.receive(sent[start:end])]
+    return [event for start, end in pairwise(ends) for event in reader.receive(sent[start:end])]
 
 
-def test_the_frame_reader_reads_the_same_however_its_input_is_cut() -> None:
-    def check(given: Input) -> None:
-        sent, cuts = given
+def test_frame_reader_is_independent_of_chunk_boundaries() -> None:
+    def check(input_: Input) -> None:
+        sent, cuts = input_
         whole = received(sent, [])
         assert received(sent, cuts) == whole
         assert received(sent, list(range(min(len(sent), 400)))) == whole
         assert not any(
-            isinstance(one, CloseReceived | ProtocolViolation) for one in whole[:-1]
-        )  # it is deaf afterwards
-        for one in whole:
-            if isinstance(one, websocket.TextMessage):
-                assert len(one.text.encode()) <= MAX_SIZE
+            isinstance(event, CloseReceived | ProtocolViolation) for event in whole[:-1]
+        )  # the reader ignores input after a close or a violation
+        for event in whole:
+            if isinstance(event, websocket.TextMessage):
+                assert len(event.text.encode()) <= MAX_SIZE
 
     fuzz("websocket frames", INPUTS, check, SEEDS)

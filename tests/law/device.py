@@ -1,6 +1,7 @@
-"""A device that keeps its inbox by events alone: the Python twin of the rules in the browser's `inbox-reducer.js`.
+"""A device that maintains its inbox from events alone: the Python twin of the rules in the browser's
+`inbox-reducer.js`.
 
-It is written for the law (*snapshot + events == fresh snapshot*), not for use: plain dicts, everything in memory."""
+It serves the law (*snapshot + events == fresh snapshot*) only: plain dicts, everything in memory."""
 
 from typing import Any
 
@@ -9,58 +10,63 @@ Frame = dict[str, Any]
 
 
 class Device:
-    """What one client knows: every notification that is not archived, newest first, and the counters."""
+    """The state of one client: every notification that is not archived, and the counters."""
 
     def __init__(self, snapshot: dict[str, Any]) -> None:
-        self.known: dict[str, Notification] = {one["id"]: one for one in snapshot["notifications"]}
+        self.notifications: dict[str, Notification] = {
+            notification["id"]: notification for notification in snapshot["notifications"]
+        }
         self.unread: int = snapshot["unread"]
         self.unseen: int = snapshot["unseen"]
         self.position: str = snapshot["position"]
-        self.lost = False  # told to fetch again
+        self.needs_refetch = False  # after a reset
 
-    def hear(self, frame: Frame) -> None:
+    def apply(self, frame: Frame) -> None:
         """Apply one frame."""
         match frame["type"]:
             case "notification" | "notification-update":
                 self._put(frame["notification"])
             case "notification-delete":
-                self.known.pop(frame["id"], None)
+                self.notifications.pop(frame["id"], None)
             case "counts":
-                self._many(frame)
+                self._apply_counts(frame)
             case "reset":
-                self.lost = True
+                self.needs_refetch = True
             case _:
                 return
         self.unread, self.unseen, self.position = frame["unread"], frame["unseen"], frame["position"]
 
     def _put(self, notification: Notification) -> None:
         if notification["archived_at"] is None:
-            self.known[notification["id"]] = notification
+            self.notifications[notification["id"]] = notification
         else:
-            self.known.pop(notification["id"], None)
+            self.notifications.pop(notification["id"], None)
 
-    def _many(self, frame: Frame) -> None:
-        for id in self._meant(frame):
+    def _apply_counts(self, frame: Frame) -> None:
+        for id in self._selected(frame):
             changed = frame["changed"]
             if changed in ("deleted", "archived"):
-                del self.known[id]
+                del self.notifications[id]
             elif changed == "unarchived":
-                self.lost = True  # what was put away is not known here
+                self.needs_refetch = True  # archived notifications are not stored here
             else:
-                self.known[id] = {**self.known[id], **_stamps(self.known[id], changed, frame["at"])}
+                self.notifications[id] = {
+                    **self.notifications[id],
+                    **_stamps(self.notifications[id], changed, frame["at"]),
+                }
         if frame["changed"] == "unarchived":
-            self.lost = True
+            self.needs_refetch = True
 
-    def _meant(self, frame: Frame) -> list[str]:
+    def _selected(self, frame: Frame) -> list[str]:
         if frame["ids"] != "all":
-            return [id for id in frame["ids"] if id in self.known]
+            return [id for id in frame["ids"] if id in self.notifications]
         of = frame.get("of", {})
-        return [id for id, one in self.known.items() if _within(one, of)]
+        return [id for id, notification in self.notifications.items() if _within(notification, of)]
 
     @property
     def snapshot(self) -> dict[str, Any]:
-        """What a fresh `GET /v1/inbox` must say."""
-        newest_first = sorted(self.known.values(), key=lambda one: one["id"], reverse=True)
+        """The expected response of a fresh `GET /v1/inbox`, newest notification first."""
+        newest_first = sorted(self.notifications.values(), key=lambda notification: notification["id"], reverse=True)
         return {
             "notifications": newest_first,
             "unread": self.unread,

@@ -1,7 +1,7 @@
-"""Snapshot + events == fresh snapshot, whatever happened in between, on every device, over every cut.
+"""Snapshot + events == fresh snapshot, after random histories, on every device, over every disconnect.
 
-The same histories are kept as fixtures in `tests/fixtures/law`, where the browser's `inbox-reducer.js` must reach the same end.
-`python -m tests.law.test_law` writes them anew."""
+The same histories are stored as fixtures in `tests/fixtures/law`, where the browser's `inbox-reducer.js` must reach the
+same end. `python -m tests.law.test_law` writes them again."""
 
 import json
 import random
@@ -23,20 +23,20 @@ from tests.wire.clients import Socket, Stream, stream, websocket
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "law"
 TYPES = ["booking", "payment"]
-TIMES_LET_GO = 10  # a test that writes megabytes before it reads is let go once or twice where buffers are small
-MANY = 210  # beyond 200 rows an event names the rows by what they have in common
+MAX_SLOW_CLOSES = 10  # small buffers close a test that writes megabytes before it reads once or twice
+BULK_COUNT = 210  # above 200 rows an event names the filter instead of the ids
 ACTIONS = ["seen", "read", "unread", "archive", "unarchive", "delete"]
 
 
-class World:
-    """Alice in a tenant of her own, her devices, and the app that tells her things."""
+class Scenario:
+    """Alice in a separate tenant, her devices, and the app that notifies her."""
 
     count = 0
 
     def __init__(self, server: ServerProcess) -> None:
-        World.count += 1
+        Scenario.count += 1
         self.server = server
-        self.tenant = f"law{World.count}"
+        self.tenant = f"law{Scenario.count}"
         self.app = httpx.Client(base_url=server.url, headers=server.as_app(), params={"tenant": self.tenant})
         self.alice = httpx.Client(base_url=server.url, headers=server.as_recipient("alice", tenant=self.tenant))
         self.ids: list[str] = []
@@ -44,20 +44,20 @@ class World:
         self.devices: list[tuple[Device, Any, Stream | Socket]] = []
 
     def close(self) -> None:
-        for _, opened, _ in self.devices:
-            opened.__exit__(None, None, None)
+        for _, context, _ in self.devices:
+            context.__exit__(None, None, None)
         self.app.close()
         self.alice.close()
 
-    # --- what the app does
+    # --- app
 
     def notify(self, type: str) -> None:
-        answer = self.app.post("/v1/notifications", json={"to": "alice", "title": "t", "type": type}).json()
-        self.ids.append(answer["notifications"][0]["id"])
+        response = self.app.post("/v1/notifications", json={"to": "alice", "title": "t", "type": type}).json()
+        self.ids.append(response["notifications"][0]["id"])
 
     def notify_many(self, count: int, type: str) -> None:
         sends = [{"to": "alice", "title": str(number), "type": type} for number in range(count)]
-        self.ids += [one["id"] for one in self.app.post("/v1/notifications/bulk", json=sends).json()["results"]]
+        self.ids += [result["id"] for result in self.app.post("/v1/notifications/bulk", json=sends).json()["results"]]
 
     def announce(self, type: str) -> None:
         body = {"to": {"tenant": self.tenant}, "title": "all", "type": type}
@@ -71,7 +71,7 @@ class World:
     def recall(self, id: str) -> None:
         self.app.delete(f"/v1/notifications/{id}")
 
-    # --- what Alice does
+    # --- Alice
 
     def act(self, action: str, body: dict[str, Any]) -> None:
         if action == "delete":
@@ -83,10 +83,10 @@ class World:
     def clear(self, view: str, type: str | None) -> None:
         self.alice.delete("/v1/inbox", params={"view": view} if type is None else {"view": view, "type": type})
 
-    # --- her devices
+    # --- devices
 
-    def fresh(self) -> dict[str, Any]:
-        """A snapshot of everything, page by page, from one moment."""
+    def fetch_snapshot(self) -> dict[str, Any]:
+        """Return a snapshot of everything, page by page, from one position."""
         while True:
             snapshot = self.alice.get("/v1/inbox", params={"limit": 100}).json()
             while snapshot["next"] is not None:
@@ -98,180 +98,178 @@ class World:
             else:
                 return {name: snapshot[name] for name in ("notifications", "unread", "unseen", "position")}
 
-    def connect(self, way: str, position: str) -> tuple[Any, Stream | Socket]:
-        follow = websocket if way == "websocket" else stream
-        opened = follow(self.server, "alice", position=position, claims={"tenant": self.tenant})
-        return opened, opened.__enter__()
+    def connect(self, transport: str, position: str) -> tuple[Any, Stream | Socket]:
+        follow = websocket if transport == "websocket" else stream
+        context = follow(self.server, "alice", position=position, claims={"tenant": self.tenant})
+        return context, context.__enter__()
 
-    def add_device(self, way: str) -> None:
-        device = Device(self.fresh())
-        self.devices.append((device, *self.connect(way, device.position)))
+    def add_device(self, transport: str) -> None:
+        device = Device(self.fetch_snapshot())
+        self.devices.append((device, *self.connect(transport, device.position)))
 
-    def cut(self, number: int, way: str) -> None:
-        """A device loses its connection, hears nothing for a while, and comes back where it was."""
-        device, opened, _ = self.devices[number]
-        opened.__exit__(None, None, None)
-        self.devices[number] = (device, *self.connect(way, device.position))
+    def reconnect(self, number: int, transport: str) -> None:
+        """Close a device's connection and connect it again at its position."""
+        device, context, _ = self.devices[number]
+        context.__exit__(None, None, None)
+        self.devices[number] = (device, *self.connect(transport, device.position))
 
     def settle(self) -> None:
-        """Every device hears what there is up to the newest position."""
-        newest = self.fresh()
+        """Apply all events on every device and compare it with a fresh snapshot."""
+        newest = self.fetch_snapshot()
         for number in range(len(self.devices)):
-            self._hear(number, newest["position"])
-            device, *line = self.devices[number]
-            if device.lost:
-                self.devices[number] = (Device(newest), *line)
+            self._catch_up(number, newest["position"])
+            device, *connection = self.devices[number]
+            if device.needs_refetch:
+                self.devices[number] = (Device(newest), *connection)
             else:
                 assert device.snapshot == newest
 
-    def _hear(self, number: int, position: str) -> None:
-        """One device, up to a position. It reads only now, so it may have been let go as too slow: then it comes back."""
-        for _ in range(TIMES_LET_GO):
-            device, _, live = self.devices[number]
+    def _catch_up(self, number: int, position: str) -> None:
+        """Apply one device's events up to a position. The device reads only here, so it may have been closed as slow."""
+        for _ in range(MAX_SLOW_CLOSES):
+            device, _, connection = self.devices[number]
             try:
-                while device.position != position and not device.lost:
-                    device.hear(live.next())
+                while device.position != position and not device.needs_refetch:
+                    device.apply(connection.next())
                 return
             except (ConnectionClosed, StopIteration):
-                self.cut(number, "websocket")
-        raise AssertionError(f"device {number} was let go {TIMES_LET_GO} times on its way to {position}")
+                self.reconnect(number, "websocket")
+        raise AssertionError(f"device {number} was closed {MAX_SLOW_CLOSES} times before it reached {position}")
 
 
-class Law(RuleBasedStateMachine):
-    """Random histories."""
-
+class RandomHistories(RuleBasedStateMachine):
     server: ServerProcess
 
     @initialize()
-    def begin(self) -> None:
-        self.world = World(self.server)
-        self.world.add_device("websocket")
+    def start(self) -> None:
+        self.scenario = Scenario(self.server)
+        self.scenario.add_device("websocket")
 
     @rule(type=st.sampled_from(TYPES))
     def notify(self, type: str) -> None:
-        self.world.notify(type)
+        self.scenario.notify(type)
 
     @rule(count=st.sampled_from([2, 5]), type=st.sampled_from(TYPES))
     def notify_some(self, count: int, type: str) -> None:
-        self.world.notify_many(count, type)
+        self.scenario.notify_many(count, type)
 
-    @precondition(lambda self: len(self.world.ids) < MANY)  # twice: each look at the inbox reads all of it
+    @precondition(lambda self: len(self.scenario.ids) < BULK_COUNT)  # read in full at each comparison
     @rule(type=st.sampled_from(TYPES))
     def notify_many(self, type: str) -> None:
-        self.world.notify_many(MANY, type)
+        self.scenario.notify_many(BULK_COUNT, type)
 
     @rule(type=st.sampled_from(TYPES))
     def announce(self, type: str) -> None:
-        self.world.announce(type)
+        self.scenario.announce(type)
 
-    @precondition(lambda self: self.world.ids)
+    @precondition(lambda self: self.scenario.ids)
     @rule(data=st.data(), action=st.sampled_from(ACTIONS), count=st.integers(1, 4))
     def act_on_some(self, data: st.DataObject, action: str, count: int) -> None:
-        ids = data.draw(st.lists(st.sampled_from(self.world.ids), min_size=1, max_size=count, unique=True))
-        self.world.act(action, {"ids": ids})
+        ids = data.draw(st.lists(st.sampled_from(self.scenario.ids), min_size=1, max_size=count, unique=True))
+        self.scenario.act(action, {"ids": ids})
 
     @rule(action=st.sampled_from(ACTIONS[:-1]), type=st.sampled_from([None, *TYPES]))
     def act_on_all(self, action: str, type: str | None) -> None:
-        self.world.act(action, {"all": True} if type is None else {"all": True, "of": {"type": type}})
+        self.scenario.act(action, {"all": True} if type is None else {"all": True, "of": {"type": type}})
 
     @rule(view=st.sampled_from(["read", "archived", "all"]), type=st.sampled_from([None, *TYPES]))
     def clear(self, view: str, type: str | None) -> None:
-        self.world.clear(view, type)
+        self.scenario.clear(view, type)
 
-    @precondition(lambda self: self.world.ids)
+    @precondition(lambda self: self.scenario.ids)
     @rule(data=st.data(), title=st.sampled_from(["one", "two"]))
     def edit(self, data: st.DataObject, title: str) -> None:
-        self.world.edit(data.draw(st.sampled_from(self.world.ids)), title)
+        self.scenario.edit(data.draw(st.sampled_from(self.scenario.ids)), title)
 
-    @precondition(lambda self: self.world.ids)
+    @precondition(lambda self: self.scenario.ids)
     @rule(data=st.data())
     def recall(self, data: st.DataObject) -> None:
-        self.world.recall(data.draw(st.sampled_from(self.world.ids)))
+        self.scenario.recall(data.draw(st.sampled_from(self.scenario.ids)))
 
-    @precondition(lambda self: len(self.world.devices) < 3)
-    @rule(way=st.sampled_from(["websocket", "sse"]))
-    def add_device(self, way: str) -> None:
-        self.world.add_device(way)
+    @precondition(lambda self: len(self.scenario.devices) < 3)
+    @rule(transport=st.sampled_from(["websocket", "sse"]))
+    def add_device(self, transport: str) -> None:
+        self.scenario.add_device(transport)
 
-    @rule(data=st.data(), way=st.sampled_from(["websocket", "sse"]))
-    def cut(self, data: st.DataObject, way: str) -> None:
-        self.world.cut(data.draw(st.integers(0, len(self.world.devices) - 1)), way)
+    @rule(data=st.data(), transport=st.sampled_from(["websocket", "sse"]))
+    def reconnect(self, data: st.DataObject, transport: str) -> None:
+        self.scenario.reconnect(data.draw(st.integers(0, len(self.scenario.devices) - 1)), transport)
 
     @rule()
     def settle(self) -> None:
-        self.world.settle()
+        self.scenario.settle()
 
     @invariant()
     def counters_equal_rows(self) -> None:
-        fresh = self.world.fresh()
-        assert fresh["unread"] == sum(one["read_at"] is None for one in fresh["notifications"])
-        assert fresh["unseen"] == sum(one["seen_at"] is None for one in fresh["notifications"])
+        fresh = self.scenario.fetch_snapshot()
+        assert fresh["unread"] == sum(notification["read_at"] is None for notification in fresh["notifications"])
+        assert fresh["unseen"] == sum(notification["seen_at"] is None for notification in fresh["notifications"])
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
-            self.world.settle()
-            self.world.close()
+        if hasattr(self, "scenario"):
+            self.scenario.settle()
+            self.scenario.close()
 
 
 def test_snapshot_and_events_equal_a_fresh_snapshot(bellcast_server: ServerProcess) -> None:
-    Law.server = bellcast_server
-    Law.TestCase.settings = settings(
+    RandomHistories.server = bellcast_server
+    RandomHistories.TestCase.settings = settings(
         max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    Law.TestCase("runTest").debug()
+    RandomHistories.TestCase("runTest").debug()
 
 
 @pytest.mark.parametrize("file", sorted(FIXTURES.glob("*.json")), ids=lambda file: file.stem)
-def test_a_kept_history_leads_to_its_end(file: Path) -> None:
+def test_stored_history_leads_to_its_end(file: Path) -> None:
     history = json.loads(file.read_text())
     device = Device(history["snapshot"])
     for event in history["events"]:
-        device.hear(event)
-    if not device.lost:
+        device.apply(event)
+    if not device.needs_refetch:
         assert device.snapshot == history["expect"]
 
 
 def write_fixtures(histories: int = 12, steps: int = 14) -> None:
-    """Live random histories against a real server, kept for the browser's client."""
+    """Record random histories against a real server for the browser client's tests."""
     with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder) / "data") as server:
         for number in range(histories):
-            chance = random.Random(number)
-            (FIXTURES / f"history{number:02}.json").write_text(json.dumps(_history(server, chance, steps, number)))
+            rng = random.Random(number)
+            (FIXTURES / f"history{number:02}.json").write_text(json.dumps(_history(server, rng, steps, number)))
 
 
-def _history(server: ServerProcess, chance: random.Random, steps: int, number: int) -> dict[str, Any]:
-    world = World(server)
-    for _ in range(chance.randint(0, 4)):
-        world.notify(chance.choice(TYPES))
-    snapshot = world.fresh()
-    opened, live = world.connect("websocket", snapshot["position"])
+def _history(server: ServerProcess, rng: random.Random, steps: int, number: int) -> dict[str, Any]:
+    scenario = Scenario(server)
+    for _ in range(rng.randint(0, 4)):
+        scenario.notify(rng.choice(TYPES))
+    snapshot = scenario.fetch_snapshot()
+    context, connection = scenario.connect("websocket", snapshot["position"])
     for _ in range(steps):
-        _step(world, chance)
-    expect, events, position = world.fresh(), [], snapshot["position"]
+        _step(scenario, rng)
+    expect, events, position = scenario.fetch_snapshot(), [], snapshot["position"]
     while position != expect["position"]:
-        event = live.next()
+        event = connection.next()
         events.append(event)
         position = event.get("position", position)
-    opened.__exit__(None, None, None)
-    world.close()
+    context.__exit__(None, None, None)
+    scenario.close()
     return {"name": f"history {number}", "snapshot": snapshot, "events": events, "expect": expect}
 
 
-def _step(world: World, chance: random.Random) -> None:
-    some = chance.sample(world.ids, min(len(world.ids), chance.randint(1, 3)))
-    match chance.randint(0, 7):
+def _step(scenario: Scenario, rng: random.Random) -> None:
+    some = rng.sample(scenario.ids, min(len(scenario.ids), rng.randint(1, 3)))
+    match rng.randint(0, 7):
         case 0 | 1 | 2:
-            world.notify(chance.choice(TYPES))
+            scenario.notify(rng.choice(TYPES))
         case 3:
-            world.announce(chance.choice(TYPES))
+            scenario.announce(rng.choice(TYPES))
         case 4:
-            world.act(chance.choice(["seen", "read", "unread", "archive", "delete"]), {"ids": some})
+            scenario.act(rng.choice(["seen", "read", "unread", "archive", "delete"]), {"ids": some})
         case 5:
-            world.act(chance.choice(["seen", "read", "unread"]), {"all": True, "of": {"type": chance.choice(TYPES)}})
+            scenario.act(rng.choice(["seen", "read", "unread"]), {"all": True, "of": {"type": rng.choice(TYPES)}})
         case 6 if some:
-            world.edit(some[0], f"edited {chance.randint(1, 9)}")
+            scenario.edit(some[0], f"edited {rng.randint(1, 9)}")
         case 7 if some:
-            world.recall(some[0])
+            scenario.recall(some[0])
 
 
 if __name__ == "__main__":

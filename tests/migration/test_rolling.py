@@ -1,8 +1,7 @@
-"""Two releases side by side on one store: what the one before asks is answered on the tables of this one, what it writes is
-accepted, and what it hears from newer servers and does not know harms nothing.
+"""Two releases on one store: the older release's statements work on the newer tables, and its writes are readable.
 
-`tests/fixtures/statements/postgres-N.json` are the statements of the release whose tables had version N. With a step that
-a released version knows nothing of, its statements are added there."""
+`tests/fixtures/statements/postgres-N.json` are the statements of the release with tables of version N. A step that a
+released version does not know adds that release's statements there."""
 
 import json
 from collections.abc import AsyncIterator
@@ -41,22 +40,22 @@ async def raw(url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def migrated(raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
-    """A store as that version makes it."""
+async def migrate_to(raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    """Migrate the store to the given version."""
     with monkeypatch.context() as patch:
-        known = migrations.steps()[:version]
-        patch.setattr(migrations, "steps", lambda: known)
+        steps = migrations.steps()[:version]
+        patch.setattr(migrations, "steps", lambda: steps)
         await migrations.migrate(raw)
     await raw.execute("SET search_path = bellcast")
 
 
 def statements_of(release: Path) -> dict[str, str]:
-    found: dict[str, str] = json.loads(release.read_text(encoding="utf-8"))
-    return found
+    statements: dict[str, str] = json.loads(release.read_text(encoding="utf-8"))
+    return statements
 
 
-@pytest.mark.parametrize("release", RELEASES, ids=lambda one: one.stem)
-async def test_an_older_release_asks_and_is_understood(raw: asyncpg.Connection, release: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.stem)
+async def test_statements_of_an_older_release_are_valid(raw: asyncpg.Connection, release: Path) -> None:
     await migrations.migrate(raw)
     await raw.execute("SET search_path = bellcast")
     texts = statements_of(release)
@@ -66,8 +65,8 @@ async def test_an_older_release_asks_and_is_understood(raw: asyncpg.Connection, 
 
 
 @pytest.mark.parametrize("version", range(1, len(migrations.steps())))
-async def test_every_step_only_adds(raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
-    await migrated(raw, monkeypatch, version)
+async def test_migration_steps_only_add(raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    await migrate_to(raw, monkeypatch, version)
     before = {(table, column): rest for table, column, *rest in await raw.fetch(COLUMNS)}
     await migrations.migrate(raw)
     after = {(table, column): rest for table, column, *rest in await raw.fetch(COLUMNS)}
@@ -77,7 +76,7 @@ async def test_every_step_only_adds(raw: asyncpg.Connection, monkeypatch: pytest
     assert required == []
 
 
-async def test_what_an_older_release_keeps_writing_is_read_by_this_one(url: str, raw: asyncpg.Connection) -> None:
+async def test_writes_of_an_older_release_are_readable(url: str, raw: asyncpg.Connection) -> None:
     store = SQLStore(PostgresEngine(url, FakeClock()))
     await store.open()
     app = App(store, FakeClock())
@@ -86,22 +85,22 @@ async def test_what_an_older_release_keeps_writing_is_read_by_this_one(url: str,
     write = postgres_connection._text(older["tenant_write"])
     await raw.execute("SET search_path = bellcast")
     await raw.fetch(write.plain, *write.values({"tenant": "acme", "name": "Acme", "settings": "{}"}))
-    found = await store.recipients.tenant("acme")
-    assert found is not None
-    assert found.name == "Acme"
+    statements = await store.recipients.tenant("acme")
+    assert statements is not None
+    assert statements.name == "Acme"
     assert await app.titles("alice", tenant="acme") == ["from this release"]
     await store.close()
 
 
-async def newer(raw: asyncpg.Connection, oldest: int) -> None:
+async def mark_newer(raw: asyncpg.Connection, oldest: int) -> None:
     await migrations.migrate(raw)
     await raw.execute(
         "UPDATE bellcast.schema_version SET version = $1, oldest = $2", len(migrations.steps()) + 1, oldest
     )
 
 
-async def test_a_server_of_this_release_starts_on_the_next_ones_tables(url: str, raw: asyncpg.Connection) -> None:
-    await newer(raw, oldest=len(migrations.steps()))
+async def test_this_release_starts_on_the_next_releases_tables(url: str, raw: asyncpg.Connection) -> None:
+    await mark_newer(raw, oldest=len(migrations.steps()))
     store = SQLStore(PostgresEngine(url, FakeClock()))
     await store.open()
     app = App(store, FakeClock())
@@ -111,18 +110,18 @@ async def test_a_server_of_this_release_starts_on_the_next_ones_tables(url: str,
     assert await migrations.version(raw) == len(migrations.steps()) + 1
 
 
-async def test_it_does_not_where_something_it_needs_is_gone(url: str, raw: asyncpg.Connection) -> None:
-    await newer(raw, oldest=len(migrations.steps()) + 1)
+async def test_this_release_refuses_incompatible_newer_tables(url: str, raw: asyncpg.Connection) -> None:
+    await mark_newer(raw, oldest=len(migrations.steps()) + 1)
     with pytest.raises(Conflict, match="newer Bellcast"):
         await SQLStore(PostgresEngine(url, FakeClock())).open()
 
 
-async def test_an_older_server_that_comes_later_takes_nothing_back(
+async def test_older_release_does_not_downgrade_the_tables(
     raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = migrations.steps()
+    steps = migrations.steps()
     with monkeypatch.context() as patch:
-        patch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a BIGINT)"])
+        patch.setattr(migrations, "steps", lambda: [*steps, "CREATE TABLE more (a BIGINT)"])
         await migrations.migrate(raw)
     await migrations.migrate(raw)
-    assert await migrations.version(raw) == len(known) + 1
+    assert await migrations.version(raw) == len(steps) + 1

@@ -1,4 +1,4 @@
-"""An app's own PostgreSQL database with an outbox in it, and servers that send from it."""
+"""An app's PostgreSQL database with an outbox, and servers that send from it."""
 
 import asyncio
 import json
@@ -21,8 +21,8 @@ from tests.servers import ServerProcess
 _numbers = count(1)
 
 
-class AppDatabase:
-    """The database an app keeps its bookings in."""
+class Database:
+    """A PostgreSQL database of a test."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -31,7 +31,7 @@ class AppDatabase:
         return psycopg.connect(self.url, **options)
 
     def run(self, statement: str, *values: Any) -> list[Any]:
-        """In a transaction of its own; the rows."""
+        """Execute in a separate transaction; return the rows."""
         with self.connect() as connection:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
@@ -41,86 +41,89 @@ class AppDatabase:
         return int(number)
 
     def sql(self, *args: object) -> Any:
-        """`bellcast sql … --json`, in this process: a Python more for each would be most of a test's time."""
-        asked = ["sql", *map(str, args), "--json"]
-        done = CliRunner().invoke(cli.app, asked, env={"BELLCAST_DATABASE_URL": self.url}, catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
+        """Run `bellcast sql … --json` in this process: starting Python for each command would take most of a test's
+        time."""
+        arguments = ["sql", *map(str, args), "--json"]
+        result = CliRunner().invoke(cli.app, arguments, env={"BELLCAST_DATABASE_URL": self.url}, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
 
 
 @contextmanager
-def database() -> Iterator[AppDatabase]:
-    """An empty database, as long as the block lasts."""
+def database() -> Iterator[Database]:
+    """An empty database for the duration of the block."""
     server, name = engines.postgres(), f"app{next(_numbers)}"
-    yield AppDatabase(asyncio.run(server.make(name)))
+    yield Database(asyncio.run(server.make(name)))
     asyncio.run(server.drop(name))
 
 
 @pytest.fixture
-def bare() -> Iterator[AppDatabase]:
-    """A database in which there is no outbox yet."""
-    with database() as empty:
-        yield empty
+def empty_database() -> Iterator[Database]:
+    """A database without an outbox."""
+    with database() as created:
+        yield created
 
 
 @pytest.fixture
-def another() -> Iterator[AppDatabase]:
-    """A database for Bellcast alone."""
-    with database() as empty:
-        yield empty
+def store_database() -> Iterator[Database]:
+    """A database for Bellcast's store."""
+    with database() as created:
+        yield created
 
 
 @pytest.fixture
-def app(bare: AppDatabase) -> AppDatabase:
+def app(empty_database: Database) -> Database:
     """A database with bookings and an outbox."""
-    return furnished(bare)
+    return with_outbox(empty_database)
 
 
-def furnished(bare: AppDatabase) -> AppDatabase:
-    """With bookings and an outbox."""
-    bare.run("CREATE TABLE bookings (id BIGINT PRIMARY KEY, studio TEXT, client TEXT, status TEXT DEFAULT 'new')")
-    asyncio.run(_install(bare.url))
-    return bare
+def with_outbox(empty_database: Database) -> Database:
+    """Create bookings and an outbox."""
+    empty_database.run(
+        "CREATE TABLE bookings (id BIGINT PRIMARY KEY, studio TEXT, client TEXT, status TEXT DEFAULT 'new')"
+    )
+    asyncio.run(_install(empty_database.url))
+    return empty_database
 
 
-class Home(NamedTuple):
+class Deployment(NamedTuple):
     """An app's database and the server that sends from it."""
 
-    app: AppDatabase
+    app: Database
     server: ServerProcess
 
 
 @pytest.fixture(scope="module")
-def lasting_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """For the tests of a module that need no server of their own."""
-    with database() as bare:
-        app = furnished(bare)
-        with ServerProcess(tmp_path_factory.mktemp("home"), {"BELLCAST_DATABASE_URL": app.url}) as server:
-            yield Home(app, server)
+def shared_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """For tests of a module that can share a server."""
+    with database() as empty_database:
+        app = with_outbox(empty_database)
+        with ServerProcess(tmp_path_factory.mktemp("deployment"), {"BELLCAST_DATABASE_URL": app.url}) as server:
+            yield Deployment(app, server)
 
 
 @pytest.fixture
-def home(lasting_home: Home) -> Home:
-    """As if it were new: no bookings, nothing watched, nothing refused, nobody known."""
-    app, server = lasting_home
+def deployment(shared_deployment: Deployment) -> Deployment:
+    """The shared deployment without bookings, watched tables, refused rows and recipients."""
+    app, server = shared_deployment
     for trigger in ("bellcast_watch", "bellcast_watch_truncate"):
         app.run(f"DROP TRIGGER IF EXISTS {trigger} ON bookings")
     app.run("DELETE FROM bookings")
     app.run("DELETE FROM bellcast.refused")
     for recipient in ("alice", "bob"):
         httpx.delete(f"{server.url}/v1/recipients/{recipient}", headers=server.as_app(), timeout=30)
-    return lasting_home
+    return shared_deployment
 
 
 async def _install(url: str) -> None:
-    """As `bellcast sql install` does, without starting Python for it."""
+    """Install the outbox like `bellcast sql install`, without starting Python."""
     async with schema.connected(url) as connection:
         await schema.install(connection, ())
 
 
 @pytest.fixture
-def serve(app: AppDatabase, start_server: Callable[..., ServerProcess]) -> Callable[..., ServerProcess]:
-    """Starts servers that send from the app's outbox; their own store is SQLite unless said otherwise."""
+def serve(app: Database, start_server: Callable[..., ServerProcess]) -> Callable[..., ServerProcess]:
+    """Start servers that send from the app's outbox; their store is SQLite by default."""
 
     def start(**environ: str) -> ServerProcess:
         return start_server(**{"BELLCAST_DATABASE_URL": app.url} | environ)
@@ -129,20 +132,20 @@ def serve(app: AppDatabase, start_server: Callable[..., ServerProcess]) -> Calla
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[AppDatabase]:
+def store() -> Iterator[Database]:
     with database() as empty:
         yield empty
 
 
 @pytest.fixture(scope="module")
-def lasting_server(store, tmp_path_factory) -> Iterator[ServerProcess]:
+def shared_server(store, tmp_path_factory) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("node"), {"BELLCAST_STORE": store.url}) as server:
         yield server
 
 
 @pytest.fixture
-def server(lasting_server):
-    """A server on PostgreSQL, whose Alice has been told one thing."""
-    httpx.delete(f"{lasting_server.url}/v1/recipients/alice", headers=lasting_server.as_app(), timeout=30)
-    send(lasting_server, "alice", "First", tags=["a", "b"])
-    return lasting_server
+def server(shared_server):
+    """A server on PostgreSQL; Alice has one notification."""
+    httpx.delete(f"{shared_server.url}/v1/recipients/alice", headers=shared_server.as_app(), timeout=30)
+    send(shared_server, "alice", "First", tags=["a", "b"])
+    return shared_server

@@ -1,4 +1,4 @@
-"""Announcements written by any program, and tables of the store that somebody empties: everybody who looks is told."""
+"""Announcements written by other programs, and truncated tables of the store, reach every connected inbox."""
 
 import psycopg
 import pytest
@@ -11,36 +11,36 @@ from tests.wire.clients import stream, websocket
 ANNOUNCE = "INSERT INTO bellcast.announcements (title, topic, tags) VALUES (%s, %s, %s)"
 
 
-def test_an_announcement_rings_for_those_whom_it_is_for(store, server):
+def test_inserted_announcement_is_delivered_to_its_audience(store, server):
     send(server, "bob", "To bob")
-    with websocket(server, "alice") as bell, stream(server, "alice") as other, websocket(server, "bob") as bob:
-        for one in (bell, other, bob):
-            one.until("ready")
+    with websocket(server, "alice") as alice, stream(server, "alice") as alice_stream, websocket(server, "bob") as bob:
+        for client in (alice, alice_stream, bob):
+            client.until("ready")
         store.run(ANNOUNCE, "To all", None, '["x"]')
-        for one in (bell, other, bob):
-            told = one.until("notification")
-            assert (told["notification"]["title"], told["unread"], told["unseen"]) == ("To all", 2, 2)
+        for client in (alice, alice_stream, bob):
+            frame = client.until("notification")
+            assert (frame["notification"]["title"], frame["unread"], frame["unseen"]) == ("To all", 2, 2)
         store.run(ANNOUNCE, "To nobody", "nobody", None)
         store.run(ANNOUNCE, "To all again", None, None)
-        assert bell.until("notification")["notification"]["title"] == "To all again"
+        assert alice.until("notification")["notification"]["title"] == "To all again"
     assert inbox(server)["unread"] == 3
-    assert [one["title"] for one in inbox(server, tag="x")["notifications"]] == ["To all"]
+    assert [row["title"] for row in inbox(server, tag="x")["notifications"]] == ["To all"]
     assert titles(server, "bob")[:2] == ["To all again", "To all"]
 
 
-def test_a_correction_is_told_and_what_is_deleted_is_recalled(store, server):
-    with websocket(server, "alice") as bell:
-        position = bell.until("ready")["position"]
+def test_updated_announcement_is_sent_and_deleted_one_recalled(store, server):
+    with websocket(server, "alice") as alice:
+        position = alice.until("ready")["position"]
         store.run(ANNOUNCE, "At noon", None, None)
-        id = bell.until("notification")["notification"]["id"]
+        id = alice.until("notification")["notification"]["id"]
         store.run("UPDATE bellcast.announcements SET title = 'At one' WHERE id = %s", id)
-        assert bell.until("notification-update")["notification"]["title"] == "At one"
+        assert alice.until("notification-update")["notification"]["title"] == "At one"
         store.run("DELETE FROM bellcast.announcements WHERE id = %s", id)
-        told = bell.until("notification-delete")
-        assert (told["id"], told["unread"]) == (id, 1)
-    with websocket(server, "alice", position=position) as back:
-        assert back.until("ready")["resumed"]
-        assert back.until("notification-delete")["id"] == id
+        frame = alice.until("notification-delete")
+        assert (frame["id"], frame["unread"]) == (id, 1)
+    with websocket(server, "alice", position=position) as resumed:
+        assert resumed.until("ready")["resumed"]
+        assert resumed.until("notification-delete")["id"] == id
     assert titles(server, "alice") == ["First"]
 
 
@@ -53,48 +53,48 @@ def test_a_correction_is_told_and_what_is_deleted_is_recalled(store, server):
         ("UPDATE bellcast.announcements SET topic = 'other'", "whom it is for"),
     ],
 )
-def test_what_no_client_could_read_is_refused(store, server, statement, complaint):
+def test_unreadable_announcement_rows_are_refused(store, server, statement, complaint):
     store.run(ANNOUNCE, "There", "somebody", None)
     with pytest.raises(psycopg.errors.CheckViolation, match=complaint):
         store.run(statement)
 
 
-def test_emptied_notifications_are_a_reset_for_whoever_had_some(store, server):
-    with websocket(server, "alice") as bell, stream(server, "alice") as other:
-        position = bell.until("ready")["position"]
-        other.until("ready")
+def test_truncated_notifications_reset_the_inboxes_that_had_some(store, server):
+    with websocket(server, "alice") as alice, stream(server, "alice") as alice_stream:
+        position = alice.until("ready")["position"]
+        alice_stream.until("ready")
         store.run("TRUNCATE bellcast.notifications")
-        for one in (bell, other):
-            told = one.until("reset")
-            assert (told["unread"], told["unseen"]) == (0, 0)
+        for client in (alice, alice_stream):
+            frame = client.until("reset")
+            assert (frame["unread"], frame["unseen"]) == (0, 0)
         send(server, "alice", "After", tags=["a"])
-        assert bell.until("notification")["unread"] == 1
-    with websocket(server, "alice", position=position) as back:
-        assert not back.until("ready")["resumed"]
+        assert alice.until("notification")["unread"] == 1
+    with websocket(server, "alice", position=position) as resumed:
+        assert not resumed.until("ready")["resumed"]
     assert titles(server, "alice") == ["After"]
-    assert [one["title"] for one in inbox(server, tag="a")["notifications"]] == ["After"]
+    assert [row["title"] for row in inbox(server, tag="a")["notifications"]] == ["After"]
 
 
-def test_emptied_announcements_leave_the_inboxes_that_have_them(store, server):
-    with websocket(server, "alice") as bell:
-        bell.until("ready")
+def test_truncated_announcements_are_removed_from_inboxes(store, server):
+    with websocket(server, "alice") as alice:
+        alice.until("ready")
         store.run(ANNOUNCE, "Soon gone", None, None)
-        id = bell.until("notification")["notification"]["id"]
+        id = alice.until("notification")["notification"]["id"]
         store.run("TRUNCATE bellcast.announcements")
-        told = bell.until("notification-delete")
-        assert (told["id"], told["unread"]) == (id, 1)
+        frame = alice.until("notification-delete")
+        assert (frame["id"], frame["unread"]) == (id, 1)
         store.run("TRUNCATE bellcast.announcements, bellcast.notifications")
-        assert bell.until("reset")["unread"] == 0
+        assert alice.until("reset")["unread"] == 0
     assert titles(server, "alice") == []
 
 
-def test_without_tombstones_a_position_before_is_too_old(store, server):
-    with websocket(server, "alice") as bell:
-        position = bell.until("ready")["position"]
+def test_position_before_truncated_tombstones_is_too_old(store, server):
+    with websocket(server, "alice") as alice:
+        position = alice.until("ready")["position"]
         store.run("DELETE FROM bellcast.notifications")
-        bell.until("notification-delete")
+        alice.until("notification-delete")
     store.run("TRUNCATE bellcast.tombstones")
-    with websocket(server, "alice", position=position) as back:
-        back.until("ready")
-        assert back.until("reset")["unread"] == 0
+    with websocket(server, "alice", position=position) as resumed:
+        resumed.until("ready")
+        assert resumed.until("reset")["unread"] == 0
     assert eventually(lambda: inbox(server)["notifications"] == [])

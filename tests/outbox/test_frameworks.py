@@ -1,4 +1,4 @@
-"""The outbox from where apps in Python keep their transactions: SQLAlchemy's sessions, Django's atomic blocks."""
+"""The outbox in the transactions of Python frameworks: SQLAlchemy's sessions, Django's atomic blocks."""
 
 import subprocess
 import sys
@@ -33,11 +33,11 @@ def payloads(app) -> list[dict]:
     return [payload for (payload,) in app.run("SELECT payload FROM bellcast.outbox ORDER BY id")]
 
 
-def test_a_session_of_sqlalchemy_rings_when_it_commits_and_not_when_it_rolls_back(home):
-    app, server = home
+def test_sqlalchemy_session_sends_on_commit_and_not_on_rollback(deployment):
+    app, server = deployment
     engine = create_engine(dialect(app, "psycopg"))
-    with websocket(server, "alice", claims={"topics": ["*"]}, topics="admin") as bell:
-        bell.until("ready")
+    with websocket(server, "alice", claims={"topics": ["*"]}, topics="admin") as alice:
+        alice.until("ready")
         with Session(engine) as session:
             session.add(Booking(id=1, status="new"))
             session.execute(notify("alice", title="Never"))
@@ -47,15 +47,19 @@ def test_a_session_of_sqlalchemy_rings_when_it_commits_and_not_when_it_rolls_bac
             number = session.scalar(notify("alice", title="It's “booked” %s :x", data={"id": 2}, tags=["a"]))
             session.execute(publish("admin", "booking.made", {"id": 2}))
         assert number
-        told = bell.until("notification")["notification"]
-        assert (told["title"], told["data"], told["tags"]) == ("It's “booked” %s :x", {"id": 2}, ["a"])
-        assert bell.until("event")["data"] == {"id": 2}
+        notification = alice.until("notification")["notification"]
+        assert (notification["title"], notification["data"], notification["tags"]) == (
+            "It's “booked” %s :x",
+            {"id": 2},
+            ["a"],
+        )
+        assert alice.until("event")["data"] == {"id": 2}
     assert titles(server, "alice") == ["It's “booked” %s :x"]
     engine.dispose()
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-async def test_an_async_session_takes_the_same_statements(app, driver):
+async def test_async_session_accepts_the_same_statements(app, driver):
     engine = create_async_engine(dialect(app, driver))
     async with AsyncSession(engine) as session:
         await session.execute(notify("alice", title="Never"))
@@ -69,8 +73,8 @@ async def test_an_async_session_takes_the_same_statements(app, driver):
     assert event == {"name": "hello", "data": None, "recipient": "alice", "tenant": "acme"}
 
 
-def test_a_time_to_expire_is_understood(home):
-    app, server = home
+def test_expiry_is_accepted(deployment):
+    app, server = deployment
     engine = create_engine(dialect(app, "psycopg"))
     with engine.begin() as connection:
         connection.execute(notify(["alice", "bob"], title="Today", expires_at=datetime.now(UTC) + timedelta(hours=1)))
@@ -113,14 +117,14 @@ publish(None, "hello", recipient="alice", tenant="acme")
 """
 
 
-def test_django_rings_with_its_atomic_blocks(app):
-    """In a process of its own: Django is set up once in a process."""
-    _, _, place = app.url.rpartition("@")
-    address, _, name = place.partition("/")
-    done = subprocess.run(
+def test_django_sends_with_its_atomic_blocks(app):
+    """In a separate process, because Django is configured once per process."""
+    _, _, address_and_name = app.url.rpartition("@")
+    address, _, name = address_and_name.partition("/")
+    result = subprocess.run(
         [sys.executable, "-c", DJANGO, *address.split(":"), name], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert payloads(app) == [
         {"to": "alice", "title": "100 % booked", "data": {"id": 2}},
         {"to": "alice", "title": "Elsewhere", "idempotency_key": "7"},
@@ -129,8 +133,8 @@ def test_django_rings_with_its_atomic_blocks(app):
     ]
 
 
-def test_the_helpers_need_neither_the_server_nor_the_other_framework():
-    heavy = "{'litestar', 'uvicorn', 'asyncpg', 'django'}"
-    script = f"import sys, bellcast.contrib.sqlalchemy; sys.exit(repr({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+def test_framework_modules_import_neither_the_server_nor_the_other_framework():
+    forbidden = "{'litestar', 'uvicorn', 'asyncpg', 'django'}"
+    script = f"import sys, bellcast.contrib.sqlalchemy; sys.exit(repr({forbidden} & set(sys.modules)) if {forbidden} & set(sys.modules) else 0)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr

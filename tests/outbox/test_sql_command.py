@@ -1,4 +1,4 @@
-"""`bellcast sql` as a person uses it: watch and unwatch, what it refuses, in and out of the app's database."""
+"""`bellcast sql` on the command line: watch, unwatch, refused arguments, install and uninstall."""
 
 import pytest
 from typer.testing import CliRunner
@@ -12,11 +12,11 @@ from tests.journey.shell import bellcast
 ADD = "INSERT INTO bookings (id, studio, client, status) VALUES (%s, %s, %s, %s)"
 
 
-def test_watching_again_replaces_and_unwatching_ends_it(app):
+def test_watch_replaces_an_earlier_one_and_unwatch_ends_it(app):
     app.sql("watch", "bookings", "--topic", "one")
     app.sql("watch", "public.bookings", "--topic", "two")
-    (only,) = app.sql("list")
-    assert (only["table"], only["topic"]) == ("bookings", "two")
+    (watch,) = app.sql("list")
+    assert (watch["table"], watch["topic"]) == ("bookings", "two")
     assert app.sql("status")["watched"]["bookings"]["topic"] == "two"
     app.sql("unwatch", "bookings")
     assert app.sql("list") == []
@@ -27,7 +27,7 @@ def test_watching_again_replaces_and_unwatching_ends_it(app):
 
 
 @pytest.mark.parametrize(
-    ("asked", "complaint"),
+    ("arguments", "complaint"),
     [
         (["nothing"], "The table nothing does not exist"),
         (["bookings", "--columns", "id,secret"], "no column secret"),
@@ -40,19 +40,19 @@ def test_watching_again_replaces_and_unwatching_ends_it(app):
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_watched_is_said(app, asked, complaint):
+def test_unwatchable_tables_are_refused_with_the_reason(app, arguments, complaint):
     app.run("CREATE VIEW latest AS SELECT * FROM bookings")
-    asked = ["sql", "watch", *asked]
-    done = CliRunner().invoke(cli.app, asked, env={"BELLCAST_DATABASE_URL": app.url})  # `main` prints what it raises
-    assert isinstance(done.exception, CommandError | BellcastError)
-    assert complaint in str(done.exception)
+    arguments = ["sql", "watch", *arguments]
+    result = CliRunner().invoke(cli.app, arguments, env={"BELLCAST_DATABASE_URL": app.url})
+    assert isinstance(result.exception, CommandError | BellcastError)
+    assert complaint in str(result.exception)
 
 
-def test_taking_the_outbox_out_takes_the_watching_with_it_and_leaves_the_app_as_it_was(app):
+def test_uninstall_ends_watches_and_leaves_the_apps_tables_alone(app):
     app.sql("watch", "bookings")
     app.run(ADD, 1, "north", "ann", "new")
-    held = bellcast("sql", "uninstall", app.url)
-    assert (held.status, "1 rows are pending" in held.err) == (1, True)
+    refused = bellcast("sql", "uninstall", app.url)
+    assert (refused.status, "1 rows are pending" in refused.err) == (1, True)
     assert app.sql("uninstall", "--force") == {"lost": 1}
     app.run(ADD, 2, "north", "ann", "new")
     assert app.run("SELECT 1 FROM pg_namespace WHERE nspname = 'bellcast'") == []
@@ -60,10 +60,10 @@ def test_taking_the_outbox_out_takes_the_watching_with_it_and_leaves_the_app_as_
     assert (status.status, "bellcast sql install" in status.err) == (1, True)
 
 
-def test_installing_by_the_apps_own_migrations_is_the_same(bare):
+def test_printed_installation_equals_the_command(empty_database):
     printed = bellcast("sql", "install", "--print").out
-    with bare.connect() as connection:
+    with empty_database.connect() as connection:
         connection.execute(printed)
-    assert bare.sql("install") == {"from": 2, "to": 2, "granted": []}
-    bare.run("SELECT bellcast.notify('alice', '{}')")
-    assert eventually(lambda: bare.waiting() == 1)
+    assert empty_database.sql("install") == {"from": 2, "to": 2, "granted": []}
+    empty_database.run("SELECT bellcast.notify('alice', '{}')")
+    assert eventually(lambda: empty_database.waiting() == 1)

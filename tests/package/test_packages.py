@@ -1,4 +1,4 @@
-"""Each package, installed into an empty environment: its server serves the bell, its commands send, its client hears."""
+"""Every package works in an empty environment: the server serves the bell, commands send, the client receives."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 UV = str(Path(sys.executable).with_name("uv"))
 PAGE = """<!doctype html><title>Shop</title>
     <bellcast-bell token="{token}"></bellcast-bell><script type="module" src="/bellcast.js"></script>"""
-# As an app with Node would use it. Node 20 has no WebSocket, so the session takes its next transport.
+# Like an app on Node. Node 20 has no WebSocket, so the session falls back to its next transport.
 RECEIVER = """
 import { Session } from 'bellcast/session';
 
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The packages by kind: those of `--packages`, or built now; and the wheel of a clean clone without npm."""
+    """Packages by kind: those of `--packages`, or newly built ones, and the wheel of a clean clone without npm."""
     folder = request.config.getoption("--packages")
     if folder is None:
         folder = tmp_path_factory.mktemp("packages")
@@ -56,18 +56,18 @@ def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     clone, unbuilt = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("unbuilt")
     copy_tracked_files(clone)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", str(Path(sys.executable).parent))  # where there is no npm
+        patch.setenv("PATH", str(Path(sys.executable).parent))  # a path without npm
         package.build_python(clone, unbuilt, "--wheel")
     return {
-        "wheel": one(folder, "*.whl"),
-        "sdist": one(folder, "*.tar.gz"),
-        "npm": one(folder, "*.tgz"),
-        "unbuilt": one(unbuilt, "*.whl"),
+        "wheel": only_match(folder, "*.whl"),
+        "sdist": only_match(folder, "*.tar.gz"),
+        "npm": only_match(folder, "*.tgz"),
+        "unbuilt": only_match(unbuilt, "*.whl"),
     }
 
 
 def copy_tracked_files(folder: Path) -> None:
-    """Copy what a clone has: the files git knows, new ones included, and nothing that was built."""
+    """Copy the files of a clone: those git tracks and new ones, without build results."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -76,36 +76,36 @@ def copy_tracked_files(folder: Path) -> None:
             shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
 
 
-def one(folder: Path, pattern: str) -> Path:
-    (found,) = folder.glob(pattern)
-    return found.resolve()
+def only_match(folder: Path, pattern: str) -> Path:
+    (path,) = folder.glob(pattern)
+    return path.resolve()
 
 
 def install(folder: Path, file: Path) -> list[str]:
-    """Install a Python package into an empty environment. Returns the start of its commands."""
+    """Install a Python package into an empty environment. Return the command prefix."""
     python = folder / "bin" / "python"
     run(UV, "venv", "--quiet", "--python", sys.executable, str(folder))
-    pins = ["--constraint", str(ROOT / "requirements.lock")]  # a dependency's release of today is not what is tried
+    pins = ["--constraint", str(ROOT / "requirements.lock")]  # the locked dependencies, not today's
     # Links to uv's cache, which may be on another disk, instead of copies of every dependency.
     run(UV, "pip", "install", "--quiet", "--link-mode", "symlink", "--python", str(python), *pins, str(file))
     return [str(folder / "bin" / "bellcast")]
 
 
 def run(*command: str, cwd: Path | None = None, **environ: str) -> str:
-    done = subprocess.run(command, cwd=cwd, env=os.environ | environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = subprocess.run(command, cwd=cwd, env=os.environ | environ, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.mark.parametrize("kind", ["wheel", "sdist", "unbuilt"])
-def test_an_installed_server_serves_a_bell_that_rings(
+def test_installed_server_serves_a_working_bell(
     packages: dict[str, Path], browser: Browser, tmp_path: Path, kind: str
 ) -> None:
     server = ServerProcess(tmp_path / "data")
     server.program = install(tmp_path / "env", packages[kind])
     with server, browser.new_context(base_url=server.url) as context:
         page = context.new_page()
-        page.route("**/shop", lambda route: route.fulfill(content_type="text/html", body=shop(server)))
+        page.route("**/shop", lambda route: route.fulfill(content_type="text/html", body=shop_page(server)))
         page.goto("/shop")
         expect(page.get_by_role("button", name="Notifications")).to_be_visible()
         project = ":".join(PROJECT)
@@ -116,11 +116,11 @@ def test_an_installed_server_serves_a_bell_that_rings(
     assert served == (ROOT / "client" / folder / "bellcast.js").read_bytes()
 
 
-def shop(server: ServerProcess) -> str:
+def shop_page(server: ServerProcess) -> str:
     return PAGE.format(token=server.token("alice"))
 
 
-def test_the_wheel_has_what_npm_builds_for_the_examples(packages: dict[str, Path]) -> None:
+def test_wheel_contains_the_built_examples(packages: dict[str, Path]) -> None:
     examples = ROOT / "examples"
     built = [*examples.glob("*/libraries/**/*.js"), examples / "service_marketplace" / "static" / "today.js"]
     assert len(built) == 4
@@ -129,7 +129,7 @@ def test_the_wheel_has_what_npm_builds_for_the_examples(packages: dict[str, Path
 
 
 @pytest.mark.parametrize("kind", ["wheel", "unbuilt"])
-def test_a_wheel_has_every_module_and_example(packages: dict[str, Path], kind: str) -> None:
+def test_wheel_contains_every_module_and_example(packages: dict[str, Path], kind: str) -> None:
     names = set(zipfile.ZipFile(packages[kind]).namelist())
     expected = {f"bellcast/{path.relative_to(ROOT / 'src' / 'bellcast')}" for path in modules()}
     assert len(expected) > 200
@@ -138,12 +138,12 @@ def test_a_wheel_has_every_module_and_example(packages: dict[str, Path], kind: s
 
 
 def modules() -> list[Path]:
-    """All Python files and statements of the package, those of the examples through their link."""
+    """All Python and SQL files of the package, those of the examples through their link."""
     package = ROOT / "src" / "bellcast"
     return [*package.rglob("*.py"), *package.rglob("*.sql"), *(package / "examples").rglob("*.py")]
 
 
-def test_the_npm_package_receives_a_notification(
+def test_npm_package_receives_a_notification(
     packages: dict[str, Path], bellcast_server: ServerProcess, tmp_path: Path
 ) -> None:
     (tmp_path / "package.json").write_text(json.dumps({"type": "module", "private": True}))
@@ -161,17 +161,17 @@ def test_the_npm_package_receives_a_notification(
 
 
 def send(server: ServerProcess, recipient: str, title: str) -> None:
-    answer = httpx.post(
+    response = httpx.post(
         f"{server.url}/v1/notifications", headers=server.as_app(), json={"to": recipient, "title": title}
     )
-    assert answer.status_code == 201, answer.text
+    assert response.status_code == 201, response.text
 
 
-def test_the_npm_package_has_its_licence_and_every_export(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_npm_package_contains_its_licence_and_every_export(packages: dict[str, Path], tmp_path: Path) -> None:
     shutil.unpack_archive(packages["npm"], tmp_path, "gztar")
     folder = tmp_path / "package"
     assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     exports = json.loads((folder / "package.json").read_text())["exports"]
-    files = [file for name, one in exports.items() if name != "./package.json" for file in one.values()]
+    files = [file for name, export in exports.items() if name != "./package.json" for file in export.values()]
     assert len(files) == 10
     assert [file for file in files if not (folder / file).is_file()] == []

@@ -1,4 +1,4 @@
-"""The release workflow: what it runs exists, and only its publishing jobs may write. It runs on tags only, not in tests."""
+"""The release workflow uses existing commands, and only its publishing jobs may write. It runs on tags only."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def test_make_targets_of_the_release_exist() -> None:
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
 
 
-def test_publishing_waits_for_the_tried_packages_and_an_approval() -> None:
+def test_publishing_needs_tested_packages_and_an_approval() -> None:
     publishing = {name: job for name, job in JOBS.items() if name != "packages"}
     assert set(publishing) == {"pypi", "npm", "image"}
     assert {(job["needs"], job["environment"]) for job in publishing.values()} == {("packages", "release")}
@@ -32,5 +32,5 @@ def test_publishing_waits_for_the_tried_packages_and_an_approval() -> None:
     assert "permissions" not in JOBS["packages"]
 
 
-def test_python_and_npm_packages_have_one_version() -> None:
+def test_python_and_npm_packages_have_the_same_version() -> None:
     assert json.loads((ROOT / "client" / "package.json").read_text())["version"] == bellcast.__version__

@@ -24,7 +24,7 @@ URL = "https://shop.example/bell"
 
 
 class Recorder:
-    """A caller's connection that records what the handler does to it."""
+    """A caller's connection that records the handler's actions."""
 
     def __init__(self) -> None:
         self.actions: list[tuple[Any, ...]] = []

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.faults.raw import HANDSHAKE, Raw, RawSocket, eventually, live, memory, request
 from tests.law.device import Device
-from tests.servers import PROJECT, STARTS_WITHIN, ServerProcess
+from tests.servers import PROJECT, START_TIMEOUT, ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
 from tests.wire.clients import Stream, websocket
 
@@ -83,7 +83,7 @@ class MountedServer(ServerProcess):
                 text=True,
                 start_new_session=True,
             )
-        assert eventually(self._answers, STARTS_WITHIN), self.log.read_text()[-4000:]
+        assert eventually(self._answers, START_TIMEOUT), self.log.read_text()[-4000:]
         return self
 
     def _end(self, how: signal.Signals) -> int:
@@ -176,7 +176,7 @@ def test_connection_sends_ready_then_events_and_resumes_from_its_position(
     with follow(mounted, who) as bell:
         assert bell.next()["type"] == "ready"
         tell(app, who)
-        device.hear(bell.next())
+        device.apply(bell.next())
         assert device.unread == 1
         assert bell.until("heartbeat")["time"]
     tell(app, who, 30)
@@ -187,7 +187,7 @@ def test_connection_sends_ready_then_events_and_resumes_from_its_position(
         assert (ready["resumed"], ready["position"]) == (True, device.position)
         fresh = snapshot(mounted, who)
         while device.position != fresh["position"]:
-            device.hear(bell.next())
+            device.apply(bell.next())
         assert device.snapshot == fresh
 
 

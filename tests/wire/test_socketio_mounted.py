@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import PROJECT, ServerProcess
-from tests.studios import wait_for
+from tests.servers import PROJECT, ServerProcess, wait_until_listening
 from tests.wire.socketio_client import Agent, agent, open_client
 
 HOST = """
@@ -46,7 +45,7 @@ def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerPr
     command = [sys.executable, "-m", *HOSTS[request.param], "socketio_host:app", *bind[request.param]]
     process = subprocess.Popen(command, env=environ, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        wait_for(server.port, process)
+        wait_until_listening(server.port, process)
         yield server
     finally:
         # On SIGTERM uvicorn waits up to 25 seconds for the last poll, and hypercorn works in a child process.

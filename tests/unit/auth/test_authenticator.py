@@ -34,7 +34,7 @@ def bearer(credential: str, **named: str) -> Request:
 
 
 class Harness:
-    """An authenticator with fakes; `web` stands in for the app and the issuer."""
+    """An authenticator with fakes; `web` replaces the app and the issuer."""
 
     def __init__(self, **access: Any) -> None:
         self.keyring = Keyring()
@@ -55,7 +55,7 @@ class Harness:
         return caught.value.detail
 
 
-# recipients
+# --- recipients
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ async def test_request_without_cookie_sends_no_session_request_and_app_failure_i
         await harness.authenticator.recipient(request(cookie="sessionid=abc"), "stream")
 
 
-# anonymous access
+# --- anonymous access
 
 
 async def test_anonymous_access_needs_the_setting_and_works_on_live_paths_only() -> None:
@@ -224,7 +224,7 @@ async def test_declared_origins_apply_to_tokens_and_anonymous_access() -> None:
             await harness.authenticator.recipient(incoming, "websocket")
 
 
-# server callers
+# --- server callers
 
 
 async def test_project_secret_and_api_keys_open_server_paths() -> None:
@@ -257,7 +257,7 @@ async def test_wrong_credentials_open_no_server_path(incoming: Request) -> None:
         await cookie_harness().authenticator.caller(incoming)
 
 
-# reading credentials
+# --- reading credentials
 
 
 def test_credentials_are_read_from_headers_and_query() -> None:

@@ -79,7 +79,7 @@ async def test_claims_of_jwks_tokens_follow_the_same_rules() -> None:
 
 
 async def test_published_key_is_never_used_as_a_shared_secret() -> None:
-    """Algorithm confusion: an HS256 token whose HMAC key is the text of the public key."""
+    """Algorithm confusion: an HS256 token signed with the text of the public key as the HMAC key."""
     issuer = Issuer(jwk(RSA, "one"))
     pem = RSA.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     head, payload = encoded({"alg": "HS256", "kid": "one"}), RSA_TOKEN.split(".")[1]

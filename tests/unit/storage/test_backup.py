@@ -52,7 +52,7 @@ async def test_positions_from_before_a_restore_are_unknown(
 
 
 async def test_a_backup_is_of_one_moment_and_waits_for_nobody(app: App, database: Path, tmp_path: Path) -> None:
-    await app.add_all([app.sending("alice", data={"text": "x" * 10_000}) for _ in range(1000)])
+    await app.add_all([app.send_request("alice", data={"text": "x" * 10_000}) for _ in range(1000)])
     with closing(sqlite3.connect(database, isolation_level=None, timeout=0)) as other:
         steps: list[tuple[int, int]] = []
 
@@ -92,7 +92,7 @@ async def test_nothing_is_restored_under_a_running_server(app: App, database: Pa
 async def test_a_damaged_backup_is_refused_and_the_store_stays(
     app: App, engine: SqliteEngine, database: Path, tmp_path: Path
 ) -> None:
-    await app.add_all([app.sending("alice", data={"text": "x" * 10_000}) for _ in range(100)])
+    await app.add_all([app.send_request("alice", data={"text": "x" * 10_000}) for _ in range(100)])
     copy = tmp_path / "copy"
     backup.backup(database, copy, no_progress)
     whole = copy.read_bytes()

@@ -75,12 +75,12 @@ DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
 
 
 async def test_what_others_have_costs_nothing(app: App, engine: SqliteEngine) -> None:
-    sendings = [app.sending("alice", tags=("x",)) for _ in range(100)]
+    sendings = [app.send_request("alice", tags=("x",)) for _ in range(100)]
     await app.add_all(sendings)
     number = (await app.inbox("alice")).number
     alone = [await steps(engine, DEEDS[name](app, number, sendings[at].ids[0])) for at, name in enumerate(DEEDS)]
     for _ in range(40):
-        await app.add_all([app.sending(f"r{at}", tags=("x",)) for at in range(250)])
+        await app.add_all([app.send_request(f"r{at}", tags=("x",)) for at in range(250)])
     among_many = [
         await steps(engine, DEEDS[name](app, number, sendings[50 + at].ids[0])) for at, name in enumerate(DEEDS)
     ]

@@ -197,7 +197,7 @@ async def test_sends_at_one_time_are_one_insertion(app: App, engine: SqliteEngin
 
 
 async def bulk(app: App, name: str, rows: int = 2 * ENTRY_ROWS) -> list[Any]:
-    return await app.add_all([app.sending(f"{name}{at}") for at in range(rows)])
+    return await app.add_all([app.send_request(f"{name}{at}") for at in range(rows)])
 
 
 async def test_bulk_of_many_shares_a_commit(app: App, engine: SqliteEngine) -> None:
@@ -254,15 +254,15 @@ async def test_in_company_who_sends_one_does_not_wait_for_the_next_piece_of_a_bu
 
 
 async def test_one_callers_rows_stay_in_order_whatever_pieces_they_are_cut_into(app: App, engine: SqliteEngine) -> None:
-    sendings = [app.sending("alice", title=f"t{number}") for number in range(2 * ENTRY_ROWS + 3)]
+    sendings = [app.send_request("alice", title=f"t{number}") for number in range(2 * ENTRY_ROWS + 3)]
     outcomes = await app.add_all(sendings)
     assert [one.events[0].inbox.revision for one in outcomes] == list(range(1, len(sendings) + 1))
 
 
 async def test_one_broken_send_among_others_is_its_senders_affair(app: App, engine: SqliteEngine) -> None:
     taken = await app.send("alice")
-    broken = replace(app.sending("alice"), ids=(taken,))
-    outcomes = await asyncio.gather(*(app.add_all([one]) for one in (app.sending("bob"), broken)))
+    broken = replace(app.send_request("alice"), ids=(taken,))
+    outcomes = await asyncio.gather(*(app.add_all([one]) for one in (app.send_request("bob"), broken)))
     assert [isinstance(one, Exception) for (one,) in outcomes] == [False, True]
     assert await app.counts("alice") == await app.counts("bob") == (1, 1)
 
@@ -343,14 +343,14 @@ async def turns_until(task: asyncio.Task[Any]) -> int:
 
 
 async def test_a_sending_to_thousands_does_not_hold_up_the_loop(app: App) -> None:
-    sending = asyncio.create_task(app.add(app.sending(*(f"r{at}" for at in range(5000)))))
+    sending = asyncio.create_task(app.add(app.send_request(*(f"r{at}" for at in range(5000)))))
     assert await turns_until(sending) > 8
     assert len((await sending).events) == 5000
 
 
 async def test_marking_ten_thousand_rows_does_not_hold_up_the_loop(app: App) -> None:
     for _ in range(10):
-        await app.add_all([app.sending("alice") for _ in range(1000)])
+        await app.add_all([app.send_request("alice") for _ in range(1000)])
     await app.inbox("alice")
     marking = asyncio.create_task(app.mark("alice", "read"))
     assert await turns_until(marking) > 100

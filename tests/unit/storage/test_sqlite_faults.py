@@ -85,7 +85,8 @@ async def test_a_full_disk_refuses_changes_nothing_and_goes_on_when_there_is_roo
             await app.send("alice", "before")
             fill(engine)
             outcomes = await asyncio.gather(
-                *(app.add(app.sending("alice", title=f"{at}", data=LARGE)) for at in range(60)), return_exceptions=True
+                *(app.add(app.send_request("alice", title=f"{at}", data=LARGE)) for at in range(60)),
+                return_exceptions=True,
             )
             assert {type(outcome) for outcome in outcomes} <= {Sent, DiskFull}
             assert any(isinstance(outcome, DiskFull) for outcome in outcomes)

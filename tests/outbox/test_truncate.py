@@ -1,25 +1,25 @@
-"""TRUNCATE of a watched table: whoever one of its rows reached is told that all of them are gone."""
+"""TRUNCATE of a watched table sends one event to every stream that its rows belonged to."""
 
-from tests.outbox.test_watching import ADD, following, told
+from tests.outbox.test_watched_tables import ADD, following, next_event
 
-EMPTIED = {"table": "bookings", "change": "truncate", "key": {}, "record": None, "old": None}
+TRUNCATED = {"table": "bookings", "change": "truncate", "key": {}, "record": None, "old": None}
 
 
-def test_a_table_that_is_emptied_is_told_on_the_topic_of_its_name_and_in_order(home):
-    app, server = home
+def test_truncate_is_sent_in_order_on_the_topic_of_the_table(deployment):
+    app, server = deployment
     assert app.sql("watch", "bookings")["names"]["truncate"] == "bookings.truncate"
-    with following(server, "admin", "bookings") as bell:
-        bell.until("ready")
+    with following(server, "admin", "bookings") as admin:
+        admin.until("ready")
         app.run(ADD, 1, "north", "ann", "new")
         app.run("TRUNCATE bookings")
         app.run(ADD, 2, "north", "ann", "new")
-        assert [told(bell)[0] for _ in range(1)] == ["bookings.insert"]
-        assert told(bell) == ("bookings.truncate", EMPTIED)
-        assert told(bell)[0] == "bookings.insert"
+        assert [next_event(admin)[0] for _ in range(1)] == ["bookings.insert"]
+        assert next_event(admin) == ("bookings.truncate", TRUNCATED)
+        assert next_event(admin)[0] == "bookings.insert"
 
 
-def test_everybody_whom_a_row_reached_is_told_and_nobody_else(home):
-    app, server = home
+def test_truncate_reaches_the_streams_of_the_rows_and_no_others(deployment):
+    app, server = deployment
     for number, (studio, client) in enumerate([("north", "ann"), ("north", "bob"), ("north", "ann"), (None, None)]):
         app.run(ADD, number, studio, client, "new")
     app.sql("watch", "bookings", "--topic", "studio-{studio}", "--recipient", "{client}", "--on", "truncate")
@@ -32,11 +32,11 @@ def test_everybody_whom_a_row_reached_is_told_and_nobody_else(home):
         app.run("TRUNCATE bookings")
         app.run("SELECT bellcast.publish('studio-south', 'last', '1')")
         app.run('SELECT bellcast.publish(\'{"recipient": "ann", "name": "last", "data": 1}\')')
-        assert told(ann) == ("bookings.truncate", EMPTIED)
-        assert told(ann)[0] == "last"
-        heard = [cyd.until("event") for _ in range(3)]
-    # Once for each way in which rows reach somebody: this studio's were two people's.
-    assert [(one["topic"], one["name"]) for one in heard] == [
+        assert next_event(ann) == ("bookings.truncate", TRUNCATED)
+        assert next_event(ann)[0] == "last"
+        frames = [cyd.until("event") for _ in range(3)]
+    # One event per distinct pair of topic and recipient: two clients had bookings with this studio.
+    assert [(frame["topic"], frame["name"]) for frame in frames] == [
         ("studio-north", "bookings.truncate"),
         ("studio-north", "bookings.truncate"),
         ("studio-south", "last"),
@@ -44,17 +44,17 @@ def test_everybody_whom_a_row_reached_is_told_and_nobody_else(home):
     assert app.sql("status")["refused"] == 0
 
 
-def test_what_is_watched_for_that_alone_is_listed_and_let_be(home):
-    app, _ = home
+def test_truncate_only_watch_is_listed_and_removable(deployment):
+    app, _ = deployment
     app.sql("watch", "bookings", "--on", "truncate")
-    (only,) = app.sql("list")
-    assert only["names"] == {"truncate": "bookings.truncate"}
+    (watch,) = app.sql("list")
+    assert watch["names"] == {"truncate": "bookings.truncate"}
     app.sql("unwatch", "bookings")
     app.run("TRUNCATE bookings")
     assert (app.sql("list"), app.waiting()) == ([], 0)
 
 
-def test_a_table_that_may_not_be_read_is_emptied_all_the_same(app):
+def test_unreadable_table_can_still_be_truncated(app):
     app.sql("watch", "bookings", "--topic", "studio-{studio}")
     app.run(
         "CREATE ROLE bells; GRANT CREATE, USAGE ON SCHEMA bellcast TO bells; GRANT INSERT ON bellcast.outbox TO bells"

@@ -1,0 +1,46 @@
+"""/metrics of the outbox: waiting rows and their age, refused rows, and whether rows are being sent."""
+
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from bellcast.outbox import schema
+from tests.faults.proxy import Proxy
+from tests.faults.raw import eventually
+from tests.servers import ServerProcess
+
+NOTIFY = "SELECT bellcast.notify('alice', %s)"
+TIMEOUT = 60  # seconds; rows are counted every five
+
+
+def outbox_metrics(server: ServerProcess) -> dict[str, float]:
+    lines = httpx.get(f"{server.url}/metrics", timeout=30).text.splitlines()
+    values = dict(line.split() for line in lines if line.startswith("bellcast_outbox_"))
+    return {name.removeprefix("bellcast_outbox_"): float(value) for name, value in values.items()}
+
+
+def test_waiting_rows_are_counted_with_their_age_and_refused_ones_remain(deployment):
+    app, server = deployment
+    with app.connect() as holding:
+        holding.execute("SELECT pg_advisory_xact_lock(%s)", [schema.LOCK])  # like a stalled node
+        app.run(NOTIFY, '{"title": "a", "colour": "red"}')
+        app.run(NOTIFY, '{"title": "b"}')
+        app.run("UPDATE bellcast.outbox SET written_at = now() - interval '1 hour'")
+        assert eventually(lambda: outbox_metrics(server).get("waiting") == 2, TIMEOUT)
+        assert outbox_metrics(server)["oldest_seconds"] == pytest.approx(3600, abs=60)
+    expected = {"waiting": 0, "oldest_seconds": 0, "put_off": 0, "refused": 1, "flows": 1}
+    assert eventually(lambda: outbox_metrics(server) == expected, TIMEOUT)
+
+
+def test_metrics_appear_with_the_outbox_and_report_an_unreachable_database(empty_database, start_server):
+    address = urlsplit(empty_database.url)
+    proxy = Proxy(address.port)
+    server = start_server(BELLCAST_DATABASE_URL=empty_database.url.replace(f":{address.port}/", f":{proxy.port}/"))
+    assert outbox_metrics(server) == {}
+    empty_database.sql("install")
+    assert eventually(lambda: outbox_metrics(server).get("flows") == 1, TIMEOUT)
+    with proxy.closed():
+        assert eventually(lambda: outbox_metrics(server)["flows"] == 0, TIMEOUT)
+    assert eventually(lambda: outbox_metrics(server)["flows"] == 1, TIMEOUT)
+    proxy.end()
