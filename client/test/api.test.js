@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import { Api, Credential } from '../src/bellcast/api.js';
 import { fakeEnvironment } from './environment.js';
 
-function asked(answer, token = 'one', ask) {
-  const env = fakeEnvironment(answer);
-  return { api: new Api('https://bell.example/under/', new Credential(token, ask, undefined, env.timeout), env), requests: env.requests, timers: env.timers };
+function createApi(respond, token = 'one', getToken) {
+  const env = fakeEnvironment(respond);
+  return { api: new Api('https://bell.example/under/', new Credential(token, getToken, undefined, env.timeout), env), requests: env.requests, timers: env.timers };
 }
 
 test('requests carry the token and no cookies', async () => {
-  const { api, requests } = asked(() => ({ notifications: [] }));
+  const { api, requests } = createApi(() => ({ notifications: [] }));
   await api.inbox({ view: 'unread', limit: 5 });
   const [{ url, token, credentials }] = requests;
   assert.equal(url.href, 'https://bell.example/under/v1/inbox?view=unread&limit=5');
@@ -18,13 +18,13 @@ test('requests carry the token and no cookies', async () => {
 });
 
 test('requests without a token carry cookies', async () => {
-  const { api, requests } = asked(() => ({}), null);
+  const { api, requests } = createApi(() => ({}), null);
   await api.inbox({});
   assert.deepEqual([requests[0].token, requests[0].credentials], [undefined, 'include']);
 });
 
 test('each action is one request with its whole target, and outlives the page', async () => {
-  const { api, requests } = asked(() => ({ changed: 2 }));
+  const { api, requests } = createApi(() => ({ changed: 2 }));
   assert.equal(await api.act('archive', { ids: ['a', 'b'] }), 2);
   await api.act('read', { all: true });
   await api.act('delete', { all: true, of: { type: 'booking' } });
@@ -39,7 +39,7 @@ test('each action is one request with its whole target, and outlives the page', 
 });
 
 test('a hanging request times out after 30 seconds', async () => {
-  const { api, timers } = asked(() => new Promise(() => {}));
+  const { api, timers } = createApi(() => new Promise(() => {}));
   const failed = assert.rejects(api.act('read', { all: true }), { name: 'TimeoutError' });
   await timers.advance(30_000);
   await failed;
@@ -52,7 +52,7 @@ test('a truncated response rejects as a network error', async () => {
 });
 
 const json = (body, init) => new Response(JSON.stringify(body), init);
-for (const [what, given, token] of [
+for (const [what, getToken, token] of [
   ['a string', () => 'one', 'one'],
   ['an object', () => ({ token: 'one' }), 'one'],
   ['a promise of an object', async () => ({ token: 'one' }), 'one'],
@@ -64,22 +64,22 @@ for (const [what, given, token] of [
   ['a response with null', async () => json(null), undefined],
 ]) {
   test(`getToken may return ${what}`, async () => {
-    const { api, requests } = asked(() => ({ unread: 1 }), null, given);
+    const { api, requests } = createApi(() => ({ unread: 1 }), null, getToken);
     await api.inbox({});
     assert.equal(requests[0].token, token);
   });
 }
 
-for (const [status, told] of [[401, 401], [403, 403], [404, 503], [500, 503]]) {
-  test(`a response with status ${status} is no token, and is told as ${told}`, async () => {
-    const { api, requests } = asked(() => ({ unread: 1 }), null, async () => json({ token: 'one' }, { status }));
-    await assert.rejects(api.inbox({}), { name: 'Refused', status: told, code: 'no_token', message: `getToken: HTTP ${status}` });
+for (const [status, expected] of [[401, 401], [403, 403], [404, 503], [500, 503]]) {
+  test(`a response with status ${status} is no token, and is reported as ${expected}`, async () => {
+    const { api, requests } = createApi(() => ({ unread: 1 }), null, async () => json({ token: 'one' }, { status }));
+    await assert.rejects(api.inbox({}), { name: 'Refused', status: expected, code: 'no_token', message: `getToken: HTTP ${status}` });
     assert.equal(requests.length, 0);
   });
 }
 
 test('a refusal carries the problem and the retry delay', async () => {
-  const { api } = asked(() => ({ status: 429, code: 'too_fast', detail: 'Slow down.', retryAfter: 3 }));
+  const { api } = createApi(() => ({ status: 429, code: 'too_fast', detail: 'Slow down.', retryAfter: 3 }));
   await assert.rejects(api.inbox({}), { name: 'Refused', status: 429, code: 'too_fast', message: 'Slow down.', after: 3_000 });
 });
 
@@ -90,7 +90,7 @@ test('a proxy’s error page is a refusal too', async () => {
 
 test('a refused token is renewed once for concurrent requests', async () => {
   let asks = 0;
-  const { api, requests } = asked(({ token }) => (token === 'two' ? { unread: 1 } : { status: 401 }), 'one', () => {
+  const { api, requests } = createApi(({ token }) => (token === 'two' ? { unread: 1 } : { status: 401 }), 'one', () => {
     asks++;
     return 'two';
   });
@@ -100,14 +100,14 @@ test('a refused token is renewed once for concurrent requests', async () => {
 });
 
 test('a request is retried with a new token only once', async () => {
-  const { api, requests } = asked(() => ({ status: 401, code: 'unauthenticated' }), 'one', () => 'two');
+  const { api, requests } = createApi(() => ({ status: 401, code: 'unauthenticated' }), 'one', () => 'two');
   await assert.rejects(api.inbox({}), { status: 401 });
   assert.equal(requests.length, 2);
 });
 
 test('getToken is called again after it returned nothing', async () => {
   const tokens = [undefined, 'one'];
-  const { api, requests } = asked(() => ({ unread: 1 }), null, () => tokens.shift());
+  const { api, requests } = createApi(() => ({ unread: 1 }), null, () => tokens.shift());
   await api.inbox({});
   await api.inbox({});
   assert.deepEqual(requests.map(({ token }) => token), [undefined, 'one']);
@@ -115,7 +115,7 @@ test('getToken is called again after it returned nothing', async () => {
 
 test('getToken is called again after a failure', async () => {
   let down = true;
-  const { api } = asked(() => ({ unread: 1 }), null, () => (down ? Promise.reject(new Error('down')) : 'one'));
+  const { api } = createApi(() => ({ unread: 1 }), null, () => (down ? Promise.reject(new Error('down')) : 'one'));
   await assert.rejects(api.inbox({}), { message: 'down' });
   down = false;
   await api.inbox({});
@@ -123,7 +123,7 @@ test('getToken is called again after a failure', async () => {
 
 test('getToken that never settles fails in time and is called again', async () => {
   const tokens = [new Promise(() => {}), 'one'];
-  const { api, requests, timers } = asked(() => ({ unread: 1 }), null, () => tokens.shift());
+  const { api, requests, timers } = createApi(() => ({ unread: 1 }), null, () => tokens.shift());
   const refused = assert.rejects(api.inbox({}), { name: 'TimeoutError' });
   await timers.advance(30_000);
   await refused;

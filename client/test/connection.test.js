@@ -7,30 +7,30 @@ import { rpcFor } from '../src/bellcast/rpc.js';
 import { ready, settled, fakeEnvironment } from './environment.js';
 
 /** A dialled connection and the types of the events it received. */
-async function connect({ token = 'one', ask, answer, ...options } = {}) {
-  const env = fakeEnvironment(answer);
-  const heard = [];
+async function connect({ token = 'one', getToken, respond, ...options } = {}) {
+  const env = fakeEnvironment(respond);
+  const received = [];
   const connection = new Connection({
     base: 'https://bell.example/under/',
     environment: env,
-    credential: new Credential(token, ask, undefined, env.timeout),
+    credential: new Credential(token, getToken, undefined, env.timeout),
     topics: () => ['team', 'a,b'],
     position: () => 'p1',
     prepare: async () => {},
-    onEvent: (event) => heard.push(event.type),
+    onEvent: (event) => received.push(event.type),
     onStatusChange() {},
     restoreActions() {},
     ...options,
   });
   connection.open();
   await settled();
-  return { ...env, env, connection, heard };
+  return { ...env, env, connection, received };
 }
 
 const live = async (options) => {
-  const made = await connect(options);
-  made.env.link.receive(ready());
-  return made;
+  const opened = await connect(options);
+  opened.env.link.receive(ready());
+  return opened;
 };
 const farewell = (code, reason, reconnect, after) => ({ type: 'close', code, reason, reconnect, ...(after && { after }) });
 
@@ -77,7 +77,7 @@ test('a connection without a token uses cookies', async () => {
 });
 
 test('retry delays double with full jitter up to a limit', async () => {
-  const { env, connection, timers } = await connect({ answer: () => ({ status: 503 }) });
+  const { env, connection, timers } = await connect({ respond: () => ({ status: 503 }) });
   for (const wait of [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]) {
     env.link.disconnect();
     await settled();
@@ -136,7 +136,7 @@ test('a close frame with a delay is followed by a reconnect after that delay', a
 });
 
 test('a close frame without reconnect ends the connection', async () => {
-  const { env, connection, timers } = await live({ ask: () => 'two' });
+  const { env, connection, timers } = await live({ getToken: () => 'two' });
   env.link.receive(farewell(4401, 'revoked', false));
   env.link.disconnect(4401);
   await timers.advance(100_000);
@@ -155,7 +155,7 @@ test('a final close code without a close frame ends the connection', async () =>
 
 test('an expired token is replaced by a new one', async () => {
   const tokens = ['one', 'two'];
-  const { env, connection } = await live({ token: null, ask: () => tokens.shift() });
+  const { env, connection } = await live({ token: null, getToken: () => tokens.shift() });
   env.link.receive(farewell(4402, 'expired', false));
   env.link.disconnect(4402);
   await settled();
@@ -166,7 +166,7 @@ test('an expired token is replaced by a new one', async () => {
 
 test('a second refused token ends the connection', async () => {
   let number = 0;
-  const { env, connection } = await connect({ token: null, ask: () => `token ${++number}` });
+  const { env, connection } = await connect({ token: null, getToken: () => `token ${++number}` });
   for (let i = 0; i < 2; i++) {
     env.link.receive(farewell(4401, 'unauthenticated', false));
     env.link.disconnect(4401);
@@ -188,8 +188,8 @@ test('an expired token without getToken ends the connection', async () => {
 test('a 401 from HTTP ends the connection, a network failure is retried', async () => {
   const refused = await connect({ prepare: () => Promise.reject(new Refused(401, { code: 'unauthenticated' })) });
   assert.equal(refused.connection.status, 'closed');
-  const away = await connect({ prepare: () => Promise.reject(new TypeError('fetch failed')) });
-  assert.equal(away.connection.status, 'waiting');
+  const unreachable = await connect({ prepare: () => Promise.reject(new TypeError('fetch failed')) });
+  assert.equal(unreachable.connection.status, 'waiting');
 });
 
 test('Retry-After of HTTP delays the next attempt', async () => {
@@ -227,31 +227,31 @@ test('responses are matched to requests by ref', async () => {
 
 test('pending requests are rejected when the connection is lost', async () => {
   const { env, connection } = await live();
-  const asked = rpcFor(connection).request({ type: 'ping' });
+  const pending = rpcFor(connection).request({ type: 'ping' });
   env.link.disconnect();
-  await assert.rejects(asked, { code: 'not_connected' });
+  await assert.rejects(pending, { code: 'not_connected' });
   await assert.rejects(rpcFor(connection).request({ type: 'ping' }), { code: 'not_connected' });
 });
 
 test('a closed connection leaves no timers and ignores late events', async () => {
-  const { env, connection, timers, heard } = await live();
+  const { env, connection, timers, received } = await live();
   connection.close();
-  const before = heard.length;
+  const before = received.length;
   env.link.receive({ type: 'heartbeat', time: 'late' });
   env.link.disconnect();
   env.setNetwork('online');
   await timers.advance(100_000);
   assert.equal(timers.count, 0);
-  assert.equal(heard.length, before);
+  assert.equal(received.length, before);
   assert.equal(env.links.length, 1);
   assert.equal(env.link.closed, true);
 });
 
 test('a connection closed during getToken stays closed', async () => {
-  let give;
-  const { env, connection } = await connect({ token: null, ask: () => new Promise((resolve) => (give = resolve)) });
+  let resolveToken;
+  const { env, connection } = await connect({ token: null, getToken: () => new Promise((resolve) => (resolveToken = resolve)) });
   connection.close();
-  give('late');
+  resolveToken('late');
   await settled();
   assert.equal(env.links.length, 0);
 });
@@ -267,18 +267,18 @@ test('a forbidden WebSocket falls back to server-sent events', async () => {
 
 test('polling uses an ETag and reports a change as a reset', async () => {
   let position = 'p1';
-  const answer = ({ ifNoneMatch }) => (ifNoneMatch === `"${position}"` ? { status: 304 } : { unread: 1, unseen: 1, position });
-  const { env, connection, heard, timers } = await connect({ answer });
+  const respond = ({ ifNoneMatch }) => (ifNoneMatch === `"${position}"` ? { status: 304 } : { unread: 1, unseen: 1, position });
+  const { env, connection, received, timers } = await connect({ respond });
   env.link.disconnect();
   await settled();
   env.link.disconnect();
   await settled();
   assert.equal(connection.status, 'live');
   await timers.advance(15_000);
-  assert.deepEqual(heard, ['ready', 'heartbeat']);
+  assert.deepEqual(received, ['ready', 'heartbeat']);
   position = 'p2';
   await timers.advance(15_000);
-  assert.deepEqual(heard, ['ready', 'heartbeat', 'reset']);
+  assert.deepEqual(received, ['ready', 'heartbeat', 'reset']);
 });
 
 test('a fallback connection upgrades to a WebSocket that becomes ready', async () => {
@@ -303,7 +303,7 @@ const jwt = (exp) => `x.${Buffer.from(JSON.stringify({ iat: 1000, exp })).toStri
 
 test('a token is renewed over the open connection before it expires', async () => {
   const tokens = [jwt(1100), jwt(1200)];
-  const { env, connection, timers } = await live({ token: null, ask: () => tokens.shift() ?? jwt(1300) });
+  const { env, connection, timers } = await live({ token: null, getToken: () => tokens.shift() ?? jwt(1300) });
   env.link.receive({ type: 'heartbeat', time: '' });
   for (let i = 0; i < 3; i++) {
     await timers.advance(25_000);

@@ -89,17 +89,17 @@ class FakeSource extends EventTarget {
   }
 }
 
-/** `answer(request)` is the server's response: a body, `{status, ...problem}`, or a promise of either. */
-export function fakeEnvironment(answer = () => ({})) {
+/** `respond(request)` returns the server's response: a body, `{status, ...problem}`, or a promise of either. */
+export function fakeEnvironment(respond = () => ({})) {
   const timers = new Timers();
   const links = [];
   const requests = [];
   const keep = (Kind) =>
-    function open(...given) {
-      links.push(new Kind(...given));
+    function open(...args) {
+      links.push(new Kind(...args));
       return links.at(-1);
     };
-  const made = {
+  const environment = {
     network: true,
     links,
     requests,
@@ -119,13 +119,13 @@ export function fakeEnvironment(answer = () => ({})) {
     },
     now: () => timers.time,
     random: () => 0.5,
-    online: () => made.network,
+    online: () => environment.network,
     async fetch(url, { method = 'GET', headers, body, ...rest }) {
       const request = { method, url: new URL(url), token: headers.authorization?.slice(7), ifNoneMatch: headers['if-none-match'], body: body && JSON.parse(body), ...rest };
       requests.push(request);
       const { signal } = rest;
       const cut = new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
-      const { status = 200, retryAfter, ...content } = await Promise.race([answer(request), cut]);
+      const { status = 200, retryAfter, ...content } = await Promise.race([respond(request), cut]);
       const extra = retryAfter ? { headers: { 'retry-after': String(retryAfter) } } : {};
       return status === 204 || status === 304 ? new Response(null, { status }) : new Response(JSON.stringify(content), { status, ...extra });
     },
@@ -134,11 +134,11 @@ export function fakeEnvironment(answer = () => ({})) {
       return links.at(-1);
     },
     setNetwork(type) {
-      made.network = type === 'online';
-      made.page.dispatchEvent(new Event(type));
+      environment.network = type === 'online';
+      environment.page.dispatchEvent(new Event(type));
     },
   };
-  return made;
+  return environment;
 }
 
 /** A notification as the server sends it; a higher number is newer. */

@@ -11,7 +11,7 @@ test('a WebSocket frame names its own type', () => {
   assert.deepEqual(parse(JSON.stringify(frame)), frame);
 });
 
-test('a server-sent event has its type beside the data', () => {
+test('a server-sent event has its type in a separate field', () => {
   assert.deepEqual(parse(JSON.stringify(counts), 'reset'), { type: 'reset', ...counts });
 });
 

@@ -10,7 +10,7 @@ const SRC = new URL('../src/', import.meta.url);
 const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js'));
 const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 
-/** Layers, top first. Modules of one layer do not import each other, except within a folder. */
+/** Layers, top first. Modules of one layer do not import each target, except within a folder. */
 const LAYERS = [
   ['bellcast/react.js', 'bellcast/touches.js'],
   ['bellcast/cache-invalidation.js'],
@@ -34,8 +34,8 @@ const layer = (name) => LAYERS.findIndex((modules) => modules.some((module) => (
 
 /** Types are imports too. */
 function imports(name) {
-  const found = text(name).matchAll(/(?:from|import|@import [^*]*? from|import\() ?'(\.[^']+)'/g);
-  return [...found].map(([, path]) => new URL(path, new URL(name, SRC)).href.slice(SRC.href.length));
+  const paths = text(name).matchAll(/(?:from|import|@import [^*]*? from|import\() ?'(\.[^']+)'/g);
+  return [...paths].map(([, path]) => new URL(path, new URL(name, SRC)).href.slice(SRC.href.length));
 }
 
 test('every module has a layer', () => {
@@ -45,8 +45,8 @@ test('every module has a layer', () => {
 test('imports point down only', () => {
   const wrong = files.flatMap((name) =>
     imports(name)
-      .filter((other) => layer(other) < layer(name) || (layer(other) === layer(name) && !name.includes('elements/') && !name.includes('transports/')))
-      .map((other) => `${name} -> ${other}`),
+      .filter((target) => layer(target) < layer(name) || (layer(target) === layer(name) && !name.includes('elements/') && !name.includes('transports/')))
+      .map((target) => `${name} -> ${target}`),
   );
   assert.deepEqual(wrong, []);
 });

@@ -16,8 +16,8 @@ const loaded = () => inbox.snapshot(page([notification(9), notification(5), noti
 const counts = { unread: 0, unseen: 0, position: 'p2' };
 
 test('a new notification takes its place by id, wherever that is', () => {
-  const told = (number) => ({ type: 'notification', notification: notification(number), ...counts });
-  assert.deepEqual(numbers([11, 7, 1].map(told).reduce(inbox.apply, loaded())), [11, 9, 7, 5, 3, 1]);
+  const arrival = (number) => ({ type: 'notification', notification: notification(number), ...counts });
+  assert.deepEqual(numbers([11, 7, 1].map(arrival).reduce(inbox.apply, loaded())), [11, 9, 7, 5, 3, 1]);
 });
 
 test('applying an event twice changes nothing', () => {

@@ -48,7 +48,7 @@ for (const name of fixtures()) {
 class Life {
   rows = [];
   revision = 0;
-  #made = 0;
+  #created = 0;
   #random;
 
   constructor(seed) {
@@ -79,7 +79,7 @@ class Life {
 
   add() {
     // One in three was created earlier and arrives late, as announcements do.
-    const number = ++this.#made * 10 - (this.#random() < 0.33 ? 25 : 0);
+    const number = ++this.#created * 10 - (this.#random() < 0.33 ? 25 : 0);
     const type = this.#random() < 0.5 ? 'general' : 'booking';
     const added = notification(Math.max(1, number), { type });
     if (this.rows.some(({ id }) => id === added.id)) return null;

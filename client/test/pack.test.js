@@ -12,15 +12,15 @@ import { pack } from './app/pack.js';
 
 const TSC = fileURLToPath(new URL('../node_modules/.bin/tsc', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'bellcast-pack-'));
-let made;
+let result;
 
 before(async () => {
-  made = await pack(folder);
+  result = await pack(folder);
 });
 after(() => rmSync(folder, { recursive: true }));
 
 test('the package contains the build, its types and nothing else', () => {
-  const names = made.packed.files.map(({ path }) => path);
+  const names = result.packed.files.map(({ path }) => path);
   for (const name of ['dist/bellcast.js', 'dist/bellcast.d.ts', 'dist/bellcast/react.js', 'dist/bellcast/react.d.ts', 'dist/bellcast/session.d.ts', 'dist/bellcast/cache-invalidation.js', 'dist/bellcast/touches.js', 'dist/bellcast/tab-coordinator.js', 'dist/bellcast/live-topics.js', 'dist/bellcast/resilience.js', 'README.md', 'package.json']) {
     assert.ok(names.includes(name), name);
   }
@@ -29,14 +29,14 @@ test('the package contains the build, its types and nothing else', () => {
 
 test('every entry can be imported without a DOM', async () => {
   const code = "const all = await Promise.all(['bellcast', 'bellcast/session', 'bellcast/react', 'bellcast/cache-invalidation', 'bellcast/touches'].map((name) => import(name))); console.log(all.map((each) => Object.keys(each).length > 0).join())";
-  const said = execFileSync(process.execPath, ['--preserve-symlinks', '--input-type=module', '-e', code], { cwd: made.app, encoding: 'utf8' });
-  assert.equal(said.trim(), 'true,true,true,true,true');
+  const output = execFileSync(process.execPath, ['--preserve-symlinks', '--input-type=module', '-e', code], { cwd: result.app, encoding: 'utf8' });
+  assert.equal(output.trim(), 'true,true,true,true,true');
 });
 
 test('Vite builds an app with the package', () => {
-  assert.ok(readdirSync(join(made.app, 'dist', 'assets')).some((name) => name.endsWith('.js')));
+  assert.ok(readdirSync(join(result.app, 'dist', 'assets')).some((name) => name.endsWith('.js')));
 });
 
 test('the types compile in a strict TypeScript app', () => {
-  execFileSync(TSC, ['-p', '.', '--preserveSymlinks'], { cwd: made.app, stdio: 'inherit' });
+  execFileSync(TSC, ['-p', '.', '--preserveSymlinks'], { cwd: result.app, stdio: 'inherit' });
 });

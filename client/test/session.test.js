@@ -15,13 +15,13 @@ async function open(routes = {}, first = page([3, 2, 1])) {
     return route ? route(url) : method === 'GET' ? first : { changed: 1 };
   });
   const session = new Session({ server: 'https://bell.example', token: 'one', topics: ['team'], environment: env });
-  const told = [];
-  for (const type of ['notification', 'event', 'presence', 'typing', 'refused']) session.addEventListener(type, (event) => told.push(event));
+  const events = [];
+  for (const type of ['notification', 'event', 'presence', 'typing', 'refused']) session.addEventListener(type, (event) => events.push(event));
   session.open();
   await settled();
   await settled();
   env.link?.receive(ready({ unread: first.unread, unseen: first.unseen }));
-  return { env, session, told };
+  return { env, session, events };
 }
 
 const numbers = ({ state }) => state.notifications.map(({ id }) => Number(id.slice(-4)));
@@ -31,7 +31,7 @@ const later = () => {
   return { promise, resolve };
 };
 const counts = (unread, unseen = unread, position = 'p2') => ({ unread, unseen, position });
-const told = (number, unread, fields) => ({ type: 'notification', notification: notification(number, fields), ...counts(unread) });
+const arrival = (number, unread, fields) => ({ type: 'notification', notification: notification(number, fields), ...counts(unread) });
 
 test('a session loads the inbox and goes live from its position', async () => {
   const { env, session } = await open();
@@ -42,51 +42,51 @@ test('a session loads the inbox and goes live from its position', async () => {
 });
 
 test('a new notification is shown and reported once, even if it arrives twice', async () => {
-  const { env, session, told: heard } = await open();
-  env.link.receive(told(4, 4));
-  env.link.receive(told(4, 4));
+  const { env, session, events } = await open();
+  env.link.receive(arrival(4, 4));
+  env.link.receive(arrival(4, 4));
   assert.deepEqual(numbers(session), [4, 3, 2, 1]);
-  assert.deepEqual(heard.map(({ type, detail }) => [type, detail.id]), [['notification', notification(4).id]]);
+  assert.deepEqual(events.map(({ type, detail }) => [type, detail.id]), [['notification', notification(4).id]]);
 });
 
 test('an action shows before the server responds', async () => {
-  const answer = later();
-  const { session } = await open({ 'POST read': () => answer.promise });
+  const response = later();
+  const { session } = await open({ 'POST read': () => response.promise });
   const acting = session.read(notification(2).id);
   assert.equal(session.state.unread, 2);
   assert.ok(session.state.notifications[1].read_at);
-  answer.resolve({ changed: 1 });
+  response.resolve({ changed: 1 });
   await acting;
   assert.equal(session.state.unread, 2, 'stays until the event arrives');
 });
 
 test('a refused action is reverted and reported', async () => {
-  const { session, told: heard } = await open({ 'POST read': () => ({ status: 422, code: 'invalid' }) });
+  const { session, events } = await open({ 'POST read': () => ({ status: 422, code: 'invalid' }) });
   await assert.rejects(session.read('all'), { code: 'invalid' });
   assert.equal(session.state.unread, 3);
   assert.equal(session.state.notifications[0].read_at, null);
-  assert.deepEqual(heard.map(({ type, detail }) => [type, detail.code]), [['refused', 'invalid']]);
+  assert.deepEqual(events.map(({ type, detail }) => [type, detail.code]), [['refused', 'invalid']]);
 });
 
 test('a notification that arrives during an action stays when the action is reverted', async () => {
-  const answer = later();
-  const { env, session } = await open({ 'POST archive': () => answer.promise });
+  const response = later();
+  const { env, session } = await open({ 'POST archive': () => response.promise });
   const acting = assert.rejects(session.archive([notification(3).id]));
-  env.link.receive(told(4, 4));
+  env.link.receive(arrival(4, 4));
   assert.deepEqual(numbers(session), [4, 2, 1]);
-  answer.resolve({ status: 500 });
+  response.resolve({ status: 500 });
   await acting;
   assert.deepEqual(numbers(session), [4, 3, 2, 1]);
   assert.equal(session.state.unread, 4);
 });
 
 test('an unrelated event does not undo a pending action', async () => {
-  const answer = later();
-  const { env, session } = await open({ 'POST read': () => answer.promise });
+  const response = later();
+  const { env, session } = await open({ 'POST read': () => response.promise });
   const acting = session.read([notification(3).id]);
-  env.link.receive(told(4, 4));
+  env.link.receive(arrival(4, 4));
   assert.equal(session.state.unread, 3);
-  answer.resolve({ changed: 1 });
+  response.resolve({ changed: 1 });
   await acting;
   env.link.receive({ type: 'counts', changed: 'read', ids: [notification(3).id], at: '2026-01-02T00:00:00Z', ...counts(3) });
   assert.equal(session.state.unread, 3);
@@ -112,23 +112,23 @@ test('an older page is requested once and appended', async () => {
 });
 
 test('a change that arrives during a page request is applied to the page', async () => {
-  const answer = later();
+  const response = later();
   const first = page([9, 8], { next: 'c1' });
-  const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.has('before') ? answer.promise : first) });
+  const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.has('before') ? response.promise : first) });
   const loading = session.loadMore();
   env.link.receive({ type: 'notification-update', notification: notification(5, { title: 'Edited' }), ...counts(4) });
-  answer.resolve(page([5, 4]));
+  response.resolve(page([5, 4]));
   await loading;
   assert.equal(session.state.notifications[2].title, 'Edited');
 });
 
 test('a reset refetches the inbox and applies events that arrive meanwhile', async () => {
-  const answer = later();
+  const response = later();
   let fetches = 0;
-  const { env, session } = await open({ 'GET inbox': () => (fetches++ ? answer.promise : page([3, 2, 1])) });
+  const { env, session } = await open({ 'GET inbox': () => (fetches++ ? response.promise : page([3, 2, 1])) });
   env.link.receive({ type: 'reset', ...counts(2) });
-  env.link.receive(told(8, 3));
-  answer.resolve(page([7, 6], { position: 'p2' }));
+  env.link.receive(arrival(8, 3));
+  response.resolve(page([7, 6], { position: 'p2' }));
   await settled();
   await settled();
   assert.deepEqual(numbers(session), [8, 7, 6]);
@@ -158,11 +158,11 @@ test('a reconnected session resumes without fetching again', async () => {
 });
 
 test('live events are dispatched and a call resolves with its response', async () => {
-  const { env, session, told: heard } = await open();
+  const { env, session, events } = await open();
   env.link.receive({ type: 'event', topic: 'team', name: 'lead.assigned', data: { lead: 7 } });
   env.link.receive({ type: 'typing', topic: 'team', recipient: 'bob', on: true });
-  assert.deepEqual(heard.map(({ type }) => type), ['event', 'typing']);
-  assert.deepEqual(heard[0].detail.data, { lead: 7 });
+  assert.deepEqual(events.map(({ type }) => type), ['event', 'typing']);
+  assert.deepEqual(events[0].detail.data, { lead: 7 });
   const called = session.call('sum', [1, 2]);
   await settled();
   const { ref, ...frame } = env.link.sent.at(-1);
@@ -173,12 +173,12 @@ test('live events are dispatched and a call resolves with its response', async (
 
 test('a topic subscribed later is subscribed again after a reconnect', async () => {
   const { env, session } = await open();
-  const asked = session.subscribe('room');
+  const pending = session.subscribe('room');
   await settled();
   const { ref, ...frame } = env.link.sent.at(-1);
   assert.deepEqual(frame, { type: 'subscribe', topics: ['room'] });
   env.link.receive({ type: 'ack', ref, topics: ['room'], refused: [] });
-  await asked;
+  await pending;
   env.link.disconnect();
   await env.timers.advance(1_000);
   assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
@@ -186,10 +186,10 @@ test('a topic subscribed later is subscribed again after a reconnect', async () 
 
 test('a refused topic is not subscribed again', async () => {
   const { env, session } = await open();
-  const asked = session.subscribe('secret');
+  const pending = session.subscribe('secret');
   await settled();
   env.link.receive({ type: 'error', ref: env.link.sent.at(-1).ref, code: 'forbidden', message: 'no' });
-  await assert.rejects(asked, { code: 'forbidden' });
+  await assert.rejects(pending, { code: 'forbidden' });
   env.link.disconnect();
   await env.timers.advance(1_000);
   assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team']);
@@ -226,16 +226,16 @@ test('a closed session has no timers and no connection', async () => {
 
 test('a session can be iterated until it closes', async () => {
   const { env, session } = await open();
-  const heard = [];
+  const events = [];
   const listening = (async () => {
-    for await (const { type, detail } of session) heard.push([type, detail.id ?? detail.name]);
+    for await (const { type, detail } of session) events.push([type, detail.id ?? detail.name]);
   })();
-  env.link.receive(told(4, 4));
+  env.link.receive(arrival(4, 4));
   env.link.receive({ type: 'event', name: 'lead.assigned', data: {} });
   await settled();
   session.close();
   await listening;
-  assert.deepEqual(heard, [['notification', notification(4).id], ['event', 'lead.assigned']]);
+  assert.deepEqual(events, [['notification', notification(4).id], ['event', 'lead.assigned']]);
 });
 
 test('a deferred action shows at once and is sent only on commit', async () => {
@@ -245,21 +245,21 @@ test('a deferred action shows at once and is sent only on commit', async () => {
   first.undo();
   assert.deepEqual(numbers(session), [3, 2, 1]);
   const second = session.hold('delete', notification(2).id);
-  const asked = () => env.requests.filter(({ url }) => url.pathname === '/v1/inbox/delete').length;
+  const deleteRequests = () => env.requests.filter(({ url }) => url.pathname === '/v1/inbox/delete').length;
   await settled();
-  assert.equal(asked(), 0);
+  assert.equal(deleteRequests(), 0);
   second.commit();
   await settled();
-  assert.equal(asked(), 1);
+  assert.equal(deleteRequests(), 1);
 });
 
 test('members are loaded from the subscribe response and updated by presence events', async () => {
   const { env, session } = await open();
-  const asked = session.subscribe('presence-room');
+  const pending = session.subscribe('presence-room');
   await settled();
   const { ref } = env.link.sent.at(-1);
   env.link.receive({ type: 'ack', ref, topics: ['presence-room'], refused: [], presence: { 'presence-room': [{ recipient: 'bob' }] } });
-  await asked;
+  await pending;
   env.link.receive({ type: 'presence', topic: 'presence-room', joined: [{ recipient: 'ann' }], left: [{ recipient: 'bob' }] });
   assert.deepEqual(session.members('presence-room'), [{ recipient: 'ann' }]);
 });
@@ -271,7 +271,7 @@ test('another view receives the same events as the inbox', async () => {
   await settled();
   assert.equal(view.state.notifications.length, 3);
   env.link.receive({ type: 'counts', changed: 'read', ids: [notification(2).id], at: '2026-01-02T00:00:00Z', ...counts(2) });
-  env.link.receive(told(4, 3));
+  env.link.receive(arrival(4, 3));
   assert.deepEqual(view.state.notifications.map(({ id }) => Number(id.slice(-4))), [4, 3, 1]);
 });
 
@@ -319,13 +319,13 @@ test('views with equal filters share one request', async () => {
 });
 
 test('an offline action on all is sent as one request with the ids of that time', async () => {
-  let away = true;
+  let unavailable = true;
   const rows = [notification(3, { type: 'booking' }), notification(2), notification(1, { type: 'booking' })];
-  const { env, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 3 }) }, page([3, 2, 1], { notifications: rows }));
+  const { env, session } = await open({ 'POST delete': () => (unavailable ? { status: 503 } : { changed: 3 }) }, page([3, 2, 1], { notifications: rows }));
   void session.delete('all');
   await settled();
   const narrowed = session.delete({ all: true, of: { type: 'booking' } });
-  away = false;
+  unavailable = false;
   await env.timers.advance(5_000);
   await narrowed;
   assert.deepEqual(posted(env).slice(1).map(({ url, body }) => [url.pathname, body]), [
@@ -335,13 +335,13 @@ test('an offline action on all is sent as one request with the ids of that time'
 });
 
 test('an offline action on all of a type is sent with the ids of that time', async () => {
-  let away = true;
+  let unavailable = true;
   const rows = [notification(3, { type: 'booking' }), notification(2)];
-  const { env, session } = await open({ 'POST delete': () => (away ? { status: 503 } : { changed: 1 }) }, page([3, 2], { notifications: rows }));
+  const { env, session } = await open({ 'POST delete': () => (unavailable ? { status: 503 } : { changed: 1 }) }, page([3, 2], { notifications: rows }));
   const deleted = session.delete({ all: true, of: { type: 'booking' } });
   await settled();
-  env.link.receive(told(4, 3, { type: 'booking' }));
-  away = false;
+  env.link.receive(arrival(4, 3, { type: 'booking' }));
+  unavailable = false;
   await env.timers.advance(5_000);
   await deleted;
   assert.deepEqual(posted(env).at(-1).body, { ids: [notification(3).id] });
@@ -403,7 +403,7 @@ test('a released view is fetched when it is read again', async () => {
 const SECRET = { topic: 'team', code: 'forbidden', message: 'Not for you.' };
 
 test('a repeatedly refused topic is reported once', async () => {
-  const { env, told: heard } = await open();
+  const { env, events } = await open();
   env.link.disconnect();
   await env.timers.advance(1_000);
   for (let turn = 0; turn < 2; turn++) {
@@ -414,18 +414,18 @@ test('a repeatedly refused topic is reported once', async () => {
     env.link.disconnect();
     await env.timers.advance(1_000);
   }
-  assert.deepEqual(heard.map(({ type, detail }) => [type, detail]), [['refused', SECRET]]);
+  assert.deepEqual(events.map(({ type, detail }) => [type, detail]), [['refused', SECRET]]);
 });
 
 test('refused topics of a joint subscription are reported and not subscribed again', async () => {
-  const { env, session, told: heard } = await open();
+  const { env, session, events } = await open();
   await settled();
-  const asked = session.subscribe('room', 'secret');
+  const pending = session.subscribe('room', 'secret');
   await settled();
   const refused = [{ ...SECRET, topic: 'secret' }];
   env.link.receive({ type: 'ack', ref: env.link.sent.at(-1).ref, topics: ['room'], refused });
-  assert.deepEqual((await asked).refused, refused);
-  assert.deepEqual(heard.map(({ type, detail }) => [type, detail]), [['refused', refused[0]]]);
+  assert.deepEqual((await pending).refused, refused);
+  assert.deepEqual(events.map(({ type, detail }) => [type, detail]), [['refused', refused[0]]]);
   env.link.disconnect();
   await env.timers.advance(1_000);
   assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);

@@ -14,7 +14,7 @@ before(() => assert.ok(existsSync(DIST), 'no build found: run npm run build'));
 for (const [name, budget] of [
   ['bellcast.js', 18.1], // all elements and the session
   ['bellcast/session.js', 6.1], // state, counts, live events, actions
-  ['bellcast/resilience.js', 1.95], // reconnecting and offline actions: loaded beside the first file
+  ['bellcast/resilience.js', 1.95], // reconnecting and offline actions: loaded in parallel to the first file
   ['bellcast/live-topics.js', 1], // topics and requests
   ['bellcast/tab-coordinator.js', 1.7], // several tabs
   ['bellcast/transports/fallbacks.js', 1], // fallback transports

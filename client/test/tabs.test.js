@@ -30,7 +30,7 @@ class Locks {
   }
 }
 
-const kept = () => {
+const fakeStorage = () => {
   const map = new Map();
   return new Proxy({ getItem: (key) => map.get(key) ?? null, setItem: (key, value) => void map.set(key, value), removeItem: (key) => void map.delete(key) }, {
     ownKeys: () => [...map.keys()],
@@ -44,8 +44,8 @@ afterEach(() => {
   for (const session of open.splice(0)) session.close();
 });
 
-/** What the tabs of a browser share. Returns a function that opens a tab. */
-function browser(storage = kept()) {
+/** Create the shared parts of a browser, and return a function that opens a tab. */
+function browser(storage = fakeStorage()) {
   const locks = new Locks();
   const page = { notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p1' };
   return async (routes = () => page, token = TOKEN) => {
@@ -54,13 +54,13 @@ function browser(storage = kept()) {
     const session = new Session({ server: 'https://bell.example', token, environment: env });
     open.push(session);
     session.open();
-    await heard();
+    await delivered();
     return { env, session };
   };
 }
 
 /** Wait until all messages between tabs were delivered: a channel keeps the order. */
-async function heard() {
+async function delivered() {
   for (let turn = 0; turn < 12; turn++) {
     await settled();
     await posted();
@@ -69,25 +69,25 @@ async function heard() {
 
 /** Deliver one message through a channel of the same kind. */
 function posted() {
-  const [here, there] = [new BroadcastChannel('heard'), new BroadcastChannel('heard')];
+  const [sender, receiver] = [new BroadcastChannel('delivered'), new BroadcastChannel('delivered')];
   return new Promise((resolve) => {
-    there.onmessage = () => setTimeout(() => (here.close(), there.close(), resolve()), 3);
-    here.postMessage(null);
+    receiver.onmessage = () => setTimeout(() => (sender.close(), receiver.close(), resolve()), 3);
+    sender.postMessage(null);
   });
 }
 
-const told = (number, unread, position) => ({ type: 'notification', notification: notification(number), unread, unseen: unread, position });
+const arrival = (number, unread, position) => ({ type: 'notification', notification: notification(number), unread, unseen: unread, position });
 
 test('a second tab receives events through the first one’s connection', async () => {
   const tab = browser();
   const first = await tab();
   first.env.link.receive(ready());
   const second = await tab();
-  await heard();
+  await delivered();
   assert.equal(second.env.links.length, 0);
   assert.equal(second.session.state.status, 'live');
-  first.env.link.receive(told(2, 2, 'p2'));
-  await heard();
+  first.env.link.receive(arrival(2, 2, 'p2'));
+  await delivered();
   assert.equal(second.session.state.unread, 2);
 });
 
@@ -96,10 +96,10 @@ test('a follower takes over from its position when the leader closes', async () 
   const first = await tab();
   first.env.link.receive(ready());
   const second = await tab();
-  first.env.link.receive(told(2, 2, 'p2'));
-  await heard();
+  first.env.link.receive(arrival(2, 2, 'p2'));
+  await delivered();
   first.session.close();
-  await heard();
+  await delivered();
   assert.equal(second.env.link.url.searchParams.get('position'), 'p2');
 });
 
@@ -107,13 +107,13 @@ test('a follower fetches again only at another position than the leader’s', as
   const tab = browser();
   const first = await tab();
   first.env.link.receive(ready());
-  const beside = await tab();
-  const elsewhere = await tab(() => ({ notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p0' }));
+  const sibling = await tab();
+  const diverged = await tab(() => ({ notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p0' }));
   const fetches = ({ env }) => env.requests.filter(({ url }) => url.pathname === '/v1/inbox').length;
-  assert.deepEqual([fetches(beside), fetches(elsewhere)], [1, 2]);
-  first.env.link.receive(told(2, 2, 'p2'));
-  await heard();
-  assert.deepEqual([fetches(beside), fetches(elsewhere)], [1, 3]);
+  assert.deepEqual([fetches(sibling), fetches(diverged)], [1, 2]);
+  first.env.link.receive(arrival(2, 2, 'p2'));
+  await delivered();
+  assert.deepEqual([fetches(sibling), fetches(diverged)], [1, 3]);
 });
 
 test('a follower’s call is relayed by the leader', async () => {
@@ -121,17 +121,17 @@ test('a follower’s call is relayed by the leader', async () => {
   const first = await tab();
   first.env.link.receive(ready());
   const second = await tab();
-  await heard();
+  await delivered();
   const called = second.session.call('sum', [1, 2]);
-  await heard();
+  await delivered();
   const { ref, ...frame } = first.env.link.sent.at(-1);
   assert.deepEqual(frame, { type: 'call', name: 'sum', data: [1, 2] });
   first.env.link.receive({ type: 'ack', ref, data: 3 });
-  await heard();
+  await delivered();
   assert.equal(await called, 3);
 });
 
-test('tabs of different persons do not share a connection', async () => {
+test('tabs of different recipients do not share a connection', async () => {
   const tab = browser();
   await tab();
   const other = await tab(undefined, `x.${Buffer.from(JSON.stringify({ sub: 'bob', exp: 9e9 })).toString('base64url')}.x`);
@@ -140,59 +140,59 @@ test('tabs of different persons do not share a connection', async () => {
 
 test('an offline action survives a reload and is sent then', async () => {
   const tab = browser();
-  let away = true;
-  const asked = [];
+  let unavailable = true;
+  const requests = [];
   const routes = ({ method, url }) => {
     if (method !== 'POST') return undefined;
-    asked.push(url.pathname);
-    return away ? { status: 503 } : { changed: 1 };
+    requests.push(url.pathname);
+    return unavailable ? { status: 503 } : { changed: 1 };
   };
   const before = await tab(routes);
   before.session.read('all').catch(() => {});
-  await heard();
+  await delivered();
   assert.deepEqual([before.session.state.unread, before.session.state.queued], [0, 1]);
   before.session.close();
-  away = false;
+  unavailable = false;
   const after = await tab(routes);
   assert.equal(after.session.state.unread, 0, 'shown before it is sent');
   after.env.link.receive(ready());
-  await heard();
+  await delivered();
   assert.equal(after.session.state.queued, 0);
-  assert.deepEqual(asked, ['/v1/inbox/read', '/v1/inbox/read']);
+  assert.deepEqual(requests, ['/v1/inbox/read', '/v1/inbox/read']);
 });
 
 test('an offline action is sent from memory if the storage is full', async () => {
-  const full = new Proxy(kept(), { get: (target, key) => (key === 'setItem' ? () => { throw new DOMException('', 'QuotaExceededError'); } : target[key]) });
+  const full = new Proxy(fakeStorage(), { get: (target, key) => (key === 'setItem' ? () => { throw new DOMException('', 'QuotaExceededError'); } : target[key]) });
   const tab = browser(full);
-  let away = true;
-  const asked = [];
+  let unavailable = true;
+  const requests = [];
   const { env, session } = await tab(({ method, url }) => {
     if (method !== 'POST') return undefined;
-    asked.push(url.pathname);
-    return away ? { status: 503 } : { changed: 1 };
+    requests.push(url.pathname);
+    return unavailable ? { status: 503 } : { changed: 1 };
   });
   session.read('all').catch(() => {});
-  await heard();
+  await delivered();
   assert.deepEqual([session.state.unread, session.state.queued], [0, 1]);
-  away = false;
+  unavailable = false;
   env.link.receive(ready());
-  await heard();
-  assert.deepEqual([session.state.unread, session.state.queued, asked.length], [0, 0, 2]);
+  await delivered();
+  assert.deepEqual([session.state.unread, session.state.queued, requests.length], [0, 0, 2]);
 });
 
-test('an alert is dispatched in one tab only, and as ring too', async () => {
+test('an alert is dispatched in one tab only, also under its old name ring', async () => {
   const tab = browser();
   const tabs = [await tab(), await tab(), await tab()];
   tabs[0].env.link.receive(ready());
-  await heard();
+  await delivered();
   const alerts = [];
   for (const [index, { session }] of tabs.entries()) {
     for (const type of ['alert', 'ring']) session.addEventListener(type, ({ detail }) => alerts.push([index, type, detail.length]));
   }
-  tabs[0].env.link.receive(told(2, 2, 'p2'));
-  tabs[0].env.link.receive(told(3, 3, 'p3'));
-  await heard();
+  tabs[0].env.link.receive(arrival(2, 2, 'p2'));
+  tabs[0].env.link.receive(arrival(3, 3, 'p3'));
+  await delivered();
   for (const { env } of tabs) await env.timers.advance(100);
-  await heard();
+  await delivered();
   assert.deepEqual(alerts, [[0, 'alert', 2], [0, 'ring', 2]]);
 });

@@ -11,7 +11,7 @@ from tests.servers import ServerProcess
 from bellcast.client import Bellcast
 
 # Messages of the browser itself about an unreachable or refusing server, which a page cannot silence.
-BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
+BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to")
 _numbers = itertools.count(1)
 expect.set_options(timeout=40_000)  # ms; a step takes a tenth of a second, on a loaded machine up to ten
 
@@ -55,7 +55,7 @@ def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
     yield open_shop
     for context in contexts:
         context.close()
-    assert [text for text in complaints if not text.startswith(BROWSERS_OWN)] == []
+    assert [text for text in complaints if not text.startswith(BROWSER_MESSAGES)] == []
 
 
 @pytest.fixture

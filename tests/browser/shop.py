@@ -68,10 +68,10 @@ class Shop:
         url = f"{self.server.url}/v1/connections?limit=1000"
 
         def lines() -> int:
-            answer = httpx.get(url, headers=self.server.as_app())
-            return sum(each["recipient"] == self.person for each in answer.json()["connections"])
+            response = httpx.get(url, headers=self.server.as_app())
+            return sum(each["recipient"] == self.person for each in response.json()["connections"])
 
-        until(lambda: lines() == count, lambda: f"{lines()} lines, not {count}")
+        wait_until(lambda: lines() == count, lambda: f"{lines()} lines, not {count}")
 
 
 def bell(page: Page, count: int | str | None = None) -> Locator:
@@ -96,16 +96,18 @@ def toasts(page: Page) -> Locator:
     return page.locator("bellcast-toasts .toast")
 
 
-def in_page(page: Page, code: str, element: str = "bellcast-bell", given: object = None) -> Any:
+def in_page(page: Page, code: str, element: str = "bellcast-bell", argument: object = None) -> Any:
     """Run code in the page, with the element as `bell` and the argument as `given`."""
-    return page.evaluate(f"(async (bell, given) => {code})(document.querySelector('{element}'), {json.dumps(given)})")
+    return page.evaluate(
+        f"(async (bell, given) => {code})(document.querySelector('{element}'), {json.dumps(argument)})"
+    )
 
 
 def session_state(page: Page, field: str, element: str = "bellcast-bell") -> Any:
     return in_page(page, f"bell.session.state.{field}", element)
 
 
-def until(true: Callable[[], object], otherwise: Callable[[], str], within: float = 40) -> None:
+def wait_until(true: Callable[[], object], otherwise: Callable[[], str], within: float = 40) -> None:
     """Poll until `true` holds; fail with the text of `otherwise` after `within` seconds."""
     end = time.monotonic() + within
     while not true():
@@ -115,16 +117,16 @@ def until(true: Callable[[], object], otherwise: Callable[[], str], within: floa
 
 def wait_page(page: Page, code: str, within: float = 40) -> None:
     """Wait until an expression in the page is true."""
-    until(lambda: page.evaluate(f"Boolean({code})"), lambda: code, within)
+    wait_until(lambda: page.evaluate(f"Boolean({code})"), lambda: code, within)
 
 
 def wait_state(page: Page, test: str, element: str = "bellcast-bell", within: float = 40) -> None:
     """Wait until an expression about `state` is true."""
     state = f"document.querySelector('{element}').session?.state"
-    told = f"({{...{state}, notifications: 0, error: {state}?.error?.code}})"
-    until(
+    shown_state = f"({{...{state}, notifications: 0, error: {state}?.error?.code}})"
+    wait_until(
         lambda: page.evaluate(f"Boolean((state => state && ({test}))({state}))"),
-        lambda: f"{test}: {page.evaluate(told)}",
+        lambda: f"{test}: {page.evaluate(shown_state)}",
         within,
     )
 

@@ -150,8 +150,8 @@ def test_session_from_a_script_is_shared_by_all_elements(app, person, open_shop,
       const session = new Session({{ token: '{bellcast_server.token(person)}' }}).open();
       for (const each of document.querySelectorAll('bellcast-bell, bellcast-toasts')) each.session = session;"""
     shop.context.route("**/given.js", lambda route: route.fulfill(body=script, content_type="text/javascript"))
-    asked = []
-    shop.context.on("request", lambda request: asked.append(request.url) if "/v1/inbox" in request.url else None)
+    requests = []
+    shop.context.on("request", lambda request: requests.append(request.url) if "/v1/inbox" in request.url else None)
     sockets = []
     shop.fill(
         '<bellcast-bell></bellcast-bell><bellcast-toasts></bellcast-toasts><script type="module" src="/given.js"></script>'
@@ -161,14 +161,14 @@ def test_session_from_a_script_is_shared_by_all_elements(app, person, open_shop,
     page.goto("/shop")
     wait_live(page)
     expect(bell(page, 1)).to_be_visible()
-    assert (len(sockets), len(asked)) == (1, 1)
+    assert (len(sockets), len(requests)) == (1, 1)
 
 
 def test_bell_without_a_token_uses_cookies(open_shop, bellcast_server, person):
     shop = open_shop(bellcast_server, person)
     shop.fill("<bellcast-bell></bellcast-bell>")
     page = shop.context.new_page()
-    with page.expect_response("**/v1/inbox?*") as answer:
+    with page.expect_response("**/v1/inbox?*") as response:
         page.goto("/shop")
-    assert answer.value.status == 401  # the request was sent, without a session
+    assert response.value.status == 401  # the request was sent, without a session
     expect(bell(page)).to_be_visible()

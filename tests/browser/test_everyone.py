@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.shop import PHONE, WIDE, bell, in_page, row, tab, toasts, wait_live, wait_page, wait_state
 
 AXE = Path(__file__).parents[2] / "client/node_modules/axe-core/axe.min.js"
-BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
+BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
 ALL = (
     '<header><bellcast-bell token="{token}"></bellcast-bell></header>'
     '<section aria-label="Inbox"><bellcast-inbox token="{token}"></bellcast-inbox></section>'
@@ -15,7 +15,7 @@ ALL = (
 )
 
 
-def found(page):
+def violations(page):
     """Return axe-core's violations with their elements. The tool is injected past the page's policy."""
     world = page.context.new_cdp_session(page)
     world.send("Runtime.evaluate", {"expression": AXE.read_text()})
@@ -40,27 +40,27 @@ def test_axe_finds_nothing_in_a_full_inbox(app, person, open_shop, bellcast_serv
     wait_state(page, "state.unread === 5")
     in_page(page, "bell.session.read(bell.session.state.notifications.at(-1).id)")
     wait_state(page, "state.unread === 4")
-    assert found(page) == []
+    assert violations(page) == []
     bell(page, 4).click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    assert found(page) == []
+    assert violations(page) == []
 
 
 def test_axe_finds_nothing_in_an_empty_inbox(page):
     wait_live(page)
     bell(page).click()
     expect(page.get_by_text("You’re all caught up")).to_be_visible()
-    assert found(page) == []
+    assert violations(page) == []
     tab(page, "Archive").click()
     expect(page.get_by_text("Nothing here")).to_be_visible()
-    assert found(page) == []
+    assert violations(page) == []
 
 
 def test_axe_finds_nothing_after_a_refused_token(app, person, shop):
     page = shop.open(token="forged")
     bell(page).click()
     expect(page.get_by_text("Your session has ended").first).to_be_visible()
-    assert found(page) == []
+    assert violations(page) == []
 
 
 def test_axe_finds_nothing_in_a_right_to_left_page(app, person, shop):
@@ -68,16 +68,16 @@ def test_axe_finds_nothing_in_a_right_to_left_page(app, person, shop):
     page = shop.open(lang="ar", direction="rtl")
     page.get_by_role("button", name="الإشعارات").click()
     expect(row(page, "Sign it")).to_be_visible()
-    assert found(page) == []
+    assert violations(page) == []
 
 
 def test_axe_finds_nothing_in_toasts(app, person, shop):
-    page = shop.open(BOTH)
+    page = shop.open(BELL_AND_TOASTS)
     wait_live(page)
     send_some(app, person)
     expect(toasts(page)).to_have_count(3)
     wait_page(page, "!document.querySelector('bellcast-toasts').shadowRoot.getAnimations().length")  # fully visible
-    assert found(page) == []
+    assert violations(page) == []
 
 
 def test_focus_returns_and_is_never_lost(app, person, shop):
@@ -101,16 +101,16 @@ def test_focus_returns_and_is_never_lost(app, person, shop):
 def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     page = shop.open()
     wait_live(page)
-    said = page.locator("bellcast-bell .live")
-    expect(said).to_have_attribute("role", "status")
+    announcement = page.locator("bellcast-bell .live")
+    expect(announcement).to_have_attribute("role", "status")
     app.notify(person, title="New order")
-    expect(said).to_have_text("New notification: New order")
+    expect(announcement).to_have_text("New notification: New order")
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(5))
-    expect(said).to_have_text("5 new notifications")
+    expect(announcement).to_have_text("5 new notifications")
 
 
 def test_reduced_motion_disables_animations(app, person, open_shop, bellcast_server):
-    page = open_shop(bellcast_server, person, reduced_motion="reduce").open(BOTH)
+    page = open_shop(bellcast_server, person, reduced_motion="reduce").open(BELL_AND_TOASTS)
     wait_live(page)
     app.notify(person, title="New order")
     expect(toasts(page)).to_have_count(1)

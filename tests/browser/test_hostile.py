@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, row, rows, toasts, wait_live
 
-BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
     "<script>alert(1)</script>",
@@ -21,7 +21,7 @@ ADDRESSES = [
 
 
 def test_markup_is_text_everywhere(app, person, shop):
-    page = shop.open(BOTH)
+    page = shop.open(BELL_AND_TOASTS)
     wait_live(page)
     for text in HOSTILE:
         app.notify(
@@ -88,7 +88,7 @@ def test_strict_policy_without_inline_code_is_sufficient(app, person, shop):
     shop.context.add_init_script(
         "globalThis.violations = []; addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective))"
     )
-    page = shop.open(BOTH)
+    page = shop.open(BELL_AND_TOASTS)
     wait_live(page)
     app.notify(person, title="Order", actor={"name": "Ann", "avatar": "/face.png"})
     bell(page, 1).click()

@@ -2,7 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, bell, in_page, row, rows, tab, until, wait_live, wait_page, wait_state
+from tests.browser.shop import PHONE, bell, in_page, row, rows, tab, wait_live, wait_page, wait_state, wait_until
 
 INBOX = '<bellcast-inbox token="{token}" tabs="all,unread,type:booking=Bookings,tag:vip=VIP,archived"></bellcast-inbox>'
 
@@ -116,7 +116,7 @@ def test_older_rows_load_on_scroll_and_few_are_in_the_dom(app, person, inbox):
         page.mouse.wheel(0, 1500)
         return last.count()
 
-    until(scrolled_to_it, lambda: "the last is not there", 30)
+    wait_until(scrolled_to_it, lambda: "the last is not there", 30)
     expect(last).to_be_visible()
     assert rows(page).count() < 60
     wait_state(page, "state.next === null", "bellcast-inbox")

@@ -1,4 +1,6 @@
-"""The lead market in Chromium: Laravel Echo over pusher-js in its pages, the Python SDK behind, a durable bell beside."""
+"""The lead market in Chromium: Laravel Echo over pusher-js in its pages, the Python SDK in its backend, and a
+durable bell.
+"""
 
 import socket
 import subprocess
@@ -16,8 +18,8 @@ from tests.servers import ServerProcess, free_port
 from tests.wire.pusher_clients import installed
 
 SETTINGS = {"BELLCAST_PUBLIC_TOPICS": "admin", "BELLCAST_PUSHER_ALIASES": "private-provider.{recipient}"}
-# What a browser itself says of a server that is away is not the page's to silence.
-BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
+# Messages of the browser itself about an unreachable server, which a page cannot silence.
+BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to")
 
 
 @pytest.fixture
@@ -33,8 +35,8 @@ def market(server: ServerProcess) -> Iterator[str]:
     options = ["--bellcast", server.url, "--project", project, "--port", str(port)]
     options += ["--libraries", str(installed() / "node_modules")]
     process = subprocess.Popen([sys.executable, "-m", "examples.lead_market", *options], stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
         with suppress(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port)).close()
             break
@@ -49,16 +51,16 @@ def context(chromium: Browser, market: str) -> Iterator[BrowserContext]:
     opened = chromium.new_context(base_url=market, viewport={"width": 1500, "height": 900})
     opened.set_default_timeout(40_000)
     complaints: list[str] = []
-    opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.on("weberror", lambda error: complaints.append(str(error.error)))
     yield opened
     opened.close()
-    assert [text for text in complaints if not text.startswith(BROWSERS_OWN)] == []
+    assert [text for text in complaints if not text.startswith(BROWSER_MESSAGES)] == []
 
 
-def desk(context: BrowserContext, whose: str) -> Page:
+def desk(context: BrowserContext, name: str) -> Page:
     page = context.new_page()
-    page.goto(f"/{whose}")
+    page.goto(f"/{name}")
     expect(page.locator(".line")).to_have_text("Live")
     return page
 
@@ -68,7 +70,7 @@ def bell(page: Page, unread: int) -> Any:
     return page.get_by_role("button", name=name, exact=True)
 
 
-def test_a_new_lead_rings_and_refreshes_the_desks_it_concerns(context: BrowserContext) -> None:
+def test_new_lead_notifies_and_updates_the_desks_it_concerns(context: BrowserContext) -> None:
     ruth, plumber, roofer = desk(context, "ruth"), desk(context, "42"), desk(context, "43")
     ruth.get_by_label("Customer").fill("Ada Byron")
     ruth.get_by_label("What is needed").fill("Burst pipe")
@@ -83,25 +85,25 @@ def test_a_new_lead_rings_and_refreshes_the_desks_it_concerns(context: BrowserCo
     expect(bell(roofer, 0)).to_be_visible()
 
 
-def test_a_status_moves_on_both_boards(context: BrowserContext) -> None:
+def test_status_change_shows_on_both_boards(context: BrowserContext) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
     lead = plumber.locator(".lead", has_text="Priya Nair")
     lead.get_by_role("button", name="Won").click()
     expect(ruth.locator(".lead", has_text="Priya Nair").locator(".status")).to_have_text("won")
     expect(bell(ruth, 1)).to_be_visible()
-    expect(bell(plumber, 0)).to_be_visible()  # whoever did it need not be told
+    expect(bell(plumber, 0)).to_be_visible()  # the author of the change gets no notification
     ruth.locator(".news summary").click()
     expect(ruth.locator(".news ol")).to_contain_text("Priya Nair: won")
 
 
-def test_a_lead_given_to_another_provider_rings_there(context: BrowserContext) -> None:
+def test_reassigned_lead_notifies_the_new_provider(context: BrowserContext) -> None:
     ruth, roofer = desk(context, "ruth"), desk(context, "43")
     ruth.locator(".lead", has_text="Sofia Rossi").get_by_label("Give to").select_option("43")
     expect(roofer.locator(".board")).to_contain_text("Sofia Rossi")
     expect(bell(roofer, 1)).to_be_visible()
 
 
-def test_the_bell_keeps_what_came_while_the_server_was_away(
+def test_bell_receives_notifications_sent_during_an_outage(
     context: BrowserContext, server: ServerProcess, market: str
 ) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
@@ -115,7 +117,7 @@ def test_the_bell_keeps_what_came_while_the_server_was_away(
     expect(ruth.locator(".line")).to_have_text("Live")
 
 
-def test_a_provider_hears_no_other_s_channel(market: str) -> None:
+def test_provider_cannot_use_another_provider_s_channel(market: str) -> None:
     form = {"socket_id": "1.2", "channel_name": "private-provider.43"}
     assert httpx.post(f"{market}/42/broadcasting/auth", data=form).status_code == 403
     assert httpx.post(f"{market}/43/broadcasting/auth", data=form).status_code == 200
@@ -124,7 +126,7 @@ def test_a_provider_hears_no_other_s_channel(market: str) -> None:
     assert httpx.post(f"{market}/ruth/api/leads", json={"customer": ""}).status_code == 422
 
 
-def test_three_desks_side_by_side(context: BrowserContext, tmp_path: Path) -> None:
+def test_three_desks_connect_in_one_page(context: BrowserContext, tmp_path: Path) -> None:
     page = context.new_page()
     page.goto("/")
     for key in ("ruth", "42", "43"):

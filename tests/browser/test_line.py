@@ -2,7 +2,7 @@
 
 import httpx
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, until, wait_live, wait_page, wait_state
+from tests.browser.shop import bell, in_page, wait_live, wait_page, wait_state, wait_until
 
 from bellcast.client import Bellcast
 
@@ -13,20 +13,20 @@ RESILIENCE = "**/bellcast/resilience.js"  # loaded after the connection is live
 
 def count_of(server, person):
     """Return the unread counter of the server."""
-    answer = httpx.get(f"{server.url}/v1/inbox/counts", headers=server.as_recipient(person))
-    return answer.json()["unread"]
+    response = httpx.get(f"{server.url}/v1/inbox/counts", headers=server.as_recipient(person))
+    return response.json()["unread"]
 
 
-def later(page, after, true):
+def advance_until(page, after, true):
     """Return a predicate that advances the page's clock before each check, since timers are set again after each
     response.
     """
 
-    def look():
+    def advance_and_check():
         page.clock.run_for(after)
         return true()
 
-    return look
+    return advance_and_check
 
 
 def block(shop, *, streams=False):
@@ -77,15 +77,15 @@ def test_page_falls_back_to_polling_with_etags(app, person, shop):
     block(shop, streams=True)
     statuses = []
     shop.context.on(
-        "response", lambda answer: statuses.append(answer.status) if "/v1/inbox/counts" in answer.url else None
+        "response", lambda response: statuses.append(response.status) if "/v1/inbox/counts" in response.url else None
     )
     page = shop.open()
     page.clock.install()
     page.reload()
     wait_live(page)
-    until(later(page, 16_000, lambda: 304 in statuses), lambda: f"{statuses}")
+    wait_until(advance_until(page, 16_000, lambda: 304 in statuses), lambda: f"{statuses}")
     app.notify(person, title="By asking")
-    until(later(page, 16_000, lambda: bell(page, 1).count()), lambda: f"{statuses}")
+    wait_until(advance_until(page, 16_000, lambda: bell(page, 1).count()), lambda: f"{statuses}")
 
 
 def test_page_upgrades_to_a_websocket_once_it_is_possible(app, person, shop):
@@ -99,7 +99,7 @@ def test_page_upgrades_to_a_websocket_once_it_is_possible(app, person, shop):
     wait_live(page)
     assert not in_page(page, SPEAKS)
     blocked = False
-    until(later(page, 61_000, lambda: in_page(page, SPEAKS)), lambda: "it only listens")
+    wait_until(advance_until(page, 61_000, lambda: in_page(page, SPEAKS)), lambda: "it only listens")
 
 
 def test_page_reconnects_after_a_server_restart(start_server, open_shop, person):
@@ -215,9 +215,9 @@ def test_failed_module_is_loaded_again_and_the_offline_action_is_sent(app, perso
     wait_state(page, "state.unread === 0")
     shop.context.unroute(RESILIENCE)
     queued = "bell.session.state.queued === 1 && bell.session.state.unread === 0"
-    until(later(page, 6_000, lambda: in_page(page, queued)), lambda: "not kept")
+    wait_until(advance_until(page, 6_000, lambda: in_page(page, queued)), lambda: "not kept")
     page.unroute("**/v1/inbox/read")
-    until(later(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not told")
+    wait_until(advance_until(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not told")
 
 
 def test_page_reconnects_although_a_module_cannot_be_loaded(app, person, shop):
@@ -236,5 +236,5 @@ def test_page_reconnects_although_a_module_cannot_be_loaded(app, person, shop):
     lines[-1].close(code=1011)
     wait_state(page, "state.status === 'waiting'")
     app.notify(person, title="Unheard")
-    until(later(page, 6_000, lambda: bell(page, 1).count()), lambda: "it did not come back")
+    wait_until(advance_until(page, 6_000, lambda: bell(page, 1).count()), lambda: "it did not come back")
     wait_live(page)

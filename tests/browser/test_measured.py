@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, row, rows, until, wait_live, wait_page, wait_state
+from tests.browser.shop import bell, in_page, row, rows, wait_live, wait_page, wait_state, wait_until
 
 INBOX = '<bellcast-inbox token="{token}"></bellcast-inbox>'
 ALL = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-inbox token="{token}"></bellcast-inbox><bellcast-toasts token="{token}"></bellcast-toasts>'
-BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
 PAGE = """<!doctype html><html lang="en"><title>Shop</title><script type="module" src="{server}/bellcast.js"></script>
 <body><bellcast-bell server="{server}" token="{token}"></bellcast-bell><h1>A shop</h1>"""
 OF_ALL = 18_000  # bytes on the wire with this browser's encoding (Brotli; client/test/size.test.js counts gzip)
@@ -33,7 +33,7 @@ WATCH_TASKS = """globalThis.long = []; new PerformanceObserver((list) => long.pu
 
 
 @pytest.fixture
-def street(bellcast_server, person):
+def plain_site(bellcast_server, person):
     """A page from another server, without interception by Playwright."""
 
     class Page(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ def street(bellcast_server, person):
     server.server_close()
 
 
-def _weigh(page):
+def _count_downloads(page):
     """Return a function that counts the bytes of our files that the page has downloaded, with the cache disabled."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
@@ -63,25 +63,27 @@ def _weigh(page):
     paths, weights = {}, {}
     devtools.on(
         "Network.responseReceived",
-        lambda told: paths.update({told["requestId"]: urlsplit(told["response"]["url"]).path}),
+        lambda event: paths.update({event["requestId"]: urlsplit(event["response"]["url"]).path}),
     )
     devtools.on(
         "Network.dataReceived",
-        lambda told: weights.update({told["requestId"]: weights.get(told["requestId"], 0) + told["encodedDataLength"]}),
+        lambda event: weights.update(
+            {event["requestId"]: weights.get(event["requestId"], 0) + event["encodedDataLength"]}
+        ),
     )
     return lambda: {path: weights.get(one, 0) for one, path in paths.items() if path.startswith("/bellcast")}
 
 
-def _weighs(weight, most):
+def _check_downloads(weight, limit):
     """Check the size of the files a page loads, and of the file it loads in advance."""
-    until(lambda: weight().get(RESILIENCE), lambda: f"{weight()}")
+    wait_until(lambda: weight().get(RESILIENCE), lambda: f"{weight()}")
     loaded = weight()
     assert loaded.pop(RESILIENCE) <= OF_RESILIENCE
-    assert [size <= most for size in loaded.values()] == [True], loaded  # exactly one file
+    assert [size <= limit for size in loaded.values()] == [True], loaded  # exactly one file
 
 
 @pytest.fixture
-def within(request, record_property):
+def record_figure(request, record_property):
     """Records a figure, and compares it with its limit with `--measure`."""
 
     def check(name, value, bound):
@@ -94,7 +96,7 @@ def within(request, record_property):
 
 def test_all_elements_in_use_stay_within_their_size(app, person, shop):
     page = shop.context.new_page()
-    weight = _weigh(page)
+    weight = _count_downloads(page)
     shop.fill(ALL)
     page.goto("/shop")
     wait_live(page)
@@ -103,12 +105,12 @@ def test_all_elements_in_use_stay_within_their_size(app, person, shop):
     expect(row(page, "Order")).to_have_count(2)
     page.get_by_role("button", name="Mark all as read").first.click()
     wait_state(page, "state.unread === 0")
-    _weighs(weight, OF_ALL)
+    _check_downloads(weight, OF_ALL)
 
 
 def test_session_in_use_stays_within_its_size(app, person, shop):
     page = shop.context.new_page()
-    weight = _weigh(page)
+    weight = _count_downloads(page)
     shop.fill("", script="/bellcast/session.js")
     page.goto("/shop")
     page.evaluate(
@@ -120,37 +122,37 @@ def test_session_in_use_stays_within_its_size(app, person, shop):
     app.notify(person, title="Order")
     wait_page(page, "session.state.unread === 1")
     page.evaluate("session.read('all')")
-    _weighs(weight, OF_SESSION)
+    _check_downloads(weight, OF_SESSION)
 
 
-def test_page_shows_its_badge_quickly(app, person, chromium, street, within):
+def test_page_shows_its_badge_quickly(app, person, chromium, plain_site, record_figure):
     app.notify(person, title="Order")
     context = chromium.new_context()
     context.add_init_script(WATCH_BADGE)
     times = []
     for _ in range(9):
         page = context.new_page()
-        page.goto(street)
+        page.goto(plain_site)
         expect(bell(page, 1)).to_be_visible()
         times.append(page.evaluate("badgeAt"))
         page.close()
     context.close()
-    within("badge_ms", statistics.median(times), TO_BADGE)
+    record_figure("badge_ms", statistics.median(times), TO_BADGE)
 
 
-def test_thousand_notifications_in_a_second_block_no_frame_and_none_is_lost(app, person, shop, within):
+def test_thousand_notifications_in_a_second_block_no_frame_and_none_is_lost(app, person, shop, record_figure):
     shop.context.add_init_script(WATCH_TASKS)
-    page = shop.open(BOTH)
+    page = shop.open(BELL_AND_TOASTS)
     wait_live(page)
     page.evaluate("long.length = 0")
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(1000))
     wait_state(page, "state.unread === 1000 && state.notifications.length === 1000")
     titles = in_page(page, "bell.session.state.notifications.map(({ title }) => title)")
     assert sorted(titles) == sorted(f"Order {number}" for number in range(1000))
-    within("longest_task_ms", max(page.evaluate("long"), default=0), LONG)
+    record_figure("longest_task_ms", max(page.evaluate("long"), default=0), LONG)
 
 
-def test_ten_thousand_rows_scroll_smoothly(app, person, shop, within):
+def test_ten_thousand_rows_scroll_smoothly(app, person, shop, record_figure):
     app.bulk(
         {"to": person, "title": f"Order {number}", "body": "Two chairs. " * (number % 9)} for number in range(10_000)
     )
@@ -166,38 +168,38 @@ def test_ten_thousand_rows_scroll_smoothly(app, person, shop, within):
         frames.push(performance.now() - last); last = performance.now() } return frames }""",
         "bellcast-inbox",
     )
-    within("frame_ms_median", statistics.median(frames), FRAME)
+    record_figure("frame_ms_median", statistics.median(frames), FRAME)
     assert rows(page).count() < 60
     assert in_page(
         page,
         "[...bell.shadowRoot.querySelectorAll('.row')].some((row) => row.getBoundingClientRect().top < 400 && row.getBoundingClientRect().bottom > 300)",
         "bellcast-inbox",
     )
-    within("long_tasks_scrolling", sum(task > LONG for task in page.evaluate("long")), 3)
+    record_figure("long_tasks_scrolling", sum(task > LONG for task in page.evaluate("long")), 3)
     app.notify(person, title="On top of them")
     wait_state(page, "state.unread === 10001", "bellcast-inbox")
 
 
 def test_hundred_mounts_leave_no_nodes_listeners_or_connections(shop):
-    page = shop.open(BOTH)
+    page = shop.open(BELL_AND_TOASTS)
     wait_live(page)
     devtools = page.context.new_cdp_session(page)
     devtools.send("Performance.enable")
 
-    def left():
+    def node_and_listener_counts():
         devtools.send("HeapProfiler.collectGarbage")
         metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
         return metrics["Nodes"], metrics["JSEventListeners"]
 
-    come_and_go = """{ for (let i = 0; i < given; i++) {
+    mount_and_remove = """{ for (let i = 0; i < given; i++) {
       const other = bell.cloneNode(); document.body.append(other); other.open = true;
       await new Promise(requestAnimationFrame); other.remove(); await new Promise((done) => setTimeout(done)) } }"""
-    in_page(page, come_and_go, given=10)
-    before = left()
-    in_page(page, come_and_go, given=100)
+    in_page(page, mount_and_remove, argument=10)
+    before = node_and_listener_counts()
+    in_page(page, mount_and_remove, argument=100)
     for _ in range(50):
-        if left() <= before:
+        if node_and_listener_counts() <= before:
             break
         page.wait_for_timeout(100)  # the garbage collector needs time
-    assert left() <= before
+    assert node_and_listener_counts() <= before
     shop.expect_lines(1)

@@ -13,7 +13,7 @@ from tests.browser.shop import bell
 CLIENT = Path(__file__).parents[2] / "client"
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class QuietHandler(SimpleHTTPRequestHandler):
     """A file server without a request log."""
 
     def log_message(self, *_):
@@ -25,7 +25,7 @@ def site(tmp_path_factory):
     """The URL of the built app."""
     folder = tmp_path_factory.mktemp("packed")
     subprocess.run(["node", "test/app/pack.js", folder], cwd=CLIENT, check=True, timeout=120)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder / "app/dist")))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder / "app/dist")))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -42,51 +42,51 @@ def desk(site, chromium, bellcast_server, person):
     page.on("websocket", lambda socket: sockets.append(socket.url))
     token = bellcast_server.token(person, topics=["presence-room"])
     page.goto(f"{site}#server={bellcast_server.url}&token={token}")
-    expect(said(page, "connected")).to_have_text("true")
+    expect(output(page, "connected")).to_have_text("true")
     yield page
     context.close()
     assert len(sockets) == 1, "the bell is on the line of its provider"
     assert complaints == []
 
 
-def said(page, name):
+def output(page, name):
     return page.get_by_label(name, exact=True)
 
 
 def test_hooks_and_bell_show_one_inbox(app, person, desk):
     app.notify(person, title="Paid")
     app.notify(person, title="Booked", type="booking")
-    expect(said(desk, "unread")).to_have_text("2")
-    expect(said(desk, "badge")).to_have_text("2")
-    expect(said(desk, "bookings")).to_have_text("1")
+    expect(output(desk, "unread")).to_have_text("2")
+    expect(output(desk, "badge")).to_have_text("2")
+    expect(output(desk, "bookings")).to_have_text("1")
     expect(bell(desk, 2)).to_be_visible()
     desk.get_by_role("button", name="Read all").click()
-    expect(said(desk, "badge")).to_have_text("0")
+    expect(output(desk, "badge")).to_have_text("0")
     expect(bell(desk, 0)).to_have_count(1)
 
 
 def test_topic_event_and_its_members_are_shown(app, person, desk):
-    expect(said(desk, "members")).to_have_text(person)
+    expect(output(desk, "members")).to_have_text(person)
     app.publish("presence-room", "word", {"word": "hello"})
-    expect(said(desk, "said")).to_have_text("hello")
+    expect(output(desk, "said")).to_have_text("hello")
 
 
 def test_marketplace_hook_separates_kinds_of_events(app, person, desk):
     app.publish({"recipient": person}, "new_booking", {"bookingId": "7", "message": "New booking received"})
     app.notify(person, title="Paid", body="150.00", type="payment_received")
     app.notify(person, title="Hello")
-    heard = ["booking new_booking New booking received", "payment payment_received 150.00", "other general Hello"]
-    expect(said(desk, "heard")).to_have_text(", ".join(heard))
+    expected = ["booking new_booking New booking received", "payment payment_received 150.00", "other general Hello"]
+    expect(output(desk, "heard")).to_have_text(", ".join(expected))
     desk.get_by_role("button", name="accept").click()
-    expect(said(desk, "answer")).to_have_text("no_handler")
+    expect(output(desk, "answer")).to_have_text("no_handler")
     desk.get_by_role("button", name="ping").click()
-    expect(said(desk, "answer")).to_have_text("ping answered")
+    expect(output(desk, "answer")).to_have_text("ping answered")
 
 
 def test_queries_touched_by_a_notification_are_refetched(app, person, desk):
-    expect(said(desk, "asked")).to_have_text("1 1")
+    expect(output(desk, "asked")).to_have_text("1 1")
     app.notify(person, title="Moved", data={"touches": ["booking:7"]})
-    expect(said(desk, "asked")).to_have_text("2 2")
+    expect(output(desk, "asked")).to_have_text("2 2")
     app.notify(person, title="Another", data={"touches": ["booking:8"]})
-    expect(said(desk, "unread")).to_have_text("2")
-    expect(said(desk, "asked")).to_have_text("2 2")
+    expect(output(desk, "unread")).to_have_text("2")
+    expect(output(desk, "asked")).to_have_text("2 2")

@@ -14,16 +14,16 @@ from tests.marketplaces import marketplace
 from bellcast.client import Bellcast
 
 # Messages of the browser itself about an unreachable or refusing server, which a page cannot silence.
-BROWSERS_OWN = ("Failed to load resource", "WebSocket connection to")
+BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to")
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 780}
 SECRET = "Meet me under the walnut tree at nine"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with marketplace(tmp_path_factory.mktemp("marketplace") / "data", BELLCAST_HEARTBEAT="1") as place:
-        yield place
+def site(tmp_path_factory):
+    with marketplace(tmp_path_factory.mktemp("marketplace") / "data", BELLCAST_HEARTBEAT="1") as site:
+        yield site
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def browse(chromium):
     """Opens browsers; their pages may log only the errors that a test expects."""
     contexts, complaints, expected = [], [], []
 
-    def browse(place, viewport=WIDE, quiet=True, **options):
-        context = chromium.new_context(base_url=place.url, viewport=viewport, **options)
+    def browse(site, viewport=WIDE, quiet=True, **options):
+        context = chromium.new_context(base_url=site.url, viewport=viewport, **options)
         context.set_default_timeout(40_000)
         contexts.append(context)
-        said = complaints if quiet else expected
-        context.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        console_errors = complaints if quiet else expected
+        context.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         return context
 
@@ -44,29 +44,29 @@ def browse(chromium):
     for context in contexts:
         context.close()
     assert complaints == []
-    assert [text for text in expected if not text.startswith(BROWSERS_OWN)] == []
+    assert [text for text in expected if not text.startswith(BROWSER_MESSAGES)] == []
 
 
 @pytest.fixture(autouse=True)
-def nothing_unread(place):
-    with Bellcast(place.server.url, place.server.secret) as bell:
+def nothing_unread(site):
+    with Bellcast(site.server.url, site.server.secret) as bell:
         for key in ("nora", "samir", "ben", "lucia", "tomasz"):
             bell.inbox(bell.token(key)).clear("all")
 
 
 @pytest.fixture
-def visit(browse, place):
+def sign_in(browse, site):
     """Signs a person in with a new browser, and returns a live page."""
 
-    def visit(person, path="/bookings", place=place, **options):
-        context = browse(place, **options)
+    def sign_in(person, path="/bookings", site=site, **options):
+        context = browse(site, **options)
         assert context.request.post(f"/login/{person}").ok
         page = context.new_page()
         page.goto(path)
         is_live(page)
         return page
 
-    return visit
+    return sign_in
 
 
 def is_live(page):
@@ -93,72 +93,74 @@ def write(page, text):
 
 def book(page, service="boiler"):
     """Return the path of a new booking."""
-    asked = {
+    draft = {
         "service": service,
         "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
         "address": "Canal Row 18",
     }
-    return f"/bookings/{page.request.post('/api/bookings', data=asked).json()['id']}"
+    return f"/bookings/{page.request.post('/api/bookings', data=draft).json()['id']}"
 
 
 @pytest.fixture
-def two(visit):
+def nora_and_ben(sign_in):
     """Nora and Ben at the same new booking, each in a separate browser."""
 
-    def two(**options):
-        nora = visit("nora", **options)
+    def nora_and_ben(**options):
+        nora = sign_in("nora", **options)
         path = book(nora)
         nora.goto(path)
-        ben = visit("ben", path, **options)
+        ben = sign_in("ben", path, **options)
         for page in (nora, ben):
             expect(page.locator(".presence")).to_have_text("Here now")
         return nora, ben
 
-    return two
+    return nora_and_ben
 
 
 # --- both sides of a booking
 
 
-def part(page, name):
+def named_list(page, name):
     return page.get_by_role("list", name=name)
 
 
-def test_react_page_shows_the_events_of_both_sides(visit, place):
-    nora, ben = visit("nora", "/today"), visit("ben", "/today")
+def test_react_page_shows_the_events_of_both_sides(sign_in, site):
+    nora, ben = sign_in("nora", "/today"), sign_in("ben", "/today")
     for page in (nora, ben):
         expect(page.get_by_text("Connected", exact=True)).to_be_visible()
     booking = book(nora).rpartition("/")[2]
 
     def row(page):
-        return part(page, "Open bookings").get_by_role("listitem").filter(has=page.locator(f'[href$="/{booking}"]'))
+        return (
+            named_list(page, "Open bookings").get_by_role("listitem").filter(has=page.locator(f'[href$="/{booking}"]'))
+        )
 
-    expect(part(ben, "What happened")).to_contain_text("Nora asks for")
+    expect(named_list(ben, "What happened")).to_contain_text("Nora asks for")
     row(ben).get_by_role("button", name="Accept").click()
-    expect(part(nora, "What happened")).to_contain_text("Ben accepted your booking")
+    expect(named_list(nora, "What happened")).to_contain_text("Ben accepted your booking")
     expect(row(nora)).to_contain_text("Agreed")
     assert nora.request.post(f"/api/bookings/{booking}/payment", data={"card": "4242"}).ok
-    expect(part(ben, "What happened")).to_contain_text("Nora paid you")
-    expect(part(nora, "What happened")).to_contain_text("You paid Ben")
+    expect(named_list(ben, "What happened")).to_contain_text("Nora paid you")
+    expect(named_list(nora, "What happened")).to_contain_text("You paid Ben")
     for page in (nora, ben):
         expect(row(page)).to_contain_text("Paid")
 
 
-def test_react_page_shows_its_connection_and_receives_missed_events(visit, place):
-    ben = visit("ben", "/today", quiet=False)
+def test_react_page_shows_its_connection_and_receives_missed_events(sign_in, site):
+    ben = sign_in("ben", "/today", quiet=False)
     ben.get_by_role("button", name="Ping").click()
     expect(ben.get_by_text(re.compile(r"^Connected, answered in \d+ ms$"))).to_be_visible()
     ben.context.set_offline(offline=True)
     expect(ben.get_by_text(re.compile("^Disconnected"))).to_be_visible()
-    with Bellcast(place.server.url, place.server.secret) as bell:
+    with Bellcast(site.server.url, site.server.secret) as bell:
         bell.notify("ben", title="The van is in the yard", type="notification")
     ben.context.set_offline(offline=False)
     expect(ben.get_by_text(re.compile("^Connected"))).to_be_visible()
-    expect(part(ben, "What happened")).to_contain_text("The van is in the yard")
+    expect(named_list(ben, "What happened")).to_contain_text("The van is in the yard")
 
 
-def test_booking_and_chat_work_in_two_frames_of_a_page(browse, place):
-    page = browse(place).new_page()
+def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
+    page = browse(site).new_page()
     page.goto("/")
     nora, ben = (page.frame_locator(f"iframe[name={key}]") for key in ("nora", "ben"))
     is_live(nora)
@@ -204,8 +206,8 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, place):
     expect(bell(nora, 5)).to_be_visible()
 
 
-def test_toast_opens_its_booking_and_marks_it_as_read(visit):
-    nora, ben = visit("nora"), visit("ben")
+def test_toast_opens_its_booking_and_marks_it_as_read(sign_in):
+    nora, ben = sign_in("nora"), sign_in("ben")
     book(nora)
     toast = ben.locator("bellcast-toasts").get_by_role("link", name=re.compile("Nora asks for"))
     toast.click()
@@ -213,8 +215,8 @@ def test_toast_opens_its_booking_and_marks_it_as_read(visit):
     expect(bell(ben, 0)).to_be_visible()
 
 
-def test_message_to_a_closed_chat_notifies_until_it_is_read(two):
-    nora, ben = two()
+def test_message_to_a_closed_chat_notifies_until_it_is_read(nora_and_ben):
+    nora, ben = nora_and_ben()
     path = ben.url
     ben.goto("/payments")
     is_live(ben)
@@ -231,7 +233,7 @@ def test_message_to_a_closed_chat_notifies_until_it_is_read(two):
 # --- confidentiality
 
 
-def test_chat_text_is_readable_in_the_two_browsers_only(two, place):
+def test_chat_text_is_readable_in_the_two_browsers_only(nora_and_ben, site):
     carried = []
 
     def listen(page):
@@ -242,7 +244,7 @@ def test_chat_text_is_readable_in_the_two_browsers_only(two, place):
         socket.on("framesent", lambda frame: carried.append(frame if isinstance(frame, str) else repr(frame)))
         socket.on("framereceived", lambda frame: carried.append(frame if isinstance(frame, str) else repr(frame)))
 
-    nora, ben = two()
+    nora, ben = nora_and_ben()
     for page in (nora, ben):
         listen(page)
         page.reload()
@@ -250,46 +252,46 @@ def test_chat_text_is_readable_in_the_two_browsers_only(two, place):
     write(nora, SECRET)
     expect(bubble(ben, SECRET)).to_be_visible()
     number = nora.url.rpartition("/")[2]
-    [kept] = nora.request.get(f"/api/bookings/{number}/chat").json()["messages"]
+    [chat_message] = nora.request.get(f"/api/bookings/{number}/chat").json()["messages"]
 
     # The check covers the right places: the encrypted form is in them, the text is not.
-    assert any(kept["body"] in text and "chat-message" in text for text in carried)
-    for words in (SECRET, b64encode(SECRET.encode()).decode().rstrip("=")):
-        assert [text for text in carried if words in text] == []
-    memories = {name: memory_of(pid) for name, pid in place.processes.items()}
-    assert all(kept["body"].encode() in memory for memory in memories.values())
+    assert any(chat_message["body"] in text and "chat-message" in text for text in carried)
+    for secret_form in (SECRET, b64encode(SECRET.encode()).decode().rstrip("=")):
+        assert [text for text in carried if secret_form in text] == []
+    memories = {name: memory_of(pid) for name, pid in site.processes.items()}
+    assert all(chat_message["body"].encode() in memory for memory in memories.values())
     assert [name for name, memory in memories.items() if SECRET.encode() in memory] == []
-    stored = b"".join(file.read_bytes() for file in place.server.data.rglob("*") if file.is_file())
+    stored = b"".join(file.read_bytes() for file in site.server.data.rglob("*") if file.is_file())
     assert b"Boiler service" in stored
     assert SECRET.encode() not in stored
 
 
 def memory_of(pid):
     """Return the memory of a process."""
-    found = []
+    regions = []
     with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             span, permissions, *_, name = f"{line} -".split()[:7]
             if not permissions.startswith("rw") or name.startswith("[v"):
                 continue
-            start, end = (int(place, 16) for place in span.split("-"))
+            start, end = (int(site, 16) for site in span.split("-"))
             memory.seek(start)
             with suppress(OSError):  # a guard page
-                found.append(memory.read(end - start))
-    return b"".join(found)
+                regions.append(memory.read(end - start))
+    return b"".join(regions)
 
 
-def test_tampered_message_is_not_shown(two):
-    nora, ben = two()
+def test_tampered_message_is_not_shown(nora_and_ben):
+    nora, ben = nora_and_ben()
     write(nora, SECRET)
     expect(bubble(ben, SECRET)).to_be_visible()
 
     def tamper(route):
-        answer = route.fetch()
-        chat = answer.json()
+        response = route.fetch()
+        chat = response.json()
         body = chat["messages"][0]["body"]
         chat["messages"][0]["body"] = ("B" if body[0] == "A" else "A") + body[1:]
-        route.fulfill(response=answer, json=chat)
+        route.fulfill(response=response, json=chat)
 
     ben.route("**/chat", tamper)
     ben.reload()
@@ -297,11 +299,11 @@ def test_tampered_message_is_not_shown(two):
     assert bubble(ben, SECRET).count() == 0
 
 
-def test_new_device_reads_later_messages_only(two, visit):
-    nora, ben = two()
+def test_new_device_reads_later_messages_only(nora_and_ben, sign_in):
+    nora, ben = nora_and_ben()
     write(ben, "Before")
     expect(bubble(nora, "Before")).to_be_visible()
-    phone = visit("nora", nora.url, viewport=PHONE)
+    phone = sign_in("nora", nora.url, viewport=PHONE)
     expect(phone.get_by_text("What was written before cannot be read on this device.")).to_be_visible()
     # Ben's page knows the new device when both show the same code.
     expect(ben.locator(".code")).to_have_text(phone.locator(".code").text_content())
@@ -313,34 +315,34 @@ def test_new_device_reads_later_messages_only(two, visit):
         expect(bubble(page, "From the phone")).to_be_visible()
 
 
-def test_chat_is_disabled_until_the_other_side_signs_in(visit):
-    samir = visit("samir")
+def test_chat_is_disabled_until_the_other_side_signs_in(sign_in):
+    samir = sign_in("samir")
     samir.goto(book(samir, "windows"))
     expect(samir.get_by_text("Lucia is not signed in anywhere.")).to_be_visible()
     expect(message(samir)).to_be_disabled()
-    visit("lucia")
+    sign_in("lucia")
     expect(message(samir)).to_be_enabled()
 
 
 # --- interrupted connections
 
 
-def test_message_written_offline_is_sent_when_online(two):
-    nora, ben = two(quiet=False)
+def test_message_written_offline_is_sent_when_online(nora_and_ben):
+    nora, ben = nora_and_ben(quiet=False)
     nora.context.set_offline(True)
     expect(nora.locator(".line")).to_have_text("Offline")
     write(nora, "First")
     write(nora, "Second")
-    for words in ("First", "Second"):
-        expect(bubble(nora, words)).to_contain_text("Waiting for a connection")
+    for text in ("First", "Second"):
+        expect(bubble(nora, text)).to_contain_text("Waiting for a connection")
     nora.context.set_offline(False)
     is_live(nora)
     expect(bubble(nora, "Second")).to_contain_text("Read")
     assert ben.get_by_role("log").get_by_role("paragraph").all_text_contents() == ["First", "Second"]
 
 
-def test_pending_message_survives_a_reload(two):
-    nora, ben = two(quiet=False)
+def test_pending_message_survives_a_reload(nora_and_ben):
+    nora, ben = nora_and_ben(quiet=False)
     nora.route("**/messages", lambda route: route.abort())
     write(nora, "Do not lose me")
     expect(bubble(nora, "Do not lose me")).to_contain_text("Waiting for a connection")
@@ -352,13 +354,13 @@ def test_pending_message_survives_a_reload(two):
     expect(bubble(nora, "Do not lose me")).to_have_count(1)
 
 
-def test_rate_limited_message_is_sent_after_the_delay(two):
-    nora, ben = two(quiet=False)
-    asked = []
+def test_rate_limited_message_is_sent_after_the_delay(nora_and_ben):
+    nora, ben = nora_and_ben(quiet=False)
+    attempts = []
 
     def slow_down(route):
-        asked.append(time.monotonic())
-        if len(asked) > 1:
+        attempts.append(time.monotonic())
+        if len(attempts) > 1:
             return route.continue_()
         return route.fulfill(status=429, headers={"retry-after": "1"}, json={"error": "Please wait a moment."})
 
@@ -366,16 +368,16 @@ def test_rate_limited_message_is_sent_after_the_delay(two):
     write(nora, "Quick, quick")
     expect(nora.get_by_text("Please wait a moment.")).to_be_visible()
     expect(bubble(ben, "Quick, quick")).to_be_visible()
-    assert asked[1] - asked[0] > 0.9
+    assert attempts[1] - attempts[0] > 0.9
 
 
-def test_page_recovers_after_a_killed_server_and_misses_nothing(two, place):
-    nora, ben = two(quiet=False)
-    place.server.kill()
+def test_page_recovers_after_a_killed_server_and_misses_nothing(nora_and_ben, site):
+    nora, ben = nora_and_ben(quiet=False)
+    site.server.kill()
     expect(ben.locator(".line")).not_to_have_text("Live")
     write(nora, "Are you there?")
     expect(bubble(nora, "Are you there?")).to_contain_text("Sent")
-    place.server.start()
+    site.server.start()
     for page in (nora, ben):
         expect(page.locator(".line")).to_have_text("Live")
     expect(bubble(ben, "Are you there?")).to_be_visible()
@@ -386,15 +388,15 @@ def test_page_recovers_after_a_killed_server_and_misses_nothing(two, place):
 # --- sessions
 
 
-def test_expired_session_leaves_the_page(visit, tmp_path):
+def test_expired_session_leaves_the_page(sign_in, tmp_path):
     with marketplace(tmp_path / "data", session=3, BELLCAST_HEARTBEAT="1") as short:
-        page = visit("nora", place=short, quiet=False)
+        page = sign_in("nora", place=short, quiet=False)
         expect(page.get_by_text("Your session has ended.")).to_be_visible()
         assert "/login" in page.url
 
 
-def test_device_signed_out_by_another_leaves_and_the_other_stays(visit):
-    laptop, phone = visit("tomasz", quiet=False), visit("tomasz", quiet=False, viewport=PHONE)
+def test_device_signed_out_by_another_leaves_and_the_other_stays(sign_in):
+    laptop, phone = sign_in("tomasz", quiet=False), sign_in("tomasz", quiet=False, viewport=PHONE)
     laptop.goto("/account")
     is_live(laptop)
     laptop.get_by_role("button", name="Sign out").first.click()
@@ -409,8 +411,8 @@ def test_device_signed_out_by_another_leaves_and_the_other_stays(visit):
 # --- accessibility and layout
 
 
-def test_permission_for_desktop_notifications_is_requested_only_on_a_click(visit):
-    ben = visit("ben", permissions=["notifications"])
+def test_permission_for_desktop_notifications_is_requested_only_on_a_click(sign_in):
+    ben = sign_in("ben", permissions=["notifications"])
     ben.add_init_script(
         """const asked = Notification.requestPermission.bind(Notification);
            globalThis.asked = 0;
@@ -426,8 +428,8 @@ def test_permission_for_desktop_notifications_is_requested_only_on_a_click(visit
     assert ben.evaluate("asked") == 1
 
 
-def test_marketplace_is_usable_by_keyboard(visit):
-    nora = visit("nora")
+def test_marketplace_is_usable_by_keyboard(sign_in):
+    nora = sign_in("nora")
     nora.keyboard.press("Tab")
     expect(nora.get_by_role("link", name="To the page")).to_be_focused()
     nora.keyboard.press("Enter")
@@ -441,15 +443,15 @@ def test_marketplace_is_usable_by_keyboard(visit):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_a_phone(visit, scheme):
-    page = visit("nora", viewport=PHONE, color_scheme=scheme, quiet=False)
+def test_pages_fit_a_phone(sign_in, scheme):
+    page = sign_in("nora", viewport=PHONE, color_scheme=scheme, quiet=False)
     for path in ("/bookings", "/services", "/services/tap", "/payments", "/account", "/bookings/301", "/nowhere"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
 
 
-def test_empty_page_links_to_the_next_step(visit):
-    lucia = visit("lucia", "/payments")
+def test_empty_page_links_to_the_next_step(sign_in):
+    lucia = sign_in("lucia", "/payments")
     expect(lucia.get_by_role("link", name="House cleaning")).to_be_visible()
-    tomasz = visit("tomasz", "/payments")
+    tomasz = sign_in("tomasz", "/payments")
     expect(tomasz.get_by_role("heading", name="Nothing here yet")).to_be_visible()

@@ -2,74 +2,74 @@
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, session_state, toasts, until, wait_live, wait_page, wait_state
+from tests.browser.shop import bell, in_page, session_state, toasts, wait_live, wait_page, wait_state, wait_until
 
-BOTH = '<bellcast-bell token="{token}" topics="{topics}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+BELL_AND_TOASTS = '<bellcast-bell token="{token}" topics="{topics}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
 
 
 @pytest.fixture
-def five(shop):
-    pages = [shop.open(BOTH.replace("{topics}", "")) for _ in range(5)]
+def five_tabs(shop):
+    pages = [shop.open(BELL_AND_TOASTS.replace("{topics}", "")) for _ in range(5)]
     for page in pages:
         wait_live(page)
     return pages
 
 
-def test_five_tabs_share_a_connection_and_update_every_badge(app, person, shop, five):
+def test_five_tabs_share_a_connection_and_update_every_badge(app, person, shop, five_tabs):
     shop.expect_lines(1)
     app.notify(person, title="New order")
-    for page in five:
+    for page in five_tabs:
         expect(bell(page, 1)).to_be_visible()
-    in_page(five[3], "bell.session.read('all')")
-    for page in five:
+    in_page(five_tabs[3], "bell.session.read('all')")
+    for page in five_tabs:
         expect(bell(page, 0)).to_be_visible()
     shop.expect_lines(1)
 
 
-def test_notification_is_alerted_in_one_tab_only(app, person, five):
+def test_notification_is_alerted_in_one_tab_only(app, person, five_tabs):
     for number in range(3):
         app.notify(person, title=f"Order {number}")
-    for page in five:
+    for page in five_tabs:
         expect(bell(page, 3)).to_be_visible()
 
-    def told():
-        return sum(toasts(page).count() for page in five)
+    def toast_count():
+        return sum(toasts(page).count() for page in five_tabs)
 
-    until(lambda: told() == 3, lambda: f"{told()} toasts, not 3")
-    five[0].wait_for_timeout(700)  # longer than the last tab waits before it alerts
-    assert told() == 3
+    wait_until(lambda: toast_count() == 3, lambda: f"{toast_count()} toasts, not 3")
+    five_tabs[0].wait_for_timeout(700)  # longer than the last tab waits before it alerts
+    assert toast_count() == 3
 
 
-def test_closed_leader_is_replaced_without_loss_or_duplicates(app, person, shop, five):
-    heard = (
+def test_closed_leader_is_replaced_without_loss_or_duplicates(app, person, shop, five_tabs):
+    record_events = (
         "{ globalThis.heard = []; bell.session.addEventListener('notification', (e) => heard.push(e.detail.title)) }"
     )
-    for page in five:
-        in_page(page, heard)
-    five[0].close()  # the first tab holds the lock
+    for page in five_tabs:
+        in_page(page, record_events)
+    five_tabs[0].close()  # the first tab holds the lock
     titles = [f"Order {number}" for number in range(10)]
     for title in titles:
         app.notify(person, title=title)
-    for page in five[1:]:
+    for page in five_tabs[1:]:
         expect(bell(page, 10)).to_be_visible()
         wait_live(page)
         assert page.evaluate("heard") == titles
     shop.expect_lines(1)
 
 
-def test_crashed_leader_is_replaced(app, person, shop, five):
-    five[0].context.new_cdp_session(five[0]).send("Page.navigate", {"url": "about:blank"})
+def test_crashed_leader_is_replaced(app, person, shop, five_tabs):
+    five_tabs[0].context.new_cdp_session(five_tabs[0]).send("Page.navigate", {"url": "about:blank"})
     app.notify(person, title="After")
-    for page in five[1:]:
+    for page in five_tabs[1:]:
         expect(bell(page, 1)).to_be_visible()
     app.notify(person, title="Later")
-    for page in five[1:]:
+    for page in five_tabs[1:]:
         expect(bell(page, 2)).to_be_visible()
 
 
 def test_tab_receives_its_own_topics_over_the_shared_connection(app, person, shop, bellcast_server):
     token = bellcast_server.token(person, topics=["room-*"])
-    pages = [shop.open(BOTH.replace("{topics}", f"room-{name}"), token=token) for name in "ab"]
+    pages = [shop.open(BELL_AND_TOASTS.replace("{topics}", f"room-{name}"), token=token) for name in "ab"]
     for page in pages:
         wait_live(page)
         in_page(
@@ -90,7 +90,7 @@ def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_ser
     if not shared:
         shop.context.add_init_script("delete Navigator.prototype.locks")
     token = bellcast_server.token(person, topics=["desk"], publish=["desk"])
-    pages = [shop.open(BOTH.replace("{topics}", "desk"), token=token) for _ in range(3)]
+    pages = [shop.open(BELL_AND_TOASTS.replace("{topics}", "desk"), token=token) for _ in range(3)]
     for page in pages:
         wait_live(page)
         in_page(
@@ -103,7 +103,7 @@ def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_ser
     for page in pages:
         in_page(page, "bell.session.publish('desk', 'moved', { at: new Date(0) }).then(() => {})")
         in_page(page, "bell.session.typing('desk', true).then(() => {})")
-    told = [
+    expected = [
         {"type": "event", "topic": "desk", "name": "moved", "data": {"at": "1970-01-01T00:00:00.000Z"}},
         {"type": "typing", "topic": "desk", "recipient": person, "on": True},
     ]
@@ -111,17 +111,17 @@ def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_ser
         wait_page(page, "heard.length >= 4")
     pages[0].wait_for_timeout(200)  # enough for a duplicate to arrive
     for page in pages:
-        assert page.evaluate("heard") == told * 2
+        assert page.evaluate("heard") == expected * 2
 
 
 def test_tab_of_another_person_has_its_own_connection(app, person, shop, bellcast_server):
-    mine, theirs = shop.open(), shop.open(token=bellcast_server.token(f"not-{person}"))
-    wait_live(mine)
-    wait_live(theirs)
+    own, other = shop.open(), shop.open(token=bellcast_server.token(f"not-{person}"))
+    wait_live(own)
+    wait_live(other)
     shop.expect_lines(1)
     app.notify(person, title="Mine")
-    expect(bell(mine, 1)).to_be_visible()
-    assert session_state(theirs, "unread") == 0
+    expect(bell(own, 1)).to_be_visible()
+    assert session_state(other, "unread") == 0
 
 
 def test_tabs_without_locks_have_a_connection_each(app, person, shop):
@@ -147,13 +147,13 @@ def test_tabs_have_a_connection_each_if_the_coordinator_cannot_be_loaded(app, pe
 
 
 def test_single_tab_does_not_load_the_coordinator(shop):
-    asked = []
-    shop.context.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    requested = []
+    shop.context.on("request", lambda request: requested.append(request.url.rpartition("/")[2]))
     page = shop.open()
     wait_live(page)
-    assert "tab-coordinator.js" not in asked
+    assert "tab-coordinator.js" not in requested
     wait_live(shop.open())
-    assert asked.count("tab-coordinator.js") == 2
+    assert requested.count("tab-coordinator.js") == 2
 
 
 def test_offline_action_of_a_tab_shows_in_every_tab(app, person, shop):

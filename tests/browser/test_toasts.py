@@ -1,9 +1,9 @@
 """Alerts for new notifications: toasts, a sound, and desktop notifications, as far as the person allowed them."""
 
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, toasts, until, wait_live, wait_page, wait_state
+from tests.browser.shop import bell, in_page, toasts, wait_live, wait_page, wait_state, wait_until
 
-BOTH = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="{duration}"></bellcast-toasts>'
+BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="{duration}"></bellcast-toasts>'
 # Records desktop notifications, which a page cannot query.
 DESKTOP = """globalThis.desktop = []; globalThis.gone = []; globalThis.asked = 0;
 globalThis.Notification = class { static permission = 'default';
@@ -14,7 +14,7 @@ NOTES = "globalThis.notes = 0; const start = OscillatorNode.prototype.start; Osc
 
 
 def open_both(shop, duration=60_000):
-    page = shop.open(BOTH.replace("{duration}", str(duration)))
+    page = shop.open(BELL_AND_TOASTS.replace("{duration}", str(duration)))
     wait_live(page)
     return page
 
@@ -80,7 +80,7 @@ def test_sound_is_played_once_and_only_if_enabled(app, person, shop):
     def notes():
         return sum(page.evaluate("notes") for page in pages)
 
-    until(lambda: notes() == 4, lambda: f"{notes()} notes, not 4")
+    wait_until(lambda: notes() == 4, lambda: f"{notes()} notes, not 4")
     pages[0].wait_for_timeout(700)  # longer than the last tab waits before it alerts
     assert notes() == 4
 

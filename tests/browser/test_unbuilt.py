@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import in_page, until, wait_live, wait_page, wait_state
+from tests.browser.shop import in_page, wait_live, wait_page, wait_state, wait_until
 
 SRC = Path(__file__).parents[2] / "client/src"
 NOT_FOR_PAGES = {"bellcast/react.js"}  # imports `react`, which needs a bundler
@@ -36,7 +36,7 @@ def unbuilt(shop, modules):
 
 def wait_modules(page, modules, wanted):
     """Wait until the modules were requested; evaluating lets Playwright process its events."""
-    until(lambda: page.evaluate("1") and modules >= wanted, lambda: f"{wanted - modules} were not asked for")
+    wait_until(lambda: page.evaluate("1") and modules >= wanted, lambda: f"{wanted - modules} were not asked for")
 
 
 def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules):

@@ -1,16 +1,16 @@
-"""What a page's developer should repair is in its console: once each, with the server's reason and a link."""
+"""Console warnings for the developer of a page: once per problem, with the server's reason and a link."""
 
 import httpx
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, until, wait_live, wait_page, wait_state
-from tests.wire.app_server import serving
+from tests.browser.shop import bell, in_page, wait_live, wait_page, wait_state, wait_until
+from tests.wire.app_server import running_app
 
 FOREIGN = "http://shop.test/"
 
 
 def warnings_of(context):
-    """What our elements warn of in the context's pages, in order; the browser has warnings of its own."""
+    """Collect the warnings of our elements in the pages of a context, in order; the browser logs its own, too."""
     texts = []
     context.on("console", lambda message: texts.append(message.text) if message.text.startswith("Bellcast: ") else None)
     return texts
@@ -23,7 +23,7 @@ def warnings(shop):
 
 @pytest.fixture
 def foreign(chromium, bellcast_server):
-    """Opens a page of another origin with that body; the page and its warnings."""
+    """Opens a page of another origin with that body; returns the page and its warnings."""
     contexts = []
 
     def open_page(body):
@@ -42,11 +42,11 @@ def foreign(chromium, bellcast_server):
 
 
 def wait_warning(page, warnings):
-    """Until there is one; Playwright hands them over while it is asked something."""
-    until(lambda: page.evaluate("1") and warnings, lambda: "no warning")
+    """Wait for a warning; evaluating lets Playwright process its events."""
+    wait_until(lambda: page.evaluate("1") and warnings, lambda: "no warning")
 
 
-def test_a_wrong_token_is_warned_of_with_the_servers_reason(shop, warnings, bellcast_server):
+def test_refused_token_is_warned_of_with_the_reason_of_the_server(shop, warnings, bellcast_server):
     page = shop.open(token="forged")
     wait_state(page, "state.error?.code === 'unauthenticated'")
     wait_warning(page, warnings)
@@ -56,10 +56,12 @@ def test_a_wrong_token_is_warned_of_with_the_servers_reason(shop, warnings, bell
     assert httpx.get(link).status_code == 200
 
 
-def test_a_refused_topic_is_told_to_the_page_and_warned_of_once(app, person, shop, warnings, bellcast_server):
+def test_refused_topic_is_dispatched_to_the_page_and_warned_of_once(app, person, shop, warnings, bellcast_server):
     page = shop.open('<bellcast-bell token="{token}" topics="secret, room"></bellcast-bell>', topics=["room"])
     wait_live(page)
-    wait_warning(page, warnings)  # the first session has reported the topic; only the next one is listened to
+    wait_warning(
+        page, warnings
+    )  # the first session has reported the topic; the test records the events of the next one
     page.evaluate("globalThis.refused = []; addEventListener('bellcast:refused', ({ detail }) => refused.push(detail))")
     in_page(page, "bell.restart()")
     wait_live(page)
@@ -77,14 +79,14 @@ def test_a_refused_topic_is_told_to_the_page_and_warned_of_once(app, person, sho
     assert warnings == [f'Bellcast: the topic "secret" was refused: {message} See {link}']
 
 
-def test_a_page_of_another_origin_without_a_token_is_told_the_servers_reason(foreign, bellcast_server):
+def test_missing_token_on_a_page_of_another_origin_is_warned_of_with_the_reason(foreign, bellcast_server):
     page, warnings = foreign(f'<bellcast-bell server="{bellcast_server.url}"></bellcast-bell>')
     wait_warning(page, warnings)
     assert "Authorization" in warnings[0]
     assert warnings[0].endswith(f"See {bellcast_server.url}/errors/unauthenticated")
 
 
-def test_an_origin_that_is_not_declared_is_told_the_servers_reason(foreign, start_server, person):
+def test_undeclared_origin_is_warned_of_with_the_reason(foreign, start_server, person):
     server = start_server(BELLCAST_ORIGINS="https://shop.example")
     page, warnings = foreign(f'<bellcast-bell server="{server.url}" token="{server.token(person)}"></bellcast-bell>')
     wait_warning(page, warnings)
@@ -92,20 +94,20 @@ def test_an_origin_that_is_not_declared_is_told_the_servers_reason(foreign, star
     assert warnings[0].endswith(f"See {server.url}/errors/forbidden")
 
 
-def test_a_server_whose_answers_the_page_may_not_read_is_named(foreign):
-    with serving(lambda asked: (200, b"{}")) as other:
+def test_server_with_unreadable_responses_is_named(foreign):
+    with running_app(lambda request: (200, b"{}")) as other:
         page, warnings = foreign(f'<bellcast-bell server="{other.url}" token="any"></bellcast-bell>')
         wait_warning(page, warnings)
     assert warnings[0].startswith(f"Bellcast: {other.url}/ responds, but http://shop.test may not read it")
 
 
-def test_a_server_that_is_not_there_is_named(foreign):
+def test_unreachable_server_is_named(foreign):
     page, warnings = foreign('<bellcast-bell server="http://127.0.0.1:9" token="any"></bellcast-bell>')
     wait_warning(page, warnings)
     assert warnings[0].startswith("Bellcast: no response from http://127.0.0.1:9/")
 
 
-def test_a_server_that_is_another_is_named(shop, warnings, bellcast_server):
+def test_server_that_is_not_bellcast_is_named(shop, warnings, bellcast_server):
     shop.context.route("**/elsewhere/**", lambda route: route.fulfill(status=404, body="<h1>Not found</h1>"))
     page = shop.open('<bellcast-bell server="/elsewhere" token="{token}"></bellcast-bell>')
     wait_warning(page, warnings)
@@ -114,7 +116,7 @@ def test_a_server_that_is_another_is_named(shop, warnings, bellcast_server):
     ]
 
 
-def test_a_token_endpoint_that_fails_is_warned_of_and_asked_again(app, person, shop, warnings, bellcast_server):
+def test_failing_token_endpoint_is_warned_of_and_retried(app, person, shop, warnings, bellcast_server):
     status = [500]
     body = f'{{"token": "{bellcast_server.token(person)}"}}'
     shop.context.route("**/bell-token", lambda route: route.fulfill(status=status[0], body=body))

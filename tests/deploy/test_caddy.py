@@ -57,15 +57,15 @@ class Names(threading.Thread):
 
     def run(self) -> None:
         while True:
-            asked, who = self.socket.recvfrom(512)
-            if not asked:
+            query, client_address = self.socket.recvfrom(512)
+            if not query:
                 return
-            end = asked.index(b"\0", 12) + 5
-            is_wanted = asked[13 : 13 + asked[12]] == b"bellcast" and asked[end - 4 : end - 2] == b"\0\1"
-            found = self.hosts if is_wanted else []
-            told = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(node) for node in found)
-            head = asked[:2] + struct.pack(">5H", 0x8580, 1, len(found), 0, 0)
-            self.socket.sendto(head + asked[12:end] + told, who)
+            end = query.index(b"\0", 12) + 5
+            is_wanted = query[13 : 13 + query[12]] == b"bellcast" and query[end - 4 : end - 2] == b"\0\1"
+            hosts = self.hosts if is_wanted else []
+            answers = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(node) for node in hosts)
+            head = query[:2] + struct.pack(">5H", 0x8580, 1, len(hosts), 0, 0)
+            self.socket.sendto(head + query[12:end] + answers, client_address)
 
     def end(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
@@ -97,8 +97,8 @@ def caddy(tmp_path_factory, nodes) -> Iterator[SimpleNamespace]:
     """A Caddy in front of the nodes. In the file only the port of the nodes and the DNS server are changed."""
     folder, http, https, names = tmp_path_factory.mktemp("site"), free_port(), free_port(), Names()
     names.start()
-    there = f"dynamic a bellcast {nodes.nodes[0].port} {{\n\t\t\tresolvers {names.address}"
-    text, count = re.subn(r"dynamic a bellcast 8787 \{", there, FILE.read_text(encoding="utf-8"))
+    upstream = f"dynamic a bellcast {nodes.nodes[0].port} {{\n\t\t\tresolvers {names.address}"
+    text, count = re.subn(r"dynamic a bellcast 8787 \{", upstream, FILE.read_text(encoding="utf-8"))
     assert count == 1
     (folder / "site").write_text(text)
     (folder / "Caddyfile").write_text(AROUND.format(folder=folder, http=http, https=https))
@@ -109,7 +109,7 @@ def caddy(tmp_path_factory, nodes) -> Iterator[SimpleNamespace]:
     try:
         chain = folder / "pki/authorities/local/root.crt"
         until = time.monotonic() + WAIT
-        while not (chain.exists() and shakes_hands(chain, https)):
+        while not (chain.exists() and completes_handshake(chain, https)):
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < until, (folder / "log").read_text()
             time.sleep(0.02)
@@ -120,7 +120,7 @@ def caddy(tmp_path_factory, nodes) -> Iterator[SimpleNamespace]:
         names.end()
 
 
-def shakes_hands(chain: Path, port: int) -> bool:
+def completes_handshake(chain: Path, port: int) -> bool:
     try:
         trust = ssl.create_default_context(cafile=chain)
         with socket.create_connection(("127.0.0.1", port), WAIT) as plain:
@@ -136,7 +136,7 @@ def server(nodes) -> ServerProcess:
 
 
 @pytest.fixture
-def behind(caddy) -> Iterator[httpx.Client]:
+def through_caddy(caddy) -> Iterator[httpx.Client]:
     """A client with HTTP/2, like a browser."""
     with browser(caddy) as http:
         yield http
@@ -144,14 +144,14 @@ def behind(caddy) -> Iterator[httpx.Client]:
 
 def browser(caddy, address: str = "127.0.0.1") -> httpx.Client:
     trust = ssl.create_default_context(cafile=caddy.chain)
-    way = httpx.HTTPTransport(verify=trust, http2=True, local_address=address)
-    return httpx.Client(base_url=caddy.url, transport=way, timeout=WAIT)
+    transport = httpx.HTTPTransport(verify=trust, http2=True, local_address=address)
+    return httpx.Client(base_url=caddy.url, transport=transport, timeout=WAIT)
 
 
-def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
+def events(response: httpx.Response) -> Iterator[tuple[str, dict]]:
     """Yield the events of a stream."""
     name = ""
-    for line in answer.iter_lines():
+    for line in response.iter_lines():
         if line.startswith("event: "):
             name = line.removeprefix("event: ")
         elif line.startswith("data: "):
@@ -159,34 +159,34 @@ def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
 
 
 def test_event_streams_share_an_http2_connection_and_are_passed_on_event_by_event(caddy, server):
-    people = [f"ann{number}" for number in range(STREAMS)]
+    recipients = [f"ann{number}" for number in range(STREAMS)]
     with browser(caddy, "127.0.0.9") as http, ExitStack() as open_streams:
-        told, lines = {}, set()
-        for name in people:
-            answer = open_streams.enter_context(http.stream("GET", "/v1/stream", headers=server.as_recipient(name)))
-            assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
-            lines.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
-            told[name] = events(answer)
-            assert next(told[name])[0] == "ready"
-        assert len(lines) == 1
+        events_of, connections_used = {}, set()
+        for name in recipients:
+            response = open_streams.enter_context(http.stream("GET", "/v1/stream", headers=server.as_recipient(name)))
+            assert (response.status_code, response.http_version) == (200, "HTTP/2")
+            connections_used.add(response.extensions["network_stream"].get_extra_info("client_addr"))
+            events_of[name] = events(response)
+            assert next(events_of[name])[0] == "ready"
+        assert len(connections_used) == 1
         for number in range(2):  # each is sent only after the one before has arrived
-            for name in people:
+            for name in recipients:
                 send(server, name, f"{number}")
-                heard, data = next(event for event in told[name] if event[0] != "heartbeat")
-                assert (heard, data["notification"]["title"]) == ("notification", f"{number}")
+                name_of_event, data = next(event for event in events_of[name] if event[0] != "heartbeat")
+                assert (name_of_event, data["notification"]["title"]) == ("notification", f"{number}")
 
 
 def test_address_at_its_limit_is_refused_despite_a_forged_header_and_others_are_not(caddy, server):
-    with browser(caddy, "127.0.0.7") as http, browser(caddy, "127.0.0.6") as neighbour, ExitStack() as open_streams:
+    with browser(caddy, "127.0.0.7") as http, browser(caddy, "127.0.0.6") as other_address, ExitStack() as open_streams:
         for _ in range(STREAMS):
-            answer = open_streams.enter_context(http.stream("GET", "/v1/stream", headers=server.as_recipient("bea")))
-            assert next(events(answer))[0] == "ready"
+            response = open_streams.enter_context(http.stream("GET", "/v1/stream", headers=server.as_recipient("bea")))
+            assert next(events(response))[0] == "ready"
         forged = server.as_recipient("bea") | {"X-Forwarded-For": "127.0.0.6", "Forwarded": "for=127.0.0.6"}
         refused = http.get("/v1/stream", headers=forged)
         name, data = next(events(refused))
         assert (name, data["code"]) == ("close", 4409)
-        with neighbour.stream("GET", "/v1/stream", headers=server.as_recipient("bea")) as answer:
-            assert next(events(answer))[0] == "ready"
+        with other_address.stream("GET", "/v1/stream", headers=server.as_recipient("bea")) as response:
+            assert next(events(response))[0] == "ready"
 
 
 def test_websocket_is_upgraded_and_survives_silence(caddy, server):
@@ -199,23 +199,23 @@ def test_websocket_is_upgraded_and_survives_silence(caddy, server):
         assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
 
 
-def test_page_of_the_same_site_is_accepted(caddy, behind, server):
+def test_page_of_the_same_site_is_accepted(caddy, through_caddy, server):
     for origin, status in ((caddy.url, 200), ("https://shop.example.com", 200), ("https://evil.example.com", 403)):
         headers = server.as_recipient("cyd") | {"Origin": origin}
-        assert behind.get("/v1/inbox/counts", headers=headers).status_code == status
+        assert through_caddy.get("/v1/inbox/counts", headers=headers).status_code == status
 
 
 def test_default_timeouts_exceed_two_heartbeats():
-    timeouts = [int(said) for said in re.findall(r"_timeout (\d+)s", FILE.read_text(encoding="utf-8"))]
+    timeouts = [int(seconds) for seconds in re.findall(r"_timeout (\d+)s", FILE.read_text(encoding="utf-8"))]
     assert len(timeouts) == 2
     assert min(timeouts) >= 2 * load({}, {}).native.heartbeat
 
 
-def test_bulk_request_passes_up_to_the_limit_of_the_server(behind, server):
+def test_bulk_request_passes_up_to_the_limit_of_the_server(through_caddy, server):
     items = [{"to": "dan", "title": "x", "body": "y" * 9_000} for _ in range(300)]
-    answer = behind.post("/v1/notifications/bulk", json=items, headers=server.as_app())
-    assert (answer.status_code, len(answer.json()["results"])) == (200, 300)
-    assert answer.http_version == "HTTP/2"
+    response = through_caddy.post("/v1/notifications/bulk", json=items, headers=server.as_app())
+    assert (response.status_code, len(response.json()["results"])) == (200, 300)
+    assert response.http_version == "HTTP/2"
 
 
 @pytest.mark.parametrize(("path", "size"), [("/v1/notifications", 2 << 20), ("/v1/notifications/bulk", 17 << 20)])
@@ -224,45 +224,45 @@ def test_oversized_request_is_refused_by_the_server(tmp_path, caddy, server, pat
     headers = server.as_app() | {"content-type": "application/json"}
     # With HTTP/2, Caddy 2.6 sometimes truncates a response that is sent before the request ends.
     command = ["curl", "--silent", "--http1.1", "--cacert", caddy.chain, "--max-time", f"{WAIT}"]
-    said = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
-    asked = [*command, *said, "--data-binary", f"@{tmp_path / 'body'}", caddy.url + path]
+    header_options = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
+    curl = [*command, *header_options, "--data-binary", f"@{tmp_path / 'body'}", caddy.url + path]
     # Nor can curl always send the whole request, so its exit status is ignored.
-    refusal = json.loads(subprocess.run(asked, check=False, capture_output=True).stdout)
+    refusal = json.loads(subprocess.run(curl, check=False, capture_output=True).stdout)
     assert (refusal["status"], refusal["code"]) == (413, "too_large")
 
 
 def test_plain_http_is_redirected_to_https(caddy):
-    answer = httpx.get(f"http://localhost:{caddy.http}/v1/inbox", timeout=WAIT)
-    assert answer.status_code == 308
-    assert answer.headers["location"].startswith("https://localhost")
+    response = httpx.get(f"http://localhost:{caddy.http}/v1/inbox", timeout=WAIT)
+    assert response.status_code == 308
+    assert response.headers["location"].startswith("https://localhost")
 
 
 def test_doctor_finds_no_problem_with_caddy(caddy, server):
-    told = bellcast(
+    result = bellcast(
         "doctor", "--url", caddy.url, "--json", BELLCAST_SECRET=server.secret, SSL_CERT_FILE=str(caddy.chain)
     )
-    checks = {finding["check"]: finding["state"] for finding in told.json["findings"]}
-    ways = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
-    assert {name: checks[name] for name in ways} == dict.fromkeys(ways, "ok")
+    checks = {finding["check"]: finding["state"] for finding in result.json["findings"]}
+    checked = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
+    assert {name: checks[name] for name in checked} == dict.fromkeys(checked, "ok")
 
 
-def test_polling_stays_with_one_node_until_it_dies(behind, caddy, nodes):
+def test_polling_stays_with_one_node_until_it_dies(through_caddy, caddy, nodes):
     login = "40" + json.dumps({"token": nodes.nodes[0].token("eve")})
     for _ in range(4):
-        opened = behind.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
+        opened = through_caddy.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
         sid = json.loads(opened.text[1:])["sid"]
         query = {"EIO": "4", "transport": "polling", "sid": sid}
-        assert behind.post("/socket.io/", params=query, content=login).text == "ok"
+        assert through_caddy.post("/socket.io/", params=query, content=login).text == "ok"
     # Connections of earlier tests close within moments.
     assert eventually(lambda: sorted(map(connections, nodes.nodes)) == [0, 4], WAIT)
-    here = [node for node in nodes.nodes if connections(node)]
-    here[0].kill()
-    caddy.names.hosts = [host for host in NODES if host not in here[0].url]
-    answer = behind.get("/v1/inbox/counts", headers=here[0].as_recipient("eve"))
-    assert answer.status_code == 200
+    serving = [node for node in nodes.nodes if connections(node)]
+    serving[0].kill()
+    caddy.names.hosts = [host for host in NODES if host not in serving[0].url]
+    response = through_caddy.get("/v1/inbox/counts", headers=serving[0].as_recipient("eve"))
+    assert response.status_code == 200
 
 
 def connections(node: ServerProcess) -> float:
     """Return the number of connections of a node, queried without Caddy."""
-    told = httpx.get(f"{node.url}/metrics", timeout=WAIT).text
-    return sum(float(line.split()[-1]) for line in told.splitlines() if line.startswith("bellcast_connections{"))
+    metrics = httpx.get(f"{node.url}/metrics", timeout=WAIT).text
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("bellcast_connections{"))

@@ -37,12 +37,12 @@ def steps() -> list[tuple[str, str]]:
 
 
 def stages() -> list[list[tuple[str, str]]]:
-    found: list[list[tuple[str, str]]] = []
+    stages_found: list[list[tuple[str, str]]] = []
     for word, rest in steps():
         if word == "FROM":
-            found.append([])
-        found[-1].append((word, rest))
-    return found
+            stages_found.append([])
+        stages_found[-1].append((word, rest))
+    return stages_found
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.iterdir())])
@@ -84,9 +84,9 @@ def test_stages_are_named_exactly_as_copied_from() -> None:
 def test_image_is_slim_and_runs_as_an_unprivileged_user() -> None:
     last = stages()[-1]
     assert last[0] == ("FROM", "python:3.13-slim")
-    said = dict(last)
-    assert int(said["USER"]) > 0
-    assert f"--uid {said['USER']} " in said["RUN"]
+    instructions = dict(last)
+    assert int(instructions["USER"]) > 0
+    assert f"--uid {instructions['USER']} " in instructions["RUN"]
     order = [word for word, _ in last]
     assert order.index("USER") < order.index("ENTRYPOINT")
 
@@ -100,18 +100,18 @@ def test_pinned_versions_of_the_image_are_those_of_the_lock() -> None:
 
 
 def test_health_check_distinguishes_a_server_from_none(bellcast_server) -> None:
-    (said,) = [rest for word, rest in steps() if word == "HEALTHCHECK"]
-    _, *arguments = json.loads(said[said.index("[") :])
+    (health_check,) = [rest for word, rest in steps() if word == "HEALTHCHECK"]
+    _, *arguments = json.loads(health_check[health_check.index("[") :])
     alive = [sys.executable, *arguments]
     for port, status in ((bellcast_server.port, 0), (9, 1)):
-        done = subprocess.run(alive, env={"BELLCAST_PORT": str(port)}, capture_output=True, timeout=30)
-        assert done.returncode == status
+        completed = subprocess.run(alive, env={"BELLCAST_PORT": str(port)}, capture_output=True, timeout=30)
+        assert completed.returncode == status
 
 
 def commands() -> Iterator[list[str]]:
     """Yield the commands with which the files start Bellcast."""
-    said = dict(stages()[-1])
-    yield json.loads(said["ENTRYPOINT"]) + json.loads(said["CMD"])
+    instructions = dict(stages()[-1])
+    yield json.loads(instructions["ENTRYPOINT"]) + json.loads(instructions["CMD"])
     yield ["bellcast", *shlex.split(unit()["Service"]["ExecStart"])[1:]]
 
 
@@ -142,22 +142,22 @@ def test_unit_is_hardened_and_waits_for_a_graceful_exit() -> None:
     assert "@resources" not in read("bellcast.service")
 
 
-@pytest.mark.parametrize("spoilt", [None, "Restart=always"])
-def test_unit_is_valid_for_systemd(tmp_path, spoilt) -> None:
-    here = str(Path(sys.executable).with_name("bellcast"))
-    text = read("bellcast.service").replace("ExecStart=/opt/bellcast/bin/bellcast", f"ExecStart={here}")
+@pytest.mark.parametrize("broken_line", [None, "Restart=always"])
+def test_unit_is_valid_for_systemd(tmp_path, broken_line) -> None:
+    program_path = str(Path(sys.executable).with_name("bellcast"))
+    text = read("bellcast.service").replace("ExecStart=/opt/bellcast/bin/bellcast", f"ExecStart={program_path}")
     copy = tmp_path / "bellcast.service"
-    copy.write_text(text.replace(spoilt, "Restart=perhaps") if spoilt else text)
-    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=30)
+    copy.write_text(text.replace(broken_line, "Restart=perhaps") if broken_line else text)
+    completed = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=30)
     # It exits with 0 even for an invalid value.
-    assert (done.returncode, "perhaps" in done.stderr) == (0, spoilt is not None)
-    assert bool(done.stderr) == bool(spoilt)
+    assert (completed.returncode, "perhaps" in completed.stderr) == (0, broken_line is not None)
+    assert bool(completed.stderr) == bool(broken_line)
 
 
 def test_unit_has_the_documented_exposure_level() -> None:
     command = ["systemd-analyze", "security", "--offline=true", DEPLOY / "bellcast.service"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    (level,) = re.findall(r"exposure level for bellcast.service: ([\d.]+) (\w+)", done.stdout)
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    (level,) = re.findall(r"exposure level for bellcast.service: ([\d.]+) (\w+)", completed.stdout)
     assert f'says {level[0]}, "{level[1]}"' in (ROOT / "docs" / "howto" / "deploy.md").read_text(encoding="utf-8")
 
 
@@ -185,8 +185,8 @@ def test_volumes_and_files_of_the_services_exist(compose) -> None:
 
 def test_node_environment_starts_a_server(compose) -> None:
     example = dict(line.split("=", 1) for line in read("example.env").splitlines() if "=" in line and line[0] != "#")
-    asked = set(re.findall(r"\$\{(\w+)", read("compose.yaml")))
-    assert asked == set(example)
+    variables = set(re.findall(r"\$\{(\w+)", read("compose.yaml")))
+    assert variables == set(example)
     node = compose["services"]["bellcast"]
     environ = {
         name: re.sub(r"\$\{(\w+)[^}]*\}", lambda m: example[m[1]], value) for name, value in node["environment"].items()
@@ -200,8 +200,8 @@ def test_node_environment_starts_a_server(compose) -> None:
 
 
 def test_caddy_connects_to_the_port_of_the_image(compose) -> None:
-    said = " ".join(rest for word, rest in stages()[-1] if word in ("ENV", "EXPOSE"))
-    assert "BELLCAST_PORT=8787" in said
+    instructions = " ".join(rest for word, rest in stages()[-1] if word in ("ENV", "EXPOSE"))
+    assert "BELLCAST_PORT=8787" in instructions
     assert "dynamic a bellcast 8787" in read("Caddyfile")
     assert "{$DOMAIN}" in read("Caddyfile")
     assert "DOMAIN" in compose["services"]["caddy"]["environment"]

@@ -62,7 +62,7 @@ def certificate(tmp_path_factory) -> SimpleNamespace:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -76,17 +76,17 @@ def certificate(tmp_path_factory) -> SimpleNamespace:
     )
     pem = serialization.Encoding.PEM
     plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "chain.pem").write_bytes(made.public_bytes(pem))
+    (folder / "chain.pem").write_bytes(signed.public_bytes(pem))
     (folder / "key.pem").write_bytes(key.private_bytes(pem, *plain))
     return SimpleNamespace(chain=folder / "chain.pem", key=folder / "key.pem")
 
 
 @contextmanager
-def site(folder: Path, server: ServerProcess, certificate, *spoiled: tuple[str, str]) -> Iterator[str]:
+def site(folder: Path, server: ServerProcess, certificate, *broken: tuple[str, str]) -> Iterator[str]:
     """Run the site and yield its address. In the file only port, name, certificate, log and server are changed."""
     port = free_port()
     text = SITE.read_text(encoding="utf-8")
-    own = [
+    replacements = [
         (r"listen 443 ", f"listen 127.0.0.1:{port} "),
         (r"server_name \S+;", "server_name localhost;"),
         (r"ssl_certificate +\S+;", f"ssl_certificate {certificate.chain};"),
@@ -94,7 +94,7 @@ def site(folder: Path, server: ServerProcess, certificate, *spoiled: tuple[str, 
         (r"server 127.0.0.1:8787;", f"server 127.0.0.1:{server.port};"),
         (r"access_log \S+ ", f"access_log {folder}/access.log "),
     ]
-    for pattern, instead in [*own, *spoiled]:
+    for pattern, instead in [*replacements, *broken]:
         text, count = re.subn(pattern, instead, text)
         assert count == 1, pattern
     (folder / "site.conf").write_text(text)
@@ -118,35 +118,35 @@ def listens(port: int) -> bool:
 
 
 @pytest.fixture
-def behind(tmp_path, server, certificate) -> Iterator[httpx.Client]:
+def through_nginx(tmp_path, server, certificate) -> Iterator[httpx.Client]:
     """A client that connects through nginx."""
     trust = ssl.create_default_context(cafile=certificate.chain)
     with site(tmp_path, server, certificate) as url, httpx.Client(base_url=url, verify=trust, timeout=WAIT) as http:
         yield http
 
 
-def events(answer: httpx.Response) -> Iterator[tuple[str, dict]]:
+def events(response: httpx.Response) -> Iterator[tuple[str, dict]]:
     """Yield the events of a stream."""
     name = ""
-    for line in answer.iter_lines():
+    for line in response.iter_lines():
         if line.startswith("event: "):
             name = line.removeprefix("event: ")
         elif line.startswith("data: "):
             yield name, json.loads(line.removeprefix("data: "))
 
 
-def test_event_stream_is_passed_on_event_by_event(behind, server):
-    with behind.stream("GET", "/v1/stream", headers=server.as_recipient("ann")) as answer:
-        told = events(answer)
-        assert next(told)[0] == "ready"
+def test_event_stream_is_passed_on_event_by_event(through_nginx, server):
+    with through_nginx.stream("GET", "/v1/stream", headers=server.as_recipient("ann")) as response:
+        stream = events(response)
+        assert next(stream)[0] == "ready"
         for number in range(3):  # each is sent only after the one before has arrived
             send(server, "ann", f"{number}")
-            name, data = next(event for event in told if event[0] != "heartbeat")
+            name, data = next(event for event in stream if event[0] != "heartbeat")
             assert (name, data["notification"]["title"]) == ("notification", f"{number}")
 
 
-def test_websocket_is_upgraded_and_survives_silence(behind, server, certificate):
-    url = str(behind.base_url.join("/v1/ws")).replace("https", "wss") + "?token=" + server.token("bob")
+def test_websocket_is_upgraded_and_survives_silence(through_nginx, server, certificate):
+    url = str(through_nginx.base_url.join("/v1/ws")).replace("https", "wss") + "?token=" + server.token("bob")
     with connect(url, ssl=ssl.create_default_context(cafile=certificate.chain), open_timeout=WAIT) as socket:
         assert json.loads(socket.recv(WAIT))["type"] == "ready"
         assert json.loads(socket.recv(WAIT))["type"] == "heartbeat"
@@ -154,55 +154,55 @@ def test_websocket_is_upgraded_and_survives_silence(behind, server, certificate)
         assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
 
 
-def test_access_log_has_no_token(tmp_path, behind, server):
+def test_access_log_has_no_token(tmp_path, through_nginx, server):
     token = server.token("ann")
-    behind.get("/v1/inbox", params={"token": token})
-    with behind.stream("GET", "/v1/stream", params={"token": token}) as answer:
-        assert next(events(answer))[0] == "ready"
+    through_nginx.get("/v1/inbox", params={"token": token})
+    with through_nginx.stream("GET", "/v1/stream", params={"token": token}) as response:
+        assert next(events(response))[0] == "ready"
     log = tmp_path / "access.log"
     assert eventually(lambda: "/v1/stream" in log.read_text() and "/v1/inbox" in log.read_text())
     assert token not in log.read_text()
 
 
-def test_polling_works_with_its_etags(behind, server):
-    first = behind.get("/v1/inbox/counts", headers=server.as_recipient("cyd"))
+def test_polling_works_with_its_etags(through_nginx, server):
+    first = through_nginx.get("/v1/inbox/counts", headers=server.as_recipient("cyd"))
     assert first.status_code == 200
-    again = behind.get(
+    revalidated = through_nginx.get(
         "/v1/inbox/counts", headers=server.as_recipient("cyd") | {"If-None-Match": first.headers["etag"]}
     )
-    assert again.status_code == 304
+    assert revalidated.status_code == 304
 
 
-def test_socketio_polling_and_a_bulk_request_pass(behind, server):
-    opened = behind.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
+def test_socketio_polling_and_a_bulk_request_pass(through_nginx, server):
+    opened = through_nginx.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
     assert opened.text.startswith('0{"sid":')
     items = [{"to": "dan", "title": "x", "body": "y" * 9_000} for _ in range(300)]
-    answer = behind.post("/v1/notifications/bulk", json=items, headers=server.as_app())
-    assert (answer.status_code, len(answer.json()["results"])) == (200, 300)
+    response = through_nginx.post("/v1/notifications/bulk", json=items, headers=server.as_app())
+    assert (response.status_code, len(response.json()["results"])) == (200, 300)
 
 
-def test_page_of_the_same_site_is_accepted(behind, server):
-    own = str(behind.base_url).rstrip("/")
+def test_page_of_the_same_site_is_accepted(through_nginx, server):
+    own = str(through_nginx.base_url).rstrip("/")
     for origin, status in ((own, 200), ("https://shop.example.com", 200), ("https://evil.example.com", 403)):
         headers = server.as_recipient("eve") | {"Origin": origin}
-        assert behind.get("/v1/inbox/counts", headers=headers).status_code == status
+        assert through_nginx.get("/v1/inbox/counts", headers=headers).status_code == status
 
 
 def examined(url: str, server: ServerProcess, certificate) -> dict[str, dict]:
     """Return the findings of the doctor through the proxy, by check."""
     environ = {"BELLCAST_SECRET": server.secret, "SSL_CERT_FILE": str(certificate.chain)}
-    told = bellcast("doctor", "--url", url, "--json", **environ)
-    return {finding["check"]: finding for finding in told.json["findings"]}
+    result = bellcast("doctor", "--url", url, "--json", **environ)
+    return {finding["check"]: finding for finding in result.json["findings"]}
 
 
 def test_doctor_finds_no_problem_with_nginx(tmp_path, server, certificate):
     with site(tmp_path, server, certificate) as url:
         checks = examined(url, server, certificate)
-    ways = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
-    assert {name: checks[name]["state"] for name in ways} == dict.fromkeys(ways, "ok")
+    checked = ("server", "SSE", "WebSocket", "idle", "own pages", "uploads")
+    assert {name: checks[name]["state"] for name in checked} == dict.fromkeys(checked, "ok")
 
 
-SPOILED = {
+BROKEN = {
     "buffering": (
         (r"proxy_buffering off;", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;"),
         "SSE",
@@ -221,11 +221,11 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize(("spoiled", "check", "fix"), SPOILED.values(), ids=SPOILED)
-def test_doctor_names_problems_and_fixes(tmp_path, server, certificate, spoiled, check, fix):
-    with site(tmp_path, server, certificate, spoiled) as url:
+@pytest.mark.parametrize(("broken", "check", "fix"), BROKEN.values(), ids=BROKEN)
+def test_doctor_names_problems_and_fixes(tmp_path, server, certificate, broken, check, fix):
+    with site(tmp_path, server, certificate, broken) as url:
         checks = examined(url, server, certificate)
     assert checks[check]["state"] == ("warning" if check == "uploads" else "problem")
     assert fix in checks[check]["fix"]
-    others = {name for name, one in checks.items() if one["state"] == "problem"} - {check}
+    others = {name for name, finding in checks.items() if finding["state"] == "problem"} - {check}
     assert others == set()

@@ -22,15 +22,15 @@ AUDIT_SECONDS = 90.0
 SENDERS = 5
 PAUSE = 0.1  # seconds between two sends of one sender: 50 sends a second in total
 DEVICES = 2  # per recipient
-PATIENCE = 90.0  # seconds of silence, more than three heartbeats, after which a follower changes its stream
+SILENCE_SECONDS = 90.0  # seconds of silence, more than three heartbeats, after which a follower changes its stream
 
 
-class Gone(Exception):
+class StreamEnded(Exception):
     """The stream ended."""
 
 
 # How a connection may end during a fault.
-ENDS = (Gone, OSError, asyncio.IncompleteReadError, TimeoutError)
+CONNECTION_ERRORS = (StreamEnded, OSError, asyncio.IncompleteReadError, TimeoutError)
 
 
 class Follower:
@@ -41,7 +41,7 @@ class Follower:
         self.recipient = recipient
         self.device: Device | None = None
         self.twice: list[str] = []
-        self.turned_away: list[Any] = []
+        self.refusals: list[Any] = []
         self.connected = asyncio.Event()
         self._shown: set[str] = set()
 
@@ -51,46 +51,48 @@ class Follower:
             node = random.choice(self.world.nodes)
             try:
                 if self.device is None or self.device.needs_refetch:
-                    await self._look(node)
-                await self._listen(node)
-            except ENDS:
+                    await self._load_snapshot(node)
+                await self._follow(node)
+            except CONNECTION_ERRORS:
                 self.connected.clear()
             await asyncio.sleep(random.uniform(0.05, 0.5))
 
-    async def _look(self, node: ServerProcess) -> None:
+    async def _load_snapshot(self, node: ServerProcess) -> None:
         snapshot = await self.world.fresh(node, self.recipient)
         self.device = Device(snapshot)
         self._shown |= self.device.notifications.keys()
 
-    async def _listen(self, node: ServerProcess) -> None:
+    async def _follow(self, node: ServerProcess) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
         try:
-            await self._greet(node, reader, writer)
+            await self._send_request(node, reader, writer)
             while True:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(SILENCE_SECONDS):
                     size = int(await reader.readline() or b"0", 16)
                     if size == 0:
-                        raise Gone
+                        raise StreamEnded
                     chunk = await reader.readexactly(size + 2)
                 for block in chunk.decode().strip().split("\n\n"):
-                    self._hear(dict(line.split(": ", 1) for line in block.split("\n") if ": " in line))
+                    self._receive(dict(line.split(": ", 1) for line in block.split("\n") if ": " in line))
         finally:
             writer.transport.abort()
 
-    async def _greet(self, node: ServerProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _send_request(
+        self, node: ServerProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         assert self.device is not None
         query = urlencode({"token": self.world.token(self.recipient)})
         writer.write(
             f"GET /v1/stream?{query} HTTP/1.1\r\nHost: test\r\nLast-Event-ID: {self.device.position}\r\n\r\n".encode()
         )
         async with asyncio.timeout(30):
-            said = await reader.readline()
+            status_line = await reader.readline()
             while (await reader.readline()).strip():
                 pass
-        if b" 200 " not in said:
-            raise Gone
+        if b" 200 " not in status_line:
+            raise StreamEnded
 
-    def _hear(self, block: dict[str, str]) -> None:
+    def _receive(self, block: dict[str, str]) -> None:
         name = block.get("event")
         if name is None:
             return
@@ -99,8 +101,8 @@ class Follower:
             self.connected.set()
         elif name == "close":
             if not frame["reconnect"]:
-                self.turned_away.append(frame)
-            raise Gone
+                self.refusals.append(frame)
+            raise StreamEnded
         self._apply(frame)
 
     def _apply(self, frame: dict[str, Any]) -> None:
@@ -112,22 +114,22 @@ class Follower:
             self._shown.add(id)
         self.device.apply(frame)
         if self.device.needs_refetch:
-            raise Gone
+            raise StreamEnded
 
 
 class World:
     """The recipients of one tenant, their devices, and an app that sends to them during a fault."""
 
-    def __init__(self, nodes: list[ServerProcess], tenant: str, people: int) -> None:
+    def __init__(self, nodes: list[ServerProcess], tenant: str, recipient_count: int) -> None:
         self.nodes = nodes
         self.tenant = tenant
-        self.people = [f"person{number}" for number in range(people)]
-        self.followers = [Follower(self, name) for name in self.people for _ in range(DEVICES)]
+        self.recipients = [f"person{number}" for number in range(recipient_count)]
+        self.followers = [Follower(self, name) for name in self.recipients for _ in range(DEVICES)]
         self.acknowledged: dict[str, Counter[str]] = defaultdict(Counter)
         self.refused: Counter[object] = Counter()
-        self._tokens = {name: nodes[0].token(name, 7_200, tenant=tenant) for name in self.people}
+        self._tokens = {name: nodes[0].token(name, 7_200, tenant=tenant) for name in self.recipients}
         self._http = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=64))
-        self._free = asyncio.Semaphore(32)  # concurrent snapshots
+        self._snapshot_slots = asyncio.Semaphore(32)  # concurrent snapshots
         self._over = asyncio.Event()
         self._number = 0
 
@@ -135,10 +137,10 @@ class World:
         return self._tokens[recipient]
 
     @contextlib.asynccontextmanager
-    async def going_on(self) -> AsyncIterator["World"]:
+    async def running(self) -> AsyncIterator["World"]:
         """Let every device follow and the app send until the block ends."""
-        following = [asyncio.ensure_future(one.run()) for one in self.followers]
-        await self.until(lambda: all(one.connected.is_set() for one in self.followers), 120)
+        following = [asyncio.ensure_future(follower.run()) for follower in self.followers]
+        await self.until(lambda: all(follower.connected.is_set() for follower in self.followers), 120)
         sending = [asyncio.ensure_future(self._send_steadily()) for _ in range(SENDERS)]
         sending += [asyncio.ensure_future(self._announce()), asyncio.ensure_future(self._act())]
         try:
@@ -149,9 +151,9 @@ class World:
             await asyncio.gather(*sending, *following, return_exceptions=True)
             await self._http.aclose()
 
-    async def until(self, holds: Any, within: float) -> None:
-        deadline = time.monotonic() + within
-        while not holds():
+    async def until(self, condition: Any, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
             assert time.monotonic() < deadline, "it did not come true in time"
             await asyncio.sleep(0.05)
 
@@ -159,7 +161,7 @@ class World:
 
     async def _send_steadily(self) -> None:
         while not self._over.is_set():
-            recipient = random.choice(self.people)
+            recipient = random.choice(self.recipients)
             title = await self._acknowledged({"to": recipient})
             self.acknowledged[recipient][title] += 1
             await asyncio.sleep(PAUSE)
@@ -167,7 +169,7 @@ class World:
     async def _announce(self) -> None:
         while not self._over.is_set():
             title = await self._acknowledged({"to": {"tenant": self.tenant}})
-            for recipient in self.people:
+            for recipient in self.recipients:
                 self.acknowledged[recipient][title] += 1
             await asyncio.sleep(4)
 
@@ -179,7 +181,7 @@ class World:
             node = random.choice(self.nodes)
             headers = node.as_app() | {"idempotency-key": title}
             try:
-                answer = await self._http.post(
+                response = await self._http.post(
                     f"{node.url}/v1/notifications",
                     json={"title": title, "tenant": self.tenant, **body},
                     headers=headers,
@@ -187,91 +189,92 @@ class World:
             except httpx.HTTPError as failure:
                 self.refused[type(failure).__name__] += 1
             else:
-                if answer.status_code == 201:
+                if response.status_code == 201:
                     return title
-                self.refused[answer.status_code] += 1
+                self.refused[response.status_code] += 1
             await asyncio.sleep(0.1)
 
     async def _act(self) -> None:
         """Mark and archive for random recipients; ignore failures."""
         while not self._over.is_set():
-            one = random.choice(self.followers)
-            ids = list(one.device.notifications)[:3] if one.device is not None else []
+            follower = random.choice(self.followers)
+            ids = list(follower.device.notifications)[:3] if follower.device is not None else []
             node, action = random.choice(self.nodes), random.choice(["read", "seen", "archive"])
             with contextlib.suppress(httpx.HTTPError):
-                url, headers = f"{node.url}/v1/inbox/{action}", {"authorization": f"Bearer {self.token(one.recipient)}"}
+                url, headers = (
+                    f"{node.url}/v1/inbox/{action}",
+                    {"authorization": f"Bearer {self.token(follower.recipient)}"},
+                )
                 await self._http.post(url, json={"ids": ids}, headers=headers)
             await asyncio.sleep(PAUSE)
 
     # --- invariants
 
-    async def settled(self) -> float:
+    async def settle(self) -> float:
         """Stop the senders, and return the seconds until every device equals a fresh snapshot."""
         self._over.set()
-        began = time.monotonic()
+        started = time.monotonic()
         unequal: Iterable[Follower] = self.followers
         await asyncio.sleep(0.5)
         while unequal := await self._unequal(unequal):
-            assert time.monotonic() - began < AUDIT_SECONDS, self._say(unequal)
+            assert time.monotonic() - started < AUDIT_SECONDS, self._describe(unequal)
             await asyncio.sleep(0.5)
-        return time.monotonic() - began
+        return time.monotonic() - started
 
     async def _unequal(self, followers: Iterable[Follower]) -> list[Follower]:
-        by_person: dict[str, list[Follower]] = defaultdict(list)
-        for one in followers:
-            by_person[one.recipient].append(one)
-        found = await asyncio.gather(*(self._differs(name, those) for name, those in by_person.items()))
-        return [one for those in found for one in those]
+        by_recipient: dict[str, list[Follower]] = defaultdict(list)
+        for follower in followers:
+            by_recipient[follower.recipient].append(follower)
+        differing = await asyncio.gather(*(self._differs(name, group) for name, group in by_recipient.items()))
+        return [follower for group in differing for follower in group]
 
     async def _differs(self, recipient: str, followers: list[Follower]) -> list[Follower]:
         try:
             fresh = await self.fresh(random.choice(self.nodes), recipient)
-        except ENDS:
+        except CONNECTION_ERRORS:
             return followers
-        return [one for one in followers if one.device is None or one.device.snapshot != fresh]
+        return [follower for follower in followers if follower.device is None or follower.device.snapshot != fresh]
 
-    def _say(self, unequal: Iterable[Follower]) -> str:
-        those = list(unequal)
-        lost = [one for one in those if not one.connected.is_set()]
-        return (
-            f"{len(those)} of {len(self.followers)} devices differ, {len(lost)} of them not connected; {self.refused}"
-        )
+    def _describe(self, unequal: Iterable[Follower]) -> str:
+        unequal_followers = list(unequal)
+        disconnected = [follower for follower in unequal_followers if not follower.connected.is_set()]
+        return f"{len(unequal_followers)} of {len(self.followers)} devices differ, {len(disconnected)} of them not connected; {self.refused}"
 
     async def check(self) -> None:
         """Check that no acknowledged notification is lost, duplicated or shown twice, and that no device was
         refused.
         """
-        inboxes = await asyncio.gather(*(self._titles(name) for name in self.people))
-        for name, titles in zip(self.people, inboxes, strict=True):
+        inboxes = await asyncio.gather(*(self._titles(name) for name in self.recipients))
+        for name, titles in zip(self.recipients, inboxes, strict=True):
             assert titles == self.acknowledged[name], name
-        assert [one.twice for one in self.followers if one.twice] == []
-        assert [one.turned_away for one in self.followers if one.turned_away] == []
+        assert [follower.twice for follower in self.followers if follower.twice] == []
+        assert [follower.refusals for follower in self.followers if follower.refusals] == []
 
     async def _titles(self, recipient: str) -> Counter[str]:
         """Count the titles of all notifications of a recipient, including archived ones."""
         node = random.choice(self.nodes)
         shown = await self.fresh(node, recipient)
-        away = await self.fresh(node, recipient, view="archived")
-        return Counter(one["title"] for one in (*shown["notifications"], *away["notifications"]))
+        archived = await self.fresh(node, recipient, view="archived")
+        return Counter(follower["title"] for follower in (*shown["notifications"], *archived["notifications"]))
 
     async def fresh(self, node: ServerProcess, recipient: str, view: str = "all") -> dict[str, Any]:
         """Fetch a snapshot of everything at one position, page by page."""
         while True:
             snapshot = await self._page(node, recipient, {"limit": "100", "view": view})
             while snapshot["next"] is not None:
-                asked = {"limit": "100", "view": view, "before": snapshot["next"]}
-                more = await self._page(node, recipient, asked)
-                if more["position"] != snapshot["position"]:
+                query = {"limit": "100", "view": view, "before": snapshot["next"]}
+                page = await self._page(node, recipient, query)
+                if page["position"] != snapshot["position"]:
                     break
-                snapshot["notifications"] += more["notifications"]
-                snapshot["next"] = more["next"]
+                snapshot["notifications"] += page["notifications"]
+                snapshot["next"] = page["next"]
             else:
                 return {name: snapshot[name] for name in ("notifications", "unread", "unseen", "position")}
 
-    async def _page(self, node: ServerProcess, recipient: str, asked: dict[str, str]) -> dict[str, Any]:
+    async def _page(self, node: ServerProcess, recipient: str, parameters: dict[str, str]) -> dict[str, Any]:
         """Without a client library: its pool takes seconds over two thousand concurrent requests."""
-        query = urlencode({**asked, "token": self.token(recipient)})
-        async with self._free, asyncio.timeout(30):
+        query = urlencode({**parameters, "token": self.token(recipient)})
+        async with self._snapshot_slots, asyncio.timeout(30):
             reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
             try:
                 writer.write(f"GET /v1/inbox?{query} HTTP/1.0\r\nHost: test\r\n\r\n".encode())
@@ -279,6 +282,6 @@ class World:
             finally:
                 writer.transport.abort()
         if b" 200 " not in head[:20]:
-            raise Gone
-        found: dict[str, Any] = json.loads(body)
-        return found
+            raise StreamEnded
+        page: dict[str, Any] = json.loads(body)
+        return page

@@ -11,31 +11,31 @@ from bellcast.storage.devices import Devices
 AT_INBOX, AT_TOPICS, AT_DEVICE = "fails-at-inbox", "fails-at-topics", "fails-at-device"
 
 handlers = bellcast.Handlers()
-enter, admitted, arrive = views.enter, topic_access.authorize_topics, Devices.register
+original_enter, original_authorize, original_register = views.enter, topic_access.authorize_topics, Devices.register
 
 
 class MistakeError(Exception):
     """An error that the server does not handle."""
 
 
-async def failing_enter(engines: Any, principal: Any, *more: Any) -> Any:
+async def failing_enter(engines: Any, principal: Any, *arguments: Any) -> Any:
     if principal.recipient == AT_INBOX:
         raise MistakeError
-    return await enter(engines, principal, *more)
+    return await original_enter(engines, principal, *arguments)
 
 
-async def failing_admitted(store: Any, principal: Any, *more: Any) -> Any:
+async def failing_authorize(store: Any, principal: Any, *arguments: Any) -> Any:
     if principal.recipient == AT_TOPICS:
         raise MistakeError
-    return await admitted(store, principal, *more)
+    return await original_authorize(store, principal, *arguments)
 
 
-async def failing_arrive(self: Any, reached: Any, *more: Any) -> Any:
+async def failing_register(self: Any, reached: Any, *arguments: Any) -> Any:
     if reached.device == signed_in_users._digest(AT_DEVICE):
         raise MistakeError
-    return await arrive(self, reached, *more)
+    return await original_register(self, reached, *arguments)
 
 
 views.enter = failing_enter
-topic_access.authorize_topics = failing_admitted
-Devices.register = failing_arrive  # type: ignore[method-assign]
+topic_access.authorize_topics = failing_authorize
+Devices.register = failing_register  # type: ignore[method-assign]

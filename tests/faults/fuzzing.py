@@ -10,7 +10,7 @@ from tests.servers import ServerProcess
 
 # Ten minutes before a release, seconds otherwise.
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
-PATIENCE = SECONDS + 240
+TIMEOUT = SECONDS + 240
 WARM_UP = 300
 # KiB that the second half of a run may add, however long it is: allocators fluctuate. This finds growth;
 # test_nothing_left.py finds leaks of single sessions.
@@ -18,24 +18,24 @@ ALLOWED = 2_000
 PIECES = ['"', "{", "[", "]", ",", ":", "-", "/", "9", "é", "\x1e", "\\ud800", "b", "null"]
 
 
-def mangled(chance: random.Random, seeds: list[str]) -> str | bytes:
+def mangled(rng: random.Random, seeds: list[str]) -> str | bytes:
     """Return one of the seeds with up to eight changes, some as bytes."""
-    said = list(chance.choice(seeds))
-    for _ in range(chance.choice([0, 0, 1, 1, 2, 8])):
-        at = chance.randrange(len(said) + 1)
-        said[at : at + chance.randrange(2)] = chance.choice(PIECES)
-    text = "".join(said)
-    return text.encode() if chance.random() < 0.1 else text
+    message = list(rng.choice(seeds))
+    for _ in range(rng.choice([0, 0, 1, 1, 2, 8])):
+        position = rng.randrange(len(message) + 1)
+        message[position : position + rng.randrange(2)] = rng.choice(PIECES)
+    text = "".join(message)
+    return text.encode() if rng.random() < 0.1 else text
 
 
-def grown(server: ServerProcess, attack: Callable[[], None]) -> int:
+def growth_of(server: ServerProcess, attack: Callable[[], None]) -> int:
     """Return by how many KiB the server's memory grows in the second half of the attacks."""
     for _ in range(WARM_UP):
         attack()
-    begun, at_half = time.monotonic(), 0
-    while (passed := time.monotonic() - begun) < SECONDS:
+    started, at_half = time.monotonic(), 0
+    while (elapsed := time.monotonic() - started) < SECONDS:
         attack()
-        if passed > SECONDS / 2 and not at_half:
+        if elapsed > SECONDS / 2 and not at_half:
             at_half = resident(server)
     return resident(server) - at_half
 

@@ -42,13 +42,13 @@ def cluster(folder: Path, broker: str, store: engines.PostgresServer, database: 
             asyncio.run(store.drop(database))
 
 
-def send(node: ServerProcess, to: Any, title: str, **said: Any) -> httpx.Response:
-    body = {"to": to, "title": title, **said}
+def send(node: ServerProcess, to: Any, title: str, **fields: Any) -> httpx.Response:
+    body = {"to": to, "title": title, **fields}
     return httpx.post(f"{node.url}/v1/notifications", json=body, headers=node.as_app(), timeout=30)
 
 
 def titles(node: ServerProcess, recipient: str) -> list[str]:
     """Fetch the titles of an inbox, newest first."""
     url = f"{node.url}/v1/inbox?limit=100"
-    found = httpx.get(url, headers=node.as_recipient(recipient), timeout=30).json()
-    return [one["title"] for one in found["notifications"]]
+    page = httpx.get(url, headers=node.as_recipient(recipient), timeout=30).json()
+    return [notification["title"] for notification in page["notifications"]]

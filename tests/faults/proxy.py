@@ -31,19 +31,19 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._open.set()
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.close()
             return
-        self._links |= {writer, back}
-        for source, target in ((reader, back), (there, writer)):
+        self._links |= {writer, upstream_writer}
+        for source, target in ((reader, upstream_writer), (upstream_reader, writer)):
             task = asyncio.ensure_future(self._carry(source, target))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -80,11 +80,11 @@ class Proxy:
         for link in list(self._links):
             link.transport.abort()
 
-    def _call(self, what: object) -> None:
+    def _call(self, function: object) -> None:
         done = threading.Event()
 
         def call() -> None:
-            what()  # type: ignore[operator]  # only methods of this class
+            function()  # type: ignore[operator]  # only methods of this class
             done.set()
 
         self._loop.call_soon_threadsafe(call)

@@ -40,12 +40,12 @@ class Raw:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.socket.settimeout(WAIT)
         self.socket.connect(("127.0.0.1", server.port))
-        self._rest = b""
+        self._buffer = b""
 
     def send(self, *data: bytes) -> None:
         self.socket.sendall(b"".join(data))
 
-    def pour(self, data: bytes, most: int) -> int:
+    def flood(self, data: bytes, most: int) -> int:
         """Send `data` repeatedly until the server hangs up or stops reading; return the number of bytes sent, at
         most `most`.
         """
@@ -60,18 +60,18 @@ class Raw:
 
     def read(self, count: int) -> bytes:
         """Return exactly `count` bytes. Raises EOFError if the server hangs up before."""
-        while len(self._rest) < count:
-            self._more()
-        taken, self._rest = self._rest[:count], self._rest[count:]
-        return taken
+        while len(self._buffer) < count:
+            self._receive()
+        chunk, self._buffer = self._buffer[:count], self._buffer[count:]
+        return chunk
 
     def line(self) -> bytes:
-        while b"\n" not in self._rest:
-            self._more()
-        line, _, self._rest = self._rest.partition(b"\n")
+        while b"\n" not in self._buffer:
+            self._receive()
+        line, _, self._buffer = self._buffer.partition(b"\n")
         return line.rstrip(b"\r")
 
-    def answer(self) -> tuple[int, dict[str, str]]:
+    def read_head(self) -> tuple[int, dict[str, str]]:
         """Return the status and the headers of an HTTP response."""
         status = int(self.line().split()[1])
         headers = {}
@@ -82,20 +82,20 @@ class Raw:
 
     def body(self) -> bytes:
         """Return the body of the next response."""
-        return self.read(int(self.answer()[1]["content-length"]))
+        return self.read(int(self.read_head()[1]["content-length"]))
 
-    def rest(self) -> bytes:
+    def read_to_end(self) -> bytes:
         """Return everything until the server hangs up."""
         try:
             while True:
-                self._more()
+                self._receive()
         except (EOFError, ConnectionResetError):
-            return self._rest
+            return self._buffer
 
     def hangs_up(self) -> bool:
         """Return True if the server ends the connection within WAIT seconds."""
         try:
-            self.rest()
+            self.read_to_end()
         except TimeoutError:
             return False
         return True
@@ -104,16 +104,16 @@ class Raw:
         """Send no more, and keep reading."""
         self.socket.shutdown(socket.SHUT_WR)
 
-    def vanish(self) -> None:
+    def reset(self) -> None:
         """Reset the connection without a closing handshake."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
-    def _more(self) -> None:
+    def _receive(self) -> None:
         data = self.socket.recv(65_536)
         if not data:
             raise EOFError
-        self._rest += data
+        self._buffer += data
 
     def __enter__(self) -> "Raw":
         return self
@@ -128,7 +128,7 @@ class RawSocket(Raw):
     def text(self, content: str) -> None:
         self.send(frame(TEXT, content.encode()))
 
-    def say(self, type: str, **fields: Any) -> None:
+    def send_frame(self, type: str, **fields: Any) -> None:
         self.text(json.dumps({"type": type, **fields}))
 
     def frame(self) -> tuple[int, bytes]:
@@ -156,7 +156,7 @@ class RawSocket(Raw):
             pass
         return int.from_bytes(received[1][:2])
 
-    def parts(self) -> int:
+    def finish_close(self) -> int:
         """Acknowledge the server's close frame, and return its code once the connection ended."""
         code = self.closed()
         self.send(close(1000))
@@ -166,9 +166,9 @@ class RawSocket(Raw):
 
 def request(path: str, *, method: str = "GET", version: str = "1.1", body: bytes = b"", **headers: str) -> bytes:
     """Return the bytes of a request; headers with an empty value are omitted."""
-    said = {"Host": "bell.example", **({"Content-Length": str(len(body))} if body else {})}
-    said |= {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = [f"{method} {path} HTTP/{version}", *(f"{name}: {value}" for name, value in said.items() if value)]
+    all_headers = {"Host": "bell.example", **({"Content-Length": str(len(body))} if body else {})}
+    all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{method} {path} HTTP/{version}", *(f"{name}: {value}" for name, value in all_headers.items() if value)]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
@@ -176,8 +176,8 @@ def upgrade(
     server: ServerProcess, recipient: str, query: str = "", claims: Claims = NO_CLAIMS, **changed: str
 ) -> bytes:
     """Return the bytes of a WebSocket handshake."""
-    said = {**HANDSHAKE, **{name.replace("_", "-"): value for name, value in changed.items()}}
-    return request(f"/v1/ws?token={server.token(recipient, **claims)}{query}", **said)
+    all_headers = {**HANDSHAKE, **{name.replace("_", "-"): value for name, value in changed.items()}}
+    return request(f"/v1/ws?token={server.token(recipient, **claims)}{query}", **all_headers)
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def raw_websocket(
     """Open a WebSocket, and read its `ready`."""
     with RawSocket(server, window) as bell:
         bell.send(upgrade(server, recipient, query, claims))
-        assert bell.answer()[0] == 101
+        assert bell.read_head()[0] == 101
         assert bell.next()["type"] == "ready"
         yield bell
 
@@ -199,14 +199,14 @@ def raw_stream(
     """Open an event stream, and read its HTTP head."""
     with Raw(server, window) as page:
         page.send(request(f"/v1/stream?token={server.token(recipient, **claims)}{query}"))
-        assert page.answer()[0] == 200
+        assert page.read_head()[0] == 200
         yield page
 
 
-def eventually(holds: Callable[[], bool], within: float = WAIT) -> bool:
+def eventually(condition: Callable[[], bool], within: float = WAIT) -> bool:
     """Poll until `holds` is true; return False after `within` seconds."""
     deadline = time.monotonic() + within
-    while not holds():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)

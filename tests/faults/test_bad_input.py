@@ -63,22 +63,22 @@ def client(bellcast_server):
         yield client
 
 
-def credentials(server, door):
-    return server.as_app() if door == "app" else server.as_recipient("bad-input")
+def credentials(server, credential):
+    return server.as_app() if credential == "app" else server.as_recipient("bad-input")
 
 
-def problem(answer, *statuses):
+def problem(response, *statuses):
     """Check the problem document of a refusal, and return it."""
-    assert answer.status_code in statuses, (answer.status_code, answer.text[:300])
-    assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert told["status"] == answer.status_code
-    assert {"type", "code", "title", "detail"} <= told.keys()
-    return told
+    assert response.status_code in statuses, (response.status_code, response.text[:300])
+    assert response.headers["content-type"] == "application/problem+json"
+    problem_body = response.json()
+    assert problem_body["status"] == response.status_code
+    assert {"type", "code", "title", "detail"} <= problem_body.keys()
+    return problem_body
 
 
 @pytest.fixture(autouse=True)
-def unharmed(client, bellcast_server):
+def check_unharmed(client, bellcast_server):
     """After each test the recipient has no notification and the server responds."""
     yield
     assert client.get("/healthz").status_code == 200
@@ -93,27 +93,29 @@ def test_body_that_is_not_json_is_a_400(client, bellcast_server, operation):
     method, path = operation.split()
     headers = credentials(bellcast_server, READERS[operation]) | JSON
     for name, body in UNREADABLE.items():
-        told = problem(client.request(method, path, content=body, headers=headers), 400)
-        assert told["code"] == "bad_request", name
+        refusal = problem(client.request(method, path, content=body, headers=headers), 400)
+        assert refusal["code"] == "bad_request", name
 
 
 @pytest.mark.parametrize("operation", READERS)
 @pytest.mark.parametrize("body", ["null", "true", "7", '"text"', "[1]", '[["deep"]]', "1e400", "9" * 5_000])
 def test_json_body_of_another_type_is_refused(client, bellcast_server, operation, body):
     method, path = operation.split()
-    answer = client.request(method, path, content=body, headers=credentials(bellcast_server, READERS[operation]) | JSON)
+    response = client.request(
+        method, path, content=body, headers=credentials(bellcast_server, READERS[operation]) | JSON
+    )
     if operation.endswith("/bulk") and body.startswith("["):
-        assert all("error" in result for result in answer.json()["results"])
+        assert all("error" in result for result in response.json()["results"])
     else:
-        problem(answer, 400, 422)
+        problem(response, 400, 422)
 
 
 @pytest.mark.parametrize("operation", [name for name in READERS if not name.endswith("/bulk")])
 def test_unknown_field_is_named(client, bellcast_server, operation):
     method, path = operation.split()
     headers = credentials(bellcast_server, READERS[operation])
-    told = problem(client.request(method, path, json={"no_such_field": 1}, headers=headers), 422)
-    assert {"field": "no_such_field", "message": "is not a known field"} in told["errors"]
+    refusal = problem(client.request(method, path, json={"no_such_field": 1}, headers=headers), 422)
+    assert {"field": "no_such_field", "message": "is not a known field"} in refusal["errors"]
 
 
 @pytest.mark.parametrize("operation", READERS)
@@ -131,8 +133,8 @@ def test_other_media_type_is_a_415(client, bellcast_server, operation, kind):
 )
 def test_json_media_type_may_have_parameters_suffixes_or_be_absent(client, bellcast_server, kind):
     headers = bellcast_server.as_app() | ({"content-type": kind} if kind else {})
-    answer = client.post("/v1/events", content=b'{"topic":"bad-input","name":"n","data":1}', headers=headers)
-    assert answer.status_code == 202
+    response = client.post("/v1/events", content=b'{"topic":"bad-input","name":"n","data":1}', headers=headers)
+    assert response.status_code == 202
 
 
 class TestSize:
@@ -150,13 +152,13 @@ class TestSize:
         problem(client.post("/v1/notifications", content=chunks, headers=headers), 413)
 
     def test_declared_size_over_the_limit_is_refused_before_the_body_is_sent(self, bellcast_server):
-        answer = spoken(bellcast_server, [b"content-length: 1048577"], b"")
-        assert answer.startswith(b"HTTP/1.1 413")
+        response = first_response_bytes(bellcast_server, [b"content-length: 1048577"], b"")
+        assert response.startswith(b"HTTP/1.1 413")
 
     def test_endless_body_is_refused_while_it_is_sent(self, bellcast_server):
         chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-        answer = spoken(bellcast_server, [b"transfer-encoding: chunked"], *itertools.repeat(chunk, 17))
-        assert answer.startswith(b"HTTP/1.1 413")
+        response = first_response_bytes(bellcast_server, [b"transfer-encoding: chunked"], *itertools.repeat(chunk, 17))
+        assert response.startswith(b"HTTP/1.1 413")
 
     def test_bulk_request_has_its_own_limit(self, client, bellcast_server):
         headers = bellcast_server.as_app() | JSON
@@ -166,16 +168,16 @@ class TestSize:
         problem(client.post("/v1/notifications/bulk", content=over, headers=headers), 413)
 
 
-def spoken(server, headers, *body):
+def first_response_bytes(server, headers, *body):
     """Send a request by hand and return the first bytes of the response."""
     head = [b"POST /v1/notifications HTTP/1.1", b"host: bell", b"content-type: application/json", *headers]
     head.append(f"authorization: Bearer {server.secret}".encode())
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as link:
-        link.sendall(b"\r\n".join(head) + b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"\r\n".join(head) + b"\r\n\r\n")
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for part in body:
-                link.sendall(part)
-        return link.recv(65_536)
+                connection.sendall(part)
+        return connection.recv(65_536)
 
 
 @pytest.mark.parametrize(
@@ -196,21 +198,23 @@ def spoken(server, headers, *body):
     ids=lambda data: data[:30],
 )
 def test_unusual_data_is_stored_exactly_or_refused(client, bellcast_server, data):
-    who = "strange-data"
+    recipient = "strange-data"
     body = '{"to":"strange-data","title":"x","data":%s}' % data  # noqa: UP031 - braces are the point
-    answer = client.post("/v1/notifications", content=body, headers=bellcast_server.as_app() | JSON)
-    if answer.status_code == 201:
-        listed = client.get("/v1/inbox?limit=1", headers=bellcast_server.as_recipient(who)).json()["notifications"]
+    response = client.post("/v1/notifications", content=body, headers=bellcast_server.as_app() | JSON)
+    if response.status_code == 201:
+        listed = client.get("/v1/inbox?limit=1", headers=bellcast_server.as_recipient(recipient)).json()[
+            "notifications"
+        ]
         assert listed[0]["data"] == json.loads(data)
     else:
-        problem(answer, 400, 422)
+        problem(response, 400, 422)
 
 
 @pytest.mark.parametrize("key", ["\ud800", "a\x00b", "a\x1fb", "x" * 100_000, ""])
 def test_invalid_recipient_key_is_refused(client, bellcast_server, key):
     for body in ({"to": key, "title": "x"}, {"to": ["bad-input", key], "title": "x"}):
-        answer = client.post("/v1/notifications", content=json.dumps(body), headers=bellcast_server.as_app() | JSON)
-        problem(answer, 400, 422)
+        response = client.post("/v1/notifications", content=json.dumps(body), headers=bellcast_server.as_app() | JSON)
+        problem(response, 400, 422)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +250,6 @@ def test_aborted_request_leaves_nothing_behind(bellcast_server, client):
         "content-length: 60\r\n\r\n"
     )
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", bellcast_server.port), timeout=60) as link:
-            link.sendall(head.encode() + b'{"to":"bad-input","title":"x"}')
+        with socket.create_connection(("127.0.0.1", bellcast_server.port), timeout=60) as connection:
+            connection.sendall(head.encode() + b'{"to":"bad-input","title":"x"}')
     assert client.get("/readyz").status_code == 200

@@ -15,7 +15,7 @@ from tests.faults.raw import unharmed
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 
-NOTE = {"to": "alice", "title": "Hello", "body": "x" * 5_000}
+DRAFT = {"to": "alice", "title": "Hello", "body": "x" * 5_000}
 ENOUGH = 2_000  # notifications that exceed the disk, even if the store has reserved space
 
 
@@ -37,7 +37,7 @@ class Shop:
         self.server = server
         self.app = httpx.Client(base_url=server.url, headers=server.as_app())
         self.alice = httpx.Client(base_url=server.url, headers=server.as_recipient("alice"))
-        self.told: list[str] = []
+        self.acknowledged: list[str] = []
 
     def __enter__(self) -> "Shop":
         return self
@@ -46,17 +46,17 @@ class Shop:
         self.app.close()
         self.alice.close()
 
-    def tell(self) -> httpx.Response:
+    def send(self) -> httpx.Response:
         """Send a notification, and record its id if it was acknowledged."""
-        answer = self.app.post("/v1/notifications", json=NOTE)
-        if answer.status_code == 201:
-            self.told.append(answer.json()["notifications"][0]["id"])
-        return answer
+        response = self.app.post("/v1/notifications", json=DRAFT)
+        if response.status_code == 201:
+            self.acknowledged.append(response.json()["notifications"][0]["id"])
+        return response
 
-    def tell_until_refused(self) -> httpx.Response:
+    def send_until_refused(self) -> httpx.Response:
         for _ in range(ENOUGH):
-            if (answer := self.tell()).status_code != 201:
-                return answer
+            if (response := self.send()).status_code != 201:
+                return response
         raise AssertionError("the disk never filled up")
 
     def inbox(self) -> dict[str, Any]:
@@ -67,27 +67,27 @@ class Shop:
             whole["notifications"] += page["notifications"]
         return whole
 
-    def is_consistent(self) -> None:
+    def check_consistent(self) -> None:
         """Check that the inbox holds exactly the acknowledged notifications, with matching counters."""
         inbox = self.inbox()
-        assert [one["id"] for one in inbox["notifications"]] == self.told[::-1]
-        assert inbox["unread"] == sum(one["read_at"] is None for one in inbox["notifications"])
+        assert [notification["id"] for notification in inbox["notifications"]] == self.acknowledged[::-1]
+        assert inbox["unread"] == sum(notification["read_at"] is None for notification in inbox["notifications"])
 
-    def refuses_every_change(self, status: int, code: str) -> None:
+    def check_every_change_is_refused(self, status: int, code: str) -> None:
         """Check that every write is refused with this status and code, and leaves nothing behind."""
-        newest = self.told[-1]
+        newest = self.acknowledged[-1]
         refused = [
-            self.app.post("/v1/notifications", json={**NOTE, "to": ["alice", "bob"]}),
-            self.app.post("/v1/notifications", json={**NOTE, "to": {"all": True}}),
+            self.app.post("/v1/notifications", json={**DRAFT, "to": ["alice", "bob"]}),
+            self.app.post("/v1/notifications", json={**DRAFT, "to": {"all": True}}),
             self.app.patch(f"/v1/notifications/{newest}", json={"body": "y" * 9_000}),
         ]
-        assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(status, code)] * 3
-        assert all(answer.headers["content-type"] == "application/problem+json" for answer in refused)
-        bulk = self.app.post("/v1/notifications/bulk", json=[NOTE] * 40)
-        assert {one["error"]["code"] for one in bulk.json()["results"]} == {code}
-        assert self.app.get(f"/v1/notifications/{newest}").json()["body"] == NOTE["body"]
+        assert [(response.status_code, response.json()["code"]) for response in refused] == [(status, code)] * 3
+        assert all(response.headers["content-type"] == "application/problem+json" for response in refused)
+        bulk = self.app.post("/v1/notifications/bulk", json=[DRAFT] * 40)
+        assert {notification["error"]["code"] for notification in bulk.json()["results"]} == {code}
+        assert self.app.get(f"/v1/notifications/{newest}").json()["body"] == DRAFT["body"]
         assert self.app.get("/v1/recipients/bob").status_code == 404
-        self.is_consistent()
+        self.check_consistent()
 
 
 def served_from(disk: Path) -> ServerProcess:
@@ -110,26 +110,28 @@ def fill(disk: Path) -> Path:
 
 def test_full_disk_refuses_writes_and_recovers_when_there_is_room(disk: Path) -> None:
     with served_from(disk) as server, Shop(server) as shop:
-        shop.tell()
+        shop.send()
         with websocket(server, "alice") as bell, stream(server, "alice") as page:
             bell.next(), page.next()
             ballast = fill(disk)
-            refusal = shop.tell_until_refused()
+            refusal = shop.send_until_refused()
             assert (refusal.status_code, refusal.json()["code"]) == (507, "disk_full")
-            shop.refuses_every_change(507, "disk_full")
-            heard = [bell.next()["notification"]["id"] for _ in shop.told[1:]]
-            assert heard == [page.next()["notification"]["id"] for _ in shop.told[1:]] == shop.told[1:]
-            assert bell.ask("read", ids=shop.told[:1])["code"] == "disk_full"
-            with stream(server, "newcomer") as put_off:
-                assert put_off.next()["reconnect"] is True
+            shop.check_every_change_is_refused(507, "disk_full")
+            received = [bell.next()["notification"]["id"] for _ in shop.acknowledged[1:]]
+            assert (
+                received == [page.next()["notification"]["id"] for _ in shop.acknowledged[1:]] == shop.acknowledged[1:]
+            )
+            assert bell.ask("read", ids=shop.acknowledged[:1])["code"] == "disk_full"
+            with stream(server, "newcomer") as refused_stream:
+                assert refused_stream.next()["reconnect"] is True
             ballast.unlink()
-            assert shop.tell().status_code == 201
-            assert bell.until("notification")["notification"]["id"] == shop.told[-1]
-            assert page.until("notification")["notification"]["id"] == shop.told[-1]
-        shop.is_consistent()
+            assert shop.send().status_code == 201
+            assert bell.until("notification")["notification"]["id"] == shop.acknowledged[-1]
+            assert page.until("notification")["notification"]["id"] == shop.acknowledged[-1]
+        shop.check_consistent()
         assert unharmed(server)
         server.restart()
-        shop.is_consistent()
+        shop.check_consistent()
 
 
 def test_server_does_not_start_on_a_full_disk_and_reports_the_reason(disk: Path) -> None:
@@ -149,15 +151,15 @@ def test_server_does_not_start_on_a_full_disk_and_reports_the_reason(disk: Path)
 def test_file_size_limit_refuses_writes_and_recovers(start_server: Callable[..., ServerProcess]) -> None:
     """Like a quota: the disk has room, but not for this process."""
     with Shop(start_server()) as shop:
-        shop.tell()
+        shop.send()
         assert shop.server.process is not None
         pid = shop.server.process.pid
         before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (256 * 1024, resource.RLIM_INFINITY))
-        refusal = shop.tell_until_refused()
+        refusal = shop.send_until_refused()
         assert (refusal.status_code, refusal.json()["code"]) == (503, "unavailable")
         assert int(refusal.headers["retry-after"]) >= 1
-        shop.refuses_every_change(503, "unavailable")
+        shop.check_every_change_is_refused(503, "unavailable")
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
-        assert shop.tell().status_code == 201
-        shop.is_consistent()
+        assert shop.send().status_code == 201
+        shop.check_consistent()
         assert unharmed(shop.server)

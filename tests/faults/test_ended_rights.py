@@ -23,8 +23,8 @@ def subscribe(server: ServerProcess, topic: str, recipient: str = "alice") -> No
 
 def followed(server: ServerProcess) -> list[list[str]]:
     """Return the topics of each connection of a node, in the order of connecting."""
-    asked = httpx.get(f"{server.url}/v1/connections", headers=server.as_app(), timeout=30).json()
-    return [one["topics"] for one in sorted(asked["connections"], key=lambda one: one["connected_at"])]
+    listing = httpx.get(f"{server.url}/v1/connections", headers=server.as_app(), timeout=30).json()
+    return [one["topics"] for one in sorted(listing["connections"], key=lambda one: one["connected_at"])]
 
 
 def publish(server: ServerProcess, **to: str) -> None:
@@ -32,7 +32,7 @@ def publish(server: ServerProcess, **to: str) -> None:
     assert httpx.post(f"{server.url}/v1/events", json=body, headers=server.as_app(), timeout=30).status_code == 202
 
 
-def heard(bell: Socket) -> dict:
+def next_event_data(bell: Socket) -> dict:
     return bell.until("event")["data"]
 
 
@@ -57,8 +57,8 @@ def test_reconciler_ends_topics_without_a_grant_and_keeps_the_others(start_serve
         assert followed(server)[1:] == [["one"], ["one"]]
         publish(server, topic="one")
         publish(server, recipient="alice")
-        assert heard(by_subscription) == {"recipient": "alice"}
-        assert heard(by_claim) == heard(by_app) == {"topic": "one"}
+        assert next_event_data(by_subscription) == {"recipient": "alice"}
+        assert next_event_data(by_claim) == next_event_data(by_app) == {"topic": "one"}
 
 
 def test_restored_subscription_can_be_followed_again_and_revoked_again(start_server):
@@ -77,18 +77,18 @@ def test_restored_subscription_can_be_followed_again_and_revoked_again(start_ser
 
 def test_node_cut_from_the_broker_ends_revoked_topics_after_it_reconnects(tmp_path):
     redis = engines.redis()
-    way = Proxy(urlsplit(redis.url).port)
+    proxy = Proxy(urlsplit(redis.url).port)
     with cluster(tmp_path, redis.url, engines.postgres(), "rights") as nodes:
-        there = nodes.start()
-        here = nodes.start(BELLCAST_BROKER=f"redis://127.0.0.1:{way.port}/0")
-        subscribe(there, "one")
-        with websocket(here, "alice", topics="one") as bell:
+        connected = nodes.start()
+        cut_off = nodes.start(BELLCAST_BROKER=f"redis://127.0.0.1:{proxy.port}/0")
+        subscribe(connected, "one")
+        with websocket(cut_off, "alice", topics="one") as bell:
             bell.until("ready")
-            with way.closed():
-                url = f"{there.url}/v1/topics/one/subscriptions/alice"
-                assert httpx.delete(url, headers=there.as_app(), timeout=30).status_code == 204
-            assert eventually(lambda: followed(here) == [[]], 90)
-            publish(there, topic="one")
-            publish(there, recipient="alice")
-            assert heard(bell) == {"recipient": "alice"}
-    way.end()
+            with proxy.closed():
+                url = f"{connected.url}/v1/topics/one/subscriptions/alice"
+                assert httpx.delete(url, headers=connected.as_app(), timeout=30).status_code == 204
+            assert eventually(lambda: followed(cut_off) == [[]], 90)
+            publish(connected, topic="one")
+            publish(connected, recipient="alice")
+            assert next_event_data(bell) == {"recipient": "alice"}
+    proxy.end()

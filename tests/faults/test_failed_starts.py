@@ -69,6 +69,6 @@ def test_pusher_command_that_fails_is_reported_and_the_next_one_works(server: Se
     with bare(server) as client:
         client.sign_in(id=AT_TOPICS)
         client.until("pusher:signin_success")
-        client.say("pusher:subscribe", {"channel": "open"})
+        client.send_frame("pusher:subscribe", {"channel": "open"})
         assert client.until("pusher:error")["data"]["message"]
-        client.settled()
+        client.frames_until_pong()

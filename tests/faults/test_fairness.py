@@ -49,22 +49,22 @@ def temporary_run() -> Iterator[Run]:
         )
 
 
-@pytest.mark.parametrize("place", [on_sqlite, on_postgres], ids=["sqlite", "postgres"])
-def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(place: Place) -> None:
+@pytest.mark.parametrize("started_server", [on_sqlite, on_postgres], ids=["sqlite", "postgres"])
+def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(started_server: Place) -> None:
     """Other load on the machine may spoil a round; a server that lets single sends wait fails every round."""
     medians = []
     for _ in range(ROUNDS):
         with temporary_run() as run:
-            quiet, during = measure(place, run)
+            quiet, during = measure(started_server, run)
         medians.append(f"{1e3 * quiet:.1f} ms quiet, {1e3 * during:.1f} ms during a large send")
         if during <= TIMES * quiet + SLACK:
             return
     pytest.fail("; ".join(medians))
 
 
-def measure(place: Place, run: Run) -> tuple[float, float]:
+def measure(started_server: Place, run: Run) -> tuple[float, float]:
     """Return the median seconds of a single send on a quiet server and during a large send."""
-    with place(run) as server, EpollLoop(run.deadline) as loop:
+    with started_server(run) as server, EpollLoop(run.deadline) as loop:
         singles = Singles(loop, server)
         singles.send_for(1.0)  # warm up
         before = statistics.median(singles.send_for(QUIET_SECONDS))

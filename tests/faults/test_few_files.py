@@ -17,11 +17,11 @@ def test_connection_without_a_free_file_descriptor_is_closed_for_a_retry(tmp_pat
     server.prefix = ["prlimit", f"--nofile={FILES}:{FILES}"]
     server.start()
     try:
-        with contextlib.ExitStack() as here:
+        with contextlib.ExitStack() as connections:
             for number in range(FILES // 2):
-                assert here.enter_context(websocket(server, f"r{number}")).next()["type"] == "ready"
-            with websocket(server, "late") as late:
-                close = late.next()
+                assert connections.enter_context(websocket(server, f"r{number}")).next()["type"] == "ready"
+            with websocket(server, "late") as refused:
+                close = refused.next()
                 assert (close["type"], close["reconnect"]) == ("close", True)
             sent = httpx.post(
                 f"{server.url}/v1/notifications",
@@ -31,11 +31,11 @@ def test_connection_without_a_free_file_descriptor_is_closed_for_a_retry(tmp_pat
             )
             assert sent.status_code == 201
         assert "LimitNOFILE" in server.log.read_text()
-        assert eventually(lambda: is_let_in(server, "late"))
+        assert eventually(lambda: is_admitted(server, "late"))
     finally:
         server.stop()
 
 
-def is_let_in(server: ServerProcess, recipient: str) -> bool:
+def is_admitted(server: ServerProcess, recipient: str) -> bool:
     with websocket(server, recipient) as bell:
         return bool(bell.next()["type"] == "ready")

@@ -54,19 +54,19 @@ def test_incomplete_request_head_ends_the_connection_after_ten_seconds(sturdy: S
         clients["a slow request line"].send(b"GET /")
         for name in ("a slow header", "a slow second head"):
             clients[name].send(b"GET / HTTP/1.1\r\nX: ")
-        began, ended = time.monotonic(), dict[str, float]()
-        while clients.keys() != ended.keys() and time.monotonic() < began + HEAD_SECONDS + WAIT:
-            for name in clients.keys() - ended.keys():
-                if not _takes(clients[name].socket, drips[name]):
-                    ended[name] = time.monotonic() - began
+        started, ended_after = time.monotonic(), dict[str, float]()
+        while clients.keys() != ended_after.keys() and time.monotonic() < started + HEAD_SECONDS + WAIT:
+            for name in clients.keys() - ended_after.keys():
+                if not _still_reads(clients[name].socket, drips[name]):
+                    ended_after[name] = time.monotonic() - started
             assert httpx.get(f"{sturdy.url}/healthz").status_code == 200
             time.sleep(0.2)
-    assert clients.keys() == ended.keys()
-    assert ended.pop("empty lines for ever") > 4  # uvicorn's keep-alive timeout between two requests
-    assert all(seconds > HEAD_SECONDS - 1 for seconds in ended.values()), ended
+    assert clients.keys() == ended_after.keys()
+    assert ended_after.pop("empty lines for ever") > 4  # uvicorn's keep-alive timeout between two requests
+    assert all(seconds > HEAD_SECONDS - 1 for seconds in ended_after.values()), ended_after
 
 
-def _takes(client: socket.socket, drip: bytes) -> bool:
+def _still_reads(client: socket.socket, drip: bytes) -> bool:
     """Return True if the server still reads."""
     client.setblocking(False)
     try:
@@ -90,27 +90,27 @@ async def test_stalled_body_ends_the_connection(monkeypatch: pytest.MonkeyPatch)
     streamed = b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\nGET /half"
     async with _echoing() as port:
         *silent, slow, stream = await asyncio.gather(
-            _answer(port, sized),
-            _answer(port, sized, b"half"),
-            _answer(port, chunked),
-            _answer(port, sized, *(b"%d" % number for number in range(6))),
-            _answer(port, streamed),
+            _response_to(port, sized),
+            _response_to(port, sized, b"half"),
+            _response_to(port, chunked),
+            _response_to(port, sized, *(b"%d" % number for number in range(6))),
+            _response_to(port, streamed),
         )
     assert silent == [b""] * 3
     assert b"012345" in slow
     assert stream == b"taken over, and still there"
 
 
-async def _answer(port: int, *pieces: bytes) -> bytes:
+async def _response_to(port: int, *pieces: bytes) -> bytes:
     """Return the response to pieces sent a quarter of TIMEOUT apart."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for piece in pieces:
         writer.write(piece)
         await asyncio.sleep(TIMEOUT / 4)
-    answer = await asyncio.wait_for(reader.read(), WAIT)
+    response = await asyncio.wait_for(reader.read(), WAIT)
     writer.close()
     await writer.wait_closed()
-    return answer
+    return response
 
 
 @asynccontextmanager
@@ -138,10 +138,10 @@ async def _echoing() -> AsyncIterator[int]:
     config = uvicorn.Config(app, port=0, http=takeover.TakeoverProtocol, ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        serving = asyncio.get_running_loop().create_task(server.serve([listening]))
+        running_app = asyncio.get_running_loop().create_task(server.serve([listening]))
         yield listening.getsockname()[1]
         server.should_exit = True
-        await serving
+        await running_app
 
 
 # --- large
@@ -159,7 +159,7 @@ LARGE = {
 def test_head_beyond_64_kib_is_refused_and_closed(sturdy: ServerProcess, head: bytes) -> None:
     with Raw(sturdy) as client:
         client.send(head)
-        assert client.answer()[0] == 431
+        assert client.read_head()[0] == 431
         assert client.hangs_up()
 
 
@@ -169,7 +169,7 @@ def test_head_beyond_64_kib_is_refused_and_closed(sturdy: ServerProcess, head: b
 def test_endless_head_is_cut_off_before_it_fills_the_memory(sturdy: ServerProcess, beginning: bytes) -> None:
     with Raw(sturdy) as client:
         client.send(beginning)
-        assert client.pour(b"x" * 16_384, most=32_000_000) < 8_000_000  # the size of the kernel buffers
+        assert client.flood(b"x" * 16_384, most=32_000_000) < 8_000_000  # the size of the kernel buffers
 
 
 def test_head_in_small_pieces_below_the_limit_is_served(sturdy: ServerProcess) -> None:
@@ -206,7 +206,7 @@ GARBAGE = [
 def test_malformed_request_is_refused_and_closed(sturdy: ServerProcess, garbage: bytes) -> None:
     with Raw(sturdy) as client:
         client.send(garbage)
-        assert client.answer()[0] in (400, 401, 404)
+        assert client.read_head()[0] in (400, 401, 404)
         assert client.hangs_up()
 
 
@@ -228,7 +228,7 @@ def test_pipelined_requests_are_answered_in_order(sturdy: ServerProcess) -> None
         assert b"ok" in client.body()
         assert b"not_found" in client.body()
         assert b"ok" in client.body()
-        assert client.answer()[0] == 200
+        assert client.read_head()[0] == 200
 
 
 def test_requests_behind_a_stream_are_not_answered_into_it(sturdy: ServerProcess, http: httpx.Client) -> None:
@@ -236,19 +236,19 @@ def test_requests_behind_a_stream_are_not_answered_into_it(sturdy: ServerProcess
     with Raw(sturdy) as page:
         page.send(request("/healthz"), request(path), request("/healthz"), request(path))
         assert b"ok" in page.body()
-        assert page.answer()[1]["content-type"] == "text/event-stream"
+        assert page.read_head()[1]["content-type"] == "text/event-stream"
         http.post("/v1/events", json={"recipient": "piped", "name": "heard"})
-        said = b""
-        while b"heard" not in said:
-            said += page.line()
-        assert b"HTTP/1.1" not in said
-        assert said.count(b"event: ready") == 1
+        received = b""
+        while b"heard" not in received:
+            received += page.line()
+        assert b"HTTP/1.1" not in received
+        assert received.count(b"event: ready") == 1
 
 
 def test_flood_of_pipelined_requests_is_cut_off(sturdy: ServerProcess) -> None:
     before = memory(sturdy)
     with Raw(sturdy) as client:
-        assert client.pour(request("/healthz") * 2_000, most=32_000_000) < 8_000_000
+        assert client.flood(request("/healthz") * 2_000, most=32_000_000) < 8_000_000
     assert memory(sturdy) < before + 32
 
 
@@ -257,21 +257,25 @@ def test_flood_of_pipelined_requests_is_cut_off(sturdy: ServerProcess) -> None:
 
 def test_http_2_upgrade_is_ignored(sturdy: ServerProcess) -> None:
     """As Java's client sends it with its first request, including a body."""
-    wish = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA"}
+    upgrade_headers = {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": "h2c",
+        "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA",
+    }
     send = request(
         "/v1/notifications",
         method="POST",
         body=b'{"to": "java", "title": "Hello"}',
-        **wish,
+        **upgrade_headers,
         **sturdy.as_app(),
         Content_Type="application/json",
     )
     with Raw(sturdy) as client:
-        for cut in (len(send), len(send) - 10, 20):
-            client.send(request("/healthz", **wish))
+        for first_size in (len(send), len(send) - 10, 20):
+            client.send(request("/healthz", **upgrade_headers))
             assert b"ok" in client.body()
-            client.send(send[:cut])
-            client.send(send[cut:])
+            client.send(send[:first_size])
+            client.send(send[first_size:])
             assert b"notifications" in client.body()
 
 
@@ -291,16 +295,16 @@ def test_http_2_upgrade_is_ignored(sturdy: ServerProcess) -> None:
 def test_invalid_handshake_is_refused(sturdy: ServerProcess, changed: dict[str, str], status: int) -> None:
     with Raw(sturdy) as client:
         client.send(upgrade(sturdy, "nobody", **changed))
-        assert client.answer()[0] == status
+        assert client.read_head()[0] == status
 
 
 def test_half_closed_socket_is_closed(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as halved, raw_stream(sturdy, "half") as page, raw_websocket(sturdy, "half") as bell:
         halved.send(b"GET /healthz HT")
         assert eventually(lambda: live(sturdy) == 2)
-        for one in (halved, page, bell):
-            one.half_close()
-            assert one.hangs_up()
+        for connection in (halved, page, bell):
+            connection.half_close()
+            assert connection.hangs_up()
 
 
 # --- many
@@ -316,15 +320,15 @@ def test_aborted_connections_leave_nothing_behind(sturdy: ServerProcess) -> None
     ]
     before = files(sturdy)
 
-    def haunt(number: int) -> None:
+    def open_and_abort(number: int) -> None:
         client = Raw(sturdy)
         client.send(beginnings[number % len(beginnings)])
         if number % 3 and number % len(beginnings) > 1:
             client.socket.recv(1)
-        client.vanish() if number % 2 else client.socket.close()
+        client.reset() if number % 2 else client.socket.close()
 
-    with ThreadPoolExecutor(20) as crowd:
-        list(crowd.map(haunt, range(2_000)))
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(open_and_abort, range(2_000)))
     assert eventually(lambda: live(sturdy) == 0)
     assert eventually(lambda: files(sturdy) <= before + 2), (files(sturdy), before)
 
@@ -341,20 +345,20 @@ def test_connection_beyond_a_limit_is_closed_for_a_retry(
             assert (close["type"], close["reconnect"], close["after"]) == ("close", True, 5_000)
         with RawSocket(server) as client:
             client.send(upgrade(server, "d"))
-            _is_put_off(client, before_the_handshake="ADDRESS" in setting)
+            _check_retry(client, before_the_handshake="ADDRESS" in setting)
         last.socket.close()
         assert eventually(lambda: live(server) == 2)
         with websocket(server, "d") as bell:
             assert bell.next()["type"] == "ready"
 
 
-def _is_put_off(client: RawSocket, before_the_handshake: bool) -> None:
-    status, headers = client.answer()
+def _check_retry(client: RawSocket, before_the_handshake: bool) -> None:
+    status, headers = client.read_head()
     if before_the_handshake:
         assert (status, headers["retry-after"]) == (429, "5")
     else:
         assert status == 101
-        assert client.parts() == 1013
+        assert client.finish_close() == 1013
 
 
 def test_tokens_in_urls_are_not_logged(sturdy: ServerProcess) -> None:

@@ -35,7 +35,7 @@ from tests.unit.live.framing.client import (
 from tests.wire.clients import websocket
 
 NO_MASK = b"\0\0\0\0"
-PARTING_SECONDS = 5
+CLOSE_TIMEOUT_SECONDS = 5
 SLOW_APP = """
 import asyncio
 import bellcast
@@ -100,12 +100,12 @@ BROKEN = {
 
 @pytest.mark.parametrize(("sent", "code"), BROKEN.values(), ids=BROKEN.keys())
 def test_protocol_violation_is_reported_with_its_code_and_closed(sturdy: ServerProcess, sent: bytes, code: int) -> None:
-    with raw_websocket(sturdy, "peer") as peer, raw_websocket(sturdy, "rude") as rude:
-        rude.send(sent)
-        told = rude.until("close")
-        assert told["code"] == code
-        assert rude.parts() == code
-        peer.say("ping")
+    with raw_websocket(sturdy, "peer") as peer, raw_websocket(sturdy, "rude") as violating:
+        violating.send(sent)
+        close_frame = violating.until("close")
+        assert close_frame["code"] == code
+        assert violating.finish_close() == code
+        peer.send_frame("ping")
         assert peer.next() == {"type": "pong"}
 
 
@@ -131,7 +131,7 @@ def test_binary_and_empty_messages_are_refused_and_keep_the_connection(sturdy: S
         for message in (frame(BINARY, b'{"type":"ping"}'), frame(TEXT), frame(BINARY)):
             bell.send(message)
             assert bell.next()["code"] == "bad_request"
-        bell.say("ping")
+        bell.send_frame("ping")
         assert bell.next() == {"type": "pong"}
 
 
@@ -140,34 +140,34 @@ def test_binary_and_empty_messages_are_refused_and_keep_the_connection(sturdy: S
 
 def test_frames_right_behind_the_handshake_belong_to_the_websocket(sturdy: ServerProcess) -> None:
     commands = b"".join(frame(TEXT, json.dumps({"type": "ping", "ref": ref}).encode()) for ref in range(150))
-    for cut in (0, 1, 700):
-        behind, later = commands[: len(commands) - cut], commands[len(commands) - cut :]
+    for split in (0, 1, 700):
+        behind, later = commands[: len(commands) - split], commands[len(commands) - split :]
         with RawSocket(sturdy) as bell:
             bell.send(upgrade(sturdy, "hasty"), behind)
             bell.send(later)
-            assert bell.answer()[0] == 101
+            assert bell.read_head()[0] == 101
             assert bell.next()["type"] == "ready"
             assert [bell.next()["ref"] for _ in range(150)] == list(range(150))
 
 
 def test_broken_frame_behind_the_handshake_is_reported_after_ready(sturdy: ServerProcess) -> None:
-    with RawSocket(sturdy) as rude:
-        rude.send(upgrade(sturdy, "hasty"), b"\x81\x02hi")
-        assert rude.answer()[0] == 101
-        assert rude.next()["type"] == "ready"
-        assert rude.parts() == 1002
+    with RawSocket(sturdy) as violating:
+        violating.send(upgrade(sturdy, "hasty"), b"\x81\x02hi")
+        assert violating.read_head()[0] == 101
+        assert violating.next()["type"] == "ready"
+        assert violating.finish_close() == 1002
 
 
 # --- closing
 
 
-@pytest.mark.parametrize(("goodbye", "code"), [(close(1000, b"bye"), 1000), (close(4999), 4999), (frame(CLOSE), 0)])
-def test_close_frame_of_a_client_is_answered_with_its_code(sturdy: ServerProcess, goodbye: bytes, code: int) -> None:
+@pytest.mark.parametrize(("last_frame", "code"), [(close(1000, b"bye"), 1000), (close(4999), 4999), (frame(CLOSE), 0)])
+def test_close_frame_of_a_client_is_answered_with_its_code(sturdy: ServerProcess, last_frame: bytes, code: int) -> None:
     with raw_websocket(sturdy, "leaving") as bell:
-        bell.send(goodbye, frame(TEXT, b'{"type":"ping"}'))
+        bell.send(last_frame, frame(TEXT, b'{"type":"ping"}'))
         opcode, payload = bell.frame()
         assert (opcode, int.from_bytes(payload)) == (CLOSE, code)
-        assert bell.rest() == b""
+        assert bell.read_to_end() == b""
 
 
 def test_unfinished_closing_handshake_is_cut_off_after_five_seconds(start_server: Callable[..., ServerProcess]) -> None:
@@ -175,24 +175,24 @@ def test_unfinished_closing_handshake_is_cut_off_after_five_seconds(start_server
     server = start_server(BELLCAST_LIMIT_UNSENT="0", BELLCAST_PUBLIC_TOPICS="news")
     before = files(server)
     with (
-        raw_websocket(server, "mute") as mute,
-        raw_websocket(server, "deaf", "&topics=news", window=4_096) as deaf,
+        raw_websocket(server, "mute") as silent,
+        raw_websocket(server, "deaf", "&topics=news", window=4_096) as unread,
         raw_stream(server, "deaf", "&topics=news", window=4_096) as page,
-        raw_websocket(server, "leaving", "&topics=news", window=4_096) as leaving,
+        raw_websocket(server, "leaving", "&topics=news", window=4_096) as closing,
         httpx.Client(base_url=server.url, headers=server.as_app()) as http,
     ):
         for _ in range(600):  # 6 MB: more than the kernel buffers
             assert http.post("/v1/events", json={"topic": "news", "name": "n", "data": "x" * 10_000}).is_success
         for recipient in ("mute", "deaf"):
             http.delete(f"/v1/recipients/{recipient}/sessions")
-        leaving.send(close(1000))
-        assert mute.closed() == 4401
-        began = time.monotonic()
-        assert mute.rest() == b""
-        assert time.monotonic() - began > PARTING_SECONDS - 1
+        closing.send(close(1000))
+        assert silent.closed() == 4401
+        started = time.monotonic()
+        assert silent.read_to_end() == b""
+        assert time.monotonic() - started > CLOSE_TIMEOUT_SECONDS - 1
         http.close()
         assert eventually(lambda: files(server) == before), "sockets of readers who never read are still held"
-        assert all(one.socket.fileno() > 0 for one in (deaf, page, leaving))
+        assert all(one.socket.fileno() > 0 for one in (unread, page, closing))
     assert live(server) == 0
     assert unharmed(server)
 
@@ -214,36 +214,36 @@ def test_client_that_sends_faster_than_frames_are_handled_is_not_read(slow_app: 
     body = json.dumps({"type": "call", "name": "slow", "data": {"for": 0, "more": "x" * 60_000}}).encode()
     large = header(TEXT, len(body)) + NO_MASK + body
     with raw_websocket(slow_app, "hasty") as bell:
-        bell.say("call", name="slow", data={"for": 3})
+        bell.send_frame("call", name="slow", data={"for": 3})
         bell.socket.settimeout(1)
-        assert bell.pour(large, most=90_000_000) < 60_000_000  # the kernel buffers, and 64 frames
+        assert bell.flood(large, most=90_000_000) < 60_000_000  # the kernel buffers, and 64 frames
         assert memory(slow_app) < before + 40
         with websocket(slow_app, "calm") as calm:
             assert calm.next()["type"] == "ready"
-            began = cpu_seconds(slow_app)
+            started = cpu_seconds(slow_app)
             assert calm.ask("ping")["type"] == "pong"
-            assert cpu_seconds(slow_app) - began < 2
+            assert cpu_seconds(slow_app) - started < 2
 
 
 def test_flood_of_subscribes_and_publishes_does_not_delay_others(slow_app: ServerProcess) -> None:
     claims = {"topics": ["*"], "publish": ["*"]}
     with raw_websocket(slow_app, "flood", claims=claims) as flood, websocket(slow_app, "calm") as calm:
         calm.next()
-        said = [
+        commands = [
             {"type": "subscribe", "topics": ["presence-a", "b"]},
             {"type": "publish", "topic": "b", "name": "n", "data": 1},
             {"type": "typing", "topic": "b", "on": True},
             {"type": "unsubscribe", "topics": ["presence-a", "b"]},
         ]
-        flood.send(b"".join(frame(TEXT, json.dumps(one).encode()) for one in said) * 1_000)
+        flood.send(b"".join(frame(TEXT, json.dumps(one).encode()) for one in commands) * 1_000)
         slowest = 0.0
         for _ in range(20):
-            began = cpu_seconds(slow_app)
+            started = cpu_seconds(slow_app)
             assert calm.ask("ping")["type"] == "pong"
-            slowest = max(slowest, cpu_seconds(slow_app) - began)
+            slowest = max(slowest, cpu_seconds(slow_app) - started)
         assert slowest < 2
-        answers = [flood.next()["type"] for _ in range(4_000)]
-        assert set(answers) == {"ack"}
+        replies = [flood.next()["type"] for _ in range(4_000)]
+        assert set(replies) == {"ack"}
 
 
 def test_refusal_of_thousands_of_topics_is_bounded_in_size(sturdy: ServerProcess) -> None:
@@ -265,10 +265,10 @@ def test_refusal_of_thousands_of_topics_is_bounded_in_size(sturdy: ServerProcess
 
 def test_client_that_vanishes_during_the_connect_handler_leaves_nothing_behind(slow_app: ServerProcess) -> None:
     for number in range(3):
-        with RawSocket(slow_app) as ghost:
-            ghost.send(upgrade(slow_app, f"slow{number}"))
-            assert ghost.answer()[0] == 101
-            ghost.vanish()
+        with RawSocket(slow_app) as aborted:
+            aborted.send(upgrade(slow_app, f"slow{number}"))
+            assert aborted.read_head()[0] == 101
+            aborted.reset()
     with raw_websocket(slow_app, "slow-but-there"):
         assert eventually(lambda: live(slow_app) == 1)
     assert eventually(lambda: live(slow_app) == 0)
@@ -276,38 +276,38 @@ def test_client_that_vanishes_during_the_connect_handler_leaves_nothing_behind(s
 
 def test_concurrent_handshakes_count_towards_the_limit(slow_app: ServerProcess) -> None:
     """Twelve concurrent handshakes from one address, with a limit of five."""
-    crowd = [RawSocket(slow_app) for _ in range(12)]
-    for number, one in enumerate(crowd):
-        one.send(upgrade(slow_app, f"slow{number}"))
-    greeted = [one.next()["type"] for one in crowd if one.answer()[0] == 101]
-    assert (greeted.count("ready"), live(slow_app)) == (5, 5)
-    for one in crowd:
-        one.socket.close()
+    connections = [RawSocket(slow_app) for _ in range(12)]
+    for number, connection in enumerate(connections):
+        connection.send(upgrade(slow_app, f"slow{number}"))
+    first_frames = [connection.next()["type"] for connection in connections if connection.read_head()[0] == 101]
+    assert (first_frames.count("ready"), live(slow_app)) == (5, 5)
+    for connection in connections:
+        connection.socket.close()
     assert eventually(lambda: live(slow_app) == 0)
 
 
-@pytest.mark.parametrize(("goodbye", "unread"), [(close(1000), 0), (b"", 0), (b"\x81\x02hi", 1)])
+@pytest.mark.parametrize(("last_frame", "unread"), [(close(1000), 0), (b"", 0), (b"\x81\x02hi", 1)])
 def test_frames_before_a_disconnect_are_handled_unless_the_server_closes(
-    slow_app: ServerProcess, goodbye: bytes, unread: int
+    slow_app: ServerProcess, last_frame: bytes, unread: int
 ) -> None:
     """A page marks something as read and closes, or it violates the protocol first."""
-    who = f"leaving{len(goodbye)}"
-    said = [{"type": "call", "name": "slow", "data": {"for": 0.2}}, {"type": "read", "all": True}]
+    recipient = f"leaving{len(last_frame)}"
+    commands = [{"type": "call", "name": "slow", "data": {"for": 0.2}}, {"type": "read", "all": True}]
     with httpx.Client(base_url=slow_app.url, headers=slow_app.as_app()) as app:
-        app.post("/v1/notifications", json={"to": who, "title": "Hello"})
-    with raw_websocket(slow_app, who) as bell:
-        bell.send(*(frame(TEXT, json.dumps(one).encode()) for one in said), goodbye)
+        app.post("/v1/notifications", json={"to": recipient, "title": "Hello"})
+    with raw_websocket(slow_app, recipient) as bell:
+        bell.send(*(frame(TEXT, json.dumps(one).encode()) for one in commands), last_frame)
     with raw_websocket(slow_app, "slow-down"):  # a second later, all pending work is done
-        assert _unread(slow_app, who) == unread
+        assert _unread(slow_app, recipient) == unread
 
 
 def test_frames_pending_at_a_revocation_are_discarded(slow_app: ServerProcess) -> None:
     with httpx.Client(base_url=slow_app.url, headers=slow_app.as_app()) as app:
         app.post("/v1/notifications", json={"to": "revoked", "title": "Hello"})
         with raw_websocket(slow_app, "revoked") as bell:
-            bell.say("call", name="slow", data={"for": 0.5})
-            bell.say("read", all=True)
-            bell.say("ping")
+            bell.send_frame("call", name="slow", data={"for": 0.5})
+            bell.send_frame("read", all=True)
+            bell.send_frame("ping")
             assert app.delete("/v1/recipients/revoked/sessions").status_code == 204
             assert bell.until("close")["reason"] == "revoked"
             bell.send(close(1000))
@@ -316,7 +316,7 @@ def test_frames_pending_at_a_revocation_are_discarded(slow_app: ServerProcess) -
             assert _unread(slow_app, "revoked") == 1
 
 
-def _unread(server: ServerProcess, who: str) -> int:
-    headers = server.as_recipient(who)
+def _unread(server: ServerProcess, recipient: str) -> int:
+    headers = server.as_recipient(recipient)
     unread: int = httpx.get(f"{server.url}/v1/inbox/counts", headers=headers).json()["unread"]
     return unread

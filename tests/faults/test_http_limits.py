@@ -39,7 +39,7 @@ def test_head_of_more_than_200_lines_is_refused(sturdy: ServerProcess, path: str
     lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE) + 1)}
     with Raw(sturdy) as client:
         send_in(pieces, client, request(path, **HANDSHAKE, **lines))
-        assert client.answer()[0] == 431
+        assert client.read_head()[0] == 431
         assert client.hangs_up()
 
 
@@ -47,13 +47,13 @@ def test_head_of_200_lines_is_served(sturdy: ServerProcess) -> None:
     lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE))}
     with RawSocket(sturdy) as client:
         client.send(upgrade(sturdy, "chatty", **lines))
-        assert client.answer()[0] == 101
+        assert client.read_head()[0] == 101
 
 
 def test_endless_header_lines_are_refused_before_the_head_is_complete(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n", b"a:\r\n" * 201)
-        assert client.answer()[0] == 431
+        assert client.read_head()[0] == 431
 
 
 # --- Host (RFC 9112, 3.2)
@@ -67,7 +67,7 @@ def test_request_without_exactly_one_host_is_refused(
 ) -> None:
     with Raw(sturdy) as client:
         send_in(pieces, client, request(path, **HANDSHAKE).replace(b"Host: bell.example\r\n", hosts))
-        status, headers = client.answer()
+        status, headers = client.read_head()
         assert status == 400
         assert b"Host" in client.read(int(headers["content-length"]))
         assert client.hangs_up()
@@ -76,7 +76,7 @@ def test_request_without_exactly_one_host_is_refused(
 def test_http_1_0_needs_no_host(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(request("/healthz", version="1.0", Host=""))
-        assert client.answer()[0] == 200
+        assert client.read_head()[0] == 200
 
 
 # --- trailers
@@ -91,7 +91,7 @@ def test_trailer_does_not_authenticate(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(request("/v1/notifications", method="POST", **CHUNKED))
         client.send(chunked(b'{"to": "a", "title": "b"}', trailer))
-        assert client.answer()[0] == 401
+        assert client.read_head()[0] == 401
 
 
 def test_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
@@ -99,9 +99,9 @@ def test_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
         head = request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app())
         for _ in range(2):  # with one idempotency key the second response would equal the first
             client.send(head, chunked(b'{"to": "a", "title": "b"}', b"Authorization: x\r\nIdempotency-Key: same\r\n"))
-        answers = {client.body() for _ in range(2)}
-        assert len(answers) == 2
-        assert all(b'"notifications"' in answer for answer in answers)
+        bodies = {client.body() for _ in range(2)}
+        assert len(bodies) == 2
+        assert all(b'"notifications"' in response for response in bodies)
 
 
 @pytest.mark.parametrize("endless", [b"a: b\r\n", b"x" * 16], ids=["trailers", "one trailer"])
@@ -109,14 +109,14 @@ def test_endless_trailers_are_cut_off(sturdy: ServerProcess, endless: bytes) -> 
     before = memory(sturdy)
     with Raw(sturdy) as client:
         client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2\r\n{}\r\n0\r\n")
-        assert client.pour(endless * 1_000, most=64 * MEBIBYTE) < 16 * MEBIBYTE  # discarded bytes and kernel buffers
+        assert client.flood(endless * 1_000, most=64 * MEBIBYTE) < 16 * MEBIBYTE  # discarded bytes and kernel buffers
     assert memory(sturdy) < before + 16
 
 
 def test_endless_chunk_extensions_are_cut_off(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2;a=")
-        assert client.pour(b"x" * 16_384, most=64 * MEBIBYTE) < 16 * MEBIBYTE
+        assert client.flood(b"x" * 16_384, most=64 * MEBIBYTE) < 16 * MEBIBYTE
 
 
 # --- refusals
@@ -133,25 +133,25 @@ def test_refusal_reaches_a_client_that_sends_its_whole_body_first(
         head = request("/v1/notifications", method="POST", Connection=connection, **length, **sturdy.as_app())
         body = b"x" * size if sized else chunked(b"x" * size)
         client.send(head, body)
-        assert client.answer()[0] == 413
+        assert client.read_head()[0] == 413
 
 
 def test_refused_handshake_reaches_a_client_that_sends_frames_first(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         client.send(upgrade(sturdy, "early", Sec_WebSocket_Version="8"), b"x" * 300_000)
-        assert client.answer()[0] == 426
+        assert client.read_head()[0] == 426
 
 
 def test_body_after_its_refusal_leaves_the_connection_usable(sturdy: ServerProcess) -> None:
     with Raw(sturdy) as client:
         for _ in range(3):
             client.send(request("/v1/notifications", method="POST", Content_Length="5"))
-            status, headers = client.answer()
+            status, headers = client.read_head()
             client.read(int(headers["content-length"]))
             assert status == 401
             client.send(b'{"a":'[:5])
         client.send(request("/healthz"))
-        assert client.answer()[0] == 200
+        assert client.read_head()[0] == 200
 
 
 @pytest.mark.parametrize("body", [{"ids": [1] * 500_000}, {f"f{number}": 1 for number in range(60_000)}])
@@ -168,11 +168,13 @@ def test_refusal_of_a_large_body_is_small(sturdy: ServerProcess, body: Any) -> N
 def test_client_that_hangs_up_on_pipelined_requests_causes_no_errors(sturdy: ServerProcess) -> None:
     """The fixture checks the log."""
     body = b'{"to": "gone", "title": "x"}'
-    asked = request("/v1/notifications", method="POST", body=body, **sturdy.as_app(), Content_Type="application/json")
+    pipelined = request(
+        "/v1/notifications", method="POST", body=body, **sturdy.as_app(), Content_Type="application/json"
+    )
     for _ in range(20):
         client = Raw(sturdy)
-        client.send(asked * 15)
-        client.vanish()
+        client.send(pipelined * 15)
+        client.reset()
 
 
 # --- timeouts, with a separate app and shorter limits
@@ -190,14 +192,14 @@ class App:
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
         body = b""
-        more = True
-        while more:
+        is_incomplete = True
+        while is_incomplete:
             message = await receive()
             if message["type"] == "http.disconnect":
                 self.disconnects += 1
                 return
             body += message["body"]
-            more = message["more_body"]
+            is_incomplete = message["more_body"]
         if scope["path"] == "/large":
             body = LARGE
         elif scope["path"] == "/slow":
@@ -208,7 +210,7 @@ class App:
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[uvicorn.Server]:
+async def running_app(app: App) -> AsyncIterator[uvicorn.Server]:
     """Run a server of TakeoverProtocol; its `config.port` is set."""
     config = uvicorn.Config(app, http=takeover.TakeoverProtocol, ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
@@ -233,11 +235,11 @@ async def until(holds: Callable[[], bool]) -> None:
     assert await asyncio.to_thread(eventually, holds)
 
 
-async def pour(writer: asyncio.StreamWriter, most: int) -> int:
+async def pour(writer: asyncio.StreamWriter, limit: int) -> int:
     """Send until the server hangs up; return the number of bytes sent, at most `most`."""
     sent = 0
     try:
-        while sent < most:
+        while sent < limit:
             writer.write(b"x" * 16_384)
             await writer.drain()
             sent += 16_384
@@ -251,7 +253,7 @@ async def test_client_that_does_not_read_its_response_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, connection: str
 ) -> None:
     monkeypatch.setattr(closing, "READ_TIMEOUT", 0.2)
-    async with serving(App()) as server, connecting(server) as (reader, writer):
+    async with running_app(App()) as server, connecting(server) as (reader, writer):
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # a reader by itself takes 128 KiB
         writer.write(request("/large", Connection=connection) * 3)
         await until(lambda: bool(server.server_state.connections))
@@ -260,7 +262,7 @@ async def test_client_that_does_not_read_its_response_is_cut_off(
 
 async def test_client_that_reads_slowly_gets_its_whole_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "READ_TIMEOUT", 2)  # reading takes longer, and a pause of a loaded machine less
-    async with serving(App()) as server, connecting(server) as (reader, writer):
+    async with running_app(App()) as server, connecting(server) as (reader, writer):
         writer.write(request("/large", Connection="close"))
         received = 0
         while data := await reader.read(65_536):
@@ -273,7 +275,7 @@ async def test_body_slower_than_the_minimum_rate_is_cut_off(monkeypatch: pytest.
     """The client is not silent for long, but slower than MIN_BODY_RATE."""
     monkeypatch.setattr(takeover, "BODY_TIMEOUT", 0.5)
     app = App()
-    async with serving(app) as server, connecting(server) as (_, writer):
+    async with running_app(app) as server, connecting(server) as (_, writer):
         writer.write(request("/", method="POST", Content_Length="1000"))
         sent = 0
         while not app.disconnects and sent < 999:
@@ -285,31 +287,31 @@ async def test_body_slower_than_the_minimum_rate_is_cut_off(monkeypatch: pytest.
 
 async def test_unreadable_pipelined_request_does_not_corrupt_the_response_before_it() -> None:
     app = App()
-    async with serving(app) as server, connecting(server) as (reader, writer):
+    async with running_app(app) as server, connecting(server) as (reader, writer):
         writer.write(request("/slow", body=b"the first response") + b"nonsense\r\n\r\n" + request("/third"))
         await until(lambda: bool(server.server_state.tasks))
         app.release.set()
-        answer = await asyncio.wait_for(reader.read(), WAIT)
-        assert answer.endswith(b"the first response")
-        assert answer.count(b"HTTP/1.1") == 1
+        response = await asyncio.wait_for(reader.read(), WAIT)
+        assert response.endswith(b"the first response")
+        assert response.count(b"HTTP/1.1") == 1
 
 
 async def test_client_that_hangs_up_ends_its_running_request() -> None:
     """Also when it has pipelined a newer one."""
     reached = asyncio.Event()
-    told = list[str]()
+    messages = list[str]()
 
     async def app(scope: Any, receive: Any, send: Send) -> None:
         await receive()
         reached.set()
-        told.append((await receive())["type"])
+        messages.append((await receive())["type"])
 
-    async with serving(app) as server:  # type: ignore[arg-type]  # an app all the same
+    async with running_app(app) as server:  # type: ignore[arg-type]  # an app all the same
         async with connecting(server) as (_, writer):
             writer.write(request("/first") + request("/second"))
             await reached.wait()
         await until(lambda: not server.server_state.tasks)
-    assert told == ["http.disconnect"]
+    assert messages == ["http.disconnect"]
 
 
 async def test_refused_body_is_discarded_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +321,7 @@ async def test_refused_body_is_discarded_up_to_a_limit(monkeypatch: pytest.Monke
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    async with serving(app) as server, connecting(server) as (reader, writer):  # type: ignore[arg-type]
+    async with running_app(app) as server, connecting(server) as (reader, writer):  # type: ignore[arg-type]
         writer.write(request("/", method="POST", Content_Length="1000000000"))
         assert b"413" in await reader.readuntil(b"\r\n\r\n")
-        assert await pour(writer, most=100 * MEBIBYTE) < 100 * MEBIBYTE
+        assert await pour(writer, limit=100 * MEBIBYTE) < 100 * MEBIBYTE

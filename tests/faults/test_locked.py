@@ -17,7 +17,7 @@ import pytest
 from tests.servers import ServerProcess, free_port
 from tests.wire.clients import stream, websocket
 
-PATIENCE = 5  # seconds that writers wait for the lock
+LOCK_TIMEOUT = 5  # seconds that writers wait for the lock
 names = (f"waiting{number}" for number in itertools.count())
 
 
@@ -25,71 +25,71 @@ names = (f"waiting{number}" for number in itertools.count())
 def locked(server: ServerProcess) -> Iterator[sqlite3.Connection]:
     """Lock the database like another program that writes."""
     (database,) = server.data.glob("*.db")
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield other
-        if other.in_transaction:
-            other.execute("ROLLBACK")
+    with closing(sqlite3.connect(database, isolation_level=None)) as database_lock:
+        database_lock.execute("BEGIN IMMEDIATE")
+        yield database_lock
+        if database_lock.in_transaction:
+            database_lock.execute("ROLLBACK")
 
 
 @pytest.fixture
-def who(http: httpx.Client) -> str:
+def recipient(http: httpx.Client) -> str:
     """A recipient with one notification that no other test uses."""
     name = next(names)
     http.timeout = 60
-    http.post("/v1/notifications", json=note(name)).raise_for_status()
+    http.post("/v1/notifications", json=draft(name)).raise_for_status()
     return name
 
 
-def note(to: str) -> dict[str, str]:
+def draft(to: str) -> dict[str, str]:
     return {"to": to, "title": "Hello"}
 
 
-def test_writers_wait_for_a_short_lock(sturdy: ServerProcess, http: httpx.Client, who: str) -> None:
-    with ThreadPoolExecutor(4) as threads, locked(sturdy) as other:
-        waiting = [threads.submit(http.post, "/v1/notifications", json=note(who)) for _ in range(4)]
-        inbox = httpx.get(f"{sturdy.url}/v1/inbox", headers=sturdy.as_recipient(who)).json()
+def test_writers_wait_for_a_short_lock(sturdy: ServerProcess, http: httpx.Client, recipient: str) -> None:
+    with ThreadPoolExecutor(4) as threads, locked(sturdy) as database_lock:
+        waiting = [threads.submit(http.post, "/v1/notifications", json=draft(recipient)) for _ in range(4)]
+        inbox = httpx.get(f"{sturdy.url}/v1/inbox", headers=sturdy.as_recipient(recipient)).json()
         assert inbox["unread"] == 1
-        assert not any(one.done() for one in waiting)
-        other.execute("ROLLBACK")
-        assert [one.result().status_code for one in waiting] == [201] * 4
+        assert not any(future.done() for future in waiting)
+        database_lock.execute("ROLLBACK")
+        assert [future.result().status_code for future in waiting] == [201] * 4
 
 
 def test_writers_behind_a_long_lock_are_refused_without_partial_writes(
-    sturdy: ServerProcess, http: httpx.Client, who: str
+    sturdy: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
-    with websocket(sturdy, who) as bell, ThreadPoolExecutor(8) as threads:
+    with websocket(sturdy, recipient) as bell, ThreadPoolExecutor(8) as threads:
         position = bell.next()["position"]
         with locked(sturdy):
-            began = time.monotonic()
-            refused = [threads.submit(http.post, "/v1/notifications", json=note(who)) for _ in range(3)]
-            bulk = threads.submit(http.post, "/v1/notifications/bulk", json=[note(who)] * 3)
+            started = time.monotonic()
+            refused = [threads.submit(http.post, "/v1/notifications", json=draft(recipient)) for _ in range(3)]
+            bulk = threads.submit(http.post, "/v1/notifications/bulk", json=[draft(recipient)] * 3)
             marked = threads.submit(bell.ask, "read", all=True)
-            newcomer = threads.submit(_greeting, sturdy, "newcomer")
+            new_client = threads.submit(_first_event, sturdy, "newcomer")
             assert httpx.get(f"{sturdy.url}/healthz").status_code == 200
-            with websocket(sturdy, who, position=position) as reader:
+            with websocket(sturdy, recipient, position=position) as reader:
                 assert reader.next()["resumed"] is True  # a client that only reads does not wait
-            for answer in (one.result() for one in refused):
-                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-                assert int(answer.headers["retry-after"]) >= 1
-                assert "locked" in answer.json()["detail"]
-            assert [one["error"]["code"] for one in bulk.result().json()["results"]] == ["unavailable"] * 3
+            for response in (future.result() for future in refused):
+                assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+                assert int(response.headers["retry-after"]) >= 1
+                assert "locked" in response.json()["detail"]
+            assert [future["error"]["code"] for future in bulk.result().json()["results"]] == ["unavailable"] * 3
             assert marked.result()["code"] == "unavailable"
-            assert newcomer.result()["reconnect"] is True
-            assert time.monotonic() - began > PATIENCE - 1
-        assert http.post("/v1/notifications", json=note(who)).status_code == 201
+            assert new_client.result()["reconnect"] is True
+            assert time.monotonic() - started > LOCK_TIMEOUT - 1
+        assert http.post("/v1/notifications", json=draft(recipient)).status_code == 201
         assert bell.next()["unread"] == 2
 
 
-def _greeting(server: ServerProcess, who: str) -> dict[str, object]:
-    with stream(server, who) as page:
+def _first_event(server: ServerProcess, recipient: str) -> dict[str, object]:
+    with stream(server, recipient) as page:
         return page.next()
 
 
 def test_second_server_on_a_data_folder_exits_with_a_reason(
-    sturdy: ServerProcess, http: httpx.Client, who: str
+    sturdy: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
-    with websocket(sturdy, who) as bell:
+    with websocket(sturdy, recipient) as bell:
         bell.next()
         second = subprocess.run(
             [sys.executable, "-m", "bellcast", "serve", "--port", str(free_port()), "--data", str(sturdy.data)],
@@ -101,7 +101,7 @@ def test_second_server_on_a_data_folder_exits_with_a_reason(
         assert "Another Bellcast server is using the data folder" in " ".join(second.stderr.split())
         assert str(sturdy.data) in second.stderr.replace("\n", "")
         assert "Traceback" not in second.stderr
-        assert http.post("/v1/notifications", json=note(who)).status_code == 201
+        assert http.post("/v1/notifications", json=draft(recipient)).status_code == 201
         assert bell.next()["unread"] == 2
 
 

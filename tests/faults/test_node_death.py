@@ -12,12 +12,20 @@ import pytest
 from tests import engines
 from tests.faults.nodes import Cluster, cluster
 from tests.faults.raw import eventually
-from tests.faults.test_nodes_together import TOPICS, everywhere, happened, joined, known, left, present
+from tests.faults.test_nodes_together import (
+    TOPICS,
+    everywhere,
+    known_nodes,
+    members_joined,
+    next_members_left,
+    present,
+    webhooks_until,
+)
 from tests.wire.clients import Socket, websocket
 from tests.wire.test_pusher_webhooks import Receiver
 
 # A node without heartbeats expires after ten seconds.
-BURIED = 60.0
+EXPIRY_TIMEOUT = 60.0
 
 
 @pytest.fixture
@@ -32,7 +40,7 @@ def three(tmp_path: Path, app: Receiver) -> Iterator[Cluster]:
     with cluster(tmp_path, engines.redis().url, engines.postgres(), "dead") as nodes:
         for _ in range(3):
             nodes.start(BELLCAST_PUSHER_WEBHOOK_URL=app.url)
-        assert eventually(lambda: [known(node) for node in nodes.nodes] == [3, 3, 3])
+        assert eventually(lambda: [known_nodes(node) for node in nodes.nodes] == [3, 3, 3])
         yield nodes
 
 
@@ -44,20 +52,20 @@ def test_connections_of_a_dead_node_expire_everywhere_and_the_node_can_return(th
         for name in ("mallory", "niaj"):
             opened.enter_context(websocket(dying, name, topics=channel, **TOPICS)).until("ready")
         assert everywhere(three, channel, {"alice": 1, "mallory": 1, "niaj": 1})
-        assert sorted(joined(alice) + joined(alice)) == ["mallory", "niaj"]
+        assert sorted(members_joined(alice) + members_joined(alice)) == ["mallory", "niaj"]
         dying.kill()
-        assert everywhere(three, channel, {"alice": 1}, within=BURIED)
-        assert sorted(gone(alice, 2)) == ["mallory", "niaj"]
-        assert [known(node) for node in (one, two)] == [2, 2]
-        assert happened(app, channel, until="member_removed").count("member_removed") == 2
+        assert everywhere(three, channel, {"alice": 1}, within=EXPIRY_TIMEOUT)
+        assert sorted(members_left(alice, 2)) == ["mallory", "niaj"]
+        assert [known_nodes(node) for node in (one, two)] == [2, 2]
+        assert webhooks_until(app, channel, until="member_removed").count("member_removed") == 2
         dying.start()
-        assert eventually(lambda: [known(node) for node in three.nodes] == [3, 3, 3])
+        assert eventually(lambda: [known_nodes(node) for node in three.nodes] == [3, 3, 3])
         assert present(dying, channel) == {"alice": 1}
 
 
-def gone(bell: Socket, number: int) -> list[str]:
+def members_left(bell: Socket, number: int) -> list[str]:
     """Read presence events until that many members have left."""
     names: list[str] = []
     while len(names) < number:
-        names += left(bell)
+        names += next_members_left(bell)
     return names

@@ -21,7 +21,7 @@ from tests.wire.clients import Socket, websocket
 from tests.wire.pusher_clients import Bare, bare
 from tests.wire.test_pusher_webhooks import Receiver
 
-ROOM = "presence-room"
+TOPIC = "presence-room"
 TOPICS = {"claims": {"topics": ["*"], "publish": ["*"]}}
 
 
@@ -46,23 +46,23 @@ def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 BELLCAST_PUBLIC_TOPICS="public-*",
                 BELLCAST_PUSHER_WEBHOOK_URL=app.url,
             )
-        assert eventually(lambda: [known(node) for node in nodes.nodes] == [3, 3, 3])
+        assert eventually(lambda: [known_nodes(node) for node in nodes.nodes] == [3, 3, 3])
         yield nodes
 
 
-def known(node: ServerProcess) -> int:
+def known_nodes(node: ServerProcess) -> int:
     """Return the number of nodes that this one knows, including itself."""
     (line,) = [one for one in httpx.get(f"{node.url}/metrics").text.splitlines() if one.startswith("bellcast_nodes ")]
     return int(float(line.split()[1]))
 
 
 def get(node: ServerProcess, path: str, **query: Any) -> Any:
-    answer = httpx.get(f"{node.url}{path}", params=query, headers=node.as_app(), timeout=30)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = httpx.get(f"{node.url}{path}", params=query, headers=node.as_app(), timeout=30)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-def present(node: ServerProcess, topic: str = ROOM, **query: Any) -> dict[str, int]:
+def present(node: ServerProcess, topic: str = TOPIC, **query: Any) -> dict[str, int]:
     """Return the members of a topic with their numbers of connections, as seen by that node."""
     members = get(node, f"/v1/topics/{topic}/presence", **query)["members"]
     return {member["recipient"]: member["connections"] for member in members}
@@ -76,33 +76,33 @@ def running(nodes: Cluster) -> list[ServerProcess]:
     return [node for node in nodes.nodes if node.process is not None]
 
 
-def joined(bell: Socket) -> list[str]:
+def members_joined(bell: Socket) -> list[str]:
     return [one["recipient"] for one in bell.until("presence")["joined"]]
 
 
-def left(bell: Socket) -> list[str]:
+def next_members_left(bell: Socket) -> list[str]:
     return [one["recipient"] for one in bell.until("presence")["left"]]
 
 
 def test_presence_covers_all_nodes(three: Cluster) -> None:
     one, two, other = three.nodes
-    with websocket(one, "alice", topics=ROOM, **TOPICS) as alice:
+    with websocket(one, "alice", topics=TOPIC, **TOPICS) as alice:
         alice.until("ready")
-        assert everywhere(three, ROOM, {"alice": 1})
-        with websocket(two, "bob", topics=ROOM, **TOPICS) as bob:
+        assert everywhere(three, TOPIC, {"alice": 1})
+        with websocket(two, "bob", topics=TOPIC, **TOPICS) as bob:
             ready = bob.until("ready")
-            assert [member["recipient"] for member in ready["presence"][ROOM]] == ["alice", "bob"]
-            assert joined(alice) == ["bob"]
-            with websocket(other, "bob", topics=ROOM, **TOPICS):
-                assert everywhere(three, ROOM, {"alice": 1, "bob": 2})
-            assert everywhere(three, ROOM, {"alice": 1, "bob": 1})
-        assert left(alice) == ["bob"]  # the second connection of bob caused no event
-    assert everywhere(three, ROOM, {})
+            assert [member["recipient"] for member in ready["presence"][TOPIC]] == ["alice", "bob"]
+            assert members_joined(alice) == ["bob"]
+            with websocket(other, "bob", topics=TOPIC, **TOPICS):
+                assert everywhere(three, TOPIC, {"alice": 1, "bob": 2})
+            assert everywhere(three, TOPIC, {"alice": 1, "bob": 1})
+        assert next_members_left(alice) == ["bob"]  # the second connection of bob caused no event
+    assert everywhere(three, TOPIC, {})
 
 
 def test_presence_is_limited_to_its_tenant(three: Cluster) -> None:
     one, two, _ = three.nodes
-    with websocket(one, "alice", topics=ROOM, claims={"topics": ["*"], "tenant": "acme"}) as alice:
+    with websocket(one, "alice", topics=TOPIC, claims={"topics": ["*"], "tenant": "acme"}) as alice:
         alice.until("ready")
         assert eventually(lambda: present(two, tenant="acme") == {"alice": 1})
         assert present(two) == present(two, tenant="globex") == {}
@@ -125,13 +125,13 @@ def test_lists_and_counts_cover_all_nodes(three: Cluster) -> None:
 
 def paged(node: ServerProcess, tenant: str) -> list[str]:
     """Return the connection ids of a tenant, in pages of two."""
-    found: list[str] = []
+    rows: list[str] = []
     after: dict[str, str] = {}
     while True:
         page = get(node, "/v1/connections", tenant=tenant, limit=2, **after)
-        found += [one["id"] for one in page["connections"]]
+        rows += [one["id"] for one in page["connections"]]
         if page["next"] is None:
-            return found
+            return rows
         after = {"after": page["next"]}
 
 
@@ -139,14 +139,14 @@ def test_connection_limit_of_a_recipient_covers_all_nodes(three: Cluster) -> Non
     with contextlib.ExitStack() as opened:
         for node in three.nodes:
             opened.enter_context(websocket(node, "erin")).until("ready")
-        assert eventually(lambda: all(turned_away(node, "erin") for node in three.nodes))
-    assert eventually(lambda: not turned_away(three.nodes[0], "erin"))
+        assert eventually(lambda: all(is_refused(node, "erin") for node in three.nodes))
+    assert eventually(lambda: not is_refused(three.nodes[0], "erin"))
 
 
-def turned_away(node: ServerProcess, recipient: str) -> bool:
+def is_refused(node: ServerProcess, recipient: str) -> bool:
     with websocket(node, recipient) as bell:
-        told = bell.next()
-        return told["type"] == "close" and told["code"] == 4409
+        info = bell.next()
+        return info["type"] == "close" and info["code"] == 4409
 
 
 def test_connection_limit_of_an_address_covers_all_nodes(three: Cluster) -> None:
@@ -156,11 +156,11 @@ def test_connection_limit_of_an_address_covers_all_nodes(three: Cluster) -> None
         refused = 0
         for number in range(12):
             time.sleep(0.1)  # longer than the interval of the nodes' updates
-            refused += not came(opened, three.nodes[number % 3], f"more{number}")
+            refused += not is_admitted(opened, three.nodes[number % 3], f"more{number}")
         assert 6 <= refused <= 12
 
 
-def came(opened: contextlib.ExitStack, node: ServerProcess, recipient: str) -> bool:
+def is_admitted(opened: contextlib.ExitStack, node: ServerProcess, recipient: str) -> bool:
     """Return True if that node admits the recipient."""
     try:
         opened.enter_context(websocket(node, recipient)).until("ready")
@@ -205,7 +205,7 @@ def test_presence_channels_cover_all_nodes(three: Cluster) -> None:
         assert ids(heidi.subscribe(channel, member("heidi"))) == ["grace", "heidi"]
         assert "heidi" in grace.until("pusher_internal:member_added")["data"]
         assert eventually(lambda: users(other, channel) == ["grace", "heidi"])
-        heidi.say("pusher:unsubscribe", {"channel": channel})
+        heidi.send_frame("pusher:unsubscribe", {"channel": channel})
         assert "heidi" in grace.until("pusher_internal:member_removed")["data"]
 
 
@@ -222,8 +222,8 @@ def test_subscription_counts_cover_all_nodes(three: Cluster) -> None:
         for follower in followers:
             assert eventually(lambda: counted(follower) == 3)  # noqa: B023  asked at once
         for node in three.nodes:
-            told = sdk(node).channel_info(channel, ["subscription_count"])
-            assert (told["occupied"], told["subscription_count"]) == (True, 3)
+            info = sdk(node).channel_info(channel, ["subscription_count"])
+            assert (info["occupied"], info["subscription_count"]) == (True, 3)
             assert channel in sdk(node).channels_info("public-")["channels"]
     assert eventually(lambda: not any(sdk(node).channel_info(channel)["occupied"] for node in three.nodes))
 
@@ -251,11 +251,11 @@ def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver) -> N
         assert everywhere(three, channel, {"kim": 1})
         there.subscribe(channel, member("kim"))
         assert everywhere(three, channel, {"kim": 2})
-    told = happened(app, channel, until="channel_vacated")
-    assert sorted(told) == ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
+    info = webhooks_until(app, channel, until="channel_vacated")
+    assert sorted(info) == ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
 
 
-def happened(app: Receiver, channel: str, until: str) -> list[str]:
+def webhooks_until(app: Receiver, channel: str, until: str) -> list[str]:
     """Return the names of the webhooks of a channel up to `until`, and of those that follow within three seconds."""
     names: list[str] = []
     while until not in names:

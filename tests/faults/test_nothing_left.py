@@ -14,7 +14,7 @@ from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 from tests.wire.pusher_clients import sign
 
-MANY = 25
+VISITS = 25
 SOCKETIO = "/socket.io/?EIO=4&transport="
 
 
@@ -25,12 +25,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-def unreachable(server: ServerProcess) -> int:
+def collect_garbage(server: ServerProcess) -> int:
     """Run the garbage collector of the server and return the number of objects it freed."""
     with websocket(server, "inspector") as bell:
-        found: int = bell.ask("call", name="unreachable")["data"]
+        freed: int = bell.ask("call", name="unreachable")["data"]
     assert eventually(lambda: live(server) == 0)
-    return found
+    return freed
 
 
 def socket_url(server: ServerProcess, path: str) -> str:
@@ -42,45 +42,45 @@ def follow_a_stream(server: ServerProcess) -> None:
         page.read(10)
 
 
-def come_by_websocket(server: ServerProcess) -> None:
+def use_websocket(server: ServerProcess) -> None:
     with websocket(server, "alice") as bell:
         bell.ask("seen", all=True)
 
 
-def vanish_from_a_websocket(server: ServerProcess) -> None:
+def reset_a_websocket(server: ServerProcess) -> None:
     with raw_websocket(server, "alice") as bell:
-        bell.say("ping")
-        bell.vanish()
+        bell.send_frame("ping")
+        bell.reset()
 
 
-def break_the_rules_of_websocket(server: ServerProcess) -> None:
+def violate_the_websocket_protocol(server: ServerProcess) -> None:
     with raw_websocket(server, "alice") as bell:
         bell.send(b"\xff\xff\xff\xff")
-        assert bell.parts() == 1002
+        assert bell.finish_close() == 1002
 
 
-def come_by_pusher(server: ServerProcess) -> None:
-    with connect(socket_url(server, f"/app/{server.key}?protocol=7")) as one:
-        id = json.loads(json.loads(one.recv(timeout=60))["data"])["socket_id"]
+def use_pusher(server: ServerProcess) -> None:
+    with connect(socket_url(server, f"/app/{server.key}?protocol=7")) as socket:
+        id = json.loads(json.loads(socket.recv(timeout=60))["data"])["socket_id"]
         user = '{"id":"alice"}'
-        said = {"auth": sign(server, f"{id}::user::{user}"), "user_data": user}
-        one.send(json.dumps({"event": "pusher:signin", "data": said}))
-        while "signin_success" not in str(one.recv(timeout=60)):
+        sign_in = {"auth": sign(server, f"{id}::user::{user}"), "user_data": user}
+        socket.send(json.dumps({"event": "pusher:signin", "data": sign_in}))
+        while "signin_success" not in str(socket.recv(timeout=60)):
             pass
 
 
-def come_by_socketio(server: ServerProcess) -> None:
-    with connect(socket_url(server, SOCKETIO + "websocket")) as one:
-        one.recv(timeout=60)
-        one.send("40" + json.dumps({"token": server.token("alice")}))
-        while "ready" not in str(one.recv(timeout=60)):
+def use_socketio(server: ServerProcess) -> None:
+    with connect(socket_url(server, SOCKETIO + "websocket")) as socket:
+        socket.recv(timeout=60)
+        socket.send("40" + json.dumps({"token": server.token("alice")}))
+        while "ready" not in str(socket.recv(timeout=60)):
             pass
 
 
-def say_nonsense_to_socketio(server: ServerProcess) -> None:
-    with connect(socket_url(server, SOCKETIO + "websocket")) as one:
-        one.recv(timeout=60)
-        one.send("4nonsense")
+def send_nonsense_to_socketio(server: ServerProcess) -> None:
+    with connect(socket_url(server, SOCKETIO + "websocket")) as socket:
+        socket.recv(timeout=60)
+        socket.send("4nonsense")
 
 
 def poll(server: ServerProcess, http: httpx.Client) -> str:
@@ -92,45 +92,45 @@ def poll(server: ServerProcess, http: httpx.Client) -> str:
     return path
 
 
-def come_by_polling(server: ServerProcess) -> None:
+def use_polling(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         http.post(poll(server, http), content="1")
 
 
-def say_nonsense_by_polling(server: ServerProcess) -> None:
+def send_nonsense_by_polling(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         assert http.post(poll(server, http), content="nonsense").status_code == 400
 
 
-def hang_up_on_a_poll(server: ServerProcess) -> None:
+def abort_a_poll(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         path = poll(server, http)
-    with RawSocket(server) as one:
-        one.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    with RawSocket(server) as socket:
+        socket.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert eventually(lambda: httpx.get(server.url + path).status_code == 400)
 
 
-def move_from_polling(server: ServerProcess) -> None:
+def upgrade_from_polling(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         path = poll(server, http)
-    with connect(socket_url(server, path.replace("polling", "websocket"))) as one:
-        one.send("2probe")
-        assert one.recv(timeout=60) == "3probe"
-        one.send("5")
-        one.send('42["ping"]')
-        assert "pong" in str(one.recv(timeout=60))
+    with connect(socket_url(server, path.replace("polling", "websocket"))) as socket:
+        socket.send("2probe")
+        assert socket.recv(timeout=60) == "3probe"
+        socket.send("5")
+        socket.send('42["ping"]')
+        assert "pong" in str(socket.recv(timeout=60))
 
 
-def try_to_move_from_polling(server: ServerProcess) -> None:
+def abort_an_upgrade_from_polling(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         path = poll(server, http)
-        with connect(socket_url(server, path.replace("polling", "websocket"))) as one:
-            one.send("2probe")
-            assert one.recv(timeout=60) == "3probe"
+        with connect(socket_url(server, path.replace("polling", "websocket"))) as socket:
+            socket.send("2probe")
+            assert socket.recv(timeout=60) == "3probe"
         http.post(path, content="1")
 
 
-def ask_by_rest(server: ServerProcess) -> None:
+def use_rest(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url, headers=server.as_recipient("alice")) as http:
         assert http.get("/v1/inbox").status_code == 200
         assert http.get("/v1/inbox").status_code == 200
@@ -140,27 +140,27 @@ def ask_by_rest(server: ServerProcess) -> None:
     "visit",
     [
         follow_a_stream,
-        come_by_websocket,
-        vanish_from_a_websocket,
-        break_the_rules_of_websocket,
-        come_by_pusher,
-        come_by_socketio,
-        say_nonsense_to_socketio,
-        come_by_polling,
-        say_nonsense_by_polling,
-        hang_up_on_a_poll,
-        move_from_polling,
-        try_to_move_from_polling,
-        ask_by_rest,
+        use_websocket,
+        reset_a_websocket,
+        violate_the_websocket_protocol,
+        use_pusher,
+        use_socketio,
+        send_nonsense_to_socketio,
+        use_polling,
+        send_nonsense_by_polling,
+        abort_a_poll,
+        upgrade_from_polling,
+        abort_an_upgrade_from_polling,
+        use_rest,
     ],
 )
 def test_ended_session_leaves_nothing_for_the_garbage_collector(
     server: ServerProcess, visit: Callable[[ServerProcess], None]
 ) -> None:
     visit(server)
-    unreachable(server)
-    for _ in range(MANY):
+    collect_garbage(server)
+    for _ in range(VISITS):
         visit(server)
     assert eventually(lambda: live(server) == 0)
     # The call itself creates a few objects; a leaked session costs a dozen.
-    assert unreachable(server) < MANY
+    assert collect_garbage(server) < VISITS

@@ -32,10 +32,10 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def everything(server: ServerProcess, recipient: str) -> Any:
-    asked = {"limit": "100", "view": "all"}
-    found = httpx.get(f"{server.url}/v1/inbox", params=asked, headers=server.as_recipient(recipient)).json()
-    return {name: found[name] for name in ("notifications", "unread", "unseen")}
+def snapshot(server: ServerProcess, recipient: str) -> Any:
+    query = {"limit": "100", "view": "all"}
+    page = httpx.get(f"{server.url}/v1/inbox", params=query, headers=server.as_recipient(recipient)).json()
+    return {name: page[name] for name in ("notifications", "unread", "unseen")}
 
 
 def fill(node: ServerProcess) -> None:
@@ -45,7 +45,7 @@ def fill(node: ServerProcess) -> None:
     httpx.put(f"{node.url}/v1/topics/room/subscriptions/alice", headers=node.as_app())
     with websocket(node, "alice") as bell:
         bell.until("ready")
-        ids = [one["id"] for one in everything(node, "alice")["notifications"][:5]]
+        ids = [one["id"] for one in snapshot(node, "alice")["notifications"][:5]]
         bell.ask("read", ids=ids[:3])
         bell.ask("delete", ids=ids[3:])
 
@@ -57,18 +57,18 @@ def test_backup_under_load_restores_a_consistent_copy(tmp_path: Path, databases:
         over = threading.Event()
         writer = threading.Thread(target=write, args=(node, over))
         writer.start()
-        made = run("backup", str(tmp_path / "copy.db"), "--store", first)
+        backup = run("backup", str(tmp_path / "copy.db"), "--store", first)
         over.set()
         writer.join()
-        assert made.returncode == 0, made.stderr
-        before = {who: everything(node, who) for who in ("alice", "bob")}
-        at_work = run("restore", str(tmp_path / "copy.db"), "--store", first, "--force")
-        assert "stop them first" in at_work.stderr
+        assert backup.returncode == 0, backup.stderr
+        before = {who: snapshot(node, who) for who in ("alice", "bob")}
+        restore_while_running = run("restore", str(tmp_path / "copy.db"), "--store", first, "--force")
+        assert "stop them first" in restore_while_running.stderr
     restored = run("restore", str(tmp_path / "copy.db"), "--store", second)
     assert restored.returncode == 0, restored.stderr
     assert json.loads(restored.stdout)["rows"]["notifications"] >= 80
     with ServerProcess(tmp_path / "other", {"BELLCAST_STORE": second}) as other:
-        assert {who: everything(other, who) for who in ("alice", "bob")} == before
+        assert {who: snapshot(other, who) for who in ("alice", "bob")} == before
         chatter = titles(other, "chatter")
         assert chatter == [f"{number}" for number in reversed(range(len(chatter)))]  # no gap: a copy of one moment
         assert send(other, "dave", "after").status_code == 201
@@ -109,10 +109,10 @@ def test_backup_of_postgresql_can_be_restored_to_sqlite(tmp_path: Path, database
     store, _ = databases
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": store}) as node:
         fill(node)
-        before = everything(node, "alice")
+        before = snapshot(node, "alice")
         assert run("backup", str(tmp_path / "copy.db"), "--store", store).returncode == 0
     assert run("restore", str(tmp_path / "copy.db"), "--data", str(tmp_path / "small")).returncode == 0
     with ServerProcess(tmp_path / "small") as small:
-        assert everything(small, "alice") == before
+        assert snapshot(small, "alice") == before
         assert send(small, "new", "Hello").status_code == 201
         assert titles(small, "new") == ["Hello"]

@@ -56,13 +56,13 @@ class Writers:
             headers = node.as_app() | {"Idempotency-Key": title}
             body = {"to": "alice", "title": title}
             try:
-                answer = httpx.post(f"{node.url}/v1/notifications", json=body, headers=headers, timeout=30)
+                response = httpx.post(f"{node.url}/v1/notifications", json=body, headers=headers, timeout=30)
             except httpx.TransportError:
                 time.sleep(0.05)
                 continue
-            if answer.status_code == 201:
+            if response.status_code == 201:
                 return
-            self.refused.add(answer.status_code)
+            self.refused.add(response.status_code)
             time.sleep(0.05)
         raise AssertionError(f"{title} was never taken")
 
@@ -79,14 +79,14 @@ class Writers:
 
 def everything(node: ServerProcess, recipient: str) -> list[str]:
     """Fetch all titles of an inbox, page by page."""
-    found: list[str] = []
-    asked = {"limit": "100"}
+    titles_found: list[str] = []
+    query = {"limit": "100"}
     while True:
-        page = httpx.get(f"{node.url}/v1/inbox", params=asked, headers=node.as_recipient(recipient)).json()
-        found += [one["title"] for one in page["notifications"]]
+        page = httpx.get(f"{node.url}/v1/inbox", params=query, headers=node.as_recipient(recipient)).json()
+        titles_found += [one["title"] for one in page["notifications"]]
         if page["next"] is None:
-            return found
-        asked = {"limit": "100", "before": page["next"]}
+            return titles_found
+        query = {"limit": "100", "before": page["next"]}
 
 
 def test_restarted_postgresql_loses_nothing_and_nodes_reconnect(nodes: Cluster, store: engines.PostgresServer) -> None:
@@ -113,12 +113,12 @@ def test_killed_node_loses_nothing_and_its_clients_resume_on_another(nodes: Clus
         assert eventually(lambda: len(writers.acknowledged) > before + 20)
     with websocket(other, "alice", position=position) as bell:
         assert bell.until("ready")["resumed"] is True
-        told = []
-        while len(told) < 20:
-            told.append(bell.until("notification")["notification"]["title"])
+        received = []
+        while len(received) < 20:
+            received.append(bell.until("notification")["notification"]["title"])
     assert Counter(everything(other, "alice")) == Counter(writers.acknowledged)
-    assert len(set(told)) == len(told)
-    assert set(told) <= set(writers.acknowledged)
+    assert len(set(received)) == len(received)
+    assert set(received) <= set(writers.acknowledged)
 
 
 def test_nodes_started_together_on_an_empty_database_migrate_it_once(nodes: Cluster) -> None:

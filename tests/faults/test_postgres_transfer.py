@@ -25,14 +25,14 @@ def database() -> Iterator[str]:
     asyncio.run(server.drop("moved"))
 
 
-def move(source: Path, database: str) -> subprocess.CompletedProcess[str]:
+def migrate(source: Path, database: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bellcast", "migrate", "--store", database, "--from", str(source), "--json"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 def inbox(server: ServerProcess, recipient: str) -> Any:
-    asked = {"limit": "100"}
-    return httpx.get(f"{server.url}/v1/inbox", params=asked, headers=server.as_recipient(recipient)).json()
+    query = {"limit": "100"}
+    return httpx.get(f"{server.url}/v1/inbox", params=query, headers=server.as_recipient(recipient)).json()
 
 
 def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database: str) -> None:
@@ -45,7 +45,7 @@ def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database
             position = bell.until("ready")["position"]
             bell.ask("read", ids=[one["id"] for one in inbox(old, "alice")["notifications"][:5]])
         before = {who: inbox(old, who) for who in ("alice", "bob")}
-        while_running = move(old.data, database)
+        while_running = migrate(old.data, database)
         assert old.stop() == 0
     assert while_running.returncode != 0
     assert "stop it" in while_running.stderr
@@ -54,7 +54,7 @@ def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database
         # As another program may have written it: PostgreSQL cannot store this character in a text.
         file.execute("UPDATE recipients SET name = 'Al' || char(0) || 'ice' WHERE key = 'alice'")
     file.close()
-    moved = move(tmp_path / "old", database)
+    moved = migrate(tmp_path / "old", database)
     assert moved.returncode == 0, moved.stderr
     assert json.loads(moved.stdout)["rows"]["notifications"] == 62
 
@@ -71,16 +71,16 @@ def test_migration_copies_everything_and_clients_resume(tmp_path: Path, database
         assert titles(new, "alice")[:2] == ["to the room", "on the new one"]
         assert titles(new, "nobody yet") == ["on the new one"]
 
-    again = move(tmp_path / "old", database)
-    assert again.returncode != 0
-    assert "has rows already" in again.stderr
+    repeated = migrate(tmp_path / "old", database)
+    assert repeated.returncode != 0
+    assert "has rows already" in repeated.stderr
 
 
 def test_unreachable_database_is_reported(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "old") as old:
         send(old, "alice", "Hello")
         old.stop()
-    refused = move(tmp_path / "old", "postgresql://127.0.0.1:1/nothing")
+    refused = migrate(tmp_path / "old", "postgresql://127.0.0.1:1/nothing")
     assert refused.returncode != 0
     assert "PostgreSQL cannot be used" in refused.stderr
     assert "Traceback" not in refused.stderr

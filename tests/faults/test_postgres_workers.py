@@ -35,7 +35,7 @@ def parent(server: ServerProcess) -> int:
 
 def workers(of: int) -> set[int]:
     """Return the child processes of a process."""
-    found = set()
+    children = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -43,8 +43,8 @@ def workers(of: int) -> set[int]:
             except OSError:
                 continue
             if after_name[1] == str(of) and after_name[0] != "Z":
-                found.add(int(entry.name))
-    return found
+                children.add(int(entry.name))
+    return children
 
 
 def sockets(server: ServerProcess, pid: int, state: str) -> int:
@@ -56,8 +56,8 @@ def sockets(server: ServerProcess, pid: int, state: str) -> int:
         except OSError:
             continue
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    here = f":{server.port:04X}"
-    return sum(line[3] == state and line[9] in inodes and line[1].endswith(here) for line in lines)
+    local_address = f":{server.port:04X}"
+    return sum(line[3] == state and line[9] in inodes and line[1].endswith(local_address) for line in lines)
 
 
 def test_every_worker_serves_and_delivers_what_another_one_received(server: ServerProcess) -> None:
@@ -78,8 +78,8 @@ def test_every_worker_serves_and_delivers_what_another_one_received(server: Serv
 
 
 def connections(server: ServerProcess) -> list[object]:
-    found: list[object] = httpx.get(f"{server.url}/v1/connections", headers=server.as_app()).json()["connections"]
-    return found
+    listed: list[object] = httpx.get(f"{server.url}/v1/connections", headers=server.as_app()).json()["connections"]
+    return listed
 
 
 def test_killed_worker_is_replaced_and_its_clients_reconnect(server: ServerProcess) -> None:
@@ -104,13 +104,13 @@ def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> Non
             headers = server.as_app() | {"Idempotency-Key": f"{sent}"}
             for _ in range(3):  # a connection that was accepted by a worker that exits is opened again
                 try:
-                    answer = client.post(f"{server.url}/v1/notifications", json=body, headers=headers)
+                    response = client.post(f"{server.url}/v1/notifications", json=body, headers=headers)
                     break
                 except httpx.TransportError:
                     continue
             else:
                 raise AssertionError("nobody served")
-        assert answer.status_code == 201
+        assert response.status_code == 201
         sent += 1
         now = workers(parent(server))
         return len(now) == 2 and not now & before
@@ -132,8 +132,8 @@ def test_workers_exit_without_their_parent(server: ServerProcess) -> None:
 
 
 def test_worker_that_cannot_start_is_reported_and_ends_the_start(tmp_path: Path) -> None:
-    away = {"BELLCAST_STORE": "postgresql://127.0.0.1:1/nothing", "BELLCAST_BROKER": engines.redis().url}
-    server = ServerProcess(tmp_path / "data", away, "--workers", "2")
+    environ = {"BELLCAST_STORE": "postgresql://127.0.0.1:1/nothing", "BELLCAST_BROKER": engines.redis().url}
+    server = ServerProcess(tmp_path / "data", environ, "--workers", "2")
     with pytest.raises(AssertionError, match="PostgreSQL cannot be used"):
         server.start()
     assert server.stop() == 1

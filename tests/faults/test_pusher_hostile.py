@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled
+from tests.faults.fuzzing import ALLOWED, TIMEOUT, growth_of, mangled
 from tests.faults.raw import HANDSHAKE, RawSocket, cpu_seconds, eventually, live, request, unharmed
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
@@ -53,81 +53,81 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def signature(server: ServerProcess, socket_id: str, data: str) -> str:
     """Return a subscription with a valid signature."""
-    said = json.loads(data)
-    text = ":".join([socket_id, *(str(said[name]) for name in ("channel", "channel_data") if name in said)])
-    return json.dumps({"event": "pusher:subscribe", "data": {**said, "auth": sign(server, text)}})
+    fields = json.loads(data)
+    text = ":".join([socket_id, *(str(fields[name]) for name in ("channel", "channel_data") if name in fields)])
+    return json.dumps({"event": "pusher:subscribe", "data": {**fields, "auth": sign(server, text)}})
 
 
-def fuzz_websocket(server: ServerProcess, chance: random.Random) -> None:
+def fuzz_websocket(server: ServerProcess, rng: random.Random) -> None:
     try:
-        with connect(server.url.replace("http", "ws") + PATH, close_timeout=1) as one:
-            socket_id = json.loads(json.loads(one.recv(timeout=60))["data"])["socket_id"]
+        with connect(server.url.replace("http", "ws") + PATH, close_timeout=1) as client:
+            socket_id = json.loads(json.loads(client.recv(timeout=60))["data"])["socket_id"]
             seeds = SEEDS + [signature(server, socket_id, data) for data in SIGNED]
-            for _ in range(chance.randrange(1, 12)):
-                one.send(mangled(chance, seeds))
-            one.recv(timeout=0.01)
+            for _ in range(rng.randrange(1, 12)):
+                client.send(mangled(rng, seeds))
+            client.recv(timeout=0.01)
     except (ConnectionClosed, TimeoutError):
         pass
 
 
-def fuzz_http(server: ServerProcess, http: httpx.Client, chance: random.Random) -> None:
-    said = mangled(chance, BODIES)
-    body = said if isinstance(said, bytes) else said.encode()
-    what = chance.choice(["events", "batch_events", "users/1/terminate_connections", "nowhere"])
+def fuzz_http(server: ServerProcess, http: httpx.Client, rng: random.Random) -> None:
+    body_text = mangled(rng, BODIES)
+    body = body_text if isinstance(body_text, bytes) else body_text.encode()
+    what = rng.choice(["events", "batch_events", "users/1/terminate_connections", "nowhere"])
     answer = http.post(signed(server, "POST", f"/apps/{server.project}/{what}", body), content=body)
     assert answer.status_code in (200, 400, 404, 413), answer.text
-    query = mangled(chance, ["info=user_count&filter_by_prefix=presence-", "auth_key=1&auth_signature=2"])
-    name = chance.choice(["", "/presence-a", "/presence-a/users", "/a%20b"])
+    query = mangled(rng, ["info=user_count&filter_by_prefix=presence-", "auth_key=1&auth_signature=2"])
+    name = rng.choice(["", "/presence-a", "/presence-a/users", "/a%20b"])
     path = f"/apps/{server.project}/channels{name}?{quote(query, safe='=&%?[]')}"
-    asked = http.get(path)
-    assert asked.status_code in (400, 401, 404), asked.text
+    response = http.get(path)
+    assert response.status_code in (400, 401, 404), response.text
 
 
-@pytest.mark.timeout(PATIENCE)
+@pytest.mark.timeout(TIMEOUT)
 def test_fuzzed_frame_or_request_harms_neither_the_server_nor_other_clients(server: ServerProcess) -> None:
-    chance = random.Random(7)
+    rng = random.Random(7)
     with httpx.Client(base_url=server.url) as http, bare(server) as calm:
         calm.subscribe("private-calm")
 
         def attack() -> None:
-            fuzz_websocket(server, chance)
-            fuzz_http(server, http, chance)
+            fuzz_websocket(server, rng)
+            fuzz_http(server, http, rng)
 
-        assert grown(server, attack) < ALLOWED
-        assert [told["event"] for told in calm.settled()] == ["pusher_internal:subscription_count"]
+        assert growth_of(server, attack) < ALLOWED
+        assert [event["event"] for event in calm.frames_until_pong()] == ["pusher_internal:subscription_count"]
 
 
 def test_frames_in_single_bytes_are_handled(server: ServerProcess) -> None:
-    said = frame(TEXT, SEEDS[0].encode()) + frame(TEXT, SEEDS[4].encode())
-    with RawSocket(server) as one:
-        one.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in HANDSHAKE_BYTES + said:
-            one.send(bytes((byte,)))
-        assert one.answer()[0] == 101
-        heard = [json.loads(one.frame()[1])["event"] for _ in range(3)]
-        assert heard[:2] == ["pusher:connection_established", "pusher_internal:subscription_succeeded"]
+    frames = frame(TEXT, SEEDS[0].encode()) + frame(TEXT, SEEDS[4].encode())
+    with RawSocket(server) as client:
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in HANDSHAKE_BYTES + frames:
+            client.send(bytes((byte,)))
+        assert client.read_head()[0] == 101
+        received = [json.loads(client.frame()[1])["event"] for _ in range(3)]
+        assert received[:2] == ["pusher:connection_established", "pusher_internal:subscription_succeeded"]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 6, 7, 100, 131])
 def test_frames_split_and_joined_anywhere_are_handled_the_same(server: ServerProcess, cut: int) -> None:
-    with bare(server) as one:
-        one.subscribe("private-cut")
-        one.settled()
-        wishes = [f'{{"event":"pusher:subscribe","data":{{"channel":"news-{number}"}}}}' for number in range(20)]
-        whole = b"".join(frame(TEXT, wish.encode()) for wish in wishes)
+    with bare(server) as client:
+        client.subscribe("private-cut")
+        client.frames_until_pong()
+        subscriptions = [f'{{"event":"pusher:subscribe","data":{{"channel":"news-{number}"}}}}' for number in range(20)]
+        whole = b"".join(frame(TEXT, subscription.encode()) for subscription in subscriptions)
         for start in range(0, len(whole), cut):
-            one.raw.socket.sendall(whole[start : start + cut])
-        heard = [one.until("pusher_internal:subscription_succeeded")["channel"] for _ in range(20)]
-        assert heard == [f"news-{number}" for number in range(20)]
+            client.raw.socket.sendall(whole[start : start + cut])
+        received = [client.until("pusher_internal:subscription_succeeded")["channel"] for _ in range(20)]
+        assert received == [f"news-{number}" for number in range(20)]
 
 
 def test_incomplete_frame_leaves_nothing_behind(server: ServerProcess) -> None:
     whole = frame(TEXT, SEEDS[0].encode())
     for end in range(len(whole)):
-        with RawSocket(server) as one:
-            one.send(HANDSHAKE_BYTES + whole[:end])
-            assert one.answer()[0] == 101
-            one.vanish()
+        with RawSocket(server) as client:
+            client.send(HANDSHAKE_BYTES + whole[:end])
+            assert client.read_head()[0] == 101
+            client.reset()
     assert eventually(lambda: live(server) == 0)
 
 
@@ -135,38 +135,44 @@ def test_incomplete_frame_leaves_nothing_behind(server: ServerProcess) -> None:
 def test_deeply_nested_signed_data_is_refused(server: ServerProcess, size: int) -> None:
     """Apps sign data that their users send them."""
     deep = "[" * size + "]" * size
-    with bare(server) as one:
+    with bare(server) as client:
         data = f'{{"user_id":1,"user_info":{deep}}}'
-        one.raw.send(signature(server, one.socket_id, json.dumps({"channel": "presence-deep", "channel_data": data})))
-        refused = json.loads(one.until("pusher:subscription_error")["data"])
+        client.raw.send(
+            signature(server, client.socket_id, json.dumps({"channel": "presence-deep", "channel_data": data}))
+        )
+        refused = json.loads(client.until("pusher:subscription_error")["data"])
         assert (refused["type"], "channel_data" in refused["error"]) == ("AuthError", True)
         user = f'{{"id":"deep","user_info":{deep}}}'
-        signed_in = {"auth": sign(server, f"{one.socket_id}::user::{user}"), "user_data": user}
-        one.say("pusher:signin", signed_in)
-        assert close_code(one) == 4009
+        signed_in = {"auth": sign(server, f"{client.socket_id}::user::{user}"), "user_data": user}
+        client.send_frame("pusher:signin", signed_in)
+        assert close_code(client) == 4009
 
 
 def test_flood_of_subscriptions_stops_at_the_limit_and_does_not_delay_others(server: ServerProcess) -> None:
     with bare(server) as greedy, bare(server) as calm:
-        wishes = [f'{{"event":"pusher:subscribe","data":{{"channel":"news-{number}"}}}}' for number in range(10_000)]
+        subscriptions = [
+            f'{{"event":"pusher:subscribe","data":{{"channel":"news-{number}"}}}}' for number in range(10_000)
+        ]
         slowest = 0.0
-        for start in range(0, len(wishes), 500):
-            greedy.raw.socket.sendall(b"".join(frame(TEXT, wish.encode()) for wish in wishes[start : start + 500]))
-            slowest = max(slowest, answer_time(server, calm))
-        heard = greedy.settled()
-        given = [told["channel"] for told in heard if told["event"] == "pusher_internal:subscription_succeeded"]
-        refused = [json.loads(told["data"]) for told in heard if told["event"] == "pusher:subscription_error"]
-        assert given == [f"news-{number}" for number in range(100)]
+        for start in range(0, len(subscriptions), 500):
+            greedy.raw.socket.sendall(
+                b"".join(frame(TEXT, subscription.encode()) for subscription in subscriptions[start : start + 500])
+            )
+            slowest = max(slowest, ping_seconds(server, calm))
+        received = greedy.frames_until_pong()
+        granted = [event["channel"] for event in received if event["event"] == "pusher_internal:subscription_succeeded"]
+        refused = [json.loads(event["data"]) for event in received if event["event"] == "pusher:subscription_error"]
+        assert granted == [f"news-{number}" for number in range(100)]
         assert len(refused) == 9_900
-        assert {one["type"] for one in refused} == {"LimitReached"}
+        assert {client["type"] for client in refused} == {"LimitReached"}
         assert slowest < 2
 
 
-def answer_time(server: ServerProcess, calm: Bare) -> float:
+def ping_seconds(server: ServerProcess, calm: Bare) -> float:
     """Return the server's processor seconds until a ping is answered."""
-    began = cpu_seconds(server)
-    calm.settled()
-    return cpu_seconds(server) - began
+    started = cpu_seconds(server)
+    calm.frames_until_pong()
+    return cpu_seconds(server) - started
 
 
 def test_client_beyond_the_rate_limit_is_closed_for_a_second(
@@ -176,85 +182,87 @@ def test_client_beyond_the_rate_limit_is_closed_for_a_second(
     with bare(server) as flood, bare(server) as calm:
         flood.subscribe("private-flood")
         calm.subscribe("private-flood")
-        one = frame(TEXT, b'{"event":"client-x","channel":"private-flood","data":1}')
-        flood.raw.socket.sendall(one * 1_000)
+        client = frame(TEXT, b'{"event":"client-x","channel":"private-flood","data":1}')
+        flood.raw.socket.sendall(client * 1_000)
         assert 4100 <= close_code(flood) < 4200  # pusher-js waits a second
-        heard = [told["event"] for told in calm.settled()]
-        assert heard.count("client-x") <= 20  # ten a second, and the burst may span two seconds
+        received = [event["event"] for event in calm.frames_until_pong()]
+        assert received.count("client-x") <= 20  # ten a second, and the burst may span two seconds
         with bare(server) as polite:
             polite.subscribe("private-flood")
-            polite.say("client-y", "heard", channel="private-flood")
+            polite.send_frame("client-y", "heard", channel="private-flood")
             assert calm.until("client-y")["data"] == "heard"
 
 
 class Watcher:
     """A member of a presence channel that tracks the other members by events."""
 
-    def __init__(self, one: Bare, channel: str, number: int) -> None:
-        told = json.loads(one.subscribe(channel, member(number))["data"])
-        self.one = one
-        self.here = set(told["presence"]["ids"])
+    def __init__(self, client: Bare, channel: str, number: int) -> None:
+        event = json.loads(client.subscribe(channel, member(number))["data"])
+        self.client = client
+        self.members = set(event["presence"]["ids"])
 
-    def look(self) -> set[str]:
-        for told in self.one.settled():
-            match told["event"]:
+    def update(self) -> set[str]:
+        for event in self.client.frames_until_pong():
+            match event["event"]:
                 case "pusher_internal:member_added":
-                    self.here.add(json.loads(told["data"])["user_id"])
+                    self.members.add(json.loads(event["data"])["user_id"])
                 case "pusher_internal:member_removed":
-                    self.here.discard(json.loads(told["data"])["user_id"])
-        return self.here
+                    self.members.discard(json.loads(event["data"])["user_id"])
+        return self.members
 
 
-def close_code(one: Bare) -> int:
+def close_code(client: Bare) -> int:
     """Return the code with which the server closes the connection."""
     try:
         while True:
-            one.next()
+            client.next()
     except ConnectionClosed as closed:
         return 0 if closed.rcvd is None else closed.rcvd.code
 
 
 def test_flood_of_presence_changes_is_reported_correctly(server: ServerProcess) -> None:
     """With more than a hundred members changes are batched; ten other members join and leave as fast as they can."""
-    channel, leave = "presence-flood", '{"event":"pusher:unsubscribe","data":{"channel":"presence-flood"}}'
-    with ExitStack() as room:
-        watcher = Watcher(room.enter_context(bare(server)), channel, 0)
+    channel, unsubscribe = "presence-flood", '{"event":"pusher:unsubscribe","data":{"channel":"presence-flood"}}'
+    with ExitStack() as stack:
+        watcher = Watcher(stack.enter_context(bare(server)), channel, 0)
         for number in range(1, 120):
-            stay(server, room.enter_context(RawSocket(server)), channel, number)
-        restless = [room.enter_context(bare(server)) for _ in range(10)]
-        comings = [coming(server, one, channel, 1_000 + number) for number, one in enumerate(restless)]
+            join_channel(server, stack.enter_context(RawSocket(server)), channel, number)
+        moving = [stack.enter_context(bare(server)) for _ in range(10)]
+        subscriptions = [
+            subscription_frame(server, client, channel, 1_000 + number) for number, client in enumerate(moving)
+        ]
         slowest = 0.0
         for _ in range(50):
-            for one, come in zip(restless, comings, strict=True):
-                one.raw.send(come)
-                one.raw.send(leave)
-            began = cpu_seconds(server)
-            watcher.look()
-            slowest = max(slowest, cpu_seconds(server) - began)
-        for one, come in zip(restless[:3], comings, strict=False):
-            one.raw.send(come)
-        there = {str(number) for number in (*range(120), 1_000, 1_001, 1_002)}
-        assert eventually(lambda: watcher.look() == there)
-        newcomer = Watcher(room.enter_context(bare(server)), channel, 7)
-        assert newcomer.here == there
+            for client, subscribe in zip(moving, subscriptions, strict=True):
+                client.raw.send(subscribe)
+                client.raw.send(unsubscribe)
+            started = cpu_seconds(server)
+            watcher.update()
+            slowest = max(slowest, cpu_seconds(server) - started)
+        for client, subscribe in zip(moving[:3], subscriptions, strict=False):
+            client.raw.send(subscribe)
+        expected = {str(number) for number in (*range(120), 1_000, 1_001, 1_002)}
+        assert eventually(lambda: watcher.update() == expected)
+        late_watcher = Watcher(stack.enter_context(bare(server)), channel, 7)
+        assert late_watcher.members == expected
         assert slowest < 2
-        for one in restless:
-            one.settled()
+        for client in moving:
+            client.frames_until_pong()
 
 
-def stay(server: ServerProcess, one: RawSocket, channel: str, number: int) -> None:
+def join_channel(server: ServerProcess, client: RawSocket, channel: str, number: int) -> None:
     """Join a presence channel, and read nothing more."""
-    one.send(HANDSHAKE_BYTES)
-    assert one.answer()[0] == 101
-    socket_id = json.loads(json.loads(one.frame()[1])["data"])["socket_id"]
+    client.send(HANDSHAKE_BYTES)
+    assert client.read_head()[0] == 101
+    socket_id = json.loads(json.loads(client.frame()[1])["data"])["socket_id"]
     data = json.dumps({"channel": channel, "channel_data": member(number)})
-    one.text(signature(server, socket_id, data))
-    assert "subscription_succeeded" in json.loads(one.frame()[1])["event"]
+    client.text(signature(server, socket_id, data))
+    assert "subscription_succeeded" in json.loads(client.frame()[1])["event"]
 
 
 def member(number: int) -> str:
     return json.dumps({"user_id": number})
 
 
-def coming(server: ServerProcess, one: Bare, channel: str, number: int) -> str:
-    return signature(server, one.socket_id, json.dumps({"channel": channel, "channel_data": member(number)}))
+def subscription_frame(server: ServerProcess, client: Bare, channel: str, number: int) -> str:
+    return signature(server, client.socket_id, json.dumps({"channel": channel, "channel_data": member(number)}))

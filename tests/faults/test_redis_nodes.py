@@ -44,17 +44,17 @@ def test_notification_sent_on_one_node_arrives_on_the_other_once(one: ServerProc
         bell.until("ready")
         for number in range(20):
             assert send(one, "alice", f"{number}").status_code == 201
-        heard = [bell.until("notification") for _ in range(20)]
-    assert [event["notification"]["title"] for event in heard] == [f"{number}" for number in range(20)]
-    assert [event["unread"] for event in heard] == list(range(1, 21))
+        received = [bell.until("notification") for _ in range(20)]
+    assert [event["notification"]["title"] for event in received] == [f"{number}" for number in range(20)]
+    assert [event["unread"] for event in received] == list(range(1, 21))
 
 
 def test_devices_on_different_nodes_stay_in_sync(one: ServerProcess, other: ServerProcess) -> None:
     send(one, "bob", "Hello")
-    with websocket(one, "bob") as here, websocket(other, "bob") as there:
-        assert here.until("ready")["unread"] == there.until("ready")["unread"] == 1
-        there.ask("read", all=True)
-        assert here.until("notification-update")["unread"] == 0
+    with websocket(one, "bob") as first_device, websocket(other, "bob") as second_device:
+        assert first_device.until("ready")["unread"] == second_device.until("ready")["unread"] == 1
+        second_device.ask("read", all=True)
+        assert first_device.until("notification-update")["unread"] == 0
 
 
 def test_announcement_reaches_recipients_on_another_node(one: ServerProcess, other: ServerProcess) -> None:
@@ -69,12 +69,12 @@ def test_topic_events_cross_nodes(one: ServerProcess, other: ServerProcess) -> N
         bell.until("ready")
         bell.ask("subscribe", topics=["news"])
 
-        def told() -> bool:
+        def publish_and_receive() -> bool:
             body = {"topic": "news", "name": "said", "data": {"number": 1}}
             httpx.post(f"{one.url}/v1/events", json=body, headers=one.as_app())
             return bool(bell.until("event")["data"] == {"number": 1})
 
-        assert eventually(told)
+        assert eventually(publish_and_receive)
 
 
 def test_revocation_on_one_node_closes_connections_on_the_other(one: ServerProcess, other: ServerProcess) -> None:
@@ -86,12 +86,12 @@ def test_revocation_on_one_node_closes_connections_on_the_other(one: ServerProce
 
 
 def test_repeated_idempotency_key_on_two_nodes_sends_once(one: ServerProcess, other: ServerProcess) -> None:
-    answers = []
+    responses = []
     for node in (one, other, one):
         headers = node.as_app() | {"Idempotency-Key": "same"}
         body = {"to": "frank", "title": "Once"}
-        answers.append(httpx.post(f"{node.url}/v1/notifications", json=body, headers=headers).json())
-    assert answers[0] == answers[1] == answers[2]
+        responses.append(httpx.post(f"{node.url}/v1/notifications", json=body, headers=headers).json())
+    assert responses[0] == responses[1] == responses[2]
     assert titles(other, "frank") == ["Once"]
 
 

@@ -23,7 +23,7 @@ SERVER = ServerProcess(Path())
 CONFIG = schemathesis.Config.from_dict({"generation": {"allow-extra-parameters": False}})
 # Rules that a schema cannot express: the tenants in the query and in the body are equal, a time is in the future, data
 # is limited in bytes, a duration has limits.
-BEYOND = {"tenant", "to.tenant", "expires_at", "data", "settings", "ttl"}
+UNCHECKED_FIELDS = {"tenant", "to.tenant", "expires_at", "data", "settings", "ttl"}
 schema = schemathesis.openapi.from_dict(app.described(Limits()), config=CONFIG)
 
 
@@ -39,21 +39,21 @@ class Credentials:
     def get(self, case, context):
         return [name for one in case.operation.definition.raw["security"] for name in one]
 
-    def set(self, case, doors, context):
-        if "server" in doors:
+    def set(self, case, schemes, context):
+        if "server" in schemes:
             case.headers.update(SERVER.as_app())
-        elif "session" in doors:
+        elif "session" in schemes:
             case.headers.update(SERVER.as_recipient("schemathesis"))
 
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_server_matches_the_openapi_document(case, bellcast_server):
-    answer = case.call(base_url=bellcast_server.url)
-    excluded = [positive_data_acceptance] if answer.status_code == 422 and named(answer) <= BEYOND else []
-    case.validate_response(answer, excluded_checks=excluded)
+    response = case.call(base_url=bellcast_server.url)
+    excluded = [positive_data_acceptance] if response.status_code == 422 and named(response) <= UNCHECKED_FIELDS else []
+    case.validate_response(response, excluded_checks=excluded)
 
 
-def named(answer):
+def named(response):
     """Return the fields that a refusal names."""
-    return {error["field"] for error in answer.json()["errors"]}
+    return {error["field"] for error in response.json()["errors"]}

@@ -20,7 +20,7 @@ names = (f"reader{number}" for number in itertools.count())
 WINDOW = 4_096  # bytes of the reader's kernel buffer
 LARGE = "x" * 50_000
 FOLLOWING = [raw_websocket, raw_stream]
-WAYS = ["websocket", "sse"]
+TRANSPORTS = ["websocket", "sse"]
 # Shorter than the 30 s that a server waits for a slow reader, longer than any pause of a loaded machine.
 STALL_SECONDS = 20
 
@@ -48,16 +48,16 @@ def app(tight: ServerProcess) -> Iterator[httpx.Client]:
         yield client
 
 
-def tell(app: httpx.Client, who: str, count: int, size: int) -> None:
+def notify(app: httpx.Client, recipient: str, count: int, size: int) -> None:
     """Send that many notifications of about that size."""
-    sends = [{"to": who, "title": str(number), "body": "x" * size} for number in range(count)]
+    sends = [{"to": recipient, "title": str(number), "body": "x" * size} for number in range(count)]
     results = app.post("/v1/notifications/bulk", json=sends).json()["results"]
     assert all("id" in one for one in results)
 
 
-def snapshot(server: ServerProcess, who: str) -> dict[str, Any]:
+def snapshot(server: ServerProcess, recipient: str) -> dict[str, Any]:
     """Fetch the whole inbox, page by page."""
-    with httpx.Client(base_url=server.url, headers=server.as_recipient(who)) as client:
+    with httpx.Client(base_url=server.url, headers=server.as_recipient(recipient)) as client:
         whole = page = client.get("/v1/inbox", params={"limit": 100}).json()
         while page["next"] is not None:
             page = client.get("/v1/inbox", params={"limit": 100, "before": page["next"]}).json()
@@ -65,17 +65,17 @@ def snapshot(server: ServerProcess, who: str) -> dict[str, Any]:
     return {name: whole[name] for name in ("notifications", "unread", "unseen", "position")}
 
 
-@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+@pytest.mark.parametrize("follow", FOLLOWING, ids=TRANSPORTS)
 def test_slow_reader_is_closed_and_can_resume(
     tight: ServerProcess, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
-    who = next(names)
-    device = Device(snapshot(tight, who))
-    with follow(tight, who, window=WINDOW) as slow, websocket(tight, who) as quick:
+    recipient = next(names)
+    device = Device(snapshot(tight, recipient))
+    with follow(tight, recipient, window=WINDOW) as slow, websocket(tight, recipient) as quick:
         quick.next()
         sent = 0
         while live(tight) == 2 and sent < 2_000:  # 18 MB, of which the kernel buffers 4
-            tell(app, who, 20, 9_000)
+            notify(app, recipient, 20, 9_000)
             for _ in range(20):
                 assert quick.next()["type"] == "notification"
             sent += 20
@@ -85,12 +85,12 @@ def test_slow_reader_is_closed_and_can_resume(
             if event["type"] == "close":
                 break
         assert (event["code"], event["reconnect"]) == (4430, True)
-    fresh = snapshot(tight, who)
+    fresh = snapshot(tight, recipient)
     assert device.position != fresh["position"]
-    with websocket(tight, who, position=device.position) as back:
-        assert back.next()["resumed"] is True
+    with websocket(tight, recipient, position=device.position) as resumed:
+        assert resumed.next()["resumed"] is True
         while device.position != fresh["position"]:
-            device.apply(back.next())
+            device.apply(resumed.next())
     assert device.snapshot == fresh
 
 
@@ -114,92 +114,92 @@ def test_slow_readers_of_a_topic_delay_no_other_and_use_little_memory(tight: Ser
         quick.next()
         for follow in FOLLOWING * 10:
             stack.enter_context(follow(tight, next(names), "&topics=news", claims, window=WINDOW))
-        before, slowest, told = memory(tight), 0.0, 0
-        while live(tight) > 1 and told < 200:  # 12 MB, of which the kernel buffers 4
-            began = time.monotonic()
-            assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": LARGE}).is_success
-            assert quick.next()["name"] == str(told)
-            slowest = max(slowest, time.monotonic() - began)
-            told += 1
+        before, slowest, sent = memory(tight), 0.0, 0
+        while live(tight) > 1 and sent < 200:  # 12 MB, of which the kernel buffers 4
+            started = time.monotonic()
+            assert app.post("/v1/events", json={"topic": "news", "name": str(sent), "data": LARGE}).is_success
+            assert quick.next()["name"] == str(sent)
+            slowest = max(slowest, time.monotonic() - started)
+            sent += 1
         assert live(tight) == 1
         assert slowest < STALL_SECONDS
         assert memory(tight) < before + 20
 
 
-@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+@pytest.mark.parametrize("follow", FOLLOWING, ids=TRANSPORTS)
 def test_long_replay_follows_the_pace_of_the_reader_and_is_complete(
     tight: ServerProcess, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
     """Ten megabytes with a buffer of 64 KiB; changes during the replay follow it with the right types."""
-    who = next(names)
-    device = Device(snapshot(tight, who))
-    tell(app, who, 1_000, 9_500)
-    with _resuming(follow, tight, who, device.position) as slow:
-        newest = snapshot(tight, who)["notifications"][0]["id"]
+    recipient = next(names)
+    device = Device(snapshot(tight, recipient))
+    notify(app, recipient, 1_000, 9_500)
+    with _resuming(follow, tight, recipient, device.position) as slow:
+        newest = snapshot(tight, recipient)["notifications"][0]["id"]
         app.patch(f"/v1/notifications/{newest}", json={"title": "edited"})
-        tell(app, who, 5, 10)
-        fresh = snapshot(tight, who)
-        told = []
+        notify(app, recipient, 5, 10)
+        fresh = snapshot(tight, recipient)
+        received = []
         for event in _events(slow):
             device.apply(event)
             if "notification" in event:
-                told.append((event["type"], event["notification"]["id"]))
+                received.append((event["type"], event["notification"]["id"]))
             if device.position == fresh["position"]:
                 break
         assert device.snapshot == fresh
-        assert [kind for kind, _ in told[:1_000]] == ["notification"] * 1_000
-        assert sorted(told[1_000:]) == sorted(
+        assert [kind for kind, _ in received[:1_000]] == ["notification"] * 1_000
+        assert sorted(received[1_000:]) == sorted(
             [("notification-update", newest), *(("notification", one["id"]) for one in fresh["notifications"][:5])]
         )
-        tell(app, who, 1, 10)
+        notify(app, recipient, 1, 10)
         assert next(_events(slow))["type"] == "notification"
 
 
 def test_live_events_during_an_unread_replay_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
-    who = next(names)
-    position = snapshot(tight, who)["position"]
-    tell(app, who, 1_000, 9_500)
-    with _resuming(raw_websocket, tight, who, position), _resuming(raw_stream, tight, who, position):
-        before, told = memory(tight), 0
-        while live(tight) > 0 and told < 50:
-            assert app.post("/v1/events", json={"recipient": who, "name": "n", "data": LARGE}).is_success
-            told += 1
+    recipient = next(names)
+    position = snapshot(tight, recipient)["position"]
+    notify(app, recipient, 1_000, 9_500)
+    with _resuming(raw_websocket, tight, recipient, position), _resuming(raw_stream, tight, recipient, position):
+        before, sent = memory(tight), 0
+        while live(tight) > 0 and sent < 50:
+            assert app.post("/v1/events", json={"recipient": recipient, "name": "n", "data": LARGE}).is_success
+            sent += 1
         assert live(tight) == 0
-        assert told < 10
+        assert sent < 10
         assert memory(tight) < before + 20
 
 
 def test_unread_responses_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
     """A client that sends requests and does not read the responses, also during a replay."""
-    who = next(names)
-    position = snapshot(tight, who)["position"]
-    tell(app, who, 1_000, 9_500)
+    recipient = next(names)
+    position = snapshot(tight, recipient)["position"]
+    notify(app, recipient, 1_000, 9_500)
     before = memory(tight)
     ping = frame(TEXT, json.dumps({"type": "ping", "ref": "x" * 60_000}).encode())
     with (
-        _resuming(raw_websocket, tight, who, position) as replaying,
+        _resuming(raw_websocket, tight, recipient, position) as replaying,
         raw_websocket(tight, next(names), window=WINDOW) as reading_nothing,
     ):
-        for asking in (replaying, reading_nothing):
-            asking.pour(ping, most=20_000_000)
+        for flooding in (replaying, reading_nothing):
+            flooding.flood(ping, most=20_000_000)
         assert eventually(lambda: live(tight) == 0)
         assert memory(tight) < before + 20
 
 
 @contextmanager
-def _resuming(follow: Callable[..., Any], server: ServerProcess, who: str, position: str) -> Iterator[Raw]:
-    with follow(server, who, f"&position={position}", window=WINDOW) as slow:
+def _resuming(follow: Callable[..., Any], server: ServerProcess, recipient: str, position: str) -> Iterator[Raw]:
+    with follow(server, recipient, f"&position={position}", window=WINDOW) as slow:
         yield slow
 
 
 def test_client_beyond_the_replay_limit_receives_one_reset(tight: ServerProcess, app: httpx.Client) -> None:
-    who = next(names)
-    position = snapshot(tight, who)["position"]
-    tell(app, who, 1_001, 10)
+    recipient = next(names)
+    position = snapshot(tight, recipient)["position"]
+    notify(app, recipient, 1_001, 10)
     for follow in (stream, websocket):
-        with follow(tight, who, position=position) as back:
-            ready, reset = back.next(), back.next()
+        with follow(tight, recipient, position=position) as resumed:
+            ready, reset = resumed.next(), resumed.next()
             assert (ready["resumed"], reset["type"], reset["unread"]) == (False, "reset", 1_001)
-            assert reset["position"] == ready["position"] == snapshot(tight, who)["position"]
-            app.post("/v1/events", json={"recipient": who, "name": "live"})
-            assert back.next()["name"] == "live"
+            assert reset["position"] == ready["position"] == snapshot(tight, recipient)["position"]
+            app.post("/v1/events", json={"recipient": recipient, "name": "live"})
+            assert resumed.next()["name"] == "live"

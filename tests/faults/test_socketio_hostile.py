@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from bellcast.live.socketio.endpoint import MAX_UNJOINED_SESSIONS_PER_ADDRESS
-from tests.faults.fuzzing import ALLOWED, PATIENCE, grown, mangled, resident
+from tests.faults.fuzzing import ALLOWED, TIMEOUT, growth_of, mangled, resident
 from tests.faults.raw import cpu_seconds, eventually, unharmed
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -38,33 +38,33 @@ def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
     return start_server(**SETTINGS)
 
 
-def fuzz_websocket(server: ServerProcess, chance: random.Random) -> None:
+def fuzz_websocket(server: ServerProcess, rng: random.Random) -> None:
     try:
-        with connect(server.url.replace("http", "ws") + WEBSOCKET, close_timeout=1) as one:
-            for _ in range(chance.randrange(1, 12)):
-                one.send(mangled(chance, SEEDS))
-            one.recv(timeout=0.01)
+        with connect(server.url.replace("http", "ws") + WEBSOCKET, close_timeout=1) as connection:
+            for _ in range(rng.randrange(1, 12)):
+                connection.send(mangled(rng, SEEDS))
+            connection.recv(timeout=0.01)
     except (ConnectionClosed, TimeoutError):
         pass
 
 
-def fuzz_polling(http: httpx.Client, chance: random.Random) -> None:
+def fuzz_polling(http: httpx.Client, rng: random.Random) -> None:
     sid = json.loads(http.get(POLLING).text[1:])["sid"]
-    parts = [mangled(chance, SEEDS) for _ in range(chance.randrange(1, 12))]
-    body = b"\x1e".join(one if isinstance(one, bytes) else one.encode() for one in parts)
+    parts = [mangled(rng, SEEDS) for _ in range(rng.randrange(1, 12))]
+    body = b"\x1e".join(connection if isinstance(connection, bytes) else connection.encode() for connection in parts)
     assert http.post(f"{POLLING}&sid={sid}", content=body).status_code in (200, 400)
 
 
-@pytest.mark.timeout(PATIENCE)
+@pytest.mark.timeout(TIMEOUT)
 def test_fuzzed_message_harms_neither_the_server_nor_other_clients(server: ServerProcess) -> None:
-    chance = random.Random(4)
+    rng = random.Random(4)
     with httpx.Client(base_url=server.url) as http:
 
         def attack() -> None:
-            fuzz_websocket(server, chance)
-            fuzz_polling(http, chance)
+            fuzz_websocket(server, rng)
+            fuzz_polling(http, rng)
 
-        assert grown(server, attack) < ALLOWED
+        assert growth_of(server, attack) < ALLOWED
         assert http.get("/healthz").status_code == 200
     assert unharmed(server)
     assert echoes(server)
@@ -75,33 +75,33 @@ def test_frames_in_single_bytes_are_handled(server: ServerProcess) -> None:
         f"GET {WEBSOCKET} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as one:
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        said_slowly(one, head.encode() + masked(b"40"), answer=b'"auth"')
-        said_slowly(one, masked(b'42["message","slowly"]'), answer=b'["message-back","slowly"]')
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send_in_single_bytes(connection, head.encode() + masked(b"40"), response=b'"auth"')
+        send_in_single_bytes(connection, masked(b'42["message","slowly"]'), response=b'["message-back","slowly"]')
 
 
-def said_slowly(one: socket.socket, said: bytes, answer: bytes) -> None:
-    for byte in range(len(said)):
-        one.sendall(said[byte : byte + 1])
-    heard = b""
-    while answer not in heard:
-        data = one.recv(4096)
-        assert data, heard
-        heard += data
+def send_in_single_bytes(connection: socket.socket, payload: bytes, response: bytes) -> None:
+    for byte in range(len(payload)):
+        connection.sendall(payload[byte : byte + 1])
+    received = b""
+    while response not in received:
+        data = connection.recv(4096)
+        assert data, received
+        received += data
 
 
 @pytest.mark.parametrize("cut", [1, 7, 2 + 4, 9])
 def test_frames_split_and_joined_anywhere_are_handled_the_same(server: ServerProcess, cut: int) -> None:
     whole = b"".join(masked(f'42["message",{number}]'.encode()) for number in range(20))
-    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
-        one.recv()
-        one.send("40")
-        one.recv(), one.recv()
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("40")
+        connection.recv(), connection.recv()
         for start in range(0, len(whole), cut):
-            one.socket.sendall(whole[start : start + cut])
-        heard = [one.recv(timeout=60) for _ in range(20)]
-    assert heard == [f'42["message-back",{number}]' for number in range(20)]
+            connection.socket.sendall(whole[start : start + cut])
+        received = [connection.recv(timeout=60) for _ in range(20)]
+    assert received == [f'42["message-back",{number}]' for number in range(20)]
 
 
 BODY = '40\x1e42["message","é"]\x1e451-["message",{"_placeholder":true,"num":0}]\x1ebAQID\x1e41'.encode()
@@ -121,8 +121,8 @@ def test_aborted_body_ends_only_its_session(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as http:
         for end in range(len(BODY)):
             sid = json.loads(http.get(POLLING).text[1:])["sid"]
-            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as one:
-                one.sendall(head.replace("%s", sid).encode() + BODY[:end])
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+                connection.sendall(head.replace("%s", sid).encode() + BODY[:end])
             assert eventually(lambda sid=sid: http.post(f"{POLLING}&sid={sid}", content="3").status_code == 400)
     assert unharmed(server)
     assert echoes(server)
@@ -132,21 +132,21 @@ def test_flood_of_topics_and_namespaces_stops_at_the_limits(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server(**SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "20s"}, BELLCAST_LIMIT_FRAMES_PER_SECOND="0")
-    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
-        one.recv()
-        one.send("40" + json.dumps({"token": server.token("greedy", topics=["t*"])}))
-        until(one, "40")
-        one.send("420" + json.dumps(["subscribe", [f"t{number}" for number in range(10_000)]]))
-        told = ack(one, "430")
-        assert (len(told["topics"]), {one["code"] for one in told["refused"]}) == (99, {"too_many"})
-        one.send("421" + json.dumps(["subscribe", "t10000"]))
-        assert ack(one, "431")["error"]["code"] == "too_many"
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("40" + json.dumps({"token": server.token("greedy", topics=["t*"])}))
+        until(connection, "40")
+        connection.send("420" + json.dumps(["subscribe", [f"t{number}" for number in range(10_000)]]))
+        reply = ack(connection, "430")
+        assert (len(reply["topics"]), {connection["code"] for connection in reply["refused"]}) == (99, {"too_many"})
+        connection.send("421" + json.dumps(["subscribe", "t10000"]))
+        assert ack(connection, "431")["error"]["code"] == "too_many"
         for number in range(10_000):
-            one.send(f"40/room-{number},")
-        one.send('422["ping"]')
-        heard = until(one, "432")
-        assert sum(said.startswith("40/room-") for said in heard) == 99
-        assert sum(said.startswith("44/room-") and "Too many namespaces" in said for said in heard) == 9_901
+            connection.send(f"40/room-{number},")
+        connection.send('422["ping"]')
+        received = until(connection, "432")
+        assert sum(packet.startswith("40/room-") for packet in received) == 99
+        assert sum(packet.startswith("44/room-") and "Too many namespaces" in packet for packet in received) == 9_901
         assert echoes(server)
     assert unharmed(server)
 
@@ -165,38 +165,38 @@ def test_body_with_the_maximum_of_packets_does_not_delay_others(
             flood = other.submit(http.post, f"{POLLING}&sid={sid}", content=body)
             slowest = 0.0
             while not flood.done():
-                began = cpu_seconds(server)
+                started = cpu_seconds(server)
                 assert calm.ask("ping")["type"] == "pong"
-                slowest = max(slowest, cpu_seconds(server) - began)
+                slowest = max(slowest, cpu_seconds(server) - started)
         assert flood.result().status_code == 200
         assert slowest < 1.5
 
 
-def until(one: ClientConnection, start: str) -> list[str]:
+def until(connection: ClientConnection, start: str) -> list[str]:
     """Return the packets up to the first with that start."""
-    heard = [str(one.recv(timeout=60))]
-    while not heard[-1].startswith(start):
-        heard.append(str(one.recv(timeout=60)))
-    return heard
+    received = [str(connection.recv(timeout=60))]
+    while not received[-1].startswith(start):
+        received.append(str(connection.recv(timeout=60)))
+    return received
 
 
-def ack(one: ClientConnection, start: str) -> dict[str, Any]:
+def ack(connection: ClientConnection, start: str) -> dict[str, Any]:
     """Return the first argument of an ack."""
-    found: dict[str, Any] = json.loads(until(one, start)[-1].removeprefix(start))[0]
-    return found
+    argument: dict[str, Any] = json.loads(until(connection, start)[-1].removeprefix(start))[0]
+    return argument
 
 
-@pytest.mark.parametrize("said", ['40{"a":%s}', '42["message",%s]', '4210["message-with-ack",%s]', "430[%s]"])
-def test_deep_nesting_closes_the_connection(server: ServerProcess, said: str) -> None:
+@pytest.mark.parametrize("packet", ['40{"a":%s}', '42["message",%s]', '4210["message-with-ack",%s]', "430[%s]"])
+def test_deep_nesting_closes_the_connection(server: ServerProcess, packet: str) -> None:
     deep = "[" * 100_000 + "]" * 100_000
-    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
-        one.recv()
-        if not said.startswith("40"):
-            one.send("40")
-            one.recv(), one.recv()
-        one.send(said.replace("%s", deep))
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        if not packet.startswith("40"):
+            connection.send("40")
+            connection.recv(), connection.recv()
+        connection.send(packet.replace("%s", deep))
         with pytest.raises(ConnectionClosed):
-            until(one, "never")
+            until(connection, "never")
     assert unharmed(server)
     assert echoes(server)
 
@@ -204,32 +204,32 @@ def test_deep_nesting_closes_the_connection(server: ServerProcess, said: str) ->
 @pytest.mark.parametrize("event", ['"publish",{"topic":"x","name":"n","data":[%s]}', '"message",[%s]'])
 def test_attachment_named_by_many_placeholders_closes_the_connection(server: ServerProcess, event: str) -> None:
     before = resident(server)
-    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
-        one.recv()
-        one.send("40")
-        one.recv(), one.recv()
-        one.send("451-7[" + event.replace("%s", ",".join(['{"_placeholder":true,"num":0}'] * 300)) + "]")
-        one.send(b"x" * 990_000)
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("40")
+        connection.recv(), connection.recv()
+        connection.send("451-7[" + event.replace("%s", ",".join(['{"_placeholder":true,"num":0}'] * 300)) + "]")
+        connection.send(b"x" * 990_000)
         with pytest.raises(ConnectionClosed):
-            until(one, "never")
+            until(connection, "never")
     assert resident(server) - before < 20_000  # KiB: 300 copies in base64 were 396 MB
     assert echoes(server)
 
 
 def test_publish_refuses_binary_values_and_checks_permission_first(server: ServerProcess) -> None:
-    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
-        one.recv()
-        one.send("40" + json.dumps({"token": server.token("greedy", publish=["mine"])}))
-        until(one, "40")
-        one.send('451-1["publish",{"topic":"mine","name":"n","data":{"_placeholder":true,"num":0}}]')
-        one.send(b"x")
-        assert "binary" in ack(one, "431")["error"]["message"]
-        one.send("422" + json.dumps(["publish", {"topic": "theirs", "name": "n", "data": "x" * 500_000}]))
-        assert ack(one, "432")["error"]["code"] == "forbidden"
-        one.send("424" + json.dumps(["publish", {"topic": "mine", "name": "notification", "data": {}}]))
-        assert "only the server sends" in ack(one, "434")["error"]["message"]
-        one.send("423" + json.dumps(["publish", {"topic": "mine", "name": "n", "data": "x" * 500_000}]))
-        assert ack(one, "433")["error"]["code"] == "invalid"
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("40" + json.dumps({"token": server.token("greedy", publish=["mine"])}))
+        until(connection, "40")
+        connection.send('451-1["publish",{"topic":"mine","name":"n","data":{"_placeholder":true,"num":0}}]')
+        connection.send(b"x")
+        assert "binary" in ack(connection, "431")["error"]["message"]
+        connection.send("422" + json.dumps(["publish", {"topic": "theirs", "name": "n", "data": "x" * 500_000}]))
+        assert ack(connection, "432")["error"]["code"] == "forbidden"
+        connection.send("424" + json.dumps(["publish", {"topic": "mine", "name": "notification", "data": {}}]))
+        assert "only the server sends" in ack(connection, "434")["error"]["message"]
+        connection.send("423" + json.dumps(["publish", {"topic": "mine", "name": "n", "data": "x" * 500_000}]))
+        assert ack(connection, "433")["error"]["code"] == "invalid"
 
 
 def test_reader_that_does_not_read_is_closed_and_others_still_receive(
@@ -237,20 +237,20 @@ def test_reader_that_does_not_read_is_closed_and_others_still_receive(
 ) -> None:
     server = start_server(BELLCAST_LIMIT_UNSENT="100000", BELLCAST_LIMIT_EVENT_DATA="60000")
     with (
-        connect(server.url.replace("http", "ws") + WEBSOCKET, max_queue=1, close_timeout=1) as deaf,
-        connect(server.url.replace("http", "ws") + WEBSOCKET) as keen,
+        connect(server.url.replace("http", "ws") + WEBSOCKET, max_queue=1, close_timeout=1) as unread,
+        connect(server.url.replace("http", "ws") + WEBSOCKET) as reading,
         httpx.Client(base_url=server.url, headers=server.as_app()) as http,
     ):
-        for one in (deaf, keen):
-            one.recv()
-            one.send("40" + json.dumps({"token": server.token("alice")}))
-            assert str(one.recv()).startswith("40")
+        for connection in (unread, reading):
+            connection.recv()
+            connection.send("40" + json.dumps({"token": server.token("alice")}))
+            assert str(connection.recv()).startswith("40")
         sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
         http.post(f"{POLLING}&sid={sid}", content="40" + json.dumps({"token": server.token("alice")}))
         assert len(http.get("/v1/connections").json()["connections"]) == 3
         for _ in range(300):
             http.post("/v1/events", json={"recipient": "alice", "name": "big", "data": "x" * 50_000})
-            while not str(keen.recv(timeout=60)).startswith('42["big"'):
+            while not str(reading.recv(timeout=60)).startswith('42["big"'):
                 pass
             if len(http.get("/v1/connections").json()["connections"]) == 1:
                 break
@@ -262,10 +262,10 @@ def test_unjoined_sessions_are_limited_per_address(start_server: Callable[..., S
     server = start_server(BELLCAST_ANONYMOUS="allow")
     with httpx.Client(base_url=server.url) as http:
         sids = []
-        while (answer := http.get(POLLING)).status_code == 200:
-            sids.append(json.loads(answer.text[1:])["sid"])
+        while (response := http.get(POLLING)).status_code == 200:
+            sids.append(json.loads(response.text[1:])["sid"])
         assert len(sids) == MAX_UNJOINED_SESSIONS_PER_ADDRESS
-        assert (answer.status_code, answer.json()["code"]) == (429, 4)
+        assert (response.status_code, response.json()["code"]) == (429, 4)
         with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as elsewhere:
             assert elsewhere.get(server.url + POLLING).status_code == 200
         assert http.post(f"{POLLING}&sid={sids[0]}", content="40").status_code == 200
@@ -284,20 +284,20 @@ def test_handshake_with_large_cookies_is_refused(server: ServerProcess) -> None:
 
 def test_incomplete_body_times_out(server: ServerProcess) -> None:
     sid = json.loads(httpx.get(server.url + POLLING).text[1:])["sid"]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as one:
-        one.sendall(f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n4x".encode())
-        assert b" 400 " in one.recv(4096)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(f"POST {POLLING}&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n4x".encode())
+        assert b" 400 " in connection.recv(4096)
     assert echoes(server)
 
 
 def echoes(server: ServerProcess) -> bool:
     """Return True if a well-behaved client is served."""
-    with connect(server.url.replace("http", "ws") + WEBSOCKET) as one:
-        one.recv()
-        one.send("40")
-        one.recv(), one.recv()
-        one.send('42["message","fine"]')
-        return bool(one.recv(timeout=60) == '42["message-back","fine"]')
+    with connect(server.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("40")
+        connection.recv(), connection.recv()
+        connection.send('42["message","fine"]')
+        return bool(connection.recv(timeout=60) == '42["message-back","fine"]')
 
 
 def masked(payload: bytes) -> bytes:

@@ -53,20 +53,20 @@ class Session:
         self.process = int(self.sid.split(".")[1])
         self._url = f"{server.url}{POLLING}&sid={self.sid}"
         assert self.post("40" + json.dumps({"token": server.token(recipient)})) == 200
-        self.heard("ready")
+        self.next_event("ready")
 
     def get(self) -> httpx.Response:
         return self._http.get(self._url)
 
-    def post(self, said: str | bytes) -> int:
-        return self._http.post(self._url, content=said).status_code
+    def post(self, packet: str | bytes) -> int:
+        return self._http.post(self._url, content=packet).status_code
 
-    def heard(self, event: str) -> list[Any]:
+    def next_event(self, event: str) -> list[Any]:
         """Return the arguments of the next event of that name."""
         while True:
-            answer = self.get()
-            assert answer.status_code == 200, answer.text
-            for packet in answer.text.split("\x1e"):
+            response = self.get()
+            assert response.status_code == 200, response.text
+            for packet in response.text.split("\x1e"):
                 if packet.startswith(f'42["{event}"'):
                     args: list[Any] = json.loads(packet[2:])[1:]
                     return args
@@ -74,33 +74,33 @@ class Session:
 
 def test_request_at_any_worker_finds_its_session(server: ServerProcess) -> None:
     sessions = [Session(server, "alice") for _ in range(MANY)]
-    assert len({one.process for one in sessions}) > 1
-    assert {one.process for one in sessions} <= workers(parent(server))
-    are_served(sessions, server, "alice")
+    assert len({session.process for session in sessions}) > 1
+    assert {session.process for session in sessions} <= workers(parent(server))
+    check_served(sessions, server, "alice")
 
 
-def are_served(sessions: list[Session], server: ServerProcess, recipient: str) -> None:
+def check_served(sessions: list[Session], server: ServerProcess, recipient: str) -> None:
     assert send(server, recipient, "Hello").status_code == 201
-    for one in sessions:
-        assert one.heard("notification")[0]["notification"]["title"] == "Hello"
+    for session in sessions:
+        assert session.next_event("notification")[0]["notification"]["title"] == "Hello"
         for number in range(3):
-            assert one.post(f'42["echo",{number}]') == 200
-            assert one.heard("echoed")[0] == number
-        assert one.post("1") == 200
+            assert session.post(f'42["echo",{number}]') == 200
+            assert session.next_event("echoed")[0] == number
+        assert session.post("1") == 200
 
 
 def test_request_at_any_worker_finds_its_session_with_postgresql_as_broker(tmp_path: Path) -> None:
     store = engines.postgres()
     with cluster(tmp_path, store.url("all_in_one"), store, "all_in_one") as nodes:
         server = nodes.start("--workers", "2", **SETTINGS)
-        are_served([Session(server, "bob") for _ in range(6)], server, "bob")
+        check_served([Session(server, "bob") for _ in range(6)], server, "bob")
 
 
 def test_large_body_is_forwarded_and_an_oversized_one_refused(server: ServerProcess) -> None:
     session, large = Session(server, "bulky"), "x" * 600_000
     for _ in range(4):
         assert session.post(f'42["echo","{large}"]') == 200
-        assert session.heard("echoed")[0] == large
+        assert session.next_event("echoed")[0] == large
         assert session.post("4" + "x" * 1_000_000) == 413
 
 
@@ -119,18 +119,20 @@ def test_websocket_at_any_worker_takes_over_a_polling_session(server: ServerProc
 
 @pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"]])
 def test_stock_clients_need_no_sticky_sessions(node: Agent, server: ServerProcess, transports: list[str]) -> None:
-    who = "-".join(transports)
+    recipient = "-".join(transports)
     headers = {"connection": "close"}  # so that each request may reach another worker
-    clients = [open_client(node, server, who, transports=transports, extraHeaders=headers) for _ in range(MANY // 2)]
-    for one in clients:
-        one.event("ready")
+    clients = [
+        open_client(node, server, recipient, transports=transports, extraHeaders=headers) for _ in range(MANY // 2)
+    ]
+    for client in clients:
+        client.event("ready")
     if len(transports) > 1:
-        assert all(one.travels_by("websocket") for one in clients)
-    assert send(server, who, "Hello").status_code == 201
-    for one in clients:
-        assert one.event("notification")[0]["notification"]["title"] == "Hello"
-        assert one.ask("echo", 1) == [1]
-        one.do("disconnect")
+        assert all(client.travels_by("websocket") for client in clients)
+    assert send(server, recipient, "Hello").status_code == 201
+    for client in clients:
+        assert client.event("notification")[0]["notification"]["title"] == "Hello"
+        assert client.ask("echo", 1) == [1]
+        client.do("disconnect")
 
 
 def test_session_of_a_killed_worker_is_unknown_and_its_client_starts_a_new_one(
@@ -143,17 +145,17 @@ def test_session_of_a_killed_worker_is_unknown_and_its_client_starts_a_new_one(
         os.kill(pid, signal.SIGKILL)
     client.until("disconnect")
     client.until("connect")
-    answer = session.get()
-    assert (answer.status_code, answer.json()["code"]) == (400, 1)
-    assert "another process" in answer.json()["message"]
+    response = session.get()
+    assert (response.status_code, response.json()["code"]) == (400, 1)
+    assert "another process" in response.json()["message"]
 
 
 def test_session_of_another_machine_is_refused_with_a_hint(server: ServerProcess) -> None:
     foreign = re.sub(r"^\w+", "0badcafe", Session(server, "traveller").sid)
     for _ in range(2):
-        answer = httpx.get(f"{server.url}{POLLING}&sid={foreign}")
-        assert (answer.status_code, answer.json()["code"]) == (400, 1)
-        assert "balancer" in answer.json()["message"]
+        response = httpx.get(f"{server.url}{POLLING}&sid={foreign}")
+        assert (response.status_code, response.json()["code"]) == (400, 1)
+        assert "balancer" in response.json()["message"]
     assert "session_on_other_machine" in server.log.read_text()
 
 
@@ -161,8 +163,8 @@ def test_workers_leave_no_folder_behind(nodes: Cluster) -> None:
     server = nodes.start("--workers", "2")
     command = Path(f"/proc/{next(iter(workers(parent(server))))}/cmdline").read_text()
     folder = Path(command.rstrip("\0").rpartition(",")[2])
-    doors = {int(one.name) for one in folder.iterdir() if one.name.isdigit()}  # each also stores its metrics there
-    assert doors == workers(parent(server))
+    sockets = {int(one.name) for one in folder.iterdir() if one.name.isdigit()}  # each also stores its metrics there
+    assert sockets == workers(parent(server))
     assert folder.stat().st_mode & 0o777 == 0o700
     assert server.stop() == 0
     assert not folder.exists()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.three import FULL, Three, disk_of, three_nodes
 
-CUT = 15.0 if FULL else 6.0
+CUT_SECONDS = 15.0 if FULL else 6.0
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ async def test_restart_of_redis_loses_nothing(three: Three) -> None:
         time.sleep(3)
         three.redis.start()
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)
 
 
 async def test_restart_of_postgresql_loses_nothing(three: Three) -> None:
@@ -41,25 +41,25 @@ async def test_restart_of_postgresql_loses_nothing(three: Three) -> None:
         time.sleep(2)
         three.postgres.start()
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)
 
 
 @pytest.mark.parametrize("how", ["silent", "closed"])
 async def test_node_cut_from_redis_loses_nothing(three: Three, how: str) -> None:
     def fault() -> None:
         with getattr(three.to_redis, how)():
-            time.sleep(CUT)
+            time.sleep(CUT_SECONDS)
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)
 
 
 @pytest.mark.parametrize("how", ["silent", "closed"])
 async def test_node_cut_from_postgresql_loses_nothing(three: Three, how: str) -> None:
     def fault() -> None:
         with getattr(three.to_postgres, how)():
-            time.sleep(CUT)
+            time.sleep(CUT_SECONDS)
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)
 
 
 async def test_full_disk_of_postgresql_loses_nothing(three: Three, disk: Path) -> None:
@@ -68,9 +68,9 @@ async def test_full_disk_of_postgresql_loses_nothing(three: Three, disk: Path) -
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(65_536))
-        time.sleep(CUT)
+        time.sleep(CUT_SECONDS)
         filler.unlink()
         if not three.postgres.is_running:
             three.postgres.start()  # like a supervisor
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)

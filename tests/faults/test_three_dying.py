@@ -11,7 +11,7 @@ import pytest
 from tests.faults.three import FULL, Three, three_nodes
 
 # Longer than the lease of ten seconds, after which the other nodes expire it.
-PAUSED = 30.0 if FULL else 12.0
+PAUSED_SECONDS = 30.0 if FULL else 12.0
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ async def test_killed_node_loses_nothing(three: Three) -> None:
         time.sleep(2)
         three.nodes[1].start()
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)
 
 
 async def test_paused_node_loses_nothing(three: Three) -> None:
@@ -35,11 +35,11 @@ async def test_paused_node_loses_nothing(three: Three) -> None:
         assert process is not None
         process.send_signal(signal.SIGSTOP)
         try:
-            time.sleep(PAUSED)
+            time.sleep(PAUSED_SECONDS)
         finally:
             process.send_signal(signal.SIGCONT)
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)
 
 
 async def test_rolling_restart_loses_nothing(three: Three) -> None:
@@ -48,4 +48,4 @@ async def test_rolling_restart_loses_nothing(three: Three) -> None:
             assert node.stop() == 0
             node.start()
 
-    await three.while_it_goes_on(fault)
+    await three.check_under_load(fault)

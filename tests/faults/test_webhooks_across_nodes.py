@@ -1,4 +1,4 @@
-"""Webhooks of clients that come and go on one node while another does the jobs: each happening is told once."""
+"""Pusher webhooks of clients on one node, sent by another node: each event is reported once."""
 
 import json
 import time
@@ -9,7 +9,7 @@ import pytest
 from tests import engines
 from tests.faults.nodes import cluster
 from tests.faults.raw import eventually
-from tests.faults.test_nodes_together import known
+from tests.faults.test_nodes_together import known_nodes
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import bare
 from tests.wire.test_pusher_webhooks import ATTEMPTS, ENDS_AFTER_SECONDS, Receiver
@@ -27,30 +27,30 @@ def app() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory, app: Receiver) -> Iterator[Nodes]:
-    """One that leaves the jobs to the other, and the other."""
+    """A node without background jobs, and one that runs them."""
     environ = {"BELLCAST_PUSHER_WEBHOOK_URL": app.url, "BELLCAST_PUSHER_SUBSCRIPTION_COUNT": "off"}
     folder = tmp_path_factory.mktemp("webhooks")
-    with cluster(folder, engines.redis().url, engines.postgres(), "webhooks") as both:
-        here, there = both.start("--no-jobs", **environ), both.start(**environ)
-        assert eventually(lambda: (known(here), known(there)) == (2, 2))
-        yield here, there
+    with cluster(folder, engines.redis().url, engines.postgres(), "webhooks") as started_nodes:
+        without_jobs, with_jobs = started_nodes.start("--no-jobs", **environ), started_nodes.start(**environ)
+        assert eventually(lambda: (known_nodes(without_jobs), known_nodes(with_jobs)) == (2, 2))
+        yield without_jobs, with_jobs
 
 
-class Told:
-    """What the app is told of one channel."""
+class ChannelWebhooks:
+    """The webhooks of one channel."""
 
     def __init__(self, app: Receiver, channel: str) -> None:
         self._app, self._channel = app, channel
         self._names: list[str] = []
 
     def until(self, name: str) -> None:
-        """Wait for that happening, the next of its name."""
+        """Wait for the next event of that name."""
         while name not in self._names:
             self._names += self._read()
         self._names.remove(name)
 
-    def within(self, seconds: float) -> list[str]:
-        """Whatever is told within that time."""
+    def names_within(self, seconds: float) -> list[str]:
+        """Return the names of the events received within that time."""
         time.sleep(seconds)
         while not self._app.requests.empty():
             self._names += self._read()
@@ -62,33 +62,33 @@ class Told:
         return [one["name"] for one in events if one["channel"] == self._channel]
 
 
-def test_a_channel_that_is_occupied_again_is_told_whichever_node_told_its_end(nodes: Nodes, app: Receiver) -> None:
-    here, _ = nodes
-    told = Told(app, "presence-again")
+def test_channel_occupied_again_is_reported_by_any_node(nodes: Nodes, app: Receiver) -> None:
+    without_jobs, _ = nodes
+    webhooks = ChannelWebhooks(app, "presence-again")
     for _ in range(2):
-        with bare(here) as client:
+        with bare(without_jobs) as client:
             client.subscribe("presence-again", MEMBER)
-            told.until("member_added")
-        told.until("member_removed")
-        told.until("channel_vacated")
+            webhooks.until("member_added")
+        webhooks.until("member_removed")
+        webhooks.until("channel_vacated")
 
 
-def test_who_comes_back_to_another_node_was_never_gone(nodes: Nodes, app: Receiver) -> None:
-    here, there = nodes
+def test_client_that_moves_to_another_node_is_not_reported(nodes: Nodes, app: Receiver) -> None:
+    without_jobs, with_jobs = nodes
     for number in range(ATTEMPTS):
         channel = f"private-hop{number}"
-        told = Told(app, channel)
-        with bare(here) as client:
+        webhooks = ChannelWebhooks(app, channel)
+        with bare(without_jobs) as client:
             client.subscribe(channel)
-            told.until("channel_occupied")
+            webhooks.until("channel_occupied")
             left_at = time.monotonic()
-        time.sleep(0.5)  # the end is saved meanwhile
-        with bare(there) as client:
+        time.sleep(0.5)  # until the end of the channel is saved
+        with bare(with_jobs) as client:
             client.subscribe(channel)
             was_quick = time.monotonic() - left_at < ENDS_AFTER_SECONDS / 2
             if was_quick:
-                assert told.within(4) == []
-        told.until("channel_vacated")
+                assert webhooks.names_within(4) == []
+        webhooks.until("channel_vacated")
         if was_quick:
             return
     pytest.fail("no client came back in time")

@@ -30,11 +30,11 @@ def server(tmp_path_factory) -> Iterator[ServerProcess]:
 
 def scraped(server: ServerProcess) -> dict[str, Counter[str]]:
     """Return the samples by name, summed by worker; samples without a worker have the key ""."""
-    found: dict[str, Counter[str]] = {}
+    samples: dict[str, Counter[str]] = {}
     for family in text_string_to_metric_families(httpx.get(f"{server.url}/metrics", timeout=30).text):
         for sample in family.samples:
-            found.setdefault(sample.name, Counter())[sample.labels.get("worker", "")] += sample.value
-    return found
+            samples.setdefault(sample.name, Counter())[sample.labels.get("worker", "")] += sample.value
+    return samples
 
 
 def test_every_worker_reports_requests_of_all_workers(server):
@@ -42,26 +42,26 @@ def test_every_worker_reports_requests_of_all_workers(server):
         assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
     names = {str(pid) for pid in workers(parent(server))}
     for _ in range(MANY):
-        told = scraped(server)
-        assert set(told["bellcast_requests_total"]) == names
-        assert told["bellcast_requests_total"].total() >= MANY
-        assert told["bellcast_requests_total"].total() == told["bellcast_request_seconds_count"].total()
-        assert told["bellcast_workers"][""] == 2
+        metrics = scraped(server)
+        assert set(metrics["bellcast_requests_total"]) == names
+        assert metrics["bellcast_requests_total"].total() >= MANY
+        assert metrics["bellcast_requests_total"].total() == metrics["bellcast_request_seconds_count"].total()
+        assert metrics["bellcast_workers"][""] == 2
     assert eventually(lambda: scraped(server)["bellcast_nodes"][""] == 2, 90)
 
 
 def test_live_connections_are_summed_over_the_workers(server):
-    with ExitStack() as lines:
+    with ExitStack() as connections:
         for _ in range(MANY):
-            lines.enter_context(websocket(server, "ann")).next()
-        told = scraped(server)["bellcast_connections"]
+            connections.enter_context(websocket(server, "ann")).next()
+        metrics = scraped(server)["bellcast_connections"]
         stats = httpx.get(f"{server.url}/v1/stats", headers=server.as_app(), timeout=30).json()
-    assert (told.total(), len(+told)) == (MANY, 2)
+    assert (metrics.total(), len(+metrics)) == (MANY, 2)
     assert sum(one["count"] for one in stats["connections"]) == MANY
 
 
 def test_killed_worker_is_replaced_in_the_metrics(server):
-    killed, stays = sorted(workers(parent(server)))
+    killed, survivor = sorted(workers(parent(server)))
     os.kill(killed, signal.SIGKILL)
     assert eventually(lambda: len(workers(parent(server)) - {killed}) == 2, 90)
 
@@ -72,5 +72,5 @@ def test_killed_worker_is_replaced_in_the_metrics(server):
             return set()
 
     successors = workers(parent(server)) - {killed}
-    assert stays in successors
+    assert survivor in successors
     assert eventually(lambda: names() == {str(pid) for pid in successors}, 90)

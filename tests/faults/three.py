@@ -20,7 +20,7 @@ from tests.faults.proxy import Proxy
 CLIENTS = int(os.environ.get("FAULTS_CLIENTS", "200"))
 FULL = CLIENTS >= 2_000
 # Seconds of steady sends before and after a fault.
-BEFORE, AFTER = (5.0, 5.0) if FULL else (1.0, 1.0)
+SECONDS_BEFORE, SECONDS_AFTER = (5.0, 5.0) if FULL else (1.0, 1.0)
 _numbers = count(1)
 
 
@@ -47,17 +47,17 @@ class Three:
         self.to_postgres.end()
         self.to_redis.end()
 
-    async def while_it_goes_on(self, fault: Any) -> None:
+    async def check_under_load(self, fault: Any) -> None:
         """Run a fault under load, then check the invariants."""
         world = World(self.nodes, f"world{next(_numbers)}", CLIENTS // DEVICES)
-        async with world.going_on():
-            await asyncio.sleep(BEFORE)
+        async with world.running():
+            await asyncio.sleep(SECONDS_BEFORE)
             await asyncio.to_thread(fault)
-            await asyncio.sleep(AFTER)
-            took = await world.settled()
-            sent = sum(sum(titles.values()) for titles in world.acknowledged.values())
+            await asyncio.sleep(SECONDS_AFTER)
+            seconds = await world.settle()
+            sent_count = sum(sum(titles.values()) for titles in world.acknowledged.values())
             sys.stderr.write(
-                f"\n{len(world.followers)} clients, {sent} told, refused {dict(world.refused)}, whole after {took:.1f} s\n"
+                f"\n{len(world.followers)} clients, {sent_count} told, refused {dict(world.refused)}, whole after {seconds:.1f} s\n"
             )
             await world.check()
 
@@ -82,12 +82,14 @@ def three_nodes(folder: Path, disk: Path | None = None) -> Iterator[Three]:
 @contextlib.contextmanager
 def disk_of(size: str) -> Iterator[Path]:
     """Mount a disk of that size, which tests can fill."""
-    at = Path(tempfile.mkdtemp(prefix="bellcast-disk-"))
+    mount_point = Path(tempfile.mkdtemp(prefix="bellcast-disk-"))
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "tmpfs", str(at)], check=True)
-    at.chmod(0o777)
+    subprocess.run(
+        [*as_root, "mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "tmpfs", str(mount_point)], check=True
+    )
+    mount_point.chmod(0o777)
     try:
-        yield at
+        yield mount_point
     finally:
-        subprocess.run([*as_root, "umount", "--lazy", str(at)], check=True)
-        at.rmdir()
+        subprocess.run([*as_root, "umount", "--lazy", str(mount_point)], check=True)
+        mount_point.rmdir()

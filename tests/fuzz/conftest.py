@@ -27,7 +27,7 @@ class Api:
     def request(self, method: str, path: str, *, as_recipient: bool = False, **more: Any) -> httpx.Response:
         """Return the response; a status of 500 or more fails the test."""
         client = self.rest.recipient("alice") if as_recipient else self.rest.app
-        response = self.run(client.ask(method, path, **more))
+        response = self.run(client.request(method, path, **more))
         assert response.status_code < 500, (method, path, more, response.text)
         return response
 

@@ -40,9 +40,9 @@ def test_json_values_are_refused_or_stored_and_returned(api: Api) -> None:
             assert response.status_code in (201, 202, 400, 422), (path, response.status_code)
         for path, body in PUT_BODIES.items():
             api.request("PUT", path, content=(body % value).encode())
-        for event in api.rest.heard:
+        for event in api.rest.published:
             msgspec.msgpack.encode(event)
-        api.rest.heard.clear()
+        api.rest.published.clear()
         assert api.request("GET", "/v1/inbox?limit=2", as_recipient=True).status_code == 200
         assert api.request("GET", "/v1/recipients/alice").status_code in (200, 404)
 

@@ -38,7 +38,7 @@ DURATIONS = [
 
 
 def test_times_are_refused_or_readable_afterwards(api: Api) -> None:
-    id = api.run(api.rest.tell("alice"))
+    id = api.run(api.rest.send("alice"))
 
     def check(text: str) -> None:
         body = json.dumps({"to": "alice", "title": "x", "expires_at": text})

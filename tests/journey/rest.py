@@ -32,58 +32,58 @@ PROJECT = Project("42", "public-key", "the secret of the project, forty characte
 HOUR = 3_600_000
 
 
-class Asker:
+class Caller:
     """A client with credentials."""
 
     def __init__(self, client: httpx.AsyncClient, headers: dict[str, str]) -> None:
         self._client = client
         self.headers = headers
 
-    async def ask(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any
+    async def request(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any
     ) -> httpx.Response:
-        return await self._client.request(method, path, headers=self.headers | (headers or {}), **more)
+        return await self._client.request(method, path, headers=self.headers | (headers or {}), **options)
 
-    async def get(self, path: str, **more: Any) -> httpx.Response:
-        return await self.ask("GET", path, **more)
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("GET", path, **options)
 
-    async def post(self, path: str, **more: Any) -> httpx.Response:
-        return await self.ask("POST", path, **more)
+    async def post(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("POST", path, **options)
 
-    async def put(self, path: str, **more: Any) -> httpx.Response:
-        return await self.ask("PUT", path, **more)
+    async def put(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("PUT", path, **options)
 
-    async def patch(self, path: str, **more: Any) -> httpx.Response:
-        return await self.ask("PATCH", path, **more)
+    async def patch(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("PATCH", path, **options)
 
-    async def delete(self, path: str, **more: Any) -> httpx.Response:
-        return await self.ask("DELETE", path, **more)
+    async def delete(self, path: str, **options: Any) -> httpx.Response:
+        return await self.request("DELETE", path, **options)
 
 
 class Rest:
-    """An API. `app` is the client of the app's server, `heard` lists all published events."""
+    """An API. `app` is the client of the app's server, `published` lists all published events."""
 
-    def __init__(self, client: httpx.AsyncClient, clock: FakeClock, store: SQLStore, heard: list[Event]) -> None:
+    def __init__(self, client: httpx.AsyncClient, clock: FakeClock, store: SQLStore, published: list[Event]) -> None:
         self.client = client
         self.clock = clock
         self.store = store
-        self.heard = heard
-        self.nobody = Asker(client, {})
-        self.app = Asker(client, {"authorization": f"Bearer {PROJECT.secret}"})
+        self.published = published
+        self.anonymous = Caller(client, {})
+        self.app = Caller(client, {"authorization": f"Bearer {PROJECT.secret}"})
 
-    def recipient(self, key: str, tenant: str = "", **claims: Any) -> Asker:
+    def recipient(self, key: str, tenant: str = "", **claims: Any) -> Caller:
         """Return the client of a recipient, with a session of one hour."""
         now = self.clock.now()
         token = tokens.sign(PROJECT, key, now=now, expires_at=now + HOUR, tenant=tenant, **claims)
-        return Asker(self.client, {"authorization": f"Bearer {token}"})
+        return Caller(self.client, {"authorization": f"Bearer {token}"})
 
-    async def tell(self, to: Any, title: str = "Hello", **more: Any) -> str:
+    async def send(self, to: Any, title: str = "Hello", **options: Any) -> str:
         """Send, and return the id of the (first) notification or of the announcement."""
-        answer = await self.app.post("/v1/notifications", json={"to": to, "title": title, **more})
-        assert answer.status_code == 201, answer.text
-        sent = answer.json()
-        made: str = sent["announcement"]["id"] if "announcement" in sent else sent["notifications"][0]["id"]
-        return made
+        response = await self.app.post("/v1/notifications", json={"to": to, "title": title, **options})
+        assert response.status_code == 201, response.text
+        result = response.json()
+        created_id: str = result["announcement"]["id"] if "announcement" in result else result["notifications"][0]["id"]
+        return created_id
 
 
 @contextlib.asynccontextmanager
@@ -91,12 +91,12 @@ async def opened(
     folder: Path, *, limits: Limits | None = None, access: AccessConfig | None = None
 ) -> AsyncIterator[Rest]:
     """Build the API on a new store in the folder."""
-    clock, broker, heard = FakeClock(), MemoryBroker(), list[Event]()
+    clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
     limits, access = limits or Limits(), access or AccessConfig()
     store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
-    broker.listen(heard.append)
+    broker.listen(published.append)
     hub = Hub(Presence(access.presence_topics), broker, clock, HubCallbacks())
-    rooms = ApiContext(
+    context = ApiContext(
         engines=Context(store=store, broker=broker, clock=clock, new_id=Ids().new),
         limits=limits,
         project=PROJECT,
@@ -105,25 +105,25 @@ async def opened(
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
     )
     await store.open()
-    transport = httpx.ASGITransport(api.build(rooms), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(api.build(context), raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
-            yield Rest(client, clock, store, heard)
+            yield Rest(client, clock, store, published)
     finally:
         await http.close()
         await store.close()
 
 
-def fields(answer: httpx.Response) -> dict[str, str]:
+def fields(response: httpx.Response) -> dict[str, str]:
     """Return the invalid fields that a problem names, with their messages."""
-    return {error["field"]: error["message"] for error in answer.json().get("errors", [])}
+    return {error["field"]: error["message"] for error in response.json().get("errors", [])}
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> bool:
+def refused(response: httpx.Response, status: int, code: str) -> bool:
     """Check that the response is a problem document, and return True if it has this status and code."""
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    told = answer.json()
-    assert told["type"] == f"/errors/{told['code']}"
-    assert {"title", "detail"} <= told.keys()
-    assert told["status"] == answer.status_code
-    return (answer.status_code, told["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    problem = response.json()
+    assert problem["type"] == f"/errors/{problem['code']}"
+    assert {"title", "detail"} <= problem.keys()
+    assert problem["status"] == response.status_code
+    return (response.status_code, problem["code"]) == (status, code)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-PATIENCE = 60  # seconds; a loaded machine needs three
+TIMEOUT = 60  # seconds; a loaded machine needs three
 ESCAPE = "\x1b["
 
 
@@ -32,29 +32,29 @@ class Finished(NamedTuple):
         return json.loads(self.out)
 
 
-def environ(**given: str) -> dict[str, str]:
+def environ(**variables: str) -> dict[str, str]:
     """Return this process's environment with the given Bellcast settings only."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELLCAST_", "NO_COLOR"))}
-    return kept | {"TERM": "xterm-256color"} | given
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BELLCAST_", "NO_COLOR"))}
+    return inherited | {"TERM": "xterm-256color"} | variables
 
 
 def command(*args: object) -> list[str]:
     return [sys.executable, "-m", "bellcast", *map(str, args)]
 
 
-def bellcast(*args: object, stdin: str = "", **given: str) -> Finished:
+def bellcast(*args: object, stdin: str = "", **variables: str) -> Finished:
     """Run a command to its end; keywords are environment variables."""
-    ended = subprocess.run(
-        command(*args), input=stdin, env=environ(**given), capture_output=True, text=True, timeout=PATIENCE
+    completed = subprocess.run(
+        command(*args), input=stdin, env=environ(**variables), capture_output=True, text=True, timeout=TIMEOUT
     )
-    return Finished(ended.returncode, ended.stdout, ended.stderr)
+    return Finished(completed.returncode, completed.stdout, completed.stderr)
 
 
 @contextmanager
-def running(*args: object, **given: str) -> Iterator[subprocess.Popen[str]]:
+def running(*args: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command until the block ends, with its output in pipes."""
     process = subprocess.Popen(
-        command(*args), env=environ(**given), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*args), env=environ(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         yield process
@@ -72,40 +72,40 @@ def lines(process: subprocess.Popen[str]) -> Iterator[str]:
 def end(process: subprocess.Popen[str], how: signal.Signals) -> Finished:
     """Send a signal, wait for the exit, and return the remaining output."""
     process.send_signal(how)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=TIMEOUT)
     return Finished(process.returncode, out, err)
 
 
 class Terminal:
     """A command at a terminal of 100 columns, which enables colours and live updates."""
 
-    def __init__(self, *args: object, **given: str) -> None:
+    def __init__(self, *args: object, **variables: str) -> None:
         self.text = ""
         self._fd, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.process = subprocess.Popen(
-            command(*args), env=environ(**given), stdin=side, stdout=side, stderr=side, start_new_session=True
+            command(*args), env=environ(**variables), stdin=side, stdout=side, stderr=side, start_new_session=True
         )
         os.close(side)
 
     def read_until(self, pattern: str) -> re.Match[str]:
         """Wait until the output matches the pattern."""
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            if found := re.search(pattern, self.text):
-                return found
-            if not self._more(until - time.monotonic()):
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            if match := re.search(pattern, self.text):
+                return match
+            if not self._read_more(deadline - time.monotonic()):
                 break
         raise AssertionError(f"{pattern!r} did not appear in {self.text!r}")
 
     def wait(self) -> int:
         """Read to the end, and return the exit status."""
-        while self._more(PATIENCE):
+        while self._read_more(TIMEOUT):
             pass
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
-    def _more(self, patience: float) -> bool:
-        if not select.select([self._fd], [], [], patience)[0]:
+    def _read_more(self, timeout: float) -> bool:
+        if not select.select([self._fd], [], [], timeout)[0]:
             return False
         try:
             data = os.read(self._fd, 65536)

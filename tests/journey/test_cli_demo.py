@@ -10,7 +10,7 @@ import httpx
 from tests.journey.shell import bellcast, end, lines, running
 
 
-def introduced(process) -> tuple[str, str, list[str]]:
+def read_introduction(process) -> tuple[str, str, list[str]]:
     """Return the addresses of the studio and the server, and the suggested `notify` command."""
     shown = ""
     for line in lines(process):
@@ -26,7 +26,7 @@ def introduced(process) -> tuple[str, str, list[str]]:
 
 def test_demo_works_without_settings_and_leaves_nothing():
     with running("demo", "--no-browser", BELLCAST_PORT="not a port, and not asked") as process:
-        studio, server, notify = introduced(process)
+        studio, server, notify = read_introduction(process)
         data = Path(notify[notify.index("--data") + 1])
         assert (data / "bellcast.db").exists()
         assert httpx.get(f"{server}/readyz").status_code == 200
@@ -35,15 +35,15 @@ def test_demo_works_without_settings_and_leaves_nothing():
         with httpx.stream("GET", f"{studio}/as/clara/api/notifications/stream") as stream:
             frame = next(line for line in stream.iter_lines() if line.startswith("data:"))
             assert '"unread":1' in frame
-            ended = end(process, signal.SIGINT)
-    assert ended.status == 0
-    assert "its data was deleted" in ended.err
-    assert "Traceback" not in ended.err
+            result = end(process, signal.SIGINT)
+    assert result.status == 0
+    assert "its data was deleted" in result.err
+    assert "Traceback" not in result.err
     assert not data.exists()
 
 
 def test_requested_port_in_use_is_reported():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        refused = bellcast("demo", "--no-browser", "--port", taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        refused = bellcast("demo", "--no-browser", "--port", occupied.getsockname()[1])
     assert refused.status == 1
     assert "is in use" in refused.err

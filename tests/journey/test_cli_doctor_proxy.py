@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.journey.shell import PATIENCE, bellcast
+from tests.journey.shell import TIMEOUT, bellcast
 from tests.servers import free_port
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
@@ -36,34 +36,36 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def proxy(folder, url: str, more: str) -> Iterator[str]:
+def proxy(folder, url: str, directives: str) -> Iterator[str]:
     """Run an nginx in front of that server, and yield its address."""
     port = free_port()
-    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, url=url, more=more))
+    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, url=url, more=directives))
     process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"])
     try:
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not listens(port):
             assert process.poll() is None, (folder / "error.log").read_text()
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
 
 @pytest.mark.parametrize(
-    ("more", "sse", "websocket"), [(PASSING, "ok", "ok"), (BUFFERING, "problem", "problem")], ids=["well", "buffering"]
+    ("directives", "sse", "websocket"),
+    [(PASSING, "ok", "ok"), (BUFFERING, "problem", "problem")],
+    ids=["well", "buffering"],
 )
-def test_doctor_checks_the_live_paths_through_a_proxy(start_server, tmp_path, more, sse, websocket):
+def test_doctor_checks_the_live_paths_through_a_proxy(start_server, tmp_path, directives, sse, websocket):
     server = start_server(BELLCAST_HEARTBEAT="1")
-    with proxy(tmp_path, server.url, more) as url:
-        told = bellcast("doctor", "--url", url, "--json", BELLCAST_SECRET=server.secret)
-    checks = {finding["check"]: finding for finding in told.json["findings"]}
+    with proxy(tmp_path, server.url, directives) as url:
+        result = bellcast("doctor", "--url", url, "--json", BELLCAST_SECRET=server.secret)
+    checks = {finding["check"]: finding for finding in result.json["findings"]}
     assert checks["server"]["state"] == "ok"
     assert (checks["SSE"]["state"], checks["WebSocket"]["state"]) == (sse, websocket)
     if sse == "problem":
         assert "proxy_buffering off" in checks["SSE"]["fix"]
         assert "Upgrade" in checks["WebSocket"]["fix"]
-    assert told.status == (1 if sse == "problem" else 0)
+    assert result.status == (1 if sse == "problem" else 0)

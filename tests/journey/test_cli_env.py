@@ -52,17 +52,19 @@ def test_unreadable_data_folder_is_one_error_line(command):
 
 
 def test_doctor_continues_with_an_unreadable_data_folder():
-    told = bellcast("doctor", "--local", "--json", "--data", UNREADABLE)
-    assert told.status == 1
-    states = {one["check"]: one["state"] for one in told.json["findings"]}
+    result = bellcast("doctor", "--local", "--json", "--data", UNREADABLE)
+    assert result.status == 1
+    states = {one["check"]: one["state"] for one in result.json["findings"]}
     assert states["data folder"] == states["credentials"] == "problem"
     assert "clock" in states
 
 
 def test_doctor_names_the_source_of_its_settings(tmp_path):
-    told = bellcast("doctor", "--local", "--json", "--data", tmp_path)
-    whats = {one["check"]: one["what"] for one in told.json["findings"]}
-    assert all(whats[check].startswith("as set in this shell: ") for check in ("origins", "proxies", "public topics"))
+    result = bellcast("doctor", "--local", "--json", "--data", tmp_path)
+    findings = {one["check"]: one["what"] for one in result.json["findings"]}
+    assert all(
+        findings[check].startswith("as set in this shell: ") for check in ("origins", "proxies", "public topics")
+    )
 
 
 @pytest.mark.parametrize("command", ["retry", "discard"])

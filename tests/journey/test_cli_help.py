@@ -34,11 +34,11 @@ def test_program_without_arguments_lists_every_command():
     assert bellcast("--help").out.strip() == shown.out.strip()
 
 
-@pytest.mark.parametrize("words", ALL_COMMANDS, ids=" ".join)
-def test_command_help_shows_its_usage(words):
-    shown = bellcast(*words, "--help", COLUMNS="120")
+@pytest.mark.parametrize("arguments", ALL_COMMANDS, ids=" ".join)
+def test_command_help_shows_its_usage(arguments):
+    shown = bellcast(*arguments, "--help", COLUMNS="120")
     assert shown.status == 0
-    assert shown.out.lstrip().startswith(f"Usage: bellcast {' '.join(words)}")
+    assert shown.out.lstrip().startswith(f"Usage: bellcast {' '.join(arguments)}")
     assert ESCAPE not in shown.out
 
 
@@ -59,16 +59,16 @@ def test_version_is_printed():
 
 def test_installed_program_is_the_same_as_the_module():
     program = Path(sys.executable).with_name("bellcast")
-    ended = subprocess.run([program, "--version"], capture_output=True, text=True, env=environ())
-    assert ended.stdout == f"bellcast {package.__version__}\n"
+    result = subprocess.run([program, "--version"], capture_output=True, text=True, env=environ())
+    assert result.stdout == f"bellcast {package.__version__}\n"
 
 
 def test_help_imports_no_server_modules():
     """These imports would make it slow."""
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bellcast", "--help"], capture_output=True, text=True, env=environ()
     )
-    loaded = {line.rpartition("|")[2].strip() for line in told.stderr.splitlines() if "|" in line}
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "bellcast.cli" in loaded
     assert not loaded & {"asyncio", "bellcast.server", "httpx", "litestar", "msgspec", "sqlite3", "uvicorn"}
 
@@ -82,7 +82,7 @@ def test_colours_appear_at_terminals_unless_disabled():
 
 
 @pytest.mark.parametrize(
-    ("words", "wrong", "todo"),
+    ("arguments", "wrong", "todo"),
     [
         (["srve"], "No such command 'srve'. Did you mean 'serve'?", "bellcast --help"),
         (
@@ -97,13 +97,13 @@ def test_colours_appear_at_terminals_unless_disabled():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_invalid_command_line_is_one_error_line(words, wrong, todo):
-    ended = bellcast(*words, COLUMNS="300")
-    assert ended.status == 2
-    assert ended.out == ""
-    assert wrong.lower() in ended.err.lower()
-    assert todo in ended.err
-    assert len(ended.err.splitlines()) == 1
+def test_invalid_command_line_is_one_error_line(arguments, wrong, todo):
+    result = bellcast(*arguments, COLUMNS="300")
+    assert result.status == 2
+    assert result.out == ""
+    assert wrong.lower() in result.err.lower()
+    assert todo in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 def test_benchmarks_are_listed():
@@ -115,6 +115,6 @@ def test_benchmarks_are_listed():
 def test_closed_output_pipe_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
-    ended = subprocess.run(command("config"), env=environ(), stdout=writing, stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(command("config"), env=environ(), stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
-    assert ended.stderr == ""
+    assert result.stderr == ""

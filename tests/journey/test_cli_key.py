@@ -11,10 +11,10 @@ def project(bellcast_server):
 
 
 def test_key_grants_its_scopes_until_it_is_revoked(project):
-    made = bellcast("key", "create", "booking service", "--scope", "send", **project)
-    assert made.status == 0
-    key = made.out.strip()
-    assert "may send" in made.err
+    created = bellcast("key", "create", "booking service", "--scope", "send", **project)
+    assert created.status == 0
+    key = created.out.strip()
+    assert "may send" in created.err
     as_key = project | {"BELLCAST_SECRET": key}
 
     assert bellcast("notify", "key-alice", "Hello", **as_key).status == 0
@@ -31,13 +31,13 @@ def test_key_grants_its_scopes_until_it_is_revoked(project):
 
 
 def test_key_commands_print_json_for_scripts(project):
-    made = bellcast("key", "create", "backoffice", "--scope", "manage,read", "--json", **project).json
-    assert made["scopes"] == ["read", "manage"]
-    assert made["key"].startswith(f"bc_{made['id']}_")
+    created = bellcast("key", "create", "backoffice", "--scope", "manage,read", "--json", **project).json
+    assert created["scopes"] == ["read", "manage"]
+    assert created["key"].startswith(f"bc_{created['id']}_")
     listed = bellcast("key", "list", "--json", **project).json
-    assert made["id"] in [key["id"] for key in listed]
-    assert made["key"] not in str(listed)
-    assert bellcast("key", "revoke", made["id"], "--json", **project).json == {"revoked": made["id"]}
+    assert created["id"] in [key["id"] for key in listed]
+    assert created["key"] not in str(listed)
+    assert bellcast("key", "revoke", created["id"], "--json", **project).json == {"revoked": created["id"]}
 
 
 def test_unknown_key_and_scope_are_reported(project):

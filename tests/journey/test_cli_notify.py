@@ -17,7 +17,7 @@ def inbox(server, recipient, **claims):
 
 
 def test_all_fields_arrive(bellcast_server, project):
-    said = {
+    draft = {
         "body": "Saturday, 14:00",
         "type": "booking",
         "priority": "high",
@@ -27,12 +27,12 @@ def test_all_fields_arrive(bellcast_server, project):
         "group": "bookings",
         "expires_at": "2035-01-31T12:00:00Z",
     }
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in said.items() if name != "expires_at"]
-    options += ["--expires", said["expires_at"], "--tag", "vip", "--tag", "new", "--payload", '{"id": 7}']
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in draft.items() if name != "expires_at"]
+    options += ["--expires", draft["expires_at"], "--tag", "vip", "--tag", "new", "--payload", '{"id": 7}']
     sent = bellcast("notify", "fields-alice", "New booking", *options, "--actor", "Clara", "--json", **project).json
     (found,) = inbox(bellcast_server, "fields-alice")
     assert sent == {"notifications": [{"id": found["id"], "recipient": "fields-alice"}]}
-    assert {name: found[name] for name in said} == said
+    assert {name: found[name] for name in draft} == draft
     assert found["actor"]["name"] == "Clara"
     assert (found["title"], found["tags"], found["data"]) == ("New booking", ["vip", "new"], {"id": 7})
 
@@ -52,8 +52,8 @@ def test_audiences_can_be_addressed_by_topic_role_and_tenant(bellcast_server, pr
     assert to_topic["announcement"]["id"] == inbox(bellcast_server, "many-alice")[0]["id"]
     bellcast("notify", "--to-role", "admin", "For the role", **project)
     assert inbox(bellcast_server, "many-bob")[0]["title"] == "For the role"
-    told = bellcast("notify", "--all", "For all", "--tenant", "notify-acme", "--expires", "1h", **project)
-    assert "Announced to everyone" in told.out
+    result = bellcast("notify", "--all", "For all", "--tenant", "notify-acme", "--expires", "1h", **project)
+    assert "Announced to everyone" in result.out
     assert inbox(bellcast_server, "many-carol", tenant="notify-acme")[0]["title"] == "For all"
 
 
@@ -79,10 +79,10 @@ def test_repeated_idempotency_key_sends_once(bellcast_server, project):
     ],
     ids=["no title", "no quotes", "two addresses", "two audiences", "no JSON"],
 )
-def test_invalid_command_line_sends_nothing(bellcast_server, project, args, said):
+def test_invalid_command_line_sends_nothing(bellcast_server, project, args, message):
     refused = bellcast("notify", *args, **project)
     assert (refused.status, refused.out) == (2, "")
-    assert said in refused.err
+    assert message in refused.err
 
 
 def test_refused_field_is_named(project):

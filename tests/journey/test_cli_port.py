@@ -50,8 +50,8 @@ def test_killed_server_is_reported_as_the_last_known_one(tmp_path):
 
 
 def test_server_of_another_project_is_reported(bellcast_server):
-    mine = {"BELLCAST_PROJECT": "1:my-key:a-secret-of-mine", "BELLCAST_URL": bellcast_server.url}
-    refused = bellcast("notify", "alice", "Hello", **mine)
+    other_project = {"BELLCAST_PROJECT": "1:my-key:a-secret-of-mine", "BELLCAST_URL": bellcast_server.url}
+    refused = bellcast("notify", "alice", "Hello", **other_project)
     assert refused.status == 1
     assert f"has another project ({bellcast_server.key})" in refused.err
     assert "a-secret-of-mine" not in refused.err
@@ -77,16 +77,16 @@ def test_unwritable_server_file_does_not_stop_the_server(tmp_path):
     (tmp_path / "server.json").mkdir()
     with running("serve", "--port", free_port(), "--data", tmp_path) as server:
         assert "is listening" in next(lines(server))
-        ended = end(server, signal.SIGTERM)
-    assert ended.status == 0
-    assert "server_url_not_stored" in ended.err
+        result = end(server, signal.SIGTERM)
+    assert result.status == 0
+    assert "server_url_not_stored" in result.err
 
 
 async def test_workers_store_their_common_address(tmp_path):
     port, name = free_port(), f"port_{uuid4().hex}"
     database = await engines.postgres().make(name)
-    given = {"BELLCAST_STORE": database, "BELLCAST_BROKER": database}
-    with running("serve", "--port", port, "--workers", 2, "--data", tmp_path, **given) as server:
+    environ = {"BELLCAST_STORE": database, "BELLCAST_BROKER": database}
+    with running("serve", "--port", port, "--workers", 2, "--data", tmp_path, **environ) as server:
         assert f":{port}" in next(lines(server))
         assert bellcast("notify", "alice", "Hello", "--data", tmp_path).status == 0
         assert end(server, signal.SIGTERM).status == 0
@@ -94,5 +94,5 @@ async def test_workers_store_their_common_address(tmp_path):
 
 
 def test_make_demo_passes_the_port():
-    asked = subprocess.run(["make", "--dry-run", "demo", "PORT=9000"], cwd=ROOT, capture_output=True, text=True)
-    assert "bellcast demo --port 9000" in asked.stdout
+    result = subprocess.run(["make", "--dry-run", "demo", "PORT=9000"], cwd=ROOT, capture_output=True, text=True)
+    assert "bellcast demo --port 9000" in result.stdout

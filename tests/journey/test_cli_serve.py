@@ -12,36 +12,36 @@ import pytest
 from tests.journey.shell import ESCAPE, bellcast, end, lines, running
 
 
-def listening(process) -> str:
+def listening_url(process) -> str:
     """Return the URL in the one line that a server prints."""
     line = next(lines(process))
-    found = re.fullmatch(r"Bellcast \S+ is listening on (http://\S+)", line)
-    assert found, line
-    return found[1]
+    match = re.fullmatch(r"Bellcast \S+ is listening on (http://\S+)", line)
+    assert match, line
+    return match[1]
 
 
 def test_first_start_creates_credentials_and_shows_them_once(tmp_path):
     data = tmp_path / "new" / "data"
     with running("serve", "--port", 0, "--data", data) as first:
-        listening(first)
+        listening_url(first)
         shown = end(first, signal.SIGTERM)
-    kept = json.loads((data / "project.json").read_text())
-    assert all(kept[name] in shown.err for name in ("id", "key", "secret"))
+    project = json.loads((data / "project.json").read_text())
+    assert all(project[name] in shown.err for name in ("id", "key", "secret"))
     assert stat.S_IMODE((data / "project.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
     with running("serve", "--port", 0, "--data", data) as second:
-        listening(second)
-        again = end(second, signal.SIGTERM)
-    assert kept["secret"] not in again.err + again.out
-    assert json.loads((data / "project.json").read_text()) == kept
+        listening_url(second)
+        second_result = end(second, signal.SIGTERM)
+    assert project["secret"] not in second_result.err + second_result.out
+    assert json.loads((data / "project.json").read_text()) == project
 
 
 def test_store_files_are_private_in_an_existing_folder(tmp_path):
     data = tmp_path / "open to all"
     data.mkdir(mode=0o755)
     with running("serve", "--port", 0, "--data", data) as process:
-        url = listening(process)
+        url = listening_url(process)
         assert httpx.get(f"{url}/readyz").status_code == 200
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()}
         end(process, signal.SIGTERM)
@@ -51,77 +51,79 @@ def test_store_files_are_private_in_an_existing_folder(tmp_path):
 
 def test_stdout_has_only_the_line_with_the_address(tmp_path):
     with running("serve", "--port", 0, "--data", tmp_path) as process:
-        url = listening(process)
+        url = listening_url(process)
         assert httpx.get(f"{url}/readyz").json()["status"] == "ready"
-        ended = end(process, signal.SIGTERM)
-    assert ended.out == ""
-    assert ESCAPE not in ended.err
+        result = end(process, signal.SIGTERM)
+    assert result.out == ""
+    assert ESCAPE not in result.err
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_server_closes_connections_for_a_reconnect_and_exits_with_status_0(tmp_path, how):
     with running("serve", "--port", 0, "--data", tmp_path) as process:
-        url = listening(process)
+        url = listening_url(process)
         token = bellcast("token", "alice", "--data", tmp_path).out.strip()
         with httpx.stream("GET", f"{url}/v1/stream", headers={"Authorization": f"Bearer {token}"}) as stream:
-            told = stream.iter_lines()
-            assert "event: ready" in (next(told), next(told), next(told))
-            ended = end(process, how)
-            rest = "\n".join(told)
+            lines_of_stream = stream.iter_lines()
+            assert "event: ready" in (next(lines_of_stream), next(lines_of_stream), next(lines_of_stream))
+            result = end(process, how)
+            rest = "\n".join(lines_of_stream)
     assert '"reason":"restarting","reconnect":true' in rest
-    assert ended.status == 0
-    assert "Traceback" not in ended.err
+    assert result.status == 0
+    assert "Traceback" not in result.err
 
 
 def test_options_override_the_environment(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        taken = str(probe.getsockname()[1])
-        with running("serve", "--port", 0, "--data", tmp_path, "--limit-title", 5, BELLCAST_PORT=taken) as process:
-            url = listening(process)
-            assert not url.endswith(f":{taken}")
+        occupied_port = str(probe.getsockname()[1])
+        with running(
+            "serve", "--port", 0, "--data", tmp_path, "--limit-title", 5, BELLCAST_PORT=occupied_port
+        ) as process:
+            url = listening_url(process)
+            assert not url.endswith(f":{occupied_port}")
             refused = bellcast("notify", "alice", "Too long", "--url", url, "--data", tmp_path)
     assert refused.status == 1
     assert "title: must be at most 5 characters, got 8" in refused.err
 
 
-def one_line(ended, status: int) -> str:
+def error_line(result, status: int) -> str:
     """Check that a command failed with one error line and no traceback, and return that line."""
-    assert ended.status == status
-    assert ended.out == ""
-    errors = [line for line in ended.err.splitlines() if line.startswith("Error:")]
+    assert result.status == status
+    assert result.out == ""
+    errors = [line for line in result.err.splitlines() if line.startswith("Error:")]
     assert len(errors) == 1
-    assert ended.err.splitlines()[-1] == errors[0]
-    assert "Traceback" not in ended.err
+    assert result.err.splitlines()[-1] == errors[0]
+    assert "Traceback" not in result.err
     return errors[0]
 
 
 def test_port_in_use_is_reported(bellcast_server, tmp_path):
-    error = one_line(bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path), 1)
+    error = error_line(bellcast("serve", "--port", bellcast_server.port, "--data", tmp_path), 1)
     assert f"127.0.0.1 port {bellcast_server.port} is in use; stop the other program, or choose another" in error
 
 
 def test_foreign_address_is_reported(tmp_path):
-    error = one_line(bellcast("serve", "--host", "203.0.113.7", "--port", 0, "--data", tmp_path), 1)
+    error = error_line(bellcast("serve", "--host", "203.0.113.7", "--port", 0, "--data", tmp_path), 1)
     assert "cannot listen on 203.0.113.7 port 0" in error
     assert "--host" in error
 
 
 def test_data_folder_in_use_is_reported(bellcast_server):
-    error = one_line(bellcast("serve", "--port", 0, "--data", bellcast_server.data), 1)
+    error = error_line(bellcast("serve", "--port", 0, "--data", bellcast_server.data), 1)
     assert f"Another Bellcast server is using the data folder {bellcast_server.data}" in error
     assert httpx.get(f"{bellcast_server.url}/readyz").status_code == 200
 
 
 def test_invalid_database_file_is_reported(tmp_path):
     (tmp_path / "bellcast.db").write_text("This is a letter to my landlord, and far longer than a file's header." * 9)
-    error = one_line(bellcast("serve", "--port", 0, "--data", tmp_path), 1)
+    error = error_line(bellcast("serve", "--port", 0, "--data", tmp_path), 1)
     assert "not a database" in error
 
 
 def test_data_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").touch()
-    error = one_line(bellcast("serve", "--port", 0, "--data", tmp_path / "file" / "data"), 2)
+    error = error_line(bellcast("serve", "--port", 0, "--data", tmp_path / "file" / "data"), 2)
     assert "BELLCAST_DATA" in error
 
 
@@ -138,7 +140,7 @@ def test_data_folder_that_cannot_be_created_is_reported(tmp_path):
     ids=["option", "variable", "unknown variable", "file", "handlers", "store"],
 )
 def test_invalid_setting_is_named(tmp_path, args, environ, named):
-    error = one_line(bellcast("serve", "--data", tmp_path, *args, **environ), 2)
+    error = error_line(bellcast("serve", "--data", tmp_path, *args, **environ), 2)
     assert named in error
 
 
@@ -146,4 +148,4 @@ def test_handlers_are_imported_from_the_working_directory(tmp_path, monkeypatch)
     (tmp_path / "bells.py").write_text("from bellcast.calls import Handlers\nhandlers = Handlers()\n")
     monkeypatch.chdir(tmp_path)
     with running("serve", "--port", 0, "--data", tmp_path / "data", "--handlers", "bells:handlers") as process:
-        assert listening(process)
+        assert listening_url(process)

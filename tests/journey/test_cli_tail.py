@@ -15,12 +15,12 @@ def project(bellcast_server):
 
 
 def send(server, **draft):
-    answer = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=draft)
-    answer.raise_for_status()
-    return answer.json()["notifications"][0]["id"]
+    response = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=draft)
+    response.raise_for_status()
+    return response.json()["notifications"][0]["id"]
 
 
-def told(process, name):
+def next_frame(process, name):
     """Return the next frame of that type."""
     return next(frame for frame in map(json.loads, lines(process)) if frame["type"] == name)
 
@@ -29,48 +29,48 @@ def test_tail_prints_the_newest_notifications_then_live_events(bellcast_server, 
     for title in ("one", "two", "three"):
         send(bellcast_server, to="tail-alice", title=title)
     with running("tail", "tail-alice", "-n", 2, "--json", **project) as process:
-        assert [told(process, "notification")["notification"]["title"] for _ in range(2)] == ["two", "three"]
-        assert told(process, "ready")["unread"] == 3
+        assert [next_frame(process, "notification")["notification"]["title"] for _ in range(2)] == ["two", "three"]
+        assert next_frame(process, "ready")["unread"] == 3
         id = send(bellcast_server, to="tail-alice", title="four")
-        live = told(process, "notification")
+        live = next_frame(process, "notification")
         assert (live["notification"]["id"], live["unread"]) == (id, 4)
         headers = bellcast_server.as_recipient("tail-alice")
         httpx.patch(f"{bellcast_server.url}/v1/inbox/{id}", headers=headers, json={"read": True})
-        assert told(process, "notification-update")["unread"] == 3
+        assert next_frame(process, "notification-update")["unread"] == 3
         httpx.delete(f"{bellcast_server.url}/v1/inbox/{id}", headers=headers)
-        assert told(process, "notification-delete")["id"] == id
+        assert next_frame(process, "notification-delete")["id"] == id
         assert end(process, signal.SIGINT).status == 0
 
 
 def test_tail_marks_nothing_as_seen(bellcast_server, project):
     send(bellcast_server, to="tail-bob", title="Unseen")
     with running("tail", "tail-bob", "--json", **project) as process:
-        assert told(process, "notification")["notification"]["seen_at"] is None
-        told(process, "ready")
+        assert next_frame(process, "notification")["notification"]["seen_at"] is None
+        next_frame(process, "ready")
     headers = bellcast_server.as_recipient("tail-bob")
     assert httpx.get(f"{bellcast_server.url}/v1/inbox", headers=headers).json()["unseen"] == 1
 
 
 def test_tail_follows_topics_too(bellcast_server, project):
     with running("tail", "tail-carol", "--topic", "deploys", "--topic", "alerts", "--json", **project) as process:
-        assert told(process, "ready")["topics"] == ["deploys", "alerts"]
+        assert next_frame(process, "ready")["topics"] == ["deploys", "alerts"]
         body = {"topic": "alerts", "name": "fired", "data": {"level": 3}}
         httpx.post(f"{bellcast_server.url}/v1/events", headers=bellcast_server.as_app(), json=body)
-        assert told(process, "event")["data"] == {"level": 3}
+        assert next_frame(process, "event")["data"] == {"level": 3}
 
 
 def test_tail_loses_nothing_when_the_server_is_killed(start_server):
     server = start_server()
     project = {"BELLCAST_URL": server.url, "BELLCAST_SECRET": server.secret}
     with running("tail", "alice", "--json", **project) as process:
-        told(process, "ready")
+        next_frame(process, "ready")
         sent = [send(server, to="alice", title="before")]
-        heard = [told(process, "notification")["notification"]["id"]]
+        received = [next_frame(process, "notification")["notification"]["id"]]
         for _ in range(2):
             server.restart()
             sent += [send(server, to="alice", title=f"number {number}") for number in range(3)]
-            heard += [told(process, "notification")["notification"]["id"] for _ in range(3)]
-    assert heard == sent
+            received += [next_frame(process, "notification")["notification"]["id"] for _ in range(3)]
+    assert received == sent
 
 
 def test_tail_highlights_urgent_notifications_at_a_terminal(bellcast_server, project):
@@ -99,20 +99,20 @@ def test_tail_reports_errors_of_credentials_server_and_arguments(project):
     wrong = bellcast("tail", "alice", **project | {"BELLCAST_SECRET": "wrong"})
     assert wrong.status == 1
     assert "does not accept this secret" in wrong.err
-    away = bellcast("tail", "alice", **project | {"BELLCAST_URL": "http://127.0.0.1:1"})
-    assert away.status == 1
-    assert "no server responds at http://127.0.0.1:1" in away.err
-    nobody = bellcast("tail", "", **project)
-    assert nobody.status == 2
-    assert "recipient: must not be empty" in nobody.err
+    unreachable = bellcast("tail", "alice", **project | {"BELLCAST_URL": "http://127.0.0.1:1"})
+    assert unreachable.status == 1
+    assert "no server responds at http://127.0.0.1:1" in unreachable.err
+    empty = bellcast("tail", "", **project)
+    assert empty.status == 2
+    assert "recipient: must not be empty" in empty.err
 
 
 def test_tail_ends_when_its_session_is_revoked(bellcast_server, project):
     with running("tail", "tail-frank", "--json", **project) as process:
-        told(process, "ready")
+        next_frame(process, "ready")
         url = f"{bellcast_server.url}/v1/recipients/tail-frank/sessions"
         httpx.delete(url, headers=bellcast_server.as_app())
-        assert told(process, "close")["reason"] == "revoked"
+        assert next_frame(process, "close")["reason"] == "revoked"
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the server ended the stream (revoked); run the command again for a new session" in err

@@ -16,17 +16,17 @@ def claims(token: str) -> dict:
 
 def test_token_opens_the_inbox_of_its_recipient(bellcast_server):
     token = bellcast("token", "token-alice", **OURS).out.strip()
-    answer = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"})
-    assert answer.status_code == 200
-    assert answer.json()["unread"] == 0
+    response = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == 200
+    assert response.json()["unread"] == 0
 
 
 def test_token_has_the_requested_claims():
     options = ["--tenant", "acme", "--ttl", "2h", "--topic", "a.*", "--topic", "b", "--publish", "chat-*"]
     shown = bellcast("token", "alice", *options, "--role", "admin", "--name", "Alice A.", **OURS)
-    said = claims(shown.out.strip())
-    assert said["exp"] - said["iat"] == 7200
-    assert {name: said[name] for name in said.keys() - {"iat", "exp"}} == {
+    payload = claims(shown.out.strip())
+    assert payload["exp"] - payload["iat"] == 7200
+    assert {name: payload[name] for name in payload.keys() - {"iat", "exp"}} == {
         "sub": "alice",
         "tenant": "acme",
         "topics": ["a.*", "b"],
@@ -37,10 +37,10 @@ def test_token_has_the_requested_claims():
 
 
 def test_token_is_printed_as_json_for_scripts():
-    told = bellcast("token", "alice", "--json", **OURS).json
-    assert told.keys() == {"token", "recipient", "tenant", "expires_at"}
-    assert (told["recipient"], told["tenant"]) == ("alice", None)
-    assert claims(told["token"])["sub"] == "alice"
+    result = bellcast("token", "alice", "--json", **OURS).json
+    assert result.keys() == {"token", "recipient", "tenant", "expires_at"}
+    assert (result["recipient"], result["tenant"]) == ("alice", None)
+    assert claims(result["token"])["sub"] == "alice"
 
 
 def test_token_without_credentials_creates_no_folder(tmp_path):

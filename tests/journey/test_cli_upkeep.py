@@ -16,36 +16,38 @@ def project(bellcast_server):
     return {"BELLCAST_URL": bellcast_server.url, "BELLCAST_SECRET": bellcast_server.secret}
 
 
-def found(told):
+def findings(result):
     """Return the doctor's findings by check."""
-    return {finding["check"]: finding for finding in told.json["findings"]}
+    return {finding["check"]: finding for finding in result.json["findings"]}
 
 
 def test_config_shows_effective_values_and_their_sources(tmp_path):
-    given = {"BELLCAST_PORT": "80", "BELLCAST_SECRET": "hush-hush", "BELLCAST_PROJECT": "7:key:very-secret"}
-    told = bellcast("config", "--data", tmp_path, "--json", **given)
-    assert told.json["BELLCAST_PORT"] == {"value": "80", "source": "environment"}
-    assert told.json["BELLCAST_DATA"] == {"value": str(tmp_path), "source": "option"}
-    assert told.json["BELLCAST_HOST"] == {"value": "127.0.0.1", "source": "default"}
-    shown = bellcast("config", "--changed", "--data", tmp_path, **given).out
+    environ = {"BELLCAST_PORT": "80", "BELLCAST_SECRET": "hush-hush", "BELLCAST_PROJECT": "7:key:very-secret"}
+    result = bellcast("config", "--data", tmp_path, "--json", **environ)
+    assert result.json["BELLCAST_PORT"] == {"value": "80", "source": "environment"}
+    assert result.json["BELLCAST_DATA"] == {"value": str(tmp_path), "source": "option"}
+    assert result.json["BELLCAST_HOST"] == {"value": "127.0.0.1", "source": "default"}
+    shown = bellcast("config", "--changed", "--data", tmp_path, **environ).out
     assert [line.split()[0] for line in shown.splitlines() if line.startswith("BELLCAST_")] == [
         "BELLCAST_PORT",
         "BELLCAST_DATA",
         "BELLCAST_PROJECT",
         "BELLCAST_SECRET",
     ]
-    assert not any(secret in told.out + shown for secret in ("hush-hush", "very-secret"))
+    assert not any(secret in result.out + shown for secret in ("hush-hush", "very-secret"))
     assert not (tmp_path / "project.json").exists()
 
 
 def test_doctor_finds_no_problem_with_a_healthy_server(bellcast_server, project):
-    told = bellcast("doctor", "--data", bellcast_server.data, "--json", **project)
-    checks = found(told)
+    result = bellcast("doctor", "--data", bellcast_server.data, "--json", **project)
+    checks = findings(result)
     assert {checks[name]["state"] for name in ("store", "server", "SSE", "WebSocket", "clock")} == {"ok"}
-    assert told.status == 0
-    assert told.json["ok"] is True
-    patient = httpx.get(f"{bellcast_server.url}/v1/recipients/bellcast-doctor", headers=bellcast_server.as_app())
-    assert patient.status_code == 404
+    assert result.status == 0
+    assert result.json["ok"] is True
+    doctor_recipient = httpx.get(
+        f"{bellcast_server.url}/v1/recipients/bellcast-doctor", headers=bellcast_server.as_app()
+    )
+    assert doctor_recipient.status_code == 404
 
 
 def test_doctor_names_problems_and_fixes(tmp_path):
@@ -53,11 +55,11 @@ def test_doctor_names_problems_and_fixes(tmp_path):
     (tmp_path / "project.json").chmod(0o644)
     (tmp_path / "bellcast.db").write_bytes(b"no database " * 1000)
     wrong = {"BELLCAST_PUBLIC_TOPICS": "user.*", "BELLCAST_TRUSTED_PROXIES": "0.0.0.0/0"}
-    asked = ["doctor", "--data", tmp_path, "--url", "http://127.0.0.1:1"]
-    told = bellcast(*asked, "--json", **wrong)
-    checks = found(told)
-    assert told.status == 1
-    assert told.json["ok"] is False
+    arguments = ["doctor", "--data", tmp_path, "--url", "http://127.0.0.1:1"]
+    result = bellcast(*arguments, "--json", **wrong)
+    checks = findings(result)
+    assert result.status == 1
+    assert result.json["ok"] is False
     assert {name for name, finding in checks.items() if finding["state"] == "problem"} == {
         "credentials",
         "store",
@@ -66,69 +68,71 @@ def test_doctor_names_problems_and_fixes(tmp_path):
     }
     assert checks["credentials"]["fix"] == f"chmod 600 {tmp_path / 'project.json'}"
     assert "user.*" in checks["public topics"]["what"]
-    shown = bellcast(*asked, **wrong)
+    shown = bellcast(*arguments, **wrong)
     assert shown.status == 1
     assert all(f"→ {finding['fix']}" in shown.out for finding in checks.values() if finding["fix"])
     assert "4 problems" in shown.out
 
 
 def test_doctor_warns_of_a_short_secret(tmp_path):
-    told = bellcast("doctor", "--data", tmp_path, "--json", "--local", BELLCAST_PROJECT="1:key:x")
-    finding = found(told)["credentials"]
+    result = bellcast("doctor", "--data", tmp_path, "--json", "--local", BELLCAST_PROJECT="1:key:x")
+    finding = findings(result)["credentials"]
     assert finding["state"] == "warning"
     assert "can be guessed" in finding["what"]
 
 
 def test_doctor_reports_invalid_settings():
-    told = bellcast("doctor", "--json", BELLCAST_PORT="eighty")
-    assert told.status == 1
-    assert "BELLCAST_PORT" in found(told)["settings"]["what"]
+    result = bellcast("doctor", "--json", BELLCAST_PORT="eighty")
+    assert result.status == 1
+    assert "BELLCAST_PORT" in findings(result)["settings"]["what"]
 
 
 def test_doctor_without_the_secret_checks_the_public_paths(bellcast_server, project):
-    told = bellcast("doctor", "--json", **project | {"BELLCAST_SECRET": "wrong"})
-    assert found(told)["server"]["state"] == "ok"
-    assert found(told)["live path"]["state"] == "warning"
-    assert "SSE" not in found(told)
+    result = bellcast("doctor", "--json", **project | {"BELLCAST_SECRET": "wrong"})
+    assert findings(result)["server"]["state"] == "ok"
+    assert findings(result)["live path"]["state"] == "warning"
+    assert "SSE" not in findings(result)
 
 
 def test_doctor_can_skip_the_server(tmp_path):
-    told = bellcast("doctor", "--local", "--data", tmp_path, "--url", "http://127.0.0.1:1", "--json")
-    assert told.status == 0
-    assert "server" not in found(told)
+    result = bellcast("doctor", "--local", "--data", tmp_path, "--url", "http://127.0.0.1:1", "--json")
+    assert result.status == 0
+    assert "server" not in findings(result)
 
 
 def sent_while(server, work):
     """Return the ids that were acknowledged before `work` was called, and during it."""
-    before, during, ends = [], [], threading.Event()
+    before, during, is_over = [], [], threading.Event()
 
     def send(into):
         body = {"to": "alice", "title": "Keep me"}
-        answer = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
-        into.append(answer.json()["notifications"][0]["id"])
+        response = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
+        into.append(response.json()["notifications"][0]["id"])
 
     def keep_sending():
-        while not ends.is_set():
+        while not is_over.is_set():
             send(during)
 
     for _ in range(20):
         send(before)
-    busy = threading.Thread(target=keep_sending)
-    busy.start()
+    thread = threading.Thread(target=keep_sending)
+    thread.start()
     try:
         work()
     finally:
-        ends.set()
-        busy.join()
+        is_over.set()
+        thread.join()
     return before, during
 
 
 def test_backup_of_a_busy_server_is_complete(start_server, tmp_path):
     server = start_server()
     copy = tmp_path / "copy.db"
-    told = []
-    before, during = sent_while(server, lambda: told.append(bellcast("backup", copy, "--data", server.data, "--json")))
-    assert told[0].json["bytes"] == copy.stat().st_size
+    results = []
+    before, during = sent_while(
+        server, lambda: results.append(bellcast("backup", copy, "--data", server.data, "--json"))
+    )
+    assert results[0].json["bytes"] == copy.stat().st_size
     assert copy.stat().st_mode & 0o077 == 0
     assert during
 
@@ -148,12 +152,12 @@ def test_backup_of_a_busy_server_is_complete(start_server, tmp_path):
 
 
 def test_backup_overwrites_no_file(bellcast_server, tmp_path):
-    mine = tmp_path / "mine.txt"
-    mine.write_text("dear diary")
-    refused = bellcast("backup", mine, "--data", bellcast_server.data)
+    file = tmp_path / "mine.txt"
+    file.write_text("dear diary")
+    refused = bellcast("backup", file, "--data", bellcast_server.data)
     assert refused.status == 1
     assert "is already there" in refused.err
-    assert mine.read_text() == "dear diary"
+    assert file.read_text() == "dear diary"
     nothing = bellcast("backup", tmp_path / "new.db", "--data", tmp_path / "nothing")
     assert nothing.status == 1
     assert "There is no file" in nothing.err

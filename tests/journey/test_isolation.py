@@ -1,5 +1,5 @@
 """Isolation of tenants: every path and every frame of every dialect, sent by one tenant with another's ids, returns
-nothing of it, changes nothing, and reaches none of its clients.
+none of its data, changes nothing, and reaches none of its clients.
 """
 
 import json
@@ -42,12 +42,12 @@ class Acme(NamedTuple):
     def ids(self) -> list[str]:
         return [self.notification, self.announcement]
 
-    def keeps(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return everything that must remain unchanged."""
         app, alice = {"headers": self.server.as_app()}, {"headers": self.server.as_recipient("alice", tenant="acme")}
         url = self.server.url
-        kept = {path: httpx.get(f"{url}{path}", **app).text for path in ACMES}
-        return kept | {path: httpx.get(f"{url}{path}", **alice).text for path in ALICES}
+        responses = {path: httpx.get(f"{url}{path}", **app).text for path in ACMES}
+        return responses | {path: httpx.get(f"{url}{path}", **alice).text for path in ALICES}
 
 
 ACMES = [
@@ -87,28 +87,28 @@ def acme(server: ServerProcess) -> Iterator[Acme]:
 
 
 def operations() -> list[tuple[str, str, Any]]:
-    found = [
+    operations_found = [
         (method, path, one.opt["operation"])
         for one in HANDLERS
         for path in one.paths
         for method in one.http_methods
         if not path.startswith(OF_THE_PROJECT)
     ]
-    assert len(found) > 30
-    return sorted(found, key=lambda one: one[:2])
+    assert len(operations_found) > 30
+    return sorted(operations_found, key=lambda one: one[:2])
 
 
 def filled(path: str, acme: Acme) -> list[str]:
     """Return the path once for each combination of Acme's ids."""
     values = {"id": acme.ids, "key": ["alice", "bob"], "recipient": ["alice"], "topic": TOPICS}
     names = re.findall(r"{(\w+)", path)
-    found = []
+    paths = []
     for chosen in product(*(values[name] for name in names)):
         one = path
         for name, value in zip(names, chosen, strict=True):
             one = re.sub(rf"{{{name}[^}}]*}}", quote(value, safe=""), one)
-        found.append(one)
-    return found
+        paths.append(one)
+    return paths
 
 
 def bodies(operation: Any, acme: Acme) -> list[Any]:
@@ -120,15 +120,17 @@ def bodies(operation: Any, acme: Acme) -> list[Any]:
         return [[{"to": "alice", "title": "x"}, {"to": {"topic": TOPICS[0]}, "title": "x"}]]
     if not isinstance(example, dict):
         return [example]
-    said = [example, {**example, "tenant": "globex"}] if "tenant" in operation.body.__struct_fields__ else [example]
+    request_bodies = (
+        [example, {**example, "tenant": "globex"}] if "tenant" in operation.body.__struct_fields__ else [example]
+    )
     if "ids" in operation.body.__struct_fields__:
-        said.append({"ids": acme.ids})
+        request_bodies.append({"ids": acme.ids})
     if "topic" in operation.body.__struct_fields__:
-        said.append({"topic": TOPICS[0], "name": "x", "data": 1, "except": acme.connection})
-        said.append({"recipient": "alice", "name": "x", "data": 1})
+        request_bodies.append({"topic": TOPICS[0], "name": "x", "data": 1, "except": acme.connection})
+        request_bodies.append({"recipient": "alice", "name": "x", "data": 1})
     if "to" in operation.body.__struct_fields__:
-        said += [{"to": to, "title": "x"} for to in ({"topic": TOPICS[0]}, {"role": "admin"}, {"all": True})]
-    return said
+        request_bodies += [{"to": to, "title": "x"} for to in ({"topic": TOPICS[0]}, {"role": "admin"}, {"all": True})]
+    return request_bodies
 
 
 QUERIES = {
@@ -141,36 +143,36 @@ QUERIES = {
     ("method", "path", "operation"), operations(), ids=lambda one: one if isinstance(one, str) else ""
 )
 def test_no_path_returns_anything_of_another_tenant(acme: Acme, method: str, path: str, operation: Any) -> None:
-    server, before = acme.server, acme.keeps()
+    server, before = acme.server, acme.snapshot()
     recipient = operation.required_scope == "recipient"
     headers = server.as_recipient("alice", tenant="globex") if recipient else server.as_app()
     with httpx.Client(base_url=server.url, headers=headers) as globex:
         for one, query, body in product(
             filled(path, acme), QUERIES["recipient" if recipient else "server"], bodies(operation, acme)
         ):
-            answer = globex.request(method, f"{one}?{query.format(position=acme.position)}", json=body)
-            assert answer.status_code < 500, answer.text
-            assert MARK not in answer.text, (one, query, body)
-            assert acme.connection not in answer.text
-    assert acme.keeps() == before
-    assert settled(acme.bell) == []
+            response = globex.request(method, f"{one}?{query.format(position=acme.position)}", json=body)
+            assert response.status_code < 500, response.text
+            assert MARK not in response.text, (one, query, body)
+            assert acme.connection not in response.text
+    assert acme.snapshot() == before
+    assert frames_until_pong(acme.bell) == []
 
 
-def settled(bell: Socket) -> list[dict[str, Any]]:
+def frames_until_pong(bell: Socket) -> list[dict[str, Any]]:
     """Return the frames up to the response to a ping, without heartbeats."""
-    heard = []
+    received = []
     bell.send("ping", ref="settled")
     while (frame := bell.next()).get("ref") != "settled":
         if frame["type"] != "heartbeat":
-            heard.append(frame)
-    return heard
+            received.append(frame)
+    return received
 
 
 @pytest.mark.parametrize("how", ["query", "body"])
 def test_subscription_belongs_to_the_tenant_in_the_request(acme: Acme, how: str) -> None:
     url, headers = f"{acme.server.url}/v1/topics/public-{how}/subscriptions", acme.server.as_app()
-    said: dict[str, Any] = {"params": {"tenant": "globex"}} if how == "query" else {"json": {"tenant": "globex"}}
-    assert httpx.put(f"{url}/alice", headers=headers, **said).status_code == 201
+    options: dict[str, Any] = {"params": {"tenant": "globex"}} if how == "query" else {"json": {"tenant": "globex"}}
+    assert httpx.put(f"{url}/alice", headers=headers, **options).status_code == 201
     listed = {
         tenant: [
             one["recipient"]
@@ -179,11 +181,11 @@ def test_subscription_belongs_to_the_tenant_in_the_request(acme: Acme, how: str)
         for tenant in ("globex", "acme", "")
     }
     assert listed == {"globex": ["alice"], "acme": [], "": []}
-    both = httpx.put(f"{url}/alice?tenant=acme", headers=headers, json={"tenant": "globex"})
-    assert both.status_code == 422
+    conflicting = httpx.put(f"{url}/alice?tenant=acme", headers=headers, json={"tenant": "globex"})
+    assert conflicting.status_code == 422
 
 
-def said_by_clients(acme: Acme) -> dict[str, list[dict[str, Any]]]:
+def native_commands(acme: Acme) -> dict[str, list[dict[str, Any]]]:
     """Return every command of a native client, with Acme's ids."""
     marks = ["seen", "read", "unread", "archive", "unarchive", "delete"]
     return {
@@ -199,79 +201,79 @@ def said_by_clients(acme: Acme) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_native_frame_reaches_no_other_tenant(acme: Acme) -> None:
-    frames = said_by_clients(acme)
+    frames = native_commands(acme)
     assert set(frames) == {one.__struct_config__.tag for one in protocol.AnyCommand.__args__}
-    before = acme.keeps()
+    before = acme.snapshot()
     claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
     with websocket(acme.server, "alice", topics=",".join(TOPICS), claims=claims) as globex:
-        heard = [globex.until("ready")]
+        received = [globex.until("ready")]
         for chance in range(3):
-            said = [(name, one) for name, those in frames.items() for one in those]
-            random.Random(chance).shuffle(said)
-            for name, fields in said:
-                heard.append(globex.ask(name, **fields))
-        heard += settled(globex)
-        assert MARK not in json.dumps(heard)
-    acmes = acme.keeps()
-    assert acmes == before
-    assert settled(acme.bell) == []
+            commands = [(name, one) for name, variants in frames.items() for one in variants]
+            random.Random(chance).shuffle(commands)
+            for name, fields in commands:
+                received.append(globex.ask(name, **fields))
+        received += frames_until_pong(globex)
+        assert MARK not in json.dumps(received)
+    after = acme.snapshot()
+    assert after == before
+    assert frames_until_pong(acme.bell) == []
 
 
-def words(acme: Acme) -> Iterator[tuple[str, list[Any]]]:
+def socketio_events(acme: Acme) -> Iterator[tuple[str, list[Any]]]:
     """Return the same commands for Socket.IO: an event per command, with the fields as an object or as a list."""
-    for name, those in said_by_clients(acme).items():
-        for fields in those:
+    for name, variants in native_commands(acme).items():
+        for fields in variants:
             yield name, [fields]
             yield name, list(fields.values())
 
 
 def test_socketio_event_reaches_no_other_tenant(acme: Acme) -> None:
-    before = acme.keeps()
+    before = acme.snapshot()
     claims = {"tenant": "globex", "topics": ["*"], "publish": ["*"]}
     url = f"{acme.server.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket"
     with connect(url) as socket:
         socket.send("40" + json.dumps({"token": acme.server.token("alice", **claims)}))
-        heard = until(socket, "40{")
-        for number, (name, args) in enumerate(words(acme), 1):
+        received = until(socket, "40{")
+        for number, (name, args) in enumerate(socketio_events(acme), 1):
             socket.send(f"42{number}" + json.dumps([name, *args]))
-        heard += until(socket, f"43{number}")
-    assert MARK not in "".join(heard)
-    assert acme.keeps() == before
-    assert settled(acme.bell) == []
+        received += until(socket, f"43{number}")
+    assert MARK not in "".join(received)
+    assert acme.snapshot() == before
+    assert frames_until_pong(acme.bell) == []
 
 
 def until(socket: ClientConnection, beginning: str) -> list[str]:
     """Return the packets up to the first with that start."""
-    heard = [str(socket.recv(timeout=60))]
-    while not heard[-1].startswith(beginning):
-        heard.append(str(socket.recv(timeout=60)))
-    return heard
+    received = [str(socket.recv(timeout=60))]
+    while not received[-1].startswith(beginning):
+        received.append(str(socket.recv(timeout=60)))
+    return received
 
 
 def test_pusher_client_sees_no_tenant(acme: Acme) -> None:
-    server, before = acme.server, acme.keeps()
+    server, before = acme.server, acme.snapshot()
     sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
-    with bare(server) as nameless:
-        nameless.sign_in(id="alice", watchlist=["alice", "bob"])
+    with bare(server) as default_tenant:
+        default_tenant.sign_in(id="alice", watchlist=["alice", "bob"])
         for topic in TOPICS:
             member = '{"user_id":"mallory"}' if topic.startswith("presence-") else None
-            assert "alice" not in str(nameless.subscribe(topic, member))
-            nameless.say("client-x", {"a": 1}, channel=topic)
+            assert "alice" not in str(default_tenant.subscribe(topic, member))
+            default_tenant.send_frame("client-x", {"a": 1}, channel=topic)
         assert [one["id"] for one in sdk.users_info(TOPICS[0])["users"]] == ["mallory"]
         counted = sdk.channel_info(TOPICS[1], ["subscription_count"])
         assert counted["subscription_count"] == 1
         sdk.trigger(TOPICS, "x", {"a": 1})
         sdk.trigger("#server-to-user-alice", "x", {"a": 1})
-        assert MARK not in json.dumps(nameless.settled())
+        assert MARK not in json.dumps(default_tenant.frames_until_pong())
         sdk.terminate_user_connections("alice")
-    assert acme.keeps() == before
-    assert settled(acme.bell) == []
+    assert acme.snapshot() == before
+    assert frames_until_pong(acme.bell) == []
 
 
 def test_position_of_another_tenant_reveals_nothing(acme: Acme) -> None:
     with websocket(acme.server, "alice", position=acme.position, claims={"tenant": "globex"}) as globex:
-        heard = [globex.until("ready"), *settled(globex)]
-    assert MARK not in json.dumps(heard)
+        received = [globex.until("ready"), *frames_until_pong(globex)]
+    assert MARK not in json.dumps(received)
 
 
 def test_event_of_a_tenant_reaches_no_other_tenant(acme: Acme) -> None:
@@ -279,10 +281,10 @@ def test_event_of_a_tenant_reaches_no_other_tenant(acme: Acme) -> None:
     server, headers = acme.server, acme.server.as_app()
     with (
         websocket(server, "alice", topics=",".join(TOPICS), claims={"tenant": "globex", "topics": ["*"]}) as globex,
-        websocket(server, "alice", topics=",".join(TOPICS), claims={"topics": ["*"]}) as nameless,
+        websocket(server, "alice", topics=",".join(TOPICS), claims={"topics": ["*"]}) as default_tenant,
     ):
         globex.until("ready")
-        nameless.until("ready")
+        default_tenant.until("ready")
         with httpx.Client(base_url=server.url, headers=headers, params={"tenant": "acme"}) as app:
             for to in ("alice", {"topic": TOPICS[0]}, {"role": "admin"}, {"tenant": "acme"}, {"all": True}):
                 assert app.post("/v1/notifications", json={"to": to, "title": MARK}).status_code == 201
@@ -292,16 +294,16 @@ def test_event_of_a_tenant_reaches_no_other_tenant(acme: Acme) -> None:
                 bob.until("ready")
                 bob.ask("typing", topic=TOPICS[0], on=True)
             assert app.delete("/v1/recipients/bob/sessions").status_code == 204
-        assert settled(globex) == settled(nameless) == []
+        assert frames_until_pong(globex) == frames_until_pong(default_tenant) == []
     acme.bell.until("notification")
-    settled(acme.bell)
+    frames_until_pong(acme.bell)
 
 
 def test_idempotency_keys_of_two_tenants_are_independent(acme: Acme) -> None:
     url, headers = f"{acme.server.url}/v1/notifications", acme.server.as_app() | {"Idempotency-Key": "same"}
-    answers = [
+    responses = [
         httpx.post(url, params={"tenant": tenant}, json={"to": "carol", "title": tenant}, headers=headers)
         for tenant in ("acme", "globex")
     ]
-    assert [one.status_code for one in answers] == [201, 201]
-    assert answers[0].json() != answers[1].json()
+    assert [one.status_code for one in responses] == [201, 201]
+    assert responses[0].json() != responses[1].json()

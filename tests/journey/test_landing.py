@@ -12,31 +12,33 @@ from bellcast.settings import load
 from tests.journey import rest as rests
 from tests.journey.rest import PROJECT, Rest, refused
 
-HERE = {"host": "127.0.0.1:8787", "origin": "http://127.0.0.1:8787"}
+LOCAL_HEADERS = {"host": "127.0.0.1:8787", "origin": "http://127.0.0.1:8787"}
 FORM = "Title</label>"
 
 
 async def send(rest: Rest, body: object = None, **headers: str) -> httpx.Response:
     """Send the form like the page; None omits a header."""
-    return await rest.nobody.post("/", json={"title": "Hi"} if body is None else body, headers=HERE | headers)
+    return await rest.anonymous.post(
+        "/", json={"title": "Hi"} if body is None else body, headers=LOCAL_HEADERS | headers
+    )
 
 
 class TestPage:
     async def test_page_shows_name_version_state_and_links(self, rest: Rest) -> None:
-        answer = await rest.nobody.get("/", headers={"accept": "text/html,*/*", **HERE})
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        response = await rest.anonymous.get("/", headers={"accept": "text/html,*/*", **LOCAL_HEADERS})
+        assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
         for part in ("Bellcast", __version__, "It works", 'href="docs"', 'href="openapi.json"', 'href="errors"', FORM):
-            assert part in answer.text
+            assert part in response.text
 
     async def test_page_allows_only_its_own_scripts_and_styles(self, rest: Rest) -> None:
-        policy = (await rest.nobody.get("/", headers=HERE)).headers["content-security-policy"]
+        policy = (await rest.anonymous.get("/", headers=LOCAL_HEADERS)).headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
 
     async def test_program_gets_json(self, rest: Rest) -> None:
-        answer = await rest.nobody.get("/", headers={"accept": "application/json"})
-        assert answer.json() == {
+        response = await rest.anonymous.get("/", headers={"accept": "application/json"})
+        assert response.json() == {
             "name": "Bellcast",
             "version": __version__,
             "status": "ready",
@@ -47,31 +49,31 @@ class TestPage:
 
     async def test_page_shows_the_reason_if_the_server_is_not_ready(self, rest: Rest) -> None:
         await rest.store.close()
-        answer = await rest.nobody.get("/", headers=HERE)
-        assert answer.status_code == 200
-        assert "Not ready" in answer.text
-        assert "It works" not in answer.text
+        response = await rest.anonymous.get("/", headers=LOCAL_HEADERS)
+        assert response.status_code == 200
+        assert "Not ready" in response.text
+        assert "It works" not in response.text
 
     async def test_page_contains_no_credential(self, rest: Rest) -> None:
         # Pages of all sites may read it.
-        answer = await rest.nobody.get("/", headers=HERE)
-        assert PROJECT.secret not in answer.text
-        assert "eyJ" not in answer.text
+        response = await rest.anonymous.get("/", headers=LOCAL_HEADERS)
+        assert PROJECT.secret not in response.text
+        assert "eyJ" not in response.text
 
     async def test_unknown_paths_stay_json(self, rest: Rest) -> None:
         for path in ("/index.html", "/favicon.ico", "/landing"):
-            assert refused(await rest.nobody.get(path, headers={"accept": "text/html"}), 404, "not_found")
+            assert refused(await rest.anonymous.get(path, headers={"accept": "text/html"}), 404, "not_found")
 
 
 class TestTrial:
     async def test_form_sends_to_a_recipient_in_a_separate_tenant(self, rest: Rest) -> None:
-        answer = await send(rest)
-        assert answer.status_code == 201
-        made = answer.json()
-        session = {"authorization": f"Bearer {made['token']}"}
-        inbox = (await rest.nobody.get("/v1/inbox", headers=session)).json()
-        assert [(one["id"], one["title"]) for one in inbox["notifications"]] == [(made["notification"], "Hi")]
-        assert (await rest.recipient(made["recipient"]).get("/v1/inbox")).json()["notifications"] == []
+        response = await send(rest)
+        assert response.status_code == 201
+        created = response.json()
+        session = {"authorization": f"Bearer {created['token']}"}
+        inbox = (await rest.anonymous.get("/v1/inbox", headers=session)).json()
+        assert [(one["id"], one["title"]) for one in inbox["notifications"]] == [(created["notification"], "Hi")]
+        assert (await rest.recipient(created["recipient"]).get("/v1/inbox")).json()["notifications"] == []
         assert (await send(rest, {})).json()["notification"] is None
 
     @pytest.mark.parametrize(
@@ -95,21 +97,23 @@ class TestTrial:
     async def test_form_is_refused_from_elsewhere(self, rest: Rest, headers: dict[str, str]) -> None:
         assert refused(await send(rest, **headers), 403, "forbidden")
         if "origin" not in headers or "host" in headers:
-            page = await rest.nobody.get("/", headers=HERE | headers)
+            page = await rest.anonymous.get("/", headers=LOCAL_HEADERS | headers)
             assert page.status_code == 200
             assert FORM not in page.text
 
     async def test_form_is_refused_without_an_origin(self, rest: Rest) -> None:
-        answer = await rest.nobody.post("/", json={"title": "Hi"}, headers={"host": "127.0.0.1:8787"})
-        assert refused(answer, 403, "forbidden")
+        response = await rest.anonymous.post("/", json={"title": "Hi"}, headers={"host": "127.0.0.1:8787"})
+        assert refused(response, 403, "forbidden")
 
     @pytest.mark.parametrize("host", ["localhost:8787", "[::1]:8787", "127.0.0.2"])
     async def test_form_works_with_every_local_host_name(self, rest: Rest, host: str) -> None:
         assert (await send(rest, host=host, origin=f"http://{host}")).status_code == 201
 
     async def test_form_refuses_simple_requests_of_other_pages(self, rest: Rest) -> None:
-        answer = await rest.nobody.post("/", content='{"title": "Hi"}', headers=HERE | {"content-type": "text/plain"})
-        assert refused(answer, 415, "unsupported_media_type")
+        response = await rest.anonymous.post(
+            "/", content='{"title": "Hi"}', headers=LOCAL_HEADERS | {"content-type": "text/plain"}
+        )
+        assert refused(response, 415, "unsupported_media_type")
 
     async def test_form_names_bad_fields(self, rest: Rest) -> None:
         assert refused(await send(rest, {"title": ""}), 422, "invalid")
@@ -117,9 +121,9 @@ class TestTrial:
         assert refused(await send(rest, {"to": "alice"}), 422, "invalid")
 
     async def test_form_is_rate_limited(self, rest: Rest) -> None:
-        answers = [(await send(rest, {})).status_code for _ in range(10)]
-        assert answers[:5] == [201] * 5
-        assert answers[-1] == 429
+        responses = [(await send(rest, {})).status_code for _ in range(10)]
+        assert responses[:5] == [201] * 5
+        assert responses[-1] == 429
 
 
 @pytest.fixture
@@ -132,8 +136,8 @@ async def far_client(rest: Rest) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_form_is_not_shown_to_other_machines(far_client: httpx.AsyncClient) -> None:
-    assert FORM not in (await far_client.get("/", headers=HERE)).text
-    assert refused(await far_client.post("/", json={"title": "Hi"}, headers=HERE), 403, "forbidden")
+    assert FORM not in (await far_client.get("/", headers=LOCAL_HEADERS)).text
+    assert refused(await far_client.post("/", json={"title": "Hi"}, headers=LOCAL_HEADERS), 403, "forbidden")
 
 
 @pytest.mark.parametrize(
@@ -148,9 +152,9 @@ async def test_settings_control_the_page_and_its_form(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bell.test") as client:
         try:
             assert (await client.get("/readyz")).status_code == 200
-            answer = await client.get("/", headers=HERE)
-            assert (answer.status_code, FORM in answer.text) == (status, has_form)
-            sent = await client.post("/", json={}, headers=HERE)
+            response = await client.get("/", headers=LOCAL_HEADERS)
+            assert (response.status_code, FORM in response.text) == (status, has_form)
+            sent = await client.post("/", json={}, headers=LOCAL_HEADERS)
             assert sent.status_code == (201 if has_form else status if status == 404 else 403)
         finally:
             await app.stop()
@@ -161,10 +165,10 @@ async def test_page_works_below_a_mount_with_and_without_a_trailing_slash(tmp_pa
         app = rest.client._transport.app
         transport = httpx.ASGITransport(app, root_path="/sites/bell")
         async with httpx.AsyncClient(transport=transport, base_url="http://bell.test") as client:
-            with_slash = (await client.get("/sites/bell/", headers=HERE)).text
-            without = (await client.get("/sites/bell", headers=HERE)).text
+            with_slash = (await client.get("/sites/bell/", headers=LOCAL_HEADERS)).text
+            without = (await client.get("/sites/bell", headers=LOCAL_HEADERS)).text
             assert 'href="docs"' in with_slash
             assert 'href="bell/docs"' in without
             assert 'src="bell/bellcast.js"' in without
             assert "http://127.0.0.1:8787/sites/bell/v1/notifications" in without
-            assert (await client.post("/sites/bell/", json={}, headers=HERE)).status_code == 201
+            assert (await client.post("/sites/bell/", json={}, headers=LOCAL_HEADERS)).status_code == 201

@@ -43,46 +43,46 @@ def bell(server):
 
 
 @pytest.fixture
-def people(studio, bell):
+def browsers(studio, bell):
     """A signed-in browser for each person, with an empty inbox."""
-    people = {key: httpx.Client(base_url=studio, timeout=60) for key in ("clara", "jonas", "mira", "theo", "ines")}
-    for key, person in people.items():
-        assert person.post(f"/login/{key}").headers["location"] == "/bookings"
-    yield people
-    for person in people.values():
-        person.close()
+    browsers = {key: httpx.Client(base_url=studio, timeout=60) for key in ("clara", "jonas", "mira", "theo", "ines")}
+    for key, browser in browsers.items():
+        assert browser.post(f"/login/{key}").headers["location"] == "/bookings"
+    yield browsers
+    for browser in browsers.values():
+        browser.close()
 
 
-def booked(person, **fields):
+def booked(browser, **fields):
     """Book a session, and return its number."""
-    asked = {
+    draft = {
         "kind": "family",
         "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
         "place": "The park",
     }
-    answer = person.post("/api/bookings", json=asked | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
+    response = browser.post("/api/bookings", json=draft | fields)
+    assert response.status_code == 201, response.text
+    return response.json()["id"]
 
 
-def tell(person, what, booking):
-    return person.post(f"/api/notifications/{what}", json={"bookingId": booking})
+def notify(browser, what, booking):
+    return browser.post(f"/api/notifications/{what}", json={"bookingId": booking})
 
 
-def rung(person):
+def unread_and_titles(browser):
     """Return the unread counter and the titles of the inbox."""
-    listed = person.get("/api/notifications").json()
+    listed = browser.get("/api/notifications").json()
     return listed["unread"], [notification["title"] for notification in listed["notifications"]]
 
 
 @contextmanager
-def listening(person, last=None):
+def follow_events(browser, last=None):
     """Follow the live events of a page, as (name, id, data)."""
     headers = {"Last-Event-ID": last} if last else {}
-    with person.stream("GET", "/api/notifications/stream", headers=headers) as answer:
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        yield read_events(answer.iter_lines())
+    with browser.stream("GET", "/api/notifications/stream", headers=headers) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield read_events(response.iter_lines())
 
 
 def read_events(lines):
@@ -99,15 +99,15 @@ def read_events(lines):
 
 def next_event(events, name):
     """Skip events until one has that name."""
-    return next((id, data) for found, id, data in events if found == name)
+    return next((id, data) for event_name, id, data in events if event_name == name)
 
 
-def test_booking_notifies_front_desk_photographer_and_client_in_turn(people):
-    clara, mira, theo = people["clara"], people["mira"], people["theo"]
+def test_booking_notifies_front_desk_photographer_and_client_in_turn(browsers):
+    clara, mira, theo = browsers["clara"], browsers["mira"], browsers["theo"]
 
     booking = booked(clara, kind="wedding", place="Orchard House")
-    assert tell(clara, "booking-created", booking).status_code == 201
-    unread, [title] = rung(mira)
+    assert notify(clara, "booking-created", booking).status_code == 201
+    unread, [title] = unread_and_titles(mira)
     assert (unread, title) == (1, "New booking from Clara Jensen")
     [notification] = mira.get("/api/notifications").json()["notifications"]
     assert (notification["action_url"], notification["isRead"]) == (f"/bookings/{booking}", False)
@@ -115,17 +115,17 @@ def test_booking_notifies_front_desk_photographer_and_client_in_turn(people):
     assert "Assign a photographer" in mira.get(notification["action_url"]).text
     read = mira.patch(f"/api/notifications/{notification['id']}/read")
     assert (read.status_code, read.json()["isRead"]) == (200, True)
-    assert rung(mira)[0] == 0
+    assert unread_and_titles(mira)[0] == 0
 
     assert mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"}).status_code == 200
-    assert tell(mira, "photographer-assigned", booking).status_code == 201
-    assert rung(theo) == (1, ["Wedding session for Clara Jensen"])
+    assert notify(mira, "photographer-assigned", booking).status_code == 201
+    assert unread_and_titles(theo) == (1, ["Wedding session for Clara Jensen"])
 
     picture = theo.post(f"/api/bookings/{booking}/photos", content=PNG, headers={"content-type": "image/png"})
     assert picture.status_code == 201
     assert theo.post(f"/api/bookings/{booking}/work", json={"title": "A day in June", "photos": 12}).status_code == 201
-    assert tell(theo, "work-completed", booking).status_code == 201
-    assert rung(clara) == (1, ["Your photographs are ready"])
+    assert notify(theo, "work-completed", booking).status_code == 201
+    assert unread_and_titles(clara) == (1, ["Your photographs are ready"])
 
     assert "A day in June" in clara.get(f"/bookings/{booking}").text
     first = clara.get(f"/bookings/{booking}/photos/1")
@@ -134,13 +134,13 @@ def test_booking_notifies_front_desk_photographer_and_client_in_turn(people):
     assert clara.get(f"/bookings/{booking}/photos/13").status_code == 404
 
 
-def test_stream_reports_new_read_and_deleted_notifications(people, bell):
-    clara, mira = people["clara"], people["mira"]
-    with listening(mira) as events:
+def test_stream_reports_new_read_and_deleted_notifications(browsers, bell):
+    clara, mira = browsers["clara"], browsers["mira"]
+    with follow_events(mira) as events:
         _, ready = next_event(events, "ready")
         assert (ready["recipient"], ready["unread"]) == ("mira", 0)
 
-        tell(clara, "booking-created", booked(clara))
+        notify(clara, "booking-created", booked(clara))
         _, added = next_event(events, "notification")
         assert (added["notification"]["title"], added["unread"]) == ("New booking from Clara Jensen", 1)
 
@@ -149,123 +149,123 @@ def test_stream_reports_new_read_and_deleted_notifications(people, bell):
         assert (changed["notification"]["id"], changed["unread"]) == (added["notification"]["id"], 0)
 
         bell.inbox(bell.token("mira")).delete(added["notification"]["id"])
-        _, gone = next_event(events, "notification-delete")
-        assert gone["id"] == added["notification"]["id"]
+        _, deleted = next_event(events, "notification-delete")
+        assert deleted["id"] == added["notification"]["id"]
 
 
-def test_stream_sends_heartbeats(people):
-    with listening(people["theo"]) as events:
+def test_stream_sends_heartbeats(browsers):
+    with follow_events(browsers["theo"]) as events:
         _, beat = next_event(events, "heartbeat")
         assert "time" in beat
 
 
-def test_reconnected_stream_receives_missed_notifications(people):
-    clara, mira = people["clara"], people["mira"]
-    with listening(mira) as events:
-        tell(clara, "booking-created", booked(clara, place="Heard live"))
+def test_reconnected_stream_receives_missed_notifications(browsers):
+    clara, mira = browsers["clara"], browsers["mira"]
+    with follow_events(mira) as events:
+        notify(clara, "booking-created", booked(clara, place="Heard live"))
         last, _ = next_event(events, "notification")
-    tell(clara, "booking-created", booked(clara, place="Missed"))
-    with listening(mira, last) as events:
+    notify(clara, "booking-created", booked(clara, place="Missed"))
+    with follow_events(mira, last) as events:
         _, missed = next_event(events, "notification")
     assert missed["notification"]["body"].endswith("Missed")
     assert missed["unread"] == 2
 
 
-def test_stream_belongs_to_one_person(people):
-    clara, mira, theo = people["clara"], people["mira"], people["theo"]
-    with listening(theo) as events:
+def test_stream_belongs_to_one_person(browsers):
+    clara, mira, theo = browsers["clara"], browsers["mira"], browsers["theo"]
+    with follow_events(theo) as events:
         next_event(events, "ready")
-        tell(clara, "booking-created", booking := booked(clara))
+        notify(clara, "booking-created", booking := booked(clara))
         mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
-        tell(mira, "photographer-assigned", booking)
+        notify(mira, "photographer-assigned", booking)
         _, first = next_event(events, "notification")
     assert first["notification"]["type"] == "photographer-assigned"
 
 
-def test_open_page_receives_changes_without_a_notification(people):
-    clara, mira = people["clara"], people["mira"]
+def test_open_page_receives_changes_without_a_notification(browsers):
+    clara, mira = browsers["clara"], browsers["mira"]
     booking = booked(clara)
-    with listening(clara) as events:
+    with follow_events(clara) as events:
         next_event(events, "ready")
         mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
-        _, heard = next_event(events, "event")
-    assert (heard["name"], heard["data"]) == ("booking-changed", {"bookingId": booking})
-    assert rung(clara) == (0, [])
+        _, event = next_event(events, "event")
+    assert (event["name"], event["data"]) == ("booking-changed", {"bookingId": booking})
+    assert unread_and_titles(clara) == (0, [])
 
 
-def test_closed_page_leaves_no_connection(people, bell):
+def test_closed_page_leaves_no_connection(browsers, bell):
     def lines():
         return [line for line in bell.connections().connections if line.recipient == "ines"]
 
-    with listening(people["ines"]) as events:
+    with follow_events(browsers["ines"]) as events:
         next_event(events, "ready")
         assert len(lines()) == 1
-    until = time.monotonic() + 10
-    while lines() and time.monotonic() < until:
+    deadline = time.monotonic() + 10
+    while lines() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert lines() == []
 
 
-def test_polling_client_gets_304_until_something_changes(people):
-    clara, mira = people["clara"], people["mira"]
+def test_polling_client_gets_304_until_something_changes(browsers):
+    clara, mira = browsers["clara"], browsers["mira"]
     first = mira.get("/api/notifications")
     assert (first.status_code, first.json()) == (200, {"unread": 0, "notifications": []})
 
-    known = {"If-None-Match": first.headers["etag"]}
-    unchanged = mira.get("/api/notifications", headers=known)
+    revalidation = {"If-None-Match": first.headers["etag"]}
+    unchanged = mira.get("/api/notifications", headers=revalidation)
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert unchanged.headers["etag"] == first.headers["etag"]
 
-    tell(clara, "booking-created", booked(clara))
-    news = mira.get("/api/notifications", headers=known)
+    notify(clara, "booking-created", booked(clara))
+    news = mira.get("/api/notifications", headers=revalidation)
     assert (news.status_code, news.json()["unread"]) == (200, 1)
     assert news.headers["etag"] != first.headers["etag"]
 
 
-def test_repeated_message_notifies_once(people):
-    clara, mira = people["clara"], people["mira"]
+def test_repeated_message_notifies_once(browsers):
+    clara, mira = browsers["clara"], browsers["mira"]
     booking = booked(clara)
-    said = [tell(clara, "booking-created", booking) for _ in range(2)]
-    assert said[0].json() == said[1].json()
-    assert rung(mira)[0] == 1
+    responses = [notify(clara, "booking-created", booking) for _ in range(2)]
+    assert responses[0].json() == responses[1].json()
+    assert unread_and_titles(mira)[0] == 1
 
 
-def test_concurrent_messages_notify_once(people):
-    clara, mira = people["clara"], people["mira"]
+def test_concurrent_messages_notify_once(browsers):
+    clara, mira = browsers["clara"], browsers["mira"]
     booking = booked(clara)
-    speakers = [threading.Thread(target=tell, args=(clara, "booking-created", booking)) for _ in range(8)]
-    for speaker in speakers:
-        speaker.start()
-    for speaker in speakers:
-        speaker.join()
-    assert rung(mira)[0] == 1
+    threads = [threading.Thread(target=notify, args=(clara, "booking-created", booking)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert unread_and_titles(mira)[0] == 1
 
 
-def test_message_needs_the_right_person_and_state(people):
-    booking = booked(people["clara"])
-    assert tell(people["jonas"], "booking-created", booking).status_code == 404
-    assert tell(people["mira"], "booking-created", booking).status_code == 403
-    assert tell(people["clara"], "photographer-assigned", booking).status_code == 403
-    assert tell(people["mira"], "photographer-assigned", booking).status_code == 409
-    assert tell(people["theo"], "work-completed", booking).status_code == 404
-    people["mira"].put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
-    assert tell(people["theo"], "work-completed", booking).status_code == 409
-    assert {rung(person)[0] for person in people.values()} == {0}
+def test_message_needs_the_right_person_and_state(browsers):
+    booking = booked(browsers["clara"])
+    assert notify(browsers["jonas"], "booking-created", booking).status_code == 404
+    assert notify(browsers["mira"], "booking-created", booking).status_code == 403
+    assert notify(browsers["clara"], "photographer-assigned", booking).status_code == 403
+    assert notify(browsers["mira"], "photographer-assigned", booking).status_code == 409
+    assert notify(browsers["theo"], "work-completed", booking).status_code == 404
+    browsers["mira"].put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
+    assert notify(browsers["theo"], "work-completed", booking).status_code == 409
+    assert {unread_and_titles(browser)[0] for browser in browsers.values()} == {0}
 
 
-def test_notification_of_another_person_is_not_found(people):
-    tell(people["clara"], "booking-created", booked(people["clara"]))
-    [notification] = people["mira"].get("/api/notifications").json()["notifications"]
-    assert people["theo"].patch(f"/api/notifications/{notification['id']}/read").status_code == 404
-    assert rung(people["mira"])[0] == 1
+def test_notification_of_another_person_is_not_found(browsers):
+    notify(browsers["clara"], "booking-created", booked(browsers["clara"]))
+    [notification] = browsers["mira"].get("/api/notifications").json()["notifications"]
+    assert browsers["theo"].patch(f"/api/notifications/{notification['id']}/read").status_code == 404
+    assert unread_and_titles(browsers["mira"])[0] == 1
 
 
 def test_request_without_a_cookie_is_refused(studio):
-    with httpx.Client(base_url=studio) as stranger:
+    with httpx.Client(base_url=studio) as anonymous:
         for path in ("/api/notifications", "/api/notifications/stream", "/api/bell-token"):
-            assert stranger.get(path).status_code == 401
-        assert stranger.post("/api/notifications/booking-created", json={"bookingId": 1041}).status_code == 401
-        assert stranger.get("/bookings").headers["location"] == "/login"
+            assert anonymous.get(path).status_code == 401
+        assert anonymous.post("/api/notifications/booking-created", json={"bookingId": 1041}).status_code == 401
+        assert anonymous.get("/bookings").headers["location"] == "/login"
 
 
 def test_forged_cookie_is_refused(studio):
@@ -296,20 +296,20 @@ def test_three_people_can_share_a_browser(studio):
         ("/api/bookings", {"kind": "family", "starts_at": "2101-01-01T10:00", "place": "x" * 501}, 422),
     ],
 )
-def test_invalid_request_is_refused_with_a_reason(people, path, sent, status):
+def test_invalid_request_is_refused_with_a_reason(browsers, path, sent, status):
     sent = sent if isinstance(sent, bytes) else json.dumps(sent)
-    refused = people["clara"].post(path, content=sent)
+    refused = browsers["clara"].post(path, content=sent)
     assert refused.status_code == status
     assert refused.json()["error"]
 
 
-def test_upload_accepts_only_images_of_limited_size(people):
-    booking = booked(people["clara"])
-    people["mira"].put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
+def test_upload_accepts_only_images_of_limited_size(browsers):
+    booking = booked(browsers["clara"])
+    browsers["mira"].put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
 
     def upload(content, media_type):
         path = f"/api/bookings/{booking}/photos"
-        return people["theo"].post(path, content=content, headers={"content-type": media_type}).status_code
+        return browsers["theo"].post(path, content=content, headers={"content-type": media_type}).status_code
 
     assert upload(b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "image/svg+xml") == 415
     assert upload(b"\xff" * (8 * 1024 * 1024 + 1), "image/jpeg") == 413
@@ -318,7 +318,10 @@ def test_upload_accepts_only_images_of_limited_size(people):
 
 def test_pages_work_without_a_notification_server(server):
     # no server listens on port 1
-    with photo_studio("http://127.0.0.1:1", server.secret) as alone, httpx.Client(base_url=alone, timeout=60) as mira:
+    with (
+        photo_studio("http://127.0.0.1:1", server.secret) as studio_url,
+        httpx.Client(base_url=studio_url, timeout=60) as mira,
+    ):
         mira.post("/login/mira")
         assert "Hello, Mira" in mira.get("/bookings").text
         silent = mira.get("/api/notifications")

@@ -25,9 +25,9 @@ async def test_results_have_the_order_of_the_items(rest):
         {"to": "alice"},
         {"to": "alice", "title": "last"},
     ]
-    answer = await rest.app.post("/v1/notifications/bulk", json=items)
-    assert answer.status_code == 200
-    results = answer.json()["results"]
+    response = await rest.app.post("/v1/notifications/bulk", json=items)
+    assert response.status_code == 200
+    results = response.json()["results"]
     assert [sorted(result) for result in results] == [["id"], ["ids"], ["ids"], ["id"], ["error"], ["id"]]
     assert [len(results[n]["ids"]) for n in (1, 2)] == [2, 1]
     assert results[4]["error"]["errors"] == [{"field": "4.title", "message": "is required"}]
@@ -44,8 +44,8 @@ async def test_result_ids_are_those_in_the_inbox(rest):
 @pytest.mark.parametrize("kind", ["application/x-ndjson", "application/ndjson", "application/jsonl; charset=utf-8"])
 async def test_ndjson_has_one_object_per_line(rest, kind):
     lines = b'{"to":"alice","title":"one"}\r\n\n{"to":"alice","title":"two"}\n   \n{"to":"bob","title":"three"}'
-    answer = await rest.app.post("/v1/notifications/bulk", content=lines, headers={"content-type": kind})
-    assert [list(result) for result in answer.json()["results"]] == [["id"], ["id"], ["id"]]
+    response = await rest.app.post("/v1/notifications/bulk", content=lines, headers={"content-type": kind})
+    assert [list(result) for result in response.json()["results"]] == [["id"], ["id"], ["id"]]
     assert await unread(rest) == 2
 
 
@@ -60,16 +60,16 @@ async def test_deeply_nested_item_fails_only_itself(rest):
     deep = b'{"to":"alice","title":"x","data":' + b'{"a":' * 500 + b"1" + b"}" * 501
     for content, headers in ((b"[" + deep + b"]", {}), (deep, NDJSON)):
         headers = {"content-type": "application/json"} | headers
-        answer = await rest.app.post("/v1/notifications/bulk", content=content, headers=headers)
-        assert answer.json()["results"][0]["error"]["code"] == "bad_request"
+        response = await rest.app.post("/v1/notifications/bulk", content=content, headers=headers)
+        assert response.json()["results"][0]["error"]["code"] == "bad_request"
 
 
 async def test_array_that_is_not_json_is_refused_entirely(rest):
     content = b'[{"to":"alice","title":"one"},'
-    answer = await rest.app.post(
+    response = await rest.app.post(
         "/v1/notifications/bulk", content=content, headers={"content-type": "application/json"}
     )
-    assert refused(answer, 400, "bad_request")
+    assert refused(response, 400, "bad_request")
     assert await unread(rest) == 0
 
 
@@ -86,14 +86,14 @@ async def test_empty_bulk_has_no_results(rest):
 async def test_compressed_body_is_refused(rest):
     packed = {"content-type": "application/json", "content-encoding": "gzip"}
     for path in ("/v1/notifications/bulk", "/v1/notifications"):
-        answer = await rest.app.post(path, content=gzip.compress(b"[]"), headers=packed)
-        assert refused(answer, 415, "unsupported_media_type")
-        assert "Content-Encoding" in answer.json()["detail"]
+        response = await rest.app.post(path, content=gzip.compress(b"[]"), headers=packed)
+        assert refused(response, 415, "unsupported_media_type")
+        assert "Content-Encoding" in response.json()["detail"]
 
 
 async def test_other_media_type_is_refused(rest):
-    answer = await rest.app.post("/v1/notifications/bulk", content=b"[]", headers={"content-type": "text/csv"})
-    assert refused(answer, 415, "unsupported_media_type")
+    response = await rest.app.post("/v1/notifications/bulk", content=b"[]", headers={"content-type": "text/csv"})
+    assert refused(response, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def test_bulk_beyond_ten_thousand_items_is_refused(rest, content):
     assert refused(await rest.app.post("/v1/notifications/bulk", content=content, headers=headers), 413, "too_large")
     lines = "0\n" * 10_001
     assert refused(await rest.app.post("/v1/notifications/bulk", content=lines, headers=NDJSON), 413, "too_large")
-    assert rest.heard == []
+    assert rest.published == []
 
 
 async def test_bulk_of_ten_thousand_items_is_accepted(rest):
@@ -121,8 +121,8 @@ async def test_bulk_beyond_the_byte_limit_is_refused(tmp_path):
         fits = json.dumps([{"to": "alice", "title": "x" * 400}])
         headers = {"content-type": "application/json"}
         assert (await rest.app.post("/v1/notifications/bulk", content=fits, headers=headers)).status_code == 200
-        answer = await rest.app.post("/v1/notifications/bulk", content=fits + " " * 600, headers=headers)
-        assert refused(answer, 413, "too_large")
+        response = await rest.app.post("/v1/notifications/bulk", content=fits + " " * 600, headers=headers)
+        assert refused(response, 413, "too_large")
 
 
 ITEMS = [{"to": "alice", "title": "one"}, {"to": ["alice", "bob"], "title": "two", "idempotency_key": "mine"}]
@@ -131,21 +131,21 @@ ITEMS = [{"to": "alice", "title": "one"}, {"to": ["alice", "bob"], "title": "two
 class TestIdempotency:
     async def test_item_with_a_key_is_sent_once(self, rest):
         first = (await rest.app.post("/v1/notifications/bulk", json=ITEMS)).json()["results"]
-        again = (await rest.app.post("/v1/notifications/bulk", json=ITEMS)).json()["results"]
-        assert first[1] == again[1]
-        assert first[0] != again[0]
+        repeated = (await rest.app.post("/v1/notifications/bulk", json=ITEMS)).json()["results"]
+        assert first[1] == repeated[1]
+        assert first[0] != repeated[0]
         assert await unread(rest) == 3
 
     async def test_header_gives_every_item_a_key(self, rest):
-        asked = {"json": ITEMS, "headers": {"idempotency-key": "x" * 200}}
-        first = await rest.app.post("/v1/notifications/bulk", **asked)
-        again = await rest.app.post("/v1/notifications/bulk", **asked)
-        assert first.content == again.content
+        options = {"json": ITEMS, "headers": {"idempotency-key": "x" * 200}}
+        first = await rest.app.post("/v1/notifications/bulk", **options)
+        repeated = await rest.app.post("/v1/notifications/bulk", **options)
+        assert first.content == repeated.content
         assert await unread(rest) == 2
 
     async def test_invalid_key_in_the_header_is_refused(self, rest):
-        answer = await rest.app.post("/v1/notifications/bulk", json=[], headers={"idempotency-key": "x" * 201})
-        assert fields(answer).keys() == {"Idempotency-Key"}
+        response = await rest.app.post("/v1/notifications/bulk", json=[], headers={"idempotency-key": "x" * 201})
+        assert fields(response).keys() == {"Idempotency-Key"}
 
 
 async def test_tenant_of_the_request_applies_to_its_items(rest):

@@ -8,33 +8,33 @@ from tests.journey.rest import fields, refused
 BADGE = ("unread", "unseen")
 
 
-async def titles(asker, **query):
-    answer = await asker.get("/v1/inbox", params=query)
-    assert answer.status_code == 200, answer.text
-    return [one["title"] for one in answer.json()["notifications"]]
+async def titles(client, **query):
+    response = await client.get("/v1/inbox", params=query)
+    assert response.status_code == 200, response.text
+    return [one["title"] for one in response.json()["notifications"]]
 
 
-async def badge(asker):
-    counts = (await asker.get("/v1/inbox/counts")).json()
+async def badge(client):
+    counts = (await client.get("/v1/inbox/counts")).json()
     return counts["unread"], counts["unseen"]
 
 
 @pytest.fixture
 async def alice(rest):
     """Alice with three notifications."""
-    await rest.tell("alice", "one", type="booking", tags=["wedding"])
-    await rest.tell("alice", "two", type="booking")
-    await rest.tell("alice", "three", type="invoice")
+    await rest.send("alice", "one", type="booking", tags=["wedding"])
+    await rest.send("alice", "two", type="booking")
+    await rest.send("alice", "three", type="invoice")
     return rest.recipient("alice")
 
 
-async def ids(asker):
+async def ids(client):
     """Return the ids by title."""
-    listed = (await asker.get("/v1/inbox", params={"limit": 100})).json()["notifications"]
+    listed = (await client.get("/v1/inbox", params={"limit": 100})).json()["notifications"]
     return {one["title"]: one["id"] for one in listed}
 
 
-class TestLooking:
+class TestListing:
     async def test_inbox_lists_newest_first_with_counters(self, alice):
         page = (await alice.get("/v1/inbox")).json()
         assert [one["title"] for one in page["notifications"]] == ["three", "two", "one"]
@@ -42,9 +42,9 @@ class TestLooking:
         assert page["position"]
 
     async def test_inbox_is_filtered_by_view_type_and_tag(self, alice):
-        made = await ids(alice)
-        await alice.patch(f"/v1/inbox/{made['one']}", json={"read": True})
-        await alice.patch(f"/v1/inbox/{made['two']}", json={"archived": True})
+        ids_by_title = await ids(alice)
+        await alice.patch(f"/v1/inbox/{ids_by_title['one']}", json={"read": True})
+        await alice.patch(f"/v1/inbox/{ids_by_title['two']}", json={"archived": True})
         assert await titles(alice) == ["three", "one"]
         assert await titles(alice, view="unread") == ["three"]
         assert await titles(alice, view="read") == ["one"]
@@ -67,21 +67,21 @@ class TestLooking:
         assert (await alice.get("/v1/inbox", params={"limit": 3})).json()["next"] is None
 
     async def test_notification_can_be_fetched_by_id(self, alice):
-        made = await ids(alice)
-        answer = await alice.get(f"/v1/inbox/{made['two']}")
-        assert (answer.status_code, answer.json()["title"]) == (200, "two")
+        ids_by_title = await ids(alice)
+        response = await alice.get(f"/v1/inbox/{ids_by_title['two']}")
+        assert (response.status_code, response.json()["title"]) == (200, "two")
 
     @pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1.5", ""])
     async def test_limit_outside_of_1_to_100_is_refused(self, alice, limit):
-        answer = await alice.get("/v1/inbox", params={"limit": limit})
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == {"limit"}
+        response = await alice.get("/v1/inbox", params={"limit": limit})
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {"limit"}
 
     async def test_unknown_view_is_refused_with_the_known_ones(self, alice):
-        answer = await alice.get("/v1/inbox", params={"view": "spam", "limit": "many"})
-        assert refused(answer, 422, "invalid")
-        assert fields(answer)["view"] == "must be one of: all, unread, read, archived"
-        assert "limit" in fields(answer)
+        response = await alice.get("/v1/inbox", params={"view": "spam", "limit": "many"})
+        assert refused(response, 422, "invalid")
+        assert fields(response)["view"] == "must be one of: all, unread, read, archived"
+        assert "limit" in fields(response)
 
     @pytest.mark.parametrize("cursor", ["", "nonsense", "1", "01A1F804-8B85-7030-8305-21C740AA26DF"])
     async def test_invalid_cursor_is_refused(self, alice, cursor):
@@ -90,26 +90,26 @@ class TestLooking:
     async def test_repeated_parameter_is_refused(self, alice):
         assert fields(await alice.get("/v1/inbox?view=read&view=unread")).keys() == {"view"}
 
-    @pytest.mark.parametrize("known", ['W/{}, "x"', '"x",{}', "*"], ids=["weak", "list", "any"])
-    async def test_etag_matches_in_every_notation(self, alice, known):
+    @pytest.mark.parametrize("etag_notation", ['W/{}, "x"', '"x",{}', "*"], ids=["weak", "list", "any"])
+    async def test_etag_matches_in_every_notation(self, alice, etag_notation):
         etag = (await alice.get("/v1/inbox/counts")).headers["etag"]
-        answer = await alice.get("/v1/inbox/counts", headers={"if-none-match": known.format(etag)})
-        assert answer.status_code == 304
+        response = await alice.get("/v1/inbox/counts", headers={"if-none-match": etag_notation.format(etag)})
+        assert response.status_code == 304
 
     async def test_etag_changes_with_every_change(self, rest, alice):
         etag = (await alice.get("/v1/inbox")).headers["etag"]
         for act in (
-            lambda: rest.tell("alice", "four"),
+            lambda: rest.send("alice", "four"),
             lambda: alice.post("/v1/inbox/seen", json={"all": True}),
             lambda: alice.post("/v1/inbox/read", json={"all": True}),
             lambda: alice.delete("/v1/inbox?view=read"),
-            lambda: rest.tell({"all": True}, "to everyone"),
+            lambda: rest.send({"all": True}, "to everyone"),
         ):
             await act()
-            answer = await alice.get("/v1/inbox", headers={"if-none-match": etag})
-            assert answer.status_code == 200
-            assert answer.headers["etag"] != etag
-            etag = answer.headers["etag"]
+            response = await alice.get("/v1/inbox", headers={"if-none-match": etag})
+            assert response.status_code == 200
+            assert response.headers["etag"] != etag
+            etag = response.headers["etag"]
 
     async def test_counts_by_type_count_unread_notifications(self, alice):
         counts = (await alice.get("/v1/inbox/counts")).json()
@@ -118,7 +118,7 @@ class TestLooking:
         assert (await alice.get("/v1/inbox/counts")).json()["by_type"] == {"invoice": 1}
 
 
-class TestActingOnOne:
+class TestOneNotification:
     async def test_read_implies_seen_and_unread_keeps_seen(self, alice):
         id = (await ids(alice))["one"]
         read = (await alice.patch(f"/v1/inbox/{id}", json={"read": True})).json()
@@ -137,8 +137,8 @@ class TestActingOnOne:
 
     async def test_patch_can_set_several_states(self, alice):
         id = (await ids(alice))["one"]
-        told = (await alice.patch(f"/v1/inbox/{id}", json={"read": True, "archived": True})).json()
-        assert None not in (told["seen_at"], told["read_at"], told["archived_at"])
+        notification = (await alice.patch(f"/v1/inbox/{id}", json={"read": True, "archived": True})).json()
+        assert None not in (notification["seen_at"], notification["read_at"], notification["archived_at"])
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -155,9 +155,9 @@ class TestActingOnOne:
     )
     async def test_invalid_patch_changes_nothing(self, alice, body, field):
         id = (await ids(alice))["one"]
-        answer = await alice.patch(f"/v1/inbox/{id}", json=body)
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == {field}
+        response = await alice.patch(f"/v1/inbox/{id}", json=body)
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {field}
         assert await badge(alice) == (3, 3)
 
     async def test_deleted_notification_is_not_found(self, alice):
@@ -167,22 +167,26 @@ class TestActingOnOne:
         assert refused(await alice.delete(f"/v1/inbox/{id}"), 404, "not_found")
 
 
-class TestActingOnMany:
+class TestManyNotifications:
     async def test_marking_by_ids_skips_unknown_ids(self, alice):
-        made = await ids(alice)
+        ids_by_title = await ids(alice)
         unknown = ["01a1f804-8b85-7030-8305-21c740aa26df", "nonsense"]
-        answer = await alice.post("/v1/inbox/read", json={"ids": [made["one"], made["one"], *unknown, made["two"]]})
-        assert answer.json() == {"changed": 2, "unread": 1, "unseen": 1}
+        response = await alice.post(
+            "/v1/inbox/read", json={"ids": [ids_by_title["one"], ids_by_title["one"], *unknown, ids_by_title["two"]]}
+        )
+        assert response.json() == {"changed": 2, "unread": 1, "unseen": 1}
 
     async def test_delete_by_ids_or_by_type_leaves_the_others(self, alice):
-        made = await ids(alice)
-        answer = await alice.post("/v1/inbox/delete", json={"ids": [made["one"], made["three"], "nonsense"]})
-        assert answer.json() == {"changed": 2, "unread": 1, "unseen": 1}
+        ids_by_title = await ids(alice)
+        response = await alice.post(
+            "/v1/inbox/delete", json={"ids": [ids_by_title["one"], ids_by_title["three"], "nonsense"]}
+        )
+        assert response.json() == {"changed": 2, "unread": 1, "unseen": 1}
         assert await titles(alice) == ["two"]
-        answer = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "invoice"}})
-        assert answer.json()["changed"] == 0
-        answer = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "booking"}})
-        assert answer.json() == {"changed": 1, "unread": 0, "unseen": 0}
+        response = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "invoice"}})
+        assert response.json()["changed"] == 0
+        response = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "booking"}})
+        assert response.json() == {"changed": 1, "unread": 0, "unseen": 0}
 
     @pytest.mark.parametrize("body", [{"all": True, "type": "booking"}, {"all": True, "of": {"tag": "wedding"}}, {}])
     async def test_delete_with_an_unknown_filter_deletes_nothing(self, alice, body):
@@ -190,8 +194,8 @@ class TestActingOnMany:
         assert len(await titles(alice)) == 3
 
     async def test_marking_all_can_be_limited_to_a_type(self, alice):
-        answer = await alice.post("/v1/inbox/seen", json={"all": True, "of": {"type": "booking"}})
-        assert answer.json() == {"changed": 2, "unread": 3, "unseen": 1}
+        response = await alice.post("/v1/inbox/seen", json={"all": True, "of": {"type": "booking"}})
+        assert response.json() == {"changed": 2, "unread": 3, "unseen": 1}
         assert (await alice.post("/v1/inbox/read", json={"all": True})).json() == {
             "changed": 3,
             "unread": 0,
@@ -204,8 +208,8 @@ class TestActingOnMany:
         }
 
     async def test_marking_all_skips_archived_notifications_and_unarchive_restores_them(self, alice):
-        made = await ids(alice)
-        await alice.post("/v1/inbox/archive", json={"ids": [made["one"]]})
+        ids_by_title = await ids(alice)
+        await alice.post("/v1/inbox/archive", json={"ids": [ids_by_title["one"]]})
         assert (await alice.post("/v1/inbox/read", json={"all": True})).json()["changed"] == 2
         assert (await alice.post("/v1/inbox/unarchive", json={"all": True})).json() == {
             "changed": 1,
@@ -233,15 +237,15 @@ class TestActingOnMany:
         ids=str,
     )
     async def test_invalid_selection_is_refused(self, alice, body, field):
-        answer = await alice.post("/v1/inbox/read", json=body)
-        assert refused(answer, 422, "invalid")
-        assert " ".join(fields(answer)) == field
+        response = await alice.post("/v1/inbox/read", json=body)
+        assert refused(response, 422, "invalid")
+        assert " ".join(fields(response)) == field
         assert await badge(alice) == (3, 3)
 
     async def test_view_can_be_emptied(self, alice):
-        made = await ids(alice)
-        await alice.patch(f"/v1/inbox/{made['one']}", json={"read": True})
-        await alice.patch(f"/v1/inbox/{made['two']}", json={"archived": True})
+        ids_by_title = await ids(alice)
+        await alice.patch(f"/v1/inbox/{ids_by_title['one']}", json={"read": True})
+        await alice.patch(f"/v1/inbox/{ids_by_title['two']}", json={"archived": True})
         assert (await alice.delete("/v1/inbox?view=read")).json() == {"changed": 1, "unread": 1, "unseen": 1}
         assert (await titles(alice), await titles(alice, view="archived")) == (["three"], ["two"])
         assert (await alice.delete("/v1/inbox?view=archived")).json()["changed"] == 1
@@ -255,14 +259,14 @@ class TestActingOnMany:
         assert (await alice.delete(f"/v1/inbox?view={view}&type=booking")).json()["changed"] == 0
 
     async def test_deleting_many_of_one_type_publishes_the_type_and_the_view(self, rest):
-        many = 201  # more than an event lists by id
+        count = 201  # more than an event lists by id
         for type in ("booking", "payment"):
-            lines = [{"to": "dora", "title": type, "type": type}] * many
+            lines = [{"to": "dora", "title": type, "type": type}] * count
             assert (await rest.app.post("/v1/notifications/bulk", json=lines)).status_code == 200
         dora = rest.recipient("dora")
-        answer = (await dora.delete("/v1/inbox?view=all&type=booking")).json()
-        assert answer == {"changed": many, "unread": many, "unseen": many}
-        event = rest.heard[-1]
+        response = (await dora.delete("/v1/inbox?view=all&type=booking")).json()
+        assert response == {"changed": count, "unread": count, "unseen": count}
+        event = rest.published[-1]
         assert (event.changed, event.ids, event.type, event.view) == ("deleted", None, "booking", "all")
         assert inbox_payloads.payload_of(event, "").fields["of"] == {"type": "booking", "view": "all"}
 
@@ -270,32 +274,32 @@ class TestActingOnMany:
         "query", ["view=all&tag=x", "view=all&before=x", "view=read&typ=booking", "view=all&ids=x"]
     )
     async def test_deleting_a_view_refuses_unknown_filters(self, alice, query):
-        answer = await alice.delete(f"/v1/inbox?{query}")
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == {query.split("&")[1].partition("=")[0]}
+        response = await alice.delete(f"/v1/inbox?{query}")
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {query.split("&")[1].partition("=")[0]}
         assert len(await titles(alice)) == 3
 
     @pytest.mark.parametrize("query", ["", "?view=", "?view=everything"])
     async def test_view_to_be_emptied_must_be_named(self, alice, query):
-        answer = await alice.delete(f"/v1/inbox{query}")
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == {"view"}
+        response = await alice.delete(f"/v1/inbox{query}")
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {"view"}
         assert len(await titles(alice)) == 3
 
 
-class TestOthers:
+class TestOtherRecipients:
     async def test_notification_of_another_recipient_is_as_unknown_as_a_random_id(self, rest, alice):
-        theirs = await rest.tell("bob")
-        never = "01a1f804-8b85-7030-8305-21c740aa26df"
-        for ask in (
+        their_id = await rest.send("bob")
+        unknown_id = "01a1f804-8b85-7030-8305-21c740aa26df"
+        for send_request in (
             lambda id: alice.get(f"/v1/inbox/{id}"),
             lambda id: alice.patch(f"/v1/inbox/{id}", json={"read": True}),
             lambda id: alice.delete(f"/v1/inbox/{id}"),
         ):
-            answers = [await ask(id) for id in (theirs, never)]
-            assert refused(answers[0], 404, "not_found")
-            assert answers[0].content == answers[1].content
-        assert (await alice.post("/v1/inbox/read", json={"ids": [theirs]})).json()["changed"] == 0
+            responses = [await send_request(id) for id in (their_id, unknown_id)]
+            assert refused(responses[0], 404, "not_found")
+            assert responses[0].content == responses[1].content
+        assert (await alice.post("/v1/inbox/read", json={"ids": [their_id]})).json()["changed"] == 0
         assert await badge(rest.recipient("bob")) == (1, 1)
 
     async def test_recipient_key_in_another_tenant_is_another_recipient(self, rest, alice):

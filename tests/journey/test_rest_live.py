@@ -11,7 +11,7 @@ from tests.journey.rest import fields, refused
 
 class TestEvents:
     @pytest.mark.parametrize(
-        ("to", "heard"),
+        ("to", "expected"),
         [
             ({"topic": "admin"}, [{"topic": "admin"}]),
             ({"topics": ["b", "a", "b"]}, [{"topic": "b"}, {"topic": "a"}]),
@@ -19,20 +19,20 @@ class TestEvents:
         ],
         ids=["topic", "topics", "recipient"],
     )
-    async def test_event_is_published_to_its_targets(self, rest, to, heard):
-        asked = {**to, "name": "lead.assigned", "data": {"lead": 7}, "except": "c1", "tenant": "acme"}
-        assert (await rest.app.post("/v1/events", json=asked)).status_code == 202
-        assert rest.heard == [
-            LiveEvent(tenant="acme", name="lead.assigned", data={"lead": 7}, sender="c1", **one) for one in heard
+    async def test_event_is_published_to_its_targets(self, rest, to, expected):
+        app_client = {**to, "name": "lead.assigned", "data": {"lead": 7}, "except": "c1", "tenant": "acme"}
+        assert (await rest.app.post("/v1/events", json=app_client)).status_code == 202
+        assert rest.published == [
+            LiveEvent(tenant="acme", name="lead.assigned", data={"lead": 7}, sender="c1", **one) for one in expected
         ]
 
     @pytest.mark.parametrize("data", [None, 0, "text", [1, [2]], {"a": {"b": None}}, 1.5, True])
     async def test_event_data_may_be_any_json(self, rest, data):
         assert (await rest.app.post("/v1/events", json={"topic": "t", "name": "n", "data": data})).status_code == 202
-        assert rest.heard[0].data == data
+        assert rest.published[0].data == data
 
     @pytest.mark.parametrize(
-        ("asked", "named"),
+        ("app_client", "named"),
         [
             ({"name": "n"}, {"topic"}),
             ({"topic": "t"}, {"name"}),
@@ -50,67 +50,72 @@ class TestEvents:
         ],
         ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # equal in every process
     )
-    async def test_invalid_event_names_its_fields_and_is_not_published(self, rest, asked, named):
-        answer = await rest.app.post("/v1/events", json=asked)
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == named
-        assert rest.heard == []
+    async def test_invalid_event_names_its_fields_and_is_not_published(self, rest, app_client, named):
+        response = await rest.app.post("/v1/events", json=app_client)
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == named
+        assert rest.published == []
 
 
 class TestConnections:
     @pytest.fixture
-    def asked(self, bellcast_server):
+    def app_client(self, bellcast_server):
         import httpx
 
         with httpx.Client(base_url=bellcast_server.url, headers=bellcast_server.as_app()) as client:
             yield client
 
-    async def test_connection_is_listed_counted_and_present(self, bellcast_server, asked):
+    async def test_connection_is_listed_counted_and_present(self, bellcast_server, app_client):
         token = bellcast_server.token("rest-live", name="Livia", tenant="rest-live", topics=["presence-*"])
         url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}&topics=presence-room"
         async with connect(url) as socket:
             ready = json.loads(await socket.recv())
-            listed = asked.get("/v1/connections?tenant=rest-live").json()
+            listed = app_client.get("/v1/connections?tenant=rest-live").json()
             [one] = listed["connections"]
             assert (one["id"], one["recipient"], one["tenant"]) == (ready["connection"], "rest-live", "rest-live")
             assert (one["protocol"], one["transport"], one["topics"]) == ("native", "websocket", ["presence-room"])
             assert listed["next"] is None
-            told = asked.get("/v1/topics/presence-room/presence?tenant=rest-live").json()
+            presence = app_client.get("/v1/topics/presence-room/presence?tenant=rest-live").json()
             member = {"recipient": "rest-live", "name": "Livia", "connections": 1}
-            assert told == {"topic": "presence-room", "members": [member]}
-            assert asked.get("/v1/topics/presence-room/presence").json()["members"] == []
-            assert asked.get("/v1/connections").json()["connections"] == []
+            assert presence == {"topic": "presence-room", "members": [member]}
+            assert app_client.get("/v1/topics/presence-room/presence").json()["members"] == []
+            assert app_client.get("/v1/connections").json()["connections"] == []
             counted = {"protocol": "native", "transport": "websocket"}
-            for query, told in (("", True), ("?tenant=rest-live", True), ("?tenant=other", False), ("?tenant=", False)):
-                kinds = asked.get(f"/v1/stats{query}").json()["connections"]
-                assert any(counted.items() <= kind.items() for kind in kinds) is told
-            assert 'bellcast_connections{protocol="native",transport="websocket"}' in asked.get("/metrics").text
+            for query, presence in (
+                ("", True),
+                ("?tenant=rest-live", True),
+                ("?tenant=other", False),
+                ("?tenant=", False),
+            ):
+                kinds = app_client.get(f"/v1/stats{query}").json()["connections"]
+                assert any(counted.items() <= kind.items() for kind in kinds) is presence
+            assert 'bellcast_connections{protocol="native",transport="websocket"}' in app_client.get("/metrics").text
 
-    async def test_ended_sessions_close_the_connection_and_refuse_the_token(self, bellcast_server, asked):
+    async def test_ended_sessions_close_the_connection_and_refuse_the_token(self, bellcast_server, app_client):
         token = bellcast_server.token("rest-ended")
         async with connect(f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?token={token}") as socket:
             assert json.loads(await socket.recv())["type"] == "ready"
-            assert asked.delete("/v1/recipients/rest-ended/sessions").status_code == 204
+            assert app_client.delete("/v1/recipients/rest-ended/sessions").status_code == 204
             close = json.loads(await socket.recv())
             assert (close["type"], close["code"], close["reconnect"]) == ("close", 4401, False)
-        refusal = asked.get("/v1/inbox", headers={"authorization": f"Bearer {token}"})
+        refusal = app_client.get("/v1/inbox", headers={"authorization": f"Bearer {token}"})
         assert refusal.status_code == 401
 
-    async def test_event_reaches_connections_except_the_excluded_one(self, bellcast_server, asked):
+    async def test_event_reaches_connections_except_the_excluded_one(self, bellcast_server, app_client):
         url = f"{bellcast_server.url.replace('http', 'ws')}/v1/ws?topics=rest-room&token="
         first = bellcast_server.token("rest-one", topics=["rest-room"])
         second = bellcast_server.token("rest-two", topics=["rest-room"])
         async with connect(url + first) as one, connect(url + second) as two:
-            [own] = [json.loads(await socket.recv())["connection"] for socket in (one,)]
+            [own_id] = [json.loads(await socket.recv())["connection"] for socket in (one,)]
             await two.recv()
-            said = {"topic": "rest-room", "name": "moved", "data": {"to": 3}}
-            assert asked.post("/v1/events", json={**said, "except": own}).status_code == 202
-            heard = json.loads(await two.recv())
-            assert (heard["type"], heard["topic"], heard["name"], heard["data"]) == (
+            event = {"topic": "rest-room", "name": "moved", "data": {"to": 3}}
+            assert app_client.post("/v1/events", json={**event, "except": own_id}).status_code == 202
+            expected = json.loads(await two.recv())
+            assert (expected["type"], expected["topic"], expected["name"], expected["data"]) == (
                 "event",
                 "rest-room",
                 "moved",
                 {"to": 3},
             )
-            asked.post("/v1/events", json={"recipient": "rest-one", "name": "after", "data": None})
+            app_client.post("/v1/events", json={"recipient": "rest-one", "name": "after", "data": None})
             assert json.loads(await one.recv())["name"] == "after"

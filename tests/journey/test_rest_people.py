@@ -18,46 +18,49 @@ ALICE = {
 
 class TestRecipients:
     async def test_put_creates_and_then_replaces_a_recipient(self, rest):
-        made = await rest.app.put("/v1/recipients/alice", json=ALICE)
-        assert made.status_code == 201
-        assert made.json() == made.json() | ALICE | {"key": "alice", "tenant": None, "unread": 0, "unseen": 0}
+        created = await rest.app.put("/v1/recipients/alice", json=ALICE)
+        assert created.status_code == 201
+        assert created.json() == created.json() | ALICE | {"key": "alice", "tenant": None, "unread": 0, "unseen": 0}
         replaced = await rest.app.put("/v1/recipients/alice", json={"name": "Alice B."})
         assert replaced.status_code == 200
-        kept = (await rest.app.get("/v1/recipients/alice")).json()
-        assert (kept["name"], kept["email"], kept["roles"], kept["data"]) == ("Alice B.", None, [], {})
-        assert kept == replaced.json()
+        stored = (await rest.app.get("/v1/recipients/alice")).json()
+        assert (stored["name"], stored["email"], stored["roles"], stored["data"]) == ("Alice B.", None, [], {})
+        assert stored == replaced.json()
 
     async def test_patch_changes_only_its_fields(self, rest):
         await rest.app.put("/v1/recipients/alice", json=ALICE)
-        answer = await rest.app.patch("/v1/recipients/alice", json={"locale": "de", "phone": None})
-        assert (answer.status_code, answer.json()) == (200, answer.json() | ALICE | {"locale": "de", "phone": None})
+        response = await rest.app.patch("/v1/recipients/alice", json={"locale": "de", "phone": None})
+        assert (response.status_code, response.json()) == (
+            200,
+            response.json() | ALICE | {"locale": "de", "phone": None},
+        )
 
     async def test_patch_of_an_unknown_recipient_is_a_404(self, rest):
         assert refused(await rest.app.patch("/v1/recipients/alice", json={"name": "A"}), 404, "not_found")
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
 
     async def test_notified_recipient_exists_with_counters(self, rest):
-        await rest.tell("alice")
-        told = (await rest.app.get("/v1/recipients/alice")).json()
-        assert (told["unread"], told["unseen"], told["name"]) == (1, 1, None)
+        await rest.send("alice")
+        record = (await rest.app.get("/v1/recipients/alice")).json()
+        assert (record["unread"], record["unseen"], record["name"]) == (1, 1, None)
 
     async def test_erased_recipient_loses_everything_including_its_sessions(self, rest):
-        id = await rest.tell("alice")
+        id = await rest.send("alice")
         assert (await rest.app.delete("/v1/recipients/alice")).status_code == 204
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
         assert refused(await rest.app.get(f"/v1/notifications/{id}"), 404, "not_found")
         assert refused(await rest.app.delete("/v1/recipients/alice"), 404, "not_found")
-        assert any(isinstance(event, SessionsRevoked) and event.recipient == "alice" for event in rest.heard)
+        assert any(isinstance(event, SessionsRevoked) and event.recipient == "alice" for event in rest.published)
 
     async def test_recipients_are_listed_by_key_in_pages(self, rest):
         for key in ("bob", "alice", "carol", "anna"):
             await rest.app.put(f"/v1/recipients/{key}", json={})
         page = (await rest.app.get("/v1/recipients?limit=3")).json()
         assert ([one["key"] for one in page["recipients"]], page["next"]) == (["alice", "anna", "bob"], "bob")
-        rest_of_them = (await rest.app.get("/v1/recipients", params={"after": page["next"]})).json()
-        assert ([one["key"] for one in rest_of_them["recipients"]], rest_of_them["next"]) == (["carol"], None)
-        found = (await rest.app.get("/v1/recipients?search=a")).json()
-        assert [one["key"] for one in found["recipients"]] == ["alice", "anna"]
+        second_page = (await rest.app.get("/v1/recipients", params={"after": page["next"]})).json()
+        assert ([one["key"] for one in second_page["recipients"]], second_page["next"]) == (["carol"], None)
+        matches = (await rest.app.get("/v1/recipients?search=a")).json()
+        assert [one["key"] for one in matches["recipients"]] == ["alice", "anna"]
 
     @pytest.mark.parametrize("key", ["alice@example.com", "a/b", "a b", "ключ", "100%", "a?b#c", "..", "auth0|5f7c"])
     async def test_recipient_key_is_preserved_in_a_path(self, rest, key):
@@ -66,7 +69,7 @@ class TestRecipients:
         path = f"/v1/recipients/{quote(key, safe='') if key != '..' else '%2E%2E'}"
         assert (await rest.app.put(path, json={"name": "x"})).json()["key"] == key
         assert (await rest.app.get(path)).json()["key"] == key
-        await rest.tell(key)
+        await rest.send(key)
         assert (await rest.recipient(key).get("/v1/inbox/counts")).json()["unread"] == 1
         assert (await rest.app.get(f"{path}/export")).json()["recipient"]["key"] == key
 
@@ -81,16 +84,16 @@ class TestRecipients:
             "data": {"d": "x" * 16_384},
             "nickname": "Al",
         }
-        answer = await rest.app.put("/v1/recipients/alice", json=wrong)
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == wrong.keys() - {"roles"} | {"roles.1"}
+        response = await rest.app.put("/v1/recipients/alice", json=wrong)
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == wrong.keys() - {"roles"} | {"roles.1"}
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
 
     @pytest.mark.parametrize("key", ["%07", "x" * 201, "a%00b"], ids=["control", "long", "nul"])
     async def test_invalid_recipient_key_is_refused(self, rest, key):
-        answer = await rest.app.put(f"/v1/recipients/{key}", json={})
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == {"key"}
+        response = await rest.app.put(f"/v1/recipients/{key}", json={})
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {"key"}
 
     async def test_path_that_is_not_utf8_is_refused(self, rest):
         assert refused(await rest.app.get("/v1/recipients/%ff"), 400, "bad_request")
@@ -100,11 +103,11 @@ class TestExport:
     async def test_export_contains_all_data_of_one_recipient_only(self, rest):
         await rest.app.put("/v1/recipients/alice", json=ALICE)
         await rest.app.put("/v1/topics/admins/subscriptions/alice")
-        ids = [await rest.tell("alice", str(n)) for n in range(3)]
-        await rest.tell("bob")
-        answer = await rest.app.get("/v1/recipients/alice/export")
-        assert answer.headers["content-type"] == "application/json"
-        export = answer.json()
+        ids = [await rest.send("alice", str(n)) for n in range(3)]
+        await rest.send("bob")
+        response = await rest.app.get("/v1/recipients/alice/export")
+        assert response.headers["content-type"] == "application/json"
+        export = response.json()
         assert export["recipient"]["email"] == ALICE["email"]
         assert "admins" in [one["topic"] for one in export["subscriptions"]]
         assert {one["recipient"] for one in export["subscriptions"]} == {"alice"}
@@ -127,10 +130,10 @@ class TestExport:
 
 class TestTopics:
     async def test_subscription_is_created_once(self, rest):
-        made = await rest.app.put("/v1/topics/admins/subscriptions/alice")
-        again = await rest.app.put("/v1/topics/admins/subscriptions/alice")
-        assert (made.status_code, again.status_code) == (201, 200)
-        assert made.json() == again.json() == made.json() | {"topic": "admins", "recipient": "alice"}
+        created = await rest.app.put("/v1/topics/admins/subscriptions/alice")
+        repeated = await rest.app.put("/v1/topics/admins/subscriptions/alice")
+        assert (created.status_code, repeated.status_code) == (201, 200)
+        assert created.json() == repeated.json() == created.json() | {"topic": "admins", "recipient": "alice"}
 
     async def test_subscriptions_are_listed_by_recipient(self, rest):
         for key in ("bob", "alice", "carol"):
@@ -147,43 +150,43 @@ class TestTopics:
     async def test_ended_subscription_keeps_earlier_notifications_and_stops_later_ones(self, rest):
         await rest.app.put("/v1/topics/admins/subscriptions/alice")
         rest.clock.advance(1)
-        await rest.tell({"topic": "admins"}, "before")
+        await rest.send({"topic": "admins"}, "before")
         rest.clock.advance(1)
         assert (await rest.app.delete("/v1/topics/admins/subscriptions/alice")).status_code == 204
-        await rest.tell({"topic": "admins"}, "after")
+        await rest.send({"topic": "admins"}, "after")
         listed = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
         assert [one["title"] for one in listed] == ["before"]
-        assert any(isinstance(event, SubscriptionEnded) for event in rest.heard)
+        assert any(isinstance(event, SubscriptionEnded) for event in rest.published)
         assert refused(await rest.app.delete("/v1/topics/admins/subscriptions/alice"), 404, "not_found")
 
     async def test_role_topic_cannot_be_subscribed_to(self, rest):
         for method in ("PUT", "DELETE"):
-            answer = await rest.app.ask(method, "/v1/topics/role.admin/subscriptions/alice")
-            assert refused(answer, 422, "invalid")
-            assert fields(answer).keys() == {"topic"}
+            response = await rest.app.request(method, "/v1/topics/role.admin/subscriptions/alice")
+            assert refused(response, 422, "invalid")
+            assert fields(response).keys() == {"topic"}
         await rest.app.put("/v1/recipients/alice", json={"roles": ["admin"]})
         listed = (await rest.app.get("/v1/topics/role.admin/subscriptions")).json()["subscriptions"]
         assert [one["recipient"] for one in listed] == ["alice"]
 
     @pytest.mark.parametrize("topic", ["no%20spaces", "x" * 165, "ключ", "a%2Fb"])
     async def test_invalid_topic_is_refused(self, rest, topic):
-        for ask in (
+        for request in (
             rest.app.put(f"/v1/topics/{topic}/subscriptions/alice"),
             rest.app.get(f"/v1/topics/{topic}/subscriptions"),
             rest.app.get(f"/v1/topics/{topic}/presence"),
         ):
-            answer = await ask
-            assert refused(answer, 422, "invalid")
-            assert fields(answer).keys() == {"topic"}
+            response = await request
+            assert refused(response, 422, "invalid")
+            assert fields(response).keys() == {"topic"}
 
 
 class TestTenants:
     async def test_put_sets_name_and_settings_of_a_tenant(self, rest):
-        made = await rest.app.put("/v1/tenants/acme", json={"name": "Acme", "settings": {"plan": "team"}})
-        assert (made.status_code, made.json()["key"]) == (201, "acme")
-        again = await rest.app.put("/v1/tenants/acme", json={"name": "Acme Studios"})
-        assert (again.status_code, again.json()["settings"]) == (200, {})
-        assert (await rest.app.get("/v1/tenants/acme")).json() == again.json()
+        created = await rest.app.put("/v1/tenants/acme", json={"name": "Acme", "settings": {"plan": "team"}})
+        assert (created.status_code, created.json()["key"]) == (201, "acme")
+        repeated = await rest.app.put("/v1/tenants/acme", json={"name": "Acme Studios"})
+        assert (repeated.status_code, repeated.json()["settings"]) == (200, {})
+        assert (await rest.app.get("/v1/tenants/acme")).json() == repeated.json()
 
     async def test_tenant_is_created_on_first_use(self, rest):
         assert refused(await rest.app.get("/v1/tenants/acme"), 404, "not_found")
@@ -195,35 +198,35 @@ class TestTenants:
         assert fields(await rest.app.put(f"/v1/tenants/{key}", json={})).keys() == {"key"}
 
     async def test_invalid_tenant_fields_are_all_named(self, rest):
-        answer = await rest.app.put("/v1/tenants/acme", json={"name": 1, "settings": [], "plan": "team"})
-        assert fields(answer).keys() == {"name", "settings", "plan"}
+        response = await rest.app.put("/v1/tenants/acme", json={"name": 1, "settings": [], "plan": "team"})
+        assert fields(response).keys() == {"name", "settings", "plan"}
 
     async def test_tenant_is_accepted_in_the_query_or_in_the_body(self, rest):
         await rest.app.put("/v1/recipients/alice", json={"tenant": "acme", "name": "in the body"})
-        told = (await rest.app.get("/v1/recipients/alice?tenant=acme")).json()
-        assert (told["name"], told["tenant"]) == ("in the body", "acme")
-        both = await rest.app.put("/v1/recipients/alice?tenant=acme", json={"tenant": "acme"})
-        assert both.status_code == 200
+        record = (await rest.app.get("/v1/recipients/alice?tenant=acme")).json()
+        assert (record["name"], record["tenant"]) == ("in the body", "acme")
+        same_tenant = await rest.app.put("/v1/recipients/alice?tenant=acme", json={"tenant": "acme"})
+        assert same_tenant.status_code == 200
         differ = await rest.app.put("/v1/recipients/alice?tenant=globex", json={"tenant": "acme"})
         assert fields(differ).keys() == {"tenant"}
 
     async def test_wildcard_tenant_is_refused_for_records(self, rest):
-        for ask in (rest.app.get("/v1/recipients?tenant=*"), rest.app.put("/v1/recipients/a?tenant=*", json={})):
-            assert fields(await ask).keys() == {"tenant"}
+        for request in (rest.app.get("/v1/recipients?tenant=*"), rest.app.put("/v1/recipients/a?tenant=*", json={})):
+            assert fields(await request).keys() == {"tenant"}
 
     async def test_tenant_data_is_unknown_in_other_tenants_and_outside(self, rest):
-        id = await rest.tell("alice", tenant="acme")
-        announced = await rest.tell({"tenant": "acme"})
+        id = await rest.send("alice", tenant="acme")
+        announced = await rest.send({"tenant": "acme"})
         await rest.app.put("/v1/recipients/alice?tenant=acme", json=ALICE)
         await rest.app.put("/v1/topics/admins/subscriptions/alice?tenant=acme")
-        never = "01a1f804-8b85-7030-8305-21c740aa26df"
+        unknown_id = "01a1f804-8b85-7030-8305-21c740aa26df"
         for tenant in ("", "?tenant=globex"):
             for path in (f"/v1/notifications/{id}", f"/v1/notifications/{announced}"):
                 for method, body in (("GET", {}), ("DELETE", {}), ("PATCH", {"json": {"title": "mine"}})):
-                    theirs = await rest.app.ask(method, path + tenant, **body)
-                    unknown = await rest.app.ask(method, f"/v1/notifications/{never}{tenant}", **body)
-                    assert refused(theirs, 404, "not_found")
-                    assert theirs.content == unknown.content
+                    other_response = await rest.app.request(method, path + tenant, **body)
+                    unknown = await rest.app.request(method, f"/v1/notifications/{unknown_id}{tenant}", **body)
+                    assert refused(other_response, 404, "not_found")
+                    assert other_response.content == unknown.content
             for path in ("/v1/recipients/alice", "/v1/recipients/alice/export"):
                 assert refused(await rest.app.get(path + tenant), 404, "not_found")
             assert (await rest.app.get(f"/v1/recipients{tenant}")).json()["recipients"] == []
@@ -231,5 +234,5 @@ class TestTenants:
             ended = await rest.app.delete(f"/v1/topics/admins/subscriptions/alice{tenant}")
             assert refused(ended, 404, "not_found")
             assert refused(await rest.app.delete(f"/v1/recipients/alice{tenant}"), 404, "not_found")
-        kept = await rest.app.get(f"/v1/notifications/{id}?tenant=acme")
-        assert (kept.status_code, kept.json()["title"], kept.json()["tenant"]) == (200, "Hello", "acme")
+        stored = await rest.app.get(f"/v1/notifications/{id}?tenant=acme")
+        assert (stored.status_code, stored.json()["title"], stored.json()["tenant"]) == (200, "Hello", "acme")

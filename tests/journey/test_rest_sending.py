@@ -22,20 +22,20 @@ async def test_sent_notification_is_in_the_inbox_exactly_as_sent(rest):
         "group": "bookings",
         "expires_at": "2030-01-31T12:00:00Z",
     }
-    answer = await rest.app.post("/v1/notifications", json={"to": "alice", **sent})
-    assert answer.status_code == 201
-    [made] = answer.json()["notifications"]
-    assert made["recipient"] == "alice"
+    response = await rest.app.post("/v1/notifications", json={"to": "alice", **sent})
+    assert response.status_code == 201
+    [created] = response.json()["notifications"]
+    assert created["recipient"] == "alice"
     [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
     for field, value in sent.items():
         assert listed[field] == value, field
-    assert listed["id"] == made["id"]
+    assert listed["id"] == created["id"]
     assert listed["created_at"].startswith("2025-06-15T15:06:40")
     assert [listed[field] for field in ("seen_at", "read_at", "archived_at")] == [None, None, None]
 
 
 async def test_omitted_fields_are_null_or_empty(rest):
-    await rest.tell("alice", "Only a title")
+    await rest.send("alice", "Only a title")
     [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
     assert listed == listed | {
         "type": "general",
@@ -50,14 +50,14 @@ async def test_omitted_fields_are_null_or_empty(rest):
 
 
 async def test_actor_may_be_a_name(rest):
-    await rest.tell("alice", actor="Ann")
+    await rest.send("alice", actor="Ann")
     [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
     assert listed["actor"] == {"id": None, "name": "Ann", "avatar": None}
 
 
 async def test_repeated_recipient_is_notified_once(rest):
-    answer = await rest.app.post("/v1/notifications", json={"to": ["alice", "bob", "alice"], "title": "Hello"})
-    assert [made["recipient"] for made in answer.json()["notifications"]] == ["alice", "bob"]
+    response = await rest.app.post("/v1/notifications", json={"to": ["alice", "bob", "alice"], "title": "Hello"})
+    assert [created["recipient"] for created in response.json()["notifications"]] == ["alice", "bob"]
     assert (await rest.recipient("alice").get("/v1/inbox/counts")).json()["unread"] == 1
 
 
@@ -67,7 +67,7 @@ async def test_announcement_has_one_id_in_every_inbox(rest, to):
         await rest.app.put(f"/v1/topics/admins/subscriptions/{key}")
         await rest.app.put(f"/v1/recipients/{key}", json={"roles": ["admin"]})
     rest.clock.advance(1)
-    id = await rest.tell(to, "Meeting at ten")
+    id = await rest.send(to, "Meeting at ten")
     for key in ("alice", "bob"):
         [listed] = (await rest.recipient(key).get("/v1/inbox")).json()["notifications"]
         assert (listed["id"], listed["title"]) == (id, "Meeting at ten")
@@ -77,7 +77,7 @@ async def test_announcement_reaches_only_its_audience(rest):
     await rest.app.put("/v1/topics/admins/subscriptions/alice")
     await rest.app.put("/v1/recipients/bob", json={})
     rest.clock.advance(1)
-    await rest.tell({"topic": "admins"})
+    await rest.send({"topic": "admins"})
     assert (await rest.recipient("bob").get("/v1/inbox")).json()["notifications"] == []
 
 
@@ -86,30 +86,30 @@ DRAFT = {"to": ["alice", "bob"], "title": "Once"}
 
 class TestIdempotency:
     async def test_repeated_key_and_body_return_the_first_response_byte_for_byte(self, rest):
-        asked = {"json": DRAFT, "headers": {"idempotency-key": "order-7"}}
-        first = await rest.app.post("/v1/notifications", **asked)
+        options = {"json": DRAFT, "headers": {"idempotency-key": "order-7"}}
+        first = await rest.app.post("/v1/notifications", **options)
         rest.clock.advance(60)
-        again = await rest.app.post("/v1/notifications", **asked)
-        assert (again.status_code, again.content) == (201, first.content)
+        repeated = await rest.app.post("/v1/notifications", **options)
+        assert (repeated.status_code, repeated.content) == (201, first.content)
         assert (await rest.recipient("alice").get("/v1/inbox/counts")).json()["unread"] == 1
 
     async def test_key_is_accepted_in_the_body(self, rest):
         first = await rest.app.post("/v1/notifications", json={**DRAFT, "idempotency_key": "order-7"})
-        again = await rest.app.post("/v1/notifications", json=DRAFT, headers={"idempotency-key": "order-7"})
-        assert again.content == first.content
+        repeated = await rest.app.post("/v1/notifications", json=DRAFT, headers={"idempotency-key": "order-7"})
+        assert repeated.content == first.content
 
     async def test_two_different_keys_are_refused(self, rest):
-        answer = await rest.app.post(
+        response = await rest.app.post(
             "/v1/notifications", json={**DRAFT, "idempotency_key": "one"}, headers={"idempotency-key": "two"}
         )
-        assert refused(answer, 422, "invalid")
-        assert "idempotency_key" in fields(answer)
+        assert refused(response, 422, "invalid")
+        assert "idempotency_key" in fields(response)
 
     async def test_key_with_another_body_is_refused(self, rest):
         headers = {"idempotency-key": "order-7"}
         await rest.app.post("/v1/notifications", json=DRAFT, headers=headers)
-        answer = await rest.app.post("/v1/notifications", json={**DRAFT, "title": "Other"}, headers=headers)
-        assert refused(answer, 422, "idempotency_mismatch")
+        response = await rest.app.post("/v1/notifications", json={**DRAFT, "title": "Other"}, headers=headers)
+        assert refused(response, 422, "idempotency_mismatch")
 
     async def test_refused_request_leaves_the_key_free(self, rest):
         headers = {"idempotency-key": "order-7"}
@@ -123,68 +123,68 @@ class TestIdempotency:
         assert acme.json() != globex.json()
 
 
-class TestLookingAtWhatWasSent:
+class TestDetails:
     async def test_sent_notification_shows_its_recipient_and_timeline(self, rest):
-        id = await rest.tell("alice", expires_at="2030-01-31T12:00:00Z")
+        id = await rest.send("alice", expires_at="2030-01-31T12:00:00Z")
         rest.clock.advance(5)
         await rest.recipient("alice").patch(f"/v1/inbox/{id}", json={"read": True})
-        told = (await rest.app.get(f"/v1/notifications/{id}")).json()
-        assert (told["recipient"], told["tenant"], told["audience"]) == ("alice", None, None)
-        assert [one["what"] for one in told["timeline"]] == ["created", "seen", "read", "expires"]
-        assert told["timeline"][2] == {"at": told["read_at"], "what": "read", "detail": None}
+        details = (await rest.app.get(f"/v1/notifications/{id}")).json()
+        assert (details["recipient"], details["tenant"], details["audience"]) == ("alice", None, None)
+        assert [one["what"] for one in details["timeline"]] == ["created", "seen", "read", "expires"]
+        assert details["timeline"][2] == {"at": details["read_at"], "what": "read", "detail": None}
 
     @pytest.mark.parametrize(
         "to", [{"topic": "admins"}, {"role": "admin"}, {"all": True}, {"tenant": "acme"}], ids=lambda to: next(iter(to))
     )
     async def test_announcement_has_an_audience_instead_of_a_recipient(self, rest, to):
-        id = await rest.tell(to)
-        told = (await rest.app.get(f"/v1/notifications/{id}", params={"tenant": to.get("tenant", "")})).json()
-        assert told["recipient"] is None
-        assert {name: value for name, value in told["audience"].items() if value} == to
+        id = await rest.send(to)
+        details = (await rest.app.get(f"/v1/notifications/{id}", params={"tenant": to.get("tenant", "")})).json()
+        assert details["recipient"] is None
+        assert {name: value for name, value in details["audience"].items() if value} == to
 
     async def test_project_wide_announcement_has_its_own_audience(self, rest):
-        id = await rest.tell({"all": True, "tenant": "*"})
-        told = (await rest.app.get(f"/v1/notifications/{id}")).json()
-        assert (told["tenant"], told["audience"]) == ("*", {"all": True, "tenant": "*"})
+        id = await rest.send({"all": True, "tenant": "*"})
+        details = (await rest.app.get(f"/v1/notifications/{id}")).json()
+        assert (details["tenant"], details["audience"]) == ("*", {"all": True, "tenant": "*"})
 
     @pytest.mark.parametrize("id", ["nonsense", "01a1f804-8b85-7030-8305-21c740aa26df", "%2e%2e"])
     async def test_unknown_notification_is_a_404(self, rest, id):
         for method in ("GET", "DELETE"):
-            assert refused(await rest.app.ask(method, f"/v1/notifications/{id}"), 404, "not_found")
+            assert refused(await rest.app.request(method, f"/v1/notifications/{id}"), 404, "not_found")
         assert refused(await rest.app.patch(f"/v1/notifications/{id}", json={"title": "x"}), 404, "not_found")
 
 
-class TestCorrecting:
+class TestEditing:
     async def test_edit_shows_in_the_inbox_and_in_the_timeline(self, rest):
-        id = await rest.tell("alice", "Saturday", body="At ten")
+        id = await rest.send("alice", "Saturday", body="At ten")
         rest.clock.advance(5)
-        answer = await rest.app.patch(f"/v1/notifications/{id}", json={"title": "Sunday", "body": None})
-        assert answer.status_code == 200
-        assert [one["what"] for one in answer.json()["timeline"]] == ["created", "edited"]
+        response = await rest.app.patch(f"/v1/notifications/{id}", json={"title": "Sunday", "body": None})
+        assert response.status_code == 200
+        assert [one["what"] for one in response.json()["timeline"]] == ["created", "edited"]
         [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
         assert (listed["title"], listed["body"]) == ("Sunday", None)
 
     async def test_edited_announcement_changes_in_every_inbox(self, rest):
         await rest.recipient("alice").get("/v1/inbox")
         rest.clock.advance(1)
-        id = await rest.tell({"all": True}, "Saturday")
+        id = await rest.send({"all": True}, "Saturday")
         await rest.recipient("alice").get("/v1/inbox")
         await rest.app.patch(f"/v1/notifications/{id}", json={"title": "Sunday"})
         [listed] = (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"]
         assert listed["title"] == "Sunday"
 
     async def test_invalid_edit_names_all_fields_and_changes_nothing(self, rest):
-        id = await rest.tell("alice", "Saturday")
+        id = await rest.send("alice", "Saturday")
         wrong = {"title": None, "priority": "loud", "body": "x" * 10_001, "type": "other", "action_url": "javascript:1"}
-        answer = await rest.app.patch(f"/v1/notifications/{id}", json=wrong)
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == wrong.keys()
+        response = await rest.app.patch(f"/v1/notifications/{id}", json=wrong)
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == wrong.keys()
         assert (await rest.app.get(f"/v1/notifications/{id}")).json()["title"] == "Saturday"
 
     async def test_recalled_notification_disappears_from_the_inbox(self, rest):
-        id = await rest.tell("alice")
-        answer = await rest.app.delete(f"/v1/notifications/{id}")
-        assert (answer.status_code, answer.content) == (204, b"")
+        id = await rest.send("alice")
+        response = await rest.app.delete(f"/v1/notifications/{id}")
+        assert (response.status_code, response.content) == (204, b"")
         assert (await rest.recipient("alice").get("/v1/inbox")).json()["notifications"] == []
         assert refused(await rest.app.delete(f"/v1/notifications/{id}"), 404, "not_found")
 
@@ -202,15 +202,15 @@ class TestRefusals:
             "expires_at": "tomorrow",
             "subtitle": "no such field",
         }
-        answer = await rest.app.post("/v1/notifications", json=wrong)
-        assert refused(answer, 422, "invalid")
+        response = await rest.app.post("/v1/notifications", json=wrong)
+        assert refused(response, 422, "invalid")
         expected = {"to.2", "title", "body", "priority", "actor.nick", "tags", "data", "expires_at", "subtitle"}
-        assert fields(answer).keys() == expected
-        assert fields(answer)["subtitle"] == 'is not a known field; did you mean "title"?'
+        assert fields(response).keys() == expected
+        assert fields(response)["subtitle"] == 'is not a known field; did you mean "title"?'
 
     async def test_audience_field_is_named_by_its_path(self, rest):
-        answer = await rest.app.post("/v1/notifications", json={"to": {"topic": "no spaces"}, "title": "x"})
-        assert fields(answer).keys() == {"to.topic"}
+        response = await rest.app.post("/v1/notifications", json={"to": {"topic": "no spaces"}, "title": "x"})
+        assert fields(response).keys() == {"to.topic"}
 
     @pytest.mark.parametrize(
         ("draft", "field"),
@@ -242,13 +242,13 @@ class TestRefusals:
         ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:40],
     )
     async def test_invalid_draft_names_its_field_and_sends_nothing(self, rest, draft, field):
-        answer = await rest.app.post("/v1/notifications", json=draft)
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == {field}
-        assert rest.heard == []
+        response = await rest.app.post("/v1/notifications", json=draft)
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {field}
+        assert rest.published == []
 
     async def test_two_tenants_in_one_request_are_refused(self, rest):
         draft = {"to": "alice", "title": "x", "tenant": "acme"}
-        answer = await rest.app.post("/v1/notifications?tenant=globex", json=draft)
-        assert refused(answer, 422, "invalid")
-        assert fields(answer).keys() == {"tenant"}
+        response = await rest.app.post("/v1/notifications?tenant=globex", json=draft)
+        assert refused(response, 422, "invalid")
+        assert fields(response).keys() == {"tenant"}

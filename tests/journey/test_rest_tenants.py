@@ -7,9 +7,9 @@ from tests.journey.rest import Rest, fields, refused
 
 async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Rest) -> None:
     settings = {"weight": 0, "sends_per_second": -1, "sends_per_day": 1.5, "retention_days": "90", "plan": "team"}
-    answer = await rest.app.put("/v1/tenants/acme", json={"settings": settings})
-    assert refused(answer, 422, "invalid")
-    assert set(fields(answer)) == {f"settings.{name}" for name in settings if name != "plan"}
+    response = await rest.app.put("/v1/tenants/acme", json={"settings": settings})
+    assert refused(response, 422, "invalid")
+    assert set(fields(response)) == {f"settings.{name}" for name in settings if name != "plan"}
     good = {"weight": 2, "sends_per_second": 10, "sends_per_day": 0, "retention_days": 90, "plan": "team"}
     assert (await rest.app.put("/v1/tenants/acme", json={"settings": good})).json()["settings"] == good
 
@@ -19,9 +19,9 @@ async def test_tenant_export_has_one_object_per_line(rest: Rest) -> None:
     await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Hello", "tenant": "acme"})
     await rest.app.post("/v1/notifications", json={"to": {"tenant": "acme"}, "title": "To all"})
     await rest.app.post("/v1/notifications", json={"to": "alice", "title": "Another's", "tenant": "globex"})
-    answer = await rest.app.get("/v1/tenants/acme/export")
-    assert answer.headers["content-type"] == "application/x-ndjson"
-    lines = [json.loads(line) for line in answer.text.splitlines()]
+    response = await rest.app.get("/v1/tenants/acme/export")
+    assert response.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in response.text.splitlines()]
     assert [next(iter(line)) for line in lines] == ["tenant", "announcement", "recipient", "notification"]
     assert lines[0]["tenant"]["name"] == "Acme"
     assert (lines[1]["announcement"]["title"], lines[3]["notification"]["title"]) == ("To all", "Hello")

@@ -13,15 +13,15 @@ import pytest
 def raw_request(bellcast_server):
     """Send a request with a path that no client library has normalised."""
 
-    def ask(method: str, path: str, body: bytes):
-        line = http.client.HTTPConnection("127.0.0.1", bellcast_server.port, timeout=30)
-        line.request(method, path, body, bellcast_server.as_app() | {"content-type": "application/json"})
-        answer = line.getresponse()
-        said = answer.read()
-        line.close()
-        return answer.status, json.loads(said) if said else None
+    def send_request(method: str, path: str, body: bytes):
+        connection = http.client.HTTPConnection("127.0.0.1", bellcast_server.port, timeout=30)
+        connection.request(method, path, body, bellcast_server.as_app() | {"content-type": "application/json"})
+        response = connection.getresponse()
+        body_bytes = response.read()
+        connection.close()
+        return response.status, json.loads(body_bytes) if body_bytes else None
 
-    return ask
+    return send_request
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -59,5 +59,7 @@ def test_session_token_may_omit_its_kid_but_not_use_another_one(bellcast_server,
     claims = {"sub": "kid", "exp": int(time.time()) + 60}
     for secret, expected in ((bellcast_server.secret, status), ("somebody else's secret, of enough characters", 401)):
         token = jwt.encode(claims, secret, "HS256", headers=header)
-        answer = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"}, timeout=30)
-        assert answer.status_code == expected
+        response = httpx.get(
+            f"{bellcast_server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"}, timeout=30
+        )
+        assert response.status_code == expected

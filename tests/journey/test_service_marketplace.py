@@ -21,45 +21,45 @@ from websockets.sync.client import connect
 from bellcast.client import AsyncBellcast, Bellcast
 from tests.marketplaces import marketplace
 
-PATIENCE = 40  # seconds
+TIMEOUT = 40  # seconds
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def site(tmp_path_factory):
     # A heartbeat per second, so that a test can wait for one.
-    with marketplace(tmp_path_factory.mktemp("marketplace") / "data", BELLCAST_HEARTBEAT="1") as place:
-        yield place
+    with marketplace(tmp_path_factory.mktemp("marketplace") / "data", BELLCAST_HEARTBEAT="1") as site:
+        yield site
 
 
 @pytest.fixture
-def people(place):
+def browsers(site):
     """A signed-in browser for each person, with an empty inbox."""
     keys = ("nora", "samir", "ben", "lucia", "tomasz")
-    with Bellcast(place.server.url, place.server.secret) as bell:
+    with Bellcast(site.server.url, site.server.secret) as bell:
         for key in keys:
             bell.inbox(bell.token(key)).clear("all")
-    with ExitStack() as visitors:
-        yield {key: visitors.enter_context(place.visitor(key)) for key in keys}
+    with ExitStack() as stack:
+        yield {key: stack.enter_context(site.visitor(key)) for key in keys}
 
 
-class Line:
+class LiveConnection:
     """A live connection of a person."""
 
     def __init__(self, socket):
         self.socket = socket
 
-    def say(self, type, **fields):
+    def send_frame(self, type, **fields):
         self.socket.send(json.dumps({"type": type, **fields}))
 
     def next(self, type):
         """Skip frames until one has that type."""
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while True:
-            frame = json.loads(self.socket.recv(timeout=max(0.01, until - time.monotonic())))
+            frame = json.loads(self.socket.recv(timeout=max(0.01, deadline - time.monotonic())))
             if frame["type"] == type:
                 return frame
 
-    def told(self):
+    def next_notification(self):
         """Return the next notification."""
         return self.next("notification")["notification"]
 
@@ -69,81 +69,81 @@ class Line:
             if frame["name"] == name:
                 return frame["data"]
 
-    def end(self):
+    def read_close(self):
         """Return the close code and the close frame."""
-        said = self.next("close")
-        return self.code(), said
+        close_frame = self.next("close")
+        return self.read_close_code(), close_frame
 
-    def code(self):
+    def read_close_code(self):
         """Read to the end, and return the close code."""
         try:
             while True:
-                self.socket.recv(timeout=PATIENCE)
+                self.socket.recv(timeout=TIMEOUT)
         except ConnectionClosed as closed:
             return closed.rcvd.code
 
 
 @contextmanager
-def line(place, person, **query):
+def open_connection(site, browser, **query):
     """Open the live connection of a signed-in browser, which authenticates by its cookie."""
-    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.cookies.jar)
-    address = f"{place.live}?{httpx.QueryParams(query)}"
-    with connect(address, origin=place.url, additional_headers={"Cookie": cookies}, close_timeout=1) as socket:
-        yield Line(socket)
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
+    address = f"{site.live}?{httpx.QueryParams(query)}"
+    with connect(address, origin=site.url, additional_headers={"Cookie": cookies}, close_timeout=1) as socket:
+        yield LiveConnection(socket)
 
 
 @contextmanager
-def live(place, person, **query):
+def open_live(site, browser, **query):
     """Open a live connection, and read its `ready`."""
-    with line(place, person, **query) as opened:
+    with open_connection(site, browser, **query) as opened:
         opened.ready = opened.next("ready")
         yield opened
 
 
-def book(person, service="boiler", **fields):
-    asked = {
+def book(browser, service="boiler", **fields):
+    draft = {
         "service": service,
         "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
         "address": "Canal Row 18",
         "notes": "The key is under the pot",
     }
-    answer = person.post("/api/bookings", json=asked | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
+    response = browser.post("/api/bookings", json=draft | fields)
+    assert response.status_code == 201, response.text
+    return response.json()["id"]
 
 
-def do(person, booking, move):
-    return person.put(f"/api/bookings/{booking}/{move}", json={})
+def change_booking(browser, booking, move):
+    return browser.put(f"/api/bookings/{booking}/{move}", json={})
 
 
-def pay(person, booking, card="4242"):
-    return person.post(f"/api/bookings/{booking}/payment", json={"card": card})
+def pay(browser, booking, card="4242"):
+    return browser.post(f"/api/bookings/{booking}/payment", json={"card": card})
 
 
-def device(person):
+def device(browser):
     """Register a device key with the site, and return the name of the device."""
     key = urlsafe_b64encode(b"\x04" + secrets.token_bytes(64)).decode().rstrip("=")
-    return person.put("/api/device", json={"key": key}).json()["device"]
+    return browser.put("/api/device", json={"key": key}).json()["device"]
 
 
-def sealed(device, **fields):
+def encrypted_message(device, **fields):
     """Return a message as a browser encrypts it, which the site cannot read."""
     random = lambda size: urlsafe_b64encode(secrets.token_bytes(size)).decode().rstrip("=")  # noqa: E731
     return {"id": str(uuid.uuid4()), "device": device, "iv": random(12), "body": random(30), "keys": {device: random(48)}} | fields  # fmt: skip
 
 
-def write(person, booking, message):
-    return person.post(f"/api/bookings/{booking}/messages", json=message)
+def send_message(browser, booking, message):
+    return browser.post(f"/api/bookings/{booking}/messages", json=message)
 
 
 # --- bookings and payments
 
 
-def test_booking_from_request_to_refund_notifies_both_sides(place, people):
-    nora, ben = people["nora"], people["ben"]
-    with live(place, nora) as to_nora, live(place, ben) as to_ben:
+def test_booking_from_request_to_refund_notifies_both_sides(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
+    with open_live(site, nora) as to_nora, open_live(site, ben) as to_ben:
         booking = book(nora)
-        new = to_ben.told()
+        new = to_ben.next_notification()
         assert (new["type"], new["priority"], new["action_url"]) == ("new_booking", "high", f"/bookings/{booking}")
         assert new["data"] == {
             "type": "new_booking",
@@ -154,265 +154,270 @@ def test_booking_from_request_to_refund_notifies_both_sides(place, people):
         }
         assert new["actor"]["name"] == "Nora Achterberg"
 
-        do(ben, booking, "accept")
-        assert to_nora.told()["type"] == "booking_accepted"
+        change_booking(ben, booking, "accept")
+        assert to_nora.next_notification()["type"] == "booking_accepted"
 
         assert pay(nora, booking, "0002").json()["status"] == "failed"
-        failed = to_nora.told()
+        failed = to_nora.next_notification()
         assert (failed["type"], failed["priority"], failed["data"]["amount"]) == ("payment_failed", "high", "150.00")
 
         assert pay(nora, booking).json()["status"] == "paid"
-        confirmed, received = to_nora.told(), to_ben.told()
+        confirmed, received = to_nora.next_notification(), to_ben.next_notification()
         assert (confirmed["type"], received["type"]) == ("payment_confirmed", "payment_received")
         assert confirmed["data"]["paymentId"] == received["data"]["paymentId"]
         assert received["data"]["amount"] == "150.00"
 
-        do(ben, booking, "complete")
-        assert to_nora.told()["type"] == "booking_completed"
+        change_booking(ben, booking, "complete")
+        assert to_nora.next_notification()["type"] == "booking_completed"
         ben.post(f"/api/bookings/{booking}/refund", json={})
-        assert to_nora.told()["type"] == "payment_refunded"
+        assert to_nora.next_notification()["type"] == "payment_refunded"
 
 
-def test_declined_and_cancelled_bookings_notify_both_sides(place, people):
-    nora, ben = people["nora"], people["ben"]
-    with live(place, nora) as to_nora, live(place, ben) as to_ben:
-        do(ben, book(nora), "decline")
-        assert to_nora.told()["type"] == "booking_declined"
-        assert to_ben.told()["type"] == "new_booking"
+def test_declined_and_cancelled_bookings_notify_both_sides(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
+    with open_live(site, nora) as to_nora, open_live(site, ben) as to_ben:
+        change_booking(ben, book(nora), "decline")
+        assert to_nora.next_notification()["type"] == "booking_declined"
+        assert to_ben.next_notification()["type"] == "new_booking"
 
         booking = book(nora, "tap")
-        do(ben, booking, "accept")
+        change_booking(ben, booking, "accept")
         pay(nora, booking)
-        do(nora, booking, "cancel")
-        heard = [to_ben.told()["type"] for _ in range(3)]
-        assert heard == ["new_booking", "payment_received", "booking_cancelled"]
-        heard = [to_nora.told()["type"] for _ in range(3)]
-        assert heard == ["booking_accepted", "payment_confirmed", "payment_refunded"]
+        change_booking(nora, booking, "cancel")
+        received = [to_ben.next_notification()["type"] for _ in range(3)]
+        assert received == ["new_booking", "payment_received", "booking_cancelled"]
+        received = [to_nora.next_notification()["type"] for _ in range(3)]
+        assert received == ["booking_accepted", "payment_confirmed", "payment_refunded"]
 
 
-def test_message_sent_by_the_helpers_arrives_unchanged(place, people):
+def test_message_sent_by_the_helpers_arrives_unchanged(site, browsers):
     fact = {"message": "Your service was booked!", "timestamp": "2026-11-20T09:00:00Z"}
-    asked = {"type": "new_booking", "bookingId": "abc123", "serviceName": "House Cleaning", "message": "New booking"}
+    booking_message = {
+        "type": "new_booking",
+        "bookingId": "abc123",
+        "serviceName": "House Cleaning",
+        "message": "New booking",
+    }
     paid = {"type": "payment_received", "paymentId": "pay123", "amount": "150.00", "message": "Payment received"}
 
     async def send():
-        async with AsyncBellcast(place.server.url, place.server.secret) as bell:
+        async with AsyncBellcast(site.server.url, site.server.secret) as bell:
             await telling.send_to_user(bell, "nora", {"type": "notification", "data": fact})
-            await telling.send_booking_update(bell, "nora", asked)
+            await telling.send_booking_update(bell, "nora", booking_message)
             await telling.send_payment_update(bell, "nora", paid)
 
-    with live(place, people["nora"]) as to_nora:
+    with open_live(site, browsers["nora"]) as to_nora:
         asyncio.run(send())
-        general, booking, payment = (to_nora.told() for _ in range(3))
+        general, booking, payment = (to_nora.next_notification() for _ in range(3))
     assert (general["type"], general["title"], general["data"]) == ("notification", fact["message"], fact)
     assert (booking["title"], booking["body"]) == ("New booking", "House Cleaning")
-    assert booking["data"] == asked | {"touches": ["booking:abc123"]}
+    assert booking["data"] == booking_message | {"touches": ["booking:abc123"]}
     assert (payment["body"], payment["data"]) == ("€150.00", paid)
 
 
-def test_notification_contains_no_private_details(place, people):
-    with live(place, people["ben"]) as to_ben:
-        booking = book(people["nora"])
-        do(people["ben"], booking, "accept")
-        pay(people["nora"], booking)
-        told = json.dumps([to_ben.told(), to_ben.told()])
+def test_notification_contains_no_private_details(site, browsers):
+    with open_live(site, browsers["ben"]) as to_ben:
+        booking = book(browsers["nora"])
+        change_booking(browsers["ben"], booking, "accept")
+        pay(browsers["nora"], booking)
+        notifications = json.dumps([to_ben.next_notification(), to_ben.next_notification()])
     for private in ("Canal Row", "under the pot", "4242"):
-        assert private not in told
+        assert private not in notifications
 
 
-def test_notification_reaches_every_device(place, people):
-    with live(place, people["ben"]) as laptop, place.visitor("ben") as other, live(place, other) as phone:
-        book(people["nora"])
-        assert laptop.told()["id"] == phone.told()["id"]
+def test_notification_reaches_every_device(site, browsers):
+    with open_live(site, browsers["ben"]) as laptop, site.visitor("ben") as other, open_live(site, other) as phone:
+        book(browsers["nora"])
+        assert laptop.next_notification()["id"] == phone.next_notification()["id"]
 
 
-def test_reconnected_client_receives_missed_notifications(place, people):
-    with live(place, people["ben"]) as to_ben:
+def test_reconnected_client_receives_missed_notifications(site, browsers):
+    with open_live(site, browsers["ben"]) as to_ben:
         position = to_ben.ready["position"]
-    booking = book(people["nora"])
-    with live(place, people["ben"], position=position) as to_ben:
-        assert to_ben.told()["data"]["bookingId"] == str(booking)
+    booking = book(browsers["nora"])
+    with open_live(site, browsers["ben"], position=position) as to_ben:
+        assert to_ben.next_notification()["data"]["bookingId"] == str(booking)
 
 
-def test_open_pages_receive_changes_without_a_notification(place, people):
-    booking = book(people["nora"])
-    with live(place, people["ben"]) as to_ben:
-        do(people["ben"], booking, "accept")
+def test_open_pages_receive_changes_without_a_notification(site, browsers):
+    booking = book(browsers["nora"])
+    with open_live(site, browsers["ben"]) as to_ben:
+        change_booking(browsers["ben"], booking, "accept")
         assert to_ben.event("booking-changed") == {"bookingId": booking, "touches": [f"booking:{booking}"]}
 
 
 # --- live connections
 
 
-def test_ping_is_answered_and_heartbeats_fill_silence(place, people):
-    with live(place, people["nora"]) as to_nora:
-        to_nora.say("ping", ref="1")
+def test_ping_is_answered_and_heartbeats_fill_silence(site, browsers):
+    with open_live(site, browsers["nora"]) as to_nora:
+        to_nora.send_frame("ping", ref="1")
         assert to_nora.next("pong")["ref"] == "1"
         assert to_nora.next("heartbeat")["time"]
 
 
-def test_session_cookie_identifies_the_person_and_its_expiry(place, people):
-    said = people["nora"].get("/api/bellcast-session").json()
-    assert (said["recipient"], said["name"]) == ("nora", "Nora Achterberg")
-    assert datetime.fromisoformat(said["expires_at"]) > datetime.now(UTC)
-    with live(place, people["nora"]) as to_nora:
+def test_session_cookie_identifies_the_person_and_its_expiry(site, browsers):
+    session = browsers["nora"].get("/api/bellcast-session").json()
+    assert (session["recipient"], session["name"]) == ("nora", "Nora Achterberg")
+    assert datetime.fromisoformat(session["expires_at"]) > datetime.now(UTC)
+    with open_live(site, browsers["nora"]) as to_nora:
         assert to_nora.ready["recipient"] == "nora"
 
 
 @pytest.mark.parametrize("cookie", [None, "gable=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "gable="])
-def test_connection_without_a_session_is_refused(place, cookie):
+def test_connection_without_a_session_is_refused(site, cookie):
     headers = {"Cookie": cookie} if cookie else {}
-    with connect(place.live, origin=place.url, additional_headers=headers) as socket:
-        code, said = Line(socket).end()
-    assert (code, said["reason"]) == (4401, "unauthenticated")
+    with connect(site.live, origin=site.url, additional_headers=headers) as socket:
+        code, close_frame = LiveConnection(socket).read_close()
+    assert (code, close_frame["reason"]) == (4401, "unauthenticated")
 
 
-def test_page_of_another_origin_cannot_use_the_cookie(place, people):
-    cookie = f"gable={people['nora'].cookies['gable']}"
+def test_page_of_another_origin_cannot_use_the_cookie(site, browsers):
+    cookie = f"gable={browsers['nora'].cookies['gable']}"
     with pytest.raises(InvalidStatus) as refused:
-        connect(place.live, origin="https://elsewhere.example", additional_headers={"Cookie": cookie})
+        connect(site.live, origin="https://elsewhere.example", additional_headers={"Cookie": cookie})
     assert refused.value.response.status_code == 403
 
 
-def test_sign_out_closes_the_connection(place):
-    with place.visitor("samir") as samir, live(place, samir) as to_samir:
+def test_sign_out_closes_the_connection(site):
+    with site.visitor("samir") as samir, open_live(site, samir) as to_samir:
         samir.post("/logout")
-        code, said = to_samir.end()
-        assert (code, said["reason"], said["reconnect"]) == (4401, "revoked", False)
+        code, close_frame = to_samir.read_close()
+        assert (code, close_frame["reason"], close_frame["reconnect"]) == (4401, "revoked", False)
 
 
-def test_session_ended_on_one_device_continues_on_the_others(place):
-    with place.visitor("lucia") as laptop, place.visitor("lucia") as phone:
-        lost = phone.cookies["gable"]
+def test_session_ended_on_one_device_continues_on_the_others(site):
+    with site.visitor("lucia") as laptop, site.visitor("lucia") as phone:
+        ended = phone.cookies["gable"]
         newest, *_ = re.findall(r'data-end="(\w+)"', laptop.get("/account").text)
-        with live(place, phone) as to_phone:
+        with open_live(site, phone) as to_phone:
             assert laptop.delete(f"/api/sessions/{newest}").status_code == 200
-            assert to_phone.end()[0] == 4401
+            assert to_phone.read_close()[0] == 4401
         assert phone.get("/api/session").status_code == 401
-        with connect(place.live, origin=place.url, additional_headers={"Cookie": f"gable={lost}"}) as socket:
-            assert Line(socket).end()[0] == 4401
-        with live(place, laptop) as to_laptop:
+        with connect(site.live, origin=site.url, additional_headers={"Cookie": f"gable={ended}"}) as socket:
+            assert LiveConnection(socket).read_close()[0] == 4401
+        with open_live(site, laptop) as to_laptop:
             assert to_laptop.ready["recipient"] == "lucia"
 
 
 def test_expired_session_closes_its_connection(tmp_path):
     # A session is long enough for the connection to open on a loaded machine.
     short = marketplace(tmp_path / "data", session=8, BELLCAST_HEARTBEAT="1")
-    with short as place, place.visitor("nora") as nora, live(place, nora) as to_nora:
-        code, said = to_nora.end()
-        assert (code, said["reason"]) == (4402, "expired")
+    with short as site, site.visitor("nora") as nora, open_live(site, nora) as to_nora:
+        code, close_frame = to_nora.read_close()
+        assert (code, close_frame["reason"]) == (4402, "expired")
         assert nora.get("/api/session").status_code == 401
         assert nora.get("/bookings").headers["location"] == "/login"
 
 
-def test_token_is_accepted_and_needs_a_session(place, people):
-    token = people["nora"].get("/api/bellcast-token").json()["token"]
-    with connect(f"{place.live}?token={token}", origin=place.url) as socket:
-        assert Line(socket).next("ready")["recipient"] == "nora"
-    with httpx.Client(base_url=place.url) as stranger:
-        assert stranger.get("/api/bellcast-token").status_code == 401
+def test_token_is_accepted_and_needs_a_session(site, browsers):
+    token = browsers["nora"].get("/api/bellcast-token").json()["token"]
+    with connect(f"{site.live}?token={token}", origin=site.url) as socket:
+        assert LiveConnection(socket).next("ready")["recipient"] == "nora"
+    with httpx.Client(base_url=site.url) as anonymous:
+        assert anonymous.get("/api/bellcast-token").status_code == 401
 
 
-def test_flood_closes_the_connection_and_allows_a_reconnect(place, people):
-    with live(place, people["nora"]) as to_nora:
+def test_flood_closes_the_connection_and_allows_a_reconnect(site, browsers):
+    with open_live(site, browsers["nora"]) as to_nora:
         with suppress(ConnectionClosed):
             for _ in range(2_000):
-                to_nora.say("ping")
-        assert to_nora.code() == 4429
-    with live(place, people["nora"]) as to_nora:
+                to_nora.send_frame("ping")
+        assert to_nora.read_close_code() == 4429
+    with open_live(site, browsers["nora"]) as to_nora:
         assert to_nora.ready["recipient"] == "nora"
 
 
 # --- the chat
 
 
-def test_chat_message_reaches_the_open_chat_encrypted(place, people):
-    nora, ben = people["nora"], people["ben"]
+def test_chat_message_reaches_the_open_chat_encrypted(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
     booking = book(nora)
     topic = ben.get(f"/api/bookings/{booking}/chat").json()["topic"]
-    message = sealed(device(nora))
-    with live(place, ben, topic=topic) as to_ben:
-        assert write(nora, booking, message).status_code == 201
-        heard = to_ben.event("chat-message")
-    assert {name: heard[name] for name in message} == message
-    assert (heard["sender"], heard["number"]) == ("nora", 1)
-    [kept] = ben.get(f"/api/bookings/{booking}/chat").json()["messages"]
-    assert kept == heard
+    message = encrypted_message(device(nora))
+    with open_live(site, ben, topic=topic) as to_ben:
+        assert send_message(nora, booking, message).status_code == 201
+        received = to_ben.event("chat-message")
+    assert {name: received[name] for name in message} == message
+    assert (received["sender"], received["number"]) == ("nora", 1)
+    [stored] = ben.get(f"/api/bookings/{booking}/chat").json()["messages"]
+    assert stored == received
 
 
-def test_closed_chat_is_notified_once_until_it_is_read(place, people):
-    nora, ben = people["nora"], people["ben"]
-    with live(place, ben) as to_ben:
+def test_closed_chat_is_notified_once_until_it_is_read(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
+    with open_live(site, ben) as to_ben:
         booking = book(nora)
-        assert to_ben.told()["type"] == "new_booking"
+        assert to_ben.next_notification()["type"] == "new_booking"
     key = device(nora)
-    with live(place, ben) as to_ben:
+    with open_live(site, ben) as to_ben:
         for _ in range(2):
-            write(nora, booking, sealed(key))
-            told = to_ben.told()
-            assert (told["type"], told["title"]) == ("notification", "Nora wrote to you")
-            number = write(nora, booking, sealed(key)).json()["number"]
+            send_message(nora, booking, encrypted_message(key))
+            notification = to_ben.next_notification()
+            assert (notification["type"], notification["title"]) == ("notification", "Nora wrote to you")
+            number = send_message(nora, booking, encrypted_message(key)).json()["number"]
             ben.post(f"/api/bookings/{booking}/read", json={"number": number})
-        write(nora, booking, sealed(key))
-        assert to_ben.told()["type"] == "notification"
-        do(nora, booking, "cancel")
-        assert to_ben.told()["type"] == "booking_cancelled"
+        send_message(nora, booking, encrypted_message(key))
+        assert to_ben.next_notification()["type"] == "notification"
+        change_booking(nora, booking, "cancel")
+        assert to_ben.next_notification()["type"] == "booking_cancelled"
     assert "1 new message" in ben.get("/bookings").text
 
 
-def test_typing_and_reading_reach_the_other_side(place, people):
-    nora, ben = people["nora"], people["ben"]
+def test_typing_and_reading_reach_the_other_side(site, browsers):
+    nora, ben = browsers["nora"], browsers["ben"]
     booking = book(nora)
     topic = nora.get(f"/api/bookings/{booking}/chat").json()["topic"]
     ben.get(f"/api/bookings/{booking}/chat")
-    with live(place, nora, topic=topic) as to_nora, live(place, ben, topic=topic) as to_ben:
-        to_ben.say("typing", topic=topic, on=True)
-        heard = to_nora.next("typing")
-        assert (heard["recipient"], heard["on"]) == ("ben", True)
-        write(nora, booking, sealed(device(nora)))
+    with open_live(site, nora, topic=topic) as to_nora, open_live(site, ben, topic=topic) as to_ben:
+        to_ben.send_frame("typing", topic=topic, on=True)
+        received = to_nora.next("typing")
+        assert (received["recipient"], received["on"]) == ("ben", True)
+        send_message(nora, booking, encrypted_message(device(nora)))
         to_ben.event("chat-message")
         ben.post(f"/api/bookings/{booking}/read", json={"number": 1})
         assert to_nora.event("chat-read") == {"person": "ben", "number": 1}
 
 
-def test_repeated_chat_message_is_stored_once(people):
-    nora, booking = people["nora"], book(people["nora"])
-    message = sealed(device(nora))
-    first, again = write(nora, booking, message), write(nora, booking, message)
-    assert (first.status_code, again.status_code) == (201, 200)
-    assert first.json() == again.json()
+def test_repeated_chat_message_is_stored_once(browsers):
+    nora, booking = browsers["nora"], book(browsers["nora"])
+    message = encrypted_message(device(nora))
+    first, repeated = send_message(nora, booking, message), send_message(nora, booking, message)
+    assert (first.status_code, repeated.status_code) == (201, 200)
+    assert first.json() == repeated.json()
     assert len(nora.get(f"/api/bookings/{booking}/chat").json()["messages"]) == 1
 
 
-def test_chat_is_rate_limited(people):
-    samir, booking = people["samir"], book(people["samir"])
+def test_chat_is_rate_limited(browsers):
+    samir, booking = browsers["samir"], book(browsers["samir"])
     key = device(samir)
-    answers = [write(samir, booking, sealed(key)) for _ in range(25)]
-    assert [answer.status_code for answer in answers] == [201] * 20 + [429] * 5
-    assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
+    responses = [send_message(samir, booking, encrypted_message(key)) for _ in range(25)]
+    assert [response.status_code for response in responses] == [201] * 20 + [429] * 5
+    assert 1 <= int(responses[-1].headers["retry-after"]) <= 10
 
 
-def test_chat_is_open_to_its_two_members_only(place, people):
-    booking = book(people["nora"])
-    topic = people["nora"].get(f"/api/bookings/{booking}/chat").json()["topic"]
-    samir = people["samir"]
+def test_chat_is_open_to_its_two_members_only(site, browsers):
+    booking = book(browsers["nora"])
+    topic = browsers["nora"].get(f"/api/bookings/{booking}/chat").json()["topic"]
+    samir = browsers["samir"]
     assert samir.get(f"/api/bookings/{booking}/chat").status_code == 404
-    assert write(samir, booking, sealed(device(samir))).status_code == 404
-    with live(place, samir, topic=topic) as to_samir:
+    assert send_message(samir, booking, encrypted_message(device(samir))).status_code == 404
+    with open_live(site, samir, topic=topic) as to_samir:
         assert [one["topic"] for one in to_samir.ready["refused"]] == [topic]
-        to_samir.say("subscribe", topics=[topic], ref="1")
+        to_samir.send_frame("subscribe", topics=[topic], ref="1")
         assert to_samir.next("error")["code"] == "forbidden"
 
 
-def test_signed_out_device_receives_no_more_messages(people, place):
-    booking = book(people["nora"])
-    with place.visitor("ben") as phone:
-        lost = device(phone)
+def test_signed_out_device_receives_no_more_messages(browsers, site):
+    booking = book(browsers["nora"])
+    with site.visitor("ben") as phone:
+        ended = device(phone)
         phone.post("/logout")
-    kept = device(people["ben"])
-    shown = people["nora"].get(f"/api/bookings/{booking}/chat").json()["devices"]
-    here = {one["id"]: one["here"] for one in shown}
-    assert (here[lost], here[kept]) == (False, True)
+    active = device(browsers["ben"])
+    shown = browsers["nora"].get(f"/api/bookings/{booking}/chat").json()["devices"]
+    is_here = {one["id"]: one["here"] for one in shown}
+    assert (is_here[ended], is_here[active]) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -430,9 +435,9 @@ def test_signed_out_device_receives_no_more_messages(people, place):
         ("text", "words, in the open"),
     ],
 )
-def test_unencrypted_message_is_refused(people, field, value):
-    nora, booking = people["nora"], book(people["nora"])
-    refused = write(nora, booking, sealed(device(nora)) | {field: value})
+def test_unencrypted_message_is_refused(browsers, field, value):
+    nora, booking = browsers["nora"], book(browsers["nora"])
+    refused = send_message(nora, booking, encrypted_message(device(nora)) | {field: value})
     assert refused.status_code == 422
     assert refused.json()["error"]
     assert nora.get(f"/api/bookings/{booking}/chat").json()["messages"] == []
@@ -441,15 +446,15 @@ def test_unencrypted_message_is_refused(people, field, value):
 # --- permissions
 
 
-def test_action_needs_the_right_person_and_state(people):
-    nora, samir, ben = people["nora"], people["samir"], people["ben"]
+def test_action_needs_the_right_person_and_state(browsers):
+    nora, samir, ben = browsers["nora"], browsers["samir"], browsers["ben"]
     booking = book(nora)
-    assert do(samir, booking, "accept").status_code == 404
-    assert do(nora, booking, "accept").status_code == 422
+    assert change_booking(samir, booking, "accept").status_code == 404
+    assert change_booking(nora, booking, "accept").status_code == 422
     assert pay(nora, booking).status_code == 422
-    assert do(ben, booking, "vanish").status_code == 404
-    do(ben, booking, "accept")
-    assert do(ben, booking, "decline").status_code == 422
+    assert change_booking(ben, booking, "vanish").status_code == 404
+    change_booking(ben, booking, "accept")
+    assert change_booking(ben, booking, "decline").status_code == 422
     assert pay(ben, booking).status_code == 422
     assert pay(nora, booking, "9999").status_code == 422
     pay(nora, booking)
@@ -471,15 +476,15 @@ def test_action_needs_the_right_person_and_state(people):
         (b'{"service": "' + b"x" * 20_000 + b'"}', 413),
     ],
 )
-def test_invalid_request_is_refused_with_a_reason(people, sent, status):
+def test_invalid_request_is_refused_with_a_reason(browsers, sent, status):
     content = sent if isinstance(sent, bytes) else json.dumps(sent)
-    refused = people["nora"].post("/api/bookings", content=content, headers={"content-type": "application/json"})
+    refused = browsers["nora"].post("/api/bookings", content=content, headers={"content-type": "application/json"})
     assert refused.status_code == status
     assert refused.json()["error"]
 
 
-def test_page_of_another_site_changes_nothing(people):
-    nora = people["nora"]
+def test_page_of_another_site_changes_nothing(browsers):
+    nora = browsers["nora"]
     forged = nora.post("/api/bookings", content=b"{}", headers={"content-type": "text/plain"})
     assert forged.status_code == 415
     for path in ("/logout", "/api/bookings"):
@@ -487,31 +492,31 @@ def test_page_of_another_site_changes_nothing(people):
     assert nora.get("/api/session").status_code == 200
 
 
-def test_request_without_a_session_is_refused(place):
-    with httpx.Client(base_url=place.url) as stranger:
+def test_request_without_a_session_is_refused(site):
+    with httpx.Client(base_url=site.url) as anonymous:
         for path in ("/api/session", "/api/bellcast-session", "/api/bellcast-token", "/api/bookings/301/chat"):
-            assert stranger.get(path).status_code == 401
-        assert stranger.put("/api/device", json={"key": "A" * 87}).status_code == 401
-        assert stranger.get("/bookings").headers["location"] == "/login"
+            assert anonymous.get(path).status_code == 401
+        assert anonymous.put("/api/device", json={"key": "A" * 87}).status_code == 401
+        assert anonymous.get("/bookings").headers["location"] == "/login"
 
 
-def test_pages_run_only_their_own_scripts(place, people):
-    for answer in (people["nora"].get("/bookings"), httpx.get(f"{place.url}/"), people["nora"].get("/nowhere")):
-        policy = answer.headers["content-security-policy"]
+def test_pages_run_only_their_own_scripts(site, browsers):
+    for response in (browsers["nora"].get("/bookings"), httpx.get(f"{site.url}/"), browsers["nora"].get("/nowhere")):
+        policy = response.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
-        assert "<style" not in answer.text
-        assert not re.search(r"\son\w+=|\sstyle=|<script(?![^>]* src=)", answer.text)
+        assert "<style" not in response.text
+        assert not re.search(r"\son\w+=|\sstyle=|<script(?![^>]* src=)", response.text)
 
 
-def test_pages_work_without_a_notification_server(place):
-    with place.visitor("tomasz") as tomasz, place.visitor("nora") as nora:
-        place.server.kill()
+def test_pages_work_without_a_notification_server(site):
+    with site.visitor("tomasz") as tomasz, site.visitor("nora") as nora:
+        site.server.kill()
         try:
             booking = book(nora, "hedges")
-            assert do(tomasz, booking, "accept").status_code == 200
+            assert change_booking(tomasz, booking, "accept").status_code == 200
             assert "Hedges and lawn" in tomasz.get("/bookings").text
             assert tomasz.get(f"/api/bookings/{booking}/chat").status_code == 200
             assert tomasz.get("/api/bellcast-token").status_code == 200  # signed without the server
         finally:
-            place.server.start()
+            site.server.start()

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 
-class Asked(NamedTuple):
+class AppRequest(NamedTuple):
     """A request; header names are in lower case."""
 
     path: str
@@ -16,15 +16,15 @@ class Asked(NamedTuple):
 
 
 # Maps a request to a status and a body.
-Answer = Callable[[Asked], tuple[int, bytes]]
+Respond = Callable[[AppRequest], tuple[int, bytes]]
 
 
 class AppServer:
     """Responds with `respond`, which a test may replace while the server runs."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.asked: list[Asked] = []
+    def __init__(self, respond: Respond) -> None:
+        self.respond = respond
+        self.requests: list[AppRequest] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._http.server_port}/app"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
@@ -46,16 +46,16 @@ def _handler(app: AppServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            asked = Asked(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-            app.asked.append(asked)
-            status, answer = app.answer(asked)
+            request = AppRequest(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            app.requests.append(request)
+            status, content = app.respond(request)
             self.send_response(status)
-            self.send_header("content-length", str(len(answer)))
+            self.send_header("content-length", str(len(content)))
             self.send_header("content-type", "application/json")
             # Kept-open connections would outlive `stop`.
             self.send_header("connection", "close")
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(content)
 
         do_POST = do_GET
 
@@ -66,9 +66,9 @@ def _handler(app: AppServer) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[AppServer]:
+def running_app(respond: Respond) -> Iterator[AppServer]:
     """Run an app until the block ends."""
-    app = AppServer(answer)
+    app = AppServer(respond)
     app.start()
     try:
         yield app

@@ -1,5 +1,5 @@
-// One person's inbox as four stock clients tell of it: EventSource, WebSocket, pusher-js, socket.io-client. Each keeps a
-// state of its own by the documented rules, and counts how often it had to fetch the inbox anew.
+// The inbox of one recipient in four stock clients: EventSource, WebSocket, pusher-js, socket.io-client. Each keeps its
+// own state by the documented rules, and counts how often it fetched the inbox.
 const wait = (ms) => new Promise((done) => setTimeout(done, ms))
 
 class Inbox {
@@ -9,37 +9,37 @@ class Inbox {
     this.unread = null
     this.fetched = 0
     this.opened = 0
-    this.waiting = null // what is told while the inbox is fetched
+    this.pending = null // events received while the inbox is fetched
   }
 
-  async fetchAnew() {
+  async refetch() {
     this.fetched += 1
-    this.waiting ??= []
+    this.pending ??= []
     for (;;) {
       try {
-        const answer = await fetch('/v1/inbox?limit=100', { headers: { authorization: `Bearer ${this.token}` } })
-        const said = await answer.json()
-        this.rows = new Map(said.notifications.map((one) => [one.id, one]))
-        this.unread = said.unread
+        const response = await fetch('/v1/inbox?limit=100', { headers: { authorization: `Bearer ${this.token}` } })
+        const payload = await response.json()
+        this.rows = new Map(payload.notifications.map((row) => [row.id, row]))
+        this.unread = payload.unread
         break
       } catch {
         await wait(50)
       }
     }
-    const told = this.waiting
-    this.waiting = null
-    for (const [name, said] of told) this.hear(name, said)
+    const pending = this.pending
+    this.pending = null
+    for (const [name, payload] of pending) this.receive(name, payload)
   }
 
-  hear(name, said) {
+  receive(name, payload) {
     if (name === 'ready') this.opened += 1
-    if (name === 'reset' || (name === 'ready' && !said.resumed)) return void this.fetchAnew()
-    if (this.waiting !== null) return void this.waiting.push([name, said])
-    if (name === 'notification') this.rows.set(said.notification.id, said.notification)
-    if (name === 'notification-update') this.update(said.notification)
-    if (name === 'notification-delete') this.rows.delete(said.id)
-    if (name === 'counts' && said.changed !== undefined) this.changeMany(said)
-    this.unread = said.unread ?? this.unread
+    if (name === 'reset' || (name === 'ready' && !payload.resumed)) return void this.refetch()
+    if (this.pending !== null) return void this.pending.push([name, payload])
+    if (name === 'notification') this.rows.set(payload.notification.id, payload.notification)
+    if (name === 'notification-update') this.update(payload.notification)
+    if (name === 'notification-delete') this.rows.delete(payload.id)
+    if (name === 'counts' && payload.changed !== undefined) this.changeMany(payload)
+    this.unread = payload.unread ?? this.unread
   }
 
   update(row) {
@@ -68,7 +68,7 @@ const NAMES = ['ready', 'notification', 'notification-update', 'notification-del
 const opening = {
   sse(inbox) {
     const source = new EventSource(`/v1/stream?token=${inbox.token}`)
-    for (const name of NAMES) source.addEventListener(name, ({ data }) => inbox.hear(name, JSON.parse(data)))
+    for (const name of NAMES) source.addEventListener(name, ({ data }) => inbox.receive(name, JSON.parse(data)))
   },
   websocket(inbox) {
     let position = null
@@ -77,9 +77,9 @@ const opening = {
       const socket = new WebSocket(`/v1/ws?token=${inbox.token}${since}`)
       inbox.socket = socket
       socket.onmessage = ({ data }) => {
-        const { type, ...said } = JSON.parse(data)
-        position = said.position ?? position
-        inbox.hear(type, said)
+        const { type, ...payload } = JSON.parse(data)
+        position = payload.position ?? position
+        inbox.receive(type, payload)
       }
       socket.onclose = () => setTimeout(open, 100)
     }
@@ -95,13 +95,13 @@ const opening = {
       enabledTransports: ['ws'],
       userAuthentication: { endpoint: '/pusher/user-auth', headers, params: { device: 'the only one' } },
     })
-    pusher.user.bind_global((name, said) => inbox.hear(name, said))
+    pusher.user.bind_global((name, payload) => inbox.receive(name, payload))
     pusher.bind('pusher:signin_success', () => (inbox.opened += 1))
     pusher.signin()
   },
   socketio(inbox) {
     const socket = io({ auth: { token: inbox.token }, reconnectionDelay: 50, reconnectionDelayMax: 200 })
-    for (const name of NAMES) socket.on(name, (said) => inbox.hear(name, said))
+    for (const name of NAMES) socket.on(name, (payload) => inbox.receive(name, payload))
     socket.on('connect', () => (inbox.recovered = socket.recovered))
     inbox.socket = socket
   },

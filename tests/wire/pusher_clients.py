@@ -20,7 +20,7 @@ from tests.servers import ServerProcess
 
 NODE = Path(__file__).parent / "node"
 WAIT = 60  # seconds; a response takes milliseconds unless something is broken
-Heard = dict[str, Any]
+Report = dict[str, Any]
 
 
 def installed() -> Path:
@@ -42,8 +42,8 @@ class Node:
         self._process = subprocess.Popen(
             ["node", "client.mjs"], cwd=installed(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._heard: queue.Queue[Heard] = queue.Queue()
-        self._kept: list[Heard] = []
+        self._incoming: queue.Queue[Report] = queue.Queue()
+        self._skipped: list[Report] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -51,36 +51,36 @@ class Node:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):
-                self._heard.put(json.loads(line))
+                self._incoming.put(json.loads(line))
 
-    def tell(self, *command: Any) -> None:
+    def run(self, *command: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         done = self.until("done", command=command[0])
         assert done["what"] == "done"
 
-    def until(self, what: str, **fields: Any) -> Heard:
+    def until(self, what: str, **fields: Any) -> Report:
         """Return the next report of that kind with those fields; keep the others."""
-        for number, heard in enumerate(self._kept):
-            if fits(heard, what, fields):
-                return self._kept.pop(number)
+        for number, report in enumerate(self._skipped):
+            if matches(report, what, fields):
+                return self._skipped.pop(number)
         while True:
             try:
-                heard = self._heard.get(timeout=WAIT)
+                report = self._incoming.get(timeout=WAIT)
             except queue.Empty:
-                raise AssertionError(f"no {what} {fields}; heard {self._kept[-8:]}") from None
-            if heard["what"] == "failed":
-                raise AssertionError(heard["error"])
-            if fits(heard, what, fields):
-                return heard
-            self._kept.append(heard)
+                raise AssertionError(f"no {what} {fields}; heard {self._skipped[-8:]}") from None
+            if report["what"] == "failed":
+                raise AssertionError(report["error"])
+            if matches(report, what, fields):
+                return report
+            self._skipped.append(report)
 
-    def heard(self, what: str, **fields: Any) -> list[Heard]:
+    def reports(self, what: str, **fields: Any) -> list[Report]:
         """Return all unread reports of that kind."""
-        while not self._heard.empty():
-            self._kept.append(self._heard.get())
-        return [one for one in self._kept if fits(one, what, fields)]
+        while not self._incoming.empty():
+            self._skipped.append(self._incoming.get())
+        return [report for report in self._skipped if matches(report, what, fields)]
 
     def connect(self, name: str = "a", *, key: str | None = None, **options: Any) -> str:
         """Connect a pusher-js and return its socket id."""
@@ -88,7 +88,7 @@ class Node:
         return str(self.until("state", name=name, state="connected")["socket_id"])
 
     def start(self, name: str = "a", *, key: str | None = None, **options: Any) -> None:
-        self.tell("connect", name, key or self.server.key, self.options(**options))
+        self.run("connect", name, key or self.server.key, self.options(**options))
 
     def options(self, **more: Any) -> dict[str, Any]:
         """Options of the guide for clients of this server."""
@@ -105,8 +105,8 @@ class Node:
             options["authEndpoint"] = f"{self.endpoint}/auth"
         return {**options, **more}
 
-    def subscribe(self, name: str, channel: str) -> Heard:
-        self.tell("subscribe", name, channel)
+    def subscribe(self, name: str, channel: str) -> Report:
+        self.run("subscribe", name, channel)
         return self.until("subscribed", name=name, channel=channel)
 
     def close(self) -> None:
@@ -118,8 +118,8 @@ class Node:
         self._process.stdout.close()
 
 
-def fits(heard: Heard, what: str, fields: dict[str, Any]) -> bool:
-    return heard["what"] == what and all(heard.get(name) == value for name, value in fields.items())
+def matches(report: Report, what: str, fields: dict[str, Any]) -> bool:
+    return report["what"] == what and all(report.get(name) == value for name, value in fields.items())
 
 
 @contextmanager
@@ -148,8 +148,8 @@ class AppEndpoint:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-                asked = {name: values[0] for name, values in form.items()}
-                body = json.dumps(endpoint.sign(asked)).encode()
+                params = {name: values[0] for name, values in form.items()}
+                body = json.dumps(endpoint.sign(params)).encode()
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
@@ -161,13 +161,13 @@ class AppEndpoint:
 
         return Handler
 
-    def sign(self, asked: dict[str, str]) -> dict[str, str]:
-        socket_id, channel = asked["socket_id"], asked.get("channel_name")
+    def sign(self, params: dict[str, str]) -> dict[str, str]:
+        socket_id, channel = params["socket_id"], params.get("channel_name")
         if channel is None:
-            data = json.dumps(asked.get("as") or self.user)
+            data = json.dumps(params.get("as") or self.user)
             return {"auth": sign(self.server, f"{socket_id}::user::{data}"), "user_data": data}
         if channel.startswith("presence-"):
-            data = json.dumps(json.loads(asked["as"]) if "as" in asked else self.member)
+            data = json.dumps(json.loads(params["as"]) if "as" in params else self.member)
             return {"auth": sign(self.server, f"{socket_id}:{channel}:{data}"), "channel_data": data}
         return {"auth": sign(self.server, f"{socket_id}:{channel}")}
 
@@ -184,37 +184,39 @@ class Bare:
         self.raw = raw
         self.socket_id = ""
 
-    def next(self) -> Heard:
-        frame: Heard = json.loads(self.raw.recv(timeout=WAIT))
+    def next(self) -> Report:
+        frame: Report = json.loads(self.raw.recv(timeout=WAIT))
         return frame
 
-    def until(self, event: str) -> Heard:
+    def until(self, event: str) -> Report:
         while (frame := self.next())["event"] != event:
             pass
         return frame
 
-    def say(self, event: str, data: Any = None, **fields: Any) -> None:
+    def send_frame(self, event: str, data: Any = None, **fields: Any) -> None:
         self.raw.send(json.dumps({"event": event, "data": data, **fields}))
 
-    def subscribe(self, channel: str, channel_data: str | None = None) -> Heard:
+    def subscribe(self, channel: str, channel_data: str | None = None) -> Report:
         """Subscribe to a channel with the required signature."""
         text = f"{self.socket_id}:{channel}" + ("" if channel_data is None else f":{channel_data}")
         data = {"channel": channel, "auth": sign(self.server, text)}
-        self.say("pusher:subscribe", data if channel_data is None else {**data, "channel_data": channel_data})
+        self.send_frame("pusher:subscribe", data if channel_data is None else {**data, "channel_data": channel_data})
         return self.until("pusher_internal:subscription_succeeded")
 
     def sign_in(self, **user: Any) -> None:
         """Send a sign-in without waiting for the response."""
         data = json.dumps(user)
-        self.say("pusher:signin", {"auth": sign(self.server, f"{self.socket_id}::user::{data}"), "user_data": data})
+        self.send_frame(
+            "pusher:signin", {"auth": sign(self.server, f"{self.socket_id}::user::{data}"), "user_data": data}
+        )
 
-    def settled(self) -> list[Heard]:
+    def frames_until_pong(self) -> list[Report]:
         """Return all frames up to the response to a ping."""
-        self.say("pusher:ping", {})
-        heard = []
+        self.send_frame("pusher:ping", {})
+        frames = []
         while (frame := self.next())["event"] != "pusher:pong":
-            heard.append(frame)
-        return heard
+            frames.append(frame)
+        return frames
 
 
 @contextmanager

@@ -14,15 +14,15 @@ from typing import Any
 from tests import stock
 from tests.servers import ServerProcess
 
-HERE = Path(__file__).parent / "socketio_node"
+FOLDER = Path(__file__).parent / "socketio_node"
 WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 
-Told = dict[str, Any]
+Report = dict[str, Any]
 
 
 def installed() -> Path:
     """Install the stock client with its dependencies."""
-    return stock.installed(HERE)
+    return stock.installed(FOLDER)
 
 
 class Agent:
@@ -31,37 +31,37 @@ class Agent:
     def __init__(self) -> None:
         installed()
         self._process = subprocess.Popen(
-            ["node", "agent.mjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ["node", "agent.mjs"], cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._told: dict[str | None, queue.Queue[Told]] = {None: queue.Queue()}
+        self._reports: dict[str | None, queue.Queue[Report]] = {None: queue.Queue()}
         self._opened = threading.Condition()
         self._refs = 0
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        self._told[None].get(timeout=WAIT)
+        self._reports[None].get(timeout=WAIT)
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            told = json.loads(line)
-            self._of(told["socket"]).put(told)
+            report = json.loads(line)
+            self._queue_of(report["socket"]).put(report)
 
-    def _of(self, socket: str | None) -> "queue.Queue[Told]":
+    def _queue_of(self, socket: str | None) -> "queue.Queue[Report]":
         with self._opened:
-            return self._told.setdefault(socket, queue.Queue())
+            return self._reports.setdefault(socket, queue.Queue())
 
     def do(self, what: str, socket: str, **more: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": what, "socket": socket, **more}) + "\n")
         self._process.stdin.flush()
 
-    def next(self, socket: str, wait: float = WAIT) -> Told:
-        return self._of(socket).get(timeout=wait)
+    def next(self, socket: str, wait: float = WAIT) -> Report:
+        return self._queue_of(socket).get(timeout=wait)
 
     def silent(self, socket: str, wait: float) -> bool:
         """Return True if no report arrives within that time."""
         try:
-            self._of(socket).get(timeout=wait)
+            self._queue_of(socket).get(timeout=wait)
         except queue.Empty:
             return True
         return False
@@ -86,18 +86,18 @@ class Client:
 
     def __init__(self, agent: Agent, name: str) -> None:
         self._agent = agent
-        self._passed: deque[Told] = deque()  # reports skipped while waiting for an ack
+        self._skipped: deque[Report] = deque()  # reports skipped while waiting for an ack
         self.name = name
 
-    def next(self) -> Told:
-        return self._passed.popleft() if self._passed else self._agent.next(self.name)
+    def next(self) -> Report:
+        return self._skipped.popleft() if self._skipped else self._agent.next(self.name)
 
-    def until(self, what: str, **fields: Any) -> Told:
+    def until(self, what: str, **fields: Any) -> Report:
         """Return the next report of that kind with those fields."""
         while True:
-            told = self.next()
-            if told["what"] == what and all(told[name] == value for name, value in fields.items()):
-                return told
+            report = self.next()
+            if report["what"] == what and all(report[name] == value for name, value in fields.items()):
+                return report
 
     def event(self, name: str) -> list[Any]:
         """Return the arguments of the next event of that name."""
@@ -106,12 +106,12 @@ class Client:
 
     def events(self, *names: str) -> dict[str, list[Any]]:
         """Return the arguments of the next event of each name, in any order."""
-        found: dict[str, list[Any]] = {}
-        while len(found) < len(names):
-            told = self.until("event")
-            if told["name"] in names:
-                found.setdefault(told["name"], told["args"])
-        return found
+        arguments: dict[str, list[Any]] = {}
+        while len(arguments) < len(names):
+            report = self.until("event")
+            if report["name"] in names:
+                arguments.setdefault(report["name"], report["args"])
+        return arguments
 
     def emit(self, name: str, *args: Any) -> None:
         self._agent.do("emit", self.name, name=name, args=list(args))
@@ -120,13 +120,13 @@ class Client:
         """Emit, and return the arguments of the ack."""
         ref = self._agent.ref()
         self._agent.do("emit", self.name, name=name, args=list(args), ref=ref)
-        passed = []
-        while (told := self.next()).get("ref") != ref:
-            passed.append(told)
-        self._passed.extendleft(reversed(passed))
-        assert told["error"] is None, told
-        said: list[Any] = told["args"]
-        return said
+        skipped = []
+        while (report := self.next()).get("ref") != ref:
+            skipped.append(report)
+        self._skipped.extendleft(reversed(skipped))
+        assert report["error"] is None, report
+        reply: list[Any] = report["args"]
+        return reply
 
     def do(self, what: str, **more: Any) -> None:
         self._agent.do(what, self.name, **more)
@@ -142,7 +142,7 @@ class Client:
         return False
 
     def silent(self, seconds: float) -> bool:
-        return not self._passed and self._agent.silent(self.name, seconds)
+        return not self._skipped and self._agent.silent(self.name, seconds)
 
 
 def open_client(
@@ -161,8 +161,8 @@ def open_client(
 @contextmanager
 def agent() -> Iterator[Agent]:
     """Run a Node process until the block ends."""
-    one = Agent()
+    opened = Agent()
     try:
-        yield one
+        yield opened
     finally:
-        one.close()
+        opened.close()

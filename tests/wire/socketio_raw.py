@@ -16,29 +16,29 @@ Event = tuple[str, list[Any]]
 class Raw:
     """A client in `/`. `before` and `after` are the events around the reply to its CONNECT."""
 
-    def __init__(self, server: ServerProcess, auth: dict[str, Any], *, stay: bool) -> None:
+    def __init__(self, server: ServerProcess, auth: dict[str, Any], *, keep_open: bool) -> None:
         self._open = ExitStack()
         url = server.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
         self._socket = self._open.enter_context(connect(url))
         self.opened = json.loads(self._recv()[1:])
         self._socket.send("40" + json.dumps(auth))
         self.before: list[Event] = []
-        while not (said := self._recv()).startswith("40"):
-            self.before.append(event(said))
-        reply = json.loads(said[2:])
+        while not (packet := self._recv()).startswith("40"):
+            self.before.append(event(packet))
+        reply = json.loads(packet[2:])
         self.sid, self.pid = reply["sid"], reply.get("pid")
         self._socket.send('420["ping"]')  # its ack follows everything that CONNECT caused
         self.after: list[Event] = []
-        while not (said := self._recv()).startswith("430"):
-            self.after.append(event(said))
-        self.after = [one for one in self.after if one[0] != "pong"]
-        if not stay:
+        while not (packet := self._recv()).startswith("430"):
+            self.after.append(event(packet))
+        self.after = [found for found in self.after if found[0] != "pong"]
+        if not keep_open:
             self.close()
 
     def _recv(self) -> str:
-        said = self._socket.recv(timeout=WAIT)
-        assert isinstance(said, str)
-        return said
+        packet = self._socket.recv(timeout=WAIT)
+        assert isinstance(packet, str)
+        return packet
 
     def ask(self, name: str, *args: Any) -> None:
         """Emit, and wait for the ack."""
@@ -61,8 +61,8 @@ class Raw:
         self._open.close()
 
 
-def event(said: str) -> Event:
+def event(packet: str) -> Event:
     """Return the name and the arguments of an EVENT."""
-    assert said.startswith("42"), said
-    name, *args = json.loads(said[2:])
+    assert packet.startswith("42"), packet
+    name, *args = json.loads(packet[2:])
     return name, args

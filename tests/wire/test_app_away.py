@@ -13,13 +13,13 @@ from tests.faults.nodes import send
 from tests.servers import ServerProcess, free_port
 from tests.wire.clients import stream, websocket
 
-AWAY = {
+UNAVAILABLE = {
     "a function that fails": lambda: {"BELLCAST_HANDLERS": "tests.wire.broken_app:handlers"},
     "a URL that is away": lambda: {"BELLCAST_HANDLER_URL": f"http://127.0.0.1:{free_port()}/calls"},
 }
 
 
-@pytest.fixture(scope="module", params=AWAY.values(), ids=AWAY)
+@pytest.fixture(scope="module", params=UNAVAILABLE.values(), ids=UNAVAILABLE)
 def server(request, tmp_path_factory) -> Iterator[ServerProcess]:
     settings = request.param() | {"BELLCAST_ANONYMOUS": "allow"}
     with ServerProcess(tmp_path_factory.mktemp("alone"), settings) as server:
@@ -28,11 +28,11 @@ def server(request, tmp_path_factory) -> Iterator[ServerProcess]:
 
 def test_client_with_a_session_is_admitted_by_its_session(server):
     with websocket(server, "alice") as bell, stream(server, "alice") as page:
-        for one in (bell, page):
-            assert one.next()["recipient"] == "alice"
+        for connection in (bell, page):
+            assert connection.next()["recipient"] == "alice"
         send(server, "alice", "Still ringing")
-        for one in (bell, page):
-            assert one.until("notification")["notification"]["title"] == "Still ringing"
+        for connection in (bell, page):
+            assert connection.until("notification")["notification"]["title"] == "Still ringing"
     roles = httpx.get(f"{server.url}/v1/recipients/alice", headers=server.as_app(), timeout=30).json()["roles"]
     assert roles == []
 
@@ -52,16 +52,16 @@ def test_pusher_client_that_signs_in_later_is_admitted(server):
         assert json.loads(socket.recv(20))["event"] == "pusher:pong"
 
 
-def joined(server: ServerProcess, namespace: str, auth: dict) -> str:
+def connect_response(server: ServerProcess, namespace: str, auth: dict) -> str:
     """Return the response to CONNECT, or "" if the transport was closed for a later retry."""
     with httpx.Client(base_url=server.url, params={"EIO": "4", "transport": "polling"}, timeout=60) as client:
         sid = json.loads(client.get("/socket.io/").text[1:])["sid"]
         client.post("/socket.io/", params={"sid": sid}, content=f"40{namespace}{json.dumps(auth)}")
-        answer = client.get("/socket.io/", params={"sid": sid})
-        return "" if answer.status_code == 400 or answer.text == "1" else answer.text
+        response = client.get("/socket.io/", params={"sid": sid})
+        return "" if response.status_code == 400 or response.text == "1" else response.text
 
 
 def test_socketio_client_is_admitted_by_its_session_but_not_into_app_namespaces(server):
     session = {"token": server.token("bob")}
-    assert joined(server, "", session).startswith("40{")
-    assert joined(server, "", {}) == joined(server, "/custom,", session) == ""
+    assert connect_response(server, "", session).startswith("40{")
+    assert connect_response(server, "", {}) == connect_response(server, "/custom,", session) == ""

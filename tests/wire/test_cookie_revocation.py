@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from tests.servers import ServerProcess
-from tests.wire.app_server import AppServer, serving
+from tests.wire.app_server import AppServer, running_app
 from tests.wire.clients import Stream
 from tests.wire.test_sessions import SHOP, Sessions, cookie
 
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[AppServer]:
-    with serving(Sessions()) as app:
+    with running_app(Sessions()) as app:
         yield app
 
 
@@ -39,9 +39,9 @@ def test_app_is_queried_again_after_a_revocation(server: ServerProcess, app: App
     assert inbox(server) == 200
     for _ in range(3):
         end_sessions(server)
-        asked = len(app.asked)
+        before = len(app.requests)
         assert [inbox(server), inbox(server)] == [200, 200]
-        assert len(app.asked) == asked + 1
+        assert len(app.requests) == before + 1
 
 
 def test_stream_is_closed_on_revocation_and_can_reconnect(server: ServerProcess) -> None:
@@ -49,7 +49,7 @@ def test_stream_is_closed_on_revocation_and_can_reconnect(server: ServerProcess)
     assert page.next()["type"] == "ready"
     end_sessions(server)
     assert page.until("close")["reason"] == "revoked"
-    back = Stream(server.url, "/v1/stream", cookie("of-alice"))
-    assert back.next()["type"] == "ready"
+    reconnected = Stream(server.url, "/v1/stream", cookie("of-alice"))
+    assert reconnected.next()["type"] == "ready"
     page.close()
-    back.close()
+    reconnected.close()

@@ -47,60 +47,60 @@ REQUESTS = {
     "lines that end early": request(f"{STREAM}?token=TOKEN").replace(b"\r\n", b"\n"),
 }
 # Headers that differ between two responses, or depend on whether another request may follow.
-OWN = (b"connection", b"date", b"sec-websocket-accept", b"x-request-id")
+VARYING_HEADERS = (b"connection", b"date", b"sec-websocket-accept", b"x-request-id")
 # The parts of a body to compare.
-SAID = re.compile(rb'event: \w+|"(?:type|event|code|title|detail|field)":"[^"]*"')
-PATIENCE = 8.0  # seconds of silence after which a response counts as complete, since streams do not end
+COMPARED = re.compile(rb'event: \w+|"(?:type|event|code|title|detail|field)":"[^"]*"')
+QUIET_SECONDS = 8.0  # seconds of silence after which a response counts as complete, since streams do not end
 
 
 @pytest.fixture(scope="module")
-def answers(bellcast_server: ServerProcess) -> dict[str, list[bytes]]:
+def responses(bellcast_server: ServerProcess) -> dict[str, list[bytes]]:
     """Responses to each request in one piece and in two, all sent concurrently since most of the time is waiting."""
     with ThreadPoolExecutor(2 * len(REQUESTS)) as threads:
-        asking = {
-            name: [threads.submit(_answer, bellcast_server, asked, pieces) for pieces in (1, 2)]
-            for name, asked in REQUESTS.items()
+        pending = {
+            name: [threads.submit(_response, bellcast_server, sent, pieces) for pieces in (1, 2)]
+            for name, sent in REQUESTS.items()
         }
-        return {name: [answer.result() for answer in both] for name, both in asking.items()}
+        return {name: [response.result() for response in pair] for name, pair in pending.items()}
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_request_in_one_piece_gets_the_same_response_as_in_two(answers: dict[str, list[bytes]], name: str) -> None:
-    whole, halves = answers[name]
+def test_request_in_one_piece_gets_the_same_response_as_in_two(responses: dict[str, list[bytes]], name: str) -> None:
+    whole, halves = responses[name]
     assert whole
-    assert _sense(whole) == _sense(halves)
+    assert _comparable(whole) == _comparable(halves)
 
 
-def _answer(server: ServerProcess, asked: bytes, pieces: int) -> bytes:
-    asked = asked.replace(b"TOKEN", server.token(f"person{next(numbers)}").encode())
-    middle = len(asked) // 2 if pieces == 2 else len(asked)
+def _response(server: ServerProcess, sent: bytes, pieces: int) -> bytes:
+    sent = sent.replace(b"TOKEN", server.token(f"person{next(numbers)}").encode())
+    middle = len(sent) // 2 if pieces == 2 else len(sent)
     with Raw(server) as client:
-        client.send(asked[:middle])
-        if asked[middle:]:
+        client.send(sent[:middle])
+        if sent[middle:]:
             time.sleep(0.05)  # so that it arrives as a second piece
-            client.send(asked[middle:])
-        return _all(client)
+            client.send(sent[middle:])
+        return _read_all(client)
 
 
-def _all(client: Raw) -> bytes:
+def _read_all(client: Raw) -> bytes:
     """Read until the server is silent."""
-    said = b""
+    received = b""
     client.socket.settimeout(WAIT)
     try:
         while data := client.socket.recv(65_536):
-            said += data
-            client.socket.settimeout(PATIENCE)
+            received += data
+            client.socket.settimeout(QUIET_SECONDS)
     except (TimeoutError, ConnectionResetError):
         pass
-    return said
+    return received
 
 
-def _sense(answer: bytes) -> tuple[bytes, list[bytes], list[bytes]]:
+def _comparable(response: bytes) -> tuple[bytes, list[bytes], list[bytes]]:
     """Return the status, the sorted header lines and the comparable parts of the body."""
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, _, body = response.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
-    kept = sorted(line.lower() for line in lines if line.partition(b":")[0].lower() not in OWN)
-    return status, kept, SAID.findall(body)
+    headers = sorted(line.lower() for line in lines if line.partition(b":")[0].lower() not in VARYING_HEADERS)
+    return status, headers, COMPARED.findall(body)
 
 
 def test_frames_right_behind_a_handshake_are_processed(bellcast_server: ServerProcess) -> None:
@@ -109,5 +109,5 @@ def test_frames_right_behind_a_handshake_are_processed(bellcast_server: ServerPr
     with Raw(bellcast_server) as client:
         client.send(upgrade(bellcast_server, f"person{next(numbers)}"), pings)
         client.send(pings)
-        said = _all(client)
-    assert said.count(bytes([0x80 | PONG])) >= 200
+        received = _read_all(client)
+    assert received.count(bytes([0x80 | PONG])) >= 200

@@ -26,7 +26,7 @@ FLAGS = [
 PAGE = Path(__file__).with_name("four_dialects.js")
 DIALECTS = ("sse", "websocket", "pusher", "socketio")
 # seconds; EventSource waits up to 4.5 s before it reconnects, longer on a loaded machine
-WITHIN = 60
+TIMEOUT = 60
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-class Person:
+class Recipient:
     """A recipient with four clients, and the app that notifies it."""
 
     def __init__(self, server: ServerProcess, page: Page, name: str) -> None:
@@ -54,31 +54,31 @@ class Person:
             page.add_script_tag(path=script)
         page.evaluate("([token, options]) => openAll(token, options)", [server.token(name), {"key": server.key}])
 
-    def ring(self, title: str) -> str:
-        sent = {"to": self.name, "title": title}
-        answer = httpx.post(f"{self._server.url}/v1/notifications", json=sent, headers=self._server.as_app())
-        id: str = answer.json()["notifications"][0]["id"]
+    def notify(self, title: str) -> str:
+        draft = {"to": self.name, "title": title}
+        response = httpx.post(f"{self._server.url}/v1/notifications", json=draft, headers=self._server.as_app())
+        id: str = response.json()["notifications"][0]["id"]
         return id
 
     def mark(self, action: str, **what: Any) -> None:
         headers = self._server.as_recipient(self.name)
         assert httpx.post(f"{self._server.url}/v1/inbox/{action}", json=what, headers=headers).status_code == 200
 
-    def tell(self, script: str) -> None:
+    def evaluate(self, script: str) -> None:
         self._page.evaluate(script)
 
     def of_each(self, what: str) -> dict[str, Any]:
         """Return a property of each client."""
-        found: dict[str, Any] = self._page.evaluate(
+        values: dict[str, Any] = self._page.evaluate(
             f"Object.fromEntries(Object.entries(inboxes).map(([n, i]) => [n, i.{what}]))"
         )
-        return found
+        return values
 
-    def all_are_back_since(self, opened: dict[str, int]) -> bool:
+    def all_reconnected_since(self, opened: dict[str, int]) -> bool:
         """Return True if every client has connected again since then."""
-        return eventually(lambda: all(now > opened[one] for one, now in self.of_each("opened").items()), WITHIN)
+        return eventually(lambda: all(now > opened[client] for client, now in self.of_each("opened").items()), TIMEOUT)
 
-    def is_noted(self, server: ServerProcess) -> bool:
+    def is_acknowledged(self, server: ServerProcess) -> bool:
         """Return True if the server has recorded every delivery to the Pusher client, which has no position of its
         own to send.
         """
@@ -89,54 +89,56 @@ class Person:
     def snapshot(self) -> dict[str, Any]:
         """Fetch the inbox."""
         headers = self._server.as_recipient(self.name)
-        said = httpx.get(f"{self._server.url}/v1/inbox?limit=100", headers=headers).json()
-        rows = sorted([one["id"], one["title"], one["read_at"] is not None] for one in said["notifications"])
-        return {"unread": said["unread"], "rows": rows}
+        inbox = httpx.get(f"{self._server.url}/v1/inbox?limit=100", headers=headers).json()
+        rows = sorted([row["id"], row["title"], row["read_at"] is not None] for row in inbox["notifications"])
+        return {"unread": inbox["unread"], "rows": rows}
 
     def all_show(self, unread: int) -> bool:
         """Return True if every client shows the inbox of a fresh snapshot, with that many unread."""
         snapshot = self.snapshot()
         assert snapshot["unread"] == unread
-        same = eventually(lambda: self.of_each("state") == dict.fromkeys(DIALECTS, snapshot), WITHIN)
+        same = eventually(lambda: self.of_each("state") == dict.fromkeys(DIALECTS, snapshot), TIMEOUT)
         assert same, (snapshot, self.of_each("state"))
         return same
 
 
 @pytest.fixture
-def alice(start_server: Callable[..., ServerProcess], page: Page) -> tuple[Person, ServerProcess]:
+def alice(start_server: Callable[..., ServerProcess], page: Page) -> tuple[Recipient, ServerProcess]:
     server = start_server()
-    alice = Person(server, page, "alice")
+    alice = Recipient(server, page, "alice")
     assert alice.all_show(unread=0)
     return alice, server
 
 
-def test_notification_and_read_marks_move_the_badge_in_all_four_dialects(alice: tuple[Person, ServerProcess]) -> None:
-    person, _ = alice
-    first, second, third = (person.ring(title) for title in ("First", "Second", "Third"))
-    assert person.all_show(unread=3)
-    person.tell(f"inboxes.socketio.socket.emit('read', {{ ids: ['{first}'] }})")
-    assert eventually(lambda: person.snapshot()["unread"] == 2)
-    assert person.all_show(unread=2)
-    person.tell(f"inboxes.websocket.socket.send(JSON.stringify({{ type: 'archive', ids: ['{second}'] }}))")
-    assert eventually(lambda: person.snapshot()["unread"] == 1)
-    assert person.all_show(unread=1)
-    person.mark("read", ids=[third])  # as the pages of the two receive-only clients do
-    assert person.all_show(unread=0)
+def test_notification_and_read_marks_move_the_badge_in_all_four_dialects(
+    alice: tuple[Recipient, ServerProcess],
+) -> None:
+    recipient, _ = alice
+    first, second, third = (recipient.notify(title) for title in ("First", "Second", "Third"))
+    assert recipient.all_show(unread=3)
+    recipient.evaluate(f"inboxes.socketio.socket.emit('read', {{ ids: ['{first}'] }})")
+    assert eventually(lambda: recipient.snapshot()["unread"] == 2)
+    assert recipient.all_show(unread=2)
+    recipient.evaluate(f"inboxes.websocket.socket.send(JSON.stringify({{ type: 'archive', ids: ['{second}'] }}))")
+    assert eventually(lambda: recipient.snapshot()["unread"] == 1)
+    assert recipient.all_show(unread=1)
+    recipient.mark("read", ids=[third])  # as the pages of the two receive-only clients do
+    assert recipient.all_show(unread=0)
 
 
-def test_clients_of_all_four_dialects_recover_after_a_killed_server(alice: tuple[Person, ServerProcess]) -> None:
-    person, server = alice
-    kept, gone = person.ring("Kept"), person.ring("Gone")
-    assert person.all_show(unread=2)
-    assert eventually(lambda: person.is_noted(server))
-    fetched = person.of_each("fetched")
-    opened = person.of_each("opened")
-    person.ring("Just before")  # received by some clients or by none
+def test_clients_of_all_four_dialects_recover_after_a_killed_server(alice: tuple[Recipient, ServerProcess]) -> None:
+    recipient, server = alice
+    read, archived = recipient.notify("Kept"), recipient.notify("Gone")
+    assert recipient.all_show(unread=2)
+    assert eventually(lambda: recipient.is_acknowledged(server))
+    fetched = recipient.of_each("fetched")
+    opened = recipient.of_each("opened")
+    recipient.notify("Just before")  # received by some clients or by none
     server.restart()
-    person.ring("Just after")
-    person.mark("read", ids=[kept])
-    person.mark("archive", ids=[gone])
-    assert person.all_are_back_since(opened)
-    assert person.all_show(unread=2)
-    assert person.of_each("recovered")["socketio"] is True
-    assert person.of_each("fetched") == fetched  # each received the missed changes without another fetch
+    recipient.notify("Just after")
+    recipient.mark("read", ids=[read])
+    recipient.mark("archive", ids=[archived])
+    assert recipient.all_reconnected_since(opened)
+    assert recipient.all_show(unread=2)
+    assert recipient.of_each("recovered")["socketio"] is True
+    assert recipient.of_each("fetched") == fetched  # each received the missed changes without another fetch

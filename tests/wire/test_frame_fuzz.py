@@ -20,8 +20,8 @@ MARKS = ["seen", "read", "unread", "archive", "unarchive", "delete"]
 FIELDS = ["topics", "topic", "name", "data", "ids", "all", "of", "on", "token", "ref", "type", "more"]
 CLAIMS = {"topics": ["*"], "publish": ["*"]}
 LAST = "the last one"  # a ref that no other command has
-ANSWERS = {"ack", "error", "pong"}
-many = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+REPLIES = {"ack", "error", "pong"}
+fuzzed = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 number = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
@@ -43,7 +43,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
 }
 field = st.sampled_from(FIELDS).flatmap(lambda name: st.tuples(st.just(name), LIKELY.get(name, anything) | anything))
 command = st.tuples(st.sampled_from(COMMANDS + MARKS), st.lists(field, max_size=5)).map(
-    lambda made: {"type": made[0], **dict(made[1])}
+    lambda parts: {"type": parts[0], **dict(parts[1])}
 )
 
 
@@ -64,22 +64,22 @@ def bystander(server: ServerProcess) -> Iterator[RawSocket]:
         yield bell
 
 
-def is_well(bystander: RawSocket) -> None:
-    bystander.say("ping")
+def is_unaffected(bystander: RawSocket) -> None:
+    bystander.send_frame("ping")
     bystander.until("pong")
 
 
-def answers(bell: RawSocket) -> list[dict[str, Any]]:
+def replies_of(bell: RawSocket) -> list[dict[str, Any]]:
     """Return the responses up to the last command's; skip events."""
-    found = []
-    bell.say("ping", ref=LAST)
-    while (told := bell.next()).get("ref") != LAST:
-        if told["type"] in ANSWERS:
-            found.append(told)
-    return found
+    replies = []
+    bell.send_frame("ping", ref=LAST)
+    while (reply := bell.next()).get("ref") != LAST:
+        if reply["type"] in REPLIES:
+            replies.append(reply)
+    return replies
 
 
-@many
+@fuzzed
 @given(commands=st.lists(command | anything, min_size=1, max_size=8))
 def test_json_frame_gets_a_response_whatever_it_contains(
     server: ServerProcess, bystander: RawSocket, commands: list[Any]
@@ -87,19 +87,19 @@ def test_json_frame_gets_a_response_whatever_it_contains(
     with raw_websocket(server, "fuzz", claims=CLAIMS) as bell:
         for one in commands:
             bell.text(json.dumps(one))
-        assert len(answers(bell)) == len(commands)
-    is_well(bystander)
+        assert len(replies_of(bell)) == len(commands)
+    is_unaffected(bystander)
 
 
-@many
+@fuzzed
 @given(texts=st.lists(text | st.text(alphabet='{}[]":,\\utype 0e', max_size=60), min_size=1, max_size=8))
 def test_text_frame_that_is_not_json_gets_an_error(server: ServerProcess, texts: list[str]) -> None:
     with raw_websocket(server, "fuzz") as bell:
         for one in texts:
             bell.text(one)
-        found = answers(bell)
-        assert [one["type"] for one in found] == ["error"] * len(texts)
-        assert {one["code"] for one in found} <= {"bad_request", "invalid"}
+        replies = replies_of(bell)
+        assert [one["type"] for one in replies] == ["error"] * len(texts)
+        assert {one["code"] for one in replies} <= {"bad_request", "invalid"}
 
 
 @pytest.mark.parametrize(
@@ -113,26 +113,26 @@ def test_text_frame_that_is_not_json_gets_an_error(server: ServerProcess, texts:
 def test_deeply_nested_frame_gets_a_response(server: ServerProcess, nested: str) -> None:
     with raw_websocket(server, "fuzz", claims=CLAIMS) as bell:
         bell.text(nested)
-        assert len(answers(bell)) == 1
+        assert len(replies_of(bell)) == 1
 
 
 @pytest.mark.parametrize("ref", [0, -1, 1.5, "", "ü", "x" * 60_000, True, None, [], {}, 2**53, 2**70, -(2**70)])
 def test_ref_is_returned_unchanged_or_its_frame_is_refused(server: ServerProcess, ref: Any) -> None:
     with raw_websocket(server, "fuzz") as bell:
-        bell.say("ping", ref=ref)
-        (told,) = answers(bell)
-        assert told["type"] == "error" or told.get("ref") == ref
+        bell.send_frame("ping", ref=ref)
+        (reply,) = replies_of(bell)
+        assert reply["type"] == "error" or reply.get("ref") == ref
 
 
-@many
+@fuzzed
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 3_000))
 def test_random_bytes_end_in_a_close_frame_or_in_waiting_for_more(
     server: ServerProcess, bystander: RawSocket, seed: int, size: int
 ) -> None:
     with raw_websocket(server, "fuzz") as bell:
         bell.send(random.Random(seed).randbytes(size))
-        _ends_well(bell)
-    is_well(bystander)
+        _ends_in_whole_frames(bell)
+    is_unaffected(bystander)
 
 
 VALID = [
@@ -144,7 +144,7 @@ VALID = [
 ]
 
 
-@many
+@fuzzed
 @given(data=st.data())
 def test_valid_frames_with_changed_bytes_end_in_whole_frames(
     server: ServerProcess, bystander: RawSocket, data: st.DataObject
@@ -165,28 +165,28 @@ def test_valid_frames_with_changed_bytes_end_in_whole_frames(
     with raw_websocket(server, "fuzz") as bell:
         for piece in range(pieces):
             bell.send(bytes(sent[piece * len(sent) // pieces : (piece + 1) * len(sent) // pieces]))
-        _ends_well(bell)
-    is_well(bystander)
+        _ends_in_whole_frames(bell)
+    is_unaffected(bystander)
 
 
-def _ends_well(bell: RawSocket) -> None:
+def _ends_in_whole_frames(bell: RawSocket) -> None:
     """Close the client's side, and check that the server closes after whole frames."""
     bell.half_close()
-    said = bell.rest()
-    closes = [payload for opcode, payload in _frames(said) if opcode == CLOSE]
+    received = bell.read_to_end()
+    closes = [payload for opcode, payload in _frames(received) if opcode == CLOSE]
     assert len(closes) <= 1
     assert all(int.from_bytes(one[:2]) in (0, *range(1000, 1015), *range(3000, 5000)) for one in closes)
 
 
-def _frames(said: bytes) -> Iterator[tuple[int, bytes]]:
+def _frames(received: bytes) -> Iterator[tuple[int, bytes]]:
     """Parse the frames sent by the server; each frame must be complete."""
     at = 0
-    while at < len(said):
-        assert said[at] & 0x70 == 0
-        size, start = said[at + 1], at + 2
+    while at < len(received):
+        assert received[at] & 0x70 == 0
+        size, start = received[at + 1], at + 2
         if size > 125:
             width = 2 if size == 126 else 8
-            size, start = int.from_bytes(said[start : start + width]), start + width
-        assert start + size <= len(said)
-        yield said[at] & 0x0F, said[start : start + size]
+            size, start = int.from_bytes(received[start : start + width]), start + width
+        assert start + size <= len(received)
+        yield received[at] & 0x0F, received[start : start + size]
         at = start + size

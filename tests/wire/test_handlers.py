@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.faults.raw import eventually, live, unharmed
 from tests.servers import ServerProcess
-from tests.wire.app_server import Asked, serving
+from tests.wire.app_server import AppRequest, running_app
 from tests.wire.clients import Socket, stream, websocket
 
 SHOP = """
@@ -158,10 +158,10 @@ def alice(shop: ServerProcess) -> Iterator[Socket]:
 
 
 def test_call_returns_what_its_handler_returns(alice: Socket) -> None:
-    told = alice.ask("call", name="echo", data={"n": [1]})["data"]
-    assert (told["data"], told["args"]) == ({"n": [1]}, [{"n": [1]}])
-    assert (told["who"], told["tenant"], told["roles"]) == ("alice", "acme", ["admin"])
-    assert (told["dialect"], told["namespace"]) == ("native", "/")
+    reply = alice.ask("call", name="echo", data={"n": [1]})["data"]
+    assert (reply["data"], reply["args"]) == ({"n": [1]}, [{"n": [1]}])
+    assert (reply["who"], reply["tenant"], reply["roles"]) == ("alice", "acme", ["admin"])
+    assert (reply["dialect"], reply["namespace"]) == ("native", "/")
     assert alice.ask("call", name="echo")["data"]["args"] == []
     assert alice.ask("call", name="nothing")["data"] is None
     assert alice.ask("call", name="several")["data"] == [1, "two"]
@@ -215,9 +215,9 @@ def test_handler_subscribes_its_caller_and_publishes_to_a_topic(shop: ServerProc
     ],
 )
 def test_failed_call_is_an_error_and_keeps_the_connection(alice: Socket, name: str, code: str) -> None:
-    told = alice.ask("call", name=name, data=1)
-    assert (told["type"], told["code"]) == ("error", code)
-    assert "secret" not in told["message"]
+    reply = alice.ask("call", name=name, data=1)
+    assert (reply["type"], reply["code"]) == ("error", code)
+    assert "secret" not in reply["message"]
     assert alice.ask("call", name="echo", data=2)["data"]["data"] == 2
 
 
@@ -269,8 +269,8 @@ def test_connect_handler_can_name_an_anonymous_client(shop: ServerProcess) -> No
         app.post("/v1/notifications", json={"to": "walk-in", "title": "elsewhere"})
         app.post("/v1/notifications", json={"to": "walk-in", "title": "here", "tenant": "lobby"})
         assert bell.next()["notification"]["title"] == "here"
-        told = bell.ask("call", name="echo")["data"]
-        assert (told["who"], told["tenant"], told["roles"]) == ("walk-in", "lobby", ["guest"])
+        reply = bell.ask("call", name="echo")["data"]
+        assert (reply["who"], reply["tenant"], reply["roles"]) == ("walk-in", "lobby", ["guest"])
         assert app.get("/v1/recipients/walk-in", params={"tenant": "lobby"}).json()["roles"] == ["guest"]
 
 
@@ -294,8 +294,8 @@ def test_actions_of_a_connect_handler_follow_ready(
         assert bell.next()["type"] == "ready"
         welcome = bell.next()
         assert (welcome["name"], welcome["data"]) == ("welcome", {"to": "greeted"})
-        known = httpx.get(f"{shop.url}/v1/connections", headers=shop.as_app()).json()["connections"]
-        assert [one["topics"] for one in known if one["recipient"] == "greeted"] == [["room"]]
+        listed = httpx.get(f"{shop.url}/v1/connections", headers=shop.as_app()).json()["connections"]
+        assert [one["topics"] for one in listed if one["recipient"] == "greeted"] == [["room"]]
         ann.ask("call", name="shout", data="hello")
         assert bell.next()["name"] == "shouted"
 
@@ -331,17 +331,17 @@ def test_call_that_ends_its_connection_is_acknowledged_first(shop: ServerProcess
         bell.send("call", name="disconnect me", ref=1)
         assert bell.next()["name"] == "last words"
         assert bell.next() == {"type": "ack", "ref": 1, "data": "done"}
-        told = bell.next()
-        assert (told["type"], told["code"], told["reconnect"]) == ("close", 4403, False)
+        reply = bell.next()
+        assert (reply["type"], reply["code"], reply["reconnect"]) == ("close", 4403, False)
 
 
 def test_client_closed_in_connect_learns_whether_to_reconnect(shop: ServerProcess) -> None:
     with websocket(shop, "unwanted") as bell:
-        told = bell.next()
-        assert (told["type"], told["code"], told["reconnect"]) == ("close", 4403, False)
+        reply = bell.next()
+        assert (reply["type"], reply["code"], reply["reconnect"]) == ("close", 4403, False)
     with websocket(shop, "later") as bell:
-        told = bell.next()
-        assert (told["type"], told["code"], told["reconnect"]) == ("close", 1012, True)
+        reply = bell.next()
+        assert (reply["type"], reply["code"], reply["reconnect"]) == ("close", 1012, True)
     assert httpx.get(f"{shop.url}/v1/stream", headers=shop.as_recipient("unwanted")).status_code == 403
     with stream(shop, "later") as page:
         assert page.next()["reconnect"] is True
@@ -357,12 +357,12 @@ class App:
     def __init__(self, secret: str) -> None:
         self._secret = secret
         self.slow = threading.Event()
-        self.heard: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
 
-    def __call__(self, asked: Asked) -> tuple[int, bytes]:
-        self._verify(asked)
-        call = json.loads(asked.body)
-        self.heard.append(call)
+    def __call__(self, request: AppRequest) -> tuple[int, bytes]:
+        self._verify(request)
+        call = json.loads(request.body)
+        self.calls.append(call)
         match call["name"]:
             case "echo":
                 return 200, json.dumps({"reply": call["args"]}).encode()
@@ -388,13 +388,13 @@ class App:
             case _:
                 return 500, b'{"reply":"no"}'
 
-    def _verify(self, asked: Asked) -> None:
+    def _verify(self, request: AppRequest) -> None:
         """By the Standard Webhooks specification, with the bytes of the project secret as the key."""
-        id, timestamp = asked.headers["webhook-id"], asked.headers["webhook-timestamp"]
+        id, timestamp = request.headers["webhook-id"], request.headers["webhook-timestamp"]
         assert abs(time.time() - int(timestamp)) < 60
-        signed = f"{id}.{timestamp}.".encode() + asked.body
+        signed = f"{id}.{timestamp}.".encode() + request.body
         digest = hmac.new(self._secret.encode(), signed, hashlib.sha256).digest()
-        assert f"v1,{base64.b64encode(digest).decode()}" in asked.headers["webhook-signature"].split()
+        assert f"v1,{base64.b64encode(digest).decode()}" in request.headers["webhook-signature"].split()
 
 
 def test_calls_are_posted_to_the_app_url_and_return_its_response(
@@ -402,7 +402,7 @@ def test_calls_are_posted_to_the_app_url_and_return_its_response(
 ) -> None:
     secret = "test-project-secret-of-forty-characters-x"
     app = App(secret)
-    with serving(app) as url:
+    with running_app(app) as url:
         server = start_server(BELLCAST_HANDLER_URL=url.url, BELLCAST_PUBLIC_TOPICS="room")
         assert server.secret == secret
         with (
@@ -411,9 +411,9 @@ def test_calls_are_posted_to_the_app_url_and_return_its_response(
         ):
             ready = alice.next()
             bob.next()
-            assert [one["name"] for one in app.heard][:1] == ["connect"]
+            assert [one["name"] for one in app.calls][:1] == ["connect"]
             assert alice.ask("call", name="echo", data={"n": 1})["data"] == [{"n": 1}]
-            assert app.heard[-1] == {
+            assert app.calls[-1] == {
                 "name": "echo",
                 "args": [{"n": 1}],
                 "recipient": "alice",
@@ -430,12 +430,12 @@ def test_calls_are_posted_to_the_app_url_and_return_its_response(
             assert alice.ask("call", name="unknown")["code"] == "no_handler"
             for name in ("nonsense", "large", "broken"):
                 assert alice.ask("call", name=name)["code"] == "handler_failed"
-            began = time.monotonic()
+            started = time.monotonic()
             alice.send("call", name="slow", ref="slow")
             assert bob.ask("call", name="echo")["data"] == []  # other callers do not wait
-            told = alice.next()
-            assert (told["ref"], told["code"]) == ("slow", "handler_failed")
-            assert time.monotonic() - began > 4.5
+            reply = alice.next()
+            assert (reply["ref"], reply["code"]) == ("slow", "handler_failed")
+            assert time.monotonic() - started > 4.5
             app.slow.set()
             url.stop()
             assert alice.ask("call", name="echo")["code"] == "handler_failed"
@@ -446,7 +446,7 @@ def test_calls_are_posted_to_the_app_url_and_return_its_response(
 
 def test_app_url_can_accept_refuse_and_receives_disconnects(start_server: Callable[..., ServerProcess]) -> None:
     app = App("test-project-secret-of-forty-characters-x")
-    with serving(app) as url:
+    with running_app(app) as url:
         server = start_server(BELLCAST_HANDLER_URL=url.url, BELLCAST_ANONYMOUS="allow")
         with websocket(server, None) as bell:
             ready = bell.next()
@@ -455,15 +455,15 @@ def test_app_url_can_accept_refuse_and_receives_disconnects(start_server: Callab
             publish = {"topic": "hall", "name": "rung", "data": 1}
             httpx.post(f"{server.url}/v1/events", json=publish, headers=server.as_app())
             assert bell.next()["name"] == "rung"
-        gone = {"name": "disconnect", "recipient": "walk-in", "connection": ready["connection"]}
-        assert eventually(lambda: any(gone.items() <= one.items() for one in app.heard))
+        disconnected = {"name": "disconnect", "recipient": "walk-in", "connection": ready["connection"]}
+        assert eventually(lambda: any(disconnected.items() <= one.items() for one in app.calls))
         with websocket(server, "banned") as bell:
-            told = bell.next()
-            assert (told["code"], told["message"]) == (4403, "You are banned.")
+            reply = bell.next()
+            assert (reply["code"], reply["message"]) == (4403, "You are banned.")
         with websocket(server, "anybody") as bell:  # the app fails to respond, which does not delay the connection
             assert bell.next()["type"] == "ready"
-        heard = len(app.heard)
+        before = len(app.calls)
         with websocket(server, "anybody") as bell:
             assert bell.next()["type"] == "ready"
             assert bell.ask("call", name="echo", data=1)["data"] == [1]
-        assert [one["name"] for one in app.heard[heard:] if one["name"] != "disconnect"] == ["echo"]
+        assert [one["name"] for one in app.calls[before:] if one["name"] != "disconnect"] == ["echo"]

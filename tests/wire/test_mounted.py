@@ -83,7 +83,7 @@ class MountedServer(ServerProcess):
                 text=True,
                 start_new_session=True,
             )
-        assert eventually(self._answers, START_TIMEOUT), self.log.read_text()[-4000:]
+        assert eventually(self._is_up, START_TIMEOUT), self.log.read_text()[-4000:]
         return self
 
     def _end(self, how: signal.Signals) -> int:
@@ -92,7 +92,7 @@ class MountedServer(ServerProcess):
                 os.killpg(self.process.pid, how)  # hypercorn works in a child process
         return super()._end(how)
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         try:
             return httpx.get(self.root).text == "the host"
         except httpx.TransportError:
@@ -134,10 +134,10 @@ def page(server: MountedServer, who: str, *, last: str | None = None, **query: A
 
 
 FOLLOWING = [page, websocket]
-WAYS = ["sse", "websocket"]
+TRANSPORTS = ["sse", "websocket"]
 
 
-def tell(app: httpx.Client, who: str, count: int = 1, size: int = 10) -> None:
+def notify(app: httpx.Client, who: str, count: int = 1, size: int = 10) -> None:
     sends = [{"to": who, "title": str(number), "body": "x" * size} for number in range(count)]
     results = app.post("/v1/notifications/bulk", json=sends).json()["results"]
     assert all("id" in one for one in results)
@@ -167,7 +167,7 @@ def test_rest_works_below_the_mount(mounted: MountedServer, app: httpx.Client) -
 # --- the contract with every client
 
 
-@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+@pytest.mark.parametrize("follow", FOLLOWING, ids=TRANSPORTS)
 def test_connection_sends_ready_then_events_and_resumes_from_its_position(
     mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
@@ -175,13 +175,13 @@ def test_connection_sends_ready_then_events_and_resumes_from_its_position(
     device = Device(snapshot(mounted, who))
     with follow(mounted, who) as bell:
         assert bell.next()["type"] == "ready"
-        tell(app, who)
+        notify(app, who)
         device.apply(bell.next())
         assert device.unread == 1
         assert bell.until("heartbeat")["time"]
-    tell(app, who, 30)
+    notify(app, who, 30)
     httpx.post(f"{mounted.url}/v1/inbox/read", json={"all": True}, headers=mounted.as_recipient(who))
-    tell(app, who, 5)
+    notify(app, who, 5)
     with follow(mounted, who, position=device.position) as bell:
         ready = bell.next()
         assert (ready["resumed"], ready["position"]) == (True, device.position)
@@ -199,9 +199,9 @@ def test_event_stream_has_the_headers_for_proxies_and_browsers(mounted: MountedS
         assert "no-store" in stream.headers["cache-control"]
         assert 1_500 <= int(stream.block()["retry"]) <= 4_500
         stream.next()
-        tell(app, who)
+        notify(app, who)
         last = stream.next()["id"]
-    tell(app, who)
+    notify(app, who)
     with page(mounted, who, last=last) as stream:
         assert stream.next()["resumed"] is True
         assert stream.next()["unread"] == 2
@@ -234,7 +234,7 @@ def test_topics_can_be_followed_and_published_to(mounted: MountedServer, app: ht
 # --- closing
 
 
-@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+@pytest.mark.parametrize("follow", FOLLOWING, ids=TRANSPORTS)
 def test_revoked_session_is_closed_with_its_reason(
     mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]
 ) -> None:
@@ -273,19 +273,19 @@ def test_limits_of_size_rate_and_count_close_with_their_codes(mounted: MountedSe
         bell.send("call", name="echo", data="é" * 40_000)  # 80,000 bytes
         assert bell.until("close")["code"] == 4413
         assert _close_code(bell) == 4413
-    with RawSocket(mounted) as hasty:
-        hasty.send(handshake(mounted))
-        assert hasty.answer()[0] == 101
-        hasty.send(frame(TEXT, b'{"type":"ping"}') * 400)
-        assert hasty.until("close")["code"] == 4429
-        assert hasty.parts() == 4429
+    with RawSocket(mounted) as flooding:
+        flooding.send(handshake(mounted))
+        assert flooding.read_head()[0] == 101
+        flooding.send(frame(TEXT, b'{"type":"ping"}') * 400)
+        assert flooding.until("close")["code"] == 4429
+        assert flooding.finish_close() == 4429
     assert eventually(lambda: live(mounted) == 0)
     with websocket(mounted, who), websocket(mounted, who), page(mounted, who) as third, websocket(mounted, who) as more:
         third.next()
         assert more.next()["code"] == 4409
 
 
-@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+@pytest.mark.parametrize("follow", FOLLOWING, ids=TRANSPORTS)
 def test_disconnected_client_leaves_no_connection(mounted: MountedServer, follow: Callable[..., Any]) -> None:
     for _ in range(5):
         with follow(mounted, next(names)) as bell:
@@ -316,7 +316,7 @@ def test_interrupted_uvicorn_exits_without_waiting_for_its_clients(tmp_path: Pat
         close = stream.until("close")
         assert (close["code"], close["reconnect"]) == (1012, True)
         assert stream.ends()
-        assert poll.answer()[0] == 200
+        assert poll.read_head()[0] == 200
         server.process.wait(timeout=60)  # half a second on an idle machine
     assert "Traceback" not in server.log.read_text()
 
@@ -330,42 +330,45 @@ def handshake(server: MountedServer) -> bytes:
 
 
 @contextmanager
-def deaf(server: MountedServer, way: str) -> Iterator[Raw]:
+def unread_connection(server: MountedServer, transport: str) -> Iterator[Raw]:
     """Follow the topic news without reading."""
     stream = request(f"/bell/v1/stream?token={server.token(next(names), topics=['*'])}&topics=news")
     with Raw(server, window=4_096) as client:
-        client.send(handshake(server) if way == "ws" else stream)
-        assert client.answer()[0] == (101 if way == "ws" else 200)
+        client.send(handshake(server) if transport == "ws" else stream)
+        assert client.read_head()[0] == (101 if transport == "ws" else 200)
         yield client
 
 
-@pytest.mark.parametrize("way", ["ws", "stream"])
+@pytest.mark.parametrize("transport", ["ws", "stream"])
 def test_reader_that_does_not_read_is_closed_and_delays_no_other(
-    mounted: MountedServer, app: httpx.Client, way: str
+    mounted: MountedServer, app: httpx.Client, transport: str
 ) -> None:
-    with deaf(mounted, way), websocket(mounted, next(names), topics="news", claims={"topics": ["*"]}) as quick:
+    with (
+        unread_connection(mounted, transport),
+        websocket(mounted, next(names), topics="news", claims={"topics": ["*"]}) as quick,
+    ):
         quick.next()
-        before, told = memory(mounted), 0
-        while live(mounted) > 1 and told < 400:  # 20 MB, part of which the kernel and the host buffer
-            began = time.monotonic()
-            assert app.post("/v1/events", json={"topic": "news", "name": str(told), "data": "x" * 50_000}).is_success
-            assert quick.until("event")["name"] == str(told)
-            assert time.monotonic() - began < STALL_SECONDS
-            told += 1
+        before, sent = memory(mounted), 0
+        while live(mounted) > 1 and sent < 400:  # 20 MB, part of which the kernel and the host buffer
+            started = time.monotonic()
+            assert app.post("/v1/events", json={"topic": "news", "name": str(sent), "data": "x" * 50_000}).is_success
+            assert quick.until("event")["name"] == str(sent)
+            assert time.monotonic() - started < STALL_SECONDS
+            sent += 1
         assert live(mounted) == 1
         assert memory(mounted) < before + 30
 
 
-@pytest.mark.parametrize("follow", FOLLOWING, ids=WAYS)
+@pytest.mark.parametrize("follow", FOLLOWING, ids=TRANSPORTS)
 def test_long_replay_arrives_complete(mounted: MountedServer, app: httpx.Client, follow: Callable[..., Any]) -> None:
     who = next(names)
     position = snapshot(mounted, who)["position"]
-    tell(app, who, 1_000, 5_000)
+    notify(app, who, 1_000, 5_000)
     with follow(mounted, who, position=position) as bell:
         assert bell.next()["resumed"] is True
-        tell(app, who)
-        told = [bell.until("notification")["notification"]["id"] for _ in range(1_001)]
-        assert sorted(set(told)) == told
+        notify(app, who)
+        ids = [bell.until("notification")["notification"]["id"] for _ in range(1_001)]
+        assert sorted(set(ids)) == ids
 
 
 def test_flood_is_read_no_faster_than_it_is_handled(mounted: MountedServer) -> None:
@@ -374,6 +377,6 @@ def test_flood_is_read_no_faster_than_it_is_handled(mounted: MountedServer) -> N
     large = frame(TEXT, json.dumps({"type": "call", "name": "echo", "data": "x" * 50_000}).encode())
     with Raw(mounted) as client:
         client.send(handshake(mounted))
-        assert client.answer()[0] == 101
-        client.pour(large, most=60_000_000)
+        assert client.read_head()[0] == 101
+        client.flood(large, most=60_000_000)
     assert memory(mounted) < before + 40

@@ -30,9 +30,9 @@ def http(bellcast_server: ServerProcess) -> Iterator[httpx.Client]:
 
 
 def notify(http: httpx.Client, to: Any, title: str = "Hello", **fields: Any) -> str:
-    answer = http.post("/v1/notifications", json={"to": to, "title": title, **fields})
-    assert answer.status_code == 201, answer.text
-    body = answer.json()
+    response = http.post("/v1/notifications", json={"to": to, "title": title, **fields})
+    assert response.status_code == 201, response.text
+    body = response.json()
     return body["announcement"]["id"] if "announcement" in body else body["notifications"][0]["id"]
 
 
@@ -49,10 +49,15 @@ def test_notification_arrives_with_counters_and_position(
         assert (ready["recipient"], ready["unread"], ready["unseen"]) == (alice, 0, 0)
         assert (ready["resumed"], ready["heartbeat"]) == (False, 25)
         id = notify(http, alice, "New booking", data={"booking": 7})
-        rung = bell.next()
-        assert (rung["type"], rung["notification"]["id"], rung["unread"], rung["unseen"]) == ("notification", id, 1, 1)
-        assert rung["notification"]["data"] == {"booking": 7}
-        assert rung["position"] != ready["position"]
+        received = bell.next()
+        assert (received["type"], received["notification"]["id"], received["unread"], received["unseen"]) == (
+            "notification",
+            id,
+            1,
+            1,
+        )
+        assert received["notification"]["data"] == {"booking": 7}
+        assert received["position"] != ready["position"]
 
 
 def test_trailing_slash_is_the_same_path(bellcast_server: ServerProcess, alice: str) -> None:
@@ -68,14 +73,14 @@ def test_trailing_slash_is_the_same_path(bellcast_server: ServerProcess, alice: 
 def test_invalid_field_is_named_in_the_error(bellcast_server: ServerProcess, alice: str) -> None:
     with websocket(bellcast_server, alice) as bell:
         bell.until("ready")
-        for said, told in (
+        for frame, message in (
             ({"type": "subscribe", "topics": "a"}, "topics: must be a list, got text"),
             ({"type": "subscribe"}, "topics: is required"),
             ({"type": "seen", "all": True, "of": {"kind": "x"}}, "of.kind: is not a known field"),
             ({"type": "dance"}, "type: is an unknown value: 'dance'"),
         ):
-            error = bell.ask(**said)
-            assert (error["type"], error["code"], error["message"]) == ("error", "invalid", told)
+            error = bell.ask(**frame)
+            assert (error["type"], error["code"], error["message"]) == ("error", "invalid", message)
 
 
 def test_event_stream_has_the_headers_for_proxies_and_browsers(bellcast_server: ServerProcess, alice: str) -> None:
@@ -100,21 +105,21 @@ def test_http_1_0_stream_is_not_chunked(bellcast_server: ServerProcess, http: ht
 def test_resumed_connection_receives_each_missed_change_once_oldest_first(
     bellcast_server: ServerProcess, http: httpx.Client, alice: str, follow: Callable[..., Any]
 ) -> None:
-    read, gone = notify(http, alice, "read"), notify(http, alice, "gone")
+    read, deleted = notify(http, alice, "read"), notify(http, alice, "gone")
     with follow(bellcast_server, alice) as bell:
         position = bell.next()["position"]
     new = notify(http, alice, "new")
     browser = bellcast_server.as_recipient(alice)
     http.patch(f"/v1/inbox/{read}", json={"read": True}, headers=browser)
-    http.delete(f"/v1/inbox/{gone}", headers=browser)
+    http.delete(f"/v1/inbox/{deleted}", headers=browser)
     with follow(bellcast_server, alice, position=position) as bell:
         ready = bell.next()
         assert (ready["resumed"], ready["position"], ready["unread"]) == (True, position, 1)
         assert ready.get("id") is None
-        told = [bell.next() for _ in range(3)]
-        assert [event["type"] for event in told] == ["notification", "notification-update", "notification-delete"]
-        assert [told[0]["notification"]["id"], told[1]["notification"]["id"], told[2]["id"]][:2] == [new, read]
-        assert {event["unread"] for event in told} == {1}
+        events = [bell.next() for _ in range(3)]
+        assert [event["type"] for event in events] == ["notification", "notification-update", "notification-delete"]
+        assert [events[0]["notification"]["id"], events[1]["notification"]["id"], events[2]["id"]][:2] == [new, read]
+        assert {event["unread"] for event in events} == {1}
         live = notify(http, alice, "live")
         assert bell.next()["notification"]["id"] == live
 
@@ -130,9 +135,9 @@ def test_replay_cut_a_second_time_keeps_new_notifications_new(
     # Changes are replayed in the order of the last change: second, then first (created since, and seen since).
     with websocket(bellcast_server, alice, position=position) as bell:
         assert bell.next()["type"] == "ready"
-        cut = bell.next()
-        assert (cut["type"], cut["notification"]["id"]) == ("notification", second)
-    with websocket(bellcast_server, alice, position=cut["position"]) as bell:
+        interrupted = bell.next()
+        assert (interrupted["type"], interrupted["notification"]["id"]) == ("notification", second)
+    with websocket(bellcast_server, alice, position=interrupted["position"]) as bell:
         assert bell.next()["resumed"] is True
         rest = bell.next()
         assert (rest["type"], rest["notification"]["id"]) == ("notification", first)
@@ -202,18 +207,20 @@ def test_actor_receives_the_event_before_its_ack(
 
 def test_delete_of_a_type_leaves_other_types(bellcast_server: ServerProcess, http: httpx.Client, alice: str) -> None:
     notify(http, alice, type="booking")
-    kept = notify(http, alice, type="payment")
+    remaining = notify(http, alice, type="payment")
     with websocket(bellcast_server, alice) as bell:
         bell.next()
         assert bell.ask("delete", all=True, of={"type": "booking"})["changed"] == 1
-        for lost in ({}, {"type": None}, {"kind": "payment"}):
-            assert bell.ask("delete", all=True, of=lost)["code"] == "invalid"
-    mine = bellcast_server.as_recipient(alice)
-    for lost in ({}, {"type": None}):
-        asked = httpx.post(f"{bellcast_server.url}/v1/inbox/archive", json={"all": True, "of": lost}, headers=mine)
-        assert asked.status_code == 422
-    inbox = httpx.get(f"{bellcast_server.url}/v1/inbox", headers=mine).json()
-    assert [one["id"] for one in inbox["notifications"]] == [kept]
+        for invalid in ({}, {"type": None}, {"kind": "payment"}):
+            assert bell.ask("delete", all=True, of=invalid)["code"] == "invalid"
+    headers = bellcast_server.as_recipient(alice)
+    for invalid in ({}, {"type": None}):
+        response = httpx.post(
+            f"{bellcast_server.url}/v1/inbox/archive", json={"all": True, "of": invalid}, headers=headers
+        )
+        assert response.status_code == 422
+    inbox = httpx.get(f"{bellcast_server.url}/v1/inbox", headers=headers).json()
+    assert [one["id"] for one in inbox["notifications"]] == [remaining]
 
 
 def test_counts_event_beyond_200_rows_names_no_ids(
@@ -239,13 +246,13 @@ def test_announcement_arrives_with_the_counters_of_each_recipient(
     with websocket(bellcast_server, alice, claims=claims) as a, stream(bellcast_server, bob, claims=claims) as b:
         a.next(), b.next()
         id = notify(http, {"tenant": tenant}, "To everyone")
-        rung = a.next(), b.next()
-        assert [event["notification"]["id"] for event in rung] == [id, id]
-        assert [event["unread"] for event in rung] == [1, 2]
+        received = a.next(), b.next()
+        assert [event["notification"]["id"] for event in received] == [id, id]
+        assert [event["unread"] for event in received] == [1, 2]
         http.delete(f"/v1/notifications/{id}", params=params)
-        gone = a.next(), b.next()
-        assert {event["type"] for event in gone} == {"notification-delete"}
-        assert [event["unread"] for event in gone] == [0, 1]
+        deleted = a.next(), b.next()
+        assert {event["type"] for event in deleted} == {"notification-delete"}
+        assert [event["unread"] for event in deleted] == [0, 1]
 
 
 def test_topics_need_a_grant_and_refusals_name_the_topic(
@@ -451,13 +458,13 @@ def test_undeclared_origin_is_refused_before_the_handshake(
     }
     url = f"{server.url}/v1/ws?token={server.token(alice)}"
     assert httpx.get(url, headers={**handshake, "Origin": "https://evil.example"}).status_code == 403
-    with httpx.stream("GET", url.replace("/ws", "/stream"), headers={"Origin": "https://shop.example"}) as answer:
-        assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+    with httpx.stream("GET", url.replace("/ws", "/stream"), headers={"Origin": "https://shop.example"}) as response:
+        assert response.headers["access-control-allow-origin"] == "https://shop.example"
 
 
 def test_plain_request_on_the_websocket_path_is_426(bellcast_server: ServerProcess) -> None:
-    answer = httpx.get(f"{bellcast_server.url}/v1/ws")
-    assert (answer.status_code, answer.headers["sec-websocket-version"]) == (426, "13")
+    response = httpx.get(f"{bellcast_server.url}/v1/ws")
+    assert (response.status_code, response.headers["sec-websocket-version"]) == (426, "13")
     assert httpx.post(f"{bellcast_server.url}/v1/stream").status_code == 405
 
 
@@ -484,8 +491,8 @@ def test_expired_notification_disappears_from_live_inboxes(
         soon = datetime.now(UTC) + timedelta(seconds=1)
         id = notify(http, alice, expires_at=soon.isoformat())
         assert bell.next()["unread"] == 1
-        gone = bell.next()
-        assert (gone["type"], gone["id"], gone["unread"]) == ("notification-delete", id, 0)
+        deleted = bell.next()
+        assert (deleted["type"], deleted["id"], deleted["unread"]) == ("notification-delete", id, 0)
 
 
 def test_silent_client_that_answers_pings_stays(start_server: Callable[..., ServerProcess], alice: str) -> None:
@@ -500,7 +507,7 @@ def test_client_that_answers_no_ping_is_closed_with_4408(
 ) -> None:
     server = start_server(BELLCAST_HEARTBEAT="400ms")
     parts = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((parts[0], int(parts[1])), timeout=60) as mute:
+    with socket.create_connection((parts[0], int(parts[1])), timeout=60) as silent:
         lines = [
             f"GET /v1/ws?token={server.token(alice)} HTTP/1.1",
             "Host: bell",
@@ -509,16 +516,16 @@ def test_client_that_answers_no_ping_is_closed_with_4408(
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         ]
-        mute.sendall("\r\n".join([*lines, "", ""]).encode())
-        heard = b""
-        while b'"code":4408' not in heard:
-            heard += mute.recv(4096) or pytest.fail(f"closed without a word: {heard!r}")
-        assert b'"reconnect":true' in heard
+        silent.sendall("\r\n".join([*lines, "", ""]).encode())
+        received = b""
+        while b'"code":4408' not in received:
+            received += silent.recv(4096) or pytest.fail(f"closed without a word: {received!r}")
+        assert b'"reconnect":true' in received
 
 
 def test_stream_allows_cors_requests_with_a_token_header(bellcast_server: ServerProcess) -> None:
-    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
-    preflight = httpx.options(f"{bellcast_server.url}/v1/stream", headers=asked)
+    headers = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    preflight = httpx.options(f"{bellcast_server.url}/v1/stream", headers=headers)
     assert preflight.status_code == 204
     assert "last-event-id" in preflight.headers["access-control-allow-headers"].lower()
     refused = httpx.post(f"{bellcast_server.url}/v1/stream")
@@ -551,7 +558,7 @@ def test_erased_recipient_loses_its_sessions_also_when_created_again(
     notify(http, alice)
     old = bellcast_server.token(alice)
     assert http.delete(f"/v1/recipients/{alice}").status_code == 204
-    answer = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"authorization": f"Bearer {old}"})
-    assert answer.status_code == 401
+    response = httpx.get(f"{bellcast_server.url}/v1/inbox", headers={"authorization": f"Bearer {old}"})
+    assert response.status_code == 401
     with websocket(bellcast_server, alice) as fresh:
         assert fresh.next()["unread"] == 0

@@ -31,16 +31,16 @@ def unsubscribe(server: ServerProcess, topic: str, recipient: str) -> None:
     assert httpx.delete(url, headers=server.as_app(), timeout=30).status_code == 204
 
 
-def heard(bell: Socket, server: ServerProcess, *topics: str) -> list[str]:
+def delivered(bell: Socket, server: ServerProcess, *topics: str) -> list[str]:
     """Publish to the topics, and return those with events before a marker on the connection's own stream."""
     publish(server, *topics)
     recipient = bell.ready["recipient"]
-    said = {"recipient": recipient, "name": "last"}
-    assert httpx.post(f"{server.url}/v1/events", json=said, headers=server.as_app(), timeout=30).status_code == 202
-    found = []
+    marker = {"recipient": recipient, "name": "last"}
+    assert httpx.post(f"{server.url}/v1/events", json=marker, headers=server.as_app(), timeout=30).status_code == 202
+    topics_received = []
     while "topic" in (event := bell.until("event")):
-        found.append(event["topic"])
-    return sorted(found)
+        topics_received.append(event["topic"])
+    return sorted(topics_received)
 
 
 def test_token_without_a_role_ends_the_topic_of_that_role(bellcast_server: ServerProcess, alice: str) -> None:
@@ -50,7 +50,7 @@ def test_token_without_a_role_ends_the_topic_of_that_role(bellcast_server: Serve
         assert bell.ready["topics"] == ["role.admin", "role.editor"]
         narrower = bellcast_server.token(alice, roles=["editor"])
         assert bell.ask("auth", token=narrower)["type"] == "ack"
-        assert heard(bell, bellcast_server, "role.admin", "role.editor") == ["role.editor"]
+        assert delivered(bell, bellcast_server, "role.admin", "role.editor") == ["role.editor"]
 
 
 def test_fresh_token_ends_topics_without_a_remaining_grant(bellcast_server: ServerProcess, alice: str) -> None:
@@ -61,9 +61,9 @@ def test_fresh_token_ends_topics_without_a_remaining_grant(bellcast_server: Serv
         bell.ready = bell.next()
         assert bell.ready["topics"] == topics.split(",")
         assert bell.ask("auth", token=bellcast_server.token(alice))["type"] == "ack"
-        assert heard(bell, bellcast_server, *topics.split(",")) == ["by-both", "by-subscription"]
+        assert delivered(bell, bellcast_server, *topics.split(",")) == ["by-both", "by-subscription"]
         unsubscribe(bellcast_server, "by-both", alice)  # the only remaining grant
-        assert heard(bell, bellcast_server, *topics.split(",")) == ["by-subscription"]
+        assert delivered(bell, bellcast_server, *topics.split(",")) == ["by-subscription"]
 
 
 def test_end_of_a_subscription_keeps_a_topic_granted_by_a_claim(bellcast_server: ServerProcess, alice: str) -> None:
@@ -71,12 +71,12 @@ def test_end_of_a_subscription_keeps_a_topic_granted_by_a_claim(bellcast_server:
     with websocket(bellcast_server, alice, topics="twice-granted", claims={"topics": ["twice-*"]}) as bell:
         bell.ready = bell.next()
         unsubscribe(bellcast_server, "twice-granted", alice)
-        assert heard(bell, bellcast_server, "twice-granted") == ["twice-granted"]
+        assert delivered(bell, bellcast_server, "twice-granted") == ["twice-granted"]
 
 
-@pytest.mark.parametrize(("session", "told"), [({}, "Alice of the record"), ({"name": "Alice"}, "Alice")])
+@pytest.mark.parametrize(("session", "expected"), [({}, "Alice of the record"), ({"name": "Alice"}, "Alice")])
 def test_presence_member_has_the_name_of_its_session_or_else_of_its_record(
-    bellcast_server: ServerProcess, alice: str, session: dict[str, str], told: str
+    bellcast_server: ServerProcess, alice: str, session: dict[str, str], expected: str
 ) -> None:
     url = f"{bellcast_server.url}/v1/recipients/{alice}"
     headers = bellcast_server.as_app()
@@ -84,8 +84,8 @@ def test_presence_member_has_the_name_of_its_session_or_else_of_its_record(
     room = f"presence-{alice}"
     with websocket(bellcast_server, alice, claims={"topics": ["presence-*"], **session}) as bell:
         bell.next()
-        assert [one["name"] for one in bell.ask("subscribe", topics=[room])["presence"][room]] == [told]
+        assert [one["name"] for one in bell.ask("subscribe", topics=[room])["presence"][room]] == [expected]
         fresh = bellcast_server.token(alice, topics=["presence-*"], **session)
         assert bell.ask("auth", token=fresh)["type"] == "ack"
         bell.ask("unsubscribe", topics=[room])
-        assert [one["name"] for one in bell.ask("subscribe", topics=[room])["presence"][room]] == [told]
+        assert [one["name"] for one in bell.ask("subscribe", topics=[room])["presence"][room]] == [expected]

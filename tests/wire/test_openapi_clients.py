@@ -12,7 +12,7 @@ import pytest
 from tests.servers import ServerProcess
 
 NODE = Path(__file__).parent / "openapi_node"
-WITHIN = 100  # seconds for one tool on a loaded machine
+TIMEOUT = 100  # seconds for one tool on a loaded machine
 USE = """
 import importlib, json, pkgutil, sys
 import bellcast_client
@@ -54,18 +54,18 @@ def document(bellcast_server: ServerProcess, tmp_path: Path) -> Path:
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command, which must succeed, and return its output."""
-    ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=WITHIN)
-    assert ran.returncode == 0, f"{command}: {ran.stdout[-4000:]}{ran.stderr[-4000:]}"
-    return ran.stdout
+    completed = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT)
+    assert completed.returncode == 0, f"{command}: {completed.stdout[-4000:]}{completed.stderr[-4000:]}"
+    return completed.stdout
 
 
 def test_openapi_python_client_generates_a_typed_client_of_every_operation(
     bellcast_server: ServerProcess, document: Path, tmp_path: Path
 ) -> None:
-    made = tmp_path / "made"
+    generated = tmp_path / "made"
     scripts = Path(sys.executable).parent
-    run(scripts / "openapi-python-client", "generate", "--path", document, "--output-path", made, cwd=tmp_path)
-    (made / "use.py").write_text(USE)
+    run(scripts / "openapi-python-client", "generate", "--path", document, "--output-path", generated, cwd=tmp_path)
+    (generated / "use.py").write_text(USE)
     run(
         sys.executable,
         "-m",
@@ -75,10 +75,10 @@ def test_openapi_python_client_generates_a_typed_client_of_every_operation(
         tmp_path / "mypy",
         "bellcast_client",
         "use.py",
-        cwd=made,
+        cwd=generated,
     )
     credentials = bellcast_server.secret, bellcast_server.token("openapi-bob")
-    printed = run(sys.executable, "use.py", bellcast_server.url, *credentials, cwd=made)
+    printed = run(sys.executable, "use.py", bellcast_server.url, *credentials, cwd=generated)
     operations = sum(len(item) for item in json.loads(document.read_bytes())["paths"].values())
     assert json.loads(printed) == [True, "From Python", 1, "invalid", operations]
 

@@ -32,10 +32,10 @@ def page(server: ServerProcess, endpoint: AppEndpoint) -> Iterator[Node]:
 
 
 def publish(server: ServerProcess, topic: str, name: str, data: object) -> None:
-    answer = httpx.post(
+    response = httpx.post(
         f"{server.url}/v1/events", headers=server.as_app(), json={"topic": topic, "name": name, "data": data}
     )
-    assert answer.status_code == 202, answer.text
+    assert response.status_code == 202, response.text
 
 
 def test_declared_public_channel_is_followed(server: ServerProcess, page: Node) -> None:
@@ -47,7 +47,7 @@ def test_declared_public_channel_is_followed(server: ServerProcess, page: Node) 
 
 def test_undeclared_public_channel_is_refused_with_the_setting_name(server: ServerProcess, page: Node) -> None:
     page.connect("a")
-    page.tell("subscribe", "a", "secrets")
+    page.run("subscribe", "a", "secrets")
     refused = page.until("refused", channel="secrets")["error"]
     assert (refused["type"], refused["status"]) == ("AuthError", 403)
     assert "BELLCAST_PUBLIC_TOPICS" in refused["error"]
@@ -70,23 +70,23 @@ def test_forged_signature_is_refused_with_the_string_to_sign(server: ServerProce
             digest=sign(server, text).partition(":")[2],
             digest_of_other=sign(server, f"{client.socket_id}:private-b").partition(":")[2],
         )
-        client.say("pusher:subscribe", {"channel": "private-a", "auth": auth})
+        client.send_frame("pusher:subscribe", {"channel": "private-a", "auth": auth})
         refused, error = client.next(), client.next()
-        said = json.loads(refused["data"])
+        error_data = json.loads(refused["data"])
         assert (refused["event"], refused["channel"]) == ("pusher:subscription_error", "private-a")
-        assert (said["type"], said["status"]) == ("AuthError", 401)
-        assert text in said["error"]
-        assert server.key in said["error"]
-        assert sign(server, text).partition(":")[2] not in said["error"]
-        assert (error["event"], error["data"]) == ("pusher:error", {"code": None, "message": said["error"]})
+        assert (error_data["type"], error_data["status"]) == ("AuthError", 401)
+        assert text in error_data["error"]
+        assert server.key in error_data["error"]
+        assert sign(server, text).partition(":")[2] not in error_data["error"]
+        assert (error["event"], error["data"]) == ("pusher:error", {"code": None, "message": error_data["error"]})
         publish(server, "private-a", "secret", 1)
-        assert client.settled() == []
+        assert client.frames_until_pong() == []
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a/b", "#x", "x" * 165, "private-" + "x" * 157])
 def test_invalid_channel_name_is_refused(server: ServerProcess, name: str) -> None:
     with bare(server) as client:
-        client.say("pusher:subscribe", {"channel": name, "auth": ""})
+        client.send_frame("pusher:subscribe", {"channel": name, "auth": ""})
         refused = client.next()
         assert refused["event"] == "pusher:subscription_error"
         assert json.loads(refused["data"])["type"] == "InvalidName"
@@ -100,23 +100,23 @@ def test_channel_name_may_use_every_allowed_character(server: ServerProcess) -> 
 def test_second_subscription_is_an_error_without_double_delivery(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-twice")
-        client.settled()
-        client.say(
+        client.frames_until_pong()
+        client.send_frame(
             "pusher:subscribe", {"channel": "private-twice", "auth": sign(server, f"{client.socket_id}:private-twice")}
         )
         assert client.next()["event"] == "pusher:error"
         publish(server, "private-twice", "once", {})
-        assert [frame["event"] for frame in client.settled()] == ["once"]
+        assert [frame["event"] for frame in client.frames_until_pong()] == ["once"]
 
 
 def test_unsubscribe_is_silent_and_stops_delivery(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-left")
-        client.settled()
-        client.say("pusher:unsubscribe", {"channel": "private-left"})
-        client.say("pusher:unsubscribe", {"channel": "private-never"})
+        client.frames_until_pong()
+        client.send_frame("pusher:unsubscribe", {"channel": "private-left"})
+        client.send_frame("pusher:unsubscribe", {"channel": "private-never"})
         publish(server, "private-left", "late", {})
-        assert client.settled() == []
+        assert client.frames_until_pong() == []
 
 
 def test_presence_counts_users_not_tabs(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
@@ -129,11 +129,11 @@ def test_presence_counts_users_not_tabs(server: ServerProcess, endpoint: AppEndp
     assert page.until("member_added", name="watcher")["member"] == {"id": "11", "info": True}
     page.connect("second")
     assert page.subscribe("second", "presence-room")["members"]["count"] == 2
-    page.tell("disconnect", "first")
-    page.tell("unsubscribe", "second", "presence-room")
+    page.run("disconnect", "first")
+    page.run("unsubscribe", "second", "presence-room")
     assert page.until("member_removed", name="watcher")["member"]["id"] == "11"
-    assert page.heard("member_added") == []
-    assert page.heard("member_removed") == []
+    assert page.reports("member_added") == []
+    assert page.reports("member_removed") == []
 
 
 def test_user_id_as_number_and_as_text_are_one_user(server: ServerProcess) -> None:
@@ -141,15 +141,15 @@ def test_user_id_as_number_and_as_text_are_one_user(server: ServerProcess) -> No
         one.subscribe("presence-ids", '{"user_id":10}')
         roster = json.loads(other.subscribe("presence-ids", '{"user_id":"10","user_info":null}')["data"])["presence"]
         assert roster == {"ids": ["10"], "hash": {"10": {}}, "count": 1}
-        assert one.settled() == []
+        assert one.frames_until_pong() == []
 
 
 def test_presence_members_of_two_dialects_see_each_other(server: ServerProcess) -> None:
     with bare(server) as client, websocket(server, "native", claims={"topics": ["presence-both"]}) as bell:
         client.subscribe("presence-both", '{"user_id":"pusher","user_info":{"name":"P"}}')
         bell.next()
-        answer = bell.ask("subscribe", topics=["presence-both"])
-        assert {member["recipient"] for member in answer["presence"]["presence-both"]} == {"pusher", "native"}
+        response = bell.ask("subscribe", topics=["presence-both"])
+        assert {member["recipient"] for member in response["presence"]["presence-both"]} == {"pusher", "native"}
         added = client.until("pusher_internal:member_added")
         assert json.loads(added["data"]) == {"user_id": "native", "user_info": {}}
 
@@ -163,8 +163,8 @@ def test_client_event_carries_the_user_id_set_by_the_server(
     endpoint.member = {"user_id": "hearer"}
     page.connect("b")
     page.subscribe("b", "presence-chat")
-    page.tell("bind", "b", "presence-chat", "client-typing")
-    page.tell(
+    page.run("bind", "b", "presence-chat", "client-typing")
+    page.run(
         "send",
         "a",
         json.dumps(
@@ -177,9 +177,9 @@ def test_client_event_carries_the_user_id_set_by_the_server(
             }
         ),
     )
-    heard = page.until("bound", name="b")
-    assert (heard["data"], heard["metadata"]) == ({"on": True}, {"user_id": "speaker"})
-    assert page.heard("event", name="a") == []
+    received = page.until("bound", name="b")
+    assert (received["data"], received["metadata"]) == ({"on": True}, {"user_id": "speaker"})
+    assert page.reports("event", name="a") == []
 
 
 def test_client_event_reaches_native_followers_as_an_event(server: ServerProcess) -> None:
@@ -187,7 +187,7 @@ def test_client_event_reaches_native_followers_as_an_event(server: ServerProcess
         bell.next()
         bell.ask("subscribe", topics=["private-chat"])
         client.subscribe("private-chat")
-        client.say("client-hello", "just text", channel="private-chat")
+        client.send_frame("client-hello", "just text", channel="private-chat")
         event = bell.until("event")
         assert (event["topic"], event["name"], event["data"]) == ("private-chat", "client-hello", "just text")
 
@@ -196,11 +196,11 @@ def test_client_event_needs_membership_a_private_channel_and_a_client_name(serve
     with bare(server) as inside, bare(server) as client:
         inside.subscribe("private-closed")
         inside.subscribe("private-other")
-        inside.settled()
+        inside.frames_until_pong()
         client.subscribe("private-other")
-        client.say("pusher:subscribe", {"channel": "admin", "auth": ""})
-        client.settled()
-        inside.settled()
+        client.send_frame("pusher:subscribe", {"channel": "admin", "auth": ""})
+        client.frames_until_pong()
+        inside.frames_until_pong()
         for event, channel in [
             ("client-x", "private-closed"),
             ("client-x", "admin"),
@@ -209,25 +209,25 @@ def test_client_event_needs_membership_a_private_channel_and_a_client_name(serve
             ("pusher:whatever", "private-other"),
             ("client-" + "x" * 200, "private-other"),
         ]:
-            client.say(event, {}, channel=channel)
+            client.send_frame(event, {}, channel=channel)
             refused = client.next()
             assert (refused["event"], refused["data"]["code"]) == ("pusher:error", None)
-        assert inside.settled() == []
+        assert inside.frames_until_pong() == []
 
 
 def test_flood_of_client_events_is_refused_and_leaves_others_unaffected(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as other:
         client.subscribe("private-flood")
         other.subscribe("private-flood")
-        other.settled()
+        other.frames_until_pong()
         for number in range(25):
-            client.say("client-x", number, channel="private-flood")
-        codes = [frame["data"]["code"] for frame in client.settled() if frame["event"] == "pusher:error"]
+            client.send_frame("client-x", number, channel="private-flood")
+        codes = [frame["data"]["code"] for frame in client.frames_until_pong() if frame["event"] == "pusher:error"]
         assert codes
         assert set(codes) == {4301}
-        heard = [frame for frame in other.settled() if frame["event"] == "client-x"]
-        assert len(heard) == 25 - len(codes)
-        client.say("pusher:ping", {})
+        received = [frame for frame in other.frames_until_pong() if frame["event"] == "client-x"]
+        assert len(received) == 25 - len(codes)
+        client.send_frame("pusher:ping", {})
         assert client.next()["event"] == "pusher:pong"
 
 
@@ -242,8 +242,8 @@ def test_cache_channel_sends_its_last_event_to_new_subscribers_also_after_a_rest
     server.restart()
     page.connect("b")
     page.subscribe("b", "private-cache-price")
-    told = page.until("event", name="b", channel="private-cache-price")
-    assert (told["event"], told["data"]) == ("price", {"eur": 5})
+    event = page.until("event", name="b", channel="private-cache-price")
+    assert (event["event"], event["data"]) == ("price", {"eur": 5})
 
 
 def test_subscription_count_is_sent_to_subscribers(bellcast_server: ServerProcess) -> None:
@@ -267,10 +267,10 @@ def test_subscriptions_of_a_client_stop_at_the_limit(server: ServerProcess) -> N
         ]
         for frame in frames:
             client.raw.send(frame)
-        heard = client.settled()
-        given = [frame for frame in heard if frame["event"] == "pusher_internal:subscription_succeeded"]
-        refused = [json.loads(frame["data"]) for frame in heard if frame["event"] == "pusher:subscription_error"]
-        assert len(given) == 100
+        received = client.frames_until_pong()
+        granted = [frame for frame in received if frame["event"] == "pusher_internal:subscription_succeeded"]
+        refused = [json.loads(frame["data"]) for frame in received if frame["event"] == "pusher:subscription_error"]
+        assert len(granted) == 100
         assert {one["type"] for one in refused} == {"LimitReached"}
         assert other.subscribe("private-unharmed")
 
@@ -278,8 +278,8 @@ def test_subscriptions_of_a_client_stop_at_the_limit(server: ServerProcess) -> N
 def test_published_event_cannot_use_reserved_names(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-forged")
-        client.settled()
+        client.frames_until_pong()
         publish(server, "private-forged", "pusher_internal:member_added", {})
         publish(server, "private-forged", "pusher:error", {})
         publish(server, "private-forged", "real", {})
-        assert [frame["event"] for frame in client.settled()] == ["real"]
+        assert [frame["event"] for frame in client.frames_until_pong()] == ["real"]

@@ -1,4 +1,6 @@
-"""Connecting with the Pusher dialect: the first frame, refusals by code, pings, bad input, and ends that pusher-js obeys."""
+"""Connecting with the Pusher dialect: the first frame, refusals by code, pings, invalid input, and close codes that
+pusher-js obeys.
+"""
 
 import json
 import re
@@ -20,19 +22,19 @@ KEY = PROJECT[1]
 
 
 class Silence(NamedTuple):
-    """A client that never says anything, what it was told and for how long, and one beside it that answers pings."""
+    """The frames and the lifetime of a client that sends nothing, and a connection that answers pings."""
 
-    told: Future[tuple[bytes, float]]
-    lively: Bare
+    outcome: Future[tuple[bytes, float]]
+    responsive: Bare
 
 
 @pytest.fixture(scope="module", autouse=True)
 def silence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
-    """Pusher's protocol gives half a minute to answer, which passes during the other tests."""
+    """The protocol gives a client half a minute to answer a ping, which passes during the other tests."""
     environ = {"BELLCAST_PUSHER_ACTIVITY_TIMEOUT": "1", "BELLCAST_HEARTBEAT": "5"}
     data = tmp_path_factory.mktemp("silence") / "data"
-    with ThreadPoolExecutor(1) as threads, ServerProcess(data, environ) as server, bare(server) as lively:
-        yield Silence(threads.submit(_stay_silent, server), lively)
+    with ThreadPoolExecutor(1) as threads, ServerProcess(data, environ) as server, bare(server) as responsive:
+        yield Silence(threads.submit(_stay_silent, server), responsive)
 
 
 def _stay_silent(server: ServerProcess) -> tuple[bytes, float]:
@@ -40,19 +42,19 @@ def _stay_silent(server: ServerProcess) -> tuple[bytes, float]:
         head = f"GET /app/{KEY}?protocol=7 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         silent.sendall((head + key).encode())
-        received, began = b"", time.monotonic()
+        received, started = b"", time.monotonic()
         while chunk := silent.recv(4096):
             received += chunk
-        return received, time.monotonic() - began
+        return received, time.monotonic() - started
 
 
-def test_the_first_frame_is_the_one_every_client_reads(bellcast_server: ServerProcess) -> None:
+def test_first_frame_has_the_socket_id_and_the_activity_timeout(bellcast_server: ServerProcess) -> None:
     with bare(bellcast_server, f"/app/{KEY}?protocol=7&client=js&version=8.6.0&flash=false&unknown=1") as client:
         frame = client.next()
         assert frame["event"] == "pusher:connection_established"
-        said = json.loads(frame["data"])
-        assert re.fullmatch(r"\d+\.\d+", said["socket_id"])
-        assert said["activity_timeout"] == 120
+        data = json.loads(frame["data"])
+        assert re.fullmatch(r"\d+\.\d+", data["socket_id"])
+        assert data["activity_timeout"] == 120
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_the_first_frame_is_the_one_every_client_reads(bellcast_server: ServerPr
         (f"/app/{KEY}", 4008),
     ],
 )
-def test_what_cannot_be_is_accepted_told_and_closed_with_its_code(
+def test_invalid_connection_is_accepted_and_closed_with_its_code(
     bellcast_server: ServerProcess, path: str, code: int
 ) -> None:
     with bare(bellcast_server, path) as client:
@@ -81,28 +83,28 @@ def test_what_cannot_be_is_accepted_told_and_closed_with_its_code(
 
 
 @pytest.mark.parametrize("version", [4, 5, 6, 7])
-def test_protocols_four_to_seven_are_spoken(bellcast_server: ServerProcess, version: int) -> None:
+def test_protocols_four_to_seven_are_supported(bellcast_server: ServerProcess, version: int) -> None:
     with bare(bellcast_server, f"/app/{KEY}?protocol={version}") as client:
         assert client.next()["event"] == "pusher:connection_established"
 
 
-def test_pusher_js_gives_up_where_it_is_told_to(bellcast_server: ServerProcess) -> None:
+def test_pusher_js_stops_reconnecting_after_a_fatal_code(bellcast_server: ServerProcess) -> None:
     with node(bellcast_server) as page:
         page.start("a", key="no-such-app")
         assert page.until("error", name="a")["error"]["code"] == 4001
         assert page.until("state", state="disconnected")
-        time.sleep(1.5)  # a client that comes back does so within a second
-        assert page.heard("state", state="connecting") == page.heard("state", state="connecting")[:1]
+        time.sleep(1.5)  # pusher-js reconnects within a second, if ever
+        assert page.reports("state", state="connecting") == page.reports("state", state="connecting")[:1]
 
 
 @pytest.mark.parametrize("data", [{}, [], "", "{}", None])
-def test_a_ping_is_answered_whatever_it_carries(bellcast_server: ServerProcess, data: object) -> None:
+def test_ping_with_any_data_is_answered(bellcast_server: ServerProcess, data: object) -> None:
     with bare(bellcast_server) as client:
-        client.say("pusher:ping", data)
+        client.send_frame("pusher:ping", data)
         assert client.next() == {"event": "pusher:pong", "data": "{}"}
 
 
-def test_a_ping_without_data_and_a_pong_are_fine(bellcast_server: ServerProcess) -> None:
+def test_ping_without_data_is_answered_and_pong_accepted(bellcast_server: ServerProcess) -> None:
     with bare(bellcast_server) as client:
         client.raw.send('{"event":"pusher:pong","data":{}}')
         client.raw.send('{"event":"pusher:ping"}')
@@ -133,7 +135,7 @@ def test_a_ping_without_data_and_a_pong_are_fine(bellcast_server: ServerProcess)
         '{"event":"client-x","channel":"private-a","data":' + "[" * 30_000,
     ],
 )
-def test_bad_input_is_an_error_without_a_code_and_the_connection_stays(
+def test_invalid_frame_is_an_error_without_a_code_and_keeps_the_connection(
     bellcast_server: ServerProcess, frame: str
 ) -> None:
     with bare(bellcast_server) as client:
@@ -141,11 +143,11 @@ def test_bad_input_is_an_error_without_a_code_and_the_connection_stays(
         error = client.next()
         assert (error["event"], error["data"]["code"]) == ("pusher:error", None)
         assert isinstance(error["data"]["message"], str)
-        client.say("pusher:ping", {})
+        client.send_frame("pusher:ping", {})
         assert client.next()["event"] == "pusher:pong"
 
 
-def test_a_binary_frame_is_an_error_and_one_too_large_an_end(bellcast_server: ServerProcess) -> None:
+def test_binary_frame_is_an_error_and_an_oversized_one_closes(bellcast_server: ServerProcess) -> None:
     with bare(bellcast_server) as client:
         client.raw.send(b'{"event":"pusher:ping"}')
         assert client.next()["event"] == "pusher:error"
@@ -156,34 +158,34 @@ def test_a_binary_frame_is_an_error_and_one_too_large_an_end(bellcast_server: Se
         assert closed.value.rcvd.code == 1009
 
 
-def test_the_data_of_a_subscription_may_be_json_in_a_string(bellcast_server: ServerProcess) -> None:
+def test_subscription_data_may_be_a_json_string(bellcast_server: ServerProcess) -> None:
     with bare(bellcast_server) as client:
         text = json.dumps({"channel": "private-s", "auth": sign(bellcast_server, f"{client.socket_id}:private-s")})
-        client.say("pusher:subscribe", text)
+        client.send_frame("pusher:subscribe", text)
         assert client.next()["event"] == "pusher_internal:subscription_succeeded"
 
 
-def test_a_members_info_that_no_broker_carries_is_refused(bellcast_server: ServerProcess) -> None:
+def test_member_info_with_a_number_beyond_64_bits_is_refused(bellcast_server: ServerProcess) -> None:
     info = json.dumps({"user_id": "u", "user_info": {"number": 2**64}})
     with bare(bellcast_server) as client:
         auth = sign(bellcast_server, f"{client.socket_id}:presence-wide:{info}")
-        client.say("pusher:subscribe", {"channel": "presence-wide", "auth": auth, "channel_data": info})
+        client.send_frame("pusher:subscribe", {"channel": "presence-wide", "auth": auth, "channel_data": info})
         assert "user_info.number" in client.until("pusher:subscription_error")["data"]
         client.sign_in(id="u", user_info={"number": 2**64})
         assert "user_info.number" in client.until("pusher:error")["data"]["message"]
 
 
-def test_a_frame_cut_at_every_byte_does_no_harm(bellcast_server: ServerProcess) -> None:
+def test_truncated_frames_are_errors_and_keep_the_connection(bellcast_server: ServerProcess) -> None:
     frame = '{"event":"pusher:subscribe","data":{"channel":"presence-x","auth":"a:b","channel_data":"{}"}}'
     with bare(bellcast_server) as client:
         for end in range(len(frame)):
             client.raw.send(frame[:end])
             assert client.next()["event"] == "pusher:error"
             if end % 40 == 39:
-                time.sleep(0.3)  # within its frames a second
+                time.sleep(0.3)  # to stay within the limit of frames per second
 
 
-def test_a_drain_sends_pusher_js_away_to_come_back_and_it_does(start_server: Callable[..., ServerProcess]) -> None:
+def test_pusher_js_reconnects_after_a_drain(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_PUBLIC_TOPICS="admin", BELLCAST_DRAIN="300ms")
     with node(server) as page:
         first = page.connect("a")
@@ -195,7 +197,7 @@ def test_a_drain_sends_pusher_js_away_to_come_back_and_it_does(start_server: Cal
         assert page.until("subscribed", channel="admin")
 
 
-def test_a_drain_closes_with_4200(start_server: Callable[..., ServerProcess]) -> None:
+def test_drain_closes_with_4200(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_DRAIN="0")
     with bare(server) as client:
         assert server.process is not None
@@ -206,25 +208,25 @@ def test_a_drain_closes_with_4200(start_server: Callable[..., ServerProcess]) ->
         assert closed.value.rcvd.code == 4200
 
 
-def test_neither_signed_in_nor_authorized_in_time_is_let_go_where_that_is_asked(
+def test_unauthorized_connection_is_closed_after_its_time_limit(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server(BELLCAST_PUSHER_AUTHORIZED_WITHIN="500ms", BELLCAST_PUBLIC_TOPICS="admin")
-    with bare(server) as nobody, bare(server) as follower, bare(server) as user:
-        nobody.say("pusher:subscribe", {"channel": "admin", "auth": ""})
+    with bare(server) as anonymous, bare(server) as follower, bare(server) as user:
+        anonymous.send_frame("pusher:subscribe", {"channel": "admin", "auth": ""})
         follower.subscribe("private-a")
         user.sign_in(id="somebody")
         user.until("pusher:signin_success")
-        assert nobody.until("pusher:error")["data"]["code"] == 4009
+        assert anonymous.until("pusher:error")["data"]["code"] == 4009
         with pytest.raises(ConnectionClosed) as closed:
-            nobody.next()
+            anonymous.next()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4009
         for client in (follower, user):
-            assert client.settled() is not None
+            assert client.frames_until_pong() is not None
 
 
-def test_a_foreign_page_is_told_so_and_stays_away(start_server: Callable[..., ServerProcess]) -> None:
+def test_undeclared_origin_is_closed_with_4009(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_ORIGINS="https://app.example")
     with bare(server, f"/app/{KEY}?protocol=7", Origin="https://evil.example") as client:
         assert client.next()["data"]["code"] == 4009
@@ -233,40 +235,40 @@ def test_a_foreign_page_is_told_so_and_stays_away(start_server: Callable[..., Se
 
 
 @pytest.mark.parametrize("broadcaster", ["pusher", "reverb"])
-def test_laravel_echo_listens_whispers_and_joins(start_server: Callable[..., ServerProcess], broadcaster: str) -> None:
+def test_laravel_echo_can_listen_whisper_and_join(start_server: Callable[..., ServerProcess], broadcaster: str) -> None:
     server = start_server(BELLCAST_PUBLIC_TOPICS="admin")
     endpoint = AppEndpoint(server)
     try:
         with node(server, endpoint.url) as page:
             for name in ("a", "b"):
-                page.tell("echo", name, {"broadcaster": broadcaster, "key": server.key, **page.options()})
+                page.run("echo", name, {"broadcaster": broadcaster, "key": server.key, **page.options()})
                 page.until("state", name=name, state="connected")
-            page.tell("listen", "a", "public", "admin", "LeadAssigned")
+            page.run("listen", "a", "public", "admin", "LeadAssigned")
             page.until("subscribed", name="a", channel="admin")
             event = {"topic": "admin", "name": "App\\Events\\LeadAssigned", "data": {"lead": 7}}
             httpx.post(f"{server.url}/v1/events", headers=server.as_app(), json=event).raise_for_status()
             assert page.until("heard", name="a")["data"] == {"lead": 7}
             for name in ("a", "b"):
-                page.tell("listen", name, "private", "chat", ".client-typing")
+                page.run("listen", name, "private", "chat", ".client-typing")
                 page.until("subscribed", name=name, channel="chat")
-            page.tell("whisper", "a", "chat", "typing", {"on": True})
+            page.run("whisper", "a", "chat", "typing", {"on": True})
             assert page.until("heard", name="b", channel="chat")["data"] == {"on": True}
             endpoint.member = {"user_id": 1, "user_info": {"id": 1, "name": "A"}}
-            page.tell("join", "a", "room")
+            page.run("join", "a", "room")
             assert page.until("here", name="a")["here"] == [{"id": 1, "name": "A"}]
             endpoint.member = {"user_id": 2, "user_info": {"id": 2, "name": "B"}}
-            page.tell("join", "b", "room")
+            page.run("join", "b", "room")
             assert page.until("joining", name="a")["who"] == {"id": 2, "name": "B"}
-            page.tell("disconnect", "b")
+            page.run("disconnect", "b")
             assert page.until("leaving", name="a")["who"] == {"id": 2, "name": "B"}
     finally:
         endpoint.close()
 
 
-def test_a_silent_client_is_asked_and_let_go_with_4201(silence: Silence) -> None:
-    received, lasted = silence.told.result(timeout=120)
-    assert b"\x89\x00" in received  # it was pinged
+def test_silent_client_is_pinged_and_closed_with_4201(silence: Silence) -> None:
+    received, lasted = silence.outcome.result(timeout=120)
+    assert b"\x89\x00" in received  # a ping frame
     assert b"\x88" in received
     assert (4201).to_bytes(2) in received
     assert lasted > 29
-    assert silence.lively.settled() is not None  # who answers pings stays
+    assert silence.responsive.frames_until_pong() is not None  # a client that answers pings stays connected

@@ -50,11 +50,11 @@ def node(server: ServerProcess) -> Iterator[Any]:
     assert process.stdout is not None
     writes, reads = process.stdin, process.stdout
 
-    def call(*asked: Any) -> Any:
-        writes.write(json.dumps(asked) + "\n")
+    def call(*call_arguments: Any) -> Any:
+        writes.write(json.dumps(call_arguments) + "\n")
         writes.flush()
-        answer = json.loads(reads.readline())
-        return answer["status"], answer["body"]
+        response = json.loads(reads.readline())
+        return response["status"], response["body"]
 
     yield call
     writes.close()
@@ -66,13 +66,17 @@ def signed(
     server: ServerProcess, method: str, path: str, body: bytes = b"", *, secret: str | None = None, **parameters: str
 ) -> str:
     """Return the URL of a request signed by the documented rules."""
-    given = {"auth_key": server.key, "auth_timestamp": str(int(time.time())), "auth_version": "1.0"}
+    parameters_sent = {"auth_key": server.key, "auth_timestamp": str(int(time.time())), "auth_version": "1.0"}
     if body:
-        given["body_md5"] = hashlib.md5(body).hexdigest()
-    given |= parameters
-    text = f"{method}\n{path}\n" + "&".join(f"{name.lower()}={given[name]}" for name in sorted(given))
-    given["auth_signature"] = hmac.new((secret or server.secret).encode(), text.encode(), hashlib.sha256).hexdigest()
-    return f"{server.url}{path}?" + "&".join(f"{name}={quote(value)}" for name, value in given.items())
+        parameters_sent["body_md5"] = hashlib.md5(body).hexdigest()
+    parameters_sent |= parameters
+    text = f"{method}\n{path}\n" + "&".join(
+        f"{name.lower()}={parameters_sent[name]}" for name in sorted(parameters_sent)
+    )
+    parameters_sent["auth_signature"] = hmac.new(
+        (secret or server.secret).encode(), text.encode(), hashlib.sha256
+    ).hexdigest()
+    return f"{server.url}{path}?" + "&".join(f"{name}={quote(value)}" for name, value in parameters_sent.items())
 
 
 def post(server: ServerProcess, what: str, body: Any, **parameters: str) -> httpx.Response:
@@ -92,10 +96,10 @@ def test_python_sdk_triggers_queries_and_terminates(server: ServerProcess, pytho
     with bare(server) as client:
         client.subscribe("private-a")
         client.subscribe("presence-p", '{"user_id":"u 1"}')
-        client.settled()
+        client.frames_until_pong()
         assert python.trigger(["private-a", "private-b"], "event", {"lead": 7}) == {}
-        told = client.next()
-        assert (told["event"], told["channel"], told["data"]) == ("event", "private-a", '{"lead": 7}')
+        received = client.next()
+        assert (received["event"], received["channel"], received["data"]) == ("event", "private-a", '{"lead": 7}')
         batch = [{"channel": "private-a", "name": f"b{number}", "data": "text"} for number in range(3)]
         python.trigger_batch(batch)
         assert [client.next()["event"] for _ in range(3)] == ["b0", "b1", "b2"]
@@ -108,11 +112,11 @@ def test_python_sdk_triggers_queries_and_terminates(server: ServerProcess, pytho
         client.sign_in(id="leaving")
         client.until("reset")
         python.send_to_user("leaving", "hello", {"x": 1})
-        told = client.until("hello")
-        assert (told["channel"], told["data"]) == ("#server-to-user-leaving", '{"x": 1}')
+        received = client.until("hello")
+        assert (received["channel"], received["data"]) == ("#server-to-user-leaving", '{"x": 1}')
         python.terminate_user_connections("leaving")
         with pytest.raises(ConnectionClosed) as closed:
-            client.settled()
+            client.frames_until_pong()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4009
 
@@ -120,9 +124,9 @@ def test_python_sdk_triggers_queries_and_terminates(server: ServerProcess, pytho
 def test_python_sdk_signatures_are_valid(server: ServerProcess, python: Any) -> None:
     with bare(server) as client:
         auth = python.authenticate("presence-sdk", client.socket_id, {"user_id": "7", "user_info": {"n": "S"}})
-        client.say("pusher:subscribe", {"channel": "presence-sdk", **auth})
+        client.send_frame("pusher:subscribe", {"channel": "presence-sdk", **auth})
         assert json.loads(client.next()["data"])["presence"]["ids"] == ["7"]
-        client.say("pusher:signin", python.authenticate_user(client.socket_id, {"id": "sdk"}))
+        client.send_frame("pusher:signin", python.authenticate_user(client.socket_id, {"id": "sdk"}))
         assert client.next()["event"] == "pusher:signin_success"
 
 
@@ -138,11 +142,11 @@ def test_node_sdk_triggers_queries_and_terminates(server: ServerProcess, node: A
     with bare(server) as client, bare(server) as other:
         client.subscribe("private-n")
         other.subscribe("private-n")
-        client.settled()
-        other.settled()
+        client.frames_until_pong()
+        other.frames_until_pong()
         assert node("trigger", ["private-n"], "event", {"a": "ü"}, {"socket_id": client.socket_id}) == (200, "{}")
         assert other.next()["data"] == '{"a":"ü"}'
-        assert client.settled() == []
+        assert client.frames_until_pong() == []
         status, body = node("trigger", "private-n", "event", {}, {"info": "subscription_count"})
         assert (status, json.loads(body)) == (200, {"channels": {"private-n": {"subscription_count": 2}}})
         batch = [{"channel": "private-n", "name": "one", "data": {"x": 1}, "info": "subscription_count"}]
@@ -156,7 +160,7 @@ def test_node_sdk_triggers_queries_and_terminates(server: ServerProcess, node: A
         assert client.until("hello")["channel"] == "#server-to-user-a|b c"
         assert node("terminate", "a|b c")[0] == 200
         with pytest.raises(ConnectionClosed):
-            client.settled()
+            client.frames_until_pong()
 
 
 def test_node_sdk_reads_a_refusal(server: ServerProcess, node: Any) -> None:
@@ -178,7 +182,7 @@ def test_encrypted_channel_passes_ciphertext_through(server: ServerProcess) -> N
     )
     with bare(server) as client:
         client.subscribe("private-encrypted-a")
-        client.settled()
+        client.frames_until_pong()
         sealed.trigger("private-encrypted-a", "event", {"secret": 1})
         data = client.next()["data"]
         assert set(json.loads(data)) == {"nonce", "ciphertext"}
@@ -202,11 +206,11 @@ def test_excluded_connection_is_skipped_in_every_dialect(server: ServerProcess) 
         bell.next()
         bell.ask("subscribe", topics=["private-but"])
         client.subscribe("private-but")
-        client.settled()
+        client.frames_until_pong()
         body = {"topic": "private-but", "name": "x", "data": 1, "except": client.socket_id}
         httpx.post(f"{server.url}/v1/events", headers=server.as_app(), json=body)
         assert bell.next()["name"] == "x"
-        assert client.settled() == []
+        assert client.frames_until_pong() == []
 
 
 # --- signatures
@@ -216,14 +220,14 @@ EVENT = {"name": "e", "data": "{}", "channels": ["private-x"]}
 
 
 def test_request_signed_by_the_documented_rules_is_accepted(server: ServerProcess) -> None:
-    answer = post(server, "events", EVENT)
-    assert (answer.status_code, answer.json()) == (200, {})
+    response = post(server, "events", EVENT)
+    assert (response.status_code, response.json()) == (200, {})
 
 
 @pytest.mark.parametrize("off", [-700, 700])
 def test_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, off: int) -> None:
-    answer = post(server, "events", EVENT, auth_timestamp=str(int(time.time()) + off))
-    assert (answer.status_code, "auth_timestamp" in answer.text) == (401, True)
+    response = post(server, "events", EVENT, auth_timestamp=str(int(time.time()) + off))
+    assert (response.status_code, "auth_timestamp" in response.text) == (401, True)
 
 
 @pytest.mark.parametrize(
@@ -240,8 +244,8 @@ def test_request_more_than_ten_minutes_off_is_refused(server: ServerProcess, off
 def test_invalid_signature_is_refused_with_its_field(
     server: ServerProcess, parameters: dict[str, str], why: str
 ) -> None:
-    answer = post(server, "events", EVENT, **parameters)
-    assert (answer.status_code, why in answer.text) == (401, True)
+    response = post(server, "events", EVENT, **parameters)
+    assert (response.status_code, why in response.text) == (401, True)
 
 
 def test_changed_body_path_or_parameter_breaks_the_signature(server: ServerProcess) -> None:
@@ -296,35 +300,35 @@ def test_lists_are_read_in_php_and_plain_notation(server: ServerProcess) -> None
     ],
 )
 def test_invalid_event_is_refused_with_its_field(server: ServerProcess, body: Any, status: int, field: str) -> None:
-    answer = post(server, "events", body)
-    assert (answer.status_code, field in answer.text) == (status, True), answer.text
+    response = post(server, "events", body)
+    assert (response.status_code, field in response.text) == (status, True), response.text
 
 
 def test_batch_with_one_invalid_event_is_refused_entirely(server: ServerProcess) -> None:
     good = {"channel": "private-batch", "name": "good", "data": "1"}
     with bare(server) as client:
         client.subscribe("private-batch")
-        client.settled()
+        client.frames_until_pong()
         assert post(server, "batch_events", {"batch": [good, {**good, "channel": "a b"}]}).status_code == 400
         assert post(server, "batch_events", {"batch": [good] * 11}).status_code == 400
-        assert client.settled() == []
+        assert client.frames_until_pong() == []
         large = {**good, "data": "x" * 10_240}
         assert post(server, "batch_events", {"batch": [large] * 10}).json() == {}
-        assert len(client.settled()) == 10
+        assert len(client.frames_until_pong()) == 10
 
 
 def test_repeated_channel_receives_once_and_an_unknown_socket_excludes_none(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-once")
-        client.settled()
+        client.frames_until_pong()
         post(server, "events", {**EVENT, "channels": ["private-once"] * 3, "socket_id": "1.1"})
-        assert len(client.settled()) == 1
+        assert len(client.frames_until_pong()) == 1
 
 
 def test_data_arrives_byte_for_byte(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-bytes")
-        client.settled()
+        client.frames_until_pong()
         for data in ['{ "a" : 1.0e2 }', "not json", '"quoted"', "", "123456789012345678901234567890", "\u2028é\n"]:
             post(server, "events", {"name": "e", "data": data, "channel": "private-bytes"})
             assert client.next()["data"] == data
@@ -340,16 +344,16 @@ def test_unknown_app_path_or_method_is_refused(server: ServerProcess) -> None:
 
 def test_cache_query_returns_data_and_ttl(server: ServerProcess) -> None:
     post(server, "events", {"name": "price", "data": "5", "channel": "cache-price"})
-    found = get(server, "channels/cache-price", info="cache").json()
-    assert found["cache"]["data"] == "5"
-    assert 1_700 < found["cache"]["ttl"] <= 1_800
+    channel = get(server, "channels/cache-price", info="cache").json()
+    assert channel["cache"]["data"] == "5"
+    assert 1_700 < channel["cache"]["ttl"] <= 1_800
 
 
 def test_events_of_one_publisher_keep_their_order(server: ServerProcess) -> None:
     with bare(server) as client, httpx.Client() as http:
         client.subscribe("private-order")
-        client.settled()
+        client.frames_until_pong()
         for number in range(50):
             raw = json.dumps({"name": "n", "data": str(number), "channel": "private-order"}).encode()
             http.post(signed(server, "POST", f"/apps/{server.project}/events", raw), content=raw)
-        assert [frame["data"] for frame in client.settled()] == [str(number) for number in range(50)]
+        assert [frame["data"] for frame in client.frames_until_pong()] == [str(number) for number in range(50)]

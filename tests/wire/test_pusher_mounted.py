@@ -25,7 +25,7 @@ def test_pusher_js_subscribes_signs_in_and_receives(server: MountedServer) -> No
             page.connect("a", wsPath="/bell")
             page.subscribe("a", "private-a")
             assert page.subscribe("a", "presence-a")["members"]["count"] == 1
-            page.tell("signin", "a")
+            page.run("signin", "a")
             page.until("user", event="reset")
             app = {"base_url": server.url, "headers": server.as_app()}
             with httpx.Client(**app) as http:

@@ -40,10 +40,10 @@ def page(server: ServerProcess, endpoint: AppEndpoint) -> Iterator[Node]:
 
 def notify(server: ServerProcess, to: Any, title: str = "Hello", **fields: Any) -> str:
     body = {"to": to, "title": title, **fields}
-    answer = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
-    assert answer.status_code == 201, answer.text
-    made = answer.json()
-    return str(made["announcement"]["id"] if "announcement" in made else made["notifications"][0]["id"])
+    response = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json=body)
+    assert response.status_code == 201, response.text
+    sent = response.json()
+    return str(sent["announcement"]["id"] if "announcement" in sent else sent["notifications"][0]["id"])
 
 
 def act(server: ServerProcess, recipient: str, action: str, **selection: Any) -> None:
@@ -54,7 +54,7 @@ def act(server: ServerProcess, recipient: str, action: str, **selection: Any) ->
 def signed_in(client: Bare, user: str, **more: Any) -> list[dict[str, Any]]:
     """Sign in, and return the frames that follow."""
     client.sign_in(id=user, **more)
-    return [frame for frame in client.settled() if frame["event"] != "pusher:signin_success"]
+    return [frame for frame in client.frames_until_pong() if frame["event"] != "pusher:signin_success"]
 
 
 def is_saved(server: ServerProcess, connection: str) -> bool:
@@ -68,7 +68,7 @@ def acknowledge(client: Bare) -> None:
     """Answer pings until the server has saved the acknowledged position."""
 
     def saved() -> bool:
-        client.settled()
+        client.frames_until_pong()
         return is_saved(client.server, client.socket_id)
 
     assert eventually(saved)
@@ -77,11 +77,15 @@ def acknowledge(client: Bare) -> None:
 def test_inbox_changes_arrive_on_the_user_channel(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
     endpoint.user = {"id": "ann", "user_info": {"name": "Ann"}}
     page.connect("a")
-    page.tell("signin", "a")
+    page.run("signin", "a")
     assert json.loads(page.until("signed_in")["data"]["user_data"])["id"] == "ann"
     id = notify(server, "ann", "New lead", data={"lead": 7})
-    rung = page.until("user", event="notification")["data"]
-    assert (rung["notification"]["id"], rung["notification"]["data"], rung["unread"]) == (id, {"lead": 7}, 1)
+    received = page.until("user", event="notification")["data"]
+    assert (received["notification"]["id"], received["notification"]["data"], received["unread"]) == (
+        id,
+        {"lead": 7},
+        1,
+    )
     act(server, "ann", "read", ids=[id])
     updated = page.until("user", event="notification-update")["data"]
     assert (updated["notification"]["id"], updated["unread"]) == (id, 0)
@@ -109,7 +113,7 @@ def test_announcement_arrives_live(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as alias:
         signed_in(client, "announced")
         alias.subscribe("private-provider.announced")
-        alias.settled()
+        alias.frames_until_pong()
         id = notify(server, {"all": True}, "For all")
         assert json.loads(client.until("notification")["data"])["notification"]["id"] == id
         assert json.loads(alias.until("notification")["data"])["notification"]["id"] == id
@@ -121,7 +125,7 @@ def test_announcement_arrives_live(server: ServerProcess) -> None:
 def test_invalid_user_closes_with_4009(server: ServerProcess, user_data: str) -> None:
     with bare(server) as client:
         auth = sign(server, f"{client.socket_id}::user::{user_data}")
-        client.say("pusher:signin", {"auth": auth, "user_data": user_data})
+        client.send_frame("pusher:signin", {"auth": auth, "user_data": user_data})
         assert client.next()["data"]["code"] == 4009
         with pytest.raises(ConnectionClosed) as closed:
             client.next()
@@ -132,7 +136,7 @@ def test_invalid_user_closes_with_4009(server: ServerProcess, user_data: str) ->
 def test_forged_sign_in_closes_the_connection(server: ServerProcess) -> None:
     with bare(server) as client, bare(server) as other:
         auth = sign(server, f'{other.socket_id}::user::{{"id":"ann"}}')
-        client.say("pusher:signin", {"auth": auth, "user_data": '{"id":"ann"}'})
+        client.send_frame("pusher:signin", {"auth": auth, "user_data": '{"id":"ann"}'})
         assert client.next()["data"]["code"] == 4009
 
 
@@ -150,38 +154,40 @@ def test_repeated_sign_in_is_accepted_for_the_same_user_only(server: ServerProce
 def test_user_channel_is_open_to_its_user_only(server: ServerProcess) -> None:
     with bare(server) as owner, bare(server) as other:
         signed_in(owner, "owner")
-        owner.say("pusher:subscribe", {"channel": "#server-to-user-owner", "auth": ""})
+        owner.send_frame("pusher:subscribe", {"channel": "#server-to-user-owner", "auth": ""})
         assert owner.next()["event"] == "pusher_internal:subscription_succeeded"
         signed_in(other, "thief")
         auth = sign(server, f"{other.socket_id}:#server-to-user-owner")
-        other.say("pusher:subscribe", {"channel": "#server-to-user-owner", "auth": auth})
+        other.send_frame("pusher:subscribe", {"channel": "#server-to-user-owner", "auth": auth})
         assert json.loads(other.next()["data"])["type"] == "AuthError"
         notify(server, "owner")
-        assert [frame["event"] for frame in owner.settled() if frame["event"] != "pusher:error"] == ["notification"]
-        assert [frame["event"] for frame in other.settled()] == ["pusher:error"]
+        assert [frame["event"] for frame in owner.frames_until_pong() if frame["event"] != "pusher:error"] == [
+            "notification"
+        ]
+        assert [frame["event"] for frame in other.frames_until_pong()] == ["pusher:error"]
 
 
 def test_inbox_arrives_on_alias_channels_also_in_the_shape_of_laravel(server: ServerProcess, page: Node) -> None:
-    page.tell("echo", "a", {"broadcaster": "reverb", "key": server.key, **page.options()})
+    page.run("echo", "a", {"broadcaster": "reverb", "key": server.key, **page.options()})
     page.until("state", name="a", state="connected")
-    page.tell("notification", "a", "App.Models.User.5")
-    page.tell("listen", "a", "private", "App.Models.User.5", ".notification")
+    page.run("notification", "a", "App.Models.User.5")
+    page.run("listen", "a", "private", "App.Models.User.5", ".notification")
     page.until("subscribed", channel="App.Models.User.5")
     id = notify(server, "5", "Invoice paid", type="invoice-paid", data={"invoice": 9})
-    said = page.until("notification", channel="App.Models.User.5")["data"]
-    assert (said["id"], said["type"], said["invoice"], said["title"]) == (id, "invoice-paid", 9, "Invoice paid")
+    data = page.until("notification", channel="App.Models.User.5")["data"]
+    assert (data["id"], data["type"], data["invoice"], data["title"]) == (id, "invoice-paid", 9, "Invoice paid")
     assert page.until("heard", event=".notification")["data"]["unread"] == 1
 
 
 def test_alias_carries_the_changes_of_its_recipient_only(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-provider.42")
-        client.settled()
+        client.frames_until_pong()
         notify(server, "43")
         id = notify(server, "42")
         act(server, "42", "read", ids=[id])
-        told = [(frame["event"], frame["channel"]) for frame in client.settled()]
-        assert told == [("notification", "private-provider.42"), ("notification-update", "private-provider.42")]
+        received = [(frame["event"], frame["channel"]) for frame in client.frames_until_pong()]
+        assert received == [("notification", "private-provider.42"), ("notification-update", "private-provider.42")]
 
 
 # --- replay
@@ -190,9 +196,9 @@ def test_alias_carries_the_changes_of_its_recipient_only(server: ServerProcess) 
 def test_first_sign_in_leads_to_a_reset_with_counters(server: ServerProcess) -> None:
     notify(server, "first")
     with bare(server) as client:
-        (told,) = signed_in(client, "first", device="phone")
-        assert (told["event"], told["channel"]) == ("reset", "#server-to-user-first")
-        assert json.loads(told["data"])["unread"] == 1
+        (received,) = signed_in(client, "first", device="phone")
+        assert (received["event"], received["channel"]) == ("reset", "#server-to-user-first")
+        assert json.loads(received["data"])["unread"] == 1
 
 
 def test_missed_changes_are_sent_at_the_next_sign_in(server: ServerProcess) -> None:
@@ -205,12 +211,12 @@ def test_missed_changes_are_sent_at_the_next_sign_in(server: ServerProcess) -> N
     new = notify(server, "away", "new")
     act(server, "away", "read", ids=[old])
     with bare(server) as client:
-        told = [(frame["event"], json.loads(frame["data"])) for frame in signed_in(client, "away", device="phone")]
-        assert [(event, said["notification"]["id"]) for event, said in told] == [
+        received = [(frame["event"], json.loads(frame["data"])) for frame in signed_in(client, "away", device="phone")]
+        assert [(event, data["notification"]["id"]) for event, data in received] == [
             ("notification", new),
             ("notification-update", old),
         ]
-        assert seen not in str(told)
+        assert seen not in str(received)
         live = notify(server, "away", "live")
         assert json.loads(client.until("notification")["data"])["notification"]["id"] == live
 
@@ -228,8 +234,8 @@ def test_unacknowledged_change_is_sent_again(server: ServerProcess) -> None:
         if not is_saved(server, client.socket_id):
             break  # else a ping was answered in the moment before, which says nothing about the replay
     with bare(server) as client:
-        (told,) = signed_in(client, user, device="phone")
-        assert json.loads(told["data"])["notification"]["id"] == id
+        (received,) = signed_in(client, user, device="phone")
+        assert json.loads(received["data"])["notification"]["id"] == id
 
 
 def test_missed_changes_are_tracked_per_device(server: ServerProcess) -> None:
@@ -243,8 +249,8 @@ def test_missed_changes_are_tracked_per_device(server: ServerProcess) -> None:
         laptop.until("notification")
         acknowledge(laptop)
     with bare(server) as phone, bare(server) as laptop:
-        (told,) = signed_in(phone, "two", device="phone")
-        assert json.loads(told["data"])["notification"]["id"] == id
+        (received,) = signed_in(phone, "two", device="phone")
+        assert json.loads(received["data"])["notification"]["id"] == id
         assert signed_in(laptop, "two", device="laptop") == []
 
 
@@ -257,7 +263,7 @@ def test_missed_changes_survive_a_killed_server(
     try:
         with node(server, endpoint.url) as page:
             connection = page.connect("a")
-            page.tell("signin", "a")
+            page.run("signin", "a")
             page.until("user", event="reset")
             first = notify(server, "kim", "before")
             page.until("user", event="notification")
@@ -265,11 +271,11 @@ def test_missed_changes_survive_a_killed_server(
             server.kill()
             server.start()
             second = notify(server, "kim", "after")
-            told = page.until("user", event="notification")["data"]
-            assert told["notification"]["id"] in (first, second)
-            if told["notification"]["id"] == first:
-                told = page.until("user", event="notification")["data"]
-            assert (told["notification"]["id"], told["unread"]) == (second, 2)
+            received = page.until("user", event="notification")["data"]
+            assert received["notification"]["id"] in (first, second)
+            if received["notification"]["id"] == first:
+                received = page.until("user", event="notification")["data"]
+            assert (received["notification"]["id"], received["unread"]) == (second, 2)
     finally:
         endpoint.close()
 
@@ -278,11 +284,11 @@ def test_missed_changes_survive_a_killed_server(
 
 
 def test_watchlist_reports_who_is_online_and_offline(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
-    with bare(server) as there:
-        signed_in(there, "w1")
+    with bare(server) as online:
+        signed_in(online, "w1")
         endpoint.user = {"id": "watcher", "watchlist": ["w1", "w2"]}
         page.connect("a")
-        page.tell("signin", "a")
+        page.run("signin", "a")
         assert page.until("online")["ids"] == ["w1"]
         assert page.until("offline")["ids"] == ["w2"]
         with bare(server) as one, bare(server) as two:
@@ -290,21 +296,21 @@ def test_watchlist_reports_who_is_online_and_offline(server: ServerProcess, endp
             assert page.until("online")["ids"] == ["w2"]
             signed_in(two, "w2")
         assert page.until("offline")["ids"] == ["w2"]
-        assert page.heard("online") == []
+        assert page.reports("online") == []
 
 
 def test_watchlist_beyond_the_limit_is_cut_with_an_error(server: ServerProcess) -> None:
-    with bare(server) as client, bare(server) as late:
-        told = signed_in(client, "long", watchlist=[f"x{number}" for number in range(120)])
-        assert [one["data"]["code"] for one in told if one["event"] == "pusher:error"] == [4302]
-        signed_in(late, "x110")
-        assert client.settled() == []
+    with bare(server) as client, bare(server) as later_user:
+        received = signed_in(client, "long", watchlist=[f"x{number}" for number in range(120)])
+        assert [one["data"]["code"] for one in received if one["event"] == "pusher:error"] == [4302]
+        signed_in(later_user, "x110")
+        assert client.frames_until_pong() == []
 
 
 def test_revocation_closes_pusher_js_for_good(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
     endpoint.user = {"id": "ended"}
     page.connect("a")
-    page.tell("signin", "a")
+    page.run("signin", "a")
     page.until("user", event="reset")
     url = f"{server.url}/v1/recipients/ended/sessions"
     httpx.delete(url, headers=server.as_app()).raise_for_status()
@@ -330,9 +336,9 @@ def test_built_in_endpoints_authorize_pusher_js_with_a_session_token(server: Ser
         page.subscribe("a", "private-provider.own")
         members = page.subscribe("a", "presence-team")["members"]["members"]
         assert members == {"own": {"name": "Owen"}}
-        page.tell("subscribe", "a", "private-other")
+        page.run("subscribe", "a", "private-other")
         assert page.until("refused", channel="private-other")["error"]["status"] == 403
-        page.tell("signin", "a")
+        page.run("signin", "a")
         page.until("signed_in")
         notify(server, "own")
         assert page.until("user", event="notification")["data"]["unread"] == 1

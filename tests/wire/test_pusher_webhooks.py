@@ -51,14 +51,14 @@ class Receiver:
     def next(self) -> tuple[dict[str, str], bytes]:
         return self.requests.get(timeout=WAIT)
 
-    def happened(self, name: str, channel: str | None = None) -> dict[str, Any]:
+    def next_event(self, name: str, channel: str | None = None) -> dict[str, Any]:
         """Return the next event of that name, in that channel if one is given."""
         while True:
             for event in self._events():
                 if event["name"] == name and channel in (None, event["channel"]):
                     return event
 
-    def quiet(self, seconds: float, channel: str | None = None) -> list[str]:
+    def event_names_within(self, seconds: float, channel: str | None = None) -> list[str]:
         """Return the names of the events within that time, in that channel if one is given."""
         time.sleep(seconds)
         names = []
@@ -93,20 +93,20 @@ def test_webhook_is_valid_for_the_sdk(server: ServerProcess, receiver: Receiver)
         client.subscribe("private-a")
         headers, body = receiver.next()
         assert headers["content-type"] == "application/json"
-        found = sdk.validate_webhook(headers["x-pusher-key"], headers["x-pusher-signature"], body.decode())
-        assert found["events"] == [{"name": "channel_occupied", "channel": "private-a"}]
-        assert abs(found["time_ms"] - time.time() * 1000) < 5_000
+        webhook = sdk.validate_webhook(headers["x-pusher-key"], headers["x-pusher-signature"], body.decode())
+        assert webhook["events"] == [{"name": "channel_occupied", "channel": "private-a"}]
+        assert abs(webhook["time_ms"] - time.time() * 1000) < 5_000
         assert sdk.validate_webhook(headers["x-pusher-key"], headers["x-pusher-signature"], body.decode() + " ") is None
 
 
 def test_webhooks_report_members_client_events_and_cache_misses(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as one:
         one.subscribe("presence-p", '{"user_id":"u"}')
-        added = receiver.happened("member_added")
+        added = receiver.next_event("member_added")
         assert added == {"name": "member_added", "channel": "presence-p", "user_id": "u"}
-        one.say("client-x", {"a": 1}, channel="presence-p")
-        told = receiver.happened("client_event")
-        assert told == {
+        one.send_frame("client-x", {"a": 1}, channel="presence-p")
+        received = receiver.next_event("client_event")
+        assert received == {
             "name": "client_event",
             "channel": "presence-p",
             "event": "client-x",
@@ -115,9 +115,9 @@ def test_webhooks_report_members_client_events_and_cache_misses(server: ServerPr
             "user_id": "u",
         }
         one.subscribe("private-cache-c")
-        assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
-    left = receiver.happened("member_removed")
-    assert left == {"name": "member_removed", "channel": "presence-p", "user_id": "u"}
+        assert receiver.next_event("cache_miss")["channel"] == "private-cache-c"
+    removed = receiver.next_event("member_removed")
+    assert removed == {"name": "member_removed", "channel": "presence-p", "user_id": "u"}
 
 
 def test_cache_miss_is_reported_again_after_the_cached_event_expired(
@@ -131,19 +131,19 @@ def test_cache_miss_is_reported_again_after_the_cached_event_expired(
     sdk = pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
     with bare(server) as follower:
         follower.subscribe("private-cache-c")  # stays subscribed, so that the channel is never vacated
-        assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
+        assert receiver.next_event("cache_miss")["channel"] == "private-cache-c"
         with bare(server) as second:
             second.subscribe("private-cache-c")
             assert second.until("pusher:cache_miss")
-        assert receiver.quiet(0.5) == []  # one webhook for both
+        assert receiver.event_names_within(0.5) == []  # one webhook for both
         sdk.trigger("private-cache-c", "kept", {})
         assert follower.until("kept")
-        answer = "kept"
-        while answer == "kept":
-            with bare(server) as newcomer:
-                newcomer.subscribe("private-cache-c")
-                answer = newcomer.next()["event"]
-        assert receiver.happened("cache_miss")["channel"] == "private-cache-c"
+        event = "kept"
+        while event == "kept":
+            with bare(server) as client:
+                client.subscribe("private-cache-c")
+                event = client.next()["event"]
+        assert receiver.next_event("cache_miss")["channel"] == "private-cache-c"
 
 
 def test_simultaneous_events_share_one_request(server: ServerProcess, receiver: Receiver) -> None:
@@ -161,14 +161,14 @@ def test_member_that_reloads_the_page_is_not_reported(server: ServerProcess, rec
         channel = f"presence-p{number}"
         with bare(server) as client:
             client.subscribe(channel, '{"user_id":"u"}')
-            receiver.happened("member_added", channel)
+            receiver.next_event("member_added", channel)
             left_at = time.monotonic()
         with bare(server) as client:
             client.subscribe(channel, '{"user_id":"u"}')
             was_quick = time.monotonic() - left_at < ENDS_AFTER_SECONDS / 2
             if was_quick:
-                assert receiver.quiet(4, channel) == []
-        receiver.happened("channel_vacated", channel)
+                assert receiver.event_names_within(4, channel) == []
+        receiver.next_event("channel_vacated", channel)
         if was_quick:
             return
     pytest.fail("no client came back in time")
@@ -180,7 +180,7 @@ def test_refused_webhook_is_retried_unchanged(server: ServerProcess, receiver: R
         client.subscribe("private-again")
         bodies = [receiver.next()[1] for _ in range(3)]
         assert len(set(bodies)) == 1
-        assert receiver.quiet(1.5) == []
+        assert receiver.event_names_within(1.5) == []
 
 
 def is_end_saved(server: ServerProcess) -> bool:
@@ -191,17 +191,17 @@ def is_end_saved(server: ServerProcess) -> bool:
 def test_vacated_channel_is_reported_despite_a_restart(server: ServerProcess, receiver: Receiver) -> None:
     with bare(server) as client:
         client.subscribe("private-doomed")
-        receiver.happened("channel_occupied")
+        receiver.next_event("channel_occupied")
     assert eventually(lambda: is_end_saved(server))
     server.restart()
-    assert receiver.happened("channel_vacated")["channel"] == "private-doomed"
+    assert receiver.next_event("channel_vacated")["channel"] == "private-doomed"
 
 
 def test_subscription_counts_are_reported(start_server: Callable[..., ServerProcess], receiver: Receiver) -> None:
     server = start_server(BELLCAST_PUSHER_WEBHOOK_URL=receiver.url)
     with bare(server) as client:
         client.subscribe("private-n")
-        counted = receiver.happened("subscription_count")
+        counted = receiver.next_event("subscription_count")
         assert counted == {"name": "subscription_count", "channel": "private-n", "subscription_count": 1}
 
 
@@ -235,9 +235,9 @@ def test_client_event_is_answered_by_the_handler_of_the_app(
     with bare(server) as client:
         client.sign_in(id="ann")
         client.subscribe("private-dashboard")
-        client.settled()
-        client.say("client-request_dashboard_data", {"page": 2}, channel="private-dashboard")
-        told, reply = client.until("dashboard_data"), client.next()
-        assert told["channel"] == "private-dashboard"
-        assert json.loads(told["data"]) == {"for": "ann", "asked": {"page": 2}, "by": "pusher"}
+        client.frames_until_pong()
+        client.send_frame("client-request_dashboard_data", {"page": 2}, channel="private-dashboard")
+        received, reply = client.until("dashboard_data"), client.next()
+        assert received["channel"] == "private-dashboard"
+        assert json.loads(received["data"]) == {"for": "ann", "asked": {"page": 2}, "by": "pusher"}
         assert (reply["event"], json.loads(reply["data"])) == ("request_dashboard_data", {"ok": True})

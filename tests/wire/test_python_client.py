@@ -110,7 +110,7 @@ def test_notification_is_in_the_inbox(bell, alice):
 def test_several_recipients_get_one_notification_each(bell, alice):
     bob = f"bob-{uuid4()}"
     sent = bell.notify([alice, bob], title="Hello")
-    assert {made.recipient for made in sent.notifications} == {alice, bob}
+    assert {created.recipient for created in sent.notifications} == {alice, bob}
     assert len(set(sent.ids)) == 2
 
 
@@ -203,8 +203,8 @@ def test_tenants_are_isolated(bell, alice):
 
 def test_token_has_an_expiry_and_can_be_revoked_earlier(bell, alice):
     token = bell.token(alice, ttl="1h")
-    left = token.expires_at - datetime.now(UTC)
-    assert timedelta(minutes=58) < left <= timedelta(hours=1)
+    remaining = token.expires_at - datetime.now(UTC)
+    assert timedelta(minutes=58) < remaining <= timedelta(hours=1)
     bell.inbox(token).counts()
     bell.revoke(alice)
     with pytest.raises(Unauthorized):
@@ -224,20 +224,20 @@ def test_token_signed_by_the_client_is_accepted_with_all_its_claims(kind, bellca
         token = bell.token(alice, ttl="2h", **claims)
         assert timedelta(minutes=118) < token.expires_at - datetime.now(UTC) <= timedelta(hours=2)
         bell.inbox(token).counts()
-        found = bell.recipients.get(alice, tenant="acme")
-        assert (found.name, found.roles) == ("Alice", ["editor"])
-    said = jwt.decode(token, bellcast_server.secret, ["HS256"], options={"verify_iat": False})
-    assert {name: said[name] for name in claims} == claims
+        stored = bell.recipients.get(alice, tenant="acme")
+        assert (stored.name, stored.roles) == ("Alice", ["editor"])
+    payload = jwt.decode(token, bellcast_server.secret, ["HS256"], options={"verify_iat": False})
+    assert {name: payload[name] for name in claims} == claims
     assert jwt.get_unverified_header(token).get("kid") == key
 
 
 def test_api_key_lets_the_server_sign_tokens(kind, bellcast_server, alice):
-    made = httpx.post(
+    created = httpx.post(
         f"{bellcast_server.url}/v1/keys",
         json={"name": "k", "scopes": ["manage", "read"]},
         headers=bellcast_server.as_app(),
     ).json()
-    with client(kind, bellcast_server.url, made["key"]) as bell:
+    with client(kind, bellcast_server.url, created["key"]) as bell:
         token = bell.token(alice, ttl=timedelta(minutes=5), name="Alice")
         bell.inbox(token).counts()
         assert token.expires_at - datetime.now(UTC) <= timedelta(minutes=5)
@@ -270,9 +270,9 @@ def test_ids_and_texts_of_other_types_arrive_as_text(bell, bellcast_server):
     id, number = uuid4(), uuid4().int >> 70
     bell.notify([number, id], title=Markup("A &amp; B"), data={"safe": Markup("x"), "id": id}, expires_at="2h")
     for recipient in (number, id):
-        (found,) = bell.inbox(bell.token(recipient)).list().notifications
-        assert (found.title, found.data) == ("A &amp; B", {"safe": "x", "id": str(id)})
-        assert timedelta(minutes=118) < found.expires_at - datetime.now(UTC) <= timedelta(hours=2)
+        (stored,) = bell.inbox(bell.token(recipient)).list().notifications
+        assert (stored.title, stored.data) == ("A &amp; B", {"safe": "x", "id": str(id)})
+        assert timedelta(minutes=118) < stored.expires_at - datetime.now(UTC) <= timedelta(hours=2)
     assert bell.recipients.put(number, name="Seven").key == str(number)
     bell.subscribe(f"room-{number}", number)
     assert [one.recipient for one in bell.subscriptions(f"room-{number}").subscriptions] == [str(number)]
@@ -314,36 +314,36 @@ def test_refusal_names_the_field_and_changes_nothing(bell, alice, bellcast_serve
 
 def test_repeated_idempotency_key_sends_once(bell, alice):
     first = bell.notify(alice, title="Once", idempotency_key=f"once-{alice}")
-    again = bell.notify(alice, title="Once", idempotency_key=f"once-{alice}")
-    assert first == again
+    repeated = bell.notify(alice, title="Once", idempotency_key=f"once-{alice}")
+    assert first == repeated
     assert bell.inbox(bell.token(alice)).counts().unread == 1
 
 
 def test_send_with_a_lost_response_is_sent_once(kind, bellcast_server, alice):
     with (
-        losing_answers(bellcast_server.url, 2) as way,
-        client(kind, way.url, bellcast_server.secret, retries=QUICK) as bell,
+        losing_responses(bellcast_server.url, 2) as proxy,
+        client(kind, proxy.url, bellcast_server.secret, retries=QUICK) as bell,
     ):
         bell.notify(alice, title="Once")
-        assert way.lost == 2
+        assert proxy.lost == 2
         assert bell.inbox(bell.token(alice)).counts().unread == 1
 
 
 def test_bulk_send_with_a_lost_response_is_sent_once(kind, bellcast_server, alice):
     with (
-        losing_answers(bellcast_server.url, 1) as way,
-        client(kind, way.url, bellcast_server.secret, retries=QUICK) as bell,
+        losing_responses(bellcast_server.url, 1) as proxy,
+        client(kind, proxy.url, bellcast_server.secret, retries=QUICK) as bell,
     ):
         results = bell.bulk({"to": alice, "title": str(number)} for number in range(50))
-        assert way.lost == 1
+        assert proxy.lost == 1
         assert len({result.id for result in results}) == 50
         assert bell.inbox(bell.token(alice)).counts().unread == 50
 
 
 def test_address_without_a_server_is_unavailable(kind):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        url = f"http://127.0.0.1:{occupied.getsockname()[1]}"
         with (
             client(kind, url, "secret", retries=QUICK) as bell,
             pytest.raises(Unavailable, match=f"{url}/v1/stats: no"),
@@ -352,7 +352,7 @@ def test_address_without_a_server_is_unavailable(kind):
 
 
 def test_page_of_another_web_server_is_unreadable(kind):
-    with somebody_else() as url, client(kind, url, "secret", retries=QUICK) as bell, pytest.raises(Unreadable):
+    with other_web_server() as url, client(kind, url, "secret", retries=QUICK) as bell, pytest.raises(Unreadable):
         bell.stats()
 
 
@@ -364,7 +364,7 @@ def test_silent_server_is_unavailable_after_the_timeout(kind):
             bell.stats()
 
 
-class Way:
+class LossyProxy:
     """A proxy that loses the first responses after the server has done the work."""
 
     def __init__(self, target, losing):
@@ -384,12 +384,12 @@ class Way:
     def carry(self, near):
         with near, socket.create_connection(self.target) as far:
             threading.Thread(target=self.pour, args=(near, far), daemon=True).start()
-            while answer := far.recv(65536):
+            while response := far.recv(65536):
                 if self.lost < self.losing:
                     self.lost += 1
                     near.shutdown(socket.SHUT_RDWR)
                     return
-                near.sendall(answer)
+                near.sendall(response)
 
     def pour(self, near, far):
         try:
@@ -400,23 +400,23 @@ class Way:
 
 
 @contextmanager
-def losing_answers(url, count):
+def losing_responses(url, count):
     host, port = url.removeprefix("http://").split(":")
-    way = Way((host, int(port)), count)
-    yield way
-    way.listener.close()
+    proxy = LossyProxy((host, int(port)), count)
+    yield proxy
+    proxy.listener.close()
 
 
 @contextmanager
-def somebody_else():
+def other_web_server():
     """Run a web server that is not Bellcast."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer():
+        def response():
             near, _ = listener.accept()
             with near:
                 near.recv(65536)
                 near.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n<h1>Welcome</h1>"[:-1])
 
-        threading.Thread(target=answer, daemon=True).start()
+        threading.Thread(target=response, daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -39,12 +39,12 @@ class Log:
     def line(self, **fields: Any) -> Line:
         """Wait for a line with these fields, which must be the only one."""
 
-        def found() -> list[Line]:
+        def matching() -> list[Line]:
             return [line for line in self.lines if line.items() >= fields.items()]
 
-        assert eventually(lambda: bool(found())), (fields, self.text)
-        assert len(found()) == 1, found()
-        return found()[0]
+        assert eventually(lambda: bool(matching())), (fields, self.text)
+        assert len(matching()) == 1, matching()
+        return matching()[0]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,11 @@ def log(logging_server: ServerProcess) -> Iterator[Log]:
 
 def test_request_is_one_line_with_its_status_recipient_and_id(log: Log) -> None:
     server = log.server
-    answer = httpx.get(f"{server.url}/v1/inbox?limit=5", headers=server.as_recipient("alice", tenant="acme"))
+    response = httpx.get(f"{server.url}/v1/inbox?limit=5", headers=server.as_recipient("alice", tenant="acme"))
     line = log.line(event="request_served", path="/v1/inbox")
-    told = {"method": "GET", "status": 200, "recipient": "alice", "tenant": "acme", "level": "info"}
-    assert line.items() >= told.items()
-    assert line["request_id"] == answer.headers["x-request-id"]
+    expected = {"method": "GET", "status": 200, "recipient": "alice", "tenant": "acme", "level": "info"}
+    assert line.items() >= expected.items()
+    assert line["request_id"] == response.headers["x-request-id"]
     assert line["ms"] >= 0
 
 
@@ -91,14 +91,14 @@ def test_request_that_cannot_be_read_is_logged(log: Log) -> None:
     for broken, status in ((b"GET\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nA: " + b"b" * 70_000, 431)):
         with Raw(log.server) as client:
             client.send(broken)
-            client.rest()
+            client.read_to_end()
         assert log.line(event="request_refused", status=status)["address"] == "127.0.0.1"
 
 
 def test_request_path_cannot_act_on_the_terminal(log: Log) -> None:
     with Raw(log.server) as client:
         client.send(b"GET /\x9b31m\xc2\x85x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        client.rest()
+        client.read_to_end()
     assert all(one["path"].isprintable() for one in log.lines if "path" in one)
 
 
@@ -106,8 +106,8 @@ def test_event_stream_is_logged_from_its_start_to_its_end(log: Log) -> None:
     with stream(log.server, "carol") as opened:
         ready = opened.next()
         line = log.line(event="connection_opened", connection=ready["connection"])
-        told = {"method": "GET", "path": "/v1/stream", "status": 200, "recipient": "carol", "transport": "sse"}
-        assert line.items() >= told.items()
+        expected = {"method": "GET", "path": "/v1/stream", "status": 200, "recipient": "carol", "transport": "sse"}
+        assert line.items() >= expected.items()
         with stream(log.server, "carol") as second:
             assert second.next()["type"] == "close"
         refused = log.line(event="request_served", path="/v1/stream")
@@ -169,7 +169,7 @@ def test_pusher_request_with_a_wrong_signature_is_logged(log: Log) -> None:
 
 
 def test_socketio_session_and_namespace_are_logged(log: Log) -> None:
-    client = socketio_raw.Raw(log.server, {"token": log.server.token("fay")}, stay=True)
+    client = socketio_raw.Raw(log.server, {"token": log.server.token("fay")}, keep_open=True)
     try:
         session = log.line(event="session_opened", transport="websocket")
         assert (session["status"], session["path"]) == (101, "/socket.io/")
@@ -200,21 +200,23 @@ def test_socketio_polling_is_logged(log: Log) -> None:
 
 
 def test_request_id_of_a_proxy_is_kept_and_a_wild_one_replaced(log: Log) -> None:
-    def id_of(given: str) -> str:
-        answered: str = httpx.get(f"{log.server.url}/healthz", headers={"x-request-id": given}).headers["x-request-id"]
-        return answered
+    def id_of(request_id: str) -> str:
+        returned: str = httpx.get(f"{log.server.url}/healthz", headers={"x-request-id": request_id}).headers[
+            "x-request-id"
+        ]
+        return returned
 
-    given = "b2f3c5a0-6f0e-4f4e-9a7e-1f2f3f4f5f6f"
-    assert id_of(given) == given
-    assert log.line(request_id=given)["path"] == "/healthz"
-    for wild in ("a" * 129, "two words", 'a"b', "<script>"):
-        assert id_of(wild) != wild
+    request_id = "b2f3c5a0-6f0e-4f4e-9a7e-1f2f3f4f5f6f"
+    assert id_of(request_id) == request_id
+    assert log.line(request_id=request_id)["path"] == "/healthz"
+    for invalid in ("a" * 129, "two words", 'a"b', "<script>"):
+        assert id_of(invalid) != invalid
 
 
 def test_server_logs_no_request_by_default(start_server: Callable[..., ServerProcess]) -> None:
-    quiet = start_server(BELLCAST_LOG_FORMAT="json")
-    httpx.get(f"{quiet.url}/healthz")
-    assert "request_served" not in quiet.log.read_text()
+    default_server = start_server(BELLCAST_LOG_FORMAT="json")
+    httpx.get(f"{default_server.url}/healthz")
+    assert "request_served" not in default_server.log.read_text()
     debugging = start_server("--log-level", "debug", BELLCAST_LOG_FORMAT="json")
     httpx.get(f"{debugging.url}/healthz")
     assert eventually(lambda: "request_served" in debugging.log.read_text())

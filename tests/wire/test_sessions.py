@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from tests.faults.raw import HANDSHAKE, RawSocket, eventually, live, request, unharmed
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
-from tests.wire.app_server import AppServer, Asked, serving
+from tests.wire.app_server import AppRequest, AppServer, running_app
 from tests.wire.clients import Socket, Stream, stream, websocket
 from tests.wire.pusher_clients import sign
 
@@ -38,7 +38,7 @@ class Sessions:
     """The app: maps a cookie to the session's claims."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Any] = {
+        self.claims_by_session: dict[str, Any] = {
             "of-alice": {"recipient": "alice"},
             "of-ann": {"recipient": "ann", "tenant": "acme", "topics": ["room-*"]},
             "nonsense": ["alice"],
@@ -46,14 +46,14 @@ class Sessions:
             "slow": {"recipient": "patient"},
         }
 
-    def __call__(self, asked: Asked) -> tuple[int, bytes]:
-        found = SimpleCookie(asked.headers.get("cookie", "")).get("session")
-        said = self.known.get(found.value if found else "")
-        if found and found.value == "broken":
+    def __call__(self, app_request: AppRequest) -> tuple[int, bytes]:
+        session_cookie = SimpleCookie(app_request.headers.get("cookie", "")).get("session")
+        claims = self.claims_by_session.get(session_cookie.value if session_cookie else "")
+        if session_cookie and session_cookie.value == "broken":
             return 500, b""
-        if found and found.value == "slow":
+        if session_cookie and session_cookie.value == "slow":
             time.sleep(0.5)
-        return (401, b"") if said is None else (200, json.dumps(said).encode())
+        return (401, b"") if claims is None else (200, json.dumps(claims).encode())
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def sessions() -> Sessions:
 
 @pytest.fixture(scope="module")
 def app(sessions: Sessions) -> Iterator[AppServer]:
-    with serving(sessions) as app:
+    with running_app(sessions) as app:
         yield app
 
 
@@ -94,44 +94,44 @@ def test_session_cookie_opens_the_inbox_of_its_recipient(server: ServerProcess, 
     httpx.post(f"{server.url}/v1/notifications", json={"to": "alice", "title": "Hi"}, headers=server.as_app())
     inbox = httpx.get(f"{server.url}/v1/inbox", headers=cookie("of-alice"))
     assert [one["title"] for one in inbox.json()["notifications"]] == ["Hi"]
-    assert app.asked[-1].headers["cookie"] == cookie("of-alice")["cookie"]
-    assert "authorization" not in app.asked[-1].headers
+    assert app.requests[-1].headers["cookie"] == cookie("of-alice")["cookie"]
+    assert "authorization" not in app.requests[-1].headers
     for headers in ({}, cookie("of-mallory"), {"cookie": "theme=dark"}):
         refused = httpx.get(f"{server.url}/v1/inbox", headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
 
 
 def test_session_cookie_signs_for_pusher_clients(server: ServerProcess) -> None:
-    asked = {"socket_id": "12.34", "channel_name": "presence-team"}
-    mine = {**cookie("of-alice"), "origin": SHOP}
-    user = httpx.post(f"{server.url}/pusher/user-auth", data=asked, headers=mine)
+    form = {"socket_id": "12.34", "channel_name": "presence-team"}
+    own = {**cookie("of-alice"), "origin": SHOP}
+    user = httpx.post(f"{server.url}/pusher/user-auth", data=form, headers=own)
     assert (user.status_code, json.loads(user.json()["user_data"])["id"]) == (200, "alice")
     assert user.headers["access-control-allow-origin"] == SHOP
     assert user.headers["access-control-allow-credentials"] == "true"
     assert (
-        httpx.post(f"{server.url}/pusher/auth", data=asked, headers=mine).status_code == 403
+        httpx.post(f"{server.url}/pusher/auth", data=form, headers=own).status_code == 403
     )  # alice has no grant for it
     subscription = f"{server.url}/v1/topics/presence-team/subscriptions/alice"
     assert httpx.put(subscription, headers=server.as_app()).is_success
-    channel = httpx.post(f"{server.url}/pusher/auth", data=asked, headers=mine).json()
+    channel = httpx.post(f"{server.url}/pusher/auth", data=form, headers=own).json()
     text = f"12.34:presence-team:{channel['channel_data']}"
     assert channel["auth"] == sign(server, text)
     for what in ("auth", "user-auth"):
         for headers in (cookie("of-alice"), {**cookie("of-alice"), "origin": "https://evil.example"}):
-            assert httpx.post(f"{server.url}/pusher/{what}", data=asked, headers=headers).status_code == 403
-        stranger = {**cookie("of-mallory"), "origin": SHOP}
-        assert httpx.post(f"{server.url}/pusher/{what}", data=asked, headers=stranger).status_code == 401
+            assert httpx.post(f"{server.url}/pusher/{what}", data=form, headers=headers).status_code == 403
+        unknown = {**cookie("of-mallory"), "origin": SHOP}
+        assert httpx.post(f"{server.url}/pusher/{what}", data=form, headers=unknown).status_code == 401
 
 
 def test_app_is_queried_once_for_the_first_requests_of_a_page(server: ServerProcess, app: AppServer) -> None:
     headers = {**cookie("of-ann"), "origin": SHOP}
-    before = len(app.asked)
+    before = len(app.requests)
     for path in ("/v1/inbox", "/v1/inbox/counts"):
         assert httpx.get(server.url + path, headers=headers).status_code == 200
     page = follow_stream(server, headers)
     assert page.next()["recipient"] == "ann"
     page.close()
-    assert len(app.asked) == before + 1
+    assert len(app.requests) == before + 1
 
 
 def test_tenant_and_topics_of_the_session_apply(server: ServerProcess) -> None:
@@ -140,14 +140,14 @@ def test_tenant_and_topics_of_the_session_apply(server: ServerProcess) -> None:
         bell = Socket(raw)
         ready = bell.next()
         assert (ready["topics"], [one["topic"] for one in ready["refused"]]) == (["room-1"], ["other"])
-        note = {"to": "ann", "title": "Here"}
-        httpx.post(f"{server.url}/v1/notifications", json=note, headers=server.as_app())
-        httpx.post(f"{server.url}/v1/notifications?tenant=acme", json=note, headers=server.as_app())
+        draft = {"to": "ann", "title": "Here"}
+        httpx.post(f"{server.url}/v1/notifications", json=draft, headers=server.as_app())
+        httpx.post(f"{server.url}/v1/notifications?tenant=acme", json=draft, headers=server.as_app())
         assert bell.next()["unread"] == 1
 
 
 def test_session_ends_live_at_the_expiry_set_by_the_app(server: ServerProcess, sessions: Sessions) -> None:
-    sessions.known["short"] = {"recipient": "shorty", "expires_at": time.time() + 1}
+    sessions.claims_by_session["short"] = {"recipient": "shorty", "expires_at": time.time() + 1}
     page = follow_stream(server, {**cookie("short"), "origin": SHOP})
     assert page.next()["recipient"] == "shorty"
     close = page.until("close")
@@ -159,9 +159,9 @@ def test_session_ends_live_at_the_expiry_set_by_the_app(server: ServerProcess, s
 @pytest.mark.parametrize("session", ["broken", "nonsense", "nobody"])
 def test_invalid_response_of_the_app_is_an_outage_not_a_refusal(server: ServerProcess, session: str) -> None:
     headers = {**cookie(session), "origin": SHOP}
-    asked = httpx.get(f"{server.url}/v1/inbox", headers=headers)
-    assert (asked.status_code, asked.json()["code"]) == (503, "unavailable")
-    assert int(asked.headers["retry-after"]) >= 1
+    response = httpx.get(f"{server.url}/v1/inbox", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
     page = follow_stream(server, headers)
     assert (page.status, page.next()["reconnect"]) == (200, True)
     page.close()
@@ -181,7 +181,7 @@ def test_frames_wait_until_the_app_has_identified_the_session(server: ServerProc
     with RawSocket(server) as bell:
         bell.send(request("/v1/ws", **handshake), pings[0])
         bell.send(*pings[1:])  # half a megabyte, of which the server reads as much as it may buffer
-        assert bell.answer()[0] == 101
+        assert bell.read_head()[0] == 101
         assert bell.next()["recipient"] == "patient"
         assert [int(bell.next()["ref"][-3:]) for _ in pings] == list(range(100))
 
@@ -214,8 +214,8 @@ def test_cookie_counts_only_from_allowed_origins(
     may_stream: bool,
     may_open: bool,
 ) -> None:
-    said = {"origin": server.url if origin == "own" else origin, "sec-fetch-site": site}
-    headers = cookie("of-alice") | {name: value for name, value in said.items() if value is not None}
+    packet_headers = {"origin": server.url if origin == "own" else origin, "sec-fetch-site": site}
+    headers = cookie("of-alice") | {name: value for name, value in packet_headers.items() if value is not None}
     read = httpx.get(f"{server.url}/v1/inbox", headers=headers)
     assert (read.status_code == 200) is may_read
     may_know = origin == SHOP or (not may_read and origin is not None)  # the response, or the reason for its absence
@@ -231,14 +231,14 @@ def test_cookie_counts_only_from_allowed_origins(
 
 @pytest.mark.parametrize("path", ["/v1/inbox", "/v1/inbox/counts", "/v1/stream", "/v1/inbox/unknown-id"])
 def test_undeclared_page_cannot_detect_the_session_of_its_user(server: ServerProcess, path: str) -> None:
-    def answer(headers: Mapping[str, str]) -> tuple[int, str]:
-        answered = httpx.get(server.url + path, headers={**headers, "origin": EVIL})
-        return answered.status_code, answered.text
+    def fetch(headers: Mapping[str, str]) -> tuple[int, str]:
+        response = httpx.get(server.url + path, headers={**headers, "origin": EVIL})
+        return response.status_code, response.text
 
-    without = answer({})
+    without = fetch({})
     assert without[0] in (403, 404, 405)
     for session in ("of-alice", "of-mallory", "broken"):
-        assert answer(cookie(session)) == without
+        assert fetch(cookie(session)) == without
 
 
 def _opens(server: ServerProcess, headers: Mapping[str, str]) -> bool:
@@ -278,15 +278,15 @@ class Issuer:
             for kid, name, key in keys
         ]
 
-    def __call__(self, _: Asked) -> tuple[int, bytes]:
+    def __call__(self, _: AppRequest) -> tuple[int, bytes]:
         return 200, json.dumps({"keys": [{"kty": "strange"}, *self.published]}).encode()
 
     def token(self, algorithm: str = "RS256", *, key: Any = None, kid: str | None = None, **claims: Any) -> str:
-        said = {"sub": "alice", "iat": time.time(), "exp": int(time.time()) + 60, "iss": "https://id.example"}
-        own = {"RS256": (self.rsa, "r1"), "ES256": (self.ec, "e1")}[algorithm]
-        said |= claims
-        kept = {name: value for name, value in said.items() if value is not None}
-        return jwt.encode(kept, key or own[0], algorithm, headers={"kid": kid or own[1]})
+        claims = {"sub": "alice", "iat": time.time(), "exp": int(time.time()) + 60, "iss": "https://id.example"}
+        signing_key = {"RS256": (self.rsa, "r1"), "ES256": (self.ec, "e1")}[algorithm]
+        claims |= claims
+        present = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(present, key or signing_key[0], algorithm, headers={"kid": kid or signing_key[1]})
 
     @property
     def public_pem(self) -> bytes:
@@ -302,7 +302,7 @@ def issuer() -> Issuer:
 
 @pytest.fixture(scope="module")
 def keys(issuer: Issuer) -> Iterator[AppServer]:
-    with serving(issuer) as keys:
+    with running_app(issuer) as keys:
         yield keys
 
 
@@ -334,10 +334,10 @@ def test_issuer_keys_are_fetched_once_for_many_forged_key_ids(
     trusting: ServerProcess, issuer: Issuer, keys: AppServer
 ) -> None:
     _statuses(trusting, issuer.token())
-    before = len(keys.asked)
+    before = len(keys.requests)
     for number in range(20):
         assert _statuses(trusting, issuer.token(kid=f"forged{number}"))[0] == 401
-    assert len(keys.asked) <= before + 1
+    assert len(keys.requests) <= before + 1
 
 
 def _statuses(server: ServerProcess, token: str) -> tuple[int, int, Any]:
@@ -346,8 +346,8 @@ def _statuses(server: ServerProcess, token: str) -> tuple[int, int, Any]:
     with stream(server, None, token=token) as page:
         status = page.status
     with websocket(server, None, token=token) as bell:
-        said = bell.next()
-    return inbox.status_code, status, said.get("code") or said["type"]
+        first_frame = bell.next()
+    return inbox.status_code, status, first_frame.get("code") or first_frame["type"]
 
 
 def _part(value: Any) -> str:
@@ -357,16 +357,16 @@ def _part(value: Any) -> str:
 
 def signed(header: Any, claims: Any, secret: bytes, digest: str = "sha256") -> str:
     """Sign a token correctly, with any contents."""
-    said = f"{_part(header)}.{_part(claims)}"
-    return f"{said}.{_part(hmac.digest(secret, said.encode(), digest))}"
+    signed_part = f"{_part(header)}.{_part(claims)}"
+    return f"{signed_part}.{_part(hmac.digest(secret, signed_part.encode(), digest))}"
 
 
 def forgeries(server: ServerProcess, issuer: Issuer) -> dict[str, str]:
     """Return tokens that must be refused."""
     now, secret = int(time.time()), server.secret.encode()
     claims, header = {"sub": "alice", "exp": now + 60}, {"alg": "HS256", "kid": server.key}
-    own = server.token("alice")
-    head, _, signature = own.split(".")
+    valid = server.token("alice")
+    head, _, signature = valid.split(".")
     return {
         "nothing": "x",
         "three empty parts": "..",
@@ -379,7 +379,7 @@ def forgeries(server: ServerProcess, issuer: Issuer) -> dict[str, str]:
         "another kid": signed({**header, "kid": "other"}, claims, secret),
         "an unknown extension": signed({**header, "crit": ["x"], "x": 1}, claims, secret),
         "another body": f"{head}.{_part({**claims, 'sub': 'bob'})}.{signature}",
-        "a cut signature": own[:-4],
+        "a cut signature": valid[:-4],
         "expired": server.token("alice", ttl=-10),
         "not yet": server.token("alice", nbf=now + 60),
         "from the future": server.token("alice", iat=now + 60),
@@ -420,8 +420,8 @@ def test_forged_token_is_refused_everywhere(trusting: ServerProcess, issuer: Iss
 def test_unavailable_issuer_is_an_outage_for_its_own_tokens_only(
     start_server: Callable[..., ServerProcess], issuer: Issuer
 ) -> None:
-    with serving(lambda _: (500, b"")) as away:
-        server = start_server(BELLCAST_JWKS_URL=away.url)
+    with running_app(lambda _: (500, b"")) as unavailable:
+        server = start_server(BELLCAST_JWKS_URL=unavailable.url)
         assert _statuses(server, issuer.token()) == (503, 200, 1013)
         assert _statuses(server, server.token("alice")) == (200, 200, "ready")
         assert unharmed(server)
@@ -435,18 +435,18 @@ def test_anonymous_client_follows_public_topics_where_allowed(
 ) -> None:
     with stream(server, None) as page, websocket(server, None) as bell:
         assert (page.status, bell.next()["code"]) == (401, 4401)
-    open_door = start_server(BELLCAST_ANONYMOUS="allow", BELLCAST_PUBLIC_TOPICS="news,score-*,*")
-    asked = "news,score-7,role.admin"
+    public_server = start_server(BELLCAST_ANONYMOUS="allow", BELLCAST_PUBLIC_TOPICS="news,score-*,*")
+    topics = "news,score-7,role.admin"
     with (
-        httpx.Client(base_url=open_door.url) as client,
-        stream(open_door, None, topics=asked) as page,
-        websocket(open_door, None, topics=asked) as bell,
+        httpx.Client(base_url=public_server.url) as client,
+        stream(public_server, None, topics=topics) as page,
+        websocket(public_server, None, topics=topics) as bell,
     ):
         for ready in (page.next(), bell.next()):
             assert (ready["recipient"], ready["position"], ready["unread"]) == (None, None, 0)
             assert ready["topics"] == ["news", "score-7"]
             assert [one["topic"] for one in ready["refused"]] == ["role.admin"]
-        client.post("/v1/events", json={"topic": "news", "name": "n", "data": 1}, headers=open_door.as_app())
+        client.post("/v1/events", json={"topic": "news", "name": "n", "data": 1}, headers=public_server.as_app())
         assert page.next()["data"] == bell.next()["data"] == 1
         for command in ("read", "seen", "delete"):
             assert bell.ask(command, all=True)["code"] == "forbidden"
@@ -455,6 +455,6 @@ def test_anonymous_client_follows_public_topics_where_allowed(
         assert bell.ask("subscribe", topics=["role.admin"])["code"] == "forbidden"
         assert client.get("/v1/inbox").status_code == 401
         assert client.get("/v1/inbox/counts").status_code == 401
-        with websocket(open_door, None, token="forged") as refused:
+        with websocket(public_server, None, token="forged") as refused:
             assert refused.next()["code"] == 4401  # a client that sends a token is judged by it
-    assert unharmed(open_door)
+    assert unharmed(public_server)

@@ -14,9 +14,9 @@ from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 from tests.wire.socketio_client import Agent, Client, agent, open_client
 
-people = (f"person{number}" for number in itertools.count())
+recipients = (f"person{number}" for number in itertools.count())
 HANDLERS = {"BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers", "BELLCAST_PUBLIC_TOPICS": "news,lobby,farewells"}
-WAYS = {
+TRANSPORTS = {
     "websocket": {"transports": ["websocket"]},
     "polling": {"transports": ["polling"]},
     "upgrade": {"transports": ["polling", "websocket"]},
@@ -44,27 +44,27 @@ def http(server: ServerProcess) -> Iterator[httpx.Client]:
 @pytest.fixture
 def alice() -> str:
     """A recipient that no other test uses."""
-    return next(people)
+    return next(recipients)
 
 
 @pytest.fixture
-def knock(node: Agent, server: ServerProcess) -> Iterator[Callable[..., Client]]:
+def connect_client(node: Agent, server: ServerProcess) -> Iterator[Callable[..., Client]]:
     """Opens clients, which are disconnected after the test."""
     opened: list[Client] = []
 
-    def knock(recipient: str | None, **options: Any) -> Client:
+    def connect_client(recipient: str | None, **options: Any) -> Client:
         opened.append(open_client(node, server, recipient, **options))
         return opened[-1]
 
-    yield knock
+    yield connect_client
     for client in opened:
         client.do("disconnect")
 
 
 def notify(http: httpx.Client, to: Any, title: str = "Hello") -> str:
-    answer = http.post("/v1/notifications", json={"to": to, "title": title})
-    assert answer.status_code == 201, answer.text
-    id: str = answer.json()["notifications"][0]["id"]
+    response = http.post("/v1/notifications", json={"to": to, "title": title})
+    assert response.status_code == 201, response.text
+    id: str = response.json()["notifications"][0]["id"]
     return id
 
 
@@ -72,37 +72,37 @@ def publish(http: httpx.Client, **event: Any) -> None:
     assert http.post("/v1/events", json=event).status_code == 202
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_client_receives_its_inbox_over_every_transport(
-    knock: Callable[..., Client], http: httpx.Client, alice: str, way: str
+    connect_client: Callable[..., Client], http: httpx.Client, alice: str, transport: str
 ) -> None:
-    client = knock(alice, **WAYS[way])
+    client = connect_client(alice, **TRANSPORTS[transport])
     assert client.until("connect")["pid"]
     ready, offset = client.event("ready")
     assert (ready["recipient"], ready["unread"], ready["position"]) == (alice, 0, offset)
-    assert client.travels_by("polling" if way == "polling" else "websocket")
+    assert client.travels_by("polling" if transport == "polling" else "websocket")
     id = notify(http, alice, "Booked")
-    told, offset = client.event("notification")
-    assert (told["notification"]["id"], told["unread"], told["position"]) == (id, 1, offset)
+    received, offset = client.event("notification")
+    assert (received["notification"]["id"], received["unread"], received["position"]) == (id, 1, offset)
     assert client.ask("read", [id])[0]["unread"] == 0
     client.emit("delete", {"ids": [id]})
     assert client.event("notification-delete")[0]["id"] == id
 
 
 def test_upgrade_during_a_stream_of_events_loses_none_and_keeps_their_order(
-    knock: Callable[..., Client], http: httpx.Client, alice: str
+    connect_client: Callable[..., Client], http: httpx.Client, alice: str
 ) -> None:
-    client = knock(alice, **WAYS["upgrade"])
+    client = connect_client(alice, **TRANSPORTS["upgrade"])
     client.until("connect")
     for number in range(150):
         publish(http, recipient=alice, name="tick", data={"number": number})
-    heard = [client.event("tick")[0]["number"] for _ in range(150)]
-    assert heard == list(range(150))
+    received = [client.event("tick")[0]["number"] for _ in range(150)]
+    assert received == list(range(150))
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_acks_and_emits_keep_their_order(knock: Callable[..., Client], alice: str, way: str) -> None:
-    client = knock(alice, **WAYS[way], claims={"roles": ["admin"]})
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_acks_and_emits_keep_their_order(connect_client: Callable[..., Client], alice: str, transport: str) -> None:
+    client = connect_client(alice, **TRANSPORTS[transport], claims={"roles": ["admin"]})
     client.until("connect")
     client.emit("request_dashboard_data")
     assert client.event("dashboard_data")[0] == {"bookings": [1, 2], "for": alice, "roles": ["admin"]}
@@ -112,26 +112,32 @@ def test_acks_and_emits_keep_their_order(knock: Callable[..., Client], alice: st
     assert [client.event("echoed")[0] for _ in range(150)] == list(range(150))
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_bytes_travel_both_ways_nested_and_by_ack(knock: Callable[..., Client], alice: str, way: str) -> None:
-    client = knock(alice, **WAYS[way])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_bytes_travel_both_ways_nested_and_by_ack(
+    connect_client: Callable[..., Client], alice: str, transport: str
+) -> None:
+    client = connect_client(alice, **TRANSPORTS[transport])
     client.until("connect")
     sent = [{"$bytes": "00ff10"}, {"deep": [1, {"$bytes": ""}, "text"]}]
     assert client.ask("echo", *sent) == sent
     assert client.event("echoed")[:2] == sent
 
 
-def test_server_call_returns_the_reply_of_the_client_or_times_out(knock: Callable[..., Client], alice: str) -> None:
-    client = knock(alice, replies={"question": [7]})
+def test_server_call_returns_the_reply_of_the_client_or_times_out(
+    connect_client: Callable[..., Client], alice: str
+) -> None:
+    client = connect_client(alice, replies={"question": [7]})
     client.until("connect")
     assert client.ask("quiz") == [{"said": 7}]
-    silent = knock(alice)
+    silent = connect_client(alice)
     silent.until("connect")
     assert silent.ask("quiz", 0.1) == [{"said": "nothing"}]
 
 
-def test_failure_is_reported_by_ack_or_event_and_closes_nothing(knock: Callable[..., Client], alice: str) -> None:
-    client = knock(alice)
+def test_failure_is_reported_by_ack_or_event_and_closes_nothing(
+    connect_client: Callable[..., Client], alice: str
+) -> None:
+    client = connect_client(alice)
     client.until("connect")
     assert client.ask("fail")[0]["error"]["code"] == "handler_failed"
     assert client.ask("refuse") == [{"error": {"code": "forbidden", "message": "not today", "data": [1]}}]
@@ -142,26 +148,26 @@ def test_failure_is_reported_by_ack_or_event_and_closes_nothing(knock: Callable[
     assert client.ask("add", 1) == [1]
 
 
-def test_connect_handler_accepts_and_refuses(knock: Callable[..., Client], http: httpx.Client) -> None:
-    accepted = knock(None, auth={"login": "carol", "roles": ["admin"]})
+def test_connect_handler_accepts_and_refuses(connect_client: Callable[..., Client], http: httpx.Client) -> None:
+    accepted = connect_client(None, auth={"login": "carol", "roles": ["admin"]})
     assert accepted.until("connect")["pid"]
     assert accepted.event("ready")[0]["topics"] == ["everyone", "role.admin"]
     notify(http, "carol")
     assert accepted.event("notification")[0]["unread"] == 1
     publish(http, topic="role.admin", name="alert", data=1)
     assert accepted.event("alert")[0] == 1
-    refused = knock(None, auth={"login": "mallory"}).until("connect_error")
+    refused = connect_client(None, auth={"login": "mallory"}).until("connect_error")
     assert refused == refused | {"message": "not you", "data": {"code": 13, "until": "never"}, "active": False}
 
 
 def test_connect_handler_accepts_a_recipient_again_after_a_revocation(
-    knock: Callable[..., Client], http: httpx.Client, alice: str
+    connect_client: Callable[..., Client], http: httpx.Client, alice: str
 ) -> None:
-    before = knock(None, auth={"login": alice})
+    before = connect_client(None, auth={"login": alice})
     before.until("connect")
     assert http.delete(f"/v1/recipients/{alice}/sessions").status_code == 204
     before.until("disconnect")
-    after = knock(None, auth={"login": alice})
+    after = connect_client(None, auth={"login": alice})
     after.until("connect")
     assert after.event("ready")[0]["recipient"] == alice
 
@@ -176,27 +182,27 @@ def test_connect_handler_accepts_a_recipient_again_after_a_revocation(
     ],
 )
 def test_bad_credentials_are_a_connect_error_with_a_reason(
-    knock: Callable[..., Client], auth: dict[str, Any], code: str
+    connect_client: Callable[..., Client], auth: dict[str, Any], code: str
 ) -> None:
-    refused = knock(None, auth=auth).until("connect_error")
+    refused = connect_client(None, auth=auth).until("connect_error")
     assert (refused["data"]["code"], refused["active"]) == (code, False)
     assert refused["message"]
 
 
 def test_token_is_accepted_in_a_header_or_the_url(
-    knock: Callable[..., Client], server: ServerProcess, alice: str
+    connect_client: Callable[..., Client], server: ServerProcess, alice: str
 ) -> None:
-    by_header = knock(None, extraHeaders={"authorization": f"Bearer {server.token(alice)}"})
+    by_header = connect_client(None, extraHeaders={"authorization": f"Bearer {server.token(alice)}"})
     assert by_header.event("ready")[0]["recipient"] == alice
-    by_address = knock(None, query={"token": server.token(alice)}, transports=["websocket"])
+    by_address = connect_client(None, query={"token": server.token(alice)}, transports=["websocket"])
     assert by_address.event("ready")[0]["recipient"] == alice
 
 
 def test_topic_event_reaches_every_dialect_and_skips_the_excluded_connection(
-    knock: Callable[..., Client], server: ServerProcess, http: httpx.Client, alice: str
+    connect_client: Callable[..., Client], server: ServerProcess, http: httpx.Client, alice: str
 ) -> None:
     claims = {"topics": ["team.red", "team.blue*"]}
-    member, sender = knock(alice, claims=claims), knock(alice, claims=claims)
+    member, sender = connect_client(alice, claims=claims), connect_client(alice, claims=claims)
     assert member.event("ready")[0]["topics"] == ["everyone", "team.red"]
     me = sender.event("ready")[0]["connection"]
     assert member.ask("subscribe", "team.blue7") == [{"topics": ["team.blue7"], "refused": []}]
@@ -223,8 +229,10 @@ def test_topic_event_reaches_every_dialect_and_skips_the_excluded_connection(
     assert member.until("event")["name"] == "heard"
 
 
-def test_handler_moves_clients_between_topics_and_publishes_to_them(knock: Callable[..., Client], alice: str) -> None:
-    one, two = knock(alice), knock(alice)
+def test_handler_moves_clients_between_topics_and_publishes_to_them(
+    connect_client: Callable[..., Client], alice: str
+) -> None:
+    one, two = connect_client(alice), connect_client(alice)
     for client in (one, two):
         client.until("connect")
         client.ask("enter", "den.1")
@@ -241,24 +249,24 @@ def test_handler_moves_clients_between_topics_and_publishes_to_them(knock: Calla
 def test_namespaces_share_a_connection_and_are_isolated(node: Agent, server: ServerProcess, alice: str) -> None:
     options = {"auth": {"token": server.token(alice), "greet": True}, "forceNew": True}
     node.do("share", "shared", url=server.url, namespaces=["/", "/custom", "/room-12", "/nowhere"], options=options)
-    root, custom, room, nowhere = (Client(node, name) for name in ("/", "/custom", "/room-12", "/nowhere"))
+    root, custom, other_room, nowhere = (Client(node, name) for name in ("/", "/custom", "/room-12", "/nowhere"))
     assert nowhere.until("connect_error")["message"] == "Invalid namespace"
-    ids = {client.until("connect")["id"] for client in (root, custom, room)}
+    ids = {client.until("connect")["id"] for client in (root, custom, other_room)}
     assert len(ids) == 3
-    for client, name in ((root, "/"), (custom, "/custom"), (room, "/room-12")):
+    for client, name in ((root, "/"), (custom, "/custom"), (other_room, "/room-12")):
         assert client.event("hello")[0] == {"namespace": name, "me": alice}
     custom.emit("put me out")
     assert custom.until("disconnect")["reason"] == "io server disconnect"
     assert root.ask("add", 1, 2) == [3]
-    assert room.ask("echo", {"$bytes": "01"}) == [{"$bytes": "01"}]
+    assert other_room.ask("echo", {"$bytes": "01"}) == [{"$bytes": "01"}]
     custom.do("connect")
     custom.until("connect")
-    for client in (root, custom, room):
+    for client in (root, custom, other_room):
         client.do("disconnect")
 
 
-def test_disconnect_handler_is_called_when_a_client_leaves(knock: Callable[..., Client], alice: str) -> None:
-    watcher, guest = knock(alice), knock(alice)
+def test_disconnect_handler_is_called_when_a_client_leaves(connect_client: Callable[..., Client], alice: str) -> None:
+    watcher, guest = connect_client(alice), connect_client(alice)
     watcher.until("connect")
     assert watcher.ask("subscribe", ["farewells"])[0]["topics"] == ["farewells"]
     id = guest.until("connect")["id"]
@@ -266,9 +274,11 @@ def test_disconnect_handler_is_called_when_a_client_leaves(knock: Callable[..., 
     assert watcher.event("left")[0] == {"who": id, "namespace": "/"}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_app_can_close_a_connection_for_now_or_for_good(knock: Callable[..., Client], alice: str, way: str) -> None:
-    client = knock(alice, **WAYS[way])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_app_can_close_a_connection_for_now_or_for_good(
+    connect_client: Callable[..., Client], alice: str, transport: str
+) -> None:
+    client = connect_client(alice, **TRANSPORTS[transport])
     client.until("connect")
     client.emit("close me", True)
     assert client.until("disconnect")["active"] is True
@@ -277,11 +287,11 @@ def test_app_can_close_a_connection_for_now_or_for_good(knock: Callable[..., Cli
     assert client.until("disconnect")["reason"] == "io server disconnect"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_revoked_session_is_closed_and_refused_with_a_reason(
-    knock: Callable[..., Client], http: httpx.Client, alice: str, way: str
+    connect_client: Callable[..., Client], http: httpx.Client, alice: str, transport: str
 ) -> None:
-    client = knock(alice, **WAYS[way])
+    client = connect_client(alice, **TRANSPORTS[transport])
     client.until("connect")
     assert http.delete(f"/v1/recipients/{alice}/sessions").status_code in (200, 204)
     assert client.until("disconnect")["reason"] == "io server disconnect"
@@ -297,19 +307,19 @@ def test_expired_session_is_closed_and_refused_on_reconnect(node: Agent, server:
 
 
 def test_connections_are_listed_by_dialect_and_transport(
-    knock: Callable[..., Client], http: httpx.Client, alice: str
+    connect_client: Callable[..., Client], http: httpx.Client, alice: str
 ) -> None:
-    client = knock(alice, **WAYS["polling"])
+    client = connect_client(alice, **TRANSPORTS["polling"])
     id = client.until("connect")["id"]
     listed = {one["id"]: one for one in http.get("/v1/connections").json()["connections"]}
     assert (listed[id]["protocol"], listed[id]["transport"]) == ("socketio", "polling")
 
 
 def test_notification_manager_is_live_and_durable(
-    knock: Callable[..., Client], server: ServerProcess, alice: str
+    connect_client: Callable[..., Client], server: ServerProcess, alice: str
 ) -> None:
-    admin = knock(f"{alice}-admin", claims={"roles": ["admin"]})
-    user = knock(alice)
+    admin = connect_client(f"{alice}-admin", claims={"roles": ["admin"]})
+    user = connect_client(alice)
     for client in (admin, user):
         client.event("ready")
     with Bellcast(server.url, server.secret) as bell:
@@ -342,7 +352,7 @@ def test_token_signed_by_the_app_is_accepted_everywhere(
     assert (ready["recipient"], ready["topics"]) == ("42", ["everyone", "role.admin"])
     inbox = httpx.get(f"{server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"})
     assert inbox.status_code == 200
-    own = open_client(node, server, "carol")
-    assert own.event("ready")[0]["recipient"] == "carol"
-    for one in (client, own):
+    second = open_client(node, server, "carol")
+    assert second.event("ready")[0]["recipient"] == "carol"
+    for one in (client, second):
         one.do("disconnect")

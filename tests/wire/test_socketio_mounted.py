@@ -61,10 +61,10 @@ def test_client_works_through_the_send_of_another_server(
     client.until("connect")
     assert client.event("ready")[0]["recipient"] == "alice"
     assert client.travels_by(transports[-1])
-    answer = httpx.post(
+    response = httpx.post(
         f"{mounted.url}/bell/v1/notifications", json={"to": "alice", "title": "Hello"}, headers=mounted.as_app()
     )
-    assert answer.status_code == 201
+    assert response.status_code == 201
     assert client.event("notification")[0]["unread"] == 1
     assert client.ask("echo", {"$bytes": "0001"}, "text") == [{"$bytes": "0001"}, "text"]
     client.do("disconnect")

@@ -83,9 +83,9 @@ class Polled:
 
     def join(self) -> "Polled":
         assert self.post("40").text == "ok"
-        said = self.get().text
-        while '"auth"' not in said:
-            said += self.get().text
+        packets = self.get().text
+        while '"auth"' not in packets:
+            packets += self.get().text
         return self
 
     def lives(self) -> bool:
@@ -93,7 +93,7 @@ class Polled:
 
     def dies(self) -> bool:
         """Wait for the end. The pauses are longer than the timeouts, since each request restarts those."""
-        return soon(lambda: not self.lives(), pause=1.5)
+        return becomes_true(lambda: not self.lives(), pause=1.5)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def websocket(server: ServerProcess, sid: str | None = None, **options: Any) -> 
 
 
 @contextmanager
-def joined(server: ServerProcess) -> Iterator[ClientConnection]:
+def joined_websocket(server: ServerProcess) -> Iterator[ClientConnection]:
     with websocket(server) as one:
         assert json.loads(str(one.recv())[1:])["upgrades"] == []
         one.send("40")
@@ -146,25 +146,25 @@ def closes(one: ClientConnection) -> bool:
     ],
 )
 def test_refusal_has_the_documented_code(http: httpx.Client, method: str, path: str, code: int, status: int) -> None:
-    answer = http.request(method, path, headers={"origin": "https://app.example"})
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    response = http.request(method, path, headers={"origin": "https://app.example"})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers["access-control-allow-origin"] == "https://app.example"
 
 
 def test_open_packet_has_its_fields_and_headers(http: httpx.Client) -> None:
-    answer = http.get(f"{POLLING}&t=abc&b64=1&custom=x")
-    assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
-    assert answer.headers["cache-control"] == "no-store"
-    opened = json.loads(answer.text[1:])
+    response = http.get(f"{POLLING}&t=abc&b64=1&custom=x")
+    assert response.headers["content-type"] == "text/plain; charset=UTF-8"
+    assert response.headers["cache-control"] == "no-store"
+    opened = json.loads(response.text[1:])
     assert opened.pop("sid").isprintable()
     assert opened == {"upgrades": ["websocket"], "pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1000000}
 
 
 def test_preflight_allows_the_requested_headers(http: httpx.Client) -> None:
-    asked = {"origin": "https://app.example", "access-control-request-headers": "x-one,authorization"}
-    answer = http.options(POLLING, headers=asked)
-    assert answer.status_code == 204
-    assert answer.headers["access-control-allow-headers"] == "x-one,authorization"
+    requested = {"origin": "https://app.example", "access-control-request-headers": "x-one,authorization"}
+    response = http.options(POLLING, headers=requested)
+    assert response.status_code == 204
+    assert response.headers["access-control-allow-headers"] == "x-one,authorization"
 
 
 def test_invalid_upgrade_is_refused_before_the_101(server: ServerProcess) -> None:
@@ -192,10 +192,10 @@ def test_client_file_is_served_or_reported_as_missing(
     file = tmp_path / "client.js"
     file.write_text("the client")
     server = start_server(BELLCAST_SOCKETIO_CLIENT_FILE=str(file), BELLCAST_SOCKETIO_PATH="/live/io/")
-    answer = httpx.get(server.url + "/live/io/socket.io.js")
-    assert (answer.text, answer.status_code) == ("the client", 200)
-    again = httpx.get(server.url + "/live/io/socket.io.js", headers={"if-none-match": answer.headers["etag"]})
-    assert again.status_code == 304
+    response = httpx.get(server.url + "/live/io/socket.io.js")
+    assert (response.text, response.status_code) == ("the client", 200)
+    revalidated = httpx.get(server.url + "/live/io/socket.io.js", headers={"if-none-match": response.headers["etag"]})
+    assert revalidated.status_code == 304
     assert httpx.get(server.url + "/live/io/?EIO=4&transport=polling").text[:1] == "0"
 
 
@@ -206,10 +206,10 @@ def test_thousand_packets_in_one_body_are_handled_in_order(session: Polled) -> N
     session.join()
     body = "\x1e".join(f'42["message",{number}]' for number in range(1000))
     assert session.post(body).text == "ok"
-    heard: list[str] = []
-    while len(heard) < 1000:
-        heard += [one for one in session.get().text.split("\x1e") if one != "2"]
-    assert heard == [f'42["message-back",{number}]' for number in range(1000)]
+    received: list[str] = []
+    while len(received) < 1000:
+        received += [one for one in session.get().text.split("\x1e") if one != "2"]
+    assert received == [f'42["message-back",{number}]' for number in range(1000)]
 
 
 def test_binary_data_is_base64_over_polling(session: Polled) -> None:
@@ -245,12 +245,12 @@ def test_second_poll_ends_the_session_and_the_first_poll(session: Polled, pool: 
 
 def test_aborted_poll_ends_the_session(server: ServerProcess, session: Polled) -> None:
     hang_up(server, f"GET {session.path} HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert soon(lambda: not session.lives())
+    assert becomes_true(lambda: not session.lives())
 
 
 def test_aborted_post_ends_the_session(server: ServerProcess, session: Polled) -> None:
     hang_up(server, f"POST {session.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n4half")
-    assert soon(lambda: not session.lives())
+    assert becomes_true(lambda: not session.lives())
 
 
 def test_close_packet_by_post_ends_the_session(session: Polled, pool: ThreadPoolExecutor) -> None:
@@ -304,23 +304,23 @@ def test_invalid_probe_is_closed_and_polling_survives(
         one.send(wrong)
         assert closes(one)
     assert session.lives()
-    with websocket(server, session.opened["sid"]) as again:
-        again.send("2probe")
-        assert again.recv() == "3probe"
+    with websocket(server, session.opened["sid"]) as second_attempt:
+        second_attempt.send("2probe")
+        assert second_attempt.recv() == "3probe"
         with websocket(server, session.opened["sid"]) as second:
             assert closes(second)
-        again.send("52")
-        again.send('42["message",1]')
-        assert again.recv() == '42["message-back",1]'
+        second_attempt.send("52")
+        second_attempt.send('42["message",1]')
+        assert second_attempt.recv() == '42["message-back",1]'
 
 
-@pytest.mark.parametrize("begun", [True, False])
-def test_unfinished_probe_times_out(start_server: Callable[..., ServerProcess], begun: bool) -> None:
+@pytest.mark.parametrize("is_started", [True, False])
+def test_unfinished_probe_times_out(start_server: Callable[..., ServerProcess], is_started: bool) -> None:
     server = start_server(**ECHOES | {"BELLCAST_SOCKETIO_UPGRADE_TIMEOUT": "5s"})
     with httpx.Client(base_url=server.url) as http:
         session = Polled(http).join()
         with websocket(server, session.opened["sid"]) as one:
-            if begun:
+            if is_started:
                 one.send("2probe")
                 assert one.recv() == "3probe"
             assert closes(one)
@@ -340,16 +340,16 @@ def test_session_opened_on_websocket_refuses_a_second_transport(server: ServerPr
 def test_large_response_is_compressed_if_the_client_accepts_it(session: Polled) -> None:
     session.join()
     large = "packed " * 2_000
-    for asked, packed in (("gzip, deflate", True), ("br;q=1, gzip;q=0", False), ("", False), ("deflate", False)):
+    for accepted, packed in (("gzip, deflate", True), ("br;q=1, gzip;q=0", False), ("", False), ("deflate", False)):
         session.post(f'42["message","{large}"]')
-        answer = session.get(accept_encoding=asked)
-        assert answer.text == f'42["message-back","{large}"]'
-        assert ("content-encoding" in answer.headers) == packed
-        assert answer.headers["vary"] == "accept-encoding"
-        assert (int(answer.headers["content-length"]) < len(large) / 4) == packed
+        response = session.get(accept_encoding=accepted)
+        assert response.text == f'42["message-back","{large}"]'
+        assert ("content-encoding" in response.headers) == packed
+        assert response.headers["vary"] == "accept-encoding"
+        assert (int(response.headers["content-length"]) < len(large) / 4) == packed
     session.post('42["message","small"]')
-    answer = session.get(accept_encoding="gzip")
-    assert (answer.text, "content-encoding" in answer.headers) == ('42["message-back","small"]', False)
+    response = session.get(accept_encoding="gzip")
+    assert (response.text, "content-encoding" in response.headers) == ('42["message-back","small"]', False)
 
 
 # --- protocol violations
@@ -365,14 +365,14 @@ def test_large_response_is_compressed_if_the_client_accepts_it(session: Polled) 
     ids=lambda wrong: str(wrong)[:24],
 )  # fmt: skip
 def test_unreadable_packet_closes_the_connection(server: ServerProcess, wrong: str | bytes) -> None:
-    with joined(server) as one:
+    with joined_websocket(server) as one:
         one.send(wrong)
         assert closes(one)
 
 
 def test_wrong_attachment_or_placeholder_closes_the_connection(server: ServerProcess) -> None:
     for rest in ('42["message"]', b"\x01"):
-        with joined(server) as one:
+        with joined_websocket(server) as one:
             one.send('451-["message",{"_placeholder":true,"num":7}]')
             one.send(rest)
             assert closes(one)
@@ -382,20 +382,20 @@ def test_wrong_attachment_or_placeholder_closes_the_connection(server: ServerPro
     "harmless", ["6", "5", "0", "3", '42["nobody handles this"]', "4399[1]", "43[1]", '42["half \\ud800"]']
 )
 def test_harmless_packet_closes_nothing(server: ServerProcess, harmless: str) -> None:
-    with joined(server) as one:
+    with joined_websocket(server) as one:
         one.send(harmless)
         one.send('42["message","still here"]')
         assert one.recv() == '42["message-back","still here"]'
 
 
 def test_oversized_message_and_flood_close_with_their_codes(server: ServerProcess) -> None:
-    with joined(server) as one:
+    with joined_websocket(server) as one:
         one.send("4" + "x" * 1_000_001)
         with pytest.raises(ConnectionClosed) as closed:
             one.recv(timeout=60)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1009
-    with joined(server) as one:
+    with joined_websocket(server) as one:
         event = b'42["nobody"]'
         frame = bytes((0x81, 0x80 | len(event), 0, 0, 0, 0)) + event
         one.socket.sendall(
@@ -408,7 +408,7 @@ def test_oversized_message_and_flood_close_with_their_codes(server: ServerProces
 
 
 def test_attachments_are_limited_in_total(server: ServerProcess) -> None:
-    with joined(server) as one:
+    with joined_websocket(server) as one:
         one.send('452-["message",{"_placeholder":true,"num":0}]')
         one.send(b"x" * 600_000)
         one.send(b"x" * 600_000)
@@ -416,7 +416,7 @@ def test_attachments_are_limited_in_total(server: ServerProcess) -> None:
 
 
 def test_namespace_can_be_left_and_joined_again(server: ServerProcess) -> None:
-    with joined(server) as one:
+    with joined_websocket(server) as one:
         one.send("41")
         one.send("40/custom,")
         assert str(one.recv()).startswith('40/custom,{"sid":')
@@ -429,7 +429,7 @@ def test_namespace_can_be_left_and_joined_again(server: ServerProcess) -> None:
 
 def test_pings_are_on_time_and_traffic_is_no_pong(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(**ECHOES, BELLCAST_SOCKETIO_PING_INTERVAL="300ms", BELLCAST_SOCKETIO_PING_TIMEOUT="5s")
-    with joined(server) as one:
+    with joined_websocket(server) as one:
         began = time.monotonic()
         for _ in range(3):
             assert one.recv(timeout=LIMIT_SECONDS) == "2"
@@ -454,13 +454,13 @@ def _talk(one: ClientConnection) -> None:
 def test_abandoned_sessions_are_removed(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(BELLCAST_SOCKETIO_PING_INTERVAL="200ms", BELLCAST_SOCKETIO_PING_TIMEOUT="200ms")
     with httpx.Client(base_url=server.url) as http:
-        left = [Polled(http) for _ in range(20)]
-        assert all(one.dies() for one in left)
+        abandoned = [Polled(http) for _ in range(20)]
+        assert all(one.dies() for one in abandoned)
 
 
 def test_shutdown_closes_sessions_for_a_reconnect(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(**ECHOES, BELLCAST_DRAIN="1s")
-    with joined(server) as one, httpx.Client(base_url=server.url) as http, ThreadPoolExecutor(1) as pool:
+    with joined_websocket(server) as one, httpx.Client(base_url=server.url) as http, ThreadPoolExecutor(1) as pool:
         session = Polled(http)
         held = session.hold(pool)
         assert server.stop() == 0
@@ -468,7 +468,7 @@ def test_shutdown_closes_sessions_for_a_reconnect(start_server: Callable[..., Se
         assert closes(one)
 
 
-def soon(holds: Callable[[], bool], pause: float = 0.05) -> bool:
+def becomes_true(holds: Callable[[], bool], pause: float = 0.05) -> bool:
     end = time.monotonic() + LIMIT_SECONDS
     while not holds():
         if time.monotonic() > end:

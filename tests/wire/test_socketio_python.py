@@ -12,8 +12,8 @@ import socketio
 from tests.servers import ServerProcess
 
 HANDLERS = {"BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
-people = (f"pythonist{number}" for number in itertools.count())
-WAYS = [["websocket"], ["polling"], ["polling", "websocket"]]
+recipients = (f"pythonist{number}" for number in itertools.count())
+TRANSPORTS = [["websocket"], ["polling"], ["polling", "websocket"]]
 
 
 @pytest.fixture(scope="module")
@@ -22,21 +22,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-@pytest.mark.parametrize("transports", WAYS, ids="+".join)
+@pytest.mark.parametrize("transports", TRANSPORTS, ids="+".join)
 async def test_python_client_receives_calls_and_disconnects(server: ServerProcess, transports: list[str]) -> None:
-    alice = next(people)
-    heard: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+    alice = next(recipients)
+    received: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     client = socketio.AsyncClient()
-    client.on("*", lambda name, *args: heard.put_nowait((name, *args)))
-    client.on("*", lambda name, *args: heard.put_nowait((name, *args)), namespace="/custom")
+    client.on("*", lambda name, *args: received.put_nowait((name, *args)))
+    client.on("*", lambda name, *args: received.put_nowait((name, *args)), namespace="/custom")
     auth = {"token": server.token(alice)}
     await client.connect(server.url, auth=auth, transports=transports, namespaces=["/", "/custom"], wait_timeout=60)
-    assert {(await heard.get())[0] for _ in range(2)} == {"ready"}
+    assert {(await received.get())[0] for _ in range(2)} == {"ready"}
     async with httpx.AsyncClient(base_url=server.url, headers=server.as_app()) as http:
         await http.post("/v1/notifications", json={"to": alice, "title": "Hello"})
     for _ in range(2):  # once per namespace
-        name, told, offset = await asyncio.wait_for(heard.get(), 60)
-        assert (name, told["notification"]["title"], told["position"]) == ("notification", "Hello", offset)
+        name, payload, offset = await asyncio.wait_for(received.get(), 60)
+        assert (name, payload["notification"]["title"], payload["position"]) == ("notification", "Hello", offset)
     assert await client.call("add", (1, 2, 3)) == 6
     assert await client.call("echo", {"blob": b"\x00\x01"}, namespace="/custom") == {"blob": b"\x00\x01"}
     await client.disconnect()
@@ -44,9 +44,9 @@ async def test_python_client_receives_calls_and_disconnects(server: ServerProces
 
 async def test_python_client_receives_the_reason_of_a_refusal(server: ServerProcess) -> None:
     client = socketio.AsyncClient(reconnection=False)
-    why: list[Any] = []
-    client.on("connect_error", why.append)
+    errors: list[Any] = []
+    client.on("connect_error", errors.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
         await client.connect(server.url, auth={"login": "mallory"}, wait_timeout=60)
-    assert why[0] == {"message": "not you", "data": {"code": 13, "until": "never"}}
+    assert errors[0] == {"message": "not you", "data": {"code": 13, "until": "never"}}
     await client.disconnect()

@@ -14,9 +14,9 @@ from tests.servers import ServerProcess
 from tests.wire.socketio_client import Agent, Client, agent, open_client
 from tests.wire.socketio_raw import WAIT, Raw, event
 
-people = (f"traveller{number}" for number in itertools.count())
+recipients = (f"traveller{number}" for number in itertools.count())
 SETTINGS = {"BELLCAST_LIMIT_REPLAY": "50", "BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
-WAYS = [["websocket"], ["polling"], ["polling", "websocket"]]
+TRANSPORTS = [["websocket"], ["polling"], ["polling", "websocket"]]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def node() -> Iterator[Agent]:
 @pytest.fixture
 def alice() -> str:
     """A recipient that no other test uses."""
-    return next(people)
+    return next(recipients)
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def knock(node: Agent, server: ServerProcess) -> Iterator[Callable[..., Client]]:
+def connect_client(node: Agent, server: ServerProcess) -> Iterator[Callable[..., Client]]:
     opened: list[Client] = []
 
-    def knock(recipient: str | None, **options: Any) -> Client:
+    def connect_client(recipient: str | None, **options: Any) -> Client:
         opened.append(open_client(node, server, recipient, **options))
         return opened[-1]
 
-    yield knock
+    yield connect_client
     for client in opened:
         client.do("disconnect")
 
@@ -54,26 +54,26 @@ def notify(server: ServerProcess, to: str, count: int = 1) -> list[str]:
     ids = []
     with httpx.Client(base_url=server.url, headers=server.as_app()) as http:
         for number in range(count):
-            answer = http.post("/v1/notifications", json={"to": to, "title": f"{number}"})
-            ids.append(answer.json()["notifications"][0]["id"])
+            response = http.post("/v1/notifications", json={"to": to, "title": f"{number}"})
+            ids.append(response.json()["notifications"][0]["id"])
     return ids
 
 
 def until_connected(client: Client) -> tuple[dict[str, Any], list[str]]:
     """Return the client's next `connect`, and the notifications that precede it."""
-    told, missed = client.next(), []
-    while told["what"] != "connect":
-        if told["what"] == "event" and told["name"] == "notification":
-            missed.append(told["args"][0]["notification"]["id"])
-        told = client.next()
-    return told, missed
+    report, missed = client.next(), []
+    while report["what"] != "connect":
+        if report["what"] == "event" and report["name"] == "notification":
+            missed.append(report["args"][0]["notification"]["id"])
+        report = client.next()
+    return report, missed
 
 
-@pytest.mark.parametrize("transports", WAYS, ids="+".join)
+@pytest.mark.parametrize("transports", TRANSPORTS, ids="+".join)
 def test_restarted_server_sends_missed_events_before_connect_under_the_same_id(
-    knock: Callable[..., Client], server: ServerProcess, alice: str, transports: list[str]
+    connect_client: Callable[..., Client], server: ServerProcess, alice: str, transports: list[str]
 ) -> None:
-    client = knock(alice, transports=transports)
+    client = connect_client(alice, transports=transports)
     first = client.until("connect")
     assert not first["recovered"]
     # The first offset, received with ready, is enough.
@@ -82,66 +82,66 @@ def test_restarted_server_sends_missed_events_before_connect_under_the_same_id(
     server.start()
     second, missed = until_connected(client)
     assert (second["recovered"], second["id"], missed) == (True, first["id"], [])
-    (heard,) = notify(server, alice)
-    assert client.event("notification")[0]["notification"]["id"] == heard
+    (live,) = notify(server, alice)
+    assert client.event("notification")[0]["notification"]["id"] == live
     client.do("drop")
     ids = notify(server, alice, 3)
     third, missed = until_connected(client)
     assert (third["recovered"], third["id"]) == (True, first["id"])
     assert client.event("ready")[0]["resumed"]
-    late = [client.event("notification")[0]["notification"]["id"] for _ in range(3 - len(missed))]
-    assert missed + late == ids
+    remaining = [client.event("notification")[0]["notification"]["id"] for _ in range(3 - len(missed))]
+    assert missed + remaining == ids
 
 
 def test_pid_alone_recovers(server: ServerProcess, alice: str) -> None:
-    told = raw(server, alice)
+    session = raw(server, alice)
     (id,) = notify(server, alice)
-    again = raw(server, alice, pid=told.pid)
-    assert (again.sid, again.pid) == (told.sid, told.pid)
-    assert [name for name, _ in again.before] == ["notification"]
-    assert again.before[0][1][0]["notification"]["id"] == id
+    recovered = raw(server, alice, pid=session.pid)
+    assert (recovered.sid, recovered.pid) == (session.sid, session.pid)
+    assert [name for name, _ in recovered.before] == ["notification"]
+    assert recovered.before[0][1][0]["notification"]["id"] == id
 
 
 def test_interrupted_replay_continues_where_it_stopped(server: ServerProcess, alice: str) -> None:
-    told = raw(server, alice)
+    session = raw(server, alice)
     ids = notify(server, alice, 3)
-    again = raw(server, alice, pid=told.pid)
-    offset = again.before[0][1][-1]
-    rest = raw(server, alice, pid=told.pid, offset=offset)
+    recovered = raw(server, alice, pid=session.pid)
+    offset = recovered.before[0][1][-1]
+    rest = raw(server, alice, pid=session.pid, offset=offset)
     assert [args[0]["notification"]["id"] for _, args in rest.before] == ids[1:]
 
 
 def test_offset_that_is_a_text_of_the_app_repeats_instead_of_losing(server: ServerProcess, alice: str) -> None:
-    told = raw(server, alice)
+    session = raw(server, alice)
     (id,) = notify(server, alice)
-    again = raw(server, alice, pid=told.pid, offset="see you")
-    assert [args[0]["notification"]["id"] for _, args in again.before] == [id]
+    recovered = raw(server, alice, pid=session.pid, offset="see you")
+    assert [args[0]["notification"]["id"] for _, args in recovered.before] == [id]
 
 
 def test_gap_beyond_the_replay_limit_leads_to_one_reset(server: ServerProcess, alice: str) -> None:
-    told = raw(server, alice)
+    session = raw(server, alice)
     notify(server, alice, 51)
-    again = raw(server, alice, pid=told.pid)
-    assert again.pid != told.pid
-    assert (again.before, [name for name, _ in again.after]) == ([], ["ready", "reset"])
-    assert again.after[1][1][0]["unread"] == 51
+    recovered = raw(server, alice, pid=session.pid)
+    assert recovered.pid != session.pid
+    assert (recovered.before, [name for name, _ in recovered.after]) == ([], ["ready", "reset"])
+    assert recovered.after[1][1][0]["unread"] == 51
 
 
 def test_stolen_pid_recovers_nothing_of_its_owner(server: ServerProcess, alice: str) -> None:
-    told = raw(server, alice)
+    session = raw(server, alice)
     notify(server, alice)
-    thief = raw(server, "mallory", pid=told.pid)
-    assert thief.pid != told.pid
-    assert thief.sid != told.sid
+    thief = raw(server, "mallory", pid=session.pid)
+    assert thief.pid != session.pid
+    assert thief.sid != session.sid
     assert thief.before == []
     assert thief.after[0][1][0]["recipient"] == "mallory"
 
 
 @pytest.mark.parametrize("pid", ["", "x", "A" * 4000, 7, None, {}, "é", "AAAA" * 20])
 def test_forged_pid_starts_a_new_session(server: ServerProcess, alice: str, pid: Any) -> None:
-    told = raw(server, alice, pid=pid, offset="0-0")
-    assert told.before == []
-    assert [name for name, _ in told.after][:1] == ["ready"]
+    session = raw(server, alice, pid=pid, offset="0-0")
+    assert session.before == []
+    assert [name for name, _ in session.after][:1] == ["ready"]
 
 
 @pytest.mark.parametrize(
@@ -149,46 +149,46 @@ def test_forged_pid_starts_a_new_session(server: ServerProcess, alice: str, pid:
     ["f" * 20 + "-1", "1-" + "f" * 20, "8000000000000000-1", "1-1-8000000000000000", "1-8000000000000000", "f" * 5_000],
 )
 def test_connect_with_an_impossible_offset_recovers(server: ServerProcess, alice: str, offset: str) -> None:
-    told = raw(server, alice)
+    session = raw(server, alice)
     (id,) = notify(server, alice)
-    again = raw(server, alice, pid=told.pid, offset=offset)
-    assert [args[0]["notification"]["id"] for _, args in again.before] == [id]
+    recovered = raw(server, alice, pid=session.pid, offset=offset)
+    assert [args[0]["notification"]["id"] for _, args in recovered.before] == [id]
 
 
 def test_recovered_client_replaces_its_half_open_connection(server: ServerProcess, alice: str) -> None:
-    first = raw(server, alice, stay=True)
-    again = raw(server, alice, pid=first.pid, stay=True)
-    assert again.sid == first.sid
+    first = raw(server, alice, keep_open=True)
+    recovered = raw(server, alice, pid=first.pid, keep_open=True)
+    assert recovered.sid == first.sid
     assert first.closed()
     notify(server, alice)
-    assert again.next()[0] == "notification"
-    again.close()
+    assert recovered.next()[0] == "notification"
+    recovered.close()
 
 
 def test_disabled_recovery_sends_no_pid_and_no_offset(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_SOCKETIO_RECOVERY="off")
-    told = raw(server, alice, stay=True)
-    assert told.pid is None
-    assert len(told.after[0][1]) == 1
+    session = raw(server, alice, keep_open=True)
+    assert session.pid is None
+    assert len(session.after[0][1]) == 1
     notify(server, alice)
-    name, args = told.next()
+    name, args = session.next()
     assert (name, len(args)) == ("notification", 1)
-    told.close()
+    session.close()
 
 
-def raw(server: ServerProcess, recipient: str, *, stay: bool = False, **auth: Any) -> Raw:
-    return Raw(server, {"token": server.token(recipient), **auth}, stay=stay)
+def raw(server: ServerProcess, recipient: str, *, keep_open: bool = False, **auth: Any) -> Raw:
+    return Raw(server, {"token": server.token(recipient), **auth}, keep_open=keep_open)
 
 
 def publish(server: ServerProcess, topic: str) -> None:
-    said = {"topic": topic, "name": "rung in", "data": {"topic": topic}}
-    assert httpx.post(f"{server.url}/v1/events", json=said, headers=server.as_app()).status_code == 202
+    event_data = {"topic": topic, "name": "rung in", "data": {"topic": topic}}
+    assert httpx.post(f"{server.url}/v1/events", json=event_data, headers=server.as_app()).status_code == 202
 
 
 def test_joined_topics_are_restored_after_a_restart(
-    knock: Callable[..., Client], server: ServerProcess, alice: str
+    connect_client: Callable[..., Client], server: ServerProcess, alice: str
 ) -> None:
-    client = knock(alice, claims={"topics": ["wished-*"]}, transports=["websocket"])
+    client = connect_client(alice, claims={"topics": ["wished-*"]}, transports=["websocket"])
     client.until("connect")
     for topic in ("hall", "kitchen"):
         client.ask("enter", topic)
@@ -206,20 +206,20 @@ def test_joined_topics_are_restored_after_a_restart(
 
 
 def test_topics_without_a_grant_are_not_restored(server: ServerProcess, alice: str) -> None:
-    may = {"token": server.token(alice, topics=["wished-*"])}
-    with closing(Raw(server, may, stay=True)) as told:
-        told.ask("subscribe", ["wished-1"])
-        told.ask("enter", "hall")
-    again = raw(server, alice, pid=told.pid)
-    assert again.pid == told.pid
-    assert {"hall", "wished-1"} & set(dict(again.after)["ready"][0]["topics"]) == {"hall"}
+    auth = {"token": server.token(alice, topics=["wished-*"])}
+    with closing(Raw(server, auth, keep_open=True)) as session:
+        session.ask("subscribe", ["wished-1"])
+        session.ask("enter", "hall")
+    recovered = raw(server, alice, pid=session.pid)
+    assert recovered.pid == session.pid
+    assert {"hall", "wished-1"} & set(dict(recovered.after)["ready"][0]["topics"]) == {"hall"}
 
 
 def test_new_client_has_joined_nothing(server: ServerProcess, alice: str) -> None:
-    with closing(Raw(server, {"token": server.token(alice)}, stay=True)) as told:
-        told.ask("enter", "hall")
-    again = raw(server, alice)
-    assert "hall" not in dict(again.after)["ready"][0]["topics"]
+    with closing(Raw(server, {"token": server.token(alice)}, keep_open=True)) as session:
+        session.ask("enter", "hall")
+    recovered = raw(server, alice)
+    assert "hall" not in dict(recovered.after)["ready"][0]["topics"]
 
 
 def test_recovery_paused_by_polling_continues_after_the_upgrade(
@@ -238,10 +238,10 @@ def test_recovery_paused_by_polling_continues_after_the_upgrade(
             assert socket.recv(timeout=WAIT) == "3probe"
             socket.send("5")
             missed = []
-            while not str(said := socket.recv(timeout=WAIT)).startswith("40"):
-                missed.append(event(str(said))[1][0]["notification"]["id"])
+            while not str(packet := socket.recv(timeout=WAIT)).startswith("40"):
+                missed.append(event(str(packet))[1][0]["notification"]["id"])
             assert missed == ids_of(server, alice)
-            assert json.loads(str(said)[2:])["pid"] == pid
+            assert json.loads(str(packet)[2:])["pid"] == pid
 
 
 @pytest.mark.parametrize("count", [200, 1_000])
@@ -275,12 +275,12 @@ def notify_all(server: ServerProcess, recipient: str, count: int) -> None:
 
 def ids_of(server: ServerProcess, recipient: str) -> list[str]:
     """Return the ids of a recipient's notifications, oldest first."""
-    found: list[str] = []
+    ids: list[str] = []
     headers = {"authorization": f"Bearer {server.token(recipient)}"}
     with httpx.Client(base_url=server.url, headers=headers) as http:
         page = http.get("/v1/inbox", params={"limit": 100}).json()
-        found += [one["id"] for one in page["notifications"]]
+        ids += [one["id"] for one in page["notifications"]]
         while page.get("next"):
             page = http.get("/v1/inbox", params={"limit": 100, "before": page["next"]}).json()
-            found += [one["id"] for one in page["notifications"]]
-    return found[::-1]
+            ids += [one["id"] for one in page["notifications"]]
+    return ids[::-1]

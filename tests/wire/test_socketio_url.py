@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.faults.raw import eventually
 from tests.servers import ServerProcess
-from tests.wire.app_server import Asked, serving
+from tests.wire.app_server import AppRequest, running_app
 from tests.wire.socketio_client import Agent, agent, open_client
 
 
@@ -20,29 +20,29 @@ class Site:
     """The app: its namespace /lodge is open to members, others do not exist."""
 
     def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
 
-    def __call__(self, asked: Asked) -> tuple[int, bytes]:
-        call = json.loads(asked.body)
-        self.heard.append(call)
-        said = call["args"][0] if call["args"] else {}
-        match call["name"], call["namespace"], said:
+    def __call__(self, request: AppRequest) -> tuple[int, bytes]:
+        call = json.loads(request.body)
+        self.calls.append(call)
+        data = call["args"][0] if call["args"] else {}
+        match call["name"], call["namespace"], data:
             case "connect", "/" | "/lodge", {"login": "mallory"}:
-                return answer(refuse={"message": "not you", "data": {"code": 13, "until": "never"}})
+                return respond(refuse={"message": "not you", "data": {"code": 13, "until": "never"}})
             case "connect", "/" | "/lodge", {"login": login}:
                 welcome = [{"name": "welcome", "args": [login, call["namespace"]]}]
-                return answer(accept={"recipient": login, "roles": ["guest"]}, join=["hall"], emit=welcome)
+                return respond(accept={"recipient": login, "roles": ["guest"]}, join=["hall"], emit=welcome)
             case "where", namespace, _:
-                return answer(reply=[namespace, call["recipient"], call["roles"]])
+                return respond(reply=[namespace, call["recipient"], call["roles"]])
             case "leave the hall", _, _:
-                return answer(leave=["hall"])
+                return respond(leave=["hall"])
             case "disconnect", _, _:
-                return answer()
+                return respond()
         return 404, b""
 
 
-def answer(**said: Any) -> tuple[int, bytes]:
-    return 200, json.dumps(said).encode()
+def respond(**fields: Any) -> tuple[int, bytes]:
+    return 200, json.dumps(fields).encode()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def site() -> Site:
 @pytest.fixture(scope="module")
 def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with (
-        serving(site) as app,
+        running_app(site) as app,
         ServerProcess(tmp_path_factory.mktemp("url") / "data", {"BELLCAST_HANDLER_URL": app.url}) as server,
     ):
         yield server
@@ -70,13 +70,13 @@ def test_app_url_accepts_a_client_or_refuses_with_an_error_object(
 ) -> None:
     client = open_client(node, server, None, auth={"login": "lea", "more": [1]})
     assert client.until("connect")["pid"]
-    told = client.events("ready", "welcome")
-    assert (told["ready"][0]["recipient"], told["welcome"][:2]) == ("lea", ["lea", "/"])
+    received = client.events("ready", "welcome")
+    assert (received["ready"][0]["recipient"], received["welcome"][:2]) == ("lea", ["lea", "/"])
     assert client.ask("where") == [["/", "lea", ["guest"]]]
-    asked = next(
-        one for one in site.heard if one["name"] == "connect" and one["args"] == [{"login": "lea", "more": [1]}]
+    connect_call = next(
+        one for one in site.calls if one["name"] == "connect" and one["args"] == [{"login": "lea", "more": [1]}]
     )
-    assert (asked["dialect"], asked["recipient"]) == ("socketio", None)
+    assert (connect_call["dialect"], connect_call["recipient"]) == ("socketio", None)
     refused = open_client(node, server, None, auth={"login": "mallory"}).until("connect_error")
     assert (refused["message"], refused["data"]) == ("not you", {"code": 13, "until": "never"})
     assert not refused["active"]
@@ -95,8 +95,8 @@ def test_client_follows_topics_joined_by_the_app_until_it_leaves(node: Agent, se
 
 
 def publish(server: ServerProcess, name: str) -> None:
-    said = {"topic": "hall", "name": name, "data": None}
-    assert httpx.post(f"{server.url}/v1/events", json=said, headers=server.as_app()).status_code == 202
+    event_data = {"topic": "hall", "name": name, "data": None}
+    assert httpx.post(f"{server.url}/v1/events", json=event_data, headers=server.as_app()).status_code == 202
 
 
 def test_namespace_exists_if_the_app_accepts_its_connect(server: ServerProcess, site: Site) -> None:
@@ -110,8 +110,8 @@ def test_namespace_exists_if_the_app_accepts_its_connect(server: ServerProcess, 
             one.send(f'40{namespace},{{"login":"lou"}}')
             assert until(one, f"44{namespace},") == f'44{namespace},{{"message":"Invalid namespace"}}'
         one.send("41/lodge,")
-        gone = {"name": "disconnect", "namespace": "/lodge", "recipient": "lou"}
-        assert eventually(lambda: any(gone.items() <= heard.items() for heard in site.heard))
+        disconnect_call = {"name": "disconnect", "namespace": "/lodge", "recipient": "lou"}
+        assert eventually(lambda: any(disconnect_call.items() <= call.items() for call in site.calls))
 
 
 @contextmanager
@@ -122,15 +122,15 @@ def pipe(server: ServerProcess) -> Iterator[ClientConnection]:
 
 
 def until(one: ClientConnection, start: str) -> str:
-    while not (said := str(one.recv(timeout=60))).startswith(start):
+    while not (packet := str(one.recv(timeout=60))).startswith(start):
         pass
-    return said
+    return packet
 
 
 def test_unavailable_app_blocks_no_session_and_opens_no_namespace(
     start_server: Callable[..., ServerProcess],
 ) -> None:
-    with serving(lambda _: (500, b"")) as app:
+    with running_app(lambda _: (500, b"")) as app:
         server = start_server(BELLCAST_HANDLER_URL=app.url)
         with pipe(server) as one:
             one.send("40" + json.dumps({"token": server.token("ann")}))

@@ -1,4 +1,4 @@
-/** Packs the package, puts it into an app of its own and builds that: `node test/app/pack.js FOLDER`. What comes is in `FOLDER/app/dist`. */
+/** Packs the package, installs it in a separate app and builds that app: `node test/app/pack.js FOLDER`, with the result in `FOLDER/app/dist`. */
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { build } from 'vite';
 
 const CLIENT = fileURLToPath(new URL('../../', import.meta.url));
 const APP = fileURLToPath(new URL('./', import.meta.url));
-const BORROWED = ['react', 'react-dom', 'scheduler', 'swr', '@tanstack', '@types', 'dequal', 'use-sync-external-store', 'csstype'];
+const LINKED = ['react', 'react-dom', 'scheduler', 'swr', '@tanstack', '@types', 'dequal', 'use-sync-external-store', 'csstype'];
 
 export async function pack(folder) {
   const app = join(folder, 'app');
@@ -18,7 +18,7 @@ export async function pack(folder) {
   const [packed] = Object.values(JSON.parse(said));
   execFileSync('tar', ['-xzf', join(folder, packed.filename), '-C', join(modules, 'bellcast'), '--strip-components=1']);
   const there = new Set(readdirSync(join(CLIENT, 'node_modules')));
-  for (const name of BORROWED.filter((each) => there.has(each))) symlinkSync(join(CLIENT, 'node_modules', name), join(modules, name));
+  for (const name of LINKED.filter((each) => there.has(each))) symlinkSync(join(CLIENT, 'node_modules', name), join(modules, name));
   for (const name of ['index.html', 'main.tsx', 'tsconfig.json']) cpSync(join(APP, name), join(app, name));
   await build({ root: app, logLevel: 'error', base: './', resolve: { preserveSymlinks: true } });
   return { app, packed };

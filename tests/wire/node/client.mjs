@@ -1,5 +1,5 @@
-// Drives pusher-js (or Laravel Echo on top of it) by commands on standard input, one JSON array a line, and tells what it
-// hears on standard output, one JSON object a line. The tests are on the other side, in Python.
+// Drives pusher-js (or Laravel Echo on top of it) by commands on standard input, one JSON array per line, and reports
+// its events on standard output, one JSON object per line. The tests that drive it are in Python.
 import { createInterface } from 'node:readline'
 import Pusher from 'pusher-js'
 import EchoModule from 'laravel-echo'
@@ -7,18 +7,18 @@ import EchoModule from 'laravel-echo'
 const Echo = EchoModule.default ?? EchoModule
 globalThis.Pusher = Pusher
 
-const tell = (what, fields = {}) => process.stdout.write(`${JSON.stringify({ what, ...fields })}\n`)
+const report = (what, fields = {}) => process.stdout.write(`${JSON.stringify({ what, ...fields })}\n`)
 const clients = new Map()
 const echoes = new Map()
 
 function watch(name, pusher) {
   clients.set(name, pusher)
   pusher.connection.bind('state_change', ({ current }) => {
-    tell('state', { name, state: current, socket_id: pusher.connection.socket_id ?? null })
+    report('state', { name, state: current, socket_id: pusher.connection.socket_id ?? null })
   })
-  pusher.connection.bind('error', (error) => tell('error', { name, error: error?.data ?? error?.error?.data ?? null }))
+  pusher.connection.bind('error', (error) => report('error', { name, error: error?.data ?? error?.error?.data ?? null }))
   pusher.bind_global((event, data) => {
-    if (event.startsWith('pusher:') || !event.startsWith('pusher_internal:')) tell('global', { name, event, data: data ?? null })
+    if (event.startsWith('pusher:') || !event.startsWith('pusher_internal:')) report('global', { name, event, data: data ?? null })
   })
 }
 
@@ -36,50 +36,50 @@ const commands = {
     watch(name, echo.connector.pusher)
   },
   listen(name, kind, channel, event) {
-    const followed = kind === 'public' ? echoes.get(name).channel(channel) : echoes.get(name)[kind](channel)
-    followed.listen(event, (data) => tell('heard', { name, channel, event, data }))
-    followed.error?.((error) => tell('refused', { name, channel, error }))
-    followed.subscribed?.(() => tell('subscribed', { name, channel }))
+    const subscription = kind === 'public' ? echoes.get(name).channel(channel) : echoes.get(name)[kind](channel)
+    subscription.listen(event, (data) => report('heard', { name, channel, event, data }))
+    subscription.error?.((error) => report('refused', { name, channel, error }))
+    subscription.subscribed?.(() => report('subscribed', { name, channel }))
   },
   notification(name, channel) {
-    echoes.get(name).private(channel).notification((data) => tell('notification', { name, channel, data }))
+    echoes.get(name).private(channel).notification((data) => report('notification', { name, channel, data }))
   },
   whisper(name, channel, event, data) {
     echoes.get(name).private(channel).whisper(event, data)
   },
   join(name, channel) {
     echoes.get(name).join(channel)
-      .here((here) => tell('here', { name, channel, here }))
-      .joining((who) => tell('joining', { name, channel, who }))
-      .leaving((who) => tell('leaving', { name, channel, who }))
+      .here((here) => report('here', { name, channel, here }))
+      .joining((who) => report('joining', { name, channel, who }))
+      .leaving((who) => report('leaving', { name, channel, who }))
   },
   subscribe(name, channel) {
-    const followed = clients.get(name).subscribe(channel)
-    followed.bind('pusher:subscription_succeeded', () => tell('subscribed', { name, channel, members: members(followed) }))
-    followed.bind('pusher:subscription_error', (error) => tell('refused', { name, channel, error }))
-    followed.bind('pusher:member_added', (member) => tell('member_added', { name, channel, member }))
-    followed.bind('pusher:member_removed', (member) => tell('member_removed', { name, channel, member }))
-    followed.bind('pusher:subscription_count', (data) => tell('subscription_count', { name, channel, data }))
-    followed.bind('pusher:cache_miss', () => tell('cache_miss', { name, channel }))
-    followed.bind_global((event, data) => {
-      if (!event.startsWith('pusher:')) tell('event', { name, channel, event, data: data ?? null })
+    const subscription = clients.get(name).subscribe(channel)
+    subscription.bind('pusher:subscription_succeeded', () => report('subscribed', { name, channel, members: members(subscription) }))
+    subscription.bind('pusher:subscription_error', (error) => report('refused', { name, channel, error }))
+    subscription.bind('pusher:member_added', (member) => report('member_added', { name, channel, member }))
+    subscription.bind('pusher:member_removed', (member) => report('member_removed', { name, channel, member }))
+    subscription.bind('pusher:subscription_count', (data) => report('subscription_count', { name, channel, data }))
+    subscription.bind('pusher:cache_miss', () => report('cache_miss', { name, channel }))
+    subscription.bind_global((event, data) => {
+      if (!event.startsWith('pusher:')) report('event', { name, channel, event, data: data ?? null })
     })
   },
   bind(name, channel, event) {
-    clients.get(name).channel(channel).bind(event, (data, metadata) => tell('bound', { name, data, metadata: metadata ?? null }))
+    clients.get(name).channel(channel).bind(event, (data, metadata) => report('bound', { name, data, metadata: metadata ?? null }))
   },
   unsubscribe(name, channel) {
     clients.get(name).unsubscribe(channel)
   },
   trigger(name, channel, event, data) {
-    tell('triggered', { name, sent: clients.get(name).channel(channel).trigger(event, data) })
+    report('triggered', { name, sent: clients.get(name).channel(channel).trigger(event, data) })
   },
   signin(name) {
     const pusher = clients.get(name)
-    pusher.bind('pusher:signin_success', (data) => tell('signed_in', { name, data }))
-    pusher.user.bind_global((event, data) => tell('user', { name, event, data: data ?? null }))
-    pusher.user.watchlist.bind('online', (event) => tell('online', { name, ids: event.user_ids }))
-    pusher.user.watchlist.bind('offline', (event) => tell('offline', { name, ids: event.user_ids }))
+    pusher.bind('pusher:signin_success', (data) => report('signed_in', { name, data }))
+    pusher.user.bind_global((event, data) => report('user', { name, event, data: data ?? null }))
+    pusher.user.watchlist.bind('online', (event) => report('online', { name, ids: event.user_ids }))
+    pusher.user.watchlist.bind('offline', (event) => report('offline', { name, ids: event.user_ids }))
     pusher.signin()
   },
   send(name, text) {
@@ -97,8 +97,8 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   const [command, ...rest] = JSON.parse(line)
   try {
     commands[command](...rest)
-    tell('done', { command })
+    report('done', { command })
   } catch (error) {
-    tell('failed', { command, error: String(error?.stack ?? error) })
+    report('failed', { command, error: String(error?.stack ?? error) })
   }
 }).on('close', () => process.exit(0))

@@ -1,4 +1,4 @@
-// Calls the Node SDK as an app would: one JSON array a line on standard input, the outcome on standard output.
+// Calls the Node SDK like an app: one JSON array per line on standard input, the result on standard output.
 import { createInterface } from 'node:readline'
 import Pusher from 'pusher'
 
@@ -20,9 +20,9 @@ const calls = {
 for await (const line of createInterface({ input: process.stdin })) {
   const [name, ...rest] = JSON.parse(line)
   try {
-    const answer = await calls[name](...rest)
-    const body = typeof answer?.text === 'function' ? await answer.text() : answer
-    console.log(JSON.stringify({ status: answer?.status ?? 200, body }))
+    const response = await calls[name](...rest)
+    const body = typeof response?.text === 'function' ? await response.text() : response
+    console.log(JSON.stringify({ status: response?.status ?? 200, body }))
   } catch (error) {
     console.log(JSON.stringify({ status: error.status ?? 0, body: error.body ?? String(error) }))
   }

@@ -1,4 +1,4 @@
-// Sends a notification and reads it, with nothing but what is made from the OpenAPI document.
+// Sends a notification and reads it, using only types generated from the OpenAPI document.
 import createClient from 'openapi-fetch'
 import type { components, paths } from './schema'
 
@@ -9,7 +9,7 @@ const headers = (credential: string) => ({ Authorization: `Bearer ${credential}`
 const app = createClient<paths>({ baseUrl: url, headers: headers(secret) })
 const alice = createClient<paths>({ baseUrl: url, headers: headers(token) })
 
-// Two fields are enough: what has a default may be left out.
+// Two fields are sufficient: fields with a default may be omitted.
 const sent = await app.POST('/v1/notifications', {
   body: { to: 'openapi-alice', title: 'From TypeScript', data: { lead: 7 } },
 })
@@ -21,7 +21,7 @@ await app.PUT('/v1/topics/{topic}/subscriptions/{recipient}', {
 const read = await alice.POST('/v1/inbox/read', { body: { all: true } })
 const page = await alice.GET('/v1/inbox', { params: { query: { view: 'read' } } })
 
-// Fields of an answer are there: no `undefined` to be asked for.
+// Fields of a response are required: no checks for `undefined`.
 const first: components['schemas']['Notification'] | undefined = page.data?.notifications[0]
 const priority: string | undefined = first?.priority
 const refused = await app.POST('/v1/notifications', { body: { to: 'openapi-alice', title: '' } })
