@@ -17,13 +17,13 @@ NAMED = re.compile(r'"([a-z]+(?:_[a-z]+)*)"')
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_every_statement_is_used(dialect: str) -> None:
-    used = {name for file in ROOM.glob("*.py") for name in NAMED.findall(file.read_text())}
+    used = {name for file in ROOM.rglob("*.py") for name in NAMED.findall(file.read_text())}
     assert set(statements.load(dialect)) - used == set()
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_every_statement_asked_for_is_there(dialect: str) -> None:
-    asked = {name for file in ROOM.glob("*.py") for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
+    asked = {name for file in ROOM.rglob("*.py") for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
     assert len(asked) > 50
     assert asked - set(statements.load(dialect)) == MANY_WRITERS[dialect]
 
