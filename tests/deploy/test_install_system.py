@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "install_system.sh"
 
 
 def install(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
-    """Run it where these programs, each given as a shell script, are the only ones beside those of every system."""
+    """Run it with only these programs, each given as a shell script, and those of every system."""
     for name in ("bash", "env", "sed", "chmod", "rm"):
         found = shutil.which(name)
         assert found
@@ -25,20 +25,20 @@ def install(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("version", ["v20.0.0", "v24.11.1", "v100.0.0"])
-def test_a_node_that_is_new_enough_is_used(tmp_path: Path, version: str) -> None:
+def test_new_node_is_used(tmp_path: Path, version: str) -> None:
     done = install(tmp_path, npm="exit 1", node=f"echo {version}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("version", ["v18.20.4", "v9.0.0"])
-def test_an_old_node_is_refused_with_the_version_that_is_needed(tmp_path: Path, version: str) -> None:
+def test_old_node_is_refused_with_the_required_version(tmp_path: Path, version: str) -> None:
     done = install(tmp_path, npm="exit 1", node=f"echo {version}")
     assert done.returncode == 1
     assert done.stderr.startswith(f"Node 20 or newer is needed, and the installed node is {version}.")
 
 
 @pytest.mark.parametrize(("candidate", "installs"), [("18.20.4+dfsg-1~deb12u1", False), ("20.19.2+dfsg-1", True)])
-def test_an_old_package_is_not_installed(tmp_path: Path, candidate: str, installs: bool) -> None:
+def test_old_package_is_not_installed(tmp_path: Path, candidate: str, installs: bool) -> None:
     calls = tmp_path / "calls"
     done = install(
         tmp_path,

@@ -69,7 +69,7 @@ def test_repeated_idempotency_key_sends_once(bellcast_server, project):
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["alice"], "expected a recipient and a title; quote a title of several words"),
         (["alice", "Hello", "there"], "quote a title of several words"),
