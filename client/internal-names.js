@@ -4,8 +4,8 @@
  */
 export const INTERNAL_NAMES = [
   'abortSignal', 'becomeFollower', 'becomeLeader', 'cancelTimers', 'changeTopics', 'claimAlerts', 'confirmed', 'coordinator', 'createError',
-  'credential', 'deliver', 'dropConfirmed', 'election', 'emitCancelable', 'flushDeferred', 'generation', 'greeting', 'hideNotice', 'isConfirmed', 'isDeferred',
+  'credential', 'deliver', 'dropConfirmed', 'election', 'emitCancelable', 'flushDeferred', 'generation', 'greeting', 'isConfirmed', 'isDeferred',
   'isInUse', 'isLeader', 'isLive', 'isQueued', 'isStored', 'lastHeardAt', 'loadPresence', 'markSeen', 'markStale', 'notConnected', 'onChange',
   'onDial', 'onDisconnected', 'onEvent', 'onMoved', 'onReady', 'onRefused', 'onStatusChange', 'openNotification', 'prepare', 'queuedCount', 'rejectAll',
-  'renderNow', 'reopen', 'restoreActions', 'runExclusively', 'saveAll', 'setScope', 'sharingKey', 'showNotice', 'tabBar', 'twoWay', 'withPending',
+  'renderNow', 'reopen', 'restoreActions', 'runExclusively', 'saveAll', 'setScope', 'sharingKey', 'tabBar', 'twoWay', 'withPending',
 ];

@@ -30,6 +30,7 @@ for (const address of [
 
 test('direction overrides are removed from text', () => assert.equal(plain('invoice\u202Egnp.exe'), 'invoicegnp.exe'));
 
+const ENGLISH = texts('en');
 const NOW = Date.parse('2026-06-15T12:00:00Z');
 for (const [at, text] of [
   ['2026-06-15T12:00:30Z', 'now'],
@@ -41,7 +42,7 @@ for (const [at, text] of [
   ['2026-03-04T12:00:00Z', 'Mar 4'],
   ['2025-12-24T12:00:00Z', 'Dec 24, 2025'],
 ]) {
-  test(`${at} is "${text}"`, () => assert.equal(clock('en', 'now').ago(at, NOW), text));
+  test(`${at} is "${text}"`, () => assert.equal(clock(ENGLISH).ago(at, NOW), text));
 }
 
 test('an unsupported language falls back to English texts and dates', () => {

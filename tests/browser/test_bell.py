@@ -28,7 +28,8 @@ def test_notification_and_read_mark_reach_every_device(app, person, open_page):
     row(desk, "New order").hover()
     desk.get_by_role("button", name="Mark as read").click()
     expect(bell(phone, 0)).to_be_visible()
-    expect(desk.get_by_role("list", name="Earlier")).to_contain_text("New order")
+    expect(desk.get_by_role("list", name="Today")).to_contain_text("New order")
+    expect(row(desk, "New order")).to_have_attribute("part", "row normal")
 
 
 def test_opened_bell_marks_its_rows_as_seen(app, person, open_page):

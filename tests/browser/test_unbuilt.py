@@ -54,6 +54,11 @@ def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules
     )  # the alert precedes the first mark as seen
     in_page(first, "bell.open = true")
     expect(first.locator("bellcast-bell .row")).to_have_count(1)
+    first.get_by_role("dialog").press("?")  # loads the list of keys
+    first.keyboard.press("Escape")
+    first.locator("bellcast-bell .menu").dispatch_event("click")
+    row = first.locator("bellcast-bell .title")
+    row.dispatch_event("pointerdown", {"pointerType": "touch", "bubbles": True, "composed": True})
     for page in [first, *languages]:
         page.close()
     unbuilt.context.route_web_socket("**/v1/ws?*", lambda socket: socket.close(code=1011))

@@ -8,6 +8,7 @@
  * @property {string} type
  * @property {string} title
  * @property {string | null} body
+ * @property {'plain' | 'markdown'} [body_format]
  * @property {'low' | 'normal' | 'high' | 'urgent'} priority
  * @property {string | null} action_url
  * @property {string | null} action_text

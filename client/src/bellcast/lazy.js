@@ -5,7 +5,7 @@
 const RETRY_DELAY = 5_000; // ms
 
 /** @template T @param {() => Promise<T>} load @param {Environment} environment @param {AbortSignal} [signal]  stops retrying @returns {Promise<T>} */
-const loadWithRetry = (load, environment, signal) => load().catch(() => retryDelay(environment, signal).then(() => loadWithRetry(load, environment, signal)));
+export const loadWithRetry = (load, environment, signal) => load().catch(() => retryDelay(environment, signal).then(() => loadWithRetry(load, environment, signal)));
 
 /** @param {Environment} environment @param {AbortSignal} [signal] */
 const retryDelay = ({ setTimeout }, signal) => new Promise((resolve) => setTimeout(() => signal?.aborted || resolve(null), RETRY_DELAY));

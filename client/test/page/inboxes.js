@@ -17,10 +17,12 @@ function notification(minutes, fields) {
 function full() {
   const read = (minutes) => ({ read_at: new Date(Date.now() - minutes * MINUTE).toISOString(), seen_at: new Date().toISOString() });
   return [
+    notification(0.1, { title: 'Export of Gallery 118', body: '37 of 88 photographs', icon: '📦', data: { progress: 0.42 } }),
     notification(0.2, { title: 'Ann Lindqvist booked a family portrait', body: 'Saturday 14 March, 14:00 at Södermalm studio. She asks whether the dog may come.', actor: { name: 'Ann Lindqvist' }, action_url: '/bookings/7', action_text: 'View booking' }),
     notification(4, { title: 'Payment of €1,240 failed twice', body: 'The card ending 4242 was declined. Deliveries stop tonight unless it is updated.', priority: 'urgent', action_url: '/billing', action_text: 'Update card' }),
     notification(38, { title: 'Contract for “Nordic Weddings” needs a signature', priority: 'high', icon: '✍️', body: 'Two of three have signed.', action_url: '/contracts/3' }),
     notification(130, { title: 'Mikael Ström commented on Gallery 118', actor: { name: 'Mikael Ström' }, body: '“Could we get number 12 in black and white as well?”', action_url: '/galleries/118' }),
+    ...['Ben Okafor', 'Nora Weiss', 'Ann Lindqvist', 'Bo Chen', 'Cleo Diaz'].map((name, i) => notification(200 + i, { title: `${name} commented on “Nordic Weddings”`, actor: { name }, body: '**Number 12** is *lovely*, see [the gallery](/galleries/118) and `IMG_0012.jpg`', body_format: 'markdown', group: 'gallery:118', data: { image: '/picture.svg' } })),
     notification(60 * 9, { title: 'Your weekly summary is ready', priority: 'low', icon: '📈', ...read(30), action_url: '/reports' }),
     notification(60 * 26, { title: 'Work delivered: Henrik & Sofia', body: '212 edited photographs were uploaded by Priya.', actor: { name: 'Priya Nair' }, ...read(60), action_url: '/galleries/117' }),
     notification(60 * 24 * 3, { title: 'Storage is 90 % full', priority: 'urgent', ...read(60), body: 'Older galleries can be moved to the archive.' }),

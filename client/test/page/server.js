@@ -88,7 +88,7 @@ function stream(token, request, response) {
 
 async function file(pathname, response) {
   const place = pathname.startsWith('/bellcast') ? new URL(`.${pathname}`, SRC) : new URL(`.${pathname}`, import.meta.url);
-  const type = { js: 'text/javascript', css: 'text/css' }[pathname.split('.').pop()] ?? 'text/html';
+  const type = { js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' }[pathname.split('.').pop()] ?? 'text/html';
   const content = await readFile(fileURLToPath(place)).catch(() => null);
   response.writeHead(content ? 200 : 404, { 'content-type': type, 'content-security-policy': CSP }).end(content ?? '');
 }

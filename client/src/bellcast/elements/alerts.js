@@ -1,37 +1,13 @@
 /** Alerts outside of the elements: sound, desktop notifications and the app's badge. As enabled by the person, once per session. */
 
+import { isEnabled } from './alert-settings.js';
+
 /** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
-
-/** @typedef {'sound' | 'desktop'} AlertKind */
 
 /** @type {WeakMap<Session, {users: number, end: AbortController}>} */
 const registrations = new WeakMap();
 const loadDesktop = () => import('./desktop-notifications.js');
-
-/** Whether the person enabled it in this browser. @param {AlertKind} choice */
-export function isEnabled(choice) {
-  try {
-    return localStorage.getItem(`bellcast ${choice}`) === 'on' && (choice === 'sound' || globalThis.Notification?.permission === 'granted');
-  } catch {
-    return false; // storage may be forbidden
-  }
-}
-
-/** Call it from a click: browsers show the permission prompt only then. @param {AlertKind} choice */
-export async function toggle(choice) {
-  const on = !isEnabled(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
-  try {
-    localStorage.setItem(`bellcast ${choice}`, on ? 'on' : 'off');
-  } catch {
-    return false;
-  }
-  if (on && choice === 'sound') void loadDesktop().then(({ chime }) => chime());
-  return on;
-}
-
-/** @param {AlertKind} choice */
-export const isSupported = (choice) => (choice === 'sound' ? 'AudioContext' : 'Notification') in globalThis;
 
 /** Alert once per session, however many elements use it. Returns a function that stops it. @param {Session} session @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
 export function startAlerts(session, many, open) {

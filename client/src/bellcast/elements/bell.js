@@ -1,15 +1,16 @@
 /** `<bellcast-bell>`: a button with a counter, and the panel that it opens. */
 
-import { h, icon } from './dom.js';
+import { addBell } from './announcer.js';
+import { countText } from './count-text.js';
+import { h, icon, setParts } from './dom.js';
 import { Element, reflect } from './element.js';
+import { isStill } from './motion.js';
+import { setTitleCount } from './page-title.js';
 import * as popover from './popover.js';
 
 /** @import { Notification } from '../events.js' */
-/** @import { Session } from '../session.js' */
+/** @import { Session, State } from '../session.js' */
 /** @import { Panel } from './panel.js' */
-
-const MAX_COUNT = 99;
-const TITLE_COUNT = /^\(\d+\+?\) /;
 
 export class Bell extends Element {
   static observedAttributes = [...Element.observedAttributes, 'badge', 'open', 'tabs', 'title-badge'];
@@ -18,17 +19,24 @@ export class Bell extends Element {
   #button = h('button', 'button', { ariaExpanded: 'false', onclick: () => this.#toggle() });
   #live = h('div', 'live', { role: 'status' });
   #dialog = h('dialog', 'panel');
-  /** Created when first opened, so that the badge does not wait for it. @type {Panel | null} */
+  /** Loaded when the person is about to open it, so that a page that is only looked at has less to download. @type {Panel | null} */
   #panel = null;
+  /** @type {Promise<void> | null} */
+  #loading = null;
+  /** Whether the panel takes the focus when it is shown. */
+  #takesFocus = false;
 
   constructor() {
     super();
     this.#button.setAttribute('aria-haspopup', 'dialog');
     this.#button.append(h('span', 'icon', {}, h('slot', '', { name: 'icon' }, icon('bell'))), this.#badge);
+    // A pointer is above the button, or the focus on it, some 100 ms before the click.
+    for (const intent of ['pointerenter', 'pointerdown', 'focus']) this.#button.addEventListener(intent, () => void this.loadPanel().catch(() => {}));
   }
 
   /** @param {string} name @override */
   attributeChangedCallback(name) {
+    if (name === 'title-badge' && !this.hasAttribute(name)) setTitleCount('');
     if (name === 'open') this.onMoved();
     else if (name === 'badge' || name === 'title-badge') this.draw();
     else this.restart();
@@ -37,11 +45,15 @@ export class Bell extends Element {
   /** @param {Session} session @override */
   build(session) {
     popover.hide(this.#dialog);
-    this.#dialog = h('dialog', 'panel');
-    this.#panel = null;
+    this.#dialog = h('dialog', 'panel', { tabIndex: -1, ariaLabel: this.texts.title, ariaBusy: 'true', dir: this.texts.dir });
+    this.#panel = this.#loading = null;
     const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.abortSignal });
+    addBell(session, signal);
     session.addEventListener('alert', (event) => this.#announce(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
-    signal.addEventListener('abort', () => (popover.hide(this.#dialog), this.#setTitleCount(0)));
+    signal.addEventListener('abort', () => {
+      popover.hide(this.#dialog);
+      if (this.hasAttribute('title-badge')) setTitleCount('');
+    });
     this.#listen(this.#dialog, signal);
     return [this.#button, this.#dialog, this.#live];
   }
@@ -57,7 +69,7 @@ export class Bell extends Element {
       if (relatedTarget instanceof Node && !this.contains(relatedTarget)) this.#toggle(false, false);
     }, { signal });
     element.addEventListener('click', ({ target }) => target === element && this.#toggle(false), { signal }); // a sheet's backdrop
-    element.addEventListener('cancel', (event) => (event.preventDefault(), this.#toggle(false)), { signal });
+    element.addEventListener('cancel', (event) => (event.preventDefault(), this.#panel?.escape() || this.#toggle(false)), { signal });
   }
 
   /** @param {KeyboardEvent} event */
@@ -70,9 +82,9 @@ export class Bell extends Element {
   /** @param {boolean} [open] @param {boolean} [focus]  back to the button */
   #toggle(open = !this.hasAttribute('open'), focus = true) {
     if (open === this.hasAttribute('open') || !this.emitCancelable(open ? 'open' : 'close', null)) return;
+    this.#takesFocus = open;
     this.toggleAttribute('open', open);
     if (!open && focus) this.#button.focus();
-    if (open) this.#dialog.focus();
   }
 
   /** Show or hide the panel as the attribute says. @override */
@@ -82,48 +94,66 @@ export class Bell extends Element {
     const open = this.hasAttribute('open');
     this.#button.ariaExpanded = String(open);
     popover.hide(this.#dialog);
-    if (open) {
-      this.#panel ??= this.panel(this.#dialog, session, () => this.#toggle(false));
-      popover.show(this.#dialog, this.#button);
-    }
+    if (open) this.#show(session);
+    else this.#panel?.close();
     this.renderNow();
+  }
+
+  /** @param {Session} session */
+  async #load(session) {
+    const panel = await this.createPanel(this.#dialog, session, () => this.#toggle(false));
+    if (!panel) return;
+    this.#panel = panel;
+    this.#dialog.ariaBusy = null;
+    panel.open();
+    this.renderNow();
+  }
+
+  /** Show the panel, empty until its code is loaded. @param {Session} session */
+  #show(session) {
+    popover.show(this.#dialog, this.#button);
+    if (this.#panel) this.#panel.open();
+    else this.#loading ??= this.#load(session);
+    if (this.#takesFocus || this.#dialog.open) this.#dialog.focus(); // a modal dialog would focus its first button
+    this.#takesFocus = false;
   }
 
   /** @param {Session} session @override */
   render({ state }) {
-    this.#renderCount(state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread']);
+    this.#renderCount(state.error ? 0 : state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread']);
+    this.#renderConnection(state);
     if (this.hasAttribute('open') && this.#panel) this.markSeen(this.#panel.render(Date.now()));
   }
 
   /** @param {number} count */
   #renderCount(count) {
-    const text = count > MAX_COUNT ? `${MAX_COUNT}+` : String(count);
+    const text = countText(count);
     this.#badge.hidden = !count;
     this.#badge.textContent = text;
     this.#button.ariaLabel = count ? this.texts.label(text) : this.texts.title;
-    this.#setTitleCount(this.hasAttribute('title-badge') ? count : 0);
+    if (this.hasAttribute('title-badge')) setTitleCount(count ? text : '');
   }
 
-  /** @param {number} count */
-  #setTitleCount(count) {
-    if (!count && !TITLE_COUNT.test(document.title)) return;
-    const title = document.title.replace(TITLE_COUNT, '');
-    const next = count ? `(${count > MAX_COUNT ? `${MAX_COUNT}+` : count}) ${title}` : title;
-    if (next !== document.title) document.title = next;
+  /** Show a bell without a connection as such: its count may be old. @param {State} state */
+  #renderConnection({ status, error }) {
+    const isOffline = status !== 'live' && status !== 'connecting';
+    const text = error ? this.texts.ended : this.texts[status];
+    this.#button.classList.toggle('offline', isOffline);
+    setParts(this.#button, 'button', { offline: isOffline });
+    this.#button.ariaDescription = this.#button.title = isOffline ? text : '';
   }
 
-  /** Announce new notifications once, however many there are. @param {Notification[]} told */
+  /** Announce new notifications once, however many there are. @param {Notification[]} notifications */
   #announce([first, ...others]) {
     if (!first) return;
     this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(first.title);
-    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
     const rotate = ['0deg', '14deg', '-11deg', '7deg', '0deg'];
-    if (!still) this.#button.querySelector('.icon')?.animate({ rotate }, { duration: 700, easing: 'ease-out' });
+    if (!isStill()) this.#button.querySelector('.icon')?.animate({ rotate }, { duration: 700, easing: 'ease-out' });
   }
 
-  /** @param {Notification} notification @param {MouseEvent} event @param {Panel} [panel] @override */
-  follow(notification, event, panel) {
-    const left = super.follow(notification, event, panel);
+  /** @param {Notification} notification @param {MouseEvent} event @param {() => void} [markRead] @override */
+  follow(notification, event, markRead) {
+    const left = super.follow(notification, event, markRead);
     if (left) this.#toggle(false);
     return left;
   }

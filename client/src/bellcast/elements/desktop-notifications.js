@@ -1,11 +1,11 @@
-/** A sound and desktop notifications. Loaded when notification is enabled. */
+/** A sound and desktop notifications. Loaded when one of them is enabled. */
 
 import { link, plain } from './dom.js';
 
 /** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
-const MAX_SHOWN = 3; // at once; more become notification notification with their number
+const MAX_SHOWN = 3; // at once; more become one with their number
 
 /** @type {Map<string, Notification>} */
 const shown = new Map();
@@ -22,14 +22,26 @@ export function show(session, signal, notifications, many, open) {
   const [first] = notifications;
   const each = notifications.length > MAX_SHOWN && first ? [{ ...first, title: many(notifications.length), body: null }] : notifications;
   for (const notification of each) {
-    const picture = link(notification.actor?.avatar);
-    const desktop = new Notification(plain(notification.title), { tag: notification.id, ...(notification.body && { body: plain(notification.body) }), ...(picture && { icon: picture }) });
-    shown.set(notification.id, desktop);
+    void showOne(notification, open);
+  }
+}
+
+/** @param {InboxNotification} notification @param {(notification: InboxNotification) => void} open */
+async function showOne({ id: tag, title, body, actor, ...others }, open) {
+  const picture = link(actor?.avatar);
+  const options = { tag, ...(body && { body: plain(body) }), ...(picture && { icon: picture }) };
+  try {
+    const desktop = new Notification(plain(title), options);
+    shown.set(tag, desktop);
     desktop.onclick = () => {
       desktop.close();
       focus();
-      open(notification);
+      open({ id: tag, title, body, actor, ...others });
     };
+  } catch {
+    // The constructor throws where only a service worker may show notifications.
+    const worker = await navigator.serviceWorker?.getRegistration();
+    await worker?.showNotification(plain(title), options);
   }
 }
 

@@ -14,6 +14,9 @@ export function h(tag, name, props = {}, ...content) {
   return element;
 }
 
+/** Name the states of an element beside its part, so that pages can style `::part(row unread)`. @param {HTMLElement} element @param {string} name @param {Record<string, unknown>} states */
+export const setParts = (element, name, states) => element.setAttribute('part', [name, ...Object.keys(states).filter((state) => states[state])].join(' '));
+
 /** The address if it is safe to follow (http, https, mailto, tel or relative), else null. @param {string | null | undefined} address */
 export function link(address) {
   if (!address || !URL.canParse(address, document.baseURI)) return null;
@@ -29,13 +32,15 @@ const ICONS = {
   bell: 'M6 9.5a6 6 0 0 1 12 0c0 4.6 2 6.5 2 6.5H4s2-1.9 2-6.5M10 19.5a2.2 2.2 0 0 0 4 0',
   check: 'M5 12.5 10 17.5 19.5 7',
   checks: 'M2 12.5 7 17.5 15.5 8M11.5 17l.5.5L22.5 7',
-  unread: 'M12 8.5a3.5 3.5 0 1 0 .01 0',
+  unread: 'M3.5 6h17v12.5h-17zM4 6.5l8 6.5 8-6.5',
   trash: 'M4.5 7h15M9.5 7V4.5h5V7M6.5 7l.8 12.5h9.4L17.5 7',
   archive: 'M3.5 5h17v4h-17zM5 9v10h14V9M10 13h4',
   inbox: 'M4 13l2.5-8h11L20 13v6H4zM4 13h5a3 3 0 0 0 6 0h5',
   sound: 'M4 9.5v5h3.5L12 18.5v-13L7.5 9.5zM15.5 9a4 4 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11',
   desktop: 'M3.5 5h17v11h-17zM9 20h6M12 16v4',
   close: 'M6 6l12 12M18 6 6 18',
+  more: 'M5.5 12v.01M12 12v.01M18.5 12v.01',
+  up: 'M12 19V5.5M6 11l6-6 6 6',
   alert: 'M12 7.5v5.5M12 16.5v.01M12 3a9 9 0 1 0 .01 0',
 };
 

@@ -1,18 +1,21 @@
 /** Base class of the elements: attributes, the session while connected to a page, texts in its language, one render per frame. */
 
-import { h, icon, link } from './dom.js';
-import { startAlerts, isEnabled, isSupported, toggle } from './alerts.js';
+import { browserEnvironment } from '../environment.js';
+import { loadWithRetry } from '../lazy.js';
+import { link } from './dom.js';
+import { startAlerts } from './alerts.js';
 import { loadLanguage, texts } from './messages.js';
-import { Panel } from './panel.js';
 import { acquire } from './shared-sessions.js';
-import { sheet } from './styles.js';
+import { sheet } from './sheets.js';
+import { CSS } from './styles.js';
 import { clock } from './time.js';
 import { parse } from './tab-bar.js';
 
-/** @import { Notification, Verb } from '../events.js' */
+/** @import { Notification } from '../events.js' */
 /** @import { Options, Session } from '../session.js' */
 /** @import { Messages } from './messages.js' */
-/** @import { AlertKind } from './alerts.js' */
+/** @import { Refused } from '../api.js' */
+/** @import { Panel } from './panel.js' */
 /** @import { Tab } from './tab-bar.js' */
 
 const TIME_REFRESH_INTERVAL = 20_000; // ms: times are shown in minutes
@@ -45,11 +48,13 @@ export class Element extends BaseElement {
   #unreportedSeen = [];
   /** @type {any} */
   #seenTimer = 0;
+  /** Why the session ended, if pages were notified. @type {Refused | null} */
+  #reportedEnd = null;
   texts = texts('en');
 
   constructor() {
     super();
-    this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [sheet()];
+    this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [sheet(CSS)];
   }
 
   /** The headless session. Set one to share it; it is then neither opened nor closed by the element. */
@@ -191,7 +196,16 @@ export class Element extends BaseElement {
   renderNow() {
     cancelAnimationFrame(this.#frameRequest);
     this.#frameRequest = 0;
-    if (this.session) this.render(this.session);
+    if (!this.session) return;
+    this.#reportEnd(this.session.state.error);
+    this.render(this.session);
+  }
+
+  /** @param {Refused | null} error */
+  #reportEnd(error) {
+    const isNew = error && error !== this.#reportedEnd;
+    this.#reportedEnd = error;
+    if (isNew) this.emitCancelable('sign-in', { code: error.code, message: error.message });
   }
 
   /** Dispatch an event that a page can cancel to handle the step itself. @param {string} step @param {object | null} detail */
@@ -199,63 +213,56 @@ export class Element extends BaseElement {
     return this.dispatchEvent(new CustomEvent(`bellcast:${step}`, { detail, bubbles: true, composed: true, cancelable: true }));
   }
 
-  /** @param {HTMLElement} element @param {Session} session @param {() => void} close */
-  panel(element, session, close) {
+  /** Load the code of the panel ahead of its use. */
+  loadPanel() {
+    return import('./panel.js');
+  }
+
+  /** Resolves when the panel's code is loaded; null if the element restarted meanwhile. @param {HTMLElement} element @param {Session} session @param {() => void} close @returns {Promise<Panel | null>} */
+  async createPanel(element, session, close) {
+    const { abortSignal: signal } = this;
+    const { Panel, PANEL_CSS } = await loadWithRetry(() => this.loadPanel(), browserEnvironment(), signal);
+    if (!signal || signal.aborted) return null;
+    const { adoptedStyleSheets } = /** @type {ShadowRoot} */ (this.shadowRoot);
+    const styles = sheet(PANEL_CSS);
+    if (!adoptedStyleSheets.includes(styles)) adoptedStyleSheets.push(styles);
+    /** @type {Panel} */
     const panel = new Panel(element, {
       session,
       close,
       texts: this.texts,
       tabs: this.tabs,
-      clock: clock(this.texts.lang, this.texts.now),
-      act: (verb, which) => this.act(verb, which, panel),
-      follow: (notification, event) => this.follow(notification, event, panel),
+      clock: clock(this.texts),
+      allows: (verb, which) => this.emitCancelable('action', { verb, which }),
+      follow: (notification, event, unread) => this.follow(notification, event, () => unread.length && panel.triage.act('read', unread, { isQuiet: true })),
       draw: () => this.draw(),
       now: () => this.renderNow(),
       retry: () => void session.open(),
-      footer: this.#choices(),
+      signInUrl: () => this.getAttribute('sign-in-url'),
     });
-    this.abortSignal?.addEventListener('abort', () => panel.hideNotice());
+    signal.addEventListener('abort', () => panel.stop());
+    document.addEventListener('visibilitychange', () => document.hidden && panel.forgetNew(), { signal });
     return panel;
   }
 
-  /** Alert settings of this browser. */
-  #choices() {
-    const choices = /** @type {AlertKind[]} */ (['sound', 'desktop']).filter(isSupported);
-    return h('div', 'footer', {}, ...choices.map((choice) => {
-      const button = h('button', 'choice', { ariaPressed: String(isEnabled(choice)) }, icon(choice), this.texts[choice]);
-      button.onclick = async () => (button.ariaPressed = String(await toggle(choice)));
-      return button;
-    }));
-  }
-
-  /** Apply an action; a deletion is sent when it can no longer be undone. @param {Verb} verb @param {string | 'all'} which @param {Panel} [panel] */
-  act(verb, which, panel) {
-    const { session, texts } = this;
-    if (!session || !this.emitCancelable('action', { verb, which })) return;
-    if (verb === 'delete' && panel) return this.#deferDelete(session, which, panel);
-    session[verb](which).catch((error) => panel?.fail(error));
-    if (verb === 'archive') panel?.showNotice(texts.wasArchived, () => void session.unarchive(which).catch(() => {}));
-  }
-
-  /** @param {Session} session @param {string | 'all'} which @param {Panel} panel */
-  #deferDelete(session, which, panel) {
-    const { undo, commit } = session.hold('delete', which);
-    panel.showNotice(this.texts.wasDeleted, undo, commit);
-  }
-
-  /** Follow a link; a page can cancel it and navigate itself. Clicks that open another tab are left to the browser. @param {Notification} notification @param {MouseEvent} event @param {Panel} [panel] */
-  follow(notification, event, panel) {
+  /** Follow a link; a page can cancel it and navigate itself. Clicks that open another tab are left to the browser. @param {Notification} notification @param {MouseEvent} event @param {() => void} [markRead] */
+  follow(notification, event, markRead = () => this.#markRead(notification)) {
     const elsewhere = Boolean(event.button || event.ctrlKey || event.metaKey || event.shiftKey);
     if (!elsewhere && !this.emitCancelable('open-notification', { notification })) event.preventDefault();
-    if (!notification.read_at) this.act('read', notification.id, panel);
+    markRead();
     return !elsewhere && (event.defaultPrevented || Boolean(link(notification.action_url)));
+  }
+
+  /** @param {Notification} notification */
+  #markRead({ id, read_at }) {
+    if (!read_at && this.emitCancelable('action', { verb: 'read', which: id })) this.session?.read(id).catch(() => {});
   }
 
   /** Open a notification that was clicked outside of the elements. @param {Notification} notification */
   openNotification(notification) {
     const href = link(notification.action_url);
     const free = this.emitCancelable('open-notification', { notification });
-    this.act('read', notification.id);
+    this.#markRead(notification);
     if (free && href) location.href = href;
   }
 

@@ -1,21 +1,27 @@
 /** Shown instead of a list: loading, empty, failed, ended. */
 
-import { h, icon } from './dom.js';
+import { h, icon, link } from './dom.js';
 
 /** @import { Texts } from './messages.js' */
 
-/** @typedef {'' | 'loading' | 'empty' | 'none' | 'failed' | 'ended'} EmptyStateKind */
+/** @typedef {'' | 'loading' | 'empty' | 'caughtUp' | 'none' | 'noneArchived' | 'failed' | 'ended'} EmptyStateKind  `empty` is the first tab's */
+
+/** Slot in which a page can put its own content; the first tab is the inbox itself. */
+const SLOTS = { empty: 'empty', caughtUp: 'none', none: 'none', noneArchived: 'none', failed: 'failed', ended: 'ended' };
+const ICONS = { empty: 'checks', caughtUp: 'checks', none: 'inbox', noneArchived: 'archive', failed: 'alert', ended: 'alert' };
 
 export class EmptyState {
   element = h('div', 'blank');
   shown = /** @type {EmptyStateKind} */ ('');
   #texts;
   #retry;
+  #signInUrl;
 
-  /** @param {Texts} texts @param {() => void} retry */
-  constructor(texts, retry) {
+  /** @param {Texts} texts @param {() => void} retry @param {() => string | null} signInUrl */
+  constructor(texts, retry, signInUrl) {
     this.#texts = texts;
     this.#retry = retry;
+    this.#signInUrl = signInUrl;
   }
 
   /** @param {EmptyStateKind} which */
@@ -23,16 +29,24 @@ export class EmptyState {
     this.element.hidden = !which;
     if (which === this.shown) return;
     this.shown = which;
-    this.element.dataset.state = which;
+    this.element.dataset.state = which === 'caughtUp' || which === 'noneArchived' ? 'none' : which;
     this.element.replaceChildren(...(which === 'loading' ? Array.from({ length: 5 }, skeleton) : which ? this.#page(which) : []));
   }
 
-  /** @param {'empty' | 'none' | 'failed' | 'ended'} which */
+  /** @param {Exclude<EmptyStateKind, '' | 'loading'>} which */
   #page(which) {
-    const sign = h('span', 'sign', {}, icon(which === 'empty' ? 'checks' : which === 'none' ? 'inbox' : 'alert'));
-    const hint = which === 'none' ? [] : [h('p', 'hint', {}, this.#texts[`${which}More`])];
-    const again = which === 'failed' ? [h('button', 'retry', { onclick: this.#retry }, this.#texts.retry)] : [];
-    return [h('slot', '', { name: which }, sign, h('b', 'headline', {}, this.#texts[which]), ...hint, ...again)];
+    const texts = this.#texts;
+    const sign = h('span', 'sign', {}, icon(/** @type {'checks'} */ (ICONS[which])));
+    const headline = h('b', 'headline', {}, texts[which === 'caughtUp' ? 'empty' : which]);
+    const hint = which === 'empty' || which === 'failed' || which === 'ended' ? [h('p', 'hint', {}, texts[`${which}More`])] : [];
+    return [h('slot', '', { name: SLOTS[which] }, sign, headline, ...hint, ...this.#way(which))];
+  }
+
+  /** What the person can do about it. @param {EmptyStateKind} which */
+  #way(which) {
+    if (which === 'failed') return [h('button', 'retry', { onclick: this.#retry }, this.#texts.retry)];
+    const href = which === 'ended' && link(this.#signInUrl());
+    return href ? [h('a', 'retry sign-in', { href }, this.#texts.signIn)] : [];
   }
 }
 

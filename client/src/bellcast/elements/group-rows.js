@@ -5,10 +5,13 @@
 /**
  * @typedef {object} Item  a row of a list
  * @property {Notification} notification
- * @property {number} others  number of notifications it represents
+ * @property {Notification[]} members  the notifications that an action on the row means: all of a folded group
+ * @property {number} others  number of notifications below it in its group
  * @property {boolean} open  true if these are shown
  * @property {boolean} inner  true for one of these
  */
+
+const MAX_NAMES = 3; // actors named of a group; of more, one less, so that "and 1 other" never stands for a name
 
 /** @param {readonly Notification[]} notifications  newest first @param {ReadonlySet<string>} open  unfolded groups @returns {Item[]} */
 export function fold(notifications, open) {
@@ -24,10 +27,19 @@ export function fold(notifications, open) {
 }
 
 /** @param {Notification[]} members @param {ReadonlySet<string>} open @returns {Item[]} */
-function lines([first, ...others], open) {
+function lines(members, open) {
+  const [first, ...others] = members;
   if (!first) return [];
-  const shown = Boolean(first.group && open.has(first.group));
-  const head = { notification: first, others: others.length, open: shown, inner: false };
-  if (!shown) return [head];
-  return [head, ...others.map((notification) => ({ notification, others: 0, open: false, inner: true }))];
+  const shown = others.length > 0 && Boolean(first.group && open.has(first.group));
+  if (!shown) return [{ notification: first, members, others: others.length, open: false, inner: false }];
+  const head = { notification: first, members: [first], others: others.length, open: true, inner: false };
+  return [head, ...others.map((notification) => ({ notification, members: [notification], others: 0, open: false, inner: true }))];
+}
+
+/** Names of a folded group's actors, newest first, and how many more there are; none if there is only one. @param {Item} item */
+export function actorsOf({ members }) {
+  const names = [...new Set(members.flatMap(({ actor }) => actor?.name || []))];
+  if (names.length < 2) return { names: [], more: 0 };
+  const named = names.length > MAX_NAMES ? MAX_NAMES - 1 : names.length;
+  return { names: names.slice(0, named), more: names.length - named };
 }

@@ -15,7 +15,12 @@ export class Inbox extends Element {
   /** @param {Session} session @override */
   build(session) {
     const element = h('section', 'panel page');
-    this.#panel = this.panel(element, session, () => {});
+    this.#panel = null;
+    void this.createPanel(element, session, () => {}).then((panel) => {
+      this.#panel = panel;
+      panel?.open();
+      this.draw();
+    });
     const sizes = new ResizeObserver(() => this.draw());
     sizes.observe(element);
     this.abortSignal?.addEventListener('abort', () => sizes.disconnect());

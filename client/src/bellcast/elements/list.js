@@ -1,103 +1,254 @@
-/** A virtualized list: ten thousand rows cost as much as forty. */
+/** A virtualized list in sections: ten thousand rows cost as much as fifteen. */
 
-import { h } from './dom.js';
+import { h, icon } from './dom.js';
+import { leave } from './motion.js';
 import { row } from './row.js';
 
+/** @import { Section } from './days.js' */
 /** @import { Item } from './group-rows.js' */
 /** @import { RowActions, Row } from './row.js' */
 
-const ESTIMATED_ROW_HEIGHT = 84; // px of a row that was not measured yet
-const OVERSCAN = 500; // px rendered above and below the viewport, so that scrolling finds rows ready
+/** @typedef {{element: HTMLElement, divider: HTMLElement, heading: HTMLElement, list: HTMLElement}} SectionElement */
+
+const ESTIMATED_ROW_HEIGHT = 72; // px of a row that was not measured yet
+const ESTIMATED_HEAD_HEIGHT = 33;
+const OVERSCAN = 400; // px rendered above and below the viewport, so that scrolling finds rows ready
 
 export class List {
-  element;
+  element = h('div', 'lists');
+  /** All rows, rendered or not. @type {readonly Item[]} */
+  items = [];
   #actions;
-  /** @type {Map<string, Row>} */
-  #rows = new Map();
+  /** @type {readonly Section[]} */
+  #sections = [];
+  /** Section of each row. @type {Section[]} */
+  #sectionOf = [];
+  /** Top of each row, and the end of the last. @type {number[]} */
+  #offsets = [0];
+  /** @type {Map<string, number>} */
+  #indexes = new Map();
   /** @type {Map<string, number>} */
   #heights = new Map();
+  /** Rendered rows. @type {Map<string, Row>} */
+  #rows = new Map();
+  /** @type {Map<string, SectionElement>} */
+  #elements = new Map();
   #width = 0;
 
-  /** @param {RowActions} desk @param {string} label */
-  constructor(desk, label) {
-    this.#actions = desk;
-    this.element = h('ul', 'list', { role: 'list', ariaLabel: label });
+  /** @param {RowActions} actions */
+  constructor(actions) {
+    this.#actions = actions;
   }
 
   /**
-   * @param {readonly Item[]} items @param {number} top  of the viewport, relative to the list
-   * @param {number} height  of the viewport @param {number} now @returns {Item[]} the rendered items
+   * Use these rows from now on, without rendering them.
+   * @param {readonly Section[]} sections
    */
-  render(items, top, height, now) {
-    this.#resized();
-    const [first, last, before, after] = this.#window(items, top - OVERSCAN, top + height + OVERSCAN);
-    const focused = this.#focused();
-    const held = focused ? items.findIndex(({ notification: { id } }) => id === focused) : -1; // the focus must not lose its row
-    const there = Array.from({ length: last - first }, (_, at) => first + at);
-    if (held >= 0 && held < first) there.unshift(held);
-    if (held >= last) there.push(held);
-    const shown = there.flatMap((at) => items[at] ?? []);
-    const size = held < first || held >= last ? this.#heights.get(focused ?? '') ?? 0 : 0;
-    this.element.style.paddingBlock = `${held < first ? before - size : before}px ${held >= last ? after - size : after}px`;
-    this.#arrange(shown, now);
-    shown.forEach(({ notification: { id } }, index) => this.#place(id, there[index] ?? 0, items.length));
-    this.#measure();
-    return shown;
+  assign(sections) {
+    if (sections === this.#sections) return;
+    this.#sections = sections;
+    this.items = sections.flatMap(({ items }) => items);
+    this.#sectionOf = sections.flatMap((section) => section.items.map(() => section));
+    this.#indexes = new Map(this.items.map(({ notification: { id } }, index) => [id, index]));
+    this.#layOut();
   }
 
-  /** Range of rendered rows, and the height of those before and after it. @param {readonly Item[]} items @param {number} from @param {number} to */
-  #window(items, from, to) {
-    let [first, last, before, after, at] = [-1, items.length, 0, 0, 0];
-    items.forEach(({ notification: { id } }, index) => {
-      const size = this.#heights.get(id) ?? ESTIMATED_ROW_HEIGHT;
-      if (at + size <= from) before += size;
-      else if (first < 0) first = index;
-      if (at >= to && first >= 0) {
-        last = Math.min(last, index);
-        after += size;
-      }
-      at += size;
-    });
-    return /** @type {const} */ ([first < 0 ? items.length : first, last, before, after]);
+  /** Index of a row, -1 if there is none. @param {string} id */
+  indexOf(id) {
+    return this.#indexes.get(id) ?? -1;
   }
 
-  /** @param {Item[]} items @param {number} now */
-  #arrange(items, now) {
-    const rows = new Map(items.map((item) => [item.notification.id, this.#row(item)]));
-    for (const [id, { element }] of this.#rows) if (rows.get(id)?.element !== element) element.remove();
-    this.#rows = rows;
-    let at = this.element.firstChild;
-    for (const { element, tick } of rows.values()) {
-      tick(now);
-      // Move only misplaced rows: a moved element loses the focus.
-      if (element === at) at = at.nextSibling;
-      else this.element.insertBefore(element, at);
+  /** Top of a row in the list. @param {number} index */
+  offset(index) {
+    return this.#offsets[index] ?? 0;
+  }
+
+  /** The first row that reaches below a height. @param {number} top */
+  indexAt(top) {
+    let [low, high] = [0, this.items.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#bottom(middle) <= top) low = middle + 1;
+      else high = middle;
     }
+    return low;
   }
 
-  /** @param {Item} item */
-  #row(item) {
-    const current = this.#rows.get(item.notification.id);
-    return current?.update(item) ? current : row(item, this.#actions);
+  /** The rendered row. @param {string} id */
+  row(id) {
+    return this.#rows.get(id);
   }
 
-  /** Tell screen readers the position among all rows. @param {string} id @param {number} at @param {number} of */
-  #place(id, at, of) {
-    const element = this.#rows.get(id)?.element;
-    element?.setAttribute('aria-posinset', String(at + 1));
-    element?.setAttribute('aria-setsize', String(of));
+  /** The row that contains a node. @param {EventTarget | undefined} node */
+  itemAt(node) {
+    for (const [id, { element }] of this.#rows) if (node instanceof Node && element.contains(node)) return this.items[this.indexOf(id)];
+    return undefined;
   }
 
-  #focused() {
+  /** Make one row the list's only tab stop: that one if it is rendered. @param {string} id @param {number} index  otherwise the first from here on */
+  setTabStop(id, index) {
+    const stop = this.#rows.get(id) ?? this.#rows.get(this.items[index]?.notification.id ?? '') ?? this.#rows.values().next().value;
+    for (const each of this.#rows.values()) each.title.tabIndex = each === stop ? 0 : -1;
+  }
+
+  /** Id of the row that contains the focus. */
+  get focused() {
     const root = this.element.getRootNode();
     const active = root instanceof ShadowRoot ? root.activeElement : null;
     for (const [id, { element }] of this.#rows) if (active && element.contains(active)) return id;
     return null;
   }
 
+  /**
+   * Render the rows around the viewport; a row with the focus stays rendered.
+   * @param {number} top  of the viewport @param {number} height  of the viewport @param {number} now @param {ReadonlySet<string>} selected
+   */
+  render(top, height, now, selected) {
+    this.#resized();
+    const first = this.indexAt(top - OVERSCAN);
+    const last = Math.max(first, this.indexAt(top + height + OVERSCAN) + 1);
+    const held = this.indexOf(this.focused ?? '');
+    const indexes = this.items.slice(first, last).map((_, at) => first + at);
+    const isAway = held >= 0 && (held < first || held >= last);
+    if (isAway) indexes.splice(held < first ? 0 : indexes.length, 0, held);
+    this.#arrange(indexes, now, selected);
+    this.#pad(first, Math.min(last, this.items.length), isAway ? held : -1);
+    this.#measure();
+  }
+
+  /** @param {number} index */
+  #bottom(index) {
+    return this.offset(index) + this.#height(this.items[index]?.notification.id ?? '', ESTIMATED_ROW_HEIGHT);
+  }
+
+  /** @param {string} id @param {number} estimate */
+  #height(id, estimate) {
+    return this.#heights.get(id) ?? estimate;
+  }
+
+  /** @param {Section} section */
+  #headHeight({ key, isTitled, isDivided }) {
+    return isTitled || isDivided ? this.#height(key, ESTIMATED_HEAD_HEIGHT) : 0;
+  }
+
+  #layOut() {
+    let at = 0;
+    const offsets = [];
+    for (const section of this.#sections) {
+      at += this.#headHeight(section);
+      for (const { notification: { id } } of section.items) {
+        offsets.push(at);
+        at += this.#height(id, ESTIMATED_ROW_HEIGHT);
+      }
+    }
+    this.#offsets = [...offsets, at];
+  }
+
+  /** The rows that are not rendered become padding; a row that is far away but has the focus is taken out of the flow. @param {number} first @param {number} last @param {number} held */
+  #pad(first, last, held) {
+    const { style } = this.element;
+    const section = this.#sectionOf[first];
+    const total = this.offset(this.items.length);
+    const before = section ? this.offset(first) - this.#headHeight(section) : 0;
+    style.paddingBlock = `${Math.max(0, before)}px ${last > first ? Math.max(0, total - this.#bottom(last - 1)) : 0}px`;
+    const away = this.items[held]?.notification.id;
+    for (const [id, { element }] of this.#rows) {
+      element.classList.toggle('away', id === away);
+      element.style.top = id === away ? `${this.offset(held)}px` : '';
+    }
+    const shown = new Set(this.#sectionOf.slice(first, last));
+    for (const section of this.#sections) {
+      const element = this.#elements.get(section.key);
+      if (!element) continue;
+      element.divider.hidden = !section.isDivided || !shown.has(section);
+      element.heading.hidden = !section.isTitled || !shown.has(section);
+    }
+  }
+
+  /** @param {number[]} indexes @param {number} now @param {ReadonlySet<string>} selected */
+  #arrange(indexes, now, selected) {
+    /** @type {Map<string, Row>} */
+    const rows = new Map();
+    for (const item of indexes.flatMap((index) => this.items[index] ?? [])) rows.set(item.notification.id, this.#row(item, selected));
+    for (const [id, { element }] of this.#rows) {
+      if (rows.get(id)?.element === element) continue;
+      // Motion is for what left the list, not for what was scrolled away or redrawn.
+      if (this.indexOf(id) < 0) leave(element);
+      else element.remove();
+    }
+    this.#rows = rows;
+    const shown = [...new Set(indexes.flatMap((index) => this.#sectionOf[index] ?? []))];
+    this.#dropSections(shown);
+    put(this.element, shown.map((section) => this.#section(section, now).element));
+    for (const section of shown) {
+      const ids = indexes.filter((index) => this.#sectionOf[index] === section).map((index) => this.items[index]?.notification.id ?? '');
+      put(this.#section(section, now).list, ids.flatMap((id) => this.#rows.get(id)?.element ?? []));
+      ids.forEach((id) => this.#place(id, section));
+    }
+    for (const { tick } of rows.values()) tick(now);
+  }
+
+  /** @param {Section[]} shown */
+  #dropSections(shown) {
+    const keys = new Set(shown.map(({ key }) => key));
+    for (const [key, { element, list }] of this.#elements) {
+      if (keys.has(key)) continue;
+      this.#elements.delete(key);
+      if (list.querySelector(':scope > [inert]')) leave(element);
+      else element.remove();
+    }
+  }
+
+  /** @param {Item} item @param {ReadonlySet<string>} selected */
+  #row(item, selected) {
+    const current = this.#rows.get(item.notification.id);
+    const isSelected = selected.has(item.notification.id);
+    if (current?.update(item, isSelected)) return current;
+    const made = row(item, this.#actions);
+    made.update(item, isSelected);
+    return made;
+  }
+
+  /** @param {Section} section @param {number} now */
+  #section(section, now) {
+    const { key, day } = section;
+    const made = this.#elements.get(key) ?? this.#createSection(key);
+    const title = this.#actions.clock.day(day, now);
+    if (made.heading.textContent !== title) made.heading.textContent = made.list.ariaLabel = title;
+    return made;
+  }
+
+  /** @param {string} key */
+  #createSection(key) {
+    const heading = h('h3', 'subheading');
+    const divider = h('div', 'divider', { role: 'separator' }, h('span', 'divider-text', {}, icon('up'), this.#actions.texts.fresh));
+    divider.ariaLabel = this.#actions.texts.fresh;
+    const list = h('ul', 'list', { role: 'list' });
+    const made = { element: h('section', 'section', {}, divider, heading, list), divider, heading, list };
+    this.#elements.set(key, made);
+    return made;
+  }
+
+  /** Tell screen readers the position in the section, of which only a part is rendered. @param {string} id @param {Section} section */
+  #place(id, { items }) {
+    const first = this.indexOf(items[0]?.notification.id ?? '');
+    const element = this.#rows.get(id)?.element;
+    element?.setAttribute('aria-posinset', String(this.indexOf(id) - first + 1));
+    element?.setAttribute('aria-setsize', String(items.length));
+  }
+
   /** Read all heights before any write: one layout for all. */
   #measure() {
-    for (const [id, { element }] of this.#rows) this.#heights.set(id, element.offsetHeight || ESTIMATED_ROW_HEIGHT);
+    let isChanged = false;
+    /** @param {string} key @param {number} height */
+    const note = (key, height) => {
+      if (!height || this.#heights.get(key) === height) return;
+      this.#heights.set(key, height);
+      isChanged = true;
+    };
+    for (const [id, { element }] of this.#rows) note(id, element.getBoundingClientRect().height); // with its fraction
+    for (const [key, { element, list }] of this.#elements) note(key, list.getBoundingClientRect().top - element.getBoundingClientRect().top);
+    if (isChanged) this.#layOut();
   }
 
   /** A different width wraps lines differently. */
@@ -105,5 +256,15 @@ export class List {
     const { offsetWidth } = this.element;
     if (offsetWidth !== this.#width) this.#heights.clear();
     this.#width = offsetWidth;
+  }
+}
+
+/** Give an element these children in this order, beside those that are inert. Only misplaced ones move: a moved element loses the focus. @param {HTMLElement} parent @param {HTMLElement[]} children */
+function put(parent, children) {
+  let at = parent.firstElementChild;
+  for (const child of children) {
+    while (at instanceof HTMLElement && at.inert) at = at.nextElementSibling;
+    if (child === at) at = child.nextElementSibling;
+    else parent.insertBefore(child, at);
   }
 }

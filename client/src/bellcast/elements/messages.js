@@ -17,6 +17,31 @@ export const en = {
   undo: 'Undo',
   close: 'Close',
   more: 'Load more',
+  today: 'Today',
+  yesterday: 'Yesterday',
+  /** Label of the line below the notifications that are new since the panel was opened. */
+  fresh: 'New',
+  /** @type {(count: number | string) => string} */
+  newAbove: (count) => `${count} new`,
+  /** Follows the names of two actors. @type {(count: number | string) => string} */
+  others: (count) => `${count} ${count === 1 ? 'other' : 'others'}`,
+  select: 'Select',
+  /** @type {(count: number | string) => string} */
+  selected: (count) => `${count} selected`,
+  deselect: 'Clear selection',
+  options: 'More actions',
+  /** @type {(count: number | string) => string} */
+  wasRead: (count) => (count === 1 ? 'Marked as read' : `${count} marked as read`),
+  wasUnread: 'Marked as unread',
+  wasUnarchived: 'Moved to inbox',
+  undone: 'Undone',
+  shortcuts: 'Keyboard shortcuts',
+  keysMove: 'Next, previous',
+  keysControls: 'Controls of the row',
+  keysOpen: 'Open',
+  keysSelect: 'Select several',
+  keysEnds: 'First, last',
+  progress: 'Progress',
   /** @type {(count: number | string) => string} */
   folded: (count) => `${count} more`,
   fewer: 'Show less',
@@ -26,11 +51,13 @@ export const en = {
   empty: 'You’re all caught up',
   emptyMore: 'New notifications will show up here.',
   none: 'Nothing here',
+  noneArchived: 'Nothing archived yet',
   failed: 'Notifications couldn’t be loaded',
-  failedMore: 'We keep trying. Check your connection.',
+  failedMore: 'We’re still trying. Check your connection.',
   ended: 'Your session has ended',
   endedMore: 'Sign in again to see your notifications.',
   retry: 'Try again',
+  signIn: 'Sign in',
   refused: 'That didn’t work. Please try again.',
   wasArchived: 'Archived',
   wasDeleted: 'Deleted',
@@ -43,10 +70,13 @@ export const en = {
   closed: 'Disconnected',
   sound: 'Sound',
   desktop: 'Desktop alerts',
+  blocked: 'Blocked in your browser’s settings',
   /** @type {(title: string) => string} */
   arrived: (title) => `New notification: ${title}`,
   /** @type {(count: number | string) => string} */
   arrivedMany: (count) => `${count} new notifications`,
+  /** @type {(count: number | string) => string} */
+  moreToasts: (count) => `+${count} more`,
 };
 
 /** @typedef {typeof en} Messages */

@@ -1,137 +1,182 @@
-/** An inbox panel: heading, tabs, lists, empty states and keyboard control. Used by the bell and the inbox element. */
+/** An inbox panel: heading, tabs, list, empty states and keys. Used by the bell and the inbox element, and loaded with their first panel. */
 
+import { alertChoices } from './alert-choices.js';
+import { Cursor } from './cursor.js';
+import { divide } from './days.js';
 import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
 import { fold } from './group-rows.js';
 import { List } from './list.js';
+import { isStill } from './motion.js';
+import { Notice } from './notice.js';
+import { isUnread } from './row.js';
+import { Selection } from './selection.js';
 import { TabBar } from './tab-bar.js';
+import { startOfDay } from './time.js';
+import { Triage } from './triage.js';
 
-/** @import { Notification } from '../events.js' */
+/** @import { Notification, Verb } from '../events.js' */
 /** @import { Listing, Session, State } from '../session.js' */
+/** @import { Section } from './days.js' */
 /** @import { Item } from './group-rows.js' */
 /** @import { RowActions } from './row.js' */
 /** @import { Tab } from './tab-bar.js' */
+/** @import { TriageVerb } from './triage.js' */
+
+export { PANEL_CSS } from './panel-styles.js';
 
 /**
- * @typedef {Omit<RowActions, 'unfold'> & {session: Session, tabs: readonly Tab[], close: () => void, draw: () => void, now: () => void, retry: () => void,
- *   footer: Node}} Frame
+ * @typedef {object} PanelContext
+ * @property {Session} session
+ * @property {RowActions['texts']} texts
+ * @property {RowActions['clock']} clock
+ * @property {readonly Tab[]} tabs
+ * @property {() => void} close
+ * @property {(verb: Verb, which: string | string[] | 'all') => boolean} allows  false if the page takes care of the action itself
+ * @property {(notification: Notification, event: MouseEvent, unread: Notification[]) => void} follow
+ * @property {() => void} draw  render in the next frame
+ * @property {() => void} now  render at once
+ * @property {() => void} retry
+ * @property {() => string | null} signInUrl
  */
 
 const LOAD_MORE_DISTANCE = 600; // px above the end at which the next page is loaded
-const NOTICE_DURATION = 6_000; // ms to read a notice and to undo
+const TOP = 8; // px from the top within which new rows push the others down instead of being announced by the pill
+const MAX_ANCHORS = 30; // rows that may leave at once without moving those below them
 
 export class Panel {
   element;
   tabBar;
+  triage;
   #context;
+  #list;
+  #cursor;
+  #selection;
+  #notice;
   #status = h('span', 'status', { role: 'status' });
   #readAll;
   #scroll;
-  #unread;
-  #earlier;
+  #pill;
   #more;
   #emptyState;
-  #notice = h('div', 'notice', { role: 'status' });
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #noticeTimer;
-  /** @type {(() => void) | undefined} */
-  #onNoticeClosed;
-  /** @type {{view: Listing, parts: Item[][]} | null} */
-  #sections = null;
+  /** The division of these rows is cached: scrolling does not change it, and there may be ten thousand. @type {{rows: readonly Notification[], day: number, boundary: string, sections: Section[]} | null} */
+  #divided = null;
   /** @type {Set<string>} */
   #openGroups = new Set();
+  /** Rows of the unread tab: they stay when they are read there. @type {Map<string, Notification>} */
+  #stay = new Map();
+  /** Newest row that is not new since the panel was opened. @type {string | null} */
+  #boundary = null;
+  /** Newest row when the list was last at its top. */
+  #topId = '';
+  #tallest = 0;
   #isLoading = false;
   #loadFailed = false;
-  /** Rows that the arrow key is ahead of the loaded ones. */
-  #pendingSteps = 0;
+  /** The menu or the help that is open. @type {{close: () => void} | null} */
+  #overlay = null;
 
-  /** @param {HTMLElement} element @param {Frame} frame */
-  constructor(element, frame) {
-    const { texts, act, close } = frame;
+  /** @param {HTMLElement} element @param {PanelContext} context */
+  constructor(element, context) {
+    const { session, texts, tabs, clock, close, draw } = context;
     this.element = element;
-    this.#context = frame;
-    const desk = { ...frame, unfold: (/** @type {string} */ group) => this.#unfold(group) };
-    this.#readAll = button('read-all', texts.readAll, () => (act('read', 'all'), element.focus())); // the button disappears, the focus must not
-    this.#readAll.prepend(icon('checks'));
+    this.#context = context;
+    this.#notice = new Notice(texts.undo);
+    this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (element.focus(), draw()) });
+    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), openMenu: (item) => void this.#openMenu(item) });
+    this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), draw);
+    this.#readAll = button('read-all', '', () => this.#markAllAsRead());
+    this.#readAll.title = texts.readAll;
+    this.#readAll.append(icon('checks'), h('span', 'read-all-text', {}, texts.readAll));
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;
     leave.append(icon('close'));
-    this.tabBar = new TabBar(frame.tabs, texts, () => this.#onTabChange());
-    this.#unread = section(texts.unread, desk);
-    this.#earlier = section(texts.earlier, desk);
-    this.#emptyState = new EmptyState(texts, frame.retry);
+    this.tabBar = new TabBar(tabs, texts, () => this.#onTabChange());
+    this.#emptyState = new EmptyState(texts, context.retry, context.signInUrl);
     this.#more = button('more', texts.more, () => void this.loadMore());
-    this.#scroll = h('div', 'scroll', { ...(frame.tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: frame.draw },
-      this.#unread.element, this.#earlier.element, this.#emptyState.element, this.#more);
+    this.#scroll = h('div', 'scroll', { ...(tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: draw },
+      this.#list.element, this.#emptyState.element, this.#more);
+    this.#cursor = new Cursor({ list: this.#list, scroll: this.#scroll, now: context.now, loadMore: () => this.#loadMoreIfAny() });
+    this.#pill = button('pill', '', () => this.#toTop());
+    this.#pill.hidden = true;
+    const keys = button('choice keys', '?', () => void this.#openHelp());
+    keys.ariaLabel = keys.title = texts.shortcuts;
     element.append(
       h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, h('slot', '', { name: 'header' }), leave),
-      this.tabBar.element, this.#scroll, this.#notice, frame.footer);
-    this.#notice.hidden = true;
+      this.tabBar.element, h('div', 'stage', {}, this.#pill, this.#scroll), this.#notice.element, this.#selection.element,
+      h('div', 'footer', {}, ...alertChoices(texts, (text) => this.#notice.show(text)), keys));
     element.tabIndex = -1;
     element.dir = texts.dir;
     element.lang = texts.lang;
     element.setAttribute('aria-labelledby', 'heading');
-    element.addEventListener('keydown', (event) => this.#key(/** @type {KeyboardEvent} */ (event)));
+    element.addEventListener('keydown', (event) => this.#onKey(/** @type {KeyboardEvent} */ (event)));
+    element.addEventListener('focusin', () => (this.#cursor.current = this.#list.focused ?? this.#cursor.current));
+    element.addEventListener('pointerdown', (event) => void this.#onPointerDown(/** @type {PointerEvent} */ (event)));
   }
 
   get #view() {
     return this.#context.session.view(this.tabBar.query);
   }
 
-  /** Return the rendered notifications. @param {number} now */
+  /** The panel is shown: what came since the person last looked is new. */
+  open() {
+    this.#boundary = null;
+    this.#scroll.scrollTop = 0;
+  }
+
+  /** The person looks away: what comes from now on is new. */
+  forgetNew() {
+    this.#boundary = null;
+  }
+
+  /** The panel is hidden. */
+  close() {
+    this.#overlay?.close();
+    this.#selection.clear();
+    this.#stay.clear();
+    this.#tallest = 0;
+    this.element.style.removeProperty('--tallest');
+  }
+
+  /** The element leaves the page. */
+  stop() {
+    this.close();
+    this.triage.commit();
+    this.#notice.hide();
+  }
+
+  /** Return the notifications that the person can see. @param {number} now */
   render(now) {
     const { session } = this.#context;
     const { state } = session;
     const view = this.#view.state;
-    const focused = this.#focused();
+    const { focused } = this.#cursor;
+    const rows = state.error ? [] : this.#withStaying(view.notifications, state);
     this.#renderStatus(state);
     this.tabBar.render(session);
-    const shown = this.#renderSections(view, now);
     this.#readAll.hidden = !state.unread || state.error !== null;
-    this.#more.hidden = !view.next || !view.loaded;
-    this.#emptyState.show(view.notifications.length || (view.loaded && view.next) ? '' : this.#emptyStateKind(state, view.loaded));
-    if (focused >= 0 && this.#focused() < 0) this.#focus(focused);
-    while (this.#pendingSteps && this.#moveFocus(1)) this.#pendingSteps--;
-    if (!view.next || this.#loadFailed || focused < 0) this.#pendingSteps = 0;
+    this.#more.hidden = !view.next || !view.loaded || state.error !== null;
+    this.#emptyState.show(rows.length || (view.loaded && view.next && !state.error) ? '' : this.#emptyStateKind(state, view.loaded));
+    this.#renderList(rows, view.loaded ? state : null, now);
+    if (focused >= 0 && this.#cursor.focused < 0) this.#restoreFocus(focused);
+    this.#cursor.resume(view.next !== null && !this.#loadFailed);
+    this.#keepHeight();
     this.#loadMoreIfNear();
-    return shown;
+    return this.#visible();
   }
 
   /** Load the next older page. */
   async loadMore() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    this.#loadFailed = await this.#view.loadMore().then(() => false, (error) => (this.fail(error), true));
+    this.#loadFailed = await this.#view.loadMore().then(() => false, (error) => (this.triage.fail(error), true));
     this.#isLoading = false;
     this.#context.draw();
   }
 
-  /** Show a notice for a while, with "Undo" if `undo` is given; `onClosed` runs if it was not used. @param {string} text @param {() => void} [undo] @param {() => void} [onClosed] */
-  showNotice(text, undo, onClosed) {
-    this.hideNotice();
-    const { texts } = this.#context;
-    const back = button('undo', texts.undo, () => {
-      this.#onNoticeClosed = undefined;
-      undo?.();
-      this.hideNotice();
-      this.element.focus();
-    });
-    this.#onNoticeClosed = onClosed;
-    this.#notice.replaceChildren(h('span', 'said', {}, text), ...(undo ? [back] : []));
-    this.#notice.hidden = false;
-    this.#noticeTimer = setTimeout(() => this.hideNotice(), NOTICE_DURATION);
-  }
-
-  /** Report a failed action. @param {{status?: number}} error */
-  fail({ status }) {
-    this.showNotice(this.#context.texts[status === 401 ? 'ended' : 'refused']);
-  }
-
-  hideNotice() {
-    clearTimeout(this.#noticeTimer);
-    this.#notice.hidden = true;
-    this.#onNoticeClosed?.();
-    this.#onNoticeClosed = undefined;
+  #loadMoreIfAny() {
+    if (this.#view.state.next === null) return false;
+    void this.loadMore();
+    return true;
   }
 
   /** @param {State} state */
@@ -143,38 +188,97 @@ export class Panel {
     this.#status.dataset.status = word;
   }
 
-  /** @param {Listing} view @param {number} now @returns {Notification[]} */
-  #renderSections(view, now) {
-    const { view: chosen = 'all' } = this.tabBar.query;
-    const apart = chosen === 'all';
-    const [fresh = [], old = []] = this.#sectionsOf(view, apart);
-    this.#unread.count.textContent = String((this.tabBar.selected ? fresh.length : view.unread) || '');
-    this.#unread.heading.hidden = !apart;
-    return [this.#renderSection(this.#unread, fresh, now), this.#renderSection(this.#earlier, old, now)].flat();
+  /** Render the list so that what the person looks at stays where it is. @param {readonly Notification[]} rows @param {State | null} inbox  null while it is not loaded @param {number} now */
+  #renderList(rows, inbox, now) {
+    const scroll = this.#scroll;
+    const anchors = this.#anchors();
+    this.#list.assign(this.#divide(rows, inbox, now));
+    const { items } = this.#list;
+    const top = () => {
+      const anchor = anchors.find(({ id }) => this.#list.indexOf(id) >= 0);
+      return anchor ? Math.max(0, this.#list.offset(this.#list.indexOf(anchor.id)) - anchor.below) : scroll.scrollTop;
+    };
+    this.#selection.retain((id) => this.#list.indexOf(id) >= 0);
+    this.#list.render(top(), scroll.clientHeight, now, this.#selection.ids);
+    const held = top();
+    if (Math.abs(held - scroll.scrollTop) > 0.5) scroll.scrollTop = held;
+    this.#list.setTabStop(this.#cursor.current, this.#list.indexAt(scroll.scrollTop));
+    this.#renderPill(items);
   }
 
-  /** Cached: scrolling does not change it, and there may be ten thousand rows. @param {Listing} view @param {boolean} apart */
-  #sectionsOf(view, apart) {
-    if (this.#sections?.view !== view) {
-      const { notifications } = view;
-      const parts = apart ? [notifications.filter((each) => !each.read_at), notifications.filter((each) => each.read_at)] : [notifications, []];
-      this.#sections = { view, parts: parts.map((part) => fold(part, this.#openGroups)) };
+  /** The first visible rows, and how far below the viewport's top each is. None at the top of the list: new rows may push the others down there. */
+  #anchors() {
+    const { scrollTop } = this.#scroll;
+    if (scrollTop <= TOP) return [];
+    const first = this.#list.indexAt(scrollTop);
+    return this.#list.items.slice(first, first + MAX_ANCHORS).map(({ notification: { id } }, at) => ({ id, below: this.#list.offset(first + at) - scrollTop }));
+  }
+
+  /** @param {readonly Notification[]} rows @param {State | null} inbox @param {number} now */
+  #divide(rows, inbox, now) {
+    const day = startOfDay(now);
+    this.#boundary ??= inbox && (inbox.notifications.find(({ seen_at }) => seen_at)?.id ?? '');
+    const { view } = this.tabBar.query;
+    const boundary = view === 'archived' ? '' : this.#boundary ?? '';
+    if (this.#divided?.rows !== rows || this.#divided.day !== day || this.#divided.boundary !== boundary) {
+      this.#divided = { rows, day, boundary, sections: divide(fold(rows, this.#openGroups), boundary) };
     }
-    return this.#sections.parts;
+    return this.#divided.sections;
   }
 
-  /** @param {ReturnType<typeof section>} part @param {readonly Item[] | undefined} items @param {number} now */
-  #renderSection({ element, list, heading }, items = [], now) {
-    element.hidden = !items.length;
+  /** Rows of the unread tab that were read there stay until the person leaves it: reading must not move the rows below. @param {readonly Notification[]} rows @param {State} inbox */
+  #withStaying(rows, inbox) {
+    if (this.tabBar.query.view !== 'unread') return rows;
+    for (const row of rows) this.#stay.set(row.id, row);
+    if (this.#stay.size === rows.length) return rows;
+    const unread = new Set(rows.map(({ id }) => id));
+    const current = new Map(inbox.notifications.map((row) => [row.id, row]));
+    for (const id of this.#stay.keys()) {
+      const row = current.get(id);
+      if (unread.has(id)) continue;
+      if (row?.read_at && !row.archived_at) this.#stay.set(id, row);
+      else this.#stay.delete(id);
+    }
+    const merged = [...this.#stay.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+    const before = this.#divided?.rows;
+    return before?.length === merged.length && merged.every((row, at) => row === before[at]) ? before : merged;
+  }
+
+  /** "2 new": how many rows came above while the person reads further down. @param {readonly Item[]} items */
+  #renderPill(items) {
+    const newest = items[0]?.notification.id ?? '';
+    if (this.#scroll.scrollTop <= TOP || !this.#topId) this.#topId = newest;
+    const older = items.findIndex(({ notification: { id } }) => id <= this.#topId);
+    const count = newest > this.#topId ? (older < 0 ? items.length : older) : 0;
+    this.#pill.hidden = !count;
+    const text = count ? this.#context.texts.newAbove(count) : '';
+    if (this.#pill.textContent !== text) this.#pill.replaceChildren(text, icon('up'));
+  }
+
+  #toTop() {
+    if (this.#pill.matches(':focus')) this.element.focus(); // the pill disappears, the focus must not
+    this.#scroll.scrollTo({ top: 0, behavior: isStill() ? 'auto' : 'smooth' });
+  }
+
+  /** Notifications of the rows in the viewport. */
+  #visible() {
     const { scrollTop, clientHeight } = this.#scroll;
-    const top = scrollTop - element.offsetTop - heading.offsetHeight;
-    return list.render(items, top, clientHeight, now).map(({ notification }) => notification);
+    if (!clientHeight) return [];
+    return this.#list.items.slice(this.#list.indexAt(scrollTop), this.#list.indexAt(scrollTop + clientHeight) + 1).flatMap(({ members }) => members);
+  }
+
+  /** While it is open the panel does not get lower. */
+  #keepHeight() {
+    const { offsetHeight } = this.element;
+    if (offsetHeight <= this.#tallest) return;
+    this.#tallest = offsetHeight;
+    this.element.style.setProperty('--tallest', `${offsetHeight}px`);
   }
 
   /** @param {string} group */
   #unfold(group) {
     if (!this.#openGroups.delete(group)) this.#openGroups.add(group);
-    this.#sections = null;
+    this.#divided = null;
     this.#context.draw();
   }
 
@@ -182,6 +286,9 @@ export class Panel {
   #onTabChange() {
     this.#scroll.scrollTop = 0;
     this.#loadFailed = false;
+    this.#topId = '';
+    this.#stay.clear();
+    this.#selection.clear();
     this.#context.now();
   }
 
@@ -195,65 +302,175 @@ export class Panel {
   /** Why there is no list; a retry keeps showing the failure. @param {State} state @param {boolean} loaded */
   #emptyStateKind({ status, error }, loaded) {
     if (error) return 'ended';
-    if (loaded) return this.tabBar.selected ? 'none' : 'empty';
-    return status === 'waiting' || status === 'offline' || this.#emptyState.shown === 'failed' ? 'failed' : 'loading';
+    if (!loaded) return status === 'waiting' || status === 'offline' || this.#emptyState.shown === 'failed' ? 'failed' : 'loading';
+    if (!this.tabBar.selected) return 'empty';
+    const { view, type, tag } = this.tabBar.query;
+    if (view === 'archived') return 'noneArchived';
+    return view === 'unread' && !type && !tag ? 'caughtUp' : 'none';
   }
 
-  get #titles() {
-    return [...this.element.querySelectorAll('.title')].filter((each) => each instanceof HTMLElement);
+  /** @param {TriageVerb} verb @param {readonly Notification[]} notifications */
+  #act(verb, notifications) {
+    this.triage.act(verb, notifications);
   }
 
-  /** Index of the focused row, -1 for none. */
-  #focused() {
-    const root = this.element.getRootNode();
-    const active = root instanceof ShadowRoot && root.activeElement?.closest('.row')?.querySelector('.title');
-    return active instanceof HTMLElement ? this.#titles.indexOf(active) : -1;
+  /** @param {Item} item @param {MouseEvent} event */
+  #follow({ notification, members }, event) {
+    this.#context.follow(notification, event, members.filter(({ read_at }) => !read_at));
   }
 
-  /** Focus the row, or the nearest remaining one. @param {number} at */
-  #focus(at) {
-    const titles = this.#titles;
-    (titles[Math.max(0, Math.min(at, titles.length - 1))] ?? this.element).focus();
+  #markAllAsRead() {
+    this.#stay.clear();
+    this.triage.readAll();
+    this.element.focus(); // the button disappears, the focus must not
   }
 
-  /** Focus the next or previous row; false at the end of the loaded rows. @param {number} step */
-  #moveFocus(step) {
-    this.#titles[this.#focused()]?.scrollIntoView({ block: 'nearest' });
-    this.#renderSections(this.#view.state, Date.now()); // renders the rows around it
-    const to = this.#titles[this.#focused() + step];
-    to?.focus();
-    return Boolean(to);
+  /** The selected rows, else the one with the focus. */
+  #targets() {
+    const { items } = this.#list;
+    if (this.#selection.ids.size) return items.filter(({ notification: { id } }) => this.#selection.ids.has(id));
+    return items.filter((_, index) => index === this.#cursor.focused);
+  }
+
+  /** @param {TriageVerb} verb */
+  #actOnSelection(verb) {
+    this.#act(verb, this.#targets().flatMap(({ members }) => members));
+    if (verb !== 'read' && verb !== 'unread') this.element.focus(); // the bar disappears, the focus must not
+    this.#selection.clear();
+  }
+
+  /** The row is gone or was redrawn: focus what is in its place. @param {number} index */
+  #restoreFocus(index) {
+    if (!this.#list.items.length) return this.element.focus();
+    const same = this.#list.indexOf(this.#cursor.current);
+    this.#cursor.focus(same >= 0 ? same : index);
   }
 
   /** @param {KeyboardEvent} event */
-  #key(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
-    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    if (!Number.isFinite(step)) this.#jump(step > 0);
-    else if (this.#pendingSteps) this.#pendingSteps += step;
-    else if (!this.#moveFocus(step) && step > 0 && this.#view.state.next) {
-      this.#pendingSteps = 1; // continues when the next page is loaded
-      void this.loadMore();
-    }
+  #onKey(event) {
+    const { key, ctrlKey, metaKey, altKey } = event;
+    const [origin] = event.composedPath();
+    if (altKey || (origin instanceof HTMLElement && (origin.isContentEditable || /^(input|textarea|select)$/i.test(origin.tagName)))) return;
+    const name = (ctrlKey || metaKey ? 'ctrl ' : '') + nameOf(event);
+    const handled = key === 'Escape' ? this.escape() : this.#overlay ? false : this.#handleKey(name, event.shiftKey);
+    if (handled) event.preventDefault();
   }
 
-  /** Focus the first row, or the last loaded one. @param {boolean} down */
-  #jump(down) {
-    this.#pendingSteps = 0;
-    this.#scroll.scrollTop = down ? this.#scroll.scrollHeight : 0;
-    this.#context.now();
-    this.#focus(down ? Infinity : 0);
+  /** @param {string} name @param {boolean} isShifted  @returns {boolean} whether the key means something here */
+  #handleKey(name, isShifted) {
+    const targets = this.#targets();
+    const members = targets.flatMap(({ members }) => members);
+    switch (name) {
+      case 'arrowdown': case 'j': return this.#step(1, isShifted);
+      case 'arrowup': case 'k': return this.#step(-1, isShifted);
+      case 'home': return this.#jump(0);
+      case 'end': return this.#jump(Infinity);
+      case 'arrowright': return this.#moveInRow(1);
+      case 'arrowleft': return this.#moveInRow(-1);
+      case '?': return void this.#openHelp(), true;
+      case 'ctrl z': return this.triage.undo();
+      case 'ctrl a': return this.#cursor.focused >= 0 && (this.#selection.selectAll(this.#ids()), true);
+    }
+    if (!targets.length) return false;
+    switch (name) {
+      case 'e': return this.#act(members.every(({ archived_at }) => archived_at) ? 'unarchive' : 'archive', members), true;
+      case 'u': return this.#act(targets.every(isUnread) ? 'read' : 'unread', members), true;
+      case 'delete': case 'backspace': return this.#act('delete', members), true;
+      case 'x': return this.#cursor.focused >= 0 && (this.#selection.toggle(this.#list.focused ?? ''), true);
+    }
+    return false;
   }
+
+  #ids() {
+    return this.#list.items.map(({ notification: { id } }) => id);
+  }
+
+  /** @param {number} step @param {boolean} isExtending */
+  #step(step, isExtending) {
+    const from = this.#list.focused;
+    if (this.#cursor.move(step) && isExtending && from) this.#selection.extend(this.#ids(), from, this.#cursor.current);
+    return true;
+  }
+
+  /** @param {number} index */
+  #jump(index) {
+    this.#cursor.cancel();
+    this.#cursor.focus(index);
+    return true;
+  }
+
+  /** Move among the controls of the row with the focus. @param {number} step */
+  #moveInRow(step) {
+    const element = this.#list.row(this.#list.focused ?? '')?.element;
+    if (!element) return false;
+    const controls = [...element.querySelectorAll('a, button')].filter((each) => each instanceof HTMLElement && each.offsetParent);
+    const root = /** @type {ShadowRoot} */ (element.getRootNode());
+    const at = controls.findIndex((each) => each === root.activeElement);
+    const next = controls[at + (this.#context.texts.dir === 'rtl' ? -step : step)];
+    if (next instanceof HTMLElement) next.focus();
+    return true;
+  }
+
+  /** Close the innermost thing that is open, or drop the selection; false if there is nothing of the kind. */
+  escape() {
+    const overlay = this.#overlay;
+    if (overlay) overlay.close();
+    else if (this.#selection.ids.size) this.#selection.clear();
+    else return false;
+    return true;
+  }
+
+  /** @param {{element: HTMLElement, close: () => void}} overlay */
+  #showOverlay(overlay) {
+    this.#overlay?.close();
+    const { current } = this.#cursor;
+    this.#overlay = {
+      close: () => {
+        this.#overlay = null;
+        overlay.close();
+        (this.#list.row(current)?.title ?? this.element).focus();
+      },
+    };
+    this.element.append(overlay.element);
+  }
+
+  async #openHelp() {
+    const { createHelp } = await import('./keys-help.js');
+    this.#showOverlay(createHelp(this.#context.texts, () => this.#overlay?.close()));
+  }
+
+  /** @param {Item} item */
+  async #openMenu(item) {
+    const { createMenu } = await import('./row-menu.js');
+    const { notification: { id } } = item;
+    const element = this.#list.row(id)?.element;
+    if (!element) return;
+    this.#cursor.current = id;
+    const { texts } = this.#context;
+    this.#showOverlay(createMenu(item, this.element, element, texts, (verb) => {
+      this.#overlay?.close();
+      if (verb === 'select') this.#selection.toggle(id);
+      else this.#act(verb, item.members);
+    }, () => this.#overlay?.close()));
+  }
+
+  /** Swipes and long presses, once there is a finger. @param {PointerEvent} event */
+  async #onPointerDown(event) {
+    const { pointerType, pointerId, clientX, clientY } = event;
+    const [target] = event.composedPath();
+    const item = pointerType === 'touch' ? this.#list.itemAt(target) : undefined;
+    const element = item && this.#list.row(item.notification.id)?.element;
+    if (!element) return;
+    const { watchGesture } = await import('./touch.js');
+    watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.#act(verb, item.members), () => void this.#openMenu(item));
+  }
+}
+
+/** A key by its letter; on a keyboard without Latin letters by its place. @param {KeyboardEvent} event */
+function nameOf({ key, code }) {
+  const isForeign = key.length === 1 && key > '\u007f' && code.startsWith('Key');
+  return isForeign ? code.slice(3).toLowerCase() : key.toLowerCase();
 }
 
 /** @param {string} name @param {string} text @param {() => void} onclick */
-export const button = (name, text, onclick) => h('button', name, { onclick }, text);
-
-/** @param {string} text @param {RowActions} desk */
-function section(text, desk) {
-  const count = h('span', 'count');
-  const list = new List(desk, text);
-  const heading = h('h3', 'subheading', {}, text, count);
-  return { element: h('section', 'section', {}, heading, list.element), list, count, heading };
-}
+const button = (name, text, onclick) => h('button', name, { onclick }, text);

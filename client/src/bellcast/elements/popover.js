@@ -23,7 +23,7 @@ export function hide(panel) {
 /** @param {HTMLDialogElement} panel @param {Element} button */
 export function place(panel, button) {
   const { style } = panel;
-  style.cssText = '';
+  for (const name of ['left', 'top', 'bottom', '--room']) style.removeProperty(name);
   if (phone()) return;
   const at = button.getBoundingClientRect();
   const below = innerHeight - at.bottom - 2 * GAP;

@@ -1,6 +1,8 @@
-/** One notification as a list item. Actions update it in place. */
+/** One notification, or a folded group of them, as a list item. Actions and progress update it in place. */
 
-import { h, icon, link, plain } from './dom.js';
+import { avatar, renderText } from './content.js';
+import { h, icon, link, plain, setParts } from './dom.js';
+import { actorsOf } from './group-rows.js';
 
 /** @import { Notification, Verb } from '../events.js' */
 /** @import { Item } from './group-rows.js' */
@@ -11,93 +13,112 @@ import { h, icon, link, plain } from './dom.js';
  * @typedef {object} RowActions  callbacks of a row
  * @property {Texts} texts
  * @property {ReturnType<typeof clock>} clock
- * @property {(verb: Verb, which: string | 'all') => void} act
- * @property {(notification: Notification, event: MouseEvent) => void} follow
+ * @property {(verb: Verb, item: Item) => void} act
+ * @property {(item: Item, event: MouseEvent) => void} follow
  * @property {(group: string) => void} unfold
+ * @property {(item: Item, button: HTMLElement) => void} openMenu
  *
  * @typedef {ReturnType<typeof row>} Row
  */
 
-const MAX_EMOJI_UNITS = 8; // an emoji may take that many UTF-16 units; anything longer is an unknown name
-
 /** Content that needs a new row when it changes. @param {Item} item */
-const content = ({ notification: n, others, open, inner }) =>
-  JSON.stringify([n.title, n.body, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, others, open, inner]);
+const content = ({ notification: n, members, others, open, inner }) =>
+  JSON.stringify([n.title, n.body, n.body_format, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, n.data.image, others, open, inner,
+    ...(members.length > 1 ? members.map(({ actor }) => actor?.name) : [])]);
 
-/** @param {Item} made @param {RowActions} desk */
-export function row(made, desk) {
-  const { texts, clock, act } = desk;
-  let { notification: now } = made;
+/** @param {Item} item */
+export const isUnread = ({ members }) => members.some(({ read_at }) => !read_at);
+
+/** @param {Item} made @param {RowActions} actions */
+export function row(made, actions) {
+  const { texts, clock } = actions;
+  const { notification, others, inner } = made;
   let shown = made;
   let age = '';
+  let isSelected = false;
   /** @param {MouseEvent} event */
-  const follow = (event) => desk.follow(now, event);
+  const follow = (event) => actions.follow(shown, event);
 
-  const time = h('time', 'time', { dateTime: now.created_at, title: clock.full(now.created_at) });
-  const toggle = tool('toggle', () => act(now.read_at ? 'unread' : 'read', now.id));
-  const shelve = tool('archive', () => act(now.archived_at ? 'unarchive' : 'archive', now.id));
-  const remove = tool('delete', () => act('delete', now.id));
+  const time = h('time', 'time', { dateTime: notification.created_at, title: clock.full(notification.created_at) });
+  const toggle = tool('toggle', () => actions.act(isUnread(shown) ? 'read' : 'unread', shown));
+  const shelve = tool('archive', () => actions.act(shown.notification.archived_at ? 'unarchive' : 'archive', shown));
+  const remove = tool('delete', () => actions.act('delete', shown));
   label(remove, 'trash', texts.delete);
-  const lines = renderText(now, texts, follow);
-  const title = /** @type {HTMLElement} */ (lines.firstElementChild);
-  if (made.others) lines.append(foldButton(made, desk));
-  const element = h('li', 'row', {}, avatar(now), lines,
-    h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove)));
-  element.dataset.priority = now.priority;
-  element.dataset.type = now.type;
-  element.toggleAttribute('data-inner', made.inner);
+  const menu = tool('menu', () => actions.openMenu(shown, menu));
+  menu.setAttribute('aria-haspopup', 'menu');
+  label(menu, 'more', texts.options);
 
-  function state() {
-    element.toggleAttribute('data-unread', !now.read_at);
-    title.ariaDescription = now.read_at ? null : texts.unread;
-    label(toggle, now.read_at ? 'unread' : 'check', now.read_at ? texts.unreadAgain : texts.read);
-    label(shelve, now.archived_at ? 'inbox' : 'archive', now.archived_at ? texts.unarchive : texts.archive);
+  const main = renderText(notification, texts, follow);
+  const title = /** @type {HTMLElement} */ (main.firstElementChild);
+  const names = renderNames(made, texts);
+  const side = h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove), menu);
+  main.prepend(h('div', 'top', {}, h('div', 'line', {}, ...names, title), side));
+  const bar = h('progress', 'progress', { max: 1 });
+  bar.ariaLabel = texts.progress;
+  main.querySelector('.action, .fold')?.before(bar) ?? main.append(bar);
+  if (others) main.append(foldButton(made, actions));
+  const element = h('li', 'row', {}, avatar(notification), main, ...renderImage(notification));
+  element.dataset.priority = notification.priority;
+  element.dataset.type = notification.type;
+  element.toggleAttribute('data-inner', inner);
+  for (const control of element.querySelectorAll('button, a')) /** @type {HTMLElement} */ (control).tabIndex = -1; // the list is one stop
+
+  function renderState() {
+    const unread = isUnread(shown);
+    const { archived_at, priority, data } = shown.notification;
+    element.toggleAttribute('data-unread', unread);
+    element.toggleAttribute('data-selected', isSelected);
+    setParts(element, 'row', { unread, [priority]: true, selected: isSelected });
+    title.ariaDescription = [...(isSelected ? [texts.select] : []), ...(unread ? [texts.unread] : [])].join(', ') || null;
+    label(toggle, unread ? 'check' : 'unread', unread ? texts.read : texts.unreadAgain);
+    label(shelve, archived_at ? 'inbox' : 'archive', archived_at ? texts.unarchive : texts.archive);
+    bar.hidden = typeof data.progress !== 'number';
+    if (typeof data.progress === 'number') bar.value = Math.min(1, Math.max(0, data.progress));
   }
 
-  state();
+  renderState();
   return {
     element,
     title,
-    /** @param {Item} next @returns {boolean} false if it takes a new row */
-    update(next) {
-      const { notification } = next;
+    /** @param {Item} next @param {boolean} selected @returns {boolean} false if it takes a new row */
+    update(next, selected) {
+      if (next === shown && selected === isSelected) return true;
       if (next !== shown && content(next) !== content(made)) return false;
       shown = next;
-      const changed = notification.read_at !== now.read_at || notification.archived_at !== now.archived_at;
-      now = notification;
-      if (changed) state();
+      isSelected = selected;
+      renderState();
       return true;
     },
-    /** @param {number} today */
-    tick(today) {
-      const next = clock.ago(now.created_at, today);
+    /** @param {number} now */
+    tick(now) {
+      const next = clock.ago(notification.created_at, now);
       if (next !== age) time.textContent = age = next;
     },
   };
 }
 
-/** Title, body and action. @param {Notification} made @param {Texts} texts @param {(event: MouseEvent) => void} follow */
-export function renderText({ title, body, priority, action_url, action_text }, texts, follow) {
-  const heading = anchor('title', title, action_url, follow);
-  const lines = h('div', 'main', {}, heading);
-  if (priority === 'urgent' || priority === 'high') heading.appendChild(h('span', 'chip', {}, texts[priority]));
-  if (body) lines.append(h('p', 'body', { dir: 'auto' }, plain(body)));
-  if (action_text && link(action_url)) lines.append(anchor('action', action_text, action_url, follow));
-  return lines;
+/** The actors of a folded group: "Ben, Nora and 3 others". @param {Item} item @param {Texts} texts */
+function renderNames(item, texts) {
+  const { names, more } = actorsOf(item);
+  if (!names.length) return [];
+  // British English: no comma before "and".
+  const list = new Intl.ListFormat(texts.lang === 'en' ? 'en-GB' : texts.lang);
+  return [h('strong', 'names', { dir: 'auto' }, list.format([...names.map(plain), ...(more ? [texts.others(more)] : [])]))];
 }
 
-/** Button that unfolds the group. @param {Item} item @param {RowActions} desk */
+/** @param {Notification} notification */
+function renderImage({ data }) {
+  const src = typeof data.image === 'string' && link(data.image);
+  if (!src) return [];
+  const frame = h('span', 'thumbnail', {});
+  frame.append(h('img', '', { src, alt: '', loading: 'lazy', referrerPolicy: 'no-referrer', onerror: () => frame.remove() }));
+  return [frame];
+}
+
+/** Button that unfolds the group. @param {Item} item @param {RowActions} actions */
 function foldButton({ notification: { group }, others, open }, { texts, unfold }) {
   const text = open ? texts.fewer : texts.folded(others);
   return h('button', 'fold', { ariaExpanded: String(open), onclick: () => unfold(group ?? '') }, text);
-}
-
-/** A link if there is a valid address, else a button. @param {string} name @param {string} text @param {string | null} address @param {(event: MouseEvent) => void} onclick */
-function anchor(name, text, address, onclick) {
-  const href = link(address);
-  const inner = h('span', 'words', { dir: 'auto' }, plain(text));
-  if (!href) return h('button', name, { onclick }, inner);
-  return h('a', name, { href, onclick, onauxclick: (event) => event.button === 1 && onclick(event) }, inner);
 }
 
 /** @param {string} name @param {() => void} onclick */
@@ -108,18 +129,3 @@ export function label(button, sign, text) {
   button.replaceChildren(icon(sign));
   button.ariaLabel = button.title = text;
 }
-
-/** The first available of picture, symbol, initials and bell. @param {Notification} made */
-export function avatar({ actor, icon: sign, priority }) {
-  const frame = h('span', 'avatar', { ariaHidden: 'true' });
-  const drawn = () => icon(priority === 'urgent' ? 'alert' : 'bell');
-  const picture = link(actor?.avatar) ?? (sign && /^(https?:)?\//.test(sign) ? link(sign) : null);
-  const symbol = sign && sign.length <= MAX_EMOJI_UNITS && !/^[\w-]+$/.test(sign) ? sign : initials(actor?.name ?? '');
-  const instead = () => frame.replaceChildren(symbol || drawn());
-  instead();
-  if (picture) frame.replaceChildren(h('img', '', { src: picture, alt: '', referrerPolicy: 'no-referrer', onerror: instead }));
-  return frame;
-}
-
-/** @param {string} name */
-const initials = (name) => Array.from(name.matchAll(/(?<!\S)\p{L}/gu), ([letter]) => letter.toUpperCase()).slice(0, 2).join('');

@@ -1,6 +1,7 @@
 /** The tabs above a list: each shows a view of the inbox and its number of unread notifications. */
 
-import { h } from './dom.js';
+import { countText } from './count-text.js';
+import { h, setParts } from './dom.js';
 
 /** @import { Query, View } from '../events.js' */
 /** @import { Session } from '../session.js' */
@@ -66,6 +67,7 @@ export class TabBar {
     this.#buttons.forEach(({ element }, at) => {
       element.ariaSelected = String(at === this.selected);
       element.tabIndex = at === this.selected ? 0 : -1;
+      setParts(element, 'tab', { selected: at === this.selected });
     });
   }
 
@@ -79,13 +81,13 @@ export class TabBar {
   }
 }
 
-/** @param {Tab} tab @param {Session} session */
+/** Number of unread notifications; the bell already shows the one of the whole inbox. @param {Tab} tab @param {Session} session */
 function unread(tab, session) {
-  const { view, type, tag } = tab;
+  const { view = 'all', type, tag } = tab;
+  if (!type && !tag) return view === 'unread' && session.state.unread ? countText(session.state.unread) : '';
   if (view === 'archived' || view === 'read') return '';
-  if (!type && !tag) return String(session.state.unread || '');
   const { notifications, next } = session.view({ ...query(tab), view: 'unread' }).state;
-  return notifications.length ? `${notifications.length}${next ? '+' : ''}` : '';
+  return notifications.length ? (next ? `${notifications.length}+` : countText(notifications.length)) : '';
 }
 
 /** @param {Tab} tab @param {Texts} texts */

@@ -11,9 +11,13 @@ const UNITS = [
   ['day', DAY, 7 * DAY],
 ];
 
-/** Formatters are slow to create: each is created once, on first use. @param {string} lang @param {string} now  the text for "now" */
-export function clock(lang, now) {
-  /** @param {Intl.DateTimeFormatOptions} options @returns {(at: string) => string} */
+/** Start of the day in the local time zone. @param {number} at */
+export const startOfDay = (at) => new Date(at).setHours(0, 0, 0, 0);
+
+/** Formatters are slow to create: each is created once, on first use. @param {{lang: string, now: string, today: string, yesterday: string}} texts */
+export function clock(texts) {
+  const { lang } = texts;
+  /** @param {Intl.DateTimeFormatOptions} options @returns {(at: string | number) => string} */
   const dates = (options) => {
     /** @type {Intl.DateTimeFormat | undefined} */
     let format;
@@ -21,16 +25,26 @@ export function clock(lang, now) {
   };
   const day = dates({ month: 'short', day: 'numeric' });
   const date = dates({ dateStyle: 'medium' });
+  const thisYear = dates({ weekday: 'long', day: 'numeric', month: 'long' });
+  const longDate = dates({ dateStyle: 'long' });
   /** @type {Intl.RelativeTimeFormat | undefined} */
   let relative;
   return {
     full: dates({ dateStyle: 'full', timeStyle: 'short' }),
+    /** Name of a day, for a heading. @param {number} day  its start @param {number} now */
+    day(day, now) {
+      const age = Math.round((startOfDay(now) - day) / DAY);
+      if (age <= 0) return texts.today;
+      if (age === 1) return texts.yesterday;
+      return (new Date(day).getFullYear() === new Date(now).getFullYear() ? thisYear : longDate)(day);
+    },
     /** @param {string} at @param {number} today */
     ago(at, today) {
       const age = today - Date.parse(at);
-      if (age < MINUTE) return now;
+      if (age < MINUTE) return texts.now;
       for (const [unit, length, reach] of UNITS) {
-        if (age < reach) return (relative ??= new Intl.RelativeTimeFormat(lang, { style: 'narrow' })).format(-Math.floor(age / length), unit);
+        // Outside English the narrow style drops words: "-5 min" in French, "vor 5 m" (metres) in German.
+        if (age < reach) return (relative ??= new Intl.RelativeTimeFormat(lang, { style: /^en\b/.test(lang) ? 'narrow' : 'short' })).format(-Math.floor(age / length), unit);
       }
       return (at.slice(0, 4) === new Date(today).toISOString().slice(0, 4) ? day : date)(at);
     },

@@ -1,20 +1,30 @@
 /** `<bellcast-toasts>`: new notifications, for a moment, in the tab that alerts the person. */
 
-import { h, icon, link } from './dom.js';
+import { hasBell } from './announcer.js';
+import { avatar, renderText } from './content.js';
+import { h, icon, link, setParts } from './dom.js';
 import { Element, reflect } from './element.js';
-import { avatar, renderText } from './row.js';
+import { leave } from './motion.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
+/** @typedef {{notification: Notification, element: HTMLElement}} Toast */
+
 const MAX_TOASTS = 3;
 const DEFAULT_DURATION = 6_000; // ms; urgent ones stay until closed
+
+/** @param {Notification} notification */
+const isUrgent = ({ priority }) => priority === 'urgent';
 
 export class Toasts extends Element {
   static observedAttributes = [...Element.observedAttributes, 'position', 'duration'];
 
   #list = h('div', 'toasts');
-  /** @type {Map<string, HTMLElement>} */
+  #more = h('p', 'toast-more');
+  /** How many there was no room for since the first of those that are shown. */
+  #hiddenCount = 0;
+  /** @type {Map<string, Toast>} */
   #shown = new Map();
 
   /** @param {string} name @override */
@@ -24,24 +34,41 @@ export class Toasts extends Element {
 
   /** @param {Session} session @override */
   build(session) {
-    this.#list = h('div', 'toasts', { role: 'log', ariaLive: 'polite', ariaLabel: this.texts.title, dir: this.texts.dir });
+    this.#list = h('div', 'toasts', { role: 'log', ariaLabel: this.texts.title, dir: this.texts.dir, lang: this.texts.lang }, this.#more);
     this.#shown.clear();
+    this.#countHidden(0);
     const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.abortSignal });
-    session.addEventListener('alert', (event) => this.#showAll(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
+    session.addEventListener('alert', (event) => this.#showAll(session, /** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
     return [this.#list];
   }
 
-  /** Close toasts of notifications that were read elsewhere. @param {Session} session @override */
+  /** Close toasts of notifications that were seen or read in the list, here or elsewhere. @param {Session} session @override */
   render({ state }) {
-    const open = new Set(state.notifications.flatMap(({ id, read_at }) => (read_at ? [] : [id])));
+    const open = new Set(state.notifications.flatMap(({ id, seen_at, read_at }) => (seen_at || read_at ? [] : [id])));
     for (const id of this.#shown.keys()) if (!open.has(id)) this.#close(id);
   }
 
-  /** @param {Notification[]} notifications */
-  #showAll(notifications) {
+  /** Urgent ones first, then the newest. @param {Session} session @param {Notification[]} notifications */
+  #showAll(session, notifications) {
     if (document.hidden) return;
-    for (const notification of notifications.slice(-MAX_TOASTS)) this.#show(notification);
-    for (const id of [...this.#shown.keys()].slice(0, -MAX_TOASTS)) this.#close(id);
+    this.#list.ariaLive = hasBell(session) ? 'off' : 'polite';
+    const all = [...Array.from(this.#shown.values(), ({ notification }) => notification), ...notifications];
+    const newest = all.toReversed();
+    const ranked = [...newest.filter(isUrgent), ...newest.filter((each) => !isUrgent(each))];
+    const chosen = new Set(ranked.slice(0, MAX_TOASTS));
+    const hidden = all.length - chosen.size;
+    for (const notification of all) {
+      if (!chosen.has(notification)) this.#close(notification.id, false);
+      else if (!this.#shown.has(notification.id)) this.#show(notification);
+    }
+    this.#countHidden(this.#hiddenCount + hidden);
+  }
+
+  /** @param {number} count */
+  #countHidden(count) {
+    this.#hiddenCount = count;
+    this.#more.hidden = !count;
+    this.#more.textContent = this.texts.moreToasts(count);
   }
 
   /** @param {Notification} notification */
@@ -52,12 +79,13 @@ export class Toasts extends Element {
       this.follow(notification, event);
       if (event.defaultPrevented || !link(notification.action_url)) this.#close(id);
     });
-    const leave = h('button', 'toast-close', { ariaLabel: this.texts.close, onclick: () => this.#close(id) }, icon('close'));
-    const toast = h('div', 'toast', {}, avatar(notification), lines, leave);
-    Object.assign(toast.dataset, { priority, type });
-    this.#shown.set(id, toast);
-    this.#list.append(toast);
-    if (priority !== 'urgent') this.#fade(toast, id);
+    const close = h('button', 'toast-close', { ariaLabel: this.texts.close, onclick: () => this.#close(id) }, icon('close'));
+    const element = h('div', 'toast', {}, avatar(notification), lines, close);
+    Object.assign(element.dataset, { priority, type });
+    setParts(element, 'toast', { [priority]: true });
+    this.#shown.set(id, { notification, element });
+    this.#list.insertBefore(element, this.#more);
+    if (!isUrgent(notification)) this.#fade(element, id);
   }
 
   /** Close after a while, but not under the pointer or with the focus. @param {HTMLElement} toast @param {string} id */
@@ -71,10 +99,13 @@ export class Toasts extends Element {
     again();
   }
 
-  /** @param {string} id */
-  #close(id) {
-    this.#shown.get(id)?.remove();
+  /** @param {string} id @param {boolean} [last]  the count of the others goes with the last toast */
+  #close(id, last = true) {
+    const toast = this.#shown.get(id);
+    if (!toast) return;
+    leave(toast.element);
     this.#shown.delete(id);
+    if (last && !this.#shown.size) this.#countHidden(0);
   }
 }
 

@@ -1,0 +1,33 @@
+/** Which alerts the person enabled in this browser. */
+
+/** @typedef {'sound' | 'desktop'} AlertKind */
+
+/** Whether the person enabled it in this browser. @param {AlertKind} choice */
+export function isEnabled(choice) {
+  try {
+    return localStorage.getItem(`bellcast ${choice}`) === 'on' && (choice === 'sound' || globalThis.Notification?.permission === 'granted');
+  } catch {
+    return false; // storage may be forbidden
+  }
+}
+
+/** Call it from a click: browsers show the permission prompt only then. @param {AlertKind} choice */
+export async function toggle(choice) {
+  const on = !isEnabled(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
+  try {
+    localStorage.setItem(`bellcast ${choice}`, on ? 'on' : 'off');
+  } catch {
+    return false;
+  }
+  if (on && choice === 'sound') void import('./desktop-notifications.js').then(({ chime }) => chime());
+  return on;
+}
+
+/** Whether the browser's settings forbid it; a page cannot ask for the permission again. @param {AlertKind} choice */
+export const isBlocked = (choice) => choice === 'desktop' && globalThis.Notification?.permission === 'denied';
+
+/** Android shows notifications of service workers only. @param {AlertKind} choice */
+export function isSupported(choice) {
+  if (choice === 'sound') return 'AudioContext' in globalThis;
+  return 'Notification' in globalThis && (!/Android/.test(navigator.userAgent) || Boolean(navigator.serviceWorker?.controller));
+}

@@ -1,0 +1,39 @@
+/** Division of a list by day, and into what is new since the panel was opened and what is not. Pure. */
+
+import { startOfDay } from './time.js';
+
+/** @import { Item } from './group-rows.js' */
+
+/**
+ * @typedef {object} Section
+ * @property {string} key
+ * @property {number} day  its start, in ms since the epoch
+ * @property {boolean} isTitled  false if the section above is of the same day
+ * @property {boolean} isDivided  true if all above it is new
+ * @property {Item[]} items
+ */
+
+/** @param {readonly Item[]} items  newest first @param {string} boundary  id of the newest that is not new; '' for no divider @returns {Section[]} */
+export function divide(items, boundary) {
+  /** @type {Section[]} */
+  const sections = [];
+  let isNew = false;
+  let day = Infinity;
+  for (const item of items) {
+    const { id, created_at } = item.notification;
+    const at = item.inner ? day : Date.parse(created_at);
+    /** @type {boolean} */
+    const stillNew = item.inner ? isNew : Boolean(boundary) && id > boundary;
+    const section = sections.at(-1);
+    if (section && at >= day && stillNew === isNew) {
+      section.items.push(item);
+      continue;
+    }
+    const isDivided = isNew && !stillNew;
+    const isTitled = at < day;
+    if (isTitled) day = startOfDay(at);
+    isNew = stillNew;
+    sections.push({ key: `${day} ${isNew}`, day, isTitled, isDivided, items: [item] });
+  }
+  return sections;
+}

@@ -1,0 +1,49 @@
+/** A short message over the list, which can offer to undo. */
+
+import { h } from './dom.js';
+
+export const NOTICE_DURATION = 6_000; // ms to read it and to undo
+
+export class Notice {
+  element = h('div', 'notice', { role: 'status', hidden: true });
+  #undoText;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** What it offers to undo. @type {unknown} */
+  #subject = null;
+
+  /** @param {string} undoText */
+  constructor(undoText) {
+    this.#undoText = undoText;
+  }
+
+  /** @param {string} text @param {unknown} [subject]  what `undo` is about @param {() => void} [undo] */
+  show(text, subject = null, undo) {
+    this.#subject = subject;
+    const button = undo ? [h('button', 'undo', { onclick: undo }, this.#undoText)] : [];
+    this.element.replaceChildren(h('span', 'said', {}, text), ...button);
+    this.element.hidden = false;
+    this.#hideLater();
+  }
+
+  hide() {
+    clearTimeout(this.#timer);
+    this.element.hidden = true;
+    this.#subject = null;
+  }
+
+  /** Whether the person is about to use it. */
+  get isHeld() {
+    return !this.element.hidden && this.element.matches(':hover, :focus-within');
+  }
+
+  /** @param {unknown} subject */
+  holds(subject) {
+    return this.#subject === subject && this.isHeld;
+  }
+
+  #hideLater() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => (this.isHeld ? this.#hideLater() : this.hide()), NOTICE_DURATION);
+  }
+}

@@ -1,0 +1,146 @@
+/** The style sheet of the panel, loaded with it. */
+
+export const PANEL_CSS = `
+.panel:not(.page) { transition: opacity .15s, translate .15s, display .15s allow-discrete, overlay .15s allow-discrete; }
+.panel:not([open], :popover-open, .page) { opacity: 0; translate: 0 4px; }
+.header { flex: none; display: flex; align-items: center; gap: 8px; min-height: 52px; padding-inline: 18px 10px; }
+.heading { font-size: 16px; font-weight: 600; white-space: nowrap; }
+.tabs { flex: none; display: flex; gap: 16px; padding-inline: 18px; overflow: auto hidden; scrollbar-width: none; border-bottom: 1px solid var(--border); }
+.tab, .status, .read-all, .close, .tool, .choice, .when { display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; white-space: nowrap; }
+.tab, .read-all, .choice, .more, .retry, .fold { font-size: 13px; font-weight: 500; }
+.tab { flex: none; position: relative; padding: 6px 0 10px; }
+.tab:last-child { margin-inline-end: 18px; }
+.tab[aria-selected=true] { color: var(--text); }
+.tab[aria-selected=true]::after { content: ""; position: absolute; inset: auto 0 0; height: 2px; background: var(--accent); }
+.tab-count { background: color-mix(in srgb, var(--text) 9%, var(--background)); color: var(--text); }
+.status { flex: 1 1 0; min-width: 0; overflow: hidden; text-overflow: ellipsis; display: block; }
+.status[data-status=live] { visibility: hidden; }
+.status[data-status=waiting] { color: var(--high); }
+.status[data-status=closed] { color: var(--urgent); }
+.read-all, .close, .tool, .choice { flex: none; padding: 7px; }
+:is(.read-all, .close, .tool, .more, .choice):hover { background: color-mix(in srgb, var(--text) 9%, transparent); color: var(--text); }
+:is(.read-all, .tool, .choice) svg { width: 16px; height: 16px; }
+.close { display: none; }
+
+.stage { position: relative; flex: 1 1 auto; display: flex; flex-direction: column; min-height: 0; }
+.scroll { flex: 1; overscroll-behavior: contain; overflow-anchor: none; min-height: 0; overflow: hidden auto; scrollbar-width: thin; scrollbar-color: color-mix(in srgb, var(--text) 20%, transparent) transparent; }
+.pill { position: absolute; z-index: 3; top: 8px; inset-inline: 0; display: flex; align-items: center; gap: 6px; width: fit-content; margin-inline: auto; padding: 5px 14px; border-radius: 20px; background: var(--accent); color: var(--background); font-size: 13px; font-weight: 600; box-shadow: 0 4px 16px -4px light-dark(#14152e66, #000); animation: lift .2s; }
+.pill svg { width: 14px; height: 14px; stroke-width: 2.5; }
+.pill:focus-visible { outline-offset: 2px; }
+.gap { margin-inline: 6px; border-radius: 12px; background: var(--hover); }
+.lists { position: relative; }
+.subheading { position: sticky; top: 0; z-index: 2; padding: 10px 18px 4px; background: var(--background); color: var(--muted); font-size: 12px; font-weight: 600; }
+.divider { display: flex; align-items: center; gap: 8px; padding: 6px 18px; color: var(--accent); font-size: 11px; font-weight: 600; }
+.divider-text { display: flex; align-items: center; gap: 4px; }
+.divider svg { width: 12px; height: 12px; stroke-width: 2.5; }
+.divider::before, .divider::after { content: ""; flex: 1; height: 1px; background: color-mix(in srgb, var(--accent) 45%, transparent); }
+.list { padding: 0; list-style: none; }
+.row { margin: 0 6px; padding: 10px 12px; border-radius: 12px; border-bottom: 1px solid transparent; background-clip: padding-box; touch-action: pan-y; }
+.row.away { position: absolute; inset-inline: 0; }
+.row[data-inner] { margin-inline-start: 30px; }
+.row:is(:hover, :focus-within) { background: var(--hover); }
+.row[data-selected] { background: color-mix(in srgb, var(--accent) 12%, transparent); }
+.row[data-selected] .avatar { position: relative; background: var(--accent); color: transparent; font-size: 0; }
+.row[data-selected] .avatar > * { display: none; }
+.row[data-selected] .avatar::after { content: ""; position: absolute; inset: 10px 15px; width: 7px; height: 13px; border: solid var(--background); border-width: 0 2.5px 2.5px 0; rotate: 45deg; }
+.row:not(:has(.body, .action, .fold, .names, .progress:not([hidden]))) { align-items: center; }
+.row:not([data-unread]) .avatar:not(:has(img)) { background: var(--disc); color: var(--muted); }
+.row:not([data-unread]) .title { color: var(--muted); }
+.row:not([data-unread]) .chip { background: var(--disc); color: inherit; }
+.row:not([data-unread]) .dot { visibility: hidden; }
+.top { display: flex; gap: 8px; }
+.line { flex: 1; min-width: 0; }
+.names { display: block; }
+.side { flex: none; position: relative; min-width: 80px; height: 20px; display: flex; justify-content: end; }
+.when { height: 20px; }
+.dot { width: 8px; height: 8px; border-radius: 50%; background: var(--accent); }
+.tools { z-index: 1; display: flex; gap: 1px; }
+.tool { padding: 5px; border-radius: 6px; }
+.tools .delete:hover { color: var(--urgent); }
+.side > .menu { display: none; }
+.thumbnail { flex: none; align-self: start; width: 52px; height: 52px; margin-top: 2px; overflow: hidden; border-radius: 8px; background: var(--disc); }
+.progress { display: block; width: 100%; height: 6px; margin-top: 7px; border: 0; border-radius: 6px; overflow: hidden; background: color-mix(in srgb, var(--text) 10%, transparent); color: var(--accent); accent-color: var(--accent); appearance: none; }
+.progress::-webkit-progress-bar { background: none; }
+.progress::-webkit-progress-value { border-radius: 6px; background: var(--accent); transition: inline-size .15s; }
+.progress::-moz-progress-bar { border-radius: 6px; background: var(--accent); }
+.fold { position: relative; z-index: 1; display: block; margin-top: 4px; color: var(--accent); }
+.fold:hover { text-decoration: underline; text-underline-offset: 2px; }
+@media (hover: hover) {
+  .tools { position: absolute; top: -3px; inset-inline-end: -4px; opacity: 0; }
+  .row:is(:hover, :focus-within) .tools { opacity: 1; }
+  .row:is(:hover, :focus-within) .when { visibility: hidden; }
+}
+@media (hover: none) {
+  .side { align-items: center; min-width: 0; margin-inline-end: -10px; }
+  .tools { display: none; }
+  .menu svg { stroke-width: 3; }
+  .side > .menu { z-index: 1; display: flex; padding: 10px; margin-block: -10px; }
+  .keys { display: none !important; }
+}
+.row.swiped { z-index: 1; background: var(--background); box-shadow: 0 2px 12px -4px light-dark(#14152e55, #000); }
+.swipe-hint { position: absolute; inset-inline: 0; display: flex; align-items: center; padding: 0 24px; background: var(--muted); color: var(--background); }
+.swipe-hint[data-far=true] { background: var(--accent); }
+.swipe-hint[data-side=right] { direction: ltr; justify-content: end; }
+.swipe-hint[data-side=left] { direction: ltr; }
+
+.more { display: block; width: calc(100% - 24px); margin: 6px 12px 12px; padding: 9px; color: var(--muted); }
+.blank { display: flex; flex-direction: column; align-items: center; justify-content: center; gap: 4px; min-height: 300px; padding: 10px 18px; text-align: center; }
+.blank[data-state=loading] { align-items: stretch; justify-content: start; gap: 0; }
+.sign { display: grid; place-items: center; width: 56px; height: 56px; margin-bottom: 10px; border-radius: 50%; background: var(--disc); color: var(--muted); }
+.hint { color: var(--muted); font-size: 13px; }
+.retry, .notice { padding: 8px 14px; border-radius: 8px; background: var(--text); color: var(--background); font-size: 13px; }
+.retry { margin-top: 14px; }
+.skeleton { display: grid; grid-template: 12px 12px / 36px 1fr; gap: 10px 12px; padding: 14px 0; animation: pulse 1s infinite alternate; }
+.skeleton * { border-radius: 18px; background: var(--border); }
+.skeleton i { grid-row: 1 / 3; height: 36px; }
+.skeleton b + b { width: 60%; }
+
+.notice { position: absolute; z-index: 3; inset-inline: 0; bottom: 54px; display: flex; align-items: center; gap: 14px; width: fit-content; max-width: calc(100% - 32px); margin-inline: auto; animation: lift .2s; }
+.undo { font-weight: 600; text-decoration: underline; text-underline-offset: 2px; }
+.undo:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+.footer, .selection { flex: none; display: flex; align-items: center; gap: 4px; min-height: 44px; padding: 5px 10px max(5px, env(safe-area-inset-bottom)); border-top: 1px solid var(--border); }
+.selection:not([hidden]) + .footer { display: none; }
+.selection-count { flex: 1; padding-inline: 8px; font-size: 13px; font-weight: 500; }
+.selection .tool { padding: 8px; }
+.switch { position: relative; width: 24px; height: 14px; border-radius: 14px; background: color-mix(in srgb, var(--text) 32%, transparent); transition: background .15s; }
+.switch::after { content: ""; position: absolute; top: 2px; inset-inline-start: 2px; width: 10px; height: 10px; border-radius: 50%; background: var(--background); transition: inset-inline-start .15s; }
+[aria-pressed=true] .switch { background: var(--accent); }
+[aria-pressed=true] .switch::after { inset-inline-start: 12px; }
+.choice[aria-pressed=true] { color: var(--text); }
+.keys { justify-content: center; width: 30px; margin-inline-start: auto; }
+
+.veil, .help { position: absolute; inset: 0; z-index: 5; animation: fade .12s; }
+.veil { background: color-mix(in srgb, var(--text) 12%, transparent); border-radius: inherit; }
+.menu-list { position: absolute; inset-inline-end: 16px; top: var(--top); display: flex; flex-direction: column; min-width: 200px; padding: 6px; border: 1px solid var(--border); border-radius: 12px; background: var(--background); box-shadow: 0 8px 32px -6px light-dark(#14152e55, #000); }
+.menu-item { display: flex; align-items: center; gap: 10px; padding: 10px; text-align: start; }
+.menu-item svg { color: var(--muted); }
+.menu-item:is(:hover, :focus-visible) { background: var(--hover); outline: 0; }
+.menu-item.delete, .menu-item.delete svg { color: var(--urgent); }
+.help { display: flex; flex-direction: column; background: var(--background); overflow: auto; }
+.help-head { display: flex; align-items: center; justify-content: space-between; min-height: 52px; padding-inline: 18px 10px; }
+.help-heading { font-size: 16px; font-weight: 600; }
+.keys-list { padding: 0 18px 16px; }
+.keys-line { display: flex; flex-direction: row-reverse; align-items: center; justify-content: space-between; gap: 12px; padding: 6px 0; border-bottom: 1px solid var(--border); font-size: 13px; }
+.keys-line dt { display: flex; gap: 4px; direction: ltr; }
+.key { min-width: 22px; padding: 1px 6px; border: 1px solid var(--border); border-bottom-width: 2px; border-radius: 5px; background: var(--hover); font: 12px/18px var(--bellcast-font, system-ui, sans-serif); text-align: center; }
+
+@media (max-width: 480px) {
+  .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }
+  .panel:not(.page) .close { display: flex; }
+  .row .title .words { -webkit-line-clamp: 4; }
+  .read-all-text { display: none; }
+  .read-all { padding: 9px; }
+}
+@keyframes pulse { to { opacity: .45; } }
+@keyframes fade { from { opacity: 0; } }
+@media (forced-colors: active) {
+  .dot, .tab[aria-selected=true]::after, .skeleton *, .switch, .divider-text { display: flex; align-items: center; gap: 4px; }
+.divider svg { width: 12px; height: 12px; stroke-width: 2.5; }
+.divider::before, .divider::after { forced-color-adjust: none; background: CanvasText; }
+  .switch::after { background: Canvas; }
+  [aria-pressed=true] .switch { background: Highlight; }
+  .row[data-selected] { outline: 2px solid Highlight; outline-offset: -2px; }
+  .progress { border: 1px solid; }
+  .pill { border: 1px solid; }
+}
+`;

@@ -1,0 +1,90 @@
+/** Swipes and long presses on a row. Loaded with the first touch. */
+
+import { h, icon } from './dom.js';
+import { isStill } from './motion.js';
+import { isUnread } from './row.js';
+
+/** @import { Item } from './group-rows.js' */
+/** @import { Messages } from './messages.js' */
+/** @import { TriageVerb } from './triage.js' */
+
+const SLOP = 10; // px that a finger moves when it means to stay
+const LONG_PRESS = 500; // ms, as in iOS and Android
+const TRIGGER = 0.3; // of the row's width, from which a swipe acts
+
+/**
+ * Follow one finger from its touch to its lift. A swipe towards the end of the line marks as read or unread, one towards its start archives.
+ * @param {HTMLElement} row @param {{pointerId: number, clientX: number, clientY: number}} start @param {Item} item @param {Messages & {dir: string}} texts
+ * @param {(verb: TriageVerb) => void} act @param {() => void} openMenu
+ */
+export function watchGesture(row, start, item, texts, act, openMenu) {
+  const end = new AbortController();
+  const { signal } = end;
+  const sign = texts.dir === 'rtl' ? -1 : 1;
+  let dx = 0;
+  /** @type {HTMLElement | null} */
+  let hint = null;
+  const timer = setTimeout(() => {
+    finish();
+    suppressClick(row);
+    openMenu();
+  }, LONG_PRESS);
+  signal.addEventListener('abort', () => clearTimeout(timer));
+
+  /** @returns {TriageVerb} */
+  const verb = () => {
+    if (dx * sign > 0) return isUnread(item) ? 'read' : 'unread';
+    return item.notification.archived_at ? 'unarchive' : 'archive';
+  };
+
+  function finish() {
+    end.abort();
+    hint?.remove();
+    row.classList.remove('swiped');
+    if (dx && !isStill()) row.animate([{ translate: `${dx}px` }, { translate: 0 }], { duration: 150, easing: 'ease-out' });
+    row.style.translate = '';
+  }
+
+  /** @param {PointerEvent} event */
+  const onMove = ({ pointerId, clientX, clientY }) => {
+    if (pointerId !== start.pointerId) return;
+    const [x, y] = [clientX - start.clientX, clientY - start.clientY];
+    if (Math.abs(y) > SLOP && !hint) return finish(); // scrolls
+    if (Math.abs(x) < SLOP && !hint) return;
+    clearTimeout(timer);
+    dx = x;
+    const isFar = Math.abs(dx) > row.offsetWidth * TRIGGER;
+    hint ??= row.parentElement?.insertBefore(h('li', 'swipe-hint', { ariaHidden: 'true', inert: true }), row) ?? null;
+    row.classList.add('swiped');
+    row.style.translate = `${dx}px`;
+    renderHint(hint, row, verb(), isFar, dx > 0);
+  };
+
+  addEventListener('pointermove', onMove, { signal });
+  addEventListener('pointercancel', finish, { signal });
+  addEventListener('pointerup', () => {
+    const isFar = Math.abs(dx) > row.offsetWidth * TRIGGER;
+    if (dx) suppressClick(row);
+    finish();
+    if (isFar) act(verb());
+  }, { signal });
+}
+
+/** @param {HTMLElement | null} hint @param {HTMLElement} row @param {TriageVerb} verb @param {boolean} isFar @param {boolean} isRight */
+function renderHint(hint, row, verb, isFar, isRight) {
+  if (!hint) return;
+  const signs = /** @type {const} */ ({ read: 'check', unread: 'unread', archive: 'archive', unarchive: 'inbox', delete: 'trash' });
+  if (hint.dataset.verb !== verb) hint.replaceChildren(icon(signs[verb]));
+  Object.assign(hint.dataset, { verb, far: String(isFar), side: isRight ? 'left' : 'right' });
+  hint.style.height = `${row.offsetHeight}px`;
+}
+
+/** A click follows a touch; it was not meant. @param {HTMLElement} row */
+function suppressClick(row) {
+  const end = new AbortController();
+  row.addEventListener('click', (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+  }, { capture: true, signal: end.signal });
+  setTimeout(() => end.abort(), 400);
+}

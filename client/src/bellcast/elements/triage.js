@@ -1,0 +1,143 @@
+/** A person's actions on notifications, each of which can be undone. */
+
+import { NOTICE_DURATION } from './notice.js';
+
+/** @import { Notification, Verb } from '../events.js' */
+/** @import { Session } from '../session.js' */
+/** @import { Messages } from './messages.js' */
+/** @import { Notice } from './notice.js' */
+
+/**
+ * @typedef {Exclude<Verb, 'seen'>} TriageVerb
+ *
+ * @typedef {object} TriageContext
+ * @property {Session} session
+ * @property {Messages} texts
+ * @property {Notice} notice
+ * @property {(verb: Verb, which: string | string[] | 'all') => boolean} allows  false if the page takes care of it itself
+ * @property {() => void} onUndone
+ *
+ * @typedef {{undo: () => void, commit?: () => void}} Step
+ */
+
+const MAX_STEPS = 100; // more than a person remembers
+
+/** @type {Record<Exclude<TriageVerb, 'delete'>, TriageVerb>} */
+const REVERSE = { read: 'unread', unread: 'read', archive: 'unarchive', unarchive: 'archive' };
+
+/** Whether an action changes a notification. @type {Record<TriageVerb, (notification: Notification) => boolean>} */
+const CHANGES = {
+  read: ({ read_at }) => !read_at,
+  unread: ({ read_at }) => Boolean(read_at),
+  archive: ({ archived_at }) => !archived_at,
+  unarchive: ({ archived_at }) => Boolean(archived_at),
+  delete: () => true,
+};
+
+export class Triage {
+  #context;
+  /** @type {Step[]} */
+  #steps = [];
+
+  /** @param {TriageContext} context */
+  constructor(context) {
+    this.#context = context;
+  }
+
+  /** Apply an action; false if it changes nothing. @param {TriageVerb} verb @param {readonly Notification[]} notifications @param {{isQuiet?: boolean}} [options]  `isQuiet`: without a notice */
+  act(verb, notifications, { isQuiet = notifications.length === 1 && (verb === 'read' || verb === 'unread') } = {}) {
+    const ids = notifications.filter(CHANGES[verb]).map(({ id }) => id);
+    if (!ids.length || !this.#context.allows(verb, targetOf(ids))) return false;
+    const step = verb === 'delete' ? this.#defer(verb, ids) : this.#send(verb, ids);
+    this.#record(step, isQuiet ? '' : this.#describe(verb, ids.length));
+    return true;
+  }
+
+  /** Mark the whole inbox as read. */
+  readAll() {
+    const { session, texts, allows } = this.#context;
+    if (!allows('read', 'all')) return;
+    const { unread, notifications } = session.state;
+    const loaded = notifications.filter(CHANGES.read).map(({ id }) => id);
+    // Without their ids, the others could not be marked as unread again: then the action waits until it can no longer be undone.
+    const step = loaded.length === unread ? this.#send('read', 'all', loaded) : this.#defer('read', 'all');
+    this.#record(step, texts.wasRead(unread));
+  }
+
+  /** Undo the last action; false if there is none. */
+  undo() {
+    const step = this.#steps.at(-1);
+    if (step) this.#undo(step);
+    return Boolean(step);
+  }
+
+  /** Send what still could be undone. */
+  commit() {
+    for (const step of [...this.#steps]) this.#commit(step);
+  }
+
+  /** Report a failed action. @param {{status?: number}} error */
+  fail({ status }) {
+    const { notice, texts } = this.#context;
+    notice.show(texts[status === 401 ? 'ended' : 'refused']);
+  }
+
+  /** @param {TriageVerb} verb @param {string[] | 'all'} which @param {string[]} [ids]  those that it changes @returns {Step} */
+  #send(verb, which, ids = which === 'all' ? [] : which) {
+    const { session } = this.#context;
+    const step = { undo: () => void session[REVERSE[/** @type {'read'} */ (verb)]](targetOf(ids)).catch((error) => this.fail(error)) };
+    session[verb](targetOf(which)).catch((error) => {
+      this.#forget(step);
+      this.fail(error);
+    });
+    return step;
+  }
+
+  /** Show the action as done, but send it when it can no longer be undone. @param {TriageVerb} verb @param {string[] | 'all'} which @returns {Step} */
+  #defer(verb, which) {
+    /** @type {Step} */
+    const step = this.#context.session.hold(verb, targetOf(which));
+    const commitLater = () => setTimeout(() => (this.#context.notice.holds(step) ? commitLater() : this.#commit(step)), NOTICE_DURATION);
+    commitLater();
+    return step;
+  }
+
+  /** @param {Step} step @param {string} text  '' for no notice */
+  #record(step, text) {
+    this.#steps.push(step);
+    if (this.#steps.length > MAX_STEPS) this.#commit(/** @type {Step} */ (this.#steps[0]), true);
+    if (text) this.#context.notice.show(text, step, () => this.#undo(step));
+  }
+
+  /** @param {Step} step */
+  #undo(step) {
+    const { notice, texts, onUndone } = this.#context;
+    this.#forget(step);
+    step.undo();
+    notice.show(texts.undone);
+    onUndone();
+  }
+
+  /** @param {Step} step @param {boolean} [last]  forget it even if it can still be undone */
+  #commit(step, last = false) {
+    if (!this.#steps.includes(step) || !(step.commit || last)) return;
+    this.#forget(step);
+    step.commit?.();
+  }
+
+  /** @param {Step} step */
+  #forget(step) {
+    this.#steps = this.#steps.filter((other) => other !== step);
+  }
+
+  /** @param {TriageVerb} verb @param {number} count */
+  #describe(verb, count) {
+    const { texts } = this.#context;
+    if (verb === 'read') return texts.wasRead(count);
+    const text = { unread: texts.wasUnread, archive: texts.wasArchived, unarchive: texts.wasUnarchived, delete: texts.wasDeleted }[verb];
+    return count > 1 ? `${text} (${count})` : text;
+  }
+}
+
+/** One id is sent as such, as pages that listen to `bellcast:action` expect. @param {string[] | 'all'} ids */
+const targetOf = (ids) => (ids !== 'all' && ids.length === 1 ? /** @type {string} */ (ids[0]) : ids);

@@ -1,0 +1,316 @@
+"""A list that stays where it is, and what keys, fingers and undo do to its rows."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.shop import PHONE, bell, in_page, row, rows, tab, toasts, wait_live, wait_state, wait_until
+
+INBOX = '<bellcast-inbox token="{token}"></bellcast-inbox>'
+SCROLL = "bell.shadowRoot.querySelector('.scroll')"
+UNREAD = re.compile(r"\bunread\b")
+
+
+@pytest.fixture
+def inbox(app, person, shop):
+    """An inbox as a page, with that many notifications."""
+
+    def inbox(count):
+        app.bulk({"to": person, "title": f"Order {number}"} for number in range(count))
+        page = shop.open(INBOX)
+        wait_live(page, "bellcast-inbox")
+        expect(row(page, f"Order {count - 1}")).to_be_visible()
+        return page
+
+    return inbox
+
+
+def title(page, number):
+    return page.get_by_role("button", name=f"Order {number}", exact=True)
+
+
+def top_of(page, number):
+    return title(page, number).bounding_box()["y"]
+
+
+def test_rows_are_grouped_by_day(app, person, shop):
+    for number in range(3):
+        app.notify(person, title=f"Order {number}")
+
+    def age(route):
+        page = route.fetch().json()
+        for each, time in zip(page["notifications"][1:], ["2026-06-14T09:00:00Z", "2026-05-04T09:00:00Z"], strict=True):
+            each["created_at"] = time
+        page["notifications"][0]["created_at"] = "2026-06-15T09:00:00Z"
+        route.fulfill(json=page)
+
+    shop.context.route("**/v1/inbox?*", age)
+    shop.context.add_init_script(
+        "const real = Date.now; const shift = Date.parse('2026-06-15T12:00:00Z') - real(); Date.now = () => real() + shift"
+    )
+    page = shop.open(INBOX)
+    headings = page.get_by_role("heading", level=3)
+    expect(headings).to_have_text(["Today", "Yesterday", "Monday, May 4"])
+    expect(page.get_by_role("list", name="Yesterday")).to_contain_text("Order 1")
+
+
+def test_reading_moves_no_row_in_any_tab(inbox):
+    page = inbox(4)
+    for name in ["All", "Unread"]:
+        tab(page, name).click()
+        before = [top_of(page, number) for number in range(4)]
+        title(page, 2 if name == "All" else 1).click()
+        expect(row(page, "Order 2" if name == "All" else "Order 1")).not_to_have_attribute("part", UNREAD)
+        expect(rows(page)).to_have_count(4 if name == "All" else 3)
+        visible = [number for number in range(4) if title(page, number).count()]
+        if name == "All":
+            assert [top_of(page, number) for number in visible] == before
+    expect(tab(page, "Unread")).to_have_text("Unread2")
+    tab(page, "All").click()
+    tab(page, "Unread").click()
+    expect(rows(page)).to_have_count(2)
+
+
+def test_rows_that_arrive_while_one_reads_further_down_move_nothing(app, person, inbox):
+    page = inbox(40)
+    in_page(page, f"{{ {SCROLL}.scrollTop = 700 }}", "bellcast-inbox")
+    expect(title(page, 27)).to_be_visible()
+    page.wait_for_timeout(200)  # heights that were estimated are measured
+    before = top_of(page, 27)
+    app.notify(person, title="Above", body="Two lines\nof text")
+    app.notify(person, title="Above too")
+    pill = page.get_by_role("button", name="2 new")
+    expect(pill).to_be_visible()
+    assert abs(top_of(page, 27) - before) <= 1
+    assert in_page(page, "bell.session.state.notifications[0].seen_at", "bellcast-inbox") is None
+    pill.click()
+    expect(row(page, "Above too")).to_be_in_viewport()
+    expect(pill).to_be_hidden()
+    wait_until(lambda: in_page(page, f"{SCROLL}.scrollTop", "bellcast-inbox") == 0, lambda: "not at the top")
+
+
+def test_a_line_divides_what_is_new(app, person, shop):
+    app.notify(person, title="Old")
+    page = shop.open()
+    bell(page, 1).click()
+    wait_state(page, "state.unseen === 0")
+    expect(page.get_by_role("separator")).to_have_count(0)
+    page.keyboard.press("Escape")
+    app.notify(person, title="Fresh")
+    bell(page, 2).click()
+    order = "[...bell.shadowRoot.querySelectorAll('.words, .divider:not([hidden])')].map((each) => each.textContent)"
+    expect(page.get_by_role("separator", name="New")).to_be_visible()
+    assert in_page(page, order) == ["Fresh", "New", "Old"]
+
+
+def test_the_open_panel_does_not_get_lower(app, person, shop):
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(12))
+    page = shop.open()
+    bell(page, 12).click()
+    dialog = page.get_by_role("dialog")
+    expect(title(page, 11)).to_be_visible()
+    page.wait_for_timeout(300)  # the motion in
+    height = dialog.bounding_box()["height"]
+    tab(page, "Archive").click()
+    expect(page.get_by_text("Nothing archived yet")).to_be_visible()
+    assert dialog.bounding_box()["height"] == height
+
+
+def test_letters_move_archive_delete_and_mark(inbox):
+    page = inbox(6)
+    title(page, 5).focus()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    expect(title(page, 4)).to_be_focused()
+    page.keyboard.press("e")
+    expect(row(page, "Order 4")).to_have_count(0)
+    expect(title(page, 3)).to_be_focused()
+    page.keyboard.press("u")
+    expect(row(page, "Order 3")).not_to_have_attribute("part", UNREAD)
+    page.keyboard.press("u")
+    expect(row(page, "Order 3")).to_have_attribute("part", UNREAD)
+    page.keyboard.press("Delete")
+    expect(row(page, "Order 3")).to_have_count(0)
+    expect(title(page, 2)).to_be_focused()
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    expect(row(page, "Order 3")).to_be_visible()
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    expect(row(page, "Order 4")).to_be_visible()
+    expect(rows(page)).to_have_count(6)
+
+
+def test_the_list_is_one_tab_stop_even_when_its_row_is_scrolled_away(inbox):
+    page = inbox(60)
+    tab(page, "All").focus()
+    page.keyboard.press("Tab")
+    expect(title(page, 59)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Sound")).to_be_focused()
+    in_page(page, f"{{ {SCROLL}.scrollTop = 1000 }}", "bellcast-inbox")
+    expect(title(page, 59)).to_have_count(0)
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("bellcast-inbox .title:focus")).to_be_in_viewport()
+    assert in_page(page, "bell.shadowRoot.querySelectorAll('.title[tabindex=\"0\"]').length", "bellcast-inbox") == 1
+
+
+def test_several_rows_are_selected_and_archived_as_one_step(inbox):
+    page = inbox(6)
+    title(page, 5).focus()
+    page.keyboard.press("x")
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(page.get_by_text("3 selected")).to_be_visible()
+    expect(row(page, "Order 3")).to_have_attribute("part", re.compile("selected"))
+    page.keyboard.press("e")
+    expect(rows(page)).to_have_count(3)
+    page.get_by_role("button", name="Undo").click()
+    expect(rows(page)).to_have_count(6)
+    title(page, 5).focus()
+    page.keyboard.press("x")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("1 selected")).to_be_hidden()
+
+
+@pytest.mark.parametrize("count", [5, 60], ids=["all loaded", "some loaded"])
+def test_mark_all_as_read_is_undone_for_exactly_those(inbox, count):
+    page = inbox(count)
+    in_page(page, "bell.session.read(bell.session.state.notifications[1].id)", "bellcast-inbox")
+    wait_state(page, f"state.unread === {count - 1}", "bellcast-inbox")
+    page.get_by_role("button", name="Mark all as read").click()
+    wait_state(page, "state.unread === 0", "bellcast-inbox")
+    expect(page.get_by_text(f"{count - 1} marked as read")).to_be_visible()
+    page.keyboard.press("Control+z")
+    wait_state(page, f"state.unread === {count - 1}", "bellcast-inbox")
+    page.reload()
+    wait_state(page, f"state.unread === {count - 1}", "bellcast-inbox")
+
+
+def test_a_folded_group_names_its_actors_and_acts_as_one(app, person, shop):
+    for name in ["Cleo", "Bo", "Ann", "Nora", "Ben"]:
+        app.notify(person, title="A comment", group="gallery", actor={"name": name})
+    page = shop.open(INBOX)
+    wait_live(page, "bellcast-inbox")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text("Ben, Nora and 3 others")
+    rows(page).hover()
+    page.get_by_role("button", name="Mark as read", exact=True).click()
+    wait_state(page, "state.unread === 0", "bellcast-inbox")
+    page.get_by_role("button", name="A comment").focus()
+    page.keyboard.press("Delete")
+    expect(rows(page)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="4 more")).to_be_visible()
+
+
+def test_the_question_mark_shows_the_keys(inbox):
+    page = inbox(1)
+    title(page, 0).focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+    expect(title(page, 0)).to_be_focused()
+
+
+def test_a_finger_swipes_both_ways_and_a_long_press_opens_the_menu(app, person, open_shop, bellcast_server):
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(3))
+    page = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open()
+    bell(page, 3).tap()
+    expect(title(page, 2)).to_be_visible()
+    page.wait_for_timeout(300)  # the motion in
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, x=None, y=None):
+        points = [] if x is None else [{"x": x, "y": y}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def swipe(number, way):
+        box = row(page, f"Order {number}").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        send("touchStart", x, y)
+        page.wait_for_timeout(150)  # the first touch loads the code
+        for step in range(1, 9):
+            send("touchMove", x + way * step * 20, y)
+            page.wait_for_timeout(16)
+        send("touchEnd")
+
+    swipe(2, 1)
+    expect(bell(page, 2)).to_have_count(1)
+    swipe(1, -1)
+    expect(row(page, "Order 1")).to_have_count(0)
+    page.get_by_role("button", name="Undo").tap()
+    expect(row(page, "Order 1")).to_have_count(1)
+    box = row(page, "Order 0").bounding_box()
+    send("touchStart", box["x"] + 100, box["y"] + 20)
+    expect(page.get_by_role("menu")).to_be_visible()
+    send("touchEnd")
+    page.get_by_role("menuitem", name="Select").tap()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+
+
+def test_progress_moves_in_place(app, person, shop):
+    sent = app.notify(person, title="Export", data={"progress": 0.25, "image": "/picture.png"})
+    shop.context.route("**/picture.png", lambda route: route.fulfill(status=404))
+    page = shop.open(INBOX)
+    bar = page.get_by_role("progressbar", name="Progress")
+    expect(bar).to_have_js_property("value", 0.25)
+    in_page(page, "{ globalThis.element = bell.shadowRoot.querySelector('.row') }", "bellcast-inbox")
+    app.edit(sent.id, data={"progress": 0.75})
+    expect(bar).to_have_js_property("value", 0.75)
+    assert in_page(page, "element === bell.shadowRoot.querySelector('.row')", "bellcast-inbox")
+
+
+def test_a_session_that_ended_shows_nothing_old_and_a_way_in(app, person, shop):
+    app.notify(person, title="Secret")
+    page = shop.open('<bellcast-bell token="{token}" sign-in-url="/login"></bellcast-bell>')
+    bell(page, 1).click()
+    expect(row(page, "Secret")).to_be_visible()
+    page.evaluate("globalThis.ends = []; addEventListener('bellcast:sign-in', ({ detail }) => ends.push(detail.code))")
+    app.revoke(person)
+    page.route("**/v1/inbox?*", lambda route: route.fulfill(status=401, body='{"code": "unauthenticated"}'))
+    in_page(page, "{ bell.session.close(); bell.token = 'forged' }")
+    expect(page.get_by_role("link", name="Sign in")).to_have_attribute("href", re.compile("/login$"))
+    expect(rows(page)).to_have_count(0)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    expect(bell(page, 0)).to_have_attribute("part", "button offline")
+    assert page.evaluate("ends") == ["unauthenticated"]
+
+
+def test_an_urgent_toast_survives_a_flood_and_a_seen_one_closes(app, person, shop):
+    page = shop.open(
+        '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+    )
+    wait_live(page)
+    app.notify(person, title="Fire", priority="urgent")
+    expect(toasts(page)).to_have_count(1)
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(29))
+    expect(toasts(page)).to_have_count(3)
+    expect(toasts(page).filter(has_text="Fire")).to_have_count(1)
+    expect(page.get_by_text("+27 more")).to_be_visible()
+    bell(page, 30).click()
+    in_page(page, "bell.session.seen('all')")
+    expect(toasts(page)).to_have_count(0)
+
+
+def test_elements_follow_the_color_scheme_of_the_page(person, open_shop, bellcast_server):
+    page = open_shop(bellcast_server, person, color_scheme="dark").open()
+    scheme = "getComputedStyle(bell.shadowRoot.querySelector('.panel')).getPropertyValue('color-scheme')"
+    assert in_page(page, scheme) == "normal"
+    in_page(page, "{ document.documentElement.style.setProperty('color-scheme', 'dark') }")
+    assert in_page(page, scheme) == "dark"
+
+
+def test_a_bell_leaves_the_pages_own_title_alone(app, person, shop):
+    page = shop.open('<bellcast-bell token="{token}"></bellcast-bell>')
+    page.evaluate("document.title = '(2) Drafts'")
+    app.notify(person, title="Order")
+    expect(bell(page, 1)).to_be_visible()
+    expect(page).to_have_title("(2) Drafts")
+    in_page(page, "{ bell.toggleAttribute('title-badge', true) }")
+    expect(page).to_have_title("(1) (2) Drafts")
+    in_page(page, "bell.session.read('all')")
+    expect(page).to_have_title("(2) Drafts")
