@@ -59,6 +59,7 @@ def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules
     first.locator("bellcast-bell .menu").dispatch_event("click")
     row = first.locator("bellcast-bell .title")
     row.dispatch_event("pointerdown", {"pointerType": "touch", "bubbles": True, "composed": True})
+    wait_modules(first, modules, {f"bellcast/elements/{name}.js" for name in ("keys-help", "row-menu", "touch")})
     for page in [first, *languages]:
         page.close()
     unbuilt.context.route_web_socket("**/v1/ws?*", lambda socket: socket.close(code=1011))

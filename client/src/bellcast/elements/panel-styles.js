@@ -5,7 +5,9 @@ export const PANEL_CSS = `
 .panel:not([open], :popover-open, .page) { opacity: 0; translate: 0 4px; }
 .header { flex: none; display: flex; align-items: center; gap: 8px; min-height: 52px; padding-inline: 18px 10px; }
 .heading { font-size: 16px; font-weight: 600; white-space: nowrap; }
-.tabs { flex: none; display: flex; gap: 16px; padding-inline: 18px; overflow: auto hidden; scrollbar-width: none; border-bottom: 1px solid var(--border); }
+.tabs { flex: none; display: flex; gap: 16px; padding-inline: 18px; overflow: auto hidden; scrollbar-width: none; mask: linear-gradient(to left, #0000, #000 22px); }
+[dir=rtl] .tabs { mask: linear-gradient(to right, #0000, #000 22px); }
+.tabs + .stage { border-top: 1px solid var(--border); }
 .tab, .status, .read-all, .close, .tool, .choice, .when { display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; white-space: nowrap; }
 .tab, .read-all, .choice, .more, .retry, .fold { font-size: 13px; font-weight: 500; }
 .tab { flex: none; position: relative; padding: 6px 0 10px; }
@@ -35,7 +37,7 @@ export const PANEL_CSS = `
 .divider svg { width: 12px; height: 12px; stroke-width: 2.5; }
 .divider::before, .divider::after { content: ""; flex: 1; height: 1px; background: color-mix(in srgb, var(--accent) 45%, transparent); }
 .list { padding: 0; list-style: none; }
-.row { margin: 0 6px; padding: 10px 12px; border-radius: 12px; border-bottom: 1px solid transparent; background-clip: padding-box; touch-action: pan-y; }
+.row { margin: 0 6px; padding: 10px 12px; border-radius: 12px; border-bottom: 1px solid transparent; background-clip: padding-box; touch-action: pan-y; -webkit-touch-callout: none; }
 .row.away { position: absolute; inset-inline: 0; }
 .row[data-inner] { margin-inline-start: 30px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }

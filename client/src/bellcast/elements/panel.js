@@ -7,7 +7,6 @@ import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
 import { fold } from './group-rows.js';
 import { List } from './list.js';
-import { isStill } from './motion.js';
 import { Notice } from './notice.js';
 import { isUnread } from './row.js';
 import { Selection } from './selection.js';
@@ -155,6 +154,7 @@ export class Panel {
     this.tabBar.render(session);
     this.#readAll.hidden = !state.unread || state.error !== null;
     this.#more.hidden = !view.next || !view.loaded || state.error !== null;
+    this.#more.tabIndex = this.#loadFailed ? 0 : -1; // else scrolling and keys load more
     this.#emptyState.show(rows.length || (view.loaded && view.next && !state.error) ? '' : this.#emptyStateKind(state, view.loaded));
     this.#renderList(rows, view.loaded ? state : null, now);
     if (focused >= 0 && this.#cursor.focused < 0) this.#restoreFocus(focused);
@@ -257,7 +257,7 @@ export class Panel {
 
   #toTop() {
     if (this.#pill.matches(':focus')) this.element.focus(); // the pill disappears, the focus must not
-    this.#scroll.scrollTo({ top: 0, behavior: isStill() ? 'auto' : 'smooth' });
+    this.#scroll.scrollTop = 0; // at once: on a smooth way up, each row that is measured would stop it
   }
 
   /** Notifications of the rows in the viewport. */
@@ -334,7 +334,8 @@ export class Panel {
 
   /** @param {TriageVerb} verb */
   #actOnSelection(verb) {
-    this.#act(verb, this.#targets().flatMap(({ members }) => members));
+    const members = this.#targets().flatMap(({ members }) => members);
+    this.#act(verb === 'archive' && members.every(({ archived_at }) => archived_at) ? 'unarchive' : verb, members);
     if (verb !== 'read' && verb !== 'unread') this.element.focus(); // the bar disappears, the focus must not
     this.#selection.clear();
   }

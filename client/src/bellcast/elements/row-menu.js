@@ -8,6 +8,7 @@ import { isUnread } from './row.js';
 /** @import { TriageVerb } from './triage.js' */
 
 const EDGE = 8; // px that the menu stays away from the panel's edges
+const LIFT_TIME = 400; // ms within which a finger that opened the menu lifts
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 /**
@@ -26,7 +27,8 @@ export function createMenu(item, panel, row, texts, choose, close) {
   ];
   const buttons = entries.map(([choice, sign, text]) => h('button', `menu-item ${choice}`, { role: 'menuitem', tabIndex: -1, onclick: () => choose(choice) }, icon(sign), text));
   const menu = h('div', 'menu-list', { role: 'menu', ariaLabel: texts.options }, ...buttons);
-  const element = h('div', 'veil', { onclick: ({ target }) => target === element && close() }, menu);
+  const openedAt = performance.now();
+  const element = h('div', 'veil', { onclick: ({ target, timeStamp }) => target === element && timeStamp - openedAt > LIFT_TIME && close() }, menu);
   menu.addEventListener('keydown', (event) => {
     const step = STEPS[/** @type {'ArrowUp'} */ (event.key)];
     if (event.key === 'Tab') return close();

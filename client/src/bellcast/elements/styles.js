@@ -43,6 +43,7 @@ svg { display: block; flex: none; width: 18px; height: 18px; fill: none; stroke:
 .panel { position: fixed; inset: auto; flex-direction: column; width: min(var(--bellcast-width, 408px), 100vw - 16px); max-width: none; --highest: min(var(--bellcast-height, 600px), var(--room, 100dvh)); min-height: min(max(var(--tallest, 0px), 350px), var(--highest)); max-height: var(--highest); padding: 0; outline: 0; overflow: hidden; }
 .panel:is([open], :popover-open) { display: flex; }
 .panel:not([open], :popover-open, .page) { display: none; }
+dialog[aria-busy=true]::after { content: ""; width: 22px; height: 22px; margin: auto; border: 2px solid var(--border); border-top-color: var(--accent); border-radius: 50%; animation: spin 1s linear infinite, lift .2s .3s backwards; }
 .panel.page { position: relative; display: flex; width: 100%; height: 100%; max-height: none; min-height: 0; box-shadow: none; animation: none; }
 @media (max-width: 480px) {
   .panel:not(.page) { --highest: 88dvh; inset: auto 0 0; width: 100vw; border-width: 1px 0 0; border-radius: 18px 18px 0 0; }
@@ -76,6 +77,7 @@ img { display: block; width: 100%; height: 100%; object-fit: cover; }
 .toast-close:hover { background: var(--disc); color: var(--text); }
 .toast-close svg { width: 16px; height: 16px; }
 .toast-more { align-self: center; padding: 2px 12px; border: 1px solid var(--border); border-radius: 20px; background: var(--background); color: var(--muted); font-size: 12px; }
+@keyframes spin { to { rotate: 1turn; } }
 @keyframes lift { from { opacity: 0; translate: 0 8px; } }
 @media (prefers-reduced-motion: reduce) { *, ::before, ::after { animation: none !important; transition: none !important; } }
 @media (forced-colors: active) { .button::after { background: ButtonText; } .badge, .chip, .toast-more { border: 1px solid; } }

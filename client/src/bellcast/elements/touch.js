@@ -9,7 +9,7 @@ import { isUnread } from './row.js';
 /** @import { TriageVerb } from './triage.js' */
 
 const SLOP = 10; // px that a finger moves when it means to stay
-const LONG_PRESS = 500; // ms, as in iOS and Android
+const LONG_PRESS = 450; // ms: just before Android opens the menu of a link
 const TRIGGER = 0.3; // of the row's width, from which a swipe acts
 
 /**
@@ -79,12 +79,14 @@ function renderHint(hint, row, verb, isFar, isRight) {
   hint.style.height = `${row.offsetHeight}px`;
 }
 
-/** A click follows a touch; it was not meant. @param {HTMLElement} row */
+/** A click follows a swipe, a link's own menu a long press; neither was meant. @param {HTMLElement} row */
 function suppressClick(row) {
   const end = new AbortController();
-  row.addEventListener('click', (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-  }, { capture: true, signal: end.signal });
+  for (const type of ['click', 'contextmenu']) {
+    row.addEventListener(type, (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+    }, { capture: true, signal: end.signal });
+  }
   setTimeout(() => end.abort(), 400);
 }
