@@ -1,7 +1,6 @@
 /** An inbox panel: heading, tabs, list, empty states and keys. Used by the bell and the inbox element, and loaded with their first panel. */
 
 import { alertChoices } from './alert-choices.js';
-import { Cursor } from './cursor.js';
 import { divide } from './days.js';
 import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
@@ -9,6 +8,7 @@ import { fold } from './group-rows.js';
 import { List } from './list.js';
 import { Notice } from './notice.js';
 import { isUnread } from './row.js';
+import { RovingFocus } from './roving-focus.js';
 import { Selection } from './selection.js';
 import { TabBar } from './tab-bar.js';
 import { startOfDay } from './time.js';
@@ -49,7 +49,7 @@ export class Panel {
   triage;
   #context;
   #list;
-  #cursor;
+  #focus;
   #selection;
   #notice;
   #status = h('span', 'status', { role: 'status' });
@@ -94,7 +94,7 @@ export class Panel {
     this.#more = button('more', texts.more, () => void this.loadMore());
     this.#scroll = h('div', 'scroll', { ...(tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: draw },
       this.#list.element, this.#emptyState.element, this.#more);
-    this.#cursor = new Cursor({ list: this.#list, scroll: this.#scroll, now: context.now, loadMore: () => this.#loadMoreIfAny() });
+    this.#focus = new RovingFocus({ list: this.#list, scroll: this.#scroll, now: context.now, loadMore: () => this.#loadMoreIfAny() });
     this.#pill = button('pill', '', () => this.#toTop());
     this.#pill.hidden = true;
     const keys = button('choice keys', '?', () => void this.#openHelp());
@@ -108,7 +108,7 @@ export class Panel {
     element.lang = texts.lang;
     element.setAttribute('aria-labelledby', 'heading');
     element.addEventListener('keydown', (event) => this.#onKey(/** @type {KeyboardEvent} */ (event)));
-    element.addEventListener('focusin', () => (this.#cursor.current = this.#list.focused ?? this.#cursor.current));
+    element.addEventListener('focusin', () => (this.#focus.current = this.#list.focused ?? this.#focus.current));
     element.addEventListener('pointerdown', (event) => void this.#onPointerDown(/** @type {PointerEvent} */ (event)));
   }
 
@@ -148,7 +148,7 @@ export class Panel {
     const { session } = this.#context;
     const { state } = session;
     const view = this.#view.state;
-    const { focused } = this.#cursor;
+    const { focused } = this.#focus;
     const rows = state.error ? [] : this.#withStaying(view.notifications, state);
     this.#renderStatus(state);
     this.tabBar.render(session);
@@ -157,8 +157,8 @@ export class Panel {
     this.#more.tabIndex = this.#loadFailed ? 0 : -1; // else scrolling and keys load more
     this.#emptyState.show(rows.length || (view.loaded && view.next && !state.error) ? '' : this.#emptyStateKind(state, view.loaded));
     this.#renderList(rows, view.loaded ? state : null, now);
-    if (focused >= 0 && this.#cursor.focused < 0) this.#restoreFocus(focused);
-    this.#cursor.resume(view.next !== null && !this.#loadFailed);
+    if (focused >= 0 && this.#focus.focused < 0) this.#restoreFocus(focused);
+    this.#focus.resume(view.next !== null && !this.#loadFailed);
     this.#keepHeight();
     this.#loadMoreIfNear();
     return this.#visible();
@@ -202,7 +202,7 @@ export class Panel {
     this.#list.render(top(), scroll.clientHeight, now, this.#selection.ids);
     const held = top();
     if (Math.abs(held - scroll.scrollTop) > 0.5) scroll.scrollTop = held;
-    this.#list.setTabStop(this.#cursor.current, this.#list.indexAt(scroll.scrollTop));
+    this.#list.setTabStop(this.#focus.current, this.#list.indexAt(scroll.scrollTop));
     this.#renderPill(items);
   }
 
@@ -329,7 +329,7 @@ export class Panel {
   #targets() {
     const { items } = this.#list;
     if (this.#selection.ids.size) return items.filter(({ notification: { id } }) => this.#selection.ids.has(id));
-    return items.filter((_, index) => index === this.#cursor.focused);
+    return items.filter((_, index) => index === this.#focus.focused);
   }
 
   /** @param {TriageVerb} verb */
@@ -343,8 +343,8 @@ export class Panel {
   /** The row is gone or was redrawn: focus what is in its place. @param {number} index */
   #restoreFocus(index) {
     if (!this.#list.items.length) return this.element.focus();
-    const same = this.#list.indexOf(this.#cursor.current);
-    this.#cursor.focus(same >= 0 ? same : index);
+    const same = this.#list.indexOf(this.#focus.current);
+    this.#focus.focus(same >= 0 ? same : index);
   }
 
   /** @param {KeyboardEvent} event */
@@ -370,14 +370,14 @@ export class Panel {
       case 'arrowleft': return this.#moveInRow(-1);
       case '?': return void this.#openHelp(), true;
       case 'ctrl z': return this.triage.undo();
-      case 'ctrl a': return this.#cursor.focused >= 0 && (this.#selection.selectAll(this.#ids()), true);
+      case 'ctrl a': return this.#focus.focused >= 0 && (this.#selection.selectAll(this.#ids()), true);
     }
     if (!targets.length) return false;
     switch (name) {
       case 'e': return this.#act(members.every(({ archived_at }) => archived_at) ? 'unarchive' : 'archive', members), true;
       case 'u': return this.#act(targets.every(isUnread) ? 'read' : 'unread', members), true;
       case 'delete': case 'backspace': return this.#act('delete', members), true;
-      case 'x': return this.#cursor.focused >= 0 && (this.#selection.toggle(this.#list.focused ?? ''), true);
+      case 'x': return this.#focus.focused >= 0 && (this.#selection.toggle(this.#list.focused ?? ''), true);
     }
     return false;
   }
@@ -389,14 +389,14 @@ export class Panel {
   /** @param {number} step @param {boolean} isExtending */
   #step(step, isExtending) {
     const from = this.#list.focused;
-    if (this.#cursor.move(step) && isExtending && from) this.#selection.extend(this.#ids(), from, this.#cursor.current);
+    if (this.#focus.move(step) && isExtending && from) this.#selection.extend(this.#ids(), from, this.#focus.current);
     return true;
   }
 
   /** @param {number} index */
   #jump(index) {
-    this.#cursor.cancel();
-    this.#cursor.focus(index);
+    this.#focus.cancel();
+    this.#focus.focus(index);
     return true;
   }
 
@@ -424,7 +424,7 @@ export class Panel {
   /** @param {{element: HTMLElement, close: () => void}} overlay */
   #showOverlay(overlay) {
     this.#overlay?.close();
-    const { current } = this.#cursor;
+    const { current } = this.#focus;
     this.#overlay = {
       close: () => {
         this.#overlay = null;
@@ -446,7 +446,7 @@ export class Panel {
     const { notification: { id } } = item;
     const element = this.#list.row(id)?.element;
     if (!element) return;
-    this.#cursor.current = id;
+    this.#focus.current = id;
     const { texts } = this.#context;
     this.#showOverlay(createMenu(item, this.element, element, texts, (verb) => {
       this.#overlay?.close();

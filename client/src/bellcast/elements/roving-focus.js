@@ -3,7 +3,7 @@
 /** @import { List } from './list.js' */
 
 /**
- * @typedef {object} CursorContext
+ * @typedef {object} RovingFocusContext
  * @property {List} list
  * @property {HTMLElement} scroll
  * @property {() => void} now  render at once
@@ -12,14 +12,14 @@
 
 const HEADING_HEIGHT = 34; // px that the heading of the day covers
 
-export class Cursor {
+export class RovingFocus {
   /** The row's id. @type {string} */
   current = '';
   #context;
   /** Rows that the arrow keys are ahead of the loaded ones. */
   #pendingSteps = 0;
 
-  /** @param {CursorContext} context */
+  /** @param {RovingFocusContext} context */
   constructor(context) {
     this.#context = context;
   }
